@@ -1,0 +1,71 @@
+//! `DeviceStore`: the credentials as a whole.
+
+use async_trait::async_trait;
+use sqlx::PgPool;
+use wacore::{
+    stats::StorageResourceReport,
+    store::{Device, error::Result, traits::DeviceStore},
+};
+
+use super::{
+    creds,
+    error::AuthError,
+    store::{AuthStore, Written},
+};
+
+/// What errors call `wa.auth`.
+const CREDS: &str = "creds";
+
+/// Whether a session has the credentials of a linked device, so that it can log in without a scan.
+pub async fn exists(pool: &PgPool, session_id: i64) -> std::result::Result<bool, AuthError> {
+    let found = sqlx::query_file_scalar!("sql/auth/creds_get.sql", session_id).fetch_optional(pool).await;
+    let creds = found.map_err(|source| AuthError::Database { session_id, what: CREDS, source })?;
+    Ok(creds.is_some_and(creds::is_linked))
+}
+
+impl AuthStore {
+    fn creds_of(&self, device: &Device) -> std::result::Result<serde_json::Value, AuthError> {
+        creds::to_json(device).map_err(|source| AuthError::Encode { session_id: self.fence().session_id, source })
+    }
+}
+
+#[async_trait]
+impl DeviceStore for AuthStore {
+    async fn save(&self, device: &Device) -> Result<()> {
+        let (fence, creds) = (self.fence(), self.creds_of(device)?);
+        let done = sqlx::query_file_as!(Written, "sql/auth/creds_put.sql", fence.session_id, fence.epoch, creds);
+        self.checked(CREDS, done.fetch_one(self.pool()).await)?;
+        Ok(())
+    }
+
+    async fn load(&self) -> Result<Option<Device>> {
+        let session_id = self.fence().session_id;
+        let found = sqlx::query_file_scalar!("sql/auth/creds_get.sql", session_id);
+        let Some(value) = self.database(CREDS, found.fetch_optional(self.pool()).await)? else { return Ok(None) };
+        let device = creds::from_json(value).map_err(|source| AuthError::Unreadable {
+            session_id,
+            kind: CREDS,
+            key_id: String::new(),
+            source,
+        })?;
+        Ok(Some(device))
+    }
+
+    async fn exists(&self) -> Result<bool> {
+        let found = sqlx::query_file_scalar!("sql/auth/creds_exists.sql", self.fence().session_id);
+        Ok(self.database(CREDS, found.fetch_one(self.pool()).await)?)
+    }
+
+    /// A session has one device, so its number is always 1.
+    async fn create(&self) -> Result<i32> {
+        let (fence, creds) = (self.fence(), self.creds_of(&Device::new())?);
+        let done = sqlx::query_file_as!(Written, "sql/auth/creds_create.sql", fence.session_id, fence.epoch, creds);
+        self.checked(CREDS, done.fetch_one(self.pool()).await)?;
+        Ok(1)
+    }
+
+    /// Nothing of the auth state stands in this process.
+    async fn resource_report(&self) -> StorageResourceReport {
+        StorageResourceReport { memory_bytes: Some(0), ..StorageResourceReport::default() }
+    }
+}

@@ -1,0 +1,84 @@
+//! How ids become `wa.auth_key.key_id`, and ids made of several parts one text.
+
+use std::{borrow::Cow, fmt::Write};
+
+/// Joins the parts with `|`. Within a part `%`, `|` and control characters are percent-encoded, so that no two lists of
+/// parts give the same id and nothing that a peer sends (a NUL, say) is refused by Postgres. Ids in use look unchanged.
+pub(super) fn join(parts: &[&str]) -> String {
+    let mut id = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            id.push('|');
+        }
+        id.push_str(&escape(part));
+    }
+    id
+}
+
+/// One part, encoded.
+pub(super) fn escape(part: &str) -> Cow<'_, str> {
+    let special = |c: char| c == '%' || c == '|' || c.is_ascii_control();
+    if !part.contains(special) {
+        return Cow::Borrowed(part);
+    }
+    let mut text = String::with_capacity(part.len() + 8);
+    for c in part.chars() {
+        if special(c) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "%{:02X}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    Cow::Owned(text)
+}
+
+/// The part that [`escape`] encoded. Text that it cannot have made comes back as it is.
+pub(super) fn unescape(text: &str) -> String {
+    let mut part = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        part.push_str(&rest[..at]);
+        let code = rest.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(u8::is_ascii);
+        if let Some(code) = code {
+            part.push(char::from(code));
+            rest = &rest[at + 3..];
+        } else {
+            part.push('%');
+            rest = &rest[at + 1..];
+        }
+    }
+    part.push_str(rest);
+    part
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a1_ids_in_use_look_unchanged() {
+        assert_eq!(join(&["120363021033254949@g.us", "551@s.whatsapp.net"]), "120363021033254949@g.us|551@s.whatsapp.net");
+        assert_eq!(join(&["a|b", "c%\0"]), "a%7Cb|c%25%00");
+    }
+
+    proptest! {
+        #[test]
+        fn r5_no_two_lists_of_parts_give_one_id(a in prop::collection::vec(".*", 2), b in prop::collection::vec(".*", 2)) {
+            let id = |parts: &[String]| join(&[&parts[0], &parts[1]]);
+            prop_assert_eq!(id(&a) == id(&b), a == b);
+            prop_assert!(!id(&a).contains('\0'));
+        }
+
+        #[test]
+        fn r5_a_part_comes_back(part in ".*") {
+            prop_assert_eq!(unescape(&escape(&part)), part);
+        }
+
+        #[test]
+        fn r5_any_text_unescapes(text in ".*") {
+            let _ = unescape(&text);
+        }
+    }
+}

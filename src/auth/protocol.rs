@@ -1,0 +1,262 @@
+//! `ProtocolStore`: who has which sender key, LID mappings, device lists, tokens, and messages kept for a while.
+//!
+//! The shapes of the values are in [`records`](super::records).
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+use wacore::store::{
+    error::Result,
+    traits::{DeviceListRecord, LidPnMappingEntry, PendingInboundKey, PendingInboundRow, ProtocolStore, TcTokenEntry},
+};
+
+use super::{
+    codec::{self, DecodeError},
+    key_id::{escape, join, unescape},
+    kind::Kind,
+    records,
+    store::{AuthStore, Batch, Row, Written, count},
+};
+
+impl AuthStore {
+    fn lid_mapping(&self, row: Row) -> Result<LidPnMappingEntry> {
+        let Row { key_id, value } = row;
+        Ok(self.readable(Kind::LidMapping, &key_id, records::lid_mapping_from_json(&key_id, value))?)
+    }
+}
+
+#[async_trait]
+impl ProtocolStore for AuthStore {
+    async fn get_sender_key_devices(&self, group_jid: &str) -> Result<Vec<(String, bool)>> {
+        let id = escape(group_jid);
+        let Some(value) = self.get(Kind::SenderKeyMemory, &id).await? else { return Ok(Vec::new()) };
+        let value = codec::open(value);
+        let devices = value.as_object().ok_or_else(|| DecodeError::new("value", codec::shape(&value), "an object"));
+        let devices = self.readable(Kind::SenderKeyMemory, &id, devices)?;
+        Ok(devices.iter().map(|(jid, has)| (unescape(jid), has == &Value::Bool(true))).collect())
+    }
+
+    async fn set_sender_key_status(&self, group_jid: &str, entries: &[(&str, bool)]) -> Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let devices: Map<_, _> =
+            entries.iter().map(|(jid, has)| (escape(jid).into_owned(), Value::Bool(*has))).collect();
+        let fence = self.fence();
+        let done = sqlx::query_file_as!(
+            Written,
+            "sql/auth/sender_key_memory_set.sql",
+            fence.session_id,
+            fence.epoch,
+            &*escape(group_jid),
+            Value::Object(devices)
+        );
+        self.checked(Kind::SenderKeyMemory.name(), done.fetch_one(self.pool()).await)?;
+        Ok(())
+    }
+
+    async fn clear_sender_key_devices(&self, group_jid: &str) -> Result<()> {
+        Ok(self.remove_one(Kind::SenderKeyMemory, escape(group_jid).into_owned()).await?)
+    }
+
+    async fn delete_sender_key_device_rows(&self, device_jids: &[&str]) -> Result<()> {
+        if device_jids.is_empty() {
+            return Ok(());
+        }
+        let devices: Vec<_> = device_jids.iter().map(|jid| escape(jid).into_owned()).collect();
+        let fence = self.fence();
+        let done = sqlx::query_file_as!(
+            Written,
+            "sql/auth/sender_key_memory_forget.sql",
+            fence.session_id,
+            fence.epoch,
+            &devices
+        );
+        self.checked(Kind::SenderKeyMemory.name(), done.fetch_one(self.pool()).await)?;
+        Ok(())
+    }
+
+    async fn clear_all_sender_key_devices(&self) -> Result<()> {
+        Ok(self.remove_kind(Kind::SenderKeyMemory).await?)
+    }
+
+    async fn get_lid_mapping(&self, lid: &str) -> Result<Option<LidPnMappingEntry>> {
+        let key_id = escape(lid).into_owned();
+        let value = self.get(Kind::LidMapping, &key_id).await?;
+        value.map(|value| self.lid_mapping(Row { key_id, value })).transpose()
+    }
+
+    async fn get_pn_mapping(&self, phone: &str) -> Result<Option<LidPnMappingEntry>> {
+        let found = sqlx::query_file_as!(Row, "sql/auth/lid_of_pn.sql", self.fence().session_id, &*escape(phone));
+        let found = self.database(Kind::LidMapping.name(), found.fetch_optional(self.pool()).await)?;
+        found.map(|row| self.lid_mapping(row)).transpose()
+    }
+
+    async fn put_lid_mapping(&self, entry: &LidPnMappingEntry) -> Result<()> {
+        self.put_lid_mappings(std::slice::from_ref(entry)).await
+    }
+
+    async fn put_lid_mappings(&self, entries: &[LidPnMappingEntry]) -> Result<()> {
+        let batch: Batch = entries
+            .iter()
+            .map(|entry| (escape(&entry.lid).into_owned(), records::lid_mapping_to_json(entry)))
+            .collect();
+        Ok(self.put_many(Kind::LidMapping, batch).await?)
+    }
+
+    async fn get_all_lid_mappings(&self) -> Result<Vec<LidPnMappingEntry>> {
+        self.list(Kind::LidMapping).await?.into_iter().map(|row| self.lid_mapping(row)).collect()
+    }
+
+    async fn save_base_key(&self, address: &str, message_id: &str, base_key: &[u8]) -> Result<()> {
+        Ok(self.put(Kind::BaseKey, join(&[address, message_id]), codec::buffer(base_key)).await?)
+    }
+
+    async fn has_same_base_key(&self, address: &str, message_id: &str, current_base_key: &[u8]) -> Result<bool> {
+        let saved = self.get_bytes(Kind::BaseKey, &join(&[address, message_id])).await?;
+        Ok(saved.is_some_and(|saved| saved == current_base_key))
+    }
+
+    async fn delete_base_key(&self, address: &str, message_id: &str) -> Result<()> {
+        Ok(self.remove_one(Kind::BaseKey, join(&[address, message_id])).await?)
+    }
+
+    async fn update_device_list(&self, record: DeviceListRecord) -> Result<()> {
+        self.update_device_lists(vec![record]).await
+    }
+
+    async fn update_device_lists(&self, lists: Vec<DeviceListRecord>) -> Result<()> {
+        let batch: Batch = lists
+            .iter()
+            .map(|list| (escape(&list.user).into_owned(), records::device_list_to_json(list)))
+            .collect();
+        Ok(self.put_many(Kind::DeviceList, batch).await?)
+    }
+
+    async fn get_devices(&self, user: &str) -> Result<Option<DeviceListRecord>> {
+        let id = escape(user);
+        let Some(value) = self.get(Kind::DeviceList, &id).await? else { return Ok(None) };
+        Ok(Some(self.readable(Kind::DeviceList, &id, records::device_list_from_json(user, value))?))
+    }
+
+    async fn delete_devices(&self, user: &str) -> Result<()> {
+        Ok(self.remove_one(Kind::DeviceList, escape(user).into_owned()).await?)
+    }
+
+    async fn get_group_metadata(&self, group_jid: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.get_bytes(Kind::GroupMetadata, &escape(group_jid)).await?)
+    }
+
+    async fn put_group_metadata(&self, group_jid: &str, blob: &[u8]) -> Result<()> {
+        Ok(self.put(Kind::GroupMetadata, escape(group_jid).into_owned(), codec::buffer(blob)).await?)
+    }
+
+    async fn delete_group_metadata(&self, group_jid: &str) -> Result<()> {
+        Ok(self.remove_one(Kind::GroupMetadata, escape(group_jid).into_owned()).await?)
+    }
+
+    async fn get_tc_token(&self, jid: &str) -> Result<Option<TcTokenEntry>> {
+        let id = escape(jid);
+        let Some(value) = self.get(Kind::TcToken, &id).await? else { return Ok(None) };
+        Ok(Some(self.readable(Kind::TcToken, &id, records::tc_token_from_json(value))?))
+    }
+
+    async fn put_tc_token(&self, jid: &str, entry: &TcTokenEntry) -> Result<()> {
+        Ok(self.put(Kind::TcToken, escape(jid).into_owned(), records::tc_token_to_json(entry)).await?)
+    }
+
+    async fn delete_tc_token(&self, jid: &str) -> Result<()> {
+        Ok(self.remove_one(Kind::TcToken, escape(jid).into_owned()).await?)
+    }
+
+    async fn get_all_tc_token_jids(&self) -> Result<Vec<String>> {
+        Ok(self.list_ids(Kind::TcToken).await?.iter().map(|id| unescape(id)).collect())
+    }
+
+    async fn delete_expired_tc_tokens(&self, token_cutoff: i64, sender_cutoff: i64) -> Result<u32> {
+        let fence = self.fence();
+        let done = sqlx::query_file_as!(
+            Written,
+            "sql/auth/tctoken_expire.sql",
+            fence.session_id,
+            fence.epoch,
+            token_cutoff,
+            sender_cutoff
+        );
+        Ok(count(self.checked(Kind::TcToken.name(), done.fetch_one(self.pool()).await)?))
+    }
+
+    async fn touch_tc_token_sender_timestamp(&self, jid: &str, sender_timestamp: i64) -> Result<()> {
+        let placeholder = TcTokenEntry {
+            token: Vec::new(),
+            token_timestamp: sender_timestamp,
+            sender_timestamp: Some(sender_timestamp),
+        };
+        let fence = self.fence();
+        let done = sqlx::query_file_as!(
+            Written,
+            "sql/auth/tctoken_touch.sql",
+            fence.session_id,
+            fence.epoch,
+            &*escape(jid),
+            records::tc_token_to_json(&placeholder)
+        );
+        self.checked(Kind::TcToken.name(), done.fetch_one(self.pool()).await)?;
+        Ok(())
+    }
+
+    async fn store_received_tc_token(&self, jid: &str, token: &[u8], token_timestamp: i64) -> Result<()> {
+        let received = TcTokenEntry { token: token.to_vec(), token_timestamp, sender_timestamp: None };
+        let fence = self.fence();
+        let done = sqlx::query_file_as!(
+            Written,
+            "sql/auth/tctoken_receive.sql",
+            fence.session_id,
+            fence.epoch,
+            &*escape(jid),
+            records::tc_token_to_json(&received)
+        );
+        self.checked(Kind::TcToken.name(), done.fetch_one(self.pool()).await)?;
+        Ok(())
+    }
+
+    async fn store_sent_message(&self, chat_jid: &str, message_id: &str, payload: &[u8]) -> Result<()> {
+        Ok(self.put(Kind::SentMessage, join(&[chat_jid, message_id]), codec::buffer(payload)).await?)
+    }
+
+    async fn take_sent_message(&self, chat_jid: &str, message_id: &str) -> Result<Option<Vec<u8>>> {
+        let id = join(&[chat_jid, message_id]);
+        let Some(value) = self.take(Kind::SentMessage, &id).await? else { return Ok(None) };
+        Ok(Some(self.readable(Kind::SentMessage, &id, codec::bytes(&value, "value"))?))
+    }
+
+    async fn delete_expired_sent_messages(&self, cutoff_timestamp: i64) -> Result<u32> {
+        Ok(self.remove_older(Kind::SentMessage, cutoff_timestamp).await?)
+    }
+
+    async fn store_pending_inbound(&self, chat: &str, sender: &str, id: &str, message: &[u8]) -> Result<()> {
+        self.store_pending_inbound_batch(&[PendingInboundRow { chat, sender, id, message }]).await
+    }
+
+    async fn get_pending_inbound(&self, chat: &str, sender: &str, id: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.get_bytes(Kind::PendingInbound, &join(&[chat, sender, id])).await?)
+    }
+
+    async fn delete_pending_inbound(&self, chat: &str, sender: &str, id: &str) -> Result<()> {
+        self.delete_pending_inbound_batch(&[PendingInboundKey { chat, sender, id }]).await
+    }
+
+    async fn delete_expired_pending_inbound(&self, cutoff_timestamp: i64) -> Result<u32> {
+        Ok(self.remove_older(Kind::PendingInbound, cutoff_timestamp).await?)
+    }
+
+    async fn store_pending_inbound_batch(&self, rows: &[PendingInboundRow<'_>]) -> Result<()> {
+        let batch: Batch =
+            rows.iter().map(|row| (join(&[row.chat, row.sender, row.id]), codec::buffer(row.message))).collect();
+        Ok(self.put_many(Kind::PendingInbound, batch).await?)
+    }
+
+    async fn delete_pending_inbound_batch(&self, keys: &[PendingInboundKey<'_>]) -> Result<()> {
+        let key_ids: Vec<_> = keys.iter().map(|key| join(&[key.chat, key.sender, key.id])).collect();
+        Ok(self.remove(Kind::PendingInbound, &key_ids).await?)
+    }
+}

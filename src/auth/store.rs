@@ -1,0 +1,236 @@
+//! The store itself, and the few operations on keys from which the storage traits are made.
+
+use std::{collections::BTreeMap, fmt};
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    codec::{self, DecodeError},
+    error::AuthError,
+    kind::Kind,
+};
+use crate::db::fence::Fence;
+
+/// Auth state of one session, under one hold of it. The storage backend of the client library.
+///
+/// It keeps nothing in memory, and each call is one statement. Reads are free; each write checks the fence in its own
+/// statement. The first write that finds the fence stale cancels the token given to [`AuthStore::new`], because then the
+/// client has to stop: the session belongs to somebody else.
+pub struct AuthStore {
+    pool: PgPool,
+    fence: Fence,
+    stale: CancellationToken,
+}
+
+impl fmt::Debug for AuthStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthStore").field("fence", &self.fence).field("stale", &self.stale.is_cancelled()).finish_non_exhaustive()
+    }
+}
+
+/// What a fenced statement tells: whether the fence held, and how many rows it touched.
+pub(super) struct Written {
+    pub(super) held: i64,
+    pub(super) affected: i64,
+}
+
+/// What a fenced delete of one key tells.
+struct Taken {
+    held: i64,
+    value: Option<Value>,
+}
+
+/// A key as it was read.
+pub(super) struct Row {
+    pub(super) key_id: String,
+    pub(super) value: Value,
+}
+
+/// Keys to be written together. Sorted by id, which is the order in which every batch locks its rows, and of two values
+/// for one id the later alone, because a statement may not write a row twice.
+pub(super) type Batch = BTreeMap<String, Value>;
+
+impl AuthStore {
+    /// The auth state of `fence.session_id`. `stale` is cancelled when a write finds that the fence no longer holds.
+    #[must_use]
+    pub const fn new(pool: PgPool, fence: Fence, stale: CancellationToken) -> Self {
+        Self { pool, fence, stale }
+    }
+
+    /// The hold under which this store writes.
+    #[must_use]
+    pub const fn fence(&self) -> Fence {
+        self.fence
+    }
+
+    /// Deletes the credentials and all keys of the session, for a logout. Gives back how many rows went.
+    pub async fn delete_all(&self) -> Result<u64, AuthError> {
+        let done = sqlx::query_file_as!(Written, "sql/auth/delete_all.sql", self.fence.session_id, self.fence.epoch);
+        self.checked("delete all", done.fetch_one(&self.pool).await)
+    }
+
+    pub(super) const fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Tells a stale fence from a statement that had nothing to do, and gives back the number of rows touched.
+    pub(super) fn checked(&self, what: &'static str, done: sqlx::Result<Written>) -> Result<u64, AuthError> {
+        let done = self.database(what, done)?;
+        self.held(done.held)?;
+        Ok(u64::try_from(done.affected).unwrap_or(0))
+    }
+
+    fn held(&self, leases: i64) -> Result<(), AuthError> {
+        if leases > 0 {
+            return Ok(());
+        }
+        self.stale.cancel();
+        Err(AuthError::Stale { session_id: self.fence.session_id, epoch: self.fence.epoch })
+    }
+
+    /// Adds session and purpose to an error of the database.
+    pub(super) fn database<T>(&self, what: &'static str, done: sqlx::Result<T>) -> Result<T, AuthError> {
+        done.map_err(|source| AuthError::Database { session_id: self.fence.session_id, what, source })
+    }
+
+    /// Adds session, kind and id to an error of the codec.
+    pub(super) fn readable<T>(&self, kind: Kind, key_id: &str, read: Result<T, DecodeError>) -> Result<T, AuthError> {
+        read.map_err(|source| AuthError::Unreadable {
+            session_id: self.fence.session_id,
+            kind: kind.name(),
+            key_id: key_id.to_owned(),
+            source,
+        })
+    }
+
+    /// One key.
+    pub(super) async fn get(&self, kind: Kind, key_id: &str) -> Result<Option<Value>, AuthError> {
+        let found = sqlx::query_file_scalar!("sql/auth/get.sql", self.fence.session_id, kind.name(), key_id);
+        self.database(kind.name(), found.fetch_optional(&self.pool).await)
+    }
+
+    /// One key whose value is bytes.
+    pub(super) async fn get_bytes(&self, kind: Kind, key_id: &str) -> Result<Option<Vec<u8>>, AuthError> {
+        let found = self.get(kind, key_id).await?;
+        found.map(|value| self.readable(kind, key_id, codec::bytes(&value, "value"))).transpose()
+    }
+
+    /// Those of several keys that exist.
+    pub(super) async fn get_many(&self, kind: Kind, key_ids: &[String]) -> Result<Vec<Row>, AuthError> {
+        if key_ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = sqlx::query_file_as!(Row, "sql/auth/get_many.sql", self.fence.session_id, kind.name(), key_ids);
+        self.database(kind.name(), found.fetch_all(&self.pool).await)
+    }
+
+    /// All keys of a kind.
+    pub(super) async fn list(&self, kind: Kind) -> Result<Vec<Row>, AuthError> {
+        let found = sqlx::query_file_as!(Row, "sql/auth/list.sql", self.fence.session_id, kind.name());
+        self.database(kind.name(), found.fetch_all(&self.pool).await)
+    }
+
+    /// The ids of all keys of a kind.
+    pub(super) async fn list_ids(&self, kind: Kind) -> Result<Vec<String>, AuthError> {
+        let found = sqlx::query_file_scalar!("sql/auth/list_ids.sql", self.fence.session_id, kind.name());
+        self.database(kind.name(), found.fetch_all(&self.pool).await)
+    }
+
+    /// Whether a key is there.
+    pub(super) async fn has(&self, kind: Kind, key_id: &str) -> Result<bool, AuthError> {
+        let found = sqlx::query_file_scalar!("sql/auth/has.sql", self.fence.session_id, kind.name(), key_id);
+        self.database(kind.name(), found.fetch_one(&self.pool).await)
+    }
+
+    /// Writes one key.
+    pub(super) async fn put(&self, kind: Kind, key_id: String, value: Value) -> Result<(), AuthError> {
+        self.put_many(kind, Batch::from([(key_id, value)])).await
+    }
+
+    /// Writes keys, in one statement.
+    pub(super) async fn put_many(&self, kind: Kind, batch: Batch) -> Result<(), AuthError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let (key_ids, values): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        let Fence { session_id, epoch } = self.fence;
+        let done = sqlx::query_file_as!(Written, "sql/auth/put.sql", session_id, epoch, kind.name(), &key_ids, &values);
+        self.checked(kind.name(), done.fetch_one(&self.pool).await)?;
+        Ok(())
+    }
+
+    /// Deletes keys by id, in one statement.
+    pub(super) async fn remove(&self, kind: Kind, key_ids: &[String]) -> Result<(), AuthError> {
+        if key_ids.is_empty() {
+            return Ok(());
+        }
+        let Fence { session_id, epoch } = self.fence;
+        let done = sqlx::query_file_as!(Written, "sql/auth/remove.sql", session_id, epoch, kind.name(), key_ids);
+        self.checked(kind.name(), done.fetch_one(&self.pool).await)?;
+        Ok(())
+    }
+
+    /// Deletes one key.
+    pub(super) async fn remove_one(&self, kind: Kind, key_id: String) -> Result<(), AuthError> {
+        self.remove(kind, &[key_id]).await
+    }
+
+    /// Deletes all keys of a kind.
+    pub(super) async fn remove_kind(&self, kind: Kind) -> Result<(), AuthError> {
+        let Fence { session_id, epoch } = self.fence;
+        let done = sqlx::query_file_as!(Written, "sql/auth/remove_kind.sql", session_id, epoch, kind.name());
+        self.checked(kind.name(), done.fetch_one(&self.pool).await)?;
+        Ok(())
+    }
+
+    /// Deletes the keys of a kind whose first part is `part`.
+    pub(super) async fn remove_under(&self, kind: Kind, part: &str) -> Result<(), AuthError> {
+        let part = super::key_id::escape(part);
+        let (from, until) = (format!("{part}|"), format!("{part}}}"));
+        let Fence { session_id, epoch } = self.fence;
+        let done =
+            sqlx::query_file_as!(Written, "sql/auth/remove_range.sql", session_id, epoch, kind.name(), &from, &until);
+        self.checked(kind.name(), done.fetch_one(&self.pool).await)?;
+        Ok(())
+    }
+
+    /// Deletes the keys of a kind last written before `cutoff`, in seconds since 1970. Gives back how many.
+    pub(super) async fn remove_older(&self, kind: Kind, cutoff: i64) -> Result<u32, AuthError> {
+        let Fence { session_id, epoch } = self.fence;
+        let done =
+            sqlx::query_file_as!(Written, "sql/auth/remove_older.sql", session_id, epoch, kind.name(), moment(cutoff));
+        Ok(count(self.checked(kind.name(), done.fetch_one(&self.pool).await)?))
+    }
+
+    /// Deletes the keys of a kind whose deadline is at or before `cutoff`, in seconds since 1970. Gives back how many.
+    pub(super) async fn remove_expired(&self, kind: Kind, cutoff: i64) -> Result<u32, AuthError> {
+        let Fence { session_id, epoch } = self.fence;
+        let done =
+            sqlx::query_file_as!(Written, "sql/auth/remove_expired.sql", session_id, epoch, kind.name(), moment(cutoff));
+        Ok(count(self.checked(kind.name(), done.fetch_one(&self.pool).await)?))
+    }
+
+    /// Deletes one key and gives it back.
+    pub(super) async fn take(&self, kind: Kind, key_id: &str) -> Result<Option<Value>, AuthError> {
+        let Fence { session_id, epoch } = self.fence;
+        let done = sqlx::query_file_as!(Taken, "sql/auth/take.sql", session_id, epoch, kind.name(), key_id);
+        let taken = self.database(kind.name(), done.fetch_one(&self.pool).await)?;
+        self.held(taken.held)?;
+        Ok(taken.value)
+    }
+}
+
+/// The library counts in 32 bits.
+pub(super) fn count(rows: u64) -> u32 {
+    u32::try_from(rows).unwrap_or(u32::MAX)
+}
+
+/// Seconds since 1970 as Postgres can hold them: what is out of its range is the end of the range.
+pub(super) fn moment(seconds: i64) -> DateTime<Utc> {
+    const FIRST: i64 = -200_000_000_000; // year -4368
+    const LAST: i64 = 253_402_300_799; // year 9999
+    DateTime::from_timestamp(seconds.clamp(FIRST, LAST), 0).unwrap_or(DateTime::UNIX_EPOCH)
+}

@@ -1,0 +1,3 @@
+//! What every part that talks to Postgres shares.
+
+pub mod fence;
