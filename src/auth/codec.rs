@@ -89,12 +89,19 @@ pub fn text(text: &str) -> Value {
 #[must_use]
 pub fn revive(value: &Value) -> Option<Vec<u8>> {
     let map = value.as_object()?;
-    let tagged = map.get("type").and_then(Value::as_str) == Some("Buffer") || map.get("buffer") == Some(&Value::Bool(true));
+    let tagged =
+        map.get("type").and_then(Value::as_str) == Some("Buffer") || map.get("buffer") == Some(&Value::Bool(true));
     if tagged {
         return match map.get("data").or_else(|| map.get("value"))? {
             Value::String(text) => from_base64(text),
             Value::Array(items) => octets(items.iter()),
-            data @ Value::Object(inner) => if inner.is_empty() { Some(Vec::new()) } else { indexed(data.as_object()?) },
+            data @ Value::Object(inner) => {
+                if inner.is_empty() {
+                    Some(Vec::new())
+                } else {
+                    indexed(data.as_object()?)
+                }
+            }
             _ => None,
         };
     }
@@ -157,14 +164,18 @@ pub fn to_fixed<const N: usize>(bytes: &[u8], field: &str) -> Result<[u8; N], De
         [5, key @ ..] if N == 32 && key.len() == 32 => key,
         _ => bytes,
     };
-    plain
-        .try_into()
-        .map_err(|_| DecodeError::new(field, format!("{} bytes", bytes.len()), match N {
-            32 => "32 bytes (33 when a 5 stands in front of a public key)",
-            64 => "64 bytes",
-            128 => "128 bytes",
-            _ => "another number of bytes",
-        }))
+    plain.try_into().map_err(|_| {
+        DecodeError::new(
+            field,
+            format!("{} bytes", bytes.len()),
+            match N {
+                32 => "32 bytes (33 when a 5 stands in front of a public key)",
+                64 => "64 bytes",
+                128 => "128 bytes",
+                _ => "another number of bytes",
+            },
+        )
+    })
 }
 
 /// Writes bytes of every shape, at any depth, in the one shape that is written.
@@ -199,7 +210,9 @@ fn map_tree(value: Value, depth: usize, replace: &impl Fn(Value) -> Value) -> Va
         other => return other,
     };
     match value {
-        Value::Array(items) if before => Value::Array(items.into_iter().map(|item| map_tree(item, depth + 1, replace)).collect()),
+        Value::Array(items) if before => {
+            Value::Array(items.into_iter().map(|item| map_tree(item, depth + 1, replace)).collect())
+        }
         Value::Object(map) if revive_tag(&map).is_none() => {
             Value::Object(map.into_iter().map(|(name, item)| (name, map_tree(item, depth + 1, replace))).collect())
         }
@@ -287,7 +300,8 @@ impl<'a> Fields<'a> {
     pub fn maybe_number<T: TryFrom<i128>>(&self, name: &str) -> Result<Option<T>, DecodeError> {
         self.integer(name)?
             .map(|number| {
-                let error = |_| DecodeError::new(self.path(name), "a number out of range", "an integer of this field's range");
+                let error =
+                    |_| DecodeError::new(self.path(name), "a number out of range", "an integer of this field's range");
                 T::try_from(number).map_err(error)
             })
             .transpose()
@@ -337,7 +351,13 @@ mod tests {
 
     #[test]
     fn a2_an_error_names_the_field_and_what_is_accepted_but_no_value() {
-        for value in [json!("c2VjcmV0"), json!(["secret"]), json!({"type": "Buffer", "data": "sec ret!"}), json!({"0": 1, "2": 2}), json!({"0": 256})] {
+        for value in [
+            json!("c2VjcmV0"),
+            json!(["secret"]),
+            json!({"type": "Buffer", "data": "sec ret!"}),
+            json!({"0": 1, "2": 2}),
+            json!({"0": 256}),
+        ] {
             let error = bytes(&value, "noiseKey.private").expect_err("not bytes").to_string();
             assert!(error.starts_with("noiseKey.private: found "), "{error}");
             assert!(error.contains(r#"{"type":"Buffer","data":"<base64>"}"#), "{error}");
@@ -383,11 +403,18 @@ mod tests {
             Just(Value::from("Buffer")),
             prop::collection::vec(any::<u8>(), 0..9).prop_map(|bytes| Value::from(base64(&bytes))),
         ];
-        let name = prop_oneof![Just("type".to_owned()), Just("data".to_owned()), Just("buffer".to_owned()), (0..4_u8).prop_map(|n| n.to_string()), ".*"];
+        let name = prop_oneof![
+            Just("type".to_owned()),
+            Just("data".to_owned()),
+            Just("buffer".to_owned()),
+            (0..4_u8).prop_map(|n| n.to_string()),
+            ".*"
+        ];
         leaf.prop_recursive(5, 64, 6, move |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-                prop::collection::vec((name.clone(), inner.clone()), 0..6).prop_map(|items| Value::Object(items.into_iter().collect())),
+                prop::collection::vec((name.clone(), inner.clone()), 0..6)
+                    .prop_map(|items| Value::Object(items.into_iter().collect())),
                 inner.prop_map(|value| Value::from(value.to_string())),
             ]
         })

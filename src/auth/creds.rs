@@ -129,7 +129,11 @@ pub fn is_linked(value: Value) -> bool {
 fn read_ours(ours: Option<&Value>) -> Result<Device, DecodeError> {
     let unreadable = |error: &serde_json::Error| {
         // The text of a serde error may repeat the value; its class does not.
-        DecodeError::new(OURS, format!("a {:?} error", error.classify()), "the fields of a device as this version writes them")
+        DecodeError::new(
+            OURS,
+            format!("a {:?} error", error.classify()),
+            "the fields of a device as this version writes them",
+        )
     };
     let mut form = serde_json::to_value(Device::new()).map_err(|error| unreadable(&error))?;
     if let Some(form) = form.as_object_mut() {

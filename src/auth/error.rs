@@ -78,9 +78,10 @@ impl From<AuthError> for StoreError {
             AuthError::Unreadable { .. } | AuthError::Encode { .. } | AuthError::OutOfRange { .. } => {
                 Self::Serialization(Box::new(error))
             }
-            AuthError::Database { source: sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed, .. } => {
-                Self::Connection(Box::new(error))
-            }
+            AuthError::Database {
+                source: sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed,
+                ..
+            } => Self::Connection(Box::new(error)),
             AuthError::Stale { .. } | AuthError::Database { .. } => Self::Database(Box::new(error)),
         }
     }

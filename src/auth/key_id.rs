@@ -59,7 +59,10 @@ mod tests {
 
     #[test]
     fn a1_ids_in_use_look_unchanged() {
-        assert_eq!(join(&["120363021033254949@g.us", "551@s.whatsapp.net"]), "120363021033254949@g.us|551@s.whatsapp.net");
+        assert_eq!(
+            join(&["120363021033254949@g.us", "551@s.whatsapp.net"]),
+            "120363021033254949@g.us|551@s.whatsapp.net"
+        );
         assert_eq!(join(&["a|b", "c%\0"]), "a%7Cb|c%25%00");
     }
 

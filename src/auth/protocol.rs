@@ -125,10 +125,8 @@ impl ProtocolStore for AuthStore {
     }
 
     async fn update_device_lists(&self, lists: Vec<DeviceListRecord>) -> Result<()> {
-        let batch: Batch = lists
-            .iter()
-            .map(|list| (escape(&list.user).into_owned(), records::device_list_to_json(list)))
-            .collect();
+        let batch: Batch =
+            lists.iter().map(|list| (escape(&list.user).into_owned(), records::device_list_to_json(list))).collect();
         Ok(self.put_many(Kind::DeviceList, batch).await?)
     }
 

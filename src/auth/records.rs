@@ -50,10 +50,12 @@ pub(super) fn device_list_from_json(user: &str, value: Value) -> Result<DeviceLi
     let value = codec::open(value);
     let fields = Fields::of(&value, "")?;
     let listed = fields.required("devices", "an array of devices")?;
-    let listed = listed.as_array().ok_or_else(|| DecodeError::new("devices", codec::shape(listed), "an array of devices"))?;
+    let listed =
+        listed.as_array().ok_or_else(|| DecodeError::new("devices", codec::shape(listed), "an array of devices"))?;
     let device = |value| {
         let device = Fields::of(value, "devices[]")?;
-        Ok(DeviceInfo::new(device.number("id")?, device.maybe_number("keyIndex")?).with_hosting(device.is_true("hosted")))
+        Ok(DeviceInfo::new(device.number("id")?, device.maybe_number("keyIndex")?)
+            .with_hosting(device.is_true("hosted")))
     };
     Ok(DeviceListRecord {
         user: user.to_owned(),

@@ -18,7 +18,8 @@ use super::{
 /// A pre-key as Baileys keeps it, `{public, private}`, when that is all that the record holds; else the record itself.
 fn pre_key_to_json(id: u32, record: &[u8], uploaded: bool) -> Value {
     if let Ok(parsed) = proto::pre_key_record_decode(record)
-        && let PreKeyRecordStructure { id: Some(own), public_key: Some(public), private_key: Some(private), .. } = &parsed
+        && let PreKeyRecordStructure { id: Some(own), public_key: Some(public), private_key: Some(private), .. } =
+            &parsed
         && (*own, public.len(), private.len()) == (id, 32, 32)
         && proto::pre_key_record_to_vec(&parsed) == record
     {

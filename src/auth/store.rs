@@ -27,7 +27,10 @@ pub struct AuthStore {
 
 impl fmt::Debug for AuthStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthStore").field("fence", &self.fence).field("stale", &self.stale.is_cancelled()).finish_non_exhaustive()
+        f.debug_struct("AuthStore")
+            .field("fence", &self.fence)
+            .field("stale", &self.stale.is_cancelled())
+            .finish_non_exhaustive()
     }
 }
 
@@ -208,8 +211,14 @@ impl AuthStore {
     /// Deletes the keys of a kind whose deadline is at or before `cutoff`, in seconds since 1970. Gives back how many.
     pub(super) async fn remove_expired(&self, kind: Kind, cutoff: i64) -> Result<u32, AuthError> {
         let Fence { session_id, epoch } = self.fence;
-        let done =
-            sqlx::query_file_as!(Written, "sql/auth/remove_expired.sql", session_id, epoch, kind.name(), moment(cutoff));
+        let done = sqlx::query_file_as!(
+            Written,
+            "sql/auth/remove_expired.sql",
+            session_id,
+            epoch,
+            kind.name(),
+            moment(cutoff)
+        );
         Ok(count(self.checked(kind.name(), done.fetch_one(&self.pool).await)?))
     }
 
