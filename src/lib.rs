@@ -1,5 +1,5 @@
 #![recursion_limit = "512"]
 //! wagres
 
-pub mod auth;
-pub mod db;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;

@@ -1,0 +1,170 @@
+//! The life of one socket: handshake, registration or login, then stanzas until one side closes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_util::sync::CancellationToken;
+use wacore_binary::builder::NodeBuilder;
+use waproto::whatsapp::ClientPayload;
+
+use super::LOG;
+use super::account::{Addressing, DeviceId, Link, Outgoing};
+use super::node::unix_now;
+use super::noise::{self, FrameReader, StanzaReader, StanzaWriter, WireError};
+use super::pairing;
+use super::server::Server;
+use super::stanza::{self, Context};
+
+/// A client that is not through its handshake by then is not going to be.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(20);
+/// How long a closed socket is read on, so that the last stanza is not lost to a reset.
+const LINGER: Duration = Duration::from_secs(2);
+/// Enough for a frame of text; the default of 128 KiB a socket would be the largest part of the sandbox's memory.
+const READ_BUFFER: usize = 16 * 1024;
+
+/// Accepts sockets until the sandbox stops.
+pub(super) async fn accept(server: Arc<Server>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, peer)) => {
+                let inner = Arc::clone(&server);
+                server.spawn(async move {
+                    if let Err(error) = serve(&inner, socket).await {
+                        tracing::debug!(target: LOG, %peer, %error, "connection ended");
+                    }
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: trying again at once would only spin.
+                tracing::warn!(target: LOG, %error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve(server: &Arc<Server>, socket: TcpStream) -> Result<(), WireError> {
+    let opening = tokio::time::timeout(HANDSHAKE_LIMIT, open(server, socket)).await;
+    let (reader, writer, client_key, payload) = opening.map_err(|_| WireError::Client("took too long to connect"))??;
+    let (sender, outgoing) = unbounded_channel();
+    let link = Link { id: server.next(), sender };
+    let closing = CancellationToken::new();
+    server.spawn({
+        let closing = closing.clone();
+        async move {
+            if let Err(error) = write(writer, outgoing).await {
+                tracing::debug!(target: LOG, %error, "cannot write to a client");
+            }
+            closing.cancel();
+        }
+    });
+    let device = enter(server, &link, client_key, payload);
+    let result = read(server, reader, &link, device.as_ref(), &closing).await;
+    server.state().disconnected(&link, device.as_ref());
+    result
+}
+
+async fn open(
+    server: &Server,
+    socket: TcpStream,
+) -> Result<(StanzaReader, StanzaWriter, [u8; 32], ClientPayload), WireError> {
+    // A stanza is small and somebody waits for it.
+    let _ = socket.set_nodelay(true);
+    let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
+    let socket = tokio_tungstenite::accept_async_with_config(socket, Some(config)).await?;
+    let (mut sink, stream) = socket.split();
+    let mut frames = FrameReader::new(stream);
+    let handshake = noise::respond(&server.authority, &mut frames, &mut sink).await?;
+    let (kind, client_key) = (handshake.kind, handshake.client_key);
+    server.stats.count(|counters| *counters.handshakes.entry(kind).or_default() += 1);
+    let (reader, writer, payload) = noise::directions(handshake, frames, sink);
+    Ok((reader, writer, client_key, payload))
+}
+
+/// Decides what the client is: a device to be linked, a known device, or nobody.
+fn enter(server: &Arc<Server>, link: &Link, client_key: [u8; 32], payload: ClientPayload) -> Option<DeviceId> {
+    if let Some(data) = payload.device_pairing_data.into_option() {
+        pairing::offer(server, link, client_key, data);
+        return None;
+    }
+    let number = payload.username.unwrap_or_default().to_string();
+    let device = u16::try_from(payload.device.unwrap_or_default()).unwrap_or(u16::MAX);
+    let id = DeviceId { number, device };
+    let mut state = server.state();
+    let lid = state.accounts.get(&id.number).map(|account| account.jid(Addressing::Lid, device));
+    let (Some(lid), Some(device)) = (lid, state.device(&id).filter(|device| device.noise_key == client_key)) else {
+        tracing::info!(target: LOG, number = %id.number, device, "refused a device that is not linked");
+        server.stats.count(|counters| counters.logins_refused += 1);
+        link.send(NodeBuilder::new("failure").attr("reason", "401").attr("location", "sandbox").build());
+        link.close();
+        return None;
+    };
+    if let Some(former) = device.link.replace(link.clone()) {
+        let conflict = NodeBuilder::new("conflict").attr("type", "replaced").build();
+        former.send(NodeBuilder::new("stream:error").children([conflict]).build());
+        former.close();
+    }
+    device.active = false;
+    link.send(
+        NodeBuilder::new("success")
+            .attr("t", unix_now())
+            .attr("props", "27")
+            .attr("companion_enc_static", "")
+            .attr("lid", lid)
+            .build(),
+    );
+    Some(id)
+}
+
+async fn read(
+    server: &Arc<Server>,
+    mut reader: StanzaReader,
+    link: &Link,
+    device: Option<&DeviceId>,
+    closing: &CancellationToken,
+) -> Result<(), WireError> {
+    let mut context = Context { server, link, device };
+    let lingered = async {
+        closing.cancelled().await;
+        tokio::time::sleep(LINGER).await;
+    };
+    tokio::pin!(lingered);
+    loop {
+        let stanza = tokio::select! {
+            stanza = reader.next() => stanza?,
+            () = &mut lingered => return Ok(()),
+        };
+        match stanza {
+            None => return Ok(()),
+            // What arrives after we have closed is read, so that the client sees our last words, and not answered.
+            Some(_) if closing.is_cancelled() => {}
+            Some(stanza) => stanza::dispatch(&mut context, stanza),
+        }
+    }
+}
+
+async fn write(mut writer: StanzaWriter, mut outgoing: UnboundedReceiver<Outgoing>) -> Result<(), WireError> {
+    while let Some(next) = outgoing.recv().await {
+        let mut next = Some(next);
+        // What is ready goes out in one write.
+        while let Some(item) = next {
+            match item {
+                Outgoing::Stanza(node) => writer.feed(&node).await?,
+                Outgoing::Close => {
+                    writer.flush().await?;
+                    writer.close().await;
+                    return Ok(());
+                }
+            }
+            next = outgoing.try_recv().ok();
+        }
+        writer.flush().await?;
+    }
+    // Every way to this socket is gone, and so is its reader, which holds one.
+    writer.close().await;
+    Ok(())
+}

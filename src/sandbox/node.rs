@@ -1,0 +1,66 @@
+//! Small helpers over the client library's stanza type.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use wacore_binary::builder::NodeBuilder;
+use wacore_binary::{Jid, Node, NodeContent, Server};
+
+/// An attribute as text; empty when it is missing, which no attribute of this protocol legitimately is.
+pub(super) fn text(node: &Node, key: &str) -> String {
+    node.attrs.get(key).map(|value| value.as_str().into_owned()).unwrap_or_default()
+}
+
+/// An attribute as an address.
+pub(super) fn jid(node: &Node, key: &str) -> Option<Jid> {
+    node.attrs.get(key)?.to_jid()
+}
+
+/// The children, none when there is other content.
+pub(super) fn children(node: &Node) -> &[Node] {
+    node.children().unwrap_or_default()
+}
+
+/// The tag of the first child, empty when there is none.
+pub(super) fn first_tag(node: &Node) -> &str {
+    children(node).first().map_or("", |child| child.tag.as_ref())
+}
+
+/// The bytes of a node; text counts as bytes.
+pub(super) fn bytes(node: &Node) -> Option<Vec<u8>> {
+    match node.content.as_ref()? {
+        NodeContent::Bytes(bytes) => Some(bytes.to_vec()),
+        NodeContent::String(text) => Some(text.as_bytes().to_vec()),
+        NodeContent::Nodes(_) => None,
+    }
+}
+
+/// The bytes of a named child, empty when there is none.
+pub(super) fn child_bytes(node: &Node, tag: &str) -> Vec<u8> {
+    node.get_optional_child(tag).and_then(bytes).unwrap_or_default()
+}
+
+/// The address of the server itself.
+pub(super) fn server_jid() -> Jid {
+    Jid::new("", Server::Pn)
+}
+
+/// A node that holds bytes.
+pub(super) fn leaf(tag: &'static str, content: impl Into<Vec<u8>>) -> Node {
+    NodeBuilder::new(tag).bytes(content).build()
+}
+
+/// Seconds since 1970.
+pub(super) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// What a stanza is about, short enough to be counted: `iq get encrypt count`.
+pub(super) fn signature(node: &Node) -> String {
+    let tag = node.tag.as_ref();
+    let parts = match tag {
+        "iq" => vec![text(node, "type"), text(node, "xmlns"), first_tag(node).to_owned()],
+        "ack" | "message" => vec![text(node, "class"), text(node, "type")],
+        _ => vec![text(node, "type"), first_tag(node).to_owned()],
+    };
+    std::iter::once(tag.to_owned()).chain(parts).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,294 @@
+//! The responder's side of the Noise handshake, and the framed, encrypted stanzas that follow it.
+//!
+//! A client that never saw this server opens with XX; one that kept its certificate opens with IK and sends its login in
+//! the first message. If that cannot be decrypted (the sandbox was restarted and has a new key) the answer is XX-shaped
+//! and both sides go on with `XXfallback`, so that the client loses one round trip and not its session.
+
+use buffa::Message as _;
+use bytes::BytesMut;
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message as WsMessage;
+use wacore_binary::Node;
+use wacore_binary::consts::{NOISE_PATTERN_IK, NOISE_PATTERN_XX, NOISE_PATTERN_XXFALLBACK, WA_CONN_HEADER};
+use wacore_noise::{HandshakeError, NoiseCipher, NoiseError, NoiseHandshake, framing};
+use waproto::whatsapp::handshake_message::{ClientHello, ServerHello};
+use waproto::whatsapp::{ClientPayload, HandshakeMessage};
+
+use super::ca::{Authority, new_key, public_bytes};
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// Why a connection ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WireError {
+    #[error("WebSocket: {0}")]
+    Socket(#[from] Box<tokio_tungstenite::tungstenite::Error>),
+    #[error("handshake: {0}")]
+    Handshake(#[from] HandshakeError),
+    #[error("frame cipher: {0}")]
+    Cipher(#[from] NoiseError),
+    #[error("protobuf: {0}")]
+    Protobuf(#[from] buffa::DecodeError),
+    #[error("stanza: {0}")]
+    Stanza(#[from] wacore_binary::BinaryError),
+    #[error("frame: {0}")]
+    Frame(String),
+    #[error("the client {0}")]
+    Client(&'static str),
+}
+
+impl From<tokio_tungstenite::tungstenite::Error> for WireError {
+    fn from(error: tokio_tungstenite::tungstenite::Error) -> Self {
+        Self::Socket(Box::new(error))
+    }
+}
+
+/// What a finished handshake tells.
+pub(super) struct Handshake {
+    pub(super) kind: &'static str,
+    pub(super) client_key: [u8; 32],
+    pub(super) payload: ClientPayload,
+    receive: NoiseCipher,
+    send: NoiseCipher,
+}
+
+/// Answers the client's hello in whatever pattern it came.
+pub(super) async fn respond(
+    authority: &Authority,
+    reader: &mut FrameReader,
+    writer: &mut SplitSink<Socket, WsMessage>,
+) -> Result<Handshake, WireError> {
+    let frame = reader.next_frame().await?.ok_or(WireError::Client("closed before its hello"))?;
+    let hello = HandshakeMessage::decode_from_slice(&frame)?
+        .client_hello
+        .into_option()
+        .ok_or(WireError::Client("did not begin with a hello"))?;
+    let their_ephemeral = key32(hello.ephemeral.as_deref(), "sent no ephemeral key")?;
+    let Some(resumed) = resume(authority, &hello, &their_ephemeral) else {
+        let (pattern, kind) = if hello.r#static.is_some() {
+            (NOISE_PATTERN_XXFALLBACK, "fallback")
+        } else {
+            (NOISE_PATTERN_XX, "xx")
+        };
+        return full(authority, reader, writer, &their_ephemeral, pattern, kind).await;
+    };
+    let (mut noise, client_key, payload) = resumed;
+    let ephemeral = new_key();
+    noise.authenticate(&public_bytes(&ephemeral));
+    noise.mix_shared_secret(ephemeral.private_key.serialize(), &their_ephemeral)?;
+    noise.mix_shared_secret(ephemeral.private_key.serialize(), &client_key)?;
+    let chain = noise.encrypt(authority.chain())?;
+    send_hello(writer, public_bytes(&ephemeral), None, chain).await?;
+    finish(noise, "ik", client_key, &payload)
+}
+
+/// The client's part of IK, if it was made for our key.
+fn resume(
+    authority: &Authority,
+    hello: &ClientHello,
+    their_ephemeral: &[u8; 32],
+) -> Option<(NoiseHandshake, [u8; 32], Vec<u8>)> {
+    let (sealed_key, sealed_payload) = (hello.r#static.as_ref()?, hello.payload.as_ref()?);
+    let ours = authority.noise_key();
+    let mut noise = NoiseHandshake::new(NOISE_PATTERN_IK, &WA_CONN_HEADER).ok()?;
+    noise.authenticate(&public_bytes(ours));
+    noise.authenticate(their_ephemeral);
+    noise.mix_shared_secret(ours.private_key.serialize(), their_ephemeral).ok()?;
+    let client_key: [u8; 32] = noise.decrypt(sealed_key).ok()?.try_into().ok()?;
+    noise.mix_shared_secret(ours.private_key.serialize(), &client_key).ok()?;
+    let payload = noise.decrypt(sealed_payload).ok()?;
+    Some((noise, client_key, payload))
+}
+
+/// XX and `XXfallback`, which differ in the name of the pattern only.
+async fn full(
+    authority: &Authority,
+    reader: &mut FrameReader,
+    writer: &mut SplitSink<Socket, WsMessage>,
+    their_ephemeral: &[u8; 32],
+    pattern: &str,
+    kind: &'static str,
+) -> Result<Handshake, WireError> {
+    let ours = authority.noise_key();
+    let ephemeral = new_key();
+    let mut noise = NoiseHandshake::new(pattern, &WA_CONN_HEADER)?;
+    noise.authenticate(their_ephemeral);
+    noise.authenticate(&public_bytes(&ephemeral));
+    noise.mix_shared_secret(ephemeral.private_key.serialize(), their_ephemeral)?;
+    let sealed_key = noise.encrypt(&public_bytes(ours))?;
+    noise.mix_shared_secret(ours.private_key.serialize(), their_ephemeral)?;
+    let chain = noise.encrypt(authority.chain())?;
+    send_hello(writer, public_bytes(&ephemeral), Some(sealed_key), chain).await?;
+
+    // A client that does not trust the certificate leaves here.
+    let frame = reader.next_frame().await?.ok_or(WireError::Client("left after seeing the certificate"))?;
+    let end = HandshakeMessage::decode_from_slice(&frame)?
+        .client_finish
+        .into_option()
+        .ok_or(WireError::Client("did not finish the handshake"))?;
+    let client_key = noise.decrypt(&end.r#static.unwrap_or_default())?;
+    let client_key = key32(Some(&client_key), "sent no static key")?;
+    noise.mix_shared_secret(ephemeral.private_key.serialize(), &client_key)?;
+    let payload = noise.decrypt(&end.payload.unwrap_or_default())?;
+    finish(noise, kind, client_key, &payload)
+}
+
+fn finish(
+    noise: NoiseHandshake,
+    kind: &'static str,
+    client_key: [u8; 32],
+    payload: &[u8],
+) -> Result<Handshake, WireError> {
+    // The library names the two keys from the initiator's side.
+    let (receive, send) = noise.finish()?;
+    Ok(Handshake { kind, client_key, payload: ClientPayload::decode_from_slice(payload)?, receive, send })
+}
+
+async fn send_hello(
+    writer: &mut SplitSink<Socket, WsMessage>,
+    ephemeral: [u8; 32],
+    sealed_key: Option<Vec<u8>>,
+    chain: Vec<u8>,
+) -> Result<(), WireError> {
+    let hello = HandshakeMessage {
+        server_hello: buffa::MessageField::some(ServerHello {
+            ephemeral: Some(ephemeral.to_vec()),
+            r#static: sealed_key,
+            payload: Some(chain),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let frame = framing::encode_frame(&hello.encode_to_vec(), None).map_err(|error| WireError::Frame(error.to_string()))?;
+    writer.send(WsMessage::Binary(frame.into())).await?;
+    Ok(())
+}
+
+fn key32(bytes: Option<&[u8]>, complaint: &'static str) -> Result<[u8; 32], WireError> {
+    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(WireError::Client(complaint))
+}
+
+/// Cuts the socket's messages into frames.
+pub(super) struct FrameReader {
+    socket: SplitStream<Socket>,
+    frames: framing::FrameDecoder,
+    greeted: bool,
+}
+
+impl FrameReader {
+    pub(super) fn new(socket: SplitStream<Socket>) -> Self {
+        Self { socket, frames: framing::FrameDecoder::new(), greeted: false }
+    }
+
+    /// The next frame; `None` when the client closed.
+    pub(super) async fn next_frame(&mut self) -> Result<Option<BytesMut>, WireError> {
+        loop {
+            if let Some(frame) = self.frames.decode_frame() {
+                return Ok(Some(frame));
+            }
+            match self.socket.next().await {
+                Some(Ok(WsMessage::Binary(data))) => {
+                    let data: &[u8] = &data;
+                    self.frames.feed(if self.greeted { data } else { after_greeting(data)? });
+                    self.greeted = true;
+                }
+                Some(Ok(WsMessage::Close(_))) | None => return Ok(None),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Skips the `WA` header and, before it, the routing hint that a client got from an earlier connection.
+fn after_greeting(data: &[u8]) -> Result<&[u8], WireError> {
+    let data = match data.strip_prefix(b"ED\x00\x01") {
+        Some([high, middle, low, rest @ ..]) => {
+            let length = usize::from(*high) << 16 | usize::from(*middle) << 8 | usize::from(*low);
+            rest.get(length..).ok_or(WireError::Client("sent a routing hint that is cut off"))?
+        }
+        Some(_) => return Err(WireError::Client("sent a routing hint that is cut off")),
+        None => data,
+    };
+    match data {
+        [b'W', b'A', _, _, rest @ ..] => Ok(rest),
+        _ => Err(WireError::Client("does not speak this protocol (no WA header)")),
+    }
+}
+
+/// The stanzas that a client sends.
+pub(super) struct StanzaReader {
+    frames: FrameReader,
+    cipher: NoiseCipher,
+    counter: u32,
+}
+
+impl StanzaReader {
+    /// The next stanza; `None` when the client closed.
+    pub(super) async fn next(&mut self) -> Result<Option<Node>, WireError> {
+        let Some(mut frame) = self.frames.next_frame().await? else { return Ok(None) };
+        self.cipher.decrypt_in_place_with_counter(self.counter, &mut frame)?;
+        self.counter = self.counter.wrapping_add(1);
+        let plain = wacore_binary::util::unpack(&frame)?;
+        Ok(Some(wacore_binary::marshal::unmarshal_ref(&plain)?.to_owned()))
+    }
+}
+
+/// The stanzas that the server sends.
+pub(super) struct StanzaWriter {
+    socket: SplitSink<Socket, WsMessage>,
+    cipher: NoiseCipher,
+    counter: u32,
+}
+
+impl StanzaWriter {
+    /// Queues a stanza; [`StanzaWriter::flush`] puts it on the wire.
+    pub(super) async fn feed(&mut self, node: &Node) -> Result<(), WireError> {
+        let plain = wacore_binary::marshal(node)?;
+        let sealed = self.cipher.encrypt_with_counter(self.counter, &plain)?;
+        self.counter = self.counter.wrapping_add(1);
+        let frame = framing::encode_frame(&sealed, None).map_err(|error| WireError::Frame(error.to_string()))?;
+        self.socket.feed(WsMessage::Binary(frame.into())).await?;
+        Ok(())
+    }
+
+    pub(super) async fn flush(&mut self) -> Result<(), WireError> {
+        Ok(self.socket.flush().await?)
+    }
+
+    pub(super) async fn close(&mut self) {
+        // The other side may be gone already, which is as good as closed.
+        let _ = self.socket.close().await;
+    }
+}
+
+/// Splits a finished handshake into its two directions.
+pub(super) fn directions(
+    handshake: Handshake,
+    frames: FrameReader,
+    socket: SplitSink<Socket, WsMessage>,
+) -> (StanzaReader, StanzaWriter, ClientPayload) {
+    (
+        StanzaReader { frames, cipher: handshake.receive, counter: 0 },
+        StanzaWriter { socket, cipher: handshake.send, counter: 0 },
+        handshake.payload,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn x1_greetings_are_cut_off_and_bad_ones_refused() -> Result<(), WireError> {
+        assert_eq!(after_greeting(b"WA\x06\x03abc")?, b"abc");
+        assert_eq!(after_greeting(b"ED\x00\x01\x00\x00\x02xyWA\x06\x03abc")?, b"abc");
+        for bad in [&b""[..], b"WA", b"GET / HTTP", b"ED\x00\x01", b"ED\x00\x01\xff\xff\xff"] {
+            assert!(after_greeting(bad).is_err(), "{bad:?} was accepted");
+        }
+        Ok(())
+    }
+}

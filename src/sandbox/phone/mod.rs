@@ -1,0 +1,147 @@
+//! The simulated phone: the primary device of an account, a Signal party like any other.
+//!
+//! Each phone is a task that does one thing after the other, as a phone does; [`Phone`] is the handle to it. What it
+//! sends goes through the same routing as what a device sends.
+
+mod inbox;
+mod keys;
+mod worker;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use wacore_binary::{Jid, Node};
+
+use super::account::{Account, DeviceId};
+use super::ca::new_key;
+use super::server::Server;
+use inbox::Inbox;
+use keys::Keys;
+use worker::Worker;
+
+pub use inbox::Message;
+
+/// How fast the owner of a phone looks at a new message.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// From arrival to the delivery receipt.
+    pub delivered: Duration,
+    /// From the delivery receipt to the read receipt.
+    pub read: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { delivered: Duration::from_millis(20), read: Duration::from_millis(100) }
+    }
+}
+
+/// Why a phone did not do what its owner wanted.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PhoneError {
+    #[error("there is no account {0}; the recipient needs a phone, create it with POST /phones")]
+    NoAccount(String),
+    #[error("encryption failed: {0}")]
+    Signal(#[from] wacore::libsignal::protocol::SignalProtocolError),
+    #[error("key: {0}")]
+    Key(#[from] wacore::libsignal::protocol::CurveError),
+    #[error("device {0}:{1} has uploaded no keys")]
+    NoKeys(String, u16),
+    #[error("a message could not be read: {0}")]
+    Content(String),
+    #[error("the phone is switched off")]
+    Off,
+}
+
+/// What a phone is asked to do.
+enum Task {
+    /// A stanza for it, with its sender in both forms.
+    Receive { from: Jid, device: DeviceId, node: Node },
+    /// Its owner sends a text.
+    Send { to: Jid, text: String, sent: oneshot::Sender<Result<String, PhoneError>> },
+    /// Another phone has sent it a text.
+    FromPhone { number: String, addressed: Jid, id: String, text: Option<String> },
+    /// A device of its account needs the app-state key.
+    ShareKey(u16),
+    /// The server has few one-time keys of it left.
+    Replenish,
+}
+
+/// The handle to a phone.
+#[derive(Clone)]
+pub(super) struct Phone {
+    tasks: UnboundedSender<Task>,
+    inbox: Arc<Mutex<Inbox>>,
+}
+
+impl std::fmt::Debug for Phone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Phone").finish_non_exhaustive()
+    }
+}
+
+impl Phone {
+    /// Makes an account with a phone, switches the phone on, and returns the account's LID. An account that exists
+    /// already stays as it is.
+    pub(super) fn create(server: &Arc<Server>, number: &str) -> Result<String, PhoneError> {
+        let mut state = server.state();
+        if let Some(account) = state.accounts.get(number) {
+            return Ok(account.lid.clone());
+        }
+        let key = new_key();
+        let (keys, phone_bundle) = Keys::new(&key)?;
+        let (tasks, queue) = unbounded_channel();
+        let phone = Phone { tasks, inbox: Arc::default() };
+        let worker = Worker::new(Arc::clone(server), number.to_owned(), keys, Arc::clone(&phone.inbox));
+        server.spawn(worker.run(queue));
+        // Derived from the number, so that a log is easy to read; clients must not and do not rely on it.
+        let lid = format!("9{number}");
+        state.lids.insert(lid.clone(), number.to_owned());
+        let account = Account {
+            number: number.to_owned(),
+            lid: lid.clone(),
+            key,
+            raw_id: rand::random::<u32>() >> 1,
+            phone,
+            phone_bundle,
+            devices: BTreeMap::new(),
+            push_name: None,
+            watchers: BTreeSet::new(),
+            last_device: 0,
+        };
+        state.accounts.insert(number.to_owned(), account);
+        Ok(lid)
+    }
+
+    /// What the owner sees.
+    pub(super) fn messages(&self) -> Vec<Message> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).all()
+    }
+
+    /// The owner sends a text; returns the message's id when every copy is on its way.
+    pub(super) async fn send(&self, to: Jid, text: String) -> Result<String, PhoneError> {
+        let (sent, answer) = oneshot::channel();
+        self.ask(Task::Send { to, text, sent });
+        answer.await.map_err(|_| PhoneError::Off)?
+    }
+
+    pub(super) fn receive(&self, from: Jid, device: DeviceId, node: Node) {
+        self.ask(Task::Receive { from, device, node });
+    }
+
+    pub(super) fn share_key(&self, device: u16) {
+        self.ask(Task::ShareKey(device));
+    }
+
+    pub(super) fn replenish(&self) {
+        self.ask(Task::Replenish);
+    }
+
+    fn ask(&self, task: Task) {
+        // A phone is only ever switched off with the whole sandbox.
+        let _ = self.tasks.send(task);
+    }
+}

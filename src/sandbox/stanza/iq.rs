@@ -1,0 +1,82 @@
+//! Queries: one table from namespace and first child to the function that answers.
+
+use wacore_binary::Node;
+use wacore_binary::builder::NodeBuilder;
+
+use super::super::node::{first_tag, server_jid, text};
+use super::super::pairing;
+use super::{Context, app_state, id, prekeys, session, usync};
+
+/// How a query ends.
+pub(super) enum Answer {
+    /// `<iq type=result>` with these children.
+    Result(Vec<Node>),
+    /// `<iq type=error>` with this code and text.
+    Refused(u16, &'static str),
+    /// The function has answered by itself, because something had to follow the answer.
+    Sent,
+}
+
+type Handler = fn(&mut Context<'_>, &Node) -> Answer;
+
+/// Stands for any child, or none.
+const ANY: &str = "*";
+
+/// Namespace, tag of the first child, who answers.
+const ROUTES: &[(&str, &str, Handler)] = &[
+    ("encrypt", "registration", prekeys::upload),
+    ("encrypt", "rotate", prekeys::rotate),
+    ("encrypt", "count", prekeys::count),
+    ("encrypt", "digest", prekeys::digest),
+    ("encrypt", "key", prekeys::fetch),
+    ("encrypt", "key_fetch", prekeys::fetch),
+    ("usync", "usync", usync::query),
+    ("w:sync:app:state", "sync", app_state::sync),
+    ("passive", "active", session::activate),
+    ("passive", "passive", session::deactivate),
+    ("md", "remove-companion-device", session::remove_device),
+    ("w:p", ANY, session::pong),
+    ("urn:xmpp:ping", ANY, session::pong),
+    ("urn:xmpp:whatsapp:dirty", "clean", session::pong),
+    ("abt", "props", session::properties),
+    ("w", "props", session::properties),
+    ("blocklist", ANY, session::empty_list),
+    ("privacy", "privacy", session::empty_privacy),
+    // Clients wait for the answer and need nothing in it.
+    ("urn:xmpp:whatsapp:push", ANY, session::pong),
+    ("w:stats", ANY, session::pong),
+    ("disappearing_mode", ANY, session::pong),
+];
+
+/// Answers a query, or takes the client's answer to one of ours.
+pub(super) fn answer(context: &mut Context<'_>, node: &Node, signature: String) {
+    if matches!(text(node, "type").as_str(), "result" | "error") {
+        if let Some(sign) = node.get_optional_child("pair-device-sign") {
+            pairing::signed(context.server, &id(node), sign);
+        }
+        return;
+    }
+    let (namespace, child) = (text(node, "xmlns"), first_tag(node));
+    let route = ROUTES.iter().find(|(space, tag, _)| *space == namespace && (*tag == child || *tag == ANY));
+    let answer = match route {
+        Some((_, _, handler)) => handler(context, node),
+        None => {
+            context.server.stats.unknown(signature);
+            Answer::Refused(501, "feature-not-implemented")
+        }
+    };
+    reply(context, node, answer);
+}
+
+/// Sends an answer.
+pub(super) fn reply(context: &Context<'_>, query: &Node, answer: Answer) {
+    let (kind, children) = match answer {
+        Answer::Result(children) => ("result", children),
+        Answer::Refused(code, text) => {
+            ("error", vec![NodeBuilder::new("error").attr("code", code).attr("text", text).build()])
+        }
+        Answer::Sent => return,
+    };
+    let iq = NodeBuilder::new("iq").attr("from", server_jid()).attr("type", kind).attr("id", id(query));
+    context.link.send(if children.is_empty() { iq.build() } else { iq.children(children).build() });
+}

@@ -1,0 +1,55 @@
+//! What a client may say, and who answers.
+//!
+//! A stanza's tag decides here; a query (`iq`) is decided by the table in [`iq`]. The next kind of stanza gets its file
+//! beside these and its line in one of the two places.
+
+mod app_state;
+mod iq;
+mod message;
+mod prekeys;
+mod receipt;
+mod session;
+mod usync;
+
+use std::sync::Arc;
+
+use wacore_binary::Node;
+
+use super::account::{DeviceId, Link};
+use super::node::{signature, text};
+use super::server::Server;
+
+pub(super) use prekeys::take_bundle;
+pub(super) use receipt::route as route_receipt;
+
+/// Who says something, and the way back.
+pub(super) struct Context<'a> {
+    pub(super) server: &'a Arc<Server>,
+    pub(super) link: &'a Link,
+    /// `None` until the device is linked and logged in.
+    pub(super) device: Option<&'a DeviceId>,
+}
+
+/// Answers one stanza. It cannot fail: what is malformed or unknown is refused or counted, as suits its kind.
+pub(super) fn dispatch(context: &mut Context<'_>, node: Node) {
+    let signature = signature(&node);
+    tracing::trace!(target: super::LOG, device = ?context.device, stanza = ?node, "received");
+    context.server.stats.count(|counters| *counters.stanzas.entry(signature.clone()).or_default() += 1);
+    match node.tag.as_ref() {
+        "iq" => iq::answer(context, &node, signature),
+        "message" => message::accept(context, &node),
+        "receipt" => receipt::accept(context, node),
+        "ack" => session::acknowledged(context, &node),
+        "presence" => session::presence(context, &node),
+        // Nothing to answer and nobody to tell, yet: typing, and the client's notes about its own state.
+        "chatstate" | "ib" => {}
+        // A client that closes politely.
+        "xmlstreamend" | "stream:end" => context.link.close(),
+        _ => context.server.stats.unknown(signature),
+    }
+}
+
+/// The stanza's id, which its answer must carry.
+fn id(node: &Node) -> String {
+    text(node, "id")
+}

@@ -1,0 +1,73 @@
+//! Receipts: they settle the message they are about and travel back to its sender.
+
+use wacore_binary::Node;
+use wacore_binary::builder::NodeBuilder;
+
+use super::super::account::{Addressing, DeviceId};
+use super::super::node::{jid, text, unix_now};
+use super::super::server::Server;
+use super::{Context, id};
+
+/// Asks the sender to encrypt again, so it concerns the sending device alone, and the message is not settled.
+const RETRIES: &[&str] = &["retry", "enc_rekey_retry"];
+/// Between a device and the server: nobody else is told.
+const PRIVATE: &[&str] = &["sender", "peer_msg", "hist_sync", "read-self", "played-self", "server-error"];
+
+/// Takes a receipt from a device.
+pub(super) fn accept(context: &mut Context<'_>, receipt: Node) {
+    let Some(own) = context.device else { return };
+    let kind = text(&receipt, "type");
+    if !RETRIES.contains(&kind.as_str()) {
+        let mut state = context.server.state();
+        if let Some(device) = state.device(own) {
+            for id in ids(&receipt) {
+                device.settle("message", &id, None);
+            }
+        }
+    }
+    let to = receipt.attrs.get("to").cloned().unwrap_or_default();
+    let mut ack =
+        NodeBuilder::new("ack").attr("class", "receipt").attr("id", id(&receipt)).attr("from", to);
+    if !kind.is_empty() {
+        ack = ack.attr("type", kind);
+    }
+    context.link.send(ack.build());
+    route(context.server, own, receipt);
+}
+
+/// Carries a receipt from a device or a phone to whom it is addressed.
+pub(in super::super) fn route(server: &Server, from: &DeviceId, receipt: Node) {
+    let kind = text(&receipt, "type");
+    let Some(to) = jid(&receipt, "to") else { return };
+    if PRIVATE.contains(&kind.as_str()) {
+        return;
+    }
+    let mut state = server.state();
+    let Some(sender) = state.accounts.get(&from.number) else { return };
+    let mut stanza = NodeBuilder::new("receipt")
+        .attr("id", id(&receipt))
+        .attr("from", sender.jid(Addressing::of(&to), from.device))
+        .attr("t", unix_now());
+    if !kind.is_empty() {
+        stanza = stanza.attr("type", kind.as_str());
+    }
+    let stanza = stanza.apply_content(receipt.content).build();
+    let Some(account) = state.account_of(&to) else { return };
+    let number = account.number.clone();
+    let devices: Vec<u16> = if RETRIES.contains(&kind.as_str()) {
+        vec![to.device]
+    } else {
+        // All of the sender's devices show the ticks. The phone is among them, and keeps no score of its own.
+        account.devices.keys().copied().collect()
+    };
+    for device in devices {
+        let to = DeviceId { number: number.clone(), device };
+        state.deliver(&to, stanza.clone(), &server.stats);
+    }
+}
+
+/// The messages that a receipt is about: the one in its head and those in its list.
+fn ids(receipt: &Node) -> Vec<String> {
+    let listed = receipt.get_optional_child("list").into_iter().flat_map(|list| list.get_children_by_tag("item"));
+    std::iter::once(receipt).chain(listed).map(|node| text(node, "id")).collect()
+}

@@ -1,0 +1,108 @@
+//! Around a login: becoming active, the messages that waited, acknowledgements, presence, and the small questions that
+//! every client asks and few need an answer to.
+
+use wacore_binary::Node;
+use wacore_binary::builder::NodeBuilder;
+
+use super::super::account::DeviceId;
+use super::super::node::{jid, server_jid, text};
+use super::super::pairing;
+use super::iq::{Answer, reply};
+use super::{Context, id};
+
+/// The device wants its messages: those that waited, in order, then the mark that there are no more, then live ones.
+pub(super) fn activate(context: &mut Context<'_>, query: &Node) -> Answer {
+    let Some(id) = context.device else { return Answer::Refused(401, "not-authorized") };
+    reply(context, query, Answer::Result(vec![]));
+    let mut state = context.server.state();
+    let phone = state.accounts.get(&id.number).map(|account| account.phone.clone());
+    let Some(device) = state.device(id) else { return Answer::Sent };
+    // Everything goes through the link that asked: a newer connection may have replaced it already.
+    if device.link.as_ref().is_none_or(|link| link.id != context.link.id) {
+        return Answer::Sent;
+    }
+    for (index, waiting) in device.queue.iter().enumerate() {
+        let mut waiting = waiting.clone();
+        waiting.attrs.insert("offline", index.to_string());
+        context.link.send(waiting);
+    }
+    let end = NodeBuilder::new("offline").attr("count", device.queue.len()).build();
+    context.link.send(NodeBuilder::new("ib").attr("from", server_jid()).children([end]).build());
+    device.active = true;
+    if !std::mem::replace(&mut device.key_shared, true)
+        && let Some(phone) = phone
+    {
+        // Without the key a newly linked device waits 10 seconds for it.
+        phone.share_key(id.device);
+    }
+    Answer::Sent
+}
+
+/// The device wants nothing for now.
+pub(super) fn deactivate(context: &mut Context<'_>, _query: &Node) -> Answer {
+    if let Some(own) = context.device
+        && let Some(device) = context.server.state().device(own)
+    {
+        device.active = false;
+    }
+    Answer::Result(vec![])
+}
+
+/// The device logs itself out.
+pub(super) fn remove_device(context: &mut Context<'_>, query: &Node) -> Answer {
+    let Some(own) = context.device else { return Answer::Refused(401, "not-authorized") };
+    let named = query.get_optional_child("remove-companion-device").and_then(|remove| jid(remove, "jid"));
+    let device = named.map_or(own.device, |jid| jid.device);
+    reply(context, query, Answer::Result(vec![]));
+    pairing::unlink(context.server, &DeviceId { number: own.number.clone(), device });
+    Answer::Sent
+}
+
+/// The device has a stanza safely.
+pub(super) fn acknowledged(context: &mut Context<'_>, ack: &Node) {
+    let class = text(ack, "class");
+    if !matches!(class.as_str(), "message" | "receipt" | "notification") {
+        return;
+    }
+    let Some(own) = context.device else { return };
+    // The type tells a read receipt from a delivery receipt; a message's type says nothing about which one it is.
+    let kind = text(ack, "type");
+    let kind = (class != "message").then_some(kind.as_str());
+    if let Some(device) = context.server.state().device(own) {
+        device.settle(&class, &id(ack), kind);
+    }
+}
+
+/// The device says who it is and whether somebody looks at it.
+pub(super) fn presence(context: &mut Context<'_>, presence: &Node) {
+    let name = text(presence, "name");
+    let Some(own) = context.device.filter(|_| !name.is_empty()) else { return };
+    if let Some(account) = context.server.state().accounts.get_mut(&own.number) {
+        account.push_name = Some(name);
+    }
+}
+
+/// An empty result: a ping, or something that the client wants noted and no more.
+pub(super) fn pong(_context: &mut Context<'_>, _query: &Node) -> Answer {
+    Answer::Result(vec![])
+}
+
+/// Server-side switches: none.
+pub(super) fn properties(_context: &mut Context<'_>, _query: &Node) -> Answer {
+    let properties = NodeBuilder::new("props")
+        .attr("protocol", "1")
+        .attr("ab_key", "sandbox")
+        .attr("hash", "sandbox")
+        .attr("refresh", 86_400_u32);
+    Answer::Result(vec![properties.build()])
+}
+
+/// An empty list: nobody is blocked.
+pub(super) fn empty_list(_context: &mut Context<'_>, _query: &Node) -> Answer {
+    Answer::Result(vec![NodeBuilder::new("list").build()])
+}
+
+/// Privacy settings: all as delivered.
+pub(super) fn empty_privacy(_context: &mut Context<'_>, _query: &Node) -> Answer {
+    Answer::Result(vec![NodeBuilder::new("privacy").build()])
+}

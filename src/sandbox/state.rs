@@ -1,0 +1,89 @@
+//! The server's memory: accounts by number, and the links that are being made.
+
+use std::collections::HashMap;
+
+use wacore_binary::{Jid, Node};
+
+use super::account::{Account, Device, DeviceId, Link};
+use super::node::jid;
+use super::pairing::{Offer, Pairing};
+use super::stats::Stats;
+
+/// Everything that the server knows. Kept behind one lock: each operation is a few map look-ups, and one order of events
+/// for all connections is what makes a test repeatable.
+#[derive(Default)]
+pub(super) struct State {
+    /// By number.
+    pub(super) accounts: HashMap<String, Account>,
+    /// From LID to number.
+    pub(super) lids: HashMap<String, String>,
+    /// QR references that a client shows and nobody has scanned.
+    pub(super) offers: HashMap<String, Offer>,
+    /// Scanned, and waiting for the device to sign; by the id of the query that asked it to.
+    pub(super) pairings: HashMap<String, Pairing>,
+}
+
+impl State {
+    /// The number behind an address, whether or not it has an account.
+    pub(super) fn number_of(&self, jid: &Jid) -> Option<String> {
+        if jid.server.is_lid_family() {
+            self.lids.get(jid.user.as_str()).cloned()
+        } else if jid.server.is_pn_family() || jid.server.as_str() == wacore_binary::LEGACY_USER_SERVER {
+            Some(jid.user.to_string())
+        } else {
+            None
+        }
+    }
+
+    /// The account behind an address.
+    pub(super) fn account_of(&self, jid: &Jid) -> Option<&Account> {
+        self.accounts.get(&self.number_of(jid)?)
+    }
+
+    /// The device behind an address, whether or not it exists.
+    pub(super) fn device_of(&self, jid: &Jid) -> Option<DeviceId> {
+        Some(DeviceId { number: self.number_of(jid)?, device: jid.device })
+    }
+
+    /// A linked device.
+    pub(super) fn device(&mut self, id: &DeviceId) -> Option<&mut Device> {
+        self.accounts.get_mut(&id.number)?.devices.get_mut(&id.device)
+    }
+
+    /// Hands a stanza to a device, or to the phone when the device is 0. Nothing happens when there is none.
+    pub(super) fn deliver(&mut self, to: &DeviceId, node: Node, stats: &Stats) {
+        let Some(account) = self.accounts.get_mut(&to.number) else { return };
+        stats.count(|counters| match node.tag.as_ref() {
+            "message" => counters.messages_routed += 1,
+            "receipt" => counters.receipts_routed += 1,
+            _ => {}
+        });
+        if to.device == 0 {
+            // The phone has no use for the LID; it thinks in numbers and answers in the form it was addressed in.
+            let from = jid(&node, "from").and_then(|from| self.device_of(&from).map(|device| (from, device)));
+            if let (Some((jid, device)), Some(account)) = (from, self.accounts.get(&to.number)) {
+                account.phone.receive(jid, device, node);
+            }
+        } else if let Some(device) = account.devices.get_mut(&to.device) {
+            device.deliver(node);
+        }
+    }
+
+    /// Forgets what hung on a socket that is gone.
+    pub(super) fn disconnected(&mut self, link: &Link, device: Option<&DeviceId>) {
+        self.offers.retain(|_, offer| offer.link.id != link.id);
+        self.pairings.retain(|_, pairing| pairing.link.id != link.id);
+        // Unless a newer connection has taken its place.
+        if let Some(device) = device.and_then(|id| self.device(id))
+            && device.link.as_ref().is_some_and(|current| current.id == link.id)
+        {
+            device.link = None;
+            device.active = false;
+        }
+    }
+
+    /// How many devices are connected.
+    pub(super) fn connected(&self) -> usize {
+        self.accounts.values().flat_map(|account| account.devices.values()).filter(|device| device.link.is_some()).count()
+    }
+}

@@ -1,0 +1,49 @@
+//! Counters: what the sandbox saw, and above all what it did not understand.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+
+/// All counters since the start.
+#[derive(Debug, Default)]
+pub(super) struct Stats(Mutex<Counters>);
+
+/// The answer of `GET /stats`.
+#[derive(Debug, Default, Clone, Serialize)]
+pub(super) struct Counters {
+    /// Noise handshakes by kind: `xx`, `ik`, `fallback`.
+    pub(super) handshakes: BTreeMap<&'static str, u64>,
+    /// Logins refused because the device is not known.
+    pub(super) logins_refused: u64,
+    /// Devices connected now.
+    pub(super) connected_devices: usize,
+    /// Encrypted copies handed to a device or a phone.
+    pub(super) messages_routed: u64,
+    /// Receipts handed to a device or a phone.
+    pub(super) receipts_routed: u64,
+    /// Stanzas received, by signature.
+    pub(super) stanzas: BTreeMap<String, u64>,
+    /// Stanzas that nobody here understands, by signature.
+    pub(super) unknown: BTreeMap<String, u64>,
+}
+
+impl Stats {
+    /// Changes the counters in place.
+    pub(super) fn count(&self, change: impl FnOnce(&mut Counters)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// One more stanza that nobody understood.
+    pub(super) fn unknown(&self, signature: String) {
+        tracing::info!(target: super::LOG, %signature, "unknown stanza");
+        self.count(|counters| *counters.unknown.entry(signature).or_default() += 1);
+    }
+
+    /// A copy, with the number of devices that are connected now.
+    pub(super) fn snapshot(&self, connected_devices: usize) -> Counters {
+        let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        counters.connected_devices = connected_devices;
+        counters
+    }
+}
