@@ -1,3 +1,53 @@
-//! What every part that talks to Postgres shares.
+//! The database: pool, migrations, LISTEN, the fence, and the private server of `wagres up`.
 
+pub mod cluster;
 pub mod fence;
+pub mod listener;
+pub mod migrate;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::config::Secret;
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The URL is not one of Postgres.
+    #[error("database_url: not a Postgres URL: {0}; accepted is postgres://user:password@host:port/database")]
+    Url(#[source] sqlx::Error),
+    /// No connection; the text has the server's or the system's reason.
+    #[error("cannot connect to the database: {0}")]
+    Connect(#[source] sqlx::Error),
+    /// A migration failed or the schema is newer than this program.
+    #[error("migrating the database: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A replaced function, trigger or view did not apply.
+    #[error("applying {file}: {source}")]
+    Schema {
+        /// The file under `sql/schema`.
+        file: &'static str,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// Any other statement.
+    #[error("database: {0}")]
+    Sql(#[from] sqlx::Error),
+}
+
+/// Connects a pool of at most `connections`, and makes sure that the server answers.
+pub async fn connect(url: &Secret, connections: u32, name: &str) -> Result<PgPool, DbError> {
+    let options = options(url, name)?;
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_with(options)
+        .await
+        .map_err(DbError::Connect)
+}
+
+/// Connection options with the name that `pg_stat_activity` shows.
+pub fn options(url: &Secret, name: &str) -> Result<PgConnectOptions, DbError> {
+    Ok(PgConnectOptions::from_str(url.expose()).map_err(DbError::Url)?.application_name(name))
+}

@@ -6,8 +6,8 @@
 
 use buffa::Message as _;
 use wacore::libsignal::protocol::KeyPair;
-use waproto::whatsapp::cert_chain::{NoiseCertificate, noise_certificate::Details};
 use waproto::whatsapp::CertChain;
+use waproto::whatsapp::cert_chain::{NoiseCertificate, noise_certificate::Details};
 
 use super::SandboxError;
 use super::node::unix_now;
@@ -57,7 +57,12 @@ impl Authority {
     }
 }
 
-fn certify(issuer: &KeyPair, issuer_serial: u32, serial: u32, subject: &KeyPair) -> Result<NoiseCertificate, SandboxError> {
+fn certify(
+    issuer: &KeyPair,
+    issuer_serial: u32,
+    serial: u32,
+    subject: &KeyPair,
+) -> Result<NoiseCertificate, SandboxError> {
     let now = unix_now();
     let details = Details {
         serial: Some(serial),
@@ -101,12 +106,17 @@ mod tests {
         let intermediate = chain.intermediate.into_option().ok_or("no intermediate")?;
         let leaf = chain.leaf.into_option().ok_or("no leaf")?;
         let issued = Details::decode_from_slice(&intermediate.details.clone().unwrap_or_default())?;
-        let issuer = wacore::libsignal::protocol::PublicKey::from_djb_public_key_bytes(&issued.key.unwrap_or_default())?;
-        assert!(authority.root.public_key.verify_signature(
-            &intermediate.details.unwrap_or_default(),
-            &intermediate.signature.unwrap_or_default()
-        ));
-        assert!(issuer.verify_signature(&leaf.details.clone().unwrap_or_default(), &leaf.signature.unwrap_or_default()));
+        let issuer =
+            wacore::libsignal::protocol::PublicKey::from_djb_public_key_bytes(&issued.key.unwrap_or_default())?;
+        assert!(
+            authority.root.public_key.verify_signature(
+                &intermediate.details.unwrap_or_default(),
+                &intermediate.signature.unwrap_or_default()
+            )
+        );
+        assert!(
+            issuer.verify_signature(&leaf.details.clone().unwrap_or_default(), &leaf.signature.unwrap_or_default())
+        );
         let leaf = Details::decode_from_slice(&leaf.details.unwrap_or_default())?;
         assert_eq!(leaf.issuer_serial, issued.serial);
         assert_eq!(leaf.key.unwrap_or_default(), public_bytes(authority.noise_key()));

@@ -55,7 +55,8 @@ pub(super) fn digest(_context: &mut Context<'_>, _query: &Node) -> Answer {
 pub(super) fn fetch(context: &mut Context<'_>, query: &Node) -> Answer {
     let users = children(query).first().map(children).unwrap_or_default();
     let mut state = context.server.state();
-    let found = users.iter().filter_map(|user| jid(user, "jid")).map(|jid| user_node(&mut state, &jid)).collect::<Vec<_>>();
+    let found =
+        users.iter().filter_map(|user| jid(user, "jid")).map(|jid| user_node(&mut state, &jid)).collect::<Vec<_>>();
     drop(state);
     Answer::Result(vec![NodeBuilder::new("list").children(found).build()])
 }

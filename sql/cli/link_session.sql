@@ -1,0 +1,2 @@
+-- What `wagres session link` calls.
+SELECT wa.link($1) AS "job!"

@@ -1,0 +1,2 @@
+-- What `wagres send` calls.
+SELECT wa.send_text($1, $2, $3) AS "id!"

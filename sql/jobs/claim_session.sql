@@ -1,0 +1,28 @@
+-- Claims due session jobs for worker $1, at most $2: of sessions that it holds, and of free sessions, whose lease it
+-- takes in the same statement. One job of a session runs at a time, in order. A running job without a worker is one
+-- whose worker died. Locks the jobs and their leases.
+WITH candidate AS (
+    SELECT j.id, j.session_id, l.holder, l.epoch
+    FROM wa.session_job j JOIN wa.lease l USING (session_id)
+    WHERE ((j.status = 'queued' AND j.run_at <= now()) OR (j.status = 'running' AND j.worker_id IS NULL))
+      AND (l.holder = $1 OR l.holder IS NULL)
+      AND NOT EXISTS (
+          SELECT FROM wa.session_job other
+          WHERE other.session_id = j.session_id AND other.id <> j.id
+            AND ((other.status = 'running' AND other.worker_id IS NOT NULL)
+                 OR (other.id < j.id AND other.status IN ('queued', 'running')
+                     AND (other.status = 'running' OR other.run_at <= now())))
+      )
+    ORDER BY j.id
+    LIMIT $2
+    FOR UPDATE OF j, l SKIP LOCKED
+), taken AS (
+    UPDATE wa.lease l SET holder = $1, epoch = l.epoch + 1, taken_at = now()
+    FROM candidate c WHERE l.session_id = c.session_id AND c.holder IS NULL
+    RETURNING l.session_id, l.epoch
+)
+UPDATE wa.session_job j
+SET status = 'running', worker_id = $1, attempts = j.attempts + 1, started_at = now()
+FROM candidate c LEFT JOIN taken USING (session_id)
+WHERE j.id = c.id
+RETURNING j.id, j.session, j.session_id, coalesce(taken.epoch, c.epoch) AS "epoch!", j.kind, j.reason, j.attempts

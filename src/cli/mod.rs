@@ -1,0 +1,201 @@
+//! The command line. It asks Postgres what it wants, like any other program, and prints what comes back.
+
+mod inbox;
+mod qr;
+mod send;
+mod session;
+mod up;
+
+use crate::config::{Config, Overrides, Secret};
+use crate::db;
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tokio_util::sync::CancellationToken;
+
+/// WhatsApp by rows: insert into wa.outbound and a message is sent; a message arrives and stands in wa.inbox.
+#[derive(Debug, Parser)]
+#[command(name = "wagres", version, propagate_version = true)]
+pub struct Cli {
+    /// Configuration file; else wagres.toml in this folder, when there is one.
+    #[arg(long, global = true, value_name = "FILE", env = "WAGRES_CONFIG")]
+    config: Option<PathBuf>,
+    /// Postgres URL; overrides DATABASE_URL and the file.
+    #[arg(long, global = true, value_name = "URL")]
+    database_url: Option<String>,
+    /// What to log, as RUST_LOG has it: info, wagres=debug …
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
+    /// Print JSON, one value a line.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything: migrate, and a worker; a private Postgres too when no database URL is set.
+    Up {
+        /// Run the loopback WhatsApp too and talk to it.
+        #[arg(long)]
+        sandbox: bool,
+        /// Folder of the private Postgres.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        #[command(flatten)]
+        worker: WorkerFlags,
+    },
+    /// Run a worker on a migrated database.
+    Worker {
+        #[command(flatten)]
+        worker: WorkerFlags,
+    },
+    /// Bring the schema wa up to this version.
+    Migrate,
+    /// Run the loopback WhatsApp alone.
+    Sandbox {
+        /// Where devices connect.
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+        ws: SocketAddr,
+        /// Where the control API listens.
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+        control: SocketAddr,
+    },
+    /// Add, link, list and close sessions.
+    #[command(subcommand)]
+    Session(session::SessionCommand),
+    /// Send a text.
+    Send(send::SendArgs),
+    /// Show received messages.
+    Inbox(inbox::InboxArgs),
+    /// Show the configuration in force, secrets masked.
+    Config,
+}
+
+#[derive(Debug, clap::Args)]
+struct WorkerFlags {
+    /// WhatsApp server.
+    #[arg(long, value_name = "URL")]
+    whatsapp_url: Option<String>,
+    /// Address of the HTTP face.
+    #[arg(long, value_name = "ADDR")]
+    http: Option<SocketAddr>,
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// What went wrong, for a person to read.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    let mut overrides = Overrides { database_url: cli.database_url, log: cli.log, ..Overrides::default() };
+    match &cli.command {
+        Command::Up { data, worker, .. } => {
+            overrides.data_dir.clone_from(data);
+            overrides.whatsapp_url.clone_from(&worker.whatsapp_url);
+            overrides.http = worker.http;
+        }
+        Command::Worker { worker } => {
+            overrides.whatsapp_url.clone_from(&worker.whatsapp_url);
+            overrides.http = worker.http;
+        }
+        _ => {}
+    }
+    let config = Config::load(cli.config.as_deref(), &overrides)?;
+    start_log(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    let json = cli.json;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Up { sandbox, .. } => up::up(config, sandbox, json).await,
+            Command::Worker { .. } => up::worker(config, json).await,
+            Command::Migrate => migrate(&config, json).await,
+            Command::Sandbox { ws, control } => up::sandbox(ws, control, json).await,
+            Command::Session(command) => session::run(&config, command, json).await,
+            Command::Send(args) => send::run(&config, args, json).await,
+            Command::Inbox(args) => inbox::run(&config, args, json).await,
+            Command::Config => show(&config, json),
+        }
+    })
+}
+
+/// The log goes to standard error, so that standard output is for what was asked.
+fn start_log(filter: &str) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).with_context(|| {
+        format!("configuration: log: {filter:?} is not accepted; accepted is a filter such as info,wagres=debug")
+    })?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}
+
+async fn migrate(config: &Config, json: bool) -> anyhow::Result<()> {
+    let pool = connect(config).await?;
+    db::migrate::migrate(&pool).await?;
+    print(json, &serde_json::json!({ "migrated": true }), "the schema wa is up to date");
+    Ok(())
+}
+
+fn show(config: &Config, json: bool) -> anyhow::Result<()> {
+    let value = serde_json::to_value(config)?;
+    if json {
+        println!("{value}");
+        return Ok(());
+    }
+    let Some(fields) = value.as_object() else { return Ok(()) };
+    for (name, value) in fields {
+        match value.as_object() {
+            Some(section) => section.iter().for_each(|(inner, value)| println!("{name}.{inner} = {value}")),
+            None => println!("{name} = {value}"),
+        }
+    }
+    Ok(())
+}
+
+/// The configured database's URL.
+fn database_url(config: &Config) -> anyhow::Result<&Secret> {
+    config.database_url.as_ref().context(
+        "database_url: missing; set DATABASE_URL to postgres://user:password@host:port/database (wagres up prints its own)",
+    )
+}
+
+async fn connect(config: &Config) -> anyhow::Result<sqlx::PgPool> {
+    Ok(db::connect(database_url(config)?, 2, "wagres cli").await?)
+}
+
+/// Prints `value` as a line of JSON, or `text`.
+fn print(json: bool, value: &serde_json::Value, text: &str) {
+    if json {
+        println!("{value}");
+    } else {
+        println!("{text}");
+    }
+}
+
+/// Cancelled by SIGTERM or SIGINT; the second signal ends the process at once.
+fn stop_signal() -> anyhow::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            if token.is_cancelled() {
+                std::process::exit(130);
+            }
+            token.cancel();
+        }
+    });
+    Ok(stop)
+}
+
+/// Errors of SQL as the database meant them: message and hint, without the driver's wrapping.
+fn sql_error(error: sqlx::Error) -> anyhow::Error {
+    let Some(database) = error.as_database_error() else { return error.into() };
+    let hint = database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().and_then(|e| e.hint());
+    anyhow::anyhow!("{}{}", database.message(), hint.map(|h| format!("\n{h}")).unwrap_or_default())
+}

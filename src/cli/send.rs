@@ -1,0 +1,26 @@
+//! `wagres send`.
+
+use super::{connect, print, sql_error};
+use crate::config::Config;
+use clap::Args;
+use serde_json::json;
+
+#[derive(Debug, Args)]
+pub(super) struct SendArgs {
+    /// Name of the session that sends.
+    session: String,
+    /// International phone number or JID.
+    recipient: String,
+    /// The text.
+    body: String,
+}
+
+pub(super) async fn run(config: &Config, args: SendArgs, json: bool) -> anyhow::Result<()> {
+    let pool = connect(config).await?;
+    let id = sqlx::query_file_scalar!("sql/cli/send_text.sql", args.session, args.recipient, args.body)
+        .fetch_one(&pool)
+        .await
+        .map_err(sql_error)?;
+    print(json, &json!({ "id": id, "status": "queued" }), &format!("queued as row {id} of wa.outbound"));
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! `wagres up`, `worker` and `sandbox`: what runs until it is told to stop.
+
+use super::{database_url, print, stop_signal};
+use crate::config::Config;
+use crate::db::{self, cluster::Cluster};
+use crate::http;
+use crate::worker::{Phase, Worker};
+use anyhow::Context;
+use serde_json::{Map, Value, json};
+use std::net::SocketAddr;
+use tokio_util::sync::CancellationToken;
+
+/// Everything in one process; stops in the reverse order of its start.
+pub(super) async fn up(mut config: Config, with_sandbox: bool, json: bool) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
+    let sandbox = if with_sandbox {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let sandbox = Sandbox::start(any, any).await?;
+        config.whatsapp_url = sandbox.ws_url();
+        Some(sandbox)
+    } else {
+        None
+    };
+    let cluster = if config.database_url.is_none() {
+        let cluster = Cluster::start(&config.data_dir).await?;
+        config.database_url = Some(cluster.url());
+        Some(cluster)
+    } else {
+        None
+    };
+    let worked = async {
+        let pool = db::connect(database_url(&config)?, 1, "wagres migrate").await?;
+        db::migrate::migrate(&pool).await?;
+        pool.close().await;
+        work(config, sandbox.as_ref(), json, stop).await
+    }
+    .await;
+    if let Some(cluster) = cluster {
+        cluster.stop().await?;
+    }
+    if let Some(sandbox) = sandbox {
+        sandbox.stop().await;
+    }
+    worked
+}
+
+/// A worker alone.
+pub(super) async fn worker(config: Config, json: bool) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
+    work(config, None, json, stop).await
+}
+
+/// The sandbox alone.
+pub(super) async fn sandbox(ws: SocketAddr, control: SocketAddr, json: bool) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
+    let sandbox = Sandbox::start(ws, control).await?;
+    let line = json!({ "sandbox": sandbox.ws_url(), "sandbox_control": sandbox.control_url() });
+    print(json, &line, &format!("devices connect to {}\ncontrol API at {}", sandbox.ws_url(), sandbox.control_url()));
+    stop.cancelled().await;
+    sandbox.stop().await;
+    Ok(())
+}
+
+/// Runs the worker and the HTTP face, and says when they are ready.
+async fn work(config: Config, sandbox: Option<&Sandbox>, json: bool, stop: CancellationToken) -> anyhow::Result<()> {
+    let url = database_url(&config)?.clone();
+    let address = config.http;
+    let worker = Worker::new(config)?;
+    let window = worker.window();
+    let http_stop = CancellationToken::new();
+    let (http, serving) = http::serve(address, window.clone(), http_stop.clone())
+        .await
+        .with_context(|| format!("configuration: http: cannot listen on {address}"))?;
+    let http = format!("http://{http}");
+
+    let mut phase = window.phase;
+    let mut running = tokio::spawn(worker.run(stop));
+    let early = tokio::select! {
+        ended = &mut running => Some(ended),
+        began = phase.wait_for(|p| *p == Phase::Working) => { drop(began); None }
+    };
+    let ended = if let Some(ended) = early {
+        ended
+    } else {
+        let mut ready = Map::from_iter([
+            ("ready".to_owned(), Value::from(true)),
+            // The whole URL, for whoever started us is to use it.
+            ("database_url".to_owned(), Value::from(url.expose())),
+            ("http".to_owned(), Value::from(http.as_str())),
+        ]);
+        let mut text = format!("ready\ndatabase  {}\nhttp      {http}", url.masked());
+        if let Some(sandbox) = sandbox {
+            ready.insert("sandbox".to_owned(), sandbox.ws_url().into());
+            ready.insert("sandbox_control".to_owned(), sandbox.control_url().into());
+            text += &format!("\nsandbox   {}\ncontrol   {}", sandbox.ws_url(), sandbox.control_url());
+        }
+        print(json, &Value::Object(ready), &text);
+        running.await
+    };
+    http_stop.cancel();
+    serving.await.context("the HTTP face")?;
+    ended.context("the worker")??;
+    Ok(())
+}
+
+#[cfg(feature = "sandbox")]
+use running_sandbox::Sandbox;
+
+#[cfg(feature = "sandbox")]
+mod running_sandbox {
+    use crate::sandbox::{Options, Running};
+    use anyhow::Context;
+    use std::net::SocketAddr;
+
+    /// The loopback WhatsApp, running.
+    pub(super) struct Sandbox(Running);
+
+    impl Sandbox {
+        pub(super) async fn start(ws: SocketAddr, control: SocketAddr) -> anyhow::Result<Self> {
+            let options = Options { ws, control, ..Options::default() };
+            Ok(Self(crate::sandbox::Sandbox::start(options).await.context("starting the sandbox")?))
+        }
+
+        pub(super) fn ws_url(&self) -> String {
+            self.0.ws_url()
+        }
+
+        pub(super) fn control_url(&self) -> String {
+            self.0.control_url()
+        }
+
+        pub(super) async fn stop(self) {
+            self.0.shutdown().await;
+        }
+    }
+}
+
+/// What stands in its place in a build without the feature: it cannot be started.
+#[cfg(not(feature = "sandbox"))]
+enum Sandbox {}
+
+#[cfg(not(feature = "sandbox"))]
+impl Sandbox {
+    #[expect(clippy::unused_async, reason = "the same shape as the real one")]
+    async fn start(_: SocketAddr, _: SocketAddr) -> anyhow::Result<Self> {
+        anyhow::bail!("this build has no sandbox; build with: cargo build --features sandbox")
+    }
+
+    fn ws_url(&self) -> String {
+        match *self {}
+    }
+
+    fn control_url(&self) -> String {
+        match *self {}
+    }
+
+    #[expect(clippy::unused_async, reason = "the same shape as the real one")]
+    async fn stop(self) {
+        match self {}
+    }
+}

@@ -1,0 +1,187 @@
+//! Configuration: defaults, then `wagres.toml`, then the environment, then flags; the later wins.
+//!
+//! A key that nobody knows and a value of the wrong kind are refused by name and by where they stand. To add a setting:
+//! a documented field, its default in [`Default`], a check in [`Config::check`] when not every value makes sense.
+
+mod secret;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub use secret::Secret;
+
+/// Where WhatsApp Web's socket is.
+pub const WHATSAPP_URL: &str = "wss://web.whatsapp.com/ws/chat";
+
+/// Everything that can be set. `wagres config` prints it with secrets masked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Postgres connection URL. Also read from `DATABASE_URL`. Without it `wagres up` runs a private server.
+    pub database_url: Option<Secret>,
+    /// WebSocket URL of the WhatsApp server. A build with the feature `sandbox` accepts loopback addresses only.
+    pub whatsapp_url: String,
+    /// Address of the HTTP face (`/health`). Port 0 takes a free one.
+    pub http: SocketAddr,
+    /// Folder of the private Postgres of `wagres up`.
+    pub data_dir: PathBuf,
+    /// Filter of the log, as `RUST_LOG` has it: `info`, `wagres=debug,whatsapp_rust=warn` …
+    pub log: String,
+    /// What the worker does and how patiently.
+    pub worker: WorkerConfig,
+}
+
+/// The worker's settings (`[worker]`, `WAGRES_WORKER__…`).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerConfig {
+    /// A worker that has not been heard of for this long is dead and its sessions go to others. Seconds, 3 to 600.
+    pub lease_seconds: u32,
+    /// How often to look for work when nothing rings. Milliseconds, 50 to 60000; jittered by a quarter.
+    pub poll_ms: u32,
+    /// Messages on their way at once, over all sessions. 1 to 10000.
+    pub outbound_concurrency: usize,
+    /// Session jobs running at once. 1 to 1000.
+    pub session_concurrency: usize,
+    /// How long to wait for the server's ack of a message before it is sent again under the same id. Seconds, 1 to 600.
+    pub ack_timeout_seconds: u32,
+    /// How long a stop waits for messages that are on their way. Seconds, 0 to 600.
+    pub drain_seconds: u32,
+    /// Database connections of the pool. 2 to 1000. Heartbeat and listener have one each besides.
+    pub connections: u32,
+    /// Most sessions that this worker holds. 1 to 100000.
+    pub max_sessions: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            database_url: None,
+            whatsapp_url: WHATSAPP_URL.into(),
+            http: SocketAddr::from(([127, 0, 0, 1], 7460)),
+            data_dir: PathBuf::from("wagres-data"),
+            log: "info,whatsapp_rust=warn,wacore=warn,sqlx=warn".into(),
+            worker: WorkerConfig::default(),
+        }
+    }
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self {
+            lease_seconds: 15,
+            poll_ms: 1000,
+            outbound_concurrency: 256,
+            session_concurrency: 16,
+            ack_timeout_seconds: 20,
+            drain_seconds: 10,
+            connections: 16,
+            max_sessions: 1000,
+        }
+    }
+}
+
+/// Why the configuration is not usable.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A key is unknown or a value has the wrong kind; the text names key and place.
+    #[error("configuration: {0}")]
+    Load(Box<figment::Error>),
+    /// A value is of the right kind but makes no sense.
+    #[error("configuration: {key}: {found} is not accepted; accepted is {accepted}")]
+    Value {
+        /// The setting's name.
+        key: &'static str,
+        /// The value given.
+        found: String,
+        /// What would be accepted.
+        accepted: &'static str,
+    },
+    /// The file given with `--config` cannot be read.
+    #[error("configuration: {path}: {source}")]
+    File {
+        /// The path given.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// What flags may override; `None` leaves the setting alone.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Overrides {
+    /// See [`Config::database_url`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database_url: Option<String>,
+    /// See [`Config::whatsapp_url`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whatsapp_url: Option<String>,
+    /// See [`Config::http`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<SocketAddr>,
+    /// See [`Config::data_dir`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// See [`Config::log`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+}
+
+impl Config {
+    /// Reads defaults, `file` (or `wagres.toml` in the working folder when there is one), environment and `overrides`.
+    ///
+    /// # Errors
+    /// Names the key and what is accepted; see [`ConfigError`].
+    pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
+        if let Some(path) = file {
+            std::fs::metadata(path).map_err(|source| ConfigError::File { path: path.into(), source })?;
+        }
+        let config: Self = Figment::from(Serialized::defaults(Self::default()))
+            .merge(Toml::file(file.unwrap_or(Path::new("wagres.toml"))))
+            .merge(Env::raw().only(&["DATABASE_URL"]))
+            .merge(Env::prefixed("WAGRES_").ignore(&["config"]).split("__"))
+            .merge(Serialized::defaults(overrides))
+            .extract()
+            .map_err(|e| ConfigError::Load(Box::new(e)))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks what the types cannot say.
+    fn check(&self) -> Result<(), ConfigError> {
+        let w = &self.worker;
+        within("worker.lease_seconds", w.lease_seconds, 3, 600, "3 to 600 seconds")?;
+        within("worker.poll_ms", w.poll_ms, 50, 60_000, "50 to 60000 milliseconds")?;
+        within("worker.outbound_concurrency", w.outbound_concurrency, 1, 10_000, "1 to 10000")?;
+        within("worker.session_concurrency", w.session_concurrency, 1, 1000, "1 to 1000")?;
+        within("worker.ack_timeout_seconds", w.ack_timeout_seconds, 1, 600, "1 to 600 seconds")?;
+        within("worker.drain_seconds", w.drain_seconds, 0, 600, "0 to 600 seconds")?;
+        within("worker.connections", w.connections, 2, 1000, "2 to 1000")?;
+        within("worker.max_sessions", w.max_sessions, 1, 100_000, "1 to 100000")?;
+        let url = url::Url::parse(&self.whatsapp_url).ok().filter(|u| matches!(u.scheme(), "ws" | "wss"));
+        if url.is_none_or(|u| u.host().is_none()) {
+            return Err(ConfigError::Value {
+                key: "whatsapp_url",
+                found: format!("{:?}", self.whatsapp_url),
+                accepted: "a URL that begins with ws:// or wss://",
+            });
+        }
+        Ok(())
+    }
+}
+
+fn within<T: PartialOrd + ToString>(
+    key: &'static str,
+    value: T,
+    least: T,
+    most: T,
+    accepted: &'static str,
+) -> Result<(), ConfigError> {
+    if value < least || value > most {
+        return Err(ConfigError::Value { key, found: value.to_string(), accepted });
+    }
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! The private Postgres of `wagres up`: a cluster in a folder, run from the installed server binaries.
+//!
+//! It listens on a free loopback port and lives as long as the process: [`Cluster::stop`] ends it, and a cluster whose
+//! owner was killed is found running at the next start and taken over. As root the server runs as user `postgres`,
+//! because Postgres refuses to run as root.
+
+use crate::config::Secret;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use tokio::process::Command;
+
+/// Why the private server cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// No `initdb` on PATH or under `/usr/lib/postgresql`.
+    #[error("no PostgreSQL server found: install it (Debian: apt-get install postgresql) or set database_url")]
+    NotInstalled,
+    /// The folder cannot be made or given to the server's user.
+    #[error("{path}: {source}")]
+    Folder {
+        /// The data folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A server program failed; the text is what it printed.
+    #[error("{program} failed: {output}")]
+    Program {
+        /// `initdb`, `pg_ctl` or `createdb`.
+        program: &'static str,
+        /// What it said.
+        output: String,
+    },
+}
+
+/// A running private server.
+#[derive(Debug)]
+pub struct Cluster {
+    bin: PathBuf,
+    data: PathBuf,
+    url: String,
+}
+
+impl Cluster {
+    /// Makes the cluster in `folder` if there is none and starts it.
+    ///
+    /// # Errors
+    /// See [`ClusterError`].
+    pub async fn start(folder: &Path) -> Result<Self, ClusterError> {
+        let bin = server_binaries().ok_or(ClusterError::NotInstalled)?;
+        let fail = |source| ClusterError::Folder { path: folder.into(), source };
+        std::fs::create_dir_all(folder).map_err(fail)?;
+        let folder = folder.canonicalize().map_err(fail)?;
+        let data = folder.join("postgres");
+        if !data.join("PG_VERSION").exists() {
+            std::fs::create_dir_all(&data).map_err(fail)?;
+            give_to_server_user(&data).await?;
+            let mut initdb = server_command(&bin.join("initdb"));
+            initdb.arg("-D").arg(&data).args(["-U", "wagres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"]);
+            run("initdb", initdb).await?;
+        }
+        // A server whose owner was killed still runs; it is stopped so that this start decides on port and settings.
+        if data.join("postmaster.pid").exists() {
+            let mut stop = server_command(&bin.join("pg_ctl"));
+            stop.arg("-D").arg(&data).args(["-m", "fast", "-w", "stop"]);
+            if let Err(error) = run("pg_ctl", stop).await {
+                tracing::debug!(%error, "no server to take over");
+            }
+        }
+        let port = free_port().map_err(fail)?;
+        let mut start = server_command(&bin.join("pg_ctl"));
+        start.arg("-D").arg(&data).arg("-l").arg(data.join("server.log")).args(["-w", "-t", "60", "-o"]).arg(format!(
+            "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200"
+        ));
+        run("pg_ctl", {
+            start.arg("start");
+            start
+        })
+        .await?;
+        let cluster = Self { bin, data, url: format!("postgres://wagres@127.0.0.1:{port}/wagres") };
+        if let Err(error) = cluster.create_database(port).await {
+            cluster.stop().await?;
+            return Err(error);
+        }
+        Ok(cluster)
+    }
+
+    /// URL of the database `wagres` in it.
+    #[must_use]
+    pub fn url(&self) -> Secret {
+        Secret::new(&self.url)
+    }
+
+    /// Stops the server and waits until it is gone.
+    ///
+    /// # Errors
+    /// When `pg_ctl` says so.
+    pub async fn stop(&self) -> Result<(), ClusterError> {
+        let mut stop = server_command(&self.bin.join("pg_ctl"));
+        stop.arg("-D").arg(&self.data).args(["-m", "fast", "-w", "-t", "60", "stop"]);
+        run("pg_ctl", stop).await
+    }
+
+    async fn create_database(&self, port: u16) -> Result<(), ClusterError> {
+        let mut create = server_command(&self.bin.join("createdb"));
+        create.args(["-h", "127.0.0.1", "-U", "wagres", "-p"]).arg(port.to_string()).arg("wagres");
+        match run("createdb", create).await {
+            Err(ClusterError::Program { output, .. }) if output.contains("already exists") => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// Folder of `initdb` and its siblings: the newest under `/usr/lib/postgresql`, else where PATH has it.
+fn server_binaries() -> Option<PathBuf> {
+    let whole = |dir: &PathBuf| ["initdb", "pg_ctl", "postgres", "createdb"].iter().all(|p| dir.join(p).exists());
+    let mut packaged: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter(|(_, dir)| whole(dir))
+        .collect();
+    packaged.sort();
+    packaged.pop().map(|(_, dir)| dir).or_else(|| std::env::split_paths(&std::env::var_os("PATH")?).find(whole))
+}
+
+fn is_root() -> bool {
+    // The owner of /proc/self is the effective user.
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0)
+}
+
+/// A server program, as user `postgres` when we are root.
+fn server_command(program: &Path) -> Command {
+    let mut command = if is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    // The server must not die of a Ctrl-C meant for us: we stop it in order. Its working folder must be one that its
+    // user may enter.
+    command.process_group(0).current_dir("/").stdin(Stdio::null()).env("LC_ALL", "C.UTF-8");
+    command
+}
+
+async fn give_to_server_user(path: &Path) -> Result<(), ClusterError> {
+    if !is_root() {
+        return Ok(());
+    }
+    let mut chown = Command::new("chown");
+    chown.arg("postgres:postgres").arg(path);
+    run("chown", chown).await
+}
+
+async fn run(program: &'static str, mut command: Command) -> Result<(), ClusterError> {
+    // A file and not a pipe: pg_ctl leaves a server behind that would hold the pipe open, and we would wait for it.
+    let text = |output: &Output| {
+        [&output.stdout, &output.stderr].map(|b| String::from_utf8_lossy(b).trim().to_owned()).join(" ")
+    };
+    let log = tempfile().map_err(|e| ClusterError::Program { program, output: e.to_string() })?;
+    let status = command
+        .stdout(log.try_clone().map_or_else(|_| Stdio::null(), Stdio::from))
+        .stderr(log.try_clone().map_or_else(|_| Stdio::null(), Stdio::from))
+        .status()
+        .await
+        .map_err(|e| ClusterError::Program { program, output: e.to_string() })?;
+    if status.success() {
+        return Ok(());
+    }
+    let output = Output { status, stdout: read_back(log), stderr: Vec::new() };
+    Err(ClusterError::Program { program, output: text(&output) })
+}
+
+/// A file without a name, for what a program prints.
+fn tempfile() -> std::io::Result<std::fs::File> {
+    let path = std::env::temp_dir().join(format!("wagres-{}", uuid::Uuid::new_v4()));
+    let file = std::fs::OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}
+
+fn read_back(mut file: std::fs::File) -> Vec<u8> {
+    use std::io::{Read, Seek};
+    let mut bytes = Vec::new();
+    if file.rewind().and_then(|()| file.read_to_end(&mut bytes)).is_err() {
+        bytes.extend_from_slice(b"(its output could not be read)");
+    }
+    bytes
+}
+
+fn free_port() -> std::io::Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}

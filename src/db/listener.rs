@@ -1,0 +1,56 @@
+//! LISTEN on a connection of its own, always drained, reconnecting with backoff.
+//!
+//! A wake-up carries no data and may be lost or doubled, so what is given out is not the notification but "look again":
+//! one permit of a [`Notify`], stored while nobody waits. After each reconnect a permit is given too, because whatever
+//! was announced meanwhile was not heard.
+
+use super::{DbError, options};
+use crate::config::Secret;
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// Listens on `channel` until `stop`, and wakes `wake` at each notification and each (re)connect.
+pub async fn wake_on(url: Secret, channel: &'static str, wake: Arc<Notify>, stop: CancellationToken) {
+    let mut pause = Duration::from_millis(200);
+    while !stop.is_cancelled() {
+        let ended = tokio::select! {
+            () = stop.cancelled() => return,
+            ended = listen(&url, channel, &wake, &mut pause) => ended,
+        };
+        if let Err(error) = ended {
+            tracing::warn!(channel, %error, "listener lost; polling until it is back");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(10)),
+        }
+    }
+}
+
+async fn listen(url: &Secret, channel: &str, wake: &Notify, pause: &mut Duration) -> Result<(), DbError> {
+    let mut listener = connect(url, channel).await?;
+    *pause = Duration::from_millis(200);
+    wake.notify_one();
+    while listener.try_recv().await?.is_some() {
+        wake.notify_one();
+    }
+    Ok(())
+}
+
+/// A listener on `channel` with a connection of its own.
+pub async fn connect(url: &Secret, channel: &str) -> Result<PgListener, DbError> {
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .connect_with(options(url, "wagres listener")?)
+        .await
+        .map_err(DbError::Connect)?;
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.ignore_pool_close_event(true);
+    listener.listen(channel).await?;
+    Ok(listener)
+}

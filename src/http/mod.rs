@@ -1,0 +1,70 @@
+//! The HTTP face. It shows what the worker says and decides nothing.
+
+use crate::worker::{Phase, Window};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use std::net::SocketAddr;
+use std::time::Instant;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// The answer of `GET /health`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Health {
+    /// `ok`, `starting` or `stopping`.
+    status: &'static str,
+    /// Seconds since the start.
+    uptime: f64,
+    timestamp: DateTime<Utc>,
+    /// Sessions that are connected.
+    active_clients: usize,
+}
+
+#[derive(Clone)]
+struct Face {
+    window: Window,
+    since: Instant,
+}
+
+/// Serves `/health` until `stop`. Returns the address, for port 0, and the task.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub async fn serve(
+    address: SocketAddr,
+    window: Window,
+    stop: CancellationToken,
+) -> std::io::Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
+    let listener = TcpListener::bind(address).await?;
+    let bound = listener.local_addr()?;
+    let router = Router::new().route("/health", get(health)).with_state(Face { window, since: Instant::now() });
+    let task = tokio::spawn(async move {
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the HTTP face ended");
+        }
+    });
+    Ok((bound, task))
+}
+
+/// 200 while the worker takes work, else 503.
+async fn health(State(face): State<Face>) -> (StatusCode, Json<Health>) {
+    let phase = *face.window.phase.borrow();
+    let (code, status) = match phase {
+        Phase::Working => (StatusCode::OK, "ok"),
+        Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
+        Phase::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+    };
+    let health = Health {
+        status,
+        uptime: face.since.elapsed().as_secs_f64(),
+        timestamp: Utc::now(),
+        active_clients: face.window.ready.count(),
+    };
+    (code, Json(health))
+}

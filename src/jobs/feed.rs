@@ -1,0 +1,59 @@
+//! The apalis backend over claimed rows: a bounded queue that the dispatcher fills.
+//!
+//! Claiming happens elsewhere, so no error of the database can end an apalis worker, and the bound is the backpressure:
+//! the dispatcher claims no more than there is room for. Dropping the sender ends the worker once the queue is empty.
+
+use apalis_core::backend::finalize::Ephemeral;
+use apalis_core::backend::{Backend, BackendConfig};
+use apalis_core::task::Task;
+use apalis_core::task::task_id::RandomId;
+use apalis_core::worker::context::WorkerContext;
+use std::convert::Infallible;
+use std::task::{Context, Poll};
+use tokio::sync::mpsc;
+use tower::layer::util::Identity;
+
+/// The receiving end of a feed, as apalis polls it.
+#[derive(Debug)]
+pub struct Feed<J>(mpsc::Receiver<J>);
+
+/// A feed with room for `room` claimed rows.
+#[must_use]
+pub fn feed<J>(room: usize) -> (mpsc::Sender<J>, Feed<J>) {
+    let (sender, receiver) = mpsc::channel(room);
+    (sender, Feed(receiver))
+}
+
+impl<J> Backend for Feed<J> {
+    type Task = Task<J>;
+    type Error = Infallible;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, _: &WorkerContext) -> Poll<Option<Result<Self::Task, Infallible>>> {
+        self.0.poll_recv(cx).map(|job| job.map(|job| Ok(Task::new(job))))
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
+        self.0.close();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<J> BackendConfig for Feed<J> {
+    type Args = J;
+    type Id = RandomId;
+    type Kind = Ephemeral;
+    type Config = ();
+    type Layer = Identity;
+
+    fn config(&self) -> &() {
+        &()
+    }
+
+    fn middleware(&mut self, _: &mut WorkerContext) -> Identity {
+        Identity::new()
+    }
+}

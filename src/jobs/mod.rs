@@ -1,0 +1,127 @@
+//! The three job tables and the apalis workers over them.
+//!
+//! One [`claim::Dispatcher`] claims from all three tables and puts the rows into bounded feeds; an apalis worker drains
+//! each feed through tower layers into its handler, as many at once as configured; the outermost layer,
+//! [`record::RecordLayer`], writes what came of it back into the row. So apalis runs the work, and the SQL, which knows
+//! about holders, lanes and fencing, is ours. Leases and heartbeats never go through here.
+//!
+//! What this promises: a row is claimed by the holder alone, a lane has one message on its way, an outcome is written
+//! once and only under the epoch of the claim. What it does not: that a handler runs only once. A worker that dies
+//! between doing and recording leaves the row to be done again, which is why messages carry their id from the start.
+
+pub mod claim;
+pub mod feed;
+pub mod maintenance;
+pub mod progress;
+pub mod record;
+
+use crate::db::fence::Fence;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// A claimed row of `wa.outbound`.
+#[derive(Debug, Clone)]
+pub struct OutboundJob {
+    /// The hold under which it was claimed.
+    pub fence: Fence,
+    /// `wa.outbound.id`.
+    pub id: i64,
+    /// The recipient's JID.
+    pub chat: String,
+    /// What is to be sent.
+    pub kind: String,
+    /// The text.
+    pub body: Option<String>,
+    /// The WhatsApp message id, the same at every attempt.
+    pub message_id: String,
+    /// Which attempt this is, from 1.
+    pub attempts: i32,
+}
+
+/// A claimed row of `wa.session_job`; the lease is ours.
+#[derive(Debug, Clone)]
+pub struct SessionJob {
+    /// The hold under which it was claimed.
+    pub fence: Fence,
+    /// `wa.session_job.id`.
+    pub id: i64,
+    /// Name of the session.
+    pub session: String,
+    /// `link`, `connect`, `reconnect`, `close` or `logout`.
+    pub kind: String,
+    /// Why, in the words of whoever asked.
+    pub reason: Option<String>,
+    /// Which attempt this is, from 1.
+    pub attempts: i32,
+}
+
+/// A claimed row of `wa.maintenance_job`.
+#[derive(Debug, Clone)]
+pub struct MaintenanceJob {
+    /// `wa.maintenance_job.id`.
+    pub id: i64,
+    /// What is to be done.
+    pub kind: String,
+    /// Which attempt this is, from 1.
+    pub attempts: i32,
+}
+
+/// Why a handler did not do its job, and what becomes of the row.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum JobError {
+    /// Once more after a backoff, until the row is out of attempts.
+    #[error("{0}")]
+    Retry(String),
+    /// Back into the queue at once, and the attempt does not count: nothing was tried.
+    #[error("{0}")]
+    Release(String),
+    /// Never again: trying cannot help.
+    #[error("{0}")]
+    Permanent(String),
+}
+
+/// The sessions whose outbound rows this worker may claim now: held and connected.
+#[derive(Debug, Clone, Default)]
+pub struct Ready(Arc<Mutex<HashMap<i64, i64>>>);
+
+impl Ready {
+    /// The session is connected under this hold.
+    pub fn insert(&self, fence: Fence) {
+        self.lock().insert(fence.session_id, fence.epoch);
+    }
+
+    /// The session is not connected any more, unless a later hold of it is.
+    pub fn remove(&self, fence: Fence) {
+        let mut map = self.lock();
+        if map.get(&fence.session_id) == Some(&fence.epoch) {
+            map.remove(&fence.session_id);
+        }
+    }
+
+    /// Session ids and their epochs, side by side.
+    #[must_use]
+    pub fn snapshot(&self) -> (Vec<i64>, Vec<i64>) {
+        self.lock().iter().unzip()
+    }
+
+    /// How many sessions are connected.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i64, i64>> {
+        // A panic elsewhere cannot leave the map half changed, so a poisoned lock is as good as any.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for a wake-up, at most `most`. Whether it was rung is not said, for it would tell nothing.
+async fn wait(wake: &Notify, most: Duration) {
+    tokio::select! {
+        () = wake.notified() => {}
+        () = tokio::time::sleep(most) => {}
+    }
+}

@@ -1,0 +1,177 @@
+//! The durability hook: a message is committed to `wa.inbox` and announced before the library acknowledges it (M4).
+//!
+//! On an error nothing is acknowledged and the server hands the message over again; the unique key (session, chat,
+//! sender, message id) makes the repetition harmless.
+
+use crate::db::fence::Fence;
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgPool;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use wacore::types::events::InboundMessage;
+use wacore::types::message::{MessageCategory, MessageInfo};
+use wacore_binary::{Jid, JidExt};
+use whatsapp_rust::client::Client;
+use whatsapp_rust::waproto::whatsapp as wa;
+
+/// See the module.
+#[derive(Debug)]
+pub struct InboxHook {
+    pool: PgPool,
+    fence: Fence,
+    stale: CancellationToken,
+}
+
+impl InboxHook {
+    /// For one hold of one session.
+    #[must_use]
+    pub const fn new(pool: PgPool, fence: Fence, stale: CancellationToken) -> Self {
+        Self { pool, fence, stale }
+    }
+}
+
+/// A batch, column by column, as the statement takes it.
+#[derive(Default)]
+struct Columns {
+    chats: Vec<String>,
+    senders: Vec<String>,
+    ids: Vec<String>,
+    kinds: Vec<String>,
+    bodies: Vec<Option<String>>,
+    from_me: Vec<bool>,
+    push_names: Vec<Option<String>>,
+    times: Vec<DateTime<Utc>>,
+    messages: Vec<Value>,
+}
+
+#[async_trait::async_trait]
+impl whatsapp_rust::InboundDurabilityHook for InboxHook {
+    async fn on_messages(&self, client: Arc<Client>, batch: &[InboundMessage]) -> anyhow::Result<()> {
+        let mut columns = Columns::default();
+        for item in batch.iter().filter(|item| !is_housekeeping(item)) {
+            let source = &item.info.source;
+            let sender = phone_form(&client, &source.sender, source.sender_alt.as_ref()).await;
+            let chat = if source.is_group || !source.chat.is_same_user_as(&source.sender) {
+                phone_form(&client, &source.chat, source.recipient_alt.as_ref()).await
+            } else {
+                sender.clone()
+            };
+            let message = storable(serde_json::to_value(&*item.message).context("the message as JSON")?);
+            columns.chats.push(chat.to_string());
+            columns.senders.push(sender.to_string());
+            columns.ids.push(item.info.id.clone());
+            columns.kinds.push(kind(&item.message, &message));
+            columns.bodies.push(body(&item.message).map(without_nul));
+            columns.from_me.push(source.is_from_me);
+            columns.push_names.push(push_name(&item.info));
+            columns.times.push(item.info.timestamp);
+            columns.messages.push(message);
+        }
+        if columns.ids.is_empty() {
+            return Ok(());
+        }
+        self.store(&columns).await
+    }
+}
+
+impl InboxHook {
+    async fn store(&self, c: &Columns) -> anyhow::Result<()> {
+        let done = sqlx::query_file!(
+            "sql/messages/store_inbox.sql",
+            self.fence.session_id,
+            self.fence.epoch,
+            &c.chats,
+            &c.senders,
+            &c.ids,
+            &c.kinds,
+            &c.bodies as &[Option<String>],
+            &c.from_me,
+            &c.push_names as &[Option<String>],
+            &c.times,
+            &c.messages
+        )
+        .fetch_one(&self.pool)
+        .await
+        .inspect_err(
+            |error| tracing::warn!(%error, "inbox not written; the server will hand the messages over again"),
+        )?;
+        if !done.held {
+            self.stale.cancel();
+            anyhow::bail!("the session is not held any more (epoch {})", self.fence.epoch);
+        }
+        Ok(())
+    }
+}
+
+/// Messages between our own devices that carry keys and settings; nobody wrote them.
+fn is_housekeeping(item: &InboundMessage) -> bool {
+    matches!(item.info.category, MessageCategory::Peer)
+}
+
+/// The phone-number form of a user's JID, without device, where it is known: one person, one key, whichever way the
+/// server addressed the message.
+async fn phone_form(client: &Client, jid: &Jid, alternative: Option<&Jid>) -> Jid {
+    if !jid.is_lid() {
+        return jid.to_non_ad();
+    }
+    if let Some(known) = alternative.filter(|a| !a.is_lid()) {
+        return known.to_non_ad();
+    }
+    match client.get_lid_pn_entry(jid).await {
+        Ok(Some(entry)) => Jid::pn(entry.phone_number.to_string()),
+        _ => jid.to_non_ad(),
+    }
+}
+
+fn push_name(info: &MessageInfo) -> Option<String> {
+    (!info.push_name.is_empty()).then(|| without_nul(&info.push_name))
+}
+
+fn body(message: &wa::Message) -> Option<&str> {
+    message
+        .conversation
+        .as_deref()
+        .or_else(|| message.extended_text_message.as_option()?.text.as_deref())
+        .or_else(|| message.image_message.as_option()?.caption.as_deref())
+        .or_else(|| message.video_message.as_option()?.caption.as_deref())
+        .or_else(|| message.document_message.as_option()?.caption.as_deref())
+}
+
+/// `text`, or the name of the first content field of the message in snake case.
+fn kind(message: &wa::Message, json: &Value) -> String {
+    if message.conversation.is_some() || message.extended_text_message.is_set() {
+        return "text".into();
+    }
+    let content = json.as_object().and_then(|fields| {
+        fields.keys().find(|name| !matches!(name.as_str(), "messageContextInfo" | "senderKeyDistributionMessage"))
+    });
+    content.map_or_else(|| "unknown".into(), |name| snake_case(name))
+}
+
+fn snake_case(name: &str) -> String {
+    name.chars().fold(String::new(), |mut out, c| {
+        if c.is_ascii_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+        out
+    })
+}
+
+/// Postgres stores no U+0000, neither in text nor in JSONB; a sender must not be able to block the inbox with one.
+fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn storable(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.contains('\0') => Value::String(without_nul(&text)),
+        Value::Array(items) => Value::Array(items.into_iter().map(storable).collect()),
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().map(|(name, value)| (without_nul(&name), storable(value))).collect())
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,12 @@
+//! Messages: rows of `wa.outbound` to WhatsApp and the truth about each; WhatsApp to rows of `wa.inbox`.
+//!
+//! * [`outbound`]: builds the message of a row, sends it under the row's id, waits for the server's word. The next kind
+//!   of message: an arm in `outbound::compose`, its check in `sql/schema/30_outbound.sql`.
+//! * [`acks`]: who waits for which server ack.
+//! * [`inbound`]: the durability hook: commit and announce, then let the library acknowledge.
+//!
+//! Receipts and late acks go from the session's supervisor straight to [`crate::jobs::progress`].
+
+pub mod acks;
+pub mod inbound;
+pub mod outbound;

@@ -1,0 +1,70 @@
+//! Session jobs: link, connect, reconnect, close, logout. The next kind: an arm in [`run`], its name in
+//! `sql/schema/20_sessions.sql`.
+
+use super::holder::{SessionError, Sessions};
+use crate::jobs::record::Record;
+use crate::jobs::{JobError, SessionJob};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+/// Does what the row asks for. Done means begun for link and connect: how it goes on stands in `wa.session`.
+///
+/// # Errors
+/// [`JobError::Permanent`] when trying again cannot help, [`JobError::Retry`] for what may pass.
+pub async fn run(job: &SessionJob, sessions: &Sessions) -> Result<(), JobError> {
+    let (fence, name) = (job.fence, job.session.as_str());
+    let reason = job.reason.as_deref();
+    let done = match job.kind.as_str() {
+        "link" => sessions.start(fence, name, true).await,
+        "connect" | "reconnect" => sessions.start(fence, name, false).await,
+        "close" => sessions.close(fence, name, reason.unwrap_or("closed on request")).await,
+        "logout" => sessions.logout(fence, name, reason.unwrap_or("logged out on request")).await,
+        kind => return Err(JobError::Permanent(format!("kind: \"{kind}\" is unknown to this version"))),
+    };
+    done.map_err(|error| match error {
+        SessionError::Sql(_) | SessionError::Auth(_) | SessionError::Build(_) => JobError::Retry(error.to_string()),
+        SessionError::Stale(_) => JobError::Release(error.to_string()),
+        SessionError::NotLinked | SessionError::NotConnected => JobError::Permanent(error.to_string()),
+    })
+}
+
+/// Attempts of a session job; what is wished is tried again by the reconciler all the same.
+const ATTEMPTS: i32 = 5;
+
+/// Writes the outcome of session jobs.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    /// Where the tables are.
+    pub pool: PgPool,
+    /// Who runs them.
+    pub worker_id: Uuid,
+}
+
+impl Record<SessionJob> for Recorder {
+    async fn record(&self, job: SessionJob, outcome: Result<(), JobError>) {
+        let (status, error) = match outcome {
+            Ok(()) => ("done", None),
+            Err(JobError::Retry(error) | JobError::Release(error)) if job.attempts < ATTEMPTS => {
+                ("queued", Some(error))
+            }
+            Err(error) => ("failed", Some(error.to_string())),
+        };
+        tracing::info!(session = job.session, kind = job.kind, status, error, "session job");
+        let wait = 2_f64.powi(job.attempts.min(8));
+        let write = |status: &'static str| {
+            sqlx::query_file!("sql/jobs/finish_session.sql", job.id, self.worker_id, status, wait, error.as_deref())
+                .execute(&self.pool)
+        };
+        let mut written = write(status).await;
+        // A job of this kind waits already, so this one need not.
+        if written
+            .as_ref()
+            .is_err_and(|e| e.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation))
+        {
+            written = write("cancelled").await;
+        }
+        if let Err(error) = written {
+            tracing::warn!(id = job.id, %error, "the end of a session job is not written; it runs again when this worker ends");
+        }
+    }
+}

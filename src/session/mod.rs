@@ -1,0 +1,18 @@
+//! Sessions: who holds one, the client that lives in it, and what becomes of it.
+//!
+//! * [`lease`]: the worker's proof of life and the adoption of free sessions; a task and a connection of its own, so
+//!   that nothing can starve it.
+//! * [`holder`]: the sessions that this worker holds, each with at most one client.
+//! * [`client`]: how a client of the library is built for a session.
+//! * [`supervise`]: one task a client; turns its events into rows, and its end into what comes next.
+//! * [`jobs`]: link, connect, reconnect, close, logout. The next kind goes there.
+//! * [`status`]: the states and the table of transitions.
+//! * [`endpoint`]: which servers this build may talk to.
+
+pub mod client;
+pub mod endpoint;
+pub mod holder;
+pub mod jobs;
+pub mod lease;
+pub mod status;
+pub mod supervise;

@@ -1,0 +1,360 @@
+//! One task a client: turns its events into rows, and its end into what comes next.
+//!
+//! What follows an end:
+//!
+//! | end | status | next |
+//! | --- | --- | --- |
+//! | asked for (close, logout, stop) | written by whoever asked | |
+//! | 515 after a scan | connecting | a `reconnect` row, due at once |
+//! | connection lost, refused, replaced | disconnected | a `reconnect` row after a backoff (a `link` row while unlinked) |
+//! | temporary ban | banned | a `reconnect` row after the time that the server named |
+//! | logged out by the phone or the server | `logged_out` | auth state deleted, lease given back, wish "stopped" |
+//! | no QR was scanned | new | lease given back, wish "stopped" |
+//! | hold lost | another's to write | socket cut, nothing written |
+
+use super::holder::{Held, Identity, SessionError, Sessions, Shared, Wish};
+use super::status::Status;
+use crate::db::fence::Fence;
+use crate::jobs::progress::{Change, What};
+use chrono::Utc;
+use sqlx::PgPool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinHandle;
+use wacore::types::events::{Event, Receipt, ServerAck};
+use wacore::types::presence::ReceiptType;
+use whatsapp_rust::bot::Bot;
+use whatsapp_rust::client::Client;
+
+/// A client and the task that watches it.
+pub struct Running {
+    client: Arc<Client>,
+    task: JoinHandle<()>,
+    expected: Arc<AtomicBool>,
+}
+
+impl Running {
+    /// The client still lives.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.task.is_finished()
+    }
+
+    /// The end that comes is asked for: whoever asked writes what follows.
+    pub fn expect_end(&self) {
+        self.expected.store(true, Ordering::Release);
+    }
+
+    /// Disconnects in order (state flushed) and waits for the end.
+    pub async fn end(&mut self) {
+        self.client.disconnect().await;
+        if let Err(error) = (&mut self.task).await {
+            tracing::error!(%error, "a supervisor did not end well");
+        }
+    }
+}
+
+/// How a client's life ended.
+#[derive(Debug)]
+enum End {
+    Lost,
+    LoggedOut(String),
+    Banned(Duration),
+    NoScan,
+}
+
+/// Starts the client and its supervisor.
+pub fn start(
+    sessions: Sessions,
+    shared: Arc<Shared>,
+    held: Arc<Held>,
+    bot: Bot,
+    events: UnboundedReceiver<Arc<Event>>,
+    linked: bool,
+) -> Running {
+    let expected = Arc::new(AtomicBool::new(false));
+    let client = bot.client();
+    let status = if linked { Status::Connecting } else { Status::Linking };
+    let supervisor = Supervisor {
+        sessions,
+        shared,
+        held,
+        client: client.clone(),
+        expected: expected.clone(),
+        status,
+        linked,
+        restart: false,
+        reason: None,
+        end: End::Lost,
+    };
+    let task = tokio::spawn(supervisor.run(bot, events));
+    Running { client, task, expected }
+}
+
+struct Supervisor {
+    sessions: Sessions,
+    shared: Arc<Shared>,
+    held: Arc<Held>,
+    client: Arc<Client>,
+    expected: Arc<AtomicBool>,
+    status: Status,
+    linked: bool,
+    /// The server wants the socket closed and opened again, as after a scan.
+    restart: bool,
+    reason: Option<String>,
+    end: End,
+}
+
+impl Supervisor {
+    async fn run(mut self, bot: Bot, mut events: UnboundedReceiver<Arc<Event>>) {
+        let mut life = bot.spawn();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.held.stale.cancelled() => {
+                    self.hide();
+                    // Whatever it flushes is refused by the fence; what counts is that the socket closes.
+                    if tokio::time::timeout(Duration::from_secs(3), self.client.disconnect()).await.is_err() {
+                        tracing::warn!(session = self.held.name, "the client of a lost session did not end in time");
+                    }
+                    life.abort();
+                    tracing::warn!(session = self.held.name, epoch = self.held.fence.epoch, "the hold is lost; socket cut");
+                    return;
+                }
+                Some(event) = events.recv() => self.hear(&event).await,
+                _ = &mut life => break,
+            }
+        }
+        while let Ok(event) = events.try_recv() {
+            self.hear(&event).await;
+        }
+        self.hide();
+        if !self.expected.load(Ordering::Acquire) {
+            self.follow().await;
+        }
+    }
+
+    /// Takes the client from the senders; those that wait for an ack learn that it will not come on this connection.
+    fn hide(&self) {
+        self.held.set_client(None);
+        self.shared.ready.remove(self.held.fence);
+        self.held.acks.connection_lost();
+    }
+
+    async fn hear(&mut self, event: &Event) {
+        let fence = self.held.fence;
+        match event {
+            Event::ServerAck(ack) => return self.acked(ack).await,
+            Event::Receipt(receipt) => return self.received(receipt).await,
+            Event::PairingQrCode(qr) => {
+                let shown = Qr { text: &qr.code, seconds: qr.timeout.as_secs_f64() };
+                self.become_status(Status::Linking, None, Some(shown)).await;
+            }
+            Event::PairSuccess(pair) => {
+                self.linked = true;
+                self.restart = true;
+                self.identify(&pair.id, &pair.lid).await;
+                self.become_status(Status::Connecting, Some("scanned"), None).await;
+            }
+            Event::PairError(error) => self.reason = Some(format!("linking failed: {}", error.error)),
+            Event::PairingQrCodesExhausted(_) => {
+                self.end = End::NoScan;
+                self.hang_up();
+            }
+            Event::Connected(_) => {
+                (self.restart, self.linked, self.reason, self.status) = (false, true, None, Status::Connected);
+                if let (Some(pn), Some(lid)) = (self.client.pn(), self.client.lid()) {
+                    self.identify(&pn, &lid).await;
+                }
+                persist(&self.held, || async {
+                    sqlx::query_file_scalar!("sql/session/connected.sql", fence.session_id, fence.epoch)
+                        .fetch_one(&self.shared.pool)
+                        .await
+                })
+                .await;
+                self.held.set_client(Some(self.client.clone()));
+                self.shared.ready.insert(fence);
+                self.shared.wake.notify_one();
+                tracing::info!(session = self.held.name, epoch = fence.epoch, "connected");
+            }
+            Event::LoggedOut(out) => self.end = End::LoggedOut(format!("logged out by WhatsApp: {:?}", out.reason)),
+            Event::TemporaryBan(ban) => {
+                self.reason = Some(format!("temporary ban: {:?}", ban.code));
+                self.end = End::Banned(ban.expire.to_std().unwrap_or(Duration::from_secs(3600)));
+                self.hang_up();
+            }
+            Event::StreamReplaced(_) => self.reason = Some("another connection of this device replaced ours".into()),
+            Event::ConnectFailure(failure) => self.reason = Some(format!("refused: {:?}", failure.reason)),
+            Event::StreamError(error) => self.reason = Some(format!("stream error {}", error.code)),
+            Event::Disconnected(lost) => self.reason = Some(lost.reason.to_string()),
+            _ => {}
+        }
+    }
+
+    /// Ends the client from within: in a task of its own, because it waits for events that this task must hear.
+    fn hang_up(&self) {
+        let client = self.client.clone();
+        tokio::spawn(async move { client.disconnect().await });
+    }
+
+    async fn acked(&self, ack: &ServerAck) {
+        if ack.class.as_deref() != Some("message") {
+            return;
+        }
+        let verdict = ack.error.clone().map_or(Ok(()), Err);
+        if self.held.acks.resolve(&ack.id, verdict.clone()) || verdict.is_err() {
+            return;
+        }
+        // Nobody waits any more, so the row may be back in the queue; that the server has it is true all the same.
+        let at = ack.timestamp.unwrap_or_else(Utc::now);
+        let (fence, message_id) = (self.held.fence, ack.id.clone());
+        self.shared.progress.push(Change { fence, message_id, what: What::Sent, at, error: None }).await;
+    }
+
+    async fn received(&self, receipt: &Receipt) {
+        let what = match receipt.r#type {
+            ReceiptType::Delivered | ReceiptType::Inactive => What::Delivered,
+            ReceiptType::Read => What::Read,
+            ReceiptType::Played => What::Played,
+            _ => return,
+        };
+        // Our own phone and other devices receive copies; that says nothing about the recipient.
+        if receipt.source.is_from_me {
+            return;
+        }
+        for id in &receipt.message_ids {
+            let (fence, message_id) = (self.held.fence, id.clone());
+            self.shared.progress.push(Change { fence, message_id, what, at: receipt.timestamp, error: None }).await;
+        }
+    }
+
+    async fn identify(&self, pn: &wacore_binary::Jid, lid: &wacore_binary::Jid) {
+        let fence = self.held.fence;
+        let (phone, jid, lid) = (pn.user.to_string(), pn.to_string(), lid.to_string());
+        persist(&self.held, || async {
+            sqlx::query_file_scalar!("sql/session/set_identity.sql", fence.session_id, fence.epoch, phone, jid, lid)
+                .fetch_one(&self.shared.pool)
+                .await
+        })
+        .await;
+    }
+
+    async fn become_status(&mut self, next: Status, reason: Option<&str>, qr: Option<Qr<'_>>) {
+        if !self.status.may_become(next) {
+            tracing::error!(
+                session = self.held.name,
+                from = self.status.name(),
+                to = next.name(),
+                "impossible transition"
+            );
+            return;
+        }
+        self.status = next;
+        let (fence, pool) = (self.held.fence, &self.shared.pool);
+        persist(&self.held, || write_status(pool, fence, next, reason, qr)).await;
+    }
+
+    /// What comes after an end that nobody asked for.
+    async fn follow(&mut self) {
+        let name = &self.held.name;
+        let reason = self.reason.take().unwrap_or_else(|| "the connection could not be made or was closed".into());
+        let done = match std::mem::replace(&mut self.end, End::Lost) {
+            End::LoggedOut(reason) => {
+                tracing::warn!(session = name, reason, "logged out");
+                self.sessions.forget(&self.held, &reason).await
+            }
+            End::NoScan => {
+                let why = "no QR code was scanned in time";
+                self.sessions.leave(&self.held, Status::New, why, Wish::Stopped, Identity::Kept).await
+            }
+            End::Banned(wait) => return self.again(Status::Banned, &reason, Some(wait)).await,
+            End::Lost if self.restart => {
+                return self.again(Status::Connecting, "restart after linking", Some(Duration::ZERO)).await;
+            }
+            End::Lost => {
+                tracing::info!(session = name, reason, "connection lost");
+                return self.again(Status::Disconnected, &reason, None).await;
+            }
+        };
+        if let Err(error) = done {
+            tracing::warn!(session = name, %error, "the end of a session is not written; it falls free with the worker");
+        }
+    }
+
+    /// Queues the row that makes the next connection.
+    async fn again(&mut self, status: Status, reason: &str, after: Option<Duration>) {
+        let fence = self.held.fence;
+        let kind = if self.linked { "reconnect" } else { "link" };
+        let after = after.map(|d| d.as_secs_f64());
+        self.status = status;
+        persist(&self.held, || async {
+            sqlx::query_file_scalar!(
+                "sql/session/lost.sql",
+                fence.session_id,
+                fence.epoch,
+                status.name(),
+                reason,
+                kind,
+                after
+            )
+            .fetch_one(&self.shared.pool)
+            .await
+        })
+        .await;
+        self.shared.wake.notify_one();
+    }
+}
+
+/// A QR to show.
+#[derive(Debug, Clone, Copy)]
+struct Qr<'a> {
+    text: &'a str,
+    seconds: f64,
+}
+
+async fn write_status(
+    pool: &PgPool,
+    fence: Fence,
+    status: Status,
+    reason: Option<&str>,
+    qr: Option<Qr<'_>>,
+) -> sqlx::Result<bool> {
+    sqlx::query_file_scalar!(
+        "sql/session/set_status.sql",
+        fence.session_id,
+        fence.epoch,
+        status.name(),
+        reason,
+        qr.map(|q| q.text),
+        qr.map(|q| q.seconds)
+    )
+    .fetch_one(pool)
+    .await
+}
+
+/// Writes a status before there is a supervisor.
+pub async fn set_status(pool: &PgPool, fence: Fence, status: Status, reason: Option<&str>) -> Result<(), SessionError> {
+    if write_status(pool, fence, status, reason, None).await? { Ok(()) } else { Err(SessionError::Stale(fence.epoch)) }
+}
+
+/// Writes until it is written or the hold is gone; an outage of the database only delays it.
+async fn persist<F, W>(held: &Held, mut write: F)
+where
+    F: FnMut() -> W,
+    W: Future<Output = sqlx::Result<bool>>,
+{
+    let mut pause = Duration::from_millis(100);
+    while !held.stale.is_cancelled() {
+        match write().await {
+            Ok(true) => return,
+            Ok(false) => return held.stale.cancel(),
+            Err(error) => tracing::warn!(session = held.name, %error, "status not written, trying again"),
+        }
+        tokio::select! {
+            () = held.stale.cancelled() => return,
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(5)),
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The worker: wires lease, dispatcher, apalis workers and sessions together, and ends them in order.
+//!
+//! One life of a worker is one row of `wa.worker`. A life ends by a stop (drained, everything given back) or by a lost
+//! lease (sockets cut, nothing written); after the latter the same process begins the next life under a fresh id.
+
+use crate::config::{Config, Secret};
+use crate::db::{self, DbError, listener};
+use crate::jobs::claim::Dispatcher;
+use crate::jobs::feed::{Feed, feed};
+use crate::jobs::maintenance::{self, Maintenance};
+use crate::jobs::progress::Progress;
+use crate::jobs::record::RecordLayer;
+use crate::jobs::{JobError, MaintenanceJob, OutboundJob, Ready, SessionJob};
+use crate::messages::outbound::{self, Sender};
+use crate::session::endpoint::{Endpoint, EndpointError};
+use crate::session::holder::{Sessions, Shared};
+use crate::session::jobs::{self as session_jobs, Recorder};
+use crate::session::lease::Lease;
+use apalis::prelude::{Data, WorkerBuilder, WorkerBuilderExt};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Why a worker cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// No database is configured.
+    #[error("database_url: missing; accepted is postgres://user:password@host:port/database")]
+    NoDatabase,
+    /// This build may not talk to that server.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The database said so.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// What a worker is doing, for whoever looks in from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Not registered yet, or between two lives.
+    Starting,
+    /// Holds sessions and takes work.
+    Working,
+    /// Takes no more work.
+    Stopping,
+}
+
+/// A window into a running worker.
+#[derive(Debug, Clone)]
+pub struct Window {
+    /// Sessions that are connected.
+    pub ready: Ready,
+    /// What it is doing.
+    pub phase: watch::Receiver<Phase>,
+}
+
+/// A worker that has not begun yet.
+#[derive(Debug)]
+pub struct Worker {
+    config: Config,
+    url: Secret,
+    endpoint: Endpoint,
+    ready: Ready,
+    phase: watch::Sender<Phase>,
+}
+
+impl Worker {
+    /// Checks what can be checked without the network.
+    ///
+    /// # Errors
+    /// No database URL, or a WhatsApp server that this build must not talk to.
+    pub fn new(config: Config) -> Result<Self, WorkerError> {
+        let url = config.database_url.clone().ok_or(WorkerError::NoDatabase)?;
+        let endpoint = Endpoint::parse(&config.whatsapp_url)?;
+        Ok(Self { config, url, endpoint, ready: Ready::default(), phase: watch::Sender::new(Phase::Starting) })
+    }
+
+    /// For `/health` and the like.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        Window { ready: self.ready.clone(), phase: self.phase.subscribe() }
+    }
+
+    /// Works until `stop`, then drains. An outage of the database after the start is waited out.
+    ///
+    /// # Errors
+    /// When the database cannot be reached at the start.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
+        if crate::session::endpoint::CERTIFICATE_CHECK_IS_OFF {
+            tracing::warn!(
+                server = self.endpoint.as_str(),
+                "sandbox build: certificates are not checked, loopback only"
+            );
+        }
+        let mut first = true;
+        let mut pause = Duration::from_millis(500);
+        while !stop.is_cancelled() {
+            match self.live(&stop).await {
+                Ok(()) => {}
+                Err(error) if first => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot begin anew yet");
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(10)),
+                    }
+                    continue;
+                }
+            }
+            first = false;
+            self.phase.send_replace(Phase::Starting);
+        }
+        Ok(())
+    }
+
+    /// One life.
+    async fn live(&self, stop: &CancellationToken) -> Result<(), WorkerError> {
+        let settings = &self.config.worker;
+        let pool = db::connect(&self.url, settings.connections, "wagres worker").await?;
+        let ttl = Duration::from_secs(settings.lease_seconds.into());
+        let lease = Arc::new(Lease::register(&self.url, ttl, settings.max_sessions).await?);
+        let worker_id = lease.worker_id();
+        tracing::info!(%worker_id, server = self.endpoint.as_str(), "worker registered");
+
+        let wake = Arc::new(Notify::new());
+        let (draining, lost, ended) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let (progress, writer) = Progress::start(pool.clone(), wake.clone(), ended.clone());
+        let writer = tokio::spawn(writer);
+        let sessions = Sessions::new(Shared {
+            pool: pool.clone(),
+            endpoint: self.endpoint.clone(),
+            ready: self.ready.clone(),
+            progress: progress.clone(),
+            wake: wake.clone(),
+        });
+
+        let (outbound, outbound_feed) = feed(settings.outbound_concurrency);
+        let (session, session_feed) = feed(settings.session_concurrency);
+        let (maintenance, maintenance_feed) = feed(1);
+        let sender = Sender {
+            sessions: sessions.clone(),
+            ack_timeout: Duration::from_secs(settings.ack_timeout_seconds.into()),
+        };
+        let recorder = Recorder { pool: pool.clone(), worker_id };
+        let keeper = Maintenance { pool: pool.clone(), worker_id };
+        let workers = [
+            tokio::spawn(outbound_worker(outbound_feed, settings.outbound_concurrency, progress, sender)),
+            tokio::spawn(session_worker(session_feed, settings.session_concurrency, recorder, sessions.clone())),
+            tokio::spawn(maintenance_worker(maintenance_feed, keeper)),
+        ];
+        let dispatcher = Dispatcher {
+            pool: pool.clone(),
+            worker_id,
+            wake: wake.clone(),
+            ready: self.ready.clone(),
+            outbound,
+            session,
+            maintenance,
+            poll: Duration::from_millis(settings.poll_ms.into()),
+        };
+        let dispatcher = tokio::spawn(dispatcher.run(draining.clone()));
+        tokio::spawn(listener::wake_on(self.url.clone(), "wa_work", wake, ended.clone()));
+        let beat = {
+            let (lease, sessions) = (lease.clone(), sessions.clone());
+            let (draining, lost, ended) = (draining.clone(), lost.clone(), ended.clone());
+            tokio::spawn(async move { lease.run(|| sessions.count(), &draining, lost, ended).await })
+        };
+        self.phase.send_replace(Phase::Working);
+
+        tokio::select! {
+            () = stop.cancelled() => {
+                self.phase.send_replace(Phase::Stopping);
+                tracing::info!("stopping: no new work is taken");
+                draining.cancel();
+                join("dispatcher", dispatcher).await;
+                let in_flight = async { for worker in workers { join("apalis worker", worker).await } };
+                let limit = Duration::from_secs(settings.drain_seconds.into());
+                if tokio::time::timeout(limit, in_flight).await.is_err() {
+                    tracing::warn!("messages still on their way go back to the queue");
+                }
+                sessions.stop_all().await;
+                ended.cancel();
+                join("progress writer", writer).await;
+                join("heartbeat", beat).await;
+                if let Err(error) = lease.unregister().await {
+                    tracing::warn!(%error, "not taken off the list; the lease runs out by itself");
+                }
+                tracing::info!("stopped");
+            }
+            () = lost.cancelled() => {
+                sessions.cut_all();
+                draining.cancel();
+                ended.cancel();
+                dispatcher.abort();
+                writer.abort();
+                for worker in workers { worker.abort() }
+            }
+        }
+        pool.close().await;
+        Ok(())
+    }
+}
+
+// The order of layers is from the outside in: the outcome is recorded whatever happens within.
+
+async fn outbound_worker(feed: Feed<OutboundJob>, concurrency: usize, progress: Progress, sender: Sender) {
+    async fn handle(job: OutboundJob, sender: Data<Sender>) -> Result<(), JobError> {
+        outbound::send(&job, &sender).await
+    }
+    let worker = WorkerBuilder::new("outbound")
+        .backend(feed)
+        .layer(RecordLayer(progress))
+        .concurrency(concurrency)
+        .data(sender)
+        .build(handle);
+    ended("outbound", worker.run().await);
+}
+
+async fn session_worker(feed: Feed<SessionJob>, concurrency: usize, recorder: Recorder, sessions: Sessions) {
+    async fn handle(job: SessionJob, sessions: Data<Sessions>) -> Result<(), JobError> {
+        session_jobs::run(&job, &sessions).await
+    }
+    let worker = WorkerBuilder::new("session")
+        .backend(feed)
+        .layer(RecordLayer(recorder))
+        .concurrency(concurrency)
+        .data(sessions)
+        .build(handle);
+    ended("session", worker.run().await);
+}
+
+async fn maintenance_worker(feed: Feed<MaintenanceJob>, keeper: Maintenance) {
+    async fn handle(job: MaintenanceJob, keeper: Data<Maintenance>) -> Result<(), JobError> {
+        maintenance::run(&job, &keeper).await
+    }
+    let worker = WorkerBuilder::new("maintenance")
+        .backend(feed)
+        .layer(RecordLayer(keeper.clone()))
+        .concurrency(1)
+        .data(keeper)
+        .build(handle);
+    ended("maintenance", worker.run().await);
+}
+
+fn ended(name: &str, end: Result<(), apalis::prelude::WorkerError>) {
+    match end {
+        Ok(()) => tracing::debug!(name, "apalis worker ended"),
+        Err(error) => tracing::error!(name, %error, "apalis worker ended"),
+    }
+}
+
+async fn join(name: &str, task: JoinHandle<()>) {
+    if let Err(error) = task.await {
+        tracing::error!(name, %error, "a task did not end well");
+    }
+}
