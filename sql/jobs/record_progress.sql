@@ -1,4 +1,5 @@
--- Writes a batch of what happened to messages: $1 session ids, $2 epochs, $3 message ids, $4 what, $5 when, $6 error.
+-- Writes a batch of what happened to messages: $1 session ids, $2 epochs, $3 message ids, $4 what, $5 when (null: now),
+-- $6 error. A time is never later than now and never earlier than the attempt, whatever the other clock says.
 -- What: sent, delivered, read, played (truths: they stand whatever the row says, and never take it back), failed (for
 -- good), retry (counted, after a backoff with jitter, failed when out of attempts), release (not counted, at once).
 -- The last three end the attempt under way and touch only a row that is still sending. Changes under an epoch that is
@@ -8,10 +9,10 @@ WITH held AS (
 ), change AS (
     SELECT c.session_id, c.message_id,
            max(c.what::wa.outbound_status) FILTER (WHERE c.what IN ('sent', 'delivered', 'read', 'played')) AS reached,
-           min(c.at) FILTER (WHERE c.what = 'sent') AS sent_at,
-           min(c.at) FILTER (WHERE c.what = 'delivered') AS delivered_at,
-           min(c.at) FILTER (WHERE c.what = 'read') AS read_at,
-           min(c.at) FILTER (WHERE c.what = 'played') AS played_at,
+           min(coalesce(c.at, now())) FILTER (WHERE c.what = 'sent') AS sent_at,
+           min(coalesce(c.at, now())) FILTER (WHERE c.what = 'delivered') AS delivered_at,
+           min(coalesce(c.at, now())) FILTER (WHERE c.what = 'read') AS read_at,
+           min(coalesce(c.at, now())) FILTER (WHERE c.what = 'played') AS played_at,
            bool_or(c.what = 'failed') AS failed,
            bool_or(c.what = 'release') AS released,
            max(c.error) AS error
@@ -39,10 +40,10 @@ SET status = CASE
     END,
     attempts = CASE WHEN t.reached IS NULL AND t.released THEN o.attempts - 1 ELSE o.attempts END,
     last_error = CASE WHEN t.reached IS NULL THEN coalesce(t.error, o.last_error) ELSE o.last_error END,
-    sent_at = coalesce(o.sent_at, t.sent_at, t.delivered_at, t.read_at, t.played_at),
-    delivered_at = coalesce(o.delivered_at, t.delivered_at, t.read_at, t.played_at),
-    read_at = coalesce(o.read_at, t.read_at, t.played_at),
-    played_at = coalesce(o.played_at, t.played_at),
+    sent_at = coalesce(o.sent_at, least(greatest(coalesce(t.sent_at, t.delivered_at, t.read_at, t.played_at), o.sending_at), now())),
+    delivered_at = coalesce(o.delivered_at, least(greatest(coalesce(t.delivered_at, t.read_at, t.played_at), o.sent_at), now())),
+    read_at = coalesce(o.read_at, least(greatest(coalesce(t.read_at, t.played_at), o.delivered_at), now())),
+    played_at = coalesce(o.played_at, least(greatest(t.played_at, o.read_at), now())),
     failed_at = CASE
         WHEN t.reached IS NOT NULL THEN NULL
         WHEN t.failed OR (NOT t.released AND o.attempts >= o.max_attempts) THEN now()

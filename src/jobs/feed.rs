@@ -32,8 +32,19 @@ impl<J> Backend for Feed<J> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>, _: &WorkerContext) -> Poll<Option<Result<Self::Task, Infallible>>> {
-        self.0.poll_recv(cx).map(|job| job.map(|job| Ok(Task::new(job))))
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &WorkerContext,
+    ) -> Poll<Option<Result<Self::Task, Infallible>>> {
+        let job = std::task::ready!(self.0.poll_recv(cx));
+        if job.is_none()
+            && let Err(error) = worker.stop()
+        {
+            // An empty backend does not end an apalis worker by itself.
+            tracing::debug!(%error, "the apalis worker had stopped already");
+        }
+        Poll::Ready(job.map(|job| Ok(Task::new(job))))
     }
 
     fn poll_close(&mut self, _: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {

@@ -62,8 +62,8 @@ pub struct Change {
     pub message_id: String,
     /// What happened.
     pub what: What,
-    /// When, by the server's clock.
-    pub at: DateTime<Utc>,
+    /// When, by WhatsApp's clock in whole seconds, for what happened while we were away; `None` is now, by the database's.
+    pub at: Option<DateTime<Utc>>,
     /// Why, for failures.
     pub error: Option<String>,
 }
@@ -104,7 +104,7 @@ impl Record<OutboundJob> for Progress {
         if let Some(error) = &error {
             tracing::info!(id = job.id, attempt = job.attempts, ?what, %error, "message not sent");
         }
-        self.push(Change { fence: job.fence, message_id: job.message_id, what, at: Utc::now(), error }).await;
+        self.push(Change { fence: job.fence, message_id: job.message_id, what, at: None, error }).await;
     }
 }
 
@@ -144,7 +144,7 @@ async fn flush(pool: &PgPool, batch: &[Change]) -> sqlx::Result<()> {
     let epochs: Vec<i64> = batch.iter().map(|c| c.fence.epoch).collect();
     let ids: Vec<String> = batch.iter().map(|c| c.message_id.clone()).collect();
     let whats: Vec<String> = batch.iter().map(|c| c.what.name().to_owned()).collect();
-    let times: Vec<DateTime<Utc>> = batch.iter().map(|c| c.at).collect();
+    let times: Vec<Option<DateTime<Utc>>> = batch.iter().map(|c| c.at).collect();
     let errors: Vec<Option<String>> = batch.iter().map(|c| c.error.clone()).collect();
     sqlx::query_file!(
         "sql/jobs/record_progress.sql",
@@ -152,7 +152,7 @@ async fn flush(pool: &PgPool, batch: &[Change]) -> sqlx::Result<()> {
         &epochs,
         &ids,
         &whats,
-        &times,
+        &times as &[Option<DateTime<Utc>>],
         &errors as &[Option<String>]
     )
     .execute(pool)

@@ -3,6 +3,7 @@
 //! On an error nothing is acknowledged and the server hands the message over again; the unique key (session, chat,
 //! sender, message id) makes the repetition harmless.
 
+use super::json;
 use crate::db::fence::Fence;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -58,12 +59,12 @@ impl whatsapp_rust::InboundDurabilityHook for InboxHook {
             } else {
                 sender.clone()
             };
-            let message = storable(serde_json::to_value(&*item.message).context("the message as JSON")?);
+            let message = json::of(&*item.message).context("the message as JSON")?;
             columns.chats.push(chat.to_string());
             columns.senders.push(sender.to_string());
             columns.ids.push(item.info.id.clone());
             columns.kinds.push(kind(&item.message, &message));
-            columns.bodies.push(body(&item.message).map(without_nul));
+            columns.bodies.push(body(&item.message).map(json::storable));
             columns.from_me.push(source.is_from_me);
             columns.push_names.push(push_name(&item.info));
             columns.times.push(item.info.timestamp);
@@ -126,7 +127,7 @@ async fn phone_form(client: &Client, jid: &Jid, alternative: Option<&Jid>) -> Ji
 }
 
 fn push_name(info: &MessageInfo) -> Option<String> {
-    (!info.push_name.is_empty()).then(|| without_nul(&info.push_name))
+    (!info.push_name.is_empty()).then(|| json::storable(&info.push_name))
 }
 
 fn body(message: &wa::Message) -> Option<&str> {
@@ -139,39 +140,13 @@ fn body(message: &wa::Message) -> Option<&str> {
         .or_else(|| message.document_message.as_option()?.caption.as_deref())
 }
 
-/// `text`, or the name of the first content field of the message in snake case.
+/// `text`, or the name of the content field that is set.
 fn kind(message: &wa::Message, json: &Value) -> String {
     if message.conversation.is_some() || message.extended_text_message.is_set() {
         return "text".into();
     }
     let content = json.as_object().and_then(|fields| {
-        fields.keys().find(|name| !matches!(name.as_str(), "messageContextInfo" | "senderKeyDistributionMessage"))
+        fields.keys().find(|name| !matches!(name.as_str(), "message_context_info" | "sender_key_distribution_message"))
     });
-    content.map_or_else(|| "unknown".into(), |name| snake_case(name))
-}
-
-fn snake_case(name: &str) -> String {
-    name.chars().fold(String::new(), |mut out, c| {
-        if c.is_ascii_uppercase() && !out.is_empty() {
-            out.push('_');
-        }
-        out.push(c.to_ascii_lowercase());
-        out
-    })
-}
-
-/// Postgres stores no U+0000, neither in text nor in JSONB; a sender must not be able to block the inbox with one.
-fn without_nul(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
-}
-
-fn storable(value: Value) -> Value {
-    match value {
-        Value::String(text) if text.contains('\0') => Value::String(without_nul(&text)),
-        Value::Array(items) => Value::Array(items.into_iter().map(storable).collect()),
-        Value::Object(fields) => {
-            Value::Object(fields.into_iter().map(|(name, value)| (without_nul(&name), storable(value))).collect())
-        }
-        other => other,
-    }
+    content.cloned().unwrap_or_else(|| "unknown".into())
 }

@@ -9,4 +9,5 @@
 
 pub mod acks;
 pub mod inbound;
+mod json;
 pub mod outbound;

@@ -16,7 +16,6 @@ use super::holder::{Held, Identity, SessionError, Sessions, Shared, Wish};
 use super::status::Status;
 use crate::db::fence::Fence;
 use crate::jobs::progress::{Change, What};
-use chrono::Utc;
 use sqlx::PgPool;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -208,9 +207,8 @@ impl Supervisor {
             return;
         }
         // Nobody waits any more, so the row may be back in the queue; that the server has it is true all the same.
-        let at = ack.timestamp.unwrap_or_else(Utc::now);
         let (fence, message_id) = (self.held.fence, ack.id.clone());
-        self.shared.progress.push(Change { fence, message_id, what: What::Sent, at, error: None }).await;
+        self.shared.progress.push(Change { fence, message_id, what: What::Sent, at: None, error: None }).await;
     }
 
     async fn received(&self, receipt: &Receipt) {
@@ -224,9 +222,10 @@ impl Supervisor {
         if receipt.source.is_from_me {
             return;
         }
+        let at = receipt.offline.then_some(receipt.timestamp);
         for id in &receipt.message_ids {
             let (fence, message_id) = (self.held.fence, id.clone());
-            self.shared.progress.push(Change { fence, message_id, what, at: receipt.timestamp, error: None }).await;
+            self.shared.progress.push(Change { fence, message_id, what, at, error: None }).await;
         }
     }
 

@@ -1,0 +1,91 @@
+//! A WhatsApp message as JSON for `wa.inbox.message`: the fields that are set, under the names of the protocol in snake
+//! case, bytes as `{"type":"Buffer","data":"<base64>"}` like everywhere in the database.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use serde_value::Value as Typed;
+
+/// Converts `message`.
+///
+/// # Errors
+/// When it does not serialise, which the generated types do not do.
+pub(super) fn of(message: &impl Serialize) -> Result<Value, serde_value::SerializerError> {
+    Ok(convert(serde_value::to_value(message)?).unwrap_or(Value::Object(Map::new())))
+}
+
+/// `None` for what is not set: absent, an empty list, empty bytes.
+fn convert(value: Typed) -> Option<Value> {
+    Some(match value {
+        Typed::Unit | Typed::Option(None) => return None,
+        Typed::Option(Some(inner)) | Typed::Newtype(inner) => return convert(*inner),
+        Typed::Seq(items) if items.is_empty() => return None,
+        // Of the repeated fields only bytes have elements of eight bits.
+        Typed::Seq(items) => match items.iter().map(byte).collect::<Option<Vec<u8>>>() {
+            Some(bytes) => buffer(&bytes),
+            None => Value::Array(items.into_iter().map(|item| convert(item).unwrap_or(Value::Null)).collect()),
+        },
+        Typed::Bytes(bytes) if bytes.is_empty() => return None,
+        Typed::Bytes(bytes) => buffer(&bytes),
+        Typed::Map(fields) => {
+            Value::Object(fields.into_iter().filter_map(|(name, value)| Some((key(name), convert(value)?))).collect())
+        }
+        Typed::String(text) => Value::String(storable(&text)),
+        Typed::Char(c) => Value::String(storable(&c.to_string())),
+        Typed::Bool(b) => b.into(),
+        Typed::U8(n) => n.into(),
+        Typed::U16(n) => n.into(),
+        Typed::U32(n) => n.into(),
+        Typed::U64(n) => n.into(),
+        Typed::I8(n) => n.into(),
+        Typed::I16(n) => n.into(),
+        Typed::I32(n) => n.into(),
+        Typed::I64(n) => n.into(),
+        Typed::F32(n) => json!(n),
+        Typed::F64(n) => json!(n),
+    })
+}
+
+fn byte(value: &Typed) -> Option<u8> {
+    if let Typed::U8(byte) = value { Some(*byte) } else { None }
+}
+
+fn buffer(bytes: &[u8]) -> Value {
+    json!({ "type": "Buffer", "data": BASE64_STANDARD.encode(bytes) })
+}
+
+fn key(name: Typed) -> String {
+    match name {
+        Typed::String(name) => storable(&name),
+        other => convert(other).map(|v| v.to_string()).unwrap_or_default(),
+    }
+}
+
+/// Postgres stores no U+0000, neither in text nor in JSONB; a sender must not be able to block the inbox with one.
+#[must_use]
+pub(super) fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use whatsapp_rust::waproto::whatsapp as wa;
+
+    #[test]
+    fn m4_only_what_is_set_and_bytes_as_buffers() {
+        let mut message = wa::Message { conversation: Some("a\0b".into()), ..Default::default() };
+        message.message_context_info = whatsapp_rust::buffa::MessageField::some(wa::MessageContextInfo {
+            message_secret: Some(vec![1, 2, 3]),
+            ..Default::default()
+        });
+        assert_eq!(
+            of(&message).expect("it serialises"),
+            json!({
+                "conversation": "a\u{fffd}b",
+                "message_context_info": { "message_secret": { "type": "Buffer", "data": "AQID" } },
+            })
+        );
+    }
+}
