@@ -1,1 +1,8 @@
 //! All tests in one binary, because linking is what costs.
+
+#[cfg(feature = "sandbox")]
+mod baileys;
+#[cfg(feature = "sandbox")]
+mod control;
+#[cfg(feature = "sandbox")]
+mod sandbox;

@@ -172,11 +172,8 @@ impl Account {
         .encode_to_vec();
         // Two bytes that keep this signature from being taken for one over a device identity (06 00).
         let signature = sign(&self.key, &[&[6, 2], details.as_slice()].concat())?;
-        let signed = ADVSignedKeyIndexList {
-            details: Some(details),
-            account_signature: Some(signature),
-            ..Default::default()
-        };
+        let signed =
+            ADVSignedKeyIndexList { details: Some(details), account_signature: Some(signature), ..Default::default() };
         Ok(NodeBuilder::new("key-index-list").attr("ts", unix_now()).bytes(signed.encode_to_vec()).build())
     }
 }
@@ -186,7 +183,8 @@ mod tests {
     use super::*;
 
     fn device() -> Device {
-        let bundle = Bundle { registration: vec![], identity: vec![], signed: leaf("skey", vec![]), one_time: VecDeque::new() };
+        let bundle =
+            Bundle { registration: vec![], identity: vec![], signed: leaf("skey", vec![]), one_time: VecDeque::new() };
         Device::new([0; 32], vec![], bundle)
     }
 

@@ -1,13 +1,13 @@
 //! The certificate chain that the server presents inside the Noise handshake: root, intermediate, leaf.
 //!
-//! Clients check that the leaf's key is the server's Noise key, the issuer serials, and both signatures (XEdDSA). The
+//! Clients check that the leaf's key is the server's Noise key, the issuer serials, and both signatures (`XEdDSA`). The
 //! chain is signed properly by a root of our own, made anew at each start: a client accepts it once it is given that
 //! root, and the root of one sandbox is worth nothing anywhere else.
 
 use buffa::Message as _;
 use wacore::libsignal::protocol::KeyPair;
-use waproto::whatsapp::cert_chain::{NoiseCertificate, noise_certificate::Details};
 use waproto::whatsapp::CertChain;
+use waproto::whatsapp::cert_chain::{NoiseCertificate, noise_certificate::Details};
 
 use super::SandboxError;
 use super::node::unix_now;
@@ -57,7 +57,12 @@ impl Authority {
     }
 }
 
-fn certify(issuer: &KeyPair, issuer_serial: u32, serial: u32, subject: &KeyPair) -> Result<NoiseCertificate, SandboxError> {
+fn certify(
+    issuer: &KeyPair,
+    issuer_serial: u32,
+    serial: u32,
+    subject: &KeyPair,
+) -> Result<NoiseCertificate, SandboxError> {
     let now = unix_now();
     let details = Details {
         serial: Some(serial),
@@ -85,7 +90,7 @@ pub(super) fn public_bytes(pair: &KeyPair) -> [u8; 32] {
     out
 }
 
-/// XEdDSA, as everything in this protocol is signed.
+/// `XEdDSA`, as everything in this protocol is signed.
 pub(super) fn sign(pair: &KeyPair, message: &[u8]) -> Result<Vec<u8>, wacore::libsignal::protocol::CurveError> {
     Ok(pair.calculate_signature(message, &mut rand::rng())?.to_vec())
 }
@@ -101,12 +106,17 @@ mod tests {
         let intermediate = chain.intermediate.into_option().ok_or("no intermediate")?;
         let leaf = chain.leaf.into_option().ok_or("no leaf")?;
         let issued = Details::decode_from_slice(&intermediate.details.clone().unwrap_or_default())?;
-        let issuer = wacore::libsignal::protocol::PublicKey::from_djb_public_key_bytes(&issued.key.unwrap_or_default())?;
-        assert!(authority.root.public_key.verify_signature(
-            &intermediate.details.unwrap_or_default(),
-            &intermediate.signature.unwrap_or_default()
-        ));
-        assert!(issuer.verify_signature(&leaf.details.clone().unwrap_or_default(), &leaf.signature.unwrap_or_default()));
+        let authorised =
+            wacore::libsignal::protocol::PublicKey::from_djb_public_key_bytes(&issued.key.unwrap_or_default())?;
+        assert!(
+            authority.root.public_key.verify_signature(
+                &intermediate.details.unwrap_or_default(),
+                &intermediate.signature.unwrap_or_default()
+            )
+        );
+        assert!(
+            authorised.verify_signature(&leaf.details.clone().unwrap_or_default(), &leaf.signature.unwrap_or_default())
+        );
         let leaf = Details::decode_from_slice(&leaf.details.unwrap_or_default())?;
         assert_eq!(leaf.issuer_serial, issued.serial);
         assert_eq!(leaf.key.unwrap_or_default(), public_bytes(authority.noise_key()));

@@ -49,7 +49,8 @@ pub(super) async fn accept(server: Arc<Server>, listener: TcpListener) {
 
 async fn serve(server: &Arc<Server>, socket: TcpStream) -> Result<(), WireError> {
     let opening = tokio::time::timeout(HANDSHAKE_LIMIT, open(server, socket)).await;
-    let (reader, writer, client_key, payload) = opening.map_err(|_| WireError::Client("took too long to connect"))??;
+    let (reader, writer, client_key, payload) =
+        opening.map_err(|_| WireError::Client("took too long to connect"))??;
     let (sender, outgoing) = unbounded_channel();
     let link = Link { id: server.next(), sender };
     let closing = CancellationToken::new();

@@ -8,8 +8,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::de::DeserializeOwned;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use wacore_binary::Jid;
@@ -99,7 +99,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let bytes = axum::body::Bytes::from_request(request, state).await.map_err(|error| Failure::bad(error.body_text()))?;
+        let bytes =
+            axum::body::Bytes::from_request(request, state).await.map_err(|error| Failure::bad(error.body_text()))?;
         match Json::from_bytes(&bytes) {
             Ok(Json(body)) => Ok(Self(body)),
             Err(error) => Err(Failure::bad(match error {

@@ -68,11 +68,8 @@ pub(super) async fn respond(
         .ok_or(WireError::Client("did not begin with a hello"))?;
     let their_ephemeral = key32(hello.ephemeral.as_deref(), "sent no ephemeral key")?;
     let Some(resumed) = resume(authority, &hello, &their_ephemeral) else {
-        let (pattern, kind) = if hello.r#static.is_some() {
-            (NOISE_PATTERN_XXFALLBACK, "fallback")
-        } else {
-            (NOISE_PATTERN_XX, "xx")
-        };
+        let (pattern, kind) =
+            if hello.r#static.is_some() { (NOISE_PATTERN_XXFALLBACK, "fallback") } else { (NOISE_PATTERN_XX, "xx") };
         return full(authority, reader, writer, &their_ephemeral, pattern, kind).await;
     };
     let (mut noise, client_key, payload) = resumed;
@@ -162,7 +159,8 @@ async fn send_hello(
         }),
         ..Default::default()
     };
-    let frame = framing::encode_frame(&hello.encode_to_vec(), None).map_err(|error| WireError::Frame(error.to_string()))?;
+    let frame =
+        framing::encode_frame(&hello.encode_to_vec(), None).map_err(|error| WireError::Frame(error.to_string()))?;
     writer.send(WsMessage::Binary(frame.into())).await?;
     Ok(())
 }

@@ -16,7 +16,8 @@ use wacore::pair::PairUtils;
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 use waproto::whatsapp::{
-    ADVDeviceIdentity, ADVSignedDeviceIdentity, ADVSignedDeviceIdentityHMAC, client_payload::DevicePairingRegistrationData,
+    ADVDeviceIdentity, ADVSignedDeviceIdentity, ADVSignedDeviceIdentityHMAC,
+    client_payload::DevicePairingRegistrationData,
 };
 
 use super::account::{Account, Addressing, Bundle, Device, DeviceId, Link};
@@ -76,7 +77,8 @@ pub(super) fn offer(server: &Server, link: &Link, noise_key: [u8; 32], data: Dev
             .build(),
         one_time: VecDeque::new(),
     };
-    let references: Vec<String> = (0..REFERENCES).map(|_| format!("2@{}", hex::encode(rand::random::<[u8; 16]>()))).collect();
+    let references: Vec<String> =
+        (0..REFERENCES).map(|_| format!("2@{}", hex::encode(rand::random::<[u8; 16]>()))).collect();
     {
         let mut state = server.state();
         for reference in &references {
@@ -217,8 +219,7 @@ fn announce(server: &Server, state: &mut super::state::State, changed: &DeviceId
         .attr("lid", account.jid(Addressing::Lid, changed.device))
         .attr("key-index", changed.device)
         .build();
-    let content =
-        NodeBuilder::new_dynamic(operation.to_owned()).children([device, key_index_list]).build();
+    let content = NodeBuilder::new_dynamic(operation.to_owned()).children([device, key_index_list]).build();
     let (from, lid): (Jid, Jid) = (account.jid(Addressing::Pn, 0), account.jid(Addressing::Lid, 0));
     for id in told {
         let notification = NodeBuilder::new("notification")

@@ -84,6 +84,10 @@ impl State {
 
     /// How many devices are connected.
     pub(super) fn connected(&self) -> usize {
-        self.accounts.values().flat_map(|account| account.devices.values()).filter(|device| device.link.is_some()).count()
+        self.accounts
+            .values()
+            .flat_map(|account| account.devices.values())
+            .filter(|device| device.link.is_some())
+            .count()
     }
 }

@@ -13,12 +13,12 @@ use wacore::messages::{MessageUtils, decode_plaintext, wrap_device_sent};
 use wacore::types::jid::JidExt as _;
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
+use waproto::whatsapp::Message;
 use waproto::whatsapp::message::protocol_message::Type;
 use waproto::whatsapp::message::{
     AppStateSyncKey, AppStateSyncKeyData, AppStateSyncKeyFingerprint, AppStateSyncKeyId, AppStateSyncKeyShare,
     ProtocolMessage,
 };
-use waproto::whatsapp::Message;
 
 use super::super::LOG;
 use super::super::account::{Addressing, DeviceId};
@@ -232,8 +232,12 @@ impl Worker {
                 let addressed = state.accounts.get(&self.own.number).map(|own| own.jid(Addressing::of(&to), 0));
                 if let Some(addressed) = addressed {
                     // Two phones of one sandbox have no secrets from it; the copy needs no ciphertext.
-                    let task =
-                        Task::FromPhone { number: self.own.number.clone(), addressed, id: id.clone(), text: Some(text.clone()) };
+                    let task = Task::FromPhone {
+                        number: self.own.number.clone(),
+                        addressed,
+                        id: id.clone(),
+                        text: Some(text.clone()),
+                    };
                     recipient.phone.ask(task);
                 }
             }
@@ -378,8 +382,12 @@ fn fetch_bundle(server: &Server, device: &DeviceId) -> Result<PreKeyBundle, Phon
     let user = NodeBuilder::new("user").children(content).build();
     let registration: [u8; 4] = child_bytes(&user, "registration").try_into().map_err(|_| missing())?;
     let signed = user.get_optional_child("skey").ok_or_else(missing)?;
-    let public = |node: &Node| Ok::<_, SignalProtocolError>(PublicKey::from_djb_public_key_bytes(&child_bytes(node, "value"))?);
-    let one_time = user.get_optional_child("key").map(|key| Ok::<_, PhoneError>((key_id(key).into(), public(key)?))).transpose()?;
+    let public =
+        |node: &Node| Ok::<_, SignalProtocolError>(PublicKey::from_djb_public_key_bytes(&child_bytes(node, "value"))?);
+    let one_time = user
+        .get_optional_child("key")
+        .map(|key| Ok::<_, PhoneError>((key_id(key).into(), public(key)?)))
+        .transpose()?;
     Ok(PreKeyBundle::new(
         u32::from_be_bytes(registration),
         u32::from(device.device).into(),

@@ -18,7 +18,11 @@ pub(super) fn accept(context: &mut Context<'_>, message: &Node) {
     let mut state = context.server.state();
     let Some(account) = state.accounts.get(&own.number) else { return };
     let envelope = Envelope::new(account, own.device, message, &to, now);
-    let ack = NodeBuilder::new("ack").attr("class", "message").attr("id", id(message)).attr("from", to.clone()).attr("t", now);
+    let ack = NodeBuilder::new("ack")
+        .attr("class", "message")
+        .attr("id", id(message))
+        .attr("from", to.clone())
+        .attr("t", now);
     let refusal = match state.number_of(&to) {
         // Groups, status and newsletters.
         None => Some(("405", true)),
@@ -78,7 +82,11 @@ impl<'a> Envelope<'a> {
             from_pn: sender.jid(Addressing::Pn, device),
             from_lid: sender.jid(Addressing::Lid, device),
             name: sender.push_name.clone().unwrap_or_else(|| sender.number.clone()),
-            shared: children(message).iter().filter(|part| SHARED_PARTS.contains(&part.tag.as_ref())).cloned().collect(),
+            shared: children(message)
+                .iter()
+                .filter(|part| SHARED_PARTS.contains(&part.tag.as_ref()))
+                .cloned()
+                .collect(),
         }
     }
 

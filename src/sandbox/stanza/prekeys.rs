@@ -55,20 +55,18 @@ pub(super) fn digest(_context: &mut Context<'_>, _query: &Node) -> Answer {
 pub(super) fn fetch(context: &mut Context<'_>, query: &Node) -> Answer {
     let users = children(query).first().map(children).unwrap_or_default();
     let mut state = context.server.state();
-    let found = users.iter().filter_map(|user| jid(user, "jid")).map(|jid| user_node(&mut state, &jid)).collect::<Vec<_>>();
+    let found =
+        users.iter().filter_map(|user| jid(user, "jid")).map(|jid| user_node(&mut state, &jid)).collect::<Vec<_>>();
     drop(state);
     Answer::Result(vec![NodeBuilder::new("list").children(found).build()])
 }
 
 fn user_node(state: &mut State, jid: &Jid) -> Node {
     let user = NodeBuilder::new("user").attr("jid", jid);
-    match take_bundle(state, jid) {
-        Some(content) => user.children(content).build(),
-        None => {
-            let error = NodeBuilder::new("error").attr("code", "406").attr("text", "not-acceptable").build();
-            user.children([error]).build()
-        }
+    if let Some(content) = take_bundle(state, jid) {
+        return user.children(content).build();
     }
+    user.children([NodeBuilder::new("error").attr("code", "406").attr("text", "not-acceptable").build()]).build()
 }
 
 /// The keys to open a session with a device or a phone. Uses up a one-time key.

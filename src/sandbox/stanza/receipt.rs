@@ -26,8 +26,7 @@ pub(super) fn accept(context: &mut Context<'_>, receipt: Node) {
         }
     }
     let to = receipt.attrs.get("to").cloned().unwrap_or_default();
-    let mut ack =
-        NodeBuilder::new("ack").attr("class", "receipt").attr("id", id(&receipt)).attr("from", to);
+    let mut ack = NodeBuilder::new("ack").attr("class", "receipt").attr("id", id(&receipt)).attr("from", to);
     if !kind.is_empty() {
         ack = ack.attr("type", kind);
     }

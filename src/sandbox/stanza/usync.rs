@@ -63,7 +63,10 @@ fn fact(account: &Account, protocol: &str) -> Option<Node> {
         "devices" => {
             let mut devices = vec![NodeBuilder::new("device").attr("id", 0_u16).build()];
             devices.extend(
-                account.devices.keys().map(|id| NodeBuilder::new("device").attr("id", *id).attr("key-index", *id).build()),
+                account
+                    .devices
+                    .keys()
+                    .map(|id| NodeBuilder::new("device").attr("id", *id).attr("key-index", *id).build()),
             );
             let list = NodeBuilder::new("device-list").children(devices).build();
             let signed = account.key_index_list().ok()?;
