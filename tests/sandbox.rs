@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use serde_json::json;
 use wacore::store::InMemoryBackend;
+use wacore::store::traits::SignalStore as _;
 use wacore::types::events::{ChannelEventHandler, Event};
 use wacore::types::presence::ReceiptType;
 use wacore_binary::Jid;
@@ -14,6 +15,7 @@ use whatsapp_rust::async_channel::Receiver;
 use whatsapp_rust::bot::{Bot, BotHandle};
 use whatsapp_rust::client::Client;
 
+use crate::baileys::Baileys;
 use crate::control::{Control, LIMIT};
 
 const ALICE: &str = "15550001";
@@ -129,7 +131,8 @@ fn text_of(message: &Message) -> Option<&str> {
         Some(sent) => sent.message.as_option()?,
         None => message,
     };
-    message.conversation.as_deref()
+    let extended = || message.extended_text_message.as_option().and_then(|extended| extended.text.as_deref());
+    message.conversation.as_deref().or_else(extended)
 }
 
 async fn sandbox() -> Result<(Running, Control)> {
@@ -253,6 +256,73 @@ async fn x1_every_device_of_an_account_gets_what_the_others_write() -> Result<()
     first.send(BOB, "from the first").await?;
     second.text("from the first").await?;
     assert_eq!(control.shown(BOB, "from the first").await?["arrivals"], 1);
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x1_who_wrote_before_learns_of_a_new_device() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut first = Linked::link(&sandbox, &control, ALICE).await?;
+    let bob = Linked::link(&sandbox, &control, BOB).await?;
+    bob.send(ALICE, "to one device").await?;
+    first.text("to one device").await?;
+    let mut second = Linked::link(&sandbox, &control, ALICE).await?;
+    // Acknowledged by Bob's device: it has the notification.
+    let settled = |value: &serde_json::Value| (value["phones"][1]["devices"][0]["unacknowledged"] == 0).then_some(());
+    control.until("/phones", settled).await?;
+    bob.send(ALICE, "to both devices").await?;
+    first.text("to both devices").await?;
+    second.text("to both devices").await?;
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x1_a_phone_sends_again_what_a_device_could_not_read() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    control.post("/phones", json!({ "number": BOB })).await?;
+    let send = format!("/phones/{BOB}/send");
+    control.post(&send, json!({ "to": ALICE, "text": "readable" })).await?;
+    alice.text("readable").await?;
+    alice.send(BOB, "so the session is established").await?;
+    control.shown(BOB, "so the session is established").await?;
+    let backend = alice.stop().await?;
+    // The device loses its sessions, so that the phone's next message makes no sense to it.
+    for address in [format!("{BOB}@c.us.0"), format!("9{BOB}@lid.0")] {
+        backend.delete_session(&address).await?;
+    }
+    let mut alice = Linked::start(&sandbox, backend).await?;
+    alice.connected().await?;
+    let sent = control.post(&send, json!({ "to": ALICE, "text": "lost and found" })).await?;
+    let (_, id) = alice.text("lost and found").await?;
+    assert_eq!(sent["id"], id);
+    assert_eq!(control.get("/stats").await?["stanzas"]["receipt retry retry"], 1);
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x1_baileys_and_whatsapp_rust_exchange_text() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let Some(mut baileys) = Baileys::link(&sandbox.ws_url(), &sandbox.control_url(), BOB).await? else {
+        return Ok(());
+    };
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    let id = alice.send(BOB, "from whatsapp-rust").await?;
+    let message = baileys.wait_message("from whatsapp-rust").await?;
+    assert_eq!(
+        (message["id"].as_str(), message["from"].as_str()),
+        (Some(id.as_str()), Some("15550001@s.whatsapp.net"))
+    );
+    alice.receipt(&id, ReceiptType::Read).await?;
+    let id = baileys.send(ALICE, "from Baileys").await?;
+    assert_eq!(alice.text("from Baileys").await?.1, id);
+    // The owner of the number reads it on the phone.
+    baileys.wait_status(&id, 4).await?;
+    let stats = control.get("/stats").await?;
+    assert_eq!(stats["unknown"], json!({}), "{stats}");
     sandbox.shutdown().await;
     Ok(())
 }
