@@ -283,8 +283,8 @@ async fn x1_a_phone_sends_again_what_a_device_could_not_read() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     control.post("/phones", json!({ "number": BOB })).await?;
-    let send = format!("/phones/{BOB}/send");
-    control.post(&send, json!({ "to": ALICE, "text": "readable" })).await?;
+    let path = format!("/phones/{BOB}/send");
+    control.post(&path, json!({ "to": ALICE, "text": "readable" })).await?;
     alice.text("readable").await?;
     alice.send(BOB, "so the session is established").await?;
     control.shown(BOB, "so the session is established").await?;
@@ -295,7 +295,7 @@ async fn x1_a_phone_sends_again_what_a_device_could_not_read() -> Result<()> {
     }
     let mut alice = Linked::start(&sandbox, backend).await?;
     alice.connected().await?;
-    let sent = control.post(&send, json!({ "to": ALICE, "text": "lost and found" })).await?;
+    let sent = control.post(&path, json!({ "to": ALICE, "text": "lost and found" })).await?;
     let (_, id) = alice.text("lost and found").await?;
     assert_eq!(sent["id"], id);
     assert_eq!(control.get("/stats").await?["stanzas"]["receipt retry retry"], 1);
