@@ -1,6 +1,6 @@
 //! The certificate chain that the server presents inside the Noise handshake: root, intermediate, leaf.
 //!
-//! Clients check that the leaf's key is the server's Noise key, the issuer serials, and both signatures (XEdDSA). The
+//! Clients check that the leaf's key is the server's Noise key, the issuer serials, and both signatures (`XEdDSA`). The
 //! chain is signed properly by a root of our own, made anew at each start: a client accepts it once it is given that
 //! root, and the root of one sandbox is worth nothing anywhere else.
 
@@ -90,7 +90,7 @@ pub(super) fn public_bytes(pair: &KeyPair) -> [u8; 32] {
     out
 }
 
-/// XEdDSA, as everything in this protocol is signed.
+/// `XEdDSA`, as everything in this protocol is signed.
 pub(super) fn sign(pair: &KeyPair, message: &[u8]) -> Result<Vec<u8>, wacore::libsignal::protocol::CurveError> {
     Ok(pair.calculate_signature(message, &mut rand::rng())?.to_vec())
 }
@@ -106,7 +106,7 @@ mod tests {
         let intermediate = chain.intermediate.into_option().ok_or("no intermediate")?;
         let leaf = chain.leaf.into_option().ok_or("no leaf")?;
         let issued = Details::decode_from_slice(&intermediate.details.clone().unwrap_or_default())?;
-        let issuer =
+        let authorised =
             wacore::libsignal::protocol::PublicKey::from_djb_public_key_bytes(&issued.key.unwrap_or_default())?;
         assert!(
             authority.root.public_key.verify_signature(
@@ -115,7 +115,7 @@ mod tests {
             )
         );
         assert!(
-            issuer.verify_signature(&leaf.details.clone().unwrap_or_default(), &leaf.signature.unwrap_or_default())
+            authorised.verify_signature(&leaf.details.clone().unwrap_or_default(), &leaf.signature.unwrap_or_default())
         );
         let leaf = Details::decode_from_slice(&leaf.details.unwrap_or_default())?;
         assert_eq!(leaf.issuer_serial, issued.serial);

@@ -13,14 +13,14 @@
 //!
 //! | file | idea |
 //! | --- | --- |
-//! | [`ca`] | the certificate chain that a client checks |
-//! | [`noise`] | the handshake and the encrypted frames |
-//! | [`connection`] | one socket from accept to close |
-//! | [`pairing`] | linking a device: QR references, the scan, the signed device identity |
-//! | [`account`], [`state`] | what the server knows: accounts, devices, key bundles, queues |
-//! | [`stanza`] | what a client may ask; one table says who answers |
-//! | [`phone`] | the simulated phone |
-//! | [`control`] | the HTTP API that plays the owner of the phones |
+//! | `ca` | the certificate chain that a client checks |
+//! | `noise` | the handshake and the encrypted frames |
+//! | `connection` | one socket from accept to close |
+//! | `pairing` | linking a device: QR references, the scan, the signed device identity |
+//! | `account`, `state` | what the server knows: accounts, devices, key bundles, queues |
+//! | `stanza` | what a client may ask; one table says who answers |
+//! | `phone` | the simulated phone |
+//! | `control` | the HTTP API that plays the owner of the phones |
 
 mod account;
 mod ca;

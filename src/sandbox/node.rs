@@ -28,7 +28,7 @@ pub(super) fn first_tag(node: &Node) -> &str {
 /// The bytes of a node; text counts as bytes.
 pub(super) fn bytes(node: &Node) -> Option<Vec<u8>> {
     match node.content.as_ref()? {
-        NodeContent::Bytes(bytes) => Some(bytes.to_vec()),
+        NodeContent::Bytes(bytes) => Some(bytes.clone()),
         NodeContent::String(text) => Some(text.as_bytes().to_vec()),
         NodeContent::Nodes(_) => None,
     }

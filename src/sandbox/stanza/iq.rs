@@ -42,6 +42,8 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("w", "props", session::properties),
     ("blocklist", ANY, session::empty_list),
     ("privacy", "privacy", session::empty_privacy),
+    // Taken and not passed on: nobody here is refused for lack of a token.
+    ("privacy", "tokens", session::pong),
     // Clients wait for the answer and need nothing in it.
     ("urn:xmpp:whatsapp:push", ANY, session::pong),
     ("w:stats", ANY, session::pong),
@@ -58,12 +60,11 @@ pub(super) fn answer(context: &mut Context<'_>, node: &Node, signature: String) 
     }
     let (namespace, child) = (text(node, "xmlns"), first_tag(node));
     let route = ROUTES.iter().find(|(space, tag, _)| *space == namespace && (*tag == child || *tag == ANY));
-    let answer = match route {
-        Some((_, _, handler)) => handler(context, node),
-        None => {
-            context.server.stats.unknown(signature);
-            Answer::Refused(501, "feature-not-implemented")
-        }
+    let answer = if let Some((_, _, handler)) = route {
+        handler(context, node)
+    } else {
+        context.server.stats.unknown(signature);
+        Answer::Refused(501, "feature-not-implemented")
     };
     reply(context, node, answer);
 }

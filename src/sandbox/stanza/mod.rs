@@ -1,6 +1,6 @@
 //! What a client may say, and who answers.
 //!
-//! A stanza's tag decides here; a query (`iq`) is decided by the table in [`iq`]. The next kind of stanza gets its file
+//! A stanza's tag decides here; a query (`iq`) is decided by the table in `iq`. The next kind of stanza gets its file
 //! beside these and its line in one of the two places.
 
 mod app_state;

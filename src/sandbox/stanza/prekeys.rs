@@ -63,13 +63,10 @@ pub(super) fn fetch(context: &mut Context<'_>, query: &Node) -> Answer {
 
 fn user_node(state: &mut State, jid: &Jid) -> Node {
     let user = NodeBuilder::new("user").attr("jid", jid);
-    match take_bundle(state, jid) {
-        Some(content) => user.children(content).build(),
-        None => {
-            let error = NodeBuilder::new("error").attr("code", "406").attr("text", "not-acceptable").build();
-            user.children([error]).build()
-        }
+    if let Some(content) = take_bundle(state, jid) {
+        return user.children(content).build();
     }
+    user.children([NodeBuilder::new("error").attr("code", "406").attr("text", "not-acceptable").build()]).build()
 }
 
 /// The keys to open a session with a device or a phone. Uses up a one-time key.

@@ -21,6 +21,10 @@ pub(super) fn activate(context: &mut Context<'_>, query: &Node) -> Answer {
     if device.link.as_ref().is_none_or(|link| link.id != context.link.id) {
         return Answer::Sent;
     }
+    // Asking again is no reason to send again what is on its way.
+    if std::mem::replace(&mut device.active, true) {
+        return Answer::Sent;
+    }
     for (index, waiting) in device.queue.iter().enumerate() {
         let mut waiting = waiting.clone();
         waiting.attrs.insert("offline", index.to_string());
@@ -28,7 +32,6 @@ pub(super) fn activate(context: &mut Context<'_>, query: &Node) -> Answer {
     }
     let end = NodeBuilder::new("offline").attr("count", device.queue.len()).build();
     context.link.send(NodeBuilder::new("ib").attr("from", server_jid()).children([end]).build());
-    device.active = true;
     if !std::mem::replace(&mut device.key_shared, true)
         && let Some(phone) = phone
     {

@@ -1,0 +1,79 @@
+//! The sandbox's control API, as a test uses it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// How long a condition may take. Generous, because it is only waited out when the test fails.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// A sandbox's control API.
+#[derive(Debug, Clone)]
+pub(crate) struct Control {
+    authority: String,
+}
+
+impl Control {
+    pub(crate) fn new(url: &str) -> Self {
+        Self { authority: url.trim_start_matches("http://").trim_end_matches('/').to_owned() }
+    }
+
+    /// One request; the status and the JSON body.
+    pub(crate) async fn request(&self, method: &str, path: &str, body: Option<Value>) -> Result<(u16, Value)> {
+        let mut socket = tokio::net::TcpStream::connect(&self.authority).await?;
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            self.authority,
+            body.len()
+        );
+        socket.write_all(head.as_bytes()).await?;
+        socket.write_all(body.as_bytes()).await?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+        let status = head.split(' ').nth(1).context("no status")?.parse()?;
+        Ok((status, serde_json::from_str(body).with_context(|| format!("not JSON: {body:?}"))?))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
+        self.expect_ok("GET", path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Result<Value> {
+        self.expect_ok("POST", path, Some(body)).await
+    }
+
+    async fn expect_ok(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value> {
+        match self.request(method, path, body).await? {
+            (200, value) => Ok(value),
+            (status, value) => bail!("{method} {path}: {status} {value}"),
+        }
+    }
+
+    /// Polls until the answer is what the test wants, and returns what it picked from it.
+    pub(crate) async fn until<T>(&self, path: &str, pick: impl Fn(&Value) -> Option<T>) -> Result<T> {
+        let start = Instant::now();
+        loop {
+            let value = self.get(path).await?;
+            if let Some(found) = pick(&value) {
+                return Ok(found);
+            }
+            if start.elapsed() > LIMIT {
+                bail!("GET {path} did not become what was expected: {value}");
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until a phone shows a text.
+    pub(crate) async fn shown(&self, number: &str, text: &str) -> Result<Value> {
+        self.until(&format!("/phones/{number}/messages"), |value| {
+            let messages = value["messages"].as_array()?;
+            messages.iter().find(|message| message["text"] == text).cloned()
+        })
+        .await
+    }
+}

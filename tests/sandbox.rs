@@ -1,0 +1,498 @@
+//! X1: unmodified whatsapp-rust clients in the sandbox.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+use wacore::store::InMemoryBackend;
+use wacore::store::traits::SignalStore as _;
+use wacore::types::events::{ChannelEventHandler, Event};
+use wacore::types::presence::ReceiptType;
+use wacore_binary::Jid;
+use wagres::sandbox::{Options, Running, Sandbox};
+use waproto::whatsapp::Message;
+use whatsapp_rust::async_channel::Receiver;
+use whatsapp_rust::bot::{Bot, BotHandle};
+use whatsapp_rust::client::Client;
+
+use crate::baileys::Baileys;
+use crate::control::{Control, LIMIT};
+
+const ALICE: &str = "15550001";
+const BOB: &str = "15550002";
+
+/// A whatsapp-rust client and everything that it reported.
+struct Linked {
+    client: Arc<Client>,
+    events: Receiver<Arc<Event>>,
+    seen: Vec<Arc<Event>>,
+    handle: Option<BotHandle>,
+    backend: Arc<InMemoryBackend>,
+}
+
+impl Linked {
+    /// Starts a client on what a backend holds.
+    async fn start(sandbox: &Running, backend: Arc<InMemoryBackend>) -> Result<Self> {
+        let transport = whatsapp_rust_tokio_transport::TokioWebSocketTransportFactory::new().with_url(sandbox.ws_url());
+        let bot = Bot::builder()
+            .with_backend_arc(backend.clone())
+            .with_transport_factory(transport)
+            .with_http_client(whatsapp_rust_ureq_http_client::UreqHttpClient::new())
+            .with_runtime(whatsapp_rust::TokioRuntime)
+            .with_version((2, 3000, 0))
+            .with_wanted_pre_key_count(30)
+            .with_push_name("test")
+            .build()
+            .await?;
+        let client = bot.client();
+        let (handler, events) = ChannelEventHandler::new();
+        client.subscribe_handler(handler).detach();
+        // A device that somebody looks at, so that its delivery receipts are real ones.
+        client.set_force_active_delivery_receipts(true);
+        Ok(Self { client, events, seen: vec![], handle: Some(bot.spawn()), backend })
+    }
+
+    /// Links a new device to a number.
+    async fn link(sandbox: &Running, control: &Control, number: &str) -> Result<Self> {
+        control.post("/phones", json!({ "number": number })).await?;
+        let mut linked = Self::start(sandbox, Arc::new(InMemoryBackend::new())).await?;
+        let qr = linked
+            .wait("a QR code", |event| match event {
+                Event::PairingQrCode(code) => Some(code.code.clone()),
+                _ => None,
+            })
+            .await?;
+        control.post(&format!("/phones/{number}/scan"), json!({ "qr": qr })).await?;
+        linked.connected().await?;
+        Ok(linked)
+    }
+
+    async fn connected(&self) -> Result<()> {
+        self.client.wait_for_connected(LIMIT).await.map_err(|error| anyhow::anyhow!("not connected: {error}"))
+    }
+
+    /// Waits for an event, or finds it among those that came before.
+    async fn wait<T>(&mut self, what: &str, pick: impl Fn(&Event) -> Option<T>) -> Result<T> {
+        if let Some(found) = self.seen.iter().find_map(|event| pick(event)) {
+            return Ok(found);
+        }
+        let wait = async {
+            loop {
+                let event = self.events.recv().await?;
+                self.seen.push(Arc::clone(&event));
+                if let Some(found) = pick(&event) {
+                    return Ok::<T, anyhow::Error>(found);
+                }
+            }
+        };
+        tokio::time::timeout(LIMIT, wait).await.with_context(|| format!("waited in vain for {what}"))?
+    }
+
+    /// Waits for a text; the chat it came in, and its id.
+    async fn text(&mut self, text: &str) -> Result<(Jid, String)> {
+        self.wait(text, |event| {
+            let mut messages = event.messages().filter(|message| text_of(&message.message) == Some(text));
+            messages.next().map(|message| (message.info.source.chat.clone(), message.info.id.clone()))
+        })
+        .await
+    }
+
+    async fn receipt(&mut self, id: &str, kind: ReceiptType) -> Result<()> {
+        self.wait(&format!("receipt {kind:?} of {id}"), |event| match event {
+            Event::Receipt(receipt) if receipt.r#type == kind && receipt.message_ids.iter().any(|it| it == id) => {
+                Some(())
+            }
+            _ => None,
+        })
+        .await
+    }
+
+    async fn send(&self, to: &str, text: &str) -> Result<String> {
+        let message = Message { conversation: Some(text.into()), ..Default::default() };
+        Ok(self.client.send_message(Jid::pn(to), message).await?.message_id)
+    }
+
+    /// Goes offline for good; the backend stays.
+    async fn stop(&mut self) -> Result<Arc<InMemoryBackend>> {
+        self.client.disconnect().await;
+        let handle = self.handle.take().context("stopped twice")?;
+        tokio::time::timeout(LIMIT, handle).await.context("the client did not stop")?;
+        Ok(Arc::clone(&self.backend))
+    }
+
+    fn count(&self, text: &str) -> usize {
+        let messages = self.seen.iter().flat_map(|event| event.messages());
+        messages.filter(|message| text_of(&message.message) == Some(text)).count()
+    }
+}
+
+fn text_of(message: &Message) -> Option<&str> {
+    let message = match message.device_sent_message.as_option() {
+        Some(sent) => sent.message.as_option()?,
+        None => message,
+    };
+    let extended = || message.extended_text_message.as_option().and_then(|extended| extended.text.as_deref());
+    message.conversation.as_deref().or_else(extended)
+}
+
+async fn sandbox() -> Result<(Running, Control)> {
+    let sandbox = Sandbox::start(Options::default()).await?;
+    let control = Control::new(&sandbox.control_url());
+    Ok((sandbox, control))
+}
+
+/// Waits until the server sees a device of a number in the wanted state.
+async fn until_connected(control: &Control, number: &str, connected: bool) -> Result<()> {
+    control
+        .until("/phones", |value| {
+            let phone = value["phones"].as_array()?.iter().find(|phone| phone["number"] == number)?;
+            (phone["devices"][0]["connected"] == connected).then_some(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn x1_two_devices_link_by_qr_and_exchange_text() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    let mut bob = Linked::link(&sandbox, &control, BOB).await?;
+
+    let id = alice.send(BOB, "hello bob").await?;
+    let (chat, received) = bob.text("hello bob").await?;
+    assert_eq!(received, id);
+    alice.receipt(&id, ReceiptType::Delivered).await?;
+    alice
+        .wait("the server's ack", |event| match event {
+            Event::ServerAck(ack) if ack.id == id => Some(()),
+            _ => None,
+        })
+        .await?;
+    // The phone of the same account got its own copy.
+    assert_eq!(control.shown(BOB, "hello bob").await?["arrivals"], 1);
+    assert_eq!(control.shown(ALICE, "hello bob").await?["from_me"], true);
+
+    // Back into the chat as the recipient knows it, which is the LID.
+    let answer = Message { conversation: Some("hello alice".into()), ..Default::default() };
+    bob.client.send_message(chat, answer).await?;
+    alice.text("hello alice").await?;
+
+    let stats = control.get("/stats").await?;
+    assert_eq!(stats["connected_devices"], 2, "{stats}");
+    assert_eq!(stats["unknown"], json!({}), "{stats}");
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x1_a_phone_shows_a_message_once_and_reads_it() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    control.post("/phones", json!({ "number": BOB })).await?;
+
+    let id = alice.send(BOB, "look at this").await?;
+    alice.receipt(&id, ReceiptType::Delivered).await?;
+    alice.receipt(&id, ReceiptType::Read).await?;
+    let shown = control.get(&format!("/phones/{BOB}/messages")).await?;
+    assert_eq!(shown["messages"].as_array().map(Vec::len), Some(1), "{shown}");
+    let message = &shown["messages"][0];
+    assert_eq!(message["id"], id);
+    assert_eq!(message["chat"], format!("{ALICE}@s.whatsapp.net"));
+    assert_eq!(message["sender"], format!("{ALICE}@s.whatsapp.net"));
+    assert_eq!(message["text"], "look at this");
+    assert_eq!(message["arrivals"], 1);
+    assert_eq!(message["from_me"], false);
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x1_a_phone_writes_to_a_device_in_both_forms_of_address() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    let bob = control.post("/phones", json!({ "number": BOB })).await?;
+
+    let path = format!("/phones/{BOB}/send");
+    let sent = control.post(&path, json!({ "to": ALICE, "text": "by number" })).await?;
+    let (_, id) = alice.text("by number").await?;
+    assert_eq!(sent["id"], id);
+    // An answer, and then by LID over the session that both have by now.
+    alice.send(BOB, "and back").await?;
+    control.shown(BOB, "and back").await?;
+    let phones = control.get("/phones").await?;
+    let lid = phones["phones"][0]["lid"].as_str().context("no LID")?;
+    control.post(&path, json!({ "to": lid, "text": "by LID" })).await?;
+    let (chat, _) = alice.text("by LID").await?;
+    assert_eq!(bob["lid"], chat.to_string());
+    for text in ["by number", "by LID"] {
+        assert_eq!(alice.count(text), 1, "{text}");
+        // The recipient's phone has it as well, and so has the sender's.
+        assert_eq!(control.shown(ALICE, text).await?["arrivals"], 1);
+        assert_eq!(control.shown(BOB, text).await?["from_me"], true);
+    }
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x1_every_device_of_an_account_gets_what_the_others_write() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut first = Linked::link(&sandbox, &control, ALICE).await?;
+    control.post("/phones", json!({ "number": BOB })).await?;
+    // Known to Bob's account and to each other before the second device exists.
+    first.send(BOB, "one device").await?;
+    control.shown(BOB, "one device").await?;
+    let mut second = Linked::link(&sandbox, &control, ALICE).await?;
+
+    control.post(&format!("/phones/{BOB}/send"), json!({ "to": ALICE, "text": "to both" })).await?;
+    first.text("to both").await?;
+    second.text("to both").await?;
+    control.post(&format!("/phones/{ALICE}/send"), json!({ "to": BOB, "text": "from the phone" })).await?;
+    first.text("from the phone").await?;
+    let (chat, _) = second.text("from the phone").await?;
+    assert_eq!(chat.to_string(), format!("{BOB}@s.whatsapp.net"), "the copy belongs to the recipient's chat");
+    second.send(BOB, "from the second").await?;
+    first.text("from the second").await?;
+    assert_eq!(control.shown(ALICE, "from the second").await?["from_me"], true);
+    first.send(BOB, "from the first").await?;
+    second.text("from the first").await?;
+    assert_eq!(control.shown(BOB, "from the first").await?["arrivals"], 1);
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x1_who_wrote_before_learns_of_a_new_device() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut first = Linked::link(&sandbox, &control, ALICE).await?;
+    let bob = Linked::link(&sandbox, &control, BOB).await?;
+    bob.send(ALICE, "to one device").await?;
+    first.text("to one device").await?;
+    let mut second = Linked::link(&sandbox, &control, ALICE).await?;
+    // Acknowledged by Bob's device: it has the notification.
+    let settled = |value: &serde_json::Value| (value["phones"][1]["devices"][0]["unacknowledged"] == 0).then_some(());
+    control.until("/phones", settled).await?;
+    bob.send(ALICE, "to both devices").await?;
+    first.text("to both devices").await?;
+    second.text("to both devices").await?;
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x1_a_phone_sends_again_what_a_device_could_not_read() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    control.post("/phones", json!({ "number": BOB })).await?;
+    let path = format!("/phones/{BOB}/send");
+    control.post(&path, json!({ "to": ALICE, "text": "readable" })).await?;
+    alice.text("readable").await?;
+    alice.send(BOB, "so the session is established").await?;
+    control.shown(BOB, "so the session is established").await?;
+    let backend = alice.stop().await?;
+    // The device loses its sessions, so that the phone's next message makes no sense to it.
+    for address in [format!("{BOB}@c.us.0"), format!("9{BOB}@lid.0")] {
+        backend.delete_session(&address).await?;
+    }
+    let mut alice = Linked::start(&sandbox, backend).await?;
+    alice.connected().await?;
+    let sent = control.post(&path, json!({ "to": ALICE, "text": "lost and found" })).await?;
+    let (_, id) = alice.text("lost and found").await?;
+    assert_eq!(sent["id"], id);
+    assert_eq!(control.get("/stats").await?["stanzas"]["receipt retry retry"], 1);
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x1_baileys_and_whatsapp_rust_exchange_text() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let Some(mut baileys) = Baileys::link(&sandbox.ws_url(), &sandbox.control_url(), BOB).await? else {
+        return Ok(());
+    };
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    let id = alice.send(BOB, "from whatsapp-rust").await?;
+    let message = baileys.wait_message("from whatsapp-rust").await?;
+    assert_eq!(
+        (message["id"].as_str(), message["from"].as_str()),
+        (Some(id.as_str()), Some("15550001@s.whatsapp.net"))
+    );
+    alice.receipt(&id, ReceiptType::Read).await?;
+    let id = baileys.send(ALICE, "from Baileys").await?;
+    assert_eq!(alice.text("from Baileys").await?.1, id);
+    // The owner of the number reads it on the phone.
+    baileys.wait_status(&id, 4).await?;
+    let stats = control.get("/stats").await?;
+    assert_eq!(stats["unknown"], json!({}), "{stats}");
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x1_what_was_sent_to_an_absent_device_arrives_once_and_in_order() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    control.post("/phones", json!({ "number": BOB })).await?;
+    let read_later = alice.send(BOB, "read me later").await?;
+    alice.receipt(&read_later, ReceiptType::Read).await?;
+    let backend = alice.stop().await?;
+    until_connected(&control, ALICE, false).await?;
+
+    let texts = ["one", "two", "three"];
+    for text in texts {
+        control.post(&format!("/phones/{BOB}/send"), json!({ "to": ALICE, "text": text })).await?;
+    }
+    let mut alice = Linked::start(&sandbox, backend).await?;
+    alice.connected().await?;
+    for text in texts {
+        alice.text(text).await?;
+    }
+    let order: Vec<String> = alice
+        .seen
+        .iter()
+        .flat_map(|event| event.messages())
+        .filter_map(|message| text_of(&message.message).map(str::to_owned))
+        .collect();
+    assert_eq!(order, texts);
+    // All acknowledged: after another absence nothing comes again.
+    control.until("/phones", |value| (value["phones"][0]["devices"][0]["unacknowledged"] == 0).then_some(())).await?;
+    let backend = alice.stop().await?;
+    until_connected(&control, ALICE, false).await?;
+    let mut alice = Linked::start(&sandbox, backend).await?;
+    alice.connected().await?;
+    control.post(&format!("/phones/{BOB}/send"), json!({ "to": ALICE, "text": "four" })).await?;
+    alice.text("four").await?;
+    for text in texts {
+        assert_eq!(alice.count(text), 0, "{text} came again");
+    }
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x1_receipts_wait_for_an_absent_device() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    let mut bob = Linked::link(&sandbox, &control, BOB).await?;
+    let id = alice.send(BOB, "while you were out").await?;
+    let (chat, _) = bob.text("while you were out").await?;
+    alice.receipt(&id, ReceiptType::Read).await?;
+    let backend = alice.stop().await?;
+    until_connected(&control, ALICE, false).await?;
+
+    bob.client.mark_as_read(&chat, Some(&chat), &[id.as_str()]).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    control.until("/phones", |value| (value["phones"][0]["devices"][0]["unacknowledged"] != 0).then_some(())).await?;
+    let mut alice = Linked::start(&sandbox, backend).await?;
+    alice.receipt(&id, ReceiptType::Read).await?;
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x1_a_dropped_device_comes_back() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    control.post("/phones", json!({ "number": BOB })).await?;
+    control.post(&format!("/devices/{ALICE}/1/drop"), json!({})).await?;
+    until_connected(&control, ALICE, true).await?;
+    control.post(&format!("/phones/{BOB}/send"), json!({ "to": ALICE, "text": "still there?" })).await?;
+    alice.text("still there?").await?;
+    // It kept the certificate of its first login, so it came back with the short handshake.
+    assert_eq!(control.get("/stats").await?["handshakes"], json!({ "xx": 2, "ik": 1 }));
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x1_a_device_that_was_unlinked_is_logged_out() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    // Offline at the time, it learns it at its next login, as a device that the server does not know.
+    let backend = alice.stop().await?;
+    until_connected(&control, ALICE, false).await?;
+    control.post(&format!("/phones/{ALICE}/unlink"), json!({ "device": 1 })).await?;
+    let mut alice = Linked::start(&sandbox, backend).await?;
+    let on_connect = alice
+        .wait("LoggedOut", |event| match event {
+            Event::LoggedOut(out) => Some(out.on_connect),
+            _ => None,
+        })
+        .await?;
+    assert!(on_connect);
+    assert_eq!(control.get("/stats").await?["logins_refused"], 1);
+
+    // Online, it is told at once.
+    let mut again = Linked::link(&sandbox, &control, ALICE).await?;
+    control.post(&format!("/phones/{ALICE}/unlink"), json!({ "device": 2 })).await?;
+    again.wait("LoggedOut", |event| matches!(event, Event::LoggedOut(_)).then_some(())).await?;
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x1_a_second_connection_replaces_the_first() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut first = Linked::link(&sandbox, &control, ALICE).await?;
+    let second = Linked::start(&sandbox, Arc::clone(&first.backend)).await?;
+    second.connected().await?;
+    first.wait("StreamReplaced", |event| matches!(event, Event::StreamReplaced(_)).then_some(())).await?;
+    assert_eq!(control.get("/stats").await?["connected_devices"], 1);
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x1_a_client_survives_a_sandbox_with_other_keys() -> Result<()> {
+    // IK with the key of the first sandbox cannot be decrypted by the second one, which answers with the fallback.
+    let (first, control) = sandbox().await?;
+    let mut alice = Linked::link(&first, &control, ALICE).await?;
+    let backend = alice.stop().await?;
+    first.shutdown().await;
+    let (second, control) = sandbox().await?;
+    let mut alice = Linked::start(&second, backend).await?;
+    alice.wait("LoggedOut", |event| matches!(event, Event::LoggedOut(_)).then_some(())).await?;
+    assert_eq!(control.get("/stats").await?["handshakes"], json!({ "fallback": 1 }));
+    second.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x1_the_control_api_says_what_is_wrong() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    control.post("/phones", json!({ "number": "+15550001" })).await?;
+    assert_eq!(control.post("/phones", json!({ "number": ALICE })).await?["number"], ALICE);
+    let send = format!("/phones/{ALICE}/send");
+    let cases = [
+        ("POST", "/phones", json!({ "number": "abc" }), 400, "number"),
+        ("POST", "/phones", json!({ "nummer": "15550001" }), 400, "nummer"),
+        ("POST", "/phones/19990000/scan", json!({ "qr": "x" }), 404, "19990000"),
+        ("POST", "/phones/15550001/scan", json!({ "qr": "x" }), 400, "qr"),
+        ("POST", send.as_str(), json!({ "to": "19990000", "text": "hi" }), 404, "19990000"),
+        ("POST", send.as_str(), json!({ "to": "a@g.us", "text": "hi" }), 400, "to"),
+        ("POST", send.as_str(), json!({ "to": ALICE, "text": "" }), 400, "text"),
+        ("POST", "/devices/15550001/1/drop", json!({}), 404, "device 1"),
+        ("POST", "/devices/15550001/x/drop", json!({}), 400, "device"),
+        ("POST", "/phones/15550001/unlink", json!({ "device": 9 }), 404, "9"),
+        ("DELETE", "/phones", json!({}), 405, "method"),
+        ("GET", "/nowhere", json!({}), 404, "path"),
+    ];
+    for (method, path, body, status, says) in cases {
+        let (got, answer) = control.request(method, path, Some(body)).await?;
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert!(got == status && error.contains(says), "{method} {path}: {got} {answer}");
+    }
+    let root = control.get("/ca").await?;
+    assert_eq!(root["root_public_key"], hex::encode(sandbox.root_public_key()));
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x1_the_sandbox_stays_on_loopback() {
+    for options in [
+        Options { ws: ([0, 0, 0, 0], 0).into(), ..Options::default() },
+        Options { control: ([0, 0, 0, 0], 0).into(), ..Options::default() },
+    ] {
+        let error = Sandbox::start(options).await.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("loopback"), "{error:?}");
+    }
+}
