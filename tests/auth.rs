@@ -1,6 +1,6 @@
 //! Auth state: the storage traits over the client library's in-memory store and over ours, and what is ours alone.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -128,6 +128,7 @@ impl Run {
     }
 
     /// Starts what cleans up after the run.
+    #[expect(clippy::zombie_processes, reason = "it outlives this process, which is why it is there")]
     fn watch(&self, private: bool) {
         let stop = if private {
             let (program, arguments) = as_server_user(&binary("pg_ctl"));
