@@ -1,6 +1,6 @@
 //! Auth state: the storage traits over the client library's in-memory store and over ours, and what is ours alone.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -897,7 +897,8 @@ async fn s3_a_write_that_waited_for_a_takeover_is_refused() {
 
 /// Returns when so many statements wait for a lock.
 async fn waiting(db: &TestDb, count: i64) {
-    loop {
+    let start = std::time::Instant::now();
+    while start.elapsed().as_secs() < 20 {
         let sql =
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
         let found: i64 = sqlx::query_scalar(sql).fetch_one(&db.pool).await.unwrap();
@@ -906,6 +907,7 @@ async fn waiting(db: &TestDb, count: i64) {
         }
         tokio::task::yield_now().await;
     }
+    panic!("no {count} statements came to wait for a lock");
 }
 
 #[tokio::test]

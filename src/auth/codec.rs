@@ -204,16 +204,16 @@ fn map_tree(value: Value, depth: usize, replace: &impl Fn(Value) -> Value) -> Va
     if depth >= DEPTH {
         return value;
     }
-    let before = matches!(value, Value::Array(_));
+    let was_array = value.is_array();
     let value = match value {
         Value::Array(_) | Value::Object(_) => replace(value),
         other => return other,
     };
     match value {
-        Value::Array(items) if before => {
+        Value::Array(items) if was_array => {
             Value::Array(items.into_iter().map(|item| map_tree(item, depth + 1, replace)).collect())
         }
-        Value::Object(map) if revive_tag(&map).is_none() => {
+        Value::Object(map) if !is_written_shape(&map) => {
             Value::Object(map.into_iter().map(|(name, item)| (name, map_tree(item, depth + 1, replace))).collect())
         }
         other => other,
@@ -221,8 +221,10 @@ fn map_tree(value: Value, depth: usize, replace: &impl Fn(Value) -> Value) -> Va
 }
 
 /// Whether an object already is bytes in the one shape.
-fn revive_tag(map: &Map<String, Value>) -> Option<()> {
-    (map.len() == 2 && map.get("type")?.as_str()? == "Buffer" && map.get("data")?.is_string()).then_some(())
+fn is_written_shape(map: &Map<String, Value>) -> bool {
+    map.len() == 2
+        && map.get("type").and_then(Value::as_str) == Some("Buffer")
+        && map.get("data").is_some_and(Value::is_string)
 }
 
 /// Fields of an object, read by name, with errors that name them.
@@ -325,6 +327,7 @@ impl<'a> Fields<'a> {
 }
 
 #[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at what it did not expect")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -21,7 +21,7 @@ use super::codec::{self, DecodeError, Fields};
 const OURS: &str = "wagres";
 
 /// Fields of the library's own form that stand under Baileys' names instead.
-const RENAMED: [&str; 14] = [
+const RENAMED: [&str; 15] = [
     "pn",
     "lid",
     "registration_id",
@@ -36,9 +36,8 @@ const RENAMED: [&str; 14] = [
     "edge_routing_info",
     "props_hash",
     "next_pre_key_id",
+    "first_unupload_pre_key_id",
 ];
-/// The fifteenth of [`RENAMED`], whose name in Baileys is `firstUnuploadedPreKeyId`.
-const FIRST_UNUPLOADED: &str = "first_unupload_pre_key_id";
 
 const JID: &str = "a JID as text";
 
@@ -50,7 +49,6 @@ pub fn to_json(device: &Device) -> Result<Value, serde_json::Error> {
             let in_text = match name.as_str() {
                 "pn" => survives_as_text(device.pn.as_ref()),
                 "lid" => survives_as_text(device.lid.as_ref()),
-                FIRST_UNUPLOADED => true,
                 other => RENAMED.contains(&other),
             };
             if !in_text {

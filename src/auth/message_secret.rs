@@ -18,14 +18,14 @@ use super::{
 };
 
 /// One row to be written, once what a batch says twice has been merged.
-struct Secret {
+struct Merged {
     secret: MessageSecret,
     expires_at: i64,
     message_ts: i64,
 }
 
-fn merge(entries: Vec<MsgSecretEntry>) -> BTreeMap<String, Secret> {
-    let mut merged = BTreeMap::<_, Secret>::new();
+fn merge(entries: Vec<MsgSecretEntry>) -> BTreeMap<String, Merged> {
+    let mut merged = BTreeMap::<_, Merged>::new();
     for MsgSecretEntry { chat, sender, msg_id, secret, expires_at, message_ts } in entries {
         merged
             .entry(join(&[&chat, &sender, &msg_id]))
@@ -34,7 +34,7 @@ fn merge(entries: Vec<MsgSecretEntry>) -> BTreeMap<String, Secret> {
                 row.expires_at = merge_msg_secret_expiry(row.expires_at, expires_at);
                 row.message_ts = merge_msg_secret_message_ts(row.message_ts, message_ts);
             })
-            .or_insert(Secret { secret, expires_at, message_ts });
+            .or_insert(Merged { secret, expires_at, message_ts });
     }
     merged
 }

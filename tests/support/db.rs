@@ -1,6 +1,6 @@
 //! A fresh database for each test.
 //!
-//! With `WAGRES_TEST_DATABASE_URL` the databases are made on that server, which should be a throw-away one. Otherwise a
+//! With `TEST_DATABASE_URL` the databases are made on that server, which should be a throw-away one. Otherwise a
 //! private server is started: once per test run, by the test that comes first, under a file lock; every process of the
 //! run finds its address in a folder named after the run. A small shell process outside of the test's process group
 //! waits for the end of the run, then stops the server and deletes the folder, however the run ended.
@@ -58,7 +58,7 @@ pub(crate) async fn fresh_with(after_migrations: Option<&'static str>) -> TestDb
 
 /// Brings the template up to date; each test's database is a copy of it.
 async fn migrate(pool: &PgPool) {
-    sqlx::migrate!("./migrations").run(pool).await.expect("migrate");
+    wagres::db::migrate::migrate(pool).await.expect("migrate");
 }
 
 async fn connect(url: &str) -> PgConnection {
@@ -107,7 +107,7 @@ impl Run {
         if let Ok(url) = fs::read_to_string(&marker) {
             return url;
         }
-        let given = std::env::var("WAGRES_TEST_DATABASE_URL").ok();
+        let given = std::env::var("TEST_DATABASE_URL").ok();
         let private = given.is_none();
         let url = given.unwrap_or_else(|| start(&self.folder));
         self.watch(private);
@@ -128,6 +128,7 @@ impl Run {
     }
 
     /// Starts what cleans up after the run.
+    #[expect(clippy::zombie_processes, reason = "it outlives this process, which is why it is there")]
     fn watch(&self, private: bool) {
         let stop = if private {
             let (program, arguments) = as_server_user(&binary("pg_ctl"));
