@@ -68,17 +68,16 @@ impl Held {
 }
 
 async fn hold(db: &TestDb, name: &str) -> Fence {
+    let added: i64 = sqlx::query_scalar("SELECT wa.add_session($1)").bind(name).fetch_one(&db.pool).await.unwrap();
     let session_id = sqlx::query_scalar(
         "WITH worker AS (
              INSERT INTO wa.worker (worker_id, host, pid, version, lease_until)
              VALUES (gen_random_uuid(), 'here', 1, 'test', now() + interval '1 hour') RETURNING worker_id
-         ), session AS (
-             INSERT INTO wa.session (name) VALUES ($1) RETURNING session_id
          )
-         INSERT INTO wa.lease (session_id, holder, epoch) SELECT session_id, worker_id, 1 FROM session, worker
+         UPDATE wa.lease SET holder = worker_id, epoch = 1 FROM worker WHERE session_id = $1
          RETURNING session_id",
     )
-    .bind(name)
+    .bind(added)
     .fetch_one(&db.pool)
     .await
     .unwrap();

@@ -4,7 +4,12 @@ mod auth;
 #[cfg(feature = "sandbox")]
 mod baileys;
 #[cfg(feature = "sandbox")]
+mod cli;
+#[cfg(feature = "sandbox")]
 mod control;
+mod refusals;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+#[cfg(feature = "sandbox")]
+mod story;
 mod support;

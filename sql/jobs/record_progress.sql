@@ -40,10 +40,10 @@ SET status = CASE
     END,
     attempts = CASE WHEN t.reached IS NULL AND t.released THEN o.attempts - 1 ELSE o.attempts END,
     last_error = CASE WHEN t.reached IS NULL THEN coalesce(t.error, o.last_error) ELSE o.last_error END,
-    sent_at = coalesce(o.sent_at, least(greatest(coalesce(t.sent_at, t.delivered_at, t.read_at, t.played_at), o.sending_at), now())),
-    delivered_at = coalesce(o.delivered_at, least(greatest(coalesce(t.delivered_at, t.read_at, t.played_at), o.sent_at), now())),
-    read_at = coalesce(o.read_at, least(greatest(coalesce(t.read_at, t.played_at), o.delivered_at), now())),
-    played_at = coalesce(o.played_at, least(greatest(t.played_at, o.read_at), now())),
+    sent_at = coalesce(o.sent_at, CASE WHEN t.reached >= 'sent' THEN least(greatest(coalesce(t.sent_at, t.delivered_at, t.read_at, t.played_at), o.sending_at), now()) END),
+    delivered_at = coalesce(o.delivered_at, CASE WHEN t.reached >= 'delivered' THEN least(greatest(coalesce(t.delivered_at, t.read_at, t.played_at), o.sent_at), now()) END),
+    read_at = coalesce(o.read_at, CASE WHEN t.reached >= 'read' THEN least(greatest(coalesce(t.read_at, t.played_at), o.delivered_at), now()) END),
+    played_at = coalesce(o.played_at, CASE WHEN t.reached >= 'played' THEN least(greatest(t.played_at, o.read_at), now()) END),
     failed_at = CASE
         WHEN t.reached IS NOT NULL THEN NULL
         WHEN t.failed OR (NOT t.released AND o.attempts >= o.max_attempts) THEN now()

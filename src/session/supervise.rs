@@ -130,6 +130,11 @@ impl Supervisor {
             self.hear(&event).await;
         }
         self.hide();
+        // The library's background tasks outlive its run loop. They have to end, and what they hold has to be written,
+        // before the next client of this session reads it.
+        if tokio::time::timeout(Duration::from_secs(10), self.client.disconnect()).await.is_err() {
+            tracing::warn!(session = self.held.name, "the client did not flush in time");
+        }
         if !self.expected.load(Ordering::Acquire) {
             self.follow().await;
         }

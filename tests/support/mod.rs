@@ -1,3 +1,5 @@
 //! What tests share.
 
 pub(crate) mod db;
+#[cfg(feature = "sandbox")]
+pub(crate) mod world;

@@ -1,0 +1,170 @@
+//! The command line: one-process mode, refusals of the wrong server, configuration.
+
+use crate::support::db;
+use crate::support::world::{Worker, World, clean, wagres};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use tokio::process::Command;
+
+async fn output(mut command: Command) -> Result<(Output, String)> {
+    let done = tokio::time::timeout(crate::control::LIMIT, command.output()).await.context("it does not end")??;
+    let text = [&done.stdout, &done.stderr].map(|b| String::from_utf8_lossy(b).into_owned()).concat();
+    Ok((done, text))
+}
+
+#[tokio::test]
+async fn h7_up_says_where_everything_is_and_leaves_nothing_running() -> Result<()> {
+    let folder = std::env::temp_dir().join(format!("wagres-up-{}", std::process::id()));
+    let mut command = wagres();
+    command.args(["up", "--sandbox", "--json", "--http", "127.0.0.1:0", "--data"]).arg(&folder);
+    let up = Worker::start(command).await?;
+    let ready = up.ready.clone();
+    let url = |name: &str| ready[name].as_str().map(str::to_owned).with_context(|| format!("{name}: {ready}"));
+    ensure!(up.ready["ready"] == true && url("sandbox")?.starts_with("ws://127.0.0.1:"), "{}", up.ready);
+    ensure!(url("sandbox_control")?.starts_with("http://127.0.0.1:"), "{}", up.ready);
+    let health = crate::control::Control::new(&url("http")?).get("/health").await?;
+    ensure!(health["status"] == "ok" && health["activeClients"] == 0, "{health}");
+    let pool = sqlx::PgPool::connect(&url("database_url")?).await?;
+    let workers: i64 = sqlx::query_scalar("SELECT count(*) FROM wa.worker").fetch_one(&pool).await?;
+    ensure!(workers == 1, "{workers} workers");
+    ensure!(folder.join("postgres/postmaster.pid").exists(), "the private server does not run");
+    pool.close().await;
+    let url_was = url("database_url")?;
+    up.stop().await?;
+    ensure!(!folder.join("postgres/postmaster.pid").exists(), "the private server still runs");
+    ensure!(sqlx::PgPool::connect(&url_was).await.is_err(), "the private server still answers");
+
+    // Killed, it leaves a server behind; the next start takes over.
+    let start = || {
+        let mut command = wagres();
+        command.args(["up", "--json", "--whatsapp-url", "ws://127.0.0.1:9/", "--http", "127.0.0.1:0", "--data"]);
+        command.arg(&folder);
+        Worker::start(command)
+    };
+    start().await?.kill().await?;
+    start().await?.stop().await?;
+    std::fs::remove_dir_all(&folder)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x4_a_sandbox_build_refuses_a_server_that_is_not_loopback() -> Result<()> {
+    let db = db::fresh().await;
+    for server in ["wss://web.whatsapp.com/ws/chat", "ws://10.0.0.1:4000/ws/chat"] {
+        let mut command = wagres();
+        command.args(["worker", "--http", "127.0.0.1:0", "--database-url", &db.url, "--whatsapp-url", server]);
+        let (done, text) = output(command).await?;
+        ensure!(!done.status.success() && text.contains("not a loopback address"), "{server}: {text}");
+    }
+    Ok(())
+}
+
+/// A build without the feature `sandbox`: the one that `make test` made, else one made here in a folder of its own.
+async fn plain_build() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("PLAIN_WAGRES") {
+        return Ok(path.into());
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = root.join("target/plain");
+    let cargo = std::env::var_os("CARGO").context("run by cargo")?;
+    let built = Command::new(cargo).args(["build", "--target-dir"]).arg(&target).current_dir(root).status().await?;
+    ensure!(built.success(), "the default build fails");
+    Ok(target.join("debug/wagres"))
+}
+
+#[tokio::test]
+async fn x4_the_default_build_refuses_the_sandboxs_certificate() -> Result<()> {
+    let world = World::new().await?;
+    let mut command = Command::new(plain_build().await?);
+    clean(&mut command);
+    command.args(["worker", "--json", "--http", "127.0.0.1:0", "--database-url", &world.db.url]);
+    command.args(["--whatsapp-url", &world.sandbox.ws_url()]);
+    let worker = Worker::start(command).await?;
+    sqlx::query("SELECT wa.add_session('shop'), wa.link('shop')").execute(world.pool()).await?;
+    // It meets the server, does not believe it, and says so; no QR is ever shown.
+    world.holds("SELECT status = 'disconnected' AND qr IS NULL AND failures > 0 FROM wa.session").await?;
+    let stats = world.control.get("/stats").await?;
+    ensure!(stats["connected_devices"] == 0, "{stats}");
+    worker.stop().await?;
+
+    // The same world and a build that trusts the sandbox: the certificate was the reason.
+    let worker = world.worker().await?;
+    let _qr: String = world.until("SELECT qr FROM wa.session").await?;
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn h8_unknown_keys_and_bad_values_are_refused_by_name() -> Result<()> {
+    for (name, value, words) in [
+        ("WAGRES_COLOUR", "red", "colour"),
+        ("WAGRES_WORKER__LEASE_SECONDS", "soon", "lease_seconds"),
+        ("WAGRES_WORKER__LEASE_SECONDS", "1", "3 to 600"),
+        ("WAGRES_WHATSAPP_URL", "http://example.com", "ws://"),
+        ("WAGRES_HTTP", "nowhere", "http"),
+        ("WAGRES_LOG", "=====", "log"),
+    ] {
+        let mut command = wagres();
+        command.arg("config").env(name, value);
+        let (done, text) = output(command).await?;
+        ensure!(!done.status.success() && text.to_lowercase().contains(words), "{name}={value}: {text}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn h8_the_later_source_wins_and_secrets_are_masked() -> Result<()> {
+    let file = std::env::temp_dir().join(format!("wagres-{}.toml", std::process::id()));
+    std::fs::write(&file, "data_dir = \"from-file\"\nhttp = \"127.0.0.1:1\"\n[worker]\npoll_ms = 77\n")?;
+    let mut command = wagres();
+    command.args(["config", "--json", "--config"]).arg(&file);
+    command.env("DATABASE_URL", "postgres://a:hunter2@127.0.0.1/one").env("WAGRES_HTTP", "127.0.0.1:2");
+    let (done, text) = output(command).await?;
+    std::fs::remove_file(&file)?;
+    ensure!(done.status.success() && !text.contains("hunter2"), "{text}");
+    let shown: Value = serde_json::from_str(text.trim())?;
+    ensure!(shown["data_dir"] == "from-file" && shown["http"] == "127.0.0.1:2", "{shown}");
+    ensure!(shown["worker"]["poll_ms"] == 77 && shown["worker"]["lease_seconds"] == 3, "{shown}");
+    ensure!(shown["database_url"] == "postgres://a:***@127.0.0.1/one", "{shown}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn h7_sessions_and_messages_from_the_command_line() -> Result<()> {
+    let world = World::new().await?;
+    let worker = world.worker().await?;
+    world.phone("15550001").await?;
+    world.phone("15550002").await?;
+    let run = |args: &[&str]| {
+        let mut command = wagres();
+        command.args(["--json", "--database-url", &world.db.url]).args(args);
+        output(command)
+    };
+    let (done, text) = run(&["session", "add", "shop"]).await?;
+    ensure!(done.status.success(), "{text}");
+    let link = run(&["session", "link", "shop"]);
+    let scan = async {
+        let qr: String = world.until("SELECT qr FROM wa.session").await?;
+        world.control.post("/phones/15550001/scan", serde_json::json!({ "qr": qr })).await
+    };
+    let (link, scanned) = tokio::join!(link, scan);
+    scanned?;
+    let (done, text) = link?;
+    ensure!(done.status.success() && text.contains(r#""qr":"#) && text.contains(r#""status":"connected""#), "{text}");
+    let (done, text) = run(&["send", "shop", "+15550002", "from the shell"]).await?;
+    ensure!(done.status.success() && text.contains(r#""status":"queued""#), "{text}");
+    world.control.shown("15550002", "from the shell").await?;
+    world.control.post("/phones/15550002/send", serde_json::json!({ "to": "15550001", "text": "thanks" })).await?;
+    world.holds("SELECT count(*) = 1 FROM wa.inbox").await?;
+    let (done, text) = run(&["inbox"]).await?;
+    ensure!(done.status.success() && text.contains(r#""body":"thanks""#), "{text}");
+    let (done, text) = run(&["session", "list"]).await?;
+    ensure!(done.status.success() && text.contains(r#""phone":"15550001""#), "{text}");
+    let (done, text) = run(&["session", "close", "shop", "--reason", "done"]).await?;
+    ensure!(done.status.success(), "{text}");
+    world.session_is("shop", "stopped").await?;
+    let (done, text) = run(&["send", "shop", "nonsense", "x"]).await?;
+    ensure!(!done.status.success() && text.contains("recipient:") && text.contains("Accepted:"), "{text}");
+    worker.stop().await
+}

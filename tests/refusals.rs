@@ -1,0 +1,152 @@
+//! What is refused at INSERT, and in which words (Q3, R5).
+
+use crate::support::db;
+use anyhow::{Context, Result, ensure};
+use sqlx::postgres::PgDatabaseError;
+
+struct Case {
+    sql: &'static str,
+    code: &'static str,
+    names: &'static str,
+    accepted: &'static str,
+}
+
+const CASES: &[Case] = &[
+    case(
+        "INSERT INTO wa.outbound (session, recipient, body) VALUES ('nobody', '+79001234567', 'x')",
+        "WA001",
+        "session",
+        "wa.session",
+    ),
+    case(
+        "INSERT INTO wa.outbound (session, recipient, body) VALUES (NULL, '+79001234567', 'x')",
+        "WA001",
+        "session",
+        "name of a session",
+    ),
+    case(
+        "INSERT INTO wa.outbound (session, recipient, body) VALUES ('shop', 'abc', 'x')",
+        "WA002",
+        "recipient",
+        "+79001234567",
+    ),
+    case(
+        "INSERT INTO wa.outbound (session, recipient, body) VALUES ('shop', '12345', 'x')",
+        "WA002",
+        "recipient",
+        "7 to 15 digits",
+    ),
+    case(
+        "INSERT INTO wa.outbound (session, recipient, body) VALUES ('shop', '+0123456789', 'x')",
+        "WA002",
+        "recipient",
+        "7 to 15 digits",
+    ),
+    case(
+        "INSERT INTO wa.outbound (session, recipient, body) VALUES ('shop', '1234567890123456', 'x')",
+        "WA002",
+        "recipient",
+        "7 to 15 digits",
+    ),
+    case(
+        "INSERT INTO wa.outbound (session, recipient, body) VALUES ('shop', '79001234567@example.com', 'x')",
+        "WA002",
+        "recipient",
+        "@g.us",
+    ),
+    case(
+        "INSERT INTO wa.outbound (session, recipient, body) VALUES ('shop', '''; DROP TABLE wa.outbound; --', 'x')",
+        "WA002",
+        "recipient",
+        "@g.us",
+    ),
+    case(
+        "INSERT INTO wa.outbound (session, recipient, body) VALUES ('shop', NULL, 'x')",
+        "WA002",
+        "recipient",
+        "@g.us",
+    ),
+    case(
+        "INSERT INTO wa.outbound (session, recipient, body) VALUES ('shop', '+79001234567', '')",
+        "WA003",
+        "body",
+        "1 to 65536",
+    ),
+    case("INSERT INTO wa.outbound (session, recipient) VALUES ('shop', '+79001234567')", "WA003", "body", "1 to 65536"),
+    case(
+        "INSERT INTO wa.outbound (session, recipient, body) VALUES ('shop', '+79001234567', repeat('x', 65537))",
+        "WA003",
+        "body",
+        "1 to 65536",
+    ),
+    case(
+        "INSERT INTO wa.outbound (session, recipient, body, kind) VALUES ('shop', '+79001234567', 'x', 'fax')",
+        "WA004",
+        "kind",
+        "text",
+    ),
+    case(
+        "INSERT INTO wa.outbound (session, recipient, body, message_id) VALUES ('shop', '+79001234567', 'x', 'no way')",
+        "WA006",
+        "message_id",
+        "capital letters",
+    ),
+    case("SELECT wa.send_text('nobody', '+79001234567', 'x')", "WA001", "session", "wa.add_session"),
+    case("SELECT wa.link('nobody')", "WA001", "session", "wa.add_session"),
+    case("SELECT wa.add_session('two words')", "WA005", "name", "1 to 63"),
+    case("SELECT wa.add_session(NULL)", "WA005", "name", "1 to 63"),
+    case("INSERT INTO wa.session_job (session, kind) VALUES ('shop', 'explode')", "WA004", "kind", "link, connect"),
+    case("INSERT INTO wa.maintenance_job (kind) VALUES ('explode')", "WA004", "kind", "sweep_keys"),
+];
+
+const fn case(sql: &'static str, code: &'static str, names: &'static str, accepted: &'static str) -> Case {
+    Case { sql, code, names, accepted }
+}
+
+#[tokio::test]
+async fn q3_a_bad_row_is_refused_by_column_with_what_is_accepted() -> Result<()> {
+    let db = db::fresh().await;
+    sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;
+    for Case { sql, code, names, accepted } in CASES {
+        let error = sqlx::query(*sql).execute(&db.pool).await.err().with_context(|| format!("accepted: {sql}"))?;
+        let error = error.as_database_error().context("not the database's word")?;
+        let error = error.downcast_ref::<PgDatabaseError>();
+        let words = format!("{} {}", error.message(), error.hint().unwrap_or_default());
+        ensure!(error.code() == *code && error.column() == Some(names), "{sql}: {} {:?}", error.code(), error.column());
+        ensure!(error.message().starts_with(&format!("{names}:")) && words.contains(accepted), "{sql}: {words}");
+    }
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM wa.outbound").fetch_one(&db.pool).await?;
+    ensure!(rows == 0, "{rows} rows of refused inserts");
+    Ok(())
+}
+
+#[tokio::test]
+async fn m2_a_number_in_any_usual_notation_is_one_chat() -> Result<()> {
+    let db = db::fresh().await;
+    for recipient in ["+79001234567", "79001234567", "+7 900 123-45-67", "+7 (900) 123.45.67", " 79001234567 "] {
+        let chat: String = sqlx::query_scalar("SELECT wa.chat_jid($1)").bind(recipient).fetch_one(&db.pool).await?;
+        ensure!(chat == "79001234567@s.whatsapp.net", "{recipient} is {chat}");
+    }
+    for jid in
+        ["79001234567@s.whatsapp.net", "12345678901234@lid", "120363021033254949@g.us", "79001234567-1600000000@g.us"]
+    {
+        let chat: String = sqlx::query_scalar("SELECT wa.chat_jid($1)").bind(jid).fetch_one(&db.pool).await?;
+        ensure!(chat == jid, "{jid} is {chat}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn q11_what_the_worker_alone_may_say_cannot_be_inserted() -> Result<()> {
+    let db = db::fresh().await;
+    sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;
+    let row: (String, i32, Option<String>) = sqlx::query_as(
+        "INSERT INTO wa.outbound (session, session_id, chat, recipient, body, status, attempts, last_error, read_at)
+         VALUES ('shop', 999, 'elsewhere', '+79001234567', 'x', 'read', 7, 'none', now())
+         RETURNING status::text || ' ' || chat, attempts, coalesce(last_error, read_at::text)",
+    )
+    .fetch_one(&db.pool)
+    .await?;
+    ensure!(row == ("queued 79001234567@s.whatsapp.net".into(), 0, None), "{row:?}");
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! A sandbox, a database and worker processes: the real parts, wired as an operator would.
+
+use crate::control::{Control, LIMIT};
+use crate::support::db::{self, TestDb};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use wagres::sandbox::{Options, Running, Sandbox};
+
+/// The binary under test.
+pub(crate) const WAGRES: &str = env!("CARGO_BIN_EXE_wagres");
+
+/// A WhatsApp and a database, and nobody at work yet.
+pub(crate) struct World {
+    pub(crate) sandbox: Running,
+    pub(crate) control: Control,
+    pub(crate) db: TestDb,
+}
+
+impl World {
+    pub(crate) async fn new() -> Result<Self> {
+        let sandbox = Sandbox::start(Options::default()).await?;
+        let control = Control::new(&sandbox.control_url());
+        Ok(Self { control, sandbox, db: db::fresh().await })
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.db.pool
+    }
+
+    /// Starts a worker and waits until it takes work.
+    pub(crate) async fn worker(&self) -> Result<Worker> {
+        let mut command = wagres();
+        command.args(["worker", "--json", "--http", "127.0.0.1:0", "--database-url", &self.db.url]);
+        command.args(["--whatsapp-url", &self.sandbox.ws_url()]);
+        Worker::start(command).await
+    }
+
+    pub(crate) async fn phone(&self, number: &str) -> Result<()> {
+        self.control.post("/phones", json!({ "number": number })).await.map(drop)
+    }
+
+    /// Adds a session and links it by QR to the phone of `number`, with SQL and the control API alone.
+    pub(crate) async fn link(&self, session: &str, number: &str) -> Result<()> {
+        self.phone(number).await?;
+        sqlx::query("SELECT wa.add_session($1), wa.link($1)").bind(session).execute(self.pool()).await?;
+        let qr: String = self.until(&format!("SELECT qr FROM wa.session WHERE name = '{session}'")).await?;
+        self.control.post(&format!("/phones/{number}/scan"), json!({ "qr": qr })).await?;
+        self.session_is(session, "connected").await
+    }
+
+    pub(crate) async fn session_is(&self, session: &str, status: &str) -> Result<()> {
+        self.holds(&format!("SELECT status = '{status}' FROM wa.session WHERE name = '{session}'")).await
+    }
+
+    /// Inserts a text as an application does.
+    pub(crate) async fn send(&self, session: &str, recipient: &str, body: &str) -> Result<i64> {
+        let insert = "INSERT INTO wa.outbound (session, recipient, body) VALUES ($1, $2, $3) RETURNING id";
+        let id = sqlx::query_scalar(insert).bind(session).bind(recipient).bind(body).fetch_one(self.pool()).await?;
+        Ok(id)
+    }
+
+    pub(crate) async fn message_is(&self, id: i64, status: &str) -> Result<()> {
+        self.holds(&format!("SELECT status = '{status}' FROM wa.outbound WHERE id = {id}")).await
+    }
+
+    /// The texts that a phone's owner sees, in order, and how often each came at most.
+    pub(crate) async fn seen_by(&self, number: &str) -> Result<Vec<String>> {
+        let value = self.control.get(&format!("/phones/{number}/messages")).await?;
+        let messages = value["messages"].as_array().context("messages")?;
+        Ok(messages.iter().filter_map(|m| m["text"].as_str().map(str::to_owned)).collect())
+    }
+
+    /// Waits until `query` gives a value that is not null.
+    pub(crate) async fn until<T>(&self, query: &str) -> Result<T>
+    where
+        T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
+    {
+        let start = Instant::now();
+        loop {
+            let found: Option<Option<T>> =
+                sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_optional(self.pool()).await?;
+            if let Some(value) = found.flatten() {
+                return Ok(value);
+            }
+            self.patience(start, query).await?;
+        }
+    }
+
+    /// Waits until `query` gives true.
+    pub(crate) async fn holds(&self, query: &str) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            let found: Option<Option<bool>> =
+                sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_optional(self.pool()).await?;
+            if found.flatten() == Some(true) {
+                return Ok(());
+            }
+            self.patience(start, query).await?;
+        }
+    }
+
+    async fn patience(&self, start: Instant, query: &str) -> Result<()> {
+        if start.elapsed() > LIMIT {
+            let state: Option<Value> = sqlx::query_scalar(
+                "SELECT jsonb_build_object('sessions', (SELECT jsonb_agg(to_jsonb(s)) FROM wa.session s),
+                    'jobs', (SELECT jsonb_agg(to_jsonb(j)) FROM wa.session_job j),
+                    'outbound', (SELECT jsonb_agg(to_jsonb(o)) FROM (SELECT * FROM wa.outbound ORDER BY id DESC LIMIT 3) o))",
+            )
+            .fetch_one(self.pool())
+            .await?;
+            bail!("did not come true: {query}\n{}", state.unwrap_or_default());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        Ok(())
+    }
+
+    pub(crate) async fn count(&self, query: &str) -> Result<i64> {
+        Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_one(self.pool()).await?)
+    }
+}
+
+/// The binary with a clean environment and a short lease.
+pub(crate) fn wagres() -> Command {
+    let mut command = Command::new(WAGRES);
+    clean(&mut command);
+    command
+}
+
+/// Nothing of the caller's configuration reaches the process.
+pub(crate) fn clean(command: &mut Command) {
+    let ours = std::env::vars().map(|(name, _)| name).filter(|n| n.starts_with("WAGRES_") || n == "DATABASE_URL");
+    for name in ours {
+        command.env_remove(name);
+    }
+    command.current_dir(std::env::temp_dir()).env("WAGRES_WORKER__LEASE_SECONDS", "3");
+    command.kill_on_drop(true).stdin(Stdio::null());
+}
+
+/// A process that has said that it is ready.
+pub(crate) struct Worker {
+    child: Child,
+    pub(crate) ready: Value,
+}
+
+impl Worker {
+    pub(crate) async fn start(mut command: Command) -> Result<Self> {
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        let mut lines = BufReader::new(child.stdout.take().context("its output")?).lines();
+        let line = tokio::time::timeout(LIMIT, lines.next_line()).await.context("not ready in time")??;
+        let line = line.context("it ended before it was ready")?;
+        Ok(Self { child, ready: serde_json::from_str(&line).with_context(|| line.clone())? })
+    }
+
+    pub(crate) fn pid(&self) -> Result<u32> {
+        self.child.id().context("it has ended")
+    }
+
+    /// `kill -9`.
+    pub(crate) async fn kill(mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// SIGTERM, and it must end in order.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        let pid = self.pid()?.to_string();
+        ensure!(Command::new("kill").args(["-TERM", &pid]).status().await?.success(), "cannot signal");
+        let status = tokio::time::timeout(LIMIT, self.child.wait()).await.context("it does not stop")??;
+        ensure!(status.success(), "ended with {status}");
+        Ok(())
+    }
+}
