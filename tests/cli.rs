@@ -34,7 +34,10 @@ async fn h7_up_says_where_everything_is_and_leaves_nothing_running() -> Result<(
     let url_was = url("database_url")?;
     up.stop().await?;
     ensure!(!folder.join("postgres/postmaster.pid").exists(), "the private server still runs");
-    ensure!(sqlx::PgPool::connect(&url_was).await.is_err(), "the private server still answers");
+    ensure!(
+        <sqlx::PgConnection as sqlx::Connection>::connect(&url_was).await.is_err(),
+        "the private server still answers"
+    );
 
     // Killed, it leaves a server behind; the next start takes over.
     let start = || {

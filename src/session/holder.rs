@@ -119,6 +119,9 @@ impl Sessions {
         if running.as_ref().is_some_and(Running::is_running) {
             return Ok(());
         }
+        if let Some(ended) = running.take() {
+            ended.bury().await;
+        }
         let linked = crate::auth::exists(&self.shared.pool, fence.session_id).await?;
         if !linked && !may_link {
             drop(running);

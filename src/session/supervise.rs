@@ -32,13 +32,22 @@ pub struct Running {
     client: Arc<Client>,
     task: JoinHandle<()>,
     expected: Arc<AtomicBool>,
+    over: Arc<AtomicBool>,
 }
 
 impl Running {
-    /// The client still lives.
+    /// The client still lives. What follows its end may still be being written: see [`Running::bury`].
     #[must_use]
     pub fn is_running(&self) -> bool {
-        !self.task.is_finished()
+        !self.over.load(Ordering::Acquire) && !self.task.is_finished()
+    }
+
+    /// Waits until what follows the client's end is written. The row of the next connection is visible before the task
+    /// that wrote it has ended, so whoever makes that connection may come too early.
+    pub async fn bury(self) {
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "a supervisor did not end well");
+        }
     }
 
     /// The end that comes is asked for: whoever asked writes what follows.
@@ -73,7 +82,7 @@ pub fn start(
     events: UnboundedReceiver<Arc<Event>>,
     linked: bool,
 ) -> Running {
-    let expected = Arc::new(AtomicBool::new(false));
+    let (expected, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let client = bot.client();
     let status = if linked { Status::Connecting } else { Status::Linking };
     let supervisor = Supervisor {
@@ -82,6 +91,7 @@ pub fn start(
         held,
         client: client.clone(),
         expected: expected.clone(),
+        over: over.clone(),
         status,
         linked,
         restart: false,
@@ -89,7 +99,7 @@ pub fn start(
         end: End::Lost,
     };
     let task = tokio::spawn(supervisor.run(bot, events));
-    Running { client, task, expected }
+    Running { client, task, expected, over }
 }
 
 struct Supervisor {
@@ -98,6 +108,7 @@ struct Supervisor {
     held: Arc<Held>,
     client: Arc<Client>,
     expected: Arc<AtomicBool>,
+    over: Arc<AtomicBool>,
     status: Status,
     linked: bool,
     /// The server wants the socket closed and opened again, as after a scan.
@@ -135,6 +146,7 @@ impl Supervisor {
         if tokio::time::timeout(Duration::from_secs(10), self.client.disconnect()).await.is_err() {
             tracing::warn!(session = self.held.name, "the client did not flush in time");
         }
+        self.over.store(true, Ordering::Release);
         if !self.expected.load(Ordering::Acquire) {
             self.follow().await;
         }
