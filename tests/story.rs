@@ -188,6 +188,9 @@ async fn s7_a_closed_session_keeps_its_link_and_its_queue() -> Result<()> {
     world.message_is(id, "read").await?;
     sqlx::query("SELECT wa.logout('shop')").execute(world.pool()).await?;
     world.session_is("shop", "logged_out").await?;
+    let phones = world.control.get("/phones").await?;
+    let ours = phones["phones"].as_array().into_iter().flatten().find(|p| p["number"] == "15550001");
+    ensure!(ours.is_some_and(|p| p["devices"] == json!([])), "still linked: {phones}");
     let left = "SELECT (SELECT count(*) FROM wa.auth) + (SELECT count(*) FROM wa.auth_key)";
     ensure!(world.count(left).await? == 0, "auth state is left");
     worker.stop().await

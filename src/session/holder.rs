@@ -156,10 +156,17 @@ impl Sessions {
         self.forget(&held, reason).await
     }
 
-    /// Deletes the auth state of a session that WhatsApp has logged out, and gives it back.
+    /// Deletes the auth state of a session that is logged out, and gives it back. Background tasks of its client may
+    /// still write, so the deletion is made under a new hold that shuts them out.
     pub async fn forget(&self, held: &Held, reason: &str) -> Result<(), SessionError> {
-        AuthStore::new(self.shared.pool.clone(), held.fence, held.stale.clone()).delete_all().await?;
-        self.leave(held, Status::LoggedOut, reason, Wish::Stopped, Identity::Forgotten).await
+        let Fence { session_id, epoch } = held.fence;
+        let epoch = sqlx::query_file_scalar!("sql/session/renew.sql", session_id, epoch)
+            .fetch_optional(&self.shared.pool)
+            .await?
+            .ok_or(SessionError::Stale(epoch))?;
+        let fence = Fence { session_id, epoch };
+        AuthStore::new(self.shared.pool.clone(), fence, held.stale.clone()).delete_all().await?;
+        self.release(held, fence, Status::LoggedOut, reason, Wish::Stopped, Identity::Forgotten).await
     }
 
     /// Ends every client and gives every session back, its wish unchanged.
@@ -192,7 +199,19 @@ impl Sessions {
         wish: Wish,
         identity: Identity,
     ) -> Result<(), SessionError> {
-        let Fence { session_id, epoch } = held.fence;
+        self.release(held, held.fence, status, reason, wish, identity).await
+    }
+
+    async fn release(
+        &self,
+        held: &Held,
+        under: Fence,
+        status: Status,
+        reason: &str,
+        wish: Wish,
+        identity: Identity,
+    ) -> Result<(), SessionError> {
+        let Fence { session_id, epoch } = under;
         self.shared.ready.remove(held.fence);
         let released = sqlx::query_file_scalar!(
             "sql/session/release.sql",

@@ -137,14 +137,20 @@ impl Supervisor {
                 _ = &mut life => break,
             }
         }
-        while let Ok(event) = events.try_recv() {
-            self.hear(&event).await;
-        }
         self.hide();
         // The library's background tasks outlive its run loop. They have to end, and what they hold has to be written,
         // before the next client of this session reads it.
         if tokio::time::timeout(Duration::from_secs(10), self.client.disconnect()).await.is_err() {
             tracing::warn!(session = self.held.name, "the client did not flush in time");
+        }
+        // The last events may come after the end, and a scan may be known from what was written alone.
+        while let Ok(event) = events.try_recv() {
+            self.hear_last(&event).await;
+        }
+        if !self.linked
+            && let Ok(true) = crate::auth::exists(&self.shared.pool, self.held.fence.session_id).await
+        {
+            (self.linked, self.restart) = (true, true);
         }
         self.over.store(true, Ordering::Release);
         if !self.expected.load(Ordering::Acquire) {
@@ -157,6 +163,13 @@ impl Supervisor {
         self.held.set_client(None);
         self.shared.ready.remove(self.held.fence);
         self.held.acks.connection_lost();
+    }
+
+    /// An event that came after the end: the connection that it may speak of is gone.
+    async fn hear_last(&mut self, event: &Event) {
+        if !matches!(event, Event::Connected(_) | Event::PairingQrCode(_)) {
+            self.hear(event).await;
+        }
     }
 
     async fn hear(&mut self, event: &Event) {
