@@ -29,7 +29,7 @@ linked_by_hand=''
 chapter() { step=$1; printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
 tell() { printf '  %s\n' "$*"; }
 good() { printf '  %s✓%s %s\n' "$green" "$plain" "$*"; }
-show() { sed "s/^/    $dim/; s/\$/$plain/"; }
+show() { sed "/^ *\$/d; s/ *\$//; s/^/    $dim/; s/\$/$plain/"; }
 
 fail() {
     printf '\n%sThe demo failed at: %s%s\n  %s\n' "$red" "$step" "$plain" "$*"
@@ -270,5 +270,4 @@ END
 step='running'
 trap 'echo; echo "Stopping wagres, its Postgres and the sandbox."; exit 0' INT TERM
 wait "$wagres_pid" || true
-wagres_pid='' 
 fail 'wagres ended by itself'
