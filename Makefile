@@ -1,0 +1,32 @@
+# What a person or a build server runs. Every target installs what it needs first (ecosystem/setup.sh says what).
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+# SQL is checked against the committed .sqlx, so that building needs no database; `make sqlx` renews it.
+export SQLX_OFFLINE := true
+
+.PHONY: help demo test lint sqlx
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: ## Show a message on its way: private Postgres, sandbox, worker, two sessions (DEMO_EXIT=1 ends after the story)
+	@ecosystem/setup.sh demo
+	@ecosystem/demo.sh
+
+test: ## Run all tests, with the sandbox
+	@ecosystem/setup.sh test
+	@ecosystem/test.sh
+
+lint: ## Check format, lints, documentation, dependencies and the SQL data
+	@ecosystem/setup.sh lint
+	cargo fmt --check
+	cargo deny check bans licenses sources
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features sandbox -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --features sandbox
+	ecosystem/sqlx.sh --check
+
+sqlx: ## Renew .sqlx after a change of a statement, a table or a function
+	@ecosystem/setup.sh sqlx
+	ecosystem/sqlx.sh

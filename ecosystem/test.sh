@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Runs all tests. Arguments go to the test runner: ecosystem/test.sh auth runs the tests with "auth" in their name.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export SQLX_OFFLINE=true
+
+# One test compares a build without the sandbox with the one under test, and finds it by this variable.
+cargo build --locked
+install -D target/debug/wagres target/plain/wagres
+export PLAIN_WAGRES=$PWD/target/plain/wagres
+
+command -v node >/dev/null 2>&1 || echo 'No Node.js here: the tests with a real Baileys client will be skipped.'
+if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --locked --features sandbox "$@"
+else
+    cargo test --locked --features sandbox --lib --bins --tests "$@"
+fi
