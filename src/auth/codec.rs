@@ -327,7 +327,6 @@ impl<'a> Fields<'a> {
 }
 
 #[cfg(test)]
-#[expect(clippy::expect_used, reason = "a test stops at what it did not expect")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -21,10 +21,10 @@ pub struct Cli {
     /// Configuration file; else wagres.toml in this folder, when there is one.
     #[arg(long, global = true, value_name = "FILE", env = "WAGRES_CONFIG")]
     config: Option<PathBuf>,
-    /// Postgres URL; overrides DATABASE_URL and the file.
+    /// Postgres URL; overrides the environment and the file.
     #[arg(long, global = true, value_name = "URL")]
     database_url: Option<String>,
-    /// What to log, as RUST_LOG has it: info, wagres=debug …
+    /// What to log: info, wagres=debug …
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
     /// Print JSON, one value a line.

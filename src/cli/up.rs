@@ -92,7 +92,9 @@ async fn work(config: Config, sandbox: Option<&Sandbox>, json: bool, stop: Cance
         if let Some(sandbox) = sandbox {
             ready.insert("sandbox".to_owned(), sandbox.ws_url().into());
             ready.insert("sandbox_control".to_owned(), sandbox.control_url().into());
-            text += &format!("\nsandbox   {}\ncontrol   {}", sandbox.ws_url(), sandbox.control_url());
+            for line in ["\nsandbox   ", &sandbox.ws_url(), "\ncontrol   ", &sandbox.control_url()] {
+                text += line;
+            }
         }
         print(json, &Value::Object(ready), &text);
         running.await

@@ -173,7 +173,7 @@ impl Config {
     }
 }
 
-fn within<T: PartialOrd + ToString>(
+fn within<T: PartialOrd + ToString + Copy>(
     key: &'static str,
     value: T,
     least: T,

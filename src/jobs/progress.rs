@@ -75,7 +75,6 @@ pub struct Progress(mpsc::Sender<Change>);
 impl Progress {
     /// The sender, and the future that writes until `stop`, and then what is still queued. `wake` is rung after each
     /// batch, for a message that was sent lets the next of its lane go.
-    #[must_use]
     pub fn start(
         pool: PgPool,
         wake: Arc<Notify>,
@@ -108,23 +107,23 @@ impl Record<OutboundJob> for Progress {
     }
 }
 
-async fn write(pool: PgPool, wake: Arc<Notify>, mut receiver: mpsc::Receiver<Change>, stop: CancellationToken) {
+async fn write(pool: PgPool, wake: Arc<Notify>, mut changes: mpsc::Receiver<Change>, stop: CancellationToken) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
-        let received = tokio::select! {
+        let count = tokio::select! {
             biased;
-            received = receiver.recv_many(&mut batch, BATCH) => received,
-            () = stop.cancelled(), if !receiver.is_closed() => {
-                receiver.close();
+            count = changes.recv_many(&mut batch, BATCH) => count,
+            () = stop.cancelled(), if !changes.is_closed() => {
+                changes.close();
                 continue;
             }
         };
-        if received == 0 {
+        if count == 0 {
             return;
         }
         tokio::time::sleep(LINGER).await;
         while batch.len() < BATCH
-            && let Ok(change) = receiver.try_recv()
+            && let Ok(change) = changes.try_recv()
         {
             batch.push(change);
         }

@@ -32,6 +32,7 @@ impl Acks {
     }
 
     /// Gives the verdict to whoever waits; false when nobody does.
+    #[must_use]
     pub fn resolve(&self, message_id: &str, verdict: Verdict) -> bool {
         let sender = self.lock().remove(message_id);
         sender.is_some_and(|sender| sender.send(verdict).is_ok())

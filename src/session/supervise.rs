@@ -134,7 +134,7 @@ impl Supervisor {
                     return;
                 }
                 Some(event) = events.recv() => self.hear(&event).await,
-                _ = &mut life => break,
+                () = &mut life => break,
             }
         }
         self.hide();
@@ -211,7 +211,7 @@ impl Supervisor {
             Event::LoggedOut(out) => self.end = End::LoggedOut(format!("logged out by WhatsApp: {:?}", out.reason)),
             Event::TemporaryBan(ban) => {
                 self.reason = Some(format!("temporary ban: {:?}", ban.code));
-                self.end = End::Banned(ban.expire.to_std().unwrap_or(Duration::from_secs(3600)));
+                self.end = End::Banned(ban.expire.to_std().unwrap_or(Duration::from_hours(1)));
                 self.hang_up();
             }
             Event::StreamReplaced(_) => self.reason = Some("another connection of this device replaced ours".into()),
