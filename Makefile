@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # SQL is checked against the committed .sqlx, so that building needs no database; `make sqlx` renews it.
 export SQLX_OFFLINE := true
 
-.PHONY: help demo test lint sqlx
+.PHONY: help demo test lint bench sqlx
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -26,6 +26,11 @@ lint: ## Check format, lints, documentation, dependencies and the SQL data
 	cargo clippy --locked --all-targets --features sandbox -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --features sandbox
 	ecosystem/sqlx.sh --check
+
+bench: ## Measure what the wake-up costs those who insert
+	@ecosystem/setup.sh demo
+	cargo build --locked --features sandbox
+	benches/insert.sh 5 1 8 50
 
 sqlx: ## Renew .sqlx after a change of a statement, a table or a function
 	@ecosystem/setup.sh sqlx

@@ -6,7 +6,7 @@
 //! that moment has ended, and for ever after at the slow, jittered poll, which also serves rows that become due and
 //! databases behind poolers where LISTEN does not work.
 
-use super::{MaintenanceJob, OutboundJob, Ready, SessionJob, wait};
+use super::{MaintenanceJob, OutboundJob, Ready, SessionJob, rung};
 use crate::db::fence::Fence;
 use rand::RngExt;
 use sqlx::PgPool;
@@ -66,7 +66,7 @@ impl Dispatcher {
     async fn turn(&self) -> sqlx::Result<()> {
         while self.claim().await? > 0 {}
         // Work that is under way often rings in a moment; parking for each message would cost two writes.
-        wait(&self.wake, Duration::from_millis(10)).await;
+        rung(&self.wake, Duration::from_millis(10)).await;
         if self.claim().await? > 0 {
             return Ok(());
         }
@@ -76,7 +76,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Sleeps, parked, until a claim found something.
+    /// Sleeps, parked, until a claim found something or somebody rang. After a ring the worker is awake for a moment even
+    /// when there is nothing for it, so that inserters for a session that cannot send now do not ring at every row.
     async fn sleep(&self, horizon: i64) -> sqlx::Result<()> {
         let mut pause = Duration::from_millis(2);
         loop {
@@ -86,12 +87,16 @@ impl Dispatcher {
             if sqlx::query_file_scalar!("sql/jobs/oldest_running.sql").fetch_one(&self.pool).await? >= horizon {
                 break;
             }
-            wait(&self.wake, pause).await;
+            if rung(&self.wake, pause).await {
+                return Ok(());
+            }
             pause = (pause * 2).min(self.poll);
         }
         while self.claim().await? == 0 {
             let jitter = rand::rng().random_range(0.75..1.25);
-            wait(&self.wake, self.poll.mul_f64(jitter)).await;
+            if rung(&self.wake, self.poll.mul_f64(jitter)).await {
+                return Ok(());
+            }
         }
         Ok(())
     }

@@ -118,10 +118,7 @@ impl Ready {
     }
 }
 
-/// Waits for a wake-up, at most `most`. Whether it was rung is not said, for it would tell nothing.
-async fn wait(wake: &Notify, most: Duration) {
-    tokio::select! {
-        () = wake.notified() => {}
-        () = tokio::time::sleep(most) => {}
-    }
+/// Waits for a wake-up, at most `most`. True when it was rung, which says nothing of what there is to do.
+async fn rung(wake: &Notify, most: Duration) -> bool {
+    tokio::time::timeout(most, wake.notified()).await.is_ok()
 }
