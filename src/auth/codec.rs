@@ -85,7 +85,7 @@ pub fn text(text: &str) -> Value {
     if text.contains('\0') { buffer(text.as_bytes()) } else { Value::from(text) }
 }
 
-/// Bytes in any shape, or `None` when the value is no shape of bytes. `{}` is none here; see [`bytes`].
+/// Bytes in any shape, or `None` when the value is no shape of bytes. `{}` is none here; see [`bytes()`].
 #[must_use]
 pub fn revive(value: &Value) -> Option<Vec<u8>> {
     let map = value.as_object()?;

@@ -1,7 +1,7 @@
 //! Configuration: defaults, then `wagres.toml`, then the environment, then flags; the later wins.
 //!
 //! A key that nobody knows and a value of the wrong kind are refused by name and by where they stand. To add a setting:
-//! a documented field, its default in [`Default`], a check in [`Config::check`] when not every value makes sense.
+//! a documented field, its default in [`Default`], a check in `Config::check` when not every value makes sense.
 
 mod secret;
 
