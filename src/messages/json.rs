@@ -11,7 +11,7 @@ use serde_value::Value as Typed;
 ///
 /// # Errors
 /// When it does not serialise, which the generated types do not do.
-pub(super) fn of(message: &impl Serialize) -> Result<Value, serde_value::SerializerError> {
+pub(crate) fn of(message: &impl Serialize) -> Result<Value, serde_value::SerializerError> {
     Ok(convert(serde_value::to_value(message)?).unwrap_or(Value::Object(Map::new())))
 }
 

@@ -9,5 +9,5 @@
 
 pub mod acks;
 pub mod inbound;
-mod json;
+pub(crate) mod json;
 pub mod outbound;

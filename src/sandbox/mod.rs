@@ -43,7 +43,7 @@ use tokio::net::TcpListener;
 
 use server::Server;
 
-pub use phone::{Message as PhoneMessage, Pace};
+pub use phone::{Message as PhoneMessage, Pace, Ticks};
 
 /// The target of every log line of this module.
 const LOG: &str = "wagres::sandbox";

@@ -54,6 +54,12 @@ pub(super) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+/// The messages that a receipt is about: the one in its head and those in its list.
+pub(super) fn listed_ids(receipt: &Node) -> Vec<String> {
+    let listed = receipt.get_optional_child("list").into_iter().flat_map(|list| list.get_children_by_tag("item"));
+    std::iter::once(receipt).chain(listed).map(|node| text(node, "id")).collect()
+}
+
 /// What a stanza is about, short enough to be counted: `iq get encrypt count`.
 pub(super) fn signature(node: &Node) -> String {
     let tag = node.tag.as_ref();

@@ -2,4 +2,6 @@
 
 pub(crate) mod db;
 #[cfg(feature = "sandbox")]
+pub(crate) mod linked;
+#[cfg(feature = "sandbox")]
 pub(crate) mod world;

@@ -3,8 +3,11 @@
 //! Each phone is a task that does one thing after the other, as a phone does; [`Phone`] is the handle to it. What it
 //! sends goes through the same routing as what a device sends.
 
+mod app_state;
+mod content;
 mod inbox;
 mod keys;
+mod signal;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +17,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use wacore_binary::{Jid, Node};
+use waproto::whatsapp::Message as Content;
 
 use super::account::{Account, DeviceId};
 use super::ca::new_key;
@@ -22,7 +26,8 @@ use inbox::Inbox;
 use keys::Keys;
 use worker::Worker;
 
-pub use inbox::Message;
+pub(super) use content::Draft;
+pub use inbox::{Message, Ticks};
 
 /// How fast the owner of a phone looks at a new message.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +55,10 @@ pub(super) enum PhoneError {
     Key(#[from] wacore::libsignal::protocol::CurveError),
     #[error("device {0}:{1} has uploaded no keys")]
     NoKeys(String, u16),
+    #[error("id: the phone has no message {0}")]
+    NoMessage(String),
+    #[error("id: {0} was written by somebody else; only own messages can be edited or revoked")]
+    NotOurs(String),
     #[error("a message could not be read: {0}")]
     Content(String),
     #[error("the phone is switched off")]
@@ -60,10 +69,10 @@ pub(super) enum PhoneError {
 enum Task {
     /// A stanza for it, with its sender in both forms.
     Receive { from: Jid, device: DeviceId, node: Node },
-    /// Its owner sends a text.
-    Send { to: Jid, text: String, sent: oneshot::Sender<Result<String, PhoneError>> },
-    /// Another phone has sent it a text.
-    FromPhone { number: String, addressed: Jid, id: String, text: Option<String> },
+    /// Its owner writes something.
+    Send { to: Jid, draft: Draft, sent: oneshot::Sender<Result<String, PhoneError>> },
+    /// Another phone has sent it a message.
+    FromPhone { number: String, addressed: Jid, id: String, message: Box<Content> },
     /// A device of its account needs the app-state key.
     ShareKey(u16),
     /// The server has few one-time keys of it left.
@@ -121,10 +130,16 @@ impl Phone {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).all()
     }
 
-    /// The owner sends a text; returns the message's id when every copy is on its way.
-    pub(super) async fn send(&self, to: Jid, text: String) -> Result<String, PhoneError> {
+    /// One of them with its whole content, by its id.
+    pub(super) fn content(&self, id: &str) -> Option<(Message, Content)> {
+        let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        inbox.find(id).map(|entry| (entry.shown.clone(), entry.content.clone()))
+    }
+
+    /// The owner writes something; returns the message's id when every copy is on its way.
+    pub(super) async fn send(&self, to: Jid, draft: Draft) -> Result<String, PhoneError> {
         let (sent, answer) = oneshot::channel();
-        self.ask(Task::Send { to, text, sent });
+        self.ask(Task::Send { to, draft, sent });
         answer.await.map_err(|_| PhoneError::Off)?
     }
 

@@ -4,7 +4,7 @@ use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
 
 use super::super::account::{Addressing, DeviceId};
-use super::super::node::{jid, text, unix_now};
+use super::super::node::{jid, listed_ids, text, unix_now};
 use super::super::server::Server;
 use super::{Context, id};
 
@@ -20,7 +20,7 @@ pub(super) fn accept(context: &mut Context<'_>, receipt: Node) {
     if !RETRIES.contains(&kind.as_str()) {
         let mut state = context.server.state();
         if let Some(device) = state.device(own) {
-            for id in ids(&receipt) {
+            for id in listed_ids(&receipt) {
                 device.settle("message", &id, None);
             }
         }
@@ -56,17 +56,11 @@ pub(in super::super) fn route(server: &Server, from: &DeviceId, receipt: Node) {
     let devices: Vec<u16> = if RETRIES.contains(&kind.as_str()) {
         vec![to.device]
     } else {
-        // All of the sender's devices show the ticks. The phone is among them, and keeps no score of its own.
-        account.devices.keys().copied().collect()
+        // The phone and all other devices of the sender show the ticks.
+        std::iter::once(0).chain(account.devices.keys().copied()).collect()
     };
     for device in devices {
         let to = DeviceId { number: number.clone(), device };
         state.deliver(&to, stanza.clone(), &server.stats);
     }
-}
-
-/// The messages that a receipt is about: the one in its head and those in its list.
-fn ids(receipt: &Node) -> Vec<String> {
-    let listed = receipt.get_optional_child("list").into_iter().flat_map(|list| list.get_children_by_tag("item"));
-    std::iter::once(receipt).chain(listed).map(|node| text(node, "id")).collect()
 }

@@ -1,0 +1,50 @@
+//! The HTTP control API: it plays the owners of the phones. JSON in and out; `docs/sandbox.md` describes it.
+//!
+//! One file a subject, each with its routes; the next subject gets its file and its line in [`serve`].
+
+mod devices;
+mod phones;
+mod request;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::LOG;
+use super::server::Server;
+use request::{Failure, Outcome};
+
+type Shared = State<Arc<Server>>;
+
+/// Serves the API until the sandbox stops.
+pub(super) async fn serve(server: Arc<Server>, listener: TcpListener) {
+    let stop = server.stop.clone();
+    let router = Router::new()
+        .merge(phones::routes())
+        .merge(devices::routes())
+        .route("/ca", get(ca))
+        .route("/stats", get(stats))
+        .fallback(|| async { Failure(StatusCode::NOT_FOUND, "no such path; docs/sandbox.md lists them".into()) })
+        .method_not_allowed_fallback(|| async {
+            Failure(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method; docs/sandbox.md lists them".into())
+        })
+        .with_state(server);
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+    if let Err(error) = serving.await {
+        tracing::warn!(target: LOG, %error, "the control API ended");
+    }
+}
+
+async fn ca(State(server): Shared) -> Outcome {
+    Ok(Json(json!({ "root_public_key": hex::encode(server.authority.root_public_key()) })))
+}
+
+async fn stats(State(server): Shared) -> Outcome {
+    let connected = server.state().connected();
+    Ok(Json(json!(server.stats.snapshot(connected))))
+}

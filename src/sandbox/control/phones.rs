@@ -1,0 +1,128 @@
+//! Phones: made, listed, and what their owners do.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use wacore_binary::Jid;
+
+use super::super::account::{Addressing, DeviceId};
+use super::super::pairing;
+use super::super::phone::{Draft, Phone};
+use super::super::server::Server;
+use super::Shared;
+use super::request::{Body, Failure, Outcome, chat, digits, phone};
+use crate::messages::json::of as as_json;
+
+pub(super) fn routes() -> Router<Arc<Server>> {
+    Router::new()
+        .route("/phones", get(list_phones).post(create_phone))
+        .route("/phones/{number}/scan", post(scan))
+        .route("/phones/{number}/send", post(send))
+        .route("/phones/{number}/messages", get(messages))
+        .route("/phones/{number}/messages/{id}", get(message))
+        .route("/phones/{number}/unlink", post(unlink))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewPhone {
+    number: String,
+}
+
+async fn create_phone(State(server): Shared, Body(body): Body<NewPhone>) -> Outcome {
+    let number = digits("number", &body.number)?;
+    let lid = Phone::create(&server, &number)?;
+    Ok(Json(json!({ "number": number, "lid": Jid::lid(lid).to_string() })))
+}
+
+async fn list_phones(State(server): Shared) -> Outcome {
+    let state = server.state();
+    let mut phones: Vec<_> = state.accounts.values().collect();
+    phones.sort_by(|a, b| a.number.cmp(&b.number));
+    let phones: Vec<Value> = phones
+        .into_iter()
+        .map(|account| {
+            let devices: Vec<Value> = account
+                .devices
+                .iter()
+                .map(|(id, device)| {
+                    json!({
+                        "device": id,
+                        "jid": account.jid(Addressing::Pn, *id).to_string(),
+                        "connected": device.link.is_some(),
+                        "unacknowledged": device.queue.len(),
+                    })
+                })
+                .collect();
+            json!({
+                "number": account.number,
+                "lid": account.jid(Addressing::Lid, 0).to_string(),
+                "name": account.push_name,
+                "devices": devices,
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "phones": phones })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scan {
+    qr: String,
+}
+
+async fn scan(State(server): Shared, Path(number): Path<String>, Body(body): Body<Scan>) -> Outcome {
+    let number = digits("number", &number)?;
+    if !server.state().accounts.contains_key(&number) {
+        return Err(Failure::no_phone(&number));
+    }
+    let linked = pairing::scan(&server, &number, &body.qr).await?;
+    let jid = Jid::pn_device(linked.number, linked.device).to_string();
+    Ok(Json(json!({ "device": linked.device, "jid": jid })))
+}
+
+/// `{"to": …}` and one thing to do there.
+async fn send(State(server): Shared, Path(number): Path<String>, Body(mut body): Body<Map<String, Value>>) -> Outcome {
+    let phone = phone(&server, &number)?;
+    let to = match body.remove("to") {
+        Some(Value::String(to)) => chat("to", &to)?,
+        _ => return Err(Failure::bad("to: missing; a phone number, user@s.whatsapp.net or user@lid is accepted")),
+    };
+    let draft = serde_json::from_value(Value::Object(body));
+    let draft: Draft = draft.map_err(|error| Failure::bad(format!("what to do in the chat: {error}")))?;
+    if matches!(&draft, Draft::Text(text) | Draft::Reply { text, .. } | Draft::Edit { text, .. } if text.is_empty()) {
+        return Err(Failure::bad("text: must not be empty"));
+    }
+    Ok(Json(json!({ "id": phone.send(to, draft).await? })))
+}
+
+async fn messages(State(server): Shared, Path(number): Path<String>) -> Outcome {
+    Ok(Json(json!({ "messages": phone(&server, &number)?.messages() })))
+}
+
+/// One message with its whole content.
+async fn message(State(server): Shared, Path((number, id)): Path<(String, String)>) -> Outcome {
+    let found = phone(&server, &number)?.content(&id);
+    let (shown, content) = found.ok_or_else(|| Failure::missing(format!("id: {number} has no message {id}")))?;
+    let content = as_json(&content).map_err(|error| Failure::internal(error.to_string()))?;
+    Ok(Json(json!({ "message": shown, "content": content })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unlink {
+    device: u16,
+}
+
+async fn unlink(State(server): Shared, Path(number): Path<String>, Body(body): Body<Unlink>) -> Outcome {
+    let number = digits("number", &number)?;
+    let id = DeviceId { number, device: body.device };
+    if pairing::unlink(&server, &id) {
+        return Ok(Json(json!({ "unlinked": true })));
+    }
+    Err(Failure::missing(format!("device: {} has no linked device {}", id.number, id.device)))
+}

@@ -1,0 +1,140 @@
+//! What all requests have in common: bodies, refusals, and the fields that occur everywhere.
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use wacore_binary::Jid;
+
+use super::super::pairing::ScanError;
+use super::super::phone::{Phone, PhoneError};
+use super::super::server::Server;
+
+pub(super) type Outcome = Result<Json<Value>, Failure>;
+
+/// A refusal: `{"error": "…"}` with its status.
+pub(super) struct Failure(pub(super) StatusCode, pub(super) String);
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+impl Failure {
+    pub(super) fn bad(message: impl Into<String>) -> Self {
+        Self(StatusCode::BAD_REQUEST, message.into())
+    }
+
+    pub(super) fn missing(message: impl Into<String>) -> Self {
+        Self(StatusCode::NOT_FOUND, message.into())
+    }
+
+    pub(super) fn internal(message: impl Into<String>) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, message.into())
+    }
+
+    pub(super) fn no_phone(number: &str) -> Self {
+        Self::missing(format!("no phone has the number {number}; create it with POST /phones"))
+    }
+}
+
+impl From<ScanError> for Failure {
+    fn from(error: ScanError) -> Self {
+        let status = match error {
+            ScanError::NoPhone(_) => StatusCode::NOT_FOUND,
+            ScanError::Unreadable(_) => StatusCode::BAD_REQUEST,
+            ScanError::Stale => StatusCode::CONFLICT,
+            ScanError::Unfinished => StatusCode::GATEWAY_TIMEOUT,
+            ScanError::Signature => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self(status, error.to_string())
+    }
+}
+
+impl From<PhoneError> for Failure {
+    fn from(error: PhoneError) -> Self {
+        let status = match error {
+            PhoneError::NoAccount(_) | PhoneError::NoMessage(_) => StatusCode::NOT_FOUND,
+            PhoneError::NotOurs(_) => StatusCode::BAD_REQUEST,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self(status, error.to_string())
+    }
+}
+
+/// A JSON body whose mistakes are answered in our own form. The content type is not insisted on: curl sends another one.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let bytes =
+            axum::body::Bytes::from_request(request, state).await.map_err(|error| Failure::bad(error.body_text()))?;
+        match Json::from_bytes(&bytes) {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(error) => Err(Failure::bad(match error {
+                // The inner error names the field; the wrapper only says that there is one.
+                JsonRejection::JsonDataError(error) => format!("the body: {}", inner(&error)),
+                JsonRejection::JsonSyntaxError(error) => format!("the body is not JSON: {}", inner(&error)),
+                error => error.body_text(),
+            })),
+        }
+    }
+}
+
+fn inner(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// The digits of a phone number.
+pub(super) fn digits(field: &str, number: &str) -> Result<String, Failure> {
+    let digits = number.strip_prefix('+').unwrap_or(number);
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+    if plain && (5..=15).contains(&digits.len()) {
+        return Ok(digits.to_owned());
+    }
+    Err(Failure::bad(format!(
+        "{field}: {number:?} is not a phone number; 5 to 15 digits with the country code are, with or without a leading +"
+    )))
+}
+
+/// A chat: a number, or an address in one of the forms that a client uses.
+pub(super) fn chat(field: &str, given: &str) -> Result<Jid, Failure> {
+    if !given.contains('@') {
+        return Ok(Jid::pn(digits(field, given)?));
+    }
+    given.parse::<Jid>().ok().filter(|jid| jid.is_pn() || jid.is_lid()).ok_or_else(|| {
+        Failure::bad(format!("{field}: {given:?} is not accepted; a phone number, user@s.whatsapp.net or user@lid is"))
+    })
+}
+
+/// The phone with a number.
+pub(super) fn phone(server: &Server, number: &str) -> Result<Phone, Failure> {
+    let number = digits("number", number)?;
+    let state = server.state();
+    state.accounts.get(&number).map(|account| account.phone.clone()).ok_or_else(|| Failure::no_phone(&number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn x1_numbers_are_digits_with_an_optional_plus() {
+        for (given, kept) in [("15550001", "15550001"), ("+15550001", "15550001")] {
+            assert_eq!(digits("number", given).ok().as_deref(), Some(kept));
+        }
+        for bad in ["", "+", "abc", "1555 0001", "0155500001", "1234", "1234567890123456", "++15550001"] {
+            assert!(digits("number", bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What messages say: what an owner does on the phone as a message, and a message as the owner sees it.
+
+use chrono::Utc;
+use serde::Deserialize;
+use wacore::proto_helpers::{MessageBuilderExt as _, MessageExt as _, build_quote_context, build_reaction_message};
+use wacore_binary::{Jid, JidExt as _};
+use waproto::whatsapp::message::ProtocolMessage;
+use waproto::whatsapp::message::protocol_message::Type;
+use waproto::whatsapp::{Message, MessageKey};
+
+use super::PhoneError;
+use super::inbox::{Entry, Inbox};
+
+/// What the owner of a phone writes or does in a chat. Messages are named by their id.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(in super::super) enum Draft {
+    /// A text.
+    Text(String),
+    /// A text that quotes a message of the chat.
+    Reply { id: String, text: String },
+    /// An emoji on a message; empty takes it back.
+    React { id: String, emoji: String },
+    /// New words for an own message.
+    Edit { id: String, text: String },
+    /// An own message taken back for everyone.
+    Revoke { id: String },
+}
+
+impl Draft {
+    /// The message to encrypt, for the chat `to`.
+    pub(super) fn compose(self, to: &Jid, inbox: &Inbox) -> Result<Message, PhoneError> {
+        let find = |id: &str| inbox.find(id).ok_or_else(|| PhoneError::NoMessage(id.to_owned()));
+        let own = |id: &str| match find(id)? {
+            entry if entry.shown.from_me => Ok(key(to, entry)),
+            _ => Err(PhoneError::NotOurs(id.to_owned())),
+        };
+        Ok(match self {
+            Self::Text(text) => Message::text(text),
+            Self::Reply { id, text } => {
+                let entry = find(&id)?;
+                let quote = build_quote_context(id, entry.shown.sender.as_str(), &entry.content);
+                Message::text_with_context(text, quote)
+            }
+            Self::React { id, emoji } => {
+                build_reaction_message(key(to, find(&id)?), emoji, Utc::now().timestamp_millis())
+            }
+            Self::Edit { id, text } => protocol(ProtocolMessage {
+                key: buffa::MessageField::some(own(&id)?),
+                r#type: Some(Type::MESSAGE_EDIT),
+                edited_message: buffa::MessageField::some(Message::text(text)),
+                timestamp_ms: Some(Utc::now().timestamp_millis()),
+                ..Default::default()
+            }),
+            Self::Revoke { id } => protocol(ProtocolMessage {
+                key: buffa::MessageField::some(own(&id)?),
+                r#type: Some(Type::REVOKE),
+                ..Default::default()
+            }),
+        })
+    }
+}
+
+fn protocol(message: ProtocolMessage) -> Message {
+    Message { protocol_message: buffa::MessageField::some(message), ..Default::default() }
+}
+
+/// How a message names another one of the chat `to`.
+fn key(to: &Jid, entry: &Entry) -> MessageKey {
+    let shown = &entry.shown;
+    MessageKey {
+        remote_jid: Some(to.to_string()),
+        from_me: Some(shown.from_me),
+        id: Some(shown.id.clone()),
+        participant: (to.is_group() && !shown.from_me).then(|| shown.sender.clone()),
+    }
+}
+
+/// What a message is to its reader.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Meaning {
+    /// `text`, `image`, `reaction` …
+    pub(super) kind: &'static str,
+    /// Words, caption or emoji.
+    pub(super) text: Option<String>,
+    /// The message that it quotes.
+    pub(super) quotes: Option<String>,
+    /// The message that it changes: reactions, edits, revocations.
+    pub(super) target: Option<String>,
+}
+
+/// Reads a message. `None` for what nobody sees: protocol talk between devices, sender keys.
+pub(super) fn meaning(message: &Message) -> Option<Meaning> {
+    let message = message.get_base_message();
+    let of = |kind, text: Option<&str>, quotes: Option<&str>| {
+        Some(Meaning { kind, text: text.map(str::to_owned), quotes: quotes.map(str::to_owned), target: None })
+    };
+    let about = |kind, text: Option<&str>, key: Option<&MessageKey>| {
+        let target = key.and_then(|key| key.id.clone());
+        Some(Meaning { kind, text: text.map(str::to_owned), quotes: None, target })
+    };
+    if let Some(reaction) = message.reaction_message.as_option() {
+        return about("reaction", reaction.text.as_deref(), reaction.key.as_option());
+    }
+    if let Some(protocol) = message.protocol_message.as_option() {
+        let (key, edited) = (protocol.key.as_option(), protocol.edited_message.as_option());
+        return match protocol.r#type {
+            Some(Type::REVOKE) => about("revoke", None, key),
+            Some(Type::MESSAGE_EDIT) => {
+                about("edit", edited.and_then(|edited| edited.get_base_message().text_content()), key)
+            }
+            _ => None,
+        };
+    }
+    if let Some(text) = message.extended_text_message.as_option() {
+        let quotes = text.context_info.as_option().and_then(|context| context.stanza_id.as_deref());
+        return of("text", text.text.as_deref(), quotes);
+    }
+    if let Some(text) = message.conversation.as_deref().filter(|text| !text.is_empty()) {
+        return of("text", Some(text), None);
+    }
+    let caption = message.get_caption();
+    let kinds = [
+        ("image", message.image_message.is_set()),
+        ("video", message.video_message.is_set()),
+        ("audio", message.audio_message.is_set()),
+        ("document", message.document_message.is_set()),
+        ("sticker", message.sticker_message.is_set()),
+        ("location", message.location_message.is_set()),
+        ("contact", message.contact_message.is_set() || message.contacts_array_message.is_set()),
+        ("poll", message.poll_creation_message.is_set() || message.poll_creation_message_v3.is_set()),
+        ("poll_vote", message.poll_update_message.is_set()),
+    ];
+    if let Some((kind, _)) = kinds.into_iter().find(|(_, set)| *set) {
+        return of(kind, caption, None);
+    }
+    is_chat(message).then(|| Meaning { kind: "other", ..Meaning::default() })
+}
+
+/// Whether anything is left that an owner would see in a chat.
+fn is_chat(message: &Message) -> bool {
+    use buffa::Message as _;
+    let mut rest = message.clone();
+    rest.sender_key_distribution_message = buffa::MessageField::none();
+    rest.message_context_info = buffa::MessageField::none();
+    !rest.encode_to_vec().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use waproto::whatsapp::MessageContextInfo;
+
+    #[test]
+    fn x1_a_draft_reads_back_as_what_it_was() -> Result<(), PhoneError> {
+        let (mut inbox, bob) = (Inbox::default(), Jid::pn("15550002"));
+        let mut say = |draft: Draft, id: &str| {
+            let message = draft.compose(&bob, &inbox)?;
+            let meaning = meaning(&message);
+            inbox.add("15550002@s.whatsapp.net", "15550001@s.whatsapp.net", id, &message, true);
+            Ok::<_, PhoneError>(meaning)
+        };
+        let expect = |kind, text: Option<&str>, quotes: Option<&str>, target: Option<&str>| {
+            let owned = |text: Option<&str>| text.map(str::to_owned);
+            Some(Meaning { kind, text: owned(text), quotes: owned(quotes), target: owned(target) })
+        };
+        assert_eq!(say(Draft::Text("hi".into()), "A")?, expect("text", Some("hi"), None, None));
+        let reply = Draft::Reply { id: "A".into(), text: "re".into() };
+        assert_eq!(say(reply, "B")?, expect("text", Some("re"), Some("A"), None));
+        let react = Draft::React { id: "A".into(), emoji: "👍".into() };
+        assert_eq!(say(react, "C")?, expect("reaction", Some("👍"), None, Some("A")));
+        let edit = Draft::Edit { id: "A".into(), text: "hello".into() };
+        assert_eq!(say(edit, "D")?, expect("edit", Some("hello"), None, Some("A")));
+        assert_eq!(say(Draft::Revoke { id: "B".into() }, "E")?, expect("revoke", None, None, Some("B")));
+        assert!(matches!(say(Draft::Revoke { id: "Z".into() }, "F"), Err(PhoneError::NoMessage(id)) if id == "Z"));
+        Ok(())
+    }
+
+    #[test]
+    fn x1_what_nobody_sees_is_not_shown() {
+        let context = MessageContextInfo { message_secret: Some(vec![1]), ..Default::default() };
+        let bare = Message { message_context_info: buffa::MessageField::some(context), ..Default::default() };
+        assert_eq!(meaning(&bare), None);
+        assert_eq!(meaning(&protocol(ProtocolMessage::default())), None);
+    }
+}

@@ -1,0 +1,3 @@
+//! X1 to X3: unmodified clients in the sandbox.
+
+mod text;
