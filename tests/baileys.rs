@@ -78,6 +78,15 @@ impl Baileys {
     /// Starts a client, links it to a number of the sandbox (the phone is made if there is none) and waits until it is
     /// open. `None` where Baileys cannot run; the reason is printed.
     pub(crate) async fn link(ws_url: &str, control_url: &str, number: &str) -> Result<Option<Self>> {
+        Self::link_with(ws_url, control_url, number, false).await
+    }
+
+    /// The same by pairing code.
+    pub(crate) async fn link_by_code(ws_url: &str, control_url: &str, number: &str) -> Result<Option<Self>> {
+        Self::link_with(ws_url, control_url, number, true).await
+    }
+
+    async fn link_with(ws_url: &str, control_url: &str, number: &str, by_code: bool) -> Result<Option<Self>> {
         if !available().await? {
             return Ok(None);
         }
@@ -90,6 +99,7 @@ impl Baileys {
             .current_dir(home())
             .envs([("WS_URL", ws_url), ("CA_ROOT", root.as_str())])
             .env("AUTH_DIR", &auth.0)
+            .env("PAIR_NUMBER", if by_code { number } else { "" })
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -97,8 +107,9 @@ impl Baileys {
         let commands = process.stdin.take().context("no stdin")?;
         let lines = BufReader::new(process.stdout.take().context("no stdout")?).lines();
         let mut client = Self { _process: process, commands, lines, seen: vec![], next: 0, _auth: auth };
-        let qr = client.wait(|line| (line["event"] == "qr").then(|| line["qr"].clone())).await.context("no QR code")?;
-        control.post(&format!("/phones/{number}/scan"), json!({ "qr": qr })).await?;
+        let (shows, what) = if by_code { ("code", "confirm") } else { ("qr", "scan") };
+        let shown = client.wait(|line| (line["event"] == shows).then(|| line[shows].clone())).await?;
+        control.post(&format!("/phones/{number}/{what}"), json!({ shows: shown })).await?;
         client.wait(|line| (line["event"] == "open").then_some(())).await.context("it did not log in")?;
         Ok(Some(client))
     }

@@ -32,7 +32,15 @@ pub(super) async fn up(mut config: Config, with_sandbox: bool, json: bool) -> an
         let pool = db::connect(database_url(&config)?, 1, "wagres migrate").await?;
         db::migrate::migrate(&pool).await?;
         pool.close().await;
-        work(config, sandbox.as_ref(), json, stop).await
+        let url = database_url(&config)?.clone();
+        let working = work(config, sandbox.as_ref(), json, stop);
+        match &sandbox {
+            Some(sandbox) => tokio::select! {
+                worked = working => worked,
+                never = sandbox.show_codes(&url) => match never {},
+            },
+            None => working.await,
+        }
     }
     .await;
     if let Some(cluster) = cluster {
@@ -110,9 +118,15 @@ use running_sandbox::Sandbox;
 
 #[cfg(feature = "sandbox")]
 mod running_sandbox {
+    use crate::config::Secret;
+    use crate::db::{self, listener};
     use crate::sandbox::{Options, Running};
     use anyhow::Context;
+    use std::convert::Infallible;
     use std::net::SocketAddr;
+    use std::sync::Arc;
+    use tokio::sync::Notify;
+    use tokio_util::sync::CancellationToken;
 
     /// The loopback WhatsApp, running.
     pub(super) struct Sandbox(Running);
@@ -129,6 +143,32 @@ mod running_sandbox {
 
         pub(super) fn control_url(&self) -> String {
             self.0.control_url()
+        }
+
+        /// Holds each QR code that a session shows in front of the phones' cameras, so that whoever plays a phone has
+        /// only to pick it.
+        pub(super) async fn show_codes(&self, url: &Secret) -> Infallible {
+            let wake = Arc::new(Notify::new());
+            let listening = listener::wake_on(url.clone(), "wa_session", Arc::clone(&wake), CancellationToken::new());
+            let showing = async {
+                loop {
+                    wake.notified().await;
+                    if let Err(error) = self.show_those_of(url).await {
+                        tracing::warn!(%error, "cannot show the QR codes of the sessions to the phones");
+                    }
+                }
+            };
+            tokio::join!(listening, showing).1
+        }
+
+        async fn show_those_of(&self, url: &Secret) -> anyhow::Result<()> {
+            let pool = db::connect(url, 1, "wagres sandbox").await?;
+            for code in sqlx::query_file!("sql/cli/shown_codes.sql").fetch_all(&pool).await? {
+                // A code whose device has gone meanwhile is not worth a word: its row changes next.
+                let _ = self.0.show_qr(&code.qr, &code.name);
+            }
+            pool.close().await;
+            Ok(())
         }
 
         pub(super) async fn stop(self) {
@@ -153,6 +193,11 @@ impl Sandbox {
     }
 
     fn control_url(&self) -> String {
+        match *self {}
+    }
+
+    #[expect(clippy::unused_async, reason = "the same shape as the real one")]
+    async fn show_codes(&self, _: &crate::config::Secret) -> std::convert::Infallible {
         match *self {}
     }
 

@@ -1,12 +1,12 @@
 //! A WhatsApp on loopback: server, simulated phones and a control API, in one process and in memory.
 //!
-//! What it promises: an unmodified client library (whatsapp-rust, Baileys) links by QR, logs in, exchanges end-to-end
-//! encrypted one-to-one text with other linked devices and with simulated phones, and gets acks, receipts and, after an
+//! What it promises: an unmodified client library (whatsapp-rust, Baileys) links by QR or pairing code, logs in, exchanges
+//! end-to-end encrypted one-to-one text with other linked devices and with simulated phones, and gets acks, receipts and, after an
 //! absence, everything that was sent meanwhile, in order. The server side sees only ciphertext, as the real one does;
 //! the phones are real Signal parties.
 //!
 //! What it does not: it is not a WhatsApp for anybody else (it refuses to bind to anything but loopback), it keeps
-//! nothing over a restart, and groups, media and pairing codes are not there yet. What it does not know it refuses with
+//! nothing over a restart, and groups and media are not there yet. What it does not know it refuses with
 //! an error and counts in `GET /stats`, so that a gap shows as a number instead of as a hanging client.
 //!
 //! Where things are:
@@ -16,7 +16,7 @@
 //! | `ca` | the certificate chain that a client checks |
 //! | `noise` | the handshake and the encrypted frames |
 //! | `connection` | one socket from accept to close |
-//! | `pairing` | linking a device: QR references, the scan, the signed device identity |
+//! | `pairing` | linking a device: QR codes, pairing codes, the signed device identity |
 //! | `account`, `state` | what the server knows: accounts, devices, key bundles, queues |
 //! | `stanza` | what a client may ask; one table says who answers |
 //! | `phone` | the simulated phone |
@@ -143,6 +143,13 @@ impl Running {
     #[must_use]
     pub fn root_public_key(&self) -> [u8; 32] {
         self.server.authority.root_public_key()
+    }
+
+    /// Holds a QR code that a client shows in front of the cameras of the phones, under a name for the client, so that
+    /// whoever plays a phone can pick it. `false` when no client is waiting under this code (any more).
+    #[must_use]
+    pub fn show_qr(&self, qr: &str, label: &str) -> bool {
+        pairing::show(&self.server, qr, Some(label.to_owned())).is_ok()
     }
 
     /// Closes every socket and returns when every task has ended.

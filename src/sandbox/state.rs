@@ -6,7 +6,7 @@ use wacore_binary::{Jid, Node};
 
 use super::account::{Account, Device, DeviceId, Link};
 use super::node::jid;
-use super::pairing::{Offer, Pairing};
+use super::pairing::{Pairing, Waiting};
 use super::stats::Stats;
 
 /// Everything that the server knows. Kept behind one lock: each operation is a few map look-ups, and one order of events
@@ -17,9 +17,9 @@ pub(super) struct State {
     pub(super) accounts: HashMap<String, Account>,
     /// From LID to number.
     pub(super) lids: HashMap<String, String>,
-    /// QR references that a client shows and nobody has scanned.
-    pub(super) offers: HashMap<String, Offer>,
-    /// Scanned, and waiting for the device to sign; by the id of the query that asked it to.
+    /// Devices that want to be linked, by their connection.
+    pub(super) waiting: HashMap<u64, Waiting>,
+    /// Vouched for, and waiting for the device to sign; by the id of the query that asked it to.
     pub(super) pairings: HashMap<String, Pairing>,
 }
 
@@ -71,7 +71,7 @@ impl State {
 
     /// Forgets what hung on a socket that is gone.
     pub(super) fn disconnected(&mut self, link: &Link, device: Option<&DeviceId>) {
-        self.offers.retain(|_, offer| offer.link.id != link.id);
+        self.waiting.remove(&link.id);
         self.pairings.retain(|_, pairing| pairing.link.id != link.id);
         // Unless a newer connection has taken its place.
         if let Some(device) = device.and_then(|id| self.device(id))

@@ -3,14 +3,15 @@
 //   WS_URL   the sandbox's WebSocket
 //   CA_ROOT  hex of the root's public key; Baileys checks the server's certificate chain against it
 //   AUTH_DIR where the session is kept; the client comes back as the same device when it is kept
+//   PAIR_NUMBER  links by pairing code to this number, instead of by QR
 //
-// stdout: {"event":"qr","qr"} {"event":"open","jid"} {"event":"close","code"} {"event":"message","from","id","text",
+// stdout: {"event":"qr","qr"} {"event":"code","code"} {"event":"open","jid"} {"event":"close","code"} {"event":"message","from","id","text",
 //         "from_me"} {"event":"update","id","status"} {"event":"sent","id","message_id"} {"event":"error","id","error"}
 // stdin:  {"cmd":"send","id","to","text"} {"cmd":"exit"}
 import readline from 'node:readline';
 import makeWASocket, { WA_CERT_DETAILS, jidNormalizedUser, useMultiFileAuthState } from 'baileys';
 
-const { WS_URL, CA_ROOT, AUTH_DIR, LOG_LEVEL } = process.env;
+const { WS_URL, CA_ROOT, AUTH_DIR, PAIR_NUMBER, LOG_LEVEL } = process.env;
 if (!WS_URL || !CA_ROOT || !AUTH_DIR) throw new Error('WS_URL, CA_ROOT and AUTH_DIR must be set');
 // The only thing the client is told about the sandbox besides its address: whose signature to accept.
 WA_CERT_DETAILS.PUBLIC_KEY = Buffer.from(CA_ROOT, 'hex');
@@ -37,7 +38,9 @@ function connect() {
   });
   sock.ev.on('creds.update', saveCreds);
   sock.ev.on('connection.update', (update) => {
-    if (update.qr) emit('qr', { qr: update.qr });
+    if (update.qr && PAIR_NUMBER && !state.creds.pairingCode) {
+      sock.requestPairingCode(PAIR_NUMBER).then((code) => emit('code', { code }));
+    } else if (update.qr) emit('qr', { qr: update.qr });
     if (update.connection === 'open') emit('open', { jid: sock.user?.id });
     if (update.connection === 'close') {
       const code = update.lastDisconnect?.error?.output?.statusCode;

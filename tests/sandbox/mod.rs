@@ -1,3 +1,4 @@
 //! X1 to X3: unmodified clients in the sandbox.
 
+mod linking;
 mod text;

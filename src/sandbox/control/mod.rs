@@ -3,6 +3,7 @@
 //! One file a subject, each with its routes; the next subject gets its file and its line in [`serve`].
 
 mod devices;
+mod linking;
 mod phones;
 mod request;
 
@@ -26,6 +27,7 @@ pub(super) async fn serve(server: Arc<Server>, listener: TcpListener) {
     let stop = server.stop.clone();
     let router = Router::new()
         .merge(phones::routes())
+        .merge(linking::routes())
         .merge(devices::routes())
         .route("/ca", get(ca))
         .route("/stats", get(stats))

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use wacore_binary::Jid;
 
-use super::super::account::{Addressing, DeviceId};
-use super::super::pairing;
+use super::super::account::Addressing;
+use super::super::pairing::{self, CodeRequest};
 use super::super::phone::{Draft, Phone};
 use super::super::server::Server;
 use super::Shared;
@@ -20,11 +20,9 @@ use crate::messages::json::of as as_json;
 pub(super) fn routes() -> Router<Arc<Server>> {
     Router::new()
         .route("/phones", get(list_phones).post(create_phone))
-        .route("/phones/{number}/scan", post(scan))
         .route("/phones/{number}/send", post(send))
         .route("/phones/{number}/messages", get(messages))
         .route("/phones/{number}/messages/{id}", get(message))
-        .route("/phones/{number}/unlink", post(unlink))
 }
 
 #[derive(Deserialize)]
@@ -63,26 +61,17 @@ async fn list_phones(State(server): Shared) -> Outcome {
                 "lid": account.jid(Addressing::Lid, 0).to_string(),
                 "name": account.push_name,
                 "devices": devices,
+                "code_request": pairing::request_of(&state, &account.number).and_then(|(_, request)| code_request(request)),
             })
         })
         .collect();
     Ok(Json(json!({ "phones": phones })))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Scan {
-    qr: String,
-}
-
-async fn scan(State(server): Shared, Path(number): Path<String>, Body(body): Body<Scan>) -> Outcome {
-    let number = digits("number", &number)?;
-    if !server.state().accounts.contains_key(&number) {
-        return Err(Failure::no_phone(&number));
-    }
-    let linked = pairing::scan(&server, &number, &body.qr).await?;
-    let jid = Jid::pn_device(linked.number, linked.device).to_string();
-    Ok(Json(json!({ "device": linked.device, "jid": jid })))
+/// A device that waits for its pairing code to be typed in; the phone shows a notification of it.
+fn code_request(request: &CodeRequest) -> Option<Value> {
+    let left = request.time_left()?.as_secs();
+    Some(json!({ "device": request.device, "seconds_left": left, "tries_left": request.tries_left() }))
 }
 
 /// `{"to": …}` and one thing to do there.
@@ -110,19 +99,4 @@ async fn message(State(server): Shared, Path((number, id)): Path<(String, String
     let (shown, content) = found.ok_or_else(|| Failure::missing(format!("id: {number} has no message {id}")))?;
     let content = as_json(&content).map_err(|error| Failure::internal(error.to_string()))?;
     Ok(Json(json!({ "message": shown, "content": content })))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Unlink {
-    device: u16,
-}
-
-async fn unlink(State(server): Shared, Path(number): Path<String>, Body(body): Body<Unlink>) -> Outcome {
-    let number = digits("number", &number)?;
-    let id = DeviceId { number, device: body.device };
-    if pairing::unlink(&server, &id) {
-        return Ok(Json(json!({ "unlinked": true })));
-    }
-    Err(Failure::missing(format!("device: {} has no linked device {}", id.number, id.device)))
 }

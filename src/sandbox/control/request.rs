@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wacore_binary::Jid;
 
-use super::super::pairing::ScanError;
+use super::super::pairing::LinkError;
 use super::super::phone::{Phone, PhoneError};
 use super::super::server::Server;
 
@@ -42,14 +42,16 @@ impl Failure {
     }
 }
 
-impl From<ScanError> for Failure {
-    fn from(error: ScanError) -> Self {
+impl From<LinkError> for Failure {
+    fn from(error: LinkError) -> Self {
         let status = match error {
-            ScanError::NoPhone(_) => StatusCode::NOT_FOUND,
-            ScanError::Unreadable(_) => StatusCode::BAD_REQUEST,
-            ScanError::Stale => StatusCode::CONFLICT,
-            ScanError::Unfinished => StatusCode::GATEWAY_TIMEOUT,
-            ScanError::Signature => StatusCode::INTERNAL_SERVER_ERROR,
+            LinkError::NoPhone(_) | LinkError::NotShown(_) => StatusCode::NOT_FOUND,
+            LinkError::Unreadable(_) | LinkError::NotACode(_) | LinkError::WrongCode(_) => StatusCode::BAD_REQUEST,
+            LinkError::Stale | LinkError::NoRequest(_) | LinkError::Expired(_) | LinkError::TooManyTries => {
+                StatusCode::CONFLICT
+            }
+            LinkError::Unfinished => StatusCode::GATEWAY_TIMEOUT,
+            LinkError::Keys(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self(status, error.to_string())
     }

@@ -8,7 +8,7 @@ use super::super::pairing;
 use super::{Context, app_state, id, prekeys, session, usync};
 
 /// How a query ends.
-pub(super) enum Answer {
+pub(in super::super) enum Answer {
     /// `<iq type=result>` with these children.
     Result(Vec<Node>),
     /// `<iq type=error>` with this code and text.
@@ -34,6 +34,7 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("w:sync:app:state", "sync", app_state::sync),
     ("passive", "active", session::activate),
     ("passive", "passive", session::deactivate),
+    ("md", "link_code_companion_reg", pairing::companion_reg),
     ("md", "remove-companion-device", session::remove_device),
     ("w:p", ANY, session::pong),
     ("urn:xmpp:ping", ANY, session::pong),
@@ -70,7 +71,7 @@ pub(super) fn answer(context: &mut Context<'_>, node: &Node, signature: String) 
 }
 
 /// Sends an answer.
-pub(super) fn reply(context: &Context<'_>, query: &Node, answer: Answer) {
+pub(in super::super) fn reply(context: &Context<'_>, query: &Node, answer: Answer) {
     let (kind, children) = match answer {
         Answer::Result(children) => ("result", children),
         Answer::Refused(code, text) => {

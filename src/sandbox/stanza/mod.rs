@@ -19,6 +19,7 @@ use super::account::{DeviceId, Link};
 use super::node::{signature, text};
 use super::server::Server;
 
+pub(super) use iq::{Answer, reply};
 pub(super) use prekeys::take_bundle;
 pub(super) use receipt::route as route_receipt;
 

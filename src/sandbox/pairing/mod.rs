@@ -1,18 +1,20 @@
-//! Linking a device by QR.
+//! Linking a device, from what it shows to the device identity that the phone signs for it.
 //!
-//! The device registers and gets references to show; the phone scans one, signs the device's identity key with its own
-//! (proved to the device by a MAC under the secret that only the QR carries), the device signs back, and from then on
-//! those bytes are its identity towards everybody.
+//! A device that wants to be linked waits on its connection ([`Waiting`]). It is named by what it shows: a QR code (`qr`)
+//! or a pairing code (`code`). Both ways end in a secret that phone and device share and the server does not know, and
+//! from there they are one: the phone vouches for the device under that secret, the device signs, and is told to log in
+//! as what it now is.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use buffa::Message as _;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+mod code;
+mod qr;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+
+use buffa::Message as _;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use tokio::sync::oneshot;
-use wacore::pair::PairUtils;
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 use waproto::whatsapp::{
@@ -25,20 +27,29 @@ use super::ca::{public_bytes, sign};
 use super::node::{child_bytes, leaf, server_jid, unix_now};
 use super::server::Server;
 
+pub(super) use code::{CodeRequest, companion_reg, confirm, request_of};
+pub(super) use qr::{Shown, by_id, scan, show};
+
 /// How many references a client gets; it shows one after the other.
 const REFERENCES: usize = 6;
 /// How long the phone waits for the device to sign.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A device that wants to be linked, under one of its references.
-#[derive(Debug, Clone)]
-pub(super) struct Offer {
-    pub(super) link: Link,
+/// A device that wants to be linked.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    link: Link,
     noise_key: [u8; 32],
     bundle: Bundle,
+    /// Each of its QR codes holds one of these.
+    references: Vec<String>,
+    /// The code that is held in front of the phones' cameras.
+    pub(super) shown: Option<Shown>,
+    /// What it told the server about the pairing code that it shows.
+    pub(super) code: Option<CodeRequest>,
 }
 
-/// A device that was scanned and has not signed yet.
+/// A device that the phone vouches for and that has not signed yet.
 #[derive(Debug)]
 pub(super) struct Pairing {
     pub(super) link: Link,
@@ -48,19 +59,33 @@ pub(super) struct Pairing {
     done: oneshot::Sender<()>,
 }
 
-/// Why a scan linked nothing.
+/// Why no device was linked.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ScanError {
+pub(super) enum LinkError {
     #[error("no phone has the number {0}; create it with POST /phones")]
     NoPhone(String),
     #[error("qr is not a WhatsApp linking code: {0}")]
     Unreadable(String),
     #[error("this code is used or expired: the device that showed it is gone or shows another one by now")]
     Stale,
+    #[error("shown: no code with the id {0} is shown; GET /qr lists those that are")]
+    NotShown(u64),
+    #[error("code: {0:?} is not a pairing code; 8 letters and digits are, with or without a dash in the middle")]
+    NotACode(String),
+    #[error("no device has asked for a pairing code for {0}; GET /phones shows when one has, as code_request")]
+    NoRequest(String),
+    #[error("this code is expired: it was good for {0} seconds, and the device must ask for a new one")]
+    Expired(u64),
+    #[error(
+        "code: the phone cannot decrypt what the device answered, so the device shows another code; tries left: {0}"
+    )]
+    WrongCode(u32),
+    #[error("too many wrong codes for this request; the device must ask for a new one")]
+    TooManyTries,
     #[error("the device did not finish linking")]
     Unfinished,
-    #[error("the phone could not sign the device's identity")]
-    Signature,
+    #[error("the phone cannot make the keys for this: {0}")]
+    Keys(String),
 }
 
 /// Hands a registering client its references.
@@ -79,13 +104,9 @@ pub(super) fn offer(server: &Server, link: &Link, noise_key: [u8; 32], data: Dev
     };
     let references: Vec<String> =
         (0..REFERENCES).map(|_| format!("2@{}", hex::encode(rand::random::<[u8; 16]>()))).collect();
-    {
-        let mut state = server.state();
-        for reference in &references {
-            let offer = Offer { link: link.clone(), noise_key, bundle: bundle.clone() };
-            state.offers.insert(reference.clone(), offer);
-        }
-    }
+    let waiting =
+        Waiting { link: link.clone(), noise_key, bundle, references: references.clone(), shown: None, code: None };
+    server.state().waiting.insert(link.id, waiting);
     let references = references.into_iter().map(|reference| leaf("ref", reference));
     link.send(
         NodeBuilder::new("iq")
@@ -98,38 +119,38 @@ pub(super) fn offer(server: &Server, link: &Link, noise_key: [u8; 32], data: Dev
     );
 }
 
-/// The phone's owner scans a code. Returns when the device is linked.
-pub(super) async fn scan(server: &Server, number: &str, qr: &str) -> Result<DeviceId, ScanError> {
-    let qr = Qr::read(qr)?;
+/// The phone vouches for the device that waits on a connection, under the secret that both know. Returns when the
+/// device is linked.
+async fn link(server: &Server, number: &str, connection: u64, secret: &[u8]) -> Result<DeviceId, LinkError> {
     let (done, signed) = oneshot::channel();
-    let (link, stanza) = {
+    let (link, stanza, device) = {
         let mut state = server.state();
         let state = &mut *state;
-        let account = state.accounts.get_mut(number).ok_or_else(|| ScanError::NoPhone(number.to_owned()))?;
-        let offer = state.offers.get(&qr.reference).ok_or(ScanError::Stale)?;
-        if offer.noise_key != qr.noise_key || offer.bundle.identity != qr.identity_key {
-            return Err(ScanError::Unreadable("its keys are not those of the device that waits under it".into()));
-        }
-        let Offer { link, noise_key, bundle } = offer.clone();
+        let account = state.accounts.get_mut(number).ok_or_else(|| LinkError::NoPhone(number.to_owned()))?;
+        // Whatever else it shows is void with it.
+        let Waiting { link, noise_key, bundle, .. } = state.waiting.remove(&connection).ok_or(LinkError::Stale)?;
         account.last_device += 1;
         let device = DeviceId { number: number.to_owned(), device: account.last_device };
         let stanza_id = server.stanza_id();
-        let stanza = pair_success(account, &device, &qr, stanza_id.clone())?;
-        // Every other reference of this client is void with it.
-        state.offers.retain(|_, offer| offer.link.id != link.id);
+        let stanza = pair_success(account, &device, &bundle.identity, secret, stanza_id.clone())?;
         let pairing = Pairing { link: link.clone(), device: device.clone(), noise_key, bundle, done };
         state.pairings.insert(stanza_id, pairing);
-        (link, (stanza, device))
+        (link, stanza, device)
     };
-    let (stanza, device) = stanza;
     link.send(stanza);
     match tokio::time::timeout(PATIENCE, signed).await {
         Ok(Ok(())) => Ok(device),
-        _ => Err(ScanError::Unfinished),
+        _ => Err(LinkError::Unfinished),
     }
 }
 
-fn pair_success(account: &Account, device: &DeviceId, qr: &Qr, id: String) -> Result<Node, ScanError> {
+fn pair_success(
+    account: &Account,
+    device: &DeviceId,
+    identity: &[u8],
+    secret: &[u8],
+    id: String,
+) -> Result<Node, LinkError> {
     let details = ADVDeviceIdentity {
         raw_id: Some(account.raw_id),
         timestamp: Some(unix_now()),
@@ -137,8 +158,8 @@ fn pair_success(account: &Account, device: &DeviceId, qr: &Qr, id: String) -> Re
         ..Default::default()
     }
     .encode_to_vec();
-    let signature = sign(&account.key, &[&[6, 0], details.as_slice(), &qr.identity_key].concat())
-        .map_err(|_| ScanError::Signature)?;
+    let signature = sign(&account.key, &[&[6, 0], details.as_slice(), identity].concat())
+        .map_err(|error| LinkError::Keys(error.to_string()))?;
     let signed = ADVSignedDeviceIdentity {
         details: Some(details),
         account_signature_key: Some(public_bytes(&account.key).to_vec()),
@@ -146,7 +167,7 @@ fn pair_success(account: &Account, device: &DeviceId, qr: &Qr, id: String) -> Re
         ..Default::default()
     }
     .encode_to_vec();
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&qr.secret).map_err(|_| ScanError::Signature)?;
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret).map_err(|error| LinkError::Keys(error.to_string()))?;
     mac.update(&signed);
     let container = ADVSignedDeviceIdentityHMAC {
         details: Some(signed),
@@ -231,27 +252,5 @@ fn announce(server: &Server, state: &mut super::state::State, changed: &DeviceId
             .children([content.clone()])
             .build();
         state.deliver(&id, notification, &server.stats);
-    }
-}
-
-/// What a linking code says.
-struct Qr {
-    reference: String,
-    noise_key: [u8; 32],
-    identity_key: [u8; 32],
-    secret: Vec<u8>,
-}
-
-impl Qr {
-    fn read(code: &str) -> Result<Self, ScanError> {
-        let (reference, noise_key, identity_key) =
-            PairUtils::parse_qr_code(code).map_err(|error| ScanError::Unreadable(error.to_string()))?;
-        // The library's parser leaves out the secret, which is the fourth field after the optional link prefix.
-        let body = code.rsplit_once('#').map_or(code, |(_, body)| body);
-        let secret = body.split(',').nth(3).unwrap_or_default();
-        let secret = BASE64_STANDARD
-            .decode(secret)
-            .map_err(|error| ScanError::Unreadable(format!("its secret is not base64: {error}")))?;
-        Ok(Self { reference, noise_key, identity_key, secret })
     }
 }

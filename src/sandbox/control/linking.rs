@@ -1,0 +1,108 @@
+//! Linking devices to phones: QR codes, pairing codes, and the end of it.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use wacore_binary::Jid;
+
+use super::super::account::DeviceId;
+use super::super::pairing::{self, LinkError};
+use super::super::server::Server;
+use super::Shared;
+use super::request::{Body, Failure, Outcome, digits};
+
+pub(super) fn routes() -> Router<Arc<Server>> {
+    Router::new()
+        .route("/qr", get(shown).post(show))
+        .route("/phones/{number}/scan", post(scan))
+        .route("/phones/{number}/confirm", post(confirm))
+        .route("/phones/{number}/unlink", post(unlink))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Show {
+    qr: String,
+    label: Option<String>,
+}
+
+/// Holds a code in front of the phones' cameras.
+async fn show(State(server): Shared, Body(body): Body<Show>) -> Outcome {
+    Ok(Json(json!({ "shown": pairing::show(&server, &body.qr, body.label)? })))
+}
+
+/// The codes that can be scanned now, oldest first.
+async fn shown(State(server): Shared) -> Outcome {
+    let state = server.state();
+    let mut codes: Vec<_> = state.waiting.values().filter_map(|waiting| waiting.shown.as_ref()).collect();
+    codes.sort_by_key(|shown| shown.id);
+    let codes: Vec<Value> = codes
+        .into_iter()
+        .map(|shown| {
+            let age = shown.since.elapsed().as_secs();
+            json!({ "shown": shown.id, "qr": shown.qr, "label": shown.label, "age_seconds": age })
+        })
+        .collect();
+    Ok(Json(json!({ "codes": codes })))
+}
+
+/// A code as text, or one that is shown.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum Scan {
+    Qr(String),
+    Shown(u64),
+}
+
+async fn scan(State(server): Shared, Path(number): Path<String>, Body(body): Body<Scan>) -> Outcome {
+    let number = existing(&server, &number)?;
+    let qr = match body {
+        Scan::Qr(qr) => qr,
+        Scan::Shown(id) => pairing::by_id(&server, id)?,
+    };
+    Ok(linked(&pairing::scan(&server, &number, &qr).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Confirm {
+    code: String,
+}
+
+async fn confirm(State(server): Shared, Path(number): Path<String>, Body(body): Body<Confirm>) -> Outcome {
+    let number = existing(&server, &number)?;
+    Ok(linked(&pairing::confirm(&server, &number, &body.code).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unlink {
+    device: u16,
+}
+
+async fn unlink(State(server): Shared, Path(number): Path<String>, Body(body): Body<Unlink>) -> Outcome {
+    let number = digits("number", &number)?;
+    let id = DeviceId { number, device: body.device };
+    if pairing::unlink(&server, &id) {
+        return Ok(Json(json!({ "unlinked": true })));
+    }
+    Err(Failure::missing(format!("device: {} has no linked device {}", id.number, id.device)))
+}
+
+/// The digits of a number that has a phone.
+fn existing(server: &Server, number: &str) -> Result<String, Failure> {
+    let number = digits("number", number)?;
+    if server.state().accounts.contains_key(&number) {
+        return Ok(number);
+    }
+    Err(LinkError::NoPhone(number).into())
+}
+
+fn linked(device: &DeviceId) -> Json<Value> {
+    let jid = Jid::pn_device(device.number.as_str(), device.device).to_string();
+    Json(json!({ "device": device.device, "jid": jid }))
+}

@@ -1,0 +1,88 @@
+//! Linking by QR code.
+//!
+//! The code goes from the device's screen to the phone's camera and past the server, which is why a phone can be told a
+//! code that the sandbox has never seen ([`scan`]). Whoever sees the screen can also hold it in front of the cameras of
+//! all phones ([`show`]), so that somebody who plays a phone can pick it.
+
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use wacore::pair::PairUtils;
+
+use super::super::account::DeviceId;
+use super::super::server::Server;
+use super::super::state::State;
+use super::{LinkError, Waiting, link};
+
+/// A code in front of the cameras.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Shown {
+    pub(in super::super) id: u64,
+    pub(in super::super) qr: String,
+    /// What whoever holds it calls the device.
+    pub(in super::super) label: Option<String>,
+    pub(in super::super) since: Instant,
+}
+
+/// Holds a code in front of the cameras, instead of the one that the same device showed before. The device must be
+/// waiting for it. Returns the id to scan it by.
+pub(in super::super) fn show(server: &Server, qr: &str, label: Option<String>) -> Result<u64, LinkError> {
+    let read = Qr::read(qr)?;
+    let mut state = server.state();
+    let waiting = read.find(&mut state)?;
+    if let Some(shown) = &waiting.shown
+        && shown.qr == qr
+    {
+        return Ok(shown.id);
+    }
+    let id = server.next();
+    waiting.shown = Some(Shown { id, qr: qr.to_owned(), label, since: Instant::now() });
+    Ok(id)
+}
+
+/// The shown code with an id.
+pub(in super::super) fn by_id(server: &Server, id: u64) -> Result<String, LinkError> {
+    let state = server.state();
+    let mut shown = state.waiting.values().filter_map(|waiting| waiting.shown.as_ref());
+    shown.find(|shown| shown.id == id).map(|shown| shown.qr.clone()).ok_or(LinkError::NotShown(id))
+}
+
+/// The phone's owner scans a code. Returns when the device is linked.
+pub(in super::super) async fn scan(server: &Server, number: &str, qr: &str) -> Result<DeviceId, LinkError> {
+    let qr = Qr::read(qr)?;
+    let connection = qr.find(&mut server.state())?.link.id;
+    link(server, number, connection, &qr.secret).await
+}
+
+/// What a linking code says.
+struct Qr {
+    reference: String,
+    noise_key: [u8; 32],
+    identity_key: [u8; 32],
+    secret: Vec<u8>,
+}
+
+impl Qr {
+    fn read(code: &str) -> Result<Self, LinkError> {
+        let (reference, noise_key, identity_key) =
+            PairUtils::parse_qr_code(code).map_err(|error| LinkError::Unreadable(error.to_string()))?;
+        // The library's parser leaves out the secret, which is the fourth field after the optional link prefix.
+        let body = code.rsplit_once('#').map_or(code, |(_, body)| body);
+        let secret = body.split(',').nth(3).unwrap_or_default();
+        let secret = BASE64_STANDARD
+            .decode(secret)
+            .map_err(|error| LinkError::Unreadable(format!("its secret is not base64: {error}")))?;
+        Ok(Self { reference, noise_key, identity_key, secret })
+    }
+
+    /// The device that shows this code.
+    fn find<'a>(&self, state: &'a mut State) -> Result<&'a mut Waiting, LinkError> {
+        let mut waiting = state.waiting.values_mut();
+        let waiting = waiting.find(|waiting| waiting.references.contains(&self.reference)).ok_or(LinkError::Stale)?;
+        if waiting.noise_key != self.noise_key || waiting.bundle.identity != self.identity_key {
+            return Err(LinkError::Unreadable("its keys are not those of the device that waits under it".into()));
+        }
+        Ok(waiting)
+    }
+}
