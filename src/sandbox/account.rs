@@ -10,7 +10,8 @@ use wacore_binary::{Jid, Node};
 use waproto::whatsapp::{ADVKeyIndexList, ADVSignedKeyIndexList};
 
 use super::ca::sign;
-use super::node::{leaf, text, unix_now};
+use super::node::{leaf, unix_now};
+use super::parcel::Parcel;
 use super::phone::Phone;
 
 /// One device of one account. Device 0 is the phone.
@@ -64,7 +65,10 @@ impl Bundle {
 /// What the server writes to a socket.
 #[derive(Debug)]
 pub(super) enum Outgoing {
+    /// Said once, and lost with the socket.
     Stanza(Node),
+    /// From the device's queue.
+    Parcel(Parcel),
     Close,
 }
 
@@ -79,6 +83,11 @@ impl Link {
     pub(super) fn send(&self, node: Node) {
         // A socket that is gone needs no stanza: what must not be lost is in the device's queue.
         let _ = self.sender.send(Outgoing::Stanza(node));
+    }
+
+    /// Sends what stays in the device's queue until it is acknowledged.
+    pub(super) fn hand(&self, parcel: Parcel) {
+        let _ = self.sender.send(Outgoing::Parcel(parcel));
     }
 
     pub(super) fn close(&self) {
@@ -100,7 +109,7 @@ pub(super) struct Device {
     /// Whether the phone has shared the app-state key with it.
     pub(super) key_shared: bool,
     /// Everything handed to it or waiting for it that it has not acknowledged, in order.
-    pub(super) queue: VecDeque<Node>,
+    pub(super) queue: VecDeque<Parcel>,
 }
 
 impl Device {
@@ -109,27 +118,18 @@ impl Device {
     }
 
     /// Queues a stanza until it is acknowledged, and sends it if the device is listening.
-    pub(super) fn deliver(&mut self, node: Node) {
+    pub(super) fn deliver(&mut self, parcel: Parcel) {
         if let (Some(link), true) = (&self.link, self.active) {
-            link.send(node.clone());
+            link.hand(parcel.clone());
         }
-        self.queue.push_back(node);
+        self.queue.push_back(parcel);
     }
 
-    /// Forgets a stanza that the device acknowledged. A receipt and its message have the same id, and one message gets
-    /// several receipts, so the tag and, where the acknowledgement names it, the type must agree.
-    pub(super) fn settle(&mut self, tag: &str, id: &str, kind: Option<&str>) {
-        let matches = |node: &Node, kind: Option<&str>| {
-            node.tag == tag && text(node, "id") == id && kind.is_none_or(|kind| text(node, "type") == kind)
-        };
-        let found = self
-            .queue
-            .iter()
-            .position(|node| matches(node, kind))
-            .or_else(|| self.queue.iter().position(|node| matches(node, None)));
-        if let Some(index) = found {
-            self.queue.remove(index);
-        }
+    /// Forgets a stanza that the device acknowledged, and returns it.
+    pub(super) fn settle(&mut self, tag: &str, id: &str, kind: Option<&str>) -> Option<Parcel> {
+        let find = |kind| self.queue.iter().position(|parcel| parcel.is(tag, id, kind));
+        let found = find(kind).or_else(|| find(None))?;
+        self.queue.remove(found)
     }
 }
 
@@ -188,22 +188,22 @@ mod tests {
         Device::new([0; 32], vec![], bundle)
     }
 
-    fn stanza(tag: &'static str, id: &str, kind: &str) -> Node {
-        NodeBuilder::new(tag).attr("id", id).attr("type", kind).build()
-    }
-
     #[test]
-    fn x1_an_acknowledgement_settles_the_stanza_it_names() {
+    fn x1_an_acknowledgement_settles_the_stanza_it_names() -> Result<(), wacore_binary::BinaryError> {
         let mut device = device();
         for (tag, kind) in [("message", "text"), ("receipt", ""), ("receipt", "read")] {
-            device.deliver(stanza(tag, "A", kind));
+            let stanza = NodeBuilder::new(tag).attr("id", "A").attr("type", kind).build();
+            device.deliver(Parcel::new(&stanza)?);
         }
-        device.settle("receipt", "A", Some("read"));
-        device.settle("message", "B", None);
-        let left: Vec<_> = device.queue.iter().map(|node| (node.tag.as_ref(), text(node, "type"))).collect();
-        assert_eq!(left, [("message", "text".to_owned()), ("receipt", String::new())]);
-        device.settle("message", "A", None);
-        assert_eq!(device.queue.len(), 1);
+        assert!(device.settle("receipt", "A", Some("read")).is_some());
+        assert!(device.settle("message", "B", None).is_none());
+        assert_eq!(device.queue.len(), 2);
+        assert!(device.queue[0].is("message", "A", None) && device.queue[1].is("receipt", "A", Some("")));
+        // A type that none has: the acknowledgement is about the only one there is.
+        assert!(device.settle("receipt", "A", Some("played")).is_some());
+        assert!(device.settle("message", "A", None).is_some());
+        assert!(device.queue.is_empty());
+        Ok(())
     }
 
     #[test]

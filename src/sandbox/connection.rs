@@ -25,6 +25,8 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(20);
 const LINGER: Duration = Duration::from_secs(2);
 /// Enough for a frame of text; the default of 128 KiB a socket would be the largest part of the sandbox's memory.
 const READ_BUFFER: usize = 16 * 1024;
+/// How many stanzas go out in one write.
+const BATCH: usize = 64;
 
 /// Accepts sockets until the sandbox stops.
 pub(super) async fn accept(server: Arc<Server>, listener: TcpListener) {
@@ -149,23 +151,22 @@ async fn read(
 }
 
 async fn write(mut writer: StanzaWriter, mut outgoing: UnboundedReceiver<Outgoing>) -> Result<(), WireError> {
-    while let Some(next) = outgoing.recv().await {
-        let mut next = Some(next);
-        // What is ready goes out in one write.
-        while let Some(item) = next {
+    let mut ready = Vec::new();
+    // What is ready goes out in one write. None: every way to this socket is gone, and so is its reader, which holds one.
+    while outgoing.recv_many(&mut ready, BATCH).await > 0 {
+        for item in ready.drain(..) {
             match item {
-                Outgoing::Stanza(node) => writer.feed(&node).await?,
+                Outgoing::Stanza(node) => writer.feed(&wacore_binary::marshal(&node)?).await?,
+                Outgoing::Parcel(parcel) => writer.feed(parcel.bytes()).await?,
                 Outgoing::Close => {
                     writer.flush().await?;
                     writer.close().await;
                     return Ok(());
                 }
             }
-            next = outgoing.try_recv().ok();
         }
         writer.flush().await?;
     }
-    // Every way to this socket is gone, and so is its reader, which holds one.
     writer.close().await;
     Ok(())
 }

@@ -18,6 +18,7 @@
 //! | `connection` | one socket from accept to close |
 //! | `pairing` | linking a device: QR codes, pairing codes, the signed device identity |
 //! | `account`, `state` | what the server knows: accounts, devices, key bundles, queues |
+//! | `parcel` | a stanza in a queue |
 //! | `stanza` | what a client may ask; one table says who answers |
 //! | `phone` | the simulated phone |
 //! | `control` | the HTTP API that plays the owner of the phones |
@@ -29,6 +30,7 @@ mod control;
 mod node;
 mod noise;
 mod pairing;
+mod parcel;
 mod phone;
 mod server;
 mod stanza;

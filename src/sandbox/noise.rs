@@ -243,10 +243,9 @@ pub(super) struct StanzaWriter {
 }
 
 impl StanzaWriter {
-    /// Queues a stanza; [`StanzaWriter::flush`] puts it on the wire.
-    pub(super) async fn feed(&mut self, node: &Node) -> Result<(), WireError> {
-        let plain = wacore_binary::marshal(node)?;
-        let sealed = self.cipher.encrypt_with_counter(self.counter, &plain)?;
+    /// Queues a stanza's bytes; [`StanzaWriter::flush`] puts them on the wire.
+    pub(super) async fn feed(&mut self, stanza: &[u8]) -> Result<(), WireError> {
+        let sealed = self.cipher.encrypt_with_counter(self.counter, stanza)?;
         self.counter = self.counter.wrapping_add(1);
         let frame = framing::encode_frame(&sealed, None).map_err(|error| WireError::Frame(error.to_string()))?;
         self.socket.feed(WsMessage::Binary(frame.into())).await?;

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 
 use wacore_binary::{Jid, Node};
 
+use super::LOG;
 use super::account::{Account, Device, DeviceId, Link};
 use super::node::jid;
 use super::pairing::{Pairing, Waiting};
+use super::parcel::Parcel;
 use super::stats::Stats;
 
 /// Everything that the server knows. Kept behind one lock: each operation is a few map look-ups, and one order of events
@@ -65,7 +67,18 @@ impl State {
                 account.phone.receive(jid, device, node);
             }
         } else if let Some(device) = account.devices.get_mut(&to.device) {
-            device.deliver(node);
+            match Parcel::new(&node) {
+                Ok(parcel) => device.deliver(parcel),
+                Err(error) => tracing::error!(target: LOG, ?to, %error, "a stanza cannot be written down"),
+            }
+        }
+    }
+
+    /// A device has stanzas safely: they leave its queue.
+    pub(super) fn settle(&mut self, own: &DeviceId, tag: &str, ids: &[String], kind: Option<&str>) {
+        let Some(device) = self.device(own) else { return };
+        for id in ids {
+            device.settle(tag, id, kind);
         }
     }
 

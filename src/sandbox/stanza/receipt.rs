@@ -18,12 +18,7 @@ pub(super) fn accept(context: &mut Context<'_>, receipt: Node) {
     let Some(own) = context.device else { return };
     let kind = text(&receipt, "type");
     if !RETRIES.contains(&kind.as_str()) {
-        let mut state = context.server.state();
-        if let Some(device) = state.device(own) {
-            for id in listed_ids(&receipt) {
-                device.settle("message", &id, None);
-            }
-        }
+        context.server.state().settle(own, "message", &listed_ids(&receipt), None);
     }
     let to = receipt.attrs.get("to").cloned().unwrap_or_default();
     let mut ack = NodeBuilder::new("ack").attr("class", "receipt").attr("id", id(&receipt)).attr("from", to);

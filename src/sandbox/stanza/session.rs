@@ -26,9 +26,7 @@ pub(super) fn activate(context: &mut Context<'_>, query: &Node) -> Answer {
         return Answer::Sent;
     }
     for (index, waiting) in device.queue.iter().enumerate() {
-        let mut waiting = waiting.clone();
-        waiting.attrs.insert("offline", index.to_string());
-        context.link.send(waiting);
+        context.link.hand(waiting.marked(index));
     }
     let end = NodeBuilder::new("offline").attr("count", device.queue.len()).build();
     context.link.send(NodeBuilder::new("ib").attr("from", server_jid()).children([end]).build());
@@ -71,9 +69,7 @@ pub(super) fn acknowledged(context: &mut Context<'_>, ack: &Node) {
     // The type tells a read receipt from a delivery receipt; a message's type says nothing about which one it is.
     let kind = text(ack, "type");
     let kind = (class != "message").then_some(kind.as_str());
-    if let Some(device) = context.server.state().device(own) {
-        device.settle(&class, &id(ack), kind);
-    }
+    context.server.state().settle(own, &class, &[id(ack)], kind);
 }
 
 /// The device says who it is and whether somebody looks at it.

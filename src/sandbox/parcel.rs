@@ -1,0 +1,73 @@
+//! A stanza on its way to a device: written down once as bytes, and shared between the device's queue and its socket.
+//!
+//! A queue is the largest thing that a sandbox holds, and a tree of nodes takes several times the memory of its bytes.
+
+use std::sync::Arc;
+
+use wacore_binary::{BinaryError, Node};
+
+use super::node::text;
+
+/// A stanza as bytes, with what its acknowledgement names it by. Clones share the bytes.
+#[derive(Debug, Clone)]
+pub(super) struct Parcel(Arc<Content>);
+
+#[derive(Debug)]
+struct Content {
+    tag: String,
+    id: String,
+    kind: String,
+    bytes: Vec<u8>,
+}
+
+impl Parcel {
+    pub(super) fn new(node: &Node) -> Result<Self, BinaryError> {
+        Ok(Self(Arc::new(Content {
+            tag: node.tag.to_string(),
+            id: text(node, "id"),
+            kind: text(node, "type"),
+            bytes: wacore_binary::marshal(node)?,
+        })))
+    }
+
+    /// What a socket takes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
+    /// The same stanza as it comes at a login, with its place among those that waited.
+    pub(super) fn marked(&self, place: usize) -> Self {
+        let mark = || {
+            let plain = wacore_binary::util::unpack(&self.0.bytes)?;
+            let mut node = wacore_binary::marshal::unmarshal_ref(&plain)?.to_owned();
+            node.attrs.insert("offline", place.to_string());
+            Self::new(&node)
+        };
+        // What was written down can be read; should it not be, the mark is what can be done without.
+        mark().unwrap_or_else(|_: BinaryError| self.clone())
+    }
+
+    /// Whether an acknowledgement is about this stanza. A receipt and its message have the same id, and one message gets
+    /// several receipts, so the tag and, where the acknowledgement names it, the type must agree.
+    pub(super) fn is(&self, tag: &str, id: &str, kind: Option<&str>) -> bool {
+        self.0.tag == tag && self.0.id == id && kind.is_none_or(|kind| self.0.kind == kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wacore_binary::builder::NodeBuilder;
+
+    #[test]
+    fn x1_a_stanza_survives_being_written_down() -> Result<(), BinaryError> {
+        let node = NodeBuilder::new("message").attr("id", "A").attr("type", "text").bytes(vec![1, 2]).build();
+        let parcel = Parcel::new(&node)?;
+        let mut marked = node.clone();
+        marked.attrs.insert("offline", "3");
+        assert_eq!(parcel.marked(3).bytes(), wacore_binary::marshal(&marked)?);
+        assert!(parcel.is("message", "A", None) && parcel.is("message", "A", Some("text")));
+        assert!(!parcel.is("receipt", "A", None) && !parcel.is("message", "A", Some("media")));
+        Ok(())
+    }
+}
