@@ -1,5 +1,7 @@
 //! The command line. It asks Postgres what it wants, like any other program, and prints what comes back.
 
+#[cfg(feature = "sandbox")]
+mod bench;
 mod inbox;
 mod qr;
 mod send;
@@ -72,6 +74,10 @@ enum Command {
     Inbox(inbox::InboxArgs),
     /// Show the configuration in force, secrets masked.
     Config,
+    /// Measure.
+    #[cfg(feature = "sandbox")]
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
 }
 
 #[derive(Debug, clap::Args)]
@@ -116,6 +122,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Send(args) => send::run(&config, args, json).await,
             Command::Inbox(args) => inbox::run(&config, args, json).await,
             Command::Config => show(&config, json),
+            #[cfg(feature = "sandbox")]
+            Command::Bench(command) => bench::run(command, json).await,
         }
     })
 }

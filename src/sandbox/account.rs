@@ -10,6 +10,7 @@ use wacore_binary::{Jid, Node};
 use waproto::whatsapp::{ADVKeyIndexList, ADVSignedKeyIndexList};
 
 use super::ca::sign;
+use super::ledger::Ticket;
 use super::node::{leaf, unix_now};
 use super::parcel::Parcel;
 use super::phone::Phone;
@@ -70,6 +71,16 @@ pub(super) enum Outgoing {
     /// From the device's queue.
     Parcel(Parcel),
     Close,
+}
+
+impl Outgoing {
+    /// Its place in the ledger, if it is a message.
+    pub(super) fn ticket(&self) -> Option<Ticket> {
+        match self {
+            Self::Parcel(parcel) => parcel.ticket(),
+            Self::Stanza(_) | Self::Close => None,
+        }
+    }
 }
 
 /// The way to a socket. Clones lead to the same one.
@@ -193,7 +204,7 @@ mod tests {
         let mut device = device();
         for (tag, kind) in [("message", "text"), ("receipt", ""), ("receipt", "read")] {
             let stanza = NodeBuilder::new(tag).attr("id", "A").attr("type", kind).build();
-            device.deliver(Parcel::new(&stanza)?);
+            device.deliver(Parcel::new(&stanza, None)?);
         }
         assert!(device.settle("receipt", "A", Some("read")).is_some());
         assert!(device.settle("message", "B", None).is_none());

@@ -13,6 +13,7 @@ use waproto::whatsapp::ClientPayload;
 
 use super::LOG;
 use super::account::{Addressing, DeviceId, Link, Outgoing};
+use super::ledger::Ledger;
 use super::node::unix_now;
 use super::noise::{self, FrameReader, StanzaReader, StanzaWriter, WireError};
 use super::pairing;
@@ -58,8 +59,9 @@ async fn serve(server: &Arc<Server>, socket: TcpStream) -> Result<(), WireError>
     let closing = CancellationToken::new();
     server.spawn({
         let closing = closing.clone();
+        let ledger = Arc::clone(&server.ledger);
         async move {
-            if let Err(error) = write(writer, outgoing).await {
+            if let Err(error) = write(&ledger, writer, outgoing).await {
                 tracing::debug!(target: LOG, %error, "cannot write to a client");
             }
             closing.cancel();
@@ -150,10 +152,16 @@ async fn read(
     }
 }
 
-async fn write(mut writer: StanzaWriter, mut outgoing: UnboundedReceiver<Outgoing>) -> Result<(), WireError> {
+async fn write(
+    ledger: &Ledger,
+    mut writer: StanzaWriter,
+    mut outgoing: UnboundedReceiver<Outgoing>,
+) -> Result<(), WireError> {
     let mut ready = Vec::new();
     // What is ready goes out in one write. None: every way to this socket is gone, and so is its reader, which holds one.
     while outgoing.recv_many(&mut ready, BATCH).await > 0 {
+        // Before they leave, for the answer may be here before the writing is over.
+        ledger.handed(ready.iter().filter_map(Outgoing::ticket));
         for item in ready.drain(..) {
             match item {
                 Outgoing::Stanza(node) => writer.feed(&wacore_binary::marshal(&node)?).await?,

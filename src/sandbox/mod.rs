@@ -19,6 +19,7 @@
 //! | `pairing` | linking a device: QR codes, pairing codes, the signed device identity |
 //! | `account`, `state` | what the server knows: accounts, devices, key bundles, queues |
 //! | `parcel` | a stanza in a queue |
+//! | `ledger` | what became of every message |
 //! | `stanza` | what a client may ask; one table says who answers |
 //! | `phone` | the simulated phone |
 //! | `control` | the HTTP API that plays the owner of the phones |
@@ -27,6 +28,7 @@ mod account;
 mod ca;
 mod connection;
 mod control;
+mod ledger;
 mod node;
 mod noise;
 mod pairing;
@@ -50,6 +52,9 @@ pub use phone::{Message as PhoneMessage, Pace, Ticks};
 /// The target of every log line of this module.
 const LOG: &str = "wagres::sandbox";
 
+/// How many messages the ledger remembers unless something else is asked for.
+const LEDGER_LIMIT: usize = 1_000_000;
+
 /// Where the sandbox listens and how its phones behave.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -59,12 +64,14 @@ pub struct Options {
     pub control: SocketAddr,
     /// How fast the owner of a phone looks at a new message.
     pub pace: Pace,
+    /// How many messages the ledger remembers; see `GET /verdict`.
+    pub ledger_limit: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { ws: any, control: any, pace: Pace::default() }
+        Self { ws: any, control: any, pace: Pace::default(), ledger_limit: LEDGER_LIMIT }
     }
 }
 
@@ -96,7 +103,7 @@ impl Sandbox {
     pub async fn start(options: Options) -> Result<Running, SandboxError> {
         let ws = bind(options.ws).await?;
         let control = bind(options.control).await?;
-        let server = Server::new(options.pace)?;
+        let server = Server::new(&options)?;
         let (ws_addr, control_addr) = (ws.1, control.1);
         server.spawn(connection::accept(Arc::clone(&server), ws.0));
         server.spawn(control::serve(Arc::clone(&server), control.0));

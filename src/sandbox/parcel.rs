@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use wacore_binary::{BinaryError, Node};
 
+use super::ledger::Ticket;
 use super::node::text;
 
 /// A stanza as bytes, with what its acknowledgement names it by. Clones share the bytes.
@@ -17,17 +18,25 @@ struct Content {
     tag: String,
     id: String,
     kind: String,
+    ticket: Option<Ticket>,
     bytes: Vec<u8>,
 }
 
 impl Parcel {
-    pub(super) fn new(node: &Node) -> Result<Self, BinaryError> {
+    /// Writes a stanza down; a message comes with its place in the ledger.
+    pub(super) fn new(node: &Node, ticket: Option<Ticket>) -> Result<Self, BinaryError> {
         Ok(Self(Arc::new(Content {
             tag: node.tag.to_string(),
             id: text(node, "id"),
             kind: text(node, "type"),
+            ticket,
             bytes: wacore_binary::marshal(node)?,
         })))
+    }
+
+    /// Its place in the ledger, if it is a message.
+    pub(super) fn ticket(&self) -> Option<Ticket> {
+        self.0.ticket
     }
 
     /// What a socket takes.
@@ -41,7 +50,7 @@ impl Parcel {
             let plain = wacore_binary::util::unpack(&self.0.bytes)?;
             let mut node = wacore_binary::marshal::unmarshal_ref(&plain)?.to_owned();
             node.attrs.insert("offline", place.to_string());
-            Self::new(&node)
+            Self::new(&node, self.0.ticket)
         };
         // What was written down can be read; should it not be, the mark is what can be done without.
         mark().unwrap_or_else(|_: BinaryError| self.clone())
@@ -62,7 +71,7 @@ mod tests {
     #[test]
     fn x1_a_stanza_survives_being_written_down() -> Result<(), BinaryError> {
         let node = NodeBuilder::new("message").attr("id", "A").attr("type", "text").bytes(vec![1, 2]).build();
-        let parcel = Parcel::new(&node)?;
+        let parcel = Parcel::new(&node, None)?;
         let mut marked = node.clone();
         marked.attrs.insert("offline", "3");
         assert_eq!(parcel.marked(3).bytes(), wacore_binary::marshal(&marked)?);

@@ -7,17 +7,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::SandboxError;
 use super::ca::Authority;
+use super::ledger::Ledger;
 use super::phone::Pace;
 use super::state::State;
 use super::stats::Stats;
+use super::{Options, SandboxError};
 
 /// One running sandbox.
 pub(super) struct Server {
     state: Mutex<State>,
     pub(super) authority: Authority,
     pub(super) stats: Stats,
+    pub(super) ledger: Arc<Ledger>,
     pub(super) pace: Pace,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -25,12 +27,14 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(pace: Pace) -> Result<Arc<Self>, SandboxError> {
+    pub(super) fn new(options: &Options) -> Result<Arc<Self>, SandboxError> {
+        let ledger = Arc::new(Ledger::new(options.ledger_limit));
         Ok(Arc::new(Self {
-            state: Mutex::default(),
+            state: Mutex::new(State::new(Arc::clone(&ledger))),
+            ledger,
             authority: Authority::new()?,
             stats: Stats::default(),
-            pace,
+            pace: options.pace,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             sequence: AtomicU64::new(1),

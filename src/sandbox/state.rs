@@ -1,11 +1,13 @@
 //! The server's memory: accounts by number, and the links that are being made.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use wacore_binary::{Jid, Node};
 
 use super::LOG;
 use super::account::{Account, Device, DeviceId, Link};
+use super::ledger::{Ledger, Ticket};
 use super::node::jid;
 use super::pairing::{Pairing, Waiting};
 use super::parcel::Parcel;
@@ -13,7 +15,6 @@ use super::stats::Stats;
 
 /// Everything that the server knows. Kept behind one lock: each operation is a few map look-ups, and one order of events
 /// for all connections is what makes a test repeatable.
-#[derive(Default)]
 pub(super) struct State {
     /// By number.
     pub(super) accounts: HashMap<String, Account>,
@@ -23,9 +24,20 @@ pub(super) struct State {
     pub(super) waiting: HashMap<u64, Waiting>,
     /// Vouched for, and waiting for the device to sign; by the id of the query that asked it to.
     pub(super) pairings: HashMap<String, Pairing>,
+    pub(super) ledger: Arc<Ledger>,
 }
 
 impl State {
+    pub(super) fn new(ledger: Arc<Ledger>) -> Self {
+        Self {
+            accounts: HashMap::new(),
+            lids: HashMap::new(),
+            waiting: HashMap::new(),
+            pairings: HashMap::new(),
+            ledger,
+        }
+    }
+
     /// The number behind an address, whether or not it has an account.
     pub(super) fn number_of(&self, jid: &Jid) -> Option<String> {
         if jid.server.is_lid_family() {
@@ -52,22 +64,44 @@ impl State {
         self.accounts.get_mut(&id.number)?.devices.get_mut(&id.device)
     }
 
+    /// The name of a chat in the ledger: the group, or the other side's number whatever form it was addressed in.
+    pub(super) fn chat_of(&self, jid: &Jid) -> String {
+        self.number_of(jid).map_or_else(|| jid.to_non_ad().to_string(), |number| Jid::pn(number).to_string())
+    }
+
+    /// Notes in the ledger that a copy of a message goes to a device.
+    fn note(&self, to: &DeviceId, message: &Node) -> Option<Ticket> {
+        let (from, participant) = (jid(message, "from")?, jid(message, "participant"));
+        let sender = self.device_of(participant.as_ref().unwrap_or(&from))?;
+        let chat = match (participant, jid(message, "recipient")) {
+            // The ledger knows it from the sender.
+            _ if sender.device != 0 => String::new(),
+            (Some(_), _) => from.to_string(),
+            (None, Some(recipient)) => self.chat_of(&recipient),
+            (None, None) => Jid::pn(to.number.as_str()).to_string(),
+        };
+        self.ledger.routed(&sender, &chat, message, to)
+    }
+
     /// Hands a stanza to a device, or to the phone when the device is 0. Nothing happens when there is none.
     pub(super) fn deliver(&mut self, to: &DeviceId, node: Node, stats: &Stats) {
-        let Some(account) = self.accounts.get_mut(&to.number) else { return };
+        if !self.accounts.contains_key(&to.number) {
+            return;
+        }
         stats.count(|counters| match node.tag.as_ref() {
             "message" => counters.messages_routed += 1,
             "receipt" => counters.receipts_routed += 1,
             _ => {}
         });
+        let ticket = if node.tag == "message" { self.note(to, &node) } else { None };
         if to.device == 0 {
             // The phone has no use for the LID; it thinks in numbers and answers in the form it was addressed in.
             let from = jid(&node, "from").and_then(|from| self.device_of(&from).map(|device| (from, device)));
             if let (Some((jid, device)), Some(account)) = (from, self.accounts.get(&to.number)) {
                 account.phone.receive(jid, device, node);
             }
-        } else if let Some(device) = account.devices.get_mut(&to.device) {
-            match Parcel::new(&node) {
+        } else if let Some(device) = self.device(to) {
+            match Parcel::new(&node, ticket) {
                 Ok(parcel) => device.deliver(parcel),
                 Err(error) => tracing::error!(target: LOG, ?to, %error, "a stanza cannot be written down"),
             }
@@ -77,8 +111,9 @@ impl State {
     /// A device has stanzas safely: they leave its queue.
     pub(super) fn settle(&mut self, own: &DeviceId, tag: &str, ids: &[String], kind: Option<&str>) {
         let Some(device) = self.device(own) else { return };
-        for id in ids {
-            device.settle(tag, id, kind);
+        let settled: Vec<_> = ids.iter().filter_map(|id| device.settle(tag, id, kind)?.ticket()).collect();
+        if !settled.is_empty() {
+            self.ledger.acknowledged(settled);
         }
     }
 

@@ -2,3 +2,4 @@
 
 mod linking;
 mod text;
+mod truth;

@@ -11,6 +11,7 @@ use wacore_binary::Jid;
 
 use super::super::account::DeviceId;
 use super::super::pairing::{self, LinkError};
+use super::super::phone::PhoneError;
 use super::super::server::Server;
 use super::Shared;
 use super::request::{Body, Failure, Outcome, digits};
@@ -59,7 +60,7 @@ enum Scan {
 }
 
 async fn scan(State(server): Shared, Path(number): Path<String>, Body(body): Body<Scan>) -> Outcome {
-    let number = existing(&server, &number)?;
+    let number = switched_on(&server, &number)?;
     let qr = match body {
         Scan::Qr(qr) => qr,
         Scan::Shown(id) => pairing::by_id(&server, id)?,
@@ -74,7 +75,7 @@ struct Confirm {
 }
 
 async fn confirm(State(server): Shared, Path(number): Path<String>, Body(body): Body<Confirm>) -> Outcome {
-    let number = existing(&server, &number)?;
+    let number = switched_on(&server, &number)?;
     Ok(linked(&pairing::confirm(&server, &number, &body.code).await?))
 }
 
@@ -93,13 +94,14 @@ async fn unlink(State(server): Shared, Path(number): Path<String>, Body(body): B
     Err(Failure::missing(format!("device: {} has no linked device {}", id.number, id.device)))
 }
 
-/// The digits of a number that has a phone.
-fn existing(server: &Server, number: &str) -> Result<String, Failure> {
+/// The digits of a number that has a phone that is on.
+fn switched_on(server: &Server, number: &str) -> Result<String, Failure> {
     let number = digits("number", number)?;
-    if server.state().accounts.contains_key(&number) {
-        return Ok(number);
+    match server.state().accounts.get(&number) {
+        Some(account) if account.phone.is_on() => Ok(number),
+        Some(_) => Err(PhoneError::Off.into()),
+        None => Err(LinkError::NoPhone(number).into()),
     }
-    Err(LinkError::NoPhone(number).into())
 }
 
 fn linked(device: &DeviceId) -> Json<Value> {

@@ -6,6 +6,7 @@ mod devices;
 mod linking;
 mod phones;
 mod request;
+mod truth;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub(super) async fn serve(server: Arc<Server>, listener: TcpListener) {
         .merge(phones::routes())
         .merge(linking::routes())
         .merge(devices::routes())
+        .merge(truth::routes())
         .route("/ca", get(ca))
         .route("/stats", get(stats))
         .fallback(|| async { Failure(StatusCode::NOT_FOUND, "no such path; docs/sandbox.md lists them".into()) })

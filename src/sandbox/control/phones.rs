@@ -29,12 +29,29 @@ pub(super) fn routes() -> Router<Arc<Server>> {
 #[serde(deny_unknown_fields)]
 struct NewPhone {
     number: String,
+    /// Whether it is switched on; as it is when this is left out.
+    phone: Option<Switch>,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum Switch {
+    On,
+    Off,
 }
 
 async fn create_phone(State(server): Shared, Body(body): Body<NewPhone>) -> Outcome {
     let number = digits("number", &body.number)?;
     let lid = Phone::create(&server, &number)?;
-    Ok(Json(json!({ "number": number, "lid": Jid::lid(lid).to_string() })))
+    let phone = phone(&server, &number)?;
+    if let Some(switch) = body.phone {
+        phone.switch(switch == Switch::On);
+    }
+    Ok(Json(json!({ "number": number, "lid": Jid::lid(lid).to_string(), "phone": power(&phone) })))
+}
+
+fn power(phone: &Phone) -> &'static str {
+    if phone.is_on() { "on" } else { "off" }
 }
 
 async fn list_phones(State(server): Shared) -> Outcome {
@@ -60,6 +77,7 @@ async fn list_phones(State(server): Shared) -> Outcome {
                 "number": account.number,
                 "lid": account.jid(Addressing::Lid, 0).to_string(),
                 "name": account.push_name,
+                "phone": power(&account.phone),
                 "devices": devices,
                 "code_request": pairing::request_of(&state, &account.number).and_then(|(_, request)| code_request(request)),
             })

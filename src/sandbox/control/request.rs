@@ -62,6 +62,7 @@ impl From<PhoneError> for Failure {
         let status = match error {
             PhoneError::NoAccount(_) | PhoneError::NoMessage(_) => StatusCode::NOT_FOUND,
             PhoneError::NotOurs(_) => StatusCode::BAD_REQUEST,
+            PhoneError::Off => StatusCode::CONFLICT,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self(status, error.to_string())

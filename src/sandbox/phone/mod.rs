@@ -7,6 +7,7 @@ mod app_state;
 mod content;
 mod inbox;
 mod keys;
+mod power;
 mod signal;
 mod worker;
 
@@ -14,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::oneshot;
 use wacore_binary::{Jid, Node};
 use waproto::whatsapp::Message as Content;
@@ -24,6 +25,7 @@ use super::ca::new_key;
 use super::server::Server;
 use inbox::Inbox;
 use keys::Keys;
+use power::Power;
 use worker::Worker;
 
 pub(super) use content::Draft;
@@ -82,7 +84,7 @@ enum Task {
 /// The handle to a phone.
 #[derive(Clone)]
 pub(super) struct Phone {
-    tasks: UnboundedSender<Task>,
+    power: Power,
     inbox: Arc<Mutex<Inbox>>,
 }
 
@@ -103,7 +105,8 @@ impl Phone {
         let key = new_key();
         let (keys, phone_bundle) = Keys::new(&key)?;
         let (tasks, queue) = unbounded_channel();
-        let phone = Phone { tasks, inbox: Arc::default() };
+        let power = Power::new(number, tasks, Arc::clone(&server.ledger));
+        let phone = Phone { power, inbox: Arc::default() };
         let worker = Worker::new(Arc::clone(server), number.to_owned(), keys, Arc::clone(&phone.inbox));
         server.spawn(worker.run(queue));
         // Derived from the number, so that a log is easy to read; clients must not and do not rely on it.
@@ -155,8 +158,16 @@ impl Phone {
         self.ask(Task::Replenish);
     }
 
+    /// Switches the phone on or off.
+    pub(super) fn switch(&self, on: bool) {
+        self.power.switch(on);
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.power.is_on()
+    }
+
     fn ask(&self, task: Task) {
-        // A phone is only ever switched off with the whole sandbox.
-        let _ = self.tasks.send(task);
+        self.power.ask(task);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use wacore::messages::wrap_device_sent;
+use wacore::proto_helpers::MessageExt as _;
 use wacore::send::stanza_type_from_message;
 use wacore::types::message::EditAttribute;
 use wacore_binary::builder::NodeBuilder;
@@ -60,6 +61,7 @@ impl Worker {
                     if self.store(&number, &number, &id, &message, false) {
                         self.look_at(&addressed, &id);
                     }
+                    self.server.ledger.opened(&self.own, &number, &id, true);
                     Ok(())
                 }
                 Task::ShareKey(device) => self.share_key(device).await,
@@ -80,15 +82,18 @@ impl Worker {
     async fn receive(&mut self, from: &Jid, device: &DeviceId, node: &Node) -> Result<(), PhoneError> {
         match node.tag.as_ref() {
             "message" => {
+                let mut readable = true;
                 for enc in node.get_children_by_tag("enc") {
                     match self.open(device, enc).await {
                         Ok(message) => self.read(from, device, node, message).await?,
                         Err(error) => {
+                            readable = false;
                             tracing::info!(target: LOG, phone = %self.own.number, %from, %error, "cannot decrypt");
                             self.ask_again(from, node)?;
                         }
                     }
                 }
+                self.server.ledger.opened(&self.own, &device.number, &text(node, "id"), readable);
                 Ok(())
             }
             "receipt" if text(node, "type") == "retry" => self.send_again(device, &text(node, "id")).await,
@@ -126,6 +131,9 @@ impl Worker {
     /// Shows a message in a chat. `false` when there is nothing to show.
     fn store(&self, chat: &str, sender: &str, id: &str, message: &Message, from_me: bool) -> bool {
         let jid = |number: &str| Jid::pn(number).to_string();
+        if let Some(words) = message.get_base_message().text_content() {
+            self.server.ledger.words(sender, id, words);
+        }
         self.inbox().add(&jid(chat), &jid(sender), id, message, from_me)
     }
 
@@ -184,6 +192,9 @@ impl Worker {
             let mut devices = of(&recipient.number);
             if recipient.number != self.own.number {
                 devices.extend(of(&self.own.number));
+                let phone = DeviceId { number: recipient.number.clone(), device: 0 };
+                let addressed = devices.iter().cloned().chain([phone]);
+                self.server.ledger.phone_sends(&self.own, &state.chat_of(&to), &id, addressed);
                 let addressed = state.accounts.get(&self.own.number).map(|own| own.jid(Addressing::of(&to), 0));
                 if let Some(addressed) = addressed {
                     // Two phones of one sandbox have no secrets from it; the copy needs no ciphertext.

@@ -30,15 +30,20 @@ pub(super) fn accept(context: &mut Context<'_>, message: &Node) {
         Some(_) => None,
     };
     if let Some((code, unknown)) = refusal {
+        let refusal = code.parse().unwrap_or_default();
+        context.server.ledger.refused(own, &state.chat_of(&to), &id(message), refusal);
         drop(state);
         if unknown {
             context.server.stats.unknown(format!("message to {}", to.server.as_str()));
         }
         return context.link.send(ack.attr("error", code).build());
     }
+    let copies = copies(message, &to);
+    let addressed = copies.iter().filter_map(|(jid, _)| state.device_of(jid));
+    context.server.ledger.accepted(own, &state.chat_of(&to), message, addressed);
     // The ack first, as the real server does: it has the message, whoever is to get it.
     context.link.send(ack.build());
-    for (device_jid, content) in copies(message, &to) {
+    for (device_jid, content) in copies {
         let Some(device) = state.device_of(&device_jid) else { continue };
         let copy = envelope.around(&device_jid, device.number == own.number, content);
         state.deliver(&device, copy, &context.server.stats);

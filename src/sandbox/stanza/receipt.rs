@@ -37,6 +37,12 @@ pub(in super::super) fn route(server: &Server, from: &DeviceId, receipt: Node) {
         return;
     }
     let mut state = server.state();
+    if RETRIES.contains(&kind.as_str()) {
+        let author = jid(&receipt, "participant").and_then(|author| state.number_of(&author));
+        if let Some(author) = author.or_else(|| state.number_of(&to)) {
+            server.ledger.asked_again(from, &author, &id(&receipt));
+        }
+    }
     let Some(sender) = state.accounts.get(&from.number) else { return };
     let mut stanza = NodeBuilder::new("receipt")
         .attr("id", id(&receipt))

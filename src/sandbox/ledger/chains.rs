@@ -1,0 +1,158 @@
+//! Which key of which chain encrypted what. A key that encrypts two different things is the worst fault that a client can
+//! have: whoever holds both ciphertexts can learn about both messages.
+//!
+//! A one-to-one chain is known by the sender's ratchet key, which no other session shares; a group's chain by its sender,
+//! the group and the chain's id. Both say in plain text how far they are.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
+
+use wacore::libsignal::protocol::{PreKeySignalMessage, SenderKeyMessage, SignalMessage};
+use wacore_binary::{Node, NodeContent};
+
+use super::super::account::DeviceId;
+use super::super::node::text;
+
+/// How many reuses are remembered; after that many nobody needs the next.
+const REMEMBERED: usize = 10_000;
+
+#[derive(Default)]
+pub(super) struct Chains {
+    used: HashMap<u64, Use>,
+    pub(super) reuses: VecDeque<Reuse>,
+}
+
+/// What a key encrypted first.
+struct Use {
+    ciphertext: u64,
+    seq: u64,
+}
+
+/// A key that encrypted two different things.
+#[derive(Debug)]
+pub(super) struct Reuse {
+    /// `session` or `sender_key`.
+    pub(super) chain: &'static str,
+    /// The ratchet key, or the id of the chain; hexadecimal.
+    pub(super) key: String,
+    pub(super) counter: u32,
+    pub(super) first: u64,
+    pub(super) second: u64,
+}
+
+/// What a ciphertext says about its key in plain text, and the ciphertext without anything that may differ by itself.
+struct Header {
+    chain: &'static str,
+    key: Vec<u8>,
+    counter: u32,
+    ciphertext: u64,
+}
+
+impl Chains {
+    /// Notes every ciphertext of a message; the keys that are new with it.
+    pub(super) fn note(
+        &mut self,
+        hasher: &RandomState,
+        seq: u64,
+        sender: &DeviceId,
+        chat: &str,
+        message: &Node,
+    ) -> Vec<u64> {
+        let mut keys = vec![];
+        let participants = message.get_optional_child("participants").into_iter();
+        let copies = participants.flat_map(|participants| participants.get_children_by_tag("to"));
+        for enc in std::iter::once(message).chain(copies).flat_map(|node| node.get_children_by_tag("enc")) {
+            let Some(NodeContent::Bytes(sealed)) = &enc.content else { continue };
+            // What cannot be read here cannot be read by its recipient either, who will complain.
+            let Some(header) = header(hasher, &text(enc, "type"), sealed) else { continue };
+            let key = match header.chain {
+                "session" => hasher.hash_one((&header.key, header.counter)),
+                _ => hasher.hash_one((&header.key, header.counter, &sender.number, sender.device, chat)),
+            };
+            match self.used.get(&key) {
+                None => {
+                    self.used.insert(key, Use { ciphertext: header.ciphertext, seq });
+                    keys.push(key);
+                }
+                Some(first) if first.ciphertext != header.ciphertext => {
+                    let Header { chain, key, counter, .. } = header;
+                    if self.reuses.len() >= REMEMBERED {
+                        self.reuses.pop_front();
+                    }
+                    let reuse = Reuse { chain, key: hex::encode(key), counter, first: first.seq, second: seq };
+                    self.reuses.push_back(reuse);
+                }
+                Some(_) => {}
+            }
+        }
+        keys
+    }
+
+    /// Forgets the keys of a message.
+    pub(super) fn forget(&mut self, keys: &[u64], seq: u64) {
+        for key in keys {
+            if self.used.get(key).is_some_and(|used| used.seq == seq) {
+                self.used.remove(key);
+            }
+        }
+    }
+}
+
+fn header(hasher: &RandomState, kind: &str, sealed: &[u8]) -> Option<Header> {
+    let session = |message: &SignalMessage| Header {
+        chain: "session",
+        key: message.sender_ratchet_key().public_key_bytes().to_vec(),
+        counter: message.counter(),
+        ciphertext: hasher.hash_one(message.serialized()),
+    };
+    match kind {
+        "msg" => SignalMessage::try_from(sealed).ok().as_ref().map(session),
+        // The same message may come with and without the keys that open the session.
+        "pkmsg" => PreKeySignalMessage::try_from(sealed).ok().map(|message| session(message.message())),
+        "skmsg" => {
+            let message = SenderKeyMessage::try_from(sealed).ok()?;
+            Some(Header {
+                chain: "sender_key",
+                key: message.chain_id().to_be_bytes().to_vec(),
+                counter: message.iteration(),
+                // The signature is another one each time.
+                ciphertext: hasher.hash_one(message.ciphertext().ok()?),
+            })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wacore::libsignal::protocol::{IdentityKey, KeyPair};
+    use wacore_binary::builder::NodeBuilder;
+
+    fn sealed(ratchet: &KeyPair, counter: u32, body: &[u8]) -> Node {
+        let identity = IdentityKey::new(ratchet.public_key);
+        let message =
+            SignalMessage::new(3, &[7; 32], ratchet.public_key, counter, 0, body, &identity, &identity).unwrap();
+        let enc = NodeBuilder::new("enc").attr("type", "msg").bytes(message.serialized().to_vec()).build();
+        NodeBuilder::new("message").children([enc]).build()
+    }
+
+    #[test]
+    fn x2_a_key_is_reused_when_it_encrypts_something_else() {
+        let (hasher, mut chains) = (RandomState::new(), Chains::default());
+        let (ratchet, other) = (super::super::super::ca::new_key(), super::super::super::ca::new_key());
+        let sender = DeviceId { number: "15550001".into(), device: 1 };
+        let mut note = |seq, message: Node| {
+            let keys = chains.note(&hasher, seq, &sender, "chat", &message);
+            (keys.len(), chains.reuses.len())
+        };
+        assert_eq!(note(1, sealed(&ratchet, 0, b"one")), (1, 0));
+        assert_eq!(note(2, sealed(&ratchet, 0, b"one")), (0, 0), "the same again is a repetition");
+        assert_eq!(note(3, sealed(&ratchet, 1, b"two")), (1, 0));
+        assert_eq!(note(4, sealed(&other, 0, b"two")), (1, 0), "another chain");
+        assert_eq!(note(5, sealed(&ratchet, 0, b"two")), (0, 1));
+        let reuse = &chains.reuses[0];
+        assert_eq!((reuse.chain, reuse.counter, reuse.first, reuse.second), ("session", 0, 1, 5));
+        assert_eq!(reuse.key, hex::encode(ratchet.public_key.public_key_bytes()));
+    }
+}

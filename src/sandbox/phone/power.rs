@@ -1,0 +1,78 @@
+//! A phone that is switched off, and what waits for it.
+//!
+//! An account goes on without its phone: others still encrypt for it, as they do in reality, and the server keeps their
+//! copies. It keeps the newest only, so that many phones may be off in a long run, and the ledger says of the others that
+//! they were let go.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::super::account::DeviceId;
+use super::super::ledger::Ledger;
+use super::super::node::text;
+use super::Task;
+
+/// How much waits for a phone that is off.
+const HELD: usize = 50;
+
+/// The switch of a phone. Clones are the same one.
+#[derive(Clone)]
+pub(super) struct Power {
+    own: DeviceId,
+    tasks: UnboundedSender<Task>,
+    /// What waits; `None` while the phone is on.
+    held: Arc<Mutex<Option<VecDeque<Task>>>>,
+    ledger: Arc<Ledger>,
+}
+
+impl Power {
+    pub(super) fn new(number: &str, tasks: UnboundedSender<Task>, ledger: Arc<Ledger>) -> Self {
+        Self { own: DeviceId { number: number.to_owned(), device: 0 }, tasks, held: Arc::default(), ledger }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<VecDeque<Task>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.held().is_none()
+    }
+
+    /// Switches the phone on or off. Switched on, it gets what waits, in order.
+    pub(super) fn switch(&self, on: bool) {
+        let mut held = self.held();
+        if !on {
+            held.get_or_insert_default();
+            return;
+        }
+        for task in held.take().into_iter().flatten() {
+            self.pass(task);
+        }
+    }
+
+    /// Gives the phone something to do, now or when it is on again. What its owner would do is not done at all.
+    pub(super) fn ask(&self, task: Task) {
+        let mut held = self.held();
+        let Some(waiting) = held.as_mut() else { return self.pass(task) };
+        if matches!(task, Task::Send { .. }) {
+            return;
+        }
+        waiting.push_back(task);
+        if waiting.len() > HELD
+            && let Some(oldest) = waiting.pop_front()
+        {
+            match &oldest {
+                Task::Receive { device, node, .. } => self.ledger.let_go(&self.own, &device.number, &text(node, "id")),
+                Task::FromPhone { number, id, .. } => self.ledger.let_go(&self.own, number, id),
+                _ => {}
+            }
+        }
+    }
+
+    fn pass(&self, task: Task) {
+        // A phone ends with the whole sandbox only.
+        let _ = self.tasks.send(task);
+    }
+}
