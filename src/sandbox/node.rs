@@ -62,11 +62,24 @@ pub(super) fn listed_ids(receipt: &Node) -> Vec<String> {
 
 /// What a stanza is about, short enough to be counted: `iq get encrypt count`.
 pub(super) fn signature(node: &Node) -> String {
-    let tag = node.tag.as_ref();
-    let parts = match tag {
-        "iq" => vec![text(node, "type"), text(node, "xmlns"), first_tag(node).to_owned()],
-        "ack" | "message" => vec![text(node, "class"), text(node, "type")],
-        _ => vec![text(node, "type"), first_tag(node).to_owned()],
+    // Made for every stanza, so without a string for each part.
+    let mut signature = node.tag.to_string();
+    let mut add = |part: &str| {
+        if !part.is_empty() {
+            signature.push(' ');
+            signature.push_str(part);
+        }
     };
-    std::iter::once(tag.to_owned()).chain(parts).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    let keys: &[&str] = match node.tag.as_ref() {
+        "iq" => &["type", "xmlns"],
+        "ack" | "message" => &["class", "type"],
+        _ => &["type"],
+    };
+    for value in keys.iter().filter_map(|key| node.attrs.get(key)) {
+        add(&value.as_str());
+    }
+    if !matches!(node.tag.as_ref(), "ack" | "message") {
+        add(first_tag(node));
+    }
+    signature
 }

@@ -34,6 +34,17 @@ impl Stats {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// One more stanza of this signature.
+    pub(super) fn stanza(&self, signature: &str) {
+        self.count(|counters| {
+            if let Some(count) = counters.stanzas.get_mut(signature) {
+                *count += 1;
+            } else {
+                counters.stanzas.insert(signature.to_owned(), 1);
+            }
+        });
+    }
+
     /// One more stanza that nobody understood.
     pub(super) fn unknown(&self, signature: String) {
         tracing::info!(target: super::LOG, %signature, "unknown stanza");

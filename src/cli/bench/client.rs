@@ -14,7 +14,7 @@ use whatsapp_rust::client::Client;
 use super::process::Process;
 
 /// How long linking one device may take; many are linked at once.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(super) struct Linked {
     pub(super) number: String,

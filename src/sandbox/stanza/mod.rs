@@ -35,7 +35,7 @@ pub(super) struct Context<'a> {
 pub(super) fn dispatch(context: &mut Context<'_>, node: Node) {
     let signature = signature(&node);
     tracing::trace!(target: super::LOG, device = ?context.device, stanza = ?node, "received");
-    context.server.stats.count(|counters| *counters.stanzas.entry(signature.clone()).or_default() += 1);
+    context.server.stats.stanza(&signature);
     match node.tag.as_ref() {
         "iq" => iq::answer(context, &node, signature),
         "message" => message::accept(context, &node),
