@@ -16,13 +16,21 @@ use wacore_binary::Jid;
 use whatsapp_rust::store::Device;
 use whatsapp_rust::store::signal_adapter::SignalProtocolStoreAdapter;
 
-/// What the cores can do in a second.
+use super::process::Usage;
+
+/// What the cores can do.
 pub(super) struct Reference {
     /// A text encrypted and decrypted.
-    pub(super) pairs: f64,
+    pub(super) pairs: Rate,
     /// What one message between two accounts with phones takes: encrypted for the recipient's device, the recipient's
     /// phone and the sender's phone, decrypted by the device.
-    pub(super) messages: f64,
+    pub(super) messages: Rate,
+}
+
+/// How fast something goes, and what it costs, which is the same on a machine that has other work too.
+pub(super) struct Rate {
+    pub(super) per_second: f64,
+    pub(super) cpu_us: f64,
 }
 
 /// Measures on all cores at once, each for the given time.
@@ -30,18 +38,20 @@ pub(super) async fn measure(time: Duration) -> anyhow::Result<Reference> {
     Ok(Reference { pairs: rate(time, 0).await?, messages: rate(time, 2).await? })
 }
 
-/// Messages a second, each encrypted and decrypted and then encrypted this many times more.
-async fn rate(time: Duration, copies: usize) -> anyhow::Result<f64> {
+/// Messages, each encrypted and decrypted and then encrypted this many times more.
+async fn rate(time: Duration, copies: usize) -> anyhow::Result<Rate> {
+    let (start, before) = (Instant::now(), Usage::own()?);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let running: Vec<_> = (0..cores).map(|_| tokio::spawn(exchange(time, copies))).collect();
     let mut total = 0.0;
     for counted in running {
-        total += counted.await.context("the reference")??;
+        total += f64::from(counted.await.context("the reference")??);
     }
-    Ok(total)
+    let cpu_seconds = Usage::own()?.cpu_seconds - before.cpu_seconds;
+    Ok(Rate { per_second: total / start.elapsed().as_secs_f64(), cpu_us: 1e6 * cpu_seconds / total })
 }
 
-async fn exchange(time: Duration, copies: usize) -> anyhow::Result<f64> {
+async fn exchange(time: Duration, copies: usize) -> anyhow::Result<u32> {
     let (mut alice, mut bob) = (Party::new("15550001"), Party::new("15550002"));
     alice.meet(&bob).await?;
     // An answer, so that the session is established and messages are as short as they get.
@@ -59,7 +69,7 @@ async fn exchange(time: Duration, copies: usize) -> anyhow::Result<f64> {
         }
         count += 1;
     }
-    Ok(f64::from(count) / start.elapsed().as_secs_f64())
+    Ok(count)
 }
 
 /// One side of a session, with the stores that the client library uses.

@@ -18,6 +18,8 @@ use super::{crypto, crypto::Reference};
 const LINKING: usize = 16;
 /// How long each part of the reference is measured.
 const REFERENCE: Duration = Duration::from_secs(2);
+/// How long the last acknowledgements may take.
+const SETTLING: Duration = Duration::from_secs(20);
 
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Args {
@@ -61,7 +63,7 @@ pub(super) async fn run(args: Args, json: bool) -> anyhow::Result<()> {
     let plan = Plan { seconds: Duration::from_secs(args.seconds), messages: args.messages, window: args.window };
     let (pairs, outcome) = load::run(pairs, plan).await?;
     let (sandbox_after, clients_after) = (sandbox.usage()?, Usage::own()?);
-    let verdict = sandbox.get("/verdict?limit=1").await?;
+    let verdict = verdict(&sandbox).await?;
     drop((pairs, idle));
     sandbox.stop().await;
 
@@ -95,6 +97,21 @@ async fn link(sandbox: &Process, args: &Args) -> anyhow::Result<Vec<Linked>> {
     });
     let linked: Vec<anyhow::Result<Linked>> = futures::stream::iter(linking).buffer_unordered(LINKING).collect().await;
     linked.into_iter().collect()
+}
+
+/// The verdict when every device has acknowledged what it got, or when that takes too long. For phones that are off the
+/// newest copies stay pending.
+async fn verdict(sandbox: &Process) -> anyhow::Result<Value> {
+    let start = Instant::now();
+    while start.elapsed() < SETTLING {
+        let phones = sandbox.get("/phones").await?;
+        let devices = phones["phones"].as_array().into_iter().flatten().filter_map(|it| it["devices"].as_array());
+        if devices.flatten().all(|device| device["unacknowledged"] == 0) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    sandbox.get("/verdict?limit=1").await
 }
 
 /// A count in a quotient.
@@ -146,12 +163,15 @@ impl Report<'_> {
                 "cpu_per_message_us": rounded(self.message_us[1]),
             },
             "reference": {
-                "crypto_pairs_per_second": self.reference.pairs.round(),
-                "crypto_messages_per_second": self.reference.messages.round(),
+                "crypto_pairs_per_second": self.reference.pairs.per_second.round(),
+                "crypto_cpu_per_pair_us": rounded(self.reference.pairs.cpu_us),
+                "crypto_messages_per_second": self.reference.messages.per_second.round(),
+                "crypto_cpu_per_message_us": rounded(self.reference.messages.cpu_us),
             },
             "ratio": {
-                "to_crypto_pairs": rounded(self.rate() / self.reference.pairs),
-                "to_crypto_messages": rounded(self.rate() / self.reference.messages),
+                "to_crypto_pairs": rounded(self.rate() / self.reference.pairs.per_second),
+                "to_crypto_messages": rounded(self.rate() / self.reference.messages.per_second),
+                "sandbox_cpu_to_crypto_messages": rounded(self.message_us[0] / self.reference.messages.cpu_us),
                 "sandbox_share_of_cpu": rounded(self.message_us[0] / (self.message_us[0] + self.message_us[1])),
             },
             "verdict": { "ok": self.verdict["ok"], "counts": self.verdict["counts"], "let_go": self.verdict["let_go"] },
@@ -185,15 +205,18 @@ impl Report<'_> {
         println!("               {:>12} {:>12}", "sandbox", "clients");
         println!("KB a device    {:>12.1} {:>12.1}", self.device_kb[0], self.device_kb[1]);
         println!("CPU us a msg   {:>12.1} {:>12.1}", self.message_us[0], self.message_us[1]);
+        let Reference { pairs, messages } = self.reference;
         println!(
-            "reference      {:.0} pairs of encryption and decryption a second: ratio {:.2}",
-            self.reference.pairs,
-            self.rate() / self.reference.pairs
+            "encryption     {:.0} pairs of sealing and opening a second, {:.1} us of CPU each: ratio {:.2}",
+            pairs.per_second,
+            pairs.cpu_us,
+            self.rate() / pairs.per_second
         );
         println!(
-            "               {:.0} messages a second as far as encryption goes (3 copies, 1 read): ratio {:.2}",
-            self.reference.messages,
-            self.rate() / self.reference.messages
+            "               {:.0} messages a second (3 copies sealed, 1 opened), {:.1} us each: ratio {:.2}",
+            messages.per_second,
+            messages.cpu_us,
+            self.rate() / messages.per_second
         );
         println!("verdict        ok: {}, {}", self.verdict["ok"], self.verdict["counts"]);
     }

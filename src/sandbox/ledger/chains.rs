@@ -151,6 +151,21 @@ mod tests {
         assert_eq!(note(3, sealed(&ratchet, 1, b"two")), (1, 0));
         assert_eq!(note(4, sealed(&other, 0, b"two")), (1, 0), "another chain");
         assert_eq!(note(5, sealed(&ratchet, 0, b"two")), (0, 1));
+        // A group's chain belongs to its sender and its group.
+        let mut in_group = |seq, chat, iteration, body: &[u8]| {
+            let key = ratchet.private_key.clone();
+            let message = SenderKeyMessage::new(3, 9, iteration, body.into(), &mut rand::rng(), &key).unwrap();
+            let enc = NodeBuilder::new("enc").attr("type", "skmsg").bytes(message.serialized().to_vec()).build();
+            chains.note(&hasher, seq, &sender, chat, &NodeBuilder::new("message").children([enc]).build());
+            chains.reuses.len()
+        };
+        assert_eq!(
+            [in_group(6, "1@g.us", 0, b"a"), in_group(7, "2@g.us", 0, b"b"), in_group(8, "1@g.us", 1, b"c")],
+            [1; 3]
+        );
+        assert_eq!(in_group(9, "1@g.us", 0, b"a"), 1, "the same again, with another signature");
+        assert_eq!(in_group(10, "1@g.us", 1, b"d"), 2);
+        assert_eq!((chains.reuses[1].chain, chains.reuses[1].first, chains.reuses[1].second), ("sender_key", 8, 10));
         let reuse = &chains.reuses[0];
         assert_eq!((reuse.chain, reuse.counter, reuse.first, reuse.second), ("session", 0, 1, 5));
         assert_eq!(reuse.key, hex::encode(ratchet.public_key.public_key_bytes()));

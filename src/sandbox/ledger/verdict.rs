@@ -229,3 +229,138 @@ fn key_reuse(book: &Book, filter: &Filter) -> List<Value> {
     }
     list
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::account::DeviceId;
+    use super::super::Ledger;
+    use super::*;
+    use std::collections::HashSet;
+    use wacore_binary::Node;
+    use wacore_binary::builder::NodeBuilder;
+
+    const CHAT: &str = "15550002@s.whatsapp.net";
+
+    fn device(number: &str, device: u16) -> DeviceId {
+        DeviceId { number: number.to_owned(), device }
+    }
+
+    fn message(id: &str) -> Node {
+        NodeBuilder::new("message").attr("id", id).build()
+    }
+
+    /// A message that the server takes from one device for another.
+    fn taken(ledger: &Ledger, id: &str) {
+        ledger.accepted(&device("15550001", 1), CHAT, &message(id), [device("15550002", 1)]);
+    }
+
+    fn routed(ledger: &Ledger, id: &str) -> Ticket {
+        ledger.routed(&device("15550001", 1), CHAT, &message(id), &device("15550002", 1)).unwrap()
+    }
+
+    fn verdict(ledger: &Ledger, queued: &[Ticket]) -> Value {
+        let devices = HashSet::from([device("15550002", 0), device("15550002", 1)]);
+        let whereabouts = Whereabouts { queued: queued.iter().copied().collect(), devices };
+        ledger.verdict(&Filter { limit: 10, ..Filter::default() }, &whereabouts)
+    }
+
+    /// The ids of what was found.
+    fn ids<'a>(verdict: &'a Value, kind: &str) -> Vec<&'a str> {
+        verdict[kind].as_array().into_iter().flatten().filter_map(|it| it["id"].as_str()).collect()
+    }
+
+    #[test]
+    fn x2_what_is_nowhere_is_lost() {
+        let ledger = Ledger::new(10);
+        for id in ["DROPPED", "GONE", "WAITS", "HAD"] {
+            taken(&ledger, id);
+        }
+        let (_gone, waits, had) = (routed(&ledger, "GONE"), routed(&ledger, "WAITS"), routed(&ledger, "HAD"));
+        ledger.acknowledged([had]);
+        let found = verdict(&ledger, &[waits]);
+        assert_eq!((ids(&found, "lost"), ids(&found, "pending")), (vec!["DROPPED", "GONE"], vec!["WAITS"]));
+        assert!(found["lost"][0]["why"].as_str().unwrap().contains("never reached"), "{found}");
+        assert_eq!(found["ok"], false);
+        // Asked for again, it is not had until it comes again.
+        ledger.asked_again(&device("15550002", 1), "15550001", "HAD");
+        assert_eq!(ids(&verdict(&ledger, &[waits]), "lost"), ["DROPPED", "GONE", "HAD"]);
+        let again = routed(&ledger, "HAD");
+        assert_eq!(ids(&verdict(&ledger, &[waits, again]), "pending"), ["WAITS", "HAD"]);
+    }
+
+    #[test]
+    fn x2_what_comes_again_after_its_acknowledgement_is_shown_twice() {
+        let ledger = Ledger::new(10);
+        taken(&ledger, "A");
+        let copy = routed(&ledger, "A");
+        // Twice before the acknowledgement: the device was away in between.
+        ledger.handed([copy]);
+        ledger.handed([copy]);
+        ledger.acknowledged([copy]);
+        assert_eq!(verdict(&ledger, &[])["ok"], true);
+        // The sender gives the same id again, and it is the same message.
+        taken(&ledger, "A");
+        assert_eq!(routed(&ledger, "A"), copy);
+        ledger.handed([copy]);
+        let found = verdict(&ledger, &[]);
+        assert_eq!((&found["messages"], &found["counts"]["shown_twice"]), (&json!(1), &json!(1)), "{found}");
+        assert_eq!((&found["shown_twice"][0]["again"], &found["shown_twice"][0]["given"]), (&json!(1), &json!(2)));
+        assert_eq!(found["ok"], false);
+    }
+
+    #[test]
+    fn x2_what_a_later_message_overtook_is_out_of_order() {
+        let ledger = Ledger::new(10);
+        let [late, second, third, fourth] = ["LATE", "SECOND", "THIRD", "FOURTH"].map(|id| {
+            taken(&ledger, id);
+            let copy = routed(&ledger, id);
+            ledger.handed([copy]);
+            copy
+        });
+        // One receipt for two has no order.
+        ledger.acknowledged([third, second]);
+        assert_eq!(verdict(&ledger, &[late, fourth])["ok"], true);
+        ledger.acknowledged([late]);
+        ledger.acknowledged([fourth]);
+        let found = verdict(&ledger, &[]);
+        assert_eq!(ids(&found, "out_of_order"), ["LATE"], "{found}");
+        assert_eq!((&found["out_of_order"][0]["overtaken_by"], &found["ok"]), (&json!(2), &json!(false)));
+        // Another chat has an order of its own.
+        let filter = Filter { chat: Some("15550009@s.whatsapp.net".into()), limit: 10, ..Filter::default() };
+        let nowhere = Whereabouts { queued: HashSet::new(), devices: HashSet::new() };
+        assert_eq!(ledger.verdict(&filter, &nowhere)["messages"], 0);
+    }
+
+    #[test]
+    fn x2_what_was_sent_again_on_request_has_the_place_where_it_came_first() {
+        let ledger = Ledger::new(10);
+        let [first, second] = ["FIRST", "SECOND"].map(|id| {
+            taken(&ledger, id);
+            let copy = routed(&ledger, id);
+            ledger.handed([copy]);
+            copy
+        });
+        ledger.asked_again(&device("15550002", 1), "15550001", "FIRST");
+        ledger.acknowledged([first]);
+        ledger.acknowledged([second]);
+        taken(&ledger, "FIRST");
+        assert_eq!(routed(&ledger, "FIRST"), first);
+        ledger.handed([first]);
+        ledger.acknowledged([first]);
+        let found = verdict(&ledger, &[]);
+        assert_eq!(found["ok"], true, "{found}");
+    }
+
+    #[test]
+    fn x2_a_list_is_cut_and_its_count_is_not() {
+        let ledger = Ledger::new(5);
+        for number in 0..7 {
+            taken(&ledger, &number.to_string());
+        }
+        let filter = Filter { from: Some(4), limit: 2, ..Filter::default() };
+        let devices = HashSet::from([device("15550002", 1)]);
+        let found = ledger.verdict(&filter, &Whereabouts { queued: HashSet::new(), devices });
+        assert_eq!((ids(&found, "lost"), &found["counts"]["lost"]), (vec!["3", "4"], &json!(4)), "{found}");
+        assert_eq!(found["range"], json!({ "from": 4, "to": 7, "forgotten": 2 }));
+    }
+}
