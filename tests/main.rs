@@ -6,6 +6,8 @@ mod baileys;
 #[cfg(feature = "sandbox")]
 mod cli;
 #[cfg(feature = "sandbox")]
+mod conformance;
+#[cfg(feature = "sandbox")]
 mod control;
 mod refusals;
 #[cfg(feature = "sandbox")]

@@ -67,6 +67,7 @@ async fn serve(server: &Arc<Server>, socket: TcpStream) -> Result<(), WireError>
             closing.cancel();
         }
     });
+    tokio::time::sleep(server.distance).await;
     let device = enter(server, &link, client_key, payload);
     let result = read(server, reader, &link, device.as_ref(), &closing).await;
     server.state().disconnected(&link, device.as_ref());

@@ -55,6 +55,9 @@ const LOG: &str = "wagres::sandbox";
 /// How many messages the ledger remembers unless something else is asked for.
 const LEDGER_LIMIT: usize = 1_000_000;
 
+/// See [`Options::distance`].
+const DISTANCE: Duration = Duration::from_millis(50);
+
 /// Where the sandbox listens and how its phones behave.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -64,6 +67,10 @@ pub struct Options {
     pub control: SocketAddr,
     /// How fast the owner of a phone looks at a new message.
     pub pace: Pace,
+    /// How long the server takes to answer a login. No real one is nearer than some milliseconds, and Baileys 6.7 relies
+    /// on it: it has its transport keys only a moment after it has sent the last message of the handshake, and breaks on
+    /// a stanza that comes before. On a busy machine that moment is longer.
+    pub distance: Duration,
     /// How many messages the ledger remembers; see `GET /verdict`.
     pub ledger_limit: usize,
 }
@@ -71,7 +78,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { ws: any, control: any, pace: Pace::default(), ledger_limit: LEDGER_LIMIT }
+        Self { ws: any, control: any, pace: Pace::default(), distance: DISTANCE, ledger_limit: LEDGER_LIMIT }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,6 +22,7 @@ pub(super) struct Server {
     pub(super) stats: Stats,
     pub(super) ledger: Arc<Ledger>,
     pub(super) pace: Pace,
+    pub(super) distance: Duration,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
     sequence: AtomicU64,
@@ -35,6 +37,7 @@ impl Server {
             authority: Authority::new()?,
             stats: Stats::default(),
             pace: options.pace,
+            distance: options.distance,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             sequence: AtomicU64::new(1),

@@ -1,87 +1,203 @@
-// An unmodified Baileys client that speaks one JSON object a line: events on stdout, commands on stdin.
+// An unmodified Baileys that speaks one JSON object a line: events on stdout, commands on stdin. One script for all
+// versions of the library; each version has its folder with its own lock file.
 //
+//   LIBRARY  which version: v6 or v7
 //   WS_URL   the sandbox's WebSocket
-//   CA_ROOT  hex of the root's public key; Baileys checks the server's certificate chain against it
-//   AUTH_DIR where the session is kept; the client comes back as the same device when it is kept
-//   PAIR_NUMBER  links by pairing code to this number, instead of by QR
+//   CA_ROOT  hex of the root's public key; Baileys 7 checks the server's certificate chain against it, 6.7 knows no root
+//   HISTORY  1 waits for the history of a new link, as the library does unless told otherwise
 //
-// stdout: {"event":"qr","qr"} {"event":"code","code"} {"event":"open","jid"} {"event":"close","code"} {"event":"message","from","id","text",
-//         "from_me"} {"event":"update","id","status"} {"event":"sent","id","message_id"} {"event":"error","id","error"}
-// stdin:  {"cmd":"send","id","to","text"} {"cmd":"exit"}
+// Messages are JSON in the protocol's own names, bytes as base64, large numbers as text. A message is named by its id,
+// which is known here once it was sent or received.
+//
+// stdout: {"event":"qr","qr"} {"event":"open","jid","lid"} {"event":"close","code"} {"event":"undecryptable","id"}
+//         {"event":"message","id","from","sender","chat","from_me","text","content"}: `from` (the chat) and `sender` are
+//             numbers where the library knows them, `chat` is as the message came
+//         {"event":"update","id","status"}: 2 server, 3 delivered, 4 read
+//         {"event":"library","name","data"}: every other event of the library
+//         {"id","result"} or {"id","error"}: the answer to the command with that id
+// stdin:  {"id","cmd":"send","to","content"}: a text as {"text"}, and with the same names as the sandbox's control API
+//             {"reply":{"id","text"}} {"react":{"id","emoji"}} {"edit":{"id","text"}} {"revoke":{"id"}};
+//             {"image":{"data","mimetype","caption"}}; {"raw":<a message>}
+//         {"id","cmd":"code","number"}: the pairing code to type on the phone; after the first "qr"
+//         {"id","cmd":"read","message"}
+//         {"id","cmd":"download","message"}: the media of a message, as base64
+//         {"id","cmd":"call","method","args"}: any method of the socket: groupCreate, sendPresenceUpdate, logout …
+//         {"id","cmd":"stop"} and {"id","cmd":"start"}: offline, and online again as the same device
 import readline from 'node:readline';
-import makeWASocket, { WA_CERT_DETAILS, jidNormalizedUser, useMultiFileAuthState } from 'baileys';
 
-const { WS_URL, CA_ROOT, AUTH_DIR, PAIR_NUMBER, LOG_LEVEL } = process.env;
-if (!WS_URL || !CA_ROOT || !AUTH_DIR) throw new Error('WS_URL, CA_ROOT and AUTH_DIR must be set');
+const { LIBRARY, WS_URL, CA_ROOT, HISTORY, LOG_LEVEL } = process.env;
+if (!LIBRARY || !WS_URL || !CA_ROOT) throw new Error('LIBRARY, WS_URL and CA_ROOT must be set');
+const library = await import(`./${LIBRARY}/library.mjs`);
+const { BufferJSON, WA_CERT_DETAILS, downloadMediaMessage, initAuthCreds, jidNormalizedUser, proto } = library;
 // The only thing the client is told about the sandbox besides its address: whose signature to accept.
-WA_CERT_DETAILS.PUBLIC_KEY = Buffer.from(CA_ROOT, 'hex');
+if ('PUBLIC_KEY' in WA_CERT_DETAILS) WA_CERT_DETAILS.PUBLIC_KEY = Buffer.from(CA_ROOT, 'hex');
 
 // Silent unless asked, and never on stdout, which is ours.
 const log = (...parts) => LOG_LEVEL && console.error(...parts);
-const logger = { level: LOG_LEVEL ?? 'silent', trace() {}, debug: log, info: log, warn: log, error: log, child: () => logger };
-const emit = (event, fields) => process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
-const { state, saveCreds } = await useMultiFileAuthState(AUTH_DIR);
-// Baileys asks for what it sent when a recipient could not read it.
-const sent = new Map();
+const trace = LOG_LEVEL === 'trace' ? log : () => {};
+const logger = { level: LOG_LEVEL ?? 'silent', trace, debug: log, info: log, warn: log, error: log, child: () => logger };
+console.log = console.info = console.debug = log;
+
+const isBytes = (value) => value instanceof Uint8Array || value?.type === 'Buffer';
+const plain = (key, value) => (isBytes(value) ? Buffer.from(value.data ?? value).toString('base64') : value);
+const emit = (line) => process.stdout.write(`${JSON.stringify(line, plain)}\n`);
+const asJson = (message) =>
+  proto.Message.toObject(proto.Message.fromObject(message), { longs: String, enums: String, bytes: String });
+
+// The session is kept as text, as it would be in a file or a database, so that nothing of a connection outlives it.
+const store = { creds: undefined, keys: {} };
+const reviving = (text) => JSON.parse(text, BufferJSON.reviver);
+const saving = (value) => JSON.stringify(value, BufferJSON.replacer);
+function session() {
+  return {
+    creds: store.creds ? reviving(store.creds) : initAuthCreds(),
+    keys: {
+      get: async (type, ids) => {
+        const found = {};
+        for (const id of ids) {
+          const value = store.keys[`${type}/${id}`];
+          if (value === undefined) continue;
+          const revived = reviving(value);
+          found[id] = type === 'app-state-sync-key' ? proto.Message.AppStateSyncKeyData.fromObject(revived) : revived;
+        }
+        return found;
+      },
+      set: async (data) => {
+        for (const [type, entries] of Object.entries(data)) {
+          for (const [id, value] of Object.entries(entries)) {
+            if (value === null || value === undefined) delete store.keys[`${type}/${id}`];
+            else store.keys[`${type}/${id}`] = saving(value);
+          }
+        }
+      },
+    },
+  };
+}
+
+// Everything sent and received, by id: to quote it, to change it, and for Baileys to send it again.
+const messages = new Map();
+const known = (id) => messages.get(id) ?? fail(`no message ${id}`);
+const fail = (text) => {
+  throw new Error(text);
+};
 let sock;
-let ending = false;
+let state = session();
+let stopped = false;
 
 function connect() {
-  sock = makeWASocket({
+  stopped = false;
+  sock = library.default({
     auth: state,
     logger,
     waWebSocketUrl: WS_URL,
     version: [2, 3000, 1015901307],
     browser: ['Ubuntu', 'Chrome', '22'],
     syncFullHistory: false,
-    getMessage: async (key) => sent.get(key.id),
+    // Without this the first connection holds back all events for 20 seconds where no history comes.
+    ...(HISTORY === '1' ? {} : { shouldSyncHistoryMessage: () => false }),
+    getMessage: async (key) => messages.get(key.id)?.message,
   });
-  sock.ev.on('creds.update', saveCreds);
-  sock.ev.on('connection.update', (update) => {
-    if (update.qr && PAIR_NUMBER && !state.creds.pairingCode) {
-      sock.requestPairingCode(PAIR_NUMBER).then((code) => emit('code', { code }));
-    } else if (update.qr) emit('qr', { qr: update.qr });
-    if (update.connection === 'open') emit('open', { jid: sock.user?.id });
-    if (update.connection === 'close') {
-      const code = update.lastDisconnect?.error?.output?.statusCode;
-      emit('close', { code });
-      // 401 is for good; after anything else, and always after 515 (linked), it comes back.
-      if (!ending && code !== 401 && code !== 440) setTimeout(connect, code === 515 ? 0 : 500);
-    }
-  });
-  sock.ev.on('messages.upsert', ({ messages }) => {
-    for (const { key, message } of messages) {
-      const text = message?.conversation ?? message?.extendedTextMessage?.text;
-      if (text === undefined || text === null) continue;
-      const from = jidNormalizedUser(key.remoteJidAlt?.endsWith('@s.whatsapp.net') ? key.remoteJidAlt : key.remoteJid);
-      emit('message', { from, id: key.id, text, from_me: key.fromMe === true });
-    }
-  });
-  sock.ev.on('messages.update', (updates) => {
-    for (const { key, update } of updates) {
-      if (update.status !== undefined) emit('update', { id: key.id, status: update.status });
+  const current = sock;
+  const handlers = {
+    'creds.update': () => (store.creds = saving(state.creds)),
+    'connection.update': (update) => {
+      if (update.qr) emit({ event: 'qr', qr: update.qr });
+      if (update.connection === 'open') opened(current);
+      if (update.connection === 'close') closed(current, update.lastDisconnect?.error?.output?.statusCode);
+    },
+    'messages.upsert': ({ messages: received }) => received.forEach(message),
+    'messages.update': (updates) => {
+      for (const { key, update } of updates) {
+        if (update.status !== undefined) emit({ event: 'update', id: key.id, status: update.status });
+      }
+    },
+  };
+  sock.ev.process((events) => {
+    for (const [name, data] of Object.entries(events)) {
+      if (handlers[name]) handlers[name](data);
+      else emit({ event: 'library', name, data });
     }
   });
 }
 
-async function run({ cmd, id, to, text }) {
-  switch (cmd) {
-    case 'send': {
-      const jid = to.includes('@') ? to : `${to}@s.whatsapp.net`;
-      const message = await sock.sendMessage(jid, { text });
-      sent.set(message.key.id, message.message);
-      return emit('sent', { id, message_id: message.key.id });
-    }
-    case 'exit':
-      ending = true;
-      sock?.end(undefined);
-      await saveCreds();
-      process.exit(0);
-      break;
-    default:
-      throw new Error(`unknown cmd ${cmd}`);
-  }
+// Somebody looks at this device, so that its delivery receipts are real ones; without a name the library does not say so.
+function opened({ ev, user, sendPresenceUpdate }) {
+  if (!user.name) ev.emit('creds.update', { me: { ...user, name: 'Baileys' } });
+  sendPresenceUpdate('available');
+  emit({ event: 'open', jid: user.id, lid: user.lid });
 }
+
+function closed(which, code) {
+  emit({ event: 'close', code });
+  // 401 and 403 are for good, and after a conflict the newer connection is right; after anything else, and always after
+  // 515 (linked), it comes back.
+  if (stopped || which !== sock || [401, 403, 440].includes(code)) return;
+  setTimeout(() => stopped || connect(), code === 515 ? 0 : 100);
+}
+
+function message(received) {
+  const { key, message: content } = received;
+  if (!content) return emit({ event: 'undecryptable', id: key.id });
+  messages.set(key.id, received);
+  const number = (...forms) => jidNormalizedUser(forms.find((jid) => jid?.endsWith('@s.whatsapp.net')) ?? forms[0]);
+  // The other form of an address has one name in 6.7 and another one in 7.
+  const { remoteJid, remoteJidAlt, participant, participantAlt, participantPn, senderPn } = key;
+  const chat = participant || key.fromMe ? jidNormalizedUser(remoteJid) : number(remoteJid, remoteJidAlt ?? senderPn);
+  const sender = key.fromMe
+    ? number(sock.user?.id)
+    : participant
+      ? number(participant, participantAlt ?? participantPn ?? senderPn)
+      : chat;
+  const text = content.conversation ?? content.extendedTextMessage?.text ?? undefined;
+  const fields = { id: key.id, from: chat, sender, chat: remoteJid, from_me: key.fromMe === true, text };
+  emit({ event: 'message', ...fields, content: asJson(content) });
+}
+
+async function send(to, { text, reply, react, edit, revoke, image, raw }) {
+  const jid = to.includes('@') ? to : `${to}@s.whatsapp.net`;
+  const sent = async (content, options) => {
+    const message = await sock.sendMessage(jid, content, options);
+    messages.set(message.key.id, message);
+    return { message_id: message.key.id, content: asJson(message.message) };
+  };
+  if (text !== undefined) return sent({ text });
+  if (reply) return sent({ text: reply.text }, { quoted: known(reply.id) });
+  if (react) return sent({ react: { text: react.emoji, key: known(react.id).key } });
+  if (edit) return sent({ text: edit.text, edit: known(edit.id).key });
+  if (revoke) return sent({ delete: known(revoke.id).key });
+  if (image) {
+    const { data, ...rest } = image;
+    // A thumbnail of its own would need an image that can be decoded; here bytes are bytes.
+    return sent({ image: Buffer.from(data, 'base64'), jpegThumbnail: '', ...rest });
+  }
+  if (raw) {
+    const message_id = await sock.relayMessage(jid, proto.Message.fromObject(raw), {});
+    return { message_id, content: asJson(raw) };
+  }
+  return fail('content is one of text, reply, react, edit, revoke, image, raw');
+}
+
+const commands = {
+  send: ({ to, content }) => send(to, content),
+  code: async ({ number }) => ({ code: await sock.requestPairingCode(number) }),
+  read: ({ message }) => sock.readMessages([known(message).key]),
+  download: async ({ message }) => {
+    const context = { logger, reuploadRequest: sock.updateMediaMessage };
+    return { data: await downloadMediaMessage(known(message), 'buffer', {}, context) };
+  },
+  call: ({ method, args = [] }) => {
+    if (typeof sock[method] !== 'function') fail(`the socket has no method ${method}`);
+    return sock[method](...args);
+  },
+  stop: () => {
+    stopped = true;
+    sock.end(undefined);
+  },
+  start: () => {
+    state = session();
+    connect();
+  },
+};
 
 connect();
 const lines = readline.createInterface({ input: process.stdin });
@@ -89,9 +205,10 @@ lines.on('line', async (line) => {
   let command = {};
   try {
     command = JSON.parse(line);
-    await run(command);
+    const run = commands[command.cmd] ?? fail(`unknown cmd ${command.cmd}`);
+    emit({ id: command.id, result: (await run(command)) ?? null });
   } catch (error) {
-    emit('error', { id: command.id, error: String(error?.message ?? error) });
+    emit({ id: command.id, error: String(error?.message ?? error) });
   }
 });
 // Whoever started this is gone.

@@ -9,7 +9,6 @@ use wacore::store::InMemoryBackend;
 use wacore::types::events::Event;
 use wagres::sandbox::Running;
 
-use crate::baileys::Baileys;
 use crate::control::Control;
 use crate::support::linked::{Linked, sandbox};
 use crate::support::world::{Worker, wagres};
@@ -83,18 +82,6 @@ async fn x1_a_pairing_code_is_refused_for_a_number_without_a_phone() -> Result<(
     let (client, _) = waiting(&sandbox).await?;
     let error = ask_for_code(&client, BOB).await.err().context("a code for nobody")?;
     assert!(error.to_string().contains("400"), "{error:#}");
-    sandbox.shutdown().await;
-    Ok(())
-}
-
-#[tokio::test]
-async fn x1_baileys_links_by_pairing_code() -> Result<()> {
-    let (sandbox, control) = sandbox().await?;
-    control.post("/phones", json!({ "number": BOB })).await?;
-    let linked = Baileys::link_by_code(&sandbox.ws_url(), &sandbox.control_url(), ALICE).await?;
-    let Some(mut baileys) = linked else { return Ok(()) };
-    baileys.send(BOB, "Baileys by code").await?;
-    control.shown(BOB, "Baileys by code").await?;
     sandbox.shutdown().await;
     Ok(())
 }

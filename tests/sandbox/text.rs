@@ -10,7 +10,6 @@ use wacore::types::presence::ReceiptType;
 use wagres::sandbox::{Options, Sandbox};
 use waproto::whatsapp::Message;
 
-use crate::baileys::Baileys;
 use crate::support::linked::{Linked, sandbox, text_of, until_connected};
 
 const ALICE: &str = "15550001";
@@ -164,30 +163,6 @@ async fn x1_a_phone_sends_again_what_a_device_could_not_read() -> Result<()> {
     let (_, id) = alice.text("lost and found").await?;
     assert_eq!(sent["id"], id);
     assert_eq!(control.get("/stats").await?["stanzas"]["receipt retry retry"], 1);
-    sandbox.shutdown().await;
-    Ok(())
-}
-
-#[tokio::test]
-async fn x1_baileys_and_whatsapp_rust_exchange_text() -> Result<()> {
-    let (sandbox, control) = sandbox().await?;
-    let Some(mut baileys) = Baileys::link(&sandbox.ws_url(), &sandbox.control_url(), BOB).await? else {
-        return Ok(());
-    };
-    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
-    let id = alice.send(BOB, "from whatsapp-rust").await?;
-    let message = baileys.wait_message("from whatsapp-rust").await?;
-    assert_eq!(
-        (message["id"].as_str(), message["from"].as_str()),
-        (Some(id.as_str()), Some("15550001@s.whatsapp.net"))
-    );
-    alice.receipt(&id, ReceiptType::Read).await?;
-    let id = baileys.send(ALICE, "from Baileys").await?;
-    assert_eq!(alice.text("from Baileys").await?.1, id);
-    // The owner of the number reads it on the phone.
-    baileys.wait_status(&id, 4).await?;
-    let stats = control.get("/stats").await?;
-    assert_eq!(stats["unknown"], json!({}), "{stats}");
     sandbox.shutdown().await;
     Ok(())
 }

@@ -42,7 +42,7 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("abt", "props", session::properties),
     ("w", "props", session::properties),
     ("blocklist", ANY, session::empty_list),
-    ("privacy", "privacy", session::empty_privacy),
+    ("privacy", "privacy", session::privacy),
     // Taken and not passed on: nobody here is refused for lack of a token.
     ("privacy", "tokens", session::pong),
     // Clients wait for the answer and need nothing in it.

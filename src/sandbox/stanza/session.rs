@@ -101,7 +101,23 @@ pub(super) fn empty_list(_context: &mut Context<'_>, _query: &Node) -> Answer {
     Answer::Result(vec![NodeBuilder::new("list").build()])
 }
 
+/// The privacy settings of an account that has changed none. A client that is not told of `readreceipts` keeps its read
+/// receipts to itself.
+const PRIVACY: &[(&str, &str)] = &[
+    ("last", "all"),
+    ("online", "all"),
+    ("profile", "all"),
+    ("status", "all"),
+    ("readreceipts", "all"),
+    ("groupadd", "all"),
+    ("calladd", "all"),
+    ("messages", "all"),
+];
+
 /// Privacy settings: all as delivered.
-pub(super) fn empty_privacy(_context: &mut Context<'_>, _query: &Node) -> Answer {
-    Answer::Result(vec![NodeBuilder::new("privacy").build()])
+pub(super) fn privacy(_context: &mut Context<'_>, _query: &Node) -> Answer {
+    let categories = PRIVACY
+        .iter()
+        .map(|(name, value)| NodeBuilder::new("category").attr("name", *name).attr("value", *value).build());
+    Answer::Result(vec![NodeBuilder::new("privacy").children(categories).build()])
 }

@@ -1,0 +1,60 @@
+//! The exchanges: each is written once, for a client of any kind.
+
+mod connection;
+mod messages;
+mod receipts;
+
+use anyhow::{Result, ensure};
+
+use super::party::{Draft, Party, Received, same};
+use super::stage::{ALICE, Kind, Stage};
+
+pub(super) use connection::{link_by_code, link_by_qr, log_out, offline, reconnect, unlink};
+pub(super) use messages::{edit, reaction, reply, revoke, text_both_ways};
+pub(super) use receipts::{receipts_of_the_client, receipts_of_the_phone};
+
+/// Plays a scene between the client under test and each of its peers, in both directions.
+async fn each_way(
+    stage: &Stage,
+    kind: Kind,
+    scene: impl AsyncFn(&Stage, &mut dyn Party, &mut dyn Party) -> Result<()>,
+) -> Result<()> {
+    let (mut alice, peers) = stage.company(kind).await?;
+    for mut peer in peers {
+        scene(stage, &mut *alice, &mut *peer).await?;
+        scene(stage, &mut *peer, &mut *alice).await?;
+    }
+    Ok(())
+}
+
+/// Waits for a text, by its words.
+async fn hears(party: &mut dyn Party, words: &str) -> Result<Received> {
+    party.find(&format!("the text {words:?}"), &|message| message.text() == Some(words)).await
+}
+
+/// Waits for the message that names another one: the place in its content, and the id of the other.
+async fn names(party: &mut dyn Party, place: &str, id: &str) -> Result<Received> {
+    party.find(&format!("the message whose {place} is {id}"), &|message| message.at(place) == Some(id)).await
+}
+
+/// One sends a text and the other has it, unchanged and under the same id, as the client's own phone has.
+async fn tell(stage: &Stage, from: &mut dyn Party, to: &mut dyn Party, words: &str) -> Result<Received> {
+    let id = from.send(to.number(), Draft::text(words)).await?;
+    let heard = to.find(&format!("{words:?}, sent as {id}"), &|message| message.id == id).await?;
+    ensure!(heard.text() == Some(words), "{words:?} arrived as {heard:?}");
+    is_from(&heard, from)?;
+    let own = stage.phone(ALICE).await?.find(words, &|message| message.id == id).await?;
+    ensure!(
+        own.chat == [from.number(), to.number()].into_iter().find(|it| *it != ALICE).unwrap_or_default(),
+        "{own:?}"
+    );
+    same(&heard, &own)?;
+    Ok(heard)
+}
+
+/// A message came from somebody else, and in the chat with them.
+fn is_from(message: &Received, from: &dyn Party) -> Result<()> {
+    let head = (message.sender.as_str(), message.chat.as_str(), message.from_me);
+    ensure!(head == (from.number(), from.number(), false), "not from {}: {message:?}", from.number());
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! X1: the same exchanges with every client library, each in a sandbox of its own. A client that cannot run here is
+//! skipped, with the reason printed.
+//!
+//! To add an exchange write it over [`party`] in `exchanges`, and give it its line in [`conformance`] below.
+
+mod baileys;
+mod exchanges;
+mod party;
+mod phone;
+mod stage;
+mod whatsapp_rust;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use wagres::sandbox::{Options, Pace};
+
+use stage::{Kind, run};
+
+/// For exchanges in which no owner of a phone is to look at anything.
+fn nobody_looks() -> Options {
+    let never = Duration::from_secs(3600);
+    Options { pace: Pace { delivered: never, read: never }, ..Options::default() }
+}
+
+/// One test for each exchange and client.
+macro_rules! conformance {
+    ($($exchange:ident $(, $options:expr)? => $rust:ident $baileys_7:ident $baileys_6:ident;)*) => {$(
+        conformance!(@one $rust WhatsappRust $exchange $($options)?);
+        conformance!(@one $baileys_7 Baileys7 $exchange $($options)?);
+        conformance!(@one $baileys_6 Baileys6 $exchange $($options)?);
+    )*};
+    (@one $name:ident $kind:ident $exchange:ident) => {
+        conformance!(@one $name $kind $exchange Options::default());
+    };
+    (@one $name:ident $kind:ident $exchange:ident $options:expr) => {
+        #[tokio::test]
+        async fn $name() -> Result<()> {
+            run(Kind::$kind, $options, exchanges::$exchange).await
+        }
+    };
+}
+
+conformance! {
+    link_by_qr => x1_conformance_link_by_qr_whatsapp_rust
+        x1_conformance_link_by_qr_baileys_7 x1_conformance_link_by_qr_baileys_6;
+    link_by_code => x1_conformance_link_by_code_whatsapp_rust
+        x1_conformance_link_by_code_baileys_7 x1_conformance_link_by_code_baileys_6;
+    text_both_ways => x1_conformance_text_whatsapp_rust
+        x1_conformance_text_baileys_7 x1_conformance_text_baileys_6;
+    reply => x1_conformance_reply_whatsapp_rust
+        x1_conformance_reply_baileys_7 x1_conformance_reply_baileys_6;
+    reaction => x1_conformance_reaction_whatsapp_rust
+        x1_conformance_reaction_baileys_7 x1_conformance_reaction_baileys_6;
+    edit => x1_conformance_edit_whatsapp_rust
+        x1_conformance_edit_baileys_7 x1_conformance_edit_baileys_6;
+    revoke => x1_conformance_revoke_whatsapp_rust
+        x1_conformance_revoke_baileys_7 x1_conformance_revoke_baileys_6;
+    receipts_of_the_phone => x1_conformance_receipts_of_the_phone_whatsapp_rust
+        x1_conformance_receipts_of_the_phone_baileys_7 x1_conformance_receipts_of_the_phone_baileys_6;
+    receipts_of_the_client, nobody_looks() => x1_conformance_receipts_of_the_client_whatsapp_rust
+        x1_conformance_receipts_of_the_client_baileys_7 x1_conformance_receipts_of_the_client_baileys_6;
+    offline => x1_conformance_offline_whatsapp_rust
+        x1_conformance_offline_baileys_7 x1_conformance_offline_baileys_6;
+    reconnect => x1_conformance_reconnect_whatsapp_rust
+        x1_conformance_reconnect_baileys_7 x1_conformance_reconnect_baileys_6;
+    log_out => x1_conformance_log_out_whatsapp_rust
+        x1_conformance_log_out_baileys_7 x1_conformance_log_out_baileys_6;
+    unlink => x1_conformance_unlink_whatsapp_rust
+        x1_conformance_unlink_baileys_7 x1_conformance_unlink_baileys_6;
+}

@@ -1,0 +1,177 @@
+//! What an exchange knows of those who take part in it: a simulated phone, or a client of any kind.
+
+use anyhow::{Result, bail};
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// Something to send. As JSON it is what the sandbox's control API and the Baileys driver take.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Draft {
+    Text(String),
+    Reply { id: String, text: String },
+    React { id: String, emoji: String },
+    Edit { id: String, text: String },
+    Revoke { id: String },
+}
+
+impl Draft {
+    pub(super) fn text(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+
+    pub(super) fn json(&self) -> Result<Value> {
+        Ok(serde_json::to_value(self)?)
+    }
+}
+
+/// A message as a party has it.
+#[derive(Debug, Clone)]
+pub(super) struct Received {
+    pub(super) id: String,
+    /// The number of the other side, or the address of the group.
+    pub(super) chat: String,
+    /// The number of who wrote it.
+    pub(super) sender: String,
+    pub(super) from_me: bool,
+    /// The whole message; see [`canonical`].
+    pub(super) content: Value,
+}
+
+impl Received {
+    /// The words of a text, plain or with a context.
+    pub(super) fn text(&self) -> Option<&str> {
+        text(&self.content)
+    }
+
+    /// A part of the content: `at("reactionmessage.key.id")`.
+    pub(super) fn at(&self, path: &str) -> Option<&str> {
+        path.split('.').try_fold(&self.content, |value, key| value.get(key))?.as_str()
+    }
+}
+
+/// The words of a text message in canonical form.
+pub(super) fn text(content: &Value) -> Option<&str> {
+    content["conversation"].as_str().or_else(|| content["extendedtextmessage"]["text"].as_str())
+}
+
+/// How far a message has come, by the receipts that its sender got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Ticks {
+    Delivered,
+    Read,
+}
+
+/// Somebody who sends and receives.
+#[async_trait]
+pub(super) trait Party: Send {
+    fn number(&self) -> &str;
+
+    /// Sends to a number; the id of the message, or of the message that it changes where the library tells no other.
+    async fn send(&mut self, to: &str, draft: Draft) -> Result<String>;
+
+    /// Waits for a message, or finds it among those that came before.
+    async fn find(&mut self, what: &str, pick: Pick<'_>) -> Result<Received>;
+
+    /// Waits for a receipt for an own message.
+    async fn ticked(&mut self, id: &str, ticks: Ticks) -> Result<()>;
+}
+
+/// How a client is linked.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Way {
+    Qr,
+    Code,
+}
+
+/// Which message is wanted.
+pub(super) type Pick<'a> = &'a (dyn Fn(&Received) -> bool + Sync);
+
+/// A client library, linked to a number.
+#[async_trait]
+pub(super) trait Client: Party {
+    /// Goes offline, and keeps what it needs to come back.
+    async fn stop(&mut self) -> Result<()>;
+
+    /// Comes back as the same device.
+    async fn start(&mut self) -> Result<()>;
+
+    /// The texts received since the last start, in the order in which the library reported them.
+    fn texts(&self) -> Vec<String>;
+
+    /// How often it showed something to scan or to type.
+    fn invitations(&self) -> usize;
+
+    /// Tells the other side that a received message was read.
+    async fn read(&mut self, message: &Received) -> Result<()>;
+
+    /// Unlinks itself.
+    async fn log_out(&mut self) -> Result<()>;
+
+    /// Waits until the library says that it is unlinked.
+    async fn logged_out(&mut self) -> Result<()>;
+}
+
+/// An address in one form: a number for a user, whichever of its two addresses a library goes by. The sandbox's LIDs are
+/// the number with a 9 before it.
+pub(super) fn address(jid: &str) -> String {
+    match jid.strip_suffix("@lid").and_then(|lid| lid.strip_prefix('9')) {
+        Some(number) => number.to_owned(),
+        None => jid.trim_end_matches("@s.whatsapp.net").to_owned(),
+    }
+}
+
+/// One form for what the libraries and the control API call the same thing: names without case and underscores, bytes as
+/// base64, numbers as text, nothing that is not set. Left out is what is for one recipient only: the wrapping of a copy
+/// for the sender's own devices, and the context with its device list and secret. Of the message that a reaction is to
+/// only the id stays, because Baileys rewrites the rest into its own view of the chat.
+pub(super) fn canonical(message: Value) -> Value {
+    let Some(Value::Object(mut fields)) = tidy(message) else { return Value::Object(Map::new()) };
+    if let Some(Value::Object(mut sent)) = fields.remove("devicesentmessage")
+        && let Some(Value::Object(inner)) = sent.remove("message")
+    {
+        fields = inner;
+    }
+    fields.remove("messagecontextinfo");
+    if let Some(Value::Object(key)) = fields.get_mut("reactionmessage").and_then(|reaction| reaction.get_mut("key")) {
+        key.retain(|field, _| field == "id");
+    }
+    Value::Object(fields)
+}
+
+fn tidy(value: Value) -> Option<Value> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Number(number) => number.to_string().into(),
+        Value::Array(items) if items.is_empty() => return None,
+        Value::Array(items) if bytes(&items).is_some() => BASE64_STANDARD.encode(bytes(&items)?).into(),
+        Value::Array(items) => Value::Array(items.into_iter().filter_map(tidy).collect()),
+        Value::Object(fields) if fields.get("type").is_some_and(|kind| kind == "Buffer") => fields.get("data")?.clone(),
+        Value::Object(fields) => Value::Object(
+            fields
+                .into_iter()
+                .filter_map(|(key, value)| Some((key.replace('_', "").to_lowercase(), tidy(value)?)))
+                .collect(),
+        ),
+        other => other,
+    })
+}
+
+/// Of the lists of small numbers in a message all are bytes.
+fn bytes(items: &[Value]) -> Option<Vec<u8>> {
+    items.iter().map(|item| u8::try_from(item.as_u64()?).ok()).collect()
+}
+
+/// Two parties have the same message, field by field.
+pub(super) fn same(one: &Received, other: &Received) -> Result<()> {
+    if one.content != other.content {
+        bail!("the same message differs:\n{}\n{}", one.content, other.content);
+    }
+    if one.id != other.id || one.sender != other.sender {
+        bail!("the same message has another head: {one:?} {other:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! whatsapp-rust, with its own store in memory.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow};
+use async_trait::async_trait;
+use serde_json::json;
+use wacore::proto_helpers::{MessageBuilderExt as _, build_quote_context};
+use wacore::store::InMemoryBackend;
+use wacore::types::events::{Event, InboundMessage};
+use wacore::types::presence::ReceiptType;
+use wacore_binary::Jid;
+use wagres::sandbox::Running;
+use waproto::whatsapp::{Message, MessageKey};
+use whatsapp_rust::RevokeType;
+use whatsapp_rust::pair_code::PairCodeOptions;
+
+use super::party::{Client, Draft, Party, Pick, Received, Ticks, Way, address, canonical};
+use crate::control::Control;
+use crate::support::linked::Linked;
+
+pub(super) struct WhatsappRust {
+    number: String,
+    linked: Linked,
+    /// Where it comes back to.
+    sandbox: Arc<Running>,
+}
+
+impl WhatsappRust {
+    /// A client that is linked in this way, and open.
+    pub(super) async fn link(sandbox: &Arc<Running>, way: Way, control: &Control, number: &str) -> Result<Self> {
+        let linked = match way {
+            Way::Qr => Linked::link(sandbox, control, number).await?,
+            Way::Code => by_code(sandbox, control, number).await?,
+        };
+        Ok(Self { number: number.to_owned(), linked, sandbox: Arc::clone(sandbox) })
+    }
+
+    /// A message that it received, as the library holds it.
+    async fn inbound(&mut self, what: &str, pick: impl Fn(&InboundMessage) -> bool) -> Result<InboundMessage> {
+        self.linked.wait(what, |event| event.messages().find(|message| pick(message)).cloned()).await
+    }
+
+    async fn by_id(&mut self, id: &str) -> Result<InboundMessage> {
+        self.inbound(&format!("message {id}"), |message| message.info.id == id).await
+    }
+}
+
+async fn by_code(sandbox: &Running, control: &Control, number: &str) -> Result<Linked> {
+    control.post("/phones", json!({ "number": number })).await?;
+    let mut linked = Linked::start(sandbox, Arc::new(InMemoryBackend::new())).await?;
+    // Its socket is up by then, and the server has asked what it wants.
+    linked.wait("a QR code", |event| matches!(event, Event::PairingQrCode(_)).then_some(())).await?;
+    let options = PairCodeOptions { phone_number: number.to_owned(), ..Default::default() };
+    let code = linked.client.pair_with_code(options).await.map_err(|error| anyhow!("{error:?}"))?;
+    control.post(&format!("/phones/{number}/confirm"), json!({ "code": code })).await?;
+    linked.connected().await?;
+    Ok(linked)
+}
+
+fn received(message: &InboundMessage) -> Option<Received> {
+    let source = &message.info.source;
+    Some(Received {
+        id: message.info.id.clone(),
+        chat: address(&source.chat.to_non_ad().to_string()),
+        sender: address(&source.sender.to_non_ad().to_string()),
+        from_me: source.is_from_me,
+        content: canonical(serde_json::to_value(&*message.message).ok()?),
+    })
+}
+
+#[async_trait]
+impl Party for WhatsappRust {
+    fn number(&self) -> &str {
+        &self.number
+    }
+
+    async fn send(&mut self, to: &str, draft: Draft) -> Result<String> {
+        let to = Jid::pn(to);
+        let message = match draft {
+            Draft::Text(text) => Message { conversation: Some(text), ..Default::default() },
+            Draft::Reply { id, text } => {
+                let quoted = self.by_id(&id).await?;
+                let sender = quoted.info.source.sender.to_non_ad().to_string();
+                Message::text_with_context(text, build_quote_context(id, sender, &quoted.message))
+            }
+            Draft::React { id, emoji } => {
+                let source = self.by_id(&id).await?.info.source.clone();
+                let key = MessageKey {
+                    remote_jid: Some(source.chat.to_string()),
+                    from_me: Some(source.is_from_me),
+                    id: Some(id),
+                    participant: source.is_group.then(|| source.sender.to_non_ad().to_string()),
+                };
+                return Ok(self.linked.client.send_reaction(to, key, &emoji).await?.message_id);
+            }
+            Draft::Edit { id, text } => {
+                let content = Message { conversation: Some(text), ..Default::default() };
+                return Ok(self.linked.client.edit_message(to, id, content).await?);
+            }
+            Draft::Revoke { id } => {
+                self.linked.client.revoke_message(to, id.as_str(), RevokeType::Sender).await?;
+                return Ok(id);
+            }
+        };
+        Ok(self.linked.client.send_message(to, message).await?.message_id)
+    }
+
+    async fn find(&mut self, what: &str, pick: Pick<'_>) -> Result<Received> {
+        let found = self.inbound(what, |message| received(message).is_some_and(|message| pick(&message))).await;
+        let found = found.with_context(|| format!("whatsapp-rust, {}", self.number))?;
+        received(&found).context("it does not serialise")
+    }
+
+    async fn ticked(&mut self, id: &str, ticks: Ticks) -> Result<()> {
+        let kind = match ticks {
+            Ticks::Delivered => ReceiptType::Delivered,
+            Ticks::Read => ReceiptType::Read,
+        };
+        self.linked.receipt(id, kind).await
+    }
+}
+
+#[async_trait]
+impl Client for WhatsappRust {
+    async fn stop(&mut self) -> Result<()> {
+        self.linked.stop().await.map(drop)
+    }
+
+    async fn start(&mut self) -> Result<()> {
+        let backend: Arc<InMemoryBackend> = Arc::clone(&self.linked.backend);
+        self.linked = Linked::start(&self.sandbox, backend).await?;
+        self.linked.connected().await
+    }
+
+    fn texts(&self) -> Vec<String> {
+        let messages = self.linked.seen.iter().flat_map(|event| event.messages()).filter_map(received);
+        messages.filter_map(|message| message.text().map(str::to_owned)).collect()
+    }
+
+    fn invitations(&self) -> usize {
+        let invites = |event: &&Arc<Event>| matches!(***event, Event::PairingQrCode(_) | Event::PairingCode { .. });
+        self.linked.seen.iter().filter(invites).count()
+    }
+
+    async fn read(&mut self, message: &Received) -> Result<()> {
+        let source = self.by_id(&message.id).await?.info.source.clone();
+        let read = self.linked.client.mark_as_read(&source.chat, Some(&source.sender), &[&message.id]).await;
+        read.map_err(|error| anyhow!("{error:?}"))
+    }
+
+    async fn log_out(&mut self) -> Result<()> {
+        self.linked.client.logout().await;
+        Ok(())
+    }
+
+    async fn logged_out(&mut self) -> Result<()> {
+        self.linked.wait("LoggedOut", |event| matches!(event, Event::LoggedOut(_)).then_some(())).await
+    }
+}
