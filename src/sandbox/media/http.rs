@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -19,7 +19,7 @@ use super::super::LOG;
 use super::super::server::Server;
 use super::store::{Hash, Progress};
 use super::tls::Listener;
-use super::{Missing, folder, range};
+use super::{Missing, PICTURES, folder, range};
 
 type Shared = State<Arc<Server>>;
 
@@ -140,14 +140,15 @@ fn find(server: &Server, uri: &Uri, headers: &HeaderMap) -> Result<Response, Ref
         };
         Refusal(status, missing.to_string())
     })?;
-    let kind = if uri.path().ends_with(".jpg") { "image/jpeg" } else { "application/octet-stream" };
+    let picture = uri.path().split('/').nth(2) == Some(PICTURES);
+    let kind = if picture { "image/jpeg" } else { "application/octet-stream" };
     let head = [(header::CONTENT_TYPE, kind), (header::ACCEPT_RANGES, "bytes")];
     let asked = headers.get(header::RANGE).and_then(|range| range.to_str().ok()).unwrap_or_default();
     Ok(match range::parse(asked, file.len()) {
-        Ok(None) => (head, body(file)).into_response(),
+        Ok(None) => (head, Body::from(file)).into_response(),
         Ok(Some(part)) => {
             let range = format!("bytes {}-{}/{}", part.start, part.end - 1, file.len());
-            (StatusCode::PARTIAL_CONTENT, head, [(header::CONTENT_RANGE, range)], body(file.slice(part)))
+            (StatusCode::PARTIAL_CONTENT, head, [(header::CONTENT_RANGE, range)], Body::from(file.slice(part)))
                 .into_response()
         }
         Err(()) => {
@@ -156,8 +157,4 @@ fn find(server: &Server, uri: &Uri, headers: &HeaderMap) -> Result<Response, Ref
             ([(header::CONTENT_RANGE, range)], why).into_response()
         }
     })
-}
-
-fn body(bytes: Bytes) -> Body {
-    Body::from(bytes)
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -40,7 +42,7 @@ impl Identity {
             root.distinguished_name.push(DnType::CommonName, "wagres sandbox");
             root.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
             root.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-            let root_pem = root.self_signed(&root_key)?.pem();
+            let root_pem = pem(root.self_signed(&root_key)?.der());
             let key = KeyPair::generate()?;
             let names: Vec<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
             let mut leaf = CertificateParams::new(names)?;
@@ -58,6 +60,14 @@ impl Identity {
             .map_err(|error| failed(&error))?;
         Ok(Self { root_pem, acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
+}
+
+/// The text form of a certificate.
+fn pem(der: &[u8]) -> String {
+    let encoded = BASE64_STANDARD.encode(der);
+    let lines = encoded.as_bytes().chunks(64).map(String::from_utf8_lossy);
+    let body = lines.fold(String::new(), |body, line| body + &line + "\n");
+    format!("-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n")
 }
 
 /// A connection of either kind.
