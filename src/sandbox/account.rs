@@ -14,6 +14,7 @@ use super::ledger::Ticket;
 use super::node::{leaf, unix_now};
 use super::parcel::Parcel;
 use super::phone::Phone;
+use super::profile::Profile;
 
 /// One device of one account. Device 0 is the phone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,6 +158,8 @@ pub(super) struct Account {
     pub(super) devices: BTreeMap<u16, Device>,
     /// The name that others are shown.
     pub(super) push_name: Option<String>,
+    /// What others see of the account beside the name.
+    pub(super) profile: Profile,
     /// Devices that asked for our device list, and are told when it changes.
     pub(super) watchers: BTreeSet<DeviceId>,
     pub(super) last_device: u16,
@@ -169,6 +172,12 @@ impl Account {
             Addressing::Pn => Jid::pn_device(self.number.as_str(), device),
             Addressing::Lid => Jid::lid_device(self.lid.as_str(), device),
         }
+    }
+
+    /// Who is told when something about the account changes: its devices, and whoever asked for their list.
+    pub(super) fn audience(&self) -> BTreeSet<DeviceId> {
+        let own = self.devices.keys().map(|device| DeviceId { number: self.number.clone(), device: *device });
+        own.chain(self.watchers.iter().cloned()).collect()
     }
 
     /// The list of our devices, signed by the phone.

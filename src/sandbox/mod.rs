@@ -20,8 +20,10 @@
 //! | `account`, `state` | what the server knows: accounts, devices, key bundles, queues |
 //! | `parcel` | a stanza in a queue |
 //! | `ledger` | what became of every message |
+//! | `media` | the files that messages point to, and the server that keeps them |
 //! | `stanza` | what a client may ask; one table says who answers |
 //! | `phone` | the simulated phone |
+//! | `profile` | pictures and about texts |
 //! | `control` | the HTTP API that plays the owner of the phones |
 
 mod account;
@@ -29,11 +31,13 @@ mod ca;
 mod connection;
 mod control;
 mod ledger;
+mod media;
 mod node;
 mod noise;
 mod pairing;
 mod parcel;
 mod phone;
+mod profile;
 mod server;
 mod stanza;
 mod state;
@@ -45,9 +49,11 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
+use media::Media;
 use server::Server;
 
-pub use phone::{Message as PhoneMessage, Pace, Ticks};
+pub use media::MediaClient;
+pub use phone::{Media as PhoneMedia, MediaState, Message as PhoneMessage, Pace, Ticks};
 
 /// The target of every log line of this module.
 const LOG: &str = "wagres::sandbox";
@@ -65,6 +71,10 @@ pub struct Options {
     pub ws: SocketAddr,
     /// Address of the HTTP control API. Port 0 takes a free one.
     pub control: SocketAddr,
+    /// Address of the media server, HTTP and HTTPS. Port 0 takes a free one.
+    pub media: SocketAddr,
+    /// How many bytes of media are stored at most.
+    pub media_limit: usize,
     /// How fast the owner of a phone looks at a new message.
     pub pace: Pace,
     /// How long the server takes to answer a login. No real one is nearer than some milliseconds, and Baileys 6.7 relies
@@ -78,7 +88,15 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { ws: any, control: any, pace: Pace::default(), distance: DISTANCE, ledger_limit: LEDGER_LIMIT }
+        Self {
+            ws: any,
+            control: any,
+            media: any,
+            media_limit: 512 * 1024 * 1024,
+            pace: Pace::default(),
+            distance: DISTANCE,
+            ledger_limit: LEDGER_LIMIT,
+        }
     }
 }
 
@@ -110,11 +128,13 @@ impl Sandbox {
     pub async fn start(options: Options) -> Result<Running, SandboxError> {
         let ws = bind(options.ws).await?;
         let control = bind(options.control).await?;
-        let server = Server::new(&options)?;
+        let media = bind(options.media).await?;
+        let server = Server::new(&options, Media::new(media.1, options.media_limit)?)?;
         let (ws_addr, control_addr) = (ws.1, control.1);
         server.spawn(connection::accept(Arc::clone(&server), ws.0));
         server.spawn(control::serve(Arc::clone(&server), control.0));
-        tracing::info!(target: LOG, %ws_addr, %control_addr, "sandbox is up");
+        server.spawn(media::serve(Arc::clone(&server), media.0));
+        tracing::info!(target: LOG, %ws_addr, %control_addr, media_addr = %media.1, "sandbox is up");
         Ok(Running { server, ws: ws_addr, control: control_addr })
     }
 }
@@ -153,6 +173,12 @@ impl Running {
     #[must_use]
     pub fn control_url(&self) -> String {
         format!("http://{}", self.control)
+    }
+
+    /// The base of the media server, without a trailing slash. The same port answers HTTPS.
+    #[must_use]
+    pub fn media_url(&self) -> String {
+        format!("http://{}", self.server.media.host())
     }
 
     /// The public key of this sandbox's root certificate, for clients that check the chain.

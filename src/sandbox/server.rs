@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::ca::Authority;
 use super::ledger::Ledger;
+use super::media::Media;
 use super::phone::Pace;
 use super::state::State;
 use super::stats::Stats;
@@ -21,6 +22,7 @@ pub(super) struct Server {
     pub(super) authority: Authority,
     pub(super) stats: Stats,
     pub(super) ledger: Arc<Ledger>,
+    pub(super) media: Media,
     pub(super) pace: Pace,
     pub(super) distance: Duration,
     pub(super) tasks: TaskTracker,
@@ -29,13 +31,14 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(options: &Options) -> Result<Arc<Self>, SandboxError> {
+    pub(super) fn new(options: &Options, media: Media) -> Result<Arc<Self>, SandboxError> {
         let ledger = Arc::new(Ledger::new(options.ledger_limit));
         Ok(Arc::new(Self {
             state: Mutex::new(State::new(Arc::clone(&ledger))),
             ledger,
             authority: Authority::new()?,
             stats: Stats::default(),
+            media,
             pace: options.pace,
             distance: options.distance,
             tasks: TaskTracker::new(),

@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
+use super::media::MediaCounters;
+
 /// All counters since the start.
 #[derive(Debug, Default)]
 pub(super) struct Stats(Mutex<Counters>);
@@ -22,6 +24,8 @@ pub(super) struct Counters {
     pub(super) messages_routed: u64,
     /// Receipts handed to a device or a phone.
     pub(super) receipts_routed: u64,
+    /// What the media server did.
+    pub(super) media: MediaCounters,
     /// Stanzas received, by signature.
     pub(super) stanzas: BTreeMap<String, u64>,
     /// Stanzas that nobody here understands, by signature.

@@ -46,6 +46,13 @@ impl EventHandler for Ears {
     }
 }
 
+/// What the client fetches media with. A build with the certificate check off asks no address but loopback ones here
+/// either, see [`super::endpoint`].
+#[cfg(feature = "sandbox")]
+use crate::sandbox::MediaClient as HttpClient;
+#[cfg(not(feature = "sandbox"))]
+use whatsapp_rust_ureq_http_client::UreqHttpClient as HttpClient;
+
 /// The client version that the sandbox is told. The real server is asked for the current one.
 const SANDBOX_VERSION: (u32, u32, u32) = (2, 3000, 1_015_901_307);
 
@@ -64,7 +71,7 @@ pub async fn build(
     let mut builder = Bot::builder()
         .with_backend_arc(store)
         .with_transport_factory(TokioWebSocketTransportFactory::new().with_url(endpoint.as_str()))
-        .with_http_client(whatsapp_rust_ureq_http_client::UreqHttpClient::new())
+        .with_http_client(HttpClient::new())
         .with_runtime(whatsapp_rust::TokioRuntime)
         .with_push_name(name)
         .with_event_handler(Ears(sender))

@@ -2,5 +2,6 @@
 
 mod hostile;
 mod linking;
+mod media;
 mod text;
 mod truth;

@@ -32,7 +32,7 @@ impl Linked {
         let bot = Bot::builder()
             .with_backend_arc(backend.clone())
             .with_transport_factory(transport)
-            .with_http_client(whatsapp_rust_ureq_http_client::UreqHttpClient::new())
+            .with_http_client(wagres::sandbox::MediaClient::new())
             .with_runtime(whatsapp_rust::TokioRuntime)
             .with_version((2, 3000, 0))
             .with_wanted_pre_key_count(30)

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::json;
@@ -24,7 +23,7 @@ async fn drop_device(State(server): Shared, Path((number, device)): Path<(String
     let missing = || Failure::missing(format!("{} has no linked device {}", id.number, id.device));
     let device = state.device(&id).ok_or_else(missing)?;
     let Some(link) = device.link.take() else {
-        return Err(Failure(StatusCode::CONFLICT, format!("device {} of {} is not connected", id.device, id.number)));
+        return Err(Failure::conflict(format!("device {} of {} is not connected", id.device, id.number)));
     };
     device.active = false;
     link.close();

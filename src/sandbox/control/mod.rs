@@ -4,13 +4,15 @@
 
 mod devices;
 mod linking;
+mod media;
 mod phones;
+mod profile;
 mod request;
 mod truth;
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -20,6 +22,9 @@ use tokio::net::TcpListener;
 use super::LOG;
 use super::server::Server;
 use request::{Failure, Outcome};
+
+/// The longest body. Files come in base64.
+const BODY_LIMIT: usize = 256 * 1024 * 1024;
 
 type Shared = State<Arc<Server>>;
 
@@ -31,12 +36,15 @@ pub(super) async fn serve(server: Arc<Server>, listener: TcpListener) {
         .merge(linking::routes())
         .merge(devices::routes())
         .merge(truth::routes())
+        .merge(media::routes())
+        .merge(profile::routes())
         .route("/ca", get(ca))
         .route("/stats", get(stats))
         .fallback(|| async { Failure(StatusCode::NOT_FOUND, "no such path; docs/sandbox.md lists them".into()) })
         .method_not_allowed_fallback(|| async {
             Failure(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method; docs/sandbox.md lists them".into())
         })
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(server);
     let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = serving.await {

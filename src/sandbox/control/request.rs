@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wacore_binary::Jid;
 
+use super::super::media::Full;
 use super::super::pairing::LinkError;
 use super::super::phone::{Phone, PhoneError};
 use super::super::server::Server;
@@ -31,6 +32,10 @@ impl Failure {
 
     pub(super) fn missing(message: impl Into<String>) -> Self {
         Self(StatusCode::NOT_FOUND, message.into())
+    }
+
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
+        Self(StatusCode::CONFLICT, message.into())
     }
 
     pub(super) fn internal(message: impl Into<String>) -> Self {
@@ -57,10 +62,17 @@ impl From<LinkError> for Failure {
     }
 }
 
+impl From<Full> for Failure {
+    fn from(error: Full) -> Self {
+        Self(StatusCode::INSUFFICIENT_STORAGE, error.to_string())
+    }
+}
+
 impl From<PhoneError> for Failure {
     fn from(error: PhoneError) -> Self {
         let status = match error {
             PhoneError::NoAccount(_) | PhoneError::NoMessage(_) => StatusCode::NOT_FOUND,
+            PhoneError::NoRoom(_) => StatusCode::INSUFFICIENT_STORAGE,
             PhoneError::NotOurs(_) => StatusCode::BAD_REQUEST,
             PhoneError::Off => StatusCode::CONFLICT,
             _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -230,11 +230,7 @@ pub(super) fn unlink(server: &Arc<Server>, id: &DeviceId) -> bool {
 fn announce(server: &Server, state: &mut super::state::State, changed: &DeviceId, operation: &'static str) {
     let Some(account) = state.accounts.get(&changed.number) else { return };
     let Ok(key_index_list) = account.key_index_list() else { return };
-    let siblings = account.devices.keys().map(|device| DeviceId { number: changed.number.clone(), device: *device });
-    let mut told: Vec<DeviceId> = siblings.chain(account.watchers.iter().cloned()).collect();
-    told.retain(|id| id != changed);
-    told.sort();
-    told.dedup();
+    let audience = account.audience();
     let device = NodeBuilder::new("device")
         .attr("jid", account.jid(Addressing::Pn, changed.device))
         .attr("lid", account.jid(Addressing::Lid, changed.device))
@@ -242,7 +238,7 @@ fn announce(server: &Server, state: &mut super::state::State, changed: &DeviceId
         .build();
     let content = NodeBuilder::new_dynamic(operation.to_owned()).children([device, key_index_list]).build();
     let (from, lid): (Jid, Jid) = (account.jid(Addressing::Pn, 0), account.jid(Addressing::Lid, 0));
-    for id in told {
+    for id in audience.iter().filter(|id| *id != changed) {
         let notification = NodeBuilder::new("notification")
             .attr("from", from.clone())
             .attr("lid", lid.clone())
@@ -251,6 +247,6 @@ fn announce(server: &Server, state: &mut super::state::State, changed: &DeviceId
             .attr("t", unix_now())
             .children([content.clone()])
             .build();
-        state.deliver(&id, notification, &server.stats);
+        state.deliver(id, notification, &server.stats);
     }
 }

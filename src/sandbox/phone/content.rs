@@ -2,6 +2,7 @@
 
 use chrono::Utc;
 use serde::Deserialize;
+use wacore::download::MediaType;
 use wacore::proto_helpers::{MessageBuilderExt as _, MessageExt as _, build_quote_context, build_reaction_message};
 use wacore_binary::{Jid, JidExt as _};
 use waproto::whatsapp::message::ProtocolMessage;
@@ -9,6 +10,7 @@ use waproto::whatsapp::message::protocol_message::Type;
 use waproto::whatsapp::{Message, MessageKey};
 
 use super::PhoneError;
+use super::attachment::{Attachment, Audio, Document, Sticker, Visual};
 use super::inbox::{Entry, Inbox};
 
 /// What the owner of a phone writes or does in a chat. Messages are named by their id.
@@ -25,10 +27,35 @@ pub(in super::super) enum Draft {
     Edit { id: String, text: String },
     /// An own message taken back for everyone.
     Revoke { id: String },
+    /// A picture.
+    Image(Visual),
+    /// A film.
+    Video(Visual),
+    /// A sound, or something said.
+    Audio(Audio),
+    /// Any other file.
+    Document(Document),
+    /// A sticker.
+    Sticker(Sticker),
 }
 
 impl Draft {
-    /// The message to encrypt, for the chat `to`.
+    /// The file to upload, if there is one.
+    pub(super) fn attachment(&self) -> Option<Attachment> {
+        let (kind, data) = match self {
+            Self::Image(it) => (MediaType::Image, &it.data),
+            Self::Video(it) => (MediaType::Video, &it.data),
+            Self::Audio(it) => (MediaType::Audio, &it.data),
+            Self::Document(it) => (MediaType::Document, &it.data),
+            Self::Sticker(it) => (MediaType::Sticker, &it.data),
+            Self::Text(_) | Self::Reply { .. } | Self::React { .. } | Self::Edit { .. } | Self::Revoke { .. } => {
+                return None;
+            }
+        };
+        Some(Attachment { kind, data: data.0.clone() })
+    }
+
+    /// The message to encrypt, for the chat `to`; a file is not yet in it.
     pub(super) fn compose(self, to: &Jid, inbox: &Inbox) -> Result<Message, PhoneError> {
         let find = |id: &str| inbox.find(id).ok_or_else(|| PhoneError::NoMessage(id.to_owned()));
         let own = |id: &str| match find(id)? {
@@ -57,6 +84,11 @@ impl Draft {
                 r#type: Some(Type::REVOKE),
                 ..Default::default()
             }),
+            Self::Image(it) => it.image(),
+            Self::Video(it) => it.video(),
+            Self::Audio(it) => it.message(),
+            Self::Document(it) => it.message(),
+            Self::Sticker(it) => it.message(),
         })
     }
 }
@@ -122,7 +154,7 @@ pub(super) fn meaning(message: &Message) -> Option<Meaning> {
     let caption = message.get_caption();
     let kinds = [
         ("image", message.image_message.is_set()),
-        ("video", message.video_message.is_set()),
+        ("video", message.video_message.is_set() || message.ptv_message.is_set()),
         ("audio", message.audio_message.is_set()),
         ("document", message.document_message.is_set()),
         ("sticker", message.sticker_message.is_set()),

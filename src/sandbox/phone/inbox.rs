@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use waproto::whatsapp::Message as Content;
 
 use super::content::{Meaning, meaning};
+use super::file::{self, Media, MediaState, Pointer};
 
 /// A message on a phone. The official app knows a message by chat, sender and id, and so does this list.
 #[derive(Debug, Clone, Serialize)]
@@ -39,6 +41,8 @@ pub struct Message {
     pub reactions: BTreeMap<String, String>,
     /// The ticks of an own message.
     pub ticks: Ticks,
+    /// The file that it points to.
+    pub media: Option<Media>,
 }
 
 /// How far an own message has come with the slowest that is known of its recipient.
@@ -61,6 +65,8 @@ pub enum Ticks {
 pub(super) struct Entry {
     pub(super) shown: Message,
     pub(super) content: Content,
+    /// Where its file is, and the encrypted bytes once the phone has them.
+    file: Option<(Pointer, Option<Bytes>)>,
 }
 
 /// All messages, in the order of their first arrival.
@@ -82,6 +88,7 @@ impl Inbox {
         self.apply(chat, sender, &meaning);
         self.by_id.entry(id.to_owned()).or_default().push(self.entries.len());
         let Meaning { kind, text, quotes, target } = meaning;
+        let (pointer, media) = file::find(content).unzip();
         let shown = Message {
             chat: chat.to_owned(),
             sender: sender.to_owned(),
@@ -97,8 +104,10 @@ impl Inbox {
             revoked: false,
             reactions: BTreeMap::new(),
             ticks: Ticks::default(),
+            media,
         };
-        self.entries.push(Entry { shown, content: content.clone() });
+        let file = pointer.map(|pointer| (pointer, None));
+        self.entries.push(Entry { shown, content: content.clone(), file });
         true
     }
 
@@ -143,6 +152,23 @@ impl Inbox {
             (rest, passed) = (after, index + 1);
             Some(&mut entry.shown)
         })
+    }
+
+    /// What became of fetching the file of a message.
+    pub(super) fn fetched(&mut self, id: &str, outcome: Result<Bytes, String>) {
+        let newest = self.by_id.get(id).and_then(|indices| indices.last().copied());
+        let Some(entry) = newest.and_then(|index| self.entries.get_mut(index)) else { return };
+        let (Some(media), Some((_, sealed))) = (&mut entry.shown.media, &mut entry.file) else { return };
+        (media.state, media.problem, *sealed) = match outcome {
+            Ok(bytes) => (MediaState::Ready, None, Some(bytes)),
+            Err(problem) => (MediaState::Unreadable, Some(problem), None),
+        };
+    }
+
+    /// The file of the newest message with an id.
+    pub(super) fn pointer(&mut self, id: &str) -> Option<&mut (Pointer, Option<Bytes>)> {
+        let newest = *self.by_id.get(id)?.last()?;
+        self.entries.get_mut(newest)?.file.as_mut()
     }
 
     /// The newest message with an id.

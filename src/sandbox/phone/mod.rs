@@ -4,10 +4,13 @@
 //! sends goes through the same routing as what a device sends.
 
 mod app_state;
+mod attachment;
 mod content;
+mod file;
 mod inbox;
 mod keys;
 mod power;
+mod reupload;
 mod signal;
 mod worker;
 
@@ -15,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::oneshot;
 use wacore_binary::{Jid, Node};
@@ -22,13 +26,18 @@ use waproto::whatsapp::Message as Content;
 
 use super::account::{Account, DeviceId};
 use super::ca::new_key;
+use super::media::Full;
+use super::profile::Profile;
 use super::server::Server;
 use inbox::Inbox;
 use keys::Keys;
 use power::Power;
 use worker::Worker;
 
+pub(super) use attachment::Data;
 pub(super) use content::Draft;
+pub(super) use file::Pointer;
+pub use file::{Media, MediaState};
 pub use inbox::{Message, Ticks};
 
 /// How fast the owner of a phone looks at a new message.
@@ -63,6 +72,8 @@ pub(super) enum PhoneError {
     NotOurs(String),
     #[error("a message could not be read: {0}")]
     Content(String),
+    #[error(transparent)]
+    NoRoom(#[from] Full),
     #[error("the phone is switched off")]
     Off,
 }
@@ -121,6 +132,7 @@ impl Phone {
             phone_bundle,
             devices: BTreeMap::new(),
             push_name: None,
+            profile: Profile::default(),
             watchers: BTreeSet::new(),
             last_device: 0,
         };
@@ -137,6 +149,13 @@ impl Phone {
     pub(super) fn content(&self, id: &str) -> Option<(Message, Content)> {
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         inbox.find(id).map(|entry| (entry.shown.clone(), entry.content.clone()))
+    }
+
+    /// The file of a message, once it is there, and what is needed to read it.
+    pub(super) fn file(&self, id: &str) -> Option<(Pointer, Option<Bytes>)> {
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        let (pointer, sealed) = inbox.pointer(id)?;
+        Some((pointer.clone(), sealed.clone()))
     }
 
     /// The owner writes something; returns the message's id when every copy is on its way.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::UnboundedReceiver;
 use wacore::messages::wrap_device_sent;
 use wacore::proto_helpers::MessageExt as _;
-use wacore::send::stanza_type_from_message;
+use wacore::send::{media_type_from_message, stanza_type_from_message};
 use wacore::types::message::EditAttribute;
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
@@ -97,6 +97,7 @@ impl Worker {
                 Ok(())
             }
             "receipt" if text(node, "type") == "retry" => self.send_again(device, &text(node, "id")).await,
+            "receipt" if text(node, "type") == "server-error" => self.upload_again(device, node),
             "receipt" => {
                 self.ticked(node);
                 Ok(())
@@ -134,10 +135,24 @@ impl Worker {
         if let Some(words) = message.get_base_message().text_content() {
             self.server.ledger.words(sender, id, words);
         }
-        self.inbox().add(&jid(chat), &jid(sender), id, message, from_me)
+        let shown = self.inbox().add(&jid(chat), &jid(sender), id, message, from_me);
+        if shown {
+            self.fetch(id);
+        }
+        shown
     }
 
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+    /// Fetches the file of a message, if it points to one.
+    fn fetch(&self, id: &str) {
+        let Some((pointer, _)) = self.inbox().pointer(id).cloned() else { return };
+        let (server, inbox, id) = (Arc::clone(&self.server), Arc::clone(&self.inbox), id.to_owned());
+        self.server.spawn(async move {
+            let outcome = pointer.fetch(&server).await;
+            inbox.lock().unwrap_or_else(PoisonError::into_inner).fetched(&id, outcome);
+        });
+    }
+
+    pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -181,7 +196,11 @@ impl Worker {
     async fn send(&mut self, to: Jid, draft: Draft) -> Result<String, PhoneError> {
         let id = format!("3A{}", hex::encode_upper(rand::random::<[u8; 9]>()));
         let to = to.to_non_ad();
-        let message = draft.compose(&to, &self.inbox())?;
+        let attachment = draft.attachment();
+        let mut message = draft.compose(&to, &self.inbox())?;
+        if let Some(attachment) = attachment {
+            attachment.upload(&self.server, &mut message).await?;
+        }
         let (recipient, devices) = {
             let state = self.server.state();
             let recipient = state.account_of(&to).ok_or_else(|| PhoneError::NoAccount(to.user.to_string()))?;
@@ -227,7 +246,10 @@ impl Worker {
     async fn copy_to(&mut self, device: &DeviceId, to: &Jid, id: &str, message: &Message) -> Result<(), PhoneError> {
         let own = device.number == self.own.number;
         let content = if own { wrap_device_sent(message.clone(), to.to_string()) } else { message.clone() };
-        let enc = self.seal(device, &content).await?;
+        let mut enc = self.seal(device, &content).await?;
+        if let Some(kind) = media_type_from_message(message) {
+            enc.attrs.insert("mediatype", kind);
+        }
         let mut stanza = self.envelope(Addressing::of(to), id)?;
         if own {
             stanza = stanza.attr("recipient", to);

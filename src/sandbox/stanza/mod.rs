@@ -5,8 +5,10 @@
 
 mod app_state;
 mod iq;
+mod media;
 mod message;
 mod prekeys;
+mod profile;
 mod receipt;
 mod session;
 mod usync;

@@ -11,7 +11,7 @@ use super::{Context, id};
 /// Asks the sender to encrypt again, so it concerns the sending device alone, and the message is not settled.
 const RETRIES: &[&str] = &["retry", "enc_rekey_retry"];
 /// Between a device and the server: nobody else is told.
-const PRIVATE: &[&str] = &["sender", "peer_msg", "hist_sync", "read-self", "played-self", "server-error"];
+const PRIVATE: &[&str] = &["sender", "peer_msg", "hist_sync", "read-self", "played-self"];
 
 /// Takes a receipt from a device.
 pub(super) fn accept(context: &mut Context<'_>, receipt: Node) {
@@ -54,7 +54,10 @@ pub(in super::super) fn route(server: &Server, from: &DeviceId, receipt: Node) {
     let stanza = stanza.apply_content(receipt.content).build();
     let Some(account) = state.account_of(&to) else { return };
     let number = account.number.clone();
-    let devices: Vec<u16> = if RETRIES.contains(&kind.as_str()) {
+    let devices: Vec<u16> = if kind == "server-error" {
+        // A file is gone, and only the phone can upload it again, whichever device is named.
+        vec![0]
+    } else if RETRIES.contains(&kind.as_str()) {
         vec![to.device]
     } else {
         // The phone and all other devices of the sender show the ticks.

@@ -73,6 +73,14 @@ fn fact(account: &Account, protocol: &str) -> Option<Node> {
             Some(NodeBuilder::new("devices").attr("ts", unix_now()).children([list, signed]).build())
         }
         "lid" => Some(NodeBuilder::new("lid").attr("val", account.jid(Addressing::Lid, 0)).build()),
+        "picture" => {
+            Some(NodeBuilder::new("picture").attr("id", account.profile.picture.as_ref()?.id.as_str()).build())
+        }
+        "status" => {
+            let profile = &account.profile;
+            let node = NodeBuilder::new("status").attr("t", profile.about_at);
+            Some(node.bytes(profile.about.as_bytes().to_vec()).build())
+        }
         "contact" => Some(NodeBuilder::new("contact").attr("type", "in").build()),
         _ => None,
     }

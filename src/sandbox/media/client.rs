@@ -1,0 +1,82 @@
+//! The way of a client in this process to the media server.
+
+use anyhow::bail;
+use async_trait::async_trait;
+use url::Url;
+use wacore::net::{HttpClient, HttpRequest, HttpResponse, StreamingHttpResponse, UploadBody};
+use whatsapp_rust_ureq_http_client::UreqHttpClient;
+
+use crate::session::endpoint::is_loopback;
+
+/// An HTTP client for whatsapp-rust that reaches a sandbox.
+///
+/// The library writes `https://` before the media host that the server named, and trusts public certificates only. The
+/// sandbox's media server speaks HTTP on the same port, so this client takes the `s` away, for addresses on this machine.
+/// Requests to any other address are refused: who talks to a sandbox has nothing to ask the real network.
+#[derive(Debug, Clone, Default)]
+pub struct MediaClient(UreqHttpClient);
+
+impl MediaClient {
+    /// A client with connections of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+fn local(mut request: HttpRequest) -> anyhow::Result<HttpRequest> {
+    let url = Url::parse(&request.url)?;
+    if !is_loopback(&url) {
+        bail!(
+            "{} is not a loopback address, and a client of the sandbox asks no other",
+            url.origin().ascii_serialization()
+        );
+    }
+    if let Some(rest) = request.url.strip_prefix("https://") {
+        request.url = format!("http://{rest}");
+    }
+    Ok(request)
+}
+
+#[async_trait]
+impl HttpClient for MediaClient {
+    async fn execute(&self, request: HttpRequest) -> anyhow::Result<HttpResponse> {
+        self.0.execute(local(request)?).await
+    }
+
+    fn supports_streaming(&self) -> bool {
+        self.0.supports_streaming()
+    }
+
+    fn execute_streaming(&self, request: HttpRequest) -> anyhow::Result<StreamingHttpResponse> {
+        self.0.execute_streaming(local(request)?)
+    }
+
+    fn supports_upload_streaming(&self) -> bool {
+        self.0.supports_upload_streaming()
+    }
+
+    fn execute_upload(
+        &self,
+        request: HttpRequest,
+        body: UploadBody,
+        content_length: u64,
+    ) -> anyhow::Result<HttpResponse> {
+        self.0.execute_upload(local(request)?, body, content_length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn x4_only_this_machine_is_asked() {
+        let local = |url: &str| local(HttpRequest::get(url)).ok().map(|request| request.url);
+        assert_eq!(local("https://127.0.0.1:7/a?b=c").as_deref(), Some("http://127.0.0.1:7/a?b=c"));
+        assert_eq!(local("http://localhost:7/a").as_deref(), Some("http://localhost:7/a"));
+        for refused in ["https://mmg.whatsapp.net/v/x", "https://127.0.0.1.example.com/", "file:///etc/hosts", "x"] {
+            assert_eq!(local(refused), None, "{refused}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! HTTP and HTTPS on one port: the first byte of a connection tells which it is.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use super::super::server::Server;
+use super::super::{LOG, SandboxError};
+
+/// Whom the server may be taken for: itself, and the host that clients have built in.
+const NAMES: &[&str] = &["localhost", "127.0.0.1", "::1", "mmg.whatsapp.net", "media.whatsapp.net", "pps.whatsapp.net"];
+/// The first byte of a TLS connection: a handshake record.
+const TLS_HANDSHAKE: u8 = 0x16;
+/// A client that has said nothing by then is not going to.
+const OPENING_LIMIT: Duration = Duration::from_secs(20);
+
+/// The server's certificate and the root that vouches for it.
+pub(super) struct Identity {
+    pub(super) root_pem: String,
+    acceptor: TlsAcceptor,
+}
+
+impl Identity {
+    pub(super) fn new() -> Result<Self, SandboxError> {
+        let failed = |error: &dyn std::fmt::Display| SandboxError::Certificate(error.to_string());
+        let made = || {
+            let root_key = KeyPair::generate()?;
+            let mut root = CertificateParams::new(vec![])?;
+            root.distinguished_name.push(DnType::CommonName, "wagres sandbox");
+            root.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+            root.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+            let root_pem = pem(root.self_signed(&root_key)?.der());
+            let key = KeyPair::generate()?;
+            let names: Vec<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
+            let mut leaf = CertificateParams::new(names)?;
+            leaf.distinguished_name.push(DnType::CommonName, "wagres sandbox media");
+            leaf.use_authority_key_identifier_extension = true;
+            let leaf = leaf.signed_by(&key, &Issuer::new(root, root_key))?;
+            Ok::<_, rcgen::Error>((root_pem, leaf.der().clone(), key.serialize_der()))
+        };
+        let (root_pem, leaf, key) = made().map_err(|error| failed(&error))?;
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| failed(&error))?
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf], PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key)))
+            .map_err(|error| failed(&error))?;
+        Ok(Self { root_pem, acceptor: TlsAcceptor::from(Arc::new(config)) })
+    }
+}
+
+/// The text form of a certificate.
+fn pem(der: &[u8]) -> String {
+    let encoded = BASE64_STANDARD.encode(der);
+    let lines = encoded.as_bytes().chunks(64).map(String::from_utf8_lossy);
+    let body = lines.fold(String::new(), |body, line| body + &line + "\n");
+    format!("-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n")
+}
+
+/// A connection of either kind.
+pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for T {}
+
+type Open = (Box<dyn Socket>, SocketAddr);
+
+/// Connections that are ready for a request.
+pub(super) struct Listener {
+    ready: Receiver<Open>,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Opens what comes to `listener`, each connection in its own task: a slow one keeps nobody waiting.
+    pub(super) fn new(server: &Arc<Server>, mut listener: TcpListener) -> Self {
+        let (sender, ready) = channel(16);
+        let inner = Arc::clone(server);
+        server.spawn(async move {
+            loop {
+                let (socket, peer) = serve::Listener::accept(&mut listener).await;
+                let (server, sender) = (Arc::clone(&inner), sender.clone());
+                inner.spawn(async move {
+                    let opening = tokio::time::timeout(OPENING_LIMIT, open(&server.media.identity, socket)).await;
+                    match opening.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
+                        // The receiver ends with the sandbox.
+                        Ok(socket) => drop(sender.send((socket, peer)).await),
+                        Err(error) => tracing::info!(target: LOG, %peer, %error, "no connection to the media server"),
+                    }
+                });
+            }
+        });
+        Self { ready, address: server.media.address }
+    }
+}
+
+async fn open(identity: &Identity, socket: TcpStream) -> std::io::Result<Box<dyn Socket>> {
+    let _ = socket.set_nodelay(true);
+    let mut first = [0];
+    socket.peek(&mut first).await?;
+    if first == [TLS_HANDSHAKE] {
+        return Ok(Box::new(identity.acceptor.accept(socket).await?));
+    }
+    Ok(Box::new(socket))
+}
+
+impl serve::Listener for Listener {
+    type Io = Box<dyn Socket>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> Open {
+        match self.ready.recv().await {
+            Some(open) => open,
+            // Nobody opens connections any more: the sandbox is stopping, and ends this task too.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+}

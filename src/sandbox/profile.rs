@@ -1,0 +1,81 @@
+//! What an account shows of itself: picture and about text, and who is told when they change.
+
+use bytes::Bytes;
+use wacore_binary::Node;
+use wacore_binary::builder::NodeBuilder;
+
+use super::account::{Addressing, DeviceId};
+use super::media::Full;
+use super::node::unix_now;
+use super::server::Server;
+use super::state::State;
+
+/// The profile of an account.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Profile {
+    pub(super) picture: Option<Picture>,
+    pub(super) about: String,
+    /// When the about text was last changed, in seconds since 1970; 0 is never.
+    pub(super) about_at: u64,
+}
+
+/// A profile picture.
+#[derive(Debug, Clone)]
+pub(super) struct Picture {
+    /// What the server calls it; a new picture has a new one.
+    pub(super) id: String,
+    pub(super) direct_path: String,
+}
+
+/// Sets an account's picture, or takes it away, and tells who should know, except the device that did it. The picture's
+/// id. Nothing happens when there is no account, which the caller has made sure of.
+pub(super) fn set_picture(
+    server: &Server,
+    number: &str,
+    by: Option<&DeviceId>,
+    picture: Option<Bytes>,
+) -> Result<Option<String>, Full> {
+    let picture = picture
+        .map(|bytes| server.media.put_picture(bytes))
+        .transpose()?
+        .map(|direct_path| Picture { id: server.next().to_string(), direct_path });
+    let id = picture.as_ref().map(|picture| picture.id.clone());
+    let mut state = server.state();
+    let Some(account) = state.accounts.get_mut(number) else { return Ok(None) };
+    let former = std::mem::replace(&mut account.profile.picture, picture);
+    let own = account.jid(Addressing::Pn, 0);
+    let change = match &id {
+        Some(id) => NodeBuilder::new("set").attr("jid", &own).attr("id", id.as_str()).attr("author", &own),
+        None => NodeBuilder::new("delete").attr("jid", &own).attr("author", &own),
+    };
+    tell(server, &mut state, number, by, "picture", &change.build());
+    drop(state);
+    if let Some(former) = former {
+        server.media.remove(&former.direct_path);
+    }
+    Ok(id)
+}
+
+/// Sets an account's about text and tells who should know, except the device that did it.
+pub(super) fn set_about(server: &Server, number: &str, by: Option<&DeviceId>, text: &str) {
+    let mut state = server.state();
+    let Some(account) = state.accounts.get_mut(number) else { return };
+    (account.profile.about, account.profile.about_at) = (text.to_owned(), unix_now());
+    let change = NodeBuilder::new("set").bytes(text.as_bytes().to_vec()).build();
+    tell(server, &mut state, number, by, "status", &change);
+}
+
+fn tell(server: &Server, state: &mut State, number: &str, by: Option<&DeviceId>, kind: &'static str, change: &Node) {
+    let Some(account) = state.accounts.get(number) else { return };
+    let (from, audience) = (account.jid(Addressing::Pn, 0), account.audience());
+    for id in audience.iter().filter(|id| Some(*id) != by) {
+        let notification = NodeBuilder::new("notification")
+            .attr("from", &from)
+            .attr("type", kind)
+            .attr("id", server.stanza_id())
+            .attr("t", unix_now())
+            .children([change.clone()])
+            .build();
+        state.deliver(id, notification, &server.stats);
+    }
+}

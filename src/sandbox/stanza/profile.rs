@@ -1,0 +1,68 @@
+//! Profile pictures and about texts, as devices ask for them and change them.
+
+use wacore_binary::Node;
+use wacore_binary::builder::NodeBuilder;
+
+use super::super::media::Full;
+use super::super::node::{bytes, child_bytes, jid, text};
+use super::super::profile;
+use super::Context;
+use super::iq::Answer;
+
+const NOT_AUTHORIZED: Answer = Answer::Refused(401, "not-authorized");
+
+/// Asks for a picture, or changes the own one.
+pub(super) fn picture(context: &mut Context<'_>, query: &Node) -> Answer {
+    if text(query, "type") == "set" { set(context, query) } else { get(context, query) }
+}
+
+/// Where the picture of an account is. There is one size of it.
+fn get(context: &Context<'_>, query: &Node) -> Answer {
+    let Some(own) = context.device else { return NOT_AUTHORIZED };
+    let state = context.server.state();
+    let account = match jid(query, "target") {
+        Some(target) => state.account_of(&target),
+        None => state.accounts.get(&own.number),
+    };
+    let Some(picture) = account.and_then(|account| account.profile.picture.clone()) else {
+        return Answer::Refused(404, "item-not-found");
+    };
+    drop(state);
+    let asked = query.get_optional_child("picture");
+    let kind = asked.map(|asked| text(asked, "type")).filter(|kind| !kind.is_empty());
+    let node = NodeBuilder::new("picture").attr("id", picture.id.as_str());
+    // Who knows this picture already needs no address.
+    if asked.is_some_and(|asked| text(asked, "id") == picture.id) {
+        return Answer::Result(vec![node.build()]);
+    }
+    let node = node
+        .attr("type", kind.unwrap_or_else(|| "image".to_owned()))
+        .attr("url", context.server.media.url(&picture.direct_path))
+        .attr("direct_path", picture.direct_path);
+    Answer::Result(vec![node.build()])
+}
+
+/// A new picture of the own account; without one the old one goes.
+fn set(context: &Context<'_>, query: &Node) -> Answer {
+    let Some(own) = context.device else { return NOT_AUTHORIZED };
+    if let Some(target) = jid(query, "target")
+        && context.server.state().number_of(&target).as_ref() != Some(&own.number)
+    {
+        context.server.stats.unknown(format!("picture of {}", target.server.as_str()));
+        return Answer::Refused(403, "forbidden");
+    }
+    let picture = query.get_optional_child("picture").and_then(bytes).filter(|bytes| !bytes.is_empty());
+    match profile::set_picture(context.server, &own.number, Some(own), picture.map(Into::into)) {
+        Ok(Some(id)) => Answer::Result(vec![NodeBuilder::new("picture").attr("id", id).build()]),
+        Ok(None) => Answer::Result(vec![]),
+        Err(Full { .. }) => Answer::Refused(507, "insufficient-storage"),
+    }
+}
+
+/// A new about text of the own account.
+pub(super) fn about(context: &mut Context<'_>, query: &Node) -> Answer {
+    let Some(own) = context.device else { return NOT_AUTHORIZED };
+    let about = String::from_utf8_lossy(&child_bytes(query, "status")).into_owned();
+    profile::set_about(context.server, &own.number, Some(own), &about);
+    Answer::Result(vec![])
+}
