@@ -2,8 +2,11 @@
 //!
 //! One file a subject, each with its routes; the next subject gets its file and its line in [`serve`].
 
+mod browser;
 mod devices;
+mod events;
 mod linking;
+mod page;
 mod phones;
 mod request;
 mod truth;
@@ -31,12 +34,15 @@ pub(super) async fn serve(server: Arc<Server>, listener: TcpListener) {
         .merge(linking::routes())
         .merge(devices::routes())
         .merge(truth::routes())
+        .merge(events::routes())
+        .merge(page::routes())
         .route("/ca", get(ca))
         .route("/stats", get(stats))
         .fallback(|| async { Failure(StatusCode::NOT_FOUND, "no such path; docs/sandbox.md lists them".into()) })
         .method_not_allowed_fallback(|| async {
             Failure(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method; docs/sandbox.md lists them".into())
         })
+        .layer(axum::middleware::from_fn(browser::guard))
         .with_state(server);
     let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = serving.await {
