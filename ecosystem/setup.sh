@@ -66,6 +66,10 @@ case $target in
         # Without it the tests run under cargo test, which is slower and does not stop a test that hangs.
         cargo nextest --version >/dev/null 2>&1 || install_cargo_tool cargo-nextest ||
             say "cargo-nextest could not be installed; the tests will run under cargo test"
+        # A browser, for the tests of the page that the sandbox serves.
+        if ! have chromium || ! have chromedriver; then
+            (apt_install chromium chromium-driver) || say "without a browser the tests of the sandbox's page are skipped"
+        fi
         ;;
     lint)
         cargo deny --version >/dev/null 2>&1 || install_cargo_tool cargo-deny ||

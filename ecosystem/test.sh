@@ -10,6 +10,7 @@ install -D target/debug/wagres target/plain/wagres
 export PLAIN_WAGRES=$PWD/target/plain/wagres
 
 command -v node >/dev/null 2>&1 || echo 'No Node.js here: the tests with a real Baileys client will be skipped.'
+command -v chromedriver >/dev/null 2>&1 || echo 'No Chromium here: the tests of the page will be skipped.'
 if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --locked --features sandbox "$@"
 else

@@ -22,20 +22,25 @@ impl Control {
 
     /// One request; the status and the JSON body.
     pub(crate) async fn request(&self, method: &str, path: &str, body: Option<Value>) -> Result<(u16, Value)> {
-        let mut socket = tokio::net::TcpStream::connect(&self.authority).await?;
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}",
             self.authority,
             body.len()
         );
-        socket.write_all(head.as_bytes()).await?;
-        socket.write_all(body.as_bytes()).await?;
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).await?;
+        let answer = self.exchange(&head, &body).await?;
         let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
         let status = head.split(' ').nth(1).context("no status")?.parse()?;
         Ok((status, serde_json::from_str(body).with_context(|| format!("not JSON: {body:?}"))?))
+    }
+
+    /// A request whose head is given line by line; the whole answer.
+    pub(crate) async fn exchange(&self, head: &str, body: &str) -> Result<String> {
+        let mut socket = tokio::net::TcpStream::connect(&self.authority).await?;
+        socket.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await?;
+        Ok(answer)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value> {

@@ -17,6 +17,7 @@
 //! | `noise` | the handshake and the encrypted frames |
 //! | `connection` | one socket from accept to close |
 //! | `pairing` | linking a device: QR codes, pairing codes, the signed device identity |
+//! | `changes` | a lock that tells when what it guards has changed |
 //! | `account`, `state` | what the server knows: accounts, devices, key bundles, queues |
 //! | `parcel` | a stanza in a queue |
 //! | `ledger` | what became of every message |
@@ -24,10 +25,11 @@
 //! | `stanza` | what a client may ask; one table says who answers |
 //! | `phone` | the simulated phone |
 //! | `profile` | pictures and about texts |
-//! | `control` | the HTTP API that plays the owner of the phones |
+//! | `control` | the HTTP API that plays the owner of the phones, and the page that does so for people |
 
 mod account;
 mod ca;
+mod changes;
 mod connection;
 mod control;
 mod ledger;

@@ -1,14 +1,16 @@
 //! What every connection, phone and control request shares.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use super::ca::Authority;
+use super::changes::{Changes, Guard, Watched};
 use super::ledger::Ledger;
 use super::media::Media;
 use super::phone::Pace;
@@ -18,7 +20,10 @@ use super::{Options, SandboxError};
 
 /// One running sandbox.
 pub(super) struct Server {
-    state: Mutex<State>,
+    /// Tells this sandbox from one that was here before.
+    pub(super) name: Uuid,
+    state: Watched<State>,
+    pub(super) changes: Arc<Changes>,
     pub(super) authority: Authority,
     pub(super) stats: Stats,
     pub(super) ledger: Arc<Ledger>,
@@ -33,11 +38,14 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn new(options: &Options, media: Media) -> Result<Arc<Self>, SandboxError> {
         let ledger = Arc::new(Ledger::new(options.ledger_limit));
+        let changes = Arc::default();
         Ok(Arc::new(Self {
-            state: Mutex::new(State::new(Arc::clone(&ledger))),
+            name: Uuid::new_v4(),
+            state: Watched::new(State::new(Arc::clone(&ledger)), &changes, ["/phones", "/qr"]),
             ledger,
+            stats: Stats::new(&changes),
+            changes,
             authority: Authority::new()?,
-            stats: Stats::default(),
             media,
             pace: options.pace,
             distance: options.distance,
@@ -48,9 +56,8 @@ impl Server {
     }
 
     /// The state. Never held over an await, and never while a phone works: encryption happens outside.
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere must not take every other connection with it; each change of the state is complete in itself.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn state(&self) -> Guard<'_, State> {
+        self.state.lock()
     }
 
     /// A number that nothing else in this sandbox has.

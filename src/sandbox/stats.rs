@@ -1,15 +1,16 @@
 //! Counters: what the sandbox saw, and above all what it did not understand.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::changes::{Changes, Watched};
 use super::media::MediaCounters;
 
 /// All counters since the start.
-#[derive(Debug, Default)]
-pub(super) struct Stats(Mutex<Counters>);
+#[derive(Debug)]
+pub(super) struct Stats(Watched<Counters>);
 
 /// The answer of `GET /stats`.
 #[derive(Debug, Default, Clone, Serialize)]
@@ -33,9 +34,13 @@ pub(super) struct Counters {
 }
 
 impl Stats {
+    pub(super) fn new(changes: &Arc<Changes>) -> Self {
+        Self(Watched::new(Counters::default(), changes, ["/stats", "/verdict"]))
+    }
+
     /// Changes the counters in place.
     pub(super) fn count(&self, change: impl FnOnce(&mut Counters)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.0.lock());
     }
 
     /// One more stanza of this signature.
@@ -57,7 +62,7 @@ impl Stats {
 
     /// A copy, with the number of devices that are connected now.
     pub(super) fn snapshot(&self, connected_devices: usize) -> Counters {
-        let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut counters = self.0.lock().clone();
         counters.connected_devices = connected_devices;
         counters
     }

@@ -3,5 +3,6 @@
 mod hostile;
 mod linking;
 mod media;
+mod page;
 mod text;
 mod truth;

@@ -1,5 +1,7 @@
 //! What tests share.
 
+#[cfg(feature = "sandbox")]
+pub(crate) mod browser;
 pub(crate) mod db;
 #[cfg(feature = "sandbox")]
 pub(crate) mod linked;

@@ -2,9 +2,12 @@
 //!
 //! One file a subject, each with its routes; the next subject gets its file and its line in [`serve`].
 
+mod browser;
 mod devices;
+mod events;
 mod linking;
 mod media;
+mod page;
 mod phones;
 mod profile;
 mod request;
@@ -38,6 +41,8 @@ pub(super) async fn serve(server: Arc<Server>, listener: TcpListener) {
         .merge(truth::routes())
         .merge(media::routes())
         .merge(profile::routes())
+        .merge(events::routes())
+        .merge(page::routes())
         .route("/ca", get(ca))
         .route("/stats", get(stats))
         .fallback(|| async { Failure(StatusCode::NOT_FOUND, "no such path; docs/sandbox.md lists them".into()) })
@@ -45,6 +50,7 @@ pub(super) async fn serve(server: Arc<Server>, listener: TcpListener) {
             Failure(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method; docs/sandbox.md lists them".into())
         })
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(axum::middleware::from_fn(browser::guard))
         .with_state(server);
     let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = serving.await {

@@ -58,7 +58,7 @@ async fn list_phones(State(server): Shared) -> Outcome {
     let state = server.state();
     let mut phones: Vec<_> = state.accounts.values().collect();
     phones.sort_by(|a, b| a.number.cmp(&b.number));
-    let phones: Vec<Value> = phones
+    let phones: Vec<(Value, Phone)> = phones
         .into_iter()
         .map(|account| {
             let devices: Vec<Value> = account
@@ -73,17 +73,23 @@ async fn list_phones(State(server): Shared) -> Outcome {
                     })
                 })
                 .collect();
-            json!({
+            let listed = json!({
                 "number": account.number,
                 "lid": account.jid(Addressing::Lid, 0).to_string(),
                 "name": account.push_name,
                 "phone": power(&account.phone),
                 "devices": devices,
                 "code_request": pairing::request_of(&state, &account.number).and_then(|(_, request)| code_request(request)),
-            })
+            });
+            (listed, account.phone.clone())
         })
         .collect();
-    Ok(Json(json!({ "phones": phones })))
+    drop(state);
+    let phones = phones.into_iter().map(|(mut listed, phone)| {
+        listed["received"] = phone.received().into();
+        listed
+    });
+    Ok(Json(json!({ "phones": phones.collect::<Value>() })))
 }
 
 /// A device that waits for its pairing code to be typed in; the phone shows a notification of it.

@@ -75,6 +75,7 @@ pub(super) struct Inbox {
     entries: Vec<Entry>,
     /// Where the messages with an id are; almost always one.
     by_id: HashMap<String, Vec<usize>>,
+    received: u64,
 }
 
 impl Inbox {
@@ -89,6 +90,7 @@ impl Inbox {
         self.by_id.entry(id.to_owned()).or_default().push(self.entries.len());
         let Meaning { kind, text, quotes, target } = meaning;
         let (pointer, media) = file::find(content).unzip();
+        self.received += u64::from(!from_me && target.is_none());
         let shown = Message {
             chat: chat.to_owned(),
             sender: sender.to_owned(),
@@ -174,6 +176,11 @@ impl Inbox {
     /// The newest message with an id.
     pub(super) fn find(&self, id: &str) -> Option<&Entry> {
         self.by_id.get(id)?.last().and_then(|index| self.entries.get(*index))
+    }
+
+    /// How many there are from others, without those that only change another one.
+    pub(super) fn received(&self) -> u64 {
+        self.received
     }
 
     pub(super) fn all(&self) -> Vec<Message> {

@@ -15,7 +15,7 @@ mod signal;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +26,7 @@ use waproto::whatsapp::Message as Content;
 
 use super::account::{Account, DeviceId};
 use super::ca::new_key;
+use super::changes::Watched;
 use super::media::Full;
 use super::profile::Profile;
 use super::server::Server;
@@ -96,7 +97,7 @@ enum Task {
 #[derive(Clone)]
 pub(super) struct Phone {
     power: Power,
-    inbox: Arc<Mutex<Inbox>>,
+    inbox: Arc<Watched<Inbox>>,
 }
 
 impl std::fmt::Debug for Phone {
@@ -117,7 +118,9 @@ impl Phone {
         let (keys, phone_bundle) = Keys::new(&key)?;
         let (tasks, queue) = unbounded_channel();
         let power = Power::new(number, tasks, Arc::clone(&server.ledger));
-        let phone = Phone { power, inbox: Arc::default() };
+        let path = format!("/phones/{number}/messages");
+        let inbox = Arc::new(Watched::new(Inbox::default(), &server.changes, [path]));
+        let phone = Phone { power, inbox };
         let worker = Worker::new(Arc::clone(server), number.to_owned(), keys, Arc::clone(&phone.inbox));
         server.spawn(worker.run(queue));
         // Derived from the number, so that a log is easy to read; clients must not and do not rely on it.
@@ -142,18 +145,23 @@ impl Phone {
 
     /// What the owner sees.
     pub(super) fn messages(&self) -> Vec<Message> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).all()
+        self.inbox.lock().all()
+    }
+
+    /// How many messages others have written to it.
+    pub(super) fn received(&self) -> u64 {
+        self.inbox.lock().received()
     }
 
     /// One of them with its whole content, by its id.
     pub(super) fn content(&self, id: &str) -> Option<(Message, Content)> {
-        let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        let inbox = self.inbox.lock();
         inbox.find(id).map(|entry| (entry.shown.clone(), entry.content.clone()))
     }
 
     /// The file of a message, once it is there, and what is needed to read it.
     pub(super) fn file(&self, id: &str) -> Option<(Pointer, Option<Bytes>)> {
-        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inbox = self.inbox.lock();
         let (pointer, sealed) = inbox.pointer(id)?;
         Some((pointer.clone(), sealed.clone()))
     }

@@ -1,7 +1,7 @@
 //! What a phone does, one task after the other.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use wacore::messages::wrap_device_sent;
@@ -16,6 +16,7 @@ use waproto::whatsapp::message::protocol_message::Type;
 
 use super::super::LOG;
 use super::super::account::{Addressing, DeviceId};
+use super::super::changes::{Guard, Watched};
 use super::super::node::{listed_ids, text, unix_now};
 use super::super::server::Server;
 use super::super::stanza::route_receipt;
@@ -39,12 +40,12 @@ pub(super) struct Worker {
     pub(super) server: Arc<Server>,
     pub(super) own: DeviceId,
     pub(super) keys: Keys,
-    inbox: Arc<Mutex<Inbox>>,
+    inbox: Arc<Watched<Inbox>>,
     sent: VecDeque<Sent>,
 }
 
 impl Worker {
-    pub(super) fn new(server: Arc<Server>, number: String, keys: Keys, inbox: Arc<Mutex<Inbox>>) -> Self {
+    pub(super) fn new(server: Arc<Server>, number: String, keys: Keys, inbox: Arc<Watched<Inbox>>) -> Self {
         Self { server, own: DeviceId { number, device: 0 }, keys, inbox, sent: VecDeque::new() }
     }
 
@@ -148,12 +149,12 @@ impl Worker {
         let (server, inbox, id) = (Arc::clone(&self.server), Arc::clone(&self.inbox), id.to_owned());
         self.server.spawn(async move {
             let outcome = pointer.fetch(&server).await;
-            inbox.lock().unwrap_or_else(PoisonError::into_inner).fetched(&id, outcome);
+            inbox.lock().fetched(&id, outcome);
         });
     }
 
-    pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn inbox(&self) -> Guard<'_, Inbox> {
+        self.inbox.lock()
     }
 
     /// Somebody's receipt for what the account wrote.

@@ -1,0 +1,149 @@
+//! What has changed: a lock that tells, and listeners that hear of it.
+//!
+//! A subject is the path of the control API whose answer may be another one now, such as `/phones/15550001/messages`.
+//! [`Watched`] tells by itself whenever somebody had its value in hand to change it, so that no change can be forgotten;
+//! it may also tell of one that was none. What a listener hears is only that there were changes since it last heard:
+//! many between two readings are one, and whoever begins to listen reads everything first.
+
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// The shortest time between two answers to a listener: what changes faster is told together.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// When each subject last changed, counted in changes.
+#[derive(Debug, Default)]
+struct Log {
+    now: u64,
+    last: BTreeMap<Arc<str>, u64>,
+}
+
+/// Where changes are told.
+#[derive(Debug, Default)]
+pub(super) struct Changes(watch::Sender<Log>);
+
+impl Changes {
+    fn tell(&self, subjects: &[Arc<str>]) {
+        // Almost always nobody listens, and this is on the way of every stanza.
+        if self.0.receiver_count() == 0 {
+            return;
+        }
+        self.0.send_modify(|log| {
+            log.now += 1;
+            for subject in subjects {
+                log.last.insert(Arc::clone(subject), log.now);
+            }
+        });
+    }
+
+    /// Hears of everything from now on.
+    pub(super) fn listen(&self) -> Listener {
+        let mut log = self.0.subscribe();
+        let heard = log.borrow_and_update().now;
+        Listener { log, heard, rested: Instant::now() }
+    }
+}
+
+/// Somebody who wants to know.
+pub(super) struct Listener {
+    log: watch::Receiver<Log>,
+    heard: u64,
+    rested: Instant,
+}
+
+impl Listener {
+    /// Waits for changes; the subjects that changed since the last answer. `None` when there will be no more.
+    pub(super) async fn next(&mut self) -> Option<Vec<Arc<str>>> {
+        tokio::time::sleep_until(self.rested).await;
+        self.log.changed().await.ok()?;
+        let log = self.log.borrow_and_update();
+        let changed = log.last.iter().filter(|(_, at)| **at > self.heard).map(|(subject, _)| Arc::clone(subject));
+        let changed = changed.collect();
+        self.heard = log.now;
+        self.rested = Instant::now() + BREATH;
+        Some(changed)
+    }
+}
+
+/// A value behind a lock that tells when it was changed.
+#[derive(Debug)]
+pub(super) struct Watched<T> {
+    value: Mutex<T>,
+    changes: Arc<Changes>,
+    subjects: Vec<Arc<str>>,
+}
+
+impl<T> Watched<T> {
+    pub(super) fn new<S: Into<Arc<str>>>(
+        value: T,
+        changes: &Arc<Changes>,
+        subjects: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let subjects = subjects.into_iter().map(Into::into).collect();
+        Self { value: Mutex::new(value), changes: Arc::clone(changes), subjects }
+    }
+
+    pub(super) fn lock(&self) -> Guard<'_, T> {
+        // A panic elsewhere must not take everything with it; each change is complete in itself.
+        let value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
+        Guard { value, changed: false, watched: self }
+    }
+}
+
+/// The value in hand.
+pub(super) struct Guard<'a, T> {
+    value: MutexGuard<'a, T>,
+    changed: bool,
+    watched: &'a Watched<T>,
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.changed = true;
+        &mut self.value
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    fn drop(&mut self) {
+        // Before the lock is open, and no harm: who hears of it and reads at once waits for the lock.
+        if self.changed {
+            self.watched.changes.tell(&self.watched.subjects);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn x3_changes_are_told_once_and_reading_is_none() {
+        let changes = Arc::new(Changes::default());
+        let one = Watched::new(1, &changes, ["/one"]);
+        let two = Watched::new(2, &changes, ["/two"]);
+        *one.lock() += 1;
+        let mut listener = changes.listen();
+        *two.lock() += 1;
+        *two.lock() += 1;
+        assert_eq!((*one.lock(), *two.lock()), (2, 4));
+        assert_eq!(listener.next().await, Some(vec![Arc::from("/two")]));
+        *one.lock() += 1;
+        assert_eq!(listener.next().await, Some(vec![Arc::from("/one")]));
+        drop((one, two, changes));
+        assert_eq!(listener.next().await, None);
+    }
+}

@@ -1,0 +1,43 @@
+//! `GET /`: a page that plays the phones, for people. Its files are in `src/sandbox/page`, are part of the binary and
+//! load nothing from elsewhere; it uses this API and nothing besides.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::routing::get;
+
+use super::super::server::Server;
+
+/// Own files only, and nothing that stands in the page itself runs, whatever got into it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+
+macro_rules! files {
+    ($($path:literal, $file:literal, $kind:literal;)+) => {
+        &[$(($path, concat!($kind, "; charset=utf-8"), include_str!(concat!("../page/", $file)))),+]
+    };
+}
+
+/// Path, content type and content.
+const FILES: &[(&str, &str, &str)] = files! {
+    "/", "index.html", "text/html";
+    "/page/style.css", "style.css", "text/css";
+    "/page/chat.css", "chat.css", "text/css";
+    "/page/icon.svg", "icon.svg", "image/svg+xml";
+    "/page/main.js", "main.js", "text/javascript";
+    "/page/store.js", "store.js", "text/javascript";
+    "/page/dom.js", "dom.js", "text/javascript";
+    "/page/people.js", "people.js", "text/javascript";
+    "/page/lists.js", "lists.js", "text/javascript";
+    "/page/conversation.js", "conversation.js", "text/javascript";
+    "/page/composer.js", "composer.js", "text/javascript";
+    "/page/devices.js", "devices.js", "text/javascript";
+};
+
+pub(super) fn routes() -> Router<Arc<Server>> {
+    FILES.iter().fold(Router::new(), |router, (path, kind, content)| {
+        let headers = [(CONTENT_TYPE, *kind), (CONTENT_SECURITY_POLICY, POLICY), (CACHE_CONTROL, "no-cache")];
+        router.route(path, get(move || async move { (headers, *content) }))
+    })
+}

@@ -1,0 +1,177 @@
+//! A headless Chromium, driven by the `WebDriver` protocol. Where there is none, tests are skipped with the reason printed.
+
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::control::{Control, LIMIT};
+
+/// The key under which `WebDriver` hands out elements.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// A browser with one window. It ends with this.
+#[derive(Debug)]
+pub(crate) struct Browser {
+    driver: Child,
+    address: String,
+    session: String,
+    profile: PathBuf,
+}
+
+impl Browser {
+    /// Starts a browser whose page is this many pixels wide and high. `None` where there is no Chromium; the reason is
+    /// printed.
+    pub(crate) async fn start(width: u32, height: u32) -> Result<Option<Self>> {
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        let Ok(mut driver) = command.spawn() else {
+            eprintln!("skipped: chromedriver is not installed (Debian: chromium and chromium-driver)");
+            return Ok(None);
+        };
+        let mut lines = BufReader::new(driver.stdout.take().context("no stdout")?).lines();
+        let port = loop {
+            let line = lines.next_line().await?.context("chromedriver ended")?;
+            if let Some((_, port)) = line.rsplit_once("successfully on port ") {
+                break port.trim_end_matches('.').to_owned();
+            }
+        };
+        let profile = std::env::temp_dir().join(format!("wagres-chromium-{}", uuid::Uuid::new_v4()));
+        let arguments = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+            "--lang=en-GB",
+            &format!("--user-data-dir={}", profile.display()),
+        ];
+        let capabilities =
+            json!({ "goog:chromeOptions": { "args": arguments }, "goog:loggingPrefs": { "browser": "ALL" } });
+        let address = format!("127.0.0.1:{port}");
+        let body = json!({ "capabilities": { "alwaysMatch": capabilities } });
+        let mut browser = Self { driver, address, session: String::new(), profile };
+        let started = browser.call("POST", "/session", body).await.context("Chromium did not start")?;
+        browser.session = format!("/session/{}", started["sessionId"].as_str().context("no session")?);
+        browser.resize(width, height).await?;
+        Ok(Some(browser))
+    }
+
+    async fn call(&self, method: &str, path: &str, body: Value) -> Result<Value> {
+        let path = format!("{}{path}", self.session);
+        let body = (method != "GET").then_some(body);
+        match Control::new(&self.address).request(method, &path, body).await? {
+            (200, answer) => Ok(answer["value"].clone()),
+            (_, answer) => bail!("{path}: {}: {}", answer["value"]["error"], answer["value"]["message"]),
+        }
+    }
+
+    /// A command of Chromium's own debugging protocol.
+    pub(crate) async fn devtools(&self, command: &str, parameters: Value) -> Result<Value> {
+        self.call("POST", "/goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await
+    }
+
+    pub(crate) async fn resize(&self, width: u32, height: u32) -> Result<()> {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", size).await.map(drop)
+    }
+
+    pub(crate) async fn open(&self, url: &str) -> Result<()> {
+        self.call("POST", "/url", json!({ "url": url })).await.map(drop)
+    }
+
+    /// Runs the body of a function in the page; what it returns.
+    pub(crate) async fn run(&self, script: &str) -> Result<Value> {
+        self.call("POST", "/execute/sync", json!({ "script": script, "args": [] })).await
+    }
+
+    /// Waits until an expression is true in the page.
+    pub(crate) async fn until(&self, expression: &str) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            match self.run(&format!("return Boolean({expression})")).await {
+                Ok(Value::Bool(true)) => return Ok(()),
+                _ if start.elapsed() < LIMIT => tokio::time::sleep(Duration::from_millis(20)).await,
+                outcome => {
+                    let page = self.run("return document.body.innerText").await?;
+                    bail!(
+                        "the page did not come to {expression} ({outcome:?}); it shows {page}, and said {:?}",
+                        self.log().await
+                    )
+                }
+            }
+        }
+    }
+
+    /// Waits until an element shows a text.
+    pub(crate) async fn shows(&self, css: &str, text: &str) -> Result<()> {
+        let (css, text) = (json!(css), json!(text));
+        self.until(&format!("[...document.querySelectorAll({css})].some((it) => it.innerText.includes({text}))")).await
+    }
+
+    /// Does something to an element as soon as there is one that lets it be done.
+    async fn act(&self, css: &str, action: &str, body: Value) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            let acting = async {
+                let found = self.call("POST", "/element", json!({ "using": "css selector", "value": css })).await?;
+                let element = found[ELEMENT].as_str().context("no element")?;
+                self.call("POST", &format!("/element/{element}/{action}"), body.clone()).await
+            };
+            match acting.await {
+                Ok(_) => return Ok(()),
+                Err(_) if start.elapsed() < LIMIT => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(error) => return Err(error.context(format!("{action} {css}"))),
+            }
+        }
+    }
+
+    pub(crate) async fn click(&self, css: &str) -> Result<()> {
+        self.act(css, "click", json!({})).await
+    }
+
+    /// Types into an element; `\u{E007}` is the enter key.
+    pub(crate) async fn write(&self, css: &str, text: &str) -> Result<()> {
+        self.act(css, "value", json!({ "text": text })).await
+    }
+
+    /// The page as PNG.
+    pub(crate) async fn picture(&self) -> Result<Vec<u8>> {
+        use base64::Engine as _;
+        let picture = self.call("GET", "/screenshot", json!({})).await?;
+        Ok(base64::prelude::BASE64_STANDARD.decode(picture.as_str().context("no picture")?)?)
+    }
+
+    /// What the page wrote to the console since the last time, warnings and errors of the browser included.
+    pub(crate) async fn log(&self) -> Result<Vec<String>> {
+        let lines = self.call("POST", "/se/log", json!({ "type": "browser" })).await?;
+        let lines = lines.as_array().context("no log")?.iter();
+        Ok(lines.map(|line| format!("{}: {}", line["level"], line["message"])).collect())
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Killing the driver would leave its Chromium behind; the end of the session ends it.
+        if let Ok(mut socket) = std::net::TcpStream::connect(&self.address) {
+            let request = format!(
+                "DELETE {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+                self.session, self.address
+            );
+            let _ = socket.set_read_timeout(Some(Duration::from_secs(5)));
+            let _ = socket.write_all(request.as_bytes()).and_then(|()| socket.read_to_end(&mut Vec::new()));
+        }
+        let _ = self.driver.start_kill();
+        let _ = std::fs::remove_dir_all(&self.profile);
+    }
+}
