@@ -5,7 +5,7 @@ use wacore_binary::builder::NodeBuilder;
 
 use super::super::node::{first_tag, server_jid, text};
 use super::super::pairing;
-use super::{Context, app_state, id, prekeys, session, usync};
+use super::{Context, app_state, group, id, prekeys, session, usync};
 
 /// How a query ends.
 pub(in super::super) enum Answer {
@@ -32,6 +32,7 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("encrypt", "key_fetch", prekeys::fetch),
     ("usync", "usync", usync::query),
     ("w:sync:app:state", "sync", app_state::sync),
+    ("w:g2", ANY, group::answer),
     ("passive", "active", session::activate),
     ("passive", "passive", session::deactivate),
     ("md", "link_code_companion_reg", pairing::companion_reg),
