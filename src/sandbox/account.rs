@@ -1,6 +1,7 @@
 //! Accounts and their devices as the server knows them: public keys, queues, and who is connected.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Mutex, PoisonError};
 
 use buffa::Message as _;
 use tokio::sync::mpsc::UnboundedSender;
@@ -163,6 +164,8 @@ pub(super) struct Account {
     /// Devices that asked for our device list, and are told when it changes.
     pub(super) watchers: BTreeSet<DeviceId>,
     pub(super) last_device: u16,
+    /// The device list as last signed, with the devices it is of.
+    pub(super) signed_list: Mutex<Option<(Vec<u32>, Node)>>,
 }
 
 impl Account {
@@ -180,13 +183,30 @@ impl Account {
         own.chain(self.watchers.iter().cloned()).collect()
     }
 
-    /// The list of our devices, signed by the phone.
+    /// What others are shown as our name.
+    pub(super) fn shown_name(&self) -> &str {
+        self.push_name.as_deref().unwrap_or(&self.number)
+    }
+
+    /// The list of our devices, signed by the phone. It is signed once for each list, because a large group asks for
+    /// hundreds of them.
     pub(super) fn key_index_list(&self) -> Result<Node, CurveError> {
+        let valid: Vec<u32> = std::iter::once(0).chain(self.devices.keys().copied().map(u32::from)).collect();
+        let mut kept = self.signed_list.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, list)) = kept.as_ref().filter(|(devices, _)| *devices == valid) {
+            return Ok(list.clone());
+        }
+        let list = self.sign_list(valid.clone())?;
+        *kept = Some((valid, list.clone()));
+        Ok(list)
+    }
+
+    fn sign_list(&self, valid_indexes: Vec<u32>) -> Result<Node, CurveError> {
         let details = ADVKeyIndexList {
             raw_id: Some(self.raw_id),
             timestamp: Some(unix_now()),
             current_index: Some(u32::from(self.last_device)),
-            valid_indexes: std::iter::once(0).chain(self.devices.keys().copied().map(u32::from)).collect(),
+            valid_indexes,
             ..Default::default()
         }
         .encode_to_vec();

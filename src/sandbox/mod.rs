@@ -1,13 +1,13 @@
 //! A WhatsApp on loopback: server, simulated phones and a control API, in one process and in memory.
 //!
 //! What it promises: an unmodified client library (whatsapp-rust, Baileys) links by QR or pairing code, logs in, exchanges
-//! end-to-end encrypted one-to-one text with other linked devices and with simulated phones, and gets acks, receipts and, after an
-//! absence, everything that was sent meanwhile, in order. The server side sees only ciphertext, as the real one does;
-//! the phones are real Signal parties.
+//! end-to-end encrypted messages, in chats of two and in groups, with other linked devices and with simulated phones, and
+//! gets acks, receipts and, after an absence, everything that was sent meanwhile, in order. The server side sees only
+//! ciphertext, as the real one does; the phones are real Signal parties.
 //!
 //! What it does not: it is not a WhatsApp for anybody else (it refuses to bind to anything but loopback), it keeps
-//! nothing over a restart, and groups and media are not there yet. What it does not know it refuses with
-//! an error and counts in `GET /stats`, so that a gap shows as a number instead of as a hanging client.
+//! nothing over a restart, and media is not there yet. What it does not know it refuses with an error and counts in
+//! `GET /stats`, so that a gap shows as a number instead of as a hanging client.
 //!
 //! Where things are:
 //!
@@ -21,6 +21,7 @@
 //! | `account`, `state` | what the server knows: accounts, devices, key bundles, queues |
 //! | `parcel` | a stanza in a queue |
 //! | `ledger` | what became of every message |
+//! | `group` | groups: who is in, who may do what, who is told |
 //! | `media` | the files that messages point to, and the server that keeps them |
 //! | `stanza` | what a client may ask; one table says who answers |
 //! | `phone` | the simulated phone |
@@ -32,6 +33,7 @@ mod ca;
 mod changes;
 mod connection;
 mod control;
+mod group;
 mod ledger;
 mod media;
 mod node;

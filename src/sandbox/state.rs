@@ -1,17 +1,21 @@
 //! The server's memory: accounts by number, and the links that are being made.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use wacore_binary::{Jid, Node};
 
 use super::LOG;
 use super::account::{Account, Device, DeviceId, Link};
+use super::group::Group;
 use super::ledger::{Ledger, Ticket};
 use super::node::jid;
 use super::pairing::{Pairing, Waiting};
 use super::parcel::Parcel;
 use super::stats::Stats;
+
+/// How many statuses the server knows again when they are sent once more.
+const STATUSES: usize = 1000;
 
 /// Everything that the server knows. Kept behind one lock: each operation is a few map look-ups, and one order of events
 /// for all connections is what makes a test repeatable.
@@ -25,6 +29,10 @@ pub(super) struct State {
     /// Vouched for, and waiting for the device to sign; by the id of the query that asked it to.
     pub(super) pairings: HashMap<String, Pairing>,
     pub(super) ledger: Arc<Ledger>,
+    /// By what stands before `@g.us`.
+    pub(super) groups: BTreeMap<String, Group>,
+    /// The last statuses: which device posted which id.
+    pub(super) statuses: VecDeque<(DeviceId, String)>,
 }
 
 impl State {
@@ -34,6 +42,8 @@ impl State {
             lids: HashMap::new(),
             waiting: HashMap::new(),
             pairings: HashMap::new(),
+            groups: BTreeMap::new(),
+            statuses: VecDeque::new(),
             ledger,
         }
     }
@@ -57,6 +67,24 @@ impl State {
     /// The device behind an address, whether or not it exists.
     pub(super) fn device_of(&self, jid: &Jid) -> Option<DeviceId> {
         Some(DeviceId { number: self.number_of(jid)?, device: jid.device })
+    }
+
+    /// The phone and the linked devices of a number.
+    pub(super) fn devices(&self, number: &str) -> impl Iterator<Item = DeviceId> {
+        let account = self.accounts.get(number).into_iter();
+        let devices = account.flat_map(|account| std::iter::once(0).chain(account.devices.keys().copied()));
+        devices.map(move |device| DeviceId { number: number.to_owned(), device })
+    }
+
+    /// Remembers that a device posted a status.
+    pub(super) fn posted(&mut self, device: &DeviceId, id: String) {
+        let status = (device.clone(), id);
+        if !self.statuses.contains(&status) {
+            self.statuses.push_back(status);
+        }
+        if self.statuses.len() > STATUSES {
+            self.statuses.pop_front();
+        }
     }
 
     /// A linked device.
@@ -96,7 +124,9 @@ impl State {
         let ticket = if node.tag == "message" { self.note(to, &node) } else { None };
         if to.device == 0 {
             // The phone has no use for the LID; it thinks in numbers and answers in the form it was addressed in.
-            let from = jid(&node, "from").and_then(|from| self.device_of(&from).map(|device| (from, device)));
+            // In a group it is the participant who says something.
+            let from = jid(&node, "participant").or_else(|| jid(&node, "from"));
+            let from = from.and_then(|from| self.device_of(&from).map(|device| (from, device)));
             if let (Some((jid, device)), Some(account)) = (from, self.accounts.get(&to.number)) {
                 account.phone.receive(jid, device, node);
             }

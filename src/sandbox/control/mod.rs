@@ -5,6 +5,7 @@
 mod browser;
 mod devices;
 mod events;
+mod groups;
 mod linking;
 mod media;
 mod page;
@@ -43,6 +44,7 @@ pub(super) async fn serve(server: Arc<Server>, listener: TcpListener) {
         .merge(profile::routes())
         .merge(events::routes())
         .merge(page::routes())
+        .merge(groups::routes())
         .route("/ca", get(ca))
         .route("/stats", get(stats))
         .fallback(|| async { Failure(StatusCode::NOT_FOUND, "no such path; docs/sandbox.md lists them".into()) })

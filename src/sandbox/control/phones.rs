@@ -14,7 +14,7 @@ use super::super::pairing::{self, CodeRequest};
 use super::super::phone::{Draft, Phone};
 use super::super::server::Server;
 use super::Shared;
-use super::request::{Body, Failure, Outcome, chat, digits, phone};
+use super::request::{Body, CHATS, Failure, Outcome, chat, digits, phone};
 use crate::messages::json::of as as_json;
 
 pub(super) fn routes() -> Router<Arc<Server>> {
@@ -103,7 +103,7 @@ async fn send(State(server): Shared, Path(number): Path<String>, Body(mut body):
     let phone = phone(&server, &number)?;
     let to = match body.remove("to") {
         Some(Value::String(to)) => chat("to", &to)?,
-        _ => return Err(Failure::bad("to: missing; a phone number, user@s.whatsapp.net or user@lid is accepted")),
+        _ => return Err(Failure::bad(format!("to: missing; {CHATS} is accepted"))),
     };
     let draft = serde_json::from_value(Value::Object(body));
     let draft: Draft = draft.map_err(|error| Failure::bad(format!("what to do in the chat: {error}")))?;

@@ -7,8 +7,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use wacore_binary::Jid;
+use wacore_binary::{Jid, JidExt as _};
 
+use super::super::group::Refusal;
 use super::super::media::Full;
 use super::super::pairing::LinkError;
 use super::super::phone::{Phone, PhoneError};
@@ -68,13 +69,26 @@ impl From<Full> for Failure {
     }
 }
 
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal {
+            Refusal::NotFound | Refusal::Gone => StatusCode::NOT_FOUND,
+            Refusal::NotIn | Refusal::NotAdmin | Refusal::Announcements => StatusCode::FORBIDDEN,
+            Refusal::AlreadyIn | Refusal::Conflict => StatusCode::CONFLICT,
+            Refusal::Words | Refusal::Full => StatusCode::BAD_REQUEST,
+        };
+        Self(status, refusal.to_string())
+    }
+}
+
 impl From<PhoneError> for Failure {
     fn from(error: PhoneError) -> Self {
         let status = match error {
             PhoneError::NoAccount(_) | PhoneError::NoMessage(_) => StatusCode::NOT_FOUND,
             PhoneError::NoRoom(_) => StatusCode::INSUFFICIENT_STORAGE,
-            PhoneError::NotOurs(_) => StatusCode::BAD_REQUEST,
             PhoneError::Off => StatusCode::CONFLICT,
+            PhoneError::NotOurs(_) | PhoneError::Status => StatusCode::BAD_REQUEST,
+            PhoneError::Group(refusal) => return refusal.into(),
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self(status, error.to_string())
@@ -127,9 +141,21 @@ pub(super) fn chat(field: &str, given: &str) -> Result<Jid, Failure> {
     if !given.contains('@') {
         return Ok(Jid::pn(digits(field, given)?));
     }
-    given.parse::<Jid>().ok().filter(|jid| jid.is_pn() || jid.is_lid()).ok_or_else(|| {
-        Failure::bad(format!("{field}: {given:?} is not accepted; a phone number, user@s.whatsapp.net or user@lid is"))
-    })
+    let known = |jid: &Jid| jid.is_pn() || jid.is_lid() || jid.is_group() || jid.is_status_broadcast();
+    given
+        .parse::<Jid>()
+        .ok()
+        .filter(|jid| !jid.user.is_empty() && known(jid))
+        .ok_or_else(|| Failure::bad(format!("{field}: {given:?} is not accepted; {CHATS} is")))
+}
+
+/// The forms in which a chat may be named.
+pub(super) const CHATS: &str = "a phone number, user@s.whatsapp.net, user@lid, group@g.us or status@broadcast";
+
+/// A group's address.
+pub(super) fn group(field: &str, given: &str) -> Result<Jid, Failure> {
+    let jid = given.parse::<Jid>().ok().filter(|jid| jid.is_group() && !jid.user.is_empty());
+    jid.ok_or_else(|| Failure::bad(format!("{field}: {given:?} is not a group's address; 120363…@g.us is")))
 }
 
 /// The phone with a number.

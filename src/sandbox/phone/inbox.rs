@@ -1,6 +1,6 @@
 //! What the owner of a phone sees.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -43,6 +43,8 @@ pub struct Message {
     pub ticks: Ticks,
     /// The file that it points to.
     pub media: Option<Media>,
+    /// In a group and for a status, the ticks of each participant.
+    pub receipts: BTreeMap<String, Ticks>,
 }
 
 /// How far an own message has come with the slowest that is known of its recipient.
@@ -107,6 +109,7 @@ impl Inbox {
             reactions: BTreeMap::new(),
             ticks: Ticks::default(),
             media,
+            receipts: BTreeMap::new(),
         };
         let file = pointer.map(|pointer| (pointer, None));
         self.entries.push(Entry { shown, content: content.clone(), file });
@@ -138,11 +141,30 @@ impl Inbox {
         }
     }
 
-    /// A receipt for an own message.
-    pub(super) fn tick(&mut self, id: &str, ticks: Ticks) {
-        for message in self.with_id(id).filter(|message| message.from_me) {
-            message.ticks = message.ticks.max(ticks);
+    /// Does with what an admin of a group wrote what only admins may do: they take back what others wrote.
+    pub(super) fn moderate(&mut self, chat: &str, content: &Content) {
+        let Some(Meaning { kind: "revoke", target: Some(target), .. }) = meaning(content) else { return };
+        if let Some(target) = self.with_id(&target).find(|it| it.chat == chat) {
+            (target.text, target.revoked) = (None, true);
         }
+    }
+
+    /// A receipt for an own message; of a participant, where there are many.
+    pub(super) fn tick(&mut self, id: &str, reader: Option<&str>, ticks: Ticks) {
+        for message in self.with_id(id).filter(|message| message.from_me) {
+            let mut slowest = ticks;
+            if let Some(reader) = reader {
+                let known = message.receipts.entry(reader.to_owned()).or_default();
+                *known = ticks.max(*known);
+                slowest = message.receipts.values().copied().min().unwrap_or_default();
+            }
+            message.ticks = message.ticks.max(slowest);
+        }
+    }
+
+    /// All chats that there are messages in.
+    pub(super) fn chats(&self) -> BTreeSet<String> {
+        self.entries.iter().map(|entry| entry.shown.chat.clone()).collect()
     }
 
     fn with_id(&mut self, id: &str) -> impl Iterator<Item = &mut Message> {
@@ -211,8 +233,16 @@ mod tests {
         let mut inbox = Inbox::default();
         inbox.add("b", "a", "1", &text("hi"), true);
         for ticks in [Ticks::Read, Ticks::Delivered] {
-            inbox.tick("1", ticks);
+            inbox.tick("1", None, ticks);
         }
         assert_eq!(inbox.find("1").map(|entry| entry.shown.ticks), Some(Ticks::Read));
+        // In a group they wait for the slowest.
+        inbox.add("g", "a", "2", &text("hi"), true);
+        let ticks = [("b", Ticks::Sent), ("c", Ticks::Sent), ("b", Ticks::Read), ("c", Ticks::Delivered)];
+        let shown = ticks.map(|(reader, ticks)| {
+            inbox.tick("2", Some(reader), ticks);
+            inbox.find("2").map(|entry| entry.shown.ticks)
+        });
+        assert_eq!(shown, [Ticks::Sent, Ticks::Sent, Ticks::Sent, Ticks::Delivered].map(Some));
     }
 }

@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use async_trait::async_trait;
 use wacore::libsignal::protocol::{
     CurveError, Direction, GenericSignedPreKey as _, IdentityChange, IdentityKey, IdentityKeyPair, IdentityKeyStore,
-    KeyPair, PreKeyId, PreKeyRecord, PreKeyStore, ProtocolAddress, SessionRecord, SessionStore, SignalProtocolError,
-    SignedPreKeyId, SignedPreKeyRecord, SignedPreKeyStore, Timestamp,
+    KeyPair, PreKeyId, PreKeyRecord, PreKeyStore, ProtocolAddress, SenderKeyName, SenderKeyRecord, SenderKeyStore,
+    SessionRecord, SessionStore, SignalProtocolError, SignedPreKeyId, SignedPreKeyRecord, SignedPreKeyStore, Timestamp,
 };
 use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
@@ -29,6 +29,7 @@ pub(super) struct Keys {
     pub(super) identities: Identities,
     pub(super) one_time: OneTimeKeys,
     pub(super) signed: SignedKeys,
+    pub(super) senders: SenderKeys,
     next_key: u32,
 }
 
@@ -45,6 +46,7 @@ impl Keys {
             identities: Identities { own: pair, known: HashMap::new() },
             one_time: OneTimeKeys::default(),
             signed: SignedKeys(record),
+            senders: SenderKeys::default(),
             next_key: 1,
         };
         let bundle = Bundle {
@@ -170,5 +172,27 @@ impl SignedPreKeyStore for SignedKeys {
     async fn save_signed_pre_key(&mut self, _: SignedPreKeyId, record: &SignedPreKeyRecord) -> Result<()> {
         self.0 = record.clone();
         Ok(())
+    }
+}
+
+/// The keys of groups and statuses: those of others, and ours for each chat.
+#[derive(Default)]
+pub(super) struct SenderKeys(HashMap<String, SenderKeyRecord>);
+
+impl SenderKeys {
+    pub(super) fn forget(&mut self, name: &SenderKeyName) {
+        self.0.remove(name.cache_key());
+    }
+}
+
+#[async_trait]
+impl SenderKeyStore for SenderKeys {
+    async fn store_sender_key(&mut self, name: &SenderKeyName, record: SenderKeyRecord) -> Result<()> {
+        self.0.insert(name.cache_key().to_owned(), record);
+        Ok(())
+    }
+
+    async fn load_sender_key(&self, name: &SenderKeyName) -> Result<Option<SenderKeyRecord>> {
+        Ok(self.0.get(name.cache_key()).cloned())
     }
 }

@@ -7,8 +7,10 @@ mod app_state;
 mod attachment;
 mod content;
 mod file;
+mod groups;
 mod inbox;
 mod keys;
+mod origin;
 mod power;
 mod reupload;
 mod signal;
@@ -27,11 +29,13 @@ use waproto::whatsapp::Message as Content;
 use super::account::{Account, DeviceId};
 use super::ca::new_key;
 use super::changes::Watched;
+use super::group::Refusal;
 use super::media::Full;
 use super::profile::Profile;
 use super::server::Server;
 use inbox::Inbox;
 use keys::Keys;
+use origin::Origin;
 use power::Power;
 use worker::Worker;
 
@@ -71,6 +75,10 @@ pub(super) enum PhoneError {
     NoMessage(String),
     #[error("id: {0} was written by somebody else; only own messages can be edited or revoked")]
     NotOurs(String),
+    #[error("to: {0}")]
+    Group(#[from] Refusal),
+    #[error("status@broadcast takes new messages and their revocation; answer and react in the chat of who wrote it")]
+    Status,
     #[error("a message could not be read: {0}")]
     Content(String),
     #[error(transparent)]
@@ -86,7 +94,7 @@ enum Task {
     /// Its owner writes something.
     Send { to: Jid, draft: Draft, sent: oneshot::Sender<Result<String, PhoneError>> },
     /// Another phone has sent it a message.
-    FromPhone { number: String, addressed: Jid, id: String, message: Box<Content> },
+    FromPhone { number: String, origin: Origin, id: String, message: Box<Content> },
     /// A device of its account needs the app-state key.
     ShareKey(u16),
     /// The server has few one-time keys of it left.
@@ -138,7 +146,9 @@ impl Phone {
             profile: Profile::default(),
             watchers: BTreeSet::new(),
             last_device: 0,
+            signed_list: Mutex::default(),
         };
+        account.key_index_list()?;
         state.accounts.insert(number.to_owned(), account);
         Ok(lid)
     }

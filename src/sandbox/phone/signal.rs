@@ -15,10 +15,11 @@ use super::super::node::{bytes, child_bytes, text};
 use super::super::server::Server;
 use super::super::stanza::{route_receipt, take_bundle};
 use super::PhoneError;
+use super::origin::Origin;
 use super::worker::Worker;
 
 /// The version of the padding and of the `enc` node.
-const ENC_VERSION: u8 = 2;
+pub(super) const ENC_VERSION: u8 = 2;
 
 impl Worker {
     /// Decrypts one `<enc>`.
@@ -48,7 +49,7 @@ impl Worker {
     }
 
     /// Tells the sender that we could not decrypt, with fresh keys to do it again.
-    pub(super) fn ask_again(&mut self, from: &Jid, node: &Node) -> Result<(), PhoneError> {
+    pub(super) fn ask_again(&mut self, origin: &Origin, node: &Node) -> Result<(), PhoneError> {
         let number = &self.own.number;
         let bundle = {
             let mut state = self.server.state();
@@ -65,12 +66,7 @@ impl Worker {
         content.push(retry);
         let keys: Vec<Node> = keys;
         content.push(NodeBuilder::new("keys").children(keys).build());
-        let receipt = NodeBuilder::new("receipt")
-            .attr("to", from)
-            .attr("id", text(node, "id"))
-            .attr("type", "retry")
-            .children(content)
-            .build();
+        let receipt = origin.receipt(&text(node, "id")).attr("type", "retry").children(content).build();
         route_receipt(&self.server, &self.own, receipt);
         Ok(())
     }

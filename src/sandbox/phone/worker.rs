@@ -1,6 +1,6 @@
 //! What a phone does, one task after the other.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -9,7 +9,7 @@ use wacore::proto_helpers::MessageExt as _;
 use wacore::send::{media_type_from_message, stanza_type_from_message};
 use wacore::types::message::EditAttribute;
 use wacore_binary::builder::NodeBuilder;
-use wacore_binary::{Jid, Node};
+use wacore_binary::{Jid, JidExt as _, Node};
 use waproto::whatsapp::Message;
 use waproto::whatsapp::message::ProtocolMessage;
 use waproto::whatsapp::message::protocol_message::Type;
@@ -23,6 +23,7 @@ use super::super::stanza::route_receipt;
 use super::content::Draft;
 use super::inbox::{Inbox, Ticks};
 use super::keys::Keys;
+use super::origin::Origin;
 use super::signal::address;
 use super::{PhoneError, Task};
 
@@ -42,11 +43,13 @@ pub(super) struct Worker {
     pub(super) keys: Keys,
     inbox: Arc<Watched<Inbox>>,
     sent: VecDeque<Sent>,
+    /// By chat, the devices that have our sender key.
+    pub(super) given: HashMap<String, BTreeSet<DeviceId>>,
 }
 
 impl Worker {
     pub(super) fn new(server: Arc<Server>, number: String, keys: Keys, inbox: Arc<Watched<Inbox>>) -> Self {
-        Self { server, own: DeviceId { number, device: 0 }, keys, inbox, sent: VecDeque::new() }
+        Self { server, own: DeviceId { number, device: 0 }, keys, inbox, sent: VecDeque::new(), given: HashMap::new() }
     }
 
     pub(super) async fn run(mut self, mut tasks: UnboundedReceiver<Task>) {
@@ -58,9 +61,9 @@ impl Worker {
                     let _ = sent.send(self.send(to, draft).await);
                     Ok(())
                 }
-                Task::FromPhone { number, addressed, id, message } => {
-                    if self.store(&number, &number, &id, &message, false) {
-                        self.look_at(&addressed, &id);
+                Task::FromPhone { number, origin, id, message } => {
+                    if self.store(&origin.chat(&number), &number, &id, &message, false) {
+                        self.look_at(&origin, &id);
                     }
                     self.server.ledger.opened(&self.own, &number, &id, true);
                     Ok(())
@@ -83,14 +86,21 @@ impl Worker {
     async fn receive(&mut self, from: &Jid, device: &DeviceId, node: &Node) -> Result<(), PhoneError> {
         match node.tag.as_ref() {
             "message" => {
+                let origin = Origin::of(from, node);
                 let mut readable = true;
                 for enc in node.get_children_by_tag("enc") {
-                    match self.open(device, enc).await {
-                        Ok(message) => self.read(from, device, node, message).await?,
+                    let opened = match text(enc, "type").as_str() {
+                        "skmsg" => self.open_shared(&origin.to, device, enc).await,
+                        _ => self.open(device, enc).await,
+                    };
+                    match opened {
+                        Ok(message) => self.read(&origin, device, node, message).await?,
                         Err(error) => {
                             readable = false;
                             tracing::info!(target: LOG, phone = %self.own.number, %from, %error, "cannot decrypt");
-                            self.ask_again(from, node)?;
+                            // One answer is enough: it brings all that the message had.
+                            self.ask_again(&origin, node)?;
+                            break;
                         }
                     }
                 }
@@ -100,7 +110,7 @@ impl Worker {
             "receipt" if text(node, "type") == "retry" => self.send_again(device, &text(node, "id")).await,
             "receipt" if text(node, "type") == "server-error" => self.upload_again(device, node),
             "receipt" => {
-                self.ticked(node);
+                self.ticked(device, node);
                 Ok(())
             }
             _ => Ok(()),
@@ -108,15 +118,24 @@ impl Worker {
     }
 
     /// Does with a decrypted message what a phone does with it.
-    async fn read(&mut self, from: &Jid, device: &DeviceId, node: &Node, message: Message) -> Result<(), PhoneError> {
+    async fn read(
+        &mut self,
+        origin: &Origin,
+        device: &DeviceId,
+        node: &Node,
+        message: Message,
+    ) -> Result<(), PhoneError> {
         let id = text(node, "id");
+        if origin.participant.is_some() {
+            self.learn_sender_key(&origin.to, device, &message).await?;
+        }
         let own = device.number == self.own.number;
         if own && let Some(copy) = message.device_sent_message.as_option() {
             // Written on one of our other devices: shown, and not receipted.
             let chat = copy.destination_jid.as_deref().and_then(|jid| jid.parse::<Jid>().ok());
             let chat = chat.and_then(|chat| self.server.state().number_of(&chat));
             if let (Some(chat), Some(inner)) = (chat, copy.message.as_option()) {
-                self.store(&chat, &device.number, &id, inner, true);
+                self.store(&Jid::pn(chat), &device.number, &id, inner, true);
             }
             return Ok(());
         }
@@ -124,23 +143,47 @@ impl Worker {
         if own && message.protocol_message.as_option().is_some_and(asks_for_key) {
             return self.share_key(device.device).await;
         }
-        if self.store(&device.number, &device.number, &id, &message, own) && !own {
-            self.look_at(from, &id);
+        if self.store(&origin.chat(&device.number), &device.number, &id, &message, own) && !own {
+            self.look_at(origin, &id);
         }
         Ok(())
     }
 
     /// Shows a message in a chat. `false` when there is nothing to show.
-    fn store(&self, chat: &str, sender: &str, id: &str, message: &Message, from_me: bool) -> bool {
-        let jid = |number: &str| Jid::pn(number).to_string();
+    fn store(&self, chat: &Jid, sender: &str, id: &str, message: &Message, from_me: bool) -> bool {
         if let Some(words) = message.get_base_message().text_content() {
             self.server.ledger.words(sender, id, words);
         }
-        let shown = self.inbox().add(&jid(chat), &jid(sender), id, message, from_me);
+        let known = |number: &str| Jid::pn(number).to_string();
+        let (readers, admin) = match self.server.state().group(chat) {
+            Ok(group) => {
+                let others = group.participants.keys().filter(|it| from_me && *it != sender);
+                (others.map(|it| known(it)).collect(), group.require_admin(sender).is_ok())
+            }
+            Err(_) => (vec![], false),
+        };
+        let shown = {
+            let mut inbox = self.inbox();
+            let shown = inbox.add(&chat.to_string(), &known(sender), id, message, from_me);
+            if admin {
+                inbox.moderate(&chat.to_string(), message);
+            }
+            for reader in readers {
+                inbox.tick(id, Some(&reader), Ticks::Sent);
+            }
+            shown
+        };
         if shown {
             self.fetch(id);
         }
         shown
+    }
+
+    /// Everybody that the owner has a chat with, and the owner.
+    pub(super) fn contacts(&self) -> BTreeSet<String> {
+        let chats = self.inbox().chats();
+        let people = chats.iter().filter_map(|chat| chat.parse::<Jid>().ok()).filter(Jid::is_pn);
+        people.map(|chat| chat.user.to_string()).chain([self.own.number.clone()]).collect()
     }
 
     /// Fetches the file of a message, if it points to one.
@@ -158,23 +201,25 @@ impl Worker {
     }
 
     /// Somebody's receipt for what the account wrote.
-    fn ticked(&self, receipt: &Node) {
+    fn ticked(&self, reader: &DeviceId, receipt: &Node) {
         let ticks = match text(receipt, "type").as_str() {
             "" => Ticks::Delivered,
             "read" => Ticks::Read,
             "played" => Ticks::Played,
             _ => return,
         };
+        let many = receipt.attrs.get("participant").is_some();
+        let reader = many.then(|| Jid::pn(reader.number.as_str()).to_string());
         let mut inbox = self.inbox();
         for id in listed_ids(receipt) {
-            inbox.tick(&id, ticks);
+            inbox.tick(&id, reader.as_deref(), ticks);
         }
     }
 
     /// The owner notices a message and, a little later, reads it.
-    fn look_at(&self, from: &Jid, id: &str) {
+    fn look_at(&self, origin: &Origin, id: &str) {
         let (server, own, pace) = (Arc::clone(&self.server), self.own.clone(), self.server.pace);
-        let receipt = NodeBuilder::new("receipt").attr("to", from).attr("id", id).build();
+        let receipt = origin.receipt(id).build();
         self.server.spawn(async move {
             tokio::time::sleep(pace.delivered).await;
             let mut read = receipt.clone();
@@ -190,6 +235,9 @@ impl Worker {
         let Some(sent) = self.sent.iter().find(|sent| sent.id == id) else { return Ok(()) };
         let (to, message) = (sent.to.clone(), sent.message.clone());
         self.keys.sessions.forget(&address(device));
+        if is_many(&to) {
+            return self.send_again_to_one(device, &to, id, &message).await;
+        }
         self.copy_to(device, &to, id, &message).await
     }
 
@@ -197,10 +245,20 @@ impl Worker {
     async fn send(&mut self, to: Jid, draft: Draft) -> Result<String, PhoneError> {
         let id = format!("3A{}", hex::encode_upper(rand::random::<[u8; 9]>()));
         let to = to.to_non_ad();
+        if to.is_status_broadcast() && !matches!(draft, Draft::Text(_) | Draft::Revoke { .. }) {
+            return Err(PhoneError::Status);
+        }
         let attachment = draft.attachment();
         let mut message = draft.compose(&to, &self.inbox())?;
         if let Some(attachment) = attachment {
             attachment.upload(&self.server, &mut message).await?;
+        }
+        if is_many(&to) {
+            self.address_in(&to, &mut message);
+            self.send_to_many(&to, &id, &message).await?;
+            self.store(&to, &self.own.number, &id, &message, true);
+            self.remember(&id, &to, &message);
+            return Ok(id);
         }
         let (recipient, devices) = {
             let state = self.server.state();
@@ -220,7 +278,7 @@ impl Worker {
                     // Two phones of one sandbox have no secrets from it; the copy needs no ciphertext.
                     let task = Task::FromPhone {
                         number: self.own.number.clone(),
-                        addressed,
+                        origin: Origin { to: addressed, participant: None },
                         id: id.clone(),
                         message: Box::new(message.clone()),
                     };
@@ -229,11 +287,8 @@ impl Worker {
             }
             (recipient.number.clone(), devices)
         };
-        self.store(&recipient, &self.own.number, &id, &message, true);
-        self.sent.push_back(Sent { id: id.clone(), to: to.clone(), message: message.clone() });
-        if self.sent.len() > REMEMBERED {
-            self.sent.pop_front();
-        }
+        self.store(&Jid::pn(recipient), &self.own.number, &id, &message, true);
+        self.remember(&id, &to, &message);
         for device in devices {
             // A device that cannot be written to must not keep the others from their copy.
             if let Err(error) = self.copy_to(&device, &to, &id, &message).await {
@@ -241,6 +296,13 @@ impl Worker {
             }
         }
         Ok(id)
+    }
+
+    fn remember(&mut self, id: &str, to: &Jid, message: &Message) {
+        self.sent.push_back(Sent { id: id.to_owned(), to: to.clone(), message: message.clone() });
+        if self.sent.len() > REMEMBERED {
+            self.sent.pop_front();
+        }
     }
 
     /// One device's copy of a message in the chat `to`.
@@ -279,4 +341,9 @@ impl Worker {
             .attr("t", unix_now())
             .attr("notify", number.as_str()))
     }
+}
+
+/// Whether a chat is one of many people.
+fn is_many(chat: &Jid) -> bool {
+    chat.is_group() || chat.is_status_broadcast()
 }

@@ -5,7 +5,7 @@ use wacore_binary::builder::NodeBuilder;
 
 use super::super::node::{first_tag, server_jid, text};
 use super::super::pairing;
-use super::{Context, app_state, id, media, prekeys, profile, session, usync};
+use super::{Context, app_state, group, id, media, prekeys, profile, session, usync};
 
 /// How a query ends.
 pub(in super::super) enum Answer {
@@ -35,6 +35,7 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("w:m", "media_conn", media::connection),
     ("w:profile:picture", ANY, profile::picture),
     ("status", "status", profile::about),
+    ("w:g2", ANY, group::answer),
     ("passive", "active", session::activate),
     ("passive", "passive", session::deactivate),
     ("md", "link_code_companion_reg", pairing::companion_reg),

@@ -4,12 +4,15 @@
 //! beside these and its line in one of the two places.
 
 mod app_state;
+mod envelope;
+mod group;
 mod iq;
 mod media;
 mod message;
 mod prekeys;
 mod profile;
 mod receipt;
+mod recipients;
 mod session;
 mod usync;
 
@@ -22,6 +25,7 @@ use super::node::{signature, text};
 use super::server::Server;
 
 pub(super) use iq::{Answer, reply};
+pub(super) use message::carry as carry_message;
 pub(super) use prekeys::take_bundle;
 pub(super) use receipt::route as route_receipt;
 

@@ -1,7 +1,7 @@
 //! Receipts: they settle the message they are about and travel back to its sender.
 
-use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
+use wacore_binary::{JidExt as _, Node};
 
 use super::super::account::{Addressing, DeviceId};
 use super::super::node::{jid, listed_ids, text, unix_now};
@@ -29,7 +29,8 @@ pub(super) fn accept(context: &mut Context<'_>, receipt: Node) {
     route(context.server, own, receipt);
 }
 
-/// Carries a receipt from a device or a phone to whom it is addressed.
+/// Carries a receipt from a device or a phone to whom it is addressed. In a group and for a status that is whoever wrote
+/// the message, who is told which participant it comes from.
 pub(in super::super) fn route(server: &Server, from: &DeviceId, receipt: Node) {
     let kind = text(&receipt, "type");
     let Some(to) = jid(&receipt, "to") else { return };
@@ -44,27 +45,49 @@ pub(in super::super) fn route(server: &Server, from: &DeviceId, receipt: Node) {
         }
     }
     let Some(sender) = state.accounts.get(&from.number) else { return };
-    let mut stanza = NodeBuilder::new("receipt")
-        .attr("id", id(&receipt))
-        .attr("from", sender.jid(Addressing::of(&to), from.device))
-        .attr("t", unix_now());
+    let mut stanza = NodeBuilder::new("receipt").attr("id", id(&receipt)).attr("t", unix_now());
+    let many = to.is_group() || to.is_status_broadcast();
+    let author = if many {
+        let addressing = match state.group(&to) {
+            // Whoever has left has no more say in what was written there.
+            Ok(group) if group.role(&from.number).is_err() => return,
+            Ok(group) => group.addressing,
+            Err(_) if to.is_group() => return,
+            Err(_) => Addressing::Lid,
+        };
+        let (alternative, other) = match addressing {
+            Addressing::Lid => ("participant_pn", Addressing::Pn),
+            Addressing::Pn => ("participant_lid", Addressing::Lid),
+        };
+        stanza = stanza
+            .attr("from", to)
+            .attr("participant", sender.jid(addressing, from.device))
+            .attr(alternative, sender.jid(other, 0));
+        let Some(author) = jid(&receipt, "participant") else { return };
+        author
+    } else {
+        stanza = stanza.attr("from", sender.jid(Addressing::of(&to), from.device));
+        to
+    };
     if !kind.is_empty() {
         stanza = stanza.attr("type", kind.as_str());
     }
     let stanza = stanza.apply_content(receipt.content).build();
-    let Some(account) = state.account_of(&to) else { return };
-    let number = account.number.clone();
-    let devices: Vec<u16> = if kind == "server-error" {
+    let Some(number) = state.number_of(&author) else { return };
+    // Where many write, nobody is shown ticks of their own.
+    if many && number == from.number && !RETRIES.contains(&kind.as_str()) {
+        return;
+    }
+    let devices: Vec<DeviceId> = if kind == "server-error" {
         // A file is gone, and only the phone can upload it again, whichever device is named.
-        vec![0]
+        vec![DeviceId { number, device: 0 }]
     } else if RETRIES.contains(&kind.as_str()) {
-        vec![to.device]
+        vec![DeviceId { number, device: author.device }]
     } else {
         // The phone and all other devices of the sender show the ticks.
-        std::iter::once(0).chain(account.devices.keys().copied()).collect()
+        state.devices(&number).collect()
     };
-    for device in devices {
-        let to = DeviceId { number: number.clone(), device };
+    for to in devices {
         state.deliver(&to, stanza.clone(), &server.stats);
     }
 }

@@ -1,0 +1,233 @@
+//! What people do with groups, and who is told of it.
+//!
+//! Clients (`stanza/group`) and the owners of phones (`control/groups`) end up here. Every device of every participant
+//! is told of a change, that of whoever made it included; somebody new is given the whole group instead.
+
+use std::collections::BTreeSet;
+
+use wacore_binary::Node;
+use wacore_binary::builder::NodeBuilder;
+
+use super::super::account::{Addressing, DeviceId};
+use super::super::server::Server;
+use super::super::state::State;
+use super::{Group, MOST_PARTICIPANTS, Refusal, Role, Setting, new_invite};
+
+/// A change of who is in a group or what they may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Membership {
+    Add,
+    Remove,
+    Promote,
+    Demote,
+}
+
+impl Membership {
+    /// The tag of the query and of the notification.
+    pub(in super::super) fn tag(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Remove => "remove",
+            Self::Promote => "promote",
+            Self::Demote => "demote",
+        }
+    }
+}
+
+/// How it went with one of the numbers that a change of membership names: the code of the error, if there was one.
+pub(in super::super) type Verdict = (String, Option<u16>);
+
+impl State {
+    /// Makes a group. Numbers without an account are left out, and named with 404 in the result.
+    pub(in super::super) fn create_group(
+        &mut self,
+        server: &Server,
+        by: &str,
+        subject: String,
+        addressing: Addressing,
+        numbers: Vec<String>,
+        settings: &[Setting],
+    ) -> Result<(String, Vec<Verdict>), Refusal> {
+        if numbers.len() >= MOST_PARTICIPANTS {
+            return Err(Refusal::Full);
+        }
+        let mut group = Group::new(by, subject, addressing)?;
+        for setting in settings {
+            group.apply(by, setting)?;
+        }
+        let mut verdicts = vec![];
+        for number in numbers.into_iter().filter(|number| number != by) {
+            let known = self.accounts.contains_key(&number);
+            if known {
+                group.participants.insert(number.clone(), Role::Member);
+            }
+            verdicts.push((number, (!known).then_some(404)));
+        }
+        let id = group.id.clone();
+        let create = NodeBuilder::new("create").attr("type", "new").children([group.node(self)]).build();
+        let everybody: Vec<String> = group.participants.keys().cloned().collect();
+        self.groups.insert(id.clone(), group);
+        self.tell(server, &id, by, create, everybody);
+        Ok((id, verdicts))
+    }
+
+    /// Changes who is in a group.
+    pub(in super::super) fn change_members(
+        &mut self,
+        server: &Server,
+        group: &str,
+        by: &str,
+        change: Membership,
+        numbers: &[String],
+    ) -> Result<Vec<Verdict>, Refusal> {
+        let known: BTreeSet<&String> = numbers.iter().filter(|number| self.accounts.contains_key(*number)).collect();
+        let entry = self.groups.get_mut(group).ok_or(Refusal::NotFound)?;
+        entry.role(by)?;
+        if change != Membership::Add || entry.admins_add {
+            entry.require_admin(by)?;
+        }
+        let verdicts: Vec<Verdict> = numbers
+            .iter()
+            .map(|number| (number.clone(), entry.change_member(number, known.contains(number), change).err()))
+            .collect();
+        let changed: Vec<String> =
+            verdicts.iter().filter(|(_, error)| error.is_none()).map(|(number, _)| number.clone()).collect();
+        self.members_changed(server, group, by, change, changed, None);
+        Ok(verdicts)
+    }
+
+    /// Takes whoever asks out of a group.
+    pub(in super::super) fn leave_group(&mut self, server: &Server, group: &str, by: &str) -> Result<(), Refusal> {
+        let entry = self.groups.get_mut(group).ok_or(Refusal::NotFound)?;
+        entry.role(by)?;
+        entry.participants.remove(by);
+        self.members_changed(server, group, by, Membership::Remove, vec![by.to_owned()], None);
+        Ok(())
+    }
+
+    /// The group that an invitation leads to.
+    pub(in super::super) fn invited_to(&self, code: &str) -> Result<&Group, Refusal> {
+        let former = || self.groups.values().any(|group| group.former_invites.iter().any(|former| former == code));
+        let found = self.groups.values().find(|group| group.invite == code);
+        found.ok_or_else(|| if former() { Refusal::Gone } else { Refusal::NotFound })
+    }
+
+    /// Takes whoever asks into the group that an invitation leads to; the group's id.
+    pub(in super::super) fn join_group(&mut self, server: &Server, code: &str, by: &str) -> Result<String, Refusal> {
+        let id = self.invited_to(code)?.id.clone();
+        let group = self.groups.get_mut(&id).ok_or(Refusal::NotFound)?;
+        if group.participants.contains_key(by) {
+            return Err(Refusal::AlreadyIn);
+        }
+        if group.participants.len() >= MOST_PARTICIPANTS {
+            return Err(Refusal::Full);
+        }
+        group.participants.insert(by.to_owned(), Role::Member);
+        self.members_changed(server, &id, by, Membership::Add, vec![by.to_owned()], Some("invite"));
+        Ok(id)
+    }
+
+    /// The invitation code, for admins; a new one if `reset`.
+    pub(in super::super) fn invitation(
+        &mut self,
+        server: &Server,
+        group: &str,
+        by: &str,
+        reset: bool,
+    ) -> Result<String, Refusal> {
+        let entry = self.groups.get_mut(group).ok_or(Refusal::NotFound)?;
+        entry.require_admin(by)?;
+        if !reset {
+            return Ok(entry.invite.clone());
+        }
+        let code = new_invite();
+        entry.former_invites.push(std::mem::replace(&mut entry.invite, code.clone()));
+        let everybody = entry.participants.keys().cloned().collect();
+        let change = NodeBuilder::new("invite").attr("code", code.as_str()).build();
+        self.tell(server, group, by, change, everybody);
+        Ok(code)
+    }
+
+    /// Changes a group's name, description or settings.
+    pub(in super::super) fn change_group(
+        &mut self,
+        server: &Server,
+        group: &str,
+        by: &str,
+        setting: &Setting,
+    ) -> Result<(), Refusal> {
+        let entry = self.groups.get_mut(group).ok_or(Refusal::NotFound)?;
+        entry.apply(by, setting)?;
+        let everybody = entry.participants.keys().cloned().collect();
+        let entry = self.groups.get(group).ok_or(Refusal::NotFound)?;
+        self.tell(server, group, by, entry.change(self, setting), everybody);
+        Ok(())
+    }
+
+    /// Tells everybody who has come, gone, risen or fallen.
+    fn members_changed(
+        &mut self,
+        server: &Server,
+        group: &str,
+        by: &str,
+        change: Membership,
+        changed: Vec<String>,
+        reason: Option<&'static str>,
+    ) {
+        let Some(entry) = self.groups.get(group).filter(|_| !changed.is_empty()) else { return };
+        let with_reason = |node: NodeBuilder| match reason {
+            Some(reason) => node.attr("reason", reason),
+            None => node,
+        };
+        let named = changed.iter().map(|number| entry.participant(self, number)).collect::<Vec<_>>();
+        let change_node = with_reason(NodeBuilder::new(change.tag())).children(named).build();
+        let create = (change == Membership::Add)
+            .then(|| with_reason(NodeBuilder::new("create")).children([entry.node(self)]).build());
+        let new: BTreeSet<String> = changed.into_iter().collect();
+        let mut told: BTreeSet<String> = entry.participants.keys().cloned().collect();
+        if let Some(create) = create {
+            told = told.difference(&new).cloned().collect();
+            self.tell(server, group, by, create, new.into_iter().collect());
+        } else {
+            // Somebody who was removed hears of it once more.
+            told.extend(new);
+        }
+        self.tell(server, group, by, change_node, told.into_iter().collect());
+    }
+
+    /// Notifies every linked device of some numbers. A phone needs no notification: it looks the group up when it sends.
+    fn tell(&mut self, server: &Server, group: &str, by: &str, change: Node, numbers: Vec<String>) {
+        let Some(group) = self.groups.get(group) else { return };
+        let notification = group.notification(self, server.stanza_id(), by, change);
+        for number in numbers {
+            let devices = self.accounts.get(&number).map(|account| account.devices.keys().copied().collect::<Vec<_>>());
+            for device in devices.unwrap_or_default() {
+                let to = DeviceId { number: number.clone(), device };
+                self.deliver(&to, notification.clone(), &server.stats);
+            }
+        }
+    }
+}
+
+impl Group {
+    /// Changes one participant, or says with a code why not.
+    fn change_member(&mut self, number: &str, known: bool, change: Membership) -> Result<(), u16> {
+        let role = self.participants.get(number).copied();
+        let to = match (change, role) {
+            (Membership::Add, Some(_)) => return Err(409),
+            (Membership::Add, None) if self.participants.len() >= MOST_PARTICIPANTS => return Err(419),
+            (Membership::Add, None) if known => Role::Member,
+            (_, None) => return Err(404),
+            // Nobody takes the group from who made it.
+            (Membership::Remove | Membership::Demote, Some(Role::SuperAdmin)) => return Err(405),
+            (Membership::Remove, Some(_)) => {
+                self.participants.remove(number);
+                return Ok(());
+            }
+            (Membership::Promote, Some(role)) => role.max(Role::Admin),
+            (Membership::Demote, Some(_)) => Role::Member,
+        };
+        self.participants.insert(number.to_owned(), to);
+        Ok(())
+    }
+}

@@ -1,0 +1,38 @@
+//! Where a message comes from, as its receipts must say it.
+
+use wacore_binary::builder::NodeBuilder;
+use wacore_binary::{Jid, Node};
+
+use super::super::node::jid;
+
+/// Where a message was written, and whom a receipt for it goes to.
+pub(super) struct Origin {
+    /// The group, `status@broadcast`, or the device of the other side.
+    pub(super) to: Jid,
+    /// The device that wrote it, where many write.
+    pub(super) participant: Option<Jid>,
+}
+
+impl Origin {
+    /// Reads it from a stanza whose sender is `from`.
+    pub(super) fn of(from: &Jid, node: &Node) -> Self {
+        match (jid(node, "participant"), jid(node, "from")) {
+            (Some(participant), Some(to)) => Self { to, participant: Some(participant) },
+            _ => Self { to: from.clone(), participant: None },
+        }
+    }
+
+    /// The chat as the owner knows it: the group, or the other side's number.
+    pub(super) fn chat(&self, number: &str) -> Jid {
+        if self.participant.is_some() { self.to.clone() } else { Jid::pn(number) }
+    }
+
+    /// The head of a receipt for it.
+    pub(super) fn receipt(&self, id: &str) -> NodeBuilder {
+        let receipt = NodeBuilder::new("receipt").attr("to", &self.to).attr("id", id);
+        match &self.participant {
+            Some(participant) => receipt.attr("participant", participant),
+            None => receipt,
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Who gets a message: the devices behind its addresses, each with the ciphertext that is for it.
+//!
+//! In a chat of two the sender names every device. In a group the server knows the members, and what the sender names
+//! are the devices that need its sender key with this message. A status goes to the people that the sender names.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use wacore::messages::MessageUtils;
+use wacore_binary::{Jid, JidExt as _, Node};
+
+use super::super::account::{Addressing, DeviceId};
+use super::super::group::Refusal;
+use super::super::node::{children, jid, text};
+use super::super::state::State;
+
+/// One device's copy.
+pub(super) struct Copy {
+    pub(super) device: DeviceId,
+    /// The form of address in which its sender is named to it.
+    pub(super) addressing: Addressing,
+    pub(super) content: Vec<Node>,
+}
+
+/// Everybody's copies.
+pub(super) struct Recipients {
+    pub(super) copies: Vec<Copy>,
+    /// The checksum of the devices that there are, when the sender believes in others.
+    pub(super) phash: Option<String>,
+}
+
+/// Why a message goes to nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotSent {
+    /// The sandbox has nothing of this kind.
+    Unknown,
+    NoAccount,
+    Group(Refusal),
+}
+
+impl NotSent {
+    /// The error of the acknowledgement.
+    pub(super) fn code(self) -> u16 {
+        match self {
+            Self::Unknown => 405,
+            Self::NoAccount => 404,
+            Self::Group(refusal) => refusal.wire().0,
+        }
+    }
+}
+
+/// The copies of a message from a device or a phone.
+pub(super) fn of(state: &State, own: &DeviceId, message: &Node, to: &Jid) -> Result<Recipients, NotSent> {
+    if to.is_group() {
+        return in_group(state, own, message, to).map_err(NotSent::Group);
+    }
+    if to.is_status_broadcast() {
+        return Ok(Recipients { copies: of_status(state, own, message), phash: None });
+    }
+    let number = state.number_of(to).ok_or(NotSent::Unknown)?;
+    if !state.accounts.contains_key(&number) {
+        return Err(NotSent::NoAccount);
+    }
+    Ok(in_chat(state, own, message, to, &number))
+}
+
+fn in_chat(state: &State, own: &DeviceId, message: &Node, to: &Jid, number: &str) -> Recipients {
+    let named = |(jid, content): (Jid, Vec<Node>)| {
+        let device = state.device_of(&jid)?;
+        Some(Copy { device, addressing: Addressing::of(&jid), content })
+    };
+    let mut copies: Vec<Copy> = listed(message).into_iter().filter_map(named).collect();
+    // A list that is there is a list of everybody; a message for one device comes without.
+    let phash = (!copies.is_empty()).then(|| corrected(state, own, &copies, to, number)).flatten();
+    let direct = sealed_for_all(message);
+    if !direct.is_empty() {
+        copies.extend(named((to.clone(), direct)));
+    }
+    Recipients { copies, phash }
+}
+
+/// The checksum of the devices of both sides without the sending one, if they are not those that have copies.
+fn corrected(state: &State, own: &DeviceId, copies: &[Copy], to: &Jid, number: &str) -> Option<String> {
+    let numbers = BTreeSet::from([number, own.number.as_str()]);
+    let there: BTreeSet<DeviceId> = numbers.into_iter().flat_map(|number| state.devices(number)).collect();
+    let named: BTreeSet<&DeviceId> = copies.iter().map(|copy| &copy.device).collect();
+    if there.iter().filter(|device| *device != own).eq(named) {
+        return None;
+    }
+    // Each side in the form in which the sender names it.
+    let forms: BTreeMap<&str, Addressing> =
+        copies.iter().map(|copy| (copy.device.number.as_str(), copy.addressing)).collect();
+    let jids: Vec<Jid> = there
+        .iter()
+        .filter(|device| *device != own)
+        .filter_map(|device| {
+            let form = forms.get(device.number.as_str()).copied().unwrap_or(Addressing::of(to));
+            Some(state.accounts.get(&device.number)?.jid(form, device.device))
+        })
+        .collect();
+    MessageUtils::participant_list_hash(&jids).ok()
+}
+
+fn in_group(state: &State, own: &DeviceId, message: &Node, to: &Jid) -> Result<Recipients, Refusal> {
+    let group = state.group(to)?;
+    group.require_writer(&own.number)?;
+    let shared = sealed_for_all(message);
+    let copy = |device: DeviceId, content| Copy { device, addressing: group.addressing, content };
+    if let Some(asked) = jid(message, "participant") {
+        // Encrypted again for one device that could not read it.
+        let device = state.device_of(&asked).filter(|device| group.participants.contains_key(&device.number));
+        return Ok(Recipients { copies: vec![copy(device.ok_or(Refusal::NotIn)?, shared)], phash: None });
+    }
+    let there: Vec<DeviceId> = group.participants.keys().flat_map(|number| state.devices(number)).collect();
+    let believed = text(message, "phash");
+    let phash = (!believed.is_empty()).then(|| {
+        let jids: Vec<Jid> = there
+            .iter()
+            .filter_map(|device| Some(state.accounts.get(&device.number)?.jid(group.addressing, device.device)))
+            .collect();
+        MessageUtils::participant_list_hash(&jids).ok()
+    });
+    let mut sealed: HashMap<DeviceId, Vec<Node>> =
+        listed(message).into_iter().filter_map(|(jid, content)| Some((state.device_of(&jid)?, content))).collect();
+    let copies = there.into_iter().filter(|device| device != own).map(|device| {
+        let mut content = sealed.remove(&device).unwrap_or_default();
+        content.extend(shared.iter().cloned());
+        copy(device, content)
+    });
+    Ok(Recipients { copies: copies.collect(), phash: phash.flatten().filter(|phash| *phash != believed) })
+}
+
+/// A status goes to every device of the people named; sent once more, to the devices named.
+fn of_status(state: &State, own: &DeviceId, message: &Node) -> Vec<Copy> {
+    let shared = sealed_for_all(message);
+    if let Some(device) = jid(message, "participant").and_then(|asked| state.device_of(&asked)) {
+        return vec![Copy { device, addressing: Addressing::Lid, content: shared }];
+    }
+    let mut sealed: BTreeMap<DeviceId, Vec<Node>> = BTreeMap::new();
+    for (jid, content) in listed(message) {
+        let Some(device) = state.device_of(&jid) else { continue };
+        if !state.statuses.contains(&(own.clone(), text(message, "id"))) {
+            for sibling in state.devices(&device.number) {
+                sealed.entry(sibling).or_default();
+            }
+        }
+        sealed.insert(device, content);
+    }
+    sealed.remove(own);
+    let copy = |(device, mut content): (DeviceId, Vec<Node>)| {
+        content.extend(shared.iter().cloned());
+        Copy { device, addressing: Addressing::Lid, content }
+    };
+    sealed.into_iter().map(copy).collect()
+}
+
+/// What is encrypted for single devices, and the people that are only named.
+fn listed(message: &Node) -> Vec<(Jid, Vec<Node>)> {
+    let list = message.get_optional_child("participants").into_iter().flat_map(|list| list.get_children_by_tag("to"));
+    list.filter_map(|to| Some((jid(to, "jid")?, children(to).to_vec()))).collect()
+}
+
+/// What is encrypted once.
+fn sealed_for_all(message: &Node) -> Vec<Node> {
+    message.get_children_by_tag("enc").cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+
+    use wacore_binary::builder::NodeBuilder;
+
+    use super::super::super::Options;
+    use super::super::super::account::{Bundle, Device};
+    use super::super::super::node::leaf;
+    use super::super::super::phone::Phone;
+    use super::super::super::server::Server;
+    use super::*;
+
+    fn server(devices: &[(&str, u16)]) -> Option<Arc<Server>> {
+        let server = Server::new(&Options::default()).ok()?;
+        for (number, device) in devices {
+            Phone::create(&server, number).ok()?;
+            let bundle = Bundle {
+                registration: vec![],
+                identity: vec![],
+                signed: leaf("skey", vec![]),
+                one_time: VecDeque::new(),
+            };
+            let mut state = server.state();
+            state.accounts.get_mut(*number)?.devices.insert(*device, Device::new([0; 32], vec![], bundle));
+        }
+        Some(server)
+    }
+
+    #[tokio::test]
+    async fn x1_a_sender_with_an_old_device_list_is_told_the_checksum_of_the_new_one() -> Result<(), String> {
+        let server = server(&[("15550001", 1), ("15550001", 2), ("15550002", 1)]).ok_or("no server")?;
+        let (own, to) = (DeviceId { number: "15550001".into(), device: 1 }, Jid::pn("15550002"));
+        let phash = |named: &[Jid]| {
+            let to_node = |jid: &Jid| NodeBuilder::new("to").attr("jid", jid).children([leaf("enc", [1])]).build();
+            let list = NodeBuilder::new("participants").children(named.iter().map(to_node)).build();
+            let message = NodeBuilder::new("message").children([list]).build();
+            of(&server.state(), &own, &message, &to)
+                .map(|recipients| recipients.phash)
+                .map_err(|why| format!("{why:?}"))
+        };
+        let all =
+            [Jid::pn("15550001"), Jid::pn_device("15550001", 2), Jid::pn("15550002"), Jid::pn_device("15550002", 1)];
+        assert_eq!(phash(&all)?, None);
+        let [first, second, third, _] = all.clone();
+        assert_eq!(phash(&[first, second, third])?, MessageUtils::participant_list_hash(&all).ok());
+        Ok(())
+    }
+}
