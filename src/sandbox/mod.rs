@@ -15,20 +15,23 @@
 //! | --- | --- |
 //! | `ca` | the certificate chain that a client checks |
 //! | `noise` | the handshake and the encrypted frames |
-//! | `connection` | one socket from accept to close |
+//! | `connection`, `link` | one socket from accept to close, and the way to it |
 //! | `pairing` | linking a device: QR codes, pairing codes, the signed device identity |
 //! | `account`, `state` | what the server knows: accounts, devices, key bundles, queues |
 //! | `parcel` | a stanza in a queue |
 //! | `ledger` | what became of every message |
 //! | `stanza` | what a client may ask; one table says who answers |
 //! | `phone` | the simulated phone |
+//! | `faults` | what goes wrong on demand |
 //! | `control` | the HTTP API that plays the owner of the phones |
 
 mod account;
 mod ca;
 mod connection;
 mod control;
+mod faults;
 mod ledger;
+mod link;
 mod node;
 mod noise;
 mod pairing;
@@ -47,6 +50,7 @@ use tokio::net::TcpListener;
 
 use server::Server;
 
+pub use faults::{Scenario, ScenarioError};
 pub use phone::{Message as PhoneMessage, Pace, Ticks};
 
 /// The target of every log line of this module.
@@ -66,12 +70,14 @@ pub struct Options {
     pub pace: Pace,
     /// How many messages the ledger remembers; see `GET /verdict`.
     pub ledger_limit: usize,
+    /// What the chance in faults begins with: the same seed and rules, the same decisions.
+    pub seed: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { ws: any, control: any, pace: Pace::default(), ledger_limit: LEDGER_LIMIT }
+        Self { ws: any, control: any, pace: Pace::default(), ledger_limit: LEDGER_LIMIT, seed: 1 }
     }
 }
 
@@ -92,6 +98,9 @@ pub enum SandboxError {
     /// Its certificates could not be made.
     #[error("the sandbox cannot make its certificates: {0}")]
     Certificate(String),
+    /// A phone of the scenario could not be made.
+    #[error("the scenario cannot be played: {0}")]
+    Scenario(String),
 }
 
 /// Starts sandboxes; see [`Sandbox::start`].
@@ -159,6 +168,11 @@ impl Running {
     #[must_use]
     pub fn show_qr(&self, qr: &str, label: &str) -> bool {
         pairing::show(&self.server, qr, Some(label.to_owned())).is_ok()
+    }
+
+    /// Makes the phones of a scenario and sets its faults in the place of all others; its clock starts now.
+    pub fn play(&self, scenario: Scenario) -> Result<(), SandboxError> {
+        scenario.play(&self.server).map(drop).map_err(|error| SandboxError::Scenario(error.to_string()))
     }
 
     /// Closes every socket and returns when every task has ended.

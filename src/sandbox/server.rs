@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::ca::Authority;
+use super::faults::Faults;
 use super::ledger::Ledger;
 use super::phone::Pace;
 use super::state::State;
@@ -20,6 +21,7 @@ pub(super) struct Server {
     pub(super) authority: Authority,
     pub(super) stats: Stats,
     pub(super) ledger: Arc<Ledger>,
+    pub(super) faults: Faults,
     pub(super) pace: Pace,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -34,6 +36,7 @@ impl Server {
             ledger,
             authority: Authority::new()?,
             stats: Stats::default(),
+            faults: Faults::new(options.seed),
             pace: options.pace,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

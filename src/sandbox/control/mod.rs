@@ -3,6 +3,7 @@
 //! One file a subject, each with its routes; the next subject gets its file and its line in [`serve`].
 
 mod devices;
+mod faults;
 mod linking;
 mod phones;
 mod request;
@@ -21,6 +22,8 @@ use super::LOG;
 use super::server::Server;
 use request::{Failure, Outcome};
 
+pub(super) use request::phone_number;
+
 type Shared = State<Arc<Server>>;
 
 /// Serves the API until the sandbox stops.
@@ -31,6 +34,7 @@ pub(super) async fn serve(server: Arc<Server>, listener: TcpListener) {
         .merge(linking::routes())
         .merge(devices::routes())
         .merge(truth::routes())
+        .merge(faults::routes())
         .route("/ca", get(ca))
         .route("/stats", get(stats))
         .fallback(|| async { Failure(StatusCode::NOT_FOUND, "no such path; docs/sandbox.md lists them".into()) })

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc::UnboundedReceiver;
+use wacore::libsignal::protocol::SignalProtocolError;
 use wacore::messages::wrap_device_sent;
 use wacore::proto_helpers::MessageExt as _;
 use wacore::send::stanza_type_from_message;
@@ -86,6 +87,8 @@ impl Worker {
                 for enc in node.get_children_by_tag("enc") {
                     match self.open(device, enc).await {
                         Ok(message) => self.read(from, device, node, message).await?,
+                        // The same ciphertext has come again: there is nothing new to read.
+                        Err(PhoneError::Signal(SignalProtocolError::DuplicatedMessage(..))) => return Ok(()),
                         Err(error) => {
                             readable = false;
                             tracing::info!(target: LOG, phone = %self.own.number, %from, %error, "cannot decrypt");

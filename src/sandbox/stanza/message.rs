@@ -18,26 +18,20 @@ pub(super) fn accept(context: &mut Context<'_>, message: &Node) {
     let mut state = context.server.state();
     let Some(account) = state.accounts.get(&own.number) else { return };
     let envelope = Envelope::new(account, own.device, message, &to, now);
-    let ack = NodeBuilder::new("ack")
-        .attr("class", "message")
-        .attr("id", id(message))
-        .attr("from", to.clone())
-        .attr("t", now);
     let refusal = match state.number_of(&to) {
         // Groups, status and newsletters.
-        None => Some(("405", true)),
-        Some(number) if !state.accounts.contains_key(&number) => Some(("404", false)),
+        None => Some((405, true)),
+        Some(number) if !state.accounts.contains_key(&number) => Some((404, false)),
         Some(_) => None,
     };
     if let Some((code, unknown)) = refusal {
-        let refusal = code.parse().unwrap_or_default();
-        context.server.ledger.refused(own, &state.chat_of(&to), &id(message), refusal);
         drop(state);
         if unknown {
             context.server.stats.unknown(format!("message to {}", to.server.as_str()));
         }
-        return context.link.send(ack.attr("error", code).build());
+        return refuse(context, message, code);
     }
+    let ack = ack(message, &to);
     let copies = copies(message, &to);
     let addressed = copies.iter().filter_map(|(jid, _)| state.device_of(jid));
     context.server.ledger.accepted(own, &state.chat_of(&to), message, addressed);
@@ -48,6 +42,20 @@ pub(super) fn accept(context: &mut Context<'_>, message: &Node) {
         let copy = envelope.around(&device_jid, device.number == own.number, content);
         state.deliver(&device, copy, &context.server.stats);
     }
+}
+
+/// Refuses a message from a device with an error in its ack; it goes nowhere.
+pub(in super::super) fn refuse(context: &Context<'_>, message: &Node, code: u16) {
+    let (Some(own), Some(to)) = (context.device, jid(message, "to")) else { return };
+    let chat = context.server.state().chat_of(&to);
+    context.server.ledger.refused(own, &chat, &id(message), code);
+    context.link.send(ack(message, &to).attr("error", code).build());
+}
+
+/// The server's word that it has decided about a message.
+fn ack(message: &Node, to: &Jid) -> NodeBuilder {
+    let ack = NodeBuilder::new("ack").attr("class", "message").attr("id", id(message));
+    ack.attr("from", to).attr("t", unix_now())
 }
 
 /// The encrypted copies in a message, each with the device it is for.
