@@ -40,9 +40,10 @@ impl Outward {
         Self { server, wire, queue, overtaken: None, judging: false }
     }
 
-    /// Looks at what is about to be written. While no rule can strike all of it is on its way with this.
+    /// Looks at what is about to be written. When nothing can go wrong with it, all of it is on its way with this.
     pub(in super::super) fn begin(&mut self, batch: &[Outgoing]) {
-        self.judging = self.server.faults.armed() || self.overtaken.is_some();
+        let held = batch.iter().any(|item| matches!(item, Outgoing::Hold(_)));
+        self.judging = held || self.overtaken.is_some() || self.server.faults.armed();
         if !self.judging {
             let letters = batch.iter().filter_map(|item| match item {
                 Outgoing::Letter(letter) => Some(letter),

@@ -285,6 +285,8 @@ async fn x2_baileys_reports_the_code_of_a_refused_login() -> Result<()> {
         set(&control, json!({ "fault": { "drop": {} } })).await?;
         baileys.wait_close(code).await?;
     }
+    // Its word for each of those drops.
+    baileys.wait_close(428).await?;
     sandbox.shutdown().await;
     Ok(())
 }
