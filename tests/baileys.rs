@@ -182,6 +182,17 @@ impl Baileys {
         .await
     }
 
+    /// Waits until a connection has ended with a code of its own.
+    pub(crate) async fn wait_close(&mut self, code: u16) -> Result<()> {
+        self.wait(|line| (line["event"] == "close" && line["code"] == code).then_some(())).await
+    }
+
+    /// Waits until one of its messages has failed.
+    pub(crate) async fn wait_failed(&mut self, message_id: &str) -> Result<()> {
+        self.wait(|line| (line["event"] == "update" && line["id"] == message_id && line["status"] == 0).then_some(()))
+            .await
+    }
+
     /// Waits for a line, or finds it among those that came before.
     pub(crate) async fn wait<T>(&mut self, pick: impl Fn(&Value) -> Option<T>) -> Result<T> {
         self.wait_after(0, pick).await

@@ -1,5 +1,6 @@
 //! The command line: one-process mode, refusals of the wrong server, configuration.
 
+use crate::control::Control;
 use crate::support::db;
 use crate::support::world::{Worker, World, clean, wagres};
 use anyhow::{Context, Result, ensure};
@@ -61,6 +62,33 @@ async fn x4_a_sandbox_build_refuses_a_server_that_is_not_loopback() -> Result<()
         let (done, text) = output(command).await?;
         ensure!(!done.status.success() && text.contains("not a loopback address"), "{server}: {text}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn x2_a_scenario_is_read_from_a_file() -> Result<()> {
+    let file = std::env::temp_dir().join(format!("wagres-scenario-{}.toml", uuid::Uuid::new_v4()));
+    let sandbox = |extra: &[&str]| {
+        let mut command = wagres();
+        command.args(["sandbox", "--json", "--seed", "5", "--scenario"]).arg(&file).args(extra);
+        command
+    };
+    std::fs::write(&file, "phones = [\"15550001\"]\nfaults = [{ fault.lose = {}, stanza = \"ack message\" }]")?;
+    let up = Worker::start(sandbox(&[])).await?;
+    let control = Control::new(up.ready["sandbox_control"].as_str().context("sandbox_control")?);
+    let faults = control.get("/faults").await?;
+    ensure!(faults["seed"] == 5 && faults["faults"][0]["stanza"] == "ack message", "{faults}");
+    ensure!(control.get("/phones").await?["phones"][0]["number"] == "15550001");
+    up.stop().await?;
+
+    std::fs::write(&file, "faults = [{ fault.loose = {} }]")?;
+    let (done, text) = output(sandbox(&[])).await?;
+    ensure!(!done.status.success() && text.contains("faults[0]") && text.contains("lose"), "{text}");
+    std::fs::remove_file(&file)?;
+    let mut command = wagres();
+    command.args(["up", "--scenario", "x"]);
+    let (done, text) = output(command).await?;
+    ensure!(!done.status.success() && text.contains("--sandbox"), "{text}");
     Ok(())
 }
 

@@ -43,6 +43,8 @@ enum Command {
         /// Run the loopback WhatsApp too and talk to it.
         #[arg(long)]
         sandbox: bool,
+        #[command(flatten)]
+        faults: FaultFlags,
         /// Folder of the private Postgres.
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
@@ -64,6 +66,8 @@ enum Command {
         /// Where the control API listens.
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
         control: SocketAddr,
+        #[command(flatten)]
+        faults: FaultFlags,
     },
     /// Add, link, list and close sessions.
     #[command(subcommand)]
@@ -78,6 +82,17 @@ enum Command {
     #[cfg(feature = "sandbox")]
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+}
+
+/// What goes wrong in the loopback WhatsApp.
+#[derive(Debug, clap::Args)]
+struct FaultFlags {
+    /// Phones and timed faults of the loopback WhatsApp, as JSON or TOML.
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
+    /// What chance in its faults begins with; a scenario may name another one.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
 }
 
 #[derive(Debug, clap::Args)]
@@ -97,6 +112,9 @@ struct WorkerFlags {
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     let mut overrides = Overrides { database_url: cli.database_url, log: cli.log, ..Overrides::default() };
     match &cli.command {
+        Command::Up { sandbox: false, faults: FaultFlags { scenario: Some(_), .. }, .. } => {
+            anyhow::bail!("--scenario: only with --sandbox, which runs the WhatsApp that it is for");
+        }
         Command::Up { data, worker, .. } => {
             overrides.data_dir.clone_from(data);
             overrides.whatsapp_url.clone_from(&worker.whatsapp_url);
@@ -114,10 +132,10 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let json = cli.json;
     runtime.block_on(async {
         match cli.command {
-            Command::Up { sandbox, .. } => up::up(config, sandbox, json).await,
+            Command::Up { sandbox, faults, .. } => up::up(config, sandbox.then_some(&faults), json).await,
             Command::Worker { .. } => up::worker(config, json).await,
             Command::Migrate => migrate(&config, json).await,
-            Command::Sandbox { ws, control } => up::sandbox(ws, control, json).await,
+            Command::Sandbox { ws, control, faults } => up::sandbox(ws, control, &faults, json).await,
             Command::Session(command) => session::run(&config, command, json).await,
             Command::Send(args) => send::run(&config, args, json).await,
             Command::Inbox(args) => inbox::run(&config, args, json).await,

@@ -1,6 +1,6 @@
 //! `wagres up`, `worker` and `sandbox`: what runs until it is told to stop.
 
-use super::{database_url, print, stop_signal};
+use super::{FaultFlags, database_url, print, stop_signal};
 use crate::config::Config;
 use crate::db::{self, cluster::Cluster};
 use crate::http;
@@ -10,12 +10,12 @@ use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
 use tokio_util::sync::CancellationToken;
 
-/// Everything in one process; stops in the reverse order of its start.
-pub(super) async fn up(mut config: Config, with_sandbox: bool, json: bool) -> anyhow::Result<()> {
+/// Everything in one process; stops in the reverse order of its start. With a sandbox when there are flags for one.
+pub(super) async fn up(mut config: Config, sandbox: Option<&FaultFlags>, json: bool) -> anyhow::Result<()> {
     let stop = stop_signal()?;
-    let sandbox = if with_sandbox {
+    let sandbox = if let Some(faults) = sandbox {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let sandbox = Sandbox::start(any, any).await?;
+        let sandbox = Sandbox::start(any, any, faults).await?;
         config.whatsapp_url = sandbox.ws_url();
         Some(sandbox)
     } else {
@@ -59,9 +59,14 @@ pub(super) async fn worker(config: Config, json: bool) -> anyhow::Result<()> {
 }
 
 /// The sandbox alone.
-pub(super) async fn sandbox(ws: SocketAddr, control: SocketAddr, json: bool) -> anyhow::Result<()> {
+pub(super) async fn sandbox(
+    ws: SocketAddr,
+    control: SocketAddr,
+    faults: &FaultFlags,
+    json: bool,
+) -> anyhow::Result<()> {
     let stop = stop_signal()?;
-    let sandbox = Sandbox::start(ws, control).await?;
+    let sandbox = Sandbox::start(ws, control, faults).await?;
     let line = json!({ "sandbox": sandbox.ws_url(), "sandbox_control": sandbox.control_url() });
     print(json, &line, &format!("devices connect to {}\ncontrol API at {}", sandbox.ws_url(), sandbox.control_url()));
     stop.cancelled().await;
@@ -118,9 +123,10 @@ use running_sandbox::Sandbox;
 
 #[cfg(feature = "sandbox")]
 mod running_sandbox {
+    use super::FaultFlags;
     use crate::config::Secret;
     use crate::db::{self, listener};
-    use crate::sandbox::{Options, Running};
+    use crate::sandbox::{Options, Running, Scenario};
     use anyhow::Context;
     use std::convert::Infallible;
     use std::net::SocketAddr;
@@ -132,9 +138,21 @@ mod running_sandbox {
     pub(super) struct Sandbox(Running);
 
     impl Sandbox {
-        pub(super) async fn start(ws: SocketAddr, control: SocketAddr) -> anyhow::Result<Self> {
-            let options = Options { ws, control, ..Options::default() };
-            Ok(Self(crate::sandbox::Sandbox::start(options).await.context("starting the sandbox")?))
+        pub(super) async fn start(ws: SocketAddr, control: SocketAddr, faults: &FaultFlags) -> anyhow::Result<Self> {
+            let scenario = match &faults.scenario {
+                Some(file) => {
+                    let text = tokio::fs::read_to_string(file).await;
+                    let text = text.with_context(|| format!("--scenario: cannot read {}", file.display()))?;
+                    Some(Scenario::read(&text).with_context(|| format!("--scenario: {}", file.display()))?)
+                }
+                None => None,
+            };
+            let options = Options { ws, control, seed: faults.seed, ..Options::default() };
+            let sandbox = crate::sandbox::Sandbox::start(options).await.context("starting the sandbox")?;
+            if let Some(scenario) = scenario {
+                sandbox.play(scenario)?;
+            }
+            Ok(Self(sandbox))
         }
 
         pub(super) fn ws_url(&self) -> String {
@@ -184,7 +202,7 @@ enum Sandbox {}
 #[cfg(not(feature = "sandbox"))]
 impl Sandbox {
     #[expect(clippy::unused_async, reason = "the same shape as the real one")]
-    async fn start(_: SocketAddr, _: SocketAddr) -> anyhow::Result<Self> {
+    async fn start(_: SocketAddr, _: SocketAddr, _: &FaultFlags) -> anyhow::Result<Self> {
         anyhow::bail!("this build has no sandbox; build with: cargo build --features sandbox")
     }
 

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use buffa::Message as _;
-use tokio::sync::mpsc::UnboundedSender;
 use wacore::libsignal::protocol::{CurveError, KeyPair};
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 use waproto::whatsapp::{ADVKeyIndexList, ADVSignedKeyIndexList};
 
 use super::ca::sign;
-use super::ledger::Ticket;
+use super::link::Link;
 use super::node::{leaf, unix_now};
 use super::parcel::Parcel;
 use super::phone::Phone;
@@ -62,49 +61,6 @@ impl Bundle {
         ];
         nodes.extend(self.one_time.pop_front());
         nodes
-    }
-}
-
-/// What the server writes to a socket.
-#[derive(Debug)]
-pub(super) enum Outgoing {
-    /// Said once, and lost with the socket.
-    Stanza(Node),
-    /// From the device's queue.
-    Parcel(Parcel),
-    Close,
-}
-
-impl Outgoing {
-    /// Its place in the ledger, if it is a message.
-    pub(super) fn ticket(&self) -> Option<Ticket> {
-        match self {
-            Self::Parcel(parcel) => parcel.ticket(),
-            Self::Stanza(_) | Self::Close => None,
-        }
-    }
-}
-
-/// The way to a socket. Clones lead to the same one.
-#[derive(Debug, Clone)]
-pub(super) struct Link {
-    pub(super) id: u64,
-    pub(super) sender: UnboundedSender<Outgoing>,
-}
-
-impl Link {
-    pub(super) fn send(&self, node: Node) {
-        // A socket that is gone needs no stanza: what must not be lost is in the device's queue.
-        let _ = self.sender.send(Outgoing::Stanza(node));
-    }
-
-    /// Sends what stays in the device's queue until it is acknowledged.
-    pub(super) fn hand(&self, parcel: Parcel) {
-        let _ = self.sender.send(Outgoing::Parcel(parcel));
-    }
-
-    pub(super) fn close(&self) {
-        let _ = self.sender.send(Outgoing::Close);
     }
 }
 

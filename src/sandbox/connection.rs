@@ -5,20 +5,22 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_util::sync::CancellationToken;
+use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
 use waproto::whatsapp::ClientPayload;
 
 use super::LOG;
-use super::account::{Addressing, DeviceId, Link, Outgoing};
-use super::ledger::Ledger;
+use super::account::{Addressing, DeviceId};
+use super::faults::{self, Flow, Inward, Outward};
+use super::link::{Link, Outgoing};
 use super::node::unix_now;
 use super::noise::{self, FrameReader, StanzaReader, StanzaWriter, WireError};
 use super::pairing;
 use super::server::Server;
-use super::stanza::{self, Context};
+use super::stanza::Context;
 
 /// A client that is not through its handshake by then is not going to be.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(20);
@@ -51,17 +53,20 @@ pub(super) async fn accept(server: Arc<Server>, listener: TcpListener) {
 }
 
 async fn serve(server: &Arc<Server>, socket: TcpStream) -> Result<(), WireError> {
+    if faults::at_accept(&server.faults) {
+        return Ok(());
+    }
     let opening = tokio::time::timeout(HANDSHAKE_LIMIT, open(server, socket)).await;
     let (reader, writer, client_key, payload) =
         opening.map_err(|_| WireError::Client("took too long to connect"))??;
-    let (sender, outgoing) = unbounded_channel();
-    let link = Link { id: server.next(), sender };
+    let (link, outgoing) = Link::new(server.next());
     let closing = CancellationToken::new();
     server.spawn({
         let closing = closing.clone();
-        let ledger = Arc::clone(&server.ledger);
+        let (wire, queue) = link.writing_end();
+        let outward = Outward::new(Arc::clone(server), wire, queue);
         async move {
-            if let Err(error) = write(&ledger, writer, outgoing).await {
+            if let Err(error) = write(writer, outgoing, outward).await {
                 tracing::debug!(target: LOG, %error, "cannot write to a client");
             }
             closing.cancel();
@@ -69,8 +74,12 @@ async fn serve(server: &Arc<Server>, socket: TcpStream) -> Result<(), WireError>
     });
     tokio::time::sleep(server.distance).await;
     let device = enter(server, &link, client_key, payload);
+    if let Some(device) = &device {
+        faults::connected(server, &link, device);
+    }
     let result = read(server, reader, &link, device.as_ref(), &closing).await;
-    server.state().disconnected(&link, device.as_ref());
+    link.left();
+    server.state().disconnected(link.id(), device.as_ref());
     result
 }
 
@@ -94,19 +103,25 @@ async fn open(
 /// Decides what the client is: a device to be linked, a known device, or nobody.
 fn enter(server: &Arc<Server>, link: &Link, client_key: [u8; 32], payload: ClientPayload) -> Option<DeviceId> {
     if let Some(data) = payload.device_pairing_data.into_option() {
-        pairing::offer(server, link, client_key, data);
+        match faults::at_login(&server.faults, None) {
+            Some(failure) => refuse(link, failure),
+            None => pairing::offer(server, link, client_key, data),
+        }
         return None;
     }
     let number = payload.username.unwrap_or_default().to_string();
     let device = u16::try_from(payload.device.unwrap_or_default()).unwrap_or(u16::MAX);
     let id = DeviceId { number, device };
+    if let Some(failure) = faults::at_login(&server.faults, Some(&id)) {
+        refuse(link, failure);
+        return None;
+    }
     let mut state = server.state();
     let lid = state.accounts.get(&id.number).map(|account| account.jid(Addressing::Lid, device));
     let (Some(lid), Some(device)) = (lid, state.device(&id).filter(|device| device.noise_key == client_key)) else {
         tracing::info!(target: LOG, number = %id.number, device, "refused a device that is not linked");
         server.stats.count(|counters| counters.logins_refused += 1);
-        link.send(NodeBuilder::new("failure").attr("reason", "401").attr("location", "sandbox").build());
-        link.close();
+        refuse(link, NodeBuilder::new("failure").attr("reason", "401").attr("location", "sandbox").build());
         return None;
     };
     if let Some(former) = device.link.replace(link.clone()) {
@@ -115,6 +130,7 @@ fn enter(server: &Arc<Server>, link: &Link, client_key: [u8; 32], payload: Clien
         former.close();
     }
     device.active = false;
+    link.belongs_to(&id);
     link.send(
         NodeBuilder::new("success")
             .attr("t", unix_now())
@@ -124,6 +140,11 @@ fn enter(server: &Arc<Server>, link: &Link, client_key: [u8; 32], payload: Clien
             .build(),
     );
     Some(id)
+}
+
+fn refuse(link: &Link, failure: Node) {
+    link.send(failure);
+    link.close();
 }
 
 async fn read(
@@ -139,39 +160,47 @@ async fn read(
         tokio::time::sleep(LINGER).await;
     };
     tokio::pin!(lingered);
+    let mut inward = Inward::default();
     loop {
         let stanza = tokio::select! {
+            biased;
+            // Before anything new, for it came before.
+            () = inward.released(&context) => {
+                inward.release(&mut context).await;
+                continue;
+            }
             stanza = reader.next() => stanza?,
             () = &mut lingered => return Ok(()),
         };
         match stanza {
             None => return Ok(()),
             // What arrives after we have closed is read, so that the client sees our last words, and not answered.
-            Some(_) if closing.is_cancelled() => {}
-            Some(stanza) => stanza::dispatch(&mut context, stanza),
+            Some(_) if link.is_closed() || closing.is_cancelled() => {}
+            Some(stanza) => inward.pass(&mut context, stanza).await,
         }
     }
 }
 
 async fn write(
-    ledger: &Ledger,
     mut writer: StanzaWriter,
     mut outgoing: UnboundedReceiver<Outgoing>,
+    mut faults: Outward,
 ) -> Result<(), WireError> {
     let mut ready = Vec::new();
     // What is ready goes out in one write. None: every way to this socket is gone, and so is its reader, which holds one.
     while outgoing.recv_many(&mut ready, BATCH).await > 0 {
-        // Before they leave, for the answer may be here before the writing is over.
-        ledger.handed(ready.iter().filter_map(Outgoing::ticket));
+        faults.begin(&ready);
         for item in ready.drain(..) {
-            match item {
-                Outgoing::Stanza(node) => writer.feed(&wacore_binary::marshal(&node)?).await?,
-                Outgoing::Parcel(parcel) => writer.feed(parcel.bytes()).await?,
-                Outgoing::Close => {
-                    writer.flush().await?;
-                    writer.close().await;
-                    return Ok(());
-                }
+            let flow = match item {
+                Outgoing::Letter(letter) => faults.pass(&mut writer, letter).await?,
+                Outgoing::Judged(letter) => faults.write(&mut writer, &letter).await?,
+                Outgoing::Hold(until) => faults.hold(&mut writer, &until).await?,
+                Outgoing::Close => Flow::End,
+            };
+            if flow == Flow::End {
+                writer.flush().await?;
+                writer.close().await;
+                return Ok(());
             }
         }
         writer.flush().await?;

@@ -15,7 +15,7 @@
 //! | --- | --- |
 //! | `ca` | the certificate chain that a client checks |
 //! | `noise` | the handshake and the encrypted frames |
-//! | `connection` | one socket from accept to close |
+//! | `connection`, `link` | one socket from accept to close, and the way to it |
 //! | `pairing` | linking a device: QR codes, pairing codes, the signed device identity |
 //! | `changes` | a lock that tells when what it guards has changed |
 //! | `account`, `state` | what the server knows: accounts, devices, key bundles, queues |
@@ -26,6 +26,7 @@
 //! | `stanza` | what a client may ask; one table says who answers |
 //! | `phone` | the simulated phone |
 //! | `profile` | pictures and about texts |
+//! | `faults` | what goes wrong on demand |
 //! | `control` | the HTTP API that plays the owner of the phones, and the page that does so for people |
 
 mod account;
@@ -33,8 +34,10 @@ mod ca;
 mod changes;
 mod connection;
 mod control;
+mod faults;
 mod group;
 mod ledger;
+mod link;
 mod media;
 mod node;
 mod noise;
@@ -56,6 +59,7 @@ use tokio::net::TcpListener;
 use media::Media;
 use server::Server;
 
+pub use faults::{Scenario, ScenarioError};
 pub use media::MediaClient;
 pub use phone::{Media as PhoneMedia, MediaState, Message as PhoneMessage, Pace, Ticks};
 
@@ -87,6 +91,8 @@ pub struct Options {
     pub distance: Duration,
     /// How many messages the ledger remembers; see `GET /verdict`.
     pub ledger_limit: usize,
+    /// What the chance in faults begins with: the same seed and rules, the same decisions.
+    pub seed: u64,
 }
 
 impl Default for Options {
@@ -100,6 +106,7 @@ impl Default for Options {
             pace: Pace::default(),
             distance: DISTANCE,
             ledger_limit: LEDGER_LIMIT,
+            seed: 1,
         }
     }
 }
@@ -121,6 +128,9 @@ pub enum SandboxError {
     /// Its certificates could not be made.
     #[error("the sandbox cannot make its certificates: {0}")]
     Certificate(String),
+    /// A phone of the scenario could not be made.
+    #[error("the scenario cannot be played: {0}")]
+    Scenario(String),
 }
 
 /// Starts sandboxes; see [`Sandbox::start`].
@@ -196,6 +206,11 @@ impl Running {
     #[must_use]
     pub fn show_qr(&self, qr: &str, label: &str) -> bool {
         pairing::show(&self.server, qr, Some(label.to_owned())).is_ok()
+    }
+
+    /// Makes the phones of a scenario and sets its faults in the place of all others; its clock starts now.
+    pub fn play(&self, scenario: Scenario) -> Result<(), SandboxError> {
+        scenario.play(&self.server).map(drop).map_err(|error| SandboxError::Scenario(error.to_string()))
     }
 
     /// Closes every socket and returns when every task has ended.

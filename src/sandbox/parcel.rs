@@ -44,11 +44,16 @@ impl Parcel {
         &self.0.bytes
     }
 
+    /// The stanza, read again.
+    pub(super) fn node(&self) -> Result<Node, BinaryError> {
+        let plain = wacore_binary::util::unpack(&self.0.bytes)?;
+        Ok(wacore_binary::marshal::unmarshal_ref(&plain)?.to_owned())
+    }
+
     /// The same stanza as it comes at a login, with its place among those that waited.
     pub(super) fn marked(&self, place: usize) -> Self {
         let mark = || {
-            let plain = wacore_binary::util::unpack(&self.0.bytes)?;
-            let mut node = wacore_binary::marshal::unmarshal_ref(&plain)?.to_owned();
+            let mut node = self.node()?;
             node.attrs.insert("offline", place.to_string());
             Self::new(&node, self.0.ticket)
         };

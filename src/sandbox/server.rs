@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::ca::Authority;
 use super::changes::{Changes, Guard, Watched};
+use super::faults::Faults;
 use super::ledger::Ledger;
 use super::media::Media;
 use super::phone::Pace;
@@ -28,6 +29,7 @@ pub(super) struct Server {
     pub(super) stats: Stats,
     pub(super) ledger: Arc<Ledger>,
     pub(super) media: Media,
+    pub(super) faults: Faults,
     pub(super) pace: Pace,
     pub(super) distance: Duration,
     pub(super) tasks: TaskTracker,
@@ -47,6 +49,7 @@ impl Server {
             changes,
             authority: Authority::new()?,
             media,
+            faults: Faults::new(options.seed),
             pace: options.pace,
             distance: options.distance,
             tasks: TaskTracker::new(),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use wacore_binary::{Jid, Node};
 
 use super::LOG;
-use super::account::{Account, Device, DeviceId, Link};
+use super::account::{Account, Device, DeviceId};
 use super::group::Group;
 use super::ledger::{Ledger, Ticket};
+use super::link::Link;
 use super::node::jid;
 use super::pairing::{Pairing, Waiting};
 use super::parcel::Parcel;
@@ -148,16 +149,26 @@ impl State {
     }
 
     /// Forgets what hung on a socket that is gone.
-    pub(super) fn disconnected(&mut self, link: &Link, device: Option<&DeviceId>) {
-        self.waiting.remove(&link.id);
-        self.pairings.retain(|_, pairing| pairing.link.id != link.id);
+    pub(super) fn disconnected(&mut self, link: u64, device: Option<&DeviceId>) {
+        self.waiting.remove(&link);
+        self.pairings.retain(|_, pairing| pairing.link.id() != link);
         // Unless a newer connection has taken its place.
         if let Some(device) = device.and_then(|id| self.device(id))
-            && device.link.as_ref().is_some_and(|current| current.id == link.id)
+            && device.link.as_ref().is_some_and(|current| current.id() == link)
         {
             device.link = None;
             device.active = false;
         }
+    }
+
+    /// The devices that are connected, and the ways to them.
+    pub(super) fn links(&self) -> Vec<(DeviceId, Link)> {
+        let accounts = self.accounts.iter();
+        let devices = accounts.flat_map(|(number, account)| account.devices.iter().map(move |device| (number, device)));
+        let linked = devices.filter_map(|(number, (device, it))| {
+            Some((DeviceId { number: number.clone(), device: *device }, it.link.clone()?))
+        });
+        linked.collect()
     }
 
     /// How many devices are connected.

@@ -8,6 +8,7 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use super::super::account::DeviceId;
+use super::super::faults::hang_up;
 use super::super::server::Server;
 use super::Shared;
 use super::request::{Failure, Outcome, digits};
@@ -19,13 +20,14 @@ pub(super) fn routes() -> Router<Arc<Server>> {
 async fn drop_device(State(server): Shared, Path((number, device)): Path<(String, String)>) -> Outcome {
     let device = device.parse().map_err(|_| Failure::bad(format!("device: {device:?} is not a device number")))?;
     let id = DeviceId { number: digits("number", &number)?, device };
-    let mut state = server.state();
-    let missing = || Failure::missing(format!("{} has no linked device {}", id.number, id.device));
-    let device = state.device(&id).ok_or_else(missing)?;
-    let Some(link) = device.link.take() else {
+    let link = {
+        let mut state = server.state();
+        let missing = || Failure::missing(format!("{} has no linked device {}", id.number, id.device));
+        state.device(&id).ok_or_else(missing)?.link.clone()
+    };
+    let Some(link) = link else {
         return Err(Failure::conflict(format!("device {} of {} is not connected", id.device, id.number)));
     };
-    device.active = false;
-    link.close();
+    hang_up(&server, &link, Some(&id));
     Ok(Json(json!({ "dropped": true })))
 }

@@ -5,6 +5,7 @@
 mod browser;
 mod devices;
 mod events;
+mod faults;
 mod groups;
 mod linking;
 mod media;
@@ -27,6 +28,8 @@ use super::LOG;
 use super::server::Server;
 use request::{Failure, Outcome};
 
+pub(super) use request::phone_number;
+
 /// The longest body. Files come in base64.
 const BODY_LIMIT: usize = 256 * 1024 * 1024;
 
@@ -45,6 +48,7 @@ pub(super) async fn serve(server: Arc<Server>, listener: TcpListener) {
         .merge(events::routes())
         .merge(page::routes())
         .merge(groups::routes())
+        .merge(faults::routes())
         .route("/ca", get(ca))
         .route("/stats", get(stats))
         .fallback(|| async { Failure(StatusCode::NOT_FOUND, "no such path; docs/sandbox.md lists them".into()) })

@@ -126,14 +126,19 @@ fn inner(error: &dyn std::error::Error) -> String {
 
 /// The digits of a phone number.
 pub(super) fn digits(field: &str, number: &str) -> Result<String, Failure> {
+    phone_number(field, number).map_err(Failure::bad)
+}
+
+/// The digits of a phone number, or what is wrong with it.
+pub(in super::super) fn phone_number(field: &str, number: &str) -> Result<String, String> {
     let digits = number.strip_prefix('+').unwrap_or(number);
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
     if plain && (5..=15).contains(&digits.len()) {
         return Ok(digits.to_owned());
     }
-    Err(Failure::bad(format!(
+    Err(format!(
         "{field}: {number:?} is not a phone number; 5 to 15 digits with the country code are, with or without a leading +"
-    )))
+    ))
 }
 
 /// A chat: a number, or an address in one of the forms that a client uses.

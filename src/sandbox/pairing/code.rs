@@ -93,7 +93,7 @@ fn hello(context: &mut Context<'_>, reg: &Node) -> Answer {
     let mut state = context.server.state();
     let number = jid(reg, "jid").and_then(|jid| state.number_of(&jid));
     let number = number.filter(|number| state.accounts.contains_key(number));
-    let (Some(number), Some(waiting)) = (number, state.waiting.get_mut(&context.link.id)) else {
+    let (Some(number), Some(waiting)) = (number, state.waiting.get_mut(&context.link.id())) else {
         return Answer::Refused(400, "bad-request");
     };
     if child_bytes(reg, "companion_server_auth_key_pub") != waiting.noise_key {
@@ -118,7 +118,7 @@ fn hello(context: &mut Context<'_>, reg: &Node) -> Answer {
 fn finish(context: &mut Context<'_>, query: &Node, reg: &Node) -> Answer {
     let reference = child_bytes(reg, "link_code_pairing_ref");
     let mut state = context.server.state();
-    let code = state.waiting.get_mut(&context.link.id).and_then(|waiting| waiting.code.as_mut());
+    let code = state.waiting.get_mut(&context.link.id()).and_then(|waiting| waiting.code.as_mut());
     let Some(phone) = code.filter(|code| code.reference == reference).and_then(|code| code.finish.take()) else {
         return Answer::Refused(400, "bad-request");
     };

@@ -22,8 +22,9 @@ use waproto::whatsapp::{
     client_payload::DevicePairingRegistrationData,
 };
 
-use super::account::{Account, Addressing, Bundle, Device, DeviceId, Link};
+use super::account::{Account, Addressing, Bundle, Device, DeviceId};
 use super::ca::{public_bytes, sign};
+use super::link::Link;
 use super::node::{child_bytes, leaf, server_jid, unix_now};
 use super::server::Server;
 
@@ -106,7 +107,7 @@ pub(super) fn offer(server: &Server, link: &Link, noise_key: [u8; 32], data: Dev
         (0..REFERENCES).map(|_| format!("2@{}", hex::encode(rand::random::<[u8; 16]>()))).collect();
     let waiting =
         Waiting { link: link.clone(), noise_key, bundle, references: references.clone(), shown: None, code: None };
-    server.state().waiting.insert(link.id, waiting);
+    server.state().waiting.insert(link.id(), waiting);
     let references = references.into_iter().map(|reference| leaf("ref", reference));
     link.send(
         NodeBuilder::new("iq")

@@ -51,7 +51,7 @@ pub(in super::super) fn by_id(server: &Server, id: u64) -> Result<String, LinkEr
 /// The phone's owner scans a code. Returns when the device is linked.
 pub(in super::super) async fn scan(server: &Server, number: &str, qr: &str) -> Result<DeviceId, LinkError> {
     let qr = Qr::read(qr)?;
-    let connection = qr.find(&mut server.state())?.link.id;
+    let connection = qr.find(&mut server.state())?.link.id();
     link(server, number, connection, &qr.secret).await
 }
 

@@ -11,6 +11,7 @@ use wacore_binary::{Jid, Node};
 use waproto::whatsapp::Message;
 
 use super::super::account::DeviceId;
+use super::super::faults::hand_out;
 use super::super::node::{bytes, child_bytes, text};
 use super::super::server::Server;
 use super::super::stanza::{route_receipt, take_bundle};
@@ -111,7 +112,7 @@ pub(super) fn rng() -> rand::rngs::StdRng {
 fn fetch_bundle(server: &Server, device: &DeviceId) -> Result<PreKeyBundle, PhoneError> {
     let missing = || PhoneError::NoKeys(device.number.clone(), device.device);
     let jid = Jid::pn_device(device.number.as_str(), device.device);
-    let content = take_bundle(&mut server.state(), &jid).ok_or_else(missing)?;
+    let content = hand_out(&server.faults, &mut server.state(), &jid).ok_or_else(missing)?;
     let user = NodeBuilder::new("user").children(content).build();
     let registration: [u8; 4] = child_bytes(&user, "registration").try_into().map_err(|_| missing())?;
     let signed = user.get_optional_child("skey").ok_or_else(missing)?;

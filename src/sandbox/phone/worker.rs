@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
+use wacore::libsignal::protocol::SignalProtocolError;
 use wacore::messages::wrap_device_sent;
 use wacore::proto_helpers::MessageExt as _;
 use wacore::send::{media_type_from_message, stanza_type_from_message};
@@ -95,6 +96,8 @@ impl Worker {
                     };
                     match opened {
                         Ok(message) => self.read(&origin, device, node, message).await?,
+                        // The same ciphertext has come again: there is nothing new to read.
+                        Err(PhoneError::Signal(SignalProtocolError::DuplicatedMessage(..))) => return Ok(()),
                         Err(error) => {
                             readable = false;
                             tracing::info!(target: LOG, phone = %self.own.number, %from, %error, "cannot decrypt");

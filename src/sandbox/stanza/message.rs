@@ -17,11 +17,7 @@ pub(super) fn accept(context: &mut Context<'_>, message: &Node) {
     let Some(own) = context.device else { return };
     let Some(to) = jid(message, "to") else { return };
     let now = unix_now();
-    let mut ack = NodeBuilder::new("ack")
-        .attr("class", "message")
-        .attr("id", id(message))
-        .attr("from", to.clone())
-        .attr("t", now);
+    let mut ack = ack(message, &to);
     let mut state = context.server.state();
     match recipients::of(&state, own, message, &to) {
         Ok(recipients) => {
@@ -35,14 +31,27 @@ pub(super) fn accept(context: &mut Context<'_>, message: &Node) {
             hand_over(context.server, &mut state, own, message, &to, now, recipients.copies);
         }
         Err(why) => {
-            context.server.ledger.refused(own, &state.chat_of(&to), &id(message), why.code());
             drop(state);
             if why == NotSent::Unknown {
                 context.server.stats.unknown(format!("message to {}", to.server.as_str()));
             }
-            context.link.send(ack.attr("error", why.code()).build());
+            refuse(context, message, why.code());
         }
     }
+}
+
+/// Refuses a message from a device with an error in its ack; it goes nowhere.
+pub(in super::super) fn refuse(context: &Context<'_>, message: &Node, code: u16) {
+    let (Some(own), Some(to)) = (context.device, jid(message, "to")) else { return };
+    let chat = context.server.state().chat_of(&to);
+    context.server.ledger.refused(own, &chat, &id(message), code);
+    context.link.send(ack(message, &to).attr("error", code).build());
+}
+
+/// The server's word that it has decided about a message.
+fn ack(message: &Node, to: &Jid) -> NodeBuilder {
+    let ack = NodeBuilder::new("ack").attr("class", "message").attr("id", id(message));
+    ack.attr("from", to).attr("t", unix_now())
 }
 
 /// Carries a message of many that a phone has encrypted. The phones among its readers get it another way.

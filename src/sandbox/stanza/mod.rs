@@ -20,12 +20,13 @@ use std::sync::Arc;
 
 use wacore_binary::Node;
 
-use super::account::{DeviceId, Link};
+use super::account::DeviceId;
+use super::link::Link;
 use super::node::{signature, text};
 use super::server::Server;
 
 pub(super) use iq::{Answer, reply};
-pub(super) use message::carry as carry_message;
+pub(super) use message::{carry as carry_message, refuse as refuse_message};
 pub(super) use prekeys::take_bundle;
 pub(super) use receipt::route as route_receipt;
 

@@ -4,6 +4,7 @@ use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 
 use super::super::account::Bundle;
+use super::super::faults::{Faults, hand_out};
 use super::super::node::{child_bytes, children, jid, leaf};
 use super::super::state::State;
 use super::Context;
@@ -55,15 +56,18 @@ pub(super) fn digest(_context: &mut Context<'_>, _query: &Node) -> Answer {
 pub(super) fn fetch(context: &mut Context<'_>, query: &Node) -> Answer {
     let users = children(query).first().map(children).unwrap_or_default();
     let mut state = context.server.state();
-    let found =
-        users.iter().filter_map(|user| jid(user, "jid")).map(|jid| user_node(&mut state, &jid)).collect::<Vec<_>>();
+    let found = users
+        .iter()
+        .filter_map(|user| jid(user, "jid"))
+        .map(|jid| user_node(&context.server.faults, &mut state, &jid))
+        .collect::<Vec<_>>();
     drop(state);
     Answer::Result(vec![NodeBuilder::new("list").children(found).build()])
 }
 
-fn user_node(state: &mut State, jid: &Jid) -> Node {
+fn user_node(faults: &Faults, state: &mut State, jid: &Jid) -> Node {
     let user = NodeBuilder::new("user").attr("jid", jid);
-    if let Some(content) = take_bundle(state, jid) {
+    if let Some(content) = hand_out(faults, state, jid) {
         return user.children(content).build();
     }
     user.children([NodeBuilder::new("error").attr("code", "406").attr("text", "not-acceptable").build()]).build()

@@ -173,13 +173,15 @@ mod tests {
 
     use super::super::super::Options;
     use super::super::super::account::{Bundle, Device};
+    use super::super::super::media::Media;
     use super::super::super::node::leaf;
     use super::super::super::phone::Phone;
     use super::super::super::server::Server;
     use super::*;
 
     fn server(devices: &[(&str, u16)]) -> Option<Arc<Server>> {
-        let server = Server::new(&Options::default()).ok()?;
+        let options = Options::default();
+        let server = Server::new(&options, Media::new(options.media, options.media_limit).ok()?).ok()?;
         for (number, device) in devices {
             Phone::create(&server, number).ok()?;
             let bundle = Bundle {

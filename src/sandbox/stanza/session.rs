@@ -18,7 +18,7 @@ pub(super) fn activate(context: &mut Context<'_>, query: &Node) -> Answer {
     let phone = state.accounts.get(&id.number).map(|account| account.phone.clone());
     let Some(device) = state.device(id) else { return Answer::Sent };
     // Everything goes through the link that asked: a newer connection may have replaced it already.
-    if device.link.as_ref().is_none_or(|link| link.id != context.link.id) {
+    if device.link.as_ref().is_none_or(|link| link.id() != context.link.id()) {
         return Answer::Sent;
     }
     // Asking again is no reason to send again what is on its way.

@@ -1,0 +1,105 @@
+//! Stanzas on their way from a client: the one place where they pass before they are answered.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wacore_binary::Node;
+
+use super::super::stanza::{self, Context, refuse_message};
+use super::corrupt::corrupt;
+use super::fault::Fault;
+use super::link::to_connection;
+use super::rule::{Direction, Occasion, Stanzas};
+
+/// The way in of one connection.
+#[derive(Default)]
+pub(in super::super) struct Inward {
+    /// Waits for the next one of these to overtake it.
+    overtaken: Option<(Option<Stanzas>, Node)>,
+    /// What came while nothing passes.
+    held: VecDeque<Node>,
+}
+
+impl Inward {
+    /// Answers a stanza, or does what there is to do in its place.
+    pub(in super::super) async fn pass(&mut self, context: &mut Context<'_>, node: Node) {
+        if context.link.is_held() || !self.held.is_empty() {
+            self.held.push_back(node);
+        } else {
+            self.judge(context, node).await;
+        }
+    }
+
+    /// Returns when what was held may pass; never while there is nothing.
+    pub(in super::super) async fn released(&self, context: &Context<'_>) {
+        if self.held.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        context.link.released().await;
+    }
+
+    /// Lets pass what was held.
+    pub(in super::super) async fn release(&mut self, context: &mut Context<'_>) {
+        for node in std::mem::take(&mut self.held) {
+            self.pass(context, node).await;
+        }
+    }
+
+    async fn judge(&mut self, context: &mut Context<'_>, mut node: Node) {
+        if let Some((_, overtaken)) =
+            self.overtaken.take_if(|(stanzas, _)| stanzas.as_ref().is_none_or(|s| s.contain(&node)))
+        {
+            stanza::dispatch(context, node);
+            stanza::dispatch(context, overtaken);
+            return;
+        }
+        let strike = context.server.faults.strike(Occasion::Stanza(Direction::In, &node), context.device);
+        let Some(strike) = strike else { return stanza::dispatch(context, node) };
+        match strike.fault {
+            Fault::Lose {} => {}
+            Fault::Delay { ms } => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                stanza::dispatch(context, node);
+            }
+            Fault::Late { ms } => later(context, Duration::from_millis(ms), node),
+            Fault::Duplicate { copies } => {
+                for _ in 0..copies {
+                    stanza::dispatch(context, node.clone());
+                }
+                stanza::dispatch(context, node);
+            }
+            Fault::Reorder {} => self.overtaken = Some((strike.stanzas, node)),
+            Fault::Nack { code } => refuse_message(context, &node, code),
+            Fault::Corrupt { .. } => {
+                corrupt(&mut node);
+                stanza::dispatch(context, node);
+            }
+            Fault::BlackHole {} => {
+                to_connection(context.server, context.link, context.device, &strike);
+                self.held.push_back(node);
+            }
+            Fault::Drop {} | Fault::StreamError { .. } | Fault::Logout {} => {
+                to_connection(context.server, context.link, context.device, &strike);
+            }
+            // These have another moment, so no rule with them matches here.
+            Fault::Refuse {}
+            | Fault::LoginFailure { .. }
+            | Fault::Ban { .. }
+            | Fault::NoOneTimeKey {}
+            | Fault::UnknownPreKey {} => stanza::dispatch(context, node),
+        }
+    }
+}
+
+/// Answers a stanza after those that come now.
+fn later(context: &Context<'_>, after: Duration, node: Node) {
+    let (server, link, device) = (Arc::clone(context.server), context.link.clone(), context.device.cloned());
+    context.server.spawn(async move {
+        tokio::time::sleep(after).await;
+        // Gone with the connection, as what is late on a real one.
+        if !link.is_closed() {
+            stanza::dispatch(&mut Context { server: &server, link: &link, device: device.as_ref() }, node);
+        }
+    });
+}

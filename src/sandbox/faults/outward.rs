@@ -1,0 +1,170 @@
+//! Stanzas on their way to a client: the one place where they pass before they are encrypted.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::WeakUnboundedSender;
+use tokio_util::sync::CancellationToken;
+
+use super::super::link::{Letter, Outgoing, Wire};
+use super::super::noise::{StanzaWriter, WireError};
+use super::super::parcel::Parcel;
+use super::super::server::Server;
+use super::corrupt::corrupt;
+use super::fault::Fault;
+use super::link::{stream_error, unlink};
+use super::rule::{Direction, Occasion, Stanzas};
+
+/// Whether there is more to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Flow {
+    On,
+    End,
+}
+
+/// The way out of one connection.
+pub(in super::super) struct Outward {
+    server: Arc<Server>,
+    wire: Arc<Wire>,
+    /// Back into the queue of this connection, as long as anybody else can write to it.
+    queue: WeakUnboundedSender<Outgoing>,
+    /// Waits for the next one of these to overtake it.
+    overtaken: Option<(Option<Stanzas>, Letter)>,
+    /// Whether rules are asked about what is being written.
+    judging: bool,
+}
+
+impl Outward {
+    pub(in super::super) fn new(server: Arc<Server>, wire: Arc<Wire>, queue: WeakUnboundedSender<Outgoing>) -> Self {
+        Self { server, wire, queue, overtaken: None, judging: false }
+    }
+
+    /// Looks at what is about to be written. When nothing can go wrong with it, all of it is on its way with this.
+    pub(in super::super) fn begin(&mut self, batch: &[Outgoing]) {
+        let held = batch.iter().any(|item| matches!(item, Outgoing::Hold(_)));
+        self.judging = held || self.overtaken.is_some() || self.server.faults.armed();
+        if !self.judging {
+            let letters = batch.iter().filter_map(|item| match item {
+                Outgoing::Letter(letter) => Some(letter),
+                Outgoing::Judged(_) | Outgoing::Hold(_) | Outgoing::Close => None,
+            });
+            // Before they leave, for the answer may be here before the writing is over.
+            self.server.ledger.handed(letters.filter_map(Letter::ticket));
+        }
+    }
+
+    /// Writes what there is to write in place of a stanza.
+    pub(in super::super) async fn pass(
+        &mut self,
+        writer: &mut StanzaWriter,
+        letter: Letter,
+    ) -> Result<Flow, WireError> {
+        if !self.judging {
+            writer.feed(&letter.bytes()?).await?;
+            return Ok(Flow::On);
+        }
+        let node = letter.node()?;
+        let overtakes = |held: &mut (Option<Stanzas>, Letter)| held.0.as_ref().is_none_or(|s| s.contain(&node));
+        if let Some((_, overtaken)) = self.overtaken.take_if(overtakes) {
+            self.write(writer, &letter).await?;
+            return self.write(writer, &overtaken).await;
+        }
+        let Some(strike) = self.server.faults.strike(Occasion::Stanza(Direction::Out, &node), self.wire.device())
+        else {
+            return self.write(writer, &letter).await;
+        };
+        match strike.fault {
+            Fault::Lose {} => Ok(Flow::On),
+            Fault::Delay { ms } => {
+                writer.flush().await?;
+                self.unless_gone(tokio::time::sleep(Duration::from_millis(ms))).await;
+                self.write(writer, &letter).await
+            }
+            Fault::Late { ms } => {
+                drop(node);
+                self.later(Duration::from_millis(ms), letter);
+                Ok(Flow::On)
+            }
+            Fault::Duplicate { copies } => {
+                for _ in 0..copies {
+                    self.write(writer, &letter).await?;
+                }
+                self.write(writer, &letter).await
+            }
+            Fault::Reorder {} => {
+                drop(node);
+                self.overtaken = Some((strike.stanzas, letter));
+                Ok(Flow::On)
+            }
+            Fault::Corrupt { .. } => {
+                let mut node = node.into_owned();
+                corrupt(&mut node);
+                let parcel = Parcel::new(&node, letter.ticket())?;
+                self.write(writer, &Letter::Parcel(parcel)).await
+            }
+            Fault::BlackHole {} => {
+                self.wire.hold(&strike.ended);
+                self.hold(writer, &strike.ended).await?;
+                self.write(writer, &letter).await
+            }
+            Fault::Drop {} => Ok(self.end()),
+            Fault::StreamError { code, close } => {
+                self.write(writer, &Letter::Stanza(stream_error(code))).await?;
+                Ok(if close { self.end() } else { Flow::On })
+            }
+            Fault::Logout {} => {
+                unlink(&self.server, self.wire.device());
+                Ok(Flow::On)
+            }
+            // These have another moment or another direction, so no rule with them matches here.
+            Fault::Refuse {}
+            | Fault::LoginFailure { .. }
+            | Fault::Ban { .. }
+            | Fault::Nack { .. }
+            | Fault::NoOneTimeKey {}
+            | Fault::UnknownPreKey {} => self.write(writer, &letter).await,
+        }
+    }
+
+    /// Writes a stanza as it is.
+    pub(in super::super) async fn write(&self, writer: &mut StanzaWriter, letter: &Letter) -> Result<Flow, WireError> {
+        self.server.ledger.handed(letter.ticket());
+        writer.feed(&letter.bytes()?).await?;
+        Ok(Flow::On)
+    }
+
+    /// Writes nothing before the token is cancelled.
+    pub(in super::super) async fn hold(
+        &self,
+        writer: &mut StanzaWriter,
+        until: &CancellationToken,
+    ) -> Result<Flow, WireError> {
+        writer.flush().await?;
+        self.unless_gone(until.cancelled()).await;
+        Ok(Flow::On)
+    }
+
+    /// Waits, but not for longer than the client stays.
+    async fn unless_gone(&self, wait: impl Future<Output = ()>) {
+        self.wire.gone().run_until_cancelled(wait).await;
+    }
+
+    fn later(&self, after: Duration, letter: Letter) {
+        let queue = self.queue.clone();
+        self.server.spawn(async move {
+            tokio::time::sleep(after).await;
+            if let Some(queue) = queue.upgrade() {
+                // Gone with the connection, as what is late on a real one.
+                let _ = queue.send(Outgoing::Judged(letter));
+            }
+        });
+    }
+
+    /// The socket closes here: what is queued behind stays unsent, and what still comes in is not answered.
+    fn end(&self) -> Flow {
+        self.wire.close();
+        self.server.state().disconnected(self.wire.id(), self.wire.device());
+        Flow::End
+    }
+}

@@ -1,0 +1,292 @@
+//! X2: faults of connections.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use futures::future::try_join_all;
+use serde_json::{Value, json};
+use wacore::types::events::Event;
+use wagres::sandbox::Running;
+
+use super::{ALICE, BOB, counts, delete, set, write};
+use crate::baileys::Baileys;
+use crate::control::Control;
+use crate::support::linked::{Linked, sandbox, until_connected};
+
+/// What an event says about the connection, in a word.
+fn word(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::LoggedOut(out) if out.on_connect => "LoggedOut at login".to_owned(),
+        Event::LoggedOut(_) => "LoggedOut".to_owned(),
+        Event::StreamReplaced(_) => "StreamReplaced".to_owned(),
+        Event::ClientOutdated(_) => "ClientOutdated".to_owned(),
+        Event::TemporaryBan(ban) => format!("TemporaryBan {:?} {}", ban.code, ban.expire.num_seconds()),
+        Event::ConnectFailure(failure) => format!("ConnectFailure {:?}", failure.reason),
+        Event::StreamError(error) => format!("StreamError {}", error.code),
+        Event::Disconnected(_) => "Disconnected".to_owned(),
+        _ => return None,
+    })
+}
+
+/// Waits for the first event of a connection's end.
+async fn end(client: &mut Linked) -> Result<String> {
+    client.seen.clear();
+    client.wait("the end of the connection", word).await
+}
+
+#[tokio::test]
+async fn x2_a_refused_login_says_why() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let cases = [
+        (json!({ "login_failure": { "reason": 400 } }), "ConnectFailure Generic", false),
+        (json!({ "login_failure": { "reason": 401 } }), "LoggedOut at login", false),
+        (json!({ "login_failure": { "reason": 402 } }), "ConnectFailure TempBanned", false),
+        (json!({ "login_failure": { "reason": 403 } }), "LoggedOut at login", false),
+        (json!({ "login_failure": { "reason": 405 } }), "ClientOutdated", false),
+        (json!({ "login_failure": { "reason": 406 } }), "LoggedOut at login", false),
+        (json!({ "login_failure": { "reason": 411 } }), "ConnectFailure Unknown(411)", false),
+        (json!({ "login_failure": { "reason": 500 } }), "ConnectFailure InternalServerError", true),
+        (json!({ "login_failure": { "reason": 503 } }), "ConnectFailure ServiceUnavailable", true),
+        (json!({ "ban": { "code": 101, "seconds": 3600 } }), "TemporaryBan SentToTooManyPeople 3600", false),
+    ];
+    let each = cases.into_iter().enumerate().map(async |(index, (fault, expected, returns))| {
+        let number = format!("1555100{index}");
+        let mut client = Linked::link(&sandbox, &control, &number).await?;
+        let backend = client.stop().await?;
+        let id = set(&control, json!({ "fault": fault, "number": number })).await?;
+        let mut client = Linked::start(&sandbox, backend).await?;
+        assert_eq!(end(&mut client).await?, expected, "{fault}");
+        assert_eq!(counts(&control, id).await?, (1, 1));
+        if returns {
+            until_connected(&control, &number, true).await?;
+        }
+        Ok::<_, anyhow::Error>(())
+    });
+    try_join_all(each).await?;
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+/// Links a client, ends its stream with an error, and says what the client reported first.
+async fn after_stream_error(
+    sandbox: &Running,
+    control: &Control,
+    number: &str,
+    error: Value,
+) -> Result<(Linked, String)> {
+    let mut client = Linked::link(sandbox, control, number).await?;
+    set(control, json!({ "fault": { "stream_error": error }, "number": number })).await?;
+    let told = end(&mut client).await?;
+    Ok((client, told))
+}
+
+#[tokio::test]
+async fn x2_a_stream_error_ends_the_connection_or_the_session() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let cases = [
+        (401, "LoggedOut", false),
+        (440, "StreamReplaced", false),
+        (516, "LoggedOut", false),
+        (403, "StreamError 403", true),
+        (405, "StreamError 405", true),
+        (408, "StreamError 408", true),
+        (411, "StreamError 411", true),
+        (428, "StreamError 428", true),
+        (500, "StreamError 500", true),
+        (503, "Disconnected", true),
+    ];
+    let each = cases.into_iter().enumerate().map(async |(index, (code, expected, returns))| {
+        let number = format!("1555200{index}");
+        let (_client, told) = after_stream_error(&sandbox, &control, &number, json!({ "code": code })).await?;
+        assert_eq!(told, expected, "{code}");
+        if returns {
+            until_connected(&control, &number, true).await?;
+        }
+        Ok::<_, anyhow::Error>(())
+    });
+    try_join_all(each).await?;
+    // After 515 the client comes back at once and without a word.
+    let mut client = Linked::link(&sandbox, &control, ALICE).await?;
+    set(&control, json!({ "fault": { "stream_error": { "code": 515 } }, "number": ALICE })).await?;
+    until_connected(&control, ALICE, true).await?;
+    control.post("/phones", json!({ "number": BOB })).await?;
+    write(&control, BOB, ALICE, "back").await?;
+    client.text("back").await?;
+    assert_eq!(client.seen.iter().find_map(|event| word(event)), None);
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x2_a_stream_error_without_a_close_shows_which_ones_the_client_acts_on() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    control.post("/phones", json!({ "number": BOB })).await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    // These two the client reads as "stay": the same connection still delivers.
+    for code in [500, 408] {
+        set(&control, json!({ "fault": { "stream_error": { "code": code, "close": false } } })).await?;
+        let expected = format!("StreamError {code}");
+        alice.wait("StreamError", |event| word(event).filter(|word| *word == expected)).await?;
+    }
+    write(&control, BOB, ALICE, "still here").await?;
+    alice.text("still here").await?;
+    assert_eq!(control.get("/stats").await?["handshakes"], json!({ "xx": 2 }), "one to link and one to log in");
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x2_a_dropped_connection_takes_the_stanza_with_it() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    control.post("/phones", json!({ "number": BOB })).await?;
+    let alice = Linked::link(&sandbox, &control, ALICE).await?;
+    alice.send(BOB, "before").await?;
+    control.shown(BOB, "before").await?;
+    // The server has the message, and its ack dies with the connection.
+    let after = set(&control, json!({ "fault": { "drop": {} }, "stanza": "ack message", "direction": "out" })).await?;
+    let id = alice.send(BOB, "accepted").await?;
+    control.shown(BOB, "accepted").await?;
+    until_connected(&control, ALICE, true).await?;
+    assert_eq!(counts(&control, after).await?, (1, 1));
+    let acked = |event: &Arc<Event>| matches!(&**event, Event::ServerAck(ack) if ack.id == id);
+    let mut events = vec![];
+    while let Ok(event) = alice.events.try_recv() {
+        events.push(event);
+    }
+    assert!(!events.iter().any(acked), "the ack came through");
+    // The message itself dies with the connection: the server never had it.
+    set(&control, json!({ "fault": { "drop": {} }, "stanza": "message", "direction": "in" })).await?;
+    alice.connected().await?;
+    alice.send(BOB, "lost").await?;
+    until_connected(&control, ALICE, false).await?;
+    let shown = control.get(&format!("/phones/{BOB}/messages")).await?;
+    assert!(!shown.to_string().contains("lost"), "{shown}");
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x2_each_new_connection_can_be_dropped_or_refused() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    let backend = alice.stop().await?;
+    until_connected(&control, ALICE, false).await?;
+    let refuse = set(&control, json!({ "fault": { "refuse": {} } })).await?;
+    let drop = set(&control, json!({ "fault": { "drop": {} }, "number": ALICE })).await?;
+    let alice = Linked::start(&sandbox, backend).await?;
+    alice.connected().await?;
+    assert_eq!(counts(&control, refuse).await?, (1, 1));
+    assert_eq!(counts(&control, drop).await?, (1, 1));
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x2_a_black_hole_holds_everything_until_it_ends() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    control.post("/phones", json!({ "number": BOB })).await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    alice.send(BOB, "before").await?;
+    control.shown(BOB, "before").await?;
+    let hole = set(&control, json!({ "fault": { "black_hole": {} }, "number": ALICE })).await?;
+    assert_eq!(counts(&control, hole).await?, (1, 1));
+    for text in ["one", "two"] {
+        alice.send(BOB, text).await?;
+        write(&control, BOB, ALICE, &format!("{text} back")).await?;
+    }
+    // The server has what it would send, and the client has not.
+    control
+        .until("/phones", |value| {
+            (value["phones"][0]["devices"][0]["unacknowledged"].as_u64() >= Some(2)).then_some(())
+        })
+        .await?;
+    let shown = control.get(&format!("/phones/{BOB}/messages")).await?;
+    assert!(!shown.to_string().contains("\"one\""), "{shown}");
+    delete(&control, &format!("/faults/{hole}")).await?;
+    for text in ["one back", "two back"] {
+        alice.text(text).await?;
+    }
+    control.shown(BOB, "two").await?;
+    let shown = control.get(&format!("/phones/{BOB}/messages")).await?;
+    let texts = shown["messages"].as_array().context("messages")?.iter().filter_map(|it| it["text"].as_str());
+    let from_alice: Vec<&str> = texts.filter(|text| ["one", "two"].contains(text)).collect();
+    assert_eq!(from_alice, ["one", "two"]);
+    assert_eq!(control.get("/stats").await?["handshakes"], json!({ "xx": 2 }), "it was one connection all the time");
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x2_a_black_hole_ends_with_its_time_or_with_the_client() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    control.post("/phones", json!({ "number": BOB })).await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    set(&control, json!({ "fault": { "black_hole": {} }, "number": ALICE, "for_ms": 200 })).await?;
+    write(&control, BOB, ALICE, "after the hole").await?;
+    alice.text("after the hole").await?;
+    // At the next one the client gives up and comes back on another connection.
+    set(&control, json!({ "fault": { "black_hole": {} }, "number": ALICE })).await?;
+    let backend = alice.stop().await?;
+    until_connected(&control, ALICE, false).await?;
+    write(&control, BOB, ALICE, "around the hole").await?;
+    let mut alice = Linked::start(&sandbox, backend).await?;
+    alice.text("around the hole").await?;
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x2_a_logout_can_be_timed_by_a_stanza() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    control.post("/phones", json!({ "number": BOB })).await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    set(&control, json!({ "fault": { "logout": {} }, "stanza": "message", "direction": "in", "skip": 1 })).await?;
+    for text in ["goes", "goes nowhere"] {
+        alice.send(BOB, text).await?;
+    }
+    assert_eq!(end(&mut alice).await?, "LoggedOut");
+    control.shown(BOB, "goes").await?;
+    let shown = control.get(&format!("/phones/{BOB}/messages")).await?;
+    assert!(!shown.to_string().contains("goes nowhere"), "{shown}");
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x2_baileys_reports_the_code_of_each_stream_error() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let Some(mut baileys) = Baileys::link(&sandbox.ws_url(), &sandbox.control_url(), ALICE).await? else {
+        return Ok(());
+    };
+    // It takes every one of them for the end of the connection, and comes back after all but the last.
+    for code in [403, 405, 408, 411, 428, 500, 503, 440] {
+        until_connected(&control, ALICE, true).await?;
+        set(&control, json!({ "fault": { "stream_error": { "code": code } }, "number": ALICE })).await?;
+        baileys.wait_close(code).await?;
+    }
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x2_baileys_reports_the_code_of_a_refused_login() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let Some(mut baileys) = Baileys::link(&sandbox.ws_url(), &sandbox.control_url(), ALICE).await? else {
+        return Ok(());
+    };
+    for (fault, code) in [
+        (json!({ "ban": { "code": 101, "seconds": 60 } }), 402),
+        (json!({ "login_failure": { "reason": 405 } }), 405),
+        (json!({ "login_failure": { "reason": 503 } }), 503),
+        (json!({ "login_failure": { "reason": 401 } }), 401),
+    ] {
+        until_connected(&control, ALICE, true).await?;
+        set(&control, json!({ "fault": fault })).await?;
+        set(&control, json!({ "fault": { "drop": {} } })).await?;
+        baileys.wait_close(code).await?;
+    }
+    // Its word for each of those drops.
+    baileys.wait_close(428).await?;
+    sandbox.shutdown().await;
+    Ok(())
+}
