@@ -107,9 +107,9 @@ impl Baileys {
         let commands = process.stdin.take().context("no stdin")?;
         let lines = BufReader::new(process.stdout.take().context("no stdout")?).lines();
         let mut client = Self { _process: process, commands, lines, seen: vec![], next: 0, _auth: auth };
-        let (shows, what) = if by_code { ("code", "confirm") } else { ("qr", "scan") };
-        let shown = client.wait(|line| (line["event"] == shows).then(|| line[shows].clone())).await?;
-        control.post(&format!("/phones/{number}/{what}"), json!({ shows: shown })).await?;
+        let (event, what) = if by_code { ("code", "confirm") } else { ("qr", "scan") };
+        let shown = client.wait(|line| (line["event"] == event).then(|| line[event].clone())).await?;
+        control.post(&format!("/phones/{number}/{what}"), json!({ event: shown })).await?;
         client.wait(|line| (line["event"] == "open").then_some(())).await.context("it did not log in")?;
         Ok(Some(client))
     }

@@ -20,6 +20,7 @@
 //! | `account`, `state` | what the server knows: accounts, devices, key bundles, queues |
 //! | `parcel` | a stanza in a queue |
 //! | `ledger` | what became of every message |
+//! | `presence`, `settings` | who is online and typing; privacy, blocked contacts |
 //! | `stanza` | what a client may ask; one table says who answers |
 //! | `phone` | the simulated phone |
 //! | `control` | the HTTP API that plays the owner of the phones |
@@ -34,7 +35,9 @@ mod noise;
 mod pairing;
 mod parcel;
 mod phone;
+mod presence;
 mod server;
+mod settings;
 mod stanza;
 mod state;
 mod stats;

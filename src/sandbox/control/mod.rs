@@ -4,6 +4,7 @@
 
 mod devices;
 mod linking;
+mod owner;
 mod phones;
 mod request;
 mod truth;
@@ -29,6 +30,7 @@ pub(super) async fn serve(server: Arc<Server>, listener: TcpListener) {
     let router = Router::new()
         .merge(phones::routes())
         .merge(linking::routes())
+        .merge(owner::routes())
         .merge(devices::routes())
         .merge(truth::routes())
         .route("/ca", get(ca))

@@ -1,6 +1,6 @@
 //! What the owner of a phone sees.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -10,6 +10,7 @@ use super::content::{Meaning, meaning};
 
 /// A message on a phone. The official app knows a message by chat, sender and id, and so does this list.
 #[derive(Debug, Clone, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each a field of the JSON")]
 pub struct Message {
     /// The other side or the group; the other side as a phone-number address whatever form was used on the way.
     pub chat: String,
@@ -39,6 +40,8 @@ pub struct Message {
     pub reactions: BTreeMap<String, String>,
     /// The ticks of an own message.
     pub ticks: Ticks,
+    /// Whether the owner has seen it, here or on a linked device. Own messages are.
+    pub seen: bool,
 }
 
 /// How far an own message has come with the slowest that is known of its recipient.
@@ -97,6 +100,7 @@ impl Inbox {
             revoked: false,
             reactions: BTreeMap::new(),
             ticks: Ticks::default(),
+            seen: from_me,
         };
         self.entries.push(Entry { shown, content: content.clone() });
         true
@@ -132,6 +136,42 @@ impl Inbox {
         for message in self.with_id(id).filter(|message| message.from_me) {
             message.ticks = message.ticks.max(ticks);
         }
+    }
+
+    /// The owner sees a message; `false` when they have before.
+    pub(super) fn see(&mut self, id: &str) -> bool {
+        let mut new = false;
+        for message in self.with_id(id) {
+            new |= !std::mem::replace(&mut message.seen, true);
+        }
+        new
+    }
+
+    /// The owner has seen messages on another device.
+    pub(super) fn seen(&mut self, ids: &[String]) {
+        for id in ids {
+            self.see(id);
+        }
+    }
+
+    /// The owner sees everything in a chat; the ids of what was new.
+    pub(super) fn see_chat(&mut self, chat: &str) -> Vec<String> {
+        let messages = self.entries.iter_mut().map(|entry| &mut entry.shown);
+        let new = messages.filter(|message| message.chat == chat && !message.seen);
+        new.map(|message| {
+            message.seen = true;
+            message.id.clone()
+        })
+        .collect()
+    }
+
+    pub(super) fn unread(&self) -> usize {
+        self.entries.iter().filter(|entry| !entry.shown.seen).count()
+    }
+
+    /// The chats with a message in them.
+    pub(super) fn chats(&self) -> BTreeSet<String> {
+        self.entries.iter().map(|entry| entry.shown.chat.clone()).collect()
     }
 
     fn with_id(&mut self, id: &str) -> impl Iterator<Item = &mut Message> {

@@ -58,6 +58,7 @@ impl Keys {
                 ])
                 .build(),
             one_time: keys.more(),
+            warned: false,
         };
         Ok((keys, bundle))
     }

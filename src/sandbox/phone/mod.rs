@@ -8,6 +8,8 @@ mod content;
 mod inbox;
 mod keys;
 mod power;
+mod reading;
+mod renewal;
 mod signal;
 mod worker;
 
@@ -22,7 +24,9 @@ use waproto::whatsapp::Message as Content;
 
 use super::account::{Account, DeviceId};
 use super::ca::new_key;
+use super::presence::Presence;
 use super::server::Server;
+use super::settings::Settings;
 use inbox::Inbox;
 use keys::Keys;
 use power::Power;
@@ -44,6 +48,14 @@ impl Default for Pace {
     fn default() -> Self {
         Self { delivered: Duration::from_millis(20), read: Duration::from_millis(100) }
     }
+}
+
+/// How the owner of one phone treats what arrives.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    pub(super) pace: Pace,
+    /// Whether the owner reads new messages unasked.
+    pub(super) reads: bool,
 }
 
 /// Why a phone did not do what its owner wanted.
@@ -79,6 +91,8 @@ enum Task {
     ShareKey(u16),
     /// The server has few one-time keys of it left.
     Replenish,
+    /// Its owner starts anew on another phone.
+    Reregister(oneshot::Sender<Result<(), PhoneError>>),
 }
 
 /// The handle to a phone.
@@ -121,6 +135,9 @@ impl Phone {
             phone_bundle,
             devices: BTreeMap::new(),
             push_name: None,
+            presence: Presence::default(),
+            settings: Settings::default(),
+            manner: Manner { pace: server.pace, reads: true },
             watchers: BTreeSet::new(),
             last_device: 0,
         };
@@ -131,6 +148,11 @@ impl Phone {
     /// What the owner sees.
     pub(super) fn messages(&self) -> Vec<Message> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).all()
+    }
+
+    /// The chats with a message in them.
+    pub(super) fn chats(&self) -> BTreeSet<String> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).chats()
     }
 
     /// One of them with its whole content, by its id.
@@ -156,6 +178,13 @@ impl Phone {
 
     pub(super) fn replenish(&self) {
         self.ask(Task::Replenish);
+    }
+
+    /// The owner registers the number anew, on a phone without the old keys.
+    pub(super) async fn reregister(&self) -> Result<(), PhoneError> {
+        let (done, answer) = oneshot::channel();
+        self.ask(Task::Reregister(done));
+        answer.await.map_err(|_| PhoneError::Off)?
     }
 
     /// Switches the phone on or off.

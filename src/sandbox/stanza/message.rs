@@ -38,7 +38,9 @@ pub(super) fn accept(context: &mut Context<'_>, message: &Node) {
         }
         return context.link.send(ack.attr("error", code).build());
     }
-    let copies = copies(message, &to);
+    let mut copies = copies(message, &to);
+    // Who is blocked is not told, and neither is whoever blocked them.
+    copies.retain(|(jid, _)| state.account_of(jid).is_none_or(|account| !account.settings.blocks(&own.number)));
     let addressed = copies.iter().filter_map(|(jid, _)| state.device_of(jid));
     context.server.ledger.accepted(own, &state.chat_of(&to), message, addressed);
     // The ack first, as the real server does: it has the message, whoever is to get it.

@@ -74,6 +74,15 @@ fn fact(account: &Account, protocol: &str) -> Option<Node> {
         }
         "lid" => Some(NodeBuilder::new("lid").attr("val", account.jid(Addressing::Lid, 0)).build()),
         "contact" => Some(NodeBuilder::new("contact").attr("type", "in").build()),
+        "status" => Some({
+            let (about, since) = &account.settings.about;
+            NodeBuilder::new("status").attr("t", *since).bytes(about.as_bytes()).build()
+        }),
+        "disappearing_mode" => {
+            let (duration, since) = account.settings.disappearing;
+            Some(NodeBuilder::new("disappearing_mode").attr("duration", duration).attr("t", since).build())
+        }
+        // Nobody here is a business or has a picture, and then the real server says nothing of it.
         _ => None,
     }
 }
