@@ -13,8 +13,10 @@ use super::ca::sign;
 use super::link::Link;
 use super::node::{leaf, unix_now};
 use super::parcel::Parcel;
-use super::phone::Phone;
+use super::phone::{Manner, Phone};
+use super::presence::Presence;
 use super::profile::Profile;
+use super::settings::Settings;
 
 /// One device of one account. Device 0 is the phone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,17 +50,24 @@ pub(super) struct Bundle {
     pub(super) signed: Node,
     /// The `<key>` nodes as uploaded; each is handed out once.
     pub(super) one_time: VecDeque<Node>,
+    /// Whether the owner was told that few are left, and has uploaded none since.
+    pub(super) warned: bool,
 }
 
 impl Bundle {
-    /// What a fetch gets: the lasting keys and one one-time key, or none when they are used up.
-    pub(super) fn take(&mut self) -> Vec<Node> {
-        let mut nodes = vec![
+    /// The keys that stay.
+    pub(super) fn lasting(&self) -> Vec<Node> {
+        vec![
             leaf("registration", self.registration.clone()),
             leaf("type", vec![5]),
             leaf("identity", self.identity.clone()),
             self.signed.clone(),
-        ];
+        ]
+    }
+
+    /// What a fetch gets: the lasting keys and one one-time key, or none when they are used up.
+    pub(super) fn take(&mut self) -> Vec<Node> {
+        let mut nodes = self.lasting();
         nodes.extend(self.one_time.pop_front());
         nodes
     }
@@ -117,6 +126,10 @@ pub(super) struct Account {
     pub(super) push_name: Option<String>,
     /// What others see of the account beside the name.
     pub(super) profile: Profile,
+    pub(super) presence: Presence,
+    pub(super) settings: Settings,
+    /// How the owner of the phone treats what arrives.
+    pub(super) manner: Manner,
     /// Devices that asked for our device list, and are told when it changes.
     pub(super) watchers: BTreeSet<DeviceId>,
     pub(super) last_device: u16,
@@ -179,8 +192,13 @@ mod tests {
     use super::*;
 
     fn device() -> Device {
-        let bundle =
-            Bundle { registration: vec![], identity: vec![], signed: leaf("skey", vec![]), one_time: VecDeque::new() };
+        let bundle = Bundle {
+            registration: vec![],
+            identity: vec![],
+            signed: leaf("skey", vec![]),
+            one_time: VecDeque::new(),
+            warned: false,
+        };
         Device::new([0; 32], vec![], bundle)
     }
 

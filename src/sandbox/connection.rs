@@ -16,7 +16,7 @@ use super::LOG;
 use super::account::{Addressing, DeviceId};
 use super::faults::{self, Flow, Inward, Outward};
 use super::link::{Link, Outgoing};
-use super::node::unix_now;
+use super::node::{leaf, server_jid, unix_now};
 use super::noise::{self, FrameReader, StanzaReader, StanzaWriter, WireError};
 use super::pairing;
 use super::server::Server;
@@ -24,6 +24,8 @@ use super::stanza::Context;
 
 /// A client that is not through its handshake by then is not going to be.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(20);
+/// Where this server is, as the real one names its data centres.
+const LOCATION: &str = "sandbox";
 /// How long a closed socket is read on, so that the last stanza is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(2);
 /// Enough for a frame of text; the default of 128 KiB a socket would be the largest part of the sandbox's memory.
@@ -121,7 +123,7 @@ fn enter(server: &Arc<Server>, link: &Link, client_key: [u8; 32], payload: Clien
     let (Some(lid), Some(device)) = (lid, state.device(&id).filter(|device| device.noise_key == client_key)) else {
         tracing::info!(target: LOG, number = %id.number, device, "refused a device that is not linked");
         server.stats.count(|counters| counters.logins_refused += 1);
-        refuse(link, NodeBuilder::new("failure").attr("reason", "401").attr("location", "sandbox").build());
+        refuse(link, NodeBuilder::new("failure").attr("reason", "401").attr("location", LOCATION).build());
         return None;
     };
     if let Some(former) = device.link.replace(link.clone()) {
@@ -137,8 +139,12 @@ fn enter(server: &Arc<Server>, link: &Link, client_key: [u8; 32], payload: Clien
             .attr("props", "27")
             .attr("companion_enc_static", "")
             .attr("lid", lid)
+            .attr("location", LOCATION)
             .build(),
     );
+    // Clients send it in front of their next handshake, so that they get to the same place.
+    let routing = NodeBuilder::new("edge_routing").children([leaf("routing_info", LOCATION.as_bytes())]).build();
+    link.send(NodeBuilder::new("ib").attr("from", server_jid()).children([routing]).build());
     Some(id)
 }
 

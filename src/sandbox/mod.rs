@@ -23,6 +23,7 @@
 //! | `ledger` | what became of every message |
 //! | `group` | groups: who is in, who may do what, who is told |
 //! | `media` | the files that messages point to, and the server that keeps them |
+//! | `presence`, `settings` | who is online and typing; privacy, blocked contacts |
 //! | `stanza` | what a client may ask; one table says who answers |
 //! | `phone` | the simulated phone |
 //! | `profile` | pictures and about texts |
@@ -44,8 +45,10 @@ mod noise;
 mod pairing;
 mod parcel;
 mod phone;
+mod presence;
 mod profile;
 mod server;
+mod settings;
 mod stanza;
 mod state;
 mod stats;

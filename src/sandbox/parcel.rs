@@ -34,6 +34,10 @@ impl Parcel {
         })))
     }
 
+    pub(super) fn tag(&self) -> &str {
+        &self.0.tag
+    }
+
     /// Its place in the ledger, if it is a message.
     pub(super) fn ticket(&self) -> Option<Ticket> {
         self.0.ticket

@@ -152,13 +152,16 @@ impl State {
     pub(super) fn disconnected(&mut self, link: u64, device: Option<&DeviceId>) {
         self.waiting.remove(&link);
         self.pairings.retain(|_, pairing| pairing.link.id() != link);
-        // Unless a newer connection has taken its place.
-        if let Some(device) = device.and_then(|id| self.device(id))
-            && device.link.as_ref().is_some_and(|current| current.id() == link)
-        {
+        let Some(id) = device else { return };
+        if let Some(device) = self.device(id) {
+            // Unless a newer connection has taken its place.
+            if device.link.as_ref().is_some_and(|current| current.id() != link) {
+                return;
+            }
             device.link = None;
             device.active = false;
         }
+        self.set_available(id, false);
     }
 
     /// The devices that are connected, and the ways to them.

@@ -3,8 +3,11 @@
 mod faults;
 mod groups;
 mod hostile;
+mod keys;
 mod linking;
 mod media;
 mod page;
+mod presence;
+mod receipts;
 mod text;
 mod truth;

@@ -9,6 +9,7 @@ mod faults;
 mod groups;
 mod linking;
 mod media;
+mod owner;
 mod page;
 mod phones;
 mod profile;
@@ -41,6 +42,7 @@ pub(super) async fn serve(server: Arc<Server>, listener: TcpListener) {
     let router = Router::new()
         .merge(phones::routes())
         .merge(linking::routes())
+        .merge(owner::routes())
         .merge(devices::routes())
         .merge(truth::routes())
         .merge(media::routes())

@@ -78,6 +78,7 @@ async fn list_phones(State(server): Shared) -> Outcome {
                 "lid": account.jid(Addressing::Lid, 0).to_string(),
                 "name": account.push_name,
                 "phone": power(&account.phone),
+                "unread": account.phone.unread(),
                 "devices": devices,
                 "code_request": pairing::request_of(&state, &account.number).and_then(|(_, request)| code_request(request)),
             });

@@ -5,9 +5,9 @@ use wacore_binary::{Jid, Node};
 
 use super::super::ca::{new_key, public_bytes};
 use super::super::node::leaf;
+use super::super::server::Server;
 use super::super::stanza::take_bundle;
 use super::super::state::State;
-use super::Faults;
 use super::fault::{Fault, Moment};
 use super::rule::Occasion;
 
@@ -15,10 +15,10 @@ use super::rule::Occasion;
 const UNKNOWN_ID: [u8; 3] = [0xFF; 3];
 
 /// The bundle that somebody gets of a device or a phone: as it is, or as a rule wants it.
-pub(in super::super) fn hand_out(faults: &Faults, state: &mut State, jid: &Jid) -> Option<Vec<Node>> {
+pub(in super::super) fn hand_out(server: &Server, state: &mut State, jid: &Jid) -> Option<Vec<Node>> {
     let owner = state.device_of(jid)?;
-    let mut bundle = take_bundle(state, jid)?;
-    let strike = faults.strike(Occasion::Of(Moment::Bundle), Some(&owner));
+    let mut bundle = take_bundle(server, state, jid)?;
+    let strike = server.faults.strike(Occasion::Of(Moment::Bundle), Some(&owner));
     match strike.map(|strike| strike.fault) {
         Some(Fault::NoOneTimeKey {}) => bundle.retain(|part| part.tag != "key"),
         Some(Fault::UnknownPreKey {}) => {

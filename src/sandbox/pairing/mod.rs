@@ -102,6 +102,7 @@ pub(super) fn offer(server: &Server, link: &Link, noise_key: [u8; 32], data: Dev
             ])
             .build(),
         one_time: VecDeque::new(),
+        warned: false,
     };
     let references: Vec<String> =
         (0..REFERENCES).map(|_| format!("2@{}", hex::encode(rand::random::<[u8; 16]>()))).collect();

@@ -12,6 +12,7 @@ use super::file::{self, Media, MediaState, Pointer};
 
 /// A message on a phone. The official app knows a message by chat, sender and id, and so does this list.
 #[derive(Debug, Clone, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each a field of the JSON")]
 pub struct Message {
     /// The other side or the group; the other side as a phone-number address whatever form was used on the way.
     pub chat: String,
@@ -45,6 +46,8 @@ pub struct Message {
     pub media: Option<Media>,
     /// In a group and for a status, the ticks of each participant.
     pub receipts: BTreeMap<String, Ticks>,
+    /// Whether the owner has seen it, here or on a linked device. Own messages are.
+    pub seen: bool,
 }
 
 /// How far an own message has come with the slowest that is known of its recipient.
@@ -110,6 +113,7 @@ impl Inbox {
             ticks: Ticks::default(),
             media,
             receipts: BTreeMap::new(),
+            seen: from_me,
         };
         let file = pointer.map(|pointer| (pointer, None));
         self.entries.push(Entry { shown, content: content.clone(), file });
@@ -160,6 +164,37 @@ impl Inbox {
             }
             message.ticks = message.ticks.max(slowest);
         }
+    }
+
+    /// The owner sees a message; `false` when they have before.
+    pub(super) fn see(&mut self, id: &str) -> bool {
+        let mut new = false;
+        for message in self.with_id(id) {
+            new |= !std::mem::replace(&mut message.seen, true);
+        }
+        new
+    }
+
+    /// The owner has seen messages on another device.
+    pub(super) fn seen(&mut self, ids: &[String]) {
+        for id in ids {
+            self.see(id);
+        }
+    }
+
+    /// The owner sees everything in a chat; who wrote what was new, and its id.
+    pub(super) fn see_chat(&mut self, chat: &str) -> Vec<(String, String)> {
+        let messages = self.entries.iter_mut().map(|entry| &mut entry.shown);
+        let new = messages.filter(|message| message.chat == chat && !message.seen);
+        new.map(|message| {
+            message.seen = true;
+            (message.sender.clone(), message.id.clone())
+        })
+        .collect()
+    }
+
+    pub(super) fn unread(&self) -> usize {
+        self.entries.iter().filter(|entry| !entry.shown.seen).count()
     }
 
     /// All chats that there are messages in.

@@ -60,6 +60,7 @@ impl Keys {
                 ])
                 .build(),
             one_time: keys.more(),
+            warned: false,
         };
         Ok((keys, bundle))
     }

@@ -12,6 +12,8 @@ mod inbox;
 mod keys;
 mod origin;
 mod power;
+mod reading;
+mod renewal;
 mod reupload;
 mod signal;
 mod worker;
@@ -31,8 +33,10 @@ use super::ca::new_key;
 use super::changes::Watched;
 use super::group::Refusal;
 use super::media::Full;
+use super::presence::Presence;
 use super::profile::Profile;
 use super::server::Server;
+use super::settings::Settings;
 use inbox::Inbox;
 use keys::Keys;
 use origin::Origin;
@@ -58,6 +62,14 @@ impl Default for Pace {
     fn default() -> Self {
         Self { delivered: Duration::from_millis(20), read: Duration::from_millis(100) }
     }
+}
+
+/// How the owner of one phone treats what arrives.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    pub(super) pace: Pace,
+    /// Whether the owner reads new messages unasked.
+    pub(super) reads: bool,
 }
 
 /// Why a phone did not do what its owner wanted.
@@ -99,6 +111,8 @@ enum Task {
     ShareKey(u16),
     /// The server has few one-time keys of it left.
     Replenish,
+    /// Its owner starts anew on another phone.
+    Reregister(oneshot::Sender<Result<(), PhoneError>>),
 }
 
 /// The handle to a phone.
@@ -144,6 +158,9 @@ impl Phone {
             devices: BTreeMap::new(),
             push_name: None,
             profile: Profile::default(),
+            presence: Presence::default(),
+            settings: Settings::default(),
+            manner: Manner { pace: server.pace, reads: true },
             watchers: BTreeSet::new(),
             last_device: 0,
             signed_list: Mutex::default(),
@@ -161,6 +178,11 @@ impl Phone {
     /// How many messages others have written to it.
     pub(super) fn received(&self) -> u64 {
         self.inbox.lock().received()
+    }
+
+    /// The chats with a message in them.
+    pub(super) fn chats(&self) -> BTreeSet<String> {
+        self.inbox.lock().chats()
     }
 
     /// One of them with its whole content, by its id.
@@ -193,6 +215,13 @@ impl Phone {
 
     pub(super) fn replenish(&self) {
         self.ask(Task::Replenish);
+    }
+
+    /// The owner registers the number anew, on a phone without the old keys.
+    pub(super) async fn reregister(&self) -> Result<(), PhoneError> {
+        let (done, answer) = oneshot::channel();
+        self.ask(Task::Reregister(done));
+        answer.await.map_err(|_| PhoneError::Off)?
     }
 
     /// Switches the phone on or off.

@@ -6,6 +6,7 @@ use wacore_binary::{Jid, Node};
 use super::super::node::jid;
 
 /// Where a message was written, and whom a receipt for it goes to.
+#[derive(Debug, Clone)]
 pub(super) struct Origin {
     /// The group, `status@broadcast`, or the device of the other side.
     pub(super) to: Jid,

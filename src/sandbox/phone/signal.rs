@@ -54,7 +54,8 @@ impl Worker {
         let number = &self.own.number;
         let bundle = {
             let mut state = self.server.state();
-            take_bundle(&mut state, &Jid::pn(number.as_str())).ok_or_else(|| PhoneError::NoAccount(number.clone()))?
+            take_bundle(&self.server, &mut state, &Jid::pn(number.as_str()))
+                .ok_or_else(|| PhoneError::NoAccount(number.clone()))?
         };
         let (registration, keys) = bundle.into_iter().partition(|part| part.tag == "registration");
         let mut content: Vec<Node> = registration;
@@ -112,7 +113,7 @@ pub(super) fn rng() -> rand::rngs::StdRng {
 fn fetch_bundle(server: &Server, device: &DeviceId) -> Result<PreKeyBundle, PhoneError> {
     let missing = || PhoneError::NoKeys(device.number.clone(), device.device);
     let jid = Jid::pn_device(device.number.as_str(), device.device);
-    let content = hand_out(&server.faults, &mut server.state(), &jid).ok_or_else(missing)?;
+    let content = hand_out(server, &mut server.state(), &jid).ok_or_else(missing)?;
     let user = NodeBuilder::new("user").children(content).build();
     let registration: [u8; 4] = child_bytes(&user, "registration").try_into().map_err(|_| missing())?;
     let signed = user.get_optional_child("skey").ok_or_else(missing)?;

@@ -20,7 +20,6 @@ use super::super::account::{Addressing, DeviceId};
 use super::super::changes::{Guard, Watched};
 use super::super::node::{listed_ids, text, unix_now};
 use super::super::server::Server;
-use super::super::stanza::route_receipt;
 use super::content::Draft;
 use super::inbox::{Inbox, Ticks};
 use super::keys::Keys;
@@ -42,7 +41,7 @@ pub(super) struct Worker {
     pub(super) server: Arc<Server>,
     pub(super) own: DeviceId,
     pub(super) keys: Keys,
-    inbox: Arc<Watched<Inbox>>,
+    pub(super) inbox: Arc<Watched<Inbox>>,
     sent: VecDeque<Sent>,
     /// By chat, the devices that have our sender key.
     pub(super) given: HashMap<String, BTreeSet<DeviceId>>,
@@ -70,6 +69,10 @@ impl Worker {
                     Ok(())
                 }
                 Task::ShareKey(device) => self.share_key(device).await,
+                Task::Reregister(done) => {
+                    let _ = done.send(self.reregister());
+                    Ok(())
+                }
                 Task::Replenish => {
                     let keys = self.keys.more();
                     if let Some(account) = self.server.state().accounts.get_mut(&self.own.number) {
@@ -154,6 +157,9 @@ impl Worker {
 
     /// Shows a message in a chat. `false` when there is nothing to show.
     fn store(&self, chat: &Jid, sender: &str, id: &str, message: &Message, from_me: bool) -> bool {
+        if let Some(account) = self.server.state().accounts.get_mut(&self.own.number) {
+            account.presence.wrote(sender);
+        }
         if let Some(words) = message.get_base_message().text_content() {
             self.server.ledger.words(sender, id, words);
         }
@@ -203,8 +209,11 @@ impl Worker {
         self.inbox.lock()
     }
 
-    /// Somebody's receipt for what the account wrote.
+    /// Somebody's receipt for what the account wrote, or one of our own devices' for what it has shown.
     fn ticked(&self, reader: &DeviceId, receipt: &Node) {
+        if reader.number == self.own.number {
+            return self.inbox().seen(&listed_ids(receipt));
+        }
         let ticks = match text(receipt, "type").as_str() {
             "" => Ticks::Delivered,
             "read" => Ticks::Read,
@@ -217,20 +226,6 @@ impl Worker {
         for id in listed_ids(receipt) {
             inbox.tick(&id, reader.as_deref(), ticks);
         }
-    }
-
-    /// The owner notices a message and, a little later, reads it.
-    fn look_at(&self, origin: &Origin, id: &str) {
-        let (server, own, pace) = (Arc::clone(&self.server), self.own.clone(), self.server.pace);
-        let receipt = origin.receipt(id).build();
-        self.server.spawn(async move {
-            tokio::time::sleep(pace.delivered).await;
-            let mut read = receipt.clone();
-            route_receipt(&server, &own, receipt);
-            tokio::time::sleep(pace.read).await;
-            read.attrs.insert("type", "read");
-            route_receipt(&server, &own, read);
-        });
     }
 
     /// Encrypts a message anew for a device that could not read it.
@@ -270,14 +265,16 @@ impl Worker {
                 let devices = state.accounts.get(number).into_iter().flat_map(|account| account.devices.keys());
                 devices.map(|device| DeviceId { number: number.to_owned(), device: *device }).collect()
             };
-            let mut devices = of(&recipient.number);
+            // Who is blocked is not told, and writes on.
+            let blocked = recipient.settings.blocks(&self.own.number);
+            let mut devices = if blocked { vec![] } else { of(&recipient.number) };
             if recipient.number != self.own.number {
                 devices.extend(of(&self.own.number));
                 let phone = DeviceId { number: recipient.number.clone(), device: 0 };
-                let addressed = devices.iter().cloned().chain([phone]);
+                let addressed = devices.iter().cloned().chain((!blocked).then_some(phone));
                 self.server.ledger.phone_sends(&self.own, &state.chat_of(&to), &id, addressed);
                 let addressed = state.accounts.get(&self.own.number).map(|own| own.jid(Addressing::of(&to), 0));
-                if let Some(addressed) = addressed {
+                if let Some(addressed) = addressed.filter(|_| !blocked) {
                     // Two phones of one sandbox have no secrets from it; the copy needs no ciphertext.
                     let task = Task::FromPhone {
                         number: self.own.number.clone(),
@@ -347,6 +344,6 @@ impl Worker {
 }
 
 /// Whether a chat is one of many people.
-fn is_many(chat: &Jid) -> bool {
+pub(super) fn is_many(chat: &Jid) -> bool {
     chat.is_group() || chat.is_status_broadcast()
 }

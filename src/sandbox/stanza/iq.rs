@@ -5,7 +5,7 @@ use wacore_binary::builder::NodeBuilder;
 
 use super::super::node::{first_tag, server_jid, text};
 use super::super::pairing;
-use super::{Context, app_state, group, id, media, prekeys, profile, session, usync};
+use super::{Context, app_state, group, id, media, prekeys, profile, session, settings, usync};
 
 /// How a query ends.
 pub(in super::super) enum Answer {
@@ -45,14 +45,14 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("urn:xmpp:whatsapp:dirty", "clean", session::pong),
     ("abt", "props", session::properties),
     ("w", "props", session::properties),
-    ("blocklist", ANY, session::empty_list),
-    ("privacy", "privacy", session::privacy),
-    // Taken and not passed on: nobody here is refused for lack of a token.
-    ("privacy", "tokens", session::pong),
+    ("blocklist", ANY, settings::blocklist),
+    ("privacy", "privacy", settings::privacy),
+    ("privacy", "tokens", settings::tokens),
+    ("disappearing_mode", "disappearing_mode", settings::disappearing),
+    ("w:biz", "business_profile", session::business_profile),
     // Clients wait for the answer and need nothing in it.
     ("urn:xmpp:whatsapp:push", ANY, session::pong),
     ("w:stats", ANY, session::pong),
-    ("disappearing_mode", ANY, session::pong),
 ];
 
 /// Answers a query, or takes the client's answer to one of ours.

@@ -4,16 +4,19 @@
 //! beside these and its line in one of the two places.
 
 mod app_state;
+mod call;
 mod envelope;
 mod group;
 mod iq;
 mod media;
 mod message;
 mod prekeys;
+mod presence;
 mod profile;
 mod receipt;
 mod recipients;
 mod session;
+mod settings;
 mod usync;
 
 use std::sync::Arc;
@@ -48,9 +51,11 @@ pub(super) fn dispatch(context: &mut Context<'_>, node: Node) {
         "message" => message::accept(context, &node),
         "receipt" => receipt::accept(context, node),
         "ack" => session::acknowledged(context, &node),
-        "presence" => session::presence(context, &node),
-        // Nothing to answer and nobody to tell, yet: typing, and the client's notes about its own state.
-        "chatstate" | "ib" => {}
+        "presence" => presence::presence(context, &node, signature),
+        "call" => call::pass_on(context, &node),
+        "chatstate" => presence::chatstate(context, &node, signature),
+        // The client's notes about its own state; one that asks for a batch of what waits has been sent everything.
+        "ib" => {}
         // A client that closes politely.
         "xmlstreamend" | "stream:end" => context.link.close(),
         _ => context.server.stats.unknown(signature),

@@ -1,16 +1,18 @@
 //! Key bundles: uploaded by their owner, handed out one one-time key at a time.
 
+use wacore::prekeys::compute_key_bundle_digest;
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 
-use super::super::account::Bundle;
-use super::super::faults::{Faults, hand_out};
-use super::super::node::{child_bytes, children, jid, leaf};
+use super::super::account::{Bundle, DeviceId};
+use super::super::faults::hand_out;
+use super::super::node::{child_bytes, children, jid, leaf, server_jid, unix_now};
+use super::super::server::Server;
 use super::super::state::State;
 use super::Context;
 use super::iq::Answer;
 
-/// When a phone has this few one-time keys left it makes new ones, as the real one does when the server warns it.
+/// With fewer one-time keys than this left, their owner is warned and makes new ones.
 const LOW: usize = 5;
 
 /// The device uploads its keys. One-time keys add to those that are left.
@@ -26,6 +28,7 @@ pub(super) fn upload(context: &mut Context<'_>, query: &Node) -> Answer {
         }
         (bundle.registration, bundle.identity, bundle.signed) = (registration, identity, signed.clone());
         let known: Vec<_> = bundle.one_time.iter().map(|key| child_bytes(key, "id")).collect();
+        bundle.warned = false;
         bundle.one_time.extend(fresh.iter().filter(|key| !known.contains(&child_bytes(key, "id"))).cloned());
         vec![]
     })
@@ -46,35 +49,47 @@ pub(super) fn count(context: &mut Context<'_>, _query: &Node) -> Answer {
     with_bundle(context, |bundle| vec![NodeBuilder::new("count").attr("value", bundle.one_time.len()).build()])
 }
 
-/// A checksum of what the server holds. Clients take this refusal for "not now" and go on; a missing bundle (404) would
-/// make them upload everything again.
-pub(super) fn digest(_context: &mut Context<'_>, _query: &Node) -> Answer {
-    Answer::Refused(503, "service-unavailable")
+/// What the server holds and a checksum over it, for a client that wants to compare. Without one-time keys the answer
+/// is 404, which makes the client upload everything again.
+pub(super) fn digest(context: &mut Context<'_>, _query: &Node) -> Answer {
+    let mut state = context.server.state();
+    let bundle = context.device.and_then(|own| state.device(own)).map(|device| &device.bundle);
+    let Some(bundle) = bundle.filter(|bundle| !bundle.one_time.is_empty()) else {
+        return Answer::Refused(404, "item-not-found");
+    };
+    let values: Vec<Vec<u8>> = bundle.one_time.iter().map(|key| child_bytes(key, "value")).collect();
+    let hash = compute_key_bundle_digest(
+        &bundle.identity,
+        &child_bytes(&bundle.signed, "value"),
+        &child_bytes(&bundle.signed, "signature"),
+        &values.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+    );
+    let ids = bundle.one_time.iter().map(|key| leaf("id", child_bytes(key, "id")));
+    let mut parts = bundle.lasting();
+    parts.extend([NodeBuilder::new("list").children(ids).build(), leaf("hash", hash)]);
+    Answer::Result(vec![NodeBuilder::new("digest").children(parts).build()])
 }
 
 /// Key bundles of others.
 pub(super) fn fetch(context: &mut Context<'_>, query: &Node) -> Answer {
     let users = children(query).first().map(children).unwrap_or_default();
     let mut state = context.server.state();
-    let found = users
-        .iter()
-        .filter_map(|user| jid(user, "jid"))
-        .map(|jid| user_node(&context.server.faults, &mut state, &jid))
-        .collect::<Vec<_>>();
+    let asked = users.iter().filter_map(|user| jid(user, "jid"));
+    let found = asked.map(|jid| user_node(context.server, &mut state, &jid)).collect::<Vec<_>>();
     drop(state);
     Answer::Result(vec![NodeBuilder::new("list").children(found).build()])
 }
 
-fn user_node(faults: &Faults, state: &mut State, jid: &Jid) -> Node {
+fn user_node(server: &Server, state: &mut State, jid: &Jid) -> Node {
     let user = NodeBuilder::new("user").attr("jid", jid);
-    if let Some(content) = hand_out(faults, state, jid) {
+    if let Some(content) = hand_out(server, state, jid) {
         return user.children(content).build();
     }
     user.children([NodeBuilder::new("error").attr("code", "406").attr("text", "not-acceptable").build()]).build()
 }
 
 /// The keys to open a session with a device or a phone. Uses up a one-time key.
-pub(in super::super) fn take_bundle(state: &mut State, jid: &Jid) -> Option<Vec<Node>> {
+pub(in super::super) fn take_bundle(server: &Server, state: &mut State, jid: &Jid) -> Option<Vec<Node>> {
     let number = state.number_of(jid)?;
     let account = state.accounts.get_mut(&number)?;
     if jid.device == 0 {
@@ -87,6 +102,17 @@ pub(in super::super) fn take_bundle(state: &mut State, jid: &Jid) -> Option<Vec<
     let device = account.devices.get_mut(&jid.device)?;
     let mut content = device.bundle.take();
     content.push(leaf("device-identity", device.identity.clone()));
+    let left = device.bundle.one_time.len();
+    if left < LOW && !std::mem::replace(&mut device.bundle.warned, true) {
+        let warning = NodeBuilder::new("notification")
+            .attr("from", server_jid())
+            .attr("type", "encrypt")
+            .attr("id", server.stanza_id())
+            .attr("t", unix_now())
+            .children([NodeBuilder::new("count").attr("value", left).build()])
+            .build();
+        state.deliver(&DeviceId { number, device: jid.device }, warning, &server.stats);
+    }
     Some(content)
 }
 

@@ -1,17 +1,22 @@
 //! Receipts: they settle the message they are about and travel back to its sender.
 
 use wacore_binary::builder::NodeBuilder;
-use wacore_binary::{JidExt as _, Node};
+use wacore_binary::{Jid, JidExt as _, Node};
 
 use super::super::account::{Addressing, DeviceId};
 use super::super::node::{jid, listed_ids, text, unix_now};
 use super::super::server::Server;
+use super::super::state::State;
 use super::{Context, id};
 
 /// Asks the sender to encrypt again, so it concerns the sending device alone, and the message is not settled.
 const RETRIES: &[&str] = &["retry", "enc_rekey_retry"];
 /// Between a device and the server: nobody else is told.
-const PRIVATE: &[&str] = &["sender", "peer_msg", "hist_sync", "read-self", "played-self"];
+const PRIVATE: &[&str] = &["sender", "peer_msg", "hist_sync"];
+/// The owner has seen or heard a message, which the account's other devices show as well …
+const SEEN: &[&str] = &["read", "played", "read-self", "played-self"];
+/// … and of these the sender is not told, because the owner does not want it.
+const SILENT: &[&str] = &["read-self", "played-self"];
 
 /// Takes a receipt from a device.
 pub(super) fn accept(context: &mut Context<'_>, receipt: Node) {
@@ -43,6 +48,12 @@ pub(in super::super) fn route(server: &Server, from: &DeviceId, receipt: Node) {
         if let Some(author) = author.or_else(|| state.number_of(&to)) {
             server.ledger.asked_again(from, &author, &id(&receipt));
         }
+    }
+    if SEEN.contains(&kind.as_str()) {
+        tell_siblings(server, &mut state, from, &to, &receipt);
+    }
+    if SILENT.contains(&kind.as_str()) {
+        return;
     }
     let Some(sender) = state.accounts.get(&from.number) else { return };
     let mut stanza = NodeBuilder::new("receipt").attr("id", id(&receipt)).attr("t", unix_now());
@@ -89,5 +100,24 @@ pub(in super::super) fn route(server: &Server, from: &DeviceId, receipt: Node) {
     };
     for to in devices {
         state.deliver(&to, stanza.clone(), &server.stats);
+    }
+}
+
+/// Shows the reader's other devices, and their phone, what was read in the chat `chat`.
+fn tell_siblings(server: &Server, state: &mut State, from: &DeviceId, chat: &Jid, receipt: &Node) {
+    let Some(account) = state.accounts.get(&from.number) else { return };
+    let mut stanza = NodeBuilder::new("receipt")
+        .attr("id", id(receipt))
+        .attr("from", account.jid(Addressing::of(chat), from.device))
+        .attr("recipient", chat.to_non_ad())
+        .attr("type", text(receipt, "type"))
+        .attr("t", unix_now());
+    if let Some(participant) = receipt.attrs.get("participant") {
+        stanza = stanza.attr("participant", participant.clone());
+    }
+    let stanza = stanza.apply_content(receipt.content.clone()).build();
+    let siblings = std::iter::once(0).chain(account.devices.keys().copied()).filter(|device| *device != from.device);
+    for device in siblings.collect::<Vec<_>>() {
+        state.deliver(&DeviceId { number: from.number.clone(), device }, stanza.clone(), &server.stats);
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use wacore::messages::MessageUtils;
 use wacore_binary::{Jid, JidExt as _, Node};
 
-use super::super::account::{Addressing, DeviceId};
+use super::super::account::{Account, Addressing, DeviceId};
 use super::super::group::Refusal;
 use super::super::node::{children, jid, text};
 use super::super::state::State;
@@ -75,6 +75,9 @@ fn in_chat(state: &State, own: &DeviceId, message: &Node, to: &Jid, number: &str
     if !direct.is_empty() {
         copies.extend(named((to.clone(), direct)));
     }
+    // Who is blocked is not told, and neither is whoever blocked them.
+    let blocks = |account: &Account| account.settings.blocks(&own.number);
+    copies.retain(|copy| !state.accounts.get(&copy.device.number).is_some_and(blocks));
     Recipients { copies, phash }
 }
 
@@ -189,6 +192,7 @@ mod tests {
                 identity: vec![],
                 signed: leaf("skey", vec![]),
                 one_time: VecDeque::new(),
+                warned: false,
             };
             let mut state = server.state();
             state.accounts.get_mut(*number)?.devices.insert(*device, Device::new([0; 32], vec![], bundle));

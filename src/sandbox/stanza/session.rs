@@ -1,5 +1,7 @@
-//! Around a login: becoming active, the messages that waited, acknowledgements, presence, and the small questions that
-//! every client asks and few need an answer to.
+//! Around a login: becoming active, the messages that waited, acknowledgements, and the small questions that every client
+//! asks and few need an answer to.
+
+use std::collections::VecDeque;
 
 use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
@@ -7,6 +9,7 @@ use wacore_binary::builder::NodeBuilder;
 use super::super::account::DeviceId;
 use super::super::node::{jid, server_jid, text};
 use super::super::pairing;
+use super::super::parcel::Parcel;
 use super::iq::{Answer, reply};
 use super::{Context, id};
 
@@ -25,6 +28,9 @@ pub(super) fn activate(context: &mut Context<'_>, query: &Node) -> Answer {
     if std::mem::replace(&mut device.active, true) {
         return Answer::Sent;
     }
+    if !device.queue.is_empty() {
+        context.link.send(preview(&device.queue));
+    }
     for (index, waiting) in device.queue.iter().enumerate() {
         context.link.hand(waiting.marked(index));
     }
@@ -37,6 +43,19 @@ pub(super) fn activate(context: &mut Context<'_>, query: &Node) -> Answer {
         phone.share_key(id.device);
     }
     Answer::Sent
+}
+
+/// How much is waiting, by kind.
+fn preview(queue: &VecDeque<Parcel>) -> Node {
+    let of = |tag: &str| queue.iter().filter(|parcel| parcel.tag() == tag).count();
+    let preview = NodeBuilder::new("offline_preview")
+        .attr("count", queue.len())
+        .attr("message", of("message"))
+        .attr("receipt", of("receipt"))
+        .attr("notification", of("notification"))
+        .attr("call", of("call"))
+        .attr("appdata", 0_u32);
+    NodeBuilder::new("ib").attr("from", server_jid()).children([preview.build()]).build()
 }
 
 /// The device wants nothing for now.
@@ -72,15 +91,6 @@ pub(super) fn acknowledged(context: &mut Context<'_>, ack: &Node) {
     context.server.state().settle(own, &class, &[id(ack)], kind);
 }
 
-/// The device says who it is and whether somebody looks at it.
-pub(super) fn presence(context: &mut Context<'_>, presence: &Node) {
-    let name = text(presence, "name");
-    let Some(own) = context.device.filter(|_| !name.is_empty()) else { return };
-    if let Some(account) = context.server.state().accounts.get_mut(&own.number) {
-        account.push_name = Some(name);
-    }
-}
-
 /// An empty result: a ping, or something that the client wants noted and no more.
 pub(super) fn pong(_context: &mut Context<'_>, _query: &Node) -> Answer {
     Answer::Result(vec![])
@@ -96,28 +106,7 @@ pub(super) fn properties(_context: &mut Context<'_>, _query: &Node) -> Answer {
     Answer::Result(vec![properties.build()])
 }
 
-/// An empty list: nobody is blocked.
-pub(super) fn empty_list(_context: &mut Context<'_>, _query: &Node) -> Answer {
-    Answer::Result(vec![NodeBuilder::new("list").build()])
-}
-
-/// The privacy settings of an account that has changed none. A client that is not told of `readreceipts` keeps its read
-/// receipts to itself.
-const PRIVACY: &[(&str, &str)] = &[
-    ("last", "all"),
-    ("online", "all"),
-    ("profile", "all"),
-    ("status", "all"),
-    ("readreceipts", "all"),
-    ("groupadd", "all"),
-    ("calladd", "all"),
-    ("messages", "all"),
-];
-
-/// Privacy settings: all as delivered.
-pub(super) fn privacy(_context: &mut Context<'_>, _query: &Node) -> Answer {
-    let categories = PRIVACY
-        .iter()
-        .map(|(name, value)| NodeBuilder::new("category").attr("name", *name).attr("value", *value).build());
-    Answer::Result(vec![NodeBuilder::new("privacy").children(categories).build()])
+/// Business profiles: nobody here has one.
+pub(super) fn business_profile(_context: &mut Context<'_>, _query: &Node) -> Answer {
+    Answer::Result(vec![NodeBuilder::new("business_profile").build()])
 }

@@ -82,6 +82,11 @@ fn fact(account: &Account, protocol: &str) -> Option<Node> {
             Some(node.bytes(profile.about.as_bytes().to_vec()).build())
         }
         "contact" => Some(NodeBuilder::new("contact").attr("type", "in").build()),
+        "disappearing_mode" => {
+            let (duration, since) = account.settings.disappearing;
+            Some(NodeBuilder::new("disappearing_mode").attr("duration", duration).attr("t", since).build())
+        }
+        // Nobody here is a business, and then the real server says nothing of it.
         _ => None,
     }
 }

@@ -1,0 +1,186 @@
+//! Who is online, and who is typing.
+//!
+//! An account is available while one of its devices says so, and is last seen when the last of them stops. That is told
+//! to devices that subscribed on their present connection and are available themselves, at once or never: nothing of it
+//! waits for a device that is away. The same holds for typing, which needs no subscription. A blocked contact learns
+//! neither. A phone's screen shows both whether or not its owner is online; that is for whoever plays the owner.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use wacore_binary::builder::NodeBuilder;
+use wacore_binary::{Jid, Node};
+
+use super::account::{Account, Addressing, DeviceId, Link};
+use super::node::unix_now;
+use super::state::State;
+
+/// Somebody who stops without saying so is not shown as typing for longer.
+const TYPING: Duration = Duration::from_secs(25);
+
+/// What others may learn of an account, and what its phone sees of others.
+#[derive(Debug, Default)]
+pub(super) struct Presence {
+    /// Devices that say that somebody looks at them; 0 is the phone.
+    available: BTreeSet<u16>,
+    /// Seconds since 1970 when the last of them stopped.
+    last_seen: Option<u64>,
+    subscribers: BTreeMap<DeviceId, Subscription>,
+    /// By number: what others do in their chat with this account.
+    typing: BTreeMap<String, (Activity, Instant)>,
+}
+
+/// How a device asked to be told.
+#[derive(Debug)]
+struct Subscription {
+    addressing: Addressing,
+    /// A subscription ends with its connection.
+    connection: u64,
+}
+
+/// What somebody does in a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Activity {
+    Composing,
+    Recording,
+    Paused,
+}
+
+impl Activity {
+    /// Reads the child of a `<chatstate>`.
+    pub(super) fn of(state: &Node) -> Option<Self> {
+        let audio = state.attrs.get("media").is_some_and(|media| media.as_str() == "audio");
+        match state.tag.as_ref() {
+            "composing" if audio => Some(Self::Recording),
+            "composing" => Some(Self::Composing),
+            "paused" => Some(Self::Paused),
+            _ => None,
+        }
+    }
+
+    fn node(self) -> Node {
+        match self {
+            Self::Composing => NodeBuilder::new("composing").build(),
+            Self::Recording => NodeBuilder::new("composing").attr("media", "audio").build(),
+            Self::Paused => NodeBuilder::new("paused").build(),
+        }
+    }
+}
+
+impl Presence {
+    pub(super) fn available(&self) -> bool {
+        !self.available.is_empty()
+    }
+
+    pub(super) fn last_seen(&self) -> Option<u64> {
+        self.last_seen
+    }
+
+    pub(super) fn subscribe(&mut self, device: DeviceId, addressing: Addressing, link: &Link) {
+        self.subscribers.insert(device, Subscription { addressing, connection: link.id });
+    }
+
+    pub(super) fn unsubscribe(&mut self, device: &DeviceId) {
+        self.subscribers.remove(device);
+    }
+
+    /// What the phone shows of somebody in their chat.
+    pub(super) fn activity_of(&self, number: &str) -> Option<Activity> {
+        self.typing.get(number).filter(|(_, since)| since.elapsed() < TYPING).map(|(activity, _)| *activity)
+    }
+
+    /// The numbers whose activity the phone shows.
+    pub(super) fn active(&self) -> impl Iterator<Item = &str> {
+        self.typing.iter().filter(|(_, (_, since))| since.elapsed() < TYPING).map(|(number, _)| number.as_str())
+    }
+
+    /// Somebody's message has arrived, so they are not typing it any more.
+    pub(super) fn wrote(&mut self, number: &str) {
+        self.typing.remove(number);
+    }
+}
+
+impl State {
+    /// A device or phone says whether somebody looks at it; those who may know are told when that changes the account.
+    pub(super) fn set_available(&mut self, id: &DeviceId, available: bool) {
+        let Some(account) = self.accounts.get_mut(&id.number) else { return };
+        let before = account.presence.available();
+        if available {
+            account.presence.available.insert(id.device);
+        } else {
+            account.presence.available.remove(&id.device);
+        }
+        let after = account.presence.available();
+        if before == after {
+            return;
+        }
+        account.presence.last_seen = (!after).then(unix_now);
+        let subscribers = std::mem::take(&mut account.presence.subscribers);
+        if let Some(account) = self.accounts.get(&id.number) {
+            for (device, subscription) in &subscribers {
+                self.tell_presence(account, device, subscription);
+            }
+        }
+        let current = |device: &DeviceId, subscription: &Subscription| {
+            let device = self.accounts.get(&device.number).and_then(|account| account.devices.get(&device.device));
+            device.and_then(|device| device.link.as_ref()).is_some_and(|link| link.id == subscription.connection)
+        };
+        let kept: BTreeMap<_, _> = subscribers.into_iter().filter(|(device, sub)| current(device, sub)).collect();
+        if let Some(account) = self.accounts.get_mut(&id.number) {
+            account.presence.subscribers.extend(kept);
+        }
+    }
+
+    /// Tells a new subscriber how things are.
+    pub(super) fn tell_subscriber(&self, number: &str, subscriber: &DeviceId) {
+        let Some(account) = self.accounts.get(number) else { return };
+        if let Some(subscription) = account.presence.subscribers.get(subscriber) {
+            self.tell_presence(account, subscriber, subscription);
+        }
+    }
+
+    fn tell_presence(&self, account: &Account, to: &DeviceId, subscription: &Subscription) {
+        let Some(link) = self.listening(to).filter(|link| link.id == subscription.connection) else { return };
+        if account.settings.hides_presence_from(&to.number) {
+            return;
+        }
+        let mut presence = NodeBuilder::new("presence").attr("from", account.jid(subscription.addressing, 0));
+        if !account.presence.available() {
+            presence = presence.attr("type", "unavailable");
+            presence = match account.presence.last_seen {
+                Some(last) if account.settings.shows_last_seen() => presence.attr("last", last),
+                _ => presence.attr("last", "deny"),
+            };
+        }
+        link.send(presence.build());
+    }
+
+    /// Passes on what somebody does in a chat, to those of the other side's devices that somebody looks at.
+    pub(super) fn pass_on(&mut self, from: &DeviceId, to: &Jid, activity: Activity) {
+        let (Some(sender), Some(number)) = (self.accounts.get(&from.number), self.number_of(to)) else { return };
+        let Some(recipient) = self.accounts.get(&number) else { return };
+        if number == from.number || recipient.settings.blocks(&from.number) || sender.settings.blocks(&number) {
+            return;
+        }
+        let chatstate = NodeBuilder::new("chatstate")
+            .attr("from", sender.jid(Addressing::of(to), 0))
+            .children([activity.node()])
+            .build();
+        for device in recipient.devices.keys() {
+            if let Some(link) = self.listening(&DeviceId { number: number.clone(), device: *device }) {
+                link.send(chatstate.clone());
+            }
+        }
+        if let Some(recipient) = self.accounts.get_mut(&number) {
+            recipient.presence.typing.insert(from.number.clone(), (activity, Instant::now()));
+        }
+    }
+
+    /// The way to a device that is connected and that somebody looks at.
+    fn listening(&self, id: &DeviceId) -> Option<&Link> {
+        let account = self.accounts.get(&id.number)?;
+        let device = account.devices.get(&id.device).filter(|_| account.presence.available.contains(&id.device))?;
+        device.link.as_ref()
+    }
+}

@@ -1,0 +1,90 @@
+//! What an account has set: privacy, blocked contacts, disappearing messages, and the tokens that it gave to contacts.
+
+use std::collections::BTreeMap;
+
+/// The settings of an account, as its devices set them.
+#[derive(Debug)]
+pub(super) struct Settings {
+    /// By category, in the words of the protocol.
+    pub(super) privacy: BTreeMap<&'static str, String>,
+    /// By number: since when, in seconds since 1970.
+    pub(super) blocked: BTreeMap<String, u64>,
+    /// For new chats: how long messages stay in seconds, 0 for ever, and when that was set.
+    pub(super) disappearing: (u32, u64),
+    /// By number: the trusted-contact token that this account gave away, and when.
+    pub(super) tokens: BTreeMap<String, (Vec<u8>, u64)>,
+}
+
+/// Each category with what it accepts; the first is what a new account has.
+const CATEGORIES: &[(&str, &[&str])] = &[
+    ("readreceipts", &["all", "none"]),
+    ("last", &["all", "contacts", "contact_blacklist", "none"]),
+    ("online", &["all", "match_last_seen"]),
+    ("profile", &["all", "contacts", "contact_blacklist", "none"]),
+    ("status", &["all", "contacts", "contact_blacklist", "none"]),
+    ("groupadd", &["all", "contacts", "contact_blacklist", "none"]),
+    ("calladd", &["all", "known", "contacts"]),
+    ("messages", &["all", "contacts"]),
+    ("defense", &["off", "on_standard"]),
+];
+
+impl Default for Settings {
+    fn default() -> Self {
+        let first = |(category, values): &(&'static str, &[&str])| Some((*category, (*values.first()?).to_owned()));
+        Self {
+            privacy: CATEGORIES.iter().filter_map(first).collect(),
+            blocked: BTreeMap::new(),
+            disappearing: (0, 0),
+            tokens: BTreeMap::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Sets a category; `false` when there is none of that name, or it does not take the value.
+    pub(super) fn set(&mut self, category: &str, value: &str) -> bool {
+        let known = CATEGORIES.iter().find(|(name, values)| *name == category && values.contains(&value));
+        known.is_some_and(|(name, _)| {
+            self.privacy.insert(name, value.to_owned());
+            true
+        })
+    }
+
+    pub(super) fn blocks(&self, number: &str) -> bool {
+        self.blocked.contains_key(number)
+    }
+
+    /// Whether others are told when the owner reads.
+    pub(super) fn tells_when_read(&self) -> bool {
+        !self.is("readreceipts", "none")
+    }
+
+    pub(super) fn shows_last_seen(&self) -> bool {
+        !self.is("last", "none")
+    }
+
+    /// Whether somebody may not know if the owner is online.
+    pub(super) fn hides_presence_from(&self, number: &str) -> bool {
+        self.blocks(number) || (self.is("online", "match_last_seen") && !self.shows_last_seen())
+    }
+
+    fn is(&self, category: &str, value: &str) -> bool {
+        self.privacy.get(category).is_some_and(|set| set == value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn x1_a_privacy_setting_takes_its_own_values_only() {
+        let mut settings = Settings::default();
+        assert!(settings.tells_when_read() && settings.shows_last_seen() && !settings.hides_presence_from("1"));
+        for (category, value) in [("last", "known"), ("lost", "all"), ("readreceipts", "contacts")] {
+            assert!(!settings.set(category, value), "{category} took {value}");
+        }
+        assert!(settings.set("last", "none") && settings.set("online", "match_last_seen"));
+        assert!(!settings.shows_last_seen() && settings.hides_presence_from("1"));
+    }
+}
