@@ -9,6 +9,7 @@ use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 use waproto::whatsapp::{ADVKeyIndexList, ADVSignedKeyIndexList};
 
+use super::app_state::AppState;
 use super::ca::sign;
 use super::ledger::Ticket;
 use super::node::{leaf, unix_now};
@@ -117,7 +118,7 @@ pub(super) struct Device {
     pub(super) link: Option<Link>,
     /// Whether it asked for its messages on this connection.
     pub(super) active: bool,
-    /// Whether the phone has shared the app-state key with it.
+    /// Whether the phone has shared the app-state keys with it.
     pub(super) key_shared: bool,
     /// Everything handed to it or waiting for it that it has not acknowledged, in order.
     pub(super) queue: VecDeque<Parcel>,
@@ -160,6 +161,8 @@ pub(super) struct Account {
     /// Devices that asked for our device list, and are told when it changes.
     pub(super) watchers: BTreeSet<DeviceId>,
     pub(super) last_device: u16,
+    /// Settings that our devices share.
+    pub(super) app_state: AppState,
 }
 
 impl Account {

@@ -20,11 +20,13 @@
 //! | `account`, `state` | what the server knows: accounts, devices, key bundles, queues |
 //! | `parcel` | a stanza in a queue |
 //! | `ledger` | what became of every message |
+//! | `app_state` | the settings that an account's devices share, as opaque records |
 //! | `stanza` | what a client may ask; one table says who answers |
 //! | `phone` | the simulated phone |
 //! | `control` | the HTTP API that plays the owner of the phones |
 
 mod account;
+mod app_state;
 mod ca;
 mod connection;
 mod control;

@@ -150,6 +150,11 @@ impl Inbox {
         self.by_id.get(id)?.last().and_then(|index| self.entries.get(*index))
     }
 
+    /// The newest message of a chat.
+    pub(super) fn last_in(&self, chat: &str) -> Option<&Entry> {
+        self.entries.iter().rev().find(|entry| entry.shown.chat == chat)
+    }
+
     pub(super) fn all(&self) -> Vec<Message> {
         self.entries.iter().map(|entry| entry.shown.clone()).collect()
     }

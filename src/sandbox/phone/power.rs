@@ -56,7 +56,7 @@ impl Power {
     pub(super) fn ask(&self, task: Task) {
         let mut held = self.held();
         let Some(waiting) = held.as_mut() else { return self.pass(task) };
-        if matches!(task, Task::Send { .. }) {
+        if matches!(task, Task::Send { .. } | Task::Act { .. } | Task::RotateKey(_) | Task::Settings(_)) {
             return;
         }
         waiting.push_back(task);

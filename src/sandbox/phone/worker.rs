@@ -11,7 +11,6 @@ use wacore::types::message::EditAttribute;
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 use waproto::whatsapp::Message;
-use waproto::whatsapp::message::ProtocolMessage;
 use waproto::whatsapp::message::protocol_message::Type;
 
 use super::super::LOG;
@@ -19,6 +18,7 @@ use super::super::account::{Addressing, DeviceId};
 use super::super::node::{listed_ids, text, unix_now};
 use super::super::server::Server;
 use super::super::stanza::route_receipt;
+use super::app_state::Replica;
 use super::content::Draft;
 use super::inbox::{Inbox, Ticks};
 use super::keys::Keys;
@@ -41,11 +41,19 @@ pub(super) struct Worker {
     pub(super) keys: Keys,
     inbox: Arc<Mutex<Inbox>>,
     sent: VecDeque<Sent>,
+    pub(super) app_state: Replica,
 }
 
 impl Worker {
     pub(super) fn new(server: Arc<Server>, number: String, keys: Keys, inbox: Arc<Mutex<Inbox>>) -> Self {
-        Self { server, own: DeviceId { number, device: 0 }, keys, inbox, sent: VecDeque::new() }
+        Self {
+            server,
+            own: DeviceId { number, device: 0 },
+            keys,
+            inbox,
+            sent: VecDeque::new(),
+            app_state: Replica::new(),
+        }
     }
 
     pub(super) async fn run(mut self, mut tasks: UnboundedReceiver<Task>) {
@@ -64,7 +72,23 @@ impl Worker {
                     self.server.ledger.opened(&self.own, &number, &id, true);
                     Ok(())
                 }
-                Task::ShareKey(device) => self.share_key(device).await,
+                Task::ShareKeys(device) => self.share_keys(device).await,
+                Task::RotateKey(done) => {
+                    let _ = done.send(self.rotate_key().await);
+                    Ok(())
+                }
+                Task::AppStateChanged(collection) => {
+                    self.catch_up(&collection);
+                    Ok(())
+                }
+                Task::Act { action, done } => {
+                    let _ = done.send(self.act(action));
+                    Ok(())
+                }
+                Task::Settings(shown) => {
+                    let _ = shown.send(self.settings());
+                    Ok(())
+                }
                 Task::Replenish => {
                     let keys = self.keys.more();
                     if let Some(account) = self.server.state().accounts.get_mut(&self.own.number) {
@@ -118,14 +142,31 @@ impl Worker {
             }
             return Ok(());
         }
-        let asks_for_key = |protocol: &ProtocolMessage| protocol.r#type == Some(Type::APP_STATE_SYNC_KEY_REQUEST);
-        if own && message.protocol_message.as_option().is_some_and(asks_for_key) {
-            return self.share_key(device.device).await;
+        if own
+            && let Some(protocol) = message.protocol_message.as_option()
+            && protocol.r#type == Some(Type::APP_STATE_SYNC_KEY_REQUEST)
+        {
+            return self.answer_key_request(device.device, &protocol.app_state_sync_key_request.key_ids).await;
         }
         if self.store(&device.number, &device.number, &id, &message, own) && !own {
             self.look_at(from, &id);
         }
         Ok(())
+    }
+
+    /// Sends a device of our account something that only devices see; the message's id.
+    pub(super) async fn tell(&mut self, device: u16, message: &Message) -> Result<String, PhoneError> {
+        let (id, device) = (self.server.stanza_id(), DeviceId { number: self.own.number.clone(), device });
+        let enc = self.seal(&device, message).await?;
+        let stanza = self
+            .envelope(Addressing::Pn, &id)?
+            .attr("category", "peer")
+            .attr("recipient", Jid::pn(self.own.number.as_str()))
+            .attr("type", "text")
+            .children([enc])
+            .build();
+        self.server.state().deliver(&device, stanza, &self.server.stats);
+        Ok(id)
     }
 
     /// Shows a message in a chat. `false` when there is nothing to show.
@@ -137,7 +178,7 @@ impl Worker {
         self.inbox().add(&jid(chat), &jid(sender), id, message, from_me)
     }
 
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+    pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
