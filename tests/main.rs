@@ -1,5 +1,8 @@
 //! All tests in one binary, because linking is what costs.
 
+// The futures of the client library's app-state calls nest deeper than the compiler looks by default.
+#![recursion_limit = "512"]
+
 mod auth;
 #[cfg(feature = "sandbox")]
 mod baileys;

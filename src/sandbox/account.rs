@@ -9,6 +9,7 @@ use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 use waproto::whatsapp::{ADVKeyIndexList, ADVSignedKeyIndexList};
 
+use super::app_state::AppState;
 use super::ca::sign;
 use super::link::Link;
 use super::node::{leaf, unix_now};
@@ -84,7 +85,7 @@ pub(super) struct Device {
     pub(super) link: Option<Link>,
     /// Whether it asked for its messages on this connection.
     pub(super) active: bool,
-    /// Whether the phone has shared the app-state key with it.
+    /// Whether the phone has shared the app-state keys with it.
     pub(super) key_shared: bool,
     /// Everything handed to it or waiting for it that it has not acknowledged, in order.
     pub(super) queue: VecDeque<Parcel>,
@@ -135,6 +136,8 @@ pub(super) struct Account {
     pub(super) last_device: u16,
     /// The device list as last signed, with the devices it is of.
     pub(super) signed_list: Mutex<Option<(Vec<u32>, Node)>>,
+    /// Settings that our devices share.
+    pub(super) app_state: AppState,
 }
 
 impl Account {

@@ -21,6 +21,7 @@
 //! | `account`, `state` | what the server knows: accounts, devices, key bundles, queues |
 //! | `parcel` | a stanza in a queue |
 //! | `ledger` | what became of every message |
+//! | `app_state` | the settings that an account's devices share, as opaque records |
 //! | `group` | groups: who is in, who may do what, who is told |
 //! | `media` | the files that messages point to, and the server that keeps them |
 //! | `presence`, `settings` | who is online and typing; privacy, blocked contacts |
@@ -31,6 +32,7 @@
 //! | `control` | the HTTP API that plays the owner of the phones, and the page that does so for people |
 
 mod account;
+mod app_state;
 mod ca;
 mod changes;
 mod connection;

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 
-use super::account::{Account, Addressing, DeviceId, Link};
+use super::account::{Account, Addressing, DeviceId};
+use super::link::Link;
 use super::node::unix_now;
 use super::state::State;
 
@@ -78,7 +79,7 @@ impl Presence {
     }
 
     pub(super) fn subscribe(&mut self, device: DeviceId, addressing: Addressing, link: &Link) {
-        self.subscribers.insert(device, Subscription { addressing, connection: link.id });
+        self.subscribers.insert(device, Subscription { addressing, connection: link.id() });
     }
 
     pub(super) fn unsubscribe(&mut self, device: &DeviceId) {
@@ -124,7 +125,7 @@ impl State {
         }
         let current = |device: &DeviceId, subscription: &Subscription| {
             let device = self.accounts.get(&device.number).and_then(|account| account.devices.get(&device.device));
-            device.and_then(|device| device.link.as_ref()).is_some_and(|link| link.id == subscription.connection)
+            device.and_then(|device| device.link.as_ref()).is_some_and(|link| link.id() == subscription.connection)
         };
         let kept: BTreeMap<_, _> = subscribers.into_iter().filter(|(device, sub)| current(device, sub)).collect();
         if let Some(account) = self.accounts.get_mut(&id.number) {
@@ -141,7 +142,7 @@ impl State {
     }
 
     fn tell_presence(&self, account: &Account, to: &DeviceId, subscription: &Subscription) {
-        let Some(link) = self.listening(to).filter(|link| link.id == subscription.connection) else { return };
+        let Some(link) = self.listening(to).filter(|link| link.id() == subscription.connection) else { return };
         if account.settings.hides_presence_from(&to.number) {
             return;
         }

@@ -1,5 +1,6 @@
 //! X1 to X3: unmodified clients in the sandbox.
 
+mod app_state;
 mod faults;
 mod groups;
 mod hostile;

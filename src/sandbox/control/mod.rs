@@ -2,6 +2,7 @@
 //!
 //! One file a subject, each with its routes; the next subject gets its file and its line in [`serve`].
 
+mod app_state;
 mod browser;
 mod devices;
 mod events;
@@ -51,6 +52,7 @@ pub(super) async fn serve(server: Arc<Server>, listener: TcpListener) {
         .merge(page::routes())
         .merge(groups::routes())
         .merge(faults::routes())
+        .merge(app_state::routes())
         .route("/ca", get(ca))
         .route("/stats", get(stats))
         .fallback(|| async { Failure(StatusCode::NOT_FOUND, "no such path; docs/sandbox.md lists them".into()) })

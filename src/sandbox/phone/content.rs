@@ -98,7 +98,7 @@ fn protocol(message: ProtocolMessage) -> Message {
 }
 
 /// How a message names another one of the chat `to`.
-fn key(to: &Jid, entry: &Entry) -> MessageKey {
+pub(super) fn key(to: &Jid, entry: &Entry) -> MessageKey {
     let shown = &entry.shown;
     MessageKey {
         remote_jid: Some(to.to_string()),

@@ -240,6 +240,11 @@ impl Inbox {
         self.received
     }
 
+    /// The newest message of a chat.
+    pub(super) fn last_in(&self, chat: &str) -> Option<&Entry> {
+        self.entries.iter().rev().find(|entry| entry.shown.chat == chat)
+    }
+
     pub(super) fn all(&self) -> Vec<Message> {
         self.entries.iter().map(|entry| entry.shown.clone()).collect()
     }

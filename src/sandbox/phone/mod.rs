@@ -23,12 +23,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::Value;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::oneshot;
 use wacore_binary::{Jid, Node};
 use waproto::whatsapp::Message as Content;
 
 use super::account::{Account, DeviceId};
+use super::app_state::AppState;
 use super::ca::new_key;
 use super::changes::Watched;
 use super::group::Refusal;
@@ -43,6 +45,7 @@ use origin::Origin;
 use power::Power;
 use worker::Worker;
 
+pub(super) use app_state::Action;
 pub(super) use attachment::Data;
 pub(super) use content::Draft;
 pub(super) use file::Pointer;
@@ -107,8 +110,16 @@ enum Task {
     Send { to: Jid, draft: Draft, sent: oneshot::Sender<Result<String, PhoneError>> },
     /// Another phone has sent it a message.
     FromPhone { number: String, origin: Origin, id: String, message: Box<Content> },
-    /// A device of its account needs the app-state key.
-    ShareKey(u16),
+    /// A device of its account needs the app-state keys.
+    ShareKeys(u16),
+    /// A new key for app state.
+    RotateKey(oneshot::Sender<Result<(), PhoneError>>),
+    /// A device has changed a collection of app state.
+    AppStateChanged(String),
+    /// Its owner sets something.
+    Act { action: Action, done: oneshot::Sender<Result<(), PhoneError>> },
+    /// Somebody wants to see the settings.
+    Settings(oneshot::Sender<Value>),
     /// The server has few one-time keys of it left.
     Replenish,
     /// Its owner starts anew on another phone.
@@ -164,6 +175,7 @@ impl Phone {
             watchers: BTreeSet::new(),
             last_device: 0,
             signed_list: Mutex::default(),
+            app_state: AppState::default(),
         };
         account.key_index_list()?;
         state.accounts.insert(number.to_owned(), account);
@@ -209,8 +221,33 @@ impl Phone {
         self.ask(Task::Receive { from, device, node });
     }
 
-    pub(super) fn share_key(&self, device: u16) {
-        self.ask(Task::ShareKey(device));
+    /// The owner sets something; returns when the account's devices are told.
+    pub(super) async fn act(&self, action: Action) -> Result<(), PhoneError> {
+        let (done, answer) = oneshot::channel();
+        self.ask(Task::Act { action, done });
+        answer.await.map_err(|_| PhoneError::Off)?
+    }
+
+    /// A new key for app state; returns when every device has been sent it.
+    pub(super) async fn rotate_key(&self) -> Result<(), PhoneError> {
+        let (done, answer) = oneshot::channel();
+        self.ask(Task::RotateKey(done));
+        answer.await.map_err(|_| PhoneError::Off)?
+    }
+
+    /// The settings as the owner sees them.
+    pub(super) async fn settings(&self) -> Result<Value, PhoneError> {
+        let (shown, answer) = oneshot::channel();
+        self.ask(Task::Settings(shown));
+        answer.await.map_err(|_| PhoneError::Off)
+    }
+
+    pub(super) fn app_state_changed(&self, collection: String) {
+        self.ask(Task::AppStateChanged(collection));
+    }
+
+    pub(super) fn share_keys(&self, device: u16) {
+        self.ask(Task::ShareKeys(device));
     }
 
     pub(super) fn replenish(&self) {

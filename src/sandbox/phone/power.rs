@@ -56,7 +56,10 @@ impl Power {
     pub(super) fn ask(&self, task: Task) {
         let mut held = self.held();
         let Some(waiting) = held.as_mut() else { return self.pass(task) };
-        if matches!(task, Task::Send { .. } | Task::Reregister(_)) {
+        if matches!(
+            task,
+            Task::Send { .. } | Task::Act { .. } | Task::RotateKey(_) | Task::Settings(_) | Task::Reregister(_)
+        ) {
             return;
         }
         waiting.push_back(task);

@@ -12,7 +12,6 @@ use wacore::types::message::EditAttribute;
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, JidExt as _, Node};
 use waproto::whatsapp::Message;
-use waproto::whatsapp::message::ProtocolMessage;
 use waproto::whatsapp::message::protocol_message::Type;
 
 use super::super::LOG;
@@ -20,6 +19,7 @@ use super::super::account::{Addressing, DeviceId};
 use super::super::changes::{Guard, Watched};
 use super::super::node::{listed_ids, text, unix_now};
 use super::super::server::Server;
+use super::app_state::Replica;
 use super::content::Draft;
 use super::inbox::{Inbox, Ticks};
 use super::keys::Keys;
@@ -45,11 +45,20 @@ pub(super) struct Worker {
     sent: VecDeque<Sent>,
     /// By chat, the devices that have our sender key.
     pub(super) given: HashMap<String, BTreeSet<DeviceId>>,
+    pub(super) app_state: Replica,
 }
 
 impl Worker {
     pub(super) fn new(server: Arc<Server>, number: String, keys: Keys, inbox: Arc<Watched<Inbox>>) -> Self {
-        Self { server, own: DeviceId { number, device: 0 }, keys, inbox, sent: VecDeque::new(), given: HashMap::new() }
+        Self {
+            server,
+            own: DeviceId { number, device: 0 },
+            keys,
+            inbox,
+            sent: VecDeque::new(),
+            given: HashMap::new(),
+            app_state: Replica::new(),
+        }
     }
 
     pub(super) async fn run(mut self, mut tasks: UnboundedReceiver<Task>) {
@@ -68,7 +77,23 @@ impl Worker {
                     self.server.ledger.opened(&self.own, &number, &id, true);
                     Ok(())
                 }
-                Task::ShareKey(device) => self.share_key(device).await,
+                Task::ShareKeys(device) => self.share_keys(device).await,
+                Task::RotateKey(done) => {
+                    let _ = done.send(self.rotate_key().await);
+                    Ok(())
+                }
+                Task::AppStateChanged(collection) => {
+                    self.catch_up(&collection);
+                    Ok(())
+                }
+                Task::Act { action, done } => {
+                    let _ = done.send(self.act(action));
+                    Ok(())
+                }
+                Task::Settings(shown) => {
+                    let _ = shown.send(self.settings());
+                    Ok(())
+                }
                 Task::Reregister(done) => {
                     let _ = done.send(self.reregister());
                     Ok(())
@@ -145,14 +170,31 @@ impl Worker {
             }
             return Ok(());
         }
-        let asks_for_key = |protocol: &ProtocolMessage| protocol.r#type == Some(Type::APP_STATE_SYNC_KEY_REQUEST);
-        if own && message.protocol_message.as_option().is_some_and(asks_for_key) {
-            return self.share_key(device.device).await;
+        if own
+            && let Some(protocol) = message.protocol_message.as_option()
+            && protocol.r#type == Some(Type::APP_STATE_SYNC_KEY_REQUEST)
+        {
+            return self.answer_key_request(device.device, &protocol.app_state_sync_key_request.key_ids).await;
         }
         if self.store(&origin.chat(&device.number), &device.number, &id, &message, own) && !own {
             self.look_at(origin, &id);
         }
         Ok(())
+    }
+
+    /// Sends a device of our account something that only devices see; the message's id.
+    pub(super) async fn tell(&mut self, device: u16, message: &Message) -> Result<String, PhoneError> {
+        let (id, device) = (self.server.stanza_id(), DeviceId { number: self.own.number.clone(), device });
+        let enc = self.seal(&device, message).await?;
+        let stanza = self
+            .envelope(Addressing::Pn, &id)?
+            .attr("category", "peer")
+            .attr("recipient", Jid::pn(self.own.number.as_str()))
+            .attr("type", "text")
+            .children([enc])
+            .build();
+        self.server.state().deliver(&device, stanza, &self.server.stats);
+        Ok(id)
     }
 
     /// Shows a message in a chat. `false` when there is nothing to show.

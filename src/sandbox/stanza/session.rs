@@ -39,8 +39,8 @@ pub(super) fn activate(context: &mut Context<'_>, query: &Node) -> Answer {
     if !std::mem::replace(&mut device.key_shared, true)
         && let Some(phone) = phone
     {
-        // Without the key a newly linked device waits 10 seconds for it.
-        phone.share_key(id.device);
+        // Without them a newly linked device waits 10 seconds.
+        phone.share_keys(id.device);
     }
     Answer::Sent
 }

@@ -1,0 +1,188 @@
+//! The phone's copy of the collections: reads what devices upload, writes what the owner does, checks everything.
+//!
+//! A patch that does not check is refused as the official app refuses it, and shown in `GET /phones/{n}/app-state`. The
+//! running hash follows the server's records all the same, so that one bad patch does not spoil those after it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+use wacore::appstate::encode::encode_record;
+use wacore::appstate::hash::{HashState, generate_index_mac, generate_patch_mac};
+use wacore::appstate::{Mutation, process_patch, process_snapshot};
+use waproto::whatsapp::syncd_mutation::SyncdOperation;
+use waproto::whatsapp::{KeyId, SyncActionValue, SyncdMutation, SyncdPatch, SyncdSnapshot};
+
+use super::super::super::app_state::Update;
+use super::keys::SyncKeys;
+
+/// A change that the owner makes: `None` takes the setting away.
+pub(super) struct Change {
+    pub(super) collection: &'static str,
+    pub(super) index: Vec<String>,
+    pub(super) value: Option<SyncActionValue>,
+    /// The version of the action's schema.
+    pub(super) schema: i32,
+}
+
+/// A setting as the phone reads it.
+#[derive(Debug, Clone)]
+pub(super) struct Setting {
+    pub(super) collection: &'static str,
+    pub(super) value: SyncActionValue,
+}
+
+/// A patch or snapshot that did not check.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Refused {
+    collection: &'static str,
+    version: u64,
+    error: String,
+}
+
+/// One collection: its running hash, and the MAC of each record by the MAC of its index.
+#[derive(Default)]
+struct Local {
+    hash: HashState,
+    macs: HashMap<Vec<u8>, Vec<u8>>,
+}
+
+pub(in super::super) struct Replica {
+    pub(super) keys: SyncKeys,
+    collections: BTreeMap<&'static str, Local>,
+    /// By index: what it is about, then the chat, message or contact.
+    settings: BTreeMap<Vec<String>, Setting>,
+    refused: Vec<Refused>,
+}
+
+impl Replica {
+    pub(in super::super) fn new() -> Self {
+        Self { keys: SyncKeys::new(), collections: BTreeMap::new(), settings: BTreeMap::new(), refused: vec![] }
+    }
+
+    pub(super) fn version(&self, collection: &str) -> u64 {
+        self.collections.get(collection).map_or(0, |local| local.hash.version)
+    }
+
+    pub(super) fn versions(&self) -> BTreeMap<&'static str, u64> {
+        self.collections.iter().map(|(name, local)| (*name, local.hash.version)).collect()
+    }
+
+    pub(super) fn settings(&self) -> &BTreeMap<Vec<String>, Setting> {
+        &self.settings
+    }
+
+    pub(super) fn refused(&self) -> &[Refused] {
+        &self.refused
+    }
+
+    /// Takes over what the server has and the phone lacks.
+    pub(super) fn apply(&mut self, update: &Update) {
+        if let Some(snapshot) = &update.snapshot {
+            self.restore(update.name, snapshot);
+        }
+        for patch in &update.patches {
+            self.patch(update.name, patch);
+        }
+    }
+
+    fn restore(&mut self, name: &'static str, snapshot: &SyncdSnapshot) {
+        let mut hash = HashState::default();
+        let done = process_snapshot(snapshot, &mut hash, |id| self.keys.find(id), true, name);
+        let tail = |blob: &Vec<u8>| blob.last_chunk::<32>().map(|mac| mac.to_vec());
+        let macs = snapshot
+            .records
+            .iter()
+            .filter_map(|record| Some((record.index.blob.clone()?, record.value.blob.as_ref().and_then(tail)?)));
+        self.collections.insert(name, Local { hash, macs: macs.collect() });
+        self.settings.retain(|_, setting| setting.collection != name);
+        match done {
+            Ok(done) => done.mutations.into_iter().for_each(|mutation| self.set(name, mutation)),
+            Err(error) => self.refuse(name, self.version(name), error.to_string()),
+        }
+    }
+
+    fn patch(&mut self, name: &'static str, patch: &SyncdPatch) {
+        let local = self.collections.entry(name).or_default();
+        let known = |mac: &[u8]| local.macs.get(mac).cloned();
+        let version = patch.version.version.unwrap_or_default();
+        let mut hash = local.hash.clone();
+        let done = process_patch(patch, &mut hash, |id| self.keys.find(id), |mac| Ok(known(mac)), true, name);
+        let error = match &done {
+            Err(error) => {
+                hash = local.hash.clone();
+                // What cannot be filed at all the server has not taken.
+                let _ = hash.update_hash(&patch.mutations, |mac, _| Ok(known(mac)));
+                Some(error.to_string())
+            }
+            Ok(_) if hash.mac_mismatch_fatal => Some("snapshot MAC mismatch: another hash of all records".to_owned()),
+            Ok(_) => None,
+        };
+        (hash.version, hash.mac_mismatch_fatal) = (version, false);
+        local.hash = hash;
+        for mutation in &patch.mutations {
+            let Some(index) = mutation.record.index.blob.clone() else { continue };
+            let mac = mutation.record.value.blob.as_ref().and_then(|blob| blob.last_chunk::<32>());
+            match mac.filter(|_| mutation.operation.is_none_or(|operation| operation == SyncdOperation::SET)) {
+                Some(mac) => local.macs.insert(index, mac.to_vec()),
+                None => local.macs.remove(&index),
+            };
+        }
+        if let Some(error) = error {
+            self.refuse(name, version, error);
+        }
+        for mutation in done.map(|done| done.mutations).unwrap_or_default() {
+            self.set(name, mutation);
+        }
+    }
+
+    fn set(&mut self, collection: &'static str, mutation: Mutation) {
+        match mutation.action_value.filter(|_| mutation.operation == SyncdOperation::SET) {
+            Some(value) => self.settings.insert(mutation.index, Setting { collection, value }),
+            None => self.settings.remove(&mutation.index),
+        };
+    }
+
+    fn refuse(&mut self, collection: &'static str, version: u64, error: String) {
+        self.refused.push(Refused { collection, version, error });
+    }
+
+    /// The patch for a change, and the version that it is built on. `None` when there is nothing to change.
+    pub(super) fn build(&self, change: &Change) -> Result<Option<(u64, SyncdPatch)>, serde_json::Error> {
+        let nothing = Local::default();
+        let local = self.collections.get(change.collection).unwrap_or(&nothing);
+        let index = serde_json::to_vec(&change.index)?;
+        let former = self.settings.get(&change.index).map(|setting| setting.value.clone()).unwrap_or_default();
+        let mut mutations: Vec<SyncdMutation> = vec![];
+        for (age, (id, keys)) in self.keys.newest_first().enumerate() {
+            let mut add = |operation, value: &SyncActionValue| {
+                let (mutation, _) = encode_record(operation, &index, value, keys, id, &rand::random(), change.schema);
+                mutations.push(mutation);
+            };
+            let known = local.macs.contains_key(&generate_index_mac(&index, &keys.index));
+            match &change.value {
+                // The index looks different under each key, so a record under an old one has to go.
+                Some(value) if age == 0 => add(SyncdOperation::SET, value),
+                _ if known => add(SyncdOperation::REMOVE, &former),
+                _ => {}
+            }
+        }
+        // The removals first: who reads in order shall end with the new value.
+        mutations.reverse();
+        let Some((id, keys)) = self.keys.newest_first().next().filter(|_| !mutations.is_empty()) else {
+            return Ok(None);
+        };
+        let (base, mut hash) = (local.hash.version, local.hash.clone());
+        // Only an operation that does not exist would be an error.
+        let _ = hash.update_hash(&mutations, |mac, _| Ok(local.macs.get(mac).cloned()));
+        hash.version += 1;
+        let mut patch = SyncdPatch {
+            mutations,
+            snapshot_mac: Some(hash.generate_snapshot_mac(change.collection, &keys.snapshot_mac)),
+            key_id: buffa::MessageField::some(KeyId { id: Some(id.to_vec()) }),
+            device_index: Some(0),
+            ..Default::default()
+        };
+        patch.patch_mac = Some(generate_patch_mac(&patch, change.collection, &keys.patch_mac, hash.version));
+        Ok(Some((base, patch)))
+    }
+}
