@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 /// How long a condition may take. Generous, because it is only waited out when the test fails.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -38,8 +38,20 @@ impl Control {
     pub(crate) async fn exchange(&self, head: &str, body: &str) -> Result<String> {
         let mut socket = tokio::net::TcpStream::connect(&self.authority).await?;
         socket.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await?;
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).await?;
+        let (mut answer, mut socket) = (String::new(), BufReader::new(socket));
+        let mut length = None;
+        while !answer.ends_with("\r\n\r\n") {
+            let start = answer.len();
+            if socket.read_line(&mut answer).await? == 0 {
+                bail!("the answer ended early: {answer:?}");
+            }
+            let header = answer[start..].split_once(':');
+            if let Some((_, value)) = header.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
+                length = Some(value.trim().parse()?);
+            }
+        }
+        // Not every server closes the connection that it was asked to close.
+        socket.take(length.unwrap_or(u64::MAX)).read_to_string(&mut answer).await?;
         Ok(answer)
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Counters {
     pub(super) messages_routed: u64,
     /// Receipts handed to a device or a phone.
     pub(super) receipts_routed: u64,
+    /// Senders that were told in the ack that they know an old device list.
+    pub(super) lists_corrected: u64,
     /// What the media server did.
     pub(super) media: MediaCounters,
     /// Stanzas received, by signature.

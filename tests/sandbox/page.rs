@@ -48,7 +48,7 @@ async fn x3_a_client_links_and_talks_to_the_page() -> Result<()> {
     let qr = alice.wait("a QR code", qr_code).await?;
     browser.click("#open-devices").await?;
     browser.write("#qr", &qr).await?;
-    browser.click("#devices form .button").await?;
+    browser.click("#devices section .fields .button").await?;
     alice.connected().await?;
     browser.shows("#device-list", "connected").await?;
 

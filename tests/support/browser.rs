@@ -169,7 +169,7 @@ impl Drop for Browser {
                 self.session, self.address
             );
             let _ = socket.set_read_timeout(Some(Duration::from_secs(5)));
-            let _ = socket.write_all(request.as_bytes()).and_then(|()| socket.read_to_end(&mut Vec::new()));
+            let _ = socket.write_all(request.as_bytes()).and_then(|()| socket.read(&mut [0; 64]).map(drop));
         }
         let _ = self.driver.start_kill();
         let _ = std::fs::remove_dir_all(&self.profile);

@@ -22,6 +22,7 @@ pub(super) fn accept(context: &mut Context<'_>, message: &Node) {
     match recipients::of(&state, own, message, &to) {
         Ok(recipients) => {
             if let Some(phash) = recipients.phash {
+                context.server.stats.count(|counters| counters.lists_corrected += 1);
                 ack = ack.attr("phash", phash);
             }
             let addressed = recipients.copies.iter().map(|copy| copy.device.clone());
