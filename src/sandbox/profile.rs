@@ -11,12 +11,18 @@ use super::server::Server;
 use super::state::State;
 
 /// The profile of an account.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Profile {
     pub(super) picture: Option<Picture>,
     pub(super) about: String,
-    /// When the about text was last changed, in seconds since 1970; 0 is never.
+    /// Since when it says that, in seconds since 1970.
     pub(super) about_at: u64,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self { picture: None, about: "Hey there! I am using WhatsApp.".to_owned(), about_at: unix_now() }
+    }
 }
 
 /// A profile picture.
