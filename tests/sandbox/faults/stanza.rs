@@ -85,9 +85,9 @@ async fn x2_the_way_in_can_be_late_and_lossy_too() -> Result<()> {
     let late = alice.send(BOB, "late").await?;
     let lost = alice.send(BOB, "lost").await?;
     let delayed = alice.send(BOB, "delayed").await?;
-    let last = alice.send(BOB, "last").await?;
+    let newest = alice.send(BOB, "newest").await?;
     ack(&mut alice, &late).await?;
-    assert_eq!(acked(&alice)[1..], [delayed, last, late]);
+    assert_eq!(acked(&alice)[1..], [delayed, newest, late]);
     let shown = control.get(&format!("/phones/{BOB}/messages")).await?;
     assert!(!shown.to_string().contains(&lost), "{shown}");
     sandbox.shutdown().await;
