@@ -32,6 +32,9 @@ async fn archived(linked: &mut Linked, on: bool) -> Result<()> {
         .await
 }
 
+/// Whether an event is the one that a device waits for.
+type Seen = fn(&Event) -> bool;
+
 #[tokio::test]
 async fn x1_what_a_device_sets_is_seen_by_the_phone_and_the_other_device() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
@@ -82,7 +85,6 @@ async fn x1_what_the_owner_sets_reaches_every_device() -> Result<()> {
     control.post(&format!("/phones/{BOB}/send"), json!({ "to": ALICE, "text": "look" })).await?;
     let id = control.shown(ALICE, "look").await?["id"].as_str().context("no id")?.to_owned();
 
-    type Seen = fn(&Event) -> bool;
     let steps: [(Value, Seen); 9] = [
         (
             json!({ "archive": { "chat": BOB, "on": true } }),
