@@ -123,7 +123,8 @@ function connect() {
 // Somebody looks at this device, so that its delivery receipts are real ones; without a name the library does not say so.
 function opened({ ev, user, sendPresenceUpdate }) {
   if (!user.name) ev.emit('creds.update', { me: { ...user, name: 'Baileys' } });
-  sendPresenceUpdate('available');
+  // The connection may be gone again by then; that is told by its end.
+  sendPresenceUpdate('available').catch(log);
   emit({ event: 'open', jid: user.id, lid: user.lid });
 }
 
@@ -137,6 +138,8 @@ function closed(which, code) {
 
 function message(received) {
   const { key, message: content } = received;
+  // What the server said of an own message while the library held back its events stands in the message itself.
+  if (key.fromMe && Object.hasOwn(received, 'status')) emit({ event: 'update', id: key.id, status: received.status });
   if (!content) return emit({ event: 'undecryptable', id: key.id });
   messages.set(key.id, received);
   const number = (...forms) => jidNormalizedUser(forms.find((jid) => jid?.endsWith('@s.whatsapp.net')) ?? forms[0]);

@@ -48,20 +48,21 @@ async fn x1_a_device_is_warned_of_its_last_keys_and_makes_new_ones() -> Result<(
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let bob = Linked::link(&sandbox, &control, BOB).await?;
-    assert_eq!(keys_on_the_server(&alice, |keys| keys > 0).await?, UPLOADED);
+    // Its phone may have taken one by now, to share the keys of app state with it.
+    let uploaded = keys_on_the_server(&alice, |keys| keys > 0).await?;
+    assert!((UPLOADED - 1..=UPLOADED).contains(&uploaded), "{uploaded}");
     let device = Jid::pn_device(ALICE, 1);
-    for _ in 0..UPLOADED {
-        let answer = bob.client.execute(PreKeyFetchSpec::new(vec![device.clone()])).await?;
+    let fetches = (0..UPLOADED).map(|_| bob.client.execute(PreKeyFetchSpec::new(vec![device.clone()])));
+    for answer in futures::future::try_join_all(fetches).await? {
         assert_eq!(answer.bundles.len(), 1);
     }
-    assert!(keys_on_the_server(&alice, |keys| keys >= UPLOADED).await? >= UPLOADED);
+    let left = keys_on_the_server(&alice, |keys| keys >= UPLOADED).await?;
 
     // Away, it cannot; it is written to without one-time keys, and makes new ones when it is back.
     let backend = alice.stop().await?;
     until_connected(&control, ALICE, false).await?;
-    for _ in 0..2 * UPLOADED {
-        bob.client.execute(PreKeyFetchSpec::new(vec![device.clone()])).await?;
-    }
+    let fetches = (0..left).map(|_| bob.client.execute(PreKeyFetchSpec::new(vec![device.clone()])));
+    futures::future::try_join_all(fetches).await?;
     bob.send(ALICE, "without a key").await?;
     control.post(&format!("/phones/{BOB}/send"), json!({ "to": ALICE, "text": "nor here" })).await?;
     let mut alice = Linked::start(&sandbox, backend).await?;

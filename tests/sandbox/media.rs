@@ -25,11 +25,11 @@ const BOB: &str = "15550002";
 const CAROL: &str = "15550003";
 
 /// Bytes that do not repeat, so that a part in the wrong place shows.
-fn noise(len: usize) -> Vec<u8> {
+pub(super) fn noise(len: usize) -> Vec<u8> {
     (0_u32..).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).take(len).collect()
 }
 
-fn document(upload: UploadResponse) -> DocumentMessage {
+pub(super) fn document(upload: UploadResponse) -> DocumentMessage {
     DocumentMessage {
         url: Some(upload.url),
         direct_path: Some(upload.direct_path),

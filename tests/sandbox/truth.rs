@@ -199,3 +199,147 @@ async fn x1_a_phone_that_is_off_gets_the_newest_of_what_waits_when_it_is_on_agai
     sandbox.shutdown().await;
     Ok(())
 }
+
+/// Sets a rule for what passes to or from a device; waits for nothing.
+async fn fault(control: &Control, fault: Value, number: &str, stanza: &str, direction: &str) -> Result<()> {
+    let rule = json!({ "fault": fault, "number": number, "stanza": stanza, "direction": direction });
+    control.post("/faults", rule).await.map(drop)
+}
+
+/// Waits until all rules have struck as often as they may.
+async fn struck(control: &Control) -> Result<()> {
+    let spent =
+        |rules: &Value| rules["faults"].as_array().is_some_and(|rules| rules.iter().all(|it| it["state"] == "spent"));
+    control.until("/faults", |rules| spent(rules).then_some(())).await
+}
+
+#[tokio::test]
+async fn x2_what_is_lost_on_the_way_to_a_device_waits_for_its_next_login() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    control.post("/phones", json!({ "number": BOB })).await?;
+    fault(&control, json!({ "lose": {} }), ALICE, "message", "out").await?;
+    control.post(&format!("/phones/{BOB}/send"), json!({ "to": ALICE, "text": "swallowed" })).await?;
+    struck(&control).await?;
+    let verdict = control.until("/verdict", |it| (it["counts"]["pending"] == 1).then(|| it.clone())).await?;
+    assert_eq!((verdict["ok"].as_bool(), found(&verdict)), (Some(true), vec![("pending", 1)]), "{verdict:#}");
+    let waits = &verdict["pending"][0];
+    assert_eq!((&waits["recipient"], &waits["handed"]), (&json!("15550001:1"), &json!(0)), "never written");
+    let backend = alice.stop().await?;
+    let mut alice = Linked::start(&sandbox, backend).await?;
+    alice.text("swallowed").await?;
+    let verdict = settled(&control, "").await?;
+    assert_eq!((verdict["ok"].as_bool(), found(&verdict)), (Some(true), vec![]), "{verdict:#}");
+    // A message that is lost on the way in was never the server's.
+    fault(&control, json!({ "lose": {} }), ALICE, "message", "in").await?;
+    let id = alice.send(BOB, "into the void").await?;
+    struck(&control).await?;
+    assert_eq!(control.get(&format!("/verdict?id_prefix={id}")).await?["messages"], 0);
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x2_what_is_asked_for_again_in_vain_is_lost_until_it_comes() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    let mut bob = Linked::link(&sandbox, &control, BOB).await?;
+    bob.send(ALICE, "so the session is established").await?;
+    alice.text("so the session is established").await?;
+    fault(&control, json!({ "corrupt": {} }), ALICE, "message", "out").await?;
+    fault(&control, json!({ "lose": {} }), BOB, "receipt retry", "out").await?;
+    let id = bob.send(ALICE, "unreadable").await?;
+    struck(&control).await?;
+    let query = format!("/verdict?id_prefix={id}");
+    let verdict = settled(&control, &format!("id_prefix={id}")).await?;
+    assert_eq!((verdict["ok"].as_bool(), found(&verdict)), (Some(false), vec![("lost", 1)]), "{verdict:#}");
+    let lost = &verdict["lost"][0];
+    assert_eq!(lost["recipient"], "15550001:1", "{lost}");
+    assert!(lost["why"].as_str().is_some_and(|why| why.contains("asked for again")), "{lost}");
+    // The request waits for the sender's next login.
+    let backend = bob.stop().await?;
+    let bob = Linked::start(&sandbox, backend).await?;
+    bob.connected().await?;
+    assert_eq!(alice.text("unreadable").await?.1, id);
+    let verdict = control.until(&query, |it| (it["ok"] == true).then(|| it.clone())).await?;
+    assert_eq!(found(&verdict), vec![], "{verdict:#}");
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x2_a_duplicate_is_no_other_message() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    control.post("/phones", json!({ "number": BOB })).await?;
+    fault(&control, json!({ "duplicate": { "copies": 3 } }), ALICE, "message", "out").await?;
+    let sent = control.post(&format!("/phones/{BOB}/send"), json!({ "to": ALICE, "text": "four times" })).await?;
+    alice.text("four times").await?;
+    // All four were there before the device could say that it has one.
+    let verdict = settled(&control, "").await?;
+    assert_eq!((verdict["ok"].as_bool(), found(&verdict)), (Some(true), vec![]), "{verdict:#}");
+    let id = sent["id"].as_str().context("no id")?;
+    let page = control.get(&format!("/ledger?id_prefix={id}&recipient={ALICE}:1")).await?;
+    assert_eq!(page["messages"][0]["copies"][0]["handed"], 4, "{page:#}");
+    // Twice on the way in, it is given twice, with the same ciphertext and so without the reuse of a key.
+    fault(&control, json!({ "duplicate": {} }), ALICE, "message", "in").await?;
+    let id = alice.send(BOB, "given twice").await?;
+    alice.receipt(&id, ReceiptType::Delivered).await?;
+    struck(&control).await?;
+    let page = control.get(&format!("/ledger?id_prefix={id}")).await?;
+    assert_eq!(page["messages"][0]["given"], 2, "{page:#}");
+    let verdict = settled(&control, &format!("id_prefix={id}")).await?;
+    assert_eq!((&verdict["messages"], &verdict["counts"]["key_reuse"]), (&json!(1), &json!(0)), "{verdict:#}");
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x2_what_a_fault_reorders_is_out_of_order() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    control.post("/phones", json!({ "number": BOB })).await?;
+    let send =
+        async |text: &str| control.post(&format!("/phones/{BOB}/send"), json!({ "to": ALICE, "text": text })).await;
+    send("zero").await?;
+    alice.text("zero").await?;
+    fault(&control, json!({ "reorder": {} }), ALICE, "message", "out").await?;
+    let first = send("one").await?;
+    send("two").await?;
+    alice.text("one").await?;
+    let verdict = settled(&control, "").await?;
+    assert_eq!((verdict["ok"].as_bool(), found(&verdict)), (Some(false), vec![("out_of_order", 1)]), "{verdict:#}");
+    let overtaken = &verdict["out_of_order"][0];
+    assert_eq!((&overtaken["id"], &overtaken["recipient"]), (&first["id"], &json!("15550001:1")), "{verdict:#}");
+    assert_eq!(overtaken["overtaken_by"].as_u64(), overtaken["seq"].as_u64().map(|seq| seq + 1), "{verdict:#}");
+    // On the way in the server takes them in the other order, and that is their order.
+    alice.send(BOB, "so the session is established").await?;
+    let from = verdict["range"]["to"].as_u64().unwrap_or_default() + 2;
+    fault(&control, json!({ "reorder": {} }), ALICE, "message", "in").await?;
+    let first = alice.send(BOB, "three").await?;
+    let second = alice.send(BOB, "four").await?;
+    control.shown(BOB, "three").await?;
+    let verdict = settled(&control, &format!("from={from}")).await?;
+    assert_eq!((verdict["ok"].as_bool(), found(&verdict)), (Some(true), vec![]), "{verdict:#}");
+    let page = control.get(&format!("/ledger?from={from}")).await?;
+    assert_eq!((&page["messages"][0]["id"], &page["messages"][1]["id"]), (&json!(second), &json!(first)), "{page:#}");
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x2_a_nack_is_a_refusal() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let alice = Linked::link(&sandbox, &control, ALICE).await?;
+    control.post("/phones", json!({ "number": BOB })).await?;
+    fault(&control, json!({ "nack": { "code": 479 } }), ALICE, "message", "in").await?;
+    let id = alice.send(BOB, "refused").await?;
+    struck(&control).await?;
+    let query = format!("id_prefix={id}");
+    let verdict = control.until(&format!("/verdict?{query}"), |it| (it["refused"] == 1).then(|| it.clone())).await?;
+    assert_eq!((verdict["ok"].as_bool(), &verdict["messages"], found(&verdict)), (Some(true), &json!(0), vec![]));
+    let page = control.get(&format!("/ledger?{query}")).await?;
+    assert_eq!(page["messages"][0]["refused"], 479, "{page:#}");
+    sandbox.shutdown().await;
+    Ok(())
+}

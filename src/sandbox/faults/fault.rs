@@ -49,6 +49,26 @@ pub(in super::super) enum Fault {
     NoOneTimeKey {},
     /// A key bundle is handed out with a one-time key that its owner does not have.
     UnknownPreKey {},
+    /// The media server waits before it takes or hands out a file.
+    SlowMedia { ms: u64 },
+    /// The media server refuses to take or hand out a file.
+    FailMedia { status: u16 },
+    /// The connection to the media server breaks after this much of a file.
+    CutMedia { bytes: usize },
+    /// A bit of a MAC in a patch of app state is flipped.
+    CorruptAppState { what: Mac },
+}
+
+/// The MACs by which a device knows that app state is what another device of the account made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in super::super) enum Mac {
+    /// Of all that stands in the patch, the other two included.
+    PatchMac,
+    /// Of the state that there is after the patch.
+    SnapshotMac,
+    /// Of its first record.
+    ValueMac,
 }
 
 fn yes() -> bool {
@@ -72,6 +92,10 @@ pub(in super::super) enum Moment {
     Stanza,
     /// A device's key bundle is handed out.
     Bundle,
+    /// A file goes to the media server or comes from it.
+    Media,
+    /// Patches of app state go to a device.
+    AppState,
 }
 
 impl Fault {
@@ -95,6 +119,8 @@ impl Fault {
             | Self::Nack { .. }
             | Self::Corrupt { .. } => Moment::Stanza,
             Self::NoOneTimeKey {} | Self::UnknownPreKey {} => Moment::Bundle,
+            Self::SlowMedia { .. } | Self::FailMedia { .. } | Self::CutMedia { .. } => Moment::Media,
+            Self::CorruptAppState { .. } => Moment::AppState,
         }
     }
 
@@ -104,6 +130,7 @@ impl Fault {
             Self::LoginFailure { reason } => ("login_failure.reason", *reason),
             Self::StreamError { code, .. } => ("stream_error.code", *code),
             Self::Nack { code } => ("nack.code", *code),
+            Self::FailMedia { status } => ("fail_media.status", *status),
             Self::Duplicate { copies: 0 } => return Err("duplicate.copies: 0 changes nothing; 1 and more do".into()),
             _ => return Ok(()),
         };

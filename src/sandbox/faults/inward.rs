@@ -87,7 +87,11 @@ impl Inward {
             | Fault::LoginFailure { .. }
             | Fault::Ban { .. }
             | Fault::NoOneTimeKey {}
-            | Fault::UnknownPreKey {} => stanza::dispatch(context, node),
+            | Fault::UnknownPreKey {}
+            | Fault::SlowMedia { .. }
+            | Fault::FailMedia { .. }
+            | Fault::CutMedia { .. }
+            | Fault::CorruptAppState { .. } => stanza::dispatch(context, node),
         }
     }
 }

@@ -15,13 +15,17 @@
 //! | `link` | what is done to a connection |
 //! | `inward`, `outward` | what is done to a stanza on its way in and out |
 //! | `keys` | what is done to a key bundle |
+//! | `media` | what is done to a file on its way to or from the media server |
+//! | `app_state` | what is done to app state on its way to a device |
 //! | `corrupt` | flipping a bit of a ciphertext |
 
+mod app_state;
 mod corrupt;
 mod fault;
 mod inward;
 mod keys;
 mod link;
+mod media;
 mod outward;
 mod rule;
 mod scenario;
@@ -41,10 +45,13 @@ use super::node::text;
 use fault::{Fault, Moment};
 use rule::{Occasion, Rule, Stanzas};
 
+pub(super) use app_state::corrupt as corrupt_app_state;
 pub(super) use inward::Inward;
 pub(super) use keys::hand_out;
 pub(super) use link::{at_accept, at_login, connected, hang_up, set};
+pub(super) use media::{Transfer, transfer};
 pub(super) use outward::{Flow, Outward};
+pub(super) use rule::Direction;
 pub(super) use rule::Rule as FaultRule;
 pub use scenario::{Scenario, ScenarioError};
 

@@ -87,10 +87,14 @@ impl Outward {
                 Ok(Flow::On)
             }
             Fault::Duplicate { copies } => {
+                // All of them before the first leaves, for the answer to it may be here before the last is written.
+                let copies = usize::from(copies) + 1;
+                self.server.ledger.handed(std::iter::repeat_n(letter.ticket(), copies).flatten());
+                let bytes = letter.bytes()?;
                 for _ in 0..copies {
-                    self.write(writer, &letter).await?;
+                    writer.feed(&bytes).await?;
                 }
-                self.write(writer, &letter).await
+                Ok(Flow::On)
             }
             Fault::Reorder {} => {
                 drop(node);
@@ -123,7 +127,11 @@ impl Outward {
             | Fault::Ban { .. }
             | Fault::Nack { .. }
             | Fault::NoOneTimeKey {}
-            | Fault::UnknownPreKey {} => self.write(writer, &letter).await,
+            | Fault::UnknownPreKey {}
+            | Fault::SlowMedia { .. }
+            | Fault::FailMedia { .. }
+            | Fault::CutMedia { .. }
+            | Fault::CorruptAppState { .. } => self.write(writer, &letter).await,
         }
     }
 

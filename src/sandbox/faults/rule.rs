@@ -27,7 +27,7 @@ pub(in super::super) struct Rule {
     /// The first words of a stanza's signature; all stanzas when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) stanza: Option<Stanzas>,
-    /// Which way the stanza goes; both when missing.
+    /// Which way the stanza or the file goes; both when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     direction: Option<Direction>,
     /// How many matches pass first.
@@ -51,23 +51,25 @@ fn certain() -> f64 {
     1.0
 }
 
-/// Which way a stanza goes, as the sandbox sees it.
+/// Which way a stanza or a file goes, as the sandbox sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in super::super) enum Direction {
-    /// From a device.
+    /// From a device; an upload.
     In,
-    /// To a device.
+    /// To a device; a download.
     Out,
 }
 
 /// What a rule is asked about.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) enum Occasion<'a> {
-    /// Any moment but that of a stanza.
+    /// Any moment of which there is no more to say.
     Of(Moment),
     /// A stanza passes.
     Stanza(Direction, &'a Node),
+    /// A file passes.
+    Media(Direction),
 }
 
 impl Rule {
@@ -97,8 +99,13 @@ impl Rule {
         if moment != Moment::Stanza && self.stanza.is_some() {
             return Err("stanza: not accepted here; this fault does not strike at a stanza".into());
         }
-        if moment != Moment::Stanza && self.direction.is_some() {
-            return Err("direction: accepted only with a stanza, or a fault of stanzas".into());
+        if !matches!(moment, Moment::Stanza | Moment::Media) && self.direction.is_some() {
+            return Err("direction: accepted only with a stanza, or a fault of stanzas or media".into());
+        }
+        if moment == Moment::Media && !nobody && self.direction != Some(Direction::In) {
+            return Err("number, device: accepted for media only with the direction \"in\"; an upload names its \
+                        device, and nobody says who downloads"
+                .into());
         }
         if self.stanza.as_ref().is_some_and(|stanza| stanza.0.trim().is_empty()) {
             return Err(
@@ -142,6 +149,9 @@ impl Rule {
     fn is_for(&self, occasion: Occasion<'_>) -> bool {
         let (direction, node) = match occasion {
             Occasion::Of(moment) => return self.moment() == moment,
+            Occasion::Media(direction) => {
+                return self.moment() == Moment::Media && self.direction.is_none_or(|wanted| wanted == direction);
+            }
             Occasion::Stanza(direction, node) => (direction, node),
         };
         if self.moment() != Moment::Stanza || self.direction.is_some_and(|wanted| wanted != direction) {

@@ -1,5 +1,6 @@
 //! Uploads and downloads over HTTP.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -10,12 +11,14 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use futures::StreamExt as _;
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::super::LOG;
+use super::super::faults::{Direction, Transfer, transfer};
 use super::super::server::Server;
 use super::store::{Hash, Progress};
 use super::tls::Listener;
@@ -23,13 +26,41 @@ use super::{Missing, PICTURES, folder, range};
 
 type Shared = State<Arc<Server>>;
 
-/// A refusal: `{"error": "…"}` with its status.
-struct Refusal(StatusCode, String);
+/// Why a request gets no file and leaves none.
+enum Refusal {
+    /// `{"error": "…"}` with its status.
+    Said(StatusCode, String),
+    /// The connection breaks without an answer.
+    Broken,
+}
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.0, Json(json!({ "error": self.1 }))).into_response()
+        match self {
+            Self::Said(status, why) => (status, Json(json!({ "error": why }))).into_response(),
+            Self::Broken => Body::from_stream(stream::once(async { broken() })).into_response(),
+        }
     }
+}
+
+/// A body that breaks the connection behind these bytes.
+fn cut(passes: Bytes) -> Body {
+    Body::from_stream(stream::once(async { Ok(passes) }).chain(stream::once(async {
+        // What is before it is on its way by then.
+        tokio::task::yield_now().await;
+        broken()
+    })))
+}
+
+/// What makes a body break its connection; nothing of an answer goes out when it comes first.
+fn broken() -> std::io::Result<Bytes> {
+    Err(ErrorKind::ConnectionAborted.into())
+}
+
+/// What a rule for faults refuses a transfer with.
+fn at_fault(status: u16) -> Refusal {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Refusal::Said(status, "a fault was asked for here; GET /faults lists them".into())
 }
 
 /// Serves media until the sandbox stops.
@@ -50,7 +81,7 @@ pub(in super::super) async fn serve(server: Arc<Server>, listener: TcpListener) 
 
 async fn unknown(State(server): Shared, method: axum::http::Method, uri: Uri) -> Refusal {
     server.stats.unknown(format!("media {method} {}", uri.path()));
-    Refusal(StatusCode::NOT_FOUND, "no such path on the media server".into())
+    Refusal::Said(StatusCode::NOT_FOUND, "no such path on the media server".into())
 }
 
 /// What stands behind the question mark of an upload.
@@ -70,10 +101,12 @@ struct UploadQuery {
 async fn upload(State(server): Shared, uri: Uri, Query(query): Query<UploadQuery>, body: Body) -> Response {
     let mut body = body.into_data_stream();
     let outcome = accept(&server, &uri, &query, &mut body).await;
-    if outcome.is_err() {
+    if let Err(refusal) = &outcome {
         server.stats.count(|counters| counters.media.uploads_refused += 1);
-        // A client that is still sending would see a broken connection instead of the reason.
-        while let Some(Ok(_)) = body.next().await {}
+        if matches!(refusal, Refusal::Said(..)) {
+            // A client that is still sending would see a broken connection instead of the reason.
+            while let Some(Ok(_)) = body.next().await {}
+        }
     }
     outcome.map(Json).into_response()
 }
@@ -84,11 +117,11 @@ async fn accept(
     query: &UploadQuery,
     body: &mut axum::body::BodyDataStream,
 ) -> Result<Value, Refusal> {
-    let refuse = |status, why: String| Err(Refusal(status, why));
+    let refuse = |status, why: String| Err(Refusal::Said(status, why));
     let media = &server.media;
-    if !media.accepts(&query.auth) {
+    let Some(device) = media.holder(&query.auth) else {
         return refuse(StatusCode::UNAUTHORIZED, "auth: not a token of this server, or expired; ask media_conn".into());
-    }
+    };
     let (path, token) = uri.path().rsplit_once('/').unwrap_or_default();
     let Some(folder) = folder(path) else {
         server.stats.unknown(format!("media upload {path}"));
@@ -108,23 +141,41 @@ async fn accept(
             Progress::Partial(bytes) => json!({ "resume": bytes.to_string() }),
         });
     }
+    // The file itself, and not the question how much of it is here.
+    let most = match transfer(server, Direction::In, Some(&device)).await {
+        Transfer::Whole => None,
+        Transfer::Refused(status) => return Err(at_fault(status)),
+        Transfer::Cut(bytes) => Some(bytes),
+    };
+    let mut came = 0;
     let Some(mut incoming) = media.store.begin(named, query.file_offset) else {
         return refuse(StatusCode::BAD_REQUEST, format!("file_offset: {} bytes are not here", query.file_offset));
     };
     while let Some(more) = body.next().await {
-        let more = more.map_err(|error| Refusal(StatusCode::BAD_REQUEST, format!("the upload broke off: {error}")))?;
-        incoming.add(&more).map_err(|full| Refusal(StatusCode::INSUFFICIENT_STORAGE, full.to_string()))?;
+        let mut more =
+            more.map_err(|error| Refusal::Said(StatusCode::BAD_REQUEST, format!("the upload broke off: {error}")))?;
+        came += more.len();
+        let beyond = most.map_or(0, |most| came.saturating_sub(most));
+        more.truncate(more.len().saturating_sub(beyond));
+        incoming.add(&more).map_err(|full| Refusal::Said(StatusCode::INSUFFICIENT_STORAGE, full.to_string()))?;
+        if beyond > 0 {
+            return Err(Refusal::Broken);
+        }
     }
     let direct_path = incoming.finish(folder).map_err(|found| {
         let found = BASE64_URL_SAFE_NO_PAD.encode(found);
-        Refusal(StatusCode::BAD_REQUEST, format!("what came has the SHA-256 {found}, and {token} was announced"))
+        Refusal::Said(StatusCode::BAD_REQUEST, format!("what came has the SHA-256 {found}, and {token} was announced"))
     })?;
     server.stats.count(|counters| counters.media.uploads += 1);
     Ok(json!({ "url": media.url(&direct_path), "direct_path": direct_path }))
 }
 
 async fn download(State(server): Shared, uri: Uri, headers: HeaderMap) -> Response {
-    let outcome = find(&server, &uri, &headers);
+    let outcome = match transfer(&server, Direction::Out, None).await {
+        Transfer::Whole => find(&server, &uri, &headers, None),
+        Transfer::Refused(status) => Err(at_fault(status)),
+        Transfer::Cut(bytes) => find(&server, &uri, &headers, Some(bytes)),
+    };
     server.stats.count(|counters| match &outcome {
         Ok(_) => counters.media.downloads += 1,
         Err(_) => counters.media.downloads_refused += 1,
@@ -132,28 +183,33 @@ async fn download(State(server): Shared, uri: Uri, headers: HeaderMap) -> Respon
     outcome.into_response()
 }
 
-fn find(server: &Server, uri: &Uri, headers: &HeaderMap) -> Result<Response, Refusal> {
+/// The answer with what was asked for, which breaks off after so many bytes if it is to.
+fn find(server: &Server, uri: &Uri, headers: &HeaderMap, most: Option<usize>) -> Result<Response, Refusal> {
     let file = server.media.get(uri.path()).map_err(|missing| {
         let status = match missing {
             Missing::Never => StatusCode::NOT_FOUND,
             Missing::Gone => StatusCode::GONE,
         };
-        Refusal(status, missing.to_string())
+        Refusal::Said(status, missing.to_string())
     })?;
     let picture = uri.path().split('/').nth(2) == Some(PICTURES);
     let kind = if picture { "image/jpeg" } else { "application/octet-stream" };
     let head = [(header::CONTENT_TYPE, kind), (header::ACCEPT_RANGES, "bytes")];
     let asked = headers.get(header::RANGE).and_then(|range| range.to_str().ok()).unwrap_or_default();
+    let body = |bytes: Bytes| match most.filter(|most| *most < bytes.len()) {
+        Some(most) => ([(header::CONTENT_LENGTH, bytes.len().to_string())], cut(bytes.slice(..most))).into_response(),
+        None => Body::from(bytes).into_response(),
+    };
     Ok(match range::parse(asked, file.len()) {
-        Ok(None) => (head, Body::from(file)).into_response(),
+        Ok(None) => (head, body(file)).into_response(),
         Ok(Some(part)) => {
             let range = format!("bytes {}-{}/{}", part.start, part.end - 1, file.len());
-            (StatusCode::PARTIAL_CONTENT, head, [(header::CONTENT_RANGE, range)], Body::from(file.slice(part)))
+            (StatusCode::PARTIAL_CONTENT, head, [(header::CONTENT_RANGE, range)], body(file.slice(part)))
                 .into_response()
         }
         Err(()) => {
             let range = format!("bytes */{}", file.len());
-            let why = Refusal(StatusCode::RANGE_NOT_SATISFIABLE, "the file ends before this range".into());
+            let why = Refusal::Said(StatusCode::RANGE_NOT_SATISFIABLE, "the file ends before this range".into());
             ([(header::CONTENT_RANGE, range)], why).into_response()
         }
     })

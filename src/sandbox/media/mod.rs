@@ -25,6 +25,7 @@ use serde::Serialize;
 use wacore::download::MediaType;
 
 use super::SandboxError;
+use super::account::DeviceId;
 use super::node::unix_now;
 use store::Store;
 use tls::Identity;
@@ -51,6 +52,8 @@ const FOLDERS: &[(&str, &str)] = &[
     ("/mms/thumbnail-link", "t62.36144-24"),
     ("/product/image", "t45.5328-4"),
 ];
+/// How long the signature in a token is.
+const SIGNATURE: usize = 32;
 /// The folder of profile pictures.
 const PICTURES: &str = "t61.24694-24";
 
@@ -118,24 +121,29 @@ impl Media {
         format!("https://{}{direct_path}", self.address)
     }
 
-    /// A new token for uploads: until when it is good, and our signature over that.
-    pub(super) fn token(&self) -> String {
+    /// A new token for a device's uploads: our signature, until when it is good, and whose it is.
+    pub(super) fn token(&self, device: &DeviceId) -> String {
         let until = (unix_now() + AUTH_TTL).to_be_bytes();
-        BASE64_URL_SAFE_NO_PAD.encode([until.as_slice(), &self.sign(until)].concat())
+        let says = [&until, device.device.to_be_bytes().as_slice(), device.number.as_bytes()].concat();
+        BASE64_URL_SAFE_NO_PAD.encode([self.sign(&says).as_slice(), &says].concat())
     }
 
-    /// Whether a token is ours and still good.
-    fn accepts(&self, token: &str) -> bool {
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).unwrap_or_default();
-        let Some((until, signature)) = bytes.split_first_chunk::<8>() else { return false };
-        u64::from_be_bytes(*until) >= unix_now() && signature == self.sign(*until).as_slice()
+    /// Whose a token is, when it is ours and still good.
+    fn holder(&self, token: &str) -> Option<DeviceId> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (signature, says) = bytes.split_first_chunk::<SIGNATURE>()?;
+        let (until, who) = says.split_first_chunk::<8>()?;
+        let (device, number) = who.split_first_chunk::<2>()?;
+        let good = *signature == self.sign(says) && u64::from_be_bytes(*until) >= unix_now();
+        let number = String::from_utf8(number.to_vec()).ok().filter(|_| good)?;
+        Some(DeviceId { number, device: u16::from_be_bytes(*device) })
     }
 
-    fn sign(&self, until: [u8; 8]) -> Vec<u8> {
+    fn sign(&self, says: &[u8]) -> [u8; SIGNATURE] {
         // HMAC takes a key of any length.
-        let Ok(mut mac) = Hmac::<sha2::Sha256>::new_from_slice(&self.secret) else { return vec![] };
-        mac.update(&until);
-        mac.finalize().into_bytes().to_vec()
+        let Ok(mut mac) = Hmac::<sha2::Sha256>::new_from_slice(&self.secret) else { return [0; SIGNATURE] };
+        mac.update(says);
+        mac.finalize().into_bytes().into()
     }
 }
 
@@ -152,11 +160,13 @@ mod tests {
     fn x1_only_own_tokens_are_accepted() -> Result<(), SandboxError> {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let (media, other) = (Media::new(address, 10)?, Media::new(address, 10)?);
-        assert!(media.accepts(&media.token()));
-        assert!(!other.accepts(&media.token()));
-        let expired = [1_u64.to_be_bytes().as_slice(), &media.sign(1_u64.to_be_bytes())].concat();
+        let device = DeviceId { number: "15550001".into(), device: 3 };
+        assert_eq!(media.holder(&media.token(&device)), Some(device.clone()));
+        assert_eq!(other.holder(&media.token(&device)), None);
+        let says = [1_u64.to_be_bytes().as_slice(), &[0, 3], device.number.as_bytes()].concat();
+        let expired = [media.sign(&says).as_slice(), &says].concat();
         for bad in ["", "x", "AAAAAAAAAAA", &BASE64_URL_SAFE_NO_PAD.encode(expired)] {
-            assert!(!media.accepts(bad), "{bad:?} was accepted");
+            assert_eq!(media.holder(bad), None, "{bad:?} was accepted");
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use waproto::whatsapp::SyncdPatch;
 
 use super::super::account::DeviceId;
 use super::super::app_state::{Refusal, Update, upload};
+use super::super::faults::corrupt_app_state;
 use super::super::node::{bytes, children, leaf, text};
 use super::super::server::Server;
 use super::Context;
@@ -30,7 +31,7 @@ fn collection(server: &Server, own: &DeviceId, asked: &Node) -> Node {
     };
     let Some(patch) = asked.get_optional_child("patch") else {
         return match update(false) {
-            Some(update) => hand_out(own, update, None),
+            Some(update) => hand_out(server, own, update, None),
             None => refused(server, &name, "404", "item-not-found"),
         };
     };
@@ -38,7 +39,7 @@ fn collection(server: &Server, own: &DeviceId, asked: &Node) -> Node {
     match patch.ok_or(Refusal::Malformed).and_then(|patch| upload(server, own, &name, version, patch)) {
         Ok(version) => NodeBuilder::new("collection").attr("name", name).attr("version", version).build(),
         Err(Refusal::Conflict) => match update(false) {
-            Some(update) => hand_out(own, update, Some(("409", "conflict"))),
+            Some(update) => hand_out(server, own, update, Some(("409", "conflict"))),
             None => refused(server, &name, "404", "item-not-found"),
         },
         Err(Refusal::Malformed) => refused(server, &name, "400", "bad-request"),
@@ -47,8 +48,9 @@ fn collection(server: &Server, own: &DeviceId, asked: &Node) -> Node {
 }
 
 /// What a device gets of a collection. Every patch and every snapshot goes to a device through here.
-fn hand_out(_device: &DeviceId, update: Update, error: Option<(&'static str, &'static str)>) -> Node {
-    let Update { name, version, snapshot: _, patches, more } = update;
+fn hand_out(server: &Server, device: &DeviceId, update: Update, error: Option<(&'static str, &'static str)>) -> Node {
+    let Update { name, version, snapshot: _, mut patches, more } = update;
+    corrupt_app_state(server, device, &mut patches);
     let mut collection = NodeBuilder::new("collection").attr("name", name).attr("version", version);
     if more {
         collection = collection.attr("has_more_patches", "true");

@@ -9,14 +9,12 @@ use super::iq::Answer;
 
 /// The media server's host and a token for uploads.
 pub(super) fn connection(context: &mut Context<'_>, _query: &Node) -> Answer {
-    if context.device.is_none() {
-        return Answer::Refused(401, "not-authorized");
-    }
+    let Some(device) = context.device else { return Answer::Refused(401, "not-authorized") };
     let media = &context.server.media;
     let host = NodeBuilder::new("host").attr("hostname", media.host()).attr("type", "primary").build();
     Answer::Result(vec![
         NodeBuilder::new("media_conn")
-            .attr("auth", media.token())
+            .attr("auth", media.token(device))
             .attr("ttl", HOSTS_TTL)
             .attr("auth_ttl", AUTH_TTL)
             .attr("max_buckets", 12_u16)

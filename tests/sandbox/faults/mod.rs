@@ -1,7 +1,10 @@
 //! X2: faults on demand, and what unmodified clients make of them.
 
+mod app_state;
 mod connection;
+mod groups;
 mod keys;
+mod media;
 mod rules;
 mod stanza;
 

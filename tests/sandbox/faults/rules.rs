@@ -36,6 +36,13 @@ async fn x2_a_bad_rule_is_refused_with_what_is_accepted() -> Result<()> {
         (json!({ "fault": { "nack": { "code": 479 } }, "stanza": "receipt" }), "message"),
         (json!({ "fault": { "corrupt": {} }, "stanza": "receipt" }), "message"),
         (json!({ "fault": { "duplicate": { "copies": 0 } } }), "copies"),
+        (json!({ "fault": { "fail_media": { "status": 200 } } }), "400 to 599"),
+        (json!({ "fault": { "cut_media": { "bytes": -1 } } }), "-1"),
+        (json!({ "fault": { "slow_media": { "ms": 1 } }, "number": ALICE }), "direction \"in\""),
+        (json!({ "fault": { "slow_media": { "ms": 1 } }, "device": 1, "direction": "out" }), "direction \"in\""),
+        (json!({ "fault": { "slow_media": { "ms": 1 } }, "stanza": "message" }), "stanza"),
+        (json!({ "fault": { "corrupt_app_state": { "what": "mac" } } }), "`patch_mac`"),
+        (json!({ "fault": { "corrupt_app_state": { "what": "patch_mac" } }, "direction": "out" }), "direction"),
     ];
     for (rule, says) in cases {
         let (status, answer) = control.request("POST", "/faults", Some(rule.clone())).await?;
