@@ -75,10 +75,29 @@ fn home() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/baileys")
 }
 
+/// A file with the root certificate of a sandbox's media server, gone when this is dropped.
+#[derive(Debug)]
+struct Roots(PathBuf);
+
+impl Roots {
+    async fn new(control: &Control) -> Result<Self> {
+        let roots = Self(std::env::temp_dir().join(format!("wagres-media-ca-{}.pem", uuid::Uuid::new_v4())));
+        tokio::fs::write(&roots.0, control.bytes("/media-ca").await?).await?;
+        Ok(roots)
+    }
+}
+
+impl Drop for Roots {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 /// A running Baileys client. It is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Baileys {
     _process: Child,
+    _roots: Roots,
     commands: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
     pub(crate) seen: Vec<Value>,
@@ -92,17 +111,19 @@ impl Baileys {
             return Ok(None);
         }
         let root = control.get("/ca").await?["root_public_key"].as_str().context("no root key")?.to_owned();
+        let roots = Roots::new(control).await?;
         let mut process = Command::new("node")
             .arg("client.mjs")
             .current_dir(home())
             .envs([("LIBRARY", library.folder()), ("WS_URL", ws_url), ("CA_ROOT", root.as_str())])
+            .env("NODE_EXTRA_CA_CERTS", &roots.0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
         let commands = process.stdin.take().context("no stdin")?;
         let lines = BufReader::new(process.stdout.take().context("no stdout")?).lines();
-        Ok(Some(Self { _process: process, commands, lines, seen: vec![], next: 0 }))
+        Ok(Some(Self { _process: process, _roots: roots, commands, lines, seen: vec![], next: 0 }))
     }
 
     /// Starts Baileys 7, links it by QR to a number of the sandbox (the phone is made if there is none) and waits until

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use wacore::net::{HttpClient as _, HttpRequest};
+use wagres::sandbox::MediaClient;
 
 /// How long a condition may take. Generous, because it is only waited out when the test fails.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -92,5 +94,27 @@ impl Control {
             messages.iter().find(|message| message["text"] == text).cloned()
         })
         .await
+    }
+
+    /// A message of a phone, once its file is fetched or given up.
+    pub(crate) async fn settled(&self, number: &str, id: &str) -> Result<Value> {
+        self.until(&format!("/phones/{number}/messages"), |value| {
+            let message = value["messages"].as_array()?.iter().find(|message| message["id"] == id)?;
+            (message["media"]["state"] != "fetching").then(|| message.clone())
+        })
+        .await
+    }
+
+    /// The file of a message of a phone, which must have it by now.
+    pub(crate) async fn file(&self, number: &str, id: &str) -> Result<Vec<u8>> {
+        self.bytes(&format!("/phones/{number}/messages/{id}/media")).await
+    }
+
+    /// An answer that is not JSON.
+    pub(crate) async fn bytes(&self, path: &str) -> Result<Vec<u8>> {
+        let url = format!("http://{}{path}", self.authority);
+        let answer = MediaClient::new().execute(HttpRequest::get(url)).await?;
+        ensure!(answer.status_code == 200, "{}: {}", answer.status_code, String::from_utf8_lossy(&answer.body));
+        Ok(answer.body)
     }
 }

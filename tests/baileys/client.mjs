@@ -4,6 +4,7 @@
 //   LIBRARY  which version: v6 or v7
 //   WS_URL   the sandbox's WebSocket
 //   CA_ROOT  hex of the root's public key; Baileys 7 checks the server's certificate chain against it, 6.7 knows no root
+//   NODE_EXTRA_CA_CERTS  the root of the media server's certificate, as a file; this is Node's own
 //   HISTORY  1 waits for the history of a new link, as the library does unless told otherwise
 //
 // Messages are JSON in the protocol's own names, bytes as base64, large numbers as text. A message is named by its id,
@@ -17,7 +18,7 @@
 //         {"id","result"} or {"id","error"}: the answer to the command with that id
 // stdin:  {"id","cmd":"send","to","content"}: a text as {"text"}, and with the same names as the sandbox's control API
 //             {"reply":{"id","text"}} {"react":{"id","emoji"}} {"edit":{"id","text"}} {"revoke":{"id"}};
-//             {"image":{"data","mimetype","caption"}}; {"raw":<a message>}
+//             {"image":{"data","mime","caption"}}; and {"raw":<a message>}
 //         {"id","cmd":"code","number"}: the pairing code to type on the phone; after the first "qr"
 //         {"id","cmd":"read","message"}
 //         {"id","cmd":"download","message"}: the media of a message, as base64
@@ -28,7 +29,8 @@ import readline from 'node:readline';
 const { LIBRARY, WS_URL, CA_ROOT, HISTORY, LOG_LEVEL } = process.env;
 if (!LIBRARY || !WS_URL || !CA_ROOT) throw new Error('LIBRARY, WS_URL and CA_ROOT must be set');
 const library = await import(`./${LIBRARY}/library.mjs`);
-const { BufferJSON, WA_CERT_DETAILS, downloadMediaMessage, initAuthCreds, jidNormalizedUser, proto } = library;
+const { BufferJSON, WA_CERT_DETAILS, downloadMediaMessage, initAuthCreds, jidNormalizedUser } = library;
+const { mediaOptions, proto } = library;
 // The only thing the client is told about the sandbox besides its address: whose signature to accept.
 if ('PUBLIC_KEY' in WA_CERT_DETAILS) WA_CERT_DETAILS.PUBLIC_KEY = Buffer.from(CA_ROOT, 'hex');
 
@@ -169,9 +171,9 @@ async function send(to, { text, reply, react, edit, revoke, image, raw }) {
   if (edit) return sent({ text: edit.text, edit: known(edit.id).key });
   if (revoke) return sent({ delete: known(revoke.id).key });
   if (image) {
-    const { data, ...rest } = image;
+    const { data, mime, caption } = image;
     // A thumbnail of its own would need an image that can be decoded; here bytes are bytes.
-    return sent({ image: Buffer.from(data, 'base64'), jpegThumbnail: '', ...rest });
+    return sent({ image: Buffer.from(data, 'base64'), jpegThumbnail: '', mimetype: mime, caption });
   }
   if (raw) {
     const message_id = await sock.relayMessage(jid, proto.Message.fromObject(raw), {});
@@ -186,7 +188,8 @@ const commands = {
   read: ({ message }) => sock.readMessages([known(message).key]),
   download: async ({ message }) => {
     const context = { logger, reuploadRequest: sock.updateMediaMessage };
-    return { data: await downloadMediaMessage(known(message), 'buffer', {}, context) };
+    const options = mediaOptions ? mediaOptions(await sock.refreshMediaConn()) : undefined;
+    return { data: await downloadMediaMessage(known(message), 'buffer', { options }, context) };
   },
   call: ({ method, args = [] }) => {
     if (typeof sock[method] !== 'function') fail(`the socket has no method ${method}`);

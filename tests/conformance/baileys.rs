@@ -2,6 +2,8 @@
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::party::{Client, Draft, Party, Pick, Received, Ticks, Way, address, canonical};
@@ -66,6 +68,11 @@ impl Party for BaileysClient {
         found.with_context(|| format!("Baileys, {}: {what}", self.number))
     }
 
+    async fn file(&mut self, message: &Received) -> Result<Vec<u8>> {
+        let found = self.baileys.command("download", json!({ "message": message.id })).await?;
+        Ok(BASE64_STANDARD.decode(found["data"].as_str().context("no data")?)?)
+    }
+
     async fn ticked(&mut self, id: &str, ticks: Ticks) -> Result<()> {
         let status = match ticks {
             Ticks::Delivered => 3,
@@ -98,6 +105,13 @@ impl Client for BaileysClient {
 
     async fn read(&mut self, message: &Received) -> Result<()> {
         self.baileys.command("read", json!({ "message": message.id })).await.map(drop)
+    }
+
+    async fn create_group(&mut self, subject: &str, participants: &[&str]) -> Result<String> {
+        let participants: Vec<String> = participants.iter().map(|number| format!("{number}@s.whatsapp.net")).collect();
+        let made = json!({ "method": "groupCreate", "args": [subject, participants] });
+        let made = self.baileys.command("call", made).await?;
+        Ok(made["id"].as_str().with_context(|| format!("no id: {made}"))?.to_owned())
     }
 
     async fn log_out(&mut self) -> Result<()> {

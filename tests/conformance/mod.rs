@@ -67,6 +67,10 @@ conformance! {
         x1_conformance_edit_baileys_7 x1_conformance_edit_baileys_6;
     revoke => x1_conformance_revoke_whatsapp_rust
         x1_conformance_revoke_baileys_7 x1_conformance_revoke_baileys_6;
+    image => x1_conformance_image_whatsapp_rust
+        x1_conformance_image_baileys_7 x1_conformance_image_baileys_6;
+    group_text => x1_conformance_group_text_whatsapp_rust
+        x1_conformance_group_text_baileys_7 x1_conformance_group_text_baileys_6;
     receipts_of_the_phone => x1_conformance_receipts_of_the_phone_whatsapp_rust
         x1_conformance_receipts_of_the_phone_baileys_7 x1_conformance_receipts_of_the_phone_baileys_6;
     receipts_of_the_client, nobody_looks() => x1_conformance_receipts_of_the_client_whatsapp_rust

@@ -16,11 +16,16 @@ pub(super) enum Draft {
     React { id: String, emoji: String },
     Edit { id: String, text: String },
     Revoke { id: String },
+    Image { data: String, mime: String, caption: String },
 }
 
 impl Draft {
     pub(super) fn text(text: &str) -> Self {
         Self::Text(text.to_owned())
+    }
+
+    pub(super) fn image(bytes: &[u8], caption: &str) -> Self {
+        Self::Image { data: BASE64_STANDARD.encode(bytes), mime: "image/jpeg".into(), caption: caption.into() }
     }
 
     pub(super) fn json(&self) -> Result<Value> {
@@ -70,11 +75,14 @@ pub(super) enum Ticks {
 pub(super) trait Party: Send {
     fn number(&self) -> &str;
 
-    /// Sends to a number; the id of the message, or of the message that it changes where the library tells no other.
+    /// Sends to a number, or to the address of a group; the id of the message, or of the message that it changes where the library tells no other.
     async fn send(&mut self, to: &str, draft: Draft) -> Result<String>;
 
     /// Waits for a message, or finds it among those that came before.
     async fn find(&mut self, what: &str, pick: Pick<'_>) -> Result<Received>;
+
+    /// The file of a message that it has, decrypted.
+    async fn file(&mut self, message: &Received) -> Result<Vec<u8>>;
 
     /// Waits for a receipt for an own message.
     async fn ticked(&mut self, id: &str, ticks: Ticks) -> Result<()>;
@@ -108,6 +116,9 @@ pub(super) trait Client: Party {
     /// Tells the other side that a received message was read.
     async fn read(&mut self, message: &Received) -> Result<()>;
 
+    /// Makes a group with itself and these numbers; its address.
+    async fn create_group(&mut self, subject: &str, participants: &[&str]) -> Result<String>;
+
     /// Unlinks itself.
     async fn log_out(&mut self) -> Result<()>;
 
@@ -126,8 +137,9 @@ pub(super) fn address(jid: &str) -> String {
 
 /// One form for what the libraries and the control API call the same thing: names without case and underscores, bytes as
 /// base64, numbers as text, nothing that is not set. Left out is what is for one recipient only: the wrapping of a copy
-/// for the sender's own devices, and the context with its device list and secret. Of the message that a reaction is to
-/// only the id stays, because Baileys rewrites the rest into its own view of the chat.
+/// for the sender's own devices, the context with its device list and secret, and the sender key that comes with the first
+/// message to a group. Of the message that a reaction is to only the id stays, because Baileys rewrites the rest into its
+/// own view of the chat.
 pub(super) fn canonical(message: Value) -> Value {
     let Some(Value::Object(mut fields)) = tidy(message) else { return Value::Object(Map::new()) };
     if let Some(Value::Object(mut sent)) = fields.remove("devicesentmessage")
@@ -136,6 +148,7 @@ pub(super) fn canonical(message: Value) -> Value {
         fields = inner;
     }
     fields.remove("messagecontextinfo");
+    fields.remove("senderkeydistributionmessage");
     if let Some(Value::Object(key)) = fields.get_mut("reactionmessage").and_then(|reaction| reaction.get_mut("key")) {
         key.retain(|field, _| field == "id");
     }

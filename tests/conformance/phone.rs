@@ -78,6 +78,11 @@ impl Party for Phone {
         }
     }
 
+    async fn file(&mut self, message: &Received) -> Result<Vec<u8>> {
+        self.control.settled(&self.number, &message.id).await?;
+        self.control.file(&self.number, &message.id).await
+    }
+
     async fn ticked(&mut self, id: &str, ticks: Ticks) -> Result<()> {
         let enough: &[&str] = match ticks {
             Ticks::Delivered => &["delivered", "read", "played"],

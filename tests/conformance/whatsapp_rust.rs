@@ -4,16 +4,22 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
-use wacore::proto_helpers::{MessageBuilderExt as _, build_quote_context};
+use wacore::download::MediaType;
+use wacore::iq::groups::{GroupCreateOptions, GroupParticipantOptions};
+use wacore::proto_helpers::{MessageBuilderExt as _, MessageExt as _, build_quote_context};
 use wacore::store::InMemoryBackend;
 use wacore::types::events::{Event, InboundMessage};
 use wacore::types::presence::ReceiptType;
 use wacore_binary::Jid;
 use wagres::sandbox::Running;
+use waproto::whatsapp::message::ImageMessage;
 use waproto::whatsapp::{Message, MessageKey};
 use whatsapp_rust::RevokeType;
 use whatsapp_rust::pair_code::PairCodeOptions;
+use whatsapp_rust::upload::UploadOptions;
 
 use super::party::{Client, Draft, Party, Pick, Received, Ticks, Way, address, canonical};
 use crate::control::Control;
@@ -76,7 +82,7 @@ impl Party for WhatsappRust {
     }
 
     async fn send(&mut self, to: &str, draft: Draft) -> Result<String> {
-        let to = Jid::pn(to);
+        let to = if to.contains('@') { to.parse()? } else { Jid::pn(to) };
         let message = match draft {
             Draft::Text(text) => Message { conversation: Some(text), ..Default::default() },
             Draft::Reply { id, text } => {
@@ -102,6 +108,22 @@ impl Party for WhatsappRust {
                 self.linked.client.revoke_message(to, id.as_str(), RevokeType::Sender).await?;
                 return Ok(id);
             }
+            Draft::Image { data, mime, caption } => {
+                let data = BASE64_STANDARD.decode(data)?;
+                let file = self.linked.client.upload(data, MediaType::Image, UploadOptions::new()).await?;
+                let image = ImageMessage {
+                    url: Some(file.url),
+                    direct_path: Some(file.direct_path),
+                    media_key: Some(file.media_key.to_vec()),
+                    file_enc_sha256: Some(file.file_enc_sha256.to_vec()),
+                    file_sha256: Some(file.file_sha256.to_vec()),
+                    file_length: Some(file.file_length),
+                    mimetype: Some(mime),
+                    caption: Some(caption),
+                    ..Default::default()
+                };
+                Message { image_message: Some(image).into(), ..Default::default() }
+            }
         };
         Ok(self.linked.client.send_message(to, message).await?.message_id)
     }
@@ -110,6 +132,12 @@ impl Party for WhatsappRust {
         let found = self.inbound(what, |message| received(message).is_some_and(|message| pick(&message))).await;
         let found = found.with_context(|| format!("whatsapp-rust, {}", self.number))?;
         received(&found).context("it does not serialise")
+    }
+
+    async fn file(&mut self, message: &Received) -> Result<Vec<u8>> {
+        let message = self.by_id(&message.id).await?.message;
+        let image = message.get_base_message().image_message.as_option().context("no image")?;
+        Ok(self.linked.client.download(image).await?)
     }
 
     async fn ticked(&mut self, id: &str, ticks: Ticks) -> Result<()> {
@@ -147,6 +175,13 @@ impl Client for WhatsappRust {
         let source = self.by_id(&message.id).await?.info.source.clone();
         let read = self.linked.client.mark_as_read(&source.chat, Some(&source.sender), &[&message.id]).await;
         read.map_err(|error| anyhow!("{error:?}"))
+    }
+
+    async fn create_group(&mut self, subject: &str, participants: &[&str]) -> Result<String> {
+        let participant = |number: &&str| GroupParticipantOptions::from_phone(Jid::pn(*number));
+        let options =
+            GroupCreateOptions::new(subject).with_participants(participants.iter().map(participant).collect());
+        Ok(self.linked.client.groups().create_group(options).await?.metadata.id.to_string())
     }
 
     async fn log_out(&mut self) -> Result<()> {

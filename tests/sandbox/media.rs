@@ -1,6 +1,6 @@
 //! Media: files through the media server, with the requests that client libraries make.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -17,7 +17,6 @@ use whatsapp_rust::client::Client;
 use whatsapp_rust::features::{MediaRetryResult, MediaReuploadRequest};
 use whatsapp_rust::upload::{UploadOptions, UploadResponse};
 
-use crate::control::Control;
 use crate::support::linked::{Linked, sandbox};
 
 const ALICE: &str = "15550001";
@@ -120,24 +119,6 @@ async fn x1_downloads_are_served_in_parts() -> Result<()> {
     Ok(())
 }
 
-/// A phone's message, once its file is fetched or given up.
-async fn settled(control: &Control, number: &str, id: &str) -> Result<Value> {
-    control
-        .until(&format!("/phones/{number}/messages"), |value| {
-            let message = value["messages"].as_array()?.iter().find(|message| message["id"] == id)?;
-            (message["media"]["state"] != "fetching").then(|| message.clone())
-        })
-        .await
-}
-
-/// The file of a phone's message, with its content type.
-async fn file(sandbox: &Running, number: &str, id: &str) -> Result<Vec<u8>> {
-    let url = format!("{}/phones/{number}/messages/{id}/media", sandbox.control_url());
-    let answer = MediaClient::new().execute(HttpRequest::get(url)).await?;
-    ensure!(answer.status_code == 200, "{}: {}", answer.status_code, String::from_utf8_lossy(&answer.body));
-    Ok(answer.body)
-}
-
 /// The first message with an id, with its inner message taken out of its wrappers.
 async fn received(linked: &mut Linked, id: &str) -> Result<Message> {
     linked
@@ -159,7 +140,7 @@ async fn x1_a_phone_shows_what_a_client_uploaded() -> Result<()> {
     for (message, problem) in [(good, None), (lying, Some("SHA-256 of the file")), (lost, Some("never a file"))] {
         let message = Message { document_message: Some(message).into(), ..Default::default() };
         let id = alice.client.send_message(Jid::pn(BOB), message).await?.message_id;
-        let shown = settled(&control, BOB, &id).await?;
+        let shown = control.settled(BOB, &id).await?;
         let media = &shown["media"];
         assert_eq!((&media["mime"], &media["file_name"]), (&json!("text/x-test"), &json!("a.txt")));
         assert_eq!((&shown["kind"], &media["size"]), (&json!("document"), &json!(100_000)));
@@ -170,10 +151,10 @@ async fn x1_a_phone_shows_what_a_client_uploaded() -> Result<()> {
             assert_eq!(control.request("GET", &path, None).await?.0, 409);
         } else {
             assert_eq!(media["state"], "ready");
-            assert!(file(&sandbox, BOB, &id).await? == data);
+            assert!(control.file(BOB, &id).await? == data);
             // The own phone has it too.
-            settled(&control, ALICE, &id).await?;
-            assert!(file(&sandbox, ALICE, &id).await? == data);
+            control.settled(ALICE, &id).await?;
+            assert!(control.file(ALICE, &id).await? == data);
         }
     }
     sandbox.shutdown().await;
@@ -211,7 +192,7 @@ async fn x1_a_phone_sends_every_kind_of_media() -> Result<()> {
         .with_context(|| format!("{kind} came as {message:?}"))?;
         assert!(alice.client.download(of.0).await? == data, "{kind} came as other bytes");
         assert_eq!(json!(of.1), fields["caption"], "{kind}");
-        let shown = settled(&control, BOB, id).await?;
+        let shown = control.settled(BOB, id).await?;
         let media = &shown["media"];
         assert_eq!((&shown["kind"], &media["mime"], &media["state"]), (&json!(kind), &json!(mime), &json!("ready")));
         assert_eq!(media["voice"], fields["voice"] == true);
@@ -222,8 +203,8 @@ async fn x1_a_phone_sends_every_kind_of_media() -> Result<()> {
     control.post("/phones", json!({ "number": CAROL })).await?;
     let sent = control.post(&format!("/phones/{BOB}/send"), draft).await?;
     let id = sent["id"].as_str().context("no id")?;
-    assert_eq!(settled(&control, CAROL, id).await?["media"]["state"], "ready");
-    assert!(file(&sandbox, CAROL, id).await? == data);
+    assert_eq!(control.settled(CAROL, id).await?["media"]["state"], "ready");
+    assert!(control.file(CAROL, id).await? == data);
     for (draft, wrong) in [
         (json!({ "data": "?" }), "data"),
         (json!({ "data": "" }), "data"),
@@ -247,7 +228,7 @@ async fn x1_a_phone_uploads_again_what_is_gone() -> Result<()> {
     let sent = control.post(&format!("/phones/{BOB}/send"), json!({ "to": ALICE, "image": image })).await?;
     let id = sent["id"].as_str().context("no id")?;
     let mut image = received(&mut alice, id).await?.image_message.into_option().context("no image")?;
-    settled(&control, ALICE, id).await?;
+    control.settled(ALICE, id).await?;
     let path = format!("/phones/{ALICE}/messages/{id}/media");
     let (status, gone) = control.request("DELETE", &path, None).await?;
     assert_eq!((status, gone["gone"].as_str()), (200, image.direct_path.as_deref()));

@@ -1,6 +1,8 @@
 //! The exchanges: each is written once, for a client of any kind.
 
 mod connection;
+mod groups;
+mod media;
 mod messages;
 mod receipts;
 
@@ -10,6 +12,8 @@ use super::party::{Draft, Party, Received, same};
 use super::stage::{ALICE, Kind, Stage};
 
 pub(super) use connection::{link_by_code, link_by_qr, log_out, offline, reconnect, unlink};
+pub(super) use groups::group_text;
+pub(super) use media::image;
 pub(super) use messages::{edit, reaction, reply, revoke, text_both_ways};
 pub(super) use receipts::{receipts_of_the_client, receipts_of_the_phone};
 
