@@ -43,7 +43,7 @@ impl Server {
         let changes = Arc::default();
         Ok(Arc::new(Self {
             name: Uuid::new_v4(),
-            state: Watched::new(State::new(Arc::clone(&ledger)), &changes, ["/phones", "/qr"]),
+            state: Watched::new(State::new(Arc::clone(&ledger)), &changes, ["/phones", "/groups", "/qr"]),
             ledger,
             stats: Stats::new(&changes),
             changes,

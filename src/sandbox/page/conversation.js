@@ -1,7 +1,7 @@
 // The open chat: its messages, and what can be done to each.
 
 import { at, day, h, hue, icon, keep, redraw, time, when } from './dom.js';
-import { avatar, chats, conversation, gist, KINDS, look, nameOf, numberOf, own, phoneOf } from './people.js';
+import { avatar, chats, conversation, gist, groupOf, isGroup, KINDS, look, nameOf, numberOf, own, phoneOf } from './people.js';
 import { attempt, choose, store } from './store.js';
 import { composer, write } from './composer.js';
 import { devicesOf, ticks } from './lists.js';
@@ -50,8 +50,8 @@ function frame() {
 
 function head() {
   const jid = store.chat;
-  const phone = phoneOf(jid);
-  const below = phone ? numberOf(phone) + devicesOf(phone) : jid;
+  const [phone, group] = [phoneOf(jid), groupOf(jid)];
+  const below = phone ? numberOf(phone) + devicesOf(phone) : group ? group.participants.map(({ number }) => nameOf(number)).join(', ') : jid;
   redraw(at('with'), [jid, below, nameOf(jid)], () => [
     avatar(jid, true), h('div', null, h('h2', null, nameOf(jid)), h('p', null, below)),
   ]);
@@ -92,7 +92,7 @@ function* lines() {
 
 function bubble(message, next, quoted) {
   const { from_me: mine, revoked } = message;
-  const author = !mine && !next && message.chat.endsWith('@g.us');
+  const author = !mine && !next && isGroup(message.chat);
   const reactions = Object.entries(message.reactions);
   return h('div', { class: `message${mine ? ' mine' : ''}${next ? ' next' : ''}`, id: `m-${message.id}` },
     h('div', { class: 'bubble', tabindex: '0', 'data-act': 'bubble', 'aria-label': `${mine ? 'You' : nameOf(message.sender)}: ${gist(message)}` },
@@ -112,7 +112,13 @@ function body(message) {
     const large = /^\p{Extended_Pictographic}[\p{Extended_Pictographic}\u200d\ufe0f\u{1f3fb}-\u{1f3ff}]{0,9}$/u.test(message.text ?? '');
     return h('span', { class: large ? 'words large' : 'words' }, message.text ?? '');
   }
-  return [h('span', { class: 'kind' }, KINDS[message.kind] ?? message.kind), message.text && h('div', { class: 'words' }, message.text)];
+  const { media } = message;
+  const words = message.text && h('div', { class: 'words' }, message.text);
+  const source = `/phones/${store.account}/messages/${encodeURIComponent(message.id)}/media`;
+  if (media?.state === 'ready' && ['image', 'sticker'].includes(message.kind)) {
+    return [h('span', { class: 'picture' }, h('img', { src: source, alt: message.text ?? KINDS[message.kind] })), words];
+  }
+  return [h('span', { class: 'kind' }, KINDS[message.kind] ?? message.kind), words];
 }
 
 export function quoteOf(message) {

@@ -9,6 +9,8 @@ export const store = {
   phones: [],
   messages: [],
   stats: null,
+  groups: [],
+  faults: [],
   verdict: null,
   /** QR codes that wait to be scanned. */
   codes: [],
@@ -22,6 +24,8 @@ const KEPT = new Map([
   ['/verdict', (answer) => { store.verdict = answer; }],
   ['/phones', (answer) => { store.phones = answer.phones; }],
   ['/stats', (answer) => { store.stats = answer; }],
+  ['/groups', (answer) => { store.groups = answer.groups; }],
+  ['/faults', (answer) => { store.faults = answer.faults; }],
   ['/qr', (answer) => { store.codes = answer.codes; }],
 ]);
 /** How long an answer is good enough; the verdict goes through all messages. */
