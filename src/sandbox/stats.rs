@@ -37,7 +37,7 @@ pub(super) struct Counters {
 
 impl Stats {
     pub(super) fn new(changes: &Arc<Changes>) -> Self {
-        Self(Watched::new(Counters::default(), changes, ["/stats", "/faults", "/verdict"]))
+        Self(Watched::new(Counters::default(), changes, ["/stats", "/verdict"]))
     }
 
     /// Changes the counters in place.

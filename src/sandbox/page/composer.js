@@ -1,8 +1,8 @@
 // Where the owner of the phone writes.
 
 import { at, h, icon, redraw, toast } from './dom.js';
-import { conversation } from './people.js';
-import { attempt, store } from './store.js';
+import { conversation, isGroup, own, phoneOf } from './people.js';
+import { ask, attempt, store } from './store.js';
 import { quoteOf } from './conversation.js';
 
 /** What the next words are: a text, a `reply` to a message, an `edit` of one, or the caption of an `image`. */
@@ -11,11 +11,37 @@ let context = {};
 const drafts = new Map();
 const place = () => `${store.account} ${store.chat}`;
 
+/** Who was told that the owner writes, and when; told again every 10 s, and after 4 s without a key that they pause. */
+let told = null;
+
+const tell = ({ account, chat }, state) => ask('POST', `/phones/${account}/typing`, { to: chat, state }).catch(() => {});
+
+function pausing() {
+  if (!told) return;
+  clearTimeout(told.timer);
+  tell(told, 'paused');
+  told = null;
+}
+
+function writing() {
+  const { account, chat } = store;
+  // Typing is passed on between two people only.
+  if (isGroup(chat) || !phoneOf(chat) || own()?.phone === 'off') return;
+  clearTimeout(told?.timer);
+  if (!told || Date.now() - told.at > 10e3) tell(told = { account, chat, at: Date.now() }, 'composing');
+  told.timer = setTimeout(pausing, 4000);
+}
+
 export function composer() {
   context = {};
+  pausing();
   const input = h('textarea', {
     id: 'words', rows: 1, placeholder: 'Write a message', 'aria-label': 'Write a message', value: drafts.get(place()) ?? '',
-    oninput: () => { drafts.set(place(), input.value); fit(input); },
+    oninput: () => {
+      drafts.set(place(), input.value);
+      fit(input);
+      (input.value ? writing : pausing)();
+    },
     onkeydown: (event) => key(event, input),
     onpaste: (event) => { if (take(event.clipboardData.files)) event.preventDefault(); },
   });
@@ -116,6 +142,7 @@ async function send(input) {
   if (!text && !image) return;
   // Emptied at once, so that the next words can be written; given back if this cannot be sent.
   const [from, account, to] = [place(), store.account, store.chat];
+  pausing();
   write({});
   input.value = '';
   fit(input);

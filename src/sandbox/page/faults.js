@@ -42,6 +42,7 @@ const CHOICES = [
 const FLAT = CHOICES.flatMap(([, choices]) => choices);
 
 let fields;
+let timer;
 
 export function begin() {
   let index = 0;
@@ -49,9 +50,9 @@ export function begin() {
     choices.map(([words]) => h('option', { value: index++ }, words)))));
   fields = h('div', { class: 'fields' });
   at('faults').append(
-    h('section', { class: 'block' }, h('h3', null, 'Set faults'), h('ul', { id: 'fault-list', class: 'cards' }),
+    h('section', { class: 'block' }, h('h3', null, 'Faults at work'), h('ul', { id: 'fault-list', class: 'cards' }),
       h('div', { class: 'row' }, h('button', { type: 'button', class: 'button slim plain', id: 'clear-faults', onclick: () => change('DELETE', '/faults') }, 'Clear all'))),
-    h('form', { class: 'block', id: 'new-fault', onsubmit: set }, h('h3', null, 'Set a fault'),
+    h('form', { class: 'block', id: 'new-fault', onsubmit: set }, h('h3', null, 'New fault'),
       h('div', { class: 'field' }, h('label', { for: 'fault' }, 'What goes wrong'), kind),
       fields,
       h('div', { class: 'field' }, h('label', { for: 'fault-device' }, 'For'), h('select', { id: 'fault-device' })),
@@ -88,7 +89,7 @@ function set(event) {
 function words(rule) {
   const [[name, parameters]] = Object.entries(rule.fault);
   const known = FLAT.find(([, fault, , strikes]) => fault === name && strikes?.stanza === rule.stanza && strikes?.direction === rule.direction);
-  const more = Object.entries(parameters).filter(([, value]) => typeof value === 'number').map(([key, value]) => `${key} ${value}`);
+  const more = Object.entries(parameters).filter(([, value]) => typeof value === 'number').map(([key, value]) => (key === 'ms' ? `${value} ms` : `${key} ${value}`));
   return [known?.[0] ?? name.replaceAll('_', ' '), ...more].join(' · ');
 }
 
@@ -99,7 +100,7 @@ function fault(rule) {
     h('div', { class: 'row' }, h('span', { class: `dot ${rule.state === 'active' ? 'bad' : 'off'}` }), h('b', { class: 'grow' }, words(rule)),
       h('button', { type: 'button', class: 'button slim plain', 'data-act': 'clear', onclick: () => change('DELETE', `/faults/${rule.id}`) }, 'Clear')),
     h('p', null, where.filter(Boolean).join(', ')),
-    h('p', null, `${rule.state}: struck ${rule.struck} of ${rule.times === 'always' ? 'all' : rule.times}`));
+    h('p', null, `${rule.state}: struck ${rule.struck} ${rule.times === 'always' ? 'so far' : `of ${rule.times}`}`));
 }
 
 export function draw() {
@@ -110,6 +111,9 @@ export function draw() {
   const active = faults.filter(({ state }) => state === 'active' || state === 'waiting').length;
   at('fault-count').hidden = !active;
   at('fault-count').textContent = active;
+  // Time alone ends these, and nobody tells of that.
+  clearTimeout(timer);
+  if (active && faults.some(({ for_ms, at_ms }) => for_ms || at_ms)) timer = setTimeout(() => refresh('/faults'), 1000);
   const account = own();
   if (!account) return;
   keep(at('fault-device'), ['account', ...account.devices.map(({ device }) => device), 'all'], (it) => it, (it) => [it, account.number],

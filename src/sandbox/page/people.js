@@ -55,6 +55,13 @@ export function chats() {
   return [...all.values()].sort((a, b) => age(b) - age(a));
 }
 
+/** What somebody does in their chat just now, in a word, or whether they are online. */
+export function doing(jid) {
+  const { typing, state } = store.presence.get(jid) ?? {};
+  return { composing: 'typing…', recording: 'recording…' }[typing] ?? (state === 'available' ? 'online' : '');
+}
+export const types = (jid) => doing(jid).endsWith('…');
+
 /** The messages of the open chat. */
 export const conversation = () => store.messages.filter((message) => stands(message) && message.chat === store.chat);
 
