@@ -28,7 +28,8 @@ struct Log {
 pub(super) struct Changes(watch::Sender<Log>);
 
 impl Changes {
-    fn tell(&self, subjects: &[Arc<str>]) {
+    /// Tells that the answers of some paths may be others now.
+    pub(super) fn tell(&self, subjects: impl IntoIterator<Item = Arc<str>>) {
         // Almost always nobody listens, and this is on the way of every stanza.
         if self.0.receiver_count() == 0 {
             return;
@@ -36,7 +37,7 @@ impl Changes {
         self.0.send_modify(|log| {
             log.now += 1;
             for subject in subjects {
-                log.last.insert(Arc::clone(subject), log.now);
+                log.last.insert(subject, log.now);
             }
         });
     }
@@ -121,7 +122,7 @@ impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
         // Before the lock is open, and no harm: who hears of it and reads at once waits for the lock.
         if self.changed {
-            self.watched.changes.tell(&self.watched.subjects);
+            self.watched.changes.tell(self.watched.subjects.iter().cloned());
         }
     }
 }

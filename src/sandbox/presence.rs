@@ -6,6 +6,7 @@
 //! neither. A phone's screen shows both whether or not its owner is online; that is for whoever plays the owner.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wacore_binary::builder::NodeBuilder;
@@ -95,14 +96,23 @@ impl Presence {
     pub(super) fn active(&self) -> impl Iterator<Item = &str> {
         self.typing.iter().filter(|(_, (_, since))| since.elapsed() < TYPING).map(|(number, _)| number.as_str())
     }
-
-    /// Somebody's message has arrived, so they are not typing it any more.
-    pub(super) fn wrote(&mut self, number: &str) {
-        self.typing.remove(number);
-    }
 }
 
 impl State {
+    /// Somebody's message has arrived at a phone, so they are not typing it any more.
+    pub(super) fn wrote(&mut self, number: &str, sender: &str) {
+        let Some(account) = self.accounts.get_mut(number) else { return };
+        if account.presence.typing.remove(sender).is_some() {
+            self.tell_pages([number]);
+        }
+    }
+
+    /// Tells those who look at these phones from outside that they may show something else of others now.
+    fn tell_pages<S: std::fmt::Display>(&self, numbers: impl IntoIterator<Item = S>) {
+        let path = |number| Arc::from(format!("/phones/{number}/presence"));
+        self.changes.tell(numbers.into_iter().map(path));
+    }
+
     /// A device or phone says whether somebody looks at it; those who may know are told when that changes the account.
     pub(super) fn set_available(&mut self, id: &DeviceId, available: bool) {
         let Some(account) = self.accounts.get_mut(&id.number) else { return };
@@ -118,6 +128,7 @@ impl State {
         }
         account.presence.last_seen = (!after).then(unix_now);
         let subscribers = std::mem::take(&mut account.presence.subscribers);
+        self.tell_pages(self.accounts.keys());
         if let Some(account) = self.accounts.get(&id.number) {
             for (device, subscription) in &subscribers {
                 self.tell_presence(account, device, subscription);
@@ -175,6 +186,7 @@ impl State {
         }
         if let Some(recipient) = self.accounts.get_mut(&number) {
             recipient.presence.typing.insert(from.number.clone(), (activity, Instant::now()));
+            self.tell_pages([number]);
         }
     }
 

@@ -40,16 +40,17 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn new(options: &Options, media: Media) -> Result<Arc<Self>, SandboxError> {
         let ledger = Arc::new(Ledger::new(options.ledger_limit));
-        let changes = Arc::default();
+        let changes: Arc<Changes> = Arc::default();
+        let state = State::new(Arc::clone(&ledger), Arc::clone(&changes));
         Ok(Arc::new(Self {
             name: Uuid::new_v4(),
-            state: Watched::new(State::new(Arc::clone(&ledger)), &changes, ["/phones", "/qr"]),
+            state: Watched::new(state, &changes, ["/phones", "/groups", "/qr"]),
             ledger,
             stats: Stats::new(&changes),
-            changes,
             authority: Authority::new()?,
             media,
-            faults: Faults::new(options.seed),
+            faults: Faults::new(options.seed, &changes),
+            changes,
             pace: options.pace,
             distance: options.distance,
             tasks: TaskTracker::new(),

@@ -7,6 +7,7 @@ use wacore_binary::{Jid, Node};
 
 use super::LOG;
 use super::account::{Account, Device, DeviceId};
+use super::changes::Changes;
 use super::group::Group;
 use super::ledger::{Ledger, Ticket};
 use super::link::Link;
@@ -30,6 +31,8 @@ pub(super) struct State {
     /// Vouched for, and waiting for the device to sign; by the id of the query that asked it to.
     pub(super) pairings: HashMap<String, Pairing>,
     pub(super) ledger: Arc<Ledger>,
+    /// For what changes in the view of one phone alone.
+    pub(super) changes: Arc<Changes>,
     /// By what stands before `@g.us`.
     pub(super) groups: BTreeMap<String, Group>,
     /// The last statuses: which device posted which id.
@@ -37,7 +40,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(ledger: Arc<Ledger>) -> Self {
+    pub(super) fn new(ledger: Arc<Ledger>, changes: Arc<Changes>) -> Self {
         Self {
             accounts: HashMap::new(),
             lids: HashMap::new(),
@@ -46,6 +49,7 @@ impl State {
             groups: BTreeMap::new(),
             statuses: VecDeque::new(),
             ledger,
+            changes,
         }
     }
 

@@ -8,6 +8,8 @@ mod keys;
 mod linking;
 mod media;
 mod page;
+mod page_acts;
+mod page_pictures;
 mod presence;
 mod receipts;
 mod text;

@@ -13,10 +13,10 @@ use wacore::types::events::Event;
 use crate::support::browser::Browser;
 use crate::support::linked::{Linked, sandbox};
 
-const ALICE: &str = "15550001";
-const BOB: &str = "15550002";
+pub(super) const ALICE: &str = "15550001";
+pub(super) const BOB: &str = "15550002";
 /// Would tell if a browser took it for more than text.
-const HOSTILE: &str = "<img src=x onerror=\"window.struck=1\"><script>window.struck=1</script>";
+pub(super) const HOSTILE: &str = "<img src=x onerror=\"window.struck=1\"><script>window.struck=1</script>";
 
 fn qr_code(event: &Event) -> Option<String> {
     match event {
@@ -26,7 +26,7 @@ fn qr_code(event: &Event) -> Option<String> {
 }
 
 /// Opens the page with a phone in hand and one of its chats.
-async fn open(browser: &Browser, url: &str, number: &str, with: &str) -> Result<()> {
+pub(super) async fn open(browser: &Browser, url: &str, number: &str, with: &str) -> Result<()> {
     // A change of the fragment alone would not load the page again.
     browser.open("about:blank").await?;
     browser.open(&format!("{url}/#{number}/{with}@s.whatsapp.net")).await
@@ -196,6 +196,10 @@ async fn x3_events_name_the_paths_that_changed_and_end_with_the_sandbox() -> Res
     until(&["\"sandbox\":"]).await?;
     control.post("/phones/15550001/send", json!({ "to": BOB, "text": "hi" })).await?;
     until(&["data:", "\"/phones/15550002/messages\""]).await?;
+    control.post("/phones/15550001/typing", json!({ "to": BOB, "state": "composing" })).await?;
+    until(&["data:", "\"/phones/15550002/presence\""]).await?;
+    control.post("/faults", json!({ "fault": { "lose": {} } })).await?;
+    until(&["data:", "\"/faults\""]).await?;
     // Well before the time after which it gives up waiting for its tasks.
     tokio::time::timeout(Duration::from_secs(4), sandbox.shutdown())
         .await
@@ -231,55 +235,6 @@ async fn x3_pages_of_others_are_refused() -> Result<()> {
         ask(&format!("GET /stats HTTP/1.1\r\nhost: {host}\r\norigin: http://{host}\r\nsec-fetch-site: same-origin"))
             .await?;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("default-src 'none'"), "{answer}");
-    sandbox.shutdown().await;
-    Ok(())
-}
-
-/// Draws the pictures of the documentation; see docs/sandbox.md.
-#[tokio::test]
-#[ignore = "writes docs/sandbox-page.png and docs/sandbox-page-dark.png"]
-async fn x3_pictures_of_the_page() -> Result<()> {
-    const SHOP: &str = "4915550101";
-    const NORA: &str = "4915550102";
-    const LEE: &str = "15550133";
-    let Some(browser) = Browser::start(1360, 820).await? else { return Ok(()) };
-    let (sandbox, control) = sandbox().await?;
-    let _shop = Linked::link(&sandbox, &control, SHOP).await?;
-    let _nora = Linked::link(&sandbox, &control, NORA).await?;
-    control.post("/phones", json!({ "number": LEE })).await?;
-    let send = async |from: &str, to: &str, what: Value| -> Result<String> {
-        let mut body = what;
-        body["to"] = to.into();
-        let sent = control.post(&format!("/phones/{from}/send"), body).await?;
-        Ok(sent["id"].as_str().context("no id")?.to_owned())
-    };
-    send(LEE, SHOP, json!({ "text": "Is order 2214 on its way?" })).await?;
-    send(SHOP, LEE, json!({ "text": "It left our workshop this morning." })).await?;
-    send(LEE, SHOP, json!({ "text": "Thank you, that was quick" })).await?;
-    send(NORA, SHOP, json!({ "text": "Good morning! Do you still bake on Sundays?" })).await?;
-    let hours =
-        send(SHOP, NORA, json!({ "text": "We do, from seven to eleven. Shall I put something aside for you?" }))
-            .await?;
-    let order = json!({ "reply": { "id": hours, "text": "Yes please, two loaves of the rye. I can be there at half past eight" } });
-    let order = send(NORA, SHOP, order).await?;
-    send(SHOP, NORA, json!({ "react": { "id": order, "emoji": "👍" } })).await?;
-    let done = send(SHOP, NORA, json!({ "text": "Two rye for Nora at 8:30, it is in the book." })).await?;
-    send(NORA, SHOP, json!({ "react": { "id": done, "emoji": "❤️" } })).await?;
-    send(NORA, SHOP, json!({ "text": "See you on Sunday!" })).await?;
-    open(&browser, &sandbox.control_url(), SHOP, NORA).await?;
-    browser.until(&format!("document.querySelector('#m-{done} .ticks.read')")).await?;
-    browser.run("document.activeElement.blur()").await?;
-    let picture = async |name: &str| -> Result<()> {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
-        Ok(tokio::fs::write(path, browser.picture().await?).await?)
-    };
-    picture("sandbox-page.png").await?;
-    let dark = json!({ "features": [{ "name": "prefers-color-scheme", "value": "dark" }] });
-    browser.devtools("Emulation.setEmulatedMedia", dark).await?;
-    browser.click("#open-devices").await?;
-    browser.shows("#side", "Link a device").await?;
-    browser.run("document.activeElement.blur()").await?;
-    picture("sandbox-page-dark.png").await?;
     sandbox.shutdown().await;
     Ok(())
 }

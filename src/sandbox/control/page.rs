@@ -33,6 +33,8 @@ const FILES: &[(&str, &str, &str)] = files! {
     "/page/conversation.js", "conversation.js", "text/javascript";
     "/page/composer.js", "composer.js", "text/javascript";
     "/page/devices.js", "devices.js", "text/javascript";
+    "/page/faults.js", "faults.js", "text/javascript";
+    "/page/group.js", "group.js", "text/javascript";
 };
 
 pub(super) fn routes() -> Router<Arc<Server>> {

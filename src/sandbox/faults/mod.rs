@@ -31,8 +31,8 @@ mod rule;
 mod scenario;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -41,6 +41,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::account::DeviceId;
+use super::changes::{Changes, Guard, Watched};
 use super::node::text;
 use fault::{Fault, Moment};
 use rule::{Occasion, Rule, Stanzas};
@@ -59,7 +60,7 @@ pub use scenario::{Scenario, ScenarioError};
 pub(super) struct Faults {
     /// Whether any rule can strike, now or later.
     armed: AtomicBool,
-    rules: Mutex<Rules>,
+    rules: Watched<Rules>,
 }
 
 struct Rules {
@@ -122,13 +123,13 @@ enum Phase {
 
 impl Faults {
     /// No rules, and chance from this seed.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, changes: &Arc<Changes>) -> Self {
         let rules = Rules { seed, seeded: 0, last_id: 0, entries: vec![] };
-        Self { armed: AtomicBool::new(false), rules: Mutex::new(rules) }
+        Self { armed: AtomicBool::new(false), rules: Watched::new(rules, changes, ["/faults"]) }
     }
 
-    fn rules(&self) -> MutexGuard<'_, Rules> {
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    fn rules(&self) -> Guard<'_, Rules> {
+        self.rules.lock()
     }
 
     /// Puts a rule behind the others; its id, its times, and the token of its end.

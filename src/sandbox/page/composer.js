@@ -1,31 +1,86 @@
 // Where the owner of the phone writes.
 
-import { at, h, icon, redraw } from './dom.js';
-import { conversation } from './people.js';
-import { attempt, store } from './store.js';
+import { at, h, icon, redraw, toast } from './dom.js';
+import { conversation, isGroup, own, phoneOf } from './people.js';
+import { ask, attempt, store } from './store.js';
 import { quoteOf } from './conversation.js';
 
-/** What the next words are: a text, a `reply` to a message, or an `edit` of one. */
+/** What the next words are: a text, a `reply` to a message, an `edit` of one, or the caption of an `image`. */
 let context = {};
 /** Words that were begun and not sent, by phone and chat. */
 const drafts = new Map();
 const place = () => `${store.account} ${store.chat}`;
 
+/** Who was told that the owner writes, and when; told again every 10 s, and after 4 s without a key that they pause. */
+let told = null;
+
+const tell = ({ account, chat }, state) => ask('POST', `/phones/${account}/typing`, { to: chat, state }).catch(() => {});
+
+function pausing() {
+  if (!told) return;
+  clearTimeout(told.timer);
+  tell(told, 'paused');
+  told = null;
+}
+
+function writing() {
+  const { account, chat } = store;
+  // Typing is passed on between two people only.
+  if (isGroup(chat) || !phoneOf(chat) || own()?.phone === 'off') return;
+  clearTimeout(told?.timer);
+  if (!told || Date.now() - told.at > 10e3) tell(told = { account, chat, at: Date.now() }, 'composing');
+  told.timer = setTimeout(pausing, 4000);
+}
+
 export function composer() {
   context = {};
+  pausing();
   const input = h('textarea', {
     id: 'words', rows: 1, placeholder: 'Write a message', 'aria-label': 'Write a message', value: drafts.get(place()) ?? '',
-    oninput: () => { drafts.set(place(), input.value); fit(input); },
+    oninput: () => {
+      drafts.set(place(), input.value);
+      fit(input);
+      (input.value ? writing : pausing)();
+    },
     onkeydown: (event) => key(event, input),
+    onpaste: (event) => { if (take(event.clipboardData.files)) event.preventDefault(); },
   });
+  const file = h('input', { id: 'file', type: 'file', accept: 'image/*', hidden: true, onchange: () => { take(file.files); file.value = ''; } });
   const form = h('form', { id: 'composer', onsubmit: (event) => { event.preventDefault(); send(input); } },
     h('div', { id: 'context', hidden: true }),
-    h('div', { class: 'row' }, input, h('button', { class: 'square', 'aria-label': 'Send' }, icon('send'))));
+    h('div', { class: 'row' },
+      h('button', { type: 'button', class: 'square quiet', 'aria-label': 'Send an image', title: 'Send an image', onclick: () => file.click() }, icon('image')), file,
+      input, h('button', { class: 'square', 'aria-label': 'Send' }, icon('send'))));
   queueMicrotask(() => {
     fit(input);
     if (matchMedia('(hover: hover)').matches) input.focus();
   });
   return form;
+}
+
+/** Lets images be dropped on a pane. */
+export function droppable(pane) {
+  const files = (event) => at('words') && event.dataTransfer.types.includes('Files');
+  pane.addEventListener('dragover', (event) => {
+    if (!files(event)) return;
+    event.preventDefault();
+    pane.classList.add('dropping');
+  });
+  pane.addEventListener('dragleave', (event) => { if (!pane.contains(event.relatedTarget)) pane.classList.remove('dropping'); });
+  pane.addEventListener('drop', (event) => {
+    pane.classList.remove('dropping');
+    if (!files(event)) return;
+    event.preventDefault();
+    take(event.dataTransfer.files);
+  });
+}
+
+/** Takes the first image of some files, to be sent next. */
+function take(files) {
+  const image = [...files].find(({ type }) => type.startsWith('image/'));
+  if (image) write({ image });
+  else if (files.length) toast('Only images can be sent from here.');
+  return files.length > 0;
 }
 
 /** As high as its words. */
@@ -51,33 +106,49 @@ function key(event, input) {
   }
 }
 
-/** Begins a reply or an edit, or with nothing a plain text. */
+/** Begins a reply, an edit or an image, or with nothing a plain text. */
 export function write(next) {
   const input = at('words');
   if (context.edit || next.edit) input.value = next.edit?.text ?? '';
   context = next;
   const message = next.reply ?? next.edit;
   const bar = at('context');
-  bar.hidden = !message;
-  redraw(bar, [next], () => message && [
-    h('div', { class: 'quote' }, quoteOf(message)),
-    h('button', { type: 'button', class: 'square quiet', 'aria-label': next.edit ? 'Do not edit' : 'Do not reply', onclick: () => write({}) }, icon('close')),
+  bar.hidden = !message && !next.image;
+  redraw(bar, [message, next.image && Math.random()], () => [
+    next.image ? preview(next.image) : message && h('div', { class: 'quote' }, quoteOf(message)),
+    h('button', { type: 'button', class: 'square quiet', 'aria-label': 'Leave that', onclick: () => write({}) }, icon('close')),
   ]);
   fit(input);
   input.focus();
 }
 
+function preview(file) {
+  const url = URL.createObjectURL(file);
+  return h('span', { class: 'preview' }, h('img', { src: url, alt: 'The image to send', onload: () => URL.revokeObjectURL(url) }), h('span', { class: 'small soft' }, file.name));
+}
+
+function base64(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(',') + 1));
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(file);
+  });
+}
+
 async function send(input) {
   const text = input.value.trim();
-  if (!text) return;
-  const { reply, edit } = context;
-  const what = edit ? { edit: { id: edit.id, text } } : reply ? { reply: { id: reply.id, text } } : { text };
+  const { reply, edit, image } = context;
+  if (!text && !image) return;
   // Emptied at once, so that the next words can be written; given back if this cannot be sent.
+  const [from, account, to] = [place(), store.account, store.chat];
+  pausing();
   write({});
   input.value = '';
   fit(input);
-  const from = place();
   drafts.delete(from);
-  const sent = await attempt('POST', `/phones/${store.account}/send`, { to: store.chat, ...what });
+  const what = image ? { image: { data: await base64(image), mime: image.type, ...(text && { caption: text }) } }
+    : edit ? { edit: { id: edit.id, text } } : reply ? { reply: { id: reply.id, text } } : { text };
+  const sent = await attempt('POST', `/phones/${account}/send`, { to, ...what });
   if (!sent && from === place() && !input.value) input.value = text;
 }

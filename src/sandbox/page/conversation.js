@@ -1,7 +1,7 @@
 // The open chat: its messages, and what can be done to each.
 
-import { at, day, h, hue, icon, keep, redraw, time, when } from './dom.js';
-import { avatar, chats, conversation, gist, KINDS, look, nameOf, numberOf, own, phoneOf } from './people.js';
+import { at, day, h, hue, icon, keep, redraw, size, time, when } from './dom.js';
+import { avatar, chats, conversation, doing, gist, groupOf, isGroup, KINDS, look, nameOf, numberOf, own, phoneOf, types } from './people.js';
 import { attempt, choose, store } from './store.js';
 import { composer, write } from './composer.js';
 import { devicesOf, ticks } from './lists.js';
@@ -13,6 +13,7 @@ const RUN = 5 * 60e3;
 let announced = null;
 /** Whether the newest message is in sight, and shall stay so. */
 let pinned = true;
+let newest = null;
 
 export function draw() {
   const pane = at('conversation');
@@ -24,11 +25,11 @@ export function draw() {
   head();
   look(chats().find(({ jid }) => jid === store.chat));
   const log = at('log');
-  const last = log.lastElementChild?.dataset.key;
+  const last = conversation().at(-1);
   keep(log, lines(), ({ key }) => key, ({ sign }) => sign, ({ make }) => make());
-  const added = last !== log.lastElementChild?.dataset.key;
   // Who reads further up is not dragged down, unless by words of their own.
-  if (added && conversation().at(-1)?.from_me) pinned = true;
+  if (last?.from_me && last.id !== newest) pinned = true;
+  newest = last?.id;
   if (pinned) log.scrollTop = log.scrollHeight;
 }
 
@@ -50,10 +51,11 @@ function frame() {
 
 function head() {
   const jid = store.chat;
-  const phone = phoneOf(jid);
-  const below = phone ? numberOf(phone) + devicesOf(phone) : jid;
-  redraw(at('with'), [jid, below, nameOf(jid)], () => [
-    avatar(jid, true), h('div', null, h('h2', null, nameOf(jid)), h('p', null, below)),
+  const [phone, group] = [phoneOf(jid), groupOf(jid)];
+  const below = phone ? numberOf(phone) + devicesOf(phone) : group ? group.participants.map(({ number }) => nameOf(number)).join(', ') : jid;
+  const now = doing(jid);
+  redraw(at('with'), [jid, below, nameOf(jid), now], () => [
+    avatar(jid, true), h('div', null, h('h2', null, nameOf(jid)), h('p', null, now && h('span', { class: 'now' }, now), now && ' · ', below)),
   ]);
 }
 
@@ -88,11 +90,13 @@ function* lines() {
     };
     before = message;
   }
+  const now = types(store.chat) && doing(store.chat);
+  if (now) yield { key: 'now', sign: now, make: () => h('div', { class: 'message' }, h('div', { class: 'bubble typing', role: 'img', 'aria-label': now }, h('i'), h('i'), h('i'))) };
 }
 
 function bubble(message, next, quoted) {
   const { from_me: mine, revoked } = message;
-  const author = !mine && !next && message.chat.endsWith('@g.us');
+  const author = !mine && !next && isGroup(message.chat);
   const reactions = Object.entries(message.reactions);
   return h('div', { class: `message${mine ? ' mine' : ''}${next ? ' next' : ''}`, id: `m-${message.id}` },
     h('div', { class: 'bubble', tabindex: '0', 'data-act': 'bubble', 'aria-label': `${mine ? 'You' : nameOf(message.sender)}: ${gist(message)}` },
@@ -112,7 +116,14 @@ function body(message) {
     const large = /^\p{Extended_Pictographic}[\p{Extended_Pictographic}\u200d\ufe0f\u{1f3fb}-\u{1f3ff}]{0,9}$/u.test(message.text ?? '');
     return h('span', { class: large ? 'words large' : 'words' }, message.text ?? '');
   }
-  return [h('span', { class: 'kind' }, KINDS[message.kind] ?? message.kind), message.text && h('div', { class: 'words' }, message.text)];
+  const { media } = message;
+  const words = message.text && h('div', { class: 'words' }, message.text);
+  const source = `/phones/${store.account}/messages/${encodeURIComponent(message.id)}/media`;
+  if (media?.state === 'ready' && ['image', 'sticker'].includes(message.kind)) {
+    return [h('span', { class: 'picture' }, h('img', { src: source, alt: message.text ?? KINDS[message.kind] })), words];
+  }
+  const note = { fetching: 'being fetched', unreadable: 'cannot be read' }[media?.state] ?? (media?.size && size(media.size));
+  return [h('span', { class: 'kind', title: media?.problem }, media?.file_name || KINDS[message.kind] || message.kind, note && h('span', { class: 'small soft' }, note)), words];
 }
 
 export function quoteOf(message) {

@@ -92,6 +92,9 @@ export const day = (at) => ['Today', 'Yesterday'][daysAgo(at)] ?? date.format(ne
 /** The time today, else the day. */
 export const when = (at) => (daysAgo(at) === 0 ? time(at) : daysAgo(at) === 1 ? 'Yesterday' : short.format(new Date(at)));
 
+/** A number of bytes. */
+export const size = (bytes) => (bytes < 1e3 ? `${bytes} B` : bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+
 const HUES = [285, 30, 165, 240, 345, 75, 205, 315, 130];
 
 /** A colour that belongs to a name; numbers that follow each other have different ones. */

@@ -1,7 +1,7 @@
 // The phones, and the chats of the one in hand.
 
 import { at, h, icon, keep, redraw, when } from './dom.js';
-import { addressOf, avatar, chats, gist, nameOf, numberOf, own, phoneOf, unread, unreadOf } from './people.js';
+import { addressOf, avatar, chats, doing, gist, isGroup, nameOf, own, types, unread, unreadOf } from './people.js';
 import { attempt, choose, store } from './store.js';
 
 export function begin() {
@@ -49,11 +49,11 @@ export function ticks(message) {
 function chat(chat) {
   const { jid, last } = chat;
   const chosen = jid === store.chat;
-  const by = last && !last.from_me && jid.endsWith('@g.us') ? `${nameOf(last.sender)}: ` : '';
+  const by = last && !last.from_me && isGroup(jid) ? `${nameOf(last.sender)}: ` : '';
   return h('li', null, h('button', { class: 'item', 'aria-current': chosen && 'true', onclick: () => choose(store.account, jid) },
     avatar(jid), h('span', { class: 'lines' },
       h('span', null, h('b', null, nameOf(jid)), last && h('time', null, when(last.at))),
-      h('span', null, last?.from_me && !last.revoked && ticks(last), h('small', null, last ? by + gist(last) : 'New chat'),
+      h('span', null, !types(jid) && last?.from_me && !last.revoked && ticks(last), types(jid) ? h('small', { class: 'now' }, doing(jid)) : h('small', null, last ? by + gist(last) : isGroup(jid) ? 'Nothing written yet' : 'New chat'),
         !chosen && badge(unread(chat))))));
 }
 
@@ -63,12 +63,12 @@ export function draw() {
     (it) => [it.devices.map(({ connected }) => connected), it.name, it.phone, it.number === store.account, unreadOf(it)], phone);
   redraw(at('account'), [store.account, own()], () => {
     const it = own();
-    return it ? [avatar(it.number, true), h('div', null, h('h2', null, nameOf(it.number)), h('p', null, numberOf(it) + devicesOf(it)))] : [];
+    return it ? [avatar(it.number, true), h('div', null, h('h2', null, nameOf(it.number)), h('p', null, it.name ? `+${it.number}` : devicesOf(it)))] : [];
   });
-  at('new-chat').hidden = at('open-devices').hidden = !own();
+  at('new-chat').hidden = at('open-devices').hidden = at('open-faults').hidden = !own();
   redraw(at('numbers'), [known, store.account], () => store.phones.filter(({ number }) => number !== store.account)
     .map((it) => h('option', { value: it.number }, nameOf(it.number))));
   const shown = own() ? chats() : [];
-  keep(at('chat-list'), shown, ({ jid }) => jid, (it) => [it, it.jid === store.chat, unread(it), known, store.phones.length && phoneOf(it.jid)?.name], chat);
+  keep(at('chat-list'), shown, ({ jid }) => jid, (it) => [it, it.jid === store.chat, unread(it), known, nameOf(it.jid), types(it.jid) && doing(it.jid)], chat);
   if (!shown.length) at('chat-list').append(h('li', { class: 'none' }, own() ? 'No chats yet. Write to a number, or from a linked device.' : 'Choose a phone.'));
 }

@@ -3,11 +3,14 @@
 import { at, h, redraw } from './dom.js';
 import { begin as connect, choose, onChange, store } from './store.js';
 import { chats, own, unreadOf } from './people.js';
+import { droppable } from './composer.js';
 import * as conversation from './conversation.js';
 import * as devices from './devices.js';
+import * as faults from './faults.js';
+import * as group from './group.js';
 import * as lists from './lists.js';
 
-const TABS = ['devices'];
+const TABS = ['devices', 'faults'];
 let tab = null;
 
 /** Opens a tab at the side, or with null closes it. */
@@ -47,7 +50,7 @@ function status() {
 function draw() {
   const waiting = store.phones.reduce((sum, phone) => sum + (phone.number === store.account ? 0 : unreadOf(phone)), 0);
   document.title = `${waiting ? `(${waiting}) ` : ''}Phones · wagres sandbox`;
-  for (const pane of [conversation.draw, lists.draw, devices.draw, side, status]) pane();
+  for (const pane of [conversation.draw, lists.draw, devices.draw, faults.draw, side, status]) pane();
 }
 
 /** The chat above or below. */
@@ -59,6 +62,9 @@ function step(by) {
 
 lists.begin();
 devices.begin();
+faults.begin();
+group.begin();
+droppable(at('conversation'));
 for (const name of TABS) {
   at(`open-${name}`).addEventListener('click', () => open(tab === name ? null : name));
   at(`tab-${name}`).addEventListener('click', () => open(name));

@@ -12,8 +12,13 @@ export function phoneOf(jid) {
   return store.phones.find((phone) => (jid.endsWith('@lid') ? user(phone.lid) === name : phone.number === name));
 }
 
-/** How somebody is called: by the name they chose, else by number. */
+export const isGroup = (jid) => jid.endsWith('@g.us');
+export const groupOf = (jid) => store.groups.find((group) => group.jid === jid);
+
+/** How somebody is called: a group by its subject, a person by the name they chose or the number. */
 export function nameOf(jid) {
+  if (jid === 'status@broadcast') return 'Statuses';
+  if (isGroup(jid)) return groupOf(jid)?.subject || 'A group';
   const phone = phoneOf(jid);
   return phone ? phone.name || `+${phone.number}` : jid.endsWith('@s.whatsapp.net') || !jid.includes('@') ? `+${user(jid)}` : jid;
 }
@@ -28,7 +33,7 @@ export function avatar(jid, little = false) {
   const words = name.replace(/[^\p{L}\p{N} ]/gu, '').split(/\s+/).filter(Boolean);
   const letters = /^\+?\d+$/.test(name) ? name.slice(-2) : words.slice(0, 2).map((word) => [...word][0].toUpperCase()).join('');
   const props = { class: little ? 'avatar little' : 'avatar', 'aria-hidden': 'true', style: { '--hue': hue(user(jid)) } };
-  return h('span', props, letters || icon('group'));
+  return h('span', props, isGroup(jid) || !letters ? icon('group') : letters);
 }
 
 /** Whether a message is shown as such; the others change one that is. */
@@ -43,10 +48,19 @@ export function chats() {
     if (!message.from_me) chat.incoming += 1;
     all.set(message.chat, chat);
   }
+  const member = ({ participants }) => participants.some(({ number }) => number === store.account);
+  for (const { jid } of store.groups.filter(member)) if (!all.has(jid)) all.set(jid, { jid, incoming: 0 });
   if (store.chat && !all.has(store.chat)) all.set(store.chat, { jid: store.chat, incoming: 0 });
-  const age = (chat) => (chat.last ? Date.parse(chat.last.at) : Infinity);
+  const age = (chat) => (chat.last ? Date.parse(chat.last.at) : chat.jid === store.chat ? Infinity : 0);
   return [...all.values()].sort((a, b) => age(b) - age(a));
 }
+
+/** What somebody does in their chat just now, in a word, or whether they are online. */
+export function doing(jid) {
+  const { typing, state } = store.presence.get(jid) ?? {};
+  return { composing: 'typing…', recording: 'recording…' }[typing] ?? (state === 'available' ? 'online' : '');
+}
+export const types = (jid) => doing(jid).endsWith('…');
 
 /** The messages of the open chat. */
 export const conversation = () => store.messages.filter((message) => stands(message) && message.chat === store.chat);

@@ -8,7 +8,11 @@ export const store = {
   sandbox: null,
   phones: [],
   messages: [],
+  /** What the phone in hand shows of others: who is online, who types; by chat. */
+  presence: new Map(),
   stats: null,
+  groups: [],
+  faults: [],
   verdict: null,
   /** QR codes that wait to be scanned. */
   codes: [],
@@ -22,6 +26,8 @@ const KEPT = new Map([
   ['/verdict', (answer) => { store.verdict = answer; }],
   ['/phones', (answer) => { store.phones = answer.phones; }],
   ['/stats', (answer) => { store.stats = answer; }],
+  ['/groups', (answer) => { store.groups = answer.groups; }],
+  ['/faults', (answer) => { store.faults = answer.faults; }],
   ['/qr', (answer) => { store.codes = answer.codes; }],
 ]);
 /** How long an answer is good enough; the verdict goes through all messages. */
@@ -59,7 +65,16 @@ export async function attempt(method, path, body) {
   }
 }
 
-const messagesPath = () => store.account && `/phones/${store.account}/messages`;
+/** The same for the phone in hand, below its path. */
+const OWN = {
+  messages: (answer) => { store.messages = answer.messages; },
+  presence: ({ presence }, path) => {
+    store.presence = new Map(presence.map((it) => [it.chat, it]));
+    // Who says no more is not shown as typing for longer than 25 s.
+    if (presence.some(({ typing }) => typing)) setTimeout(() => refresh(path), 26e3);
+  },
+};
+const ownPaths = () => (store.account ? Object.keys(OWN).map((what) => `/phones/${store.account}/${what}`) : []);
 
 /** Asks for a path again: now, or as soon as the last answer is a moment old. */
 export function refresh(path) {
@@ -70,7 +85,7 @@ export function refresh(path) {
   }
   const run = { again: false };
   pending.set(path, run);
-  const fill = KEPT.get(path) ?? ((answer) => { if (path === messagesPath()) store.messages = answer.messages; });
+  const fill = KEPT.get(path) ?? ((answer) => { if (ownPaths().includes(path)) OWN[path.split('/').pop()](answer, path); });
   ask('GET', path).then((answer) => { fill(answer); changed(); }, () => {}).finally(() => {
     setTimeout(() => {
       pending.delete(path);
@@ -83,8 +98,8 @@ export function refresh(path) {
 export function choose(account, chat = null) {
   if (account !== store.account) {
     store.account = account;
-    store.messages = [];
-    if (account) refresh(messagesPath());
+    Object.assign(store, { messages: [], presence: new Map() });
+    ownPaths().forEach(refresh);
   }
   store.chat = chat;
   const place = [account, chat].filter(Boolean).join('/');
@@ -105,15 +120,15 @@ function connect() {
     const { sandbox } = JSON.parse(data);
     if (store.sandbox && store.sandbox !== sandbox) {
       toast('The sandbox has started anew; what was in the old one is gone.');
-      Object.assign(store, { phones: [], messages: [], stats: null, verdict: null, account: null, chat: null });
+      Object.assign(store, { phones: [], messages: [], presence: new Map(), stats: null, verdict: null, account: null, chat: null });
     }
     store.sandbox = sandbox;
     online(true);
-    for (const path of [...KEPT.keys(), messagesPath()]) if (path) refresh(path);
+    [...KEPT.keys(), ...ownPaths()].forEach(refresh);
   });
   events.addEventListener('changed', ({ data }) => {
     for (const path of JSON.parse(data)) {
-      if (KEPT.has(path) || path === messagesPath()) refresh(path);
+      if (KEPT.has(path) || ownPaths().includes(path)) refresh(path);
       // How many messages have come in on the other phones stands in the list of phones.
       else if (path.endsWith('/messages')) refresh('/phones');
     }

@@ -199,9 +199,7 @@ impl Worker {
 
     /// Shows a message in a chat. `false` when there is nothing to show.
     fn store(&self, chat: &Jid, sender: &str, id: &str, message: &Message, from_me: bool) -> bool {
-        if let Some(account) = self.server.state().accounts.get_mut(&self.own.number) {
-            account.presence.wrote(sender);
-        }
+        self.server.state().wrote(&self.own.number, sender);
         if let Some(words) = message.get_base_message().text_content() {
             self.server.ledger.words(sender, id, words);
         }
