@@ -10,5 +10,6 @@ mod media;
 mod page;
 mod presence;
 mod receipts;
+mod saved;
 mod text;
 mod truth;
