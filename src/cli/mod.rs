@@ -68,6 +68,9 @@ enum Command {
         control: SocketAddr,
         #[command(flatten)]
         faults: FaultFlags,
+        /// Keep everything in this file over restarts; otherwise it is in memory only.
+        #[arg(long, value_name = "FILE")]
+        state: Option<PathBuf>,
     },
     /// Add, link, list and close sessions.
     #[command(subcommand)]
@@ -135,7 +138,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Up { sandbox, faults, .. } => up::up(config, sandbox.then_some(&faults), json).await,
             Command::Worker { .. } => up::worker(config, json).await,
             Command::Migrate => migrate(&config, json).await,
-            Command::Sandbox { ws, control, faults } => up::sandbox(ws, control, &faults, json).await,
+            Command::Sandbox { ws, control, faults, state } => up::sandbox(ws, control, &faults, state, json).await,
             Command::Session(command) => session::run(&config, command, json).await,
             Command::Send(args) => send::run(&config, args, json).await,
             Command::Inbox(args) => inbox::run(&config, args, json).await,

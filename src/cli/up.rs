@@ -8,6 +8,7 @@ use crate::worker::{Phase, Worker};
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
 /// Everything in one process; stops in the reverse order of its start. With a sandbox when there are flags for one.
@@ -15,7 +16,7 @@ pub(super) async fn up(mut config: Config, sandbox: Option<&FaultFlags>, json: b
     let stop = stop_signal()?;
     let sandbox = if let Some(faults) = sandbox {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let sandbox = Sandbox::start(any, any, faults).await?;
+        let sandbox = Sandbox::start(any, any, faults, None).await?;
         config.whatsapp_url = sandbox.ws_url();
         Some(sandbox)
     } else {
@@ -63,10 +64,11 @@ pub(super) async fn sandbox(
     ws: SocketAddr,
     control: SocketAddr,
     faults: &FaultFlags,
+    state: Option<PathBuf>,
     json: bool,
 ) -> anyhow::Result<()> {
     let stop = stop_signal()?;
-    let sandbox = Sandbox::start(ws, control, faults).await?;
+    let sandbox = Sandbox::start(ws, control, faults, state).await?;
     let line = json!({ "sandbox": sandbox.ws_url(), "sandbox_control": sandbox.control_url() });
     print(json, &line, &format!("devices connect to {}\ncontrol API at {}", sandbox.ws_url(), sandbox.control_url()));
     stop.cancelled().await;
@@ -130,6 +132,7 @@ mod running_sandbox {
     use anyhow::Context;
     use std::convert::Infallible;
     use std::net::SocketAddr;
+    use std::path::PathBuf;
     use std::sync::Arc;
     use tokio::sync::Notify;
     use tokio_util::sync::CancellationToken;
@@ -138,7 +141,12 @@ mod running_sandbox {
     pub(super) struct Sandbox(Running);
 
     impl Sandbox {
-        pub(super) async fn start(ws: SocketAddr, control: SocketAddr, faults: &FaultFlags) -> anyhow::Result<Self> {
+        pub(super) async fn start(
+            ws: SocketAddr,
+            control: SocketAddr,
+            faults: &FaultFlags,
+            state: Option<PathBuf>,
+        ) -> anyhow::Result<Self> {
             let scenario = match &faults.scenario {
                 Some(file) => {
                     let text = tokio::fs::read_to_string(file).await;
@@ -147,7 +155,7 @@ mod running_sandbox {
                 }
                 None => None,
             };
-            let options = Options { ws, control, seed: faults.seed, ..Options::default() };
+            let options = Options { ws, control, seed: faults.seed, state, ..Options::default() };
             let sandbox = crate::sandbox::Sandbox::start(options).await.context("starting the sandbox")?;
             if let Some(scenario) = scenario {
                 sandbox.play(scenario)?;
@@ -202,7 +210,7 @@ enum Sandbox {}
 #[cfg(not(feature = "sandbox"))]
 impl Sandbox {
     #[expect(clippy::unused_async, reason = "the same shape as the real one")]
-    async fn start(_: SocketAddr, _: SocketAddr, _: &FaultFlags) -> anyhow::Result<Self> {
+    async fn start(_: SocketAddr, _: SocketAddr, _: &FaultFlags, _: Option<PathBuf>) -> anyhow::Result<Self> {
         anyhow::bail!("this build has no sandbox; build with: cargo build --features sandbox")
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use buffa::Message as _;
+use serde::{Deserialize, Serialize};
 use wacore::libsignal::protocol::{CurveError, KeyPair};
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
@@ -20,7 +21,8 @@ use super::profile::Profile;
 use super::settings::Settings;
 
 /// One device of one account. Device 0 is the phone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct DeviceId {
     /// Digits of the phone number.
     pub(super) number: String,
@@ -28,7 +30,8 @@ pub(super) struct DeviceId {
 }
 
 /// The two ways to address the same account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Addressing {
     /// By phone number.
     Pn,

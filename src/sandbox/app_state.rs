@@ -18,6 +18,12 @@ use super::server::Server;
 /// The collections that exist.
 pub(super) const COLLECTIONS: [&str; 5] =
     ["critical_block", "critical_unblock_low", "regular_low", "regular_high", "regular"];
+
+/// The name of a collection, if there is such a one.
+pub(super) fn collection_name(name: &str) -> Option<&'static str> {
+    COLLECTIONS.into_iter().find(|known| *known == name)
+}
+
 /// How many patches are kept for devices that were away; one that missed more gets a snapshot.
 const KEPT: usize = 1000;
 /// How many patches go into one answer.
@@ -25,18 +31,18 @@ const PAGE: usize = 50;
 
 /// The app state of one account.
 #[derive(Debug, Default)]
-pub(super) struct AppState(BTreeMap<&'static str, Collection>);
+pub(super) struct AppState(pub(super) BTreeMap<&'static str, Collection>);
 
 #[derive(Debug, Default)]
-struct Collection {
-    version: u64,
+pub(super) struct Collection {
+    pub(super) version: u64,
     /// The newest ones, each with its version in it.
-    patches: VecDeque<SyncdPatch>,
+    pub(super) patches: VecDeque<SyncdPatch>,
     /// What is left of all patches, in the order it was written.
-    records: BTreeMap<u64, SyncdRecord>,
+    pub(super) records: BTreeMap<u64, SyncdRecord>,
     /// From a record's index MAC to its place among the records.
-    places: HashMap<Vec<u8>, u64>,
-    written: u64,
+    pub(super) places: HashMap<Vec<u8>, u64>,
+    pub(super) written: u64,
 }
 
 /// What somebody lacks of a collection.
@@ -66,7 +72,7 @@ pub(super) enum Refusal {
 impl AppState {
     /// What a device lacks that has version `since`. `None` when there is no such collection.
     pub(super) fn update(&self, name: &str, since: u64, want_snapshot: bool) -> Option<Update> {
-        let name = COLLECTIONS.into_iter().find(|known| *known == name)?;
+        let name = collection_name(name)?;
         let mut update = Update { name, version: 0, snapshot: None, patches: vec![], more: false };
         let Some(collection) = self.0.get(name) else { return Some(update) };
         update.version = collection.version;
@@ -84,7 +90,7 @@ impl AppState {
 
     /// Takes a patch that was built on version `base`; its version.
     fn push(&mut self, name: &str, base: u64, mut patch: SyncdPatch) -> Result<u64, Refusal> {
-        let name = COLLECTIONS.into_iter().find(|known| *known == name).ok_or(Refusal::Unknown)?;
+        let name = collection_name(name).ok_or(Refusal::Unknown)?;
         let collection = self.0.entry(name).or_default();
         if base != collection.version {
             return Err(Refusal::Conflict);
@@ -124,10 +130,15 @@ impl Collection {
             self.records.remove(&former);
         }
         if mutation.operation.is_none_or(|operation| operation == SyncdOperation::SET) {
-            self.written += 1;
-            self.places.insert(index, self.written);
-            self.records.insert(self.written, (*mutation.record).clone());
+            self.add((*mutation.record).clone());
         }
+    }
+
+    /// Files a record that has no former version, as the newest.
+    pub(super) fn add(&mut self, record: SyncdRecord) {
+        self.written += 1;
+        self.places.insert(record.index.blob.clone().unwrap_or_default(), self.written);
+        self.records.insert(self.written, record);
     }
 
     fn snapshot(&self) -> SyncdSnapshot {

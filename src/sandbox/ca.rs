@@ -5,12 +5,14 @@
 //! root, and the root of one sandbox is worth nothing anywhere else.
 
 use buffa::Message as _;
+use serde::{Deserialize, Serialize};
 use wacore::libsignal::protocol::KeyPair;
 use waproto::whatsapp::CertChain;
 use waproto::whatsapp::cert_chain::{NoiseCertificate, noise_certificate::Details};
 
 use super::SandboxError;
 use super::node::unix_now;
+use super::saved::{Blob, StateError};
 
 /// The serial that clients demand of the root.
 const ROOT_SERIAL: u32 = 0;
@@ -23,6 +25,15 @@ pub(super) struct Authority {
     root: KeyPair,
     leaf: KeyPair,
     chain: Vec<u8>,
+}
+
+/// The same in the state file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SavedAuthority {
+    root: Blob,
+    leaf: Blob,
+    chain: Blob,
 }
 
 // The private keys have no business in a log line.
@@ -40,6 +51,15 @@ impl Authority {
             leaf: buffa::MessageField::some(certify(&intermediate, INTERMEDIATE_SERIAL, LEAF_SERIAL, &leaf)?),
         };
         Ok(Self { root, leaf, chain: chain.encode_to_vec() })
+    }
+
+    /// The keys and the chain of an earlier start, so that clients know this server again.
+    pub(super) fn restore(saved: &SavedAuthority) -> Result<Self, StateError> {
+        Ok(Self { root: saved.root.pair()?, leaf: saved.leaf.pair()?, chain: saved.chain.0.clone() })
+    }
+
+    pub(super) fn save(&self) -> SavedAuthority {
+        SavedAuthority { root: Blob::key(&self.root), leaf: Blob::key(&self.leaf), chain: Blob(self.chain.clone()) }
     }
 
     pub(super) fn root_public_key(&self) -> [u8; 32] {

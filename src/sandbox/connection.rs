@@ -39,7 +39,7 @@ pub(super) async fn accept(server: Arc<Server>, listener: TcpListener) {
         match listener.accept().await {
             Ok((socket, peer)) => {
                 let inner = Arc::clone(&server);
-                server.spawn(async move {
+                server.spawn_reader(async move {
                     if let Err(error) = serve(&inner, socket).await {
                         tracing::debug!(target: LOG, %peer, %error, "connection ended");
                     }

@@ -6,7 +6,7 @@
 //! ciphertext, as the real one does; the phones are real Signal parties.
 //!
 //! What it does not: it is not a WhatsApp for anybody else (it refuses to bind to anything but loopback), it keeps
-//! nothing over a restart, and media is not there yet. What it does not know it refuses with an error and counts in
+//! nothing over a restart without a state file. What it does not know it refuses with an error and counts in
 //! `GET /stats`, so that a gap shows as a number instead of as a hanging client.
 //!
 //! Where things are:
@@ -25,6 +25,7 @@
 //! | `group` | groups: who is in, who may do what, who is told |
 //! | `media` | the files that messages point to, and the server that keeps them |
 //! | `presence`, `settings` | who is online and typing; privacy, blocked contacts |
+//! | `saved` | the state file |
 //! | `stanza` | what a client may ask; one table says who answers |
 //! | `phone` | the simulated phone |
 //! | `profile` | pictures and about texts |
@@ -49,6 +50,7 @@ mod parcel;
 mod phone;
 mod presence;
 mod profile;
+mod saved;
 mod server;
 mod settings;
 mod stanza;
@@ -56,6 +58,7 @@ mod state;
 mod stats;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,7 +81,7 @@ const LEDGER_LIMIT: usize = 1_000_000;
 const DISTANCE: Duration = Duration::from_millis(50);
 
 /// Where the sandbox listens and how its phones behave.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Address of the WhatsApp WebSocket. Port 0 takes a free one.
     pub ws: SocketAddr,
@@ -98,6 +101,8 @@ pub struct Options {
     pub ledger_limit: usize,
     /// What the chance in faults begins with: the same seed and rules, the same decisions.
     pub seed: u64,
+    /// The file that keeps accounts, devices, queues and phones over restarts. Without one everything is in memory.
+    pub state: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -112,6 +117,7 @@ impl Default for Options {
             distance: DISTANCE,
             ledger_limit: LEDGER_LIMIT,
             seed: 1,
+            state: None,
         }
     }
 }
@@ -130,6 +136,14 @@ pub enum SandboxError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// The state file is not ours, damaged, or cannot be read. It stays as it is.
+    #[error("the state file {path} cannot be used: {why}", path = path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Its certificates could not be made.
     #[error("the sandbox cannot make its certificates: {0}")]
     Certificate(String),
@@ -143,18 +157,26 @@ pub enum SandboxError {
 pub struct Sandbox;
 
 impl Sandbox {
-    /// Starts a sandbox with no accounts and new certificates. It listens when this returns.
+    /// Starts a sandbox: as its state file says, else with no accounts and new certificates. It listens when this
+    /// returns.
     pub async fn start(options: Options) -> Result<Running, SandboxError> {
         let ws = bind(options.ws).await?;
         let control = bind(options.control).await?;
         let media = bind(options.media).await?;
-        let server = Server::new(&options, Media::new(media.1, options.media_limit)?)?;
+        let server = match options.state.as_deref() {
+            Some(path) => saved::open(path, &options, media.1).await?,
+            None => Server::new(&options, ca::Authority::new()?, Media::new(media.1, options.media_limit)?, 1),
+        };
+        let keeper = match &options.state {
+            Some(path) => Some(saved::Keeper::start(&server, path.clone()).await?),
+            None => None,
+        };
         let (ws_addr, control_addr) = (ws.1, control.1);
-        server.spawn(connection::accept(Arc::clone(&server), ws.0));
+        server.spawn_reader(connection::accept(Arc::clone(&server), ws.0));
         server.spawn(control::serve(Arc::clone(&server), control.0));
         server.spawn(media::serve(Arc::clone(&server), media.0));
         tracing::info!(target: LOG, %ws_addr, %control_addr, media_addr = %media.1, "sandbox is up");
-        Ok(Running { server, ws: ws_addr, control: control_addr })
+        Ok(Running { server, keeper, ws: ws_addr, control: control_addr })
     }
 }
 
@@ -171,6 +193,7 @@ async fn bind(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), SandboxErro
 /// A sandbox that is up. Dropping it stops it without waiting; [`Running::shutdown`] waits.
 pub struct Running {
     server: Arc<Server>,
+    keeper: Option<Arc<saved::Keeper>>,
     ws: SocketAddr,
     control: SocketAddr,
 }
@@ -218,8 +241,20 @@ impl Running {
         scenario.play(&self.server).map(drop).map_err(|error| SandboxError::Scenario(error.to_string()))
     }
 
-    /// Closes every socket and returns when every task has ended.
+    /// Closes every socket, writes the state file, and returns when every task has ended.
     pub async fn shutdown(self) {
+        let ending = async {
+            self.server.doors.cancel();
+            self.server.readers.close();
+            self.server.readers.wait().await;
+            // Nothing new comes in, so the file is complete when the phones have done what they have.
+            if let Some(keeper) = &self.keeper {
+                keeper.keep(&self.server).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(5), ending).await.is_err() {
+            tracing::warn!(target: LOG, "the sandbox could not end in order");
+        }
         self.server.stop.cancel();
         self.server.tasks.close();
         // A task that does not end is a bug of ours, and not a reason to hang the program that embeds the sandbox.

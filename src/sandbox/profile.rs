@@ -1,6 +1,7 @@
 //! What an account shows of itself: picture and about text, and who is told when they change.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
 
@@ -11,7 +12,8 @@ use super::server::Server;
 use super::state::State;
 
 /// The profile of an account.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Profile {
     pub(super) picture: Option<Picture>,
     pub(super) about: String,
@@ -26,7 +28,8 @@ impl Default for Profile {
 }
 
 /// A profile picture.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Picture {
     /// What the server calls it; a new picture has a new one.
     pub(super) id: String,

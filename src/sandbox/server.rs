@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::Options;
 use super::ca::Authority;
 use super::changes::{Changes, Guard, Watched};
 use super::faults::Faults;
@@ -17,7 +18,6 @@ use super::media::Media;
 use super::phone::Pace;
 use super::state::State;
 use super::stats::Stats;
-use super::{Options, SandboxError};
 
 /// One running sandbox.
 pub(super) struct Server {
@@ -33,30 +33,36 @@ pub(super) struct Server {
     pub(super) pace: Pace,
     pub(super) distance: Duration,
     pub(super) tasks: TaskTracker,
+    /// The tasks that read from clients; they end before all others.
+    pub(super) readers: TaskTracker,
+    pub(super) doors: CancellationToken,
     pub(super) stop: CancellationToken,
     sequence: AtomicU64,
 }
 
 impl Server {
-    pub(super) fn new(options: &Options, media: Media) -> Result<Arc<Self>, SandboxError> {
+    pub(super) fn new(options: &Options, authority: Authority, media: Media, sequence: u64) -> Arc<Self> {
         let ledger = Arc::new(Ledger::new(options.ledger_limit));
         let changes: Arc<Changes> = Arc::default();
         let state = State::new(Arc::clone(&ledger), Arc::clone(&changes));
-        Ok(Arc::new(Self {
+        let stop = CancellationToken::new();
+        Arc::new(Self {
             name: Uuid::new_v4(),
             state: Watched::new(state, &changes, ["/phones", "/groups", "/qr"]),
             ledger,
             stats: Stats::new(&changes),
-            authority: Authority::new()?,
+            authority,
             media,
             faults: Faults::new(options.seed, &changes),
             changes,
             pace: options.pace,
             distance: options.distance,
             tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-            sequence: AtomicU64::new(1),
-        }))
+            readers: TaskTracker::new(),
+            doors: stop.child_token(),
+            stop,
+            sequence: AtomicU64::new(sequence),
+        })
     }
 
     /// The state. Never held over an await, and never while a phone works: encryption happens outside.
@@ -69,9 +75,22 @@ impl Server {
         self.sequence.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The number that comes next.
+    pub(super) fn sequence(&self) -> u64 {
+        self.sequence.load(Ordering::Relaxed)
+    }
+
     /// A new id for a stanza that the server itself sends.
     pub(super) fn stanza_id(&self) -> String {
         format!("sandbox-{}", self.next())
+    }
+
+    /// Runs a task that lets clients in or reads from one, until it ends or nobody is let in any more.
+    pub(super) fn spawn_reader(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let doors = self.doors.clone();
+        self.readers.spawn(async move {
+            doors.run_until_cancelled(task).await;
+        });
     }
 
     /// Runs a task until it ends or the sandbox stops.

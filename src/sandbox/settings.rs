@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Deserializer, Serialize};
+
 /// The settings of an account, as its devices set them.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Settings {
     /// By category, in the words of the protocol.
+    #[serde(deserialize_with = "known_categories")]
     pub(super) privacy: BTreeMap<&'static str, String>,
     /// By number: since when, in seconds since 1970.
     pub(super) blocked: BTreeMap<String, u64>,
@@ -38,6 +42,17 @@ impl Default for Settings {
             tokens: BTreeMap::new(),
         }
     }
+}
+
+/// Privacy from the state file; what it does not say is as in a new account.
+fn known_categories<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<&'static str, String>, D::Error> {
+    let mut settings = Settings::default();
+    for (category, value) in BTreeMap::<String, String>::deserialize(deserializer)? {
+        if !settings.set(&category, &value) {
+            return Err(serde::de::Error::custom(format!("{category} cannot be {value:?}")));
+        }
+    }
+    Ok(settings.privacy)
 }
 
 impl Settings {

@@ -12,5 +12,6 @@ mod page_acts;
 mod page_pictures;
 mod presence;
 mod receipts;
+mod saved;
 mod text;
 mod truth;

@@ -28,7 +28,12 @@ pub(crate) struct Linked {
 impl Linked {
     /// Starts a client on what a backend holds.
     pub(crate) async fn start(sandbox: &Running, backend: Arc<InMemoryBackend>) -> Result<Self> {
-        let transport = whatsapp_rust_tokio_transport::TokioWebSocketTransportFactory::new().with_url(sandbox.ws_url());
+        Self::start_at(&sandbox.ws_url(), backend).await
+    }
+
+    /// The same with the sandbox of another process.
+    pub(crate) async fn start_at(ws_url: &str, backend: Arc<InMemoryBackend>) -> Result<Self> {
+        let transport = whatsapp_rust_tokio_transport::TokioWebSocketTransportFactory::new().with_url(ws_url);
         let bot = Bot::builder()
             .with_backend_arc(backend.clone())
             .with_transport_factory(transport)
@@ -49,8 +54,12 @@ impl Linked {
 
     /// Links a new device to a number.
     pub(crate) async fn link(sandbox: &Running, control: &Control, number: &str) -> Result<Self> {
+        Self::link_at(&sandbox.ws_url(), control, number).await
+    }
+
+    pub(crate) async fn link_at(ws_url: &str, control: &Control, number: &str) -> Result<Self> {
         control.post("/phones", json!({ "number": number })).await?;
-        let mut linked = Self::start(sandbox, Arc::new(InMemoryBackend::new())).await?;
+        let mut linked = Self::start_at(ws_url, Arc::new(InMemoryBackend::new())).await?;
         let qr = linked
             .wait("a QR code", |event| match event {
                 Event::PairingQrCode(code) => Some(code.code.clone()),

@@ -8,6 +8,7 @@ mod nodes;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use wacore::iq::groups::{GROUP_DESCRIPTION_MAX_LENGTH, GROUP_SUBJECT_MAX_LENGTH};
 use wacore::messages::MessageUtils;
 use wacore_binary::{Jid, Server};
@@ -22,7 +23,8 @@ pub(super) use acts::Membership;
 const MOST_PARTICIPANTS: usize = 1024;
 
 /// What a participant may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Role {
     Member,
     Admin,
@@ -42,7 +44,8 @@ impl Role {
 }
 
 /// Words that somebody wrote at some time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Words {
     pub(super) text: String,
     /// The number of who wrote them.
@@ -69,7 +72,8 @@ pub(super) enum Setting {
 }
 
 /// One group.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Group {
     /// What stands before `@g.us`.
     pub(super) id: String,

@@ -4,10 +4,10 @@
 //! one that the client named; it is served byte for byte, in parts when asked, until somebody takes it away, and then
 //! with 410. Whoever knows the path gets the file, as on the real server; the files are encrypted. The address speaks
 //! HTTP and HTTPS on the same port, because client libraries insist on `https://`; the root of its certificate is made
-//! at each start.
+//! at the first start.
 //!
-//! What it does not: it never sees a media key, it makes no thumbnails, and it keeps nothing over a restart. What is
-//! stored is bounded by `Options::media_limit`, beyond which uploads are refused with 507.
+//! What it does not: it never sees a media key, it makes no thumbnails, and without a state file it keeps nothing over
+//! a restart. What is stored is bounded by `Options::media_limit`, beyond which uploads are refused with 507.
 
 mod client;
 mod http;
@@ -21,14 +21,15 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wacore::download::MediaType;
 
 use super::SandboxError;
 use super::account::DeviceId;
 use super::node::unix_now;
-use store::Store;
-use tls::Identity;
+use super::saved::{Files, StateError};
+use store::{SavedStore, Store};
+use tls::{Identity, SavedIdentity};
 
 pub use client::MediaClient;
 pub(super) use http::serve;
@@ -79,7 +80,31 @@ pub(super) struct Media {
     secret: [u8; 32],
 }
 
+/// The same in the state file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SavedMedia {
+    store: SavedStore,
+    identity: SavedIdentity,
+    secret: [u8; 32],
+}
+
 impl Media {
+    /// The media server as it was, reached at another address.
+    pub(super) fn restore(
+        address: SocketAddr,
+        limit: usize,
+        saved: SavedMedia,
+        files: &Files,
+    ) -> Result<Self, StateError> {
+        let identity = Identity::restore(saved.identity).map_err(|error| StateError::Certificate(error.to_string()))?;
+        Ok(Self { store: Store::restore(limit, saved.store, files)?, identity, address, secret: saved.secret })
+    }
+
+    pub(super) fn save(&self, files: &mut Files) -> SavedMedia {
+        SavedMedia { store: self.store.save(files), identity: self.identity.save(), secret: self.secret }
+    }
+
     /// A media server that is reached at `address` and stores at most `limit` bytes.
     pub(super) fn new(address: SocketAddr, limit: usize) -> Result<Self, SandboxError> {
         Ok(Self { store: Store::new(limit), identity: Identity::new()?, address, secret: rand::random() })

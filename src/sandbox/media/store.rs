@@ -1,14 +1,16 @@
 //! The files, by direct path, and what broken uploads left behind.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 use super::super::node::unix_now;
+use super::super::saved::{Blob, Files as Kept, StateError};
 use super::PICTURES;
 
 /// The SHA-256 of a file as it is stored, that is encrypted.
@@ -58,7 +60,40 @@ pub(super) struct Store {
     limit: usize,
 }
 
+/// What lies where, in the state file; the bytes are in files beside it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SavedStore {
+    whole: BTreeMap<String, Blob>,
+    paths: BTreeSet<String>,
+    gone: BTreeSet<String>,
+}
+
 impl Store {
+    /// What broken uploads left behind is not kept: their clients begin again.
+    pub(super) fn save(&self, kept: &mut Kept) -> SavedStore {
+        let files = self.files();
+        SavedStore {
+            whole: files.whole.iter().map(|(path, (hash, bytes))| (path.clone(), kept.add(*hash, bytes))).collect(),
+            paths: files.paths.values().cloned().collect(),
+            gone: files.gone.iter().cloned().collect(),
+        }
+    }
+
+    pub(super) fn restore(limit: usize, saved: SavedStore, kept: &Kept) -> Result<Self, StateError> {
+        let mut files = Files { gone: saved.gone.into_iter().collect(), ..Files::default() };
+        for (path, hash) in saved.whole {
+            let (hash, bytes) = kept.find(&hash)?;
+            files.used += bytes.len();
+            files.whole.insert(path, (hash, bytes));
+        }
+        for direct_path in saved.paths {
+            let hash = files.whole.get(path(&direct_path)).map(|(hash, _)| *hash);
+            hash.and_then(|hash| files.paths.insert(hash, direct_path));
+        }
+        Ok(Self { files: Mutex::new(files), limit })
+    }
+
     pub(super) fn new(limit: usize) -> Self {
         Self { files: Mutex::default(), limit }
     }

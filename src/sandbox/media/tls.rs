@@ -9,14 +9,16 @@ use axum::serve;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
+use super::super::saved::Blob;
 use super::super::server::Server;
 use super::super::{LOG, SandboxError};
 
@@ -30,12 +32,26 @@ const OPENING_LIMIT: Duration = Duration::from_secs(20);
 /// The server's certificate and the root that vouches for it.
 pub(super) struct Identity {
     pub(super) root_pem: String,
+    leaf: Vec<u8>,
+    key: Vec<u8>,
     acceptor: TlsAcceptor,
+}
+
+/// The same in the state file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SavedIdentity {
+    root_pem: String,
+    leaf: Blob,
+    key: Blob,
+}
+
+fn failed(error: &dyn std::fmt::Display) -> SandboxError {
+    SandboxError::Certificate(error.to_string())
 }
 
 impl Identity {
     pub(super) fn new() -> Result<Self, SandboxError> {
-        let failed = |error: &dyn std::fmt::Display| SandboxError::Certificate(error.to_string());
         let made = || {
             let root_key = KeyPair::generate()?;
             let mut root = CertificateParams::new(vec![])?;
@@ -49,16 +65,29 @@ impl Identity {
             leaf.distinguished_name.push(DnType::CommonName, "wagres sandbox media");
             leaf.use_authority_key_identifier_extension = true;
             let leaf = leaf.signed_by(&key, &Issuer::new(root, root_key))?;
-            Ok::<_, rcgen::Error>((root_pem, leaf.der().clone(), key.serialize_der()))
+            Ok::<_, rcgen::Error>((root_pem, leaf.der().to_vec(), key.serialize_der()))
         };
         let (root_pem, leaf, key) = made().map_err(|error| failed(&error))?;
+        Self::assemble(root_pem, leaf, key)
+    }
+
+    pub(super) fn save(&self) -> SavedIdentity {
+        SavedIdentity { root_pem: self.root_pem.clone(), leaf: Blob(self.leaf.clone()), key: Blob(self.key.clone()) }
+    }
+
+    pub(super) fn restore(saved: SavedIdentity) -> Result<Self, SandboxError> {
+        Self::assemble(saved.root_pem, saved.leaf.0, saved.key.0)
+    }
+
+    fn assemble(root_pem: String, leaf: Vec<u8>, key: Vec<u8>) -> Result<Self, SandboxError> {
+        let (chain, private) = (vec![CertificateDer::from(leaf.clone())], PrivatePkcs8KeyDer::from(key.clone()));
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| failed(&error))?
             .with_no_client_auth()
-            .with_single_cert(vec![leaf], PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key)))
+            .with_single_cert(chain, PrivateKeyDer::Pkcs8(private))
             .map_err(|error| failed(&error))?;
-        Ok(Self { root_pem, acceptor: TlsAcceptor::from(Arc::new(config)) })
+        Ok(Self { root_pem, leaf, key, acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 }
 

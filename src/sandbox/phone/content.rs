@@ -121,6 +121,23 @@ pub(super) struct Meaning {
     pub(super) target: Option<String>,
 }
 
+/// Every kind that there is, beside `other`.
+pub(super) const KINDS: &[&str] = &[
+    "text",
+    "reaction",
+    "revoke",
+    "edit",
+    "image",
+    "video",
+    "audio",
+    "document",
+    "sticker",
+    "location",
+    "contact",
+    "poll",
+    "poll_vote",
+];
+
 /// Reads a message. `None` for what nobody sees: protocol talk between devices, sender keys.
 pub(super) fn meaning(message: &Message) -> Option<Meaning> {
     let message = message.get_base_message();

@@ -1,7 +1,7 @@
 //! Files that messages point to, as the phone that shows the message has them.
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use wacore::download::{DownloadUtils, Downloadable, MediaType};
 use wacore::proto_helpers::MessageExt as _;
@@ -10,7 +10,8 @@ use waproto::whatsapp::Message;
 use super::super::server::Server;
 
 /// The file of a message, as its owner sees it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Media {
     /// What it is, as its sender says.
     pub mime: Option<String>,
@@ -27,7 +28,7 @@ pub struct Media {
 }
 
 /// Whether a phone has a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MediaState {
     /// It is being fetched and checked.
@@ -44,7 +45,7 @@ pub(in super::super) struct Pointer {
     kind: MediaType,
     pub(in super::super) direct_path: String,
     pub(in super::super) key: Vec<u8>,
-    sealed_hash: Vec<u8>,
+    pub(super) sealed_hash: Vec<u8>,
     hash: Vec<u8>,
     length: Option<u64>,
 }

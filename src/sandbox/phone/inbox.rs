@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use waproto::whatsapp::Message as Content;
 
-use super::content::{Meaning, meaning};
+use super::content::{KINDS, Meaning, meaning};
 use super::file::{self, Media, MediaState, Pointer};
 
+/// The name of a kind of message. (By this name, or the code that reads it would want to borrow it.)
+pub(super) type Kind = &'static str;
+
 /// A message on a phone. The official app knows a message by chat, sender and id, and so does this list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each a field of the JSON")]
 pub struct Message {
     /// The other side or the group; the other side as a phone-number address whatever form was used on the way.
@@ -21,7 +24,8 @@ pub struct Message {
     /// The id that the sender gave it.
     pub id: String,
     /// `text`, `image`, `reaction`, `edit`, `revoke` …; `other` for what the sandbox has no name for.
-    pub kind: &'static str,
+    #[serde(deserialize_with = "known_kind")]
+    pub kind: Kind,
     /// Its words: text, caption or emoji, as last edited.
     pub text: Option<String>,
     /// The id of the message that it quotes.
@@ -51,7 +55,7 @@ pub struct Message {
 }
 
 /// How far an own message has come with the slowest that is known of its recipient.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ticks {
     /// The server has it.
@@ -65,13 +69,19 @@ pub enum Ticks {
     Played,
 }
 
+/// A kind from the state file.
+fn known_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static str, D::Error> {
+    let kind = String::deserialize(deserializer)?;
+    Ok(KINDS.iter().find(|known| **known == kind).unwrap_or(&"other"))
+}
+
 /// A message with its whole content.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) shown: Message,
     pub(super) content: Content,
     /// Where its file is, and the encrypted bytes once the phone has them.
-    file: Option<(Pointer, Option<Bytes>)>,
+    pub(super) file: Option<(Pointer, Option<Bytes>)>,
 }
 
 /// All messages, in the order of their first arrival.
@@ -243,6 +253,17 @@ impl Inbox {
     /// The newest message of a chat.
     pub(super) fn last_in(&self, chat: &str) -> Option<&Entry> {
         self.entries.iter().rev().find(|entry| entry.shown.chat == chat)
+    }
+
+    /// Adds a message as it was.
+    pub(super) fn restore(&mut self, entry: Entry) {
+        self.received += u64::from(!entry.shown.from_me && entry.shown.target.is_none());
+        self.by_id.entry(entry.shown.id.clone()).or_default().push(self.entries.len());
+        self.entries.push(entry);
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
     }
 
     pub(super) fn all(&self) -> Vec<Message> {

@@ -30,7 +30,7 @@ pub(super) struct Keys {
     pub(super) one_time: OneTimeKeys,
     pub(super) signed: SignedKeys,
     pub(super) senders: SenderKeys,
-    next_key: u32,
+    pub(super) next_key: u32,
 }
 
 impl Keys {
@@ -84,7 +84,7 @@ fn id_bytes(id: u32) -> Vec<u8> {
 }
 
 #[derive(Default)]
-pub(super) struct Sessions(HashMap<ProtocolAddress, SessionRecord>);
+pub(super) struct Sessions(pub(super) HashMap<ProtocolAddress, SessionRecord>);
 
 impl Sessions {
     pub(super) fn contains(&self, address: &ProtocolAddress) -> bool {
@@ -113,8 +113,8 @@ impl SessionStore for Sessions {
 }
 
 pub(super) struct Identities {
-    own: IdentityKeyPair,
-    known: HashMap<ProtocolAddress, IdentityKey>,
+    pub(super) own: IdentityKeyPair,
+    pub(super) known: HashMap<ProtocolAddress, IdentityKey>,
 }
 
 #[async_trait]
@@ -143,7 +143,7 @@ impl IdentityKeyStore for Identities {
 }
 
 #[derive(Default)]
-pub(super) struct OneTimeKeys(HashMap<PreKeyId, PreKeyRecord>);
+pub(super) struct OneTimeKeys(pub(super) HashMap<PreKeyId, PreKeyRecord>);
 
 #[async_trait]
 impl PreKeyStore for OneTimeKeys {
@@ -162,7 +162,7 @@ impl PreKeyStore for OneTimeKeys {
     }
 }
 
-pub(super) struct SignedKeys(SignedPreKeyRecord);
+pub(super) struct SignedKeys(pub(super) SignedPreKeyRecord);
 
 #[async_trait]
 impl SignedPreKeyStore for SignedKeys {
@@ -178,7 +178,7 @@ impl SignedPreKeyStore for SignedKeys {
 
 /// The keys of groups and statuses: those of others, and ours for each chat.
 #[derive(Default)]
-pub(super) struct SenderKeys(HashMap<String, SenderKeyRecord>);
+pub(super) struct SenderKeys(pub(super) HashMap<String, SenderKeyRecord>);
 
 impl SenderKeys {
     pub(super) fn forget(&mut self, name: &SenderKeyName) {

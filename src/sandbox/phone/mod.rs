@@ -15,6 +15,7 @@ mod power;
 mod reading;
 mod renewal;
 mod reupload;
+mod saved;
 mod signal;
 mod worker;
 
@@ -23,6 +24,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::oneshot;
@@ -37,6 +39,7 @@ use super::group::Refusal;
 use super::media::Full;
 use super::presence::Presence;
 use super::profile::Profile;
+use super::saved::StateError;
 use super::server::Server;
 use super::settings::Settings;
 use inbox::Inbox;
@@ -51,9 +54,11 @@ pub(super) use content::Draft;
 pub(super) use file::Pointer;
 pub use file::{Media, MediaState};
 pub use inbox::{Message, Ticks};
+pub(super) use saved::SavedPhone;
 
 /// How fast the owner of a phone looks at a new message.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Pace {
     /// From arrival to the delivery receipt.
     pub delivered: Duration,
@@ -68,7 +73,8 @@ impl Default for Pace {
 }
 
 /// How the owner of one phone treats what arrives.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Manner {
     pub(super) pace: Pace,
     /// Whether the owner reads new messages unasked.
@@ -124,6 +130,8 @@ enum Task {
     Replenish,
     /// Its owner starts anew on another phone.
     Reregister(oneshot::Sender<Result<(), PhoneError>>),
+    /// The state file is to be written.
+    Save(oneshot::Sender<Result<SavedPhone, StateError>>),
 }
 
 /// The handle to a phone.
@@ -149,13 +157,9 @@ impl Phone {
         }
         let key = new_key();
         let (keys, phone_bundle) = Keys::new(&key)?;
-        let (tasks, queue) = unbounded_channel();
-        let power = Power::new(number, tasks, Arc::clone(&server.ledger));
-        let path = format!("/phones/{number}/messages");
-        let inbox = Arc::new(Watched::new(Inbox::default(), &server.changes, [path]));
-        let phone = Phone { power, inbox };
-        let worker = Worker::new(Arc::clone(server), number.to_owned(), keys, Arc::clone(&phone.inbox));
-        server.spawn(worker.run(queue));
+        let inbox = Self::inbox(server, number, Inbox::default());
+        let worker = Worker::new(Arc::clone(server), number.to_owned(), keys, Arc::clone(&inbox));
+        let phone = Self::start(server, worker, inbox);
         // Derived from the number, so that a log is easy to read; clients must not and do not rely on it.
         let lid = format!("9{number}");
         state.lids.insert(lid.clone(), number.to_owned());
@@ -180,6 +184,27 @@ impl Phone {
         account.key_index_list()?;
         state.accounts.insert(number.to_owned(), account);
         Ok(lid)
+    }
+
+    /// An inbox that tells who watches its phone.
+    fn inbox(server: &Server, number: &str, inbox: Inbox) -> Arc<Watched<Inbox>> {
+        Arc::new(Watched::new(inbox, &server.changes, [format!("/phones/{number}/messages")]))
+    }
+
+    fn start(server: &Arc<Server>, worker: Worker, inbox: Arc<Watched<Inbox>>) -> Self {
+        let (tasks, queue) = unbounded_channel();
+        let power = Power::new(worker.own.clone(), tasks, Arc::clone(&server.ledger));
+        server.spawn(worker.run(queue));
+        Self { power, inbox }
+    }
+
+    /// Everything that the phone remembers, when it has done what it has to do.
+    pub(super) async fn save(&self) -> Result<SavedPhone, StateError> {
+        let (saved, answer) = oneshot::channel();
+        self.power.pass(Task::Save(saved));
+        let mut saved = answer.await.map_err(|_| PhoneError::Off)??;
+        saved.held = self.power.save()?;
+        Ok(saved)
     }
 
     /// What the owner sees.

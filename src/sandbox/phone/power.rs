@@ -12,7 +12,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::super::account::DeviceId;
 use super::super::ledger::Ledger;
 use super::super::node::text;
+use super::super::saved::StateError;
 use super::Task;
+use super::saved::SavedTask;
 
 /// How much waits for a phone that is off.
 const HELD: usize = 50;
@@ -28,8 +30,8 @@ pub(super) struct Power {
 }
 
 impl Power {
-    pub(super) fn new(number: &str, tasks: UnboundedSender<Task>, ledger: Arc<Ledger>) -> Self {
-        Self { own: DeviceId { number: number.to_owned(), device: 0 }, tasks, held: Arc::default(), ledger }
+    pub(super) fn new(own: DeviceId, tasks: UnboundedSender<Task>, ledger: Arc<Ledger>) -> Self {
+        Self { own, tasks, held: Arc::default(), ledger }
     }
 
     fn held(&self) -> MutexGuard<'_, Option<VecDeque<Task>>> {
@@ -74,7 +76,15 @@ impl Power {
         }
     }
 
-    fn pass(&self, task: Task) {
+    /// What waits, for the state file.
+    pub(super) fn save(&self) -> Result<Option<Vec<SavedTask>>, StateError> {
+        let held = self.held();
+        let Some(held) = held.as_ref() else { return Ok(None) };
+        held.iter().map(SavedTask::of).filter_map(Result::transpose).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// Gives the phone something to do even if it is off.
+    pub(super) fn pass(&self, task: Task) {
         // A phone ends with the whole sandbox only.
         let _ = self.tasks.send(task);
     }

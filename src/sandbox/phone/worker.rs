@@ -31,10 +31,10 @@ use super::{PhoneError, Task};
 const REMEMBERED: usize = 1000;
 
 /// A message that was sent, for a retry.
-struct Sent {
-    id: String,
-    to: Jid,
-    message: Message,
+pub(super) struct Sent {
+    pub(super) id: String,
+    pub(super) to: Jid,
+    pub(super) message: Message,
 }
 
 pub(super) struct Worker {
@@ -42,7 +42,7 @@ pub(super) struct Worker {
     pub(super) own: DeviceId,
     pub(super) keys: Keys,
     pub(super) inbox: Arc<Watched<Inbox>>,
-    sent: VecDeque<Sent>,
+    pub(super) sent: VecDeque<Sent>,
     /// By chat, the devices that have our sender key.
     pub(super) given: HashMap<String, BTreeSet<DeviceId>>,
     pub(super) app_state: Replica,
@@ -96,6 +96,11 @@ impl Worker {
                 }
                 Task::Reregister(done) => {
                     let _ = done.send(self.reregister());
+                    Ok(())
+                }
+                Task::Save(saved) => {
+                    // Whoever asked may have given up.
+                    let _ = saved.send(self.save());
                     Ok(())
                 }
                 Task::Replenish => {
@@ -236,7 +241,7 @@ impl Worker {
     }
 
     /// Fetches the file of a message, if it points to one.
-    fn fetch(&self, id: &str) {
+    pub(super) fn fetch(&self, id: &str) {
         let Some((pointer, _)) = self.inbox().pointer(id).cloned() else { return };
         let (server, inbox, id) = (Arc::clone(&self.server), Arc::clone(&self.inbox), id.to_owned());
         self.server.spawn(async move {

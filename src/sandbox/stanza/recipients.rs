@@ -176,6 +176,7 @@ mod tests {
 
     use super::super::super::Options;
     use super::super::super::account::{Bundle, Device};
+    use super::super::super::ca::Authority;
     use super::super::super::media::Media;
     use super::super::super::node::leaf;
     use super::super::super::phone::Phone;
@@ -184,7 +185,8 @@ mod tests {
 
     fn server(devices: &[(&str, u16)]) -> Option<Arc<Server>> {
         let options = Options::default();
-        let server = Server::new(&options, Media::new(options.media, options.media_limit).ok()?).ok()?;
+        let media = Media::new(options.media, options.media_limit).ok()?;
+        let server = Server::new(&options, Authority::new().ok()?, media, 1);
         for (number, device) in devices {
             Phone::create(&server, number).ok()?;
             let bundle = Bundle {

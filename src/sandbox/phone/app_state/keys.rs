@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use wacore::appstate::{AppStateError, ExpandedAppStateKeys, expand_app_state_keys};
 use waproto::whatsapp::message::{
     AppStateSyncKey, AppStateSyncKeyData, AppStateSyncKeyFingerprint, AppStateSyncKeyId, AppStateSyncKeyShare,
 };
 
 use super::super::super::node::unix_now;
+use super::super::super::saved::Blob;
 
 /// All keys that the phone has made, the newest last. Old ones are needed as long as a record is encrypted with them.
 pub(super) struct SyncKeys(Vec<SyncKey>);
@@ -19,7 +21,30 @@ struct SyncKey {
     expanded: Arc<ExpandedAppStateKeys>,
 }
 
+/// A key in the state file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SavedKey {
+    id: Blob,
+    data: [u8; 32],
+    made: u64,
+}
+
 impl SyncKeys {
+    pub(super) fn save(&self) -> Vec<SavedKey> {
+        self.0.iter().map(|key| SavedKey { id: Blob(key.id.clone()), data: key.data, made: key.made }).collect()
+    }
+
+    /// The keys of the state file; should it have none, a new one.
+    pub(super) fn restore(saved: Vec<SavedKey>) -> Self {
+        let keys = saved.into_iter().map(|SavedKey { id, data, made }| {
+            let expanded = Arc::new(expand_app_state_keys(&data));
+            SyncKey { id: id.0, data, made, expanded }
+        });
+        let keys: Vec<_> = keys.collect();
+        if keys.is_empty() { Self::new() } else { Self(keys) }
+    }
+
     pub(super) fn new() -> Self {
         let mut keys = Self(vec![]);
         keys.rotate();

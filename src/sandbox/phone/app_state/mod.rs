@@ -6,6 +6,7 @@
 mod action;
 mod keys;
 mod replica;
+mod saved;
 mod view;
 
 use serde_json::Value;
@@ -21,6 +22,7 @@ use super::worker::Worker;
 
 pub(in super::super) use action::Action;
 pub(super) use replica::Replica;
+pub(super) use saved::SavedReplica;
 
 impl Worker {
     /// Gives a new device of our account the keys that app state is encrypted with.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wacore::appstate::encode::encode_record;
 use wacore::appstate::hash::{HashState, generate_index_mac, generate_patch_mac};
 use wacore::appstate::{Mutation, process_patch, process_snapshot};
@@ -32,26 +32,27 @@ pub(super) struct Setting {
 }
 
 /// A patch or snapshot that did not check.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Refused {
-    collection: &'static str,
+    collection: String,
     version: u64,
     error: String,
 }
 
 /// One collection: its running hash, and the MAC of each record by the MAC of its index.
 #[derive(Default)]
-struct Local {
-    hash: HashState,
-    macs: HashMap<Vec<u8>, Vec<u8>>,
+pub(super) struct Local {
+    pub(super) hash: HashState,
+    pub(super) macs: HashMap<Vec<u8>, Vec<u8>>,
 }
 
 pub(in super::super) struct Replica {
     pub(super) keys: SyncKeys,
-    collections: BTreeMap<&'static str, Local>,
+    pub(super) collections: BTreeMap<&'static str, Local>,
     /// By index: what it is about, then the chat, message or contact.
-    settings: BTreeMap<Vec<String>, Setting>,
-    refused: Vec<Refused>,
+    pub(super) settings: BTreeMap<Vec<String>, Setting>,
+    pub(super) refused: Vec<Refused>,
 }
 
 impl Replica {
@@ -143,7 +144,7 @@ impl Replica {
     }
 
     fn refuse(&mut self, collection: &'static str, version: u64, error: String) {
-        self.refused.push(Refused { collection, version, error });
+        self.refused.push(Refused { collection: collection.to_owned(), version, error });
     }
 
     /// The patch for a change, and the version that it is built on. `None` when there is nothing to change.
