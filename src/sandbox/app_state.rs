@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use wacore_binary::builder::NodeBuilder;
 use waproto::whatsapp::syncd_mutation::SyncdOperation;
-use waproto::whatsapp::{KeyId, SyncdMutation, SyncdPatch, SyncdRecord, SyncdSnapshot, SyncdVersion};
+use waproto::whatsapp::{
+    ExternalBlobReference, KeyId, SyncdMutation, SyncdPatch, SyncdRecord, SyncdSnapshot, SyncdVersion,
+};
 
 use super::account::DeviceId;
 use super::node::{server_jid, unix_now};
@@ -19,7 +21,7 @@ use super::server::Server;
 pub(super) const COLLECTIONS: [&str; 5] =
     ["critical_block", "critical_unblock_low", "regular_low", "regular_high", "regular"];
 /// How many patches are kept for devices that were away; one that missed more gets a snapshot.
-const KEPT: usize = 1000;
+const KEPT: usize = 200;
 /// How many patches go into one answer.
 const PAGE: usize = 50;
 
@@ -37,6 +39,8 @@ struct Collection {
     /// From a record's index MAC to its place among the records.
     places: HashMap<Vec<u8>, u64>,
     written: u64,
+    /// The snapshot that was stored last: of which version, and where.
+    stored: Option<(u64, ExternalBlobReference)>,
 }
 
 /// What somebody lacks of a collection.
@@ -64,7 +68,7 @@ pub(super) enum Refusal {
 }
 
 impl AppState {
-    /// What a device lacks that has version `since`. `None` when there is no such collection.
+    /// What a device lacks that has version `since`, and whether it would rather have a snapshot. `None` when there is no such collection.
     pub(super) fn update(&self, name: &str, since: u64, want_snapshot: bool) -> Option<Update> {
         let name = COLLECTIONS.into_iter().find(|known| *known == name)?;
         let mut update = Update { name, version: 0, snapshot: None, patches: vec![], more: false };
@@ -72,7 +76,8 @@ impl AppState {
         update.version = collection.version;
         let missing = collection.version.saturating_sub(since);
         let missing = usize::try_from(missing).unwrap_or(usize::MAX);
-        if collection.version > 0 && (want_snapshot || missing > collection.patches.len()) {
+        // What fits into one answer is quicker read as it is.
+        if missing > collection.patches.len() || (want_snapshot && missing > PAGE) {
             update.snapshot = Some(collection.snapshot());
             return Some(update);
         }
@@ -80,6 +85,19 @@ impl AppState {
         update.patches = collection.patches.iter().skip(start).take(PAGE).cloned().collect();
         update.more = missing > PAGE;
         Some(update)
+    }
+
+    /// Where the snapshot of a version lies on the media server, if it has been stored.
+    pub(super) fn stored(&self, name: &str, version: u64) -> Option<ExternalBlobReference> {
+        let (of, reference) = self.0.get(name)?.stored.as_ref()?;
+        (*of == version).then(|| reference.clone())
+    }
+
+    /// Remembers where the snapshot of a version was stored.
+    pub(super) fn keep(&mut self, name: &str, version: u64, reference: ExternalBlobReference) {
+        if let Some(collection) = self.0.get_mut(name) {
+            collection.stored = Some((version, reference));
+        }
     }
 
     /// Takes a patch that was built on version `base`; its version.
@@ -213,8 +231,7 @@ mod tests {
             assert_eq!(state.push("regular", base, patch(index, operation)), Ok(base + 1));
         }
         let indexes = |state: &AppState| -> Vec<u8> {
-            let snapshot = state.update("regular", 0, true).and_then(|update| update.snapshot);
-            let records = snapshot.map(|snapshot| snapshot.records).unwrap_or_default();
+            let records = state.0.get("regular").map(|regular| regular.snapshot().records).unwrap_or_default();
             records.iter().filter_map(|record| record.index.blob.as_ref()?.first().copied()).collect()
         };
         assert_eq!(indexes(&state), [2, 1], "the last that was written is the last");
@@ -230,6 +247,7 @@ mod tests {
         }
         assert_eq!(seen(state.update("regular", 0, false)), Some((0, None, false, true)));
         assert_eq!(seen(state.update("regular", 1, false)), Some((PAGE, Some(2), true, false)));
+        assert_eq!(seen(state.update("regular", 1, true)), Some((0, None, false, true)));
         let last = KEPT as u64 + 1 - PAGE as u64;
         assert_eq!(seen(state.update("regular", last, false)), Some((PAGE, Some(last + 1), false, false)));
     }

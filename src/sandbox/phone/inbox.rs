@@ -240,6 +240,11 @@ impl Inbox {
         self.received
     }
 
+    /// Everything, in the order of first arrival.
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
     /// The newest message of a chat.
     pub(super) fn last_in(&self, chat: &str) -> Option<&Entry> {
         self.entries.iter().rev().find(|entry| entry.shown.chat == chat)

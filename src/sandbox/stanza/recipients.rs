@@ -175,7 +175,7 @@ mod tests {
     use wacore_binary::builder::NodeBuilder;
 
     use super::super::super::Options;
-    use super::super::super::account::{Bundle, Device};
+    use super::super::super::account::{Bundle, Device, HistoryWish};
     use super::super::super::media::Media;
     use super::super::super::node::leaf;
     use super::super::super::phone::Phone;
@@ -186,7 +186,7 @@ mod tests {
         let options = Options::default();
         let server = Server::new(&options, Media::new(options.media, options.media_limit).ok()?).ok()?;
         for (number, device) in devices {
-            Phone::create(&server, number).ok()?;
+            Phone::create(&server, number, None).ok()?;
             let bundle = Bundle {
                 registration: vec![],
                 identity: vec![],
@@ -195,7 +195,11 @@ mod tests {
                 warned: false,
             };
             let mut state = server.state();
-            state.accounts.get_mut(*number)?.devices.insert(*device, Device::new([0; 32], vec![], bundle));
+            state
+                .accounts
+                .get_mut(*number)?
+                .devices
+                .insert(*device, Device::new([0; 32], vec![], bundle, HistoryWish::default()));
         }
         Some(server)
     }
