@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use wacore::libsignal::protocol::{CurveError, KeyPair};
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
-use waproto::whatsapp::{ADVKeyIndexList, ADVSignedKeyIndexList};
+use waproto::whatsapp::{ADVKeyIndexList, ADVSignedKeyIndexList, DeviceProps};
 
 use super::app_state::AppState;
 use super::ca::sign;
@@ -77,6 +77,27 @@ impl Bundle {
     }
 }
 
+/// What a device said about history when it registered.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HistoryWish {
+    /// It takes the first chunk inside of the message that announces it.
+    pub(super) inline: bool,
+    /// It wants everything, and not only what is recent.
+    pub(super) full: bool,
+}
+
+impl HistoryWish {
+    /// Reads the properties that a device registers with. What is unreadable wishes nothing.
+    pub(super) fn read(properties: &[u8]) -> Self {
+        let properties = DeviceProps::decode_from_slice(properties).unwrap_or_default();
+        Self {
+            inline: properties.history_sync_config.inline_initial_payload_in_e2_ee_msg.unwrap_or_default(),
+            full: properties.require_full_sync.unwrap_or_default(),
+        }
+    }
+}
+
 /// A linked device.
 #[derive(Debug)]
 pub(super) struct Device {
@@ -88,15 +109,26 @@ pub(super) struct Device {
     pub(super) link: Option<Link>,
     /// Whether it asked for its messages on this connection.
     pub(super) active: bool,
-    /// Whether the phone has shared the app-state keys with it.
-    pub(super) key_shared: bool,
+    /// Whether the phone has given it the app-state keys and begun to tell it of the past.
+    pub(super) introduced: bool,
+    /// What it wants to be told of the past.
+    pub(super) history: HistoryWish,
     /// Everything handed to it or waiting for it that it has not acknowledged, in order.
     pub(super) queue: VecDeque<Parcel>,
 }
 
 impl Device {
-    pub(super) fn new(noise_key: [u8; 32], identity: Vec<u8>, bundle: Bundle) -> Self {
-        Self { noise_key, identity, bundle, link: None, active: false, key_shared: false, queue: VecDeque::new() }
+    pub(super) fn new(noise_key: [u8; 32], identity: Vec<u8>, bundle: Bundle, history: HistoryWish) -> Self {
+        Self {
+            noise_key,
+            identity,
+            bundle,
+            link: None,
+            active: false,
+            introduced: false,
+            history,
+            queue: VecDeque::new(),
+        }
     }
 
     /// Queues a stanza until it is acknowledged, and sends it if the device is listening.
@@ -205,7 +237,7 @@ mod tests {
             one_time: VecDeque::new(),
             warned: false,
         };
-        Device::new([0; 32], vec![], bundle)
+        Device::new([0; 32], vec![], bundle, HistoryWish::default())
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use wacore_binary::builder::NodeBuilder;
 use waproto::whatsapp::syncd_mutation::SyncdOperation;
-use waproto::whatsapp::{KeyId, SyncdMutation, SyncdPatch, SyncdRecord, SyncdSnapshot, SyncdVersion};
+use waproto::whatsapp::{
+    ExternalBlobReference, KeyId, SyncdMutation, SyncdPatch, SyncdRecord, SyncdSnapshot, SyncdVersion,
+};
 
 use super::account::DeviceId;
 use super::node::{server_jid, unix_now};
@@ -25,7 +27,7 @@ pub(super) fn collection_name(name: &str) -> Option<&'static str> {
 }
 
 /// How many patches are kept for devices that were away; one that missed more gets a snapshot.
-const KEPT: usize = 1000;
+const KEPT: usize = 200;
 /// How many patches go into one answer.
 const PAGE: usize = 50;
 
@@ -43,6 +45,8 @@ pub(super) struct Collection {
     /// From a record's index MAC to its place among the records.
     pub(super) places: HashMap<Vec<u8>, u64>,
     pub(super) written: u64,
+    /// The snapshot that was stored last: of which version, and where.
+    pub(super) stored: Option<(u64, ExternalBlobReference)>,
 }
 
 /// What somebody lacks of a collection.
@@ -70,7 +74,7 @@ pub(super) enum Refusal {
 }
 
 impl AppState {
-    /// What a device lacks that has version `since`. `None` when there is no such collection.
+    /// What a device lacks that has version `since`, and whether it would rather have a snapshot. `None` when there is no such collection.
     pub(super) fn update(&self, name: &str, since: u64, want_snapshot: bool) -> Option<Update> {
         let name = collection_name(name)?;
         let mut update = Update { name, version: 0, snapshot: None, patches: vec![], more: false };
@@ -78,7 +82,8 @@ impl AppState {
         update.version = collection.version;
         let missing = collection.version.saturating_sub(since);
         let missing = usize::try_from(missing).unwrap_or(usize::MAX);
-        if collection.version > 0 && (want_snapshot || missing > collection.patches.len()) {
+        // What fits into one answer is quicker read as it is.
+        if missing > collection.patches.len() || (want_snapshot && missing > PAGE) {
             update.snapshot = Some(collection.snapshot());
             return Some(update);
         }
@@ -86,6 +91,19 @@ impl AppState {
         update.patches = collection.patches.iter().skip(start).take(PAGE).cloned().collect();
         update.more = missing > PAGE;
         Some(update)
+    }
+
+    /// Where the snapshot of a version lies on the media server, if it has been stored.
+    pub(super) fn stored(&self, name: &str, version: u64) -> Option<ExternalBlobReference> {
+        let (of, reference) = self.0.get(name)?.stored.as_ref()?;
+        (*of == version).then(|| reference.clone())
+    }
+
+    /// Remembers where the snapshot of a version was stored.
+    pub(super) fn keep(&mut self, name: &str, version: u64, reference: ExternalBlobReference) {
+        if let Some(collection) = self.0.get_mut(name) {
+            collection.stored = Some((version, reference));
+        }
     }
 
     /// Takes a patch that was built on version `base`; its version.
@@ -224,8 +242,7 @@ mod tests {
             assert_eq!(state.push("regular", base, patch(index, operation)), Ok(base + 1));
         }
         let indexes = |state: &AppState| -> Vec<u8> {
-            let snapshot = state.update("regular", 0, true).and_then(|update| update.snapshot);
-            let records = snapshot.map(|snapshot| snapshot.records).unwrap_or_default();
+            let records = state.0.get("regular").map(|regular| regular.snapshot().records).unwrap_or_default();
             records.iter().filter_map(|record| record.index.blob.as_ref()?.first().copied()).collect()
         };
         assert_eq!(indexes(&state), [2, 1], "the last that was written is the last");
@@ -241,6 +258,7 @@ mod tests {
         }
         assert_eq!(seen(state.update("regular", 0, false)), Some((0, None, false, true)));
         assert_eq!(seen(state.update("regular", 1, false)), Some((PAGE, Some(2), true, false)));
+        assert_eq!(seen(state.update("regular", 1, true)), Some((0, None, false, true)));
         let last = KEPT as u64 + 1 - PAGE as u64;
         assert_eq!(seen(state.update("regular", last, false)), Some((PAGE, Some(last + 1), false, false)));
     }

@@ -213,6 +213,65 @@ async fn x1_a_new_key_is_used_by_all_and_the_old_one_still_read() -> Result<()> 
 }
 
 #[tokio::test]
+async fn x1_a_device_that_lacks_too_much_gets_a_snapshot() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    control.post(&settings(), json!({ "archive": { "chat": BOB, "on": true } })).await?;
+    archived(&mut alice, true).await?;
+    let backend = alice.stop().await?;
+
+    // More than the server keeps.
+    for step in 0..=200 {
+        control.post(&settings(), json!({ "pin": { "chat": BOB, "on": step % 2 == 0 } })).await?;
+    }
+    control.post(&settings(), json!({ "archive": { "chat": BOB, "on": false } })).await?;
+    let pins =
+        |linked: &Linked| linked.seen.iter().filter(|event| matches!(event.as_ref(), Event::PinUpdate(_))).count();
+    let mut alice = Linked::start(&sandbox, backend).await?;
+    archived(&mut alice, false).await?;
+    // A device that has nothing gets the same one, and both read on from there.
+    let mut second = Linked::link(&sandbox, &control, ALICE).await?;
+    archived(&mut second, false).await?;
+    for device in [&mut alice, &mut second] {
+        device.wait("the last pin", |event| matches!(event, Event::PinUpdate(_)).then_some(())).await?;
+        assert_eq!(pins(device), 1, "what is left of all patches, and not each of them");
+        assert_eq!(device.backend.get_version("regular_low").await?.version, 203);
+    }
+    second.client.chat_actions().archive_chat(&Jid::pn(BOB), None).await?;
+    let mutes = json!({ "mute": { "chat": BOB, "on": true } });
+    until_shown(&control, &format!("/chats/{BOB_JID}/archived"), json!(true)).await?;
+    // Before the next one: the library drops a notification that comes while it still reads an answer.
+    archived(&mut alice, true).await?;
+    control.post(&settings(), mutes).await?;
+    for device in [&mut alice, &mut second] {
+        device.wait("a mute", |event| matches!(event, Event::MuteUpdate(_)).then_some(())).await?;
+    }
+    assert_eq!(control.get(&settings()).await?["refused"], json!([]));
+    let stats = control.get("/stats").await?;
+    assert_eq!(stats["unknown"], json!({}), "{stats}");
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn x1_an_unlinked_device_does_not_have_the_key_that_comes_after_it() -> Result<()> {
+    let (sandbox, control) = sandbox().await?;
+    let first = Linked::link(&sandbox, &control, ALICE).await?;
+    let mut second = Linked::link(&sandbox, &control, ALICE).await?;
+    let shown = control.get(&settings()).await?;
+    assert_eq!(shown["keys"].as_array().map(Vec::len), Some(1), "{shown}");
+    first.client.logout().await;
+    control.until(&settings(), |shown| (shown["keys"].as_array()?.len() == 2).then_some(())).await?;
+    // The other one has the new key, and reads what is written with it.
+    control.post(&settings(), json!({ "archive": { "chat": BOB, "on": true } })).await?;
+    archived(&mut second, true).await?;
+    let newest = second.backend.get_latest_sync_key_id().await?.context("no key")?;
+    assert_eq!(hex::encode(newest), "000000000002");
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn x1_wrong_settings_are_refused_with_a_reason() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     control.post("/phones", json!({ "number": ALICE })).await?;

@@ -3,6 +3,7 @@
 mod app_state;
 mod faults;
 mod groups;
+mod history;
 mod hostile;
 mod keys;
 mod linking;

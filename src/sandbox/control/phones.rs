@@ -11,7 +11,7 @@ use wacore_binary::Jid;
 
 use super::super::account::Addressing;
 use super::super::pairing::{self, CodeRequest};
-use super::super::phone::{Draft, Phone};
+use super::super::phone::{Draft, History, Phone};
 use super::super::server::Server;
 use super::Shared;
 use super::request::{Body, CHATS, Failure, Outcome, chat, digits, phone};
@@ -23,6 +23,7 @@ pub(super) fn routes() -> Router<Arc<Server>> {
         .route("/phones/{number}/send", post(send))
         .route("/phones/{number}/messages", get(messages))
         .route("/phones/{number}/messages/{id}", get(message))
+        .route("/phones/{number}/history", get(history))
 }
 
 #[derive(Deserialize)]
@@ -31,6 +32,8 @@ struct NewPhone {
     number: String,
     /// Whether it is switched on; as it is when this is left out.
     phone: Option<Switch>,
+    /// The past that it is made with; none when this is left out.
+    history: Option<History>,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
@@ -42,7 +45,15 @@ enum Switch {
 
 async fn create_phone(State(server): Shared, Body(body): Body<NewPhone>) -> Outcome {
     let number = digits("number", &body.number)?;
-    let lid = Phone::create(&server, &number)?;
+    if let Some(history) = body.history {
+        let (chats, messages) = History::MOST;
+        for (field, given, most) in [("chats", history.chats, chats), ("messages", history.messages, messages)] {
+            if given > most {
+                return Err(Failure::bad(format!("history.{field}: at most {most} is accepted")));
+            }
+        }
+    }
+    let lid = Phone::create(&server, &number, body.history)?;
     let phone = phone(&server, &number)?;
     if let Some(switch) = body.phone {
         phone.switch(switch == Switch::On);
@@ -116,6 +127,12 @@ async fn send(State(server): Shared, Path(number): Path<String>, Body(mut body):
 
 async fn messages(State(server): Shared, Path(number): Path<String>) -> Outcome {
     Ok(Json(json!({ "messages": phone(&server, &number)?.messages() })))
+}
+
+/// The past, and what devices were told of it.
+async fn history(State(server): Shared, Path(number): Path<String>) -> Outcome {
+    let (history, sent) = phone(&server, &number)?.history();
+    Ok(Json(json!({ "history": history, "sent": sent })))
 }
 
 /// One message with its whole content.

@@ -86,7 +86,7 @@ impl From<PhoneError> for Failure {
         let status = match error {
             PhoneError::NoAccount(_) | PhoneError::NoMessage(_) => StatusCode::NOT_FOUND,
             PhoneError::NoRoom(_) => StatusCode::INSUFFICIENT_STORAGE,
-            PhoneError::Off => StatusCode::CONFLICT,
+            PhoneError::Off | PhoneError::OtherPast => StatusCode::CONFLICT,
             PhoneError::NotOurs(_) | PhoneError::Status => StatusCode::BAD_REQUEST,
             PhoneError::Group(refusal) => return refusal.into(),
             _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -60,7 +60,7 @@ impl Scenario {
     /// Makes the phones and puts the rules in the place of all others; the seed in force and the ids of the rules.
     pub(in super::super) fn play(self, server: &Arc<Server>) -> Result<(u64, Vec<u64>), PhoneError> {
         for number in &self.phones {
-            Phone::create(server, number)?;
+            Phone::create(server, number, None)?;
         }
         let seed = server.faults.reset(self.seed);
         Ok((seed, self.faults.into_iter().map(|rule| set(server, rule)).collect()))

@@ -22,7 +22,7 @@ use waproto::whatsapp::{
     client_payload::DevicePairingRegistrationData,
 };
 
-use super::account::{Account, Addressing, Bundle, Device, DeviceId};
+use super::account::{Account, Addressing, Bundle, Device, DeviceId, HistoryWish};
 use super::ca::{public_bytes, sign};
 use super::link::Link;
 use super::node::{child_bytes, leaf, server_jid, unix_now};
@@ -42,6 +42,7 @@ pub(super) struct Waiting {
     link: Link,
     noise_key: [u8; 32],
     bundle: Bundle,
+    history: HistoryWish,
     /// Each of its QR codes holds one of these.
     references: Vec<String>,
     /// The code that is held in front of the phones' cameras.
@@ -57,6 +58,7 @@ pub(super) struct Pairing {
     device: DeviceId,
     noise_key: [u8; 32],
     bundle: Bundle,
+    history: HistoryWish,
     done: oneshot::Sender<()>,
 }
 
@@ -91,6 +93,7 @@ pub(super) enum LinkError {
 
 /// Hands a registering client its references.
 pub(super) fn offer(server: &Server, link: &Link, noise_key: [u8; 32], data: DevicePairingRegistrationData) {
+    let history = HistoryWish::read(&data.device_props.unwrap_or_default());
     let bundle = Bundle {
         registration: data.e_regid.unwrap_or_default(),
         identity: data.e_ident.unwrap_or_default(),
@@ -106,8 +109,15 @@ pub(super) fn offer(server: &Server, link: &Link, noise_key: [u8; 32], data: Dev
     };
     let references: Vec<String> =
         (0..REFERENCES).map(|_| format!("2@{}", hex::encode(rand::random::<[u8; 16]>()))).collect();
-    let waiting =
-        Waiting { link: link.clone(), noise_key, bundle, references: references.clone(), shown: None, code: None };
+    let waiting = Waiting {
+        link: link.clone(),
+        noise_key,
+        bundle,
+        history,
+        references: references.clone(),
+        shown: None,
+        code: None,
+    };
     server.state().waiting.insert(link.id(), waiting);
     let references = references.into_iter().map(|reference| leaf("ref", reference));
     link.send(
@@ -130,12 +140,13 @@ async fn link(server: &Server, number: &str, connection: u64, secret: &[u8]) -> 
         let state = &mut *state;
         let account = state.accounts.get_mut(number).ok_or_else(|| LinkError::NoPhone(number.to_owned()))?;
         // Whatever else it shows is void with it.
-        let Waiting { link, noise_key, bundle, .. } = state.waiting.remove(&connection).ok_or(LinkError::Stale)?;
+        let waiting = state.waiting.remove(&connection).ok_or(LinkError::Stale)?;
+        let Waiting { link, noise_key, bundle, history, .. } = waiting;
         account.last_device += 1;
         let device = DeviceId { number: number.to_owned(), device: account.last_device };
         let stanza_id = server.stanza_id();
         let stanza = pair_success(account, &device, &bundle.identity, secret, stanza_id.clone())?;
-        let pairing = Pairing { link: link.clone(), device: device.clone(), noise_key, bundle, done };
+        let pairing = Pairing { link: link.clone(), device: device.clone(), noise_key, bundle, history, done };
         state.pairings.insert(stanza_id, pairing);
         (link, stanza, device)
     };
@@ -202,8 +213,9 @@ pub(super) fn signed(server: &Arc<Server>, stanza_id: &str, sign: &Node) {
         let Some(pairing) = state.pairings.remove(stanza_id) else { return };
         let Some(account) = state.accounts.get_mut(&pairing.device.number) else { return };
         let identity = child_bytes(sign, "device-identity");
-        let device = Device::new(pairing.noise_key, identity, pairing.bundle);
+        let device = Device::new(pairing.noise_key, identity, pairing.bundle, pairing.history);
         account.devices.insert(pairing.device.device, device);
+        account.phone.linked(pairing.device.device);
         announce(server, &mut state, &pairing.device, "add");
         (pairing.link, pairing.done)
     };
@@ -217,8 +229,9 @@ pub(super) fn signed(server: &Arc<Server>, stanza_id: &str, sign: &Node) {
 /// Unlinks a device: it is told, its connection ends, and it cannot log in again. `false` when there is no such device.
 pub(super) fn unlink(server: &Arc<Server>, id: &DeviceId) -> bool {
     let mut state = server.state();
-    let removed = state.accounts.get_mut(&id.number).and_then(|account| account.devices.remove(&id.device));
-    let Some(device) = removed else { return false };
+    let Some(account) = state.accounts.get_mut(&id.number) else { return false };
+    let Some(device) = account.devices.remove(&id.device) else { return false };
+    account.phone.unlinked(id.device);
     announce(server, &mut state, id, "remove");
     if let Some(link) = device.link {
         let conflict = NodeBuilder::new("conflict").attr("type", "device_removed").build();

@@ -8,6 +8,7 @@ mod attachment;
 mod content;
 mod file;
 mod groups;
+mod history;
 mod inbox;
 mod keys;
 mod origin;
@@ -24,6 +25,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc::unbounded_channel;
@@ -42,6 +44,7 @@ use super::profile::Profile;
 use super::saved::StateError;
 use super::server::Server;
 use super::settings::Settings;
+use history::Delivery;
 use inbox::Inbox;
 use keys::Keys;
 use origin::Origin;
@@ -53,6 +56,7 @@ pub(super) use attachment::Data;
 pub(super) use content::Draft;
 pub(super) use file::Pointer;
 pub use file::{Media, MediaState};
+pub(super) use history::{History, Told};
 pub use inbox::{Message, Ticks};
 pub(super) use saved::SavedPhone;
 
@@ -104,6 +108,8 @@ pub(super) enum PhoneError {
     Content(String),
     #[error(transparent)]
     NoRoom(#[from] Full),
+    #[error("history: the phone has another past already; it is given when the phone is made")]
+    OtherPast,
     #[error("the phone is switched off")]
     Off,
 }
@@ -116,8 +122,14 @@ enum Task {
     Send { to: Jid, draft: Draft, sent: oneshot::Sender<Result<String, PhoneError>> },
     /// Another phone has sent it a message.
     FromPhone { number: String, origin: Origin, id: String, message: Box<Content> },
-    /// A device of its account needs the app-state keys.
-    ShareKeys(u16),
+    /// A device was linked to its account.
+    Linked(u16),
+    /// A device was unlinked from it.
+    Unlinked(u16),
+    /// A newly linked device listens for the first time.
+    Introduce(u16),
+    /// The next piece of the past for a device.
+    History(Box<Delivery>),
     /// A new key for app state.
     RotateKey(oneshot::Sender<Result<(), PhoneError>>),
     /// A device has changed a collection of app state.
@@ -139,6 +151,8 @@ enum Task {
 pub(super) struct Phone {
     power: Power,
     inbox: Arc<Watched<Inbox>>,
+    history: History,
+    told: Arc<Watched<Vec<Told>>>,
 }
 
 impl std::fmt::Debug for Phone {
@@ -149,17 +163,20 @@ impl std::fmt::Debug for Phone {
 
 impl Phone {
     /// Makes an account with a phone, switches the phone on, and returns the account's LID. An account that exists
-    /// already stays as it is.
-    pub(super) fn create(server: &Arc<Server>, number: &str) -> Result<String, PhoneError> {
+    /// already stays as it is, and its past cannot be changed.
+    pub(super) fn create(server: &Arc<Server>, number: &str, history: Option<History>) -> Result<String, PhoneError> {
         let mut state = server.state();
         if let Some(account) = state.accounts.get(number) {
-            return Ok(account.lid.clone());
+            let other = history.is_some_and(|history| history != account.phone.history);
+            return if other { Err(PhoneError::OtherPast) } else { Ok(account.lid.clone()) };
         }
         let key = new_key();
         let (keys, phone_bundle) = Keys::new(&key)?;
         let inbox = Self::inbox(server, number, Inbox::default());
-        let worker = Worker::new(Arc::clone(server), number.to_owned(), keys, Arc::clone(&inbox));
-        let phone = Self::start(server, worker, inbox);
+        let told = Self::told(server, number, vec![]);
+        let own = DeviceId { number: number.to_owned(), device: 0 };
+        let worker = Worker::new(Arc::clone(server), own, keys, inbox, history.unwrap_or_default(), told);
+        let phone = Self::start(server, worker);
         // Derived from the number, so that a log is easy to read; clients must not and do not rely on it.
         let lid = format!("9{number}");
         state.lids.insert(lid.clone(), number.to_owned());
@@ -191,11 +208,16 @@ impl Phone {
         Arc::new(Watched::new(inbox, &server.changes, [format!("/phones/{number}/messages")]))
     }
 
-    fn start(server: &Arc<Server>, worker: Worker, inbox: Arc<Watched<Inbox>>) -> Self {
+    fn told(server: &Server, number: &str, told: Vec<Told>) -> Arc<Watched<Vec<Told>>> {
+        Arc::new(Watched::new(told, &server.changes, [format!("/phones/{number}/history")]))
+    }
+
+    fn start(server: &Arc<Server>, worker: Worker) -> Self {
         let (tasks, queue) = unbounded_channel();
         let power = Power::new(worker.own.clone(), tasks, Arc::clone(&server.ledger));
+        let (inbox, history, told) = (Arc::clone(&worker.inbox), worker.history, Arc::clone(&worker.told));
         server.spawn(worker.run(queue));
-        Self { power, inbox }
+        Self { power, inbox, history, told }
     }
 
     /// Everything that the phone remembers, when it has done what it has to do.
@@ -271,8 +293,32 @@ impl Phone {
         self.ask(Task::AppStateChanged(collection));
     }
 
-    pub(super) fn share_keys(&self, device: u16) {
-        self.ask(Task::ShareKeys(device));
+    /// A device was linked: what comes from now on it gets live.
+    pub(super) fn linked(&self, device: u16) {
+        self.ask(Task::Linked(device));
+    }
+
+    /// A device was unlinked: it must not read what is set from now on.
+    pub(super) fn unlinked(&self, device: u16) {
+        self.ask(Task::Unlinked(device));
+    }
+
+    /// A new device listens: it needs the app-state keys and hears of the past.
+    pub(super) fn introduce(&self, device: u16) {
+        self.ask(Task::Introduce(device));
+    }
+
+    /// A device says that it has pieces of the past.
+    pub(super) fn history_received(&self, device: u16, ids: &[String]) {
+        let mut told = self.told.lock();
+        for piece in told.iter_mut().filter(|piece| piece.device == device && ids.contains(&piece.id)) {
+            piece.received.get_or_insert_with(Utc::now);
+        }
+    }
+
+    /// The past that the phone was made with, and what it has told devices.
+    pub(super) fn history(&self) -> (History, Vec<Told>) {
+        (self.history, self.told.lock().clone())
     }
 
     pub(super) fn replenish(&self) {

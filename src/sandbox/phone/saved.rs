@@ -17,6 +17,7 @@ use super::super::saved::{Blob, Files, StateError};
 use super::super::server::Server;
 use super::app_state::SavedReplica;
 use super::file::{self, MediaState};
+use super::history::{History, Told};
 use super::inbox::{Entry, Inbox, Message};
 use super::keys::{Identities, Keys, OneTimeKeys, SenderKeys, Sessions, SignedKeys};
 use super::origin::Origin;
@@ -36,6 +37,10 @@ pub(in super::super) struct SavedPhone {
     /// By chat, the devices that have our sender key.
     given: BTreeMap<String, BTreeSet<DeviceId>>,
     app_state: SavedReplica,
+    /// The past that it was made with, what devices were told of it, and where the past of new devices ends.
+    history: History,
+    told: Vec<Told>,
+    cuts: BTreeMap<u16, usize>,
     messages: Vec<SavedMessage>,
     /// Own messages that devices may still ask for again.
     sent: Vec<(String, String, Blob)>,
@@ -61,7 +66,9 @@ struct SavedMessage {
 pub(super) enum SavedTask {
     Receive { from: String, number: String, device: u16, stanza: Blob },
     FromPhone { number: String, to: String, participant: Option<String>, id: String, message: Blob },
-    ShareKeys(u16),
+    Linked(u16),
+    Unlinked(u16),
+    Introduce(u16),
     AppStateChanged(String),
     Replenish,
 }
@@ -91,7 +98,9 @@ impl SavedTask {
                 id: id.clone(),
                 message: Blob(message.encode_to_vec()),
             },
-            Task::ShareKeys(device) => Self::ShareKeys(*device),
+            Task::Linked(device) => Self::Linked(*device),
+            Task::Unlinked(device) => Self::Unlinked(*device),
+            Task::Introduce(device) => Self::Introduce(*device),
             Task::AppStateChanged(collection) => Self::AppStateChanged(collection.clone()),
             Task::Replenish => Self::Replenish,
             Task::Send { .. }
@@ -99,6 +108,8 @@ impl SavedTask {
             | Task::RotateKey(_)
             | Task::Settings(_)
             | Task::Reregister(_)
+            // Half a past is not told on; see the documentation.
+            | Task::History(_)
             | Task::Save(_) => return Ok(None),
         }))
     }
@@ -113,7 +124,9 @@ impl SavedTask {
                 let origin = Origin { to: jid(&to)?, participant };
                 Task::FromPhone { number, origin, id, message: Box::new(message(&content)?) }
             }
-            Self::ShareKeys(device) => Task::ShareKeys(device),
+            Self::Linked(device) => Task::Linked(device),
+            Self::Unlinked(device) => Task::Unlinked(device),
+            Self::Introduce(device) => Task::Introduce(device),
             Self::AppStateChanged(collection) => Task::AppStateChanged(collection),
             Self::Replenish => Task::Replenish,
         })
@@ -173,6 +186,9 @@ impl Worker {
             sender_keys,
             given: self.given.iter().map(|(chat, devices)| (chat.clone(), devices.clone())).collect(),
             app_state: self.app_state.save(),
+            history: self.history,
+            told: self.told.lock().clone(),
+            cuts: self.cuts.iter().map(|(device, until)| (*device, *until)).collect(),
             messages,
             sent: self
                 .sent
@@ -256,12 +272,15 @@ impl Phone {
             sent.push_back(Sent { id, to: jid(&to)?, message: message(&content)? });
         }
         let inbox = Self::inbox(server, number, inbox);
-        let mut worker = Worker::new(Arc::clone(server), number.to_owned(), keys, Arc::clone(&inbox));
+        let told = Self::told(server, number, saved.told);
+        let own = DeviceId { number: number.to_owned(), device: 0 };
+        let mut worker = Worker::new(Arc::clone(server), own, keys, inbox, saved.history, told);
+        worker.cuts = saved.cuts.into_iter().collect();
         worker.sent = sent;
         worker.given = saved.given.into_iter().collect();
         worker.app_state = saved.app_state.restore()?;
         worker.fetch_missing();
-        let phone = Self::start(server, worker, inbox);
+        let phone = Self::start(server, worker);
         if let Some(held) = saved.held {
             phone.switch(false);
             for task in held {

@@ -21,6 +21,7 @@ use super::super::node::{listed_ids, text, unix_now};
 use super::super::server::Server;
 use super::app_state::Replica;
 use super::content::Draft;
+use super::history::{History, Told};
 use super::inbox::{Inbox, Ticks};
 use super::keys::Keys;
 use super::origin::Origin;
@@ -46,18 +47,32 @@ pub(super) struct Worker {
     /// By chat, the devices that have our sender key.
     pub(super) given: HashMap<String, BTreeSet<DeviceId>>,
     pub(super) app_state: Replica,
+    pub(super) history: History,
+    pub(super) told: Arc<Watched<Vec<Told>>>,
+    /// How much of the inbox is the past of a device that is not introduced yet.
+    pub(super) cuts: HashMap<u16, usize>,
 }
 
 impl Worker {
-    pub(super) fn new(server: Arc<Server>, number: String, keys: Keys, inbox: Arc<Watched<Inbox>>) -> Self {
+    pub(super) fn new(
+        server: Arc<Server>,
+        own: DeviceId,
+        keys: Keys,
+        inbox: Arc<Watched<Inbox>>,
+        history: History,
+        told: Arc<Watched<Vec<Told>>>,
+    ) -> Self {
         Self {
             server,
-            own: DeviceId { number, device: 0 },
+            own,
             keys,
             inbox,
             sent: VecDeque::new(),
             given: HashMap::new(),
             app_state: Replica::new(),
+            history,
+            told,
+            cuts: HashMap::new(),
         }
     }
 
@@ -77,7 +92,13 @@ impl Worker {
                     self.server.ledger.opened(&self.own, &number, &id, true);
                     Ok(())
                 }
-                Task::ShareKeys(device) => self.share_keys(device).await,
+                Task::Linked(device) => {
+                    self.linked(device);
+                    Ok(())
+                }
+                Task::Unlinked(device) => self.unlinked(device).await,
+                Task::Introduce(device) => self.introduce(device).await,
+                Task::History(delivery) => self.go_on(delivery).await,
                 Task::RotateKey(done) => {
                     let _ = done.send(self.rotate_key().await);
                     Ok(())
@@ -175,11 +196,14 @@ impl Worker {
             }
             return Ok(());
         }
-        if own
-            && let Some(protocol) = message.protocol_message.as_option()
-            && protocol.r#type == Some(Type::APP_STATE_SYNC_KEY_REQUEST)
-        {
-            return self.answer_key_request(device.device, &protocol.app_state_sync_key_request.key_ids).await;
+        if own && let Some(protocol) = message.protocol_message.as_option() {
+            let device = device.device;
+            if protocol.r#type == Some(Type::APP_STATE_SYNC_KEY_REQUEST) {
+                return self.answer_key_request(device, &protocol.app_state_sync_key_request.key_ids).await;
+            }
+            if let Some(request) = protocol.peer_data_operation_request_message.as_option() {
+                return self.answer_peer(device, &id, request).await;
+            }
         }
         if self.store(&origin.chat(&device.number), &device.number, &id, &message, own) && !own {
             self.look_at(origin, &id);
@@ -187,19 +211,24 @@ impl Worker {
         Ok(())
     }
 
-    /// Sends a device of our account something that only devices see; the message's id.
-    pub(super) async fn tell(&mut self, device: u16, message: &Message) -> Result<String, PhoneError> {
-        let (id, device) = (self.server.stanza_id(), DeviceId { number: self.own.number.clone(), device });
+    /// Sends a device of our account something that only devices see.
+    pub(super) async fn tell(&mut self, device: u16, message: &Message) -> Result<(), PhoneError> {
+        self.tell_as(&self.server.stanza_id(), device, message).await
+    }
+
+    /// Does so under an id.
+    pub(super) async fn tell_as(&mut self, id: &str, device: u16, message: &Message) -> Result<(), PhoneError> {
+        let device = DeviceId { number: self.own.number.clone(), device };
         let enc = self.seal(&device, message).await?;
         let stanza = self
-            .envelope(Addressing::Pn, &id)?
+            .envelope(Addressing::Pn, id)?
             .attr("category", "peer")
             .attr("recipient", Jid::pn(self.own.number.as_str()))
             .attr("type", "text")
             .children([enc])
             .build();
         self.server.state().deliver(&device, stanza, &self.server.stats);
-        Ok(id)
+        Ok(())
     }
 
     /// Shows a message in a chat. `false` when there is nothing to show.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::account::{Account, Bundle, Device, DeviceId};
+use super::super::account::{Account, Bundle, Device, DeviceId, HistoryWish};
 use super::super::parcel::Parcel;
 use super::super::phone::{Manner, Phone, SavedPhone};
 use super::super::presence::Presence;
@@ -50,7 +50,8 @@ struct SavedDevice {
     noise_key: [u8; 32],
     identity: Blob,
     bundle: SavedBundle,
-    key_shared: bool,
+    introduced: bool,
+    history: HistoryWish,
     queue: Vec<Blob>,
 }
 
@@ -82,14 +83,15 @@ impl SavedDevice {
             noise_key: device.noise_key,
             identity: Blob(device.identity.clone()),
             bundle: SavedBundle::of(&device.bundle)?,
-            key_shared: device.key_shared,
+            introduced: device.introduced,
+            history: device.history,
             queue: device.queue.iter().map(|parcel| Blob(parcel.bytes().to_vec())).collect(),
         })
     }
 
     fn restore(self) -> Result<Device, StateError> {
-        let mut device = Device::new(self.noise_key, self.identity.0, self.bundle.restore()?);
-        device.key_shared = self.key_shared;
+        let mut device = Device::new(self.noise_key, self.identity.0, self.bundle.restore()?, self.history);
+        device.introduced = self.introduced;
         for stanza in self.queue {
             device.queue.push_back(Parcel::new(&stanza.node()?, None)?);
         }

@@ -1,10 +1,13 @@
 //! App state on the wire: what devices ask for and upload, collection by collection.
 
 use buffa::Message as _;
+use wacore::download::MediaType;
+use wacore::upload::encrypt_media;
 use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
-use waproto::whatsapp::SyncdPatch;
+use waproto::whatsapp::{ExternalBlobReference, SyncdPatch, SyncdSnapshot};
 
+use super::super::LOG;
 use super::super::account::DeviceId;
 use super::super::app_state::{Refusal, Update, upload};
 use super::super::faults::corrupt_app_state;
@@ -30,7 +33,7 @@ fn collection(server: &Server, own: &DeviceId, asked: &Node) -> Node {
         state.accounts.get(&own.number).and_then(|account| account.app_state.update(&name, version, want_snapshot))
     };
     let Some(patch) = asked.get_optional_child("patch") else {
-        return match update(false) {
+        return match update(text(asked, "return_snapshot") == "true") {
             Some(update) => hand_out(server, own, update, None),
             None => refused(server, &name, "404", "item-not-found"),
         };
@@ -49,7 +52,7 @@ fn collection(server: &Server, own: &DeviceId, asked: &Node) -> Node {
 
 /// What a device gets of a collection. Every patch and every snapshot goes to a device through here.
 fn hand_out(server: &Server, device: &DeviceId, update: Update, error: Option<(&'static str, &'static str)>) -> Node {
-    let Update { name, version, snapshot: _, mut patches, more } = update;
+    let Update { name, version, snapshot, mut patches, more } = update;
     corrupt_app_state(server, device, &mut patches);
     let mut collection = NodeBuilder::new("collection").attr("name", name).attr("version", version);
     if more {
@@ -60,11 +63,52 @@ fn hand_out(server: &Server, device: &DeviceId, update: Update, error: Option<(&
         collection = collection.attr("type", "error");
         content.push(NodeBuilder::new("error").attr("code", code).attr("text", text).build());
     }
+    if let Some(snapshot) = snapshot {
+        match stored(server, device, name, &snapshot) {
+            Ok(reference) => content.push(leaf("snapshot", reference.encode_to_vec())),
+            Err(error) => {
+                tracing::warn!(target: LOG, name, %error, "no snapshot for a device");
+                return refused(server, name, "503", "service-unavailable");
+            }
+        }
+    }
     if !patches.is_empty() {
         let patches = patches.iter().map(|patch| leaf("patch", patch.encode_to_vec()));
         content.push(NodeBuilder::new("patches").children(patches).build());
     }
     collection.children(content).build()
+}
+
+/// Where a snapshot lies on the media server, encrypted. One of the same version is stored once.
+fn stored(
+    server: &Server,
+    device: &DeviceId,
+    name: &'static str,
+    snapshot: &SyncdSnapshot,
+) -> anyhow::Result<ExternalBlobReference> {
+    let version = snapshot.version.version.unwrap_or_default();
+    let known = {
+        let state = server.state();
+        state.accounts.get(&device.number).and_then(|account| account.app_state.stored(name, version))
+    };
+    if let Some(reference) = known {
+        return Ok(reference);
+    }
+    let plain = snapshot.encode_to_vec();
+    let sealed = encrypt_media(&plain, MediaType::AppState)?;
+    let path = server.media.put(MediaType::AppState, sealed.data_to_upload.into())?;
+    let reference = ExternalBlobReference {
+        media_key: Some(sealed.media_key.to_vec()),
+        direct_path: Some(path),
+        file_size_bytes: u64::try_from(plain.len()).ok(),
+        file_sha256: Some(sealed.file_sha256.to_vec()),
+        file_enc_sha256: Some(sealed.file_enc_sha256.to_vec()),
+        ..Default::default()
+    };
+    if let Some(account) = server.state().accounts.get_mut(&device.number) {
+        account.app_state.keep(name, version, reference.clone());
+    }
+    Ok(reference)
 }
 
 /// One collection's error does not keep the others from their answer.

@@ -31,6 +31,11 @@ pub(super) fn accept(context: &mut Context<'_>, receipt: Node) {
         ack = ack.attr("type", kind);
     }
     context.link.send(ack.build());
+    if text(&receipt, "type") == "hist_sync"
+        && let Some(account) = context.server.state().accounts.get(&own.number)
+    {
+        account.phone.history_received(own.device, &listed_ids(&receipt));
+    }
     route(context.server, own, receipt);
 }
 

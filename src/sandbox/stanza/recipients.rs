@@ -175,7 +175,7 @@ mod tests {
     use wacore_binary::builder::NodeBuilder;
 
     use super::super::super::Options;
-    use super::super::super::account::{Bundle, Device};
+    use super::super::super::account::{Bundle, Device, HistoryWish};
     use super::super::super::ca::Authority;
     use super::super::super::media::Media;
     use super::super::super::node::leaf;
@@ -188,7 +188,7 @@ mod tests {
         let media = Media::new(options.media, options.media_limit).ok()?;
         let server = Server::new(&options, Authority::new().ok()?, media, 1);
         for (number, device) in devices {
-            Phone::create(&server, number).ok()?;
+            Phone::create(&server, number, None).ok()?;
             let bundle = Bundle {
                 registration: vec![],
                 identity: vec![],
@@ -197,7 +197,11 @@ mod tests {
                 warned: false,
             };
             let mut state = server.state();
-            state.accounts.get_mut(*number)?.devices.insert(*device, Device::new([0; 32], vec![], bundle));
+            state
+                .accounts
+                .get_mut(*number)?
+                .devices
+                .insert(*device, Device::new([0; 32], vec![], bundle, HistoryWish::default()));
         }
         Some(server)
     }

@@ -36,11 +36,10 @@ pub(super) fn activate(context: &mut Context<'_>, query: &Node) -> Answer {
     }
     let end = NodeBuilder::new("offline").attr("count", device.queue.len()).build();
     context.link.send(NodeBuilder::new("ib").attr("from", server_jid()).children([end]).build());
-    if !std::mem::replace(&mut device.key_shared, true)
+    if !std::mem::replace(&mut device.introduced, true)
         && let Some(phone) = phone
     {
-        // Without them a newly linked device waits 10 seconds.
-        phone.share_keys(id.device);
+        phone.introduce(id.device);
     }
     Answer::Sent
 }

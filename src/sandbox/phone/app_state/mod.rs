@@ -57,6 +57,12 @@ impl Worker {
         Ok(())
     }
 
+    /// A device is gone. What is set from now on is encrypted with a key that it does not have.
+    pub(super) async fn unlinked(&mut self, device: u16) -> Result<(), PhoneError> {
+        self.cuts.remove(&device);
+        self.rotate_key().await
+    }
+
     /// The devices that a key is meant for.
     fn fingerprint(&self) -> Result<AppStateSyncKeyFingerprint, PhoneError> {
         let state = self.server.state();
@@ -78,7 +84,7 @@ impl Worker {
             }),
             ..Default::default()
         };
-        self.tell(device, &message).await.map(drop)
+        self.tell(device, &message).await
     }
 
     /// The owner sets something.

@@ -10,7 +10,7 @@ use wacore::appstate::encode::encode_record;
 use wacore::appstate::hash::{HashState, generate_index_mac, generate_patch_mac};
 use wacore::appstate::{Mutation, process_patch, process_snapshot};
 use waproto::whatsapp::syncd_mutation::SyncdOperation;
-use waproto::whatsapp::{KeyId, SyncActionValue, SyncdMutation, SyncdPatch, SyncdSnapshot};
+use waproto::whatsapp::{Conversation, KeyId, SyncActionValue, SyncdMutation, SyncdPatch, SyncdSnapshot};
 
 use super::super::super::app_state::Update;
 use super::keys::SyncKeys;
@@ -84,6 +84,20 @@ impl Replica {
         for patch in &update.patches {
             self.patch(update.name, patch);
         }
+    }
+
+    /// Puts what the owner has set about a chat into its head.
+    pub(in super::super) fn describe(&self, chat: &mut Conversation) {
+        let about = |action: &str| self.settings.get([action.to_owned(), chat.id.clone()].as_slice());
+        let archived = about("archive").and_then(|it| it.value.archive_chat_action.archived);
+        let pinned = about("pin_v1").filter(|it| it.value.pin_action.pinned == Some(true));
+        let pinned = pinned.and_then(|it| u32::try_from(it.value.timestamp? / 1000).ok());
+        let muted = about("mute").and_then(|it| it.value.mute_action.mute_end_timestamp);
+        let unread = about("markChatAsRead").map(|it| it.value.mark_chat_as_read_action.read == Some(false));
+        let name = about("contact").and_then(|it| it.value.contact_action.full_name.clone());
+        (chat.archived, chat.pinned, chat.marked_as_unread) = (archived, pinned, unread);
+        chat.mute_end_time = muted.filter(|until| *until != 0).map(i64::cast_unsigned);
+        chat.name = name.or(chat.name.take());
     }
 
     fn restore(&mut self, name: &'static str, snapshot: &SyncdSnapshot) {

@@ -1,0 +1,195 @@
+//! History sync: a phone tells each newly linked device about its past.
+//!
+//! The past is told once, right after the link, up to what the device then gets live; each chunk is made when it is its
+//! turn, so a long past costs the phone no memory, and other tasks of the phone come in between. Chunks lie encrypted on
+//! the media server, except for a small first one, which travels inside of its message.
+
+mod archive;
+mod delivery;
+mod demand;
+mod generated;
+
+use buffa::{Enumeration as _, Message as _};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use wacore::download::MediaType;
+use wacore_binary::Jid;
+use waproto::whatsapp::message::protocol_message::Type;
+use waproto::whatsapp::message::{HistorySyncNotification, HistorySyncType, ProtocolMessage};
+use waproto::whatsapp::{Conversation, HistorySync, Message, PhoneNumberToLIDMapping};
+
+use super::super::account::HistoryWish;
+use super::PhoneError;
+use super::Task;
+use super::inbox::Entry;
+use super::worker::Worker;
+use archive::Archive;
+
+pub(super) use delivery::Delivery;
+pub(in super::super) use generated::History;
+
+/// The largest first chunk, compressed, that travels inside of its message.
+const INLINE: usize = 128 * 1024;
+
+/// A chunk that was sent to a device, for `GET /phones/{n}/history`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in super::super) struct Told {
+    pub(super) device: u16,
+    /// The id of the message that announced it.
+    pub(super) id: String,
+    kind: String,
+    chunk: Option<u32>,
+    progress: Option<u32>,
+    chats: usize,
+    messages: usize,
+    /// Compressed.
+    bytes: usize,
+    inline: bool,
+    at: DateTime<Utc>,
+    /// When the device said that it has it.
+    pub(super) received: Option<DateTime<Utc>>,
+}
+
+impl Worker {
+    /// A device was linked: what comes from now on it gets live.
+    pub(super) fn linked(&mut self, device: u16) {
+        let until = self.inbox().entries().len();
+        self.cuts.insert(device, until);
+    }
+
+    /// A new device listens for the first time. The keys come first: without them it waits 10 seconds.
+    pub(super) async fn introduce(&mut self, device: u16) -> Result<(), PhoneError> {
+        self.share_keys(device).await?;
+        self.begin_history(device).await
+    }
+
+    /// Begins to tell a device about the past.
+    async fn begin_history(&mut self, device: u16) -> Result<(), PhoneError> {
+        let wish = {
+            let state = self.server.state();
+            let own = state.accounts.get(&self.own.number);
+            own.and_then(|own| own.devices.get(&device)).map(|device| device.history)
+        };
+        let Some(HistoryWish { inline, full }) = wish else { return Ok(()) };
+        let archive = {
+            let cut = self.cuts.remove(&device);
+            let inbox = self.inbox();
+            let entries = inbox.entries();
+            let until = cut.unwrap_or(entries.len());
+            self.archive(entries.get(..until).unwrap_or(entries))
+        };
+        self.go_on(Box::new(Delivery::new(device, inline, full, archive))).await
+    }
+
+    /// Tells the next chunk, and queues the one after it.
+    pub(super) async fn go_on(&mut self, mut delivery: Box<Delivery>) -> Result<(), PhoneError> {
+        let chunk = delivery.next(self.inbox().entries(), |archive, chat| self.head(archive, chat));
+        let Some(chunk) = chunk else { return Ok(()) };
+        self.tell_chunk(delivery.device, chunk, delivery.inline, None).await?;
+        let state = self.server.state();
+        if let Some(own) = state.accounts.get(&self.own.number) {
+            own.phone.ask(Task::History(delivery));
+        }
+        Ok(())
+    }
+
+    /// All chats that some messages of the inbox are of, and the generated ones.
+    fn archive(&self, entries: &[Entry]) -> Archive {
+        Archive::new(self.history, Jid::pn(self.own.number.as_str()).to_string(), entries)
+    }
+
+    /// A chat as it stands on the phone, without messages.
+    fn head(&self, archive: &Archive, chat: usize) -> Conversation {
+        let mut conversation = Conversation { name: archive.name(chat), id: archive.jid(chat), ..Default::default() };
+        self.app_state.describe(&mut conversation);
+        conversation
+    }
+
+    /// Says by which other address each person of a chunk is known.
+    fn map_lids(&self, chunk: &mut HistorySync) {
+        let state = self.server.state();
+        for chat in &mut chunk.conversations {
+            let Some(jid) = chat.id.parse::<Jid>().ok().filter(Jid::is_pn) else { continue };
+            let Some(account) = state.account_of(&jid) else { continue };
+            let lid = Jid::lid(account.lid.as_str()).to_string();
+            chat.lid_jid = Some(lid.clone());
+            let mapping = PhoneNumberToLIDMapping { lid_jid: Some(lid), pn_jid: Some(chat.id.clone()) };
+            chunk.phone_number_to_lid_mappings.push(mapping);
+        }
+    }
+
+    /// Encrypts a chunk, stores it and tells the device where it is.
+    async fn tell_chunk(
+        &mut self,
+        device: u16,
+        mut sync: HistorySync,
+        inline: bool,
+        request: Option<String>,
+    ) -> Result<(), PhoneError> {
+        self.map_lids(&mut sync);
+        let packed = zlib(&sync.encode_to_vec());
+        let messages = || sync.conversations.iter().flat_map(|conversation| &conversation.messages);
+        let oldest = messages().filter_map(|message| message.message.message_timestamp).min();
+        let mut notification = HistorySyncNotification {
+            sync_type: HistorySyncType::from_i32(sync.sync_type.to_i32()),
+            chunk_order: sync.chunk_order,
+            progress: sync.progress,
+            oldest_msg_in_chunk_timestamp_sec: oldest.and_then(|oldest| i64::try_from(oldest).ok()),
+            peer_data_request_session_id: request,
+            ..Default::default()
+        };
+        let bytes = packed.len();
+        let first = notification.sync_type == Some(HistorySyncType::INITIAL_BOOTSTRAP);
+        let inline = inline && first && bytes <= INLINE;
+        if inline {
+            notification.initial_hist_bootstrap_inline_payload = Some(packed);
+        } else {
+            let sealed = wacore::upload::encrypt_media(&packed, MediaType::History)
+                .map_err(|error| PhoneError::Content(error.to_string()))?;
+            let path = self.server.media.put(MediaType::History, Bytes::from(sealed.data_to_upload))?;
+            notification.direct_path = Some(path);
+            notification.media_key = Some(sealed.media_key.to_vec());
+            notification.file_sha256 = Some(sealed.file_sha256.to_vec());
+            notification.file_enc_sha256 = Some(sealed.file_enc_sha256.to_vec());
+            notification.file_length = u64::try_from(bytes).ok();
+        }
+        let message = Message {
+            protocol_message: buffa::MessageField::some(ProtocolMessage {
+                r#type: Some(Type::HISTORY_SYNC_NOTIFICATION),
+                history_sync_notification: buffa::MessageField::some(notification),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let id = self.server.stanza_id();
+        let told = Told {
+            device,
+            id: id.clone(),
+            kind: format!("{:?}", sync.sync_type),
+            chunk: sync.chunk_order,
+            progress: sync.progress,
+            chats: sync.conversations.len(),
+            messages: messages().count(),
+            bytes,
+            inline,
+            at: Utc::now(),
+            received: None,
+        };
+        // First, because the device may be quick to say that it has it.
+        self.told.lock().push(told);
+        let done = self.tell_as(&id, device, &message).await;
+        if done.is_err() {
+            self.told.lock().retain(|told| told.id != id);
+        }
+        done
+    }
+}
+
+/// Compresses as clients expect it.
+fn zlib(raw: &[u8]) -> Vec<u8> {
+    let mut packed = vec![0; zlib_rs::compress_bound(raw.len())];
+    let len = zlib_rs::compress_slice(&mut packed, raw, zlib_rs::DeflateConfig::default()).0.len();
+    packed.truncate(len);
+    packed
+}
