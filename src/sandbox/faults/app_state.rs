@@ -16,10 +16,10 @@ pub(in super::super) fn corrupt(server: &Server, device: &DeviceId, patches: &mu
     let strike = server.faults.strike(Occasion::Of(Moment::AppState), Some(device));
     let Some(Fault::CorruptAppState { what }) = strike.map(|strike| strike.fault) else { return };
     let mac = match what {
-        Mac::PatchMac => patch.patch_mac.as_mut(),
-        Mac::SnapshotMac => patch.snapshot_mac.as_mut(),
+        Mac::Patch => patch.patch_mac.as_mut(),
+        Mac::Snapshot => patch.snapshot_mac.as_mut(),
         // It is the end of the record's value.
-        Mac::ValueMac => patch
+        Mac::Value => patch
             .mutations
             .first_mut()
             .and_then(|mutation| mutation.record.as_option_mut()?.value.as_option_mut()?.blob.as_mut()),

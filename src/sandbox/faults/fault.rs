@@ -61,14 +61,16 @@ pub(in super::super) enum Fault {
 
 /// The MACs by which a device knows that app state is what another device of the account made of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub(in super::super) enum Mac {
     /// Of all that stands in the patch, the other two included.
-    PatchMac,
+    #[serde(rename = "patch_mac")]
+    Patch,
     /// Of the state that there is after the patch.
-    SnapshotMac,
+    #[serde(rename = "snapshot_mac")]
+    Snapshot,
     /// Of its first record.
-    ValueMac,
+    #[serde(rename = "value_mac")]
+    Value,
 }
 
 fn yes() -> bool {

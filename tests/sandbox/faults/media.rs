@@ -14,8 +14,9 @@ use crate::support::linked::{Linked, sandbox};
 /// The size from which the library first asks how much the server has.
 const RESUMED: usize = 5 * 1024 * 1024;
 
-fn says(error: anyhow::Error) -> String {
-    format!("{error:#}")
+/// What went wrong, with its causes; nothing when it went well.
+fn refusal<T>(outcome: Result<T>) -> String {
+    outcome.err().map(|error| format!("{error:#}")).unwrap_or_default()
 }
 
 #[tokio::test]
@@ -37,10 +38,10 @@ async fn x2_media_is_slow_and_refused() -> Result<()> {
 
     let fail = |status: u16, direction: &str| json!({ "fault": { "fail_media": { "status": status } }, "direction": direction });
     set(&control, fail(500, "in")).await?;
-    let error = upload().await.err().map(says).unwrap_or_default();
+    let error = refusal(upload().await);
     assert!(error.contains("Upload failed 500"), "{error}");
     set(&control, fail(500, "out")).await?;
-    let error = alice.client.download(&file).await.err().map(says).unwrap_or_default();
+    let error = refusal(alice.client.download(&file).await);
     assert!(error.contains("status: 500"), "{error}");
     // These say that the token or the address is old: it asks for new ones and tries again.
     for (status, direction) in [(401, "in"), (403, "out"), (410, "out")] {
