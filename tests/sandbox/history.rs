@@ -172,18 +172,16 @@ async fn x1_a_phone_sends_a_message_again_that_a_device_could_not_read() -> Resu
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     control.post("/phones", json!({ "number": BOB })).await?;
-    control.post(&format!("/phones/{BOB}/send"), json!({ "to": ALICE, "text": "twice" })).await?;
-    let info = alice
-        .wait("the message", |event| event.messages().next().map(|message| std::sync::Arc::clone(&message.info)))
-        .await?;
-    control.shown(ALICE, "twice").await?;
-    alice.client.send_pdo_placeholder_resend_request(&info).await?;
+    let rule = json!({ "fault": { "corrupt": { "retries": true } }, "number": ALICE, "direction": "out" });
+    control.post("/faults", rule).await?;
+    let sent = control.post(&format!("/phones/{BOB}/send"), json!({ "to": ALICE, "text": "hard to read" })).await?;
     let again = alice
         .wait("the message from the phone", |event| {
             event.messages().find(|it| it.info.unavailable_request_id.is_some()).map(|it| it.info.id.clone())
         })
         .await?;
-    assert_eq!(again, info.id);
+    assert_eq!(sent["id"], again);
+    assert_eq!(alice.text("hard to read").await?.1, again);
     sandbox.shutdown().await;
     Ok(())
 }

@@ -180,6 +180,8 @@ async fn x2_a_message_whose_retries_are_corrupt_is_given_up() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
+    // On, it would give the device what it could read itself.
+    control.post("/phones", json!({ "number": ALICE, "phone": "off" })).await?;
     let rule = json!({ "fault": { "corrupt": { "retries": true } }, "number": ALICE, "direction": "out" });
     let rule = set(&control, rule).await?;
     write(&control, BOB, ALICE, "never readable").await?;
