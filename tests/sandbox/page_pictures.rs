@@ -123,8 +123,8 @@ async fn x3_pictures_of_the_page() -> Result<()> {
     control.post("/faults", lost).await?;
     let slow = json!({ "fault": { "delay": { "ms": 2000 } }, "stanza": "message", "direction": "out", "number": SHOP, "times": "always" });
     control.post("/faults", slow).await?;
-    let last = nora.send(SHOP, "See you on Sunday!").await?;
-    browser.shows(&format!("#m-{last}"), "See you").await?;
+    let sunday = nora.send(SHOP, "See you on Sunday!").await?;
+    browser.shows(&format!("#m-{sunday}"), "See you").await?;
     browser.click("#open-faults").await?;
     browser.shows("#fault-list", "struck 1 of 5").await?;
     control.post(&format!("/phones/{NORA}/typing"), json!({ "to": SHOP, "state": "composing" })).await?;

@@ -67,9 +67,10 @@ impl Delivery {
             HistorySyncType::RECENT | HistorySyncType::FULL => {
                 self.fill(&mut sync, CHUNK, entries, head);
                 let full = stage == HistorySyncType::RECENT && self.full;
-                match self.chat < self.archive.chats() {
-                    true => Some(stage),
-                    false => (full && self.total(HistorySyncType::FULL) > 0).then_some(HistorySyncType::FULL),
+                if self.chat < self.archive.chats() {
+                    Some(stage)
+                } else {
+                    (full && self.total(HistorySyncType::FULL) > 0).then_some(HistorySyncType::FULL)
                 }
             }
             _ => None,

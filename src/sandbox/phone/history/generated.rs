@@ -66,14 +66,14 @@ impl History {
                 participant: None,
             }),
             message: buffa::MessageField::some(Message::text(words.collect::<Vec<_>>().join(" "))),
-            message_timestamp: Some(self.time(chat, newest)),
+            message_timestamp: Some(Self::time(chat, newest)),
             status: from_me.then_some(Status::READ),
             ..Default::default()
         }
     }
 
     /// When a message was written: a minute apart in one chat, a second apart between chats.
-    pub(super) fn time(self, chat: u32, newest: u32) -> u64 {
+    pub(super) fn time(chat: u32, newest: u32) -> u64 {
         NEWEST - u64::from(newest) * 60 - u64::from(chat % 60)
     }
 
@@ -85,7 +85,7 @@ impl History {
         (places.len() == 11 && chat < self.chats && newest < self.messages).then_some((chat, newest))
     }
 
-    /// Bytes that look random and are always the same for one place: the finisher of SplitMix64.
+    /// Bytes that look random and are always the same for one place: the finisher of `SplitMix64`.
     fn mix(self, chat: u32, place: u32) -> [u8; 8] {
         let mut bits = u64::from(self.seed) << 20 ^ u64::from(chat) << 32 ^ u64::from(place);
         for factor in [0xBF58_476D_1CE4_E5B9, 0x94D0_49BB_1331_11EB, 0x9E37_79B9_7F4A_7C15_u64] {
