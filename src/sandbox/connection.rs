@@ -19,6 +19,7 @@ use super::link::{Link, Outgoing};
 use super::node::{leaf, server_jid, unix_now};
 use super::noise::{self, FrameReader, StanzaReader, StanzaWriter, WireError};
 use super::pairing;
+use super::prompt::Prompt;
 use super::server::Server;
 use super::stanza::Context;
 
@@ -89,10 +90,8 @@ async fn open(
     server: &Server,
     socket: TcpStream,
 ) -> Result<(StanzaReader, StanzaWriter, [u8; 32], ClientPayload), WireError> {
-    // A stanza is small and somebody waits for it.
-    let _ = socket.set_nodelay(true);
     let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
-    let socket = tokio_tungstenite::accept_async_with_config(socket, Some(config)).await?;
+    let socket = tokio_tungstenite::accept_async_with_config(Prompt::new(socket), Some(config)).await?;
     let (mut sink, stream) = socket.split();
     let mut frames = FrameReader::new(stream);
     let handshake = noise::respond(&server.authority, &mut frames, &mut sink).await?;

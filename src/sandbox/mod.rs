@@ -50,6 +50,7 @@ mod parcel;
 mod phone;
 mod presence;
 mod profile;
+mod prompt;
 mod saved;
 mod server;
 mod settings;

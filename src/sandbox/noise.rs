@@ -8,7 +8,6 @@ use buffa::Message as _;
 use bytes::BytesMut;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as WsMessage;
 use wacore_binary::Node;
@@ -18,8 +17,9 @@ use waproto::whatsapp::handshake_message::{ClientHello, ServerHello};
 use waproto::whatsapp::{ClientPayload, HandshakeMessage};
 
 use super::ca::{Authority, new_key, public_bytes};
+use super::prompt::Prompt;
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<Prompt>;
 
 /// Why a connection ended before its time.
 #[derive(Debug, thiserror::Error)]
