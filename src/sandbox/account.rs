@@ -226,10 +226,9 @@ impl Account {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn device() -> Device {
+impl Device {
+    /// A device that has uploaded nothing and wishes nothing.
+    pub(super) fn bare() -> Self {
         let bundle = Bundle {
             registration: vec![],
             identity: vec![],
@@ -237,12 +236,17 @@ mod tests {
             one_time: VecDeque::new(),
             warned: false,
         };
-        Device::new([0; 32], vec![], bundle, HistoryWish::default())
+        Self::new([0; 32], vec![], bundle, HistoryWish::default())
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn x1_an_acknowledgement_settles_the_stanza_it_names() -> Result<(), wacore_binary::BinaryError> {
-        let mut device = device();
+        let mut device = Device::bare();
         for (tag, kind) in [("message", "text"), ("receipt", ""), ("receipt", "read")] {
             let stanza = NodeBuilder::new(tag).attr("id", "A").attr("type", kind).build();
             device.deliver(Parcel::new(&stanza, None)?);
@@ -260,7 +264,7 @@ mod tests {
 
     #[test]
     fn x1_a_one_time_key_is_handed_out_once() {
-        let mut bundle = device().bundle;
+        let mut bundle = Device::bare().bundle;
         bundle.one_time.push_back(leaf("key", vec![1]));
         assert_eq!(bundle.take().last().map(|node| node.tag.to_string()), Some("key".to_owned()));
         assert_eq!(bundle.take().last().map(|node| node.tag.to_string()), Some("skey".to_owned()));

@@ -53,9 +53,11 @@ impl From<LinkError> for Failure {
         let status = match error {
             LinkError::NoPhone(_) | LinkError::NotShown(_) => StatusCode::NOT_FOUND,
             LinkError::Unreadable(_) | LinkError::NotACode(_) | LinkError::WrongCode(_) => StatusCode::BAD_REQUEST,
-            LinkError::Stale | LinkError::NoRequest(_) | LinkError::Expired(_) | LinkError::TooManyTries => {
-                StatusCode::CONFLICT
-            }
+            LinkError::Stale
+            | LinkError::UsedUp
+            | LinkError::NoRequest(_)
+            | LinkError::Expired(_)
+            | LinkError::TooManyTries => StatusCode::CONFLICT,
             LinkError::Unfinished => StatusCode::GATEWAY_TIMEOUT,
             LinkError::Keys(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };

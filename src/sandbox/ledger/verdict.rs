@@ -81,27 +81,34 @@ impl<T> List<T> {
     }
 }
 
-/// A copy, and what is to be said of it.
+/// A message, and what is to be said of it.
 #[derive(Serialize)]
-struct Finding {
+struct Message {
     seq: u64,
     id: String,
     sender: String,
     chat: String,
-    recipient: String,
     #[serde(flatten)]
     more: Value,
 }
 
-fn finding(book: &Book, seq: u64, entry: &Entry, recipient: Party, more: Value) -> Finding {
-    Finding {
-        seq,
-        id: entry.id.to_string(),
-        sender: name(book, entry.sender),
-        chat: book.text(entry.chat).to_owned(),
-        recipient: name(book, recipient),
-        more,
+impl Message {
+    fn of(book: &Book, seq: u64, entry: &Entry, more: Value) -> Self {
+        let (id, chat) = (entry.id.to_string(), book.text(entry.chat).to_owned());
+        Self { seq, id, sender: name(book, entry.sender), chat, more }
     }
+}
+
+/// A copy of a message, and what is to be said of it.
+#[derive(Serialize)]
+struct Finding {
+    recipient: String,
+    #[serde(flatten)]
+    message: Message,
+}
+
+fn finding(book: &Book, seq: u64, entry: &Entry, recipient: Party, more: Value) -> Finding {
+    Finding { recipient: name(book, recipient), message: Message::of(book, seq, entry, more) }
 }
 
 pub(super) fn of(book: &Book, filter: &Filter, whereabouts: &Whereabouts) -> Value {
@@ -186,46 +193,28 @@ fn out_of_order(book: &Book, filter: &Filter) -> List<Finding> {
 }
 
 /// Texts that an account's phone or its recipients' phones showed under more than one id of a chat.
-fn repeated_text(book: &Book, filter: &Filter) -> List<Value> {
+fn repeated_text(book: &Book, filter: &Filter) -> List<Message> {
     let mut seen: HashMap<(u32, u32, u64), u64> = HashMap::new();
     let mut list = List::new(filter.limit);
     for (seq, entry) in filter.entries(book).filter(|(_, entry)| entry.words != 0) {
         let first = *seen.entry((entry.sender.number, entry.chat, entry.words)).or_insert(seq);
         if first != seq {
-            list.add(|| {
-                json!({
-                    "seq": seq,
-                    "id": entry.id,
-                    "sender": name(book, entry.sender),
-                    "chat": book.text(entry.chat),
-                    "first": first,
-                })
-            });
+            list.add(|| Message::of(book, seq, entry, json!({ "first": first })));
         }
     }
     list
 }
 
 /// Keys that encrypted two different things, the second of them within the range.
-fn key_reuse(book: &Book, filter: &Filter) -> List<Value> {
+fn key_reuse(book: &Book, filter: &Filter) -> List<Message> {
     let mut list = List::new(filter.limit);
     for reuse in &book.chains.reuses {
         let within = Filter { from: Some(reuse.second), to: Some(reuse.second), ..filter.clone() };
         let inside =
             filter.from.is_none_or(|from| from <= reuse.second) && filter.to.is_none_or(|to| reuse.second <= to);
         let Some((seq, entry)) = within.entries(book).next().filter(|_| inside) else { continue };
-        list.add(|| {
-            json!({
-                "seq": seq,
-                "id": entry.id,
-                "sender": name(book, entry.sender),
-                "chat": book.text(entry.chat),
-                "first": reuse.first,
-                "chain": reuse.chain,
-                "key": reuse.key,
-                "counter": reuse.counter,
-            })
-        });
+        let more = || json!({ "first": reuse.first, "chain": reuse.chain, "key": reuse.key, "counter": reuse.counter });
+        list.add(|| Message::of(book, seq, entry, more()));
     }
     list
 }

@@ -85,6 +85,8 @@ pub(super) enum LinkError {
     WrongCode(u32),
     #[error("too many wrong codes for this request; the device must ask for a new one")]
     TooManyTries,
+    #[error("the account has had as many devices as there are numbers for them")]
+    UsedUp,
     #[error("the device did not finish linking")]
     Unfinished,
     #[error("the phone cannot make the keys for this: {0}")]
@@ -142,7 +144,8 @@ async fn link(server: &Server, number: &str, connection: u64, secret: &[u8]) -> 
         // Whatever else it shows is void with it.
         let waiting = state.waiting.remove(&connection).ok_or(LinkError::Stale)?;
         let Waiting { link, noise_key, bundle, history, .. } = waiting;
-        account.last_device += 1;
+        // Numbers of devices are never used again, and the protocol has 16 bits for them.
+        account.last_device = account.last_device.checked_add(1).ok_or(LinkError::UsedUp)?;
         let device = DeviceId { number: number.to_owned(), device: account.last_device };
         let stanza_id = server.stanza_id();
         let stanza = pair_success(account, &device, &bundle.identity, secret, stanza_id.clone())?;

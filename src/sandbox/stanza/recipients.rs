@@ -169,13 +169,12 @@ fn sealed_for_all(message: &Node) -> Vec<Node> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
     use std::sync::Arc;
 
     use wacore_binary::builder::NodeBuilder;
 
     use super::super::super::Options;
-    use super::super::super::account::{Bundle, Device, HistoryWish};
+    use super::super::super::account::Device;
     use super::super::super::ca::Authority;
     use super::super::super::media::Media;
     use super::super::super::node::leaf;
@@ -189,19 +188,7 @@ mod tests {
         let server = Server::new(&options, Authority::new().ok()?, media, 1);
         for (number, device) in devices {
             Phone::create(&server, number, None).ok()?;
-            let bundle = Bundle {
-                registration: vec![],
-                identity: vec![],
-                signed: leaf("skey", vec![]),
-                one_time: VecDeque::new(),
-                warned: false,
-            };
-            let mut state = server.state();
-            state
-                .accounts
-                .get_mut(*number)?
-                .devices
-                .insert(*device, Device::new([0; 32], vec![], bundle, HistoryWish::default()));
+            server.state().accounts.get_mut(*number)?.devices.insert(*device, Device::bare());
         }
         Some(server)
     }

@@ -1,0 +1,191 @@
+//! A1, A2, A6: credentials and keys as rows.
+
+use super::*;
+
+#[test]
+fn a1_credentials_carry_every_persisted_field_under_the_names_of_baileys() {
+    let device = full_device();
+    let creds = creds::to_json(&device).unwrap();
+    assert_eq!(form(&creds::from_json(creds.clone()).unwrap()), form(&device));
+    assert_eq!(creds["me"]["id"], "15550001:3@s.whatsapp.net");
+    assert_eq!(creds["me"]["lid"], "900100200:3@lid");
+    assert_eq!(creds["noiseKey"]["private"]["type"], "Buffer");
+    assert_eq!(creds["signedPreKey"]["keyId"], 42);
+    assert_eq!(creds["nextPreKeyId"], 813);
+    assert!(creds["advSecretKey"].is_string());
+    assert!(creds::is_linked(creds.clone()));
+    assert!(!creds::is_linked(creds::to_json(&Device::new()).unwrap()));
+    let text = json!(json!(creds.to_string()).to_string());
+    assert_eq!(form(&creds::from_json(text).unwrap()), form(&device), "JSON text in JSON text");
+    let numbers = creds["wagres"].to_string();
+    assert!(!numbers.contains("[7,7"), "bytes stand in one shape: {numbers}");
+}
+
+#[test]
+fn a2_credentials_in_the_shapes_of_baileys_are_read() {
+    let device = full_device();
+    let mut creds = creds::to_json(&device).unwrap();
+    let fields = creds.as_object_mut().unwrap();
+    fields.remove("wagres");
+    let private = device.noise_key.private_key.serialize();
+    fields["noiseKey"]["private"] =
+        private.iter().enumerate().map(|(i, b)| (i.to_string(), json!(b))).collect::<serde_json::Map<_, _>>().into();
+    fields["signedPreKey"]["signature"] = json!({"type": "Buffer", "data": device.signed_pre_key_signature.to_vec()});
+    fields["account"]["details"] = json!("CAE=");
+    let read = creds::from_json(creds).unwrap();
+    assert_eq!(read.noise_key.private_key.serialize(), private);
+    assert_eq!(read.signed_pre_key_signature, device.signed_pre_key_signature);
+    assert_eq!(read.account, device.account);
+    assert!(read.server_has_prekeys && read.server_cert_chain.is_none());
+}
+
+#[test]
+fn a2_damaged_credentials_are_named_and_not_shown() {
+    let good = creds::to_json(&full_device()).unwrap();
+    for field in ["noiseKey", "signedIdentityKey", "signedPreKey", "registrationId", "advSecretKey"] {
+        for bad in [Value::Null, json!("hunter2"), json!(["hunter2"]), json!({"private": "hunter2", "public": {}})] {
+            let mut creds = good.clone();
+            creds[field] = bad;
+            let error = creds::from_json(creds).err().unwrap().to_string();
+            assert!(error.starts_with(field) && error.contains("accepted is") && !error.contains("hunter2"), "{error}");
+        }
+    }
+    for bad in [json!(null), json!([]), json!("x"), json!(1), json!({}), json!({"wagres": 1})] {
+        assert!(creds::from_json(bad).is_err());
+    }
+}
+
+#[tokio::test]
+async fn a1_a_session_has_credentials_once_it_is_linked() {
+    let held = Held::new().await;
+    let (pool, id) = (&held.db.pool, held.fence.session_id);
+    assert!(!auth::exists(pool, id).await.unwrap());
+    held.store.create().await.unwrap();
+    assert!(!auth::exists(pool, id).await.unwrap(), "made but not linked");
+    held.store.save(&full_device()).await.unwrap();
+    assert!(auth::exists(pool, id).await.unwrap());
+    assert!(!auth::exists(pool, id + 1).await.unwrap());
+}
+
+#[tokio::test]
+async fn a1_fields_of_other_programs_stay_in_the_credentials() {
+    let held = Held::new().await;
+    let mut creds = creds::to_json(&full_device()).unwrap();
+    creds["signalIdentities"] = json!([{"identifier": {"name": "x", "deviceId": 0}}]);
+    sqlx::query("INSERT INTO wa.auth (session_id, creds) VALUES ($1, $2)")
+        .bind(held.fence.session_id)
+        .bind(&creds)
+        .execute(&held.db.pool)
+        .await
+        .unwrap();
+    let mut device = held.store.load().await.unwrap().unwrap();
+    device.login_counter += 1;
+    held.store.save(&device).await.unwrap();
+    let stored: Value = sqlx::query_scalar("SELECT creds FROM wa.auth").fetch_one(&held.db.pool).await.unwrap();
+    assert_eq!(stored["signalIdentities"], creds["signalIdentities"]);
+    assert_eq!(stored["wagres"]["login_counter"], 18);
+}
+
+#[tokio::test]
+async fn a1_values_stand_in_the_shapes_that_are_documented() {
+    let held = Held::new().await;
+    let s = &held.store;
+    let pair = KeyPair::generate(&mut rand::rng());
+    s.store_prekey(5, &proto::pre_key_record_to_vec(&new_pre_key_record(5, &pair)), false).await.unwrap();
+    let value = held.value("pre-key", "5").await;
+    assert_eq!(value["uploaded"], false);
+    assert_eq!(value["private"]["type"], "Buffer");
+    s.mark_prekeys_uploaded(&[5, 6]).await.unwrap();
+    assert_eq!(held.value("pre-key", "5").await["uploaded"], true);
+    assert_eq!(held.rows().await, 1, "marking makes no row");
+    s.put_session("1:2@lid.0", &[1, 2, 3]).await.unwrap();
+    assert_eq!(held.value("session", "1:2@lid.0").await, json!({"type": "Buffer", "data": "AQID"}));
+    s.set_sender_key_status("g@g.us", &[("1@lid", true)]).await.unwrap();
+    assert_eq!(held.value("sender-key-memory", "g@g.us").await, json!({"1@lid": true}));
+    s.put_lid_mapping(&mapping("900", "155", 2)).await.unwrap();
+    assert_eq!(held.value("lid-mapping", "900").await["pn"], "155");
+}
+
+#[tokio::test]
+async fn a2_keys_are_read_in_every_shape() {
+    let held = Held::new().await;
+    for (id, value) in [
+        ("1", json!({"type": "Buffer", "data": "AQI="})),
+        ("2", json!({"type": "Buffer", "data": [1, 2]})),
+        ("3", json!({"0": 1, "1": 2})),
+        ("4", json!({"buffer": true, "data": [1, 2]})),
+        ("5", json!(r#"{"type":"Buffer","data":[1,2]}"#)),
+    ] {
+        held.set("session", id, value).await;
+        assert_eq!(held.store.get_session(id).await.unwrap(), Some(Bytes::from_static(&[1, 2])), "{id}");
+    }
+    let key = vec![9_u8; 32];
+    held.set(
+        "pre-key",
+        "7",
+        json!({"private": {"type": "Buffer", "data": key}, "public": {"type": "Buffer", "data": key}}),
+    )
+    .await;
+    let record = proto::pre_key_record_decode(&held.store.load_prekey(7).await.unwrap().unwrap()).unwrap();
+    assert_eq!((record.id, record.private_key), (Some(7), Some(key)));
+    let mut identity = vec![5_u8];
+    identity.extend([6; 32]);
+    held.set("identity-key", "1@c.us.0", json!({"type": "Buffer", "data": identity})).await;
+    assert_eq!(held.store.load_identity("1@c.us.0").await.unwrap(), Some([6; 32]));
+}
+
+#[tokio::test]
+async fn a2_an_unreadable_value_is_named_not_shown_and_left_as_it_is() {
+    let held = Held::new().await;
+    let bad = json!({"type": "Buffer", "data": "hunter2!"});
+    held.set("session", "1@c.us.0", bad.clone()).await;
+    let error = held.store.get_session("1@c.us.0").await.unwrap_err();
+    let StoreError::Serialization(source) = &error else { panic!("{error:?}") };
+    let text = source.to_string();
+    assert!(matches!(source.downcast_ref(), Some(AuthError::Unreadable { kind: "session", .. })), "{text}");
+    assert!(text.contains("session") && text.contains("1@c.us.0") && text.contains("accepted is bytes as"), "{text}");
+    assert!(!format!("{error:?} {text}").contains("hunter2"));
+    assert_eq!(held.value("session", "1@c.us.0").await, bad);
+    assert!(held.store.has_session("1@c.us.0").await.unwrap());
+    for kind in ["pre-key", "app-state-sync-key", "app-state-sync-version", "lid-mapping", "device-list", "tctoken"] {
+        for value in [json!(1), json!("x"), json!([]), json!({}), json!({"devices": [{}], "timestamp": "x"})] {
+            held.set(kind, "1", value).await;
+            let s = &held.store;
+            let refused = match kind {
+                "pre-key" => s.load_prekey(1).await.is_err(),
+                "app-state-sync-version" => s.get_version("1").await.is_err(),
+                "lid-mapping" => s.get_lid_mapping("1").await.is_err(),
+                "device-list" => s.get_devices("1").await.is_err(),
+                "tctoken" => s.get_tc_token("1").await.is_err(),
+                _ => {
+                    held.set(kind, "AQ==", json!([])).await;
+                    s.get_sync_key(&[1]).await.is_err()
+                }
+            };
+            assert!(refused, "{kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a1_logout_deletes_everything_of_the_session_and_nothing_of_another() {
+    let held = Held::new().await;
+    let other = AuthStore::new(held.db.pool.clone(), hold(&held.db, "other").await, CancellationToken::new());
+    for store in [&held.store, &other] {
+        store.save(&full_device()).await.unwrap();
+        store.put_session("1@c.us.0", b"x").await.unwrap();
+        store.store_prekeys_batch(&[(1, Bytes::new()), (2, Bytes::new())], true).await.unwrap();
+    }
+    assert_eq!(held.rows().await, 8);
+    assert_eq!(held.store.delete_all().await.unwrap(), 4);
+    assert_eq!(held.store.delete_all().await.unwrap(), 0, "nothing to do is no error");
+    assert_eq!(held.rows().await, 4);
+    assert!(held.store.load().await.unwrap().is_none());
+    assert!(other.load().await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a6_the_store_shows_no_secret() {
+    let held = Held::new().await;
+    assert!(!format!("{:?}", held.store).contains("postgres"));
+}
