@@ -5,7 +5,10 @@ SHELL := /bin/bash
 # SQL is checked against the committed .sqlx, so that building needs no database; `make sqlx` renews it.
 export SQLX_OFFLINE := true
 
-.PHONY: help demo test lint bench sqlx
+.PHONY: help demo test fuzz lint bench sqlx
+
+# How long `make fuzz` tries each target.
+SECONDS := 60
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -17,6 +20,10 @@ demo: ## Show a message on its way: private Postgres, sandbox, worker, two sessi
 test: ## Run all tests, with the sandbox
 	@ecosystem/setup.sh test
 	@ecosystem/test.sh
+
+fuzz: ## Try each decoder with made-up input, SECONDS=60 each (docs/testing.md)
+	@ecosystem/setup.sh fuzz
+	@ecosystem/fuzz.sh $(SECONDS)
 
 lint: ## Check format, lints, documentation, dependencies and the SQL data
 	@ecosystem/setup.sh lint

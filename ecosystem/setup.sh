@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs what a make target needs and this machine lacks: setup.sh demo|test|lint|sqlx. Says what it installs; does
+# Installs what a make target needs and this machine lacks: setup.sh demo|test|fuzz|lint|sqlx. Says what it installs; does
 # nothing and says nothing when everything is there. Needs Debian (or Ubuntu) with Rust; apt-get runs as root or by sudo.
 set -euo pipefail
 
-target=${1:?usage: ecosystem/setup.sh demo|test|lint|sqlx}
+target=${1:?usage: ecosystem/setup.sh demo|test|fuzz|lint|sqlx}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -58,7 +58,7 @@ have psql || packages+=(postgresql-client)
 have curl || packages+=(curl ca-certificates)
 have setpriv || packages+=(util-linux)
 [ ${#packages[@]} = 0 ] || apt_install "${packages[@]}"
-have_postgres || install_postgres
+[ "$target" = fuzz ] || have_postgres || install_postgres
 
 case $target in
     demo | sqlx) ;;
@@ -71,6 +71,11 @@ case $target in
             (apt_install chromium chromium-driver) || say "without a browser the tests of the sandbox's page are skipped"
         fi
         ;;
+    fuzz)
+        # The fuzzer itself is C++.
+        have c++ || apt_install g++
+        cargo fuzz --version >/dev/null 2>&1 || install_cargo_tool cargo-fuzz || die "cargo-fuzz could not be installed"
+        ;;
     lint)
         cargo deny --version >/dev/null 2>&1 || install_cargo_tool cargo-deny ||
             die "cargo-deny could not be installed"
@@ -80,5 +85,5 @@ case $target in
             rustup component add rustfmt clippy
         fi
         ;;
-    *) die "unknown target $target; known are demo, test, lint, sqlx" ;;
+    *) die "unknown target $target; known are demo, test, fuzz, lint, sqlx" ;;
 esac

@@ -17,6 +17,7 @@
 //! | [`session`] | lease, one supervised client per session, the state machine, session jobs | a new session job kind in `session::jobs` |
 //! | [`messages`] | outbound rows to WhatsApp messages, acks and receipts, the inbound hook | a new kind of message in `messages::outbound` |
 //! | [`http`], [`cli`] | the faces; no logic of their own | |
+//! | `fuzzing` | each decoder as a function of bytes, for fuzz targets and property tests | a new decoder |
 //! | `sandbox` | the loopback WhatsApp (feature `sandbox`) | a new stanza in `sandbox::stanza` |
 //!
 //! Arrows point one way: faces → [`worker`] → session and messages → jobs and auth → db → config.
@@ -35,6 +36,9 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod db;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod jobs;
 pub mod messages;

@@ -36,6 +36,8 @@ pub mod codec;
 pub mod creds;
 mod device;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod key_id;
 mod kind;
 mod message_secret;

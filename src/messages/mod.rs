@@ -8,6 +8,8 @@
 //! Receipts and late acks go from the session's supervisor straight to [`crate::jobs::progress`].
 
 pub mod acks;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 pub mod inbound;
 pub(crate) mod json;
 pub mod outbound;

@@ -102,7 +102,12 @@ async fn open(
 }
 
 /// Decides what the client is: a device to be linked, a known device, or nobody.
-fn enter(server: &Arc<Server>, link: &Link, client_key: [u8; 32], payload: ClientPayload) -> Option<DeviceId> {
+pub(super) fn enter(
+    server: &Arc<Server>,
+    link: &Link,
+    client_key: [u8; 32],
+    payload: ClientPayload,
+) -> Option<DeviceId> {
     if let Some(data) = payload.device_pairing_data.into_option() {
         match faults::at_login(&server.faults, None) {
             Some(failure) => refuse(link, failure),

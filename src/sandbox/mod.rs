@@ -30,6 +30,7 @@
 //! | `phone` | the simulated phone |
 //! | `profile` | pictures and about texts |
 //! | `faults` | what goes wrong on demand |
+//! | `fuzzing` | each of its decoders as a function of bytes, for fuzz targets and property tests |
 //! | `control` | the HTTP API that plays the owner of the phones, and the page that does so for people |
 
 mod account;
@@ -39,6 +40,8 @@ mod changes;
 mod connection;
 mod control;
 mod faults;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod group;
 mod ledger;
 mod link;

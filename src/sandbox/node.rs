@@ -3,7 +3,13 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use wacore_binary::builder::NodeBuilder;
-use wacore_binary::{Jid, Node, NodeContent, Server};
+use wacore_binary::{BinaryError, Jid, Node, NodeContent, Server};
+
+/// Reads a stanza as it is written on the wire, compressed or not.
+pub(super) fn read(bytes: &[u8]) -> Result<Node, BinaryError> {
+    let plain = wacore_binary::util::unpack(bytes)?;
+    Ok(wacore_binary::marshal::unmarshal_ref(&plain)?.to_owned())
+}
 
 /// An attribute as text; empty when it is missing, which no attribute of this protocol legitimately is.
 pub(super) fn text(node: &Node, key: &str) -> String {

@@ -7,9 +7,9 @@
 use buffa::Message as _;
 use bytes::BytesMut;
 use futures::stream::{SplitSink, SplitStream};
-use futures::{SinkExt, StreamExt};
+use futures::{Sink, SinkExt, Stream, StreamExt};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message as WsMessage;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
 use wacore_binary::Node;
 use wacore_binary::consts::{NOISE_PATTERN_IK, NOISE_PATTERN_XX, NOISE_PATTERN_XXFALLBACK, WA_CONN_HEADER};
 use wacore_noise::{HandshakeError, NoiseCipher, NoiseError, NoiseHandshake, framing};
@@ -17,15 +17,26 @@ use waproto::whatsapp::handshake_message::{ClientHello, ServerHello};
 use waproto::whatsapp::{ClientPayload, HandshakeMessage};
 
 use super::ca::{Authority, new_key, public_bytes};
+use super::node;
 use super::prompt::Prompt;
 
 type Socket = WebSocketStream<Prompt>;
+
+/// Where a client's WebSocket messages come from: a socket, but for the fuzz targets.
+pub(super) trait Source: Stream<Item = Result<WsMessage, WsError>> + Unpin {}
+
+impl<S: Stream<Item = Result<WsMessage, WsError>> + Unpin> Source for S {}
+
+/// Where those for the client go.
+pub(super) trait Drain: Sink<WsMessage, Error = WsError> + Unpin {}
+
+impl<S: Sink<WsMessage, Error = WsError> + Unpin> Drain for S {}
 
 /// Why a connection ended before its time.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WireError {
     #[error("WebSocket: {0}")]
-    Socket(#[from] Box<tokio_tungstenite::tungstenite::Error>),
+    Socket(#[from] Box<WsError>),
     #[error("handshake: {0}")]
     Handshake(#[from] HandshakeError),
     #[error("frame cipher: {0}")]
@@ -40,8 +51,8 @@ pub(super) enum WireError {
     Client(&'static str),
 }
 
-impl From<tokio_tungstenite::tungstenite::Error> for WireError {
-    fn from(error: tokio_tungstenite::tungstenite::Error) -> Self {
+impl From<WsError> for WireError {
+    fn from(error: WsError) -> Self {
         Self::Socket(Box::new(error))
     }
 }
@@ -58,8 +69,8 @@ pub(super) struct Handshake {
 /// Answers the client's hello in whatever pattern it came.
 pub(super) async fn respond(
     authority: &Authority,
-    reader: &mut FrameReader,
-    writer: &mut SplitSink<Socket, WsMessage>,
+    reader: &mut FrameReader<impl Source>,
+    writer: &mut impl Drain,
 ) -> Result<Handshake, WireError> {
     let frame = reader.next_frame().await?.ok_or(WireError::Client("closed before its hello"))?;
     let hello = HandshakeMessage::decode_from_slice(&frame)?
@@ -103,8 +114,8 @@ fn resume(
 /// XX and `XXfallback`, which differ in the name of the pattern only.
 async fn full(
     authority: &Authority,
-    reader: &mut FrameReader,
-    writer: &mut SplitSink<Socket, WsMessage>,
+    reader: &mut FrameReader<impl Source>,
+    writer: &mut impl Drain,
     their_ephemeral: &[u8; 32],
     pattern: &str,
     kind: &'static str,
@@ -145,7 +156,7 @@ fn finish(
 }
 
 async fn send_hello(
-    writer: &mut SplitSink<Socket, WsMessage>,
+    writer: &mut impl Drain,
     ephemeral: [u8; 32],
     sealed_key: Option<Vec<u8>>,
     chain: Vec<u8>,
@@ -170,14 +181,14 @@ fn key32(bytes: Option<&[u8]>, complaint: &'static str) -> Result<[u8; 32], Wire
 }
 
 /// Cuts the socket's messages into frames.
-pub(super) struct FrameReader {
-    socket: SplitStream<Socket>,
+pub(super) struct FrameReader<S = SplitStream<Socket>> {
+    socket: S,
     frames: framing::FrameDecoder,
     greeted: bool,
 }
 
-impl FrameReader {
-    pub(super) fn new(socket: SplitStream<Socket>) -> Self {
+impl<S: Source> FrameReader<S> {
+    pub(super) fn new(socket: S) -> Self {
         Self { socket, frames: framing::FrameDecoder::new(), greeted: false }
     }
 
@@ -218,31 +229,30 @@ fn after_greeting(data: &[u8]) -> Result<&[u8], WireError> {
 }
 
 /// The stanzas that a client sends.
-pub(super) struct StanzaReader {
-    frames: FrameReader,
+pub(super) struct StanzaReader<S = SplitStream<Socket>> {
+    frames: FrameReader<S>,
     cipher: NoiseCipher,
     counter: u32,
 }
 
-impl StanzaReader {
+impl<S: Source> StanzaReader<S> {
     /// The next stanza; `None` when the client closed.
     pub(super) async fn next(&mut self) -> Result<Option<Node>, WireError> {
         let Some(mut frame) = self.frames.next_frame().await? else { return Ok(None) };
         self.cipher.decrypt_in_place_with_counter(self.counter, &mut frame)?;
         self.counter = self.counter.wrapping_add(1);
-        let plain = wacore_binary::util::unpack(&frame)?;
-        Ok(Some(wacore_binary::marshal::unmarshal_ref(&plain)?.to_owned()))
+        Ok(Some(node::read(&frame)?))
     }
 }
 
 /// The stanzas that the server sends.
-pub(super) struct StanzaWriter {
-    socket: SplitSink<Socket, WsMessage>,
+pub(super) struct StanzaWriter<W = SplitSink<Socket, WsMessage>> {
+    socket: W,
     cipher: NoiseCipher,
     counter: u32,
 }
 
-impl StanzaWriter {
+impl<W: Drain> StanzaWriter<W> {
     /// Queues a stanza's bytes; [`StanzaWriter::flush`] puts them on the wire.
     pub(super) async fn feed(&mut self, stanza: &[u8]) -> Result<(), WireError> {
         let sealed = self.cipher.encrypt_with_counter(self.counter, stanza)?;
@@ -263,11 +273,11 @@ impl StanzaWriter {
 }
 
 /// Splits a finished handshake into its two directions.
-pub(super) fn directions(
+pub(super) fn directions<S: Source, W: Drain>(
     handshake: Handshake,
-    frames: FrameReader,
-    socket: SplitSink<Socket, WsMessage>,
-) -> (StanzaReader, StanzaWriter, ClientPayload) {
+    frames: FrameReader<S>,
+    socket: W,
+) -> (StanzaReader<S>, StanzaWriter<W>, ClientPayload) {
     (
         StanzaReader { frames, cipher: handshake.receive, counter: 0 },
         StanzaWriter { socket, cipher: handshake.send, counter: 0 },

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use wacore_binary::{BinaryError, Node};
 
 use super::ledger::Ticket;
-use super::node::text;
+use super::node::{self, text};
 
 /// A stanza as bytes, with what its acknowledgement names it by. Clones share the bytes.
 #[derive(Debug, Clone)]
@@ -50,8 +50,7 @@ impl Parcel {
 
     /// The stanza, read again.
     pub(super) fn node(&self) -> Result<Node, BinaryError> {
-        let plain = wacore_binary::util::unpack(&self.0.bytes)?;
-        Ok(wacore_binary::marshal::unmarshal_ref(&plain)?.to_owned())
+        node::read(&self.0.bytes)
     }
 
     /// The same stanza as it comes at a login, with its place among those that waited.

@@ -1,6 +1,6 @@
 //! The HTTP control API: it plays the owners of the phones. JSON in and out; `docs/sandbox.md` describes it.
 //!
-//! One file a subject, each with its routes; the next subject gets its file and its line in [`serve`].
+//! One file a subject, each with its routes; the next subject gets its file and its line in [`router`].
 
 mod app_state;
 mod browser;
@@ -40,7 +40,15 @@ type Shared = State<Arc<Server>>;
 /// Serves the API until the sandbox stops.
 pub(super) async fn serve(server: Arc<Server>, listener: TcpListener) {
     let stop = server.stop.clone();
-    let router = Router::new()
+    let serving = axum::serve(listener, router(server)).with_graceful_shutdown(stop.cancelled_owned());
+    if let Err(error) = serving.await {
+        tracing::warn!(target: LOG, %error, "the control API ended");
+    }
+}
+
+/// Who answers what.
+pub(super) fn router(server: Arc<Server>) -> Router {
+    Router::new()
         .merge(phones::routes())
         .merge(linking::routes())
         .merge(owner::routes())
@@ -61,11 +69,7 @@ pub(super) async fn serve(server: Arc<Server>, listener: TcpListener) {
         })
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(axum::middleware::from_fn(browser::guard))
-        .with_state(server);
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
-    if let Err(error) = serving.await {
-        tracing::warn!(target: LOG, %error, "the control API ended");
-    }
+        .with_state(server)
 }
 
 async fn ca(State(server): Shared) -> Outcome {

@@ -67,21 +67,33 @@ fn at_fault(status: u16) -> Refusal {
 pub(in super::super) async fn serve(server: Arc<Server>, listener: TcpListener) {
     let stop = server.stop.clone();
     let listener = Listener::new(&server, listener);
-    let router = Router::new()
-        .route("/mms/{kind}/{hash}", post(upload))
-        .route("/product/image/{hash}", post(upload))
-        .route("/v/{folder}/{file}", get(download))
-        .fallback(unknown)
-        .with_state(server);
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+    let serving = axum::serve(listener, router(server)).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = serving.await {
         tracing::warn!(target: LOG, %error, "the media server ended");
     }
 }
 
+/// Who answers what.
+pub(in super::super) fn router(server: Arc<Server>) -> Router {
+    Router::new()
+        .route("/mms/{kind}/{hash}", post(upload))
+        .route("/product/image/{hash}", post(upload))
+        .route("/v/{folder}/{file}", get(download))
+        .fallback(unknown)
+        .method_not_allowed_fallback(another_method)
+        .with_state(server)
+}
+
 async fn unknown(State(server): Shared, method: axum::http::Method, uri: Uri) -> Refusal {
     server.stats.unknown(format!("media {method} {}", uri.path()));
     Refusal::Said(StatusCode::NOT_FOUND, "no such path on the media server".into())
+}
+
+async fn another_method() -> Refusal {
+    Refusal::Said(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path takes another method: POST to upload, GET to download".into(),
+    )
 }
 
 /// What stands behind the question mark of an upload.

@@ -32,6 +32,8 @@ use store::{SavedStore, Store};
 use tls::{Identity, SavedIdentity};
 
 pub use client::MediaClient;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use http::router;
 pub(super) use http::serve;
 pub(super) use store::{Full, Missing};
 
@@ -134,6 +136,12 @@ impl Media {
     /// The file at a direct path.
     pub(super) fn get(&self, direct_path: &str) -> Result<Bytes, Missing> {
         self.store.get(direct_path)
+    }
+
+    /// Whether the room that is counted as used is what the files take, which nobody is sending now.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn adds_up(&self) -> bool {
+        self.store.adds_up()
     }
 
     /// Takes a file away: from now on it is gone. `false` when there was none.

@@ -152,6 +152,14 @@ impl Store {
         Some(Incoming { store: self, hash, bytes })
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn adds_up(&self) -> bool {
+        let files = self.files();
+        let whole: usize = files.whole.values().map(|(_, bytes)| bytes.len()).sum();
+        let partial: usize = files.partial.values().map(Vec::len).sum();
+        files.used == whole + partial && files.used <= self.limit
+    }
+
     fn reserve(&self, more: usize) -> Result<(), Full> {
         let mut files = self.files();
         match files.used.checked_add(more).filter(|used| *used <= self.limit) {

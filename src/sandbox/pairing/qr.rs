@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use wacore::companion_reg::NATIVE_CAMERA_DEEP_LINK_PREFIX;
 use wacore::pair::PairUtils;
 
 use super::super::account::DeviceId;
@@ -68,7 +69,7 @@ impl Qr {
         let (reference, noise_key, identity_key) =
             PairUtils::parse_qr_code(code).map_err(|error| LinkError::Unreadable(error.to_string()))?;
         // The library's parser leaves out the secret, which is the fourth field after the optional link prefix.
-        let body = code.rsplit_once('#').map_or(code, |(_, body)| body);
+        let body = code.strip_prefix(NATIVE_CAMERA_DEEP_LINK_PREFIX).unwrap_or(code);
         let secret = body.split(',').nth(3).unwrap_or_default();
         let secret = BASE64_STANDARD
             .decode(secret)

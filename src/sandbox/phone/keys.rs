@@ -20,6 +20,8 @@ type Result<T> = std::result::Result<T, SignalProtocolError>;
 /// The phone's registration id; any number serves.
 const REGISTRATION: u32 = 77;
 const SIGNED_KEY_ID: u32 = 1;
+/// The greatest id of a key, for it is three bytes on the wire. After it they begin anew; who had the first is long served.
+const LAST_KEY_ID: u32 = 0x00FF_FFFF;
 /// How many one-time keys a phone makes at a time.
 const BATCH: u32 = 20;
 
@@ -69,8 +71,8 @@ impl Keys {
     pub(super) fn more(&mut self) -> VecDeque<Node> {
         (0..BATCH)
             .map(|_| {
-                let (id, key) = (self.next_key, new_key());
-                self.next_key += 1;
+                let (id, key) = (self.next_key.clamp(1, LAST_KEY_ID), new_key());
+                self.next_key = self.next_key % LAST_KEY_ID + 1;
                 self.one_time.0.insert(id.into(), PreKeyRecord::new(id.into(), &key));
                 NodeBuilder::new("key").children([leaf("id", id_bytes(id)), leaf("value", public_bytes(&key))]).build()
             })
@@ -78,7 +80,6 @@ impl Keys {
     }
 }
 
-/// Key ids are three bytes on the wire.
 fn id_bytes(id: u32) -> Vec<u8> {
     id.to_be_bytes().into_iter().skip(1).collect()
 }

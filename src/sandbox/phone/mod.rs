@@ -12,6 +12,8 @@ mod history;
 mod inbox;
 mod keys;
 mod origin;
+#[cfg(any(test, feature = "fuzzing"))]
+mod party;
 mod power;
 mod reading;
 mod renewal;
@@ -58,6 +60,8 @@ pub(super) use file::Pointer;
 pub use file::{Media, MediaState};
 pub(super) use history::{History, Told};
 pub use inbox::{Message, Ticks};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use party::Party;
 pub(super) use saved::SavedPhone;
 
 /// How fast the owner of a phone looks at a new message.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use wacore::libsignal::protocol::{KeyPair, PrivateKey};
 use wacore_binary::Node;
 
+use super::super::node;
 use super::StateError;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +40,6 @@ impl Blob {
     }
 
     pub(in super::super) fn node(&self) -> Result<Node, StateError> {
-        let plain = wacore_binary::util::unpack(&self.0)?;
-        Ok(wacore_binary::marshal::unmarshal_ref(&plain)?.to_owned())
+        Ok(node::read(&self.0)?)
     }
 }

@@ -106,7 +106,17 @@ pub(super) async fn open(path: &Path, options: &Options, media: SocketAddr) -> R
         Err(error) => return Err(refused(error.into())),
     };
     let files = Files::read(path).map_err(|error| refused(error.into()))?;
-    parse(&bytes).and_then(|saved| saved.restore(options, media, &files)).map_err(refused)
+    read(&bytes, options, media, &files).map_err(refused)
+}
+
+/// The server that the bytes of a state file tell of.
+pub(super) fn read(
+    bytes: &[u8],
+    options: &Options,
+    media: SocketAddr,
+    files: &Files,
+) -> Result<Arc<Server>, StateError> {
+    parse(bytes)?.restore(options, media, files)
 }
 
 fn parse(bytes: &[u8]) -> Result<Saved, StateError> {
@@ -141,7 +151,7 @@ impl Saved {
 }
 
 /// Everything as it is now. Each phone is asked first, behind whatever it has still to do.
-async fn collect(server: &Server) -> Result<(Vec<u8>, Files), StateError> {
+pub(super) async fn collect(server: &Server) -> Result<(Vec<u8>, Files), StateError> {
     let phones: Vec<(String, Phone)> = {
         let state = server.state();
         state.accounts.values().map(|account: &Account| (account.number.clone(), account.phone.clone())).collect()

@@ -1,0 +1,30 @@
+//! The JSON of a message as a function of bytes (M4, R5), for a fuzz target and property tests.
+
+#![allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a promise that an input breaks is to end the program"
+)]
+
+use serde_json::Value;
+use whatsapp_rust::buffa::Message as _;
+use whatsapp_rust::waproto::whatsapp as wa;
+
+use super::json;
+
+/// A message as somebody may have sent it: it becomes JSON that Postgres stores.
+pub fn message(data: &[u8]) {
+    let Ok(message) = wa::Message::decode_from_slice(data) else { return };
+    let value = json::of(&message).expect("a message becomes JSON");
+    assert!(value.is_object() && storable(&value), "{value}");
+}
+
+/// JSONB holds no NUL.
+fn storable(value: &Value) -> bool {
+    match value {
+        Value::String(text) => !text.contains('\0'),
+        Value::Array(items) => items.iter().all(storable),
+        Value::Object(fields) => fields.iter().all(|(name, value)| !name.contains('\0') && storable(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+    }
+}

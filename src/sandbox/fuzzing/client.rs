@@ -1,0 +1,146 @@
+//! The other end of a socket, without the socket: what the server says to a client, and the few things that a client
+//! must do before it is linked.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use tokio::sync::mpsc::UnboundedReceiver;
+use wacore::libsignal::protocol::{KeyPair, PrivateKey};
+use wacore_binary::Node;
+use wacore_binary::builder::NodeBuilder;
+use waproto::whatsapp::ClientPayload;
+use waproto::whatsapp::client_payload::DevicePairingRegistrationData;
+
+use super::super::account::DeviceId;
+use super::super::ca::{new_key, public_bytes, sign};
+use super::super::connection::enter;
+use super::super::link::{Link, Outgoing};
+use super::super::node::{self, bytes, children, leaf, text};
+use super::super::pairing;
+use super::super::server::Server;
+use super::super::stanza::{Context, dispatch};
+
+/// A connection.
+pub(super) struct Client {
+    pub(super) link: Link,
+    pub(super) device: Option<DeviceId>,
+    outgoing: UnboundedReceiver<Outgoing>,
+    /// The identity key that it registers with.
+    identity: [u8; 32],
+}
+
+/// What a device that wants to be linked shows.
+pub(super) struct Shown {
+    pub(super) reference: String,
+    pub(super) noise_key: String,
+    pub(super) identity_key: String,
+    pub(super) secret: String,
+}
+
+impl Shown {
+    pub(super) fn qr(&self) -> String {
+        [&*self.reference, &self.noise_key, &self.identity_key, &self.secret].join(",")
+    }
+}
+
+/// The Noise key of every client here, so that an input can log in as a device of the fixture.
+pub(super) fn noise_key() -> KeyPair {
+    KeyPair::try_from(PrivateKey::deserialize(&[1; 32]).expect("a key")).expect("a pair of keys")
+}
+
+impl Client {
+    /// One that wants to be linked.
+    pub(super) fn stranger(server: &Arc<Server>) -> Self {
+        let (identity, signed) = (new_key(), new_key());
+        let signature = sign(&identity, &signed.public_key.serialize()).expect("a signature");
+        let data = DevicePairingRegistrationData {
+            e_regid: Some(vec![0, 0, 0, 1]),
+            e_ident: Some(public_bytes(&identity).to_vec()),
+            e_skey_id: Some(vec![0, 0, 1]),
+            e_skey_val: Some(public_bytes(&signed).to_vec()),
+            e_skey_sig: Some(signature),
+            ..Default::default()
+        };
+        let payload = ClientPayload { device_pairing_data: buffa::MessageField::some(data), ..Default::default() };
+        let client = Self::new(server, public_bytes(&noise_key()), payload);
+        Self { identity: public_bytes(&identity), ..client }
+    }
+
+    /// A device that is linked, logged in and listening.
+    pub(super) fn login(server: &Arc<Server>, device: &DeviceId) -> Self {
+        let payload = ClientPayload {
+            username: device.number.parse().ok(),
+            device: Some(u32::from(device.device)),
+            ..Default::default()
+        };
+        let client = Self::new(server, public_bytes(&noise_key()), payload);
+        assert_eq!(client.device.as_ref(), Some(device), "a linked device may log in");
+        let active = NodeBuilder::new("active").build();
+        let query = NodeBuilder::new("iq").attr("id", "active").attr("type", "set").attr("xmlns", "passive");
+        client.says(server, query.children([active]).build());
+        client
+    }
+
+    /// Whoever logs in with this.
+    pub(super) fn new(server: &Arc<Server>, key: [u8; 32], payload: ClientPayload) -> Self {
+        let (link, outgoing) = Link::new(server.next());
+        let device = enter(server, &link, key, payload);
+        Self { link, device, outgoing, identity: [0; 32] }
+    }
+
+    /// One stanza from it.
+    pub(super) fn says(&self, server: &Arc<Server>, stanza: Node) {
+        dispatch(&mut Context { server, link: &self.link, device: self.device.as_ref() }, stanza);
+    }
+
+    /// What it has been told since it last listened. Whatever it is, it can be written and read.
+    pub(super) fn hears(&mut self) -> Vec<Node> {
+        let mut heard = vec![];
+        while let Ok(outgoing) = self.outgoing.try_recv() {
+            if let Outgoing::Letter(letter) | Outgoing::Judged(letter) = outgoing {
+                let bytes = letter.bytes().expect("what is said to a client can be written").into_owned();
+                heard.push(node::read(&bytes).expect("what is said to a client can be read"));
+            }
+        }
+        heard
+    }
+
+    /// What it shows, of which the server has offered it the reference.
+    pub(super) fn shows(&mut self) -> Shown {
+        let offer = self.hears().into_iter().find(|stanza| stanza.get_optional_child("pair-device").is_some());
+        let offer = offer.expect("a stranger is offered references");
+        let references = offer.get_optional_child("pair-device").map(children).unwrap_or_default();
+        let reference = references.first().and_then(bytes).expect("a reference");
+        let encode = |bytes: &[u8]| BASE64_STANDARD.encode(bytes);
+        Shown {
+            reference: String::from_utf8(reference).expect("text"),
+            noise_key: encode(&public_bytes(&noise_key())),
+            identity_key: encode(&self.identity),
+            secret: encode(&[2; 32]),
+        }
+    }
+
+    /// Signs for the device that a phone has vouched for on this connection. `false` when none has.
+    pub(super) fn signs(&mut self, server: &Arc<Server>) -> bool {
+        let vouched = self.hears().into_iter().find(|stanza| stanza.get_optional_child("pair-success").is_some());
+        let Some(vouched) = vouched else { return false };
+        let identity = leaf("device-identity", vec![1]);
+        pairing::signed(
+            server,
+            &text(&vouched, "id"),
+            &NodeBuilder::new("pair-device-sign").children([identity]).build(),
+        );
+        true
+    }
+
+    /// Links it to the phone of a number.
+    pub(super) async fn linked(mut self, server: &Arc<Server>, number: &str) {
+        let qr = self.shows().qr();
+        let signing = async {
+            assert!(self.signs(server), "the phone vouches for a device whose code it scans");
+        };
+        let (linked, ()) = tokio::join!(pairing::scan(server, number, &qr), signing);
+        linked.expect("a device is linked");
+    }
+}

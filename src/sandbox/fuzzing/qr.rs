@@ -1,0 +1,50 @@
+//! What the owner of a phone scans or types.
+
+use futures::poll;
+use tokio::pin;
+
+use super::super::pairing::{self, LinkError};
+use super::client::Client;
+use super::world::{ALICE, check, run};
+
+/// A text that is held in front of the cameras, scanned, and typed as a pairing code. `{ref}`, `{noise}`, `{identity}` and
+/// `{secret}` stand for what a device that waits has in its code.
+pub fn qr(data: &[u8]) {
+    let text = String::from_utf8_lossy(data).into_owned();
+    run(async |server| {
+        let mut client = Client::stranger(&server);
+        let shown = client.shows();
+        let values = [
+            ("{ref}", &shown.reference),
+            ("{noise}", &shown.noise_key),
+            ("{identity}", &shown.identity_key),
+            ("{secret}", &shown.secret),
+        ];
+        let text = values.iter().fold(text, |text, (name, value)| text.replace(name, value));
+        let before = server.state().devices(ALICE).count();
+        let held = pairing::show(&server, &text, None);
+        {
+            let scan = pairing::scan(&server, ALICE, &text);
+            pin!(scan);
+            // It is refused at once, or waits for the device, which signs.
+            let scanned = match poll!(scan.as_mut()) {
+                std::task::Poll::Ready(scanned) => scanned,
+                std::task::Poll::Pending => {
+                    assert!(client.signs(&server), "the phone waits for a device that was told nothing");
+                    scan.await
+                }
+            };
+            assert_eq!(held.is_ok(), scanned.is_ok(), "shown and scanned are read alike: {held:?}, {scanned:?}");
+            if let Err(error) = &scanned {
+                assert!(matches!(error, LinkError::Unreadable(_) | LinkError::Stale), "{error:?}");
+            }
+            assert_eq!(server.state().devices(ALICE).count(), before + usize::from(scanned.is_ok()));
+        }
+        if held.is_ok() {
+            assert!(matches!(pairing::scan(&server, ALICE, &text).await, Err(LinkError::Stale)), "a code is good once");
+        }
+        let confirmed = pairing::confirm(&server, ALICE, &text).await;
+        assert!(matches!(confirmed, Err(LinkError::NotACode(_) | LinkError::NoRequest(_))), "{confirmed:?}");
+        check(&server).await;
+    });
+}

@@ -1,0 +1,109 @@
+//! What clients say once they are connected.
+
+use std::sync::Arc;
+
+use wacore_binary::builder::NodeBuilder;
+use wacore_binary::{Jid, Node};
+
+use super::super::account::DeviceId;
+use super::super::node::{self, text};
+use super::super::phone::Party;
+use super::super::server::Server;
+use super::client::Client;
+use super::parts;
+use super::world::{ALICE, BOB, check, device, run};
+
+/// Stanzas and messages, each in a part whose first byte says what it is: 0 a stanza of a client that is not linked, 1 one
+/// of Alice's first device, 2 one of Bob's; 3 a message (protobuf) from Alice's first device to her phone, 4 one from
+/// Bob's to her phone, encrypted for it. They come one after the other, so that one can prepare what another finds.
+pub fn stanza(data: &[u8]) {
+    run(async |server| {
+        let mut clients = Clients::new(&server);
+        for part in parts(data) {
+            let Some((what, bytes)) = part.split_first() else { continue };
+            match what % 5 {
+                who @ 0..=2 => clients.say(usize::from(who), bytes),
+                3 => clients.write(0, bytes).await,
+                _ => clients.write(1, bytes).await,
+            }
+        }
+        clients.still_served();
+        check(&server).await;
+    });
+}
+
+struct Clients<'a> {
+    server: &'a Arc<Server>,
+    /// The stranger, Alice's first device and Bob's.
+    all: [Client; 3],
+    /// The keys of the two devices, made when one first writes.
+    parties: [Option<Party>; 2],
+}
+
+impl<'a> Clients<'a> {
+    fn new(server: &'a Arc<Server>) -> Self {
+        let [alice, bob] = Self::devices();
+        let mut all = [Client::stranger(server), Client::login(server, &alice), Client::login(server, &bob)];
+        for client in &mut all {
+            client.hears();
+        }
+        Self { server, all, parties: [None, None] }
+    }
+
+    fn devices() -> [DeviceId; 2] {
+        [device(ALICE, 1), device(BOB, 1)]
+    }
+
+    /// One stanza, and everybody hears what comes of it. Half of what is read from the wire is no stanza.
+    fn say(&mut self, who: usize, bytes: &[u8]) {
+        let Ok(stanza) = node::read(bytes) else { return };
+        let expected = expected(&stanza, self.all[who].device.is_some());
+        self.all[who].says(self.server, stanza.clone());
+        let heard: Vec<Vec<Node>> = self.all.iter_mut().map(Client::hears).collect();
+        if let Some((tag, id)) = expected {
+            let answers = heard[who].iter().filter(|node| node.tag == tag && text(node, "id") == id);
+            assert!(answers.count() > 0, "no {tag} for {stanza:?}");
+        }
+    }
+
+    /// A message from a device to Alice's phone.
+    async fn write(&mut self, who: usize, message: &[u8]) {
+        let [alice, bob] = Self::devices();
+        let own = if who == 0 { alice } else { bob };
+        if self.parties[who].is_none() {
+            self.parties[who] = Party::new(self.server, own).ok();
+        }
+        let Some(party) = &mut self.parties[who] else { return };
+        let Some(enc) = party.seal(&device(ALICE, 0), message).await else { return };
+        let to = NodeBuilder::new("to").attr("jid", Jid::pn(ALICE)).children([enc]).build();
+        let list = NodeBuilder::new("participants").children([to]).build();
+        let id = format!("W{}", self.server.next());
+        let message = NodeBuilder::new("message").attr("to", Jid::pn(ALICE)).attr("id", id).attr("type", "text");
+        self.all[who + 1].says(self.server, message.children([list]).build());
+        // The phone reads it before the next stanza comes.
+        let phone = self.server.state().accounts.get(ALICE).map(|account| account.phone.clone());
+        if let Some(phone) = phone {
+            let _ = phone.settings().await;
+        }
+    }
+
+    /// Whoever is still connected is still answered.
+    fn still_served(&mut self) {
+        for client in self.all.iter_mut().filter(|client| !client.link.is_closed()) {
+            let question = NodeBuilder::new("iq").attr("id", "ping").attr("type", "get").attr("xmlns", "w:p").build();
+            client.says(self.server, question);
+            let pong = client.hears().into_iter().find(|node| text(node, "id") == "ping");
+            assert!(pong.is_some_and(|pong| text(&pong, "type") == "result"), "a ping is not answered");
+        }
+    }
+}
+
+/// What a stanza is answered with: the tag and the id.
+fn expected(stanza: &Node, linked: bool) -> Option<(&'static str, String)> {
+    let id = text(stanza, "id");
+    match stanza.tag.as_ref() {
+        "iq" if !matches!(text(stanza, "type").as_str(), "result" | "error") => Some(("iq", id)),
+        "message" if linked && node::jid(stanza, "to").is_some() => Some(("ack", id)),
+        _ => None,
+    }
+}

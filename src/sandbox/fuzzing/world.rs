@@ -1,0 +1,163 @@
+//! The small sandbox that each input meets, and what must hold of it afterwards.
+
+use std::cell::Cell;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Once, OnceLock};
+
+use serde_json::{Value, json};
+use tokio::runtime::{Builder, Runtime};
+
+use super::super::Options;
+use super::super::account::{Addressing, DeviceId};
+use super::super::ca::Authority;
+use super::super::control::router;
+use super::super::media::Media;
+use super::super::phone::Phone;
+use super::super::saved::{self, Files};
+use super::super::server::Server;
+use super::client::Client;
+use super::request::Request;
+
+/// Has two linked devices, and is in the group.
+pub(super) const ALICE: &str = "15550001";
+/// Has one, and made the group.
+pub(super) const BOB: &str = "15550002";
+/// Has none, and her phone is switched off.
+pub(super) const CAROL: &str = "15550003";
+/// The group of the three.
+pub(super) const GROUP: &str = "120363000000000001";
+
+/// What the media server takes at most: little, so that an input can fill it.
+const MEDIA_LIMIT: usize = 16 * 1024;
+/// Where nobody listens.
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
+
+/// A state file that was made once in this process, and its media.
+pub(super) struct Fixture {
+    pub(super) state: Vec<u8>,
+    pub(super) files: Files,
+}
+
+thread_local! {
+    static RUNTIME: Runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
+    /// How many panics there were on this thread; one in a task would else be lost with the task.
+    static PANICS: Cell<u32> = const { Cell::new(0) };
+}
+
+static FIXTURE: OnceLock<Fixture> = OnceLock::new();
+
+pub(super) fn options() -> Options {
+    Options { media_limit: MEDIA_LIMIT, ledger_limit: 100, ..Options::default() }
+}
+
+/// A device that is linked in the fixture.
+pub(super) fn device(number: &str, device: u16) -> DeviceId {
+    DeviceId { number: number.to_owned(), device }
+}
+
+/// The state file that the sandboxes of this process begin with.
+pub(super) fn fixture() -> &'static Fixture {
+    FIXTURE.get_or_init(|| RUNTIME.with(|runtime| runtime.block_on(make())))
+}
+
+async fn make() -> Fixture {
+    let authority = Authority::new().expect("keys");
+    let media = Media::new(NOWHERE, MEDIA_LIMIT).expect("a certificate");
+    let server = Server::new(&options(), authority, media, 1);
+    for number in [ALICE, BOB, CAROL] {
+        Phone::create(&server, number, None).expect("a phone");
+    }
+    for number in [ALICE, ALICE, BOB] {
+        Client::stranger(&server).linked(&server, number).await;
+    }
+    let others = vec![ALICE.to_owned(), CAROL.to_owned()];
+    let group = server.state().create_group(&server, BOB, "Friends".into(), Addressing::Lid, others, &[]);
+    let (group, _) = group.expect("a group");
+    let router = router(Arc::clone(&server));
+    for (path, body) in [
+        (format!("/phones/{BOB}/send"), json!({ "to": ALICE, "text": "hello" })),
+        (format!("/phones/{ALICE}/send"), json!({ "to": BOB, "image": { "data": "aW1hZ2U=", "caption": "look" } })),
+        (format!("/phones/{BOB}/send"), json!({ "to": format!("{group}@g.us"), "text": "hello, all" })),
+        ("/phones".into(), json!({ "number": CAROL, "phone": "off" })),
+        (format!("/phones/{BOB}/send"), json!({ "to": CAROL, "text": "are you there?" })),
+    ] {
+        let answer = Request::post(&path, &body).ask(&router).await;
+        assert_eq!(answer.status, 200, "POST {path} {body}");
+    }
+    // Their phones have told them everything, and they have it.
+    for device in [device(ALICE, 1), device(ALICE, 2), device(BOB, 1)] {
+        Client::login(&server, &device);
+        let phone = server.state().accounts.get(&device.number).map(|account| account.phone.clone());
+        phone.expect("a phone").settings().await.expect("a phone that is on");
+    }
+    for account in server.state().accounts.values_mut() {
+        account.devices.values_mut().for_each(|device| device.queue.clear());
+    }
+    let (state, files) = saved::collect(&server).await.expect("what is saved");
+    close(&server).await;
+    // Its name is drawn, and inputs are to know it.
+    let state = String::from_utf8(state).expect("JSON").replace(&group, GROUP).into_bytes();
+    Fixture { state, files }
+}
+
+/// Runs what an input does to a sandbox of its own.
+pub(super) fn run(input: impl AsyncFnOnce(Arc<Server>)) {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            PANICS.set(PANICS.get() + 1);
+            before(info);
+        }));
+    });
+    let (fixture, panics) = (fixture(), PANICS.get());
+    RUNTIME.with(|runtime| {
+        runtime.block_on(async {
+            let server = restore(&fixture.state).expect("the fixture can be read");
+            input(Arc::clone(&server)).await;
+            close(&server).await;
+        });
+    });
+    assert_eq!(PANICS.get(), panics, "a task of the sandbox panicked");
+}
+
+/// The sandbox that a state file tells of, with the media of the fixture.
+pub(super) fn restore(state: &[u8]) -> Result<Arc<Server>, String> {
+    saved::read(state, &options(), NOWHERE, &fixture().files).map_err(|error| error.to_string())
+}
+
+/// Ends everything that runs in a sandbox.
+pub(super) async fn close(server: &Server) {
+    server.stop.cancel();
+    server.tasks.close();
+    server.tasks.wait().await;
+}
+
+/// What must hold after whatever came: the owners can look at everything, and what there is can be saved and read back.
+pub(super) async fn check(server: &Arc<Server>) {
+    look(server).await;
+    assert!(server.media.adds_up(), "the room that is counted as used is not what the files take");
+    let (state, files) = saved::collect(server).await.expect("the state can be saved");
+    let again = saved::read(&state, &options(), NOWHERE, &files).expect("what was saved can be read");
+    let (again_state, _) = saved::collect(&again).await.expect("what was read can be saved");
+    let shape =
+        |state: &[u8]| serde_json::from_slice::<Value>(state).expect("JSON")["accounts"].as_array().map(Vec::len);
+    assert_eq!(shape(&state), shape(&again_state), "accounts were lost");
+    close(&again).await;
+}
+
+/// Everything that can be looked at over the control API.
+async fn look(server: &Arc<Server>) {
+    let numbers: Vec<String> = server.state().accounts.keys().cloned().collect();
+    let router = router(Arc::clone(server));
+    let mut paths: Vec<String> =
+        ["/phones", "/groups", "/qr", "/verdict", "/ledger", "/stats", "/faults", "/ca"].map(str::to_owned).into();
+    for number in numbers {
+        let of = ["messages", "history", "about", "presence", "pace"].map(|what| format!("/phones/{number}/{what}"));
+        paths.extend(of);
+    }
+    for path in paths {
+        let answer = Request::get(&path).ask(&router).await;
+        assert_eq!(answer.status, 200, "GET {path}: {}", String::from_utf8_lossy(&answer.body));
+    }
+}
