@@ -34,56 +34,63 @@ const READ_BUFFER: usize = 16 * 1024;
 /// How many stanzas go out in one write.
 const BATCH: usize = 64;
 
-/// Accepts sockets until the sandbox stops.
+/// Accepts sockets until the sandbox lets nobody in any more.
 pub(super) async fn accept(server: Arc<Server>, listener: TcpListener) {
-    loop {
-        match listener.accept().await {
-            Ok((socket, peer)) => {
-                let inner = Arc::clone(&server);
-                server.spawn_reader(async move {
-                    if let Err(error) = serve(&inner, socket).await {
-                        tracing::debug!(target: LOG, %peer, %error, "connection ended");
-                    }
-                });
-            }
-            Err(error) => {
-                // Out of file descriptors, most likely: trying again at once would only spin.
-                tracing::warn!(target: LOG, %error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+    let accepting = async {
+        loop {
+            match listener.accept().await {
+                Ok((socket, peer)) => {
+                    let inner = Arc::clone(&server);
+                    server.spawn(async move {
+                        if let Err(error) = serve(&inner, socket).await {
+                            tracing::debug!(target: LOG, %peer, %error, "connection ended");
+                        }
+                    });
+                }
+                Err(error) => {
+                    // Out of file descriptors, most likely: trying again at once would only spin.
+                    tracing::warn!(target: LOG, %error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
             }
         }
-    }
+    };
+    server.while_open::<()>(accepting).await;
 }
 
 async fn serve(server: &Arc<Server>, socket: TcpStream) -> Result<(), WireError> {
     if faults::at_accept(&server.faults) {
         return Ok(());
     }
-    let opening = tokio::time::timeout(HANDSHAKE_LIMIT, open(server, socket)).await;
+    let opening = server.while_open(tokio::time::timeout(HANDSHAKE_LIMIT, open(server, socket))).await;
+    let Some(opening) = opening else { return Ok(()) };
     let (reader, writer, client_key, payload) =
         opening.map_err(|_| WireError::Client("took too long to connect"))??;
     let (link, outgoing) = Link::new(server.next());
+    let (wire, queue) = link.writing_end();
+    let outward = Outward::new(Arc::clone(server), wire, queue);
     let closing = CancellationToken::new();
-    server.spawn({
-        let closing = closing.clone();
-        let (wire, queue) = link.writing_end();
-        let outward = Outward::new(Arc::clone(server), wire, queue);
-        async move {
-            if let Err(error) = write(writer, outgoing, outward).await {
-                tracing::debug!(target: LOG, %error, "cannot write to a client");
-            }
-            closing.cancel();
+    let reading = server.while_open(async {
+        let link = link;
+        tokio::time::sleep(server.distance).await;
+        let device = enter(server, &link, client_key, payload);
+        if let Some(device) = &device {
+            faults::connected(server, &link, device);
         }
+        let result = read(server, reader, &link, device.as_ref(), &closing).await;
+        link.left();
+        server.state().disconnected(link.id(), device.as_ref());
+        result
     });
-    tokio::time::sleep(server.distance).await;
-    let device = enter(server, &link, client_key, payload);
-    if let Some(device) = &device {
-        faults::connected(server, &link, device);
-    }
-    let result = read(server, reader, &link, device.as_ref(), &closing).await;
-    link.left();
-    server.state().disconnected(link.id(), device.as_ref());
-    result
+    let writing = async {
+        if let Err(error) = write(writer, outgoing, outward).await {
+            tracing::debug!(target: LOG, %error, "cannot write to a client");
+        }
+        closing.cancel();
+    };
+    // One task for both, first the reading: the answers to all that has come go out in one write.
+    let (result, ()) = tokio::join!(biased; reading, writing);
+    result.unwrap_or(Ok(()))
 }
 
 async fn open(

@@ -176,7 +176,7 @@ impl Sandbox {
             None => None,
         };
         let (ws_addr, control_addr) = (ws.1, control.1);
-        server.spawn_reader(connection::accept(Arc::clone(&server), ws.0));
+        server.spawn(connection::accept(Arc::clone(&server), ws.0));
         server.spawn(control::serve(Arc::clone(&server), control.0));
         server.spawn(media::serve(Arc::clone(&server), media.0));
         tracing::info!(target: LOG, %ws_addr, %control_addr, media_addr = %media.1, "sandbox is up");

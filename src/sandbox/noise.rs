@@ -32,6 +32,9 @@ pub(super) trait Drain: Sink<WsMessage, Error = WsError> + Unpin {}
 
 impl<S: Sink<WsMessage, Error = WsError> + Unpin> Drain for S {}
 
+/// How many bytes are written at once before the next stanza is sealed.
+const FULL: usize = 64 * 1024;
+
 /// Why a connection ended before its time.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WireError {
@@ -250,20 +253,28 @@ pub(super) struct StanzaWriter<W = SplitSink<Socket, WsMessage>> {
     socket: W,
     cipher: NoiseCipher,
     counter: u32,
+    /// Frames that go out together. A client cuts them apart by their lengths, as it must with the real server's.
+    ready: BytesMut,
 }
 
 impl<W: Drain> StanzaWriter<W> {
-    /// Queues a stanza's bytes; [`StanzaWriter::flush`] puts them on the wire.
+    /// Seals a stanza's bytes; [`StanzaWriter::flush`] puts them on the wire.
     pub(super) async fn feed(&mut self, stanza: &[u8]) -> Result<(), WireError> {
         let sealed = self.cipher.encrypt_with_counter(self.counter, stanza)?;
         self.counter = self.counter.wrapping_add(1);
-        let frame = framing::encode_frame(&sealed, None).map_err(|error| WireError::Frame(error.to_string()))?;
-        self.socket.feed(WsMessage::Binary(frame.into())).await?;
+        framing::append_frame_into(&sealed, None, &mut self.ready)
+            .map_err(|error| WireError::Frame(error.to_string()))?;
+        if self.ready.len() >= FULL {
+            self.flush().await?;
+        }
         Ok(())
     }
 
     pub(super) async fn flush(&mut self) -> Result<(), WireError> {
-        Ok(self.socket.flush().await?)
+        if self.ready.is_empty() {
+            return Ok(());
+        }
+        Ok(self.socket.send(WsMessage::Binary(self.ready.split().freeze())).await?)
     }
 
     pub(super) async fn close(&mut self) {
@@ -280,7 +291,7 @@ pub(super) fn directions<S: Source, W: Drain>(
 ) -> (StanzaReader<S>, StanzaWriter<W>, ClientPayload) {
     (
         StanzaReader { frames, cipher: handshake.receive, counter: 0 },
-        StanzaWriter { socket, cipher: handshake.send, counter: 0 },
+        StanzaWriter { socket, cipher: handshake.send, counter: 0, ready: BytesMut::new() },
         handshake.payload,
     )
 }

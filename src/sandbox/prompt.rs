@@ -1,8 +1,9 @@
-//! A socket that says at once what it has received.
+//! A socket that does not keep a client waiting for the acknowledgement of what it has sent.
 //!
 //! Clients do not switch Nagle's algorithm off: what they write while something of theirs is unacknowledged waits for the
 //! acknowledgement, and a kernel with nothing to send puts that off for 40 ms. Over a real distance nobody notices; on
-//! loopback it would be nearly all the time that an exchange takes.
+//! loopback it would be nearly all the time that an exchange takes. An answer carries the acknowledgement with it, and
+//! nearly everything is answered at once; only what is not is acknowledged by itself.
 
 use std::io;
 use std::pin::Pin;
@@ -13,31 +14,62 @@ use tokio::net::TcpStream;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Prompt(TcpStream);
+pub(super) struct Prompt {
+    socket: TcpStream,
+    debt: Debt,
+}
+
+/// What the client has to be told of what it has sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Debt {
+    None,
+    /// There is something new, and whoever reads it may answer.
+    New,
+    /// They had the time to.
+    Due,
+}
 
 impl Prompt {
     pub(super) fn new(socket: TcpStream) -> Self {
         // A stanza is small and somebody waits for it.
         let _ = socket.set_nodelay(true);
-        Self(socket)
+        Self { socket, debt: Debt::None }
+    }
+
+    fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.debt = Debt::None;
+        }
+        written
     }
 }
 
 impl AsyncRead for Prompt {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.0).poll_read(cx, buf);
-        if read.is_ready() {
-            // The kernel forgets it again, so it is said after each reading. Where it cannot be said, it is slower.
-            #[cfg(target_os = "linux")]
-            let _ = self.0.set_quickack(true);
-        }
+        let read = Pin::new(&mut self.socket).poll_read(cx, buf);
+        self.debt = match (self.debt, &read) {
+            (_, Poll::Ready(_)) => Debt::New,
+            // Everything is read. The next turn of the reader comes behind the writer's.
+            (Debt::New, Poll::Pending) => {
+                cx.waker().wake_by_ref();
+                Debt::Due
+            }
+            (Debt::Due, Poll::Pending) => {
+                // The kernel forgets it again, so it is said each time. Where it cannot be said, it is slower.
+                #[cfg(target_os = "linux")]
+                let _ = self.socket.set_quickack(true);
+                Debt::None
+            }
+            (Debt::None, Poll::Pending) => Debt::None,
+        };
         read
     }
 }
 
 impl AsyncWrite for Prompt {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        let written = Pin::new(&mut self.socket).poll_write(cx, buf);
+        self.written(written)
     }
 
     fn poll_write_vectored(
@@ -45,18 +77,58 @@ impl AsyncWrite for Prompt {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        self.written(written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A kernel that puts an acknowledgement off does so for 40 ms, but not for the first ones of a connection.
+    const PIECES: u32 = 50;
+
+    #[tokio::test]
+    async fn x1_a_client_need_not_wait_for_what_is_never_answered() -> io::Result<()> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let mut client = TcpStream::connect(listener.local_addr()?).await?;
+        client.set_nodelay(false)?;
+        let mut socket = Prompt::new(listener.accept().await?.0);
+        let writing = tokio::spawn(async move {
+            for _ in 0..PIECES {
+                // The second half waits in the client until the first is acknowledged.
+                client.write_all(&[1]).await?;
+                client.write_all(&[2]).await?;
+                client.read_exact(&mut [0]).await?;
+            }
+            io::Result::Ok(())
+        });
+        let start = Instant::now();
+        for _ in 0..PIECES {
+            let mut piece = [0; 2];
+            socket.read_exact(&mut piece).await?;
+            assert_eq!(piece, [1, 2]);
+            socket.write_all(&[3]).await?;
+        }
+        assert!(start.elapsed() < Duration::from_millis(20) * PIECES, "{:?}", start.elapsed());
+        writing.await?
     }
 }

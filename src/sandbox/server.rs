@@ -33,7 +33,7 @@ pub(super) struct Server {
     pub(super) pace: Pace,
     pub(super) distance: Duration,
     pub(super) tasks: TaskTracker,
-    /// The tasks that read from clients; they end before all others.
+    /// What reads from clients; it ends before everything else.
     pub(super) readers: TaskTracker,
     pub(super) doors: CancellationToken,
     pub(super) stop: CancellationToken,
@@ -85,12 +85,10 @@ impl Server {
         format!("sandbox-{}", self.next())
     }
 
-    /// Runs a task that lets clients in or reads from one, until it ends or nobody is let in any more.
-    pub(super) fn spawn_reader(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let doors = self.doors.clone();
-        self.readers.spawn(async move {
-            doors.run_until_cancelled(task).await;
-        });
+    /// Lets clients in or reads from one, until that ends or nobody is let in any more.
+    pub(super) async fn while_open<T>(&self, reading: impl Future<Output = T>) -> Option<T> {
+        let _counted = self.readers.token();
+        self.doors.run_until_cancelled(reading).await
     }
 
     /// Runs a task until it ends or the sandbox stops.

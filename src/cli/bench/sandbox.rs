@@ -59,11 +59,12 @@ pub(super) async fn run(args: Args, json: bool) -> anyhow::Result<()> {
     let mut devices = devices.into_iter();
     let pairs: Vec<_> = std::iter::from_fn(|| Some((devices.next()?, devices.next()?))).collect();
     load::warm_up(&pairs).await?;
+    let loaded_from = sandbox.get("/verdict?limit=0").await?["range"]["to"].as_u64().unwrap_or(0) + 1;
     let (sandbox_warm, clients_warm) = (sandbox.usage()?, Usage::own()?);
     let plan = Plan { seconds: Duration::from_secs(args.seconds), messages: args.messages, window: args.window };
     let (pairs, outcome) = load::run(pairs, plan).await?;
     let (sandbox_after, clients_after) = (sandbox.usage()?, Usage::own()?);
-    let verdict = verdict(&sandbox).await?;
+    let verdict = verdict(&sandbox, loaded_from).await?;
     drop((pairs, idle));
     sandbox.stop().await;
 
@@ -99,9 +100,9 @@ async fn link(sandbox: &Process, args: &Args) -> anyhow::Result<Vec<Linked>> {
     linked.into_iter().collect()
 }
 
-/// The verdict when every device has acknowledged what it got, or when that takes too long. For phones that are off the
-/// newest copies stay pending.
-async fn verdict(sandbox: &Process) -> anyhow::Result<Value> {
+/// The verdict over the messages from a place on, when every device has acknowledged what it got, or when that takes too
+/// long. For phones that are off the newest copies stay pending.
+async fn verdict(sandbox: &Process, from: u64) -> anyhow::Result<Value> {
     let start = Instant::now();
     while start.elapsed() < SETTLING {
         let phones = sandbox.get("/phones").await?;
@@ -111,7 +112,7 @@ async fn verdict(sandbox: &Process) -> anyhow::Result<Value> {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    sandbox.get("/verdict?limit=1").await
+    sandbox.get(&format!("/verdict?limit=1&from={from}")).await
 }
 
 /// A count in a quotient.

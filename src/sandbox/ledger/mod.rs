@@ -56,17 +56,17 @@ impl Ledger {
     }
 
     /// The server has taken a message from a device: in which chat, and for whom there is a copy.
-    pub(super) fn accepted(
+    pub(super) fn accepted<'a>(
         &self,
         sender: &DeviceId,
         chat: &str,
         message: &Node,
-        addressed: impl IntoIterator<Item = DeviceId>,
+        addressed: impl IntoIterator<Item = &'a DeviceId>,
     ) {
         let mut book = self.book();
         let seq = book.accept(sender, chat, &text(message, "id"));
         for device in addressed {
-            book.copy(seq, &device);
+            book.copy(seq, device);
         }
         book.ciphertexts(seq, sender, chat, message);
     }

@@ -240,7 +240,7 @@ mod tests {
 
     /// A message that the server takes from one device for another.
     fn taken(ledger: &Ledger, id: &str) {
-        ledger.accepted(&device("15550001", 1), CHAT, &message(id), [device("15550002", 1)]);
+        ledger.accepted(&device("15550001", 1), CHAT, &message(id), [&device("15550002", 1)]);
     }
 
     fn routed(ledger: &Ledger, id: &str) -> Ticket {

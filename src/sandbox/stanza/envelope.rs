@@ -4,8 +4,7 @@ use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, JidExt as _, Node};
 
 use super::super::account::{Account, Addressing};
-use super::super::node::{children, text};
-use super::id;
+use super::super::node::children;
 use super::recipients::Copy;
 
 /// Parts of a message that its recipients need and that are not encrypted for one of them.
@@ -20,7 +19,7 @@ pub(super) struct Envelope<'a> {
     from_pn: Jid,
     from_lid: Jid,
     name: &'a str,
-    shared: Vec<Node>,
+    shared: Vec<&'a Node>,
 }
 
 impl<'a> Envelope<'a> {
@@ -34,15 +33,14 @@ impl<'a> Envelope<'a> {
             from_pn: sender.jid(Addressing::Pn, device),
             from_lid: sender.jid(Addressing::Lid, device),
             name: sender.shown_name(),
-            shared: shared.cloned().collect(),
+            shared: shared.collect(),
         }
     }
 
     /// The stanza for one copy. The sender is named in the form the copy is addressed in, and the other form beside it,
     /// so that the recipient learns that the two are one.
-    pub(super) fn around(&self, copy: Copy) -> Node {
-        let Copy { device, addressing, mut content } = copy;
-        content.extend(self.shared.iter().cloned());
+    pub(super) fn around(&self, copy: &Copy<'_>) -> Node {
+        let Copy { device, addressing, content } = copy;
         let (sender, other) = match addressing {
             Addressing::Lid => (&self.from_lid, &self.from_pn),
             Addressing::Pn => (&self.from_pn, &self.from_lid),
@@ -67,16 +65,13 @@ impl<'a> Envelope<'a> {
                 stanza = stanza.attr("recipient", self.to);
             }
         }
-        stanza = stanza
-            .attr("id", id(self.message))
-            .attr("t", self.now)
-            .attr("type", text(self.message, "type"))
-            .attr("notify", self.name);
+        let same = |key| self.message.attrs.get(key).cloned().unwrap_or_default();
+        stanza = stanza.attr("id", same("id")).attr("t", self.now).attr("type", same("type")).attr("notify", self.name);
         for key in ["edit", "category", "push_priority"] {
             if let Some(value) = self.message.attrs.get(key) {
                 stanza = stanza.attr(key, value.clone());
             }
         }
-        stanza.children(content).build()
+        stanza.children(content.iter().chain(&self.shared).copied().cloned()).build()
     }
 }

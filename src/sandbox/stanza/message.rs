@@ -25,7 +25,7 @@ pub(super) fn accept(context: &mut Context<'_>, message: &Node) {
                 context.server.stats.count(|counters| counters.lists_corrected += 1);
                 ack = ack.attr("phash", phash);
             }
-            let addressed = recipients.copies.iter().map(|copy| copy.device.clone());
+            let addressed = recipients.copies.iter().map(|copy| &copy.device);
             context.server.ledger.accepted(own, &state.chat_of(&to), message, addressed);
             // The ack first, as the real server does: it has the message, whoever is to get it.
             context.link.send(ack.build());
@@ -77,15 +77,15 @@ fn hand_over(
     message: &Node,
     to: &Jid,
     now: u64,
-    copies: Vec<Copy>,
+    copies: Vec<Copy<'_>>,
 ) {
     let Some(account) = state.accounts.get(&own.number) else { return };
     let envelope = Envelope::new(account, own.device, message, to, now);
-    let stanzas: Vec<_> = copies.into_iter().map(|copy| (copy.device.clone(), envelope.around(copy))).collect();
+    let stanzas: Vec<_> = copies.into_iter().map(|copy| (envelope.around(&copy), copy.device)).collect();
     if to.is_status_broadcast() {
         state.posted(own, id(message));
     }
-    for (device, stanza) in stanzas {
+    for (stanza, device) in stanzas {
         state.deliver(&device, stanza, &server.stats);
     }
 }

@@ -14,16 +14,17 @@ use super::super::node::{children, jid, text};
 use super::super::state::State;
 
 /// One device's copy.
-pub(super) struct Copy {
+pub(super) struct Copy<'a> {
     pub(super) device: DeviceId,
     /// The form of address in which its sender is named to it.
     pub(super) addressing: Addressing,
-    pub(super) content: Vec<Node>,
+    /// The parts of the message that are for it.
+    pub(super) content: Vec<&'a Node>,
 }
 
 /// Everybody's copies.
-pub(super) struct Recipients {
-    pub(super) copies: Vec<Copy>,
+pub(super) struct Recipients<'a> {
+    pub(super) copies: Vec<Copy<'a>>,
     /// The checksum of the devices that there are, when the sender believes in others.
     pub(super) phash: Option<String>,
 }
@@ -49,7 +50,7 @@ impl NotSent {
 }
 
 /// The copies of a message from a device or a phone.
-pub(super) fn of(state: &State, own: &DeviceId, message: &Node, to: &Jid) -> Result<Recipients, NotSent> {
+pub(super) fn of<'a>(state: &State, own: &DeviceId, message: &'a Node, to: &Jid) -> Result<Recipients<'a>, NotSent> {
     if to.is_group() {
         return in_group(state, own, message, to).map_err(NotSent::Group);
     }
@@ -63,15 +64,15 @@ pub(super) fn of(state: &State, own: &DeviceId, message: &Node, to: &Jid) -> Res
     Ok(in_chat(state, own, message, to, &number))
 }
 
-fn in_chat(state: &State, own: &DeviceId, message: &Node, to: &Jid, number: &str) -> Recipients {
-    let named = |(jid, content): (Jid, Vec<Node>)| {
+fn in_chat<'a>(state: &State, own: &DeviceId, message: &'a Node, to: &Jid, number: &str) -> Recipients<'a> {
+    let named = |(jid, content): (Jid, Vec<&'a Node>)| {
         let device = state.device_of(&jid)?;
         Some(Copy { device, addressing: Addressing::of(&jid), content })
     };
-    let mut copies: Vec<Copy> = listed(message).into_iter().filter_map(named).collect();
+    let mut copies: Vec<Copy<'a>> = listed(message).filter_map(named).collect();
     // A list that is there is a list of everybody; a message for one device comes without.
     let phash = (!copies.is_empty()).then(|| corrected(state, own, &copies, to, number)).flatten();
-    let direct = sealed_for_all(message);
+    let direct: Vec<&Node> = sealed_for_all(message).collect();
     if !direct.is_empty() {
         copies.extend(named((to.clone(), direct)));
     }
@@ -82,7 +83,7 @@ fn in_chat(state: &State, own: &DeviceId, message: &Node, to: &Jid, number: &str
 }
 
 /// The checksum of the devices of both sides without the sending one, if they are not those that have copies.
-fn corrected(state: &State, own: &DeviceId, copies: &[Copy], to: &Jid, number: &str) -> Option<String> {
+fn corrected(state: &State, own: &DeviceId, copies: &[Copy<'_>], to: &Jid, number: &str) -> Option<String> {
     let numbers = BTreeSet::from([number, own.number.as_str()]);
     let there: BTreeSet<DeviceId> = numbers.into_iter().flat_map(|number| state.devices(number)).collect();
     let named: BTreeSet<&DeviceId> = copies.iter().map(|copy| &copy.device).collect();
@@ -103,10 +104,10 @@ fn corrected(state: &State, own: &DeviceId, copies: &[Copy], to: &Jid, number: &
     MessageUtils::participant_list_hash(&jids).ok()
 }
 
-fn in_group(state: &State, own: &DeviceId, message: &Node, to: &Jid) -> Result<Recipients, Refusal> {
+fn in_group<'a>(state: &State, own: &DeviceId, message: &'a Node, to: &Jid) -> Result<Recipients<'a>, Refusal> {
     let group = state.group(to)?;
     group.require_writer(&own.number)?;
-    let shared = sealed_for_all(message);
+    let shared: Vec<&Node> = sealed_for_all(message).collect();
     let copy = |device: DeviceId, content| Copy { device, addressing: group.addressing, content };
     if let Some(asked) = jid(message, "participant") {
         // Encrypted again for one device that could not read it.
@@ -122,23 +123,23 @@ fn in_group(state: &State, own: &DeviceId, message: &Node, to: &Jid) -> Result<R
             .collect();
         MessageUtils::participant_list_hash(&jids).ok()
     });
-    let mut sealed: HashMap<DeviceId, Vec<Node>> =
-        listed(message).into_iter().filter_map(|(jid, content)| Some((state.device_of(&jid)?, content))).collect();
+    let mut sealed: HashMap<DeviceId, Vec<&Node>> =
+        listed(message).filter_map(|(jid, content)| Some((state.device_of(&jid)?, content))).collect();
     let copies = there.into_iter().filter(|device| device != own).map(|device| {
         let mut content = sealed.remove(&device).unwrap_or_default();
-        content.extend(shared.iter().cloned());
+        content.extend(&shared);
         copy(device, content)
     });
     Ok(Recipients { copies: copies.collect(), phash: phash.flatten().filter(|phash| *phash != believed) })
 }
 
 /// A status goes to every device of the people named; sent once more, to the devices named.
-fn of_status(state: &State, own: &DeviceId, message: &Node) -> Vec<Copy> {
-    let shared = sealed_for_all(message);
+fn of_status<'a>(state: &State, own: &DeviceId, message: &'a Node) -> Vec<Copy<'a>> {
+    let shared: Vec<&Node> = sealed_for_all(message).collect();
     if let Some(device) = jid(message, "participant").and_then(|asked| state.device_of(&asked)) {
         return vec![Copy { device, addressing: Addressing::Lid, content: shared }];
     }
-    let mut sealed: BTreeMap<DeviceId, Vec<Node>> = BTreeMap::new();
+    let mut sealed: BTreeMap<DeviceId, Vec<&Node>> = BTreeMap::new();
     for (jid, content) in listed(message) {
         let Some(device) = state.device_of(&jid) else { continue };
         if !state.statuses.contains(&(own.clone(), text(message, "id"))) {
@@ -149,22 +150,22 @@ fn of_status(state: &State, own: &DeviceId, message: &Node) -> Vec<Copy> {
         sealed.insert(device, content);
     }
     sealed.remove(own);
-    let copy = |(device, mut content): (DeviceId, Vec<Node>)| {
-        content.extend(shared.iter().cloned());
+    let copy = |(device, mut content): (DeviceId, Vec<&'a Node>)| {
+        content.extend(&shared);
         Copy { device, addressing: Addressing::Lid, content }
     };
     sealed.into_iter().map(copy).collect()
 }
 
 /// What is encrypted for single devices, and the people that are only named.
-fn listed(message: &Node) -> Vec<(Jid, Vec<Node>)> {
+fn listed(message: &Node) -> impl Iterator<Item = (Jid, Vec<&Node>)> {
     let list = message.get_optional_child("participants").into_iter().flat_map(|list| list.get_children_by_tag("to"));
-    list.filter_map(|to| Some((jid(to, "jid")?, children(to).to_vec()))).collect()
+    list.filter_map(|to| Some((jid(to, "jid")?, children(to).iter().collect())))
 }
 
 /// What is encrypted once.
-fn sealed_for_all(message: &Node) -> Vec<Node> {
-    message.get_children_by_tag("enc").cloned().collect()
+fn sealed_for_all(message: &Node) -> impl Iterator<Item = &Node> {
+    message.get_children_by_tag("enc")
 }
 
 #[cfg(test)]
