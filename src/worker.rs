@@ -7,11 +7,13 @@ use crate::config::{Config, Secret};
 use crate::db::{self, DbError, listener};
 use crate::jobs::claim::Dispatcher;
 use crate::jobs::feed::{Feed, feed};
+use crate::jobs::lanes::{self, Lanes};
 use crate::jobs::maintenance::{self, Maintenance};
-use crate::jobs::progress::Progress;
+use crate::jobs::outbound::Outbound;
+use crate::jobs::progress::{Attempts, Progress};
 use crate::jobs::record::RecordLayer;
 use crate::jobs::{JobError, MaintenanceJob, OutboundJob, Ready, SessionJob};
-use crate::messages::outbound::{self, Sender};
+use crate::messages::outbound::{self as sending, Sender};
 use crate::session::endpoint::{Endpoint, EndpointError};
 use crate::session::holder::{Sessions, Shared};
 use crate::session::jobs::{self as session_jobs, Recorder};
@@ -127,7 +129,10 @@ impl Worker {
 
         let wake = Arc::new(Notify::new());
         let (draining, lost, ended) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let (progress, writer) = Progress::start(pool.clone(), wake.clone(), ended.clone());
+        let freed = Arc::new(Notify::new());
+        let (outbound, outbound_feed) = feed(lanes::MOST);
+        let lanes = Lanes::new(outbound);
+        let (progress, writer) = Progress::start(pool.clone(), lanes.clone(), freed.clone(), ended.clone());
         let writer = tokio::spawn(writer);
         let sessions = Sessions::new(Shared {
             pool: pool.clone(),
@@ -137,7 +142,6 @@ impl Worker {
             wake: wake.clone(),
         });
 
-        let (outbound, outbound_feed) = feed(settings.outbound_concurrency);
         let (session, session_feed) = feed(settings.session_concurrency);
         let (maintenance, maintenance_feed) = feed(1);
         let sender = Sender {
@@ -147,7 +151,12 @@ impl Worker {
         let recorder = Recorder { pool: pool.clone(), worker_id };
         let keeper = Maintenance { pool: pool.clone(), worker_id };
         let workers = [
-            tokio::spawn(outbound_worker(outbound_feed, settings.outbound_concurrency, progress, sender)),
+            tokio::spawn(outbound_worker(
+                outbound_feed,
+                settings.outbound_concurrency,
+                Attempts { progress, lanes: lanes.clone() },
+                sender,
+            )),
             tokio::spawn(session_worker(session_feed, settings.session_concurrency, recorder, sessions.clone())),
             tokio::spawn(maintenance_worker(maintenance_feed, keeper)),
         ];
@@ -155,8 +164,8 @@ impl Worker {
             pool: pool.clone(),
             worker_id,
             wake: wake.clone(),
-            ready: self.ready.clone(),
-            outbound,
+            freed,
+            outbound: Outbound::new(pool.clone(), worker_id, self.ready.clone(), lanes),
             session,
             maintenance,
             poll: Duration::from_millis(settings.poll_ms.into()),
@@ -206,13 +215,13 @@ impl Worker {
 
 // The order of layers is from the outside in: the outcome is recorded whatever happens within.
 
-async fn outbound_worker(feed: Feed<OutboundJob>, concurrency: usize, progress: Progress, sender: Sender) {
+async fn outbound_worker(feed: Feed<OutboundJob>, concurrency: usize, attempts: Attempts, sender: Sender) {
     async fn handle(job: OutboundJob, sender: Data<Sender>) -> Result<(), JobError> {
-        outbound::send(&job, &sender).await
+        sending::send(&job, &sender).await
     }
     let worker = WorkerBuilder::new("outbound")
         .backend(feed)
-        .layer(RecordLayer(progress))
+        .layer(RecordLayer(attempts))
         .concurrency(concurrency)
         .data(sender)
         .build(handle);

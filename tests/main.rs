@@ -12,7 +12,9 @@ mod cli;
 mod conformance;
 #[cfg(feature = "sandbox")]
 mod control;
+mod jobs;
 mod refusals;
+mod roles;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 #[cfg(feature = "sandbox")]

@@ -1,52 +1,55 @@
--- Writes a batch of what happened to messages: $1 session ids, $2 epochs, $3 message ids, $4 what, $5 when (null: now),
--- $6 error. A time is never later than now and never earlier than the attempt, whatever the other clock says.
--- What: sent, delivered, read, played (truths: they stand whatever the row says, and never take it back), failed (for
--- good), retry (counted, after a backoff with jitter, failed when out of attempts), release (not counted, at once).
--- The last three end the attempt under way and touch only a row that is still sending. Changes under an epoch that is
--- no longer held are dropped. Share-locks the leases; locks the rows in key order, one update for each message.
+-- Writes what happened to messages, one line for each message: $1 session ids, $2 epochs, $3 message ids; $4 how far it
+-- came (sent, delivered, read, played; truths, which stand whatever the row says and never take it back) and $5 to $8
+-- when each of these was (null: not known, then now); $9 what became of the attempt, $10 its error, $11 how many seconds
+-- ago it began. A time is never later than now and never earlier than the attempt, whatever the other clock says.
+-- What becomes of an attempt: sending (it takes its time), failed (for good), retry (after a backoff with jitter, failed
+-- when out of attempts), release (nothing was tried), expired. These touch only a row that is live. Changes under an
+-- epoch that is no longer held are dropped. Share-locks the leases; locks the rows.
 WITH held AS (
     SELECT session_id, epoch FROM wa.lease WHERE session_id = ANY ($1::bigint[]) AND holder IS NOT NULL FOR SHARE
 ), change AS (
-    SELECT c.session_id, c.message_id,
-           max(c.what::wa.outbound_status) FILTER (WHERE c.what IN ('sent', 'delivered', 'read', 'played')) AS reached,
-           min(coalesce(c.at, now())) FILTER (WHERE c.what = 'sent') AS sent_at,
-           min(coalesce(c.at, now())) FILTER (WHERE c.what = 'delivered') AS delivered_at,
-           min(coalesce(c.at, now())) FILTER (WHERE c.what = 'read') AS read_at,
-           min(coalesce(c.at, now())) FILTER (WHERE c.what = 'played') AS played_at,
-           bool_or(c.what = 'failed') AS failed,
-           bool_or(c.what = 'release') AS released,
-           max(c.error) AS error
-    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
-             AS c (session_id, epoch, message_id, what, at, error)
+    SELECT c.session_id, c.message_id, c.reached::wa.outbound_status AS reached, c.outcome, c.error,
+           least(c.sent_at, now()) AS sent_at, least(c.delivered_at, now()) AS delivered_at, least(c.read_at, now()) AS read_at,
+           least(c.played_at, now()) AS played_at, now() - c.began * interval '1 second' AS began_at
+    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
+                $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::float8[])
+             AS c (session_id, epoch, message_id, reached, sent_at, delivered_at, read_at, played_at, outcome, error, began)
     JOIN held USING (session_id, epoch)
-    GROUP BY c.session_id, c.message_id
-), target AS (
-    SELECT o.id, change.*
-    FROM change JOIN wa.outbound o USING (session_id, message_id)
-    WHERE change.reached IS NOT NULL OR o.status = 'sending'
-    ORDER BY o.session_id, o.id
-    FOR UPDATE OF o
+), changed AS (
+    UPDATE wa.outbound o
+    SET status = CASE
+            WHEN c.reached IS NOT NULL THEN
+                CASE WHEN o.status BETWEEN 'sent' AND 'played' THEN greatest(o.status, c.reached) ELSE c.reached END
+            WHEN c.outcome = 'retry' THEN CASE WHEN o.attempts + 1 >= o.max_attempts THEN 'failed' ELSE 'queued' END::wa.outbound_status
+            WHEN c.outcome = 'release' THEN 'queued'
+            ELSE c.outcome::wa.outbound_status
+        END,
+        attempts = o.attempts + CASE WHEN o.live AND (c.reached IS NOT NULL OR c.outcome IN ('retry', 'failed')) THEN 1 ELSE 0 END,
+        waits_for = CASE WHEN c.reached IS NULL AND c.outcome = 'retry' AND o.attempts + 1 < o.max_attempts THEN 'retry'::wa.wait_reason END,
+        run_at = CASE WHEN c.reached IS NULL AND c.outcome = 'retry'
+                      THEN now() + least(power(2, least(o.attempts + 1, 10)), 300) * (0.75 + random() / 2) * interval '1 second'
+                      ELSE o.run_at END,
+        last_error = CASE WHEN c.reached IS NULL THEN coalesce(c.error, o.last_error) ELSE o.last_error END,
+        errors = CASE WHEN c.reached IS NULL AND c.outcome IN ('retry', 'failed')
+                      THEN o.errors || wa.attempt_error(o.attempts + 1, c.error) ELSE o.errors END,
+        sending_at = CASE WHEN o.live AND c.began_at IS NOT NULL THEN greatest(c.began_at, o.created_at) ELSE o.sending_at END,
+        sent_at = coalesce(o.sent_at, CASE WHEN c.reached >= 'sent' THEN
+            greatest(coalesce(c.sent_at, c.delivered_at, c.read_at, c.played_at, now()), o.sending_at, c.began_at) END),
+        delivered_at = coalesce(o.delivered_at, CASE WHEN c.reached >= 'delivered' THEN
+            greatest(coalesce(c.delivered_at, c.read_at, c.played_at, now()), o.sent_at, o.sending_at, c.sent_at, c.began_at) END),
+        read_at = coalesce(o.read_at, CASE WHEN c.reached >= 'read' THEN
+            greatest(coalesce(c.read_at, c.played_at, now()), o.delivered_at, o.sent_at, o.sending_at, c.delivered_at, c.sent_at, c.began_at) END),
+        played_at = coalesce(o.played_at, CASE WHEN c.reached >= 'played' THEN
+            greatest(coalesce(c.played_at, now()), o.read_at, o.delivered_at, o.sent_at, o.sending_at, c.read_at, c.began_at) END),
+        failed_at = CASE
+            WHEN c.reached IS NOT NULL THEN NULL
+            WHEN c.outcome = 'failed' OR (c.outcome = 'retry' AND o.attempts + 1 >= o.max_attempts) THEN now()
+        END,
+        expired_at = CASE WHEN c.reached IS NULL AND c.outcome = 'expired' THEN now() END,
+        cancelled_at = CASE WHEN c.reached IS NULL THEN o.cancelled_at END
+    FROM change c
+    WHERE o.session_id = c.session_id AND o.message_id = c.message_id
+      AND (c.reached IS NOT NULL OR (o.live AND (c.outcome <> 'release' OR o.status = 'sending')))
+    RETURNING o.session, o.id, o.status
 )
-UPDATE wa.outbound o
-SET status = CASE
-        WHEN t.reached IS NOT NULL THEN
-            CASE WHEN o.status BETWEEN 'sent' AND 'played' THEN greatest(o.status, t.reached) ELSE t.reached END
-        WHEN t.failed OR (NOT t.released AND o.attempts >= o.max_attempts) THEN 'failed'::wa.outbound_status
-        ELSE 'queued'::wa.outbound_status
-    END,
-    run_at = CASE
-        WHEN t.reached IS NOT NULL OR t.failed OR t.released THEN o.run_at
-        ELSE now() + least(power(2, least(o.attempts, 10)), 300) * (0.75 + random() / 2) * interval '1 second'
-    END,
-    attempts = CASE WHEN t.reached IS NULL AND t.released THEN o.attempts - 1 ELSE o.attempts END,
-    last_error = CASE WHEN t.reached IS NULL THEN coalesce(t.error, o.last_error) ELSE o.last_error END,
-    sent_at = coalesce(o.sent_at, CASE WHEN t.reached >= 'sent' THEN least(greatest(coalesce(t.sent_at, t.delivered_at, t.read_at, t.played_at), o.sending_at), now()) END),
-    delivered_at = coalesce(o.delivered_at, CASE WHEN t.reached >= 'delivered' THEN least(greatest(coalesce(t.delivered_at, t.read_at, t.played_at), o.sent_at), now()) END),
-    read_at = coalesce(o.read_at, CASE WHEN t.reached >= 'read' THEN least(greatest(coalesce(t.read_at, t.played_at), o.delivered_at), now()) END),
-    played_at = coalesce(o.played_at, CASE WHEN t.reached >= 'played' THEN least(greatest(t.played_at, o.read_at), now()) END),
-    failed_at = CASE
-        WHEN t.reached IS NOT NULL THEN NULL
-        WHEN t.failed OR (NOT t.released AND o.attempts >= o.max_attempts) THEN now()
-    END
-FROM target t
-WHERE o.session_id = t.session_id AND o.id = t.id
+SELECT wa.announce_status(array_agg(session), array_agg(id), array_agg(status))::text AS told FROM changed HAVING count(*) > 0

@@ -8,7 +8,7 @@ BEGIN
         RAISE EXCEPTION 'session: missing; accepted is the name of a session' USING ERRCODE = 'WA001', COLUMN = 'session';
     END IF;
     SELECT s.session_id INTO found_id FROM wa.session s WHERE s.name = session;
-    IF found_id IS NULL THEN
+    IF found_id IS NULL OR NOT wa.sees(found_id) THEN
         RAISE EXCEPTION 'session: no session is named "%"', left(session, 80)
             USING ERRCODE = 'WA001', COLUMN = 'session',
                   HINT = 'Names stand in wa.session; SELECT wa.add_session(''shop'') makes one.';
@@ -35,9 +35,10 @@ CREATE OR REPLACE FUNCTION wa.session_after_insert() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO wa.lease (session_id) VALUES (NEW.session_id);
+    INSERT INTO wa.sending (session_id) VALUES (NEW.session_id);
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.session_after_insert() IS 'Row trigger of wa.session: gives each session its lease.';
+COMMENT ON FUNCTION wa.session_after_insert() IS 'Row trigger of wa.session: gives each session its lease and the books of its sending.';
 CREATE OR REPLACE TRIGGER lease AFTER INSERT ON wa.session
     FOR EACH ROW EXECUTE FUNCTION wa.session_after_insert();
 
@@ -54,20 +55,91 @@ CREATE OR REPLACE TRIGGER announce AFTER UPDATE OF status, status_reason, qr ON 
     FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status OR OLD.qr IS DISTINCT FROM NEW.qr)
     EXECUTE FUNCTION wa.session_announce();
 
--- A new holder finds what the old one left in flight. The same message id is sent again, so nothing shows twice (Q7).
-CREATE OR REPLACE FUNCTION wa.lease_taken() RETURNS trigger
+-- Messages belong to their session, though without a foreign key (see migration 5).
+CREATE OR REPLACE FUNCTION wa.session_after_delete() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    UPDATE wa.outbound SET status = 'queued', run_at = now()
-    WHERE session_id = NEW.session_id AND status = 'sending';
+    DELETE FROM wa.outbound WHERE session_id = OLD.session_id;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.lease_taken() IS 'Row trigger of wa.lease: requeues what the previous holder had in flight.';
-CREATE OR REPLACE TRIGGER taken AFTER UPDATE OF epoch ON wa.lease
-    FOR EACH ROW WHEN (OLD.epoch IS DISTINCT FROM NEW.epoch) EXECUTE FUNCTION wa.lease_taken();
+COMMENT ON FUNCTION wa.session_after_delete() IS 'Row trigger of wa.session: its messages go with it.';
+CREATE OR REPLACE TRIGGER messages AFTER DELETE ON wa.session
+    FOR EACH ROW EXECUTE FUNCTION wa.session_after_delete();
 
-CREATE OR REPLACE FUNCTION wa.session_job_before_insert() RETURNS trigger
+CREATE OR REPLACE FUNCTION wa.attempt_error(attempt integer, error text) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_object('attempt', attempt, 'at', now(), 'error', error)
+$$;
+COMMENT ON FUNCTION wa.attempt_error(integer, text) IS 'An entry of the errors of a job: {"attempt","at","error"}.';
+
+-- What a holder had in hand when its hold ended without a word about it goes back to the queue. Of each chat the first
+-- message may have been under way: that was an attempt. It is sent again under the same id, so nothing shows twice (Q7).
+CREATE OR REPLACE FUNCTION wa.lease_ended() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    in_hand  bigint[];
+    sessions text[];
+    ids      bigint[];
+    statuses wa.outbound_status[];
+BEGIN
+    SELECT taken INTO in_hand FROM wa.sending WHERE session_id = NEW.session_id FOR UPDATE;
+    IF cardinality(in_hand) > 0 THEN
+        WITH first AS (
+            SELECT DISTINCT ON (o.chat) o.id FROM wa.outbound o
+            WHERE o.session_id = NEW.session_id AND o.id = ANY (in_hand) AND o.live
+            ORDER BY o.chat, o.id
+        ), changed AS (
+            UPDATE wa.outbound o
+            SET status = CASE WHEN o.attempts + 1 >= o.max_attempts THEN 'failed' ELSE 'queued' END::wa.outbound_status,
+                failed_at = CASE WHEN o.attempts + 1 >= o.max_attempts THEN now() END,
+                attempts = o.attempts + 1,
+                last_error = 'the worker ended while the message was on its way',
+                errors = o.errors || wa.attempt_error(o.attempts + 1, 'the worker ended while the message was on its way')
+            FROM first WHERE o.session_id = NEW.session_id AND o.id = first.id
+            RETURNING o.session, o.id, o.status
+        )
+        SELECT array_agg(c.session), array_agg(c.id), array_agg(c.status) INTO sessions, ids, statuses FROM changed c;
+        UPDATE wa.sending SET taken = '{}' WHERE session_id = NEW.session_id;
+        IF ids IS NOT NULL THEN
+            PERFORM wa.announce_status(sessions, ids, statuses);
+        END IF;
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION wa.lease_ended() IS 'Row trigger of wa.lease: puts back what the holder had in hand.';
+DROP TRIGGER IF EXISTS taken ON wa.lease;
+DROP FUNCTION IF EXISTS wa.lease_taken();
+CREATE OR REPLACE TRIGGER ended AFTER UPDATE OF holder, epoch ON wa.lease
+    FOR EACH ROW WHEN (OLD.holder IS NOT NULL AND (NEW.holder IS DISTINCT FROM OLD.holder OR NEW.epoch <> OLD.epoch))
+    EXECUTE FUNCTION wa.lease_ended();
+
+CREATE OR REPLACE FUNCTION wa.existing_tenant(tenant text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM wa.tenant t WHERE t.tenant = existing_tenant.tenant) THEN
+        RAISE EXCEPTION 'tenant: % is not there', coalesce('"' || left(existing_tenant.tenant, 80) || '"', 'null')
+            USING ERRCODE = 'WA012', COLUMN = 'tenant', HINT = 'Tenants stand in wa.tenant; SELECT wa.add_tenant(''acme'') makes one.';
+    END IF;
+    RETURN existing_tenant.tenant;
+END $$;
+COMMENT ON FUNCTION wa.existing_tenant(text) IS 'The name, if there is such a tenant; error WA012 when there is none.';
+
+CREATE OR REPLACE FUNCTION wa.add_tenant(tenant text) RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF tenant IS NULL OR tenant !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$' THEN
+        RAISE EXCEPTION 'tenant: % is not a name', coalesce('"' || left(tenant, 80) || '"', 'null')
+            USING ERRCODE = 'WA012', COLUMN = 'tenant',
+                  HINT = 'Accepted: 1 to 63 letters, digits, dots, underscores and hyphens, the first a letter or digit.';
+    END IF;
+    INSERT INTO wa.tenant (tenant) VALUES (add_tenant.tenant) ON CONFLICT ON CONSTRAINT tenant_pkey DO NOTHING;
+    RETURN tenant;
+END $$;
+COMMENT ON FUNCTION wa.add_tenant(text) IS 'Makes a tenant, unless it is there. SELECT wa.add_tenant(''acme'');';
+
+-- With its owner's rights: whoever may ask for a job may not write the wish otherwise.
+CREATE OR REPLACE FUNCTION wa.session_job_before_insert() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.session_id := wa.session_id(NEW.session);
     IF NEW.kind IS NULL OR NEW.kind NOT IN ('link', 'connect', 'reconnect', 'close', 'logout') THEN
@@ -91,18 +163,19 @@ COMMENT ON FUNCTION wa.session_job_before_insert() IS 'Row trigger of wa.session
 CREATE OR REPLACE TRIGGER validate BEFORE INSERT ON wa.session_job
     FOR EACH ROW EXECUTE FUNCTION wa.session_job_before_insert();
 
-CREATE OR REPLACE FUNCTION wa.add_session(name text) RETURNS bigint
+DROP FUNCTION IF EXISTS wa.add_session(text);
+CREATE OR REPLACE FUNCTION wa.add_session(name text, tenant text DEFAULT 'default') RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE id bigint;
 BEGIN
-    INSERT INTO wa.session AS s (name) VALUES (add_session.name)
+    INSERT INTO wa.session AS s (name, tenant) VALUES (add_session.name, wa.existing_tenant(add_session.tenant))
     ON CONFLICT ON CONSTRAINT session_name_key DO NOTHING RETURNING s.session_id INTO id;
     RETURN coalesce(id, wa.session_id(add_session.name));
 END $$;
-COMMENT ON FUNCTION wa.add_session(text) IS 'Makes a session with this name and returns its id; of an existing one, the id. SELECT wa.add_session(''shop'');';
+COMMENT ON FUNCTION wa.add_session(text, text) IS 'Makes a session with this name and returns its id; of an existing one, the id. SELECT wa.add_session(''shop'');';
 
 CREATE OR REPLACE FUNCTION wa.add_session_job(session text, kind text, reason text DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE job bigint;
 BEGIN

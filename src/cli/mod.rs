@@ -3,6 +3,7 @@
 #[cfg(feature = "sandbox")]
 mod bench;
 mod inbox;
+mod jobs;
 mod qr;
 mod send;
 mod session;
@@ -77,6 +78,9 @@ enum Command {
     Session(session::SessionCommand),
     /// Send a text.
     Send(send::SendArgs),
+    /// Look at the queue; show, retry and cancel messages.
+    #[command(subcommand)]
+    Jobs(jobs::JobsCommand),
     /// Show received messages.
     Inbox(inbox::InboxArgs),
     /// Show the configuration in force, secrets masked.
@@ -141,6 +145,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Sandbox { ws, control, faults, state } => up::sandbox(ws, control, &faults, state, json).await,
             Command::Session(command) => session::run(&config, command, json).await,
             Command::Send(args) => send::run(&config, args, json).await,
+            Command::Jobs(command) => jobs::run(&config, command, json).await,
             Command::Inbox(args) => inbox::run(&config, args, json).await,
             Command::Config => show(&config, json),
             #[cfg(feature = "sandbox")]

@@ -1,4 +1,4 @@
-//! `wagres session add | link | list | close`.
+//! `wagres session add | link | list | pause | resume | close`.
 
 use super::{connect, database_url, print, qr, sql_error};
 use crate::config::Config;
@@ -22,6 +22,19 @@ pub(super) enum SessionCommand {
     },
     /// Show all sessions.
     List,
+    /// Hold back what it has to send; it stays connected and receives.
+    Pause {
+        /// The session.
+        name: String,
+        /// Why, for the record.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Let it send again.
+    Resume {
+        /// The session.
+        name: String,
+    },
     /// End the connection and keep the link.
     Close {
         /// The session.
@@ -61,6 +74,18 @@ pub(super) async fn run(config: &Config, command: SessionCommand, json: bool) ->
                 );
                 print(json, &line, text.trim_end());
             }
+        }
+        SessionCommand::Pause { name, reason } => {
+            sqlx::query_file_scalar!("sql/cli/pause.sql", name, reason).fetch_one(&pool).await.map_err(sql_error)?;
+            print(
+                json,
+                &json!({ "session": name, "paused": true }),
+                &format!("session {name} sends nothing until resumed"),
+            );
+        }
+        SessionCommand::Resume { name } => {
+            sqlx::query_file_scalar!("sql/cli/resume.sql", name).fetch_one(&pool).await.map_err(sql_error)?;
+            print(json, &json!({ "session": name, "paused": false }), &format!("session {name} sends again"));
         }
         SessionCommand::Close { name, reason } => {
             let job = sqlx::query_file_scalar!("sql/cli/close_session.sql", name, reason)

@@ -8,7 +8,10 @@ const SCHEMA: &[(&str, &str)] = &[
     ("10_doorbell.sql", include_str!("../../sql/schema/10_doorbell.sql")),
     ("20_sessions.sql", include_str!("../../sql/schema/20_sessions.sql")),
     ("30_outbound.sql", include_str!("../../sql/schema/30_outbound.sql")),
+    ("35_pacing.sql", include_str!("../../sql/schema/35_pacing.sql")),
     ("40_maintenance.sql", include_str!("../../sql/schema/40_maintenance.sql")),
+    ("60_views.sql", include_str!("../../sql/schema/60_views.sql")),
+    ("90_roles.sql", include_str!("../../sql/schema/90_roles.sql")),
 ];
 
 /// Brings the schema `wa` up to this version. Safe to run from several processes at once: sqlx holds an advisory lock
@@ -22,6 +25,8 @@ pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
     let mut tx = connection.begin().await?;
     // A transaction-level lock works through poolers too; the number is "wagres" on a telephone keypad.
     tx.execute("SELECT pg_advisory_xact_lock(924737)").await?;
+    // What is replaced may not be there yet, which is no news.
+    tx.execute("SET LOCAL client_min_messages = warning").await?;
     for &(file, sql) in SCHEMA {
         (&mut *tx).execute(sqlx::raw_sql(sql)).await.map_err(|source| DbError::Schema { file, source })?;
     }

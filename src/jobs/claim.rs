@@ -3,21 +3,27 @@
 //! The doorbell: an inserter rings (`NOTIFY wa_work`) only when some worker says that it is parked, so busy workers cost
 //! inserters nothing. The race in that is an inserter that looked before the worker parked and commits after the
 //! worker's last look. So after parking the worker looks again at short intervals until every transaction that ran at
-//! that moment has ended, and for ever after at the slow, jittered poll, which also serves rows that become due and
-//! databases behind poolers where LISTEN does not work.
+//! that moment has ended, and for ever after at the slow, jittered poll, which also serves databases behind poolers
+//! where LISTEN does not work.
 
-use super::{MaintenanceJob, OutboundJob, Ready, SessionJob, rung};
+use super::outbound::Outbound;
+use super::{MaintenanceJob, SessionJob};
 use crate::db::fence::Fence;
 use rand::RngExt;
 use sqlx::PgPool;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Most rows of one claim.
+/// Most rows of one claim of session or maintenance jobs.
 const BATCH: usize = 500;
+/// Most messages that one statement ends because they have outlived their time.
+const EXPIRE: i64 = 1000;
+/// How long the worker stays awake when there is nothing to do: work that is under way often rings in a moment, and
+/// parking for each message would cost two writes.
+const AWAKE: Duration = Duration::from_millis(10);
 
 /// See the module.
 #[derive(Debug)]
@@ -26,12 +32,12 @@ pub struct Dispatcher {
     pub pool: PgPool,
     /// For whom to claim.
     pub worker_id: Uuid,
-    /// Rung by the listener, by finished work, by sessions that become connected.
+    /// Rung by the listener, by finished session jobs, by sessions that become connected.
     pub wake: Arc<Notify>,
-    /// Whose outbound rows may be claimed.
-    pub ready: Ready,
-    /// Where claimed messages go.
-    pub outbound: mpsc::Sender<OutboundJob>,
+    /// Rung when messages are in hand no more.
+    pub freed: Arc<Notify>,
+    /// Claims messages.
+    pub outbound: Outbound,
     /// Where claimed session jobs go.
     pub session: mpsc::Sender<SessionJob>,
     /// Where claimed maintenance jobs go.
@@ -42,7 +48,7 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     /// Claims until `stop`. Errors of the database are logged and waited out.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
         let mut pause = Duration::from_millis(100);
         loop {
             let turn = tokio::select! {
@@ -63,11 +69,9 @@ impl Dispatcher {
     }
 
     /// Works until there is nothing to claim, then sleeps until there may be.
-    async fn turn(&self) -> sqlx::Result<()> {
+    async fn turn(&mut self) -> sqlx::Result<()> {
         while self.claim().await? > 0 {}
-        // Work that is under way often rings in a moment; parking for each message would cost two writes.
-        rung(&self.wake, Duration::from_millis(10)).await;
-        if self.claim().await? > 0 {
+        if self.rung(Instant::now() + AWAKE).await? || self.claim().await? > 0 {
             return Ok(());
         }
         let horizon = sqlx::query_file_scalar!("sql/jobs/park.sql", self.worker_id).fetch_one(&self.pool).await?;
@@ -76,9 +80,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Sleeps, parked, until a claim found something or somebody rang. After a ring the worker is awake for a moment even
-    /// when there is nothing for it, so that inserters for a session that cannot send now do not ring at every row.
-    async fn sleep(&self, horizon: i64) -> sqlx::Result<()> {
+    /// Sleeps, parked, until a claim found something or somebody rang.
+    async fn sleep(&mut self, horizon: i64) -> sqlx::Result<()> {
         let mut pause = Duration::from_millis(2);
         loop {
             if self.claim().await? > 0 {
@@ -87,48 +90,53 @@ impl Dispatcher {
             if sqlx::query_file_scalar!("sql/jobs/oldest_running.sql").fetch_one(&self.pool).await? >= horizon {
                 break;
             }
-            if rung(&self.wake, pause).await {
+            if self.rung(Instant::now() + pause).await? {
                 return Ok(());
             }
             pause = (pause * 2).min(self.poll);
         }
-        while self.claim().await? == 0 {
+        loop {
             let jitter = rand::rng().random_range(0.75..1.25);
-            if rung(&self.wake, self.poll.mul_f64(jitter)).await {
+            if self.rung(Instant::now() + self.poll.mul_f64(jitter)).await? {
+                return Ok(());
+            }
+            sqlx::query_file_scalar!("sql/jobs/expire.sql", EXPIRE).fetch_one(&self.pool).await?;
+            if self.claim().await? > 0 {
                 return Ok(());
             }
         }
-        Ok(())
     }
 
-    /// One claim from each table, as far as there is room. Returns how many rows came.
-    async fn claim(&self) -> sqlx::Result<usize> {
-        Ok(self.claim_session().await? + self.claim_outbound().await? + self.claim_maintenance().await?)
+    /// Waits until somebody rings, at most to that moment, and goes on meanwhile with lanes that are freed and with
+    /// messages that become due. True when it was rung, which says nothing of what there is to do.
+    async fn rung(&mut self, end: Instant) -> sqlx::Result<bool> {
+        loop {
+            let next = self.outbound.next().map_or(end, |next| next.min(end));
+            tokio::select! {
+                biased;
+                () = self.wake.notified() => return Ok(true),
+                () = self.freed.notified() => {}
+                () = tokio::time::sleep_until(next.into()) => if Instant::now() >= end { return Ok(false) },
+            }
+            self.messages().await?;
+        }
     }
 
-    async fn claim_outbound(&self) -> sqlx::Result<usize> {
-        let (sessions, epochs) = self.ready.snapshot();
-        let room = room(&self.outbound);
-        if room == 0 || sessions.is_empty() {
-            return Ok(0);
+    /// Looks at each table, as far as there is room. Returns how many rows came.
+    async fn claim(&mut self) -> sqlx::Result<usize> {
+        self.outbound.look();
+        Ok(self.claim_session().await? + self.messages().await? + self.claim_maintenance().await?)
+    }
+
+    async fn messages(&mut self) -> sqlx::Result<usize> {
+        let mut jobs = 0;
+        loop {
+            let claimed = self.outbound.claim().await?;
+            jobs += claimed.jobs;
+            if !claimed.more {
+                return Ok(jobs);
+            }
         }
-        let rows = sqlx::query_file!("sql/jobs/claim_outbound.sql", self.worker_id, &sessions, &epochs, room)
-            .fetch_all(&self.pool)
-            .await?;
-        let claimed = rows.len();
-        for row in rows {
-            let job = OutboundJob {
-                fence: Fence { session_id: row.session_id, epoch: row.epoch },
-                id: row.id,
-                chat: row.chat,
-                kind: row.kind,
-                body: row.body,
-                message_id: row.message_id,
-                attempts: row.attempts,
-            };
-            give(&self.outbound, job).await;
-        }
-        Ok(claimed)
     }
 
     async fn claim_session(&self) -> sqlx::Result<usize> {

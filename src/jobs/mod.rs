@@ -5,21 +5,25 @@
 //! [`record::RecordLayer`], writes what came of it back into the row. So apalis runs the work, and the SQL, which knows
 //! about holders, lanes and fencing, is ours. Leases and heartbeats never go through here.
 //!
+//! Messages are claimed without writing their rows ([`outbound`]): only the holder of a session takes them, and what it has
+//! in hand stands in its memory ([`lanes`]) and in `wa.sending`. Their outcome is one batched UPDATE ([`progress`]).
+//!
 //! What this promises: a row is claimed by the holder alone, a lane has one message on its way, an outcome is written
 //! once and only under the epoch of the claim. What it does not: that a handler runs only once. A worker that dies
 //! between doing and recording leaves the row to be done again, which is why messages carry their id from the start.
 
 pub mod claim;
 pub mod feed;
+pub mod lanes;
 pub mod maintenance;
+pub mod outbound;
 pub mod progress;
 pub mod record;
 
 use crate::db::fence::Fence;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::sync::Notify;
+use std::time::Instant;
 
 /// A claimed row of `wa.outbound`.
 #[derive(Debug, Clone)]
@@ -29,15 +33,19 @@ pub struct OutboundJob {
     /// `wa.outbound.id`.
     pub id: i64,
     /// The recipient's JID.
-    pub chat: String,
+    pub chat: Arc<str>,
     /// What is to be sent.
     pub kind: String,
     /// The text.
     pub body: Option<String>,
     /// The WhatsApp message id, the same at every attempt.
-    pub message_id: String,
+    pub message_id: Arc<str>,
     /// Which attempt this is, from 1.
     pub attempts: i32,
+    /// It is of no use after this moment.
+    pub deadline: Option<Instant>,
+    /// Its recipient is to see "typing…" for a moment before it.
+    pub typing: bool,
 }
 
 /// A claimed row of `wa.session_job`; the lease is ours.
@@ -80,6 +88,9 @@ pub enum JobError {
     /// Never again: trying cannot help.
     #[error("{0}")]
     Permanent(String),
+    /// It is too late for it.
+    #[error("expires_at had passed")]
+    Expired,
 }
 
 /// The sessions whose outbound rows this worker may claim now: held and connected.
@@ -116,9 +127,4 @@ impl Ready {
         // A panic elsewhere cannot leave the map half changed, so a poisoned lock is as good as any.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Waits for a wake-up, at most `most`. True when it was rung, which says nothing of what there is to do.
-async fn rung(wake: &Notify, most: Duration) -> bool {
-    tokio::time::timeout(most, wake.notified()).await.is_ok()
 }

@@ -1,28 +1,43 @@
 //! What happened to messages, written in batches: acks, receipts, failures, retries.
 //!
-//! One UPDATE for whatever came in the last few milliseconds (see `sql/jobs/record_progress.sql` for how changes of one
-//! message fold). When the database is away the batch is kept and tried again until it is back or the lease is lost;
-//! the queue is bounded, so a long outage slows the sockets down instead of filling memory.
+//! One UPDATE for whatever came in the last few milliseconds; changes of one message fold into one line of it. When the
+//! database is away the batch is kept and tried again until it is back or the lease is lost; the queue is bounded, so a
+//! long outage slows the sockets down instead of filling memory.
+//!
+//! That a message is being sent is written only when it takes its time: most that are sent at once never need that write.
 
+use super::lanes::Lanes;
+use super::record::Record;
+use super::{JobError, OutboundJob};
 use crate::db::fence::Fence;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::record::Record;
-use super::{JobError, OutboundJob};
-
 /// Most changes in one statement.
-const BATCH: usize = 500;
+const BATCH: usize = 1000;
 /// How long the first change of a batch waits for company.
 const LINGER: Duration = Duration::from_millis(2);
+/// How long a message is under way before its row says so.
+const LASTING: Duration = Duration::from_millis(25);
 
 /// What happened to a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum What {
+    /// The attempt takes its time.
+    Sending,
+    /// Nothing was tried; back into the queue.
+    Release,
+    /// The attempt failed; the next one comes after a backoff.
+    Retry,
+    /// It was too late to send it.
+    Expired,
+    /// It cannot be sent.
+    Failed,
     /// The server has it.
     Sent,
     /// A device of the recipient has it.
@@ -31,24 +46,21 @@ pub enum What {
     Read,
     /// The recipient has played it.
     Played,
-    /// It cannot be sent.
-    Failed,
-    /// The attempt failed; the next one comes after a backoff.
-    Retry,
-    /// Nothing was tried; back into the queue.
-    Release,
 }
 
 impl What {
-    fn name(self) -> &'static str {
+    /// The name, and whether it is a truth about the message (rather than about our attempt).
+    fn name(self) -> (&'static str, bool) {
         match self {
-            Self::Sent => "sent",
-            Self::Delivered => "delivered",
-            Self::Read => "read",
-            Self::Played => "played",
-            Self::Failed => "failed",
-            Self::Retry => "retry",
-            Self::Release => "release",
+            Self::Sending => ("sending", false),
+            Self::Release => ("release", false),
+            Self::Retry => ("retry", false),
+            Self::Expired => ("expired", false),
+            Self::Failed => ("failed", false),
+            Self::Sent => ("sent", true),
+            Self::Delivered => ("delivered", true),
+            Self::Read => ("read", true),
+            Self::Played => ("played", true),
         }
     }
 }
@@ -59,13 +71,25 @@ pub struct Change {
     /// The hold under which it was learnt.
     pub fence: Fence,
     /// The WhatsApp message id.
-    pub message_id: String,
+    pub message_id: Arc<str>,
     /// What happened.
     pub what: What,
     /// When, by WhatsApp's clock in whole seconds, for what happened while we were away; `None` is now, by the database's.
     pub at: Option<DateTime<Utc>>,
     /// Why, for failures.
     pub error: Option<String>,
+    /// `wa.outbound.id`, when with this change the message is in hand no more.
+    pub done: Option<i64>,
+    /// For how long it has been under way.
+    pub lasted: Option<Duration>,
+}
+
+impl Change {
+    /// Something that WhatsApp told of a message, at that time.
+    #[must_use]
+    pub fn learnt(fence: Fence, message_id: &str, what: What, at: Option<DateTime<Utc>>) -> Self {
+        Self { fence, message_id: message_id.into(), what, at, error: None, done: None, lasted: None }
+    }
 }
 
 /// Where changes go in.
@@ -73,15 +97,16 @@ pub struct Change {
 pub struct Progress(mpsc::Sender<Change>);
 
 impl Progress {
-    /// The sender, and the future that writes until `stop`, and then what is still queued. `wake` is rung after each
-    /// batch, for a message that was sent lets the next of its lane go.
+    /// Starts the writer. It ends when every `Progress` is dropped or `stop` is cancelled, with all changes written that
+    /// came before. `freed` is rung after each batch, because lanes and room have become free.
     pub fn start(
         pool: PgPool,
-        wake: Arc<Notify>,
+        lanes: Lanes,
+        freed: Arc<Notify>,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (sender, receiver) = mpsc::channel(4 * BATCH);
-        (Self(sender), write(pool, wake, receiver, stop))
+        (Self(sender), Writer { pool, lanes, freed }.run(receiver, stop))
     }
 
     /// Hands a change over; waits while the queue is full.
@@ -92,69 +117,164 @@ impl Progress {
     }
 }
 
-impl Record<OutboundJob> for Progress {
+/// Writes what came of attempts, and keeps the lanes going.
+#[derive(Debug, Clone)]
+pub struct Attempts {
+    /// Where changes go.
+    pub progress: Progress,
+    /// Where the messages stand.
+    pub lanes: Lanes,
+}
+
+impl Record<OutboundJob> for Attempts {
+    fn begun(&self, job: &OutboundJob) {
+        self.lanes.began(job);
+    }
+
     async fn record(&self, job: OutboundJob, outcome: Result<(), JobError>) {
         let (what, error) = match outcome {
             Ok(()) => (What::Sent, None),
             Err(JobError::Permanent(error)) => (What::Failed, Some(error)),
             Err(JobError::Retry(error)) => (What::Retry, Some(error)),
             Err(JobError::Release(error)) => (What::Release, Some(error)),
+            Err(error @ JobError::Expired) => (What::Expired, Some(error.to_string())),
         };
         if let Some(error) = &error {
             tracing::info!(id = job.id, attempt = job.attempts, ?what, %error, "message not sent");
         }
-        self.push(Change { fence: job.fence, message_id: job.message_id, what, at: None, error }).await;
+        let again = matches!(what, What::Retry | What::Release);
+        let (behind, lasted) = self.lanes.over(&job, again);
+        let change = |job: OutboundJob, what, error, lasted| Change {
+            fence: job.fence,
+            message_id: job.message_id,
+            what,
+            at: None,
+            error,
+            done: Some(job.id),
+            lasted,
+        };
+        self.progress.push(change(job, what, error, lasted)).await;
+        for job in behind {
+            self.progress.push(change(job, What::Release, None, None)).await;
+        }
     }
 }
 
-async fn write(pool: PgPool, wake: Arc<Notify>, mut changes: mpsc::Receiver<Change>, stop: CancellationToken) {
-    let mut batch = Vec::with_capacity(BATCH);
-    loop {
-        let count = tokio::select! {
-            biased;
-            count = changes.recv_many(&mut batch, BATCH) => count,
-            () = stop.cancelled(), if !changes.is_closed() => {
-                changes.close();
+struct Writer {
+    pool: PgPool,
+    lanes: Lanes,
+    freed: Arc<Notify>,
+}
+
+impl Writer {
+    async fn run(self, mut changes: mpsc::Receiver<Change>, stop: CancellationToken) {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut look = tokio::time::interval(2 * LASTING);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                count = changes.recv_many(&mut batch, BATCH) => if count == 0 { return },
+                _ = look.tick() => {}
+                () = stop.cancelled(), if !changes.is_closed() => {
+                    changes.close();
+                    continue;
+                }
+            }
+            if !batch.is_empty() {
+                tokio::time::sleep(LINGER).await;
+                while batch.len() < BATCH
+                    && let Ok(change) = changes.try_recv()
+                {
+                    batch.push(change);
+                }
+            }
+            batch.extend(self.lanes.lasting(LASTING).into_iter().map(|it| Change {
+                fence: it.fence,
+                message_id: it.message_id,
+                what: What::Sending,
+                at: None,
+                error: None,
+                done: None,
+                lasted: Some(it.since),
+            }));
+            if batch.is_empty() {
                 continue;
             }
-        };
-        if count == 0 {
-            return;
+            let lines = fold(&batch);
+            let mut pause = Duration::from_millis(100);
+            while let Err(error) = flush(&self.pool, &lines).await {
+                tracing::warn!(%error, changes = batch.len(), "progress not written, trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(5));
+            }
+            self.lanes.written(batch.drain(..).filter_map(|change| {
+                let given_back = matches!(change.what, What::Retry | What::Release);
+                change.done.map(|id| (change.fence.session_id, id, given_back))
+            }));
+            self.freed.notify_one();
         }
-        tokio::time::sleep(LINGER).await;
-        while batch.len() < BATCH
-            && let Ok(change) = changes.try_recv()
-        {
-            batch.push(change);
-        }
-        let mut pause = Duration::from_millis(100);
-        while let Err(error) = flush(&pool, &batch).await {
-            tracing::warn!(%error, changes = batch.len(), "progress not written, trying again");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(5));
-        }
-        batch.clear();
-        wake.notify_one();
     }
 }
 
-async fn flush(pool: &PgPool, batch: &[Change]) -> sqlx::Result<()> {
-    let sessions: Vec<i64> = batch.iter().map(|c| c.fence.session_id).collect();
-    let epochs: Vec<i64> = batch.iter().map(|c| c.fence.epoch).collect();
-    let ids: Vec<String> = batch.iter().map(|c| c.message_id.clone()).collect();
-    let whats: Vec<String> = batch.iter().map(|c| c.what.name().to_owned()).collect();
-    let times: Vec<Option<DateTime<Utc>>> = batch.iter().map(|c| c.at).collect();
-    let errors: Vec<Option<String>> = batch.iter().map(|c| c.error.clone()).collect();
+/// What happened to one message, all of it.
+#[derive(Debug, Default)]
+struct Line<'a> {
+    reached: Option<What>,
+    /// When it was sent, delivered, read, played.
+    at: [Option<DateTime<Utc>>; 4],
+    outcome: Option<What>,
+    error: Option<&'a str>,
+    lasted: Option<Duration>,
+}
+
+/// One line for each message, because one UPDATE changes a row once.
+fn fold(batch: &[Change]) -> HashMap<(Fence, &str), Line<'_>> {
+    let mut lines: HashMap<(Fence, &str), Line<'_>> = HashMap::with_capacity(batch.len());
+    for change in batch {
+        let line = lines.entry((change.fence, &change.message_id)).or_default();
+        line.error = line.error.or(change.error.as_deref());
+        line.lasted = line.lasted.max(change.lasted);
+        if change.what.name().1 {
+            line.reached = line.reached.max(Some(change.what));
+            let at = &mut line.at[change.what as usize - What::Sent as usize];
+            *at = match (*at, change.at) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+        } else {
+            line.outcome = line.outcome.max(Some(change.what));
+        }
+    }
+    lines
+}
+
+async fn flush(pool: &PgPool, lines: &HashMap<(Fence, &str), Line<'_>>) -> sqlx::Result<()> {
+    let keys = || lines.keys();
+    let sessions: Vec<i64> = keys().map(|(fence, _)| fence.session_id).collect();
+    let epochs: Vec<i64> = keys().map(|(fence, _)| fence.epoch).collect();
+    let ids: Vec<String> = keys().map(|(_, id)| (*id).to_owned()).collect();
+    let name = |what: Option<What>| what.map(|what| what.name().0.to_owned());
+    let reached: Vec<Option<String>> = lines.values().map(|line| name(line.reached)).collect();
+    let outcomes: Vec<Option<String>> = lines.values().map(|line| name(line.outcome)).collect();
+    let at = |which: usize| lines.values().map(|line| line.at[which]).collect::<Vec<_>>();
+    let errors: Vec<Option<String>> = lines.values().map(|line| line.error.map(str::to_owned)).collect();
+    let lasted: Vec<Option<f64>> = lines.values().map(|line| line.lasted.map(|time| time.as_secs_f64())).collect();
     sqlx::query_file!(
         "sql/jobs/record_progress.sql",
         &sessions,
         &epochs,
         &ids,
-        &whats,
-        &times as &[Option<DateTime<Utc>>],
-        &errors as &[Option<String>]
+        &reached as &[Option<String>],
+        &at(0) as &[Option<DateTime<Utc>>],
+        &at(1) as &[Option<DateTime<Utc>>],
+        &at(2) as &[Option<DateTime<Utc>>],
+        &at(3) as &[Option<DateTime<Utc>>],
+        &outcomes as &[Option<String>],
+        &errors as &[Option<String>],
+        &lasted as &[Option<f64>]
     )
-    .execute(pool)
+    .fetch_optional(pool)
     .await?;
     Ok(())
 }

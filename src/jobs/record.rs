@@ -12,6 +12,11 @@ use tower::{Layer, Service};
 
 /// Writes the outcome of a job of kind `J`.
 pub trait Record<J>: Clone + Send + 'static {
+    /// The work on a job begins.
+    fn begun(&self, job: &J) {
+        let _ = job;
+    }
+
     /// Writes it; must not fail the worker, so what cannot be written is logged.
     fn record(&self, job: J, outcome: Result<(), JobError>) -> impl Future<Output = ()> + Send;
 }
@@ -53,6 +58,7 @@ where
 
     fn call(&mut self, task: Task<J>) -> Self::Future {
         let (job, recorder) = (task.args.clone(), self.recorder.clone());
+        recorder.begun(&job);
         let work = tokio::spawn(self.inner.call(task));
         Box::pin(async move {
             let outcome = match work.await {

@@ -237,8 +237,7 @@ impl Supervisor {
             return;
         }
         // Nobody waits any more, so the row may be back in the queue; that the server has it is true all the same.
-        let (fence, message_id) = (self.held.fence, ack.id.clone());
-        self.shared.progress.push(Change { fence, message_id, what: What::Sent, at: None, error: None }).await;
+        self.shared.progress.push(Change::learnt(self.held.fence, &ack.id, What::Sent, None)).await;
     }
 
     async fn received(&self, receipt: &Receipt) {
@@ -254,8 +253,7 @@ impl Supervisor {
         }
         let at = receipt.offline.then_some(receipt.timestamp);
         for id in &receipt.message_ids {
-            let (fence, message_id) = (self.held.fence, id.clone());
-            self.shared.progress.push(Change { fence, message_id, what, at, error: None }).await;
+            self.shared.progress.push(Change::learnt(self.held.fence, id, what, at)).await;
         }
     }
 

@@ -1,0 +1,2 @@
+-- What `wagres jobs cancel` calls.
+SELECT wa.cancel($1) AS "done!"

@@ -1,0 +1,2 @@
+-- What `wagres session resume` calls.
+SELECT wa.resume($1)::text

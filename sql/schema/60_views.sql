@@ -1,0 +1,50 @@
+-- Views for those who look after it.
+
+CREATE OR REPLACE VIEW wa.queue WITH (security_invoker = on) AS
+SELECT s.name AS session, s.tenant, s.status, s.paused_at IS NOT NULL OR t.paused_at IS NOT NULL AS paused,
+       coalesce(q.ready, 0) AS ready, coalesce(q.sending, 0) AS sending, coalesce(q.scheduled, 0) AS scheduled,
+       coalesce(q.retrying, 0) AS retrying, coalesce(q.paced, 0) AS paced, coalesce(q.chats, 0) AS chats,
+       q.oldest, now() - q.oldest AS age, q.next_run_at
+FROM wa.session s
+JOIN wa.tenant t USING (tenant)
+LEFT JOIN (
+    SELECT o.session_id,
+           count(*) FILTER (WHERE o.status = 'queued' AND o.waits_for IS NULL) AS ready,
+           count(*) FILTER (WHERE o.status = 'sending') AS sending,
+           count(*) FILTER (WHERE o.waits_for = 'scheduled') AS scheduled,
+           count(*) FILTER (WHERE o.waits_for = 'retry') AS retrying,
+           count(*) FILTER (WHERE o.waits_for IN ('paced', 'quiet_hours', 'first_contact')) AS paced,
+           count(DISTINCT o.chat) AS chats,
+           min(o.created_at) FILTER (WHERE o.waits_for IS DISTINCT FROM 'scheduled') AS oldest,
+           min(o.run_at) FILTER (WHERE o.waits_for IS NOT NULL) AS next_run_at
+    FROM wa.outbound o WHERE o.live GROUP BY o.session_id
+) q USING (session_id);
+COMMENT ON VIEW wa.queue IS 'What each session has left to send: how much, why it waits, and how old the oldest is. SELECT * FROM wa.queue ORDER BY age DESC NULLS LAST;';
+COMMENT ON COLUMN wa.queue.paused IS 'Held back by wa.pause or wa.pause_tenant.';
+COMMENT ON COLUMN wa.queue.ready IS 'Messages that may go as soon as the session can send.';
+COMMENT ON COLUMN wa.queue.sending IS 'Messages that have been on their way for a moment.';
+COMMENT ON COLUMN wa.queue.scheduled IS 'Messages for later (send_at).';
+COMMENT ON COLUMN wa.queue.retrying IS 'Messages that failed and are tried again.';
+COMMENT ON COLUMN wa.queue.paced IS 'Messages that pacing holds back: only the next ones say so, those behind them count as ready.';
+COMMENT ON COLUMN wa.queue.chats IS 'To how many chats they go.';
+COMMENT ON COLUMN wa.queue.oldest IS 'When the oldest of them was inserted that is not for later.';
+COMMENT ON COLUMN wa.queue.age IS 'How long ago that is.';
+COMMENT ON COLUMN wa.queue.next_run_at IS 'When the next waiting one may go.';
+
+CREATE OR REPLACE VIEW wa.rate WITH (security_invoker = on) AS
+SELECT s.name AS session, s.tenant,
+       count(o.sent_at) FILTER (WHERE o.sent_at > now() - interval '1 minute') AS sent_last_minute,
+       count(o.sent_at) AS sent_last_hour,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM o.sent_at - greatest(o.created_at, o.send_at))) AS median_seconds_to_sent
+FROM wa.session s
+LEFT JOIN wa.outbound o ON o.session_id = s.session_id AND o.sent_at > now() - interval '1 hour'
+GROUP BY s.session_id, s.name, s.tenant;
+COMMENT ON VIEW wa.rate IS 'How much each session sent in the last minute and hour, and how long a message took in the middle from INSERT (or send_at) to the server. SELECT * FROM wa.rate;';
+COMMENT ON COLUMN wa.rate.sent_last_minute IS 'Messages that the server took in the last minute.';
+COMMENT ON COLUMN wa.rate.sent_last_hour IS 'Messages that the server took in the last hour.';
+COMMENT ON COLUMN wa.rate.median_seconds_to_sent IS 'Half of those of the last hour took less than this.';
+
+CREATE OR REPLACE VIEW wa.failure WITH (security_invoker = on) AS
+SELECT o.session, o.id, o.recipient, o.kind, o.attempts, o.last_error, o.failed_at, o.created_at
+FROM wa.outbound o WHERE o.failed_at IS NOT NULL;
+COMMENT ON VIEW wa.failure IS 'Messages that were given up, with the last error. SELECT * FROM wa.failure WHERE failed_at > now() - interval ''1 day''; then SELECT wa.retry(id);';

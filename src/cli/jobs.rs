@@ -1,0 +1,198 @@
+//! `wagres jobs queue | list | show | retry | cancel`: messages as the job table has them.
+
+use super::{connect, print, sql_error};
+use crate::config::Config;
+use anyhow::{Context as _, bail};
+use chrono::{DateTime, Utc};
+use clap::{Subcommand, ValueEnum};
+use serde_json::json;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum JobsCommand {
+    /// What each session has left to send, and why it waits.
+    Queue,
+    /// Show messages, the newest first.
+    List {
+        /// Of this session only.
+        #[arg(long, value_name = "NAME")]
+        session: Option<String>,
+        /// With this status only.
+        #[arg(long, value_name = "STATUS")]
+        status: Option<Status>,
+        /// At most so many.
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: u32,
+    },
+    /// Show all of a message's row.
+    Show {
+        /// `wa.outbound.id`.
+        id: i64,
+    },
+    /// Queue failed, cancelled or expired messages again; of those that wait, try them now.
+    Retry {
+        /// `wa.outbound.id`.
+        #[arg(required = true)]
+        ids: Vec<i64>,
+    },
+    /// Cancel queued messages.
+    Cancel {
+        /// `wa.outbound.id`.
+        #[arg(required_unless_present = "session", conflicts_with = "session")]
+        ids: Vec<i64>,
+        /// All that this session has queued.
+        #[arg(long, value_name = "NAME")]
+        session: Option<String>,
+        /// Of these, only what goes to this number or JID.
+        #[arg(long, value_name = "RECIPIENT", requires = "session")]
+        to: Option<String>,
+    },
+}
+
+/// `wa.outbound_status`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "lower")]
+pub(super) enum Status {
+    Queued,
+    Sending,
+    Sent,
+    Delivered,
+    Read,
+    Played,
+    Failed,
+    Cancelled,
+    Expired,
+}
+
+pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> anyhow::Result<()> {
+    let pool = connect(config).await?;
+    match command {
+        JobsCommand::Queue => queue(&pool, json).await,
+        JobsCommand::List { session, status, limit } => list(&pool, session, status, limit, json).await,
+        JobsCommand::Show { id } => {
+            let row = sqlx::query_file_scalar!("sql/cli/show_message.sql", id).fetch_optional(&pool).await?;
+            let row = row.flatten().with_context(|| format!("no message has the id {id}"))?;
+            if json {
+                println!("{row}");
+                return Ok(());
+            }
+            for (name, value) in row.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+                println!("{name:<14} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+            }
+            Ok(())
+        }
+        JobsCommand::Retry { ids } => {
+            let mut left = Vec::new();
+            for id in ids {
+                let done =
+                    sqlx::query_file_scalar!("sql/cli/retry.sql", id).fetch_one(&pool).await.map_err(sql_error)?;
+                told(json, id, done, "queued again", "nothing to try: it is queued, on its way, or sent", &mut left);
+            }
+            all_done(&left)
+        }
+        JobsCommand::Cancel { session: Some(session), to, .. } => {
+            let count = sqlx::query_file_scalar!("sql/cli/cancel_all.sql", session, to)
+                .fetch_one(&pool)
+                .await
+                .map_err(sql_error)?;
+            print(json, &json!({ "session": session, "cancelled": count }), &format!("{count} messages cancelled"));
+            Ok(())
+        }
+        JobsCommand::Cancel { ids, .. } => {
+            let mut left = Vec::new();
+            for id in ids {
+                let done =
+                    sqlx::query_file_scalar!("sql/cli/cancel.sql", id).fetch_one(&pool).await.map_err(sql_error)?;
+                told(json, id, done, "cancelled", "not cancelled: it is on its way, or has ended", &mut left);
+            }
+            all_done(&left)
+        }
+    }
+}
+
+/// Says of one message whether it was done.
+fn told(json: bool, id: i64, done: bool, yes: &str, no: &str, left: &mut Vec<i64>) {
+    print(json, &json!({ "id": id, "done": done }), &format!("{id}: {}", if done { yes } else { no }));
+    if !done {
+        left.push(id);
+    }
+}
+
+/// The exit code tells a script that not everything was done.
+fn all_done(left: &[i64]) -> anyhow::Result<()> {
+    if left.is_empty() { Ok(()) } else { bail!("not done: {left:?}") }
+}
+
+async fn queue(pool: &sqlx::PgPool, json: bool) -> anyhow::Result<()> {
+    let rows = sqlx::query_file!("sql/cli/queue.sql").fetch_all(pool).await?;
+    if !json {
+        println!(
+            "{:<24} {:<13} {:>8} {:>8} {:>9} {:>8} {:>8} {:>7} OLDEST",
+            "SESSION", "STATUS", "READY", "SENDING", "SCHEDULED", "RETRYING", "PACED", "CHATS"
+        );
+    }
+    for row in rows {
+        let line = json!({
+            "session": row.session, "status": row.status, "paused": row.paused, "ready": row.ready,
+            "sending": row.sending, "scheduled": row.scheduled, "retrying": row.retrying, "paced": row.paced,
+            "chats": row.chats, "oldest": row.oldest, "next_run_at": row.next_run_at,
+        });
+        let text = format!(
+            "{:<24} {:<13} {:>8} {:>8} {:>9} {:>8} {:>8} {:>7} {}",
+            row.session,
+            if row.paused { "paused" } else { &row.status },
+            row.ready,
+            row.sending,
+            row.scheduled,
+            row.retrying,
+            row.paced,
+            row.chats,
+            at(row.oldest)
+        );
+        print(json, &line, text.trim_end());
+    }
+    Ok(())
+}
+
+async fn list(
+    pool: &sqlx::PgPool,
+    session: Option<String>,
+    status: Option<Status>,
+    limit: u32,
+    json: bool,
+) -> anyhow::Result<()> {
+    let status = status.and_then(|status| status.to_possible_value()).map(|value| value.get_name().to_owned());
+    let rows =
+        sqlx::query_file!("sql/cli/list_messages.sql", session, status, i64::from(limit)).fetch_all(pool).await?;
+    if !json {
+        println!(
+            "{:<10} {:<20} {:<26} {:<10} {:>5} {:<20} WAITS OR ERROR",
+            "ID", "SESSION", "RECIPIENT", "STATUS", "TRIES", "INSERTED"
+        );
+    }
+    for row in rows {
+        let line = json!({
+            "id": row.id, "session": row.session, "recipient": row.recipient, "kind": row.kind, "status": row.status,
+            "attempts": row.attempts, "created_at": row.created_at, "waits_for": row.waits_for, "run_at": row.run_at,
+            "last_error": row.last_error,
+        });
+        let why = match (row.waits_for, row.last_error) {
+            (Some(reason), _) => format!("{reason} until {}", at(Some(row.run_at))),
+            (None, error) => error.unwrap_or_default(),
+        };
+        let text = format!(
+            "{:<10} {:<20} {:<26} {:<10} {:>5} {:<20} {why}",
+            row.id,
+            row.session,
+            row.recipient,
+            row.status,
+            row.attempts,
+            at(Some(row.created_at))
+        );
+        print(json, &line, text.trim_end());
+    }
+    Ok(())
+}
+
+fn at(time: Option<DateTime<Utc>>) -> String {
+    time.map(|time| time.format("%Y-%m-%d %H:%M:%S").to_string()).unwrap_or_default()
+}

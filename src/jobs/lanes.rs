@@ -1,0 +1,219 @@
+//! The messages that this worker has in hand, in their lanes.
+//!
+//! A claim takes runs of messages, and the database's rows stay queued until something came of them. Until that is
+//! written, a message is *in hand*: no claim takes it again, and nobody can withdraw it. Here they stand in lanes
+//! (session, chat), each of which has one message under way and keeps the others waiting in order; a message that is to
+//! be tried again, or was not tried at all, sends those behind it back (Q6). All of it is memory: if the worker dies,
+//! the rows are as they were, and `wa.sending` tells the next holder what this one had.
+
+use super::OutboundJob;
+use crate::db::fence::Fence;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// Session id and chat.
+pub type LaneKey = (i64, Arc<str>);
+
+/// Most messages in hand at once.
+pub const MOST: usize = 4096;
+/// Most messages in hand of one session. What is in hand goes before what is more urgent and came later.
+pub const MOST_OF_SESSION: usize = 512;
+
+/// See the module. Clones lead to the same lanes.
+#[derive(Debug, Clone)]
+pub struct Lanes {
+    inner: Arc<Mutex<Inner>>,
+    feed: mpsc::Sender<OutboundJob>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    lanes: HashMap<LaneKey, Lane>,
+    in_hand: HashMap<i64, HashMap<i64, InHand>>,
+    count: usize,
+    ended: Vec<LaneKey>,
+    given_back: HashSet<Fence>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    under_way: bool,
+    waiting: VecDeque<OutboundJob>,
+    in_hand: usize,
+}
+
+#[derive(Debug)]
+struct InHand {
+    chat: Arc<str>,
+    message_id: Arc<str>,
+    epoch: i64,
+    began: Option<Instant>,
+    marked: bool,
+}
+
+/// A message that has been under way for a while.
+#[derive(Debug)]
+pub struct Lasting {
+    /// Its session and the hold of it.
+    pub fence: Fence,
+    /// Its WhatsApp message id.
+    pub message_id: Arc<str>,
+    /// For how long it has been under way.
+    pub since: Duration,
+}
+
+impl Lanes {
+    /// No lane yet; what may begin goes into `feed`, which must have room for [`MOST`].
+    #[must_use]
+    pub fn new(feed: mpsc::Sender<OutboundJob>) -> Self {
+        Self { inner: Arc::default(), feed }
+    }
+
+    /// How many more messages there is room for, in all.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        MOST.saturating_sub(self.lock().count)
+    }
+
+    /// How many more messages of each session there is room for.
+    #[must_use]
+    pub fn room_of(&self, sessions: &[i64]) -> Vec<i32> {
+        let inner = self.lock();
+        let room = |id| MOST_OF_SESSION.saturating_sub(inner.in_hand.get(id).map_or(0, HashMap::len));
+        sessions.iter().map(|id| i32::try_from(room(id)).unwrap_or(0)).collect()
+    }
+
+    /// Session ids and ids of all messages in hand, side by side.
+    #[must_use]
+    pub fn in_hand(&self) -> (Vec<i64>, Vec<i64>) {
+        let inner = self.lock();
+        inner.in_hand.iter().flat_map(|(session, ids)| ids.keys().map(|id| (*session, *id))).unzip()
+    }
+
+    /// Takes claimed messages in hand, in their order within each lane; what may begin begins.
+    pub fn take(&self, jobs: impl IntoIterator<Item = OutboundJob>) {
+        let mut inner = self.lock();
+        for job in jobs {
+            let (session, id) = (job.fence.session_id, job.id);
+            // An older message of a chat that only now becomes due brings those behind it along, and these may be in hand;
+            // so may be what an earlier hold of ours took. They are asked for again when the lane has ended.
+            if inner.in_hand.get(&session).is_some_and(|ids| ids.contains_key(&id)) {
+                continue;
+            }
+            let entry = InHand {
+                chat: job.chat.clone(),
+                message_id: job.message_id.clone(),
+                epoch: job.fence.epoch,
+                began: None,
+                marked: false,
+            };
+            inner.in_hand.entry(session).or_default().insert(id, entry);
+            inner.count += 1;
+            let lane = inner.lanes.entry((session, job.chat.clone())).or_default();
+            lane.in_hand += 1;
+            if lane.under_way {
+                lane.waiting.push_back(job);
+            } else {
+                lane.under_way = true;
+                self.begin(job);
+            }
+        }
+    }
+
+    /// The attempt of a message begins now.
+    pub fn began(&self, job: &OutboundJob) {
+        if let Some(it) = self.lock().in_hand.get_mut(&job.fence.session_id).and_then(|ids| ids.get_mut(&job.id)) {
+            it.began = Some(Instant::now());
+        }
+    }
+
+    /// The attempt of a message is over: the next one of its lane begins, or, when this one comes `again`, those behind it
+    /// are given back, and returned. Also tells for how long it was under way.
+    #[must_use]
+    pub fn over(&self, job: &OutboundJob, again: bool) -> (Vec<OutboundJob>, Option<Duration>) {
+        let mut inner = self.lock();
+        let entry = inner.in_hand.get(&job.fence.session_id).and_then(|ids| ids.get(&job.id));
+        let lasted = entry.and_then(|it| it.began).map(|began| began.elapsed());
+        let Some(lane) = inner.lanes.get_mut(&(job.fence.session_id, job.chat.clone())) else {
+            return (vec![], lasted);
+        };
+        if again {
+            lane.under_way = false;
+            return (lane.waiting.drain(..).collect(), lasted);
+        }
+        match lane.waiting.pop_front() {
+            Some(next) => self.begin(next),
+            None => lane.under_way = false,
+        }
+        (vec![], lasted)
+    }
+
+    /// What came of these messages (session id, id, whether it was given back) is written, so they are in hand no more.
+    pub fn written(&self, messages: impl IntoIterator<Item = (i64, i64, bool)>) {
+        let mut inner = self.lock();
+        for (session, id, given_back) in messages {
+            let Some(entry) = inner.in_hand.get_mut(&session).and_then(|ids| ids.remove(&id)) else { continue };
+            inner.count -= 1;
+            if given_back {
+                inner.given_back.insert(Fence { session_id: session, epoch: entry.epoch });
+            }
+            let key = (session, entry.chat);
+            let ended = inner.lanes.get_mut(&key).is_some_and(|lane| {
+                lane.in_hand -= 1;
+                lane.in_hand == 0
+            });
+            if ended {
+                inner.lanes.remove(&key);
+                inner.ended.push(key);
+            }
+        }
+    }
+
+    /// Lanes of which nothing is in hand any more since the last call; there may be more of them in the table.
+    #[must_use]
+    pub fn ended(&self) -> Vec<LaneKey> {
+        std::mem::take(&mut self.lock().ended)
+    }
+
+    /// Holds of sessions that were given messages back since the last call.
+    #[must_use]
+    pub fn given_back(&self) -> HashSet<Fence> {
+        std::mem::take(&mut self.lock().given_back)
+    }
+
+    /// What [`Lanes::given_back`] told could not be written, and is to be told again.
+    pub fn still_given_back(&self, holds: HashSet<Fence>) {
+        self.lock().given_back.extend(holds);
+    }
+
+    /// Messages that have been under way for at least `time`; each is named once.
+    #[must_use]
+    pub fn lasting(&self, time: Duration) -> Vec<Lasting> {
+        let mut inner = self.lock();
+        let mut lasting = Vec::new();
+        for (session_id, ids) in &mut inner.in_hand {
+            for it in ids.values_mut().filter(|it| !it.marked) {
+                let Some(since) = it.began.map(|began| began.elapsed()).filter(|since| *since >= time) else {
+                    continue;
+                };
+                it.marked = true;
+                let fence = Fence { session_id: *session_id, epoch: it.epoch };
+                lasting.push(Lasting { fence, message_id: it.message_id.clone(), since });
+            }
+        }
+        lasting
+    }
+
+    fn begin(&self, job: OutboundJob) {
+        if self.feed.try_send(job).is_err() {
+            // There is room for all that may be in hand, so only an end of the worker gets here.
+            tracing::debug!("claimed while stopping; the message is still queued");
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,246 @@
+//! Claims messages for the sessions that are connected here, lane by lane.
+//!
+//! A *look* goes through the queued messages of a session once, in order of priority and age, some hundred rows at a time,
+//! and takes the heads of lanes that have nothing in hand. Lanes go on by themselves: when all that was in hand of one is
+//! written, the next claim asks for what is behind it. So a look is needed only when rows may have come from outside, and
+//! a backlog of one busy chat is not gone through again for every message of it.
+
+use super::lanes::{LaneKey, Lanes};
+use super::{OutboundJob, Ready};
+use crate::db::fence::Fence;
+use sqlx::PgPool;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// Rows of one session that one statement looks through.
+const LOOK: i64 = 500;
+/// Most messages of a lane that are taken at once.
+const RUN: i64 = 32;
+/// Most messages of one claim.
+const CLAIM: usize = 1000;
+/// Waiting messages of a session that one statement lets go.
+const DUE: i64 = 200;
+/// A look through more than one page lasts as long as the backlog is deep; the next one waits this many times as long.
+const REST: u32 = 4;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Outbound {
+    pool: PgPool,
+    worker_id: Uuid,
+    ready: Ready,
+    lanes: Lanes,
+    /// Sessions that are being looked through, and how far (negative priority, id).
+    looks: HashMap<i64, (i32, i64)>,
+    /// When the present look began, and when the next may.
+    look_began: Instant,
+    look_after: Instant,
+    /// Statements that the present look has taken.
+    pages: u32,
+    /// Somebody asked for a look.
+    look_wanted: bool,
+    /// Lanes to go on with.
+    ended: Vec<LaneKey>,
+    /// When a waiting message's moment comes.
+    due: Option<Instant>,
+}
+
+/// Before the first row.
+const START: (i32, i64) = (i32::MIN, 0);
+
+impl Outbound {
+    /// Nothing claimed yet.
+    #[must_use]
+    pub fn new(pool: PgPool, worker_id: Uuid, ready: Ready, lanes: Lanes) -> Self {
+        let now = Instant::now();
+        Self {
+            pool,
+            worker_id,
+            ready,
+            lanes,
+            looks: HashMap::new(),
+            look_began: now,
+            look_after: now,
+            pages: 0,
+            look_wanted: true,
+            ended: vec![],
+            due: None,
+        }
+    }
+
+    /// Rows may have come.
+    pub fn look(&mut self) {
+        self.look_wanted = true;
+        // What came may be due before what was known.
+        self.due = Some(Instant::now());
+    }
+
+    /// When [`Outbound::claim`] has something to do without being told.
+    #[must_use]
+    pub fn next(&self) -> Option<Instant> {
+        let look = self.look_wanted.then_some(self.look_after);
+        look.into_iter().chain(self.due).min()
+    }
+
+    /// One claim.
+    pub async fn claim(&mut self) -> sqlx::Result<Claimed> {
+        let (sessions, epochs) = self.ready.snapshot();
+        self.looks.retain(|session, _| sessions.contains(session));
+        self.ended.extend(self.lanes.ended());
+        self.put_down().await?;
+        if sessions.is_empty() {
+            self.ended.clear();
+            self.due = None;
+            return Ok(Claimed::default());
+        }
+        if self.due.is_some_and(|due| due <= Instant::now()) {
+            self.let_go(&sessions).await?;
+        }
+        if self.look_wanted && self.looks.is_empty() && self.look_after <= Instant::now() {
+            self.look_wanted = false;
+            self.look_began = Instant::now();
+            self.pages = 0;
+            self.looks = sessions.iter().map(|session| (*session, START)).collect();
+        }
+        let room = self.lanes.room().min(CLAIM);
+        let rooms = self.lanes.room_of(&sessions);
+        let looking = sessions.iter().zip(&rooms).any(|(session, room)| *room > 0 && self.looks.contains_key(session));
+        if room == 0 || (!looking && self.ended.is_empty()) {
+            return Ok(Claimed::default());
+        }
+        self.take(&sessions, &epochs, &rooms, room).await
+    }
+
+    async fn take(&mut self, sessions: &[i64], epochs: &[i64], rooms: &[i32], room: usize) -> sqlx::Result<Claimed> {
+        let looking = !self.looks.is_empty();
+        let mark = |(session, room): (&i64, &i32)| self.looks.get(session).filter(|_| *room > 0).copied().unzip();
+        let (ranks, ids): (Vec<Option<i32>>, Vec<Option<i64>>) = sessions.iter().zip(rooms).map(mark).unzip();
+        let ended = self.ended.split_off(self.ended.len().saturating_sub(room));
+        let (lane_sessions, lane_chats): (Vec<i64>, Vec<String>) =
+            ended.iter().map(|(session, chat)| (*session, chat.to_string())).unzip();
+        let (hand_sessions, hand_ids) = self.lanes.in_hand();
+        let rows = sqlx::query_file!(
+            "sql/jobs/claim_outbound.sql",
+            self.worker_id,
+            sessions,
+            epochs,
+            rooms,
+            &ranks as &[Option<i32>],
+            &ids as &[Option<i64>],
+            LOOK,
+            RUN,
+            i64::try_from(room).unwrap_or(0),
+            &lane_sessions,
+            &lane_chats,
+            &hand_sessions,
+            &hand_ids
+        )
+        .fetch_all(&self.pool)
+        .await;
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(error) => {
+                self.ended.extend(ended);
+                return Err(error);
+            }
+        };
+        let now = Instant::now();
+        let mut seen = HashMap::new();
+        let mut taken: HashMap<i64, i32> = HashMap::new();
+        let mut jobs = Vec::new();
+        for row in rows {
+            if let (Some(rank), Some(id)) = (row.rank, row.seen) {
+                seen.insert(row.session_id, (rank, id));
+            }
+            let gate = row.wait.map(|wait| after(now, wait));
+            self.due = self.due.into_iter().chain(gate).min();
+            let (Some(id), Some(chat), Some(kind), Some(message_id)) = (row.id, row.chat, row.kind, row.message_id)
+            else {
+                continue;
+            };
+            *taken.entry(row.session_id).or_default() += 1;
+            jobs.push(OutboundJob {
+                fence: Fence { session_id: row.session_id, epoch: row.epoch },
+                id,
+                chat: chat.into(),
+                kind,
+                body: row.body,
+                message_id: message_id.into(),
+                attempts: row.attempts.unwrap_or(0) + 1,
+                deadline: row.expires_in.map(|left| after(now, left)),
+                typing: row.typing.unwrap_or(false),
+            });
+        }
+        // Where there was no room for all that was seen, it is looked at again.
+        let full = jobs.len() >= room;
+        let mut more = false;
+        for (session, room) in sessions.iter().zip(rooms) {
+            if *room <= 0 || full || taken.get(session).is_some_and(|n| n >= room) {
+                continue;
+            }
+            match seen.get(session) {
+                Some(mark) => {
+                    more = true;
+                    self.looks.insert(*session, *mark);
+                }
+                None => {
+                    self.looks.remove(session);
+                }
+            }
+        }
+        if looking {
+            self.pages += 1;
+            if self.looks.is_empty() && self.pages > 1 {
+                self.look_after = now + self.look_began.elapsed().min(Duration::from_secs(1)) * REST;
+            }
+        }
+        let claimed = Claimed { jobs: jobs.len(), more: more || !self.ended.is_empty() };
+        self.lanes.take(jobs);
+        Ok(claimed)
+    }
+
+    /// Messages whose moment has come are queued like any other.
+    async fn let_go(&mut self, sessions: &[i64]) -> sqlx::Result<()> {
+        let now = Instant::now();
+        let due = sqlx::query_file!("sql/jobs/due.sql", sessions, DUE).fetch_one(&self.pool).await?;
+        self.due = due.wait.map(|wait| after(now, wait));
+        self.look_wanted |= due.gone > 0;
+        Ok(())
+    }
+
+    /// Says in the database what is not in hand any more.
+    async fn put_down(&mut self) -> sqlx::Result<()> {
+        let holds = self.lanes.given_back();
+        if holds.is_empty() {
+            return Ok(());
+        }
+        // Those that failed wait for their retry.
+        self.due = Some(Instant::now());
+        let (sessions, epochs): (Vec<i64>, Vec<i64>) = holds.iter().map(|hold| (hold.session_id, hold.epoch)).unzip();
+        let (hand_sessions, hand_ids) = self.lanes.in_hand();
+        let written =
+            sqlx::query_file!("sql/jobs/put_down.sql", self.worker_id, &sessions, &epochs, &hand_sessions, &hand_ids)
+                .execute(&self.pool)
+                .await;
+        if written.is_err() {
+            self.lanes.still_given_back(holds);
+        }
+        written.map(|_| ())
+    }
+}
+
+/// What came of a claim.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Claimed {
+    /// So many messages were taken in hand.
+    pub jobs: usize,
+    /// Another claim now may find more.
+    pub more: bool,
+}
+
+/// The moment so many seconds after another.
+fn after(now: Instant, seconds: f64) -> Instant {
+    // A day is as good as never: every look asks anew.
+    now + Duration::try_from_secs_f64(seconds.clamp(0.0, 86_400.0)).unwrap_or_default()
+}

@@ -1,0 +1,130 @@
+//! The job engine over real Postgres: the worker's own claims, lanes and progress, and the test in place of WhatsApp.
+
+mod interleavings;
+mod orders;
+
+use anyhow::{Context as _, Result, ensure};
+use sqlx::PgPool;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use wagres::db::fence::Fence;
+use wagres::jobs::lanes::{self, Lanes};
+use wagres::jobs::outbound::Outbound;
+use wagres::jobs::progress::{Attempts, Progress};
+use wagres::jobs::record::Record as _;
+use wagres::jobs::{JobError, OutboundJob, Ready};
+
+/// A worker whose handlers are the test.
+struct Hands {
+    pool: PgPool,
+    id: Uuid,
+    ready: Ready,
+    lanes: Lanes,
+    outbound: Outbound,
+    jobs: mpsc::Receiver<OutboundJob>,
+    attempts: Attempts,
+    freed: Arc<Notify>,
+    stop: CancellationToken,
+}
+
+impl Hands {
+    /// A worker that holds no session yet.
+    async fn new(pool: &PgPool) -> Result<Self> {
+        let id = Uuid::new_v4();
+        sqlx::query("INSERT INTO wa.worker (worker_id, host, pid, version, lease_until) VALUES ($1, 'test', 1, 'test', now() + interval '1 day')")
+            .bind(id)
+            .execute(pool)
+            .await?;
+        let (feed, jobs) = mpsc::channel(lanes::MOST);
+        let (lanes, ready, freed, stop) =
+            (Lanes::new(feed), Ready::default(), Arc::new(Notify::new()), CancellationToken::new());
+        let (progress, writer) = Progress::start(pool.clone(), lanes.clone(), freed.clone(), stop.clone());
+        tokio::spawn(writer);
+        let outbound = Outbound::new(pool.clone(), id, ready.clone(), lanes.clone());
+        let attempts = Attempts { progress, lanes: lanes.clone() };
+        Ok(Self { pool: pool.clone(), id, ready, lanes, outbound, jobs, attempts, freed, stop })
+    }
+
+    /// Takes the lease of a session, from whoever has it, and is connected.
+    async fn hold(&self, session: &str) -> Result<Fence> {
+        let (session_id, epoch): (i64, i64) = sqlx::query_as(
+            "UPDATE wa.lease SET holder = $1, epoch = epoch + 1 WHERE session_id = wa.session_id($2) RETURNING session_id, epoch",
+        )
+        .bind(self.id)
+        .bind(session)
+        .fetch_one(&self.pool)
+        .await?;
+        let fence = Fence { session_id, epoch };
+        self.ready.insert(fence);
+        Ok(fence)
+    }
+
+    /// Claims until there is nothing more to claim now. How many came.
+    async fn claim(&mut self) -> Result<usize> {
+        let mut jobs = 0;
+        self.outbound.look();
+        loop {
+            let claimed = self.outbound.claim().await?;
+            jobs += claimed.jobs;
+            if !claimed.more {
+                return Ok(jobs);
+            }
+        }
+    }
+
+    /// The next message that may be sent now, if there is one.
+    fn next(&mut self) -> Option<OutboundJob> {
+        let job = self.jobs.try_recv().ok()?;
+        self.attempts.begun(&job);
+        Some(job)
+    }
+
+    /// Says what came of it, and waits until that is written and seen to.
+    async fn end(&mut self, job: OutboundJob, outcome: Result<(), JobError>) -> Result<()> {
+        let (session, id) = (job.fence.session_id, job.id);
+        self.attempts.record(job, outcome).await;
+        let written = async {
+            loop {
+                let (sessions, ids) = self.lanes.in_hand();
+                if !sessions.iter().zip(&ids).any(|it| it == (&session, &id)) {
+                    return;
+                }
+                self.freed.notified().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), written).await.context("an outcome was not written")?;
+        // What was given back is put down with the next claim.
+        self.outbound.claim().await?;
+        Ok(())
+    }
+
+    /// Dies without a word; its row goes as if its lease had run out.
+    async fn die(self) -> Result<()> {
+        self.stop.cancel();
+        let gone = sqlx::query("DELETE FROM wa.worker WHERE worker_id = $1").bind(self.id).execute(&self.pool).await?;
+        ensure!(gone.rows_affected() == 1, "the worker was gone already");
+        Ok(())
+    }
+}
+
+/// A session that exists, for tests that bring their own holders.
+async fn session(pool: &PgPool, name: &str) -> Result<i64> {
+    Ok(sqlx::query_scalar("SELECT wa.add_session($1)").bind(name).fetch_one(pool).await?)
+}
+
+/// One value of a query.
+async fn one<T>(pool: &PgPool, query: &str) -> Result<T>
+where
+    T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
+{
+    sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_one(pool).await.context(query.to_owned())
+}
+
+/// Runs statements that give nothing back.
+async fn run(pool: &PgPool, sql: &str) -> Result<()> {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(pool).await.context(sql.to_owned())?;
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! Q14: what each role may and may not do, tried by connecting as it.
+
+use crate::support::db::{TestDb, fresh};
+use anyhow::{Context as _, Result, ensure};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, PgPool, Row as _};
+
+/// A login of this test alone that belongs to a role of ours.
+async fn login(db: &TestDb, role: &str, tenant: Option<&str>) -> Result<PgPool> {
+    let mut url = url::Url::parse(&db.url)?;
+    let name = format!("{role}_of_{}_{}", url.path().trim_start_matches('/'), tenant.unwrap_or("nobody"));
+    run(&db.pool, &format!(r#"CREATE ROLE "{name}" LOGIN IN ROLE {role}"#)).await?;
+    if let Some(tenant) = tenant {
+        run(&db.pool, &format!("SELECT wa.grant_tenant('{name}', '{tenant}')")).await?;
+    }
+    url.set_username(&name).map_err(|()| anyhow::anyhow!("no user name"))?;
+    let options: PgConnectOptions = url.as_str().parse()?;
+    Ok(PgPoolOptions::new().max_connections(1).connect_with(options).await?)
+}
+
+async fn run(pool: &PgPool, sql: &str) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(pool).await.with_context(|| sql.to_owned())?;
+    Ok(())
+}
+
+/// Rows that a query gives, or the SQLSTATE that refuses it.
+async fn outcome(pool: &PgPool, sql: &str) -> Result<usize, String> {
+    sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(pool).await.map(|rows| rows.len()).map_err(|error| {
+        error.as_database_error().and_then(|it| it.code().map(String::from)).unwrap_or(error.to_string())
+    })
+}
+
+/// A database with a session for each of two tenants, a message and a key of each.
+async fn two_tenants() -> Result<TestDb> {
+    let db = fresh().await;
+    run(
+        &db.pool,
+        "SELECT wa.add_tenant('acme'), wa.add_tenant('bolt');
+         SELECT wa.add_session('a', 'acme'), wa.add_session('b', 'bolt');
+         SELECT wa.send_text('a', '15550001', 'of acme'), wa.send_text('b', '15550001', 'of bolt');
+         INSERT INTO wa.auth (session_id, creds) SELECT session_id, '{\"noiseKey\":\"secret\"}' FROM wa.session;
+         INSERT INTO wa.auth_key (session_id, kind, key_id, value) SELECT session_id, 'pre-key', '1', '{}' FROM wa.session",
+    )
+    .await?;
+    Ok(db)
+}
+
+const DENIED: Result<usize, &str> = Err("42501");
+
+async fn expect(pool: &PgPool, cases: &[(&str, Result<usize, &str>)]) -> Result<()> {
+    for (sql, expected) in cases {
+        let found = outcome(pool, sql).await;
+        let found = found.as_ref().map(|rows| *rows).map_err(String::as_str);
+        ensure!(found == *expected, "{sql}: {found:?}, expected {expected:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn q14_an_application_sends_and_sees_what_is_its_tenants() -> Result<()> {
+    let db = two_tenants().await?;
+    let app = login(&db, "wa_app", Some("acme")).await?;
+    expect(
+        &app,
+        &[
+            ("SELECT FROM wa.session", Ok(1)),
+            ("SELECT FROM wa.outbound", Ok(1)),
+            ("SELECT FROM wa.tenant", Ok(1)),
+            ("SELECT FROM wa.queue WHERE session = 'a'", Ok(1)),
+            ("SELECT FROM wa.queue WHERE session = 'b'", Ok(0)),
+            (
+                "INSERT INTO wa.outbound (session, recipient, body) VALUES ('a', '+15550002', 'Hello') RETURNING id",
+                Ok(1),
+            ),
+            ("SELECT wa.send_text('a', '15550001', 'Hello', dedupe_key => 'one', priority => 5)", Ok(1)),
+            ("INSERT INTO wa.outbound (session, recipient, body) VALUES ('b', '+15550002', 'Hello')", Err("WA001")),
+            ("SELECT wa.send_text('b', '15550001', 'Hello')", Err("WA001")),
+            ("INSERT INTO wa.session_job (session, kind) VALUES ('a', 'close') RETURNING id", Ok(1)),
+            ("SELECT wa.link('a'), wa.close('a')", Ok(1)),
+            ("SELECT wa.close('b')", Err("WA001")),
+            ("SELECT wa.pause('a'), wa.resume('a'), wa.set_pacing('a', per_minute => 5), wa.clear_pacing('a')", Ok(1)),
+            ("SELECT wa.pause('b')", Err("WA001")),
+            ("SELECT wa.set_pacing('b', per_minute => 5)", Err("WA001")),
+            ("SELECT WHERE wa.cancel((SELECT min(id) FROM wa.outbound))", Ok(1)),
+            // What it may not.
+            ("SELECT FROM wa.auth", DENIED),
+            ("SELECT FROM wa.auth_key", DENIED),
+            ("SELECT FROM wa.lease", DENIED),
+            ("SELECT FROM wa.worker", DENIED),
+            ("SELECT FROM wa.sending", DENIED),
+            ("SELECT FROM wa.maintenance_job", DENIED),
+            ("INSERT INTO wa.maintenance_job (kind) VALUES ('sweep_keys')", DENIED),
+            ("SELECT wa.add_session('c')", DENIED),
+            ("SELECT wa.add_tenant('c')", DENIED),
+            ("SELECT wa.pause_tenant('acme')", DENIED),
+            ("SELECT wa.grant_tenant(current_user, 'bolt')", DENIED),
+            ("UPDATE wa.outbound SET status = 'sent'", DENIED),
+            ("UPDATE wa.session SET tenant = 'bolt'", DENIED),
+            ("DELETE FROM wa.outbound", DENIED),
+            (
+                "INSERT INTO wa.outbound (session, recipient, body, status) VALUES ('a', '+15550002', 'x', 'sent')",
+                DENIED,
+            ),
+            (
+                "INSERT INTO wa.outbound (session, recipient, body, session_id) VALUES ('a', '+15550002', 'x', 2)",
+                DENIED,
+            ),
+            ("CREATE TABLE wa.mine ()", DENIED),
+            ("TRUNCATE wa.outbound", DENIED),
+            ("SET ROLE wa_worker", DENIED),
+        ],
+    )
+    .await?;
+    // Messages of others are not there for it, whatever it asks.
+    let others: i64 =
+        sqlx::query("SELECT id FROM wa.outbound WHERE session = 'b'").fetch_one(&db.pool).await?.try_get(0)?;
+    expect(
+        &app,
+        &[
+            (&format!("SELECT WHERE wa.cancel({others})"), Ok(0)),
+            (&format!("SELECT WHERE wa.retry({others})"), Ok(0)),
+            (&format!("SELECT unnest(wa.withdraw(ARRAY[{others}], 'cancelled'))"), Ok(0)),
+            ("SELECT wa.unpace(session_id) FROM generate_series(1, 2) session_id", Ok(2)),
+        ],
+    )
+    .await?;
+    let untouched = "SELECT FROM wa.outbound WHERE session = 'b' AND status = 'queued'";
+    ensure!(outcome(&db.pool, untouched).await == Ok(1), "a message of another tenant was touched");
+    Ok(())
+}
+
+#[tokio::test]
+async fn q14_an_application_without_a_tenant_sees_the_default_one() -> Result<()> {
+    let db = two_tenants().await?;
+    run(&db.pool, "SELECT wa.add_session('d')").await?;
+    let app = login(&db, "wa_app", None).await?;
+    expect(
+        &app,
+        &[
+            ("SELECT FROM wa.session WHERE name = 'd'", Ok(1)),
+            ("SELECT FROM wa.session", Ok(1)),
+            ("SELECT FROM wa.outbound", Ok(0)),
+        ],
+    )
+    .await
+}
+
+#[tokio::test]
+async fn q14_readers_read_and_change_nothing() -> Result<()> {
+    let db = two_tenants().await?;
+    let reader = login(&db, "wa_readonly", Some("bolt")).await?;
+    expect(
+        &reader,
+        &[
+            ("SELECT FROM wa.session", Ok(1)),
+            ("SELECT FROM wa.outbound", Ok(1)),
+            ("SELECT FROM wa.failure", Ok(0)),
+            ("SELECT FROM wa.auth", DENIED),
+            ("SELECT FROM wa.auth_key", DENIED),
+            ("SELECT wa.send_text('b', '15550001', 'Hello')", DENIED),
+            ("SELECT wa.link('b')", DENIED),
+            ("UPDATE wa.session SET desired = 'connected'", DENIED),
+        ],
+    )
+    .await
+}
+
+#[tokio::test]
+async fn q14_workers_and_administrators_see_every_tenant_and_administrators_no_secret() -> Result<()> {
+    let db = two_tenants().await?;
+    let worker = login(&db, "wa_worker", None).await?;
+    expect(
+        &worker,
+        &[
+            ("SELECT FROM wa.session", Ok(2)),
+            ("SELECT FROM wa.auth", Ok(2)),
+            ("SELECT FROM wa.outbound", Ok(2)),
+            ("CREATE TABLE wa.mine ()", DENIED),
+        ],
+    )
+    .await?;
+    let admin = login(&db, "wa_admin", None).await?;
+    expect(
+        &admin,
+        &[
+            ("SELECT wa.add_tenant('new'), wa.add_session('new', 'new')", Ok(1)),
+            ("SELECT wa.pause_tenant('acme', 'unpaid'), wa.resume_tenant('acme')", Ok(1)),
+            ("SELECT FROM wa.outbound", Ok(2)),
+            ("SELECT FROM wa.auth", DENIED),
+            ("SELECT FROM wa.auth_key", DENIED),
+        ],
+    )
+    .await
+}
+
+#[tokio::test]
+async fn q14_whoever_has_no_role_of_ours_sees_nothing() -> Result<()> {
+    let db = two_tenants().await?;
+    let url = url::Url::parse(&db.url)?;
+    let name = format!("stranger_of_{}", url.path().trim_start_matches('/'));
+    run(&db.pool, &format!(r#"CREATE ROLE "{name}" LOGIN"#)).await?;
+    let mut url = url;
+    url.set_username(&name).map_err(|()| anyhow::anyhow!("no user name"))?;
+    let stranger = PgPool::connect(url.as_str()).await?;
+    expect(
+        &stranger,
+        &[("SELECT FROM wa.outbound", DENIED), ("SELECT wa.cancel(1)", DENIED), ("SELECT wa.add_session('x')", DENIED)],
+    )
+    .await
+}
+
+/// The manual that psql shows: everything in the schema says what it is for.
+#[tokio::test]
+async fn q2_everything_in_the_schema_has_a_comment() -> Result<()> {
+    let db = fresh().await;
+    let silent: Vec<String> = sqlx::query_scalar(
+        "SELECT 'function ' || p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'wa'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL
+         UNION ALL
+         SELECT 'table ' || c.oid::regclass FROM pg_class c
+         WHERE c.relnamespace = 'wa'::regnamespace AND c.relkind IN ('r', 'v', 'p') AND obj_description(c.oid, 'pg_class') IS NULL
+         UNION ALL
+         SELECT 'column ' || c.oid::regclass || '.' || a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+         WHERE c.relnamespace = 'wa'::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+           AND col_description(c.oid, a.attnum) IS NULL
+         UNION ALL
+         SELECT 'type ' || t.oid::regtype FROM pg_type t
+         WHERE t.typnamespace = 'wa'::regnamespace AND t.typtype = 'e' AND obj_description(t.oid, 'pg_type') IS NULL",
+    )
+    .fetch_all(&db.pool)
+    .await?;
+    ensure!(silent.is_empty(), "without a comment: {silent:#?}");
+    let loose: Vec<String> = sqlx::query_scalar(
+        "SELECT p.oid::regprocedure::text FROM pg_proc p
+         WHERE p.pronamespace = 'wa'::regnamespace AND NOT coalesce(array_to_string(p.proconfig, ','), '') LIKE '%search_path=%'",
+    )
+    .fetch_all(&db.pool)
+    .await?;
+    ensure!(loose.is_empty(), "without a search_path of its own: {loose:?}");
+    Ok(())
+}
