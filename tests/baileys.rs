@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::control::{Control, LIMIT};
+use crate::control::Control;
+use crate::support::until::LIMIT;
 
 /// A version of the library: a folder with its lock file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,7 +206,12 @@ impl Baileys {
 
     /// Waits until a connection has ended with a code of its own.
     pub(crate) async fn wait_close(&mut self, code: u16) -> Result<()> {
-        self.wait(|line| (line["event"] == "close" && line["code"] == code).then_some(())).await
+        self.wait_close_after(0, code).await
+    }
+
+    /// The same, and what is among the first so many lines does not count.
+    pub(crate) async fn wait_close_after(&mut self, lines: usize, code: u16) -> Result<()> {
+        self.wait_after(lines, |line| (line["event"] == "close" && line["code"] == code).then_some(())).await
     }
 
     /// Waits until one of its messages has failed.

@@ -10,7 +10,8 @@ use std::process::Output;
 use tokio::process::Command;
 
 async fn output(mut command: Command) -> Result<(Output, String)> {
-    let done = tokio::time::timeout(crate::control::LIMIT, command.output()).await.context("it does not end")??;
+    let done =
+        tokio::time::timeout(crate::support::until::LIMIT, command.output()).await.context("it does not end")??;
     let text = [&done.stdout, &done.stderr].map(|b| String::from_utf8_lossy(b).into_owned()).concat();
     Ok((done, text))
 }

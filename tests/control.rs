@@ -1,15 +1,12 @@
 //! The sandbox's control API, as a test uses it.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use wacore::net::{HttpClient as _, HttpRequest};
 use wagres::sandbox::MediaClient;
 
-/// How long a condition may take. Generous, because it is only waited out when the test fails.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+use crate::support::until::until;
 
 /// A sandbox's control API.
 #[derive(Debug, Clone)]
@@ -74,17 +71,11 @@ impl Control {
 
     /// Polls until the answer is what the test wants, and returns what it picked from it.
     pub(crate) async fn until<T>(&self, path: &str, pick: impl Fn(&Value) -> Option<T>) -> Result<T> {
-        let start = Instant::now();
-        loop {
+        until(&format!("what GET {path} should say"), async || {
             let value = self.get(path).await?;
-            if let Some(found) = pick(&value) {
-                return Ok(found);
-            }
-            if start.elapsed() > LIMIT {
-                bail!("GET {path} did not become what was expected: {value}");
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+            Ok(pick(&value).ok_or(value))
+        })
+        .await
     }
 
     /// Waits until a phone shows a text.

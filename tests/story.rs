@@ -10,7 +10,8 @@ use sqlx::postgres::PgListener;
 async fn announced(listener: &mut PgListener, id: i64, last: &str) -> Result<Vec<String>> {
     let mut seen = Vec::new();
     while seen.last().map(String::as_str) != Some(last) {
-        let heard = tokio::time::timeout(crate::control::LIMIT, listener.recv()).await.context("no notification")??;
+        let heard =
+            tokio::time::timeout(crate::support::until::LIMIT, listener.recv()).await.context("no notification")??;
         let payload: Value = serde_json::from_str(heard.payload())?;
         if payload["ids"].as_array().is_some_and(|ids| ids.contains(&json!(id))) {
             seen.push(payload["status"].as_str().context("status")?.to_owned());

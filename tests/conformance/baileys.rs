@@ -52,7 +52,7 @@ fn received(line: &Value) -> Option<Received> {
     })
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Party for BaileysClient {
     fn number(&self) -> &str {
         &self.number
@@ -82,7 +82,7 @@ impl Party for BaileysClient {
     }
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Client for BaileysClient {
     async fn stop(&mut self) -> Result<()> {
         self.baileys.command("stop", json!({})).await.map(drop)

@@ -71,8 +71,8 @@ pub(super) enum Ticks {
 }
 
 /// Somebody who sends and receives.
-#[async_trait]
-pub(super) trait Party: Send {
+#[async_trait(?Send)]
+pub(super) trait Party {
     fn number(&self) -> &str;
 
     /// Sends to a number, or to the address of a group; the id of the message, or of the message that it changes where the library tells no other.
@@ -99,7 +99,7 @@ pub(super) enum Way {
 pub(super) type Pick<'a> = &'a (dyn Fn(&Received) -> bool + Sync);
 
 /// A client library, linked to a number.
-#[async_trait]
+#[async_trait(?Send)]
 pub(super) trait Client: Party {
     /// Goes offline, and keeps what it needs to come back.
     async fn stop(&mut self) -> Result<()>;

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::party::{Draft, Party, Pick, Received, Ticks, address, canonical};
-use crate::control::{Control, LIMIT};
+use crate::control::Control;
+use crate::support::until::until;
 
 pub(super) struct Phone {
     number: String,
@@ -51,7 +51,7 @@ fn received(id: &str, shown: &Value, content: Value) -> Result<Received> {
     })
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Party for Phone {
     fn number(&self) -> &str {
         &self.number
@@ -65,17 +65,12 @@ impl Party for Phone {
     }
 
     async fn find(&mut self, what: &str, pick: Pick<'_>) -> Result<Received> {
-        let start = Instant::now();
-        loop {
+        until(&format!("{what} on the phone {}", self.number), async || {
             let messages = self.messages().await?;
-            if let Some(found) = messages.iter().find(|message| pick(message)) {
-                return Ok(found.clone());
-            }
-            if start.elapsed() > LIMIT {
-                bail!("the phone {} waited in vain for {what}; it has {messages:?}", self.number);
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+            let found = messages.iter().find(|message| pick(message)).cloned();
+            Ok(found.ok_or_else(|| format!("{messages:?}")))
+        })
+        .await
     }
 
     async fn file(&mut self, message: &Received) -> Result<Vec<u8>> {

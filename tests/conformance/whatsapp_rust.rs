@@ -75,7 +75,7 @@ fn received(message: &InboundMessage) -> Option<Received> {
     })
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Party for WhatsappRust {
     fn number(&self) -> &str {
         &self.number
@@ -149,7 +149,7 @@ impl Party for WhatsappRust {
     }
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Client for WhatsappRust {
     async fn stop(&mut self) -> Result<()> {
         self.linked.stop().await.map(drop)

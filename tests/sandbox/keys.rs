@@ -9,6 +9,7 @@ use wacore::types::events::Event;
 use wacore_binary::Jid;
 
 use crate::support::linked::{Linked, sandbox, until_connected};
+use crate::support::until::until;
 
 const ALICE: &str = "15550001";
 const BOB: &str = "15550002";
@@ -18,14 +19,13 @@ const UPLOADED: usize = 30;
 
 /// Waits until the server has keys of the client, and checks that they are the client's: how many there are.
 async fn keys_on_the_server(client: &Linked, wanted: impl Fn(usize) -> bool) -> Result<usize> {
-    let start = std::time::Instant::now();
-    let digest = loop {
-        match client.client.execute(DigestKeyBundleSpec::new()).await {
-            Ok(digest) if wanted(digest.prekey_ids.len()) => break digest,
-            answer => anyhow::ensure!(start.elapsed() < crate::control::LIMIT, "{answer:?}"),
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    };
+    let digest = until("the keys on the server", async || {
+        Ok(match client.client.execute(DigestKeyBundleSpec::new()).await {
+            Ok(digest) if wanted(digest.prekey_ids.len()) => Ok(digest),
+            answer => Err(format!("{answer:?}")),
+        })
+    })
+    .await?;
     let device = client.client.persistence_manager().get_device_snapshot();
     let mut keys = vec![];
     for id in &digest.prekey_ids {

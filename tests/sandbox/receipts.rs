@@ -9,6 +9,7 @@ use wacore_binary::Jid;
 
 use crate::control::Control;
 use crate::support::linked::{Linked, sandbox};
+use crate::support::until::until;
 
 const ALICE: &str = "15550001";
 const BOB: &str = "15550002";
@@ -134,15 +135,12 @@ async fn x1_a_contact_gets_a_privacy_token() -> Result<()> {
     let bob = Linked::link(&sandbox, &control, BOB).await?;
     let lid = control.get("/phones").await?["phones"][0]["lid"].as_str().context("no LID")?.parse::<Jid>()?;
     alice.client.tc_token().issue_tokens(&[Jid::pn(BOB)]).await?;
-    let start = std::time::Instant::now();
-    loop {
-        if let Some(token) = bob.client.tc_token().get(&lid.user).await?.filter(|token| !token.token.is_empty()) {
-            assert_eq!(token.token.len(), 16);
-            break;
-        }
-        anyhow::ensure!(start.elapsed() < crate::control::LIMIT, "Bob has no token");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let token = until("Bob's token", async || {
+        let token = bob.client.tc_token().get(&lid.user).await?;
+        Ok(token.filter(|token| !token.token.is_empty()).ok_or("none"))
+    })
+    .await?;
+    assert_eq!(token.token.len(), 16);
     sandbox.shutdown().await;
     Ok(())
 }

@@ -114,19 +114,8 @@ async fn x2_a_restored_backend_uses_keys_again() -> Result<()> {
 #[tokio::test]
 async fn x2_what_was_sent_again_on_request_is_neither_lost_nor_doubled_nor_late() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
-    let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
-    control.post("/phones", json!({ "number": BOB })).await?;
+    let mut alice = Linked::estranged(&sandbox, &control, ALICE, BOB).await?;
     let path = format!("/phones/{BOB}/send");
-    control.post(&path, json!({ "to": ALICE, "text": "readable" })).await?;
-    alice.text("readable").await?;
-    alice.send(BOB, "so the session is established").await?;
-    control.shown(BOB, "so the session is established").await?;
-    let backend = alice.stop().await?;
-    for address in [format!("{BOB}@c.us.0"), format!("9{BOB}@lid.0")] {
-        backend.delete_session(&address).await?;
-    }
-    let mut alice = Linked::start(&sandbox, backend).await?;
-    alice.connected().await?;
     control.post(&path, json!({ "to": ALICE, "text": "lost and found" })).await?;
     alice.text("lost and found").await?;
     let verdict = settled(&control, &format!("sender={BOB}")).await?;

@@ -3,14 +3,15 @@
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::control::{Control, LIMIT};
+use crate::control::Control;
+use crate::support::until::until;
 
 /// The key under which `WebDriver` hands out elements.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -97,18 +98,16 @@ impl Browser {
 
     /// Waits until an expression is true in the page.
     pub(crate) async fn until(&self, expression: &str) -> Result<()> {
-        let start = Instant::now();
-        loop {
-            match self.run(&format!("return Boolean({expression})")).await {
-                Ok(Value::Bool(true)) => return Ok(()),
-                _ if start.elapsed() < LIMIT => tokio::time::sleep(Duration::from_millis(20)).await,
-                outcome => {
-                    let page = self.run("return document.body.innerText").await?;
-                    bail!(
-                        "the page did not come to {expression} ({outcome:?}); it shows {page}, and said {:?}",
-                        self.log().await
-                    )
-                }
+        let shown = until(expression, async || {
+            let outcome = self.run(&format!("return Boolean({expression})")).await;
+            Ok(if matches!(outcome, Ok(Value::Bool(true))) { Ok(()) } else { Err(format!("{outcome:?}")) })
+        })
+        .await;
+        match shown {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let page = self.run("return document.body.innerText").await?;
+                Err(error.context(format!("the page shows {page}, and said {:?}", self.log().await)))
             }
         }
     }
@@ -121,19 +120,15 @@ impl Browser {
 
     /// Does something to an element as soon as there is one that lets it be done.
     async fn act(&self, css: &str, action: &str, body: Value) -> Result<()> {
-        let start = Instant::now();
-        loop {
+        until(&format!("{action} {css}"), async || {
             let acting = async {
                 let found = self.call("POST", "/element", json!({ "using": "css selector", "value": css })).await?;
                 let element = found[ELEMENT].as_str().context("no element")?;
                 self.call("POST", &format!("/element/{element}/{action}"), body.clone()).await
             };
-            match acting.await {
-                Ok(_) => return Ok(()),
-                Err(_) if start.elapsed() < LIMIT => tokio::time::sleep(Duration::from_millis(20)).await,
-                Err(error) => return Err(error.context(format!("{action} {css}"))),
-            }
-        }
+            Ok(acting.await.map(drop))
+        })
+        .await
     }
 
     pub(crate) async fn click(&self, css: &str) -> Result<()> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use serde_json::json;
 use wacore::store::InMemoryBackend;
+use wacore::store::traits::SignalStore as _;
 use wacore::types::events::{ChannelEventHandler, Event};
 use wacore::types::presence::ReceiptType;
 use wacore_binary::Jid;
@@ -14,7 +15,8 @@ use whatsapp_rust::async_channel::Receiver;
 use whatsapp_rust::bot::{Bot, BotHandle};
 use whatsapp_rust::client::Client;
 
-use crate::control::{Control, LIMIT};
+use crate::control::Control;
+use crate::support::until::LIMIT;
 
 /// A whatsapp-rust client and everything that it reported.
 pub(crate) struct Linked {
@@ -55,6 +57,24 @@ impl Linked {
     /// Links a new device to a number.
     pub(crate) async fn link(sandbox: &Running, control: &Control, number: &str) -> Result<Self> {
         Self::link_at(&sandbox.ws_url(), control, number).await
+    }
+
+    /// A device of `number` that a phone has written to, and that has since lost its sessions with it: what the phone
+    /// writes next makes no sense to it.
+    pub(crate) async fn estranged(sandbox: &Running, control: &Control, number: &str, phone: &str) -> Result<Self> {
+        let mut linked = Self::link(sandbox, control, number).await?;
+        control.post("/phones", json!({ "number": phone })).await?;
+        control.post(&format!("/phones/{phone}/send"), json!({ "to": number, "text": "readable" })).await?;
+        linked.text("readable").await?;
+        linked.send(phone, "so the session is established").await?;
+        control.shown(phone, "so the session is established").await?;
+        let backend = linked.stop().await?;
+        for address in [format!("{phone}@c.us.0"), format!("9{phone}@lid.0")] {
+            backend.delete_session(&address).await?;
+        }
+        let linked = Self::start(sandbox, backend).await?;
+        linked.connected().await?;
+        Ok(linked)
     }
 
     pub(crate) async fn link_at(ws_url: &str, control: &Control, number: &str) -> Result<Self> {

@@ -1,12 +1,12 @@
 //! A sandbox, a database and worker processes: the real parts, wired as an operator would.
 
-use crate::control::{Control, LIMIT};
+use crate::control::Control;
 use crate::support::db::{self, TestDb};
-use anyhow::{Context, Result, bail, ensure};
+use crate::support::until::{LIMIT, until};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use wagres::sandbox::{Options, Running, Sandbox};
@@ -80,43 +80,33 @@ impl World {
     where
         T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
     {
-        let start = Instant::now();
-        loop {
+        let look = async || {
             let found: Option<Option<T>> =
                 sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_optional(self.pool()).await?;
-            if let Some(value) = found.flatten() {
-                return Ok(value);
-            }
-            self.patience(start, query).await?;
+            Ok(found.flatten().ok_or("nothing"))
+        };
+        match until(query, look).await {
+            Ok(found) => Ok(found),
+            Err(error) => Err(error.context(self.state().await?)),
         }
     }
 
     /// Waits until `query` gives true.
     pub(crate) async fn holds(&self, query: &str) -> Result<()> {
-        let start = Instant::now();
-        loop {
-            let found: Option<Option<bool>> =
-                sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_optional(self.pool()).await?;
-            if found.flatten() == Some(true) {
-                return Ok(());
-            }
-            self.patience(start, query).await?;
-        }
+        let only_true = format!("SELECT true FROM ({query}) AS asked (holds) WHERE holds");
+        self.until::<bool>(&only_true).await.map(drop)
     }
 
-    async fn patience(&self, start: Instant, query: &str) -> Result<()> {
-        if start.elapsed() > LIMIT {
-            let state: Option<Value> = sqlx::query_scalar(
-                "SELECT jsonb_build_object('sessions', (SELECT jsonb_agg(to_jsonb(s)) FROM wa.session s),
-                    'jobs', (SELECT jsonb_agg(to_jsonb(j)) FROM wa.session_job j),
-                    'outbound', (SELECT jsonb_agg(to_jsonb(o)) FROM (SELECT * FROM wa.outbound ORDER BY id DESC LIMIT 3) o))",
-            )
-            .fetch_one(self.pool())
-            .await?;
-            bail!("did not come true: {query}\n{}", state.unwrap_or_default());
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        Ok(())
+    /// What there is, for whoever reads why a test failed.
+    async fn state(&self) -> Result<String> {
+        let state: Option<Value> = sqlx::query_scalar(
+            "SELECT jsonb_build_object('sessions', (SELECT jsonb_agg(to_jsonb(s)) FROM wa.session s),
+                'jobs', (SELECT jsonb_agg(to_jsonb(j)) FROM wa.session_job j),
+                'outbound', (SELECT jsonb_agg(to_jsonb(o)) FROM (SELECT * FROM wa.outbound ORDER BY id DESC LIMIT 3) o))",
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok(state.unwrap_or_default().to_string())
     }
 
     pub(crate) async fn count(&self, query: &str) -> Result<i64> {
