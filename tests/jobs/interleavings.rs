@@ -1,5 +1,7 @@
 //! Random interleavings of everything that can happen to messages, over several workers, and what must hold after each.
 
+#![expect(clippy::panic, reason = "a property that does not hold ends the test")]
+
 use super::{Hands, run, session};
 use crate::support::db::fresh;
 use anyhow::{Result, bail, ensure};

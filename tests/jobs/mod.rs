@@ -38,9 +38,9 @@ impl Hands {
             .bind(id)
             .execute(pool)
             .await?;
-        let (feed, jobs) = mpsc::channel(lanes::MOST);
-        let (lanes, ready, freed, stop) =
-            (Lanes::new(feed), Ready::default(), Arc::new(Notify::new()), CancellationToken::new());
+        let (sender, jobs) = mpsc::channel(lanes::MOST);
+        let (lanes, stop) = (Lanes::new(sender), CancellationToken::new());
+        let (ready, freed) = (Ready::default(), Arc::new(Notify::new()));
         let (progress, writer) = Progress::start(pool.clone(), lanes.clone(), freed.clone(), stop.clone());
         tokio::spawn(writer);
         let outbound = Outbound::new(pool.clone(), id, ready.clone(), lanes.clone());

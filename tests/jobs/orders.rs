@@ -149,10 +149,9 @@ async fn q5_cancel_is_exact() -> Result<()> {
 async fn q5_a_claim_that_waited_for_a_cancel_sees_it() -> Result<()> {
     let (db, mut hands) = shop().await?;
     run(&db.pool, "SELECT wa.send_text('shop', '15550001', 'never')").await?;
-    let mut canceller = db.pool.begin().await?;
-    let cancelled: bool =
-        sqlx::query_scalar("SELECT wa.cancel(id) FROM wa.outbound").fetch_one(&mut *canceller).await?;
-    ensure!(cancelled);
+    let mut transaction = db.pool.begin().await?;
+    let done: bool = sqlx::query_scalar("SELECT wa.cancel(id) FROM wa.outbound").fetch_one(&mut *transaction).await?;
+    ensure!(done);
     let claim = tokio::spawn(async move { hands.claim().await.map(|jobs| (jobs, hands)) });
     let waits =
         "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
@@ -160,7 +159,7 @@ async fn q5_a_claim_that_waited_for_a_cancel_sees_it() -> Result<()> {
         ensure!(!claim.is_finished(), "the claim did not wait");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    canceller.commit().await?;
+    transaction.commit().await?;
     let (jobs, _) = claim.await??;
     ensure!(jobs == 0, "a cancelled message was taken");
     Ok(())
