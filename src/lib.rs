@@ -12,7 +12,7 @@
 //! | `sql/<module>/` | the worker's statements, one file each, checked against the schema at compile time | a new statement |
 //! | [`config`] | typed configuration | a new setting |
 //! | [`db`] | pool, migrations, listener, fence, the private Postgres of `wagres up` | |
-//! | [`jobs`] | claiming, doorbell, batched completion, the apalis workers over the three job tables | a new job table; a new maintenance kind in [`jobs::maintenance`] |
+//! | [`jobs`] | claiming, doorbell, batched completion, the apalis workers over the three job tables, cron | a new job table; a new maintenance kind in [`jobs::maintenance`] |
 //! | [`auth`] | credentials and Signal keys as JSONB, the client library's storage traits | a new kind of key |
 //! | [`session`] | lease, one supervised client per session, the state machine, session jobs | a new session job kind in `session::jobs` |
 //! | [`messages`] | outbound rows to WhatsApp messages, acks and receipts, the inbound hook | a new kind of message in `messages::outbound` |

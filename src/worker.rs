@@ -6,6 +6,7 @@
 use crate::config::{Config, Secret};
 use crate::db::{self, DbError, listener};
 use crate::jobs::claim::Dispatcher;
+use crate::jobs::cron::{self, Cron};
 use crate::jobs::feed::{Feed, feed};
 use crate::jobs::lanes::{self, Lanes};
 use crate::jobs::maintenance::{self, Maintenance};
@@ -149,7 +150,7 @@ impl Worker {
             ack_timeout: Duration::from_secs(settings.ack_timeout_seconds.into()),
         };
         let recorder = Recorder { pool: pool.clone(), worker_id };
-        let keeper = Maintenance { pool: pool.clone(), worker_id };
+        let keeper = Maintenance { pool: pool.clone(), worker_id, stop: draining.clone() };
         let workers = [
             tokio::spawn(outbound_worker(
                 outbound_feed,
@@ -160,6 +161,7 @@ impl Worker {
             tokio::spawn(session_worker(session_feed, settings.session_concurrency, recorder, sessions.clone())),
             tokio::spawn(maintenance_worker(maintenance_feed, keeper)),
         ];
+        let look = Duration::from_millis(settings.poll_ms.into());
         let dispatcher = Dispatcher {
             pool: pool.clone(),
             worker_id,
@@ -168,10 +170,21 @@ impl Worker {
             outbound: Outbound::new(pool.clone(), worker_id, self.ready.clone(), lanes),
             session,
             maintenance,
-            poll: Duration::from_millis(settings.poll_ms.into()),
+            poll: look,
         };
         let dispatcher = tokio::spawn(dispatcher.run(draining.clone()));
-        tokio::spawn(listener::wake_on(self.url.clone(), "wa_work", wake, ended.clone()));
+        let cron_wake = Arc::new(Notify::new());
+        let schedules = Cron { pool: pool.clone(), wake: cron_wake.clone(), poll: look * 10 };
+        let schedules = tokio::spawn(schedules.run(draining.clone()));
+        let ring = move |heard: Option<&str>| match heard {
+            Some(cron::CHANGED) => cron_wake.notify_one(),
+            Some(_) => wake.notify_one(),
+            None => {
+                wake.notify_one();
+                cron_wake.notify_one();
+            }
+        };
+        tokio::spawn(listener::wake_on(self.url.clone(), "wa_work", ring, ended.clone()));
         let beat = {
             let (lease, sessions) = (lease.clone(), sessions.clone());
             let (draining, lost, ended) = (draining.clone(), lost.clone(), ended.clone());
@@ -185,6 +198,7 @@ impl Worker {
                 tracing::info!("stopping: no new work is taken");
                 draining.cancel();
                 join("dispatcher", dispatcher).await;
+                join("cron", schedules).await;
                 let in_flight = async { for worker in workers { join("apalis worker", worker).await } };
                 let limit = Duration::from_secs(settings.drain_seconds.into());
                 if tokio::time::timeout(limit, in_flight).await.is_err() {
@@ -204,6 +218,7 @@ impl Worker {
                 draining.cancel();
                 ended.cancel();
                 dispatcher.abort();
+                schedules.abort();
                 writer.abort();
                 for worker in workers { worker.abort() }
             }

@@ -17,6 +17,7 @@ mod refusals;
 mod roles;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod schedules;
 #[cfg(feature = "sandbox")]
 mod story;
 mod support;

@@ -1,6 +1,24 @@
--- Ends the run of maintenance job $1 by worker $2: done with result $4, failed, or queued again. Locks that row.
+-- Ends the run of maintenance job $1 by worker $2 as $3: done with result $4; failed with error $5, for good; retry with
+-- error $5, after a backoff with jitter, failed when out of attempts; release, at once and not counted. Nothing happens
+-- when the job is not that worker's any more. Locks that row.
 UPDATE wa.maintenance_job
-SET status = ($3::text)::wa.job_status, result = coalesce($4::jsonb, result), last_error = $5, worker_id = NULL,
-    run_at = CASE WHEN $3::text = 'queued' THEN now() + least(power(2, attempts), 300) * interval '1 second' ELSE run_at END,
-    finished_at = CASE WHEN $3::text = 'queued' THEN NULL ELSE now() END
+SET status = CASE
+        WHEN $3::text = 'release' OR ($3::text = 'retry' AND attempts < max_attempts) THEN 'queued'::wa.job_status
+        WHEN $3::text = 'done' THEN 'done'::wa.job_status
+        ELSE 'failed'::wa.job_status
+    END,
+    result = coalesce($4::jsonb, result),
+    last_error = coalesce($5::text, last_error),
+    errors = CASE
+        WHEN $5::text IS NULL OR $3::text = 'release' THEN errors
+        ELSE errors || jsonb_build_object('attempt', attempts, 'at', now(), 'error', $5::text)
+    END,
+    attempts = CASE WHEN $3::text = 'release' THEN attempts - 1 ELSE attempts END,
+    worker_id = NULL,
+    run_at = CASE
+        WHEN $3::text = 'retry' AND attempts < max_attempts
+        THEN now() + least(power(2, least(attempts, 10)), 300) * (0.75 + random() / 2) * interval '1 second'
+        ELSE run_at
+    END,
+    finished_at = CASE WHEN $3::text = 'release' OR ($3::text = 'retry' AND attempts < max_attempts) THEN NULL ELSE now() END
 WHERE id = $1 AND worker_id = $2 AND status = 'running'

@@ -5,6 +5,7 @@ mod bench;
 mod inbox;
 mod jobs;
 mod qr;
+mod schedule;
 mod send;
 mod session;
 mod up;
@@ -83,6 +84,9 @@ enum Command {
     Jobs(jobs::JobsCommand),
     /// Show received messages.
     Inbox(inbox::InboxArgs),
+    /// Show, make, change and run schedules.
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
     /// Show the configuration in force, secrets masked.
     Config,
     /// Measure.
@@ -147,6 +151,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Send(args) => send::run(&config, args, json).await,
             Command::Jobs(command) => jobs::run(&config, command, json).await,
             Command::Inbox(args) => inbox::run(&config, args, json).await,
+            Command::Schedule(command) => schedule::run(&config, command, json).await,
             Command::Config => show(&config, json),
             #[cfg(feature = "sandbox")]
             Command::Bench(command) => bench::run(command, json).await,

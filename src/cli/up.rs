@@ -133,7 +133,6 @@ mod running_sandbox {
     use std::convert::Infallible;
     use std::net::SocketAddr;
     use std::path::PathBuf;
-    use std::sync::Arc;
     use tokio::sync::Notify;
     use tokio_util::sync::CancellationToken;
 
@@ -174,8 +173,9 @@ mod running_sandbox {
         /// Holds each QR code that a session shows in front of the phones' cameras, so that whoever plays a phone has
         /// only to pick it.
         pub(super) async fn show_codes(&self, url: &Secret) -> Infallible {
-            let wake = Arc::new(Notify::new());
-            let listening = listener::wake_on(url.clone(), "wa_session", Arc::clone(&wake), CancellationToken::new());
+            let wake = Notify::new();
+            let listening =
+                listener::wake_on(url.clone(), "wa_session", |_| wake.notify_one(), CancellationToken::new());
             let showing = async {
                 loop {
                     wake.notified().await;

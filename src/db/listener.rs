@@ -1,19 +1,17 @@
 //! LISTEN on a connection of its own, always drained, reconnecting with backoff.
 //!
-//! A wake-up carries no data and may be lost or doubled, so what is given out is not the notification but "look again":
-//! one permit of a [`Notify`], stored while nobody waits. After each reconnect a permit is given too, because whatever
-//! was announced meanwhile was not heard.
+//! A wake-up may be lost or doubled, so what is given out is no more than "look again", and where. After each reconnect it
+//! is given too, for everywhere, because whatever was announced meanwhile was not heard.
 
 use super::{DbError, options};
 use crate::config::Secret;
 use sqlx::postgres::{PgListener, PgPoolOptions};
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Listens on `channel` until `stop`, and wakes `wake` at each notification and each (re)connect.
-pub async fn wake_on(url: Secret, channel: &'static str, wake: Arc<Notify>, stop: CancellationToken) {
+/// Listens on `channel` until `stop`, and calls `wake` at each notification with its payload, and at each (re)connect
+/// with `None`.
+pub async fn wake_on(url: Secret, channel: &'static str, wake: impl Fn(Option<&str>), stop: CancellationToken) {
     let mut pause = Duration::from_millis(200);
     while !stop.is_cancelled() {
         let ended = tokio::select! {
@@ -30,12 +28,17 @@ pub async fn wake_on(url: Secret, channel: &'static str, wake: Arc<Notify>, stop
     }
 }
 
-async fn listen(url: &Secret, channel: &str, wake: &Notify, pause: &mut Duration) -> Result<(), DbError> {
+async fn listen(
+    url: &Secret,
+    channel: &str,
+    wake: &impl Fn(Option<&str>),
+    pause: &mut Duration,
+) -> Result<(), DbError> {
     let mut listener = connect(url, channel).await?;
     *pause = Duration::from_millis(200);
-    wake.notify_one();
-    while listener.try_recv().await?.is_some() {
-        wake.notify_one();
+    wake(None);
+    while let Some(heard) = listener.try_recv().await? {
+        wake(Some(heard.payload()));
     }
     Ok(())
 }

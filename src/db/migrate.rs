@@ -10,6 +10,8 @@ const SCHEMA: &[(&str, &str)] = &[
     ("30_outbound.sql", include_str!("../../sql/schema/30_outbound.sql")),
     ("35_pacing.sql", include_str!("../../sql/schema/35_pacing.sql")),
     ("40_maintenance.sql", include_str!("../../sql/schema/40_maintenance.sql")),
+    ("45_cron.sql", include_str!("../../sql/schema/45_cron.sql")),
+    ("50_schedule.sql", include_str!("../../sql/schema/50_schedule.sql")),
     ("60_views.sql", include_str!("../../sql/schema/60_views.sql")),
     ("90_roles.sql", include_str!("../../sql/schema/90_roles.sql")),
 ];

@@ -6,6 +6,7 @@
 //! that moment has ended, and for ever after at the slow, jittered poll, which also serves databases behind poolers
 //! where LISTEN does not work.
 
+use super::maintenance::Kind;
 use super::outbound::Outbound;
 use super::{MaintenanceJob, SessionJob};
 use crate::db::fence::Fence;
@@ -165,11 +166,13 @@ impl Dispatcher {
         if room == 0 {
             return Ok(0);
         }
-        let rows =
-            sqlx::query_file!("sql/jobs/claim_maintenance.sql", self.worker_id, room).fetch_all(&self.pool).await?;
+        let rows = sqlx::query_file!("sql/jobs/claim_maintenance.sql", self.worker_id, room, &Kind::names())
+            .fetch_all(&self.pool)
+            .await?;
         let claimed = rows.len();
         for row in rows {
-            give(&self.maintenance, MaintenanceJob { id: row.id, kind: row.kind, attempts: row.attempts }).await;
+            let job = MaintenanceJob { id: row.id, kind: row.kind, args: row.args, attempts: row.attempts };
+            give(&self.maintenance, job).await;
         }
         Ok(claimed)
     }

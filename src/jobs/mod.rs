@@ -13,6 +13,7 @@
 //! between doing and recording leaves the row to be done again, which is why messages carry their id from the start.
 
 pub mod claim;
+pub mod cron;
 pub mod feed;
 pub mod lanes;
 pub mod maintenance;
@@ -72,6 +73,8 @@ pub struct MaintenanceJob {
     pub id: i64,
     /// What is to be done.
     pub kind: String,
+    /// How, as the kind has it.
+    pub args: serde_json::Value,
     /// Which attempt this is, from 1.
     pub attempts: i32,
 }

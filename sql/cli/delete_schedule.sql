@@ -1,0 +1,2 @@
+-- What `wagres schedule delete` calls.
+SELECT wa.unschedule($1)

@@ -1,0 +1,2 @@
+-- What `wagres schedule disable` calls.
+SELECT wa.disable_schedule($1)

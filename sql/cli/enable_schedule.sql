@@ -1,0 +1,2 @@
+-- What `wagres schedule enable` calls.
+SELECT wa.enable_schedule($1)

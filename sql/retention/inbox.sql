@@ -1,0 +1,17 @@
+-- One page of $2 received messages after id $1: deletes those older than $3 days, or with $4 only counts them. Says where
+-- the page ends and whether anything in it was that old, for later pages are younger. Locks the deleted rows.
+WITH page AS MATERIALIZED (
+    SELECT session_id, id, received_at FROM wa.inbox WHERE id > $1 ORDER BY id LIMIT $2
+), old AS (
+    SELECT session_id, id FROM page WHERE received_at < now() - $3::integer * interval '1 day'
+), doomed AS (
+    SELECT i.session_id, i.id FROM wa.inbox i JOIN old USING (session_id, id)
+    WHERE NOT $4::boolean
+    FOR UPDATE OF i SKIP LOCKED
+), gone AS (
+    DELETE FROM wa.inbox i USING doomed WHERE i.session_id = doomed.session_id AND i.id = doomed.id
+    RETURNING 1
+)
+SELECT (SELECT max(id) FROM page) AS last,
+       EXISTS (SELECT FROM old) AS "go_on!",
+       CASE WHEN $4::boolean THEN (SELECT count(*) FROM old) ELSE (SELECT count(*) FROM gone) END AS "count!"

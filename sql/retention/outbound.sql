@@ -1,0 +1,21 @@
+-- One page of $2 messages after id $1: deletes those that ended more than $3 days ago, or with $4 only counts them. Says
+-- where the page ends and whether anything in it was made before that age, for later pages are younger.
+-- Locks the deleted rows; skips what is being written.
+WITH page AS MATERIALIZED (
+    SELECT session_id, id, created_at, status,
+           greatest(created_at, run_at, sent_at, delivered_at, read_at, played_at, failed_at) AS ended_at
+    FROM wa.outbound WHERE id > $1 ORDER BY id LIMIT $2
+), old AS (
+    SELECT session_id, id FROM page
+    WHERE status NOT IN ('queued', 'sending') AND ended_at < now() - $3::integer * interval '1 day'
+), doomed AS (
+    SELECT o.session_id, o.id FROM wa.outbound o JOIN old USING (session_id, id)
+    WHERE NOT $4::boolean AND o.status NOT IN ('queued', 'sending')
+    FOR UPDATE OF o SKIP LOCKED
+), gone AS (
+    DELETE FROM wa.outbound o USING doomed WHERE o.session_id = doomed.session_id AND o.id = doomed.id
+    RETURNING 1
+)
+SELECT (SELECT max(id) FROM page) AS last,
+       EXISTS (SELECT FROM page WHERE created_at < now() - $3::integer * interval '1 day') AS "go_on!",
+       CASE WHEN $4::boolean THEN (SELECT count(*) FROM old) ELSE (SELECT count(*) FROM gone) END AS "count!"

@@ -1,0 +1,267 @@
+-- Schedules: validation, the statement that fires, and the functions that people call.
+
+CREATE OR REPLACE FUNCTION wa.schedule_before_write() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    -- Everything is checked of a row that comes into force, else what changed.
+    fresh boolean := TG_OP = 'INSERT' OR (NEW.enabled AND NOT OLD.enabled);
+    wrong text;
+BEGIN
+    IF NEW.name IS NULL OR NEW.name !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$' THEN
+        RAISE EXCEPTION 'name: % is not a name for a schedule', coalesce('"' || left(NEW.name, 80) || '"', 'null')
+            USING ERRCODE = 'WA005', COLUMN = 'name',
+                  HINT = 'Accepted: 1 to 63 letters, digits, dots, underscores and hyphens, the first a letter or digit.';
+    END IF;
+    IF fresh OR NEW.cron IS DISTINCT FROM OLD.cron THEN
+        wrong := wa.cron_error(NEW.cron);
+        IF wrong IS NOT NULL THEN
+            RAISE EXCEPTION 'cron: %', wrong USING ERRCODE = 'WA020', COLUMN = 'cron',
+                HINT = 'Accepted: minute, hour, day of month, month, day of week, such as "30 3 * * *", "*/5 9-17 * * MON-FRI" or "0 0 1 JAN,JUL *".';
+        END IF;
+    END IF;
+    NEW.time_zone := coalesce(NEW.time_zone, 'UTC');
+    IF (fresh OR NEW.time_zone IS DISTINCT FROM OLD.time_zone) AND NEW.time_zone <> 'UTC'
+       AND NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = NEW.time_zone) THEN
+        RAISE EXCEPTION 'time_zone: "%" is not the name of a time zone', left(NEW.time_zone, 80)
+            USING ERRCODE = 'WA021', COLUMN = 'time_zone',
+                  HINT = 'Accepted: names such as Europe/Berlin or UTC, in this very spelling; they stand in pg_timezone_names.';
+    END IF;
+
+    NEW.job_table := CASE
+        WHEN NEW.kind IN ('sweep_keys', 'retention') THEN 'maintenance_job'
+        WHEN NEW.kind IN ('connect', 'close') THEN 'session_job'
+        WHEN NEW.kind = 'text' THEN 'outbound'
+    END;
+    IF NEW.job_table IS NULL THEN
+        RAISE EXCEPTION 'kind: % is not a kind of job that can be scheduled', coalesce('"' || left(NEW.kind, 80) || '"', 'null')
+            USING ERRCODE = 'WA004', COLUMN = 'kind', HINT = 'Accepted: sweep_keys, retention; connect, close, text for a session.';
+    END IF;
+    IF NEW.job_table = 'maintenance_job' THEN
+        IF NEW.session IS NOT NULL THEN
+            RAISE EXCEPTION 'session: % is not for a session', NEW.kind
+                USING ERRCODE = 'WA001', COLUMN = 'session', HINT = 'Accepted for this kind: null.';
+        END IF;
+        NEW.session_id := NULL;
+    ELSIF fresh OR NEW.session IS DISTINCT FROM OLD.session THEN
+        NEW.session_id := wa.session_id(NEW.session);
+    END IF;
+    NEW.args := coalesce(NEW.args, '{}');
+    IF fresh OR NEW.args IS DISTINCT FROM OLD.args OR NEW.kind IS DISTINCT FROM OLD.kind THEN
+        IF NEW.job_table = 'maintenance_job' THEN
+            wrong := wa.maintenance_args_error(NEW.kind, NEW.args);
+        ELSIF NEW.job_table = 'session_job' AND NEW.args <> '{}' THEN
+            wrong := NEW.kind || ' takes none';
+        ELSIF NEW.kind = 'text' THEN
+            wrong := wa.scheduled_text_error(NEW.args);
+        END IF;
+        IF wrong IS NOT NULL THEN
+            RAISE EXCEPTION 'args: %', wrong USING ERRCODE = 'WA022', COLUMN = 'args',
+                HINT = 'Accepted: a JSON object with what the kind takes; see the comment of wa.schedule.args.';
+        END IF;
+    END IF;
+    NEW.missed := coalesce(NEW.missed, 'once');
+    IF NEW.missed = 'all' AND NEW.job_table = 'session_job' THEN
+        RAISE EXCEPTION 'missed: all is not for %', NEW.kind USING ERRCODE = 'WA023', COLUMN = 'missed',
+            HINT = 'Accepted for this kind: skip, once; a session can be connected or closed only once.';
+    END IF;
+
+    NEW.enabled := coalesce(NEW.enabled, true);
+    NEW.updated_at := now();
+    IF TG_OP = 'INSERT' THEN
+        NEW.created_at := now();
+        NEW.last_tick := NULL;
+        NEW.last_job := NULL;
+        NEW.error := NULL;
+    ELSIF NEW.job_table <> OLD.job_table THEN
+        NEW.last_job := NULL;
+    END IF;
+    IF fresh OR NEW.cron <> OLD.cron OR NEW.time_zone <> OLD.time_zone THEN
+        -- Counted from now: what it would have fired earlier was not asked for.
+        NEW.ticked_to := wa.cron_now();
+        NEW.next_tick := NULL;
+    END IF;
+    IF NEW.enabled THEN
+        NEW.error := NULL;
+    ELSE
+        NEW.next_tick := NULL;
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION wa.schedule_before_write() IS 'Row trigger of wa.schedule: checks every column, fills job_table and session_id, and counts ticks from the change on.';
+CREATE OR REPLACE TRIGGER validate
+    BEFORE INSERT OR UPDATE OF name, cron, time_zone, job_table, kind, session, session_id, args, missed, enabled ON wa.schedule
+    FOR EACH ROW EXECUTE FUNCTION wa.schedule_before_write();
+
+CREATE OR REPLACE FUNCTION wa.scheduled_text_error(args jsonb) RETURNS text
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF jsonb_typeof(args) IS DISTINCT FROM 'object' OR args - '{recipient,body}'::text[] <> '{}'
+       OR jsonb_typeof(args -> 'recipient') IS DISTINCT FROM 'string' OR jsonb_typeof(args -> 'body') IS DISTINCT FROM 'string' THEN
+        RETURN 'text takes {"recipient": "+79001234567", "body": "Hello"} and nothing else';
+    ELSIF char_length(args ->> 'body') NOT BETWEEN 1 AND 65536 THEN
+        RETURN 'body must be 1 to 65536 characters';
+    END IF;
+    PERFORM wa.chat_jid(args ->> 'recipient');
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION wa.scheduled_text_error(jsonb) IS 'What is wrong with the arguments of a scheduled text; null when nothing is. A bad recipient is error WA002.';
+
+-- Always rung, unlike the job tables: changes are rare, and what waits for the next tick is not parked.
+CREATE OR REPLACE FUNCTION wa.schedule_ring() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_notify('wa_work', 'schedule');
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION wa.schedule_ring() IS 'Statement trigger of wa.schedule: workers look at the schedules anew.';
+CREATE OR REPLACE TRIGGER ring
+    AFTER INSERT OR DELETE OR UPDATE OF name, cron, time_zone, job_table, kind, session, session_id, args, missed, enabled ON wa.schedule
+    FOR EACH STATEMENT EXECUTE FUNCTION wa.schedule_ring();
+
+CREATE OR REPLACE FUNCTION wa.job_lives(job_table text, session_id bigint, job bigint) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE job_table
+        WHEN 'maintenance_job' THEN
+            EXISTS (SELECT FROM wa.maintenance_job j WHERE j.id = job AND j.status IN ('queued', 'running'))
+        WHEN 'session_job' THEN
+            EXISTS (SELECT FROM wa.session_job j WHERE j.id = job AND j.status IN ('queued', 'running'))
+        WHEN 'outbound' THEN
+            EXISTS (SELECT FROM wa.outbound o
+                    WHERE o.session_id = job_lives.session_id AND o.id = job AND o.status IN ('queued', 'sending'))
+    END
+$$;
+COMMENT ON FUNCTION wa.job_lives(text, bigint, bigint) IS 'Whether a job is queued or running.';
+
+CREATE OR REPLACE FUNCTION wa.add_scheduled_job(s wa.schedule, tick timestamptz, OUT job bigint, OUT outcome wa.tick_outcome)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    outcome := 'folded';
+    IF s.missed <> 'all' AND wa.job_lives(s.job_table, s.session_id, s.last_job) THEN
+        job := s.last_job;
+        RETURN;
+    END IF;
+    IF s.job_table = 'maintenance_job' THEN
+        INSERT INTO wa.maintenance_job (kind, args, schedule, tick)
+        VALUES (s.kind, s.args, s.name, add_scheduled_job.tick) RETURNING id INTO job;
+    ELSIF s.job_table = 'session_job' THEN
+        INSERT INTO wa.session_job (session, kind, reason)
+        SELECT w.name, s.kind, 'schedule ' || s.name FROM wa.session w WHERE w.session_id = s.session_id
+        ON CONFLICT DO NOTHING RETURNING id INTO job;
+        IF job IS NULL THEN
+            -- One that somebody else asked for waits already.
+            SELECT j.id INTO job FROM wa.session_job j
+            WHERE j.session_id = s.session_id AND j.kind = s.kind AND j.status = 'queued';
+            RETURN;
+        END IF;
+    ELSE
+        INSERT INTO wa.outbound (session, recipient, body)
+        SELECT w.name, s.args ->> 'recipient', s.args ->> 'body' FROM wa.session w WHERE w.session_id = s.session_id
+        RETURNING id INTO job;
+    END IF;
+    outcome := 'fired';
+END $$;
+COMMENT ON FUNCTION wa.add_scheduled_job(wa.schedule, timestamptz) IS 'Inserts the job of a schedule, or folds the tick into the one that is queued or running; says which, and the job''s id.';
+
+CREATE OR REPLACE FUNCTION wa.fire_schedule(
+    schedule_id bigint, cron text, time_zone text, missed wa.missed_rule, ticked_to timestamptz,
+    ticks timestamptz[], upto timestamptz, next_tick timestamptz
+) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    s     wa.schedule;
+    due   timestamptz;
+    added record;
+    fired integer := 0;
+BEGIN
+    SELECT * INTO s FROM wa.schedule w
+    WHERE w.schedule_id = fire_schedule.schedule_id AND w.enabled AND w.cron = fire_schedule.cron
+      AND w.time_zone = fire_schedule.time_zone AND w.missed = fire_schedule.missed
+      AND w.ticked_to = fire_schedule.ticked_to
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    FOREACH due IN ARRAY ticks LOOP
+        INSERT INTO wa.schedule_tick (schedule_id, tick, outcome) VALUES (s.schedule_id, due, 'fired')
+        ON CONFLICT ON CONSTRAINT schedule_tick_pkey DO NOTHING;
+        CONTINUE WHEN NOT FOUND;
+        added := wa.add_scheduled_job(s, due);
+        UPDATE wa.schedule_tick t SET outcome = added.outcome, job_id = added.job
+        WHERE t.schedule_id = s.schedule_id AND t.tick = due;
+        s.last_job := added.job;
+        s.last_tick := due;
+        fired := fired + 1;
+    END LOOP;
+    UPDATE wa.schedule w
+    SET ticked_to = upto, next_tick = fire_schedule.next_tick, last_tick = s.last_tick, last_job = s.last_job
+    WHERE w.schedule_id = s.schedule_id;
+    RETURN fired;
+END $$;
+COMMENT ON FUNCTION wa.fire_schedule(bigint, text, text, wa.missed_rule, timestamptz, timestamptz[], timestamptz, timestamptz) IS 'What a worker calls when ticks are due: inserts their jobs and moves the schedule on, all or nothing. Null when another worker was first, or the schedule is not any more what the worker saw.';
+
+CREATE OR REPLACE FUNCTION wa.schedule_id(name text) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE found_id bigint;
+BEGIN
+    SELECT s.schedule_id INTO found_id FROM wa.schedule s WHERE s.name = schedule_id.name;
+    IF found_id IS NULL THEN
+        RAISE EXCEPTION 'name: no schedule is named %', coalesce('"' || left(schedule_id.name, 80) || '"', 'null')
+            USING ERRCODE = 'WA025', COLUMN = 'name', HINT = 'Accepted: a name that stands in wa.schedule.';
+    END IF;
+    RETURN found_id;
+END $$;
+COMMENT ON FUNCTION wa.schedule_id(text) IS 'The id of the schedule with this name; error WA025 when there is none.';
+
+CREATE OR REPLACE FUNCTION wa.schedule(
+    name text, cron text DEFAULT NULL, kind text DEFAULT NULL, args jsonb DEFAULT NULL, session text DEFAULT NULL,
+    time_zone text DEFAULT NULL, missed wa.missed_rule DEFAULT NULL, enabled boolean DEFAULT NULL
+) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE id bigint;
+BEGIN
+    UPDATE wa.schedule s
+    SET cron = coalesce(schedule.cron, s.cron), kind = coalesce(schedule.kind, s.kind),
+        args = coalesce(schedule.args, s.args), session = coalesce(schedule.session, s.session),
+        time_zone = coalesce(schedule.time_zone, s.time_zone), missed = coalesce(schedule.missed, s.missed),
+        enabled = coalesce(schedule.enabled, s.enabled)
+    WHERE s.name = schedule.name RETURNING s.schedule_id INTO id;
+    IF id IS NULL THEN
+        INSERT INTO wa.schedule AS s (name, cron, kind, args, session, time_zone, missed, enabled)
+        VALUES (schedule.name, schedule.cron, schedule.kind, schedule.args, schedule.session, schedule.time_zone,
+                schedule.missed, schedule.enabled)
+        RETURNING s.schedule_id INTO id;
+    END IF;
+    RETURN id;
+END $$;
+COMMENT ON FUNCTION wa.schedule(text, text, text, jsonb, text, text, wa.missed_rule, boolean) IS 'Makes a schedule, or changes the one of this name; what is left out stays as it is. Returns its id. SELECT wa.schedule(''nightly'', ''0 23 * * *'', ''close'', session => ''shop'', time_zone => ''Europe/Berlin'');';
+
+CREATE OR REPLACE FUNCTION wa.unschedule(name text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM wa.schedule s WHERE s.schedule_id = wa.schedule_id(unschedule.name)
+$$;
+COMMENT ON FUNCTION wa.unschedule(text) IS 'Deletes a schedule; jobs that it made stay. A default schedule does not come back. SELECT wa.unschedule(''nightly'');';
+
+CREATE OR REPLACE FUNCTION wa.enable_schedule(name text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE wa.schedule s SET enabled = true WHERE s.schedule_id = wa.schedule_id(enable_schedule.name)
+$$;
+COMMENT ON FUNCTION wa.enable_schedule(text) IS 'Lets a schedule fire again, from the next tick on. SELECT wa.enable_schedule(''nightly'');';
+
+CREATE OR REPLACE FUNCTION wa.disable_schedule(name text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE wa.schedule s SET enabled = false WHERE s.schedule_id = wa.schedule_id(disable_schedule.name)
+$$;
+COMMENT ON FUNCTION wa.disable_schedule(text) IS 'Keeps a schedule from firing; what it already queued stays. SELECT wa.disable_schedule(''nightly'');';
+
+CREATE OR REPLACE FUNCTION wa.run_now(name text) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    s     wa.schedule;
+    added record;
+BEGIN
+    SELECT * INTO s FROM wa.schedule w WHERE w.schedule_id = wa.schedule_id(run_now.name) FOR UPDATE;
+    added := wa.add_scheduled_job(s, NULL);
+    UPDATE wa.schedule w SET last_job = added.job WHERE w.schedule_id = s.schedule_id;
+    RETURN added.job;
+END $$;
+COMMENT ON FUNCTION wa.run_now(text) IS 'Inserts the job of a schedule now, enabled or not, and returns its id, or that of the job which is still queued or running. Its ticks stay as they are. SELECT wa.run_now(''retention'');';

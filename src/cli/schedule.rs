@@ -1,0 +1,162 @@
+//! `wagres schedule list | show | set | enable | disable | run | delete`.
+
+use super::{connect, print, sql_error};
+use crate::config::Config;
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ScheduleCommand {
+    /// Show all schedules.
+    List,
+    /// Show one schedule and its last ticks.
+    Show {
+        /// The schedule.
+        name: String,
+        /// How many ticks.
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+        ticks: u32,
+    },
+    /// Make a schedule, or change one; what is left out stays as it is.
+    Set(SetArgs),
+    /// Let a schedule fire again, from its next tick on.
+    Enable {
+        /// The schedule.
+        name: String,
+    },
+    /// Keep a schedule from firing.
+    Disable {
+        /// The schedule.
+        name: String,
+    },
+    /// Queue the job of a schedule now, enabled or not.
+    Run {
+        /// The schedule.
+        name: String,
+    },
+    /// Delete a schedule; the jobs that it made stay.
+    Delete {
+        /// The schedule.
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SetArgs {
+    /// 1 to 63 letters, digits, dots, underscores, hyphens.
+    name: String,
+    /// Minute, hour, day of month, month, day of week: "30 3 * * *".
+    #[arg(long, value_name = "EXPRESSION")]
+    cron: Option<String>,
+    #[arg(long, help = "What is done: sweep_keys, retention; connect, close, text for a session")]
+    kind: Option<String>,
+    /// What the kind takes, as a JSON object.
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    args: Option<Value>,
+    /// The session, for kinds that are for one.
+    #[arg(long, value_name = "NAME")]
+    session: Option<String>,
+    /// By whose clock: Europe/Berlin, UTC … [a new one: UTC]
+    #[arg(long, value_name = "NAME")]
+    time_zone: Option<String>,
+    /// What becomes of ticks that passed while no worker ran [a new one: once]
+    #[arg(long, value_name = "RULE", value_parser = ["skip", "once", "all"])]
+    missed: Option<String>,
+}
+
+/// A type that has `From<String>` would be given the text as it is.
+fn object(text: &str) -> serde_json::Result<Value> {
+    serde_json::from_str(text)
+}
+
+pub(super) async fn run(config: &Config, command: ScheduleCommand, json: bool) -> anyhow::Result<()> {
+    let pool = connect(config).await?;
+    let told =
+        |name: &str, what: &str| print(json, &json!({ "schedule": name, what: true }), &format!("{name} is {what}"));
+    match command {
+        ScheduleCommand::List => list(&pool, json).await?,
+        ScheduleCommand::Show { name, ticks } => show(&pool, &name, ticks, json).await?,
+        ScheduleCommand::Set(args) => set(&pool, args, json).await?,
+        ScheduleCommand::Enable { name } => {
+            sqlx::query_file!("sql/cli/enable_schedule.sql", name).execute(&pool).await.map_err(sql_error)?;
+            told(&name, "enabled");
+        }
+        ScheduleCommand::Disable { name } => {
+            sqlx::query_file!("sql/cli/disable_schedule.sql", name).execute(&pool).await.map_err(sql_error)?;
+            told(&name, "disabled");
+        }
+        ScheduleCommand::Run { name } => {
+            let job =
+                sqlx::query_file_scalar!("sql/cli/run_schedule.sql", name).fetch_one(&pool).await.map_err(sql_error)?;
+            print(json, &json!({ "schedule": name, "job": job }), &format!("{name} is queued as job {job}"));
+        }
+        ScheduleCommand::Delete { name } => {
+            sqlx::query_file!("sql/cli/delete_schedule.sql", name).execute(&pool).await.map_err(sql_error)?;
+            told(&name, "deleted");
+        }
+    }
+    Ok(())
+}
+
+async fn list(pool: &PgPool, json: bool) -> anyhow::Result<()> {
+    let rows = sqlx::query_file!("sql/cli/list_schedules.sql").fetch_all(pool).await?;
+    if !json {
+        println!(
+            "{:<20} {:<9} {:<20} {:<16} {:<12} {:<20} NEXT",
+            "SCHEDULE", "STATE", "CRON", "TIME ZONE", "KIND", "LAST"
+        );
+    }
+    for row in rows {
+        let state = match (row.enabled, &row.error) {
+            (true, _) => "enabled",
+            (false, Some(_)) => "failed",
+            (false, None) => "disabled",
+        };
+        let line = json!({
+            "schedule": row.name, "enabled": row.enabled, "cron": row.cron, "time_zone": row.time_zone,
+            "kind": row.kind, "session": row.session, "last_tick": row.last_tick, "next_tick": row.next_tick,
+            "error": row.error,
+        });
+        let kind = row.session.map_or_else(|| row.kind.clone(), |session| format!("{} {session}", row.kind));
+        let next = row.error.unwrap_or_else(|| time(row.next_tick));
+        let (cron, zone, last) = (row.cron, row.time_zone, time(row.last_tick));
+        print(json, &line, &format!("{:<20} {state:<9} {cron:<20} {zone:<16} {kind:<12} {last:<20} {next}", row.name));
+    }
+    Ok(())
+}
+
+fn time(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(|| "-".into(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string())
+}
+
+async fn show(pool: &PgPool, name: &str, ticks: u32, json: bool) -> anyhow::Result<()> {
+    let shown = sqlx::query_file_scalar!("sql/cli/show_schedule.sql", name, i64::from(ticks))
+        .fetch_one(pool)
+        .await
+        .map_err(sql_error)?;
+    if json {
+        println!("{shown}");
+        return Ok(());
+    }
+    for (field, value) in shown.as_object().context("the row")?.iter().filter(|(field, _)| *field != "ticks") {
+        println!("{field:<11} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    }
+    for tick in shown["ticks"].as_array().into_iter().flatten() {
+        let text = |field: &str| tick[field].as_str().unwrap_or_default().to_owned();
+        println!("tick        {} {} as job {}", text("tick"), text("outcome"), tick["job_id"]);
+    }
+    Ok(())
+}
+
+async fn set(pool: &PgPool, args: SetArgs, json: bool) -> anyhow::Result<()> {
+    let SetArgs { name, cron, kind, args, session, time_zone, missed } = args;
+    sqlx::query_file!("sql/cli/set_schedule.sql", name, cron, kind, args, session, time_zone, missed)
+        .fetch_one(pool)
+        .await
+        .map_err(sql_error)?;
+    print(json, &json!({ "schedule": name, "set": true }), &format!("{name} is set"));
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Housekeeping, by rows of `wa.maintenance_job`.
+//!
+//! Work is done in batches, each a statement and a transaction of its own. After each the counts go into the row, which
+//! also tells whether the job still is this worker's: a cancelled job stops there, and so does one that another worker
+//! has taken over. A worker that stops gives its job back, and the attempt does not count.
+//!
+//! The next kind: a variant of [`Kind`], its name in `sql/schema/40_maintenance.sql` and `50_schedule.sql`.
+
+mod retention;
+mod sweep;
+
+use super::record::Record;
+use super::{JobError, MaintenanceJob};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sqlx::PgPool;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// What this version can do. Rows of other kinds wait for a newer worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Deletes expired keys.
+    SweepKeys,
+    /// Deletes old finished rows.
+    Retention,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::SweepKeys, Self::Retention];
+
+    /// As `wa.maintenance_job.kind` has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SweepKeys => "sweep_keys",
+            Self::Retention => "retention",
+        }
+    }
+
+    /// The names of all kinds, for the claim.
+    #[must_use]
+    pub fn names() -> Vec<String> {
+        Self::ALL.map(|kind| kind.name().to_owned()).into()
+    }
+}
+
+/// Runs and records maintenance jobs.
+#[derive(Debug, Clone)]
+pub struct Maintenance {
+    /// Where the tables are.
+    pub pool: PgPool,
+    /// Who runs them.
+    pub worker_id: Uuid,
+    /// The worker takes no more work, and gives back what it has begun.
+    pub stop: CancellationToken,
+}
+
+/// What every kind takes.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default)]
+struct Pace {
+    /// Most rows of one statement.
+    batch: i64,
+    /// Rest between two statements.
+    pause_ms: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { batch: 1000, pause_ms: 20 }
+    }
+}
+
+/// Does the job and writes its counts into the row.
+///
+/// # Errors
+/// [`JobError::Permanent`] for what this version does not understand and for a job that is not this worker's any more,
+/// [`JobError::Release`] when the worker stops, [`JobError::Retry`] for what the database said.
+pub async fn run(job: &MaintenanceJob, keeper: &Maintenance) -> Result<(), JobError> {
+    let batches = Batches { keeper, id: job.id, pace: args(job)? };
+    let result = match Kind::ALL.into_iter().find(|kind| kind.name() == job.kind) {
+        Some(Kind::SweepKeys) => sweep::run(&batches).await?,
+        Some(Kind::Retention) => retention::run(&batches, &args(job)?).await?,
+        None => return Err(JobError::Permanent(format!("kind: \"{}\" is unknown to this version", job.kind))),
+    };
+    keeper.finish(job.id, "done", Some(&result), None).await;
+    Ok(())
+}
+
+fn args<A: DeserializeOwned>(job: &MaintenanceJob) -> Result<A, JobError> {
+    A::deserialize(&job.args).map_err(|error| JobError::Permanent(format!("args: {error}")))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
+fn sql(error: sqlx::Error) -> JobError {
+    JobError::Retry(error.to_string())
+}
+
+/// The course of one job, from batch to batch.
+struct Batches<'a> {
+    keeper: &'a Maintenance,
+    id: i64,
+    pace: Pace,
+}
+
+impl Batches<'_> {
+    fn pool(&self) -> &PgPool {
+        &self.keeper.pool
+    }
+
+    /// Between two batches: writes what is done so far, and rests. An error ends the job.
+    async fn rest(&self, so_far: &Value) -> Result<(), JobError> {
+        let written = sqlx::query_file!("sql/jobs/progress_maintenance.sql", self.id, self.keeper.worker_id, so_far)
+            .execute(self.pool())
+            .await
+            .map_err(sql)?;
+        if written.rows_affected() == 0 {
+            return Err(JobError::Permanent("cancelled, or taken over by another worker".into()));
+        }
+        tokio::select! {
+            () = self.keeper.stop.cancelled() => Err(JobError::Release("the worker stopped".into())),
+            () = tokio::time::sleep(Duration::from_millis(self.pace.pause_ms)) => Ok(()),
+        }
+    }
+}
+
+impl Maintenance {
+    /// Writes the end of a run. Until it is written the row says "running" and the schedule that made it waits, so an
+    /// outage of the database is waited out, for as long as this worker lives.
+    async fn finish(&self, id: i64, outcome: &str, result: Option<&Value>, error: Option<&str>) {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let written =
+                sqlx::query_file!("sql/jobs/finish_maintenance.sql", id, self.worker_id, outcome, result, error)
+                    .execute(&self.pool)
+                    .await;
+            match written {
+                Ok(done) if done.rows_affected() == 0 => {
+                    return tracing::info!(id, outcome, "the maintenance job was cancelled or is another's");
+                }
+                Ok(_) => return tracing::info!(id, outcome, error, "maintenance job"),
+                Err(sqlx::Error::PoolClosed) => {
+                    return tracing::warn!(
+                        id,
+                        "the end of a maintenance job is not written; another worker runs it again"
+                    );
+                }
+                Err(error) => tracing::warn!(id, %error, "the end of a maintenance job is not written, trying again"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+}
+
+impl Record<MaintenanceJob> for Maintenance {
+    async fn record(&self, job: MaintenanceJob, outcome: Result<(), JobError>) {
+        match outcome {
+            Ok(()) => {} // Written with its result, where it ended.
+            Err(JobError::Retry(error)) => self.finish(job.id, "retry", None, Some(&error)).await,
+            Err(JobError::Release(_)) => self.finish(job.id, "release", None, None).await,
+            Err(error) => self.finish(job.id, "failed", None, Some(&error.to_string())).await,
+        }
+    }
+}

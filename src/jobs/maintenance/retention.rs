@@ -1,0 +1,113 @@
+//! `retention`: deletes finished rows that are older than a number of days (Q12).
+//!
+//! Tables with a growing id are walked in its order, page by page, along an index that they have anyway. The walk ends at
+//! the first page in which nothing is as old as that: later ids were made later. A row counts from its end, by the
+//! database's clock; what is queued or running stays, however old.
+
+use super::{Batches, sql};
+use crate::jobs::JobError;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// Days to keep, for each table; `None` is for ever.
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct Ages {
+    outbound_days: Option<i32>,
+    inbox_days: Option<i32>,
+    session_job_days: Option<i32>,
+    maintenance_job_days: Option<i32>,
+    schedule_tick_days: Option<i32>,
+    /// Only count.
+    dry_run: bool,
+}
+
+impl Default for Ages {
+    fn default() -> Self {
+        Self {
+            outbound_days: Some(90),
+            inbox_days: Some(90),
+            session_job_days: Some(30),
+            maintenance_job_days: Some(30),
+            schedule_tick_days: Some(30),
+            dry_run: false,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Table {
+    Outbound,
+    Inbox,
+    SessionJob,
+    MaintenanceJob,
+    ScheduleTick,
+}
+
+/// What came of one page.
+struct Page {
+    /// Rows deleted, or counted in a dry run.
+    count: i64,
+    /// After which id the next page begins; `None` ends the walk.
+    next: Option<i64>,
+}
+
+pub(super) async fn run(batches: &Batches<'_>, ages: &Ages) -> Result<Value, JobError> {
+    let mut counts = Map::from_iter([("dry_run".to_owned(), Value::from(ages.dry_run))]);
+    for (table, days) in [
+        (Table::Outbound, ages.outbound_days),
+        (Table::Inbox, ages.inbox_days),
+        (Table::SessionJob, ages.session_job_days),
+        (Table::MaintenanceJob, ages.maintenance_job_days),
+        (Table::ScheduleTick, ages.schedule_tick_days),
+    ] {
+        let Some(days) = days else { continue };
+        let (mut total, mut after) = (0, 0);
+        loop {
+            let page = page(batches, table, after, days, ages.dry_run).await.map_err(sql)?;
+            total += page.count;
+            counts.insert(table.name().to_owned(), total.into());
+            let Some(next) = page.next else { break };
+            after = next;
+            batches.rest(&Value::Object(counts.clone())).await?;
+        }
+    }
+    Ok(Value::Object(counts))
+}
+
+impl Table {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Outbound => "outbound",
+            Self::Inbox => "inbox",
+            Self::SessionJob => "session_job",
+            Self::MaintenanceJob => "maintenance_job",
+            Self::ScheduleTick => "schedule_tick",
+        }
+    }
+}
+
+async fn page(batches: &Batches<'_>, table: Table, after: i64, days: i32, dry_run: bool) -> sqlx::Result<Page> {
+    let (pool, limit) = (batches.pool(), batches.pace.batch);
+    macro_rules! walk {
+        ($file:literal) => {{
+            let row = sqlx::query_file!($file, after, limit, days, dry_run).fetch_one(pool).await?;
+            Page { count: row.count, next: row.last.filter(|_| row.go_on) }
+        }};
+    }
+    Ok(match table {
+        Table::Outbound => walk!("sql/retention/outbound.sql"),
+        Table::Inbox => walk!("sql/retention/inbox.sql"),
+        Table::SessionJob => walk!("sql/retention/session_job.sql"),
+        Table::MaintenanceJob => walk!("sql/retention/maintenance_job.sql"),
+        Table::ScheduleTick if dry_run => {
+            let count = sqlx::query_file_scalar!("sql/retention/count_schedule_tick.sql", days).fetch_one(pool).await?;
+            Page { count, next: None }
+        }
+        Table::ScheduleTick => {
+            let done = sqlx::query_file!("sql/retention/schedule_tick.sql", limit, days).execute(pool).await?;
+            let count = i64::try_from(done.rows_affected()).unwrap_or(i64::MAX);
+            Page { count, next: (count == limit).then_some(0) }
+        }
+    })
+}

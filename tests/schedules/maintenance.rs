@@ -1,0 +1,232 @@
+//! Rows of `wa.maintenance_job` from insertion to their end, run by a whole worker.
+
+use super::{holds, one};
+use crate::support::db::{self, TestDb};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use sqlx::AssertSqlSafe;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use wagres::config::{Config, Secret};
+use wagres::worker::{Worker, WorkerError};
+
+/// A database with a session `shop`, and no schedule in it.
+pub(super) async fn shop() -> Result<TestDb> {
+    let db = db::fresh().await;
+    run(&db, "DELETE FROM wa.schedule; SELECT wa.add_session('shop')").await?;
+    Ok(db)
+}
+
+pub(super) async fn run(db: &TestDb, sql: &str) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&db.pool).await.with_context(|| sql.to_owned())?;
+    Ok(())
+}
+
+/// Inserts a job and returns its id.
+pub(super) async fn job(db: &TestDb, kind: &str, args: &str) -> Result<i64> {
+    one(&db.pool, &format!("INSERT INTO wa.maintenance_job (kind, args) VALUES ('{kind}', '{args}') RETURNING id"))
+        .await
+}
+
+pub(super) async fn is(db: &TestDb, id: i64, status: &str) -> Result<Value> {
+    let state = format!("status = '{status}'");
+    holds(&db.pool, &format!("SELECT {state} FROM wa.maintenance_job WHERE id = {id}")).await?;
+    one(&db.pool, &format!("SELECT to_jsonb(j) FROM wa.maintenance_job j WHERE id = {id}")).await
+}
+
+/// A worker in this process; dropped, it stops where it is, as if killed.
+pub(super) struct Working {
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), WorkerError>>,
+}
+
+impl Working {
+    pub(super) fn start(db: &TestDb) -> Result<Self> {
+        let mut config = Config {
+            database_url: Some(Secret::new(&db.url)),
+            whatsapp_url: "ws://127.0.0.1:9/".into(),
+            ..Config::default()
+        };
+        (config.worker.poll_ms, config.worker.connections) = (50, 4);
+        let (worker, stop) = (Worker::new(config)?, CancellationToken::new());
+        Ok(Self { task: tokio::spawn(worker.run(stop.clone())), stop })
+    }
+
+    pub(super) async fn stop(mut self) -> Result<()> {
+        self.stop.cancel();
+        Ok((&mut self.task).await??)
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn expired_keys(db: &TestDb, count: i64) -> Result<()> {
+    run(
+        db,
+        &format!(
+            "INSERT INTO wa.auth_key (session_id, kind, key_id, value, expires_at)
+             SELECT session_id, 'tctoken', n, '{{}}', now() - interval '1 day' FROM wa.session, generate_series(1, {count}) n"
+        ),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a4_a_sweep_deletes_what_has_expired_in_batches_and_counts() -> Result<()> {
+    let db = shop().await?;
+    expired_keys(&db, 25).await?;
+    run(&db, "UPDATE wa.auth_key SET expires_at = now() + interval '1 hour' WHERE key_id = '25'").await?;
+    let worker = Working::start(&db)?;
+    let id = job(&db, "sweep_keys", r#"{"batch": 10, "pause_ms": 0}"#).await?;
+    let row = is(&db, id, "done").await?;
+    ensure!(row["result"]["deleted"] == 24 && row["attempts"] == 1 && row["errors"] == serde_json::json!([]), "{row}");
+    ensure!(one::<i64>(&db.pool, "SELECT count(*) FROM wa.auth_key").await? == 1);
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn q8_a_failing_job_keeps_each_error_fails_at_last_and_can_be_retried_by_hand() -> Result<()> {
+    let db = shop().await?;
+    expired_keys(&db, 1).await?;
+    run(
+        &db,
+        "CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today'; END $$;
+         CREATE TRIGGER no BEFORE DELETE ON wa.auth_key FOR EACH ROW EXECUTE FUNCTION public.no()",
+    )
+    .await?;
+    let worker = Working::start(&db)?;
+    let id: i64 =
+        one(&db.pool, "INSERT INTO wa.maintenance_job (kind, max_attempts) VALUES ('sweep_keys', 2) RETURNING id")
+            .await?;
+    let waits = "SELECT status = 'queued' AND attempts = 1 FROM wa.maintenance_job";
+    holds(&db.pool, waits).await?;
+    let backoff: f64 = one(
+        &db.pool,
+        "SELECT extract(epoch FROM run_at - (errors -> 0 ->> 'at')::timestamptz)::float8 FROM wa.maintenance_job",
+    )
+    .await?;
+    ensure!((1.5..=2.5).contains(&backoff), "{backoff}");
+    run(&db, "UPDATE wa.maintenance_job SET run_at = now()").await?;
+    let row = is(&db, id, "failed").await?;
+    let errors = row["errors"].as_array().context("errors")?;
+    ensure!(errors.len() == 2 && errors[0]["attempt"] == 1 && errors[1]["attempt"] == 2, "{row}");
+    ensure!(errors.iter().all(|e| e["error"].as_str().is_some_and(|e| e.contains("not today"))), "{row}");
+    ensure!(row["last_error"].as_str().is_some_and(|e| e.contains("not today")) && row["finished_at"].is_string());
+
+    run(&db, "DROP TRIGGER no ON wa.auth_key").await?;
+    run(&db, &format!("SELECT wa.retry_maintenance_job({id})")).await?;
+    let row = is(&db, id, "done").await?;
+    ensure!(row["errors"].as_array().map(Vec::len) == Some(2) && row["result"]["deleted"] == 1, "{row}");
+    let again = sqlx::query("SELECT wa.retry_maintenance_job($1)").bind(id).execute(&db.pool).await;
+    ensure!(again.is_err_and(|e| e.to_string().contains("is done")), "a job that is done was queued again");
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn q1_a_kind_that_this_worker_does_not_know_waits() -> Result<()> {
+    let db = shop().await?;
+    run(
+        &db,
+        "ALTER TABLE wa.maintenance_job DISABLE TRIGGER validate;
+         INSERT INTO wa.maintenance_job (kind) VALUES ('polish');
+         ALTER TABLE wa.maintenance_job ENABLE TRIGGER validate",
+    )
+    .await?;
+    let worker = Working::start(&db)?;
+    let id = job(&db, "sweep_keys", "{}").await?;
+    is(&db, id, "done").await?;
+    let polish: String =
+        one(&db.pool, "SELECT status || ' ' || attempts FROM wa.maintenance_job WHERE kind = 'polish'").await?;
+    ensure!(polish == "queued 0", "{polish}");
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn q1_a_job_is_cancelled_while_it_runs_and_given_back_when_the_worker_stops() -> Result<()> {
+    let db = shop().await?;
+    expired_keys(&db, 400).await?;
+    let left = "SELECT count(*) FROM wa.auth_key";
+    let worker = Working::start(&db)?;
+    let slow = r#"{"batch": 1, "pause_ms": 20}"#;
+    let id = job(&db, "sweep_keys", slow).await?;
+    holds(&db.pool, "SELECT (result ->> 'deleted')::integer > 1 FROM wa.maintenance_job").await?;
+    run(&db, &format!("SELECT wa.cancel_maintenance_job({id})")).await?;
+    // Jobs run one at a time here, so the next one runs when the cancelled one has ended.
+    let next = job(&db, "sweep_keys", slow).await?;
+    holds(&db.pool, &format!("SELECT result IS NOT NULL FROM wa.maintenance_job WHERE id = {next}")).await?;
+    let row = is(&db, id, "cancelled").await?;
+    ensure!(row["errors"] == serde_json::json!([]) && one::<i64>(&db.pool, left).await? > 300, "{row}");
+
+    worker.stop().await?;
+    let row = is(&db, next, "queued").await?;
+    ensure!(row["attempts"] == 0 && row["worker_id"].is_null() && one::<i64>(&db.pool, left).await? > 200, "{row}");
+    run(&db, r#"UPDATE wa.maintenance_job SET args = '{"pause_ms": 0}'"#).await?;
+    let worker = Working::start(&db)?;
+    is(&db, next, "done").await?;
+    ensure!(one::<i64>(&db.pool, left).await? == 0);
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn r1_the_job_of_a_dead_worker_is_taken_over_until_its_attempts_are_used_up() -> Result<()> {
+    let db = shop().await?;
+    let (first, last) = (job(&db, "sweep_keys", "{}").await?, job(&db, "sweep_keys", "{}").await?);
+    // As a worker that claimed both and died leaves them.
+    run(
+        &db,
+        &format!("UPDATE wa.maintenance_job SET status = 'running', attempts = CASE id WHEN {last} THEN 5 ELSE 1 END"),
+    )
+    .await?;
+    let worker = Working::start(&db)?;
+    let row = is(&db, first, "done").await?;
+    ensure!(
+        row["attempts"] == 2 && row["errors"][0]["error"] == "the worker died" && row["errors"][0]["attempt"] == 1,
+        "{row}"
+    );
+    let row = is(&db, last, "failed").await?;
+    ensure!(
+        row["attempts"] == 5 && row["errors"][0]["attempt"] == 5 && row["last_error"] == "the worker died",
+        "{row}"
+    );
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn q10_jobs_of_one_schedule_run_one_after_the_other() -> Result<()> {
+    let db = shop().await?;
+    run(
+        &db,
+        "INSERT INTO wa.worker (worker_id, host, pid, version, lease_until)
+         VALUES (gen_random_uuid(), 'elsewhere', 1, 'test', now() + interval '1 hour');
+         INSERT INTO wa.maintenance_job (kind, schedule) VALUES ('sweep_keys', 'x'), ('sweep_keys', 'x'), ('sweep_keys', 'y');
+         UPDATE wa.maintenance_job SET status = 'running', worker_id = (SELECT worker_id FROM wa.worker)
+         WHERE id = (SELECT min(id) FROM wa.maintenance_job)",
+    )
+    .await?;
+    let worker = Working::start(&db)?;
+    holds(&db.pool, "SELECT status = 'done' FROM wa.maintenance_job WHERE schedule = 'y'").await?;
+    let of_x = "SELECT string_agg(status::text, ' ' ORDER BY id) FROM wa.maintenance_job WHERE schedule = 'x'";
+    ensure!(one::<String>(&db.pool, of_x).await? == "running queued");
+    run(&db, "UPDATE wa.maintenance_job SET status = 'done', worker_id = NULL WHERE status = 'running'").await?;
+    holds(&db.pool, "SELECT bool_and(status = 'done') FROM wa.maintenance_job").await?;
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn q10_a_whole_worker_plans_fires_and_does_what_is_scheduled() -> Result<()> {
+    let db = shop().await?;
+    expired_keys(&db, 3).await?;
+    let worker = Working::start(&db)?;
+    // Due since before it was made, so that the test need not wait for the minute to end.
+    run(&db, "SELECT wa.schedule('x', '* * * * *', 'sweep_keys')").await?;
+    holds(&db.pool, "SELECT next_tick > now() FROM wa.schedule").await?;
+    run(&db, "UPDATE wa.schedule SET ticked_to = now() - interval '2 minutes', next_tick = now(), enabled = enabled")
+        .await?;
+    let done = "SELECT EXISTS (SELECT FROM wa.maintenance_job WHERE schedule = 'x' AND status = 'done' AND result = '{\"deleted\": 3}')";
+    holds(&db.pool, done).await?;
+    worker.stop().await
+}
