@@ -34,10 +34,10 @@ lint: ## Check format, lints, documentation, dependencies and the SQL data
 	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --features sandbox
 	ecosystem/sqlx.sh --check
 
-bench: ## Measure what the wake-up costs those who insert
+bench: ## Measure the job engine beside other queues on Postgres, which are installed first (docs/benchmarks.md)
 	@ecosystem/setup.sh demo
-	cargo build --locked --features sandbox
-	benches/insert.sh 5 1 8 50
+	@benches/peers/install.sh || echo 'What is not installed is reported as missing.'
+	benches/queue.sh
 
 sqlx: ## Renew .sqlx after a change of a statement, a table or a function
 	@ecosystem/setup.sh sqlx

@@ -20,6 +20,7 @@ use crate::session::holder::{Sessions, Shared};
 use crate::session::jobs::{self as session_jobs, Recorder};
 use crate::session::lease::Lease;
 use apalis::prelude::{Data, WorkerBuilder, WorkerBuilderExt};
+use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -60,14 +61,33 @@ pub struct Window {
     pub phase: watch::Receiver<Phase>,
 }
 
+/// What is done with a claimed message.
+#[derive(Clone)]
+pub struct Handler(Arc<dyn Fn(OutboundJob) -> BoxFuture<'static, Result<(), JobError>> + Send + Sync>);
+
+impl Handler {
+    /// One that calls `handle` for each message.
+    #[must_use]
+    pub fn new<F>(handle: impl Fn(OutboundJob) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), JobError>> + Send + 'static,
+    {
+        Self(Arc::new(move |job| Box::pin(handle(job))))
+    }
+
+    fn call(&self, job: OutboundJob) -> BoxFuture<'static, Result<(), JobError>> {
+        (self.0)(job)
+    }
+}
+
 /// A worker that has not begun yet.
-#[derive(Debug)]
 pub struct Worker {
     config: Config,
     url: Secret,
     endpoint: Endpoint,
     ready: Ready,
     phase: watch::Sender<Phase>,
+    instead: Option<Handler>,
 }
 
 impl Worker {
@@ -78,7 +98,15 @@ impl Worker {
     pub fn new(config: Config) -> Result<Self, WorkerError> {
         let url = config.database_url.clone().ok_or(WorkerError::NoDatabase)?;
         let endpoint = Endpoint::parse(&config.whatsapp_url)?;
-        Ok(Self { config, url, endpoint, ready: Ready::default(), phase: watch::Sender::new(Phase::Starting) })
+        let phase = watch::Sender::new(Phase::Starting);
+        Ok(Self { config, url, endpoint, ready: Ready::default(), phase, instead: None })
+    }
+
+    /// Gives claimed messages to `handler` instead of sending them: for measuring everything but WhatsApp. Whoever does
+    /// this takes the leases for the worker and marks the sessions in [`Window::ready`].
+    #[must_use]
+    pub fn with_handler(self, handler: Handler) -> Self {
+        Self { instead: Some(handler), ..self }
     }
 
     /// For `/health` and the like.
@@ -145,10 +173,12 @@ impl Worker {
 
         let (session, session_feed) = feed(settings.session_concurrency);
         let (maintenance, maintenance_feed) = feed(1);
-        let sender = Sender {
-            sessions: sessions.clone(),
-            ack_timeout: Duration::from_secs(settings.ack_timeout_seconds.into()),
-        };
+        let handler = self.instead.clone().unwrap_or_else(|| {
+            to_whatsapp(Sender {
+                sessions: sessions.clone(),
+                ack_timeout: Duration::from_secs(settings.ack_timeout_seconds.into()),
+            })
+        });
         let recorder = Recorder { pool: pool.clone(), worker_id };
         let keeper = Maintenance { pool: pool.clone(), worker_id, stop: draining.clone() };
         let workers = [
@@ -156,7 +186,7 @@ impl Worker {
                 outbound_feed,
                 settings.outbound_concurrency,
                 Attempts { progress, lanes: lanes.clone() },
-                sender,
+                handler,
             )),
             tokio::spawn(session_worker(session_feed, settings.session_concurrency, recorder, sessions.clone())),
             tokio::spawn(maintenance_worker(maintenance_feed, keeper)),
@@ -228,17 +258,24 @@ impl Worker {
     }
 }
 
+fn to_whatsapp(sender: Sender) -> Handler {
+    Handler::new(move |job| {
+        let sender = sender.clone();
+        async move { sending::send(&job, &sender).await }
+    })
+}
+
 // The order of layers is from the outside in: the outcome is recorded whatever happens within.
 
-async fn outbound_worker(feed: Feed<OutboundJob>, concurrency: usize, attempts: Attempts, sender: Sender) {
-    async fn handle(job: OutboundJob, sender: Data<Sender>) -> Result<(), JobError> {
-        sending::send(&job, &sender).await
+async fn outbound_worker(feed: Feed<OutboundJob>, concurrency: usize, attempts: Attempts, handler: Handler) {
+    async fn handle(job: OutboundJob, handler: Data<Handler>) -> Result<(), JobError> {
+        handler.call(job).await
     }
     let worker = WorkerBuilder::new("outbound")
         .backend(feed)
         .layer(RecordLayer(attempts))
         .concurrency(concurrency)
-        .data(sender)
+        .data(handler)
         .build(handle);
     ended("outbound", worker.run().await);
 }

@@ -6,6 +6,7 @@
 mod auth;
 #[cfg(feature = "sandbox")]
 mod baileys;
+mod bench;
 #[cfg(feature = "sandbox")]
 mod cli;
 #[cfg(feature = "sandbox")]

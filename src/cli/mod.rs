@@ -1,6 +1,5 @@
 //! The command line. It asks Postgres what it wants, like any other program, and prints what comes back.
 
-#[cfg(feature = "sandbox")]
 mod bench;
 mod inbox;
 mod jobs;
@@ -90,7 +89,6 @@ enum Command {
     /// Show the configuration in force, secrets masked.
     Config,
     /// Measure.
-    #[cfg(feature = "sandbox")]
     #[command(subcommand)]
     Bench(bench::BenchCommand),
 }
@@ -153,8 +151,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Inbox(args) => inbox::run(&config, args, json).await,
             Command::Schedule(command) => schedule::run(&config, command, json).await,
             Command::Config => show(&config, json),
-            #[cfg(feature = "sandbox")]
-            Command::Bench(command) => bench::run(command, json).await,
+            Command::Bench(command) => bench::run(command, config, overrides.database_url, json).await,
         }
     })
 }

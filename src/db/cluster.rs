@@ -47,6 +47,14 @@ impl Cluster {
     /// # Errors
     /// See [`ClusterError`].
     pub async fn start(folder: &Path) -> Result<Self, ClusterError> {
+        Self::start_with(folder, &[]).await
+    }
+
+    /// The same with settings of the server, each as `name=value`.
+    ///
+    /// # Errors
+    /// See [`ClusterError`].
+    pub async fn start_with(folder: &Path, settings: &[&str]) -> Result<Self, ClusterError> {
         let bin = server_binaries().ok_or(ClusterError::NotInstalled)?;
         let fail = |source| ClusterError::Folder { path: folder.into(), source };
         std::fs::create_dir_all(folder).map_err(fail)?;
@@ -69,9 +77,13 @@ impl Cluster {
         }
         let port = free_port().map_err(fail)?;
         let mut start = server_command(&bin.join("pg_ctl"));
-        start.arg("-D").arg(&data).arg("-l").arg(data.join("server.log")).args(["-w", "-t", "60", "-o"]).arg(format!(
-            "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200"
-        ));
+        let mut options =
+            format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200");
+        for setting in settings {
+            options.push_str(" -c ");
+            options.push_str(setting);
+        }
+        start.arg("-D").arg(&data).arg("-l").arg(data.join("server.log")).args(["-w", "-t", "60", "-o"]).arg(options);
         run("pg_ctl", {
             start.arg("start");
             start
@@ -109,6 +121,13 @@ impl Cluster {
             other => other,
         }
     }
+}
+
+/// A program that comes with the server, such as `pgbench`.
+#[must_use]
+pub fn server_program(name: &str) -> Option<PathBuf> {
+    let program = server_binaries()?.join(name);
+    program.exists().then_some(program)
 }
 
 /// Folder of `initdb` and its siblings: the newest under `/usr/lib/postgresql`, else where PATH has it.

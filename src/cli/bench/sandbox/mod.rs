@@ -3,16 +3,21 @@
 //! The sandbox runs as a process of its own; the clients, which cost far more, share this one. Both compete for the same
 //! cores, as they do in every benchmark that uses the sandbox, so the CPU time of each is reported beside the rate.
 
+mod client;
+mod crypto;
+mod load;
+mod process;
+
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
-use super::client::Linked;
-use super::load::{self, Outcome, Plan};
-use super::process::{Process, Usage};
-use super::{crypto, crypto::Reference};
+use client::Linked;
+use crypto::Reference;
+use load::{Outcome, Plan};
+use process::{Process, Usage};
 
 /// How many devices are linked at the same time.
 const LINKING: usize = 16;

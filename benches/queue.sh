@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# The job engine beside its references, in a release build: P1 and P10 (queue), P2 (latency), P9 (insert), P8 (history).
+# queue.sh [queue|latency|insert|history …]; without arguments all four. benches/peers/install.sh installs the references.
+# JSON=1 prints a line of JSON for each figure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ $# -gt 0 ] || set -- queue latency insert history
+
+# With the sandbox, as benches/sandbox.sh, so that both need one build; the engine is the same.
+SQLX_OFFLINE=true cargo build --release --locked --features sandbox
+for which in "$@"; do
+    WAGRES_LOG=${WAGRES_LOG:-warn,sqlx=error,wagres::cli::bench=info} target/release/wagres bench "$which" ${JSON:+--json}
+    [ -n "${JSON:-}" ] || echo
+done
