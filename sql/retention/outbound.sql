@@ -3,7 +3,8 @@
 -- Locks the deleted rows; skips what is being written.
 WITH page AS MATERIALIZED (
     SELECT session_id, id, created_at, status,
-           greatest(created_at, run_at, sent_at, delivered_at, read_at, played_at, failed_at) AS ended_at
+           greatest(created_at, run_at, sent_at, delivered_at, read_at, played_at, failed_at, cancelled_at,
+                    expired_at) AS ended_at
     FROM wa.outbound WHERE id > $1 ORDER BY id LIMIT $2
 ), old AS (
     SELECT session_id, id FROM page
