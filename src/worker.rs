@@ -10,7 +10,7 @@ use crate::jobs::cron::{self, Cron};
 use crate::jobs::feed::{Feed, feed};
 use crate::jobs::lanes::{self, Lanes};
 use crate::jobs::maintenance::{self, Maintenance};
-use crate::jobs::outbound::Outbound;
+use crate::jobs::outbound::{self, Outbound};
 use crate::jobs::progress::{Attempts, Progress};
 use crate::jobs::record::RecordLayer;
 use crate::jobs::{JobError, MaintenanceJob, OutboundJob, Ready, SessionJob};
@@ -159,8 +159,8 @@ impl Worker {
         let wake = Arc::new(Notify::new());
         let (draining, lost, ended) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let freed = Arc::new(Notify::new());
-        let (outbound, outbound_feed) = feed(lanes::MOST);
-        let lanes = Lanes::new(outbound);
+        let (begin, outbound_feed) = feed(lanes::MOST);
+        let lanes = Lanes::new(begin);
         let (progress, writer) = Progress::start(pool.clone(), lanes.clone(), freed.clone(), ended.clone());
         let writer = tokio::spawn(writer);
         let sessions = Sessions::new(Shared {
@@ -196,8 +196,8 @@ impl Worker {
             pool: pool.clone(),
             worker_id,
             wake: wake.clone(),
-            freed,
-            outbound: Outbound::new(pool.clone(), worker_id, self.ready.clone(), lanes),
+            freed: freed.clone(),
+            outbound: Outbound::new(pool.clone(), worker_id, self.ready.clone(), lanes.clone()),
             session,
             maintenance,
             poll: look,
@@ -229,10 +229,18 @@ impl Worker {
                 draining.cancel();
                 join("dispatcher", dispatcher).await;
                 join("cron", schedules).await;
-                let in_flight = async { for worker in workers { join("apalis worker", worker).await } };
+                lanes.close();
+                let in_flight = async {
+                    for worker in workers { join("apalis worker", worker).await }
+                    // What came of them is written while the leases are still ours.
+                    while !lanes.in_hand().0.is_empty() { freed.notified().await }
+                };
                 let limit = Duration::from_secs(settings.drain_seconds.into());
                 if tokio::time::timeout(limit, in_flight).await.is_err() {
                     tracing::warn!("messages still on their way go back to the queue");
+                }
+                if let Err(error) = outbound::put_down(&pool, worker_id, &lanes).await {
+                    tracing::warn!(%error, "what was not tried counts as tried");
                 }
                 sessions.stop_all().await;
                 ended.cancel();

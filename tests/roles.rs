@@ -159,6 +159,13 @@ async fn q14_readers_read_and_change_nothing() -> Result<()> {
             ("SELECT FROM wa.auth_key", DENIED),
             ("SELECT wa.send_text('b', '15550001', 'Hello')", DENIED),
             ("SELECT wa.link('b')", DENIED),
+            ("SELECT wa.cancel(1)", DENIED),
+            ("SELECT wa.cancel_all('b')", DENIED),
+            ("SELECT wa.retry(1)", DENIED),
+            ("SELECT wa.pause('b')", DENIED),
+            ("SELECT wa.resume('b')", DENIED),
+            ("SELECT wa.set_pacing('b', per_minute => 1)", DENIED),
+            ("SELECT wa.clear_pacing('b')", DENIED),
             ("UPDATE wa.session SET desired = 'connected'", DENIED),
         ],
     )

@@ -179,6 +179,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE job bigint;
 BEGIN
+    PERFORM wa.must_send();
     INSERT INTO wa.session_job AS j (session, kind, reason)
     VALUES (add_session_job.session, add_session_job.kind, add_session_job.reason)
     ON CONFLICT (session_id, kind) WHERE status = 'queued' DO UPDATE SET reason = coalesce(EXCLUDED.reason, j.reason), run_at = now()

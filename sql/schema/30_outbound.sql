@@ -138,6 +138,7 @@ DECLARE
     ended    bigint[];
     sessions text[];
 BEGIN
+    PERFORM wa.must_send();
     -- In the order in which claims lock them. A claim that waits for us finds withdrawals changed, and looks again.
     PERFORM FROM wa.sending b WHERE b.session_id = ANY (mine) ORDER BY b.session_id FOR UPDATE;
     WITH changed AS (
@@ -189,6 +190,7 @@ DECLARE
     found_session text;
     back          boolean;
 BEGIN
+    PERFORM wa.must_send();
     UPDATE wa.outbound o
     SET status = 'queued', waits_for = NULL, run_at = now(),
         attempts = CASE WHEN o.live THEN o.attempts ELSE 0 END,
@@ -212,6 +214,7 @@ COMMENT ON FUNCTION wa.retry(bigint) IS 'Queues a failed, cancelled or expired m
 CREATE OR REPLACE FUNCTION wa.pause(session text, reason text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    PERFORM wa.must_send();
     UPDATE wa.session s SET paused_at = coalesce(s.paused_at, now()), paused_reason = pause.reason
     WHERE s.session_id = wa.session_id(pause.session);
 END $$;
@@ -220,6 +223,7 @@ COMMENT ON FUNCTION wa.pause(text, text) IS 'Holds back what a session has to se
 CREATE OR REPLACE FUNCTION wa.resume(session text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    PERFORM wa.must_send();
     UPDATE wa.session s SET paused_at = NULL, paused_reason = NULL WHERE s.session_id = wa.session_id(resume.session);
     PERFORM wa.wake();
 END $$;

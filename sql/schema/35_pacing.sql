@@ -77,6 +77,7 @@ DECLARE
     reject text;
     bad    text;
 BEGIN
+    PERFORM wa.must_send();
     p.session_id := wa.session_id(set_pacing.session);
     SELECT c.name, c.hint INTO bad, reject FROM (VALUES
         ('per_minute', per_minute > 0 AND per_minute <= 6000, 'above 0 to 6000, or null for no limit'),
@@ -111,6 +112,7 @@ CREATE OR REPLACE FUNCTION wa.clear_pacing(session text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE id bigint := wa.session_id(clear_pacing.session);
 BEGIN
+    PERFORM wa.must_send();
     DELETE FROM wa.pacing p WHERE p.session_id = id;
     PERFORM wa.unpace(id);
 END $$;
@@ -119,6 +121,7 @@ COMMENT ON FUNCTION wa.clear_pacing(text) IS 'Lets a session send as fast as it 
 CREATE OR REPLACE FUNCTION wa.unpace(id bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    PERFORM wa.must_send();
     IF NOT wa.sees(id) THEN
         RETURN;
     END IF;

@@ -33,6 +33,17 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.sees(bigint) IS 'Whether the caller sees the session with this id.';
 
+-- Functions with their owner's rights give them to those who may send, not to everybody who may look.
+CREATE OR REPLACE FUNCTION wa.must_send() RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT has_any_column_privilege(wa.caller(), 'wa.outbound', 'INSERT') THEN
+        RAISE EXCEPTION 'permission denied: % may not send', wa.caller()
+            USING ERRCODE = 'insufficient_privilege', HINT = 'Who may: members of wa_app, wa_admin and wa_worker.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION wa.must_send() IS 'Refuses callers that may not insert messages.';
+
 CREATE OR REPLACE FUNCTION wa.grant_tenant(role name, tenant text) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

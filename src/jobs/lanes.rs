@@ -25,11 +25,12 @@ pub const MOST_OF_SESSION: usize = 512;
 #[derive(Debug, Clone)]
 pub struct Lanes {
     inner: Arc<Mutex<Inner>>,
-    feed: mpsc::Sender<OutboundJob>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// None when nothing may begin any more.
+    feed: Option<mpsc::Sender<OutboundJob>>,
     lanes: HashMap<LaneKey, Lane>,
     in_hand: HashMap<i64, HashMap<i64, InHand>>,
     count: usize,
@@ -68,7 +69,7 @@ impl Lanes {
     /// No lane yet; what may begin goes into `feed`, which must have room for [`MOST`].
     #[must_use]
     pub fn new(feed: mpsc::Sender<OutboundJob>) -> Self {
-        Self { inner: Arc::default(), feed }
+        Self { inner: Arc::new(Mutex::new(Inner { feed: Some(feed), ..Inner::default() })) }
     }
 
     /// How many more messages there is room for, in all.
@@ -117,7 +118,7 @@ impl Lanes {
                 lane.waiting.push_back(job);
             } else {
                 lane.under_way = true;
-                self.begin(job);
+                inner.begin(job);
             }
         }
     }
@@ -144,7 +145,7 @@ impl Lanes {
             return (lane.waiting.drain(..).collect(), lasted);
         }
         match lane.waiting.pop_front() {
-            Some(next) => self.begin(next),
+            Some(next) => inner.begin(next),
             None => lane.under_way = false,
         }
         (vec![], lasted)
@@ -154,20 +155,7 @@ impl Lanes {
     pub fn written(&self, messages: impl IntoIterator<Item = (i64, i64, bool)>) {
         let mut inner = self.lock();
         for (session, id, given_back) in messages {
-            let Some(entry) = inner.in_hand.get_mut(&session).and_then(|ids| ids.remove(&id)) else { continue };
-            inner.count -= 1;
-            if given_back {
-                inner.given_back.insert(Fence { session_id: session, epoch: entry.epoch });
-            }
-            let key = (session, entry.chat);
-            let ended = inner.lanes.get_mut(&key).is_some_and(|lane| {
-                lane.in_hand -= 1;
-                lane.in_hand == 0
-            });
-            if ended {
-                inner.lanes.remove(&key);
-                inner.ended.push(key);
-            }
+            inner.put_down(session, id, given_back);
         }
     }
 
@@ -206,14 +194,43 @@ impl Lanes {
         lasting
     }
 
-    fn begin(&self, job: OutboundJob) {
-        if self.feed.try_send(job).is_err() {
-            // There is room for all that may be in hand, so only an end of the worker gets here.
-            tracing::debug!("claimed while stopping; the message is still queued");
+    /// Nothing begins any more: what waits behind others is in hand no longer, and the feed ends with what is in it.
+    pub fn close(&self) {
+        let mut inner = self.lock();
+        inner.feed = None;
+        let waiting: Vec<OutboundJob> = inner.lanes.values_mut().flat_map(|lane| lane.waiting.drain(..)).collect();
+        for job in waiting {
+            inner.put_down(job.fence.session_id, job.id, true);
         }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn begin(&self, job: OutboundJob) {
+        // There is room for all that may be in hand, so only an end of the worker gets here.
+        if self.feed.as_ref().is_none_or(|feed| feed.try_send(job).is_err()) {
+            tracing::debug!("claimed while stopping; the message is still queued");
+        }
+    }
+
+    fn put_down(&mut self, session: i64, id: i64, given_back: bool) {
+        let Some(entry) = self.in_hand.get_mut(&session).and_then(|ids| ids.remove(&id)) else { return };
+        self.count -= 1;
+        if given_back {
+            self.given_back.insert(Fence { session_id: session, epoch: entry.epoch });
+        }
+        let key = (session, entry.chat);
+        let ended = self.lanes.get_mut(&key).is_some_and(|lane| {
+            lane.in_hand -= 1;
+            lane.in_hand == 0
+        });
+        if ended {
+            self.lanes.remove(&key);
+            self.ended.push(key);
+        }
     }
 }

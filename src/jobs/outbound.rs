@@ -88,7 +88,10 @@ impl Outbound {
         let (sessions, epochs) = self.ready.snapshot();
         self.looks.retain(|session, _| sessions.contains(session));
         self.ended.extend(self.lanes.ended());
-        self.put_down().await?;
+        if put_down(&self.pool, self.worker_id, &self.lanes).await? {
+            // Those that failed wait for their retry.
+            self.due = Some(Instant::now());
+        }
         if sessions.is_empty() {
             self.ended.clear();
             self.due = None;
@@ -208,26 +211,23 @@ impl Outbound {
         self.look_wanted |= due.gone > 0;
         Ok(())
     }
+}
 
-    /// Says in the database what is not in hand any more.
-    async fn put_down(&mut self) -> sqlx::Result<()> {
-        let holds = self.lanes.given_back();
-        if holds.is_empty() {
-            return Ok(());
-        }
-        // Those that failed wait for their retry.
-        self.due = Some(Instant::now());
-        let (sessions, epochs): (Vec<i64>, Vec<i64>) = holds.iter().map(|hold| (hold.session_id, hold.epoch)).unzip();
-        let (hand_sessions, hand_ids) = self.lanes.in_hand();
-        let written =
-            sqlx::query_file!("sql/jobs/put_down.sql", self.worker_id, &sessions, &epochs, &hand_sessions, &hand_ids)
-                .execute(&self.pool)
-                .await;
-        if written.is_err() {
-            self.lanes.still_given_back(holds);
-        }
-        written.map(|_| ())
+/// Says in the database what worker `worker_id` was given back and has in hand no more. True when there was anything.
+pub async fn put_down(pool: &PgPool, worker_id: Uuid, lanes: &Lanes) -> sqlx::Result<bool> {
+    let holds = lanes.given_back();
+    if holds.is_empty() {
+        return Ok(false);
     }
+    let (sessions, epochs): (Vec<i64>, Vec<i64>) = holds.iter().map(|hold| (hold.session_id, hold.epoch)).unzip();
+    let (hand_sessions, hand_ids) = lanes.in_hand();
+    let written = sqlx::query_file!("sql/jobs/put_down.sql", worker_id, &sessions, &epochs, &hand_sessions, &hand_ids)
+        .execute(pool)
+        .await;
+    if written.is_err() {
+        lanes.still_given_back(holds);
+    }
+    written.map(|_| true)
 }
 
 /// What came of a claim.
