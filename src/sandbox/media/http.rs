@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -110,9 +111,12 @@ struct UploadQuery {
     file_offset: usize,
 }
 
-async fn upload(State(server): Shared, uri: Uri, Query(query): Query<UploadQuery>, body: Body) -> Response {
+/// The query, or why it is none: a parameter that comes twice, an offset that is no number.
+type AskedQuery = Result<Query<UploadQuery>, QueryRejection>;
+
+async fn upload(State(server): Shared, uri: Uri, query: AskedQuery, body: Body) -> Response {
     let mut body = body.into_data_stream();
-    let outcome = accept(&server, &uri, &query, &mut body).await;
+    let outcome = accept(&server, &uri, query, &mut body).await;
     if let Err(refusal) = &outcome {
         server.stats.count(|counters| counters.media.uploads_refused += 1);
         if matches!(refusal, Refusal::Said(..)) {
@@ -126,10 +130,11 @@ async fn upload(State(server): Shared, uri: Uri, Query(query): Query<UploadQuery
 async fn accept(
     server: &Server,
     uri: &Uri,
-    query: &UploadQuery,
+    query: AskedQuery,
     body: &mut axum::body::BodyDataStream,
 ) -> Result<Value, Refusal> {
     let refuse = |status, why: String| Err(Refusal::Said(status, why));
+    let Query(query) = query.map_err(|error| Refusal::Said(error.status(), error.body_text()))?;
     let media = &server.media;
     let Some(device) = media.holder(&query.auth) else {
         return refuse(StatusCode::UNAUTHORIZED, "auth: not a token of this server, or expired; ask media_conn".into());
