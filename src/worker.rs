@@ -21,11 +21,13 @@ use crate::session::jobs::{self as session_jobs, Recorder};
 use crate::session::lease::Lease;
 use apalis::prelude::{Data, WorkerBuilder, WorkerBuilderExt};
 use futures::future::BoxFuture;
+use sqlx::PgPool;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// Why a worker cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -206,14 +208,7 @@ impl Worker {
         let cron_wake = Arc::new(Notify::new());
         let schedules = Cron { pool: pool.clone(), wake: cron_wake.clone(), poll: look * 10 };
         let schedules = tokio::spawn(schedules.run(draining.clone()));
-        let ring = move |heard: Option<&str>| match heard {
-            Some(cron::CHANGED) => cron_wake.notify_one(),
-            Some(_) => wake.notify_one(),
-            None => {
-                wake.notify_one();
-                cron_wake.notify_one();
-            }
-        };
+        let ring = ring(wake, cron_wake);
         tokio::spawn(listener::wake_on(self.url.clone(), "wa_work", ring, ended.clone()));
         let beat = {
             let (lease, sessions) = (lease.clone(), sessions.clone());
@@ -229,19 +224,8 @@ impl Worker {
                 draining.cancel();
                 join("dispatcher", dispatcher).await;
                 join("cron", schedules).await;
-                lanes.close();
-                let in_flight = async {
-                    for worker in workers { join("apalis worker", worker).await }
-                    // What came of them is written while the leases are still ours.
-                    while !lanes.in_hand().0.is_empty() { freed.notified().await }
-                };
                 let limit = Duration::from_secs(settings.drain_seconds.into());
-                if tokio::time::timeout(limit, in_flight).await.is_err() {
-                    tracing::warn!("messages still on their way go back to the queue");
-                }
-                if let Err(error) = outbound::put_down(&pool, worker_id, &lanes).await {
-                    tracing::warn!(%error, "what was not tried counts as tried");
-                }
+                finish(&pool, worker_id, &lanes, &freed, workers, limit).await;
                 sessions.stop_all().await;
                 ended.cancel();
                 join("progress writer", writer).await;
@@ -271,6 +255,44 @@ fn to_whatsapp(sender: Sender) -> Handler {
         let sender = sender.clone();
         async move { sending::send(&job, &sender).await }
     })
+}
+
+/// Wakes whom a notification on `wa_work` is for; without one (the listener has just connected), both.
+fn ring(wake: Arc<Notify>, cron_wake: Arc<Notify>) -> impl Fn(Option<&str>) + Send + 'static {
+    move |heard| match heard {
+        Some(cron::CHANGED) => cron_wake.notify_one(),
+        Some(_) => wake.notify_one(),
+        None => {
+            wake.notify_one();
+            cron_wake.notify_one();
+        }
+    }
+}
+
+/// What is under way ends, and what waits behind it is put down, while the leases are still ours.
+async fn finish<const N: usize>(
+    pool: &PgPool,
+    worker_id: Uuid,
+    lanes: &Lanes,
+    freed: &Notify,
+    workers: [JoinHandle<()>; N],
+    limit: Duration,
+) {
+    lanes.close();
+    let in_flight = async {
+        for worker in workers {
+            join("apalis worker", worker).await;
+        }
+        while !lanes.in_hand().0.is_empty() {
+            freed.notified().await;
+        }
+    };
+    if tokio::time::timeout(limit, in_flight).await.is_err() {
+        tracing::warn!("messages still on their way go back to the queue");
+    }
+    if let Err(error) = outbound::put_down(pool, worker_id, lanes).await {
+        tracing::warn!(%error, "what was not tried counts as tried");
+    }
 }
 
 // The order of layers is from the outside in: the outcome is recorded whatever happens within.
