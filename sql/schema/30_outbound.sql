@@ -126,7 +126,7 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     ) changed
     GROUP BY session, status, part
 $$;
-COMMENT ON FUNCTION wa.announce_status(text[], bigint[], wa.outbound_status[]) IS 'NOTIFY wa_status with {"session","status","ids":[…]}, a few hundred ids at most in each. Channel wa_status: how messages come along.';
+COMMENT ON FUNCTION wa.announce_status(text[], bigint[], wa.outbound_status[]) IS 'NOTIFY wa_status with {"session","status","ids":[…]}, a few hundred ids at most in each. Channel wa_status: how messages come along; a status that was passed within a moment is not told of by itself, but its time stands in the row.';
 
 CREATE OR REPLACE FUNCTION wa.withdraw(ids bigint[], as_status wa.outbound_status) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
