@@ -107,8 +107,6 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION wa.lease_ended() IS 'Row trigger of wa.lease: puts back what the holder had in hand.';
-DROP TRIGGER IF EXISTS taken ON wa.lease;
-DROP FUNCTION IF EXISTS wa.lease_taken();
 CREATE OR REPLACE TRIGGER ended AFTER UPDATE OF holder, epoch ON wa.lease
     FOR EACH ROW WHEN (OLD.holder IS NOT NULL AND (NEW.holder IS DISTINCT FROM OLD.holder OR NEW.epoch <> OLD.epoch))
     EXECUTE FUNCTION wa.lease_ended();
@@ -163,7 +161,6 @@ COMMENT ON FUNCTION wa.session_job_before_insert() IS 'Row trigger of wa.session
 CREATE OR REPLACE TRIGGER validate BEFORE INSERT ON wa.session_job
     FOR EACH ROW EXECUTE FUNCTION wa.session_job_before_insert();
 
-DROP FUNCTION IF EXISTS wa.add_session(text);
 CREATE OR REPLACE FUNCTION wa.add_session(name text, tenant text DEFAULT 'default') RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE id bigint;

@@ -115,8 +115,6 @@ CREATE OR REPLACE TRIGGER validate BEFORE INSERT ON wa.outbound
 
 -- One notification for a session and a status, not for each message: NOTIFY takes a lock that all committing
 -- transactions share, and a payload holds some hundred ids.
-DROP TRIGGER IF EXISTS announce ON wa.outbound;
-DROP FUNCTION IF EXISTS wa.outbound_announce();
 CREATE OR REPLACE FUNCTION wa.announce_status(sessions text[], ids bigint[], statuses wa.outbound_status[]) RETURNS void
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     SELECT pg_notify('wa_status', json_build_object('session', session, 'status', status, 'ids', json_agg(id ORDER BY id))::text)
@@ -246,7 +244,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.resume_tenant(text) IS 'Lets the sessions of a paused tenant send again. SELECT wa.resume_tenant(''default'');';
 
-DROP FUNCTION IF EXISTS wa.send_text(text, text, text);
 CREATE OR REPLACE FUNCTION wa.send_text(
     session text, recipient text, body text, priority integer DEFAULT 0, send_at timestamptz DEFAULT NULL,
     expires_at timestamptz DEFAULT NULL, dedupe_key text DEFAULT NULL, max_attempts integer DEFAULT 10

@@ -66,45 +66,53 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.gate(wa.pacing, wa.wait_reason, double precision) IS 'When the next message of a paced session may go.';
 
+CREATE OR REPLACE FUNCTION wa.pacing_before_write() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    bad      text;
+    accepted text;
+BEGIN
+    SELECT c.name, c.accepted INTO bad, accepted FROM (VALUES
+        ('per_minute', NEW.per_minute > 0 AND NEW.per_minute <= 6000, 'above 0 to 6000, or null for no limit'),
+        ('burst', coalesce(NEW.burst BETWEEN 1 AND 10000, false), '1 to 10000'),
+        ('jitter', coalesce(NEW.jitter BETWEEN interval '0' AND interval '10 minutes', false), '0 to 10 minutes'),
+        ('first_contacts', NEW.first_contacts >= 0, '0 or more, or null for no limit'),
+        ('quiet_until', (NEW.quiet_from IS NULL) = (NEW.quiet_until IS NULL) AND coalesce(NEW.quiet_from <> NEW.quiet_until, true),
+         'together with quiet_from, and another time than it'),
+        ('time_zone', EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = NEW.time_zone), 'a name of pg_timezone_names, such as Europe/Berlin'),
+        ('typing', NEW.typing IS NOT NULL, 'true or false')
+    ) AS c (name, holds, accepted) WHERE NOT c.holds LIMIT 1;
+    IF bad IS NOT NULL THEN
+        RAISE EXCEPTION '%: not accepted', bad USING ERRCODE = 'WA013', COLUMN = bad, HINT = 'Accepted: ' || accepted || '.';
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION wa.pacing_before_write() IS 'Row trigger of wa.pacing: checks every column; error WA013 names it and what is accepted.';
+CREATE OR REPLACE TRIGGER validate BEFORE INSERT OR UPDATE ON wa.pacing
+    FOR EACH ROW EXECUTE FUNCTION wa.pacing_before_write();
+
 CREATE OR REPLACE FUNCTION wa.set_pacing(
     session text, per_minute double precision DEFAULT NULL, burst integer DEFAULT 1, jitter interval DEFAULT '0',
     first_contacts integer DEFAULT NULL, quiet_from time DEFAULT NULL, quiet_until time DEFAULT NULL,
     time_zone text DEFAULT 'UTC', typing boolean DEFAULT false
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    p      wa.pacing;
-    reject text;
-    bad    text;
+DECLARE of_session CONSTANT bigint := wa.session_id(set_pacing.session);
 BEGIN
     PERFORM wa.must_send();
-    p.session_id := wa.session_id(set_pacing.session);
-    SELECT c.name, c.hint INTO bad, reject FROM (VALUES
-        ('per_minute', per_minute > 0 AND per_minute <= 6000, 'above 0 to 6000, or null for no limit'),
-        ('burst', burst BETWEEN 1 AND 10000, '1 to 10000'),
-        ('jitter', jitter BETWEEN interval '0' AND interval '10 minutes', '0 to 10 minutes'),
-        ('first_contacts', first_contacts >= 0, '0 or more, or null for no limit'),
-        ('quiet_until', (quiet_from IS NULL) = (quiet_until IS NULL) AND quiet_from IS DISTINCT FROM coalesce(quiet_until, '00:00'::time + interval '1 second'),
-         'quiet_from and quiet_until together, and not the same time'),
-        ('time_zone', EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = set_pacing.time_zone), 'a name of pg_timezone_names, such as Europe/Berlin')
-    ) AS c (name, holds, hint) WHERE NOT c.holds LIMIT 1;
-    IF bad IS NOT NULL OR num_nulls(burst, jitter, time_zone, typing) > 0 THEN
-        RAISE EXCEPTION '%: not accepted', coalesce(bad, 'burst, jitter, time_zone, typing')
-            USING ERRCODE = 'WA013', COLUMN = coalesce(bad, 'burst'), HINT = 'Accepted: ' || coalesce(reject, 'a value') || '.';
-    END IF;
     -- Whom the session knows when the limit begins.
-    IF first_contacts IS NOT NULL AND NOT EXISTS (SELECT FROM wa.pacing w WHERE w.session_id = p.session_id AND w.first_contacts IS NOT NULL) THEN
+    IF first_contacts IS NOT NULL AND NOT EXISTS (SELECT FROM wa.pacing w WHERE w.session_id = of_session AND w.first_contacts IS NOT NULL) THEN
         INSERT INTO wa.contacted (session_id, chat)
-        SELECT DISTINCT o.session_id, o.chat FROM wa.outbound o WHERE o.session_id = p.session_id AND o.sent_at IS NOT NULL
+        SELECT DISTINCT o.session_id, o.chat FROM wa.outbound o WHERE o.session_id = of_session AND o.sent_at IS NOT NULL
         ON CONFLICT DO NOTHING;
     END IF;
     INSERT INTO wa.pacing AS w (session_id, per_minute, burst, jitter, first_contacts, quiet_from, quiet_until, time_zone, typing)
-    VALUES (p.session_id, set_pacing.per_minute, set_pacing.burst, set_pacing.jitter, set_pacing.first_contacts,
+    VALUES (of_session, set_pacing.per_minute, set_pacing.burst, set_pacing.jitter, set_pacing.first_contacts,
             set_pacing.quiet_from, set_pacing.quiet_until, set_pacing.time_zone, set_pacing.typing)
     ON CONFLICT ON CONSTRAINT pacing_pkey DO UPDATE SET
         per_minute = EXCLUDED.per_minute, burst = EXCLUDED.burst, jitter = EXCLUDED.jitter, first_contacts = EXCLUDED.first_contacts,
         quiet_from = EXCLUDED.quiet_from, quiet_until = EXCLUDED.quiet_until, time_zone = EXCLUDED.time_zone, typing = EXCLUDED.typing;
-    PERFORM wa.unpace(p.session_id);
+    PERFORM wa.unpace(of_session);
 END $$;
 COMMENT ON FUNCTION wa.set_pacing(text, double precision, integer, interval, integer, time, time, text, boolean) IS 'Sets how fast a session may send. What is left out is as for a new pacing. SELECT wa.set_pacing(''shop'', per_minute => 20, burst => 5, jitter => ''3 s'', quiet_from => ''22:00'', quiet_until => ''07:00'', time_zone => ''Europe/Berlin'');';
 
