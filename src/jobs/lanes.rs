@@ -40,6 +40,8 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Lane {
+    /// Of the hold under which its messages were claimed.
+    epoch: i64,
     under_way: bool,
     waiting: VecDeque<OutboundJob>,
     in_hand: usize,
@@ -98,9 +100,13 @@ impl Lanes {
         let mut inner = self.lock();
         for job in jobs {
             let (session, id) = (job.fence.session_id, job.id);
-            // An older message of a chat that only now becomes due brings those behind it along, and these may be in hand;
-            // so may be what an earlier hold of ours took. They are asked for again when the lane has ended.
-            if inner.in_hand.get(&session).is_some_and(|ids| ids.contains_key(&id)) {
+            // An older message of a chat that only now becomes due brings those behind it along, and these may be in hand. So
+            // may be what an earlier hold of ours took: what becomes of that is not written, so nothing may go after it. Both
+            // are asked for again when the lane has ended.
+            let key = (session, job.chat.clone());
+            if inner.lanes.get(&key).is_some_and(|lane| lane.epoch != job.fence.epoch)
+                || inner.in_hand.get(&session).is_some_and(|ids| ids.contains_key(&id))
+            {
                 continue;
             }
             let entry = InHand {
@@ -112,7 +118,8 @@ impl Lanes {
             };
             inner.in_hand.entry(session).or_default().insert(id, entry);
             inner.count += 1;
-            let lane = inner.lanes.entry((session, job.chat.clone())).or_default();
+            let fresh = Lane { epoch: job.fence.epoch, ..Lane::default() };
+            let lane = inner.lanes.entry(key).or_insert(fresh);
             lane.in_hand += 1;
             if lane.under_way {
                 lane.waiting.push_back(job);

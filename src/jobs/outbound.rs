@@ -13,8 +13,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// Rows of one session that one statement looks through.
-const LOOK: i64 = 500;
+/// Rows of one session that one statement looks through: not many more than there is room for, since what cannot be taken is
+/// looked at again.
+const LOOK: std::ops::RangeInclusive<usize> = 32..=500;
 /// Most messages of a lane that are taken at once.
 const RUN: i64 = 32;
 /// Most messages of one claim.
@@ -119,6 +120,8 @@ impl Outbound {
         let looking = !self.looks.is_empty();
         let mark = |(session, room): (&i64, &i32)| self.looks.get(session).filter(|_| *room > 0).copied().unzip();
         let (ranks, ids): (Vec<Option<i32>>, Vec<Option<i64>>) = sessions.iter().zip(rooms).map(mark).unzip();
+        let look = 2 * room / ranks.iter().flatten().count().max(1);
+        let look = i64::try_from(look.clamp(*LOOK.start(), *LOOK.end())).unwrap_or(0);
         let ended = self.ended.split_off(self.ended.len().saturating_sub(room));
         let (lane_sessions, lane_chats): (Vec<i64>, Vec<String>) =
             ended.iter().map(|(session, chat)| (*session, chat.to_string())).unzip();
@@ -131,7 +134,7 @@ impl Outbound {
             rooms,
             &ranks as &[Option<i32>],
             &ids as &[Option<i64>],
-            LOOK,
+            look,
             RUN,
             i64::try_from(room).unwrap_or(0),
             &lane_sessions,
