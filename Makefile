@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # SQL is checked against the committed .sqlx, so that building needs no database; `make sqlx` renews it.
 export SQLX_OFFLINE := true
 
-.PHONY: help demo test fuzz lint bench sqlx
+.PHONY: help demo test soak fuzz lint bench sqlx
 
 # How long `make fuzz` tries each target.
 SECONDS := 60
@@ -20,6 +20,10 @@ demo: ## Show a message on its way: private Postgres, sandbox, worker, two sessi
 test: ## Run all tests, with the sandbox
 	@ecosystem/setup.sh test
 	@ecosystem/test.sh
+
+soak: ## Run the long variants of tests, with inputs that were not tried before
+	@ecosystem/setup.sh test
+	@PROPTEST_RNG_SEED=$$RANDOM ecosystem/test.sh --run-ignored only -E 'test(in_long_interleavings)'
 
 fuzz: ## Try each decoder with made-up input, SECONDS=60 each (docs/testing.md)
 	@ecosystem/setup.sh fuzz

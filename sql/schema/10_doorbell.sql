@@ -10,11 +10,9 @@ END $$;
 COMMENT ON FUNCTION wa.wake() IS 'Wakes sleeping workers by NOTIFY wa_work, which carries nothing, and costs next to nothing while they are busy. Inserts into the job tables do it by themselves.';
 
 CREATE OR REPLACE FUNCTION wa.ring() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF EXISTS (SELECT FROM wa.worker WHERE parked) THEN
-        PERFORM pg_notify('wa_work', '');
-    END IF;
+    PERFORM wa.wake();
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION wa.ring() IS 'Statement trigger of the job tables: as wa.wake.';

@@ -2,10 +2,10 @@
 
 use super::{Hands, one, run, session};
 use crate::support::db::fresh;
+use crate::support::until::until;
 use anyhow::{Result, ensure};
 use serde_json::Value;
 use sqlx::postgres::PgListener;
-use std::time::Duration;
 use wagres::jobs::JobError;
 
 /// Sends all that may go now, and returns the texts in the order in which they went.
@@ -155,10 +155,11 @@ async fn q5_a_claim_that_waited_for_a_cancel_sees_it() -> Result<()> {
     let claim = tokio::spawn(async move { hands.claim().await.map(|jobs| (jobs, hands)) });
     let waits =
         "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    while !one::<bool>(&db.pool, waits).await? {
+    until("a claim that waits", async || {
         ensure!(!claim.is_finished(), "the claim did not wait");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+        Ok(if one::<bool>(&db.pool, waits).await? { Ok(()) } else { Err("nobody who waits") })
+    })
+    .await?;
     transaction.commit().await?;
     let (jobs, _) = claim.await??;
     ensure!(jobs == 0, "a cancelled message was taken");

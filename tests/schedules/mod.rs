@@ -10,11 +10,12 @@ mod retention;
 mod rows;
 
 use crate::support::db::{self, TestDb};
-use anyhow::{Context, Result, bail};
+use crate::support::until::until;
+use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, PgPool};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -123,16 +124,12 @@ where
 
 /// Waits until `query` gives true.
 async fn holds(pool: &PgPool, query: &str) -> Result<()> {
-    let start = Instant::now();
-    loop {
+    until(query, async || {
         if one::<Option<bool>>(pool, query).await? == Some(true) {
-            return Ok(());
+            return Ok(Ok(()));
         }
-        if start.elapsed() > Duration::from_secs(20) {
-            let schedules: String =
-                one(pool, "SELECT coalesce(jsonb_pretty(jsonb_agg(to_jsonb(s))), '') FROM wa.schedule s").await?;
-            bail!("did not come true: {query}\n{schedules}");
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+        let schedules = "SELECT coalesce(jsonb_pretty(jsonb_agg(to_jsonb(s))), '') FROM wa.schedule s";
+        Ok(Err(one::<String>(pool, schedules).await?))
+    })
+    .await
 }

@@ -5,7 +5,6 @@ pub(crate) mod browser;
 pub(crate) mod db;
 #[cfg(feature = "sandbox")]
 pub(crate) mod linked;
-#[cfg(feature = "sandbox")]
 pub(crate) mod until;
 #[cfg(feature = "sandbox")]
 pub(crate) mod world;
