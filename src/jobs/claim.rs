@@ -8,6 +8,7 @@
 
 use super::maintenance::Kind;
 use super::outbound::Outbound;
+use super::turns::{self, Turns};
 use super::{MaintenanceJob, SessionJob};
 use crate::db::fence::Fence;
 use rand::RngExt;
@@ -47,27 +48,8 @@ pub struct Dispatcher {
     pub poll: Duration,
 }
 
-impl Dispatcher {
-    /// Claims until `stop`. Errors of the database are logged and waited out.
-    pub async fn run(mut self, stop: CancellationToken) {
-        let mut pause = Duration::from_millis(100);
-        loop {
-            let turn = tokio::select! {
-                () = stop.cancelled() => return,
-                turn = self.turn() => turn,
-            };
-            match turn {
-                Ok(()) => pause = Duration::from_millis(100),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot claim, trying again");
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(5)),
-                    }
-                }
-            }
-        }
-    }
+impl Turns for Dispatcher {
+    const WHAT: &'static str = "claim";
 
     /// Works until there is nothing to claim, then sleeps until there may be.
     async fn turn(&mut self) -> sqlx::Result<()> {
@@ -79,6 +61,13 @@ impl Dispatcher {
         self.sleep(horizon).await?;
         sqlx::query_file!("sql/jobs/unpark.sql", self.worker_id).execute(&self.pool).await?;
         Ok(())
+    }
+}
+
+impl Dispatcher {
+    /// Claims until `stop`. Errors of the database are logged and waited out.
+    pub async fn run(self, stop: CancellationToken) {
+        turns::run(self, stop).await;
     }
 
     /// Sleeps, parked, until a claim found something or somebody rang.

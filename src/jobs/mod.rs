@@ -20,6 +20,7 @@ pub mod maintenance;
 pub mod outbound;
 pub mod progress;
 pub mod record;
+mod turns;
 
 use crate::db::fence::Fence;
 use std::collections::HashMap;

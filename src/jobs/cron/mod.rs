@@ -11,6 +11,7 @@
 pub mod expression;
 pub mod missed;
 
+use super::turns::{self, Turns};
 use chrono::{DateTime, Utc};
 use expression::{Expression, ExpressionError};
 use missed::Missed;
@@ -59,30 +60,11 @@ enum FireError {
     Sql(#[from] sqlx::Error),
 }
 
-impl Cron {
-    /// Fires what is due until `stop`. Errors of the database are logged and waited out.
-    pub async fn run(self, stop: CancellationToken) {
-        let mut pause = Duration::from_millis(100);
-        loop {
-            let turn = tokio::select! {
-                () = stop.cancelled() => return,
-                turn = self.turn() => turn,
-            };
-            match turn {
-                Ok(()) => pause = Duration::from_millis(100),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot look at the schedules, trying again");
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(5)),
-                    }
-                }
-            }
-        }
-    }
+impl Turns for Cron {
+    const WHAT: &'static str = "look at the schedules";
 
     /// Fires what is due, or sleeps until something may be.
-    async fn turn(&self) -> sqlx::Result<()> {
+    async fn turn(&mut self) -> sqlx::Result<()> {
         let due = sqlx::query_file_as!(Due, "sql/cron/due.sql").fetch_all(&self.pool).await?;
         if due.is_empty() {
             let seconds = sqlx::query_file_scalar!("sql/cron/wait.sql").fetch_one(&self.pool).await?;
@@ -100,6 +82,13 @@ impl Cron {
             self.sleep(Duration::from_millis(pause)).await;
         }
         Ok(())
+    }
+}
+
+impl Cron {
+    /// Fires what is due until `stop`. Errors of the database are logged and waited out.
+    pub async fn run(self, stop: CancellationToken) {
+        turns::run(self, stop).await;
     }
 
     /// Sleeps until somebody rings, at most that long.
