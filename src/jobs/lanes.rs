@@ -20,6 +20,8 @@ pub type LaneKey = (i64, Arc<str>);
 pub const MOST: usize = 4096;
 /// Most messages in hand of one session. What is in hand goes before what is more urgent and came later.
 pub const MOST_OF_SESSION: usize = 512;
+/// A lane that has so many messages in hand gets no more until it has ended; and most that one claim adds.
+pub const MOST_OF_LANE: usize = 32;
 
 /// See the module. Clones lead to the same lanes.
 #[derive(Debug, Clone)]
@@ -34,8 +36,10 @@ struct Inner {
     lanes: HashMap<LaneKey, Lane>,
     in_hand: HashMap<i64, HashMap<i64, InHand>>,
     count: usize,
-    ended: Vec<LaneKey>,
+    ended: Vec<Ended>,
     given_back: HashSet<Fence>,
+    /// Lanes of which messages came back since the present claim began: it may not know that.
+    came_back: HashSet<LaneKey>,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +49,26 @@ struct Lane {
     under_way: bool,
     waiting: VecDeque<OutboundJob>,
     in_hand: usize,
+    /// A message came back and is to go first: nothing may be added until the lane has ended.
+    came_back: bool,
+}
+
+/// A lane of which nothing is in hand any more.
+#[derive(Debug)]
+pub struct Ended {
+    /// Which.
+    pub key: LaneKey,
+    /// Whether messages of it were given back.
+    pub came_back: bool,
+}
+
+/// What a claim has to know.
+#[derive(Debug)]
+pub struct Claiming {
+    /// Session ids and ids of all messages in hand, side by side.
+    pub in_hand: (Vec<i64>, Vec<i64>),
+    /// Session ids and chats of lanes that take no more, side by side.
+    pub full: (Vec<i64>, Vec<String>),
 }
 
 #[derive(Debug)]
@@ -91,22 +115,36 @@ impl Lanes {
     /// Session ids and ids of all messages in hand, side by side.
     #[must_use]
     pub fn in_hand(&self) -> (Vec<i64>, Vec<i64>) {
-        let inner = self.lock();
-        inner.in_hand.iter().flat_map(|(session, ids)| ids.keys().map(|id| (*session, *id))).unzip()
+        self.lock().in_hand()
     }
 
-    /// Takes claimed messages in hand, in their order within each lane; what may begin begins.
+    /// A claim begins, for these sessions under these epochs; [`Lanes::take`] ends it.
+    #[must_use]
+    pub fn claiming(&self, sessions: &[i64], epochs: &[i64]) -> Claiming {
+        let held: HashMap<i64, i64> = sessions.iter().copied().zip(epochs.iter().copied()).collect();
+        let mut inner = self.lock();
+        inner.came_back.clear();
+        let in_hand = inner.in_hand();
+        // What an earlier hold of ours took is not written yet, so nothing may go after it.
+        let full = |(key, lane): &(&LaneKey, &Lane)| {
+            lane.came_back || lane.in_hand >= MOST_OF_LANE || held.get(&key.0).is_some_and(|epoch| *epoch != lane.epoch)
+        };
+        let full = inner.lanes.iter().filter(full).map(|(key, _)| (key.0, key.1.to_string())).unzip();
+        Claiming { in_hand, full }
+    }
+
+    /// Takes claimed messages in hand, in their order within each lane; what may begin begins. Gives back those whose lane
+    /// changed while they were claimed.
     pub fn take(&self, jobs: impl IntoIterator<Item = OutboundJob>) {
         let mut inner = self.lock();
         for job in jobs {
             let (session, id) = (job.fence.session_id, job.id);
-            // An older message of a chat that only now becomes due brings those behind it along, and these may be in hand. So
-            // may be what an earlier hold of ours took: what becomes of that is not written, so nothing may go after it. Both
-            // are asked for again when the lane has ended.
             let key = (session, job.chat.clone());
-            if inner.lanes.get(&key).is_some_and(|lane| lane.epoch != job.fence.epoch)
-                || inner.in_hand.get(&session).is_some_and(|ids| ids.contains_key(&id))
+            let lane = inner.lanes.get(&key);
+            if lane.is_some_and(|lane| lane.came_back || lane.epoch != job.fence.epoch)
+                || inner.came_back.contains(&key)
             {
+                inner.given_back.insert(job.fence);
                 continue;
             }
             let entry = InHand {
@@ -142,14 +180,22 @@ impl Lanes {
     #[must_use]
     pub fn over(&self, job: &OutboundJob, again: bool) -> (Vec<OutboundJob>, Option<Duration>) {
         let mut inner = self.lock();
-        let entry = inner.in_hand.get(&job.fence.session_id).and_then(|ids| ids.get(&job.id));
-        let lasted = entry.and_then(|it| it.began).map(|began| began.elapsed());
-        let Some(lane) = inner.lanes.get_mut(&(job.fence.session_id, job.chat.clone())) else {
+        let entry = inner.in_hand.get_mut(&job.fence.session_id).and_then(|ids| ids.get_mut(&job.id));
+        let lasted = entry.and_then(|it| {
+            // What came of it is about to be written, so that it lasted need not be.
+            it.marked = true;
+            it.began.map(|began| began.elapsed())
+        });
+        let key = (job.fence.session_id, job.chat.clone());
+        let Some(lane) = inner.lanes.get_mut(&key) else {
             return (vec![], lasted);
         };
         if again {
             lane.under_way = false;
-            return (lane.waiting.drain(..).collect(), lasted);
+            lane.came_back = true;
+            let behind = lane.waiting.drain(..).collect();
+            inner.came_back.insert(key);
+            return (behind, lasted);
         }
         match lane.waiting.pop_front() {
             Some(next) => inner.begin(next),
@@ -166,9 +212,9 @@ impl Lanes {
         }
     }
 
-    /// Lanes of which nothing is in hand any more since the last call; there may be more of them in the table.
+    /// Lanes of which nothing is in hand any more since the last call.
     #[must_use]
-    pub fn ended(&self) -> Vec<LaneKey> {
+    pub fn ended(&self) -> Vec<Ended> {
         std::mem::take(&mut self.lock().ended)
     }
 
@@ -217,6 +263,10 @@ impl Lanes {
 }
 
 impl Inner {
+    fn in_hand(&self) -> (Vec<i64>, Vec<i64>) {
+        self.in_hand.iter().flat_map(|(session, ids)| ids.keys().map(|id| (*session, *id))).unzip()
+    }
+
     fn begin(&self, job: OutboundJob) {
         // There is room for all that may be in hand, so only an end of the worker gets here.
         if self.feed.as_ref().is_none_or(|feed| feed.try_send(job).is_err()) {
@@ -231,13 +281,12 @@ impl Inner {
             self.given_back.insert(Fence { session_id: session, epoch: entry.epoch });
         }
         let key = (session, entry.chat);
-        let ended = self.lanes.get_mut(&key).is_some_and(|lane| {
-            lane.in_hand -= 1;
-            lane.in_hand == 0
-        });
-        if ended {
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        lane.in_hand -= 1;
+        if lane.in_hand == 0 {
+            let came_back = lane.came_back;
             self.lanes.remove(&key);
-            self.ended.push(key);
+            self.ended.push(Ended { key, came_back });
         }
     }
 }

@@ -1,23 +1,21 @@
 //! Claims messages for the sessions that are connected here, lane by lane.
 //!
 //! A *look* goes through the queued messages of a session once, in order of priority and age, some hundred rows at a time,
-//! and takes the heads of lanes that have nothing in hand. Lanes go on by themselves: when all that was in hand of one is
-//! written, the next claim asks for what is behind it. So a look is needed only when rows may have come from outside, and
-//! a backlog of one busy chat is not gone through again for every message of it.
+//! and takes what follows in its lane on nothing or on what is in hand. What it passes over, because its lane is full or
+//! waits, is asked for when all that was in hand of the lane is written. So a look is needed only when rows may have come
+//! from outside, and a backlog of one busy chat is not gone through again for every message of it.
 
-use super::lanes::{LaneKey, Lanes};
+use super::lanes::{LaneKey, Lanes, MOST_OF_LANE};
 use super::{OutboundJob, Ready};
 use crate::db::fence::Fence;
 use sqlx::PgPool;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// Rows of one session that one statement looks through: not many more than there is room for, since what cannot be taken is
 /// looked at again.
 const LOOK: std::ops::RangeInclusive<usize> = 32..=500;
-/// Most messages of a lane that are taken at once.
-const RUN: i64 = 32;
 /// Most messages of one claim.
 const CLAIM: usize = 1000;
 /// Waiting messages of a session that one statement lets go.
@@ -34,6 +32,8 @@ pub struct Outbound {
     lanes: Lanes,
     /// Sessions that are being looked through, and how far (negative priority, id).
     looks: HashMap<i64, (i32, i64)>,
+    /// Sessions of which the last look passed over messages that can go when a lane has ended.
+    passed: HashSet<i64>,
     /// When the present look began, and when the next may.
     look_began: Instant,
     look_after: Instant,
@@ -61,6 +61,7 @@ impl Outbound {
             ready,
             lanes,
             looks: HashMap::new(),
+            passed: HashSet::new(),
             look_began: now,
             look_after: now,
             pages: 0,
@@ -88,7 +89,9 @@ impl Outbound {
     pub async fn claim(&mut self) -> sqlx::Result<Claimed> {
         let (sessions, epochs) = self.ready.snapshot();
         self.looks.retain(|session, _| sessions.contains(session));
-        self.ended.extend(self.lanes.ended());
+        let ended = self.lanes.ended().into_iter();
+        self.ended
+            .extend(ended.filter(|lane| lane.came_back || self.passed.contains(&lane.key.0)).map(|lane| lane.key));
         if put_down(&self.pool, self.worker_id, &self.lanes).await? {
             // Those that failed wait for their retry.
             self.due = Some(Instant::now());
@@ -106,6 +109,7 @@ impl Outbound {
             self.look_began = Instant::now();
             self.pages = 0;
             self.looks = sessions.iter().map(|session| (*session, START)).collect();
+            self.passed.clear();
         }
         let room = self.lanes.room().min(CLAIM);
         let rooms = self.lanes.room_of(&sessions);
@@ -120,12 +124,11 @@ impl Outbound {
         let looking = !self.looks.is_empty();
         let mark = |(session, room): (&i64, &i32)| self.looks.get(session).filter(|_| *room > 0).copied().unzip();
         let (ranks, ids): (Vec<Option<i32>>, Vec<Option<i64>>) = sessions.iter().zip(rooms).map(mark).unzip();
-        let look = 2 * room / ranks.iter().flatten().count().max(1);
-        let look = i64::try_from(look.clamp(*LOOK.start(), *LOOK.end())).unwrap_or(0);
+        let look = (room / ranks.iter().flatten().count().max(1)).clamp(*LOOK.start(), *LOOK.end());
         let ended = self.ended.split_off(self.ended.len().saturating_sub(room));
         let (lane_sessions, lane_chats): (Vec<i64>, Vec<String>) =
             ended.iter().map(|(session, chat)| (*session, chat.to_string())).unzip();
-        let (hand_sessions, hand_ids) = self.lanes.in_hand();
+        let now = self.lanes.claiming(sessions, epochs);
         let rows = sqlx::query_file!(
             "sql/jobs/claim_outbound.sql",
             self.worker_id,
@@ -134,13 +137,15 @@ impl Outbound {
             rooms,
             &ranks as &[Option<i32>],
             &ids as &[Option<i64>],
-            look,
-            RUN,
-            i64::try_from(room).unwrap_or(0),
+            many(look),
+            many(MOST_OF_LANE),
+            many(room),
+            &now.in_hand.0,
+            &now.in_hand.1,
             &lane_sessions,
             &lane_chats,
-            &hand_sessions,
-            &hand_ids
+            &now.full.0,
+            &now.full.1
         )
         .fetch_all(&self.pool)
         .await;
@@ -152,12 +157,15 @@ impl Outbound {
             }
         };
         let now = Instant::now();
-        let mut seen = HashMap::new();
+        let mut looked = HashMap::new();
         let mut taken: HashMap<i64, i32> = HashMap::new();
         let mut jobs = Vec::new();
         for row in rows {
-            if let (Some(rank), Some(id)) = (row.rank, row.seen) {
-                seen.insert(row.session_id, (rank, id));
+            if let Some(more) = row.more {
+                looked.insert(row.session_id, more.then_some(row.rank.zip(row.seen)));
+            }
+            if row.passed == Some(true) {
+                self.passed.insert(row.session_id);
             }
             let gate = row.wait.map(|wait| after(now, wait));
             self.due = self.due.into_iter().chain(gate).min();
@@ -178,17 +186,16 @@ impl Outbound {
                 typing: row.typing.unwrap_or(false),
             });
         }
-        // Where there was no room for all that was seen, it is looked at again.
         let full = jobs.len() >= room;
         let mut more = false;
-        for (session, room) in sessions.iter().zip(rooms) {
-            if *room <= 0 || full || taken.get(session).is_some_and(|n| n >= room) {
-                continue;
-            }
-            match seen.get(session) {
+        for ((session, room), _) in sessions.iter().zip(rooms).zip(&ranks).filter(|(_, rank)| rank.is_some()) {
+            match looked.get(session).copied().flatten() {
                 Some(mark) => {
-                    more = true;
-                    self.looks.insert(*session, *mark);
+                    // Without a mark, nothing was gone past.
+                    if let Some(mark) = mark {
+                        self.looks.insert(*session, mark);
+                    }
+                    more |= !full && taken.get(session).is_none_or(|taken| taken < room);
                 }
                 None => {
                     self.looks.remove(session);
@@ -240,6 +247,10 @@ pub struct Claimed {
     pub jobs: usize,
     /// Another claim now may find more.
     pub more: bool,
+}
+
+fn many(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// The moment so many seconds after another.

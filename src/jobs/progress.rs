@@ -226,6 +226,8 @@ struct Line<'a> {
     outcome: Option<What>,
     error: Option<&'a str>,
     lasted: Option<Duration>,
+    /// `wa.outbound.id`, where it is known.
+    id: Option<i64>,
 }
 
 /// One line for each message, because one UPDATE changes a row once.
@@ -235,6 +237,7 @@ fn fold(batch: &[Change]) -> HashMap<(Fence, &str), Line<'_>> {
         let line = lines.entry((change.fence, &change.message_id)).or_default();
         line.error = line.error.or(change.error.as_deref());
         line.lasted = line.lasted.max(change.lasted);
+        line.id = line.id.or(change.done);
         if change.what.name().1 {
             line.reached = line.reached.max(Some(change.what));
             let at = &mut line.at[change.what as usize - What::Sent as usize];
@@ -260,6 +263,7 @@ async fn flush(pool: &PgPool, lines: &HashMap<(Fence, &str), Line<'_>>) -> sqlx:
     let at = |which: usize| lines.values().map(|line| line.at[which]).collect::<Vec<_>>();
     let errors: Vec<Option<String>> = lines.values().map(|line| line.error.map(str::to_owned)).collect();
     let lasted: Vec<Option<f64>> = lines.values().map(|line| line.lasted.map(|time| time.as_secs_f64())).collect();
+    let row_ids: Vec<Option<i64>> = lines.values().map(|line| line.id).collect();
     sqlx::query_file!(
         "sql/jobs/record_progress.sql",
         &sessions,
@@ -272,7 +276,8 @@ async fn flush(pool: &PgPool, lines: &HashMap<(Fence, &str), Line<'_>>) -> sqlx:
         &at(3) as &[Option<DateTime<Utc>>],
         &outcomes as &[Option<String>],
         &errors as &[Option<String>],
-        &lasted as &[Option<f64>]
+        &lasted as &[Option<f64>],
+        &row_ids as &[Option<i64>]
     )
     .fetch_optional(pool)
     .await?;

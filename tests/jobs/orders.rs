@@ -42,8 +42,8 @@ async fn q5_more_urgent_chats_go_first_and_a_chat_keeps_its_order() -> Result<()
     )
     .await?;
     let sent = drain(&mut hands).await?;
-    // What comes behind the head of a chat goes with it.
-    ensure!(sent == ["b", "a", "d", "c", "a urgent"], "{sent:?}");
+    // What is urgent lifts those before it in its chat.
+    ensure!(sent == ["a", "b", "d", "c", "a urgent"], "{sent:?}");
     Ok(())
 }
 
