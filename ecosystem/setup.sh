@@ -43,6 +43,16 @@ install_postgres() {
     have_postgres || die "the package postgresql brought no initdb"
 }
 
+have_pgbouncer() {
+    have pgbouncer || [ -x /usr/sbin/pgbouncer ]
+}
+
+# Its service, which the package starts, is not wanted.
+install_pgbouncer() {
+    apt_install pgbouncer || return
+    ! have systemctl || as_root systemctl disable --now --quiet pgbouncer >/dev/null 2>&1 || true
+}
+
 install_cargo_tool() {
     say "installing $1 with cargo install (it is compiled, which takes some minutes)"
     # Away from the repository, so that none of its settings apply to another program. Unoptimised: compiling it takes
@@ -66,6 +76,8 @@ case $target in
         # Without it the tests run under cargo test, which is slower and does not stop a test that hangs.
         cargo nextest --version >/dev/null 2>&1 || install_cargo_tool cargo-nextest ||
             say "cargo-nextest could not be installed; the tests will run under cargo test"
+        # A connection pooler, for the tests of workers behind one.
+        have_pgbouncer || (install_pgbouncer) || say "without pgbouncer the tests of workers behind a pooler are skipped"
         # A browser, for the tests of the page that the sandbox serves.
         if ! have chromium || ! have chromedriver; then
             (apt_install chromium chromium-driver) || say "without a browser the tests of the sandbox's page are skipped"

@@ -4,7 +4,7 @@
 //! lease (sockets cut, nothing written); after the latter the same process begins the next life under a fresh id.
 
 use crate::config::{Config, Secret};
-use crate::db::{self, DbError, listener};
+use crate::db::{Db, DbError, listener};
 use crate::jobs::claim::Dispatcher;
 use crate::jobs::cron::{self, Cron};
 use crate::jobs::feed::{Feed, feed};
@@ -21,7 +21,6 @@ use crate::session::jobs::{self as session_jobs, Recorder};
 use crate::session::lease::Lease;
 use apalis::prelude::{Data, WorkerBuilder, WorkerBuilderExt};
 use futures::future::BoxFuture;
-use sqlx::PgPool;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -152,9 +151,10 @@ impl Worker {
     /// One life.
     async fn live(&self, stop: &CancellationToken) -> Result<(), WorkerError> {
         let settings = &self.config.worker;
-        let pool = db::connect(&self.url, settings.connections, "wagres worker").await?;
+        let pooler = self.config.database_pooler;
+        let pool = Db::connect(&self.url, pooler, settings.connections, "wagres worker").await?;
         let ttl = Duration::from_secs(settings.lease_seconds.into());
-        let lease = Arc::new(Lease::register(&self.url, ttl, settings.max_sessions).await?);
+        let lease = Arc::new(Lease::register(&self.url, pooler, ttl, settings.max_sessions).await?);
         let worker_id = lease.worker_id();
         tracing::info!(%worker_id, server = self.endpoint.as_str(), "worker registered");
 
@@ -208,8 +208,7 @@ impl Worker {
         let cron_wake = Arc::new(Notify::new());
         let schedules = Cron { pool: pool.clone(), wake: cron_wake.clone(), poll: look * 10 };
         let schedules = tokio::spawn(schedules.run(draining.clone()));
-        let ring = ring(wake, cron_wake);
-        tokio::spawn(listener::wake_on(self.url.clone(), "wa_work", ring, ended.clone()));
+        self.listen(ring(wake, cron_wake), ended.clone());
         let beat = {
             let (lease, sessions) = (lease.clone(), sessions.clone());
             let (draining, lost, ended) = (draining.clone(), lost.clone(), ended.clone());
@@ -248,6 +247,18 @@ impl Worker {
         pool.close().await;
         Ok(())
     }
+
+    /// Hears of work, where that is possible.
+    fn listen(&self, ring: impl Fn(Option<&str>) + Send + Sync + 'static, ended: CancellationToken) {
+        if self.config.database_pooler {
+            tracing::info!(
+                poll_ms = self.config.worker.poll_ms,
+                "behind a pooler nothing rings; looking for work at intervals"
+            );
+            return;
+        }
+        tokio::spawn(listener::wake_on(self.url.clone(), "wa_work", ring, ended));
+    }
 }
 
 fn to_whatsapp(sender: Sender) -> Handler {
@@ -258,7 +269,7 @@ fn to_whatsapp(sender: Sender) -> Handler {
 }
 
 /// Wakes whom a notification on `wa_work` is for; without one (the listener has just connected), both.
-fn ring(wake: Arc<Notify>, cron_wake: Arc<Notify>) -> impl Fn(Option<&str>) + Send + 'static {
+fn ring(wake: Arc<Notify>, cron_wake: Arc<Notify>) -> impl Fn(Option<&str>) + Send + Sync + 'static {
     move |heard| match heard {
         Some(cron::CHANGED) => cron_wake.notify_one(),
         Some(_) => wake.notify_one(),
@@ -271,7 +282,7 @@ fn ring(wake: Arc<Notify>, cron_wake: Arc<Notify>) -> impl Fn(Option<&str>) + Se
 
 /// What is under way ends, and what waits behind it is put down, while the leases are still ours.
 async fn finish<const N: usize>(
-    pool: &PgPool,
+    pool: &Db,
     worker_id: Uuid,
     lanes: &Lanes,
     freed: &Notify,

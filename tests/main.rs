@@ -14,6 +14,8 @@ mod conformance;
 #[cfg(feature = "sandbox")]
 mod control;
 mod jobs;
+#[cfg(feature = "sandbox")]
+mod pooler;
 mod refusals;
 mod roles;
 #[cfg(feature = "sandbox")]

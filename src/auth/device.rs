@@ -1,7 +1,6 @@
 //! `DeviceStore`: the credentials as a whole.
 
 use async_trait::async_trait;
-use sqlx::PgPool;
 use wacore::{
     stats::StorageResourceReport,
     store::{Device, error::Result, traits::DeviceStore},
@@ -12,12 +11,13 @@ use super::{
     error::AuthError,
     store::{AuthStore, Written},
 };
+use crate::db::Db;
 
 /// What errors call `wa.auth`.
 const CREDS: &str = "creds";
 
 /// Whether a session has the credentials of a linked device, so that it can log in without a scan.
-pub async fn exists(pool: &PgPool, session_id: i64) -> std::result::Result<bool, AuthError> {
+pub async fn exists(pool: &Db, session_id: i64) -> std::result::Result<bool, AuthError> {
     let found = sqlx::query_file_scalar!("sql/auth/creds_get.sql", session_id).fetch_optional(pool).await;
     let creds = found.map_err(|source| AuthError::Database { session_id, what: CREDS, source })?;
     Ok(creds.is_some_and(creds::is_linked))

@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, fmt};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -12,7 +11,7 @@ use super::{
     error::AuthError,
     kind::Kind,
 };
-use crate::db::fence::Fence;
+use crate::db::{Db, fence::Fence};
 
 /// Auth state of one session, under one hold of it. The storage backend of the client library.
 ///
@@ -20,7 +19,7 @@ use crate::db::fence::Fence;
 /// statement. The first write that finds the fence stale cancels the token given to [`AuthStore::new`], because then the
 /// client has to stop: the session belongs to somebody else.
 pub struct AuthStore {
-    pool: PgPool,
+    pool: Db,
     fence: Fence,
     stale: CancellationToken,
 }
@@ -59,7 +58,7 @@ pub(super) type Batch = BTreeMap<String, Value>;
 impl AuthStore {
     /// The auth state of `fence.session_id`. `stale` is cancelled when a write finds that the fence no longer holds.
     #[must_use]
-    pub const fn new(pool: PgPool, fence: Fence, stale: CancellationToken) -> Self {
+    pub const fn new(pool: Db, fence: Fence, stale: CancellationToken) -> Self {
         Self { pool, fence, stale }
     }
 
@@ -75,7 +74,7 @@ impl AuthStore {
         self.checked("delete all", done.fetch_one(&self.pool).await)
     }
 
-    pub(super) const fn pool(&self) -> &PgPool {
+    pub(super) const fn pool(&self) -> &Db {
         &self.pool
     }
 

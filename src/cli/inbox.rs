@@ -1,11 +1,9 @@
 //! `wagres inbox [--follow]`.
 
-use super::{connect, database_url, print, stop_signal};
+use super::{Ear, connect, print, stop_signal};
 use crate::config::Config;
-use crate::db::listener;
 use clap::Args;
 use serde_json::json;
-use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub(super) struct InboxArgs {
@@ -24,8 +22,7 @@ pub(super) async fn run(config: &Config, args: InboxArgs, json: bool) -> anyhow:
     let pool = connect(config).await?;
     let stop = stop_signal()?;
     // Listening begins before the first look, so that nothing falls between.
-    let mut listener =
-        if args.follow { Some(listener::connect(database_url(config)?, "wa_inbound").await?) } else { None };
+    let mut ear = if args.follow { Some(Ear::on("wa_inbound", config).await?) } else { None };
     let mut after = sqlx::query_file_scalar!("sql/cli/inbox_start.sql", args.session, i64::from(args.last))
         .fetch_one(&pool)
         .await?;
@@ -41,12 +38,10 @@ pub(super) async fn run(config: &Config, args: InboxArgs, json: bool) -> anyhow:
             let time = row.received_at.format("%Y-%m-%d %H:%M:%S");
             print(json, &line, &format!("{time}  {}  {}  {body}", row.session, row.sender));
         }
-        let Some(listener) = &mut listener else { return Ok(()) };
+        let Some(ear) = &mut ear else { return Ok(()) };
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            heard = tokio::time::timeout(Duration::from_secs(2), listener.try_recv()) => {
-                if let Ok(heard) = heard { heard?; }
-            }
+            heard = ear.wait() => heard?,
         }
     }
 }

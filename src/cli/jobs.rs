@@ -2,6 +2,7 @@
 
 use super::{connect, print, sql_error};
 use crate::config::Config;
+use crate::db::Db;
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 use clap::{Subcommand, ValueEnum};
@@ -122,7 +123,7 @@ fn all_done(left: &[i64]) -> anyhow::Result<()> {
     if left.is_empty() { Ok(()) } else { bail!("not done: {left:?}") }
 }
 
-async fn queue(pool: &sqlx::PgPool, json: bool) -> anyhow::Result<()> {
+async fn queue(pool: &Db, json: bool) -> anyhow::Result<()> {
     let rows = sqlx::query_file!("sql/cli/queue.sql").fetch_all(pool).await?;
     if !json {
         println!(
@@ -154,7 +155,7 @@ async fn queue(pool: &sqlx::PgPool, json: bool) -> anyhow::Result<()> {
 }
 
 async fn list(
-    pool: &sqlx::PgPool,
+    pool: &Db,
     session: Option<String>,
     status: Option<Status>,
     limit: u32,

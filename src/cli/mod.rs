@@ -10,11 +10,13 @@ mod session;
 mod up;
 
 use crate::config::{Config, Overrides, Secret};
-use crate::db;
+use crate::db::{self, Db, DbError, listener};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use sqlx::postgres::PgListener;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// WhatsApp by rows: insert into wa.outbound and a message is sent; a message arrives and stands in wa.inbox.
@@ -166,9 +168,19 @@ fn start_log(filter: &str) -> anyhow::Result<()> {
 }
 
 async fn migrate(config: &Config, json: bool) -> anyhow::Result<()> {
-    let pool = connect(config).await?;
-    db::migrate::migrate(&pool).await?;
+    bring_up_to_date(config).await?;
     print(json, &serde_json::json!({ "migrated": true }), "the schema wa is up to date");
+    Ok(())
+}
+
+/// Migrations lock for as long as a connection lives, which a pooler hands on to others.
+async fn bring_up_to_date(config: &Config) -> anyhow::Result<()> {
+    if config.database_pooler {
+        return Err(DbError::NotThroughPooler("migrating").into());
+    }
+    let db = connect(config).await?;
+    db::migrate::migrate(db.pool()).await?;
+    db.close().await;
     Ok(())
 }
 
@@ -195,8 +207,32 @@ fn database_url(config: &Config) -> anyhow::Result<&Secret> {
     )
 }
 
-async fn connect(config: &Config) -> anyhow::Result<sqlx::PgPool> {
-    Ok(db::connect(database_url(config)?, 2, "wagres cli").await?)
+async fn connect(config: &Config) -> anyhow::Result<Db> {
+    Ok(Db::connect(database_url(config)?, config.database_pooler, 2, "wagres cli").await?)
+}
+
+/// Waits for rows to change. They are the truth; a notification only makes us look sooner, and none comes through a
+/// pooler.
+struct Ear(Option<PgListener>);
+
+impl Ear {
+    async fn on(channel: &str, config: &Config) -> anyhow::Result<Self> {
+        if config.database_pooler {
+            return Ok(Self(None));
+        }
+        Ok(Self(Some(listener::connect(database_url(config)?, channel).await?)))
+    }
+
+    /// Until there may be something new.
+    async fn wait(&mut self) -> sqlx::Result<()> {
+        let heard = async {
+            match &mut self.0 {
+                Some(listener) => listener.try_recv().await.map(drop),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(2), heard).await.unwrap_or(Ok(()))
+    }
 }
 
 /// Prints `value` as a line of JSON, or `text`.

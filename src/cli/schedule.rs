@@ -2,11 +2,11 @@
 
 use super::{connect, print, sql_error};
 use crate::config::Config;
+use crate::db::Db;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use sqlx::PgPool;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ScheduleCommand {
@@ -101,7 +101,7 @@ pub(super) async fn run(config: &Config, command: ScheduleCommand, json: bool) -
     Ok(())
 }
 
-async fn list(pool: &PgPool, json: bool) -> anyhow::Result<()> {
+async fn list(pool: &Db, json: bool) -> anyhow::Result<()> {
     let rows = sqlx::query_file!("sql/cli/list_schedules.sql").fetch_all(pool).await?;
     if !json {
         println!(
@@ -132,7 +132,7 @@ fn time(at: Option<DateTime<Utc>>) -> String {
     at.map_or_else(|| "-".into(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string())
 }
 
-async fn show(pool: &PgPool, name: &str, ticks: u32, json: bool) -> anyhow::Result<()> {
+async fn show(pool: &Db, name: &str, ticks: u32, json: bool) -> anyhow::Result<()> {
     let shown = sqlx::query_file_scalar!("sql/cli/show_schedule.sql", name, i64::from(ticks))
         .fetch_one(pool)
         .await
@@ -151,7 +151,7 @@ async fn show(pool: &PgPool, name: &str, ticks: u32, json: bool) -> anyhow::Resu
     Ok(())
 }
 
-async fn set(pool: &PgPool, args: SetArgs, json: bool) -> anyhow::Result<()> {
+async fn set(pool: &Db, args: SetArgs, json: bool) -> anyhow::Result<()> {
     let SetArgs { name, cron, kind, args, session, time_zone, missed } = args;
     sqlx::query_file!("sql/cli/set_schedule.sql", name, cron, kind, args, session, time_zone, missed)
         .fetch_one(pool)

@@ -1,12 +1,11 @@
 //! `wagres session add | link | list | pause | resume | close`.
 
-use super::{connect, database_url, print, qr, sql_error};
+use super::{Ear, connect, print, qr, sql_error};
 use crate::config::Config;
-use crate::db::listener;
+use crate::db::Db;
 use anyhow::bail;
 use clap::Subcommand;
 use serde_json::json;
-use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SessionCommand {
@@ -99,8 +98,8 @@ pub(super) async fn run(config: &Config, command: SessionCommand, json: bool) ->
 }
 
 /// Asks for a link and follows the row until the session is connected or nobody scanned.
-async fn link(config: &Config, pool: &sqlx::PgPool, name: &str, json: bool) -> anyhow::Result<()> {
-    let mut listener = listener::connect(database_url(config)?, "wa_session").await?;
+async fn link(config: &Config, pool: &Db, name: &str, json: bool) -> anyhow::Result<()> {
+    let mut ear = Ear::on("wa_session", config).await?;
     let job = sqlx::query_file_scalar!("sql/cli/link_session.sql", name).fetch_one(pool).await.map_err(sql_error)?;
     let mut shown = None;
     loop {
@@ -134,9 +133,6 @@ async fn link(config: &Config, pool: &sqlx::PgPool, name: &str, json: bool) -> a
             }
             _ => {}
         }
-        // The row is the truth; a notification only makes us look sooner.
-        if let Ok(heard) = tokio::time::timeout(Duration::from_secs(2), listener.try_recv()).await {
-            heard?;
-        }
+        ear.wait().await?;
     }
 }

@@ -1,8 +1,8 @@
 //! `wagres up`, `worker` and `sandbox`: what runs until it is told to stop.
 
-use super::{FaultFlags, database_url, print, stop_signal};
+use super::{FaultFlags, bring_up_to_date, database_url, print, stop_signal};
 use crate::config::Config;
-use crate::db::{self, cluster::Cluster};
+use crate::db::cluster::Cluster;
 use crate::http;
 use crate::worker::{Phase, Worker};
 use anyhow::Context;
@@ -30,9 +30,7 @@ pub(super) async fn up(mut config: Config, sandbox: Option<&FaultFlags>, json: b
         None
     };
     let worked = async {
-        let pool = db::connect(database_url(&config)?, 1, "wagres migrate").await?;
-        db::migrate::migrate(&pool).await?;
-        pool.close().await;
+        bring_up_to_date(&config).await?;
         let url = database_url(&config)?.clone();
         let working = work(config, sandbox.as_ref(), json, stop);
         match &sandbox {

@@ -22,6 +22,10 @@ pub const WHATSAPP_URL: &str = "wss://web.whatsapp.com/ws/chat";
 pub struct Config {
     /// Postgres connection URL. Also read from `DATABASE_URL`. Without it `wagres up` runs a private server.
     pub database_url: Option<Secret>,
+    /// `database_url` leads to a pooler that changes connections between transactions, as `PgBouncer`'s
+    /// `pool_mode = transaction` does. Each statement is then a transaction, and workers look for work every `worker.poll_ms`, because LISTEN
+    /// does not come through. `wagres migrate` needs the server itself.
+    pub database_pooler: bool,
     /// WebSocket URL of the WhatsApp server. A build with the feature `sandbox` accepts loopback addresses only.
     pub whatsapp_url: String,
     /// Address of the HTTP face (`/health`). Port 0 takes a free one.
@@ -60,6 +64,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             database_url: None,
+            database_pooler: false,
             whatsapp_url: WHATSAPP_URL.into(),
             http: SocketAddr::from(([127, 0, 0, 1], 7460)),
             data_dir: PathBuf::from("wagres-data"),

@@ -1,15 +1,18 @@
-//! The database: pool, migrations, LISTEN, the fence, and the private server of `wagres up`.
+//! The database: pools, migrations, LISTEN, the fence, and the private server of `wagres up`.
 
 pub mod cluster;
 pub mod fence;
 pub mod listener;
 pub mod migrate;
+pub mod pool;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::config::Secret;
+
+pub use pool::Db;
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +23,18 @@ pub enum DbError {
     /// No connection; the text has the server's or the system's reason.
     #[error("cannot connect to the database: {0}")]
     Connect(#[source] sqlx::Error),
+    /// Statements go through a pooler that shares connections, and nobody said so.
+    #[error(
+        "database_url: this leads to a pooler that changes connections between transactions (as PgBouncer's pool_mode = \
+         transaction does); accepted is the server itself, or a pooler with database_pooler = true \
+         (WAGRES_DATABASE_POOLER=true)"
+    )]
+    Pooler,
+    /// What this needs is not to be had through a pooler.
+    #[error(
+        "database_pooler: {0} needs the server itself; set database_url to it, and database_pooler to false, for this"
+    )]
+    NotThroughPooler(&'static str),
     /// A migration failed or the schema is newer than this program.
     #[error("migrating the database: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -36,7 +51,7 @@ pub enum DbError {
     Sql(#[from] sqlx::Error),
 }
 
-/// Connects a pool of at most `connections`, and makes sure that the server answers.
+/// Connects a pool of at most `connections` to the server itself, and makes sure that it answers.
 pub async fn connect(url: &Secret, connections: u32, name: &str) -> Result<PgPool, DbError> {
     let options = options(url, name)?;
     PgPoolOptions::new()
@@ -49,5 +64,7 @@ pub async fn connect(url: &Secret, connections: u32, name: &str) -> Result<PgPoo
 
 /// Connection options with the name that `pg_stat_activity` shows.
 pub fn options(url: &Secret, name: &str) -> Result<PgConnectOptions, DbError> {
-    Ok(PgConnectOptions::from_str(url.expose()).map_err(DbError::Url)?.application_name(name))
+    let options = PgConnectOptions::from_str(url.expose()).map_err(DbError::Url)?;
+    // The driver's wish for more digits is of servers older than 12, and poolers refuse the setting.
+    Ok(options.extra_float_digits(None).application_name(name))
 }

@@ -10,9 +10,9 @@ use super::maintenance::Kind;
 use super::outbound::Outbound;
 use super::turns::{self, Turns};
 use super::{MaintenanceJob, SessionJob};
+use crate::db::Db;
 use crate::db::fence::Fence;
 use rand::RngExt;
-use sqlx::PgPool;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
@@ -31,7 +31,7 @@ const AWAKE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Dispatcher {
     /// Where the tables are.
-    pub pool: PgPool,
+    pub pool: Db,
     /// For whom to claim.
     pub worker_id: Uuid,
     /// Rung by the listener, by finished session jobs, by sessions that become connected.

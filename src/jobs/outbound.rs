@@ -7,8 +7,8 @@
 
 use super::lanes::{LaneKey, Lanes, MOST_OF_LANE};
 use super::{OutboundJob, Ready};
+use crate::db::Db;
 use crate::db::fence::Fence;
-use sqlx::PgPool;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -26,7 +26,7 @@ const REST: u32 = 4;
 /// See the module.
 #[derive(Debug)]
 pub struct Outbound {
-    pool: PgPool,
+    pool: Db,
     worker_id: Uuid,
     ready: Ready,
     lanes: Lanes,
@@ -53,7 +53,7 @@ const START: (i32, i64) = (i32::MIN, 0);
 impl Outbound {
     /// Nothing claimed yet.
     #[must_use]
-    pub fn new(pool: PgPool, worker_id: Uuid, ready: Ready, lanes: Lanes) -> Self {
+    pub fn new(pool: Db, worker_id: Uuid, ready: Ready, lanes: Lanes) -> Self {
         let now = Instant::now();
         Self {
             pool,
@@ -224,7 +224,7 @@ impl Outbound {
 }
 
 /// Says in the database what worker `worker_id` was given back and has in hand no more. True when there was anything.
-pub async fn put_down(pool: &PgPool, worker_id: Uuid, lanes: &Lanes) -> sqlx::Result<bool> {
+pub async fn put_down(pool: &Db, worker_id: Uuid, lanes: &Lanes) -> sqlx::Result<bool> {
     let holds = lanes.given_back();
     if holds.is_empty() {
         return Ok(false);

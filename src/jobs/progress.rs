@@ -9,9 +9,9 @@
 use super::lanes::Lanes;
 use super::record::Record;
 use super::{JobError, OutboundJob};
+use crate::db::Db;
 use crate::db::fence::Fence;
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,7 +100,7 @@ impl Progress {
     /// Starts the writer. It ends when every `Progress` is dropped or `stop` is cancelled, with all changes written that
     /// came before. `freed` is rung after each batch, because lanes and room have become free.
     pub fn start(
-        pool: PgPool,
+        pool: Db,
         lanes: Lanes,
         freed: Arc<Notify>,
         stop: CancellationToken,
@@ -161,7 +161,7 @@ impl Record<OutboundJob> for Attempts {
 }
 
 struct Writer {
-    pool: PgPool,
+    pool: Db,
     lanes: Lanes,
     freed: Arc<Notify>,
 }
@@ -252,7 +252,7 @@ fn fold(batch: &[Change]) -> HashMap<(Fence, &str), Line<'_>> {
     lines
 }
 
-async fn flush(pool: &PgPool, lines: &HashMap<(Fence, &str), Line<'_>>) -> sqlx::Result<()> {
+async fn flush(pool: &Db, lines: &HashMap<(Fence, &str), Line<'_>>) -> sqlx::Result<()> {
     let keys = || lines.keys();
     let sessions: Vec<i64> = keys().map(|(fence, _)| fence.session_id).collect();
     let epochs: Vec<i64> = keys().map(|(fence, _)| fence.epoch).collect();

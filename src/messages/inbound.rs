@@ -4,11 +4,11 @@
 //! sender, message id) makes the repetition harmless.
 
 use super::json;
+use crate::db::Db;
 use crate::db::fence::Fence;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgPool;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use wacore::types::events::InboundMessage;
@@ -20,7 +20,7 @@ use whatsapp_rust::waproto::whatsapp as wa;
 /// See the module.
 #[derive(Debug)]
 pub struct InboxHook {
-    pool: PgPool,
+    pool: Db,
     fence: Fence,
     stale: CancellationToken,
 }
@@ -28,7 +28,7 @@ pub struct InboxHook {
 impl InboxHook {
     /// For one hold of one session.
     #[must_use]
-    pub const fn new(pool: PgPool, fence: Fence, stale: CancellationToken) -> Self {
+    pub const fn new(pool: Db, fence: Fence, stale: CancellationToken) -> Self {
         Self { pool, fence, stale }
     }
 }

@@ -5,12 +5,12 @@ use super::endpoint::Endpoint;
 use super::status::Status;
 use super::supervise::{self, Running};
 use crate::auth::AuthStore;
+use crate::db::Db;
 use crate::db::fence::Fence;
 use crate::jobs::Ready;
 use crate::jobs::progress::Progress;
 use crate::messages::acks::Acks;
 use crate::messages::inbound::InboxHook;
-use sqlx::PgPool;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -48,7 +48,7 @@ pub enum SessionError {
 #[derive(Debug)]
 pub struct Shared {
     /// Where the rows are.
-    pub pool: PgPool,
+    pub pool: Db,
     /// The server to talk to.
     pub endpoint: Endpoint,
     /// Whose outbound rows may be claimed.

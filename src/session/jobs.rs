@@ -2,9 +2,9 @@
 //! `sql/schema/20_sessions.sql`.
 
 use super::holder::{SessionError, Sessions};
+use crate::db::Db;
 use crate::jobs::record::Record;
 use crate::jobs::{JobError, SessionJob};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 /// Does what the row asks for. Done means begun for link and connect: how it goes on stands in `wa.session`.
@@ -35,7 +35,7 @@ const ATTEMPTS: i32 = 5;
 #[derive(Debug, Clone)]
 pub struct Recorder {
     /// Where the tables are.
-    pub pool: PgPool,
+    pub pool: Db,
     /// Who runs them.
     pub worker_id: Uuid,
 }

@@ -8,8 +8,8 @@
 //! is free and wished connected. It carries nothing from turn to turn, so a lost wake-up costs only time.
 
 use crate::config::Secret;
+use crate::db::Db;
 use crate::db::DbError;
-use sqlx::PgPool;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 /// See the module.
 #[derive(Debug)]
 pub struct Lease {
-    pool: PgPool,
+    pool: Db,
     worker_id: Uuid,
     ttl: Duration,
     max_sessions: u32,
@@ -28,8 +28,8 @@ const GIVE_UP: f64 = 0.8;
 
 impl Lease {
     /// Registers a worker of a fresh id.
-    pub async fn register(url: &Secret, ttl: Duration, max_sessions: u32) -> Result<Self, DbError> {
-        let pool = crate::db::connect(url, 1, "wagres lease").await?;
+    pub async fn register(url: &Secret, pooler: bool, ttl: Duration, max_sessions: u32) -> Result<Self, DbError> {
+        let pool = Db::connect(url, pooler, 1, "wagres lease").await?;
         let worker_id = Uuid::new_v4();
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "unknown".into());
         let pid = i32::try_from(std::process::id()).unwrap_or(0);

@@ -14,9 +14,9 @@
 
 use super::holder::{Held, Identity, SessionError, Sessions, Shared, Wish};
 use super::status::Status;
+use crate::db::Db;
 use crate::db::fence::Fence;
 use crate::jobs::progress::{Change, What};
-use sqlx::PgPool;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -342,7 +342,7 @@ struct Qr<'a> {
 }
 
 async fn write_status(
-    pool: &PgPool,
+    pool: &Db,
     fence: Fence,
     status: Status,
     reason: Option<&str>,
@@ -362,7 +362,7 @@ async fn write_status(
 }
 
 /// Writes a status before there is a supervisor.
-pub async fn set_status(pool: &PgPool, fence: Fence, status: Status, reason: Option<&str>) -> Result<(), SessionError> {
+pub async fn set_status(pool: &Db, fence: Fence, status: Status, reason: Option<&str>) -> Result<(), SessionError> {
     if write_status(pool, fence, status, reason, None).await? { Ok(()) } else { Err(SessionError::Stale(fence.epoch)) }
 }
 

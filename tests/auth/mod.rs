@@ -37,7 +37,7 @@ impl Held {
         let db = fresh().await;
         let fence = hold(&db, "shop").await;
         let stale = CancellationToken::new();
-        let store = AuthStore::new(db.pool.clone(), fence, stale.clone());
+        let store = AuthStore::new(db.pool.clone().into(), fence, stale.clone());
         Self { db, fence, stale, store }
     }
 

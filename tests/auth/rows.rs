@@ -58,7 +58,7 @@ fn a2_damaged_credentials_are_named_and_not_shown() {
 #[tokio::test]
 async fn a1_a_session_has_credentials_once_it_is_linked() {
     let held = Held::new().await;
-    let (pool, id) = (&held.db.pool, held.fence.session_id);
+    let (pool, id) = (&held.db.pool.clone().into(), held.fence.session_id);
     assert!(!auth::exists(pool, id).await.unwrap());
     held.store.create().await.unwrap();
     assert!(!auth::exists(pool, id).await.unwrap(), "made but not linked");
@@ -170,7 +170,7 @@ async fn a2_an_unreadable_value_is_named_not_shown_and_left_as_it_is() {
 #[tokio::test]
 async fn a1_logout_deletes_everything_of_the_session_and_nothing_of_another() {
     let held = Held::new().await;
-    let other = AuthStore::new(held.db.pool.clone(), hold(&held.db, "other").await, CancellationToken::new());
+    let other = AuthStore::new(held.db.pool.clone().into(), hold(&held.db, "other").await, CancellationToken::new());
     for store in [&held.store, &other] {
         store.save(&full_device()).await.unwrap();
         store.put_session("1@c.us.0", b"x").await.unwrap();

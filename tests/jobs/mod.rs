@@ -41,9 +41,9 @@ impl Hands {
         let (sender, jobs) = mpsc::channel(lanes::MOST);
         let (lanes, stop) = (Lanes::new(sender), CancellationToken::new());
         let (ready, freed) = (Ready::default(), Arc::new(Notify::new()));
-        let (progress, writer) = Progress::start(pool.clone(), lanes.clone(), freed.clone(), stop.clone());
+        let (progress, writer) = Progress::start(pool.clone().into(), lanes.clone(), freed.clone(), stop.clone());
         tokio::spawn(writer);
-        let outbound = Outbound::new(pool.clone(), id, ready.clone(), lanes.clone());
+        let outbound = Outbound::new(pool.clone().into(), id, ready.clone(), lanes.clone());
         let attempts = Attempts { progress, lanes: lanes.clone() };
         Ok(Self { pool: pool.clone(), id, ready, lanes, outbound, jobs, attempts, freed, stop })
     }

@@ -78,7 +78,7 @@ impl Scheduled {
     /// The loop that a worker runs, with a listener of its own. It polls so seldom that only a ring or a tick moves it.
     fn cron(&self) -> Looping {
         let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
-        let cron = Cron { pool: self.pool().clone(), wake: wake.clone(), poll: Duration::from_hours(1) };
+        let cron = Cron { pool: self.pool().clone().into(), wake: wake.clone(), poll: Duration::from_hours(1) };
         let url = Secret::new(&self.db.url);
         let ring = move |_: Option<&str>| wake.notify_one();
         let listener = tokio::spawn(listener::wake_on(url, "wa_work", ring, stop.clone()));

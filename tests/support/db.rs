@@ -3,15 +3,14 @@
 //! With `TEST_DATABASE_URL` the databases are made on that server, which should be a throw-away one. Otherwise a
 //! private server is started: once per test run, by the test that comes first, under a file lock; every process of the
 //! run finds its address in a folder named after the run. A small shell process outside of the test's process group
-//! waits for the end of the run, then stops the server and deletes the folder, however the run ended.
+//! waits for the end of the run, then stops the servers and deletes the folder, however the run ended.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that has no database can only stop")]
 
 use std::{
     fs::{self, File},
-    net::TcpListener,
     os::unix::process::{CommandExt, parent_id},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{self, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -20,6 +19,8 @@ use sqlx::{
     AssertSqlSafe, Connection, Executor, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+
+use super::server;
 
 /// A migrated database of its own.
 pub(crate) struct TestDb {
@@ -46,13 +47,17 @@ pub(crate) async fn fresh_with(after_migrations: Option<&'static str>) -> TestDb
     admin.execute(AssertSqlSafe(create)).await.expect("create the test's database");
     admin.close().await.expect("close");
 
-    let url = with_database(&server, &name);
+    let db = open(with_database(&server, &name)).await;
+    if let Some(sql) = after_migrations {
+        db.pool.execute(sql).await.expect("run the test's SQL");
+    }
+    db
+}
+
+async fn open(url: String) -> TestDb {
     let options: PgConnectOptions = url.parse().expect("database URL");
     let pool =
         PgPoolOptions::new().max_connections(8).connect_with(options).await.expect("connect to the test's database");
-    if let Some(sql) = after_migrations {
-        pool.execute(sql).await.expect("run the test's SQL");
-    }
     TestDb { pool, url }
 }
 
@@ -109,7 +114,7 @@ impl Run {
         }
         let given = std::env::var("TEST_DATABASE_URL").ok();
         let private = given.is_none();
-        let url = given.unwrap_or_else(|| start(&self.folder));
+        let url = given.unwrap_or_else(|| server::start(&self.folder.join("data"), &[]));
         self.watch(private);
         self.make_template(&url).await;
         fs::write(&marker, &url).expect("write the marker");
@@ -130,13 +135,13 @@ impl Run {
     /// Starts what cleans up after the run.
     #[expect(clippy::zombie_processes, reason = "it outlives this process, which is why it is there")]
     fn watch(&self, private: bool) {
-        let stop = if private {
-            let (program, arguments) = as_server_user(&binary("pg_ctl"));
-            format!("{program} {} stop -m immediate -w -D \"$2/data\";", arguments.join(" "))
-        } else {
-            String::new()
-        };
-        let script = format!("while kill -0 \"$1\" 2>/dev/null; do sleep 0.2; done; cd /; {stop} rm -rf \"$2\"");
+        let (program, arguments) = server::as_server_user(&server::binary("pg_ctl"));
+        let stop = format!("{program} {} stop -m immediate -w -D", arguments.join(" "));
+        let folders = if private { "\"$2\"/data \"$2\"/server-*" } else { "\"$2\"/server-*" };
+        let script = format!(
+            "while kill -0 \"$1\" 2>/dev/null; do sleep 0.2; done; cd /; \
+             for data in {folders}; do [ ! -d \"$data\" ] || {stop} \"$data\"; done; rm -rf \"$2\""
+        );
         Command::new("sh")
             .args(["-c", &script, "sh", &self.owner.to_string()])
             .arg(&self.folder)
@@ -147,73 +152,4 @@ impl Run {
             .spawn()
             .expect("start the process that stops the server");
     }
-}
-
-/// Starts a private server in `folder` and gives back its address.
-fn start(folder: &Path) -> String {
-    let data = folder.join("data");
-    if is_root() {
-        run(Command::new("install").args(["-d", "-m", "700", "-o", "postgres"]).arg(&data));
-    }
-    let mut initdb = server_command("initdb");
-    run(initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N", "-D"]).arg(&data));
-    for _ in 0..5 {
-        // Free now; if somebody else is quicker, the next round takes another.
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
-        let settings = format!(
-            "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off -c full_page_writes=off \
-             -c synchronous_commit=off -c max_connections=300 -c shared_buffers=64MB -c autovacuum=off"
-        );
-        let mut pg_ctl = server_command("pg_ctl");
-        pg_ctl.args(["start", "-w", "-s", "-l"]).arg(data.join("log")).args(["-o", &settings, "-D"]).arg(&data);
-        if pg_ctl.status().is_ok_and(|status| status.success()) {
-            return format!("postgres://postgres@127.0.0.1:{port}/postgres");
-        }
-    }
-    panic!("the private Postgres does not start: {}", fs::read_to_string(data.join("log")).unwrap_or_default());
-}
-
-fn run(command: &mut Command) {
-    let done = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
-}
-
-/// A server program that runs as a user whom Postgres accepts, and holds none of our streams open.
-fn server_command(name: &str) -> Command {
-    let (program, arguments) = as_server_user(&binary(name));
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command
-}
-
-/// Postgres refuses to run as root.
-fn as_server_user(program: &Path) -> (String, Vec<String>) {
-    let program = program.display().to_string();
-    if is_root() {
-        let user = ["--reuid=postgres", "--regid=postgres", "--init-groups"].map(str::to_owned);
-        return ("setpriv".to_owned(), user.into_iter().chain([program]).collect());
-    }
-    (program, Vec::new())
-}
-
-fn is_root() -> bool {
-    Command::new("id").arg("-u").output().is_ok_and(|done| done.stdout.trim_ascii() == b"0")
-}
-
-/// A server program on PATH, or of the newest version where Debian installs them.
-fn binary(name: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file());
-    on_path.or_else(|| newest(name)).unwrap_or_else(|| panic!("no {name} on PATH or under /usr/lib/postgresql/*/bin"))
-}
-
-fn newest(name: &str) -> Option<PathBuf> {
-    let versions = fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
-    versions
-        .filter_map(|version| {
-            Some((version.file_name().to_str()?.parse::<u32>().ok()?, version.path().join("bin").join(name)))
-        })
-        .filter(|(_, program)| program.is_file())
-        .max()
-        .map(|(_, program)| program)
 }

@@ -5,6 +5,9 @@ pub(crate) mod browser;
 pub(crate) mod db;
 #[cfg(feature = "sandbox")]
 pub(crate) mod linked;
+#[cfg(feature = "sandbox")]
+pub(crate) mod pooler;
+pub(crate) mod server;
 pub(crate) mod until;
 #[cfg(feature = "sandbox")]
 pub(crate) mod world;

@@ -23,9 +23,14 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Result<Self> {
+        Self::on(db::fresh().await).await
+    }
+
+    /// The same on a database that is there.
+    pub(crate) async fn on(db: TestDb) -> Result<Self> {
         let sandbox = Sandbox::start(Options::default()).await?;
         let control = Control::new(&sandbox.control_url());
-        Ok(Self { control, sandbox, db: db::fresh().await })
+        Ok(Self { sandbox, control, db })
     }
 
     pub(crate) fn pool(&self) -> &PgPool {
@@ -34,10 +39,15 @@ impl World {
 
     /// Starts a worker and waits until it takes work.
     pub(crate) async fn worker(&self) -> Result<Worker> {
+        Worker::start(self.worker_on(&self.db.url)).await
+    }
+
+    /// What starts a worker that reaches the database at that address.
+    pub(crate) fn worker_on(&self, database_url: &str) -> Command {
         let mut command = wagres();
-        command.args(["worker", "--json", "--http", "127.0.0.1:0", "--database-url", &self.db.url]);
+        command.args(["worker", "--json", "--http", "127.0.0.1:0", "--database-url", database_url]);
         command.args(["--whatsapp-url", &self.sandbox.ws_url()]);
-        Worker::start(command).await
+        command
     }
 
     pub(crate) async fn phone(&self, number: &str) -> Result<()> {

@@ -12,11 +12,11 @@ pub mod expression;
 pub mod missed;
 
 use super::turns::{self, Turns};
+use crate::db::Db;
 use chrono::{DateTime, Utc};
 use expression::{Expression, ExpressionError};
 use missed::Missed;
 use rand::RngExt;
-use sqlx::PgPool;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -30,7 +30,7 @@ pub const CHANGED: &str = "schedule";
 #[derive(Debug)]
 pub struct Cron {
     /// Where the tables are.
-    pub pool: PgPool,
+    pub pool: Db,
     /// Rung when a schedule changes.
     pub wake: Arc<Notify>,
     /// How often to look when nothing rings and no tick is nearer; jittered by a quarter.

@@ -11,10 +11,10 @@ mod sweep;
 
 use super::record::Record;
 use super::{JobError, MaintenanceJob};
+use crate::db::Db;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sqlx::PgPool;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -52,7 +52,7 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub struct Maintenance {
     /// Where the tables are.
-    pub pool: PgPool,
+    pub pool: Db,
     /// Who runs them.
     pub worker_id: Uuid,
     /// The worker takes no more work, and gives back what it has begun.
@@ -108,7 +108,7 @@ struct Batches<'a> {
 }
 
 impl Batches<'_> {
-    fn pool(&self) -> &PgPool {
+    fn pool(&self) -> &Db {
         &self.keeper.pool
     }
 

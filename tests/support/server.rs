@@ -1,0 +1,87 @@
+//! Servers of Postgres that tests start, as a user whom Postgres accepts.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that has no database can only stop")]
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Starts a server in the folder `data`, with `settings` besides those of all tests, and gives back its address.
+pub(super) fn start(data: &Path, settings: &[&str]) -> String {
+    if is_root() {
+        run(Command::new("install").args(["-d", "-m", "700", "-o", "postgres"]).arg(data));
+    }
+    let mut initdb = server_command("initdb");
+    run(initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N", "-D"]).arg(data));
+    for _ in 0..5 {
+        // Free now; if somebody else is quicker, the next round takes another.
+        let port = free_port();
+        let mut options = format!(
+            "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off -c full_page_writes=off \
+             -c synchronous_commit=off -c max_connections=300 -c shared_buffers=64MB -c autovacuum=off"
+        );
+        options.extend(settings.iter().map(|setting| format!(" -c {setting}")));
+        let mut pg_ctl = server_command("pg_ctl");
+        pg_ctl.args(["start", "-w", "-s", "-l"]).arg(data.join("log")).args(["-o", &options, "-D"]).arg(data);
+        if pg_ctl.status().is_ok_and(|status| status.success()) {
+            return format!("postgres://postgres@127.0.0.1:{port}/postgres");
+        }
+    }
+    panic!("the private Postgres does not start: {}", fs::read_to_string(data.join("log")).unwrap_or_default());
+}
+
+/// Free now.
+pub(super) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port()
+}
+
+fn run(command: &mut Command) {
+    let done = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// A server program that runs as a user whom Postgres accepts, and holds none of our streams open.
+fn server_command(name: &str) -> Command {
+    as_server_user_command(&binary(name))
+}
+
+/// The same with a program that is not Postgres's own.
+pub(super) fn as_server_user_command(program: &Path) -> Command {
+    let (program, arguments) = as_server_user(program);
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// Postgres refuses to run as root.
+pub(super) fn as_server_user(program: &Path) -> (String, Vec<String>) {
+    let program = program.display().to_string();
+    if is_root() {
+        let user = ["--reuid=postgres", "--regid=postgres", "--init-groups"].map(str::to_owned);
+        return ("setpriv".to_owned(), user.into_iter().chain([program]).collect());
+    }
+    (program, Vec::new())
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|done| done.stdout.trim_ascii() == b"0")
+}
+
+/// A server program on PATH, or of the newest version where Debian installs them.
+pub(super) fn binary(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file());
+    on_path.or_else(|| newest(name)).unwrap_or_else(|| panic!("no {name} on PATH or under /usr/lib/postgresql/*/bin"))
+}
+
+fn newest(name: &str) -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
+    versions
+        .filter_map(|version| {
+            Some((version.file_name().to_str()?.parse::<u32>().ok()?, version.path().join("bin").join(name)))
+        })
+        .filter(|(_, program)| program.is_file())
+        .max()
+        .map(|(_, program)| program)
+}
