@@ -126,8 +126,11 @@ impl AppSyncStore for AuthStore {
     }
 
     async fn get_latest_sync_key_id(&self) -> Result<Option<Vec<u8>>> {
-        let found = sqlx::query_file_scalar!("sql/auth/sync_key_latest.sql", self.fence().session_id);
-        let Some(id) = self.database(Kind::AppStateSyncKey.name(), found.fetch_optional(self.pool()).await)? else {
+        let found = || {
+            sqlx::query_file_scalar!("sql/auth/sync_key_latest.sql", self.fence().session_id)
+                .fetch_optional(self.pool())
+        };
+        let Some(id) = self.ask(Kind::AppStateSyncKey.name(), found).await? else {
             return Ok(None);
         };
         let key = codec::from_base64(&id).ok_or_else(|| DecodeError::new("key_id", "other text", "base64"));

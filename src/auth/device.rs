@@ -33,15 +33,18 @@ impl AuthStore {
 impl DeviceStore for AuthStore {
     async fn save(&self, device: &Device) -> Result<()> {
         let (fence, creds) = (self.fence(), self.creds_of(device)?);
-        let done = sqlx::query_file_as!(Written, "sql/auth/creds_put.sql", fence.session_id, fence.epoch, creds);
-        self.checked(CREDS, done.fetch_one(self.pool()).await)?;
+        let done = || {
+            sqlx::query_file_as!(Written, "sql/auth/creds_put.sql", fence.session_id, fence.epoch, creds)
+                .fetch_one(self.pool())
+        };
+        self.write(CREDS, done).await?;
         Ok(())
     }
 
     async fn load(&self) -> Result<Option<Device>> {
         let session_id = self.fence().session_id;
-        let found = sqlx::query_file_scalar!("sql/auth/creds_get.sql", session_id);
-        let Some(value) = self.database(CREDS, found.fetch_optional(self.pool()).await)? else { return Ok(None) };
+        let found = || sqlx::query_file_scalar!("sql/auth/creds_get.sql", session_id).fetch_optional(self.pool());
+        let Some(value) = self.ask(CREDS, found).await? else { return Ok(None) };
         let device = creds::from_json(value).map_err(|source| AuthError::Unreadable {
             session_id,
             kind: CREDS,
@@ -52,15 +55,19 @@ impl DeviceStore for AuthStore {
     }
 
     async fn exists(&self) -> Result<bool> {
-        let found = sqlx::query_file_scalar!("sql/auth/creds_exists.sql", self.fence().session_id);
-        Ok(self.database(CREDS, found.fetch_one(self.pool()).await)?)
+        let found =
+            || sqlx::query_file_scalar!("sql/auth/creds_exists.sql", self.fence().session_id).fetch_one(self.pool());
+        Ok(self.ask(CREDS, found).await?)
     }
 
     /// A session has one device, so its number is always 1.
     async fn create(&self) -> Result<i32> {
         let (fence, creds) = (self.fence(), self.creds_of(&Device::new())?);
-        let done = sqlx::query_file_as!(Written, "sql/auth/creds_create.sql", fence.session_id, fence.epoch, creds);
-        self.checked(CREDS, done.fetch_one(self.pool()).await)?;
+        let done = || {
+            sqlx::query_file_as!(Written, "sql/auth/creds_create.sql", fence.session_id, fence.epoch, creds)
+                .fetch_one(self.pool())
+        };
+        self.write(CREDS, done).await?;
         Ok(1)
     }
 

@@ -62,16 +62,19 @@ impl MsgSecretStore for AuthStore {
             deadlines.push((row.expires_at != 0).then(|| moment(row.expires_at)));
         }
         let fence = self.fence();
-        let done = sqlx::query_file_as!(
-            Written,
-            "sql/auth/message_secret_put.sql",
-            fence.session_id,
-            fence.epoch,
-            &key_ids,
-            &values,
-            &deadlines as &[Option<DateTime<Utc>>]
-        );
-        self.checked(Kind::MessageSecret.name(), done.fetch_one(self.pool()).await)?;
+        let done = || {
+            sqlx::query_file_as!(
+                Written,
+                "sql/auth/message_secret_put.sql",
+                fence.session_id,
+                fence.epoch,
+                &key_ids,
+                &values,
+                &deadlines as &[Option<DateTime<Utc>>]
+            )
+            .fetch_one(self.pool())
+        };
+        self.write(Kind::MessageSecret.name(), done).await?;
         Ok(stored)
     }
 

@@ -41,16 +41,19 @@ impl ProtocolStore for AuthStore {
         }
         let devices: Map<_, _> =
             entries.iter().map(|(jid, has)| (escape(jid).into_owned(), Value::Bool(*has))).collect();
-        let fence = self.fence();
-        let done = sqlx::query_file_as!(
-            Written,
-            "sql/auth/sender_key_memory_set.sql",
-            fence.session_id,
-            fence.epoch,
-            &*escape(group_jid),
-            Value::Object(devices)
-        );
-        self.checked(Kind::SenderKeyMemory.name(), done.fetch_one(self.pool()).await)?;
+        let (fence, devices) = (self.fence(), Value::Object(devices));
+        let done = || {
+            sqlx::query_file_as!(
+                Written,
+                "sql/auth/sender_key_memory_set.sql",
+                fence.session_id,
+                fence.epoch,
+                &*escape(group_jid),
+                devices
+            )
+            .fetch_one(self.pool())
+        };
+        self.write(Kind::SenderKeyMemory.name(), done).await?;
         Ok(())
     }
 
@@ -64,14 +67,17 @@ impl ProtocolStore for AuthStore {
         }
         let devices: Vec<_> = device_jids.iter().map(|jid| escape(jid).into_owned()).collect();
         let fence = self.fence();
-        let done = sqlx::query_file_as!(
-            Written,
-            "sql/auth/sender_key_memory_forget.sql",
-            fence.session_id,
-            fence.epoch,
-            &devices
-        );
-        self.checked(Kind::SenderKeyMemory.name(), done.fetch_one(self.pool()).await)?;
+        let done = || {
+            sqlx::query_file_as!(
+                Written,
+                "sql/auth/sender_key_memory_forget.sql",
+                fence.session_id,
+                fence.epoch,
+                &devices
+            )
+            .fetch_one(self.pool())
+        };
+        self.write(Kind::SenderKeyMemory.name(), done).await?;
         Ok(())
     }
 
@@ -86,8 +92,11 @@ impl ProtocolStore for AuthStore {
     }
 
     async fn get_pn_mapping(&self, phone: &str) -> Result<Option<LidPnMappingEntry>> {
-        let found = sqlx::query_file_as!(Row, "sql/auth/lid_of_pn.sql", self.fence().session_id, &*escape(phone));
-        let found = self.database(Kind::LidMapping.name(), found.fetch_optional(self.pool()).await)?;
+        let found = || {
+            sqlx::query_file_as!(Row, "sql/auth/lid_of_pn.sql", self.fence().session_id, &*escape(phone))
+                .fetch_optional(self.pool())
+        };
+        let found = self.ask(Kind::LidMapping.name(), found).await?;
         found.map(|row| self.lid_mapping(row)).transpose()
     }
 
@@ -172,15 +181,18 @@ impl ProtocolStore for AuthStore {
 
     async fn delete_expired_tc_tokens(&self, token_cutoff: i64, sender_cutoff: i64) -> Result<u32> {
         let fence = self.fence();
-        let done = sqlx::query_file_as!(
-            Written,
-            "sql/auth/tctoken_expire.sql",
-            fence.session_id,
-            fence.epoch,
-            token_cutoff,
-            sender_cutoff
-        );
-        Ok(count(self.checked(Kind::TcToken.name(), done.fetch_one(self.pool()).await)?))
+        let done = || {
+            sqlx::query_file_as!(
+                Written,
+                "sql/auth/tctoken_expire.sql",
+                fence.session_id,
+                fence.epoch,
+                token_cutoff,
+                sender_cutoff
+            )
+            .fetch_one(self.pool())
+        };
+        Ok(count(self.write(Kind::TcToken.name(), done).await?))
     }
 
     async fn touch_tc_token_sender_timestamp(&self, jid: &str, sender_timestamp: i64) -> Result<()> {
@@ -190,30 +202,36 @@ impl ProtocolStore for AuthStore {
             sender_timestamp: Some(sender_timestamp),
         };
         let fence = self.fence();
-        let done = sqlx::query_file_as!(
-            Written,
-            "sql/auth/tctoken_touch.sql",
-            fence.session_id,
-            fence.epoch,
-            &*escape(jid),
-            records::tc_token_to_json(&placeholder)
-        );
-        self.checked(Kind::TcToken.name(), done.fetch_one(self.pool()).await)?;
+        let done = || {
+            sqlx::query_file_as!(
+                Written,
+                "sql/auth/tctoken_touch.sql",
+                fence.session_id,
+                fence.epoch,
+                &*escape(jid),
+                records::tc_token_to_json(&placeholder)
+            )
+            .fetch_one(self.pool())
+        };
+        self.write(Kind::TcToken.name(), done).await?;
         Ok(())
     }
 
     async fn store_received_tc_token(&self, jid: &str, token: &[u8], token_timestamp: i64) -> Result<()> {
         let received = TcTokenEntry { token: token.to_vec(), token_timestamp, sender_timestamp: None };
         let fence = self.fence();
-        let done = sqlx::query_file_as!(
-            Written,
-            "sql/auth/tctoken_receive.sql",
-            fence.session_id,
-            fence.epoch,
-            &*escape(jid),
-            records::tc_token_to_json(&received)
-        );
-        self.checked(Kind::TcToken.name(), done.fetch_one(self.pool()).await)?;
+        let done = || {
+            sqlx::query_file_as!(
+                Written,
+                "sql/auth/tctoken_receive.sql",
+                fence.session_id,
+                fence.epoch,
+                &*escape(jid),
+                records::tc_token_to_json(&received)
+            )
+            .fetch_one(self.pool())
+        };
+        self.write(Kind::TcToken.name(), done).await?;
         Ok(())
     }
 

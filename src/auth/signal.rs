@@ -94,15 +94,11 @@ impl SignalStore for AuthStore {
         // In the order of bytes, A follows @ and ; follows :, so that each pair of texts encloses what begins with the first.
         let [at, after_at, colon, after_colon] = ['@', 'A', ':', ';'].map(|c| format!("{}{c}", escape(user)));
         let session = self.fence().session_id;
-        let found = sqlx::query_file_scalar!(
-            "sql/auth/signal_state_of_user.sql",
-            session,
-            &at,
-            &after_at,
-            &colon,
-            &after_colon
-        );
-        Ok(self.database("signal state of a user", found.fetch_one(self.pool()).await)?)
+        let found = || {
+            sqlx::query_file_scalar!("sql/auth/signal_state_of_user.sql", session, &at, &after_at, &colon, &after_colon)
+                .fetch_one(self.pool())
+        };
+        Ok(self.ask("signal state of a user", found).await?)
     }
 
     async fn store_prekey(&self, id: u32, record: &[u8], uploaded: bool) -> Result<()> {
@@ -136,9 +132,11 @@ impl SignalStore for AuthStore {
         }
         let key_ids: Vec<_> = ids.iter().map(u32::to_string).collect();
         let fence = self.fence();
-        let done =
-            sqlx::query_file_as!(Written, "sql/auth/pre_key_uploaded.sql", fence.session_id, fence.epoch, &key_ids);
-        self.checked(Kind::PreKey.name(), done.fetch_one(self.pool()).await)?;
+        let done = || {
+            sqlx::query_file_as!(Written, "sql/auth/pre_key_uploaded.sql", fence.session_id, fence.epoch, &key_ids)
+                .fetch_one(self.pool())
+        };
+        self.write(Kind::PreKey.name(), done).await?;
         Ok(())
     }
 
@@ -147,8 +145,9 @@ impl SignalStore for AuthStore {
     }
 
     async fn get_max_prekey_id(&self) -> Result<u32> {
-        let found = sqlx::query_file_scalar!("sql/auth/pre_key_max_id.sql", self.fence().session_id);
-        let id = self.database(Kind::PreKey.name(), found.fetch_one(self.pool()).await)?;
+        let found =
+            || sqlx::query_file_scalar!("sql/auth/pre_key_max_id.sql", self.fence().session_id).fetch_one(self.pool());
+        let id = self.ask(Kind::PreKey.name(), found).await?;
         Ok(u32::try_from(id).unwrap_or(u32::MAX))
     }
 

@@ -11,11 +11,11 @@ use super::{
     error::AuthError,
     kind::Kind,
 };
-use crate::db::{Db, fence::Fence};
+use crate::db::{Db, fence::Fence, outage::outlast};
 
 /// Auth state of one session, under one hold of it. The storage backend of the client library.
 ///
-/// It keeps nothing in memory, and each call is one statement. Reads are free; each write checks the fence in its own
+/// It keeps nothing in memory, and each call is one statement, which waits while the database is away. Reads are free; each write checks the fence in its own
 /// statement. The first write that finds the fence stale cancels the token given to [`AuthStore::new`], because then the
 /// client has to stop: the session belongs to somebody else.
 pub struct AuthStore {
@@ -70,17 +70,34 @@ impl AuthStore {
 
     /// Deletes the credentials and all keys of the session, for a logout. Gives back how many rows went.
     pub async fn delete_all(&self) -> Result<u64, AuthError> {
-        let done = sqlx::query_file_as!(Written, "sql/auth/delete_all.sql", self.fence.session_id, self.fence.epoch);
-        self.checked("delete all", done.fetch_one(&self.pool).await)
+        let done = || {
+            sqlx::query_file_as!(Written, "sql/auth/delete_all.sql", self.fence.session_id, self.fence.epoch)
+                .fetch_one(&self.pool)
+        };
+        self.write("delete all", done).await
     }
 
     pub(super) const fn pool(&self) -> &Db {
         &self.pool
     }
 
-    /// Tells a stale fence from a statement that had nothing to do, and gives back the number of rows touched.
-    pub(super) fn checked(&self, what: &'static str, done: sqlx::Result<Written>) -> Result<u64, AuthError> {
-        let done = self.database(what, done)?;
+    /// Runs a statement that can be run twice. An outage of the database is waited out for as long as the session is held:
+    /// the client library would go on without the answer, and what it decrypted and could not keep would be lost.
+    pub(super) async fn ask<T, F>(&self, what: &'static str, ask: impl FnMut() -> F + Send) -> Result<T, AuthError>
+    where
+        F: Future<Output = sqlx::Result<T>> + Send,
+    {
+        let done = outlast(&self.stale, ask).await;
+        done.map_err(|source| AuthError::Database { session_id: self.fence.session_id, what, source })
+    }
+
+    /// The same with a fenced write. Tells a stale fence from a statement that had nothing to do, and gives back the number
+    /// of rows touched.
+    pub(super) async fn write<F>(&self, what: &'static str, write: impl FnMut() -> F + Send) -> Result<u64, AuthError>
+    where
+        F: Future<Output = sqlx::Result<Written>> + Send,
+    {
+        let done = self.ask(what, write).await?;
         self.held(done.held)?;
         Ok(u64::try_from(done.affected).unwrap_or(0))
     }
@@ -91,11 +108,6 @@ impl AuthStore {
         }
         self.stale.cancel();
         Err(AuthError::Stale { session_id: self.fence.session_id, epoch: self.fence.epoch })
-    }
-
-    /// Adds session and purpose to an error of the database.
-    pub(super) fn database<T>(&self, what: &'static str, done: sqlx::Result<T>) -> Result<T, AuthError> {
-        done.map_err(|source| AuthError::Database { session_id: self.fence.session_id, what, source })
     }
 
     /// Adds session, kind and id to an error of the codec.
@@ -110,8 +122,11 @@ impl AuthStore {
 
     /// One key.
     pub(super) async fn get(&self, kind: Kind, key_id: &str) -> Result<Option<Value>, AuthError> {
-        let found = sqlx::query_file_scalar!("sql/auth/get.sql", self.fence.session_id, kind.name(), key_id);
-        self.database(kind.name(), found.fetch_optional(&self.pool).await)
+        let found = || {
+            sqlx::query_file_scalar!("sql/auth/get.sql", self.fence.session_id, kind.name(), key_id)
+                .fetch_optional(&self.pool)
+        };
+        self.ask(kind.name(), found).await
     }
 
     /// One key whose value is bytes.
@@ -125,26 +140,35 @@ impl AuthStore {
         if key_ids.is_empty() {
             return Ok(Vec::new());
         }
-        let found = sqlx::query_file_as!(Row, "sql/auth/get_many.sql", self.fence.session_id, kind.name(), key_ids);
-        self.database(kind.name(), found.fetch_all(&self.pool).await)
+        let found = || {
+            sqlx::query_file_as!(Row, "sql/auth/get_many.sql", self.fence.session_id, kind.name(), key_ids)
+                .fetch_all(&self.pool)
+        };
+        self.ask(kind.name(), found).await
     }
 
     /// All keys of a kind.
     pub(super) async fn list(&self, kind: Kind) -> Result<Vec<Row>, AuthError> {
-        let found = sqlx::query_file_as!(Row, "sql/auth/list.sql", self.fence.session_id, kind.name());
-        self.database(kind.name(), found.fetch_all(&self.pool).await)
+        let found =
+            || sqlx::query_file_as!(Row, "sql/auth/list.sql", self.fence.session_id, kind.name()).fetch_all(&self.pool);
+        self.ask(kind.name(), found).await
     }
 
     /// The ids of all keys of a kind.
     pub(super) async fn list_ids(&self, kind: Kind) -> Result<Vec<String>, AuthError> {
-        let found = sqlx::query_file_scalar!("sql/auth/list_ids.sql", self.fence.session_id, kind.name());
-        self.database(kind.name(), found.fetch_all(&self.pool).await)
+        let found = || {
+            sqlx::query_file_scalar!("sql/auth/list_ids.sql", self.fence.session_id, kind.name()).fetch_all(&self.pool)
+        };
+        self.ask(kind.name(), found).await
     }
 
     /// Whether a key is there.
     pub(super) async fn has(&self, kind: Kind, key_id: &str) -> Result<bool, AuthError> {
-        let found = sqlx::query_file_scalar!("sql/auth/has.sql", self.fence.session_id, kind.name(), key_id);
-        self.database(kind.name(), found.fetch_one(&self.pool).await)
+        let found = || {
+            sqlx::query_file_scalar!("sql/auth/has.sql", self.fence.session_id, kind.name(), key_id)
+                .fetch_one(&self.pool)
+        };
+        self.ask(kind.name(), found).await
     }
 
     /// Writes one key.
@@ -159,8 +183,11 @@ impl AuthStore {
         }
         let (key_ids, values): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         let Fence { session_id, epoch } = self.fence;
-        let done = sqlx::query_file_as!(Written, "sql/auth/put.sql", session_id, epoch, kind.name(), &key_ids, &values);
-        self.checked(kind.name(), done.fetch_one(&self.pool).await)?;
+        let done = || {
+            sqlx::query_file_as!(Written, "sql/auth/put.sql", session_id, epoch, kind.name(), &key_ids, &values)
+                .fetch_one(&self.pool)
+        };
+        self.write(kind.name(), done).await?;
         Ok(())
     }
 
@@ -170,8 +197,11 @@ impl AuthStore {
             return Ok(());
         }
         let Fence { session_id, epoch } = self.fence;
-        let done = sqlx::query_file_as!(Written, "sql/auth/remove.sql", session_id, epoch, kind.name(), key_ids);
-        self.checked(kind.name(), done.fetch_one(&self.pool).await)?;
+        let done = || {
+            sqlx::query_file_as!(Written, "sql/auth/remove.sql", session_id, epoch, kind.name(), key_ids)
+                .fetch_one(&self.pool)
+        };
+        self.write(kind.name(), done).await?;
         Ok(())
     }
 
@@ -183,8 +213,11 @@ impl AuthStore {
     /// Deletes all keys of a kind.
     pub(super) async fn remove_kind(&self, kind: Kind) -> Result<(), AuthError> {
         let Fence { session_id, epoch } = self.fence;
-        let done = sqlx::query_file_as!(Written, "sql/auth/remove_kind.sql", session_id, epoch, kind.name());
-        self.checked(kind.name(), done.fetch_one(&self.pool).await)?;
+        let done = || {
+            sqlx::query_file_as!(Written, "sql/auth/remove_kind.sql", session_id, epoch, kind.name())
+                .fetch_one(&self.pool)
+        };
+        self.write(kind.name(), done).await?;
         Ok(())
     }
 
@@ -193,39 +226,42 @@ impl AuthStore {
         let part = super::key_id::escape(part);
         let (from, until) = (format!("{part}|"), format!("{part}}}"));
         let Fence { session_id, epoch } = self.fence;
-        let done =
-            sqlx::query_file_as!(Written, "sql/auth/remove_range.sql", session_id, epoch, kind.name(), &from, &until);
-        self.checked(kind.name(), done.fetch_one(&self.pool).await)?;
+        let done = || {
+            sqlx::query_file_as!(Written, "sql/auth/remove_range.sql", session_id, epoch, kind.name(), &from, &until)
+                .fetch_one(&self.pool)
+        };
+        self.write(kind.name(), done).await?;
         Ok(())
     }
 
     /// Deletes the keys of a kind last written before `cutoff`, in seconds since 1970. Gives back how many.
     pub(super) async fn remove_older(&self, kind: Kind, cutoff: i64) -> Result<u32, AuthError> {
         let Fence { session_id, epoch } = self.fence;
-        let done =
-            sqlx::query_file_as!(Written, "sql/auth/remove_older.sql", session_id, epoch, kind.name(), moment(cutoff));
-        Ok(count(self.checked(kind.name(), done.fetch_one(&self.pool).await)?))
+        let done = || {
+            sqlx::query_file_as!(Written, "sql/auth/remove_older.sql", session_id, epoch, kind.name(), moment(cutoff))
+                .fetch_one(&self.pool)
+        };
+        Ok(count(self.write(kind.name(), done).await?))
     }
 
     /// Deletes the keys of a kind whose deadline is at or before `cutoff`, in seconds since 1970. Gives back how many.
     pub(super) async fn remove_expired(&self, kind: Kind, cutoff: i64) -> Result<u32, AuthError> {
         let Fence { session_id, epoch } = self.fence;
-        let done = sqlx::query_file_as!(
-            Written,
-            "sql/auth/remove_expired.sql",
-            session_id,
-            epoch,
-            kind.name(),
-            moment(cutoff)
-        );
-        Ok(count(self.checked(kind.name(), done.fetch_one(&self.pool).await)?))
+        let done = || {
+            sqlx::query_file_as!(Written, "sql/auth/remove_expired.sql", session_id, epoch, kind.name(), moment(cutoff))
+                .fetch_one(&self.pool)
+        };
+        Ok(count(self.write(kind.name(), done).await?))
     }
 
     /// Deletes one key and gives it back.
     pub(super) async fn take(&self, kind: Kind, key_id: &str) -> Result<Option<Value>, AuthError> {
         let Fence { session_id, epoch } = self.fence;
-        let done = sqlx::query_file_as!(Taken, "sql/auth/take.sql", session_id, epoch, kind.name(), key_id);
-        let taken = self.database(kind.name(), done.fetch_one(&self.pool).await)?;
+        let done = || {
+            sqlx::query_file_as!(Taken, "sql/auth/take.sql", session_id, epoch, kind.name(), key_id)
+                .fetch_one(&self.pool)
+        };
+        let taken = self.ask(kind.name(), done).await?;
         self.held(taken.held)?;
         Ok(taken.value)
     }

@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod fence;
 pub mod listener;
 pub mod migrate;
+pub mod outage;
 pub mod pool;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};

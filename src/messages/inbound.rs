@@ -1,11 +1,13 @@
 //! The durability hook: a message is committed to `wa.inbox` and announced before the library acknowledges it (M4).
 //!
-//! On an error nothing is acknowledged and the server hands the message over again; the unique key (session, chat,
-//! sender, message id) makes the repetition harmless.
+//! The server hands over again what was not acknowledged, but not before the next connection, so an outage of the database
+//! is waited out as long as the session is held. The unique key (session, chat, sender, message id) makes a repetition
+//! harmless.
 
 use super::json;
 use crate::db::Db;
 use crate::db::fence::Fence;
+use crate::db::outage::outlast;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -79,23 +81,24 @@ impl whatsapp_rust::InboundDurabilityHook for InboxHook {
 
 impl InboxHook {
     async fn store(&self, c: &Columns) -> anyhow::Result<()> {
-        let done = sqlx::query_file!(
-            "sql/messages/store_inbox.sql",
-            self.fence.session_id,
-            self.fence.epoch,
-            &c.chats,
-            &c.senders,
-            &c.ids,
-            &c.kinds,
-            &c.bodies as &[Option<String>],
-            &c.from_me,
-            &c.push_names as &[Option<String>],
-            &c.times,
-            &c.messages
-        )
-        .fetch_one(&self.pool)
-        .await
-        .inspect_err(
+        let store = || {
+            sqlx::query_file!(
+                "sql/messages/store_inbox.sql",
+                self.fence.session_id,
+                self.fence.epoch,
+                &c.chats,
+                &c.senders,
+                &c.ids,
+                &c.kinds,
+                &c.bodies as &[Option<String>],
+                &c.from_me,
+                &c.push_names as &[Option<String>],
+                &c.times,
+                &c.messages
+            )
+            .fetch_one(&self.pool)
+        };
+        let done = outlast(&self.stale, store).await.inspect_err(
             |error| tracing::warn!(%error, "inbox not written; the server will hand the messages over again"),
         )?;
         if !done.held {

@@ -7,6 +7,7 @@ use super::supervise::{self, Running};
 use crate::auth::AuthStore;
 use crate::db::Db;
 use crate::db::fence::Fence;
+use crate::db::outage::outlast;
 use crate::jobs::Ready;
 use crate::jobs::progress::Progress;
 use crate::messages::acks::Acks;
@@ -160,10 +161,9 @@ impl Sessions {
     /// still write, so the deletion is made under a new hold that shuts them out.
     pub async fn forget(&self, held: &Held, reason: &str) -> Result<(), SessionError> {
         let Fence { session_id, epoch } = held.fence;
-        let epoch = sqlx::query_file_scalar!("sql/session/renew.sql", session_id, epoch)
-            .fetch_optional(&self.shared.pool)
-            .await?
-            .ok_or(SessionError::Stale(epoch))?;
+        let renew =
+            || sqlx::query_file_scalar!("sql/session/renew.sql", session_id, epoch).fetch_optional(&self.shared.pool);
+        let epoch = outlast(&held.stale, renew).await?.ok_or(SessionError::Stale(epoch))?;
         let fence = Fence { session_id, epoch };
         AuthStore::new(self.shared.pool.clone(), fence, held.stale.clone()).delete_all().await?;
         self.release(held, fence, Status::LoggedOut, reason, Wish::Stopped, Identity::Forgotten).await
@@ -175,8 +175,12 @@ impl Sessions {
         futures::future::join_all(all.iter().map(|held| async {
             self.end(held).await;
             let left = self.leave(held, Status::Disconnected, "the worker stopped", Wish::Unchanged, Identity::Kept);
-            if let Err(error) = left.await {
-                tracing::warn!(session = held.name, %error, "not given back in order; it falls free with the worker");
+            match tokio::time::timeout(CLOSING, left).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(session = held.name, %error, "not given back in order; it falls free with the worker");
+                }
+                Err(_) => tracing::warn!(session = held.name, "the database is away; it falls free with the worker"),
             }
         }))
         .await;
@@ -213,17 +217,19 @@ impl Sessions {
     ) -> Result<(), SessionError> {
         let Fence { session_id, epoch } = under;
         self.shared.ready.remove(held.fence);
-        let released = sqlx::query_file_scalar!(
-            "sql/session/release.sql",
-            session_id,
-            epoch,
-            status.name(),
-            reason,
-            wish == Wish::Stopped,
-            identity == Identity::Forgotten
-        )
-        .fetch_one(&self.shared.pool)
-        .await;
+        let release = || {
+            sqlx::query_file_scalar!(
+                "sql/session/release.sql",
+                session_id,
+                epoch,
+                status.name(),
+                reason,
+                wish == Wish::Stopped,
+                identity == Identity::Forgotten
+            )
+            .fetch_one(&self.shared.pool)
+        };
+        let released = outlast(&held.stale, release).await;
         let mut map = self.lock();
         if map.get(&session_id).is_some_and(|h| h.fence == held.fence) {
             map.remove(&session_id);

@@ -3,8 +3,10 @@
 
 use super::holder::{SessionError, Sessions};
 use crate::db::Db;
+use crate::db::outage::outlast;
 use crate::jobs::record::Record;
 use crate::jobs::{JobError, SessionJob};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Does what the row asks for. Done means begun for link and connect: how it goes on stands in `wa.session`.
@@ -51,9 +53,13 @@ impl Record<SessionJob> for Recorder {
         };
         tracing::info!(session = job.session, kind = job.kind, status, error, "session job");
         let wait = 2_f64.powi(job.attempts.min(8));
-        let write = |status: &'static str| {
-            sqlx::query_file!("sql/jobs/finish_session.sql", job.id, self.worker_id, status, wait, error.as_deref())
-                .execute(&self.pool)
+        let write = async |status: &'static str| {
+            let finish = || {
+                sqlx::query_file!("sql/jobs/finish_session.sql", job.id, self.worker_id, status, wait, error.as_deref())
+                    .execute(&self.pool)
+            };
+            // While it says "running" no other job of the session runs. When this worker ends, the pool is closed.
+            outlast(&CancellationToken::new(), finish).await
         };
         let mut written = write(status).await;
         // A job of this kind waits already, so this one need not.

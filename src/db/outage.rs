@@ -1,0 +1,45 @@
+//! What passes by itself: a server that restarts, a connection that was cut, a pool or a disk that is full (R3).
+//!
+//! A statement that was cut off may have been done. So only what can be done twice is asked again here: reads, and writes
+//! that come to the same.
+
+use sqlx::Error;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// The first pause after an error; each further one in a row doubles it.
+const PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// Whether the server could not be asked or did not come to answer, so that the same may work in a moment.
+#[must_use]
+pub fn is_outage(error: &Error) -> bool {
+    match error {
+        Error::Io(_) | Error::Tls(_) | Error::PoolTimedOut => true,
+        // Connection lost, out of room or memory, shutting down or starting up, the disk failed.
+        Error::Database(error) => {
+            error.code().is_some_and(|code| ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)))
+        }
+        _ => false,
+    }
+}
+
+/// Asks until there is an answer, or until whoever asks is `gone`: then the outage is the answer.
+pub async fn outlast<T, F>(gone: &CancellationToken, mut ask: impl FnMut() -> F) -> sqlx::Result<T>
+where
+    F: Future<Output = sqlx::Result<T>>,
+{
+    let mut pause = PAUSE;
+    loop {
+        let error = match ask().await {
+            Err(error) if is_outage(&error) => error,
+            answer => return answer,
+        };
+        tracing::warn!(%error, "no answer from the database, asking again");
+        tokio::select! {
+            () = gone.cancelled() => return Err(error),
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST),
+        }
+    }
+}
