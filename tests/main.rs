@@ -13,6 +13,8 @@ mod cli;
 mod conformance;
 #[cfg(feature = "sandbox")]
 mod control;
+#[cfg(feature = "sandbox")]
+mod endurance;
 mod jobs;
 #[cfg(feature = "sandbox")]
 mod pooler;

@@ -54,6 +54,18 @@ pub(crate) async fn fresh_with(after_migrations: Option<&'static str>) -> TestDb
     db
 }
 
+/// The same on a server of the test's own, which it may stop and start. What is committed there outlives that.
+#[cfg(feature = "sandbox")]
+pub(crate) async fn fresh_on_its_own() -> (TestDb, server::Server) {
+    let run = Run::new();
+    fs::create_dir_all(&run.folder).expect("create the folder of the run");
+    let server =
+        server::Server::start(run.folder.join(format!("server-{}", process::id())), &["synchronous_commit=on"]);
+    let db = open(server.url().to_owned()).await;
+    migrate(&db.pool).await;
+    (db, server)
+}
+
 async fn open(url: String) -> TestDb {
     let options: PgConnectOptions = url.parse().expect("database URL");
     let pool =

@@ -7,6 +7,45 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// A server of one test's own; dropped, it is gone.
+#[cfg(feature = "sandbox")]
+pub(crate) struct Server {
+    data: PathBuf,
+    url: String,
+}
+
+#[cfg(feature = "sandbox")]
+impl Server {
+    pub(super) fn start(data: PathBuf, settings: &[&str]) -> Self {
+        let url = start(&data, settings);
+        Self { data, url }
+    }
+
+    /// The address of its database `postgres`.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Stops it in that mode of `pg_ctl`, starts it at the same address, and waits until it answers.
+    pub(crate) async fn restart(&self, mode: &str) -> anyhow::Result<()> {
+        let mut pg_ctl = tokio::process::Command::from(server_command("pg_ctl"));
+        pg_ctl.args(["restart", "-w", "-s", "-m", mode, "-l"]).arg(self.data.join("log")).arg("-D").arg(&self.data);
+        let status = pg_ctl.status().await?;
+        anyhow::ensure!(status.success(), "pg_ctl restart -m {mode}: {status}");
+        Ok(())
+    }
+}
+
+#[cfg(feature = "sandbox")]
+impl Drop for Server {
+    fn drop(&mut self) {
+        let mut pg_ctl = server_command("pg_ctl");
+        // If it fails, what cleans up after the run tries again.
+        let _ = pg_ctl.args(["stop", "-w", "-s", "-m", "immediate", "-D"]).arg(&self.data).status();
+        let _ = fs::remove_dir_all(&self.data);
+    }
+}
+
 /// Starts a server in the folder `data`, with `settings` besides those of all tests, and gives back its address.
 pub(super) fn start(data: &Path, settings: &[&str]) -> String {
     if is_root() {

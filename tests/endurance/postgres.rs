@@ -1,0 +1,49 @@
+//! Postgres goes away and comes back; the worker waits and goes on by itself.
+
+use super::load::under_load;
+use crate::control::Control;
+use crate::support::db;
+use crate::support::world::World;
+use anyhow::{Context, Result, ensure};
+
+/// How often all connections are cut, each time after so many more messages.
+const CUTS: usize = 10;
+const BETWEEN: i64 = 12;
+
+#[tokio::test]
+async fn r3_r2_postgres_restarted_under_load_costs_no_message() -> Result<()> {
+    let (db, server) = db::fresh_on_its_own().await;
+    let world = World::on(db).await?;
+    let worker = world.worker().await?;
+    under_load(&world, 3, 3, async |load| {
+        for mode in ["immediate", "fast"] {
+            load.goes_on(40).await?;
+            server.restart(mode).await?;
+        }
+        load.goes_on(40).await
+    })
+    .await?;
+    // The very process that was there, which has ended neither by itself nor by a fault.
+    let health = Control::new(worker.ready["http"].as_str().context("http")?).get("/health").await?;
+    ensure!(health["status"] == "ok" && health["activeClients"] == 3, "{health}");
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn r3_r2_connections_cut_again_and_again_cost_no_message() -> Result<()> {
+    let world = World::new().await?;
+    let worker = world.worker().await?;
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name LIKE 'wagres%'";
+    under_load(&world, 3, 3, async |load| {
+        for _ in 0..CUTS {
+            load.goes_on(BETWEEN).await?;
+            // The work, the heartbeat and the listener, whatever each of them is at.
+            ensure!(world.count(cut).await? >= 2, "the worker has fewer connections than it needs");
+        }
+        load.goes_on(BETWEEN).await
+    })
+    .await?;
+    ensure!(world.count("SELECT count(*) FROM wa.session WHERE status = 'connected'").await? == 3);
+    worker.stop().await
+}
