@@ -1,5 +1,6 @@
 //! The job engine over real Postgres: the worker's own claims, lanes and progress, and the test in place of WhatsApp.
 
+mod clients;
 mod interleavings;
 mod orders;
 

@@ -2,13 +2,10 @@
 
 use super::{holds, one};
 use crate::support::db::{self, TestDb};
+use crate::support::working::Working;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use wagres::config::{Config, Secret};
-use wagres::worker::{Worker, WorkerError};
 
 /// A database with a session `shop`, and no schedule in it.
 pub(super) async fn shop() -> Result<TestDb> {
@@ -32,36 +29,6 @@ pub(super) async fn is(db: &TestDb, id: i64, status: &str) -> Result<Value> {
     let state = format!("status = '{status}'");
     holds(&db.pool, &format!("SELECT {state} FROM wa.maintenance_job WHERE id = {id}")).await?;
     one(&db.pool, &format!("SELECT to_jsonb(j) FROM wa.maintenance_job j WHERE id = {id}")).await
-}
-
-/// A worker in this process; dropped, it stops where it is, as if killed.
-pub(super) struct Working {
-    stop: CancellationToken,
-    task: JoinHandle<Result<(), WorkerError>>,
-}
-
-impl Working {
-    pub(super) fn start(db: &TestDb) -> Result<Self> {
-        let mut config = Config {
-            database_url: Some(Secret::new(&db.url)),
-            whatsapp_url: "ws://127.0.0.1:9/".into(),
-            ..Config::default()
-        };
-        (config.worker.poll_ms, config.worker.connections) = (50, 4);
-        let (worker, stop) = (Worker::new(config)?, CancellationToken::new());
-        Ok(Self { task: tokio::spawn(worker.run(stop.clone())), stop })
-    }
-
-    pub(super) async fn stop(mut self) -> Result<()> {
-        self.stop.cancel();
-        Ok((&mut self.task).await??)
-    }
-}
-
-impl Drop for Working {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 async fn expired_keys(db: &TestDb, count: i64) -> Result<()> {

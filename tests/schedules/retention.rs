@@ -1,8 +1,9 @@
 //! Retention: bounded batches, and the age is respected.
 
-use super::maintenance::{Working, is, job, run, shop};
+use super::maintenance::{is, job, run, shop};
 use super::one;
 use crate::support::db::TestDb;
+use crate::support::working::Working;
 use anyhow::{Result, ensure};
 use serde_json::json;
 

@@ -9,5 +9,6 @@ pub(crate) mod linked;
 pub(crate) mod pooler;
 pub(crate) mod server;
 pub(crate) mod until;
+pub(crate) mod working;
 #[cfg(feature = "sandbox")]
 pub(crate) mod world;
