@@ -15,6 +15,8 @@ mod conformance;
 mod control;
 #[cfg(feature = "sandbox")]
 mod endurance;
+#[cfg(feature = "sandbox")]
+mod hostile;
 mod jobs;
 #[cfg(feature = "sandbox")]
 mod pooler;

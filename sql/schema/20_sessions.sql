@@ -25,9 +25,22 @@ BEGIN
             USING ERRCODE = 'WA005', COLUMN = 'name',
                   HINT = 'Accepted: 1 to 63 letters, digits, dots, underscores and hyphens, the first a letter or digit.';
     END IF;
+    NEW.tenant := wa.existing_tenant(NEW.tenant);
+    -- What the worker alone may say.
+    NEW.status := 'new';
+    NEW.status_reason := NULL;
+    NEW.status_at := now();
+    NEW.phone := NULL;
+    NEW.jid := NULL;
+    NEW.lid := NULL;
+    NEW.qr := NULL;
+    NEW.qr_expires_at := NULL;
+    NEW.failures := 0;
+    NEW.created_at := now();
+    NEW.connected_at := NULL;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION wa.session_before_insert() IS 'Row trigger of wa.session: checks the name.';
+COMMENT ON FUNCTION wa.session_before_insert() IS 'Row trigger of wa.session: checks name and tenant.';
 CREATE OR REPLACE TRIGGER validate BEFORE INSERT ON wa.session
     FOR EACH ROW EXECUTE FUNCTION wa.session_before_insert();
 
@@ -135,6 +148,20 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.add_tenant(text) IS 'Makes a tenant, unless it is there. SELECT wa.add_tenant(''acme'');';
 
+CREATE OR REPLACE FUNCTION wa.is_moment(at timestamptz) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT at > '-infinity' AND at < '3000-01-01Z' $$;
+COMMENT ON FUNCTION wa.is_moment(timestamptz) IS 'Whether a time can be waited for and shown by every program: finite, and before the year 3000.';
+
+CREATE OR REPLACE FUNCTION wa.check_run_at(run_at timestamptz) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT wa.is_moment(run_at) THEN
+        RAISE EXCEPTION 'run_at: % is not a moment to wait for', run_at
+            USING ERRCODE = 'WA014', COLUMN = 'run_at', HINT = 'Accepted: a moment before the year 3000; leave it out for now.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION wa.check_run_at(timestamptz) IS 'Refuses a session or maintenance job that would wait for ever; error WA014.';
+
 -- With its owner's rights: whoever may ask for a job may not write the wish otherwise.
 CREATE OR REPLACE FUNCTION wa.session_job_before_insert() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -144,8 +171,16 @@ BEGIN
         RAISE EXCEPTION 'kind: "%" is not a kind of session job', left(NEW.kind, 80)
             USING ERRCODE = 'WA004', COLUMN = 'kind', HINT = 'Accepted: link, connect, reconnect, close, logout.';
     END IF;
-    NEW.status := 'queued';
     NEW.run_at := coalesce(NEW.run_at, now());
+    PERFORM wa.check_run_at(NEW.run_at);
+    -- What the worker alone may say.
+    NEW.status := 'queued';
+    NEW.attempts := 0;
+    NEW.worker_id := NULL;
+    NEW.last_error := NULL;
+    NEW.created_at := now();
+    NEW.started_at := NULL;
+    NEW.finished_at := NULL;
     -- The wish changes in the transaction that asks for it, so that a worker that dies before the job runs still
     -- knows what is wanted. A reconnect is the worker's own and wishes nothing.
     IF NEW.kind IN ('link', 'connect') THEN

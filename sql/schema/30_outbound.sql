@@ -37,12 +37,12 @@ BEGIN
     ELSIF o.max_attempts IS NULL OR o.max_attempts NOT BETWEEN 1 AND 1000 THEN
         RAISE EXCEPTION 'max_attempts: % is out of range', coalesce(o.max_attempts::text, 'null')
             USING ERRCODE = 'WA011', COLUMN = 'max_attempts', HINT = 'Accepted: 1 to 1000.';
-    ELSIF NOT isfinite(o.send_at) THEN
+    ELSIF NOT wa.is_moment(o.send_at) THEN
         RAISE EXCEPTION 'send_at: % is not a moment', o.send_at
-            USING ERRCODE = 'WA011', COLUMN = 'send_at', HINT = 'Leave it out to send at once; wa.pause holds a session back.';
-    ELSIF NOT isfinite(o.expires_at) THEN
+            USING ERRCODE = 'WA011', COLUMN = 'send_at', HINT = 'Accepted: a moment before the year 3000; leave it out to send at once. wa.pause holds a session back.';
+    ELSIF NOT wa.is_moment(o.expires_at) THEN
         RAISE EXCEPTION 'expires_at: % is not a moment', o.expires_at
-            USING ERRCODE = 'WA011', COLUMN = 'expires_at', HINT = 'Leave it out for a message that never expires.';
+            USING ERRCODE = 'WA011', COLUMN = 'expires_at', HINT = 'Accepted: a moment before the year 3000; leave it out for a message that never expires.';
     ELSIF o.expires_at <= coalesce(o.send_at, now()) THEN
         RAISE EXCEPTION 'expires_at: % is not after %', o.expires_at, coalesce('send_at, ' || o.send_at, 'now')
             USING ERRCODE = 'WA011', COLUMN = 'expires_at', HINT = 'Accepted: a moment after send_at and after now.';

@@ -50,10 +50,15 @@ BEGIN
         RAISE EXCEPTION 'args: %', wrong USING ERRCODE = 'WA022', COLUMN = 'args',
             HINT = 'Accepted: a JSON object such as {"batch": 500}; see the comment of wa.maintenance_job.args.';
     END IF;
+    NEW.run_at := coalesce(NEW.run_at, now());
+    PERFORM wa.check_run_at(NEW.run_at);
+    NEW.max_attempts := coalesce(NEW.max_attempts, 5);
+    IF NEW.max_attempts NOT BETWEEN 1 AND 100 THEN
+        RAISE EXCEPTION 'max_attempts: % is out of range', NEW.max_attempts
+            USING ERRCODE = 'WA014', COLUMN = 'max_attempts', HINT = 'Accepted: 1 to 100.';
+    END IF;
     -- What the worker alone may say.
     NEW.status := 'queued';
-    NEW.run_at := coalesce(NEW.run_at, now());
-    NEW.max_attempts := coalesce(NEW.max_attempts, 5);
     NEW.attempts := 0;
     NEW.errors := '[]';
     NEW.created_at := now();
