@@ -72,7 +72,18 @@ impl Book {
         let sender = self.party(sender);
         let at = self.now();
         let (copies, keys) = (vec![], vec![]);
-        self.entries.push_back(Entry { sender, chat, id: id.into(), at, refused, given: 1, words: 0, copies, keys });
+        self.entries.push_back(Entry {
+            sender,
+            chat,
+            id: id.into(),
+            at,
+            refused,
+            given: 1,
+            peer: false,
+            words: 0,
+            copies,
+            keys,
+        });
         seq
     }
 
@@ -126,11 +137,12 @@ impl Book {
         }
     }
 
-    /// Notes the keys that encrypted a message.
-    pub(super) fn ciphertexts(&mut self, seq: u64, sender: &DeviceId, chat: &str, message: &Node) {
+    /// Notes the keys that encrypted a message, and for whom it is.
+    pub(super) fn note(&mut self, seq: u64, sender: &DeviceId, chat: &str, message: &Node) {
         let keys = self.chains.note(&self.hasher, seq, sender, chat, message);
         if let Some(entry) = self.get_mut(seq) {
             entry.keys.extend(keys);
+            entry.peer = message.attrs.get("category").is_some_and(|category| category.as_str() == "peer");
         }
     }
 

@@ -32,6 +32,8 @@ pub(super) struct Entry {
     pub(super) refused: u16,
     /// How often the sender gave it to the server.
     pub(super) given: u16,
+    /// Between devices of one account (keys, history): it stands in no chat, so it has no place in the order of one.
+    pub(super) peer: bool,
     /// A hash of its words, where a phone showed them; else 0.
     pub(super) words: u64,
     pub(super) copies: Vec<Copy>,

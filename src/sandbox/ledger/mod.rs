@@ -68,7 +68,7 @@ impl Ledger {
         for device in addressed {
             book.copy(seq, device);
         }
-        book.ciphertexts(seq, sender, chat, message);
+        book.note(seq, sender, chat, message);
     }
 
     /// A phone sends a message. Its ciphertexts are seen with the copies; from phone to phone it goes without any.
@@ -104,7 +104,7 @@ impl Ledger {
             None => return None,
         };
         if sender.device == 0 {
-            book.ciphertexts(seq, sender, chat, message);
+            book.note(seq, sender, chat, message);
         }
         let ticket = book.copy(seq, to)?;
         let copy = book.at(ticket)?;

@@ -173,7 +173,7 @@ fn out_of_order(book: &Book, filter: &Filter) -> List<Finding> {
     // From the newest back: the earliest place of those that were taken later.
     let mut earliest: HashMap<(u32, u32, Party), (Stamp, u64)> = HashMap::new();
     let mut overtaken = vec![];
-    for (seq, entry) in filter.entries(book).rev() {
+    for (seq, entry) in filter.entries(book).rev().filter(|(_, entry)| !entry.peer) {
         for (_, copy) in filter.copies(book, seq, entry) {
             let Some(place) = copy.place() else { continue };
             let lane = (entry.sender.number, entry.chat, copy.recipient);
@@ -314,6 +314,14 @@ mod tests {
         let found = verdict(&ledger, &[]);
         assert_eq!(ids(&found, "out_of_order"), ["LATE"], "{found}");
         assert_eq!((&found["out_of_order"][0]["overtaken_by"], &found["ok"]), (&json!(2), &json!(false)));
+        // What devices of one account tell each other stands in no chat.
+        let [key, history] = ["KEY", "HISTORY"].map(|id| {
+            let message = NodeBuilder::new("message").attr("id", id).attr("category", "peer").build();
+            ledger.routed(&device("15550001", 0), CHAT, &message, &device("15550002", 1)).unwrap()
+        });
+        ledger.acknowledged([history]);
+        ledger.acknowledged([key]);
+        assert_eq!(ids(&verdict(&ledger, &[]), "out_of_order"), ["LATE"]);
         // Another chat has an order of its own.
         let filter = Filter { chat: Some("15550009@s.whatsapp.net".into()), limit: 10, ..Filter::default() };
         let nowhere = Whereabouts { queued: HashSet::new(), devices: HashSet::new() };
