@@ -27,7 +27,9 @@ async fn q9_a_worker_behind_a_transaction_pooler_works_by_polling() -> Result<()
     let world = World::new().await?;
     let Some(pooler) = Pooler::before(&world.db, IN_TURN).await? else { return Ok(()) };
     let mut command = world.worker_on(&pooler.url);
-    command.env("WAGRES_DATABASE_POOLER", "true").env("WAGRES_WORKER__POLL_MS", "200");
+    // The heartbeat shares the few connections with everything else, so the lease is as long as by default.
+    command.env("WAGRES_DATABASE_POOLER", "true").env("WAGRES_WORKER__LEASE_SECONDS", "15");
+    command.env("WAGRES_WORKER__POLL_MS", "200");
     let worker = Worker::start(command).await?;
     world.link("shop", "15550001").await?;
     world.link("cafe", "15550002").await?;

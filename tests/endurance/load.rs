@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 /// So many messages may wait to be sent; the next come when there are fewer.
-const BACKLOG: i64 = 60;
+const BACKLOG: i64 = 40;
 
 /// Linked sessions, and phones that they write to and hear from.
 pub(super) struct Load<'a> {

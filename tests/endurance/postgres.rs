@@ -7,8 +7,8 @@ use crate::support::world::World;
 use anyhow::{Context, Result, ensure};
 
 /// How often all connections are cut, each time after so many more messages.
-const CUTS: usize = 10;
-const BETWEEN: i64 = 12;
+const CUTS: usize = 8;
+const BETWEEN: i64 = 10;
 
 #[tokio::test]
 async fn r3_r2_postgres_restarted_under_load_costs_no_message() -> Result<()> {
@@ -17,10 +17,10 @@ async fn r3_r2_postgres_restarted_under_load_costs_no_message() -> Result<()> {
     let worker = world.worker().await?;
     under_load(&world, 3, 3, async |load| {
         for mode in ["immediate", "fast"] {
-            load.goes_on(40).await?;
+            load.goes_on(30).await?;
             server.restart(mode).await?;
         }
-        load.goes_on(40).await
+        load.goes_on(30).await
     })
     .await?;
     // The very process that was there, which has ended neither by itself nor by a fault.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 const KILLS: usize = 5;
 const KILLS_IN_SOAK: usize = 20;
 /// After how many more messages each way.
-const BETWEEN: i64 = 20;
+const BETWEEN: i64 = 12;
 const BETWEEN_IN_SOAK: i64 = 250;
 
 const SESSIONS: usize = 4;
@@ -56,6 +56,6 @@ async fn r1_r2_workers_killed_again_and_again_lose_and_double_nothing() -> Resul
 
 #[tokio::test]
 #[ignore = "takes minutes; make soak"]
-async fn r1_r2_workers_killed_for_long() -> Result<()> {
+async fn r1_r2_workers_killed_in_long_runs_lose_and_double_nothing() -> Result<()> {
     kill_again_and_again(KILLS_IN_SOAK, BETWEEN_IN_SOAK).await
 }
