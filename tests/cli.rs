@@ -200,3 +200,92 @@ async fn h7_sessions_and_messages_from_the_command_line() -> Result<()> {
     ensure!(!done.status.success() && text.contains("recipient:") && text.contains("Accepted:"), "{text}");
     worker.stop().await
 }
+
+/// Runs a command on a database; its lines, which are JSON.
+async fn lines(db: &db::TestDb, arguments: &[&str]) -> Result<Vec<Value>> {
+    let mut command = wagres();
+    command.args(["--json", "--log", "error", "--database-url", &db.url]).args(arguments);
+    let (done, text) = output(command).await?;
+    ensure!(done.status.success(), "{arguments:?}: {text}");
+    text.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
+}
+
+/// What a command says that fails.
+async fn refusal(db: &db::TestDb, arguments: &[&str]) -> Result<String> {
+    let mut command = wagres();
+    command.args(["--database-url", &db.url]).args(arguments);
+    let (done, text) = output(command).await?;
+    ensure!(!done.status.success(), "{arguments:?}: accepted");
+    Ok(text)
+}
+
+#[tokio::test]
+async fn q12_h7_messages_that_have_ended_are_purged_on_demand() -> Result<()> {
+    let db = db::fresh().await;
+    // More than two pages. The first 2400 are 40 days old: of each ten 5 read, 2 failed, 3 queued; every other is of "b".
+    sqlx::raw_sql(
+        "SELECT wa.add_session('a'), wa.add_session('b');
+         INSERT INTO wa.outbound (session, recipient, body)
+         SELECT CASE WHEN n % 2 = 0 THEN 'a' ELSE 'b' END, '15550001', 'n' FROM generate_series(0, 2499) n;
+         WITH numbered AS (SELECT session_id, id, row_number() OVER (ORDER BY id) - 1 AS n FROM wa.outbound)
+         UPDATE wa.outbound o SET created_at = at, run_at = at,
+             status = CASE WHEN n % 10 < 5 THEN 'read' WHEN n % 10 < 7 THEN 'failed' ELSE 'queued' END::wa.outbound_status,
+             read_at = CASE WHEN n % 10 < 5 THEN at END, failed_at = CASE WHEN n % 10 IN (5, 6) THEN at END
+         FROM numbered, LATERAL (SELECT now() - CASE WHEN n < 2400 THEN 40 ELSE 0 END * interval '1 day' AS at) moment
+         WHERE o.session_id = numbered.session_id AND o.id = numbered.id",
+    )
+    .execute(&db.pool)
+    .await?;
+    let left = async |count: i64| {
+        let found: i64 = sqlx::query_scalar("SELECT count(*) FROM wa.outbound").fetch_one(&db.pool).await?;
+        ensure!(found == count, "{found} messages are left, not {count}");
+        Ok(())
+    };
+    let purge = ["jobs", "purge", "--older-than", "30d"];
+    let with = |more: &[&'static str]| [&purge, more].concat();
+    ensure!(refusal(&db, &["jobs", "purge"]).await?.contains("--older-than"));
+    ensure!(refusal(&db, &["jobs", "purge", "--older-than", "30"]).await?.contains("such as 12h, 30d or 4w"));
+    ensure!(refusal(&db, &with(&["--status", "queued"])).await?.contains("no status of a message that has ended"));
+    ensure!(refusal(&db, &with(&["--session", "nobody"])).await?.contains("no session is named"));
+    left(2500).await?;
+    ensure!(lines(&db, &with(&["--dry-run"])).await? == [serde_json::json!({ "would_delete": 1680 })]);
+    ensure!(lines(&db, &["jobs", "purge", "--older-than", "6w"]).await? == [serde_json::json!({ "deleted": 0 })]);
+    left(2500).await?;
+    let of_a = lines(&db, &with(&["--session", "a", "--status", "failed"])).await?;
+    ensure!(of_a == [serde_json::json!({ "deleted": 240 })], "{of_a:?}");
+    left(2260).await?;
+    ensure!(lines(&db, &purge).await? == [serde_json::json!({ "deleted": 1440 })]);
+    left(820).await?;
+    let young = "SELECT count(*) FROM wa.outbound WHERE status IN ('read', 'failed')";
+    ensure!(sqlx::query_scalar::<_, i64>(young).fetch_one(&db.pool).await? == 70, "something young went");
+    Ok(())
+}
+
+#[tokio::test]
+async fn h7_jobs_of_sessions_and_housekeeping_from_the_command_line() -> Result<()> {
+    let db = db::fresh().await;
+    sqlx::raw_sql(
+        "SELECT wa.add_session('shop'); SELECT wa.close('shop', 'night');
+         INSERT INTO wa.maintenance_job (kind) VALUES ('sweep_keys')",
+    )
+    .execute(&db.pool)
+    .await?;
+    for (table, kind) in [("session", "close"), ("maintenance", "sweep_keys")] {
+        let jobs = lines(&db, &["jobs", "list", "--table", table, "--status", "queued"]).await?;
+        ensure!(jobs.len() == 1 && jobs[0]["kind"] == kind && jobs[0]["attempts"] == 0, "{jobs:?}");
+        let id = jobs[0]["id"].to_string();
+        ensure!(lines(&db, &["jobs", "show", "--table", table, &id]).await?[0]["status"] == "queued");
+        ensure!(refusal(&db, &["jobs", "retry", "--table", table, &id]).await?.contains("status:"));
+        ensure!(lines(&db, &["jobs", "cancel", "--table", table, &id]).await?[0]["done"] == true);
+        let said = refusal(&db, &["jobs", "cancel", "--table", table, &id, "999"]).await?;
+        ensure!(said.contains("is cancelled") && said.contains("999 does not exist"), "{said}");
+        ensure!(lines(&db, &["jobs", "retry", "--table", table, &id]).await?[0]["done"] == true);
+        ensure!(lines(&db, &["jobs", "list", "--table", table, "--status", "queued"]).await?.len() == 1);
+        ensure!(refusal(&db, &["jobs", "show", "--table", table, "999"]).await?.contains("999"));
+    }
+    let of_others = lines(&db, &["jobs", "list", "--table", "session", "--session", "nobody"]).await?;
+    ensure!(of_others.is_empty(), "{of_others:?}");
+    let said = refusal(&db, &["jobs", "cancel", "--table", "session", "--session", "shop"]).await?;
+    ensure!(said.contains("only for messages"), "{said}");
+    Ok(())
+}

@@ -77,6 +77,12 @@ async fn q14_an_application_sends_and_sees_what_is_its_tenants() -> Result<()> {
             ("SELECT wa.send_text('b', '15550001', 'Hello')", Err("WA001")),
             ("INSERT INTO wa.session_job (session, kind) VALUES ('a', 'close') RETURNING id", Ok(1)),
             ("SELECT wa.link('a'), wa.close('a')", Ok(1)),
+            ("SELECT wa.cancel_session_job((SELECT id FROM wa.session_job WHERE status = 'queued' LIMIT 1))", Ok(1)),
+            ("SELECT wa.retry_session_job((SELECT min(id) FROM wa.session_job WHERE status = 'cancelled'))", Ok(1)),
+            (
+                "SELECT wa.retry_session_job((SELECT id FROM wa.session_job WHERE status = 'queued' LIMIT 1))",
+                Err("WA024"),
+            ),
             ("SELECT wa.close('b')", Err("WA001")),
             ("SELECT wa.pause('a'), wa.resume('a'), wa.set_pacing('a', per_minute => 5), wa.clear_pacing('a')", Ok(1)),
             ("SELECT wa.pause('b')", Err("WA001")),
@@ -111,7 +117,8 @@ async fn q14_an_application_sends_and_sees_what_is_its_tenants() -> Result<()> {
         ],
     )
     .await?;
-    // Messages of others are not there for it, whatever it asks.
+    // Messages and jobs of others are not there for it, whatever it asks.
+    let job: i64 = sqlx::query("SELECT wa.close('b') AS id").fetch_one(&db.pool).await?.try_get(0)?;
     let others: i64 =
         sqlx::query("SELECT id FROM wa.outbound WHERE session = 'b'").fetch_one(&db.pool).await?.try_get(0)?;
     expect(
@@ -119,6 +126,8 @@ async fn q14_an_application_sends_and_sees_what_is_its_tenants() -> Result<()> {
         &[
             (&format!("SELECT WHERE wa.cancel({others})"), Ok(0)),
             (&format!("SELECT WHERE wa.retry({others})"), Ok(0)),
+            (&format!("SELECT wa.cancel_session_job({job})"), Err("WA024")),
+            (&format!("SELECT wa.retry_session_job({job})"), Err("WA024")),
             (&format!("SELECT unnest(wa.withdraw(ARRAY[{others}], 'cancelled'))"), Ok(0)),
             ("SELECT wa.unpace(session_id) FROM generate_series(1, 2) session_id", Ok(2)),
         ],
@@ -162,6 +171,8 @@ async fn q14_readers_read_and_change_nothing() -> Result<()> {
             ("SELECT wa.cancel(1)", DENIED),
             ("SELECT wa.cancel_all('b')", DENIED),
             ("SELECT wa.retry(1)", DENIED),
+            ("SELECT wa.cancel_session_job(1)", DENIED),
+            ("SELECT wa.retry_session_job(1)", DENIED),
             ("SELECT wa.pause('b')", DENIED),
             ("SELECT wa.resume('b')", DENIED),
             ("SELECT wa.set_pacing('b', per_minute => 1)", DENIED),

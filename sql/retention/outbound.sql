@@ -1,6 +1,6 @@
--- One page of $2 messages after id $1: deletes those that ended more than $3 days ago, or with $4 only counts them. Says
--- where the page ends and whether anything in it was made before that age, for later pages are younger.
--- Locks the deleted rows; skips what is being written.
+-- One page of $2 messages after id $1: deletes those that ended more than $3 days ago, of session $5 and with status $6
+-- unless these are null, or with $4 only counts them. Says where the page ends and whether anything in it was made before
+-- that age, for later pages are younger. Locks the deleted rows; skips what is being written.
 WITH page AS MATERIALIZED (
     SELECT session_id, id, created_at, status,
            greatest(created_at, run_at, sent_at, delivered_at, read_at, played_at, failed_at, cancelled_at,
@@ -8,7 +8,9 @@ WITH page AS MATERIALIZED (
     FROM wa.outbound WHERE id > $1 ORDER BY id LIMIT $2
 ), old AS (
     SELECT session_id, id FROM page
-    WHERE status NOT IN ('queued', 'sending') AND ended_at < now() - $3::integer * interval '1 day'
+    WHERE status NOT IN ('queued', 'sending') AND ended_at < now() - $3::float8 * interval '1 day'
+      AND ($5::text IS NULL OR session_id = (SELECT wa.session_id($5)))
+      AND ($6::text IS NULL OR status = $6::wa.outbound_status)
 ), doomed AS (
     SELECT o.session_id, o.id FROM wa.outbound o JOIN old USING (session_id, id)
     WHERE NOT $4::boolean AND o.status NOT IN ('queued', 'sending')
@@ -18,5 +20,5 @@ WITH page AS MATERIALIZED (
     RETURNING 1
 )
 SELECT (SELECT max(id) FROM page) AS last,
-       EXISTS (SELECT FROM page WHERE created_at < now() - $3::integer * interval '1 day') AS "go_on!",
+       EXISTS (SELECT FROM page WHERE created_at < now() - $3::float8 * interval '1 day') AS "go_on!",
        CASE WHEN $4::boolean THEN (SELECT count(*) FROM old) ELSE (SELECT count(*) FROM gone) END AS "count!"

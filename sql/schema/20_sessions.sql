@@ -235,3 +235,33 @@ COMMENT ON FUNCTION wa.close(text, text) IS 'Ends the connection and keeps the l
 CREATE OR REPLACE FUNCTION wa.logout(session text, reason text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT wa.add_session_job(logout.session, 'logout', logout.reason) $$;
 COMMENT ON FUNCTION wa.logout(text, text) IS 'Unlinks the device and deletes its auth state; to use it again it must be linked anew. The session must be connected, for WhatsApp has to be told. Returns the job''s id.';
+
+CREATE OR REPLACE FUNCTION wa.retry_session_job(id bigint) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE ended wa.session_job;
+BEGIN
+    PERFORM wa.must_send();
+    SELECT * INTO ended FROM wa.session_job j WHERE j.id = retry_session_job.id AND wa.sees(j.session_id);
+    IF ended.id IS NULL OR ended.status NOT IN ('failed', 'cancelled') THEN
+        RAISE EXCEPTION 'status: session job % %', retry_session_job.id, coalesce('is ' || ended.status, 'does not exist')
+            USING ERRCODE = 'WA024', COLUMN = 'status', HINT = 'Accepted: the id of a job that is failed or cancelled.';
+    END IF;
+    RETURN wa.add_session_job(ended.session, ended.kind, ended.reason);
+END $$;
+COMMENT ON FUNCTION wa.retry_session_job(bigint) IS 'Queues a session job like one that failed or was cancelled, and returns its id; the old one stays as it is. What is wished of the session changes as with the first. SELECT wa.retry_session_job(7);';
+
+CREATE OR REPLACE FUNCTION wa.cancel_session_job(id bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE found_status wa.job_status;
+BEGIN
+    PERFORM wa.must_send();
+    SELECT j.status INTO found_status FROM wa.session_job j
+    WHERE j.id = cancel_session_job.id AND wa.sees(j.session_id) FOR UPDATE;
+    IF found_status IS DISTINCT FROM 'queued' THEN
+        RAISE EXCEPTION 'status: session job % %', cancel_session_job.id, coalesce('is ' || found_status, 'does not exist')
+            USING ERRCODE = 'WA024', COLUMN = 'status', HINT = 'Accepted: the id of a job that is queued.';
+    END IF;
+    UPDATE wa.session_job j SET status = 'cancelled', finished_at = now(), last_error = 'cancelled by hand'
+    WHERE j.id = cancel_session_job.id;
+END $$;
+COMMENT ON FUNCTION wa.cancel_session_job(bigint) IS 'Cancels a session job that is queued; one that runs is nearly done. What is wished of the session stays: wa.close keeps it from being connected, wa.connect from being closed. SELECT wa.cancel_session_job(7);';

@@ -6,7 +6,7 @@
 //!
 //! The next kind: a variant of [`Kind`], its name in `sql/schema/40_maintenance.sql` and `50_schedule.sql`.
 
-mod retention;
+pub mod retention;
 mod sweep;
 
 use super::record::Record;

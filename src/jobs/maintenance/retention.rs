@@ -5,6 +5,7 @@
 //! database's clock; what is queued or running stays, however old.
 
 use super::{Batches, sql};
+use crate::db::Db;
 use crate::jobs::JobError;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -45,11 +46,44 @@ enum Table {
 }
 
 /// What came of one page.
-struct Page {
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
     /// Rows deleted, or counted in a dry run.
-    count: i64,
+    pub count: i64,
     /// After which id the next page begins; `None` ends the walk.
-    next: Option<i64>,
+    pub next: Option<i64>,
+}
+
+/// Which messages go, of those that have ended.
+#[derive(Debug, Clone, Default)]
+pub struct Messages {
+    /// They ended longer ago than this.
+    pub days: f64,
+    /// Only count.
+    pub dry_run: bool,
+    /// Of this session only.
+    pub session: Option<String>,
+    /// With this status only.
+    pub status: Option<String>,
+}
+
+impl Messages {
+    /// Deletes them from one page of `limit` messages after id `after`.
+    pub async fn page(&self, pool: &Db, after: i64, limit: i64) -> sqlx::Result<Page> {
+        let Self { days, dry_run, session, status } = self;
+        let row = sqlx::query_file!(
+            "sql/retention/outbound.sql",
+            after,
+            limit,
+            days,
+            dry_run,
+            session.as_deref(),
+            status.as_deref()
+        )
+        .fetch_one(pool)
+        .await?;
+        Ok(Page { count: row.count, next: row.last.filter(|_| row.go_on) })
+    }
 }
 
 pub(super) async fn run(batches: &Batches<'_>, ages: &Ages) -> Result<Value, JobError> {
@@ -96,7 +130,10 @@ async fn page(batches: &Batches<'_>, table: Table, after: i64, days: i32, dry_ru
         }};
     }
     Ok(match table {
-        Table::Outbound => walk!("sql/retention/outbound.sql"),
+        Table::Outbound => {
+            let messages = Messages { days: days.into(), dry_run, ..Messages::default() };
+            messages.page(pool, after, limit).await?
+        }
         Table::Inbox => walk!("sql/retention/inbox.sql"),
         Table::SessionJob => walk!("sql/retention/session_job.sql"),
         Table::MaintenanceJob => walk!("sql/retention/maintenance_job.sql"),

@@ -1,4 +1,7 @@
-//! `wagres jobs queue | list | show | retry | cancel`: messages as the job table has them.
+//! `wagres jobs queue | list | show | retry | cancel | purge`: jobs as their tables have them, messages above all.
+
+mod others;
+mod purge;
 
 use super::{connect, print, sql_error};
 use crate::config::Config;
@@ -6,14 +9,19 @@ use crate::db::Db;
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 use clap::{Subcommand, ValueEnum};
+use others::Other;
+use purge::PurgeArgs;
 use serde_json::json;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum JobsCommand {
     /// What each session has left to send, and why it waits.
     Queue,
-    /// Show messages, the newest first.
+    /// Show jobs, the newest first.
     List {
+        /// Messages, or jobs of sessions, or housekeeping.
+        #[arg(long, default_value = "outbound")]
+        table: Table,
         /// Of this session only.
         #[arg(long, value_name = "NAME")]
         session: Option<String>,
@@ -24,20 +32,29 @@ pub(super) enum JobsCommand {
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u32,
     },
-    /// Show all of a message's row.
+    /// Show all of a job's row.
     Show {
-        /// `wa.outbound.id`.
+        /// Messages, or jobs of sessions, or housekeeping.
+        #[arg(long, default_value = "outbound")]
+        table: Table,
+        /// The job's id in its table.
         id: i64,
     },
-    /// Queue failed, cancelled or expired messages again; of those that wait, try them now.
+    /// Queue what failed, was cancelled or expired again; of messages that wait, try them now.
     Retry {
-        /// `wa.outbound.id`.
+        /// Messages, or jobs of sessions, or housekeeping.
+        #[arg(long, default_value = "outbound")]
+        table: Table,
+        /// The jobs' ids in their table.
         #[arg(required = true)]
         ids: Vec<i64>,
     },
-    /// Cancel queued messages.
+    /// Cancel what is queued; housekeeping also while it runs.
     Cancel {
-        /// `wa.outbound.id`.
+        /// Messages, or jobs of sessions, or housekeeping.
+        #[arg(long, default_value = "outbound")]
+        table: Table,
+        /// The jobs' ids in their table.
         #[arg(required_unless_present = "session", conflicts_with = "session")]
         ids: Vec<i64>,
         /// All that this session has queued.
@@ -47,13 +64,34 @@ pub(super) enum JobsCommand {
         #[arg(long, value_name = "RECIPIENT", requires = "session")]
         to: Option<String>,
     },
+    /// Delete messages that have ended.
+    Purge(PurgeArgs),
 }
 
-/// `wa.outbound_status`.
 #[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Table {
+    Outbound,
+    Session,
+    Maintenance,
+}
+
+impl Table {
+    fn other(self) -> Option<Other> {
+        match self {
+            Self::Outbound => None,
+            Self::Session => Some(Other::Session),
+            Self::Maintenance => Some(Other::Maintenance),
+        }
+    }
+}
+
+/// Those of messages, `wa.outbound_status`, and those of the other jobs, `wa.job_status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "lower")]
 pub(super) enum Status {
     Queued,
+    Running,
+    Done,
     Sending,
     Sent,
     Delivered,
@@ -64,14 +102,28 @@ pub(super) enum Status {
     Expired,
 }
 
+impl Status {
+    /// As SQL has it.
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
 pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> anyhow::Result<()> {
     let pool = connect(config).await?;
     match command {
         JobsCommand::Queue => queue(&pool, json).await,
-        JobsCommand::List { session, status, limit } => list(&pool, session, status, limit, json).await,
-        JobsCommand::Show { id } => {
-            let row = sqlx::query_file_scalar!("sql/cli/show_message.sql", id).fetch_optional(&pool).await?;
-            let row = row.flatten().with_context(|| format!("no message has the id {id}"))?;
+        JobsCommand::Purge(args) => purge::run(&pool, args, json).await,
+        JobsCommand::List { table, session, status, limit } => match table.other() {
+            None => list(&pool, session, status, limit, json).await,
+            Some(other) => other.list(&pool, session, status.map(Status::name), limit, json).await,
+        },
+        JobsCommand::Show { table, id } => {
+            let row = match table.other() {
+                None => sqlx::query_file_scalar!("sql/cli/show_message.sql", id).fetch_optional(&pool).await?.flatten(),
+                Some(other) => other.row(&pool, id).await?,
+            };
+            let row = row.with_context(|| format!("nothing there has the id {id}"))?;
             if json {
                 println!("{row}");
                 return Ok(());
@@ -81,16 +133,23 @@ pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> an
             }
             Ok(())
         }
-        JobsCommand::Retry { ids } => {
+        JobsCommand::Retry { table, ids } => {
             let mut left = Vec::new();
             for id in ids {
+                if let Some(other) = table.other() {
+                    other.retry(&pool, id, json, &mut left).await?;
+                    continue;
+                }
                 let done =
                     sqlx::query_file_scalar!("sql/cli/retry.sql", id).fetch_one(&pool).await.map_err(sql_error)?;
                 told(json, id, done, "queued again", "nothing to try: it is queued, on its way, or sent", &mut left);
             }
             all_done(&left)
         }
-        JobsCommand::Cancel { session: Some(session), to, .. } => {
+        JobsCommand::Cancel { table, session: Some(session), to, .. } => {
+            if table.other().is_some() {
+                bail!("--session: only for messages; name other jobs by their ids");
+            }
             let count = sqlx::query_file_scalar!("sql/cli/cancel_all.sql", session, to)
                 .fetch_one(&pool)
                 .await
@@ -98,9 +157,13 @@ pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> an
             print(json, &json!({ "session": session, "cancelled": count }), &format!("{count} messages cancelled"));
             Ok(())
         }
-        JobsCommand::Cancel { ids, .. } => {
+        JobsCommand::Cancel { table, ids, .. } => {
             let mut left = Vec::new();
             for id in ids {
+                if let Some(other) = table.other() {
+                    other.cancel(&pool, id, json, &mut left).await?;
+                    continue;
+                }
                 let done =
                     sqlx::query_file_scalar!("sql/cli/cancel.sql", id).fetch_one(&pool).await.map_err(sql_error)?;
                 told(json, id, done, "cancelled", "not cancelled: it is on its way, or has ended", &mut left);
@@ -161,9 +224,11 @@ async fn list(
     limit: u32,
     json: bool,
 ) -> anyhow::Result<()> {
-    let status = status.and_then(|status| status.to_possible_value()).map(|value| value.get_name().to_owned());
-    let rows =
-        sqlx::query_file!("sql/cli/list_messages.sql", session, status, i64::from(limit)).fetch_all(pool).await?;
+    let status = status.map(Status::name);
+    let rows = sqlx::query_file!("sql/cli/list_messages.sql", session, status, i64::from(limit))
+        .fetch_all(pool)
+        .await
+        .map_err(sql_error)?;
     if !json {
         println!(
             "{:<10} {:<20} {:<26} {:<10} {:>5} {:<20} WAITS OR ERROR",

@@ -1,0 +1,121 @@
+//! Jobs of sessions, and housekeeping.
+
+use super::{at, print, sql_error, told};
+use crate::db::Db;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+/// The tables besides that of messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Other {
+    Session,
+    Maintenance,
+}
+
+struct Job {
+    id: i64,
+    /// To which session, or by which schedule.
+    belongs_to: Option<String>,
+    kind: String,
+    status: String,
+    attempts: i32,
+    created_at: DateTime<Utc>,
+    run_at: DateTime<Utc>,
+    note: Option<String>,
+}
+
+impl Other {
+    pub(super) async fn list(
+        self,
+        pool: &Db,
+        session: Option<String>,
+        status: Option<String>,
+        limit: u32,
+        json: bool,
+    ) -> anyhow::Result<()> {
+        let limit = i64::from(limit);
+        let (whose, jobs) = match self {
+            Self::Session => {
+                let jobs = sqlx::query_file_as!(Job, "sql/cli/list_session_jobs.sql", session, status, limit);
+                ("session", jobs.fetch_all(pool).await)
+            }
+            Self::Maintenance => {
+                let jobs = sqlx::query_file_as!(Job, "sql/cli/list_maintenance_jobs.sql", status, limit);
+                ("schedule", jobs.fetch_all(pool).await)
+            }
+        };
+        if !json {
+            println!(
+                "{:<10} {:<20} {:<12} {:<10} {:>5} {:<20} RESULT OR REASON",
+                "ID",
+                whose.to_uppercase(),
+                "KIND",
+                "STATUS",
+                "TRIES",
+                "INSERTED"
+            );
+        }
+        for job in jobs.map_err(sql_error)? {
+            let line = json!({
+                "id": job.id, whose: job.belongs_to, "kind": job.kind, "status": job.status, "attempts": job.attempts,
+                "created_at": job.created_at, "run_at": job.run_at, "note": job.note,
+            });
+            let text = format!(
+                "{:<10} {:<20} {:<12} {:<10} {:>5} {:<20} {}",
+                job.id,
+                job.belongs_to.unwrap_or_default(),
+                job.kind,
+                job.status,
+                job.attempts,
+                at(Some(job.created_at)),
+                job.note.unwrap_or_default()
+            );
+            print(json, &line, text.trim_end());
+        }
+        Ok(())
+    }
+
+    /// All of a row.
+    pub(super) async fn row(self, pool: &Db, id: i64) -> sqlx::Result<Option<Value>> {
+        let row = match self {
+            Self::Session => sqlx::query_file_scalar!("sql/cli/show_session_job.sql", id).fetch_optional(pool).await?,
+            Self::Maintenance => {
+                sqlx::query_file_scalar!("sql/cli/show_maintenance_job.sql", id).fetch_optional(pool).await?
+            }
+        };
+        Ok(row.flatten())
+    }
+
+    pub(super) async fn retry(self, pool: &Db, id: i64, json: bool, left: &mut Vec<i64>) -> anyhow::Result<()> {
+        let done = match self {
+            Self::Session => sqlx::query_file!("sql/cli/retry_session_job.sql", id).fetch_one(pool).await.map(drop),
+            Self::Maintenance => {
+                sqlx::query_file!("sql/cli/retry_maintenance_job.sql", id).fetch_one(pool).await.map(drop)
+            }
+        };
+        tell(done, id, json, "queued again", left)
+    }
+
+    pub(super) async fn cancel(self, pool: &Db, id: i64, json: bool, left: &mut Vec<i64>) -> anyhow::Result<()> {
+        let done = match self {
+            Self::Session => sqlx::query_file!("sql/cli/cancel_session_job.sql", id).fetch_one(pool).await.map(drop),
+            Self::Maintenance => {
+                sqlx::query_file!("sql/cli/cancel_maintenance_job.sql", id).fetch_one(pool).await.map(drop)
+            }
+        };
+        tell(done, id, json, "cancelled", left)
+    }
+}
+
+/// Says what became of one job. That its status does not allow it is no reason to leave the others alone.
+fn tell(done: sqlx::Result<()>, id: i64, json: bool, yes: &str, left: &mut Vec<i64>) -> anyhow::Result<()> {
+    let refused = match done {
+        Ok(()) => None,
+        Err(error) if error.as_database_error().is_some_and(|it| it.code().as_deref() == Some("WA024")) => {
+            Some(sql_error(error).to_string())
+        }
+        Err(error) => return Err(sql_error(error)),
+    };
+    told(json, id, refused.is_none(), yes, refused.as_deref().unwrap_or_default(), left);
+    Ok(())
+}

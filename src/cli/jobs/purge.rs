@@ -1,0 +1,81 @@
+//! `wagres jobs purge`: retention on demand, for messages.
+
+use super::{Status, print, sql_error};
+use crate::db::Db;
+use crate::jobs::maintenance::retention::Messages;
+use anyhow::bail;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+/// Messages that one statement goes through.
+const PAGE: i64 = 1000;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PurgeArgs {
+    /// Only what ended longer ago than this: 30d, 12h, 4w.
+    #[arg(long, value_name = "AGE", value_parser = days)]
+    older_than: f64,
+    /// Of this session only.
+    #[arg(long, value_name = "NAME")]
+    session: Option<String>,
+    /// With this status only.
+    #[arg(long, value_name = "STATUS")]
+    status: Option<Status>,
+    /// Only count.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// An age in days.
+fn days(text: &str) -> Result<f64, String> {
+    let (number, unit) = text.split_at(text.len() - text.chars().next_back().map_or(0, char::len_utf8));
+    let days = match unit {
+        "h" => Some(1.0 / 24.0),
+        "d" => Some(1.0),
+        "w" => Some(7.0),
+        _ => None,
+    };
+    let number = number.parse::<u32>().ok().filter(|number| (1..=100_000).contains(number));
+    days.zip(number).map(|(days, number)| days * f64::from(number)).ok_or_else(|| {
+        "accepted is a whole number from 1 to 100000 of hours, days or weeks, such as 12h, 30d or 4w".to_owned()
+    })
+}
+
+pub(super) async fn run(pool: &Db, args: PurgeArgs, json: bool) -> anyhow::Result<()> {
+    if let Some(status @ (Status::Queued | Status::Sending | Status::Running | Status::Done)) = args.status {
+        bail!("--status: {} is no status of a message that has ended", status.name());
+    }
+    let PurgeArgs { older_than, session, status, dry_run } = args;
+    let messages = Messages { days: older_than, dry_run, session, status: status.map(Status::name) };
+    let newest = sqlx::query_file_scalar!("sql/cli/newest_message.sql").fetch_one(pool).await?.unwrap_or(0);
+    // On standard error, and only where that is a terminal.
+    let bar = ProgressBar::new(newest.unsigned_abs());
+    bar.set_style(ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}  {elapsed}")?);
+    let (mut count, mut after) = (0, 0);
+    loop {
+        let page = messages.page(pool, after, PAGE).await.map_err(sql_error)?;
+        count += page.count;
+        bar.set_message(format!("{count} messages"));
+        let Some(next) = page.next else { break };
+        after = next;
+        bar.set_position(next.unsigned_abs());
+    }
+    bar.finish_and_clear();
+    let (key, text) = if dry_run { ("would_delete", "would be deleted") } else { ("deleted", "deleted") };
+    print(json, &json!({ key: count }), &format!("{count} messages {text}"));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::days;
+
+    #[test]
+    fn q12_an_age_has_a_number_and_a_unit() {
+        assert_eq!((days("30d"), days("12h"), days("4w")), (Ok(30.0), Ok(0.5), Ok(28.0)));
+        for wrong in ["", "d", "30", "0d", "-1d", "1.5d", "30 d", "100001d", "1y", "1д", "🦀"] {
+            assert!(days(wrong).is_err_and(|error| error.contains("30d")), "{wrong}");
+        }
+    }
+}
