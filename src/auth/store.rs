@@ -1,9 +1,10 @@
 //! The store itself, and the few operations on keys from which the storage traits are made.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -15,14 +16,19 @@ use crate::db::{Db, fence::Fence, outage::outlast};
 
 /// Auth state of one session, under one hold of it. The storage backend of the client library.
 ///
-/// It keeps nothing in memory, and each call is one statement, which waits while the database is away. Reads are free; each write checks the fence in its own
-/// statement. The first write that finds the fence stale cancels the token given to [`AuthStore::new`], because then the
-/// client has to stop: the session belongs to somebody else.
+/// It keeps nothing in memory, and each call is one statement, which waits while the database is away. Reads are free; each
+/// write checks the fence in its own statement. The first write that finds the fence stale cancels the token given to
+/// [`AuthStore::new`], because then the client has to stop: the session belongs to somebody else.
 pub struct AuthStore {
     pool: Db,
     fence: Fence,
     stale: CancellationToken,
+    /// Held for reading while what came in is being kept.
+    arriving: RwLock<()>,
 }
+
+/// For so long ratchets wait for what is on its way from its decryption to its row; the library does nothing in between.
+const ARRIVING: Duration = Duration::from_millis(3);
 
 impl fmt::Debug for AuthStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,8 +64,8 @@ pub(super) type Batch = BTreeMap<String, Value>;
 impl AuthStore {
     /// The auth state of `fence.session_id`. `stale` is cancelled when a write finds that the fence no longer holds.
     #[must_use]
-    pub const fn new(pool: Db, fence: Fence, stale: CancellationToken) -> Self {
-        Self { pool, fence, stale }
+    pub fn new(pool: Db, fence: Fence, stale: CancellationToken) -> Self {
+        Self { pool, fence, stale, arriving: RwLock::default() }
     }
 
     /// The hold under which this store writes.
@@ -75,6 +81,14 @@ impl AuthStore {
                 .fetch_one(&self.pool)
         };
         self.write("delete all", done).await
+    }
+
+    /// Waits until what has come in is kept, before ratchets are. The library writes all ratchets at once whenever one of
+    /// them has to be, also that of a message that it has decrypted and not yet kept; if the worker died between the two,
+    /// the message would come again and be taken for one that was had (R2).
+    async fn after_arrivals(&self) {
+        tokio::time::sleep(ARRIVING).await;
+        drop(self.arriving.write().await);
     }
 
     pub(super) const fn pool(&self) -> &Db {
@@ -181,6 +195,14 @@ impl AuthStore {
         if batch.is_empty() {
             return Ok(());
         }
+        let _arriving = match kind {
+            Kind::PendingInbound => Some(self.arriving.read().await),
+            Kind::Session | Kind::SenderKey => {
+                self.after_arrivals().await;
+                None
+            }
+            _ => None,
+        };
         let (key_ids, values): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         let Fence { session_id, epoch } = self.fence;
         let done = || {

@@ -25,21 +25,27 @@ pub fn is_outage(error: &Error) -> bool {
     }
 }
 
-/// Asks until there is an answer, or until whoever asks is `gone`: then the outage is the answer.
+/// Asks until there is an answer, or until whoever asks is `gone`: then the outage is the answer, at once, because whoever
+/// asks stands in the way of closing a socket.
 pub async fn outlast<T, F>(gone: &CancellationToken, mut ask: impl FnMut() -> F) -> sqlx::Result<T>
 where
     F: Future<Output = sqlx::Result<T>>,
 {
-    let mut pause = PAUSE;
-    loop {
-        let error = match ask().await {
-            Err(error) if is_outage(&error) => error,
-            answer => return answer,
-        };
-        tracing::warn!(%error, "no answer from the database, asking again");
-        tokio::select! {
-            () = gone.cancelled() => return Err(error),
-            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST),
+    let asking = async {
+        let mut pause = PAUSE;
+        loop {
+            let error = match ask().await {
+                Err(error) if is_outage(&error) => error,
+                answer => return answer,
+            };
+            tracing::warn!(%error, "no answer from the database, asking again");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST);
         }
+    };
+    tokio::select! {
+        biased;
+        answer = asking => answer,
+        () = gone.cancelled() => Err(Error::PoolClosed),
     }
 }

@@ -39,6 +39,12 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     if job.typing {
         typing(&client, &to, job).await;
     }
+    // An answer turns the ratchet, and the library may send with the new key a moment before it is kept. Were that moment
+    // our last, or the database away just then, the next holder could read nothing that the recipient answers (Bad MAC).
+    // Without a database this waits until the session is lost, and nothing is sent meanwhile.
+    if let Err(error) = client.flush_pending_signal_state().await {
+        return Err(JobError::Release(format!("the keys are not kept: {error}")));
+    }
     let mut waiting = held.acks.expect(&job.message_id);
     let options = SendOptions::default().with_message_id(&*job.message_id);
     let attempt = async {

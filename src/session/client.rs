@@ -1,11 +1,13 @@
 //! How a client of the library is built for a session.
 
 use super::endpoint::Endpoint;
+use super::transport::Fenced;
 use crate::auth::AuthStore;
 use crate::messages::inbound::InboxHook;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use wacore::types::events::{Event, EventHandler, EventInterest, EventKind};
 use whatsapp_rust::bot::Bot;
 use whatsapp_rust::transport::TokioWebSocketTransportFactory;
@@ -57,7 +59,7 @@ use whatsapp_rust_ureq_http_client::UreqHttpClient as HttpClient;
 const SANDBOX_VERSION: (u32, u32, u32) = (2, 3000, 1_015_901_307);
 
 /// Builds a client that keeps its state in `store` and hands every message to `hook` before it is acknowledged. Its own
-/// reconnecting is off: a lost connection becomes a row (S5).
+/// reconnecting is off: a lost connection becomes a row (S5). Once the hold is `stale`, nothing leaves its socket (R4).
 ///
 /// # Errors
 /// When the stored credentials cannot be read or written.
@@ -66,11 +68,13 @@ pub async fn build(
     store: Arc<AuthStore>,
     hook: InboxHook,
     name: &str,
+    stale: CancellationToken,
 ) -> Result<(Bot, mpsc::UnboundedReceiver<Arc<Event>>), BuildError> {
     let (sender, events) = mpsc::unbounded_channel();
+    let socket = TokioWebSocketTransportFactory::new().with_url(endpoint.as_str());
     let mut builder = Bot::builder()
         .with_backend_arc(store)
-        .with_transport_factory(TokioWebSocketTransportFactory::new().with_url(endpoint.as_str()))
+        .with_transport_factory(Fenced { inner: socket, stale })
         .with_http_client(HttpClient::new())
         .with_runtime(whatsapp_rust::TokioRuntime)
         .with_push_name(name)

@@ -133,7 +133,7 @@ impl Sessions {
         supervise::set_status(&self.shared.pool, fence, opening, None).await?;
         let store = Arc::new(AuthStore::new(self.shared.pool.clone(), fence, held.stale.clone()));
         let hook = InboxHook::new(self.shared.pool.clone(), fence, held.stale.clone());
-        let (bot, events) = client::build(&self.shared.endpoint, store, hook, name).await?;
+        let (bot, events) = client::build(&self.shared.endpoint, store, hook, name, held.stale.clone()).await?;
         *running = Some(supervise::start(self.clone(), self.shared.clone(), held.clone(), bot, events, linked));
         Ok(())
     }

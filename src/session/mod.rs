@@ -16,3 +16,4 @@ pub mod jobs;
 pub mod lease;
 pub mod status;
 pub mod supervise;
+pub mod transport;

@@ -29,6 +29,24 @@ async fn r3_r2_postgres_restarted_under_load_costs_no_message() -> Result<()> {
     worker.stop().await
 }
 
+/// A worker whose heartbeat cannot come through gives its sessions up by its own clock, with what it could not write. What it
+/// had sent before it had kept the key of, nobody could answer any more.
+#[tokio::test]
+async fn r3_r4_postgres_away_for_longer_than_the_lease_costs_no_message() -> Result<()> {
+    let (db, server) = db::fresh_on_its_own().await;
+    let world = World::on(db).await?;
+    let worker = world.worker().await?;
+    under_load(&world, 3, 3, async |load| {
+        load.goes_on(30).await?;
+        server.stop("immediate").await?;
+        world.control.until("/stats", |it| (it["connected_devices"] == 0).then_some(())).await?;
+        server.restart("fast").await?;
+        load.goes_on(30).await
+    })
+    .await?;
+    worker.stop().await
+}
+
 #[tokio::test]
 async fn r3_r2_connections_cut_again_and_again_cost_no_message() -> Result<()> {
     let world = World::new().await?;

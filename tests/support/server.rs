@@ -26,12 +26,21 @@ impl Server {
         &self.url
     }
 
-    /// Stops it in that mode of `pg_ctl`, starts it at the same address, and waits until it answers.
+    /// Stops it in that mode of `pg_ctl`.
+    pub(crate) async fn stop(&self, mode: &str) -> anyhow::Result<()> {
+        self.pg_ctl(&["stop", "-m", mode]).await
+    }
+
+    /// Stops it in that mode of `pg_ctl`, when it runs, starts it at the same address, and waits until it answers.
     pub(crate) async fn restart(&self, mode: &str) -> anyhow::Result<()> {
+        self.pg_ctl(&["restart", "-m", mode]).await
+    }
+
+    async fn pg_ctl(&self, what: &[&str]) -> anyhow::Result<()> {
         let mut pg_ctl = tokio::process::Command::from(server_command("pg_ctl"));
-        pg_ctl.args(["restart", "-w", "-s", "-m", mode, "-l"]).arg(self.data.join("log")).arg("-D").arg(&self.data);
+        pg_ctl.args(what).args(["-w", "-s", "-l"]).arg(self.data.join("log")).arg("-D").arg(&self.data);
         let status = pg_ctl.status().await?;
-        anyhow::ensure!(status.success(), "pg_ctl restart -m {mode}: {status}");
+        anyhow::ensure!(status.success(), "pg_ctl {what:?}: {status}");
         Ok(())
     }
 }
