@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 const PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(5);
+/// A database that is there answers in this time.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// Whether the server could not be asked or did not come to answer, so that the same may work in a moment.
 #[must_use]
@@ -25,8 +27,7 @@ pub fn is_outage(error: &Error) -> bool {
     }
 }
 
-/// Asks until there is an answer, or until whoever asks is `gone`: then the outage is the answer, at once, because whoever
-/// asks stands in the way of closing a socket.
+/// Asks until there is an answer, or for a moment more when whoever asks is `gone`: then the outage is the answer.
 pub async fn outlast<T, F>(gone: &CancellationToken, mut ask: impl FnMut() -> F) -> sqlx::Result<T>
 where
     F: Future<Output = sqlx::Result<T>>,
@@ -35,7 +36,7 @@ where
         let mut pause = PAUSE;
         loop {
             let error = match ask().await {
-                Err(error) if is_outage(&error) => error,
+                Err(error) if is_outage(&error) && !gone.is_cancelled() => error,
                 answer => return answer,
             };
             tracing::warn!(%error, "no answer from the database, asking again");
@@ -43,9 +44,13 @@ where
             pause = (pause * 2).min(LONGEST);
         }
     };
+    let over = async {
+        gone.cancelled().await;
+        tokio::time::sleep(PARTING).await;
+    };
     tokio::select! {
         biased;
         answer = asking => answer,
-        () = gone.cancelled() => Err(Error::PoolClosed),
+        () = over => Err(Error::PoolTimedOut),
     }
 }

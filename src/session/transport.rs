@@ -1,12 +1,12 @@
-//! The socket of a session, fenced: nothing leaves through it once the hold is lost.
+//! The socket of a session, fenced: once the hold is lost it is closed, and nothing leaves through it (R4).
 //!
-//! A client whose store begins to fail goes on without it: it encrypts with keys that were never kept, and sends. After a
-//! lost hold its store fails on purpose, so the socket has to refuse first (R4).
+//! The client library cannot be waited for. It writes before it closes, which may take as long as the database is away; and
+//! when its store fails it goes on without: it encrypts with keys that were never kept, and sends.
 
 use anyhow::bail;
 use bytes::Bytes;
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use wacore::stats::TransportResourceReport;
 use whatsapp_rust::transport::{Transport, TransportEvent, TransportFactory};
 use whatsapp_rust::{async_channel::Receiver, async_trait};
@@ -26,20 +26,29 @@ impl<F: TransportFactory> TransportFactory for Fenced<F> {
             bail!("the session is no longer held here");
         }
         let (inner, events) = self.inner.create_transport().await?;
-        Ok((Arc::new(Fence { inner, stale: self.stale.clone() }), events))
+        let (stale, open) = (self.stale.clone(), CancellationToken::new());
+        let (lost, dropped, socket) = (stale.clone(), open.clone(), inner.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = dropped.cancelled() => {}
+                () = lost.cancelled() => socket.disconnect().await,
+            }
+        });
+        Ok((Arc::new(Fence { inner, stale, _open: open.drop_guard() }), events))
     }
 }
 
 struct Fence {
     inner: Arc<dyn Transport>,
     stale: CancellationToken,
+    /// Ends the task that closes the socket.
+    _open: DropGuard,
 }
 
 #[async_trait]
 impl Transport for Fence {
     async fn send(&self, data: Bytes) -> anyhow::Result<()> {
         if self.stale.is_cancelled() {
-            self.inner.disconnect().await;
             bail!("the session is no longer held here");
         }
         self.inner.send(data).await
