@@ -47,7 +47,8 @@ have_pgbouncer() {
     have pgbouncer || [ -x /usr/sbin/pgbouncer ]
 }
 
-# Its service, which the package starts, is not wanted.
+# Its service, which the package starts, is not wanted; the tests start their own. Where services cannot be managed (a
+# container has systemctl and no systemd) none was started, so that to fail there is no error.
 install_pgbouncer() {
     apt_install pgbouncer || return
     ! have systemctl || as_root systemctl disable --now --quiet pgbouncer >/dev/null 2>&1 || true
