@@ -1,7 +1,7 @@
 //! How a client of the library is built for a session.
 
 use super::endpoint::Endpoint;
-use super::transport::Fenced;
+use super::transport::FencedFactory;
 use crate::auth::AuthStore;
 use crate::messages::inbound::InboxHook;
 use std::sync::Arc;
@@ -74,7 +74,7 @@ pub async fn build(
     let socket = TokioWebSocketTransportFactory::new().with_url(endpoint.as_str());
     let mut builder = Bot::builder()
         .with_backend_arc(store)
-        .with_transport_factory(Fenced { inner: socket, stale })
+        .with_transport_factory(FencedFactory { inner: socket, stale })
         .with_http_client(HttpClient::new())
         .with_runtime(whatsapp_rust::TokioRuntime)
         .with_push_name(name)

@@ -12,7 +12,7 @@ use whatsapp_rust::transport::{Transport, TransportEvent, TransportFactory};
 use whatsapp_rust::{async_channel::Receiver, async_trait};
 
 /// Makes sockets of another factory that send until `stale`.
-pub struct Fenced<F> {
+pub struct FencedFactory<F> {
     /// What opens the socket.
     pub inner: F,
     /// The hold is lost.
@@ -20,7 +20,7 @@ pub struct Fenced<F> {
 }
 
 #[async_trait]
-impl<F: TransportFactory> TransportFactory for Fenced<F> {
+impl<F: TransportFactory> TransportFactory for FencedFactory<F> {
     async fn create_transport(&self) -> anyhow::Result<(Arc<dyn Transport>, Receiver<TransportEvent>)> {
         if self.stale.is_cancelled() {
             bail!("the session is no longer held here");
@@ -34,11 +34,11 @@ impl<F: TransportFactory> TransportFactory for Fenced<F> {
                 () = lost.cancelled() => socket.disconnect().await,
             }
         });
-        Ok((Arc::new(Fence { inner, stale, _open: open.drop_guard() }), events))
+        Ok((Arc::new(FencedSocket { inner, stale, _open: open.drop_guard() }), events))
     }
 }
 
-struct Fence {
+struct FencedSocket {
     inner: Arc<dyn Transport>,
     stale: CancellationToken,
     /// Ends the task that closes the socket.
@@ -46,7 +46,7 @@ struct Fence {
 }
 
 #[async_trait]
-impl Transport for Fence {
+impl Transport for FencedSocket {
     async fn send(&self, data: Bytes) -> anyhow::Result<()> {
         if self.stale.is_cancelled() {
             bail!("the session is no longer held here");
