@@ -13,6 +13,7 @@ use crate::jobs::maintenance::{self, Maintenance};
 use crate::jobs::outbound::{self, Outbound};
 use crate::jobs::progress::{Attempts, Progress};
 use crate::jobs::record::RecordLayer;
+use crate::jobs::turns::Turns;
 use crate::jobs::{JobError, MaintenanceJob, OutboundJob, Ready, SessionJob};
 use crate::messages::outbound::{self as sending, Sender};
 use crate::session::endpoint::{Endpoint, EndpointError};

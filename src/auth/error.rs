@@ -45,6 +45,14 @@ pub enum AuthError {
         /// A kind of `wa.auth_key`.
         kind: &'static str,
     },
+    /// A message that was decrypted once and is nowhere. Whoever holds the session asks its sender for it again.
+    #[error("session {session_id}: message {message_id} was read before and not kept")]
+    Missed {
+        /// The session.
+        session_id: i64,
+        /// The message's id.
+        message_id: String,
+    },
     /// Postgres refused or could not be reached.
     #[error("session {session_id}, {what}: the database failed")]
     Database {
@@ -82,7 +90,9 @@ impl From<AuthError> for StoreError {
                 source: sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed,
                 ..
             } => Self::Connection(Box::new(error)),
-            AuthError::Stale { .. } | AuthError::Database { .. } => Self::Database(Box::new(error)),
+            AuthError::Stale { .. } | AuthError::Missed { .. } | AuthError::Database { .. } => {
+                Self::Database(Box::new(error))
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use wacore::store::{
     error::Result,
     traits::{DeviceListRecord, LidPnMappingEntry, PendingInboundKey, PendingInboundRow, ProtocolStore, TcTokenEntry},
 };
+use wacore_binary::Jid;
 
 use super::{
     codec::{self, DecodeError},
@@ -254,7 +255,21 @@ impl ProtocolStore for AuthStore {
     }
 
     async fn get_pending_inbound(&self, chat: &str, sender: &str, id: &str) -> Result<Option<Vec<u8>>> {
-        Ok(self.get_bytes(Kind::PendingInbound, &join(&[chat, sender, id])).await?)
+        let key_id = join(&[chat, sender, id]);
+        let people =
+            [chat, sender].map(|name| name.parse::<Jid>().map_or_else(|_| name.to_owned(), |it| it.to_non_ad_string()));
+        let users = people.each_ref().map(|jid| escape(jid.split('@').next().unwrap_or(jid)).into_owned());
+        let found = || {
+            sqlx::query_file!("sql/auth/pending_inbound.sql", self.fence().session_id, key_id, id, &people, &users)
+                .fetch_one(self.pool())
+        };
+        let found = self.ask(Kind::PendingInbound.name(), found).await?;
+        if found.value.is_none() && !found.kept {
+            self.missed(id)?;
+        }
+        let value =
+            found.value.map(|value| self.readable(Kind::PendingInbound, &key_id, codec::bytes(&value, "value")));
+        Ok(value.transpose()?)
     }
 
     async fn delete_pending_inbound(&self, chat: &str, sender: &str, id: &str) -> Result<()> {

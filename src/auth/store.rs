@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, mpsc::UnboundedSender};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -25,6 +25,8 @@ pub struct AuthStore {
     stale: CancellationToken,
     /// Held for reading while what came in is being kept.
     arriving: RwLock<()>,
+    /// Told of messages that the library has read before and nobody has kept, by their ids.
+    missed: Option<UnboundedSender<String>>,
 }
 
 /// For so long ratchets wait for what is on its way from its decryption to its row; the library does nothing in between.
@@ -65,7 +67,14 @@ impl AuthStore {
     /// The auth state of `fence.session_id`. `stale` is cancelled when a write finds that the fence no longer holds.
     #[must_use]
     pub fn new(pool: Db, fence: Fence, stale: CancellationToken) -> Self {
-        Self { pool, fence, stale, arriving: RwLock::default() }
+        Self { pool, fence, stale, arriving: RwLock::default(), missed: None }
+    }
+
+    /// Tells `missed` the id of each message that the library has read before and that is neither on its way into
+    /// `wa.inbox` nor there. The library is then answered with [`AuthError::Missed`] and does not acknowledge it.
+    #[must_use]
+    pub fn telling(self, missed: UnboundedSender<String>) -> Self {
+        Self { missed: Some(missed), ..self }
     }
 
     /// The hold under which this store writes.
@@ -89,6 +98,14 @@ impl AuthStore {
     async fn after_arrivals(&self) {
         tokio::time::sleep(ARRIVING).await;
         drop(self.arriving.write().await);
+    }
+
+    /// The answer to whoever asks for a message that was read and is nowhere.
+    pub(super) fn missed(&self, message_id: &str) -> Result<(), AuthError> {
+        let Some(missed) = &self.missed else { return Ok(()) };
+        // Nobody hears it any more when the client ends; then the message stays unacknowledged, and comes again.
+        drop(missed.send(message_id.to_owned()));
+        Err(AuthError::Missed { session_id: self.fence.session_id, message_id: message_id.to_owned() })
     }
 
     pub(super) const fn pool(&self) -> &Db {

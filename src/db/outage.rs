@@ -28,7 +28,26 @@ pub fn is_outage(error: &Error) -> bool {
 }
 
 /// Asks until there is an answer, or for a moment more when whoever asks is `gone`: then the outage is the answer.
-pub async fn outlast<T, F>(gone: &CancellationToken, mut ask: impl FnMut() -> F) -> sqlx::Result<T>
+pub async fn outlast<T, F>(gone: &CancellationToken, ask: impl FnMut() -> F) -> sqlx::Result<T>
+where
+    F: Future<Output = sqlx::Result<T>>,
+{
+    repeat(gone, is_outage, ask).await
+}
+
+/// The same for what nobody else would do if it were given up: every error is waited out, whatever it says.
+pub async fn insist<T, F>(gone: &CancellationToken, ask: impl FnMut() -> F) -> sqlx::Result<T>
+where
+    F: Future<Output = sqlx::Result<T>>,
+{
+    repeat(gone, |_| true, ask).await
+}
+
+async fn repeat<T, F>(
+    gone: &CancellationToken,
+    passes: impl Fn(&Error) -> bool,
+    mut ask: impl FnMut() -> F,
+) -> sqlx::Result<T>
 where
     F: Future<Output = sqlx::Result<T>>,
 {
@@ -36,7 +55,7 @@ where
         let mut pause = PAUSE;
         loop {
             let error = match ask().await {
-                Err(error) if is_outage(&error) && !gone.is_cancelled() => error,
+                Err(error) if passes(&error) && !gone.is_cancelled() => error,
                 answer => return answer,
             };
             tracing::warn!(%error, "no answer from the database, asking again");

@@ -8,7 +8,7 @@
 
 use super::maintenance::Kind;
 use super::outbound::Outbound;
-use super::turns::{self, Turns};
+use super::turns::Turns;
 use super::{MaintenanceJob, SessionJob};
 use crate::db::Db;
 use crate::db::fence::Fence;
@@ -16,7 +16,6 @@ use rand::RngExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Most rows of one claim of session or maintenance jobs.
@@ -65,11 +64,6 @@ impl Turns for Dispatcher {
 }
 
 impl Dispatcher {
-    /// Claims until `stop`. Errors of the database are logged and waited out.
-    pub async fn run(self, stop: CancellationToken) {
-        turns::run(self, stop).await;
-    }
-
     /// Sleeps, parked, until a claim found something or somebody rang.
     async fn sleep(&mut self, horizon: i64) -> sqlx::Result<()> {
         let mut pause = Duration::from_millis(2);

@@ -20,7 +20,7 @@ pub mod maintenance;
 pub mod outbound;
 pub mod progress;
 pub mod record;
-mod turns;
+pub mod turns;
 
 use crate::db::fence::Fence;
 use std::collections::HashMap;

@@ -11,6 +11,7 @@ use super::record::Record;
 use super::{JobError, OutboundJob};
 use crate::db::Db;
 use crate::db::fence::Fence;
+use crate::db::outage::insist;
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -202,11 +203,9 @@ impl Writer {
                 continue;
             }
             let lines = fold(&batch);
-            let mut pause = Duration::from_millis(100);
-            while let Err(error) = flush(&self.pool, &lines).await {
-                tracing::warn!(%error, changes = batch.len(), "progress not written, trying again");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
+            // The writer goes last of all, and never without its batch.
+            if let Err(error) = insist(&CancellationToken::new(), || flush(&self.pool, &lines)).await {
+                tracing::error!(%error, changes = batch.len(), "progress not written");
             }
             self.lanes.written(batch.drain(..).filter_map(|change| {
                 let given_back = matches!(change.what, What::Retry | What::Release);

@@ -5,6 +5,7 @@
 //! harmless.
 
 use super::json;
+use super::redelivered::Redelivered;
 use crate::db::Db;
 use crate::db::fence::Fence;
 use crate::db::outage::outlast;
@@ -25,13 +26,14 @@ pub struct InboxHook {
     pool: Db,
     fence: Fence,
     stale: CancellationToken,
+    redelivered: Arc<Redelivered>,
 }
 
 impl InboxHook {
     /// For one hold of one session.
     #[must_use]
-    pub const fn new(pool: Db, fence: Fence, stale: CancellationToken) -> Self {
-        Self { pool, fence, stale }
+    pub const fn new(pool: Db, fence: Fence, stale: CancellationToken, redelivered: Arc<Redelivered>) -> Self {
+        Self { pool, fence, stale, redelivered }
     }
 }
 
@@ -72,10 +74,13 @@ impl whatsapp_rust::InboundDurabilityHook for InboxHook {
             columns.times.push(item.info.timestamp);
             columns.messages.push(message);
         }
-        if columns.ids.is_empty() {
-            return Ok(());
+        if !columns.ids.is_empty() {
+            self.store(&columns).await?;
         }
-        self.store(&columns).await
+        for item in batch {
+            self.redelivered.kept(&item.info.id);
+        }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 //!   of message: an arm in `outbound::compose`, its check in `sql/schema/30_outbound.sql`.
 //! * [`acks`]: who waits for which server ack.
 //! * [`inbound`]: the durability hook: commit and announce, then let the library acknowledge.
+//! * [`redelivered`]: what came again, and is asked for again where it was read and not kept.
 //!
 //! Receipts and late acks go from the session's supervisor straight to [`crate::jobs::progress`].
 
@@ -13,3 +14,4 @@ pub(crate) mod fuzzing;
 pub mod inbound;
 pub(crate) mod json;
 pub mod outbound;
+pub mod redelivered;

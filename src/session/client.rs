@@ -3,13 +3,17 @@
 use super::endpoint::Endpoint;
 use super::transport::FencedFactory;
 use crate::auth::AuthStore;
+use crate::db::Db;
+use crate::db::fence::Fence;
 use crate::messages::inbound::InboxHook;
+use crate::messages::redelivered::Redelivered;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wacore::types::events::{Event, EventHandler, EventInterest, EventKind};
 use whatsapp_rust::bot::Bot;
+use whatsapp_rust::client::RawNodeLease;
 use whatsapp_rust::transport::TokioWebSocketTransportFactory;
 
 /// The client could not be built; the text is the library's.
@@ -33,14 +37,21 @@ const HEARD: &[EventKind] = &[
     EventKind::StreamError,
     EventKind::ServerAck,
     EventKind::Receipt,
+    EventKind::RawNode,
 ];
 
-struct Ears(mpsc::UnboundedSender<Arc<Event>>);
+struct Ears {
+    heard: mpsc::UnboundedSender<Arc<Event>>,
+    redelivered: Arc<Redelivered>,
+}
 
 impl EventHandler for Ears {
     fn handle_event(&self, event: Arc<Event>) {
+        if let Event::RawNode(stanza) = &*event {
+            return self.redelivered.came(stanza);
+        }
         // The receiver goes only after the client's end; what comes later concerns nobody.
-        drop(self.0.send(event));
+        drop(self.heard.send(event));
     }
 
     fn interest(&self) -> EventInterest {
@@ -58,32 +69,51 @@ use whatsapp_rust_ureq_http_client::UreqHttpClient as HttpClient;
 /// The client version that the sandbox is told. The real server is asked for the current one.
 const SANDBOX_VERSION: (u32, u32, u32) = (2, 3000, 1_015_901_307);
 
-/// Builds a client that keeps its state in `store` and hands every message to `hook` before it is acknowledged. Its own
-/// reconnecting is off: a lost connection becomes a row (S5). Once the hold is `stale`, nothing leaves its socket (R4).
+/// A client that has not been started, and what is heard of it.
+pub struct Built {
+    /// The client.
+    pub bot: Bot,
+    /// What happens to it.
+    pub events: mpsc::UnboundedReceiver<Arc<Event>>,
+    /// The messages that came again, for [`Redelivered::ask_again`].
+    pub redelivered: Arc<Redelivered>,
+    /// The ids of those that were read and not kept.
+    pub missed: mpsc::UnboundedReceiver<String>,
+    /// As long as this is held the library shows every stanza.
+    pub stanzas: RawNodeLease,
+}
+
+/// Builds a client that keeps its state under `fence` and hands every message to the inbox before it is acknowledged. Its
+/// own reconnecting is off: a lost connection becomes a row (S5). Once the hold is `stale`, nothing leaves its socket (R4).
 ///
 /// # Errors
 /// When the stored credentials cannot be read or written.
 pub async fn build(
     endpoint: &Endpoint,
-    store: Arc<AuthStore>,
-    hook: InboxHook,
+    pool: &Db,
+    fence: Fence,
     name: &str,
-    stale: CancellationToken,
-) -> Result<(Bot, mpsc::UnboundedReceiver<Arc<Event>>), BuildError> {
-    let (sender, events) = mpsc::unbounded_channel();
+    stale: &CancellationToken,
+) -> Result<Built, BuildError> {
+    let (heard, events) = mpsc::unbounded_channel();
+    let (tell_missed, missed) = mpsc::unbounded_channel();
+    let redelivered = Arc::<Redelivered>::default();
+    let store = AuthStore::new(pool.clone(), fence, stale.clone()).telling(tell_missed);
     let socket = TokioWebSocketTransportFactory::new().with_url(endpoint.as_str());
     let mut builder = Bot::builder()
-        .with_backend_arc(store)
-        .with_transport_factory(FencedFactory { inner: socket, stale })
+        .with_backend_arc(Arc::new(store))
+        .with_transport_factory(FencedFactory { inner: socket, stale: stale.clone() })
         .with_http_client(HttpClient::new())
         .with_runtime(whatsapp_rust::TokioRuntime)
         .with_push_name(name)
-        .with_event_handler(Ears(sender))
-        .with_inbound_durability_hook(hook);
+        .with_event_handler(Ears { heard, redelivered: redelivered.clone() })
+        .with_inbound_durability_hook(InboxHook::new(pool.clone(), fence, stale.clone(), redelivered.clone()));
     if endpoint.is_loopback() {
         builder = builder.with_version(SANDBOX_VERSION);
     }
     let bot = builder.build().await.map_err(|e| BuildError(format!("{e:#}")))?;
-    bot.client().enable_auto_reconnect.store(false, Ordering::Relaxed);
-    Ok((bot, events))
+    let client = bot.client();
+    client.enable_auto_reconnect.store(false, Ordering::Relaxed);
+    let stanzas = client.acquire_raw_node_forwarding();
+    Ok(Built { bot, events, redelivered, missed, stanzas })
 }

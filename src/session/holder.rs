@@ -11,7 +11,6 @@ use crate::db::outage::outlast;
 use crate::jobs::Ready;
 use crate::jobs::progress::Progress;
 use crate::messages::acks::Acks;
-use crate::messages::inbound::InboxHook;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -131,10 +130,8 @@ impl Sessions {
         }
         let opening = if linked { Status::Connecting } else { Status::Linking };
         supervise::set_status(&self.shared.pool, fence, opening, None).await?;
-        let store = Arc::new(AuthStore::new(self.shared.pool.clone(), fence, held.stale.clone()));
-        let hook = InboxHook::new(self.shared.pool.clone(), fence, held.stale.clone());
-        let (bot, events) = client::build(&self.shared.endpoint, store, hook, name, held.stale.clone()).await?;
-        *running = Some(supervise::start(self.clone(), self.shared.clone(), held.clone(), bot, events, linked));
+        let built = client::build(&self.shared.endpoint, &self.shared.pool, fence, name, &held.stale).await?;
+        *running = Some(supervise::start(self.clone(), self.shared.clone(), held.clone(), built, linked));
         Ok(())
     }
 

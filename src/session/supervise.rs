@@ -12,19 +12,19 @@
 //! | no QR was scanned | new | lease given back, wish "stopped" |
 //! | hold lost | another's to write | socket cut, nothing written |
 
+use super::client::Built;
 use super::holder::{Held, Identity, SessionError, Sessions, Shared, Wish};
 use super::status::Status;
 use crate::db::Db;
 use crate::db::fence::Fence;
+use crate::db::outage::insist;
 use crate::jobs::progress::{Change, What};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 use wacore::types::events::{Event, Receipt, ServerAck};
 use wacore::types::presence::ReceiptType;
-use whatsapp_rust::bot::Bot;
 use whatsapp_rust::client::Client;
 
 /// A client and the task that watches it.
@@ -74,16 +74,9 @@ enum End {
 }
 
 /// Starts the client and its supervisor.
-pub fn start(
-    sessions: Sessions,
-    shared: Arc<Shared>,
-    held: Arc<Held>,
-    bot: Bot,
-    events: UnboundedReceiver<Arc<Event>>,
-    linked: bool,
-) -> Running {
+pub fn start(sessions: Sessions, shared: Arc<Shared>, held: Arc<Held>, built: Built, linked: bool) -> Running {
     let (expected, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let client = bot.client();
+    let client = built.bot.client();
     let status = if linked { Status::Connecting } else { Status::Linking };
     let supervisor = Supervisor {
         sessions,
@@ -98,7 +91,7 @@ pub fn start(
         reason: None,
         end: End::Lost,
     };
-    let task = tokio::spawn(supervisor.run(bot, events));
+    let task = tokio::spawn(supervisor.run(built));
     Running { client, task, expected, over }
 }
 
@@ -118,7 +111,8 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    async fn run(mut self, bot: Bot, mut events: UnboundedReceiver<Arc<Event>>) {
+    async fn run(mut self, built: Built) {
+        let Built { bot, mut events, redelivered, mut missed, stanzas: _stanzas } = built;
         let mut life = bot.spawn();
         loop {
             tokio::select! {
@@ -134,10 +128,16 @@ impl Supervisor {
                     return;
                 }
                 Some(event) = events.recv() => self.hear(&event).await,
+                Some(message_id) = missed.recv() => {
+                    // In a task of its own: the answer may need events that this one must hear.
+                    let (redelivered, client) = (redelivered.clone(), self.client.clone());
+                    tokio::spawn(async move { redelivered.ask_again(&client, &message_id).await });
+                }
                 () = &mut life => break,
             }
         }
         self.hide();
+        redelivered.connection_lost();
         // The library's background tasks outlive its run loop. They have to end, and what they hold has to be written,
         // before the next client of this session reads it.
         if tokio::time::timeout(Duration::from_secs(10), self.client.disconnect()).await.is_err() {
@@ -367,21 +367,14 @@ pub async fn set_status(pool: &Db, fence: Fence, status: Status, reason: Option<
 }
 
 /// Writes until it is written or the hold is gone; an outage of the database only delays it.
-async fn persist<F, W>(held: &Held, mut write: F)
+async fn persist<F, W>(held: &Held, write: F)
 where
     F: FnMut() -> W,
     W: Future<Output = sqlx::Result<bool>>,
 {
-    let mut pause = Duration::from_millis(100);
-    while !held.stale.is_cancelled() {
-        match write().await {
-            Ok(true) => return,
-            Ok(false) => return held.stale.cancel(),
-            Err(error) => tracing::warn!(session = held.name, %error, "status not written, trying again"),
-        }
-        tokio::select! {
-            () = held.stale.cancelled() => return,
-            () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(5)),
-        }
+    match insist(&held.stale, write).await {
+        Ok(true) => {}
+        Ok(false) => held.stale.cancel(),
+        Err(error) => tracing::warn!(session = held.name, %error, "status not written; the hold is lost"),
     }
 }

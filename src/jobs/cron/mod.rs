@@ -11,7 +11,7 @@
 pub mod expression;
 pub mod missed;
 
-use super::turns::{self, Turns};
+use super::turns::Turns;
 use crate::db::Db;
 use chrono::{DateTime, Utc};
 use expression::{Expression, ExpressionError};
@@ -20,7 +20,6 @@ use rand::RngExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 /// What is heard on the channel `wa_work` when a schedule has changed (`sql/schema/50_schedule.sql`). Jobs ring there
 /// far more often, and are none of this loop's business.
@@ -86,11 +85,6 @@ impl Turns for Cron {
 }
 
 impl Cron {
-    /// Fires what is due until `stop`. Errors of the database are logged and waited out.
-    pub async fn run(self, stop: CancellationToken) {
-        turns::run(self, stop).await;
-    }
-
     /// Sleeps until somebody rings, at most that long.
     async fn sleep(&self, most: Duration) {
         tokio::select! {
