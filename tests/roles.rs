@@ -88,7 +88,22 @@ async fn q14_an_application_sends_and_sees_what_is_its_tenants() -> Result<()> {
             ("SELECT wa.pause('b')", Err("WA001")),
             ("SELECT wa.set_pacing('b', per_minute => 5)", Err("WA001")),
             ("SELECT WHERE wa.cancel((SELECT min(id) FROM wa.outbound))", Ok(1)),
+            (
+                r#"SELECT wa.schedule('morning', '0 8 * * *', 'text', '{"recipient":"15550001","body":"Hi"}', 'a')"#,
+                Ok(1),
+            ),
+            ("SELECT wa.schedule('morning', '0 9 * * *', time_zone => 'Europe/Berlin')", Ok(1)),
+            ("SELECT wa.disable_schedule('morning'), wa.enable_schedule('morning')", Ok(1)),
+            ("SELECT FROM wa.schedule WHERE session = 'a'", Ok(1)),
+            ("SELECT wa.unschedule('morning')", Ok(1)),
+            ("SELECT wa.schedule('evening', '0 18 * * *', 'close', session => 'b')", Err("WA001")),
+            ("SELECT FROM wa.schedule WHERE name = 'retention'", Ok(1)),
             // What it may not.
+            ("SELECT wa.schedule('sweeping', '* * * * *', 'sweep_keys')", DENIED),
+            ("DELETE FROM wa.schedule WHERE name = 'retention' RETURNING 1", Ok(0)),
+            ("UPDATE wa.schedule SET enabled = false WHERE name = 'retention' RETURNING name", Ok(0)),
+            ("UPDATE wa.schedule SET last_job = 1", DENIED),
+            ("SELECT FROM wa.schedule_tick", DENIED),
             ("SELECT FROM wa.auth", DENIED),
             ("SELECT FROM wa.auth_key", DENIED),
             ("SELECT FROM wa.lease", DENIED),
@@ -118,12 +133,15 @@ async fn q14_an_application_sends_and_sees_what_is_its_tenants() -> Result<()> {
     )
     .await?;
     // Messages and jobs of others are not there for it, whatever it asks.
+    run(&db.pool, "SELECT wa.schedule('of_bolt', '0 18 * * *', 'close', session => 'b')").await?;
     let job: i64 = sqlx::query("SELECT wa.close('b') AS id").fetch_one(&db.pool).await?.try_get(0)?;
     let others: i64 =
         sqlx::query("SELECT id FROM wa.outbound WHERE session = 'b'").fetch_one(&db.pool).await?.try_get(0)?;
     expect(
         &app,
         &[
+            ("SELECT FROM wa.schedule WHERE name = 'of_bolt'", Ok(0)),
+            ("SELECT wa.unschedule('of_bolt')", Err("WA025")),
             (&format!("SELECT WHERE wa.cancel({others})"), Ok(0)),
             (&format!("SELECT WHERE wa.retry({others})"), Ok(0)),
             (&format!("SELECT wa.cancel_session_job({job})"), Err("WA024")),
@@ -164,6 +182,8 @@ async fn q14_readers_read_and_change_nothing() -> Result<()> {
             ("SELECT FROM wa.session", Ok(1)),
             ("SELECT FROM wa.outbound", Ok(1)),
             ("SELECT FROM wa.failure", Ok(0)),
+            ("SELECT FROM wa.schedule WHERE name = 'retention'", Ok(1)),
+            ("SELECT wa.unschedule('retention')", DENIED),
             ("SELECT FROM wa.auth", DENIED),
             ("SELECT FROM wa.auth_key", DENIED),
             ("SELECT wa.send_text('b', '15550001', 'Hello')", DENIED),
