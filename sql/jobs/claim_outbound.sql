@@ -15,12 +15,13 @@
 -- were passed over that a lane's end may free; or in how many seconds a paced one may go on. Share-locks the leases, so
 -- that a takeover waits for this claim and then knows what was in hand; locks the rows of wa.sending in the order of
 -- sessions, and of wa.outbound those that begin to wait.
-WITH mine AS (
+WITH mine AS MATERIALIZED (
     SELECT m.* FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::bigint[])
                         AS m (session_id, epoch, room, after_rank, after_id)
-    -- The last condition says nothing but which index to use.
-    WHERE EXISTS (SELECT FROM wa.outbound o WHERE o.session_id = m.session_id AND o.live AND o.waits_for IS NULL
-                                              AND (-o.priority, o.id) > (-2147483648, 0))
+    -- Whether it has any. One value in an order, not a join: of an index whose size the planner does not know it would
+    -- search what all sessions have for each, and of a table whose size it knows, all rows.
+    WHERE (SELECT true FROM wa.outbound o
+           WHERE o.session_id = m.session_id AND o.live AND o.waits_for IS NULL ORDER BY -o.priority, o.id LIMIT 1)
 ), held AS MATERIALIZED (
     SELECT mine.*
     FROM mine
@@ -38,8 +39,10 @@ WITH mine AS (
     -- A row of wa.sending that changed after this statement began to look may mean that a message was withdrawn that
     -- this statement still sees.
     SELECT locked.session_id, locked.epoch, locked.after_rank, locked.after_id, locked.books, p AS pacing,
-           p.session_id IS NOT NULL AS paced, p.first_contacts IS NOT NULL AS shy, coalesce(p.typing, false) AS typing,
-           pace.reason, pace.tokens, least(locked.room, pace.quota) AS most, pace.quota < locked.room AS tight
+           p.session_id IS NOT NULL AS paced, coalesce(p.typing, false) AS typing,
+           pace.reason, pace.tokens, least(locked.room, pace.quota) AS most,
+           coalesce(pace.quota < locked.room, false) AS tight,
+           CASE WHEN p.first_contacts IS NOT NULL THEN wa.contacts_left(p, locked.books) END AS contacts
     FROM locked
     JOIN wa.sending seen USING (session_id)
     LEFT JOIN wa.pacing p USING (session_id)
@@ -48,7 +51,7 @@ WITH mine AS (
 ), hand AS MATERIALIZED (
     SELECT * FROM unnest($10::bigint[], $11::bigint[]) AS h (session_id, id)
 ), page AS MATERIALIZED (
-    SELECT open.session_id, o.*
+    SELECT open.session_id, open.epoch, open.most, open.tight, open.typing, open.contacts, o.*
     FROM open CROSS JOIN LATERAL (
         SELECT o.id, o.chat, -o.priority AS rank, o.kind, o.body, o.message_id, o.attempts, o.expires_at
         FROM wa.outbound o
@@ -59,7 +62,7 @@ WITH mine AS (
     ) o
     WHERE open.after_rank IS NOT NULL
 ), asked AS MATERIALIZED (
-    SELECT open.session_id, o.*
+    SELECT open.session_id, open.epoch, open.most, open.tight, open.typing, open.contacts, o.*
     FROM unnest($12::bigint[], $13::text[]) AS lane (session_id, chat)
     JOIN open USING (session_id)
     CROSS JOIN LATERAL (
@@ -100,33 +103,35 @@ WITH mine AS (
     WHERE place <= $8 AND NOT held_back
 ), newcomer AS MATERIALIZED (
     SELECT n.session_id, n.id, n.chat,
-           row_number() OVER (PARTITION BY n.session_id ORDER BY n.urgency, n.id) > wa.contacts_left(open.pacing, open.books) AS late
-    FROM free n JOIN open USING (session_id)
-    WHERE open.shy AND n.place = 1
-      AND NOT EXISTS (SELECT FROM wa.contacted c WHERE c.session_id = n.session_id AND c.chat = n.chat)
-      AND NOT EXISTS (SELECT FROM wa.inbox i WHERE i.session_id = n.session_id AND i.chat = n.chat)
+           row_number() OVER (PARTITION BY n.session_id ORDER BY n.urgency, n.id) > n.contacts AS late
+    FROM free n
+    WHERE n.contacts IS NOT NULL AND n.place = 1
+      AND (SELECT true FROM wa.contacted c WHERE c.session_id = n.session_id AND c.chat = n.chat) IS NULL
+      AND (SELECT true FROM wa.inbox i WHERE i.session_id = n.session_id AND i.chat = n.chat LIMIT 1) IS NULL
 ), run AS MATERIALIZED (
     SELECT free.*, row_number() OVER (PARTITION BY session_id ORDER BY urgency, id) AS turn
     FROM free
     WHERE (session_id, chat) NOT IN (SELECT session_id, chat FROM newcomer WHERE late)
 ), taken AS MATERIALIZED (
     -- Sessions take turns, so that none starves the others.
-    SELECT run.*, open.epoch, open.typing FROM run JOIN open USING (session_id)
-    WHERE run.turn <= open.most ORDER BY run.turn, run.session_id LIMIT $9
+    SELECT * FROM run WHERE turn <= most ORDER BY turn, session_id LIMIT $9
 ), looked AS (
     -- As far as nothing is left that could have gone.
-    SELECT session_id, (array_agg(rank ORDER BY turn DESC) FILTER (WHERE done))[1] AS rank,
+    SELECT session_id, epoch, tight, (array_agg(rank ORDER BY turn DESC) FILTER (WHERE done))[1] AS rank,
            (array_agg(id ORDER BY turn DESC) FILTER (WHERE done))[1] AS id,
            count(*) >= $7 OR NOT bool_and(done) AS more, bool_or(passed) AS passed
     FROM (
-        SELECT page.session_id, page.rank, page.id,
-               row_number() OVER walk AS turn,
-               bool_and(run.id IS NULL OR taken.id IS NOT NULL) OVER walk AS done,
-               run.id IS NULL AND page.id NOT IN (SELECT id FROM hand) AS passed
-        FROM page LEFT JOIN run USING (session_id, id) LEFT JOIN taken USING (session_id, id)
-        WINDOW walk AS (PARTITION BY page.session_id ORDER BY page.rank, page.id)
+        SELECT session_id, epoch, tight, rank, id,
+               row_number() OVER walk AS turn, bool_and(went OR NOT ran) OVER walk AS done, NOT ran AND NOT held AS passed
+        FROM (
+            -- Looked up one by one: the planner takes lists like these for short, and a join of them compares all with all.
+            SELECT page.*, id IN (SELECT id FROM run) AS ran, id IN (SELECT id FROM taken) AS went,
+                   id IN (SELECT id FROM hand) AS held
+            FROM page
+        ) marked
+        WINDOW walk AS (PARTITION BY session_id ORDER BY rank, id)
     ) walked
-    GROUP BY session_id
+    GROUP BY session_id, epoch, tight
 ), spent AS (
     SELECT open.*, used.ids, coalesce(cardinality(used.ids), 0) AS count, used.new_chats,
            CASE WHEN open.paced AND (blocked.id IS NOT NULL OR (used.ids IS NOT NULL AND (open.pacing).jitter > '0'))
@@ -138,8 +143,11 @@ WITH mine AS (
         FROM taken t LEFT JOIN newcomer n USING (session_id, id)
         GROUP BY t.session_id
     ) used USING (session_id)
-    LEFT JOIN run blocked
-        ON blocked.session_id = open.session_id AND open.paced AND open.tight AND blocked.turn = open.most + 1
+    LEFT JOIN (SELECT session_id, id FROM run WHERE tight AND turn = most + 1) blocked USING (session_id)
+), quick AS MATERIALIZED (
+    -- Nobody waits for the disk. Should the server fall over before this is written, the worker still has the messages in
+    -- hand and what comes of them is written as always; should both, the messages are queued, with an attempt less.
+    SELECT set_config('synchronous_commit', 'off', true)
 ), booked AS (
     UPDATE wa.sending b
     SET taken = ARRAY(SELECT h.id FROM hand h WHERE h.session_id = s.session_id) || s.ids,
@@ -150,7 +158,7 @@ WITH mine AS (
         contacts_today = CASE WHEN s.new_chats > 0
                               THEN s.new_chats + CASE WHEN b.contacts_on = wa.today(s.pacing) THEN b.contacts_today ELSE 0 END
                               ELSE b.contacts_today END
-    FROM spent s
+    FROM spent s CROSS JOIN quick
     WHERE b.session_id = s.session_id AND (s.count > 0 OR s.gate IS NOT NULL)
 ), met AS (
     INSERT INTO wa.contacted (session_id, chat)
@@ -172,9 +180,8 @@ SELECT t.session_id AS "session_id!", t.epoch AS "epoch!", t.id, t.chat, t.kind,
        NULL::boolean AS more, NULL::boolean AS passed, NULL::float8 AS wait, t.turn
 FROM taken t
 UNION ALL
-SELECT l.session_id, open.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, l.rank, l.id,
-       l.more AND NOT coalesce(open.tight, false), l.passed, NULL, NULL
-FROM looked l JOIN open USING (session_id)
+SELECT session_id, epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, rank, id, more AND NOT tight, passed, NULL, NULL
+FROM looked
 UNION ALL
 -- Somebody withdrew a message meanwhile.
 SELECT l.session_id, l.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true, NULL, NULL, NULL

@@ -58,6 +58,9 @@ pub async fn connect(url: &Secret, connections: u32, name: &str) -> Result<PgPoo
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(10))
+        // The pool asks a connection how it is when it comes back. One that died while it lay there gives an error that
+        // everybody here has to expect of any statement, and asking again before each would double their round trips.
+        .test_before_acquire(false)
         .connect_with(options)
         .await
         .map_err(DbError::Connect)

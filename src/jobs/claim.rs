@@ -58,8 +58,10 @@ impl Turns for Dispatcher {
         }
         let horizon = sqlx::query_file_scalar!("sql/jobs/park.sql", self.worker_id).fetch_one(&self.pool).await?;
         self.sleep(horizon).await?;
+        // What rang comes before the bookkeeping: whoever rings meanwhile does so in vain, and that is all.
+        let claimed = self.claim().await;
         sqlx::query_file!("sql/jobs/unpark.sql", self.worker_id).execute(&self.pool).await?;
-        Ok(())
+        claimed.map(drop)
     }
 }
 
@@ -109,7 +111,7 @@ impl Dispatcher {
     /// Looks at each table, as far as there is room. Returns how many rows came.
     async fn claim(&mut self) -> sqlx::Result<usize> {
         self.outbound.look();
-        Ok(self.claim_session().await? + self.messages().await? + self.claim_maintenance().await?)
+        Ok(self.messages().await? + self.claim_session().await? + self.claim_maintenance().await?)
     }
 
     async fn messages(&mut self) -> sqlx::Result<usize> {

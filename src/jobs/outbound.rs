@@ -101,9 +101,6 @@ impl Outbound {
             self.due = None;
             return Ok(Claimed::default());
         }
-        if self.due.is_some_and(|due| due <= Instant::now()) {
-            self.let_go(&sessions).await?;
-        }
         if self.look_wanted && self.looks.is_empty() && self.look_after <= Instant::now() {
             self.look_wanted = false;
             self.look_began = Instant::now();
@@ -114,10 +111,16 @@ impl Outbound {
         let room = self.lanes.room().min(CLAIM);
         let rooms = self.lanes.room_of(&sessions);
         let looking = sessions.iter().zip(&rooms).any(|(session, room)| *room > 0 && self.looks.contains_key(session));
-        if room == 0 || (!looking && self.ended.is_empty()) {
-            return Ok(Claimed::default());
+        let due = self.due.is_some_and(|due| due <= Instant::now());
+        let mut claimed = Claimed::default();
+        if room > 0 && (looking || !self.ended.is_empty()) {
+            claimed = self.take(&sessions, &epochs, &rooms, room).await?;
         }
-        self.take(&sessions, &epochs, &rooms, room).await
+        // What need not wait does not wait for this.
+        let gone = if due { self.let_go(&sessions).await } else { Ok(false) };
+        self.due = self.due.into_iter().chain(claimed.gate).min();
+        claimed.more |= gone?;
+        Ok(claimed)
     }
 
     async fn take(&mut self, sessions: &[i64], epochs: &[i64], rooms: &[i32], room: usize) -> sqlx::Result<Claimed> {
@@ -160,6 +163,7 @@ impl Outbound {
         let mut looked = HashMap::new();
         let mut taken: HashMap<i64, i32> = HashMap::new();
         let mut jobs = Vec::new();
+        let mut gate: Option<Instant> = None;
         for row in rows {
             if let Some(more) = row.more {
                 looked.insert(row.session_id, more.then_some(row.rank.zip(row.seen)));
@@ -167,8 +171,7 @@ impl Outbound {
             if row.passed == Some(true) {
                 self.passed.insert(row.session_id);
             }
-            let gate = row.wait.map(|wait| after(now, wait));
-            self.due = self.due.into_iter().chain(gate).min();
+            gate = gate.into_iter().chain(row.wait.map(|wait| after(now, wait))).min();
             let (Some(id), Some(chat), Some(kind), Some(message_id)) = (row.id, row.chat, row.kind, row.message_id)
             else {
                 continue;
@@ -208,18 +211,18 @@ impl Outbound {
                 self.look_after = now + self.look_began.elapsed().min(Duration::from_secs(1)) * REST;
             }
         }
-        let claimed = Claimed { jobs: jobs.len(), more: more || !self.ended.is_empty() };
+        let claimed = Claimed { jobs: jobs.len(), more: more || !self.ended.is_empty(), gate };
         self.lanes.take(jobs);
         Ok(claimed)
     }
 
-    /// Messages whose moment has come are queued like any other.
-    async fn let_go(&mut self, sessions: &[i64]) -> sqlx::Result<()> {
+    /// Messages whose moment has come are queued like any other. True when there were any.
+    async fn let_go(&mut self, sessions: &[i64]) -> sqlx::Result<bool> {
         let now = Instant::now();
         let due = sqlx::query_file!("sql/jobs/due.sql", sessions, DUE).fetch_one(&self.pool).await?;
         self.due = due.wait.map(|wait| after(now, wait));
         self.look_wanted |= due.gone > 0;
-        Ok(())
+        Ok(due.gone > 0)
     }
 }
 
@@ -247,6 +250,8 @@ pub struct Claimed {
     pub jobs: usize,
     /// Another claim now may find more.
     pub more: bool,
+    /// When a paced session may go on.
+    gate: Option<Instant>,
 }
 
 fn many(number: usize) -> i64 {
