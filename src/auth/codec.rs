@@ -85,6 +85,20 @@ pub fn text(text: &str) -> Value {
     if text.contains('\0') { buffer(text.as_bytes()) } else { Value::from(text) }
 }
 
+/// A value as JSONB can hold it: text with a NUL in it becomes bytes, and a name with one is percent-encoded.
+#[must_use]
+pub fn storable(value: Value) -> Value {
+    match value {
+        Value::String(found) => text(&found),
+        Value::Array(items) => Value::Array(items.into_iter().map(storable).collect()),
+        Value::Object(map) => {
+            let name = |name: String| if name.contains('\0') { name.replace('\0', "%00") } else { name };
+            Value::Object(map.into_iter().map(|(key, item)| (name(key), storable(item))).collect())
+        }
+        other => other,
+    }
+}
+
 /// Bytes in any shape, or `None` when the value is no shape of bytes. `{}` is none here; see [`bytes()`].
 #[must_use]
 pub fn revive(value: &Value) -> Option<Vec<u8>> {

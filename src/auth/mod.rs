@@ -32,6 +32,7 @@
 //! 4. Add a case to the conformance suite in `tests/auth.rs`, and each new write to its test of stale epochs.
 
 mod app_sync;
+pub mod baileys;
 pub mod codec;
 pub mod creds;
 mod device;

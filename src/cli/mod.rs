@@ -1,6 +1,7 @@
 //! The command line. It asks Postgres what it wants, like any other program, and prints what comes back.
 
 mod bench;
+mod import;
 mod inbox;
 mod jobs;
 mod qr;
@@ -85,6 +86,9 @@ enum Command {
     Jobs(jobs::JobsCommand),
     /// Show received messages.
     Inbox(inbox::InboxArgs),
+    /// Take over a device that another program linked, without a new scan.
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Show, make, change and run schedules.
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
@@ -150,6 +154,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Session(command) => session::run(&config, command, json).await,
             Command::Send(args) => send::run(&config, args, json).await,
             Command::Jobs(command) => jobs::run(&config, command, json).await,
+            Command::Import(command) => import::run(&config, command, json).await,
             Command::Inbox(args) => inbox::run(&config, args, json).await,
             Command::Schedule(command) => schedule::run(&config, command, json).await,
             Command::Config => show(&config, json),

@@ -4,6 +4,7 @@
 
 mod conformance;
 mod fencing;
+mod import;
 mod rows;
 
 use std::{collections::HashMap, sync::Arc};

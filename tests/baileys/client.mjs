@@ -23,6 +23,7 @@
 //         {"id","cmd":"read","message"}
 //         {"id","cmd":"download","message"}: the media of a message, as base64
 //         {"id","cmd":"call","method","args"}: any method of the socket: groupCreate, sendPresenceUpdate, logout …
+//         {"id","cmd":"save","folder"}: the session as files
 //         {"id","cmd":"stop"} and {"id","cmd":"start"}: offline, and online again as the same device
 import readline from 'node:readline';
 
@@ -198,6 +199,18 @@ const commands = {
   stop: () => {
     stopped = true;
     sock.end(undefined);
+  },
+  // The session as a folder, written by the library's own hands.
+  save: async ({ folder }) => {
+    const { state: saved, saveCreds } = await library.useMultiFileAuthState(folder);
+    Object.assign(saved.creds, reviving(store.creds));
+    const data = {};
+    for (const [name, value] of Object.entries(store.keys)) {
+      const [type] = name.split('/', 1);
+      (data[type] ??= {})[name.slice(type.length + 1)] = reviving(value);
+    }
+    await saved.keys.set(data);
+    await saveCreds();
   },
   start: () => {
     state = session();

@@ -1,0 +1,7 @@
+-- Writes the imported credentials $2 of session $1, and whose they are: phone $3, JID $4, LID $5. Locks the session's row.
+WITH written AS (
+    INSERT INTO wa.auth (session_id, creds, imported_at) VALUES ($1, $2, now())
+)
+UPDATE wa.session
+SET phone = $3, jid = $4, lid = $5, status = 'disconnected', status_reason = 'imported', status_at = now(), qr = NULL, qr_expires_at = NULL
+WHERE session_id = $1

@@ -1,0 +1,3 @@
+-- Keeps what could not be imported into session $1 as it was: kinds $2, ids $3, values $4, reasons $5.
+INSERT INTO wa.auth_quarantine (session_id, kind, key_id, value, reason)
+SELECT $1, r.* FROM unnest($2::text[], $3::text[], $4::jsonb[], $5::text[]) AS r

@@ -1,0 +1,64 @@
+//! The folder of Baileys' `useMultiFileAuthState`: `creds.json`, and a file for each key.
+
+use super::{Entry, Found};
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+
+/// The kinds by which files are named, longer ones before those that they begin with.
+const KINDS: [&str; 10] = [
+    "app-state-sync-version",
+    "app-state-sync-key",
+    "sender-key-memory",
+    "identity-key",
+    "device-list",
+    "lid-mapping",
+    "sender-key",
+    "pre-key",
+    "session",
+    "tctoken",
+];
+
+/// Reads a folder. Calls `progress` after each file. What cannot be read as JSON is kept by its name; Baileys writes its files
+/// in place, so a crash leaves truncated ones.
+///
+/// # Errors
+/// When the folder or a file of it cannot be read at all.
+pub fn read(folder: &Path, mut progress: impl FnMut()) -> io::Result<Found> {
+    let mut found = Found::default();
+    let mut files = std::fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    files.sort_by_key(std::fs::DirEntry::file_name);
+    for file in files {
+        let path = file.path();
+        let name = file.file_name().to_string_lossy().into_owned();
+        let stem =
+            (path.extension() == Some(OsStr::new("json")) && path.is_file()).then(|| name.trim_end_matches(".json"));
+        let named = stem.and_then(|stem| if stem == "creds" { Some(("creds", String::new())) } else { key(stem) });
+        match named {
+            None => found.foreign.push(name),
+            Some((kind, id)) => match serde_json::from_slice::<Value>(&std::fs::read(&path)?) {
+                Ok(value) if kind == "creds" => found.creds = Some(value),
+                Ok(value) => found.entries.push(Entry { kind: kind.into(), id, value }),
+                // Its text may repeat the value; its place does not.
+                Err(error) => found
+                    .unreadable
+                    .push((name, format!("no JSON from line {}, column {} on", error.line(), error.column()))),
+            },
+        }
+        progress();
+    }
+    Ok(found)
+}
+
+/// The kind and id in a file's name, in which `/` became `__` and `:` became `-`.
+fn key(stem: &str) -> Option<(&'static str, String)> {
+    let (kind, rest) = KINDS.iter().find_map(|kind| Some((*kind, stem.strip_prefix(kind)?.strip_prefix('-')?)))?;
+    let id = match kind {
+        // The name of its list begins with what stands for a slash elsewhere.
+        "tctoken" if rest == "__index" => rest.to_owned(),
+        "sender-key" => rest.replace("--", "::"),
+        _ => rest.replace("__", "/"),
+    };
+    Some((kind, id))
+}

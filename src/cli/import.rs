@@ -1,0 +1,86 @@
+//! `wagres import baileys`.
+
+use super::{connect, print};
+use crate::auth::baileys::{self, Report, folder, import};
+use crate::config::Config;
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ImportCommand {
+    /// From a folder of Baileys' useMultiFileAuthState. Stop the program that uses it first.
+    Baileys(FolderArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FolderArgs {
+    /// The folder with creds.json.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+#[derive(Debug, Args)]
+struct TargetArgs {
+    /// The session that it becomes; made when it is not there.
+    #[arg(long, value_name = "NAME")]
+    session: String,
+    /// Whose session, when it is made.
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
+    /// Do all of it and take it back: shows what would be imported.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) async fn run(config: &Config, command: ImportCommand, json: bool) -> anyhow::Result<()> {
+    let ImportCommand::Baileys(FolderArgs { folder, target }) = command;
+    let shown = progress("files read");
+    let found = folder::read(&folder, || shown.inc(1)).with_context(|| format!("reading {}", folder.display()))?;
+    shown.finish_and_clear();
+    let TargetArgs { session, tenant, dry_run } = target;
+    let shown = progress("keys converted");
+    shown.set_length(found.entries.len() as u64);
+    let converted = baileys::convert(found, || shown.inc(1)).map_err(import::ImportError::from)?;
+    shown.finish_and_clear();
+    let db = connect(config).await?;
+    let mut connection = db.pool().acquire().await?;
+    let report = import::import(&mut connection, &session, tenant.as_deref(), converted, dry_run).await?;
+    let outcome = json!({ "session": session, "imported": !dry_run, "report": report });
+    print(json, &outcome, &told(&session, dry_run, &report));
+    Ok(())
+}
+
+/// On a terminal; elsewhere it shows nothing.
+fn progress(what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_message(what);
+    bar.set_style(ProgressStyle::with_template("{pos} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+fn told(session: &str, dry_run: bool, report: &Report) -> String {
+    let mut text = format!("{:<24} {:>9} {:>9} {:>9}\n", "kind", "converted", "skipped", "failed");
+    for (kind, count) in report {
+        let skipped: u64 = count.skipped.values().sum();
+        let _ = writeln!(text, "{kind:<24} {:>9} {skipped:>9} {:>9}", count.converted, count.failed.len());
+    }
+    for (kind, count) in report {
+        for (reason, number) in &count.skipped {
+            let _ = writeln!(text, "skipped: {number} of {kind}, {reason}");
+        }
+        for (id, reason) in &count.failed {
+            let _ = writeln!(text, "failed: {kind} {id:?}: {reason}");
+        }
+    }
+    if dry_run {
+        text.push_str("nothing was written (--dry-run)");
+    } else {
+        let _ = write!(text, "imported; connect it with: SELECT wa.connect('{session}')");
+    }
+    text
+}
