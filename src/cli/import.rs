@@ -1,12 +1,15 @@
-//! `wagres import baileys`.
+//! `wagres import baileys | baileys-postgres`.
 
 use super::{connect, print};
-use crate::auth::baileys::{self, Report, folder, import};
-use crate::config::Config;
+use crate::auth::baileys::tables::Tables;
+use crate::auth::baileys::{self, Report, folder, import, tables};
+use crate::config::{Config, Secret};
+use crate::db;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use sqlx::ConnectOptions as _;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -14,6 +17,8 @@ use std::path::PathBuf;
 pub(super) enum ImportCommand {
     /// From a folder of Baileys' useMultiFileAuthState. Stop the program that uses it first.
     Baileys(FolderArgs),
+    /// From tables of Postgres in which a program keeps what Baileys gives it. Stop that program first.
+    BaileysPostgres(TablesArgs),
 }
 
 #[derive(Debug, Args)]
@@ -23,6 +28,29 @@ pub(super) struct FolderArgs {
     folder: PathBuf,
     #[command(flatten)]
     target: TargetArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TablesArgs {
+    /// Where the tables are.
+    #[arg(long, value_name = "URL")]
+    from: String,
+    /// Table of the credentials, or of everything.
+    #[arg(long, value_name = "TABLE")]
+    auth_table: String,
+    /// Table of the keys, when they have one of their own.
+    #[arg(long, value_name = "TABLE")]
+    keys_table: Option<String>,
+    /// Whose rows, when there are several devices: `company_id=42`.
+    #[arg(long, value_name = "COLUMN=VALUE", value_parser = owner)]
+    owner: Option<(String, String)>,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+fn owner(text: &str) -> Result<(String, String), &'static str> {
+    let (column, value) = text.split_once('=').ok_or("accepted is column=value")?;
+    Ok((column.to_owned(), value.to_owned()))
 }
 
 #[derive(Debug, Args)]
@@ -39,9 +67,18 @@ struct TargetArgs {
 }
 
 pub(super) async fn run(config: &Config, command: ImportCommand, json: bool) -> anyhow::Result<()> {
-    let ImportCommand::Baileys(FolderArgs { folder, target }) = command;
-    let shown = progress("files read");
-    let found = folder::read(&folder, || shown.inc(1)).with_context(|| format!("reading {}", folder.display()))?;
+    let shown = progress("read");
+    let (found, target) = match command {
+        ImportCommand::Baileys(FolderArgs { folder, target }) => {
+            let found = folder::read(&folder, || shown.inc(1));
+            (found.with_context(|| format!("reading {}", folder.display()))?, target)
+        }
+        ImportCommand::BaileysPostgres(TablesArgs { from, auth_table, keys_table, owner, target }) => {
+            let mut connection = db::options(&Secret::new(from), "wagres import")?.connect().await.context("--from")?;
+            let tables = Tables { auth: auth_table, keys: keys_table, owner };
+            (tables::read(&mut connection, &tables, || shown.inc(1)).await?, target)
+        }
+    };
     shown.finish_and_clear();
     let TargetArgs { session, tenant, dry_run } = target;
     let shown = progress("keys converted");

@@ -57,7 +57,7 @@ pub fn convert(found: Found, mut progress: impl FnMut()) -> Result<Converted, Pr
     }
     let written = creds::to_json(&device).map_err(|error| Problem::Library(error.to_string()))?;
     let creds = with_theirs(written, stored);
-    let turner = Turner {
+    let kinds = Turner {
         local: LegacySessionLocalContext {
             identity_key: IdentityKey::new(device.identity_key.public_key),
             registration_id: device.registration_id,
@@ -80,7 +80,7 @@ pub fn convert(found: Found, mut progress: impl FnMut()) -> Result<Converted, Pr
     entries.sort_by_key(|entry| entry.kind == Kind::IdentityKey.name());
     for entry in entries {
         let count = report.entry(entry.kind.clone()).or_default();
-        match turner.turn(&entry) {
+        match kinds.turn(&entry) {
             Ok(Turned::Rows(turned)) => {
                 count.converted += 1;
                 rows.extend(turned.into_iter().map(|(kind, id, value)| ((kind.name(), id), value)));
@@ -113,8 +113,11 @@ fn with_theirs(mut ours: Value, theirs: Value) -> Value {
 
 /// Where our own sender key did not come along, nobody may be taken for having it.
 fn forget_unsendable_groups(device: &Device, rows: &mut BTreeMap<(&'static str, String), Value>) {
-    let own: Vec<String> =
-        [&device.pn, &device.lid].into_iter().flatten().map(|jid| jid.to_protocol_address_string()).collect();
+    let own: Vec<String> = [&device.pn, &device.lid]
+        .into_iter()
+        .flatten()
+        .map(wacore::types::jid::JidExt::to_protocol_address_string)
+        .collect();
     let groups = rows.keys().filter(|(kind, _)| *kind == Kind::SenderKeyMemory.name()).map(|(_, group)| group.clone());
     for group in groups.collect::<Vec<_>>() {
         let has =
@@ -243,7 +246,6 @@ fn sync_key(value: &Value) -> Result<Value, Problem> {
                 raw_id: fields.maybe_number("rawId")?,
                 current_index: fields.maybe_number("currentIndex")?,
                 device_indexes: indexes.into_iter().flatten().filter_map(index).collect(),
-                ..Default::default()
             }
         }
     };

@@ -52,7 +52,7 @@ pub fn read(folder: &Path, mut progress: impl FnMut()) -> io::Result<Found> {
 }
 
 /// The kind and id in a file's name, in which `/` became `__` and `:` became `-`.
-fn key(stem: &str) -> Option<(&'static str, String)> {
+pub(super) fn key(stem: &str) -> Option<(&'static str, String)> {
     let (kind, rest) = KINDS.iter().find_map(|kind| Some((*kind, stem.strip_prefix(kind)?.strip_prefix('-')?)))?;
     let id = match kind {
         // The name of its list begins with what stands for a slash elsewhere.

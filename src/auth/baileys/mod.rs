@@ -8,6 +8,7 @@ pub mod folder;
 pub mod import;
 mod sender_key;
 mod session;
+pub mod tables;
 
 pub use convert::{Converted, convert};
 

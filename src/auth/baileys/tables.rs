@@ -1,0 +1,172 @@
+//! Tables in which programs keep a Baileys auth state: one of credentials and one of keys, or one of both.
+
+use super::{Entry, Found, folder};
+use crate::auth::codec;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgConnection};
+use std::collections::BTreeMap;
+
+const CREDS: &[&str] = &["creds", "credentials", "auth_state", "auth", "data", "value"];
+const KIND: &[&str] = &["type", "key_type", "kind", "category"];
+const ID: &[&str] = &["key_id", "keyid", "key_name", "id", "name", "key"];
+const NAME: &[&str] = &["key", "name", "key_name", "key_id", "id", "data_key"];
+const VALUE: &[&str] = &["value", "key_value", "data", "key_data", "val"];
+const EXPIRY: &[&str] = &["expires_at", "expiry", "expire_at", "expires"];
+
+/// Why tables could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TablesError {
+    /// There is no such table, or it may not be read.
+    #[error("{option}: there is no table {table:?}")]
+    NoTable {
+        /// The option that named it.
+        option: &'static str,
+        /// As it was named.
+        table: String,
+    },
+    /// None of the names that a column is looked for by.
+    #[error("{option}: {table:?} has no column for the {what}; looked for {looked_for}; there are {there}")]
+    NoColumn {
+        /// The option that named the table.
+        option: &'static str,
+        /// As it was named.
+        table: String,
+        /// What should stand in it.
+        what: &'static str,
+        /// The names.
+        looked_for: String,
+        /// The columns of the table.
+        there: String,
+    },
+    /// The credentials are not those of one device.
+    #[error("--owner: {0} rows of credentials; accepted is column=value of one device")]
+    NotOne(usize),
+    /// The database said so.
+    #[error("reading the tables: {0}")]
+    Sql(#[from] sqlx::Error),
+}
+
+/// Which rows of which tables.
+#[derive(Debug, Clone)]
+pub struct Tables {
+    /// Of the credentials, or of everything.
+    pub auth: String,
+    /// Of the keys, when they have one of their own.
+    pub keys: Option<String>,
+    /// Column and value that name the device, in both.
+    pub owner: Option<(String, String)>,
+}
+
+/// A table as the server names it, and its columns.
+struct Table {
+    option: &'static str,
+    named: String,
+    quoted: String,
+    /// By name, quoted.
+    columns: BTreeMap<String, String>,
+    /// The column that says until when a row counts, if it has one that is a time.
+    expiry: Option<String>,
+}
+
+impl Table {
+    async fn find(connection: &mut PgConnection, option: &'static str, named: &str) -> Result<Self, TablesError> {
+        let quoted: Option<String> =
+            sqlx::query_scalar("SELECT to_regclass($1)::text").bind(named).fetch_one(&mut *connection).await?;
+        let quoted = quoted.ok_or_else(|| TablesError::NoTable { option, table: named.into() })?;
+        let columns: Vec<(String, String, bool)> = sqlx::query_as(
+            "SELECT attname::text, quote_ident(attname), typcategory = 'D' FROM pg_attribute \
+             JOIN pg_type ON pg_type.oid = atttypid WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
+        )
+        .bind(named)
+        .fetch_all(&mut *connection)
+        .await?;
+        let expiry = columns.iter().find(|(name, _, is_time)| *is_time && EXPIRY.contains(&name.as_str()));
+        let expiry = expiry.map(|(_, quoted, _)| quoted.clone());
+        let columns = columns.into_iter().map(|(name, quoted, _)| (name, quoted)).collect();
+        Ok(Self { option, named: named.into(), quoted, columns, expiry })
+    }
+
+    fn column(&self, what: &'static str, names: &[&str]) -> Result<&str, TablesError> {
+        let found = names.iter().find_map(|name| self.columns.get(*name)).map(String::as_str);
+        found.ok_or_else(|| TablesError::NoColumn {
+            option: self.option,
+            table: self.named.clone(),
+            what,
+            looked_for: names.join(", "),
+            there: self.columns.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Rows of these columns of the device, each as JSON. Names come from the server, quoted by it; values are bound.
+    async fn rows(
+        &self,
+        connection: &mut PgConnection,
+        columns: [&str; 3],
+        owner: Option<&(String, String)>,
+    ) -> Result<Vec<(Option<String>, Option<String>, Option<Value>)>, TablesError> {
+        let [kind, id, value] = columns;
+        let current =
+            self.expiry.as_ref().map_or("true".to_owned(), |expiry| format!("{expiry} IS NULL OR {expiry} > now()"));
+        let theirs = match owner {
+            Some((column, _)) => format!("{}::text = $1", self.column("device", &[column])?),
+            None => "true".to_owned(),
+        };
+        let table = &self.quoted;
+        let sql =
+            format!("SELECT {kind}::text, {id}::text, to_jsonb({value}) FROM {table} WHERE ({current}) AND {theirs}");
+        let mut query = sqlx::query_as(AssertSqlSafe(sql));
+        if let Some((_, value)) = owner {
+            query = query.bind(value);
+        }
+        Ok(query.fetch_all(connection).await?)
+    }
+}
+
+/// Reads an auth state. Calls `progress` after each key.
+///
+/// # Errors
+/// See [`TablesError`]; names of tables and columns are said, values never.
+pub async fn read(
+    connection: &mut PgConnection,
+    tables: &Tables,
+    mut progress: impl FnMut(),
+) -> Result<Found, TablesError> {
+    let owner = tables.owner.as_ref();
+    let auth = Table::find(connection, "--auth-table", &tables.auth).await?;
+    let mut found = Found::default();
+    let Some(keys) = &tables.keys else {
+        let columns = ["NULL", auth.column("name of the key", NAME)?, auth.column("value", VALUE)?];
+        let mut creds = vec![];
+        for (_, name, value) in auth.rows(connection, columns, owner).await? {
+            let (name, value) = (name.unwrap_or_default(), value.unwrap_or_default());
+            let stem = name.strip_suffix(".json").unwrap_or(&name);
+            match folder::key(stem) {
+                _ if stem == "creds" => creds.push(value),
+                Some((kind, id)) => found.entries.push(Entry { kind: kind.into(), id, value: codec::open(value) }),
+                None => found.foreign.push(name),
+            }
+            progress();
+        }
+        found.creds = one(creds)?;
+        return Ok(found);
+    };
+    let columns = ["NULL", "NULL", auth.column("credentials", CREDS)?];
+    found.creds =
+        one(auth.rows(connection, columns, owner).await?.into_iter().filter_map(|(_, _, value)| value).collect())?;
+    let keys = Table::find(connection, "--keys-table", keys).await?;
+    let columns =
+        [keys.column("kind of the key", KIND)?, keys.column("id of the key", ID)?, keys.column("value", VALUE)?];
+    for (kind, id, value) in keys.rows(connection, columns, owner).await? {
+        let (kind, id) = (kind.unwrap_or_default(), id.unwrap_or_default());
+        found.entries.push(Entry { kind, id, value: codec::open(value.unwrap_or_default()) });
+        progress();
+    }
+    Ok(found)
+}
+
+fn one(mut creds: Vec<Value>) -> Result<Option<Value>, TablesError> {
+    match creds.len() {
+        0 | 1 => Ok(creds.pop()),
+        several => Err(TablesError::NotOne(several)),
+    }
+}
