@@ -50,6 +50,8 @@ pub enum Phase {
     Starting,
     /// Holds sessions and takes work.
     Working,
+    /// Holds sessions, and the database does not answer.
+    Waiting,
     /// Takes no more work.
     Stopping,
 }
@@ -61,6 +63,14 @@ pub struct Window {
     pub ready: Ready,
     /// What it is doing.
     pub phase: watch::Receiver<Phase>,
+}
+
+/// Shows whether the database answers, while the worker works.
+fn reachable(phase: watch::Sender<Phase>) -> impl Fn(bool) {
+    move |answers| {
+        let (from, to) = if answers { (Phase::Waiting, Phase::Working) } else { (Phase::Working, Phase::Waiting) };
+        phase.send_if_modified(|phase| *phase == from && std::mem::replace(phase, to) == from);
+    }
 }
 
 /// What is done with a claimed message.
@@ -213,7 +223,8 @@ impl Worker {
         let beat = {
             let (lease, sessions) = (lease.clone(), sessions.clone());
             let (draining, lost, ended) = (draining.clone(), lost.clone(), ended.clone());
-            tokio::spawn(async move { lease.run(|| sessions.count(), &draining, lost, ended).await })
+            let answers = reachable(self.phase.clone());
+            tokio::spawn(async move { lease.run(|| sessions.count(), answers, &draining, lost, ended).await })
         };
         self.phase.send_replace(Phase::Working);
 

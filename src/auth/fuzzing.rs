@@ -20,6 +20,7 @@ pub fn auth(data: &[u8]) {
 /// What holds of every value: nothing panics, bytes are the same however they are read, and what is written in the one
 /// shape stays as it is and is read as the same.
 pub(super) fn holds(value: Value) {
+    super::baileys::fuzzing::holds(&value);
     let revived = codec::revive(&value);
     if let (Some(bytes), Value::Object(_)) = (&revived, &value) {
         assert_eq!(codec::bytes(&value, "x").as_ref(), Ok(bytes));

@@ -256,8 +256,9 @@ impl ProtocolStore for AuthStore {
 
     async fn get_pending_inbound(&self, chat: &str, sender: &str, id: &str) -> Result<Option<Vec<u8>>> {
         let key_id = join(&[chat, sender, id]);
-        let people =
-            [chat, sender].map(|name| name.parse::<Jid>().map_or_else(|_| name.to_owned(), |it| it.to_non_ad_string()));
+        // The inbox has no name with a NUL in it.
+        let [id, chat, sender] = [id, chat, sender].map(|name| name.replace('\0', ""));
+        let people = [chat, sender].map(|name| name.parse::<Jid>().map_or(name, |jid| jid.to_non_ad_string()));
         let users = people.each_ref().map(|jid| escape(jid.split('@').next().unwrap_or(jid)).into_owned());
         let found = || {
             sqlx::query_file!("sql/auth/pending_inbound.sql", self.fence().session_id, key_id, id, &people, &users)
@@ -265,7 +266,7 @@ impl ProtocolStore for AuthStore {
         };
         let found = self.ask(Kind::PendingInbound.name(), found).await?;
         if found.value.is_none() && !found.kept {
-            self.missed(id)?;
+            self.missed(&id)?;
         }
         let value =
             found.value.map(|value| self.readable(Kind::PendingInbound, &key_id, codec::bytes(&value, "value")));

@@ -404,5 +404,17 @@ fn auth() -> Vec<(&'static str, Vec<u8>)> {
         ("mapping", r#"{"lid":"915550001","pn":"15550001","createdAt":1,"updatedAt":"2","source":"usync"}"#),
         ("devices", r#"{"devices":[{"id":1,"keyIndex":1,"hosted":false}],"timestamp":1,"phash":"2:AAAA","rawId":7}"#),
         ("token", r#"{"token":{"0":1,"1":2},"timestamp":1,"senderTimestamp":null}"#),
+        (
+            "session",
+            r#"{"_sessions":{"BZgXSAwS3RIKbT6ZZqCegjbbgxB5M7ZQUYWhM18KrCYu":{"registrationId":77,"currentRatchet":{"ephemeralKeyPair":{"pubKey":"BSmvjIuGDWsvdEel+w7ZWbxcFuplKngzM/tn7KGeKvoU","privKey":"cIyqjw59uDQ1heLf5G2vmAQxuTtSVHZLe7dNUSgBu14="},"lastRemoteEphemeralKey":"BZjuCcTdrVx4kgS0tW8r0O/Jlj6nrn8eqwaKBEib29gz","previousCounter":0,"rootKey":"XhwVzZvs0xYMaHFIk5qyjO8PcAwMOoT5fYyQc0yyMc0="},"indexInfo":{"baseKey":"BZgXSAwS3RIKbT6ZZqCegjbbgxB5M7ZQUYWhM18KrCYu","baseKeyType":1,"closed":-1,"used":1795258295008,"created":1795258295008,"remoteIdentityKey":"BcSDAhbqXx63nyR2/PiUOyaHV5AMwYdz6tLFkLSe3jJe"},"_chains":{"BSmvjIuGDWsvdEel+w7ZWbxcFuplKngzM/tn7KGeKvoU":{"chainKey":{"counter":0,"key":"QeZoYWBEnCqpU+G2HqM9u2uHXCsCGjyM0F1D5ebRVEc="},"chainType":1,"messageKeys":{}}},"pendingPreKey":{"signedKeyId":1,"baseKey":"BZgXSAwS3RIKbT6ZZqCegjbbgxB5M7ZQUYWhM18KrCYu"}}},"version":"v1"}"#,
+        ),
+        (
+            "sender_key",
+            r#"[{"senderKeyId":7,"senderChainKey":{"iteration":1,"seed":{"type":"Buffer","data":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="}},"senderSigningKey":{"public":{"type":"Buffer","data":"BSmvjIuGDWsvdEel+w7ZWbxcFuplKngzM/tn7KGeKvoU"},"private":[]},"senderMessageKeys":[{"iteration":0,"seed":[1,2,3]}]}]"#,
+        ),
+        (
+            "version",
+            r#"{"version":3,"hash":{"type":"Buffer","data":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},"indexValueMap":{"AQI=":{"valueMac":{"0":1}}}}"#,
+        ),
     ])
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Health {
-    /// `ok`, `starting` or `stopping`.
+    /// `ok`, `starting`, `waiting` (for the database) or `stopping`.
     status: &'static str,
     /// Seconds since the start.
     uptime: f64,
@@ -58,6 +58,7 @@ async fn health(State(face): State<Face>) -> (StatusCode, Json<Health>) {
     let (code, status) = match phase {
         Phase::Working => (StatusCode::OK, "ok"),
         Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
+        Phase::Waiting => (StatusCode::SERVICE_UNAVAILABLE, "waiting"),
         Phase::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
     };
     let health = Health {

@@ -43,8 +43,12 @@ pub struct Outbound {
     look_wanted: bool,
     /// Lanes to go on with.
     ended: Vec<LaneKey>,
-    /// When a waiting message's moment comes.
+    /// When the next moment comes that a message is known to wait for.
     due: Option<Instant>,
+    /// Sessions whose waiting messages were asked for.
+    asked: HashSet<i64>,
+    /// There may be a moment that is not known yet.
+    ask: bool,
 }
 
 /// Before the first row.
@@ -67,7 +71,9 @@ impl Outbound {
             pages: 0,
             look_wanted: true,
             ended: vec![],
-            due: None,
+            due: Some(now),
+            asked: HashSet::new(),
+            ask: true,
         }
     }
 
@@ -75,14 +81,14 @@ impl Outbound {
     pub fn look(&mut self) {
         self.look_wanted = true;
         // What came may be due before what was known.
-        self.due = Some(Instant::now());
+        self.ask = true;
     }
 
     /// When [`Outbound::claim`] has something to do without being told.
     #[must_use]
     pub fn next(&self) -> Option<Instant> {
         let look = self.look_wanted.then_some(self.look_after);
-        look.into_iter().chain(self.due).min()
+        look.into_iter().chain(self.due).chain(self.ask.then(Instant::now)).min()
     }
 
     /// One claim.
@@ -94,12 +100,18 @@ impl Outbound {
             .extend(ended.filter(|lane| lane.came_back || self.passed.contains(&lane.key.0)).map(|lane| lane.key));
         if put_down(&self.pool, self.worker_id, &self.lanes).await? {
             // Those that failed wait for their retry.
-            self.due = Some(Instant::now());
+            self.ask = true;
         }
         if sessions.is_empty() {
             self.ended.clear();
-            self.due = None;
+            (self.due, self.ask) = (None, false);
             return Ok(Claimed::default());
+        }
+        self.asked.retain(|session| sessions.contains(session));
+        let due = self.due.is_some_and(|due| self.ask || due <= Instant::now());
+        if due || sessions.iter().any(|session| !self.asked.contains(session)) {
+            // What has waited goes before what came.
+            self.let_go(&sessions).await?;
         }
         if self.look_wanted && self.looks.is_empty() && self.look_after <= Instant::now() {
             self.look_wanted = false;
@@ -111,15 +123,15 @@ impl Outbound {
         let room = self.lanes.room().min(CLAIM);
         let rooms = self.lanes.room_of(&sessions);
         let looking = sessions.iter().zip(&rooms).any(|(session, room)| *room > 0 && self.looks.contains_key(session));
-        let due = self.due.is_some_and(|due| due <= Instant::now());
         let mut claimed = Claimed::default();
         if room > 0 && (looking || !self.ended.is_empty()) {
             claimed = self.take(&sessions, &epochs, &rooms, room).await?;
         }
-        // What need not wait does not wait for this.
-        let gone = if due { self.let_go(&sessions).await } else { Ok(false) };
         self.due = self.due.into_iter().chain(claimed.gate).min();
-        claimed.more |= gone?;
+        // Where nothing is known to wait, what came does not wait for this.
+        if self.ask {
+            claimed.more |= self.let_go(&sessions).await?;
+        }
         Ok(claimed)
     }
 
@@ -220,7 +232,10 @@ impl Outbound {
     async fn let_go(&mut self, sessions: &[i64]) -> sqlx::Result<bool> {
         let now = Instant::now();
         let due = sqlx::query_file!("sql/jobs/due.sql", sessions, DUE).fetch_one(&self.pool).await?;
-        self.due = due.wait.map(|wait| after(now, wait));
+        let known = self.due.filter(|due| *due > now);
+        self.due = known.into_iter().chain(due.wait.map(|wait| after(now, wait))).min();
+        self.asked = sessions.iter().copied().collect();
+        self.ask = false;
         self.look_wanted |= due.gone > 0;
         Ok(due.gone > 0)
     }

@@ -25,6 +25,8 @@ pub struct Lease {
 
 /// The share of the lease after which a worker that was not heard gives up by itself.
 const GIVE_UP: f64 = 0.8;
+/// A database that answers does so in this time.
+const SLOW: Duration = Duration::from_secs(2);
 
 impl Lease {
     /// Registers a worker of a fresh id.
@@ -47,10 +49,12 @@ impl Lease {
     }
 
     /// Beats until `stop`, or until the lease is lost: then `lost` is cancelled, with time left before any other worker
-    /// may take a session. `held` tells how many sessions this worker holds; while `draining` none is adopted.
+    /// may take a session. `held` tells how many sessions this worker holds; while `draining` none is adopted. `answers` is told whether the
+    /// database does.
     pub async fn run(
         &self,
         held: impl Fn() -> usize,
+        answers: impl Fn(bool),
         draining: &CancellationToken,
         lost: CancellationToken,
         stop: CancellationToken,
@@ -61,8 +65,9 @@ impl Lease {
             let give_up = self.ttl.mul_f64(GIVE_UP).saturating_sub(proven.elapsed());
             let beat = tokio::select! {
                 () = stop.cancelled() => return,
-                beat = tokio::time::timeout(give_up, self.beat()) => beat,
+                beat = tokio::time::timeout(give_up, self.beat_or_say(&answers)) => beat,
             };
+            answers(matches!(beat, Ok(Ok(_))));
             match beat {
                 Ok(Ok(true)) => proven = asked,
                 Ok(Ok(false)) => {
@@ -85,6 +90,17 @@ impl Lease {
                 () = tokio::time::sleep((self.ttl / 5).min(Duration::from_secs(2))) => {}
             }
         }
+    }
+
+    /// Proves life, and says so when the database takes its time.
+    async fn beat_or_say(&self, answers: &impl Fn(bool)) -> sqlx::Result<bool> {
+        let beat = self.beat();
+        tokio::pin!(beat);
+        if let Ok(beat) = tokio::time::timeout(SLOW, &mut beat).await {
+            return beat;
+        }
+        answers(false);
+        beat.await
     }
 
     /// Proves life. False: too late, the lease has run out.

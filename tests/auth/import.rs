@@ -64,7 +64,8 @@ async fn goes_on(library: Library, in_group: bool) -> Result<()> {
     let mut group = String::new();
     if in_group {
         let made = json!({ "method": "groupCreate", "args": ["Shop", [format!("{FRIEND}@s.whatsapp.net")]] });
-        group = baileys.command("call", made).await?["id"].as_str().context("no group")?.to_owned();
+        let made = baileys.command("call", made).await?;
+        group.push_str(made["id"].as_str().context("no group")?);
         baileys.send(&group, "in the group").await?;
         world.control.shown(FRIEND, "in the group").await?;
         say(&group, "heard").await?;

@@ -4,6 +4,7 @@
 
 mod conformance;
 mod fencing;
+#[cfg(feature = "sandbox")]
 mod import;
 mod rows;
 

@@ -38,7 +38,7 @@ pub struct Converted {
 }
 
 /// What becomes of one key.
-enum Turned {
+pub(super) enum Turned {
     Rows(Vec<(Kind, String, Value)>),
     Skipped(&'static str),
 }
@@ -128,13 +128,13 @@ fn forget_unsendable_groups(device: &Device, rows: &mut BTreeMap<(&'static str, 
     }
 }
 
-struct Turner {
-    local: LegacySessionLocalContext,
-    first_unuploaded: u32,
+pub(super) struct Turner {
+    pub(super) local: LegacySessionLocalContext,
+    pub(super) first_unuploaded: u32,
 }
 
 impl Turner {
-    fn turn(&self, entry: &Entry) -> Result<Turned, Problem> {
+    pub(super) fn turn(&self, entry: &Entry) -> Result<Turned, Problem> {
         let Entry { kind, id, value } = entry;
         if value.is_null() {
             return Ok(Turned::Skipped("deleted"));

@@ -5,6 +5,8 @@
 
 mod convert;
 pub mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::auth) mod fuzzing;
 pub mod import;
 mod sender_key;
 mod session;

@@ -1,0 +1,48 @@
+//! What others left as keys of Baileys, as a function of a value (R5).
+
+#![allow(clippy::expect_used, reason = "a promise that an input breaks is to end the program")]
+
+use super::convert::{Turned, Turner};
+use super::{Entry, Found, convert};
+use crate::auth::codec;
+use crate::auth::kind::Kind;
+use serde_json::Value;
+use wacore::libsignal::protocol::{IdentityKey, LegacySessionLocalContext, PublicKey, SenderKeyRecord, SessionRecord};
+
+/// A kind of key with an id of that kind.
+const KINDS: [(&str, &str); 11] = [
+    ("pre-key", "1"),
+    ("session", "15550002_1.0"),
+    ("identity-key", "15550002.0"),
+    ("sender-key", "1-2@g.us::15550002::0"),
+    ("sender-key-memory", "1-2@g.us"),
+    ("app-state-sync-key", "AAAAAA=="),
+    ("app-state-sync-version", "regular"),
+    ("lid-mapping", "15550002"),
+    ("lid-mapping", "915550002_reverse"),
+    ("device-list", "15550002"),
+    ("tctoken", "15550002@s.whatsapp.net"),
+];
+
+/// Nothing panics, whatever stands where a key should; and what becomes a record is one that the client library reads.
+pub(in crate::auth) fn holds(value: &Value) {
+    let entries: Vec<_> =
+        KINDS.into_iter().map(|(kind, id)| Entry { kind: kind.into(), id: id.into(), value: value.clone() }).collect();
+    let identity_key = IdentityKey::new(PublicKey::from_djb_public_key_bytes(&[9; 32]).expect("32 bytes"));
+    let kinds = Turner { local: LegacySessionLocalContext { identity_key, registration_id: 1 }, first_unuploaded: 2 };
+    for entry in &entries {
+        let Ok(Turned::Rows(rows)) = kinds.turn(entry) else { continue };
+        for (kind, _, value) in rows {
+            let record = codec::bytes(&value, "value");
+            match kind {
+                Kind::Session => drop(SessionRecord::deserialize(&record.expect("bytes")).expect("a session")),
+                Kind::SenderKey => drop(SenderKeyRecord::deserialize(&record.expect("bytes")).expect("a sender key")),
+                _ => {}
+            }
+        }
+    }
+    let found = Found { creds: Some(value.clone()), entries, ..Found::default() };
+    if let Ok(converted) = convert(found, || {}) {
+        assert!(converted.report.values().any(|count| count.converted > 0));
+    }
+}
