@@ -19,7 +19,7 @@ use super::{
     store::{AuthStore, Batch},
 };
 
-fn version_to_json(state: &HashState) -> Value {
+pub(super) fn version_to_json(state: &HashState) -> Value {
     let index: Map<_, _> = state
         .index_value_map
         .iter()
@@ -33,7 +33,7 @@ fn version_to_json(state: &HashState) -> Value {
     })
 }
 
-fn version_from_json(value: Value) -> std::result::Result<HashState, DecodeError> {
+pub(super) fn version_from_json(value: Value) -> std::result::Result<HashState, DecodeError> {
     let value = codec::open(value);
     let fields = Fields::of(&value, "")?;
     let mut index_value_map = HashMap::new();
@@ -52,6 +52,14 @@ fn version_from_json(value: Value) -> std::result::Result<HashState, DecodeError
     })
 }
 
+pub(super) fn sync_key_to_json(key: &AppStateSyncKey) -> Value {
+    json!({
+        "keyData": codec::buffer(&key.key_data),
+        "fingerprint": codec::buffer(&key.fingerprint),
+        "timestamp": key.timestamp,
+    })
+}
+
 fn sync_key_from_json(value: Value) -> std::result::Result<AppStateSyncKey, DecodeError> {
     let value = codec::open(value);
     let fields = Fields::of(&value, "")?;
@@ -62,7 +70,7 @@ fn sync_key_from_json(value: Value) -> std::result::Result<AppStateSyncKey, Deco
     })
 }
 
-fn mac_id(name: &str, index_mac: &[u8]) -> String {
+pub(super) fn mac_id(name: &str, index_mac: &[u8]) -> String {
     join(&[name, &hex::encode(index_mac)])
 }
 
@@ -75,12 +83,7 @@ impl AppSyncStore for AuthStore {
     }
 
     async fn set_sync_key(&self, key_id: &[u8], key: AppStateSyncKey) -> Result<()> {
-        let value = json!({
-            "keyData": codec::buffer(&key.key_data),
-            "fingerprint": codec::buffer(&key.fingerprint),
-            "timestamp": key.timestamp,
-        });
-        Ok(self.put(Kind::AppStateSyncKey, codec::base64(key_id), value).await?)
+        Ok(self.put(Kind::AppStateSyncKey, codec::base64(key_id), sync_key_to_json(&key)).await?)
     }
 
     async fn get_version(&self, name: &str) -> Result<HashState> {

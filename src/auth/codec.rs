@@ -292,6 +292,15 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Bytes, base64 text or an array of integers, which must be there.
+    pub fn bytes_of_any_form(&self, name: &str) -> Result<Vec<u8>, DecodeError> {
+        let value = self.required(name, BYTES)?;
+        if let Some(items) = value.as_array() {
+            return octets(items.iter()).ok_or_else(|| DecodeError::new(self.path(name), shape(value), BYTES));
+        }
+        self.bytes_or_base64(name)?.ok_or_else(|| DecodeError::new(self.path(name), shape(value), BYTES))
+    }
+
     /// An integer, if there: a number, decimal text, or `{low, high}` as JavaScript's long integers are written.
     pub fn integer(&self, name: &str) -> Result<Option<i128>, DecodeError> {
         let Some(value) = self.get(name) else { return Ok(None) };

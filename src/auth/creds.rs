@@ -93,9 +93,7 @@ pub fn from_json(value: Value) -> Result<Device, DecodeError> {
     device.signed_pre_key_id = signed.number("keyId")?;
     device.signed_pre_key_signature = signed.fixed("signature")?;
     device.registration_id = creds.number("registrationId")?;
-    let secret = creds
-        .bytes_or_base64("advSecretKey")?
-        .ok_or_else(|| DecodeError::new("advSecretKey", "nothing", "base64 text of 32 bytes"))?;
+    let secret = creds.bytes_of_any_form("advSecretKey")?;
     device.adv_secret_key = codec::to_fixed(&secret, "advSecretKey")?;
     if let Some(me) = creds.get("me") {
         let me = Fields::of(me, "me")?;

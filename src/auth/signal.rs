@@ -15,6 +15,11 @@ use super::{
     store::{AuthStore, Batch, Written},
 };
 
+/// A pre-key of two keys of 32 bytes.
+pub(super) fn pre_key_pair_to_json(public: &[u8], private: &[u8], uploaded: bool) -> Value {
+    json!({"public": codec::buffer(public), "private": codec::buffer(private), "uploaded": uploaded})
+}
+
 /// A pre-key as Baileys keeps it, `{public, private}`, when that is all that the record holds; else the record itself.
 fn pre_key_to_json(id: u32, record: &[u8], uploaded: bool) -> Value {
     if let Ok(parsed) = proto::pre_key_record_decode(record)
@@ -23,7 +28,7 @@ fn pre_key_to_json(id: u32, record: &[u8], uploaded: bool) -> Value {
         && (*own, public.len(), private.len()) == (id, 32, 32)
         && proto::pre_key_record_to_vec(&parsed) == record
     {
-        return json!({"public": codec::buffer(public), "private": codec::buffer(private), "uploaded": uploaded});
+        return pre_key_pair_to_json(public, private, uploaded);
     }
     json!({"record": codec::buffer(record), "uploaded": uploaded})
 }

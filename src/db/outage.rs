@@ -35,12 +35,13 @@ where
     repeat(gone, is_outage, ask).await
 }
 
-/// The same for what nobody else would do if it were given up: every error is waited out, whatever it says.
-pub async fn insist<T, F>(gone: &CancellationToken, ask: impl FnMut() -> F) -> sqlx::Result<T>
+/// The same for what nobody else would do if it were given up: every error is logged and waited out, whatever it says. `None`
+/// when whoever asks is `gone`.
+pub async fn insist<T, F>(gone: &CancellationToken, ask: impl FnMut() -> F) -> Option<T>
 where
     F: Future<Output = sqlx::Result<T>>,
 {
-    repeat(gone, |_| true, ask).await
+    repeat(gone, |_| true, ask).await.ok()
 }
 
 async fn repeat<T, F>(

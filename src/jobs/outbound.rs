@@ -104,6 +104,7 @@ impl Outbound {
         }
         if sessions.is_empty() {
             self.ended.clear();
+            self.asked.clear();
             (self.due, self.ask) = (None, false);
             return Ok(Claimed::default());
         }

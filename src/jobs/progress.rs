@@ -203,10 +203,8 @@ impl Writer {
                 continue;
             }
             let lines = fold(&batch);
-            // The writer goes last of all, and never without its batch.
-            if let Err(error) = insist(&CancellationToken::new(), || flush(&self.pool, &lines)).await {
-                tracing::error!(%error, changes = batch.len(), "progress not written");
-            }
+            // Whoever stops the writer waits for its last batch.
+            insist(&CancellationToken::new(), || flush(&self.pool, &lines)).await;
             self.lanes.written(batch.drain(..).filter_map(|change| {
                 let given_back = matches!(change.what, What::Retry | What::Release);
                 change.done.map(|id| (change.fence.session_id, id, given_back))

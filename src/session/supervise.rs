@@ -373,8 +373,8 @@ where
     W: Future<Output = sqlx::Result<bool>>,
 {
     match insist(&held.stale, write).await {
-        Ok(true) => {}
-        Ok(false) => held.stale.cancel(),
-        Err(error) => tracing::warn!(session = held.name, %error, "status not written; the hold is lost"),
+        Some(true) => {}
+        Some(false) => held.stale.cancel(),
+        None => tracing::warn!(session = held.name, "status not written; the hold is lost"),
     }
 }

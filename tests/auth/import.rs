@@ -191,7 +191,7 @@ async fn a5_r5_a_damaged_folder_gives_what_can_be_read_and_keeps_the_rest() -> R
         ("pre-key", 1, vec!["2", "x"]),
         ("session", 0, vec!["15550002.0", "15550003_7.0"]),
         ("sender-key", 0, vec!["1-2@g.us::15550002::0"]),
-        ("sender-key-memory", 1, vec![]),
+        ("sender-key-memory", 0, vec![]),
         ("app-state-sync-version", 0, vec!["regular"]),
         ("lid-mapping", 1, vec!["15550003"]),
         ("device-list", 0, vec!["15550002"]),

@@ -12,14 +12,18 @@ use serde_json::Value;
 const CUTS: usize = 8;
 const BETWEEN: i64 = 10;
 
+/// A worker that gives no session up, however busy the machine is.
+async fn patient_worker(world: &World) -> Result<Worker> {
+    let mut command = world.worker_on(&world.db.url);
+    command.env("WAGRES_WORKER__LEASE_SECONDS", "60");
+    Worker::start(command).await
+}
+
 #[tokio::test]
 async fn r3_r2_postgres_restarted_under_load_costs_no_message() -> Result<()> {
     let (db, server) = db::fresh_on_its_own().await;
     let world = World::on(db).await?;
-    let mut command = world.worker_on(&world.db.url);
-    // However busy the machine is, no session is given up.
-    command.env("WAGRES_WORKER__LEASE_SECONDS", "60");
-    let worker = Worker::start(command).await?;
+    let worker = patient_worker(&world).await?;
     under_load(&world, 3, 3, async |load| {
         for mode in ["immediate", "fast"] {
             load.goes_on(30).await?;
@@ -48,9 +52,7 @@ async fn says(worker: &Worker, code: u16, status: &str) -> Result<Value> {
 async fn r3_health_says_that_the_database_is_away_and_that_it_is_back() -> Result<()> {
     let (db, server) = db::fresh_on_its_own().await;
     let world = World::on(db).await?;
-    let mut command = world.worker_on(&world.db.url);
-    command.env("WAGRES_WORKER__LEASE_SECONDS", "60");
-    let worker = Worker::start(command).await?;
+    let worker = patient_worker(&world).await?;
     says(&worker, 200, "ok").await?;
     server.stop("immediate").await?;
     says(&worker, 503, "waiting").await?;

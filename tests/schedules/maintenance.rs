@@ -47,11 +47,22 @@ async fn a4_a_sweep_deletes_what_has_expired_in_batches_and_counts() -> Result<(
     let db = shop().await?;
     expired_keys(&db, 25).await?;
     run(&db, "UPDATE wa.auth_key SET expires_at = now() + interval '1 hour' WHERE key_id = '25'").await?;
+    run(
+        &db,
+        "INSERT INTO wa.auth_quarantine (session_id, kind, key_id, value, reason, expires_at)
+         SELECT session_id, 'session', n::text, '{}', 'unreadable', now() + make_interval(hours => n)
+         FROM wa.session, generate_series(-14, 1) n",
+    )
+    .await?;
     let worker = Working::start(&db)?;
     let id = job(&db, "sweep_keys", r#"{"batch": 10, "pause_ms": 0}"#).await?;
     let row = is(&db, id, "done").await?;
-    ensure!(row["result"]["deleted"] == 24 && row["attempts"] == 1 && row["errors"] == serde_json::json!([]), "{row}");
+    ensure!(
+        row["result"]["deleted"] == 24 + 15 && row["attempts"] == 1 && row["errors"] == serde_json::json!([]),
+        "{row}"
+    );
     ensure!(one::<i64>(&db.pool, "SELECT count(*) FROM wa.auth_key").await? == 1);
+    ensure!(one::<i64>(&db.pool, "SELECT count(*) FROM wa.auth_quarantine").await? == 1);
     worker.stop().await
 }
 

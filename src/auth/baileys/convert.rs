@@ -2,13 +2,14 @@
 
 use super::{Count, Entry, Found, Problem, Report, sender_key, session};
 use crate::auth::codec::{self, DecodeError, Fields};
-use crate::auth::creds;
-use crate::auth::key_id::{escape, join};
+use crate::auth::key_id::escape;
 use crate::auth::kind::Kind;
-use serde_json::{Map, Value, json};
+use crate::auth::{app_sync, creds, records, signal};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use wacore::libsignal::protocol::{IdentityKey, LegacySessionLocalContext};
 use wacore::store::Device;
+use wacore::store::traits::{AppStateSyncKey, DeviceInfo, DeviceListRecord, LidPnMappingEntry};
 use wacore::types::jid::JidExt as _;
 use wacore_binary::{Jid, Server};
 use waproto::codec as proto;
@@ -38,7 +39,7 @@ pub struct Converted {
 }
 
 /// What becomes of one key.
-pub(super) enum Turned {
+pub(super) enum Outcome {
     Rows(Vec<(Kind, String, Value)>),
     Skipped(&'static str),
 }
@@ -57,7 +58,7 @@ pub fn convert(found: Found, mut progress: impl FnMut()) -> Result<Converted, Pr
     }
     let written = creds::to_json(&device).map_err(|error| Problem::Library(error.to_string()))?;
     let creds = with_theirs(written, stored);
-    let kinds = Turner {
+    let converter = Converter {
         local: LegacySessionLocalContext {
             identity_key: IdentityKey::new(device.identity_key.public_key),
             registration_id: device.registration_id,
@@ -80,12 +81,12 @@ pub fn convert(found: Found, mut progress: impl FnMut()) -> Result<Converted, Pr
     entries.sort_by_key(|entry| entry.kind == Kind::IdentityKey.name());
     for entry in entries {
         let count = report.entry(entry.kind.clone()).or_default();
-        match kinds.turn(&entry) {
-            Ok(Turned::Rows(turned)) => {
+        match converter.one(&entry) {
+            Ok(Outcome::Rows(of_key)) => {
                 count.converted += 1;
-                rows.extend(turned.into_iter().map(|(kind, id, value)| ((kind.name(), id), value)));
+                rows.extend(of_key.into_iter().map(|(kind, id, value)| ((kind.name(), id), value)));
             }
-            Ok(Turned::Skipped(reason)) => *skipped(count, reason) += 1,
+            Ok(Outcome::Skipped(reason)) => *skipped(count, reason) += 1,
             Err(problem) => {
                 let reason = problem.to_string();
                 count.failed.insert(entry.id.clone(), reason.clone());
@@ -94,7 +95,12 @@ pub fn convert(found: Found, mut progress: impl FnMut()) -> Result<Converted, Pr
         }
         progress();
     }
-    forget_unsendable_groups(&device, &mut rows);
+    let forgotten = forget_unsendable_groups(&device, &mut rows);
+    if forgotten > 0 {
+        let count = report.entry(Kind::SenderKeyMemory.name().into()).or_default();
+        count.converted -= forgotten;
+        *skipped(count, "our own key of the group did not come along") += forgotten;
+    }
     Ok(Converted { device, creds, rows, refused, report })
 }
 
@@ -111,43 +117,45 @@ fn with_theirs(mut ours: Value, theirs: Value) -> Value {
     ours
 }
 
-/// Where our own sender key did not come along, nobody may be taken for having it.
-fn forget_unsendable_groups(device: &Device, rows: &mut BTreeMap<(&'static str, String), Value>) {
+/// Where our own sender key did not come along, nobody may be taken for having it. Gives back how many groups these are.
+fn forget_unsendable_groups(device: &Device, rows: &mut BTreeMap<(&'static str, String), Value>) -> u64 {
     let own: Vec<String> = [&device.pn, &device.lid]
         .into_iter()
         .flatten()
         .map(wacore::types::jid::JidExt::to_protocol_address_string)
         .collect();
-    let groups = rows.keys().filter(|(kind, _)| *kind == Kind::SenderKeyMemory.name()).map(|(_, group)| group.clone());
-    for group in groups.collect::<Vec<_>>() {
-        let has =
-            |address: &String| rows.contains_key(&(Kind::SenderKey.name(), format!("{group}:{}", escape(address))));
-        if !own.iter().any(has) {
-            rows.remove(&(Kind::SenderKeyMemory.name(), group));
-        }
-    }
+    let sendable: Vec<String> = rows
+        .keys()
+        .filter(|(kind, _)| *kind == Kind::SenderKey.name())
+        .filter_map(|(_, key)| own.iter().find_map(|address| key.strip_suffix(&*escape(address))?.strip_suffix(':')))
+        .map(str::to_owned)
+        .collect();
+    let before = rows.len();
+    rows.retain(|(kind, group), _| *kind != Kind::SenderKeyMemory.name() || sendable.contains(group));
+    (before - rows.len()) as u64
 }
 
-pub(super) struct Turner {
+/// What the conversion of a key must know of the device.
+pub(super) struct Converter {
     pub(super) local: LegacySessionLocalContext,
     pub(super) first_unuploaded: u32,
 }
 
-impl Turner {
-    pub(super) fn turn(&self, entry: &Entry) -> Result<Turned, Problem> {
+impl Converter {
+    /// Converts one key.
+    pub(super) fn one(&self, entry: &Entry) -> Result<Outcome, Problem> {
         let Entry { kind, id, value } = entry;
         if value.is_null() {
-            return Ok(Turned::Skipped("deleted"));
+            return Ok(Outcome::Skipped("deleted"));
         }
         let value = codec::open(value.clone());
-        let row = |kind: Kind, id: String, value: Value| Ok(Turned::Rows(vec![(kind, id, value)]));
+        let row = |kind: Kind, id: String, value: Value| Ok(Outcome::Rows(vec![(kind, id, value)]));
         match kind.as_str() {
             "pre-key" => {
                 let number: u32 = id.parse().map_err(|_| Problem::Id("a number"))?;
                 let fields = Fields::of(&value, "")?;
-                let key = |name| Ok::<_, DecodeError>(codec::buffer(&fields.fixed::<32>(name)?));
-                let uploaded = number < self.first_unuploaded;
-                let value = json!({"public": key("public")?, "private": key("private")?, "uploaded": uploaded});
+                let (public, private) = (fields.fixed::<32>("public")?, fields.fixed::<32>("private")?);
+                let value = signal::pre_key_pair_to_json(&public, &private, number < self.first_unuploaded);
                 row(Kind::PreKey, number.to_string(), value)
             }
             "session" => {
@@ -155,7 +163,7 @@ impl Turner {
                 let session = session::read(value, self.local)?;
                 let mut rows = vec![(Kind::Session, address.clone(), codec::buffer(&session.record))];
                 rows.extend(session.identity.map(|key| (Kind::IdentityKey, address, codec::buffer(&key))));
-                Ok(Turned::Rows(rows))
+                Ok(Outcome::Rows(rows))
             }
             "identity-key" => {
                 let key = codec::fixed::<32>(&value, "value")?;
@@ -184,7 +192,7 @@ impl Turner {
                 let id = codec::from_base64(id).ok_or(Problem::Id("base64"))?;
                 row(Kind::AppStateSyncKey, codec::base64(&id), sync_key(&value)?)
             }
-            "app-state-sync-version" => version(id, &value),
+            "app-state-sync-version" => version(id, value),
             "lid-mapping" => {
                 let text = |value: &Value| value.as_str().map(str::to_owned);
                 let other = text(&value).ok_or_else(|| DecodeError::new("value", codec::shape(&value), "text"))?;
@@ -192,23 +200,23 @@ impl Turner {
                     Some(lid) => (other, lid.to_owned()),
                     None => (id.clone(), other),
                 };
-                let value = json!({"lid": codec::text(&lid), "pn": escape(&pn), "createdAt": 0, "updatedAt": 0, "source": "usync"});
+                let mapping = LidPnMappingEntry {
+                    lid: lid.clone(),
+                    phone_number: pn,
+                    created_at: 0,
+                    updated_at: 0,
+                    learning_source: "usync".into(),
+                };
+                let value = records::lid_mapping_to_json(&mapping);
                 row(Kind::LidMapping, escape(&lid).into_owned(), value)
             }
-            "device-list" => row(Kind::DeviceList, escape(id).into_owned(), device_list(&value)?),
-            "tctoken" if id == "__index" => Ok(Turned::Skipped("a list of what is there")),
+            "device-list" => row(Kind::DeviceList, escape(id).into_owned(), device_list(id, &value)?),
+            "tctoken" if id == "__index" => Ok(Outcome::Skipped("a list of what is there")),
             "tctoken" => {
-                let fields = Fields::of(&value, "")?;
-                let timestamp: i64 = fields.maybe_number("timestamp")?.unwrap_or(0);
-                let sender: Option<i64> = fields.maybe_number("senderTimestamp")?;
-                let token = codec::buffer(&fields.bytes("token")?);
-                row(
-                    Kind::TcToken,
-                    escape(id).into_owned(),
-                    json!({"token": token, "timestamp": timestamp, "senderTimestamp": sender}),
-                )
+                let token = records::tc_token_from_json(value)?;
+                row(Kind::TcToken, escape(id).into_owned(), records::tc_token_to_json(&token))
             }
-            _ => Ok(Turned::Skipped("of no use to this client")),
+            _ => Ok(Outcome::Skipped("of no use to this client")),
         }
     }
 }
@@ -234,8 +242,7 @@ fn address(id: &str) -> Result<String, Problem> {
 
 fn sync_key(value: &Value) -> Result<Value, Problem> {
     let fields = Fields::of(value, "")?;
-    let data =
-        fields.bytes_or_base64("keyData")?.ok_or_else(|| DecodeError::new("keyData", "nothing", codec::BYTES))?;
+    let key_data = fields.bytes_of_any_form("keyData")?;
     let fingerprint = match fields.get("fingerprint") {
         None => AppStateSyncKeyFingerprint::default(),
         Some(value) => {
@@ -249,44 +256,36 @@ fn sync_key(value: &Value) -> Result<Value, Problem> {
             }
         }
     };
-    let timestamp: i64 = fields.maybe_number("timestamp")?.unwrap_or(0);
-    Ok(json!({
-        "keyData": codec::buffer(&data),
-        "fingerprint": codec::buffer(&proto::app_state_sync_key_fingerprint_to_vec(&fingerprint)),
-        "timestamp": timestamp,
+    Ok(app_sync::sync_key_to_json(&AppStateSyncKey {
+        key_data,
+        fingerprint: proto::app_state_sync_key_fingerprint_to_vec(&fingerprint),
+        timestamp: fields.maybe_number("timestamp")?.unwrap_or(0),
     }))
 }
 
 /// Where a collection stands, and a row for each of its MACs, which Baileys keeps within.
-fn version(name: &str, value: &Value) -> Result<Turned, Problem> {
-    let fields = Fields::of(value, "")?;
-    let number: u64 = fields.number("version")?;
-    let hash = fields.bytes("hash")?;
-    let hash = codec::to_fixed::<128>(&hash, "hash")?;
-    let state =
-        json!({"version": number, "hash": codec::buffer(&hash), "indexValueMap": {}, "macMismatchFatal": false});
-    let mut rows = vec![(Kind::AppStateSyncVersion, escape(name).into_owned(), state)];
-    let macs = fields.get("indexValueMap").and_then(Value::as_object);
-    for (index, entry) in macs.into_iter().flatten() {
-        let index = codec::from_base64(index)
+fn version(name: &str, value: Value) -> Result<Outcome, Problem> {
+    let mut state = app_sync::version_from_json(value)?;
+    let macs = std::mem::take(&mut state.index_value_map);
+    let mut rows = vec![(Kind::AppStateSyncVersion, escape(name).into_owned(), app_sync::version_to_json(&state))];
+    for (index, mac) in macs {
+        let index = codec::from_base64(&index)
             .ok_or_else(|| DecodeError::new("indexValueMap", "another name", "base64 names"))?;
-        let mac = Fields::of(entry, "indexValueMap")?.bytes_or_base64("valueMac")?;
-        let mac = mac.ok_or_else(|| DecodeError::new("indexValueMap.valueMac", "nothing", codec::BYTES))?;
-        rows.push((Kind::AppStateMac, join(&[name, &hex::encode(index)]), codec::buffer(&mac)));
+        rows.push((Kind::AppStateMac, app_sync::mac_id(name, &index), codec::buffer(&mac)));
     }
-    Ok(Turned::Rows(rows))
+    Ok(Outcome::Rows(rows))
 }
 
 /// Numbers of devices; how old the list is nobody knows, so the library asks anew when it needs it.
-fn device_list(value: &Value) -> Result<Value, DecodeError> {
+fn device_list(user: &str, value: &Value) -> Result<Value, DecodeError> {
     const DEVICES: &str = "an array of device numbers";
     let items = value.as_array().ok_or_else(|| DecodeError::new("value", codec::shape(value), DEVICES))?;
     let number = |item: &Value| match item {
-        Value::String(text) => text.parse::<u16>().ok(),
-        other => other.as_u64().and_then(|number| u16::try_from(number).ok()),
+        Value::String(text) => text.parse::<u32>().ok(),
+        other => other.as_u64().and_then(|number| u32::try_from(number).ok()),
     };
-    let device = |item| number(item).map(|id| json!({"id": id, "keyIndex": null, "hosted": false}));
-    let devices: Option<Vec<_>> = items.iter().map(device).collect();
+    let devices = items.iter().map(|item| Some(DeviceInfo::new(number(item)?, None))).collect::<Option<_>>();
     let devices = devices.ok_or_else(|| DecodeError::new("value", "something else in the array", DEVICES))?;
-    Ok(json!({"devices": devices, "timestamp": 0, "phash": null, "rawId": null}))
+    let list = DeviceListRecord { user: user.to_owned(), devices, timestamp: 0, phash: None, raw_id: None };
+    Ok(records::device_list_to_json(&list))
 }

@@ -2,8 +2,8 @@
 
 #![allow(clippy::expect_used, reason = "a promise that an input breaks is to end the program")]
 
-use super::convert::{Turned, Turner};
-use super::{Entry, Found, convert};
+use super::convert::{Converter, Outcome};
+use super::{Count, Entry, Found, convert};
 use crate::auth::codec;
 use crate::auth::kind::Kind;
 use serde_json::Value;
@@ -29,9 +29,10 @@ pub(in crate::auth) fn holds(value: &Value) {
     let entries: Vec<_> =
         KINDS.into_iter().map(|(kind, id)| Entry { kind: kind.into(), id: id.into(), value: value.clone() }).collect();
     let identity_key = IdentityKey::new(PublicKey::from_djb_public_key_bytes(&[9; 32]).expect("32 bytes"));
-    let kinds = Turner { local: LegacySessionLocalContext { identity_key, registration_id: 1 }, first_unuploaded: 2 };
+    let converter =
+        Converter { local: LegacySessionLocalContext { identity_key, registration_id: 1 }, first_unuploaded: 2 };
     for entry in &entries {
-        let Ok(Turned::Rows(rows)) = kinds.turn(entry) else { continue };
+        let Ok(Outcome::Rows(rows)) = converter.one(entry) else { continue };
         for (kind, _, value) in rows {
             let record = codec::bytes(&value, "value");
             match kind {
@@ -41,8 +42,15 @@ pub(in crate::auth) fn holds(value: &Value) {
             }
         }
     }
+    // With the credentials: nothing is lost from the report.
+    let keys = entries.len() as u64;
     let found = Found { creds: Some(value.clone()), entries, ..Found::default() };
     if let Ok(converted) = convert(found, || {}) {
-        assert!(converted.report.values().any(|count| count.converted > 0));
+        let told = |count: &Count| count.converted + count.skipped.values().sum::<u64>() + count.failed.len() as u64;
+        assert_eq!(converted.report.values().map(told).sum::<u64>(), keys + 1);
+        assert_eq!(
+            converted.refused.len() as u64,
+            converted.report.values().map(|it| it.failed.len() as u64).sum::<u64>()
+        );
     }
 }

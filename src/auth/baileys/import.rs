@@ -58,12 +58,12 @@ pub async fn import(
     sqlx::query_file!("sql/auth/import_creds.sql", id, storable(creds), phone, jid, lid)
         .execute(&mut *transaction)
         .await?;
-    let rows: Vec<_> = rows.into_iter().collect();
-    for rows in rows.chunks(BATCH) {
-        let kinds: Vec<_> = rows.iter().map(|((kind, _), _)| (*kind).to_owned()).collect();
-        let ids: Vec<_> = rows.iter().map(|((_, id), _)| id.clone()).collect();
-        let values: Vec<_> = rows.iter().map(|(_, value)| value.clone()).collect();
-        sqlx::query_file!("sql/auth/import_keys.sql", id, &kinds, &ids, &values).execute(&mut *transaction).await?;
+    let mut rows = rows.into_iter();
+    while rows.len() > 0 {
+        let batch = rows.by_ref().take(BATCH).map(|((kind, key_id), value)| ((kind.to_owned(), key_id), value));
+        let (names, values): (Vec<_>, Vec<_>) = batch.unzip();
+        let (kinds, key_ids): (Vec<_>, Vec<_>) = names.into_iter().unzip();
+        sqlx::query_file!("sql/auth/import_keys.sql", id, &kinds, &key_ids, &values).execute(&mut *transaction).await?;
     }
     for refused in refused.chunks(BATCH) {
         let kinds: Vec<_> = refused.iter().map(|it| escape(&it.entry.kind).into_owned()).collect();

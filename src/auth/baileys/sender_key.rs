@@ -39,28 +39,23 @@ fn state(value: &Value) -> Result<SenderKeyStateComponents, Problem> {
     let mut message_keys = Vec::new();
     for key in skipped.into_iter().flatten() {
         let key = Fields::of(key, "senderMessageKeys[]")?;
-        message_keys
-            .push(SenderMessageKeyComponents { iteration: key.number("iteration")?, seed: bytes(&key, "seed")? });
+        message_keys.push(SenderMessageKeyComponents {
+            iteration: key.number("iteration")?,
+            seed: key.bytes_of_any_form("seed")?,
+        });
     }
-    let private = signing.get("private").map(|_| bytes(&signing, "private")).transpose()?;
-    let mut public = bytes(&signing, "public")?;
+    let private = signing.get("private").map(|_| signing.bytes_of_any_form("private")).transpose()?;
+    let mut public = signing.bytes_of_any_form("public")?;
     if public.len() == 32 {
         public.insert(0, 5);
     }
     Ok(SenderKeyStateComponents {
         key_id: fields.number("senderKeyId")?,
-        chain_key: SenderChainKeyComponents { iteration: chain.number("iteration")?, seed: bytes(&chain, "seed")? },
+        chain_key: SenderChainKeyComponents {
+            iteration: chain.number("iteration")?,
+            seed: chain.bytes_of_any_form("seed")?,
+        },
         signing_key: SenderSigningKeyComponents { public, private: private.filter(|key| !key.is_empty()) },
         message_keys,
     })
-}
-
-/// Bytes; an array of integers too, which stands for them here.
-fn bytes(fields: &Fields<'_>, name: &str) -> Result<Vec<u8>, DecodeError> {
-    let value = fields.required(name, codec::BYTES)?;
-    if let Some(items) = value.as_array() {
-        let octets = items.iter().map(|item| item.as_u64().and_then(|item| u8::try_from(item).ok())).collect();
-        return Option::ok_or(octets, DecodeError::new(fields.path(name), codec::shape(value), codec::BYTES));
-    }
-    fields.bytes_or_base64(name)?.ok_or_else(|| DecodeError::new(fields.path(name), "nothing", codec::BYTES))
 }

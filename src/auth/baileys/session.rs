@@ -132,8 +132,7 @@ fn object<'a>(value: &'a Value, field: &str) -> Result<&'a Map<String, Value>, D
 }
 
 fn bytes(fields: &Fields<'_>, name: &str) -> Result<Bytes, DecodeError> {
-    let found = fields.bytes_or_base64(name)?;
-    found.map(Bytes::from).ok_or_else(|| DecodeError::new(fields.path(name), "nothing", BASE64))
+    fields.bytes_of_any_form(name).map(Bytes::from)
 }
 
 fn base64(text: &str, field: &str) -> Result<Bytes, DecodeError> {
