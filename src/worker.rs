@@ -3,6 +3,7 @@
 //! One life of a worker is one row of `wa.worker`. A life ends by a stop (drained, everything given back) or by a lost
 //! lease (sockets cut, nothing written); after the latter the same process begins the next life under a fresh id.
 
+use crate::auth::{Vault, VaultError};
 use crate::config::{Config, Secret};
 use crate::db::{Db, DbError, listener};
 use crate::jobs::claim::Dispatcher;
@@ -38,6 +39,9 @@ pub enum WorkerError {
     /// This build may not talk to that server.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// The keys of the auth state's encryption cannot be had.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// The database said so.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -130,7 +134,7 @@ impl Worker {
     /// Works until `stop`, then drains. An outage of the database after the start is waited out.
     ///
     /// # Errors
-    /// When the database cannot be reached at the start.
+    /// When the database or a key of the encryption cannot be had at the start.
     pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
         if crate::session::endpoint::CERTIFICATE_CHECK_IS_OFF {
             tracing::warn!(
@@ -138,10 +142,11 @@ impl Worker {
                 "sandbox build: certificates are not checked, loopback only"
             );
         }
+        let vault = Arc::new(Vault::open(&self.config.encryption).await?);
         let mut first = true;
         let mut pause = Duration::from_millis(500);
         while !stop.is_cancelled() {
-            match self.live(&stop).await {
+            match self.live(&vault, &stop).await {
                 Ok(()) => {}
                 Err(error) if first => return Err(error),
                 Err(error) => {
@@ -160,7 +165,7 @@ impl Worker {
     }
 
     /// One life.
-    async fn live(&self, stop: &CancellationToken) -> Result<(), WorkerError> {
+    async fn live(&self, vault: &Arc<Vault>, stop: &CancellationToken) -> Result<(), WorkerError> {
         let settings = &self.config.worker;
         let pooler = self.config.database_pooler;
         let pool = Db::connect(&self.url, pooler, settings.connections, "wagres worker").await?;
@@ -179,6 +184,7 @@ impl Worker {
         let sessions = Sessions::new(Shared {
             pool: pool.clone(),
             endpoint: self.endpoint.clone(),
+            vault: vault.clone(),
             ready: self.ready.clone(),
             progress: progress.clone(),
             wake: wake.clone(),
@@ -193,7 +199,7 @@ impl Worker {
             })
         });
         let recorder = Recorder { pool: pool.clone(), worker_id };
-        let keeper = Maintenance { pool: pool.clone(), worker_id, stop: draining.clone() };
+        let keeper = Maintenance { pool: pool.clone(), vault: vault.clone(), worker_id, stop: draining.clone() };
         let workers = [
             tokio::spawn(outbound_worker(
                 outbound_feed,

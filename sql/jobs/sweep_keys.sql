@@ -1,13 +1,30 @@
--- Deletes up to $1 keys whose time to live has passed, and as many values from the quarantine. Locks those rows; skips what is
+-- Deletes up to $1 keys whose time to live has passed, and as many values from the quarantine. The LID of somebody with whom
+-- there is a Signal session is no cache: it is kept for another $2 seconds. Counts by kind. Locks those rows; skips what is
 -- being written.
-WITH gone AS (
-    DELETE FROM wa.auth_key k
-    USING (
-        SELECT session_id, kind, key_id FROM wa.auth_key
-        WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
-    ) AS expired
-    WHERE k.session_id = expired.session_id AND k.kind = expired.kind AND k.key_id = expired.key_id
-    RETURNING 1
+WITH expired AS MATERIALIZED (
+    SELECT session_id, kind, key_id, value->>'pn' AS pn FROM wa.auth_key
+    WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
+), in_use AS MATERIALIZED (
+    SELECT e.session_id, e.kind, e.key_id
+    FROM expired e
+    -- In the order of bytes, A follows @ and ; follows :.
+    CROSS JOIN LATERAL unnest(ARRAY[e.key_id, e.pn]) AS person
+    CROSS JOIN LATERAL (
+        SELECT FROM wa.auth_key s
+        WHERE s.session_id = e.session_id AND s.kind = 'session'
+          AND (s.key_id >= person || '@' AND s.key_id < person || 'A' OR s.key_id >= person || ':' AND s.key_id < person || ';')
+        LIMIT 1
+    ) AS found
+    WHERE e.kind = 'lid-mapping'
+), kept AS (
+    UPDATE wa.auth_key k SET expires_at = now() + make_interval(secs => $2)
+    FROM (SELECT DISTINCT session_id, kind, key_id FROM in_use) AS u
+    WHERE (k.session_id, k.kind, k.key_id) = (u.session_id, u.kind, u.key_id)
+), gone AS (
+    DELETE FROM wa.auth_key k USING expired e
+    WHERE (k.session_id, k.kind, k.key_id) = (e.session_id, e.kind, e.key_id)
+      AND (e.session_id, e.kind, e.key_id) NOT IN (SELECT session_id, kind, key_id FROM in_use)
+    RETURNING k.kind
 ), released AS (
     DELETE FROM wa.auth_quarantine q
     USING (
@@ -16,4 +33,5 @@ WITH gone AS (
     WHERE q.id = expired.id
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM gone) AS "keys!", (SELECT count(*) FROM released) AS "quarantine!"
+SELECT (SELECT count(*) FROM expired) AS "seen!", (SELECT count(*) FROM released) AS "quarantine!",
+       coalesce((SELECT jsonb_object_agg(kind, n) FROM (SELECT kind, count(*) AS n FROM gone GROUP BY kind) AS by_kind), '{}') AS "kinds!"

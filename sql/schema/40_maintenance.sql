@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION wa.maintenance_args_error(kind text, args jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    days constant text[] := '{outbound_days,inbox_days,session_job_days,maintenance_job_days,schedule_tick_days}';
+    days constant text[] := '{outbound_days,inbox_days,event_days,session_job_days,maintenance_job_days,schedule_tick_days}';
     accepted text := 'batch, pause_ms';
     key text;
     value jsonb;
@@ -40,9 +40,9 @@ CREATE OR REPLACE FUNCTION wa.maintenance_job_before_insert() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE wrong text;
 BEGIN
-    IF NEW.kind IS NULL OR NEW.kind NOT IN ('sweep_keys', 'retention') THEN
+    IF NEW.kind IS NULL OR NEW.kind NOT IN ('sweep_keys', 'reseal_keys', 'retention') THEN
         RAISE EXCEPTION 'kind: % is not a kind of maintenance job', coalesce('"' || left(NEW.kind, 80) || '"', 'null')
-            USING ERRCODE = 'WA004', COLUMN = 'kind', HINT = 'Accepted: sweep_keys, retention.';
+            USING ERRCODE = 'WA004', COLUMN = 'kind', HINT = 'Accepted: sweep_keys, reseal_keys, retention.';
     END IF;
     NEW.args := coalesce(NEW.args, '{}');
     wrong := wa.maintenance_args_error(NEW.kind, NEW.args);

@@ -48,3 +48,25 @@ CREATE OR REPLACE VIEW wa.failure WITH (security_invoker = on) AS
 SELECT o.session, o.id, o.recipient, o.kind, o.attempts, o.last_error, o.failed_at, o.created_at
 FROM wa.outbound o WHERE o.failed_at IS NOT NULL;
 COMMENT ON VIEW wa.failure IS 'Messages that were given up, with the last error. SELECT * FROM wa.failure WHERE failed_at > now() - interval ''1 day''; then SELECT wa.retry(id);';
+
+-- With its owner's rights, because nobody who looks on may read the auth state itself.
+CREATE OR REPLACE VIEW wa.auth_size AS
+SELECT s.name AS session, s.tenant, k.kind, count(*) AS keys, sum(k.bytes)::bigint AS bytes,
+       count(k.expires_at) AS with_deadline, min(k.expires_at) AS next_deadline, max(k.updated_at) AS updated_at
+FROM wa.session s
+JOIN (
+    SELECT session_id, 'creds' AS kind, pg_column_size(creds) AS bytes, NULL::timestamptz AS expires_at, updated_at FROM wa.auth
+    UNION ALL
+    SELECT session_id, kind, pg_column_size(value) + pg_column_size(key_id), expires_at, updated_at FROM wa.auth_key
+    UNION ALL
+    SELECT session_id, 'quarantine', pg_column_size(value) + pg_column_size(key_id), expires_at, created_at FROM wa.auth_quarantine
+) AS k USING (session_id)
+WHERE (SELECT wa.sees_all()) OR s.tenant = ANY ((SELECT wa.my_tenants())::text[])
+GROUP BY s.name, s.tenant, k.kind;
+COMMENT ON VIEW wa.auth_size IS 'How much auth state each session has, by kind of key. SELECT * FROM wa.auth_size ORDER BY bytes DESC; reads all of wa.auth_key.';
+COMMENT ON COLUMN wa.auth_size.kind IS 'A kind of wa.auth_key, or creds, or quarantine.';
+COMMENT ON COLUMN wa.auth_size.keys IS 'How many.';
+COMMENT ON COLUMN wa.auth_size.bytes IS 'Of ids and values as they are stored, without indexes and what else a row takes.';
+COMMENT ON COLUMN wa.auth_size.with_deadline IS 'How many of them the sweep deletes some day.';
+COMMENT ON COLUMN wa.auth_size.next_deadline IS 'When the first of those is due.';
+COMMENT ON COLUMN wa.auth_size.updated_at IS 'When one of them was last written.';

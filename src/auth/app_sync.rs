@@ -77,9 +77,7 @@ pub(super) fn mac_id(name: &str, index_mac: &[u8]) -> String {
 #[async_trait]
 impl AppSyncStore for AuthStore {
     async fn get_sync_key(&self, key_id: &[u8]) -> Result<Option<AppStateSyncKey>> {
-        let id = codec::base64(key_id);
-        let Some(value) = self.get(Kind::AppStateSyncKey, &id).await? else { return Ok(None) };
-        Ok(Some(self.readable(Kind::AppStateSyncKey, &id, sync_key_from_json(value))?))
+        Ok(self.get(Kind::AppStateSyncKey, &codec::base64(key_id), sync_key_from_json).await?)
     }
 
     async fn set_sync_key(&self, key_id: &[u8], key: AppStateSyncKey) -> Result<()> {
@@ -87,9 +85,7 @@ impl AppSyncStore for AuthStore {
     }
 
     async fn get_version(&self, name: &str) -> Result<HashState> {
-        let id = escape(name);
-        let Some(value) = self.get(Kind::AppStateSyncVersion, &id).await? else { return Ok(HashState::default()) };
-        Ok(self.readable(Kind::AppStateSyncVersion, &id, version_from_json(value))?)
+        Ok(self.get(Kind::AppStateSyncVersion, &escape(name), version_from_json).await?.unwrap_or_default())
     }
 
     async fn set_version(&self, name: &str, state: HashState) -> Result<()> {
@@ -109,14 +105,10 @@ impl AppSyncStore for AuthStore {
     async fn get_mutation_macs(&self, name: &str, index_macs: &[[u8; 32]]) -> Result<HashMap<[u8; 32], Vec<u8>>> {
         let wanted: HashMap<_, _> = index_macs.iter().map(|mac| (mac_id(name, mac), *mac)).collect();
         let key_ids: Vec<_> = wanted.keys().cloned().collect();
-        let mut macs = HashMap::with_capacity(wanted.len());
-        for row in self.get_many(Kind::AppStateMac, &key_ids).await? {
-            let mac = self.readable(Kind::AppStateMac, &row.key_id, codec::bytes(&row.value, "value"))?;
-            if let Some(index) = wanted.get(&row.key_id) {
-                macs.insert(*index, mac);
-            }
-        }
-        Ok(macs)
+        let rows = self.get_many(Kind::AppStateMac, &key_ids).await?;
+        let read = |id: &str, value| Ok((wanted.get(id).copied(), codec::bytes(&value, "value")?));
+        let macs = self.read_all(Kind::AppStateMac, rows, read).await?;
+        Ok(macs.into_iter().filter_map(|(index, mac)| Some((index?, mac))).collect())
     }
 
     async fn delete_mutation_macs(&self, name: &str, index_macs: &[Vec<u8>]) -> Result<()> {
@@ -137,6 +129,6 @@ impl AppSyncStore for AuthStore {
             return Ok(None);
         };
         let key = codec::from_base64(&id).ok_or_else(|| DecodeError::new("key_id", "other text", "base64"));
-        Ok(Some(self.readable(Kind::AppStateSyncKey, &id, key)?))
+        Ok(Some(key.map_err(|source| self.unreadable(Kind::AppStateSyncKey, &id, source))?))
     }
 }

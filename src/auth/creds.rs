@@ -65,7 +65,7 @@ pub fn to_json(device: &Device) -> Result<Value, serde_json::Error> {
             "signature": codec::buffer(&device.signed_pre_key_signature),
         },
         "registrationId": device.registration_id,
-        "advSecretKey": codec::base64(&device.adv_secret_key),
+        "advSecretKey": codec::buffer(&device.adv_secret_key),
         "me": {
             "id": device.pn.as_ref().map(ToString::to_string),
             "lid": device.lid.as_ref().map(ToString::to_string),
@@ -112,6 +112,18 @@ pub fn from_json(value: Value) -> Result<Device, DecodeError> {
     device.device_props = Arc::new(DEVICE_PROPS.clone());
     device.client_profile = ClientProfile::web();
     Ok(device)
+}
+
+/// Credentials with the one secret that other programs keep as plain text as bytes, like the others.
+#[must_use]
+pub fn tidied(value: Value) -> Value {
+    let mut value = codec::open(value);
+    if let Some(secret) = value.get_mut("advSecretKey")
+        && let Some(bytes) = secret.as_str().and_then(codec::from_base64)
+    {
+        *secret = codec::buffer(&bytes);
+    }
+    value
 }
 
 /// Whether credentials are those of a linked device.

@@ -10,11 +10,11 @@ use super::{
     creds,
     error::AuthError,
     store::{AuthStore, Written},
+    vault::Place,
 };
 use crate::db::Db;
 
-/// What errors call `wa.auth`.
-const CREDS: &str = "creds";
+const CREDS: &str = Place::CREDS;
 
 /// Whether a session has the credentials of a linked device, so that it can log in without a scan.
 pub async fn exists(pool: &Db, session_id: i64) -> std::result::Result<bool, AuthError> {
@@ -25,7 +25,9 @@ pub async fn exists(pool: &Db, session_id: i64) -> std::result::Result<bool, Aut
 
 impl AuthStore {
     fn creds_of(&self, device: &Device) -> std::result::Result<serde_json::Value, AuthError> {
-        creds::to_json(device).map_err(|source| AuthError::Encode { session_id: self.fence().session_id, source })
+        let creds = creds::to_json(device);
+        let creds = creds.map_err(|source| AuthError::Encode { session_id: self.fence().session_id, source })?;
+        Ok(self.sealed_creds(creds))
     }
 }
 
@@ -45,7 +47,7 @@ impl DeviceStore for AuthStore {
         let session_id = self.fence().session_id;
         let found = || sqlx::query_file_scalar!("sql/auth/creds_get.sql", session_id).fetch_optional(self.pool());
         let Some(value) = self.ask(CREDS, found).await? else { return Ok(None) };
-        let device = creds::from_json(value).map_err(|source| AuthError::Unreadable {
+        let device = creds::from_json(self.opened_creds(value)?).map_err(|source| AuthError::Unreadable {
             session_id,
             kind: CREDS,
             key_id: String::new(),

@@ -3,6 +3,7 @@
 use wacore::store::error::StoreError;
 
 use super::codec::DecodeError;
+use super::vault::SealError;
 
 /// An error of the auth state. Never holds or shows a value: it may be a key.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,18 @@ pub enum AuthError {
         key_id: String,
         /// Which field, what was found and what is accepted.
         source: DecodeError,
+    },
+    /// A stored value is encrypted and does not open. It was left as it is.
+    #[error("session {session_id}, {kind} {key_id:?}: {source}")]
+    Sealed {
+        /// The session.
+        session_id: i64,
+        /// A kind of `wa.auth_key`, or `creds` for `wa.auth`.
+        kind: String,
+        /// `wa.auth_key.key_id`, empty for `creds`.
+        key_id: String,
+        /// Which key it wants, and what is wrong.
+        source: SealError,
     },
     /// A device of the client library could not be turned into JSON.
     #[error("session {session_id}: the device could not be written as JSON")]
@@ -83,9 +96,10 @@ impl AuthError {
 impl From<AuthError> for StoreError {
     fn from(error: AuthError) -> Self {
         match error {
-            AuthError::Unreadable { .. } | AuthError::Encode { .. } | AuthError::OutOfRange { .. } => {
-                Self::Serialization(Box::new(error))
-            }
+            AuthError::Unreadable { .. }
+            | AuthError::Sealed { .. }
+            | AuthError::Encode { .. }
+            | AuthError::OutOfRange { .. } => Self::Serialization(Box::new(error)),
             AuthError::Database {
                 source: sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed,
                 ..

@@ -1,4 +1,6 @@
-//! The kinds of keys in `wa.auth_key`.
+//! The kinds of keys in `wa.auth_key`, and how long each is kept.
+
+use std::time::Duration;
 
 /// What a row of `wa.auth_key` is. The names are those of Baileys where it has the same thing.
 ///
@@ -66,5 +68,67 @@ impl Kind {
             Self::PendingInbound => "pending-inbound",
             Self::MessageSecret => "message-secret",
         }
+    }
+
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::PreKey,
+        Self::SignedPreKey,
+        Self::Session,
+        Self::IdentityKey,
+        Self::SenderKey,
+        Self::SenderKeyMemory,
+        Self::AppStateSyncKey,
+        Self::AppStateSyncVersion,
+        Self::AppStateMac,
+        Self::LidMapping,
+        Self::DeviceList,
+        Self::TcToken,
+        Self::GroupMetadata,
+        Self::BaseKey,
+        Self::SentMessage,
+        Self::PendingInbound,
+        Self::MessageSecret,
+    ];
+
+    /// How long a key is of use after it was last written; `None` is for ever. After that the sweep deletes it.
+    /// `docs/auth.md` has the table, with what each is for.
+    #[must_use]
+    #[expect(clippy::match_same_arms, reason = "each for its own reason")]
+    pub const fn time_to_live(self) -> Option<Duration> {
+        const DAY: u64 = 24 * 60 * 60;
+        let days = match self {
+            // Ratchets and identities: without them a chat begins anew, or is taken for an attack.
+            Self::Session
+            | Self::IdentityKey
+            | Self::SenderKey
+            | Self::SenderKeyMemory
+            | Self::SignedPreKey
+            // Until somebody's first message uses it, which may be years later.
+            | Self::PreKey
+            // Together they are the account's state; what is superseded is overwritten or deleted at once.
+            | Self::AppStateSyncKey
+            | Self::AppStateSyncVersion
+            | Self::AppStateMac => return None,
+            // Each has the deadline that the library gives it, by what can still refer to the message.
+            Self::MessageSecret => return None,
+            // Caches; the server is asked again.
+            Self::LidMapping | Self::GroupMetadata => 7,
+            Self::DeviceList => 30,
+            // The longest window that the server may announce: 26 buckets of a week.
+            Self::TcToken => 182,
+            // Compared when a message is asked for again, which happens within minutes or, for who was away, days.
+            Self::BaseKey => 7,
+            // The library deletes its copies after two hours of being connected.
+            Self::SentMessage => 1,
+            // As long as the library keeps what cannot be committed.
+            Self::PendingInbound => 7,
+        };
+        Some(Duration::from_secs(days * DAY))
+    }
+
+    /// The same in seconds, for a statement.
+    pub(super) fn ttl(self) -> Option<f64> {
+        self.time_to_live().map(|ttl| ttl.as_secs_f64())
     }
 }

@@ -57,8 +57,9 @@ impl MsgSecretStore for AuthStore {
         let mut values = Vec::with_capacity(merged.len());
         let mut deadlines: Vec<Option<DateTime<Utc>>> = Vec::with_capacity(merged.len());
         for (key_id, row) in merged {
+            let value = json!({"secret": codec::buffer(&row.secret), "timestamp": row.message_ts});
+            values.push(self.sealed(Kind::MessageSecret, &key_id, value));
             key_ids.push(key_id);
-            values.push(json!({"secret": codec::buffer(&row.secret), "timestamp": row.message_ts}));
             deadlines.push((row.expires_at != 0).then(|| moment(row.expires_at)));
         }
         let fence = self.fence();
@@ -83,9 +84,7 @@ impl MsgSecretStore for AuthStore {
     }
 
     async fn get_msg_secret_with_ts(&self, chat: &str, sender: &str, msg_id: &str) -> Result<Option<(Vec<u8>, i64)>> {
-        let id = join(&[chat, sender, msg_id]);
-        let Some(value) = self.get(Kind::MessageSecret, &id).await? else { return Ok(None) };
-        Ok(Some(self.readable(Kind::MessageSecret, &id, from_json(value))?))
+        Ok(self.get(Kind::MessageSecret, &join(&[chat, sender, msg_id]), from_json).await?)
     }
 
     async fn delete_expired_msg_secrets(&self, cutoff_timestamp: i64) -> Result<u32> {

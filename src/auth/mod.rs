@@ -8,8 +8,18 @@
 //! [`Kind`] lists every kind of key with its id and its value; names are those of Baileys where it has the thing.
 //! Bytes inside a value are written as `{"type":"Buffer","data":"<base64>"}` and read in every shape that has been seen
 //! ([`codec`]). Ids of several parts are joined with `|` (`key_id`). A value that cannot be read gives
-//! [`AuthError::Unreadable`], which names session, kind, id, field and what is accepted; it is never overwritten by the
-//! attempt and never shown.
+//! [`AuthError::Unreadable`], which names session, kind, id, field and what is accepted, and is never shown. Of a key that
+//! is a warning in the log: the value goes to `wa.auth_quarantine` with that reason, `wa.event` tells of it, and the
+//! session goes on as if the key were not there. Credentials stay where they are, and the session does not connect.
+//!
+//! # Encryption
+//!
+//! With a key configured, bytes inside values are sealed where they stand (`vault`). A value that does not open is neither
+//! moved nor overwritten.
+//!
+//! # Time to live
+//!
+//! [`Kind::time_to_live`]; `put` writes the deadline into `expires_at`, and the sweep of `wa.maintenance_job` deletes by it.
 //!
 //! # Fencing
 //!
@@ -29,7 +39,8 @@
 //! 2. Write its two functions, to JSON and from JSON, beside the others of its trait; use [`codec::Fields`] to read.
 //! 3. Use `put_many`, `get`, `remove` … of `store.rs`. Only what must be decided inside the database (a merge, a
 //!    comparison) gets a statement of its own in `sql/auth/`; copy the `lease` part of a neighbour.
-//! 4. Add a case to the conformance suite in `tests/auth.rs`, and each new write to its test of stale epochs.
+//! 4. Say how long it lives ([`Kind::time_to_live`], `docs/auth.md`).
+//! 5. Add a case to the conformance suite in `tests/auth/conformance.rs`, and each new write to its test of stale epochs.
 
 mod app_sync;
 pub mod baileys;
@@ -46,8 +57,10 @@ mod protocol;
 mod records;
 mod signal;
 mod store;
+mod vault;
 
 pub use device::exists;
 pub use error::AuthError;
 pub use kind::Kind;
 pub use store::AuthStore;
+pub use vault::{KEY_LENGTH, Place, SealError, Vault, VaultError, key_from_text};

@@ -18,22 +18,16 @@ use super::{
     store::{AuthStore, Batch, Row, Written, count},
 };
 
-impl AuthStore {
-    fn lid_mapping(&self, row: Row) -> Result<LidPnMappingEntry> {
-        let Row { key_id, value } = row;
-        Ok(self.readable(Kind::LidMapping, &key_id, records::lid_mapping_from_json(&key_id, value))?)
-    }
+fn sender_key_devices(value: Value) -> std::result::Result<Vec<(String, bool)>, DecodeError> {
+    let value = codec::open(value);
+    let devices = value.as_object().ok_or_else(|| DecodeError::new("value", codec::shape(&value), "an object"))?;
+    Ok(devices.iter().map(|(jid, has)| (unescape(jid), has == &Value::Bool(true))).collect())
 }
 
 #[async_trait]
 impl ProtocolStore for AuthStore {
     async fn get_sender_key_devices(&self, group_jid: &str) -> Result<Vec<(String, bool)>> {
-        let id = escape(group_jid);
-        let Some(value) = self.get(Kind::SenderKeyMemory, &id).await? else { return Ok(Vec::new()) };
-        let value = codec::open(value);
-        let devices = value.as_object().ok_or_else(|| DecodeError::new("value", codec::shape(&value), "an object"));
-        let devices = self.readable(Kind::SenderKeyMemory, &id, devices)?;
-        Ok(devices.iter().map(|(jid, has)| (unescape(jid), has == &Value::Bool(true))).collect())
+        Ok(self.get(Kind::SenderKeyMemory, &escape(group_jid), sender_key_devices).await?.unwrap_or_default())
     }
 
     async fn set_sender_key_status(&self, group_jid: &str, entries: &[(&str, bool)]) -> Result<()> {
@@ -87,9 +81,8 @@ impl ProtocolStore for AuthStore {
     }
 
     async fn get_lid_mapping(&self, lid: &str) -> Result<Option<LidPnMappingEntry>> {
-        let key_id = escape(lid).into_owned();
-        let value = self.get(Kind::LidMapping, &key_id).await?;
-        value.map(|value| self.lid_mapping(Row { key_id, value })).transpose()
+        let key_id = escape(lid);
+        Ok(self.get(Kind::LidMapping, &key_id, |value| records::lid_mapping_from_json(&key_id, value)).await?)
     }
 
     async fn get_pn_mapping(&self, phone: &str) -> Result<Option<LidPnMappingEntry>> {
@@ -98,7 +91,9 @@ impl ProtocolStore for AuthStore {
                 .fetch_optional(self.pool())
         };
         let found = self.ask(Kind::LidMapping.name(), found).await?;
-        found.map(|row| self.lid_mapping(row)).transpose()
+        let found =
+            self.read_all(Kind::LidMapping, found.into_iter().collect(), records::lid_mapping_from_json).await?;
+        Ok(found.into_iter().next())
     }
 
     async fn put_lid_mapping(&self, entry: &LidPnMappingEntry) -> Result<()> {
@@ -114,7 +109,8 @@ impl ProtocolStore for AuthStore {
     }
 
     async fn get_all_lid_mappings(&self) -> Result<Vec<LidPnMappingEntry>> {
-        self.list(Kind::LidMapping).await?.into_iter().map(|row| self.lid_mapping(row)).collect()
+        let rows = self.list(Kind::LidMapping).await?;
+        Ok(self.read_all(Kind::LidMapping, rows, records::lid_mapping_from_json).await?)
     }
 
     async fn save_base_key(&self, address: &str, message_id: &str, base_key: &[u8]) -> Result<()> {
@@ -141,9 +137,7 @@ impl ProtocolStore for AuthStore {
     }
 
     async fn get_devices(&self, user: &str) -> Result<Option<DeviceListRecord>> {
-        let id = escape(user);
-        let Some(value) = self.get(Kind::DeviceList, &id).await? else { return Ok(None) };
-        Ok(Some(self.readable(Kind::DeviceList, &id, records::device_list_from_json(user, value))?))
+        Ok(self.get(Kind::DeviceList, &escape(user), |value| records::device_list_from_json(user, value)).await?)
     }
 
     async fn delete_devices(&self, user: &str) -> Result<()> {
@@ -163,9 +157,7 @@ impl ProtocolStore for AuthStore {
     }
 
     async fn get_tc_token(&self, jid: &str) -> Result<Option<TcTokenEntry>> {
-        let id = escape(jid);
-        let Some(value) = self.get(Kind::TcToken, &id).await? else { return Ok(None) };
-        Ok(Some(self.readable(Kind::TcToken, &id, records::tc_token_from_json(value))?))
+        Ok(self.get(Kind::TcToken, &escape(jid), records::tc_token_from_json).await?)
     }
 
     async fn put_tc_token(&self, jid: &str, entry: &TcTokenEntry) -> Result<()> {
@@ -210,7 +202,8 @@ impl ProtocolStore for AuthStore {
                 fence.session_id,
                 fence.epoch,
                 &*escape(jid),
-                records::tc_token_to_json(&placeholder)
+                records::tc_token_to_json(&placeholder),
+                Kind::TcToken.ttl()
             )
             .fetch_one(self.pool())
         };
@@ -220,15 +213,17 @@ impl ProtocolStore for AuthStore {
 
     async fn store_received_tc_token(&self, jid: &str, token: &[u8], token_timestamp: i64) -> Result<()> {
         let received = TcTokenEntry { token: token.to_vec(), token_timestamp, sender_timestamp: None };
-        let fence = self.fence();
+        let (fence, key_id) = (self.fence(), escape(jid));
+        let received = self.sealed(Kind::TcToken, &key_id, records::tc_token_to_json(&received));
         let done = || {
             sqlx::query_file_as!(
                 Written,
                 "sql/auth/tctoken_receive.sql",
                 fence.session_id,
                 fence.epoch,
-                &*escape(jid),
-                records::tc_token_to_json(&received)
+                &*key_id,
+                received,
+                Kind::TcToken.ttl()
             )
             .fetch_one(self.pool())
         };
@@ -241,9 +236,7 @@ impl ProtocolStore for AuthStore {
     }
 
     async fn take_sent_message(&self, chat_jid: &str, message_id: &str) -> Result<Option<Vec<u8>>> {
-        let id = join(&[chat_jid, message_id]);
-        let Some(value) = self.take(Kind::SentMessage, &id).await? else { return Ok(None) };
-        Ok(Some(self.readable(Kind::SentMessage, &id, codec::bytes(&value, "value"))?))
+        Ok(self.take_bytes(Kind::SentMessage, &join(&[chat_jid, message_id])).await?)
     }
 
     async fn delete_expired_sent_messages(&self, cutoff_timestamp: i64) -> Result<u32> {
@@ -265,12 +258,17 @@ impl ProtocolStore for AuthStore {
                 .fetch_one(self.pool())
         };
         let found = self.ask(Kind::PendingInbound.name(), found).await?;
-        if found.value.is_none() && !found.kept {
+        let message = match found.value {
+            Some(value) => {
+                let row = Row { key_id, value };
+                self.read(Kind::PendingInbound, row, |value| codec::bytes(&value, "value")).await?
+            }
+            None => None,
+        };
+        if message.is_none() && !found.kept {
             self.missed(&id)?;
         }
-        let value =
-            found.value.map(|value| self.readable(Kind::PendingInbound, &key_id, codec::bytes(&value, "value")));
-        Ok(value.transpose()?)
+        Ok(message)
     }
 
     async fn delete_pending_inbound(&self, chat: &str, sender: &str, id: &str) -> Result<()> {

@@ -47,6 +47,10 @@ fn pre_key_from_json(id: u32, value: Value) -> std::result::Result<Bytes, Decode
     Ok(proto::pre_key_record_to_vec(&record).into())
 }
 
+fn number(key_id: &str) -> std::result::Result<u32, DecodeError> {
+    key_id.parse().map_err(|_| DecodeError::new("key_id", "other text", "a number from 0 to 4294967295"))
+}
+
 fn key_of(address: &str) -> String {
     escape(address).into_owned()
 }
@@ -66,9 +70,7 @@ impl SignalStore for AuthStore {
     }
 
     async fn load_identity(&self, address: &str) -> Result<Option<[u8; 32]>> {
-        let id = key_of(address);
-        let Some(value) = self.get(Kind::IdentityKey, &id).await? else { return Ok(None) };
-        Ok(Some(self.readable(Kind::IdentityKey, &id, codec::fixed(&value, "value"))?))
+        Ok(self.get(Kind::IdentityKey, &key_of(address), |value| codec::fixed(&value, "value")).await?)
     }
 
     async fn delete_identity(&self, address: &str) -> Result<()> {
@@ -116,19 +118,14 @@ impl SignalStore for AuthStore {
     }
 
     async fn load_prekey(&self, id: u32) -> Result<Option<Bytes>> {
-        let key_id = id.to_string();
-        let Some(value) = self.get(Kind::PreKey, &key_id).await? else { return Ok(None) };
-        Ok(Some(self.readable(Kind::PreKey, &key_id, pre_key_from_json(id, value))?))
+        Ok(self.get(Kind::PreKey, &id.to_string(), |value| pre_key_from_json(id, value)).await?)
     }
 
     async fn load_prekeys_batch(&self, ids: &[u32]) -> Result<Vec<(u32, Bytes)>> {
         let key_ids: Vec<_> = ids.iter().map(u32::to_string).collect();
-        let mut keys = Vec::with_capacity(ids.len());
-        for row in self.get_many(Kind::PreKey, &key_ids).await? {
-            let Some(id) = row.key_id.parse::<u32>().ok() else { continue };
-            keys.push((id, self.readable(Kind::PreKey, &row.key_id, pre_key_from_json(id, row.value))?));
-        }
-        Ok(keys)
+        let rows = self.get_many(Kind::PreKey, &key_ids).await?;
+        let read = |id: &str, value| number(id).and_then(|id| Ok((id, pre_key_from_json(id, value)?)));
+        Ok(self.read_all(Kind::PreKey, rows, read).await?)
     }
 
     async fn mark_prekeys_uploaded(&self, ids: &[u32]) -> Result<()> {
@@ -165,13 +162,9 @@ impl SignalStore for AuthStore {
     }
 
     async fn load_all_signed_prekeys(&self) -> Result<Vec<(u32, Vec<u8>)>> {
-        let mut keys = Vec::new();
-        for row in self.list(Kind::SignedPreKey).await? {
-            let Some(id) = row.key_id.parse::<u32>().ok() else { continue };
-            let record = codec::bytes(&row.value, "value");
-            keys.push((id, self.readable(Kind::SignedPreKey, &row.key_id, record)?));
-        }
-        Ok(keys)
+        let rows = self.list(Kind::SignedPreKey).await?;
+        let read = |id: &str, value| number(id).and_then(|id| Ok((id, codec::bytes(&value, "value")?)));
+        Ok(self.read_all(Kind::SignedPreKey, rows, read).await?)
     }
 
     async fn remove_signed_prekey(&self, id: u32) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The store itself, and the few operations on keys from which the storage traits are made.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -11,6 +11,7 @@ use super::{
     codec::{self, DecodeError},
     error::AuthError,
     kind::Kind,
+    vault::{Place, SealError, Vault},
 };
 use crate::db::{Db, fence::Fence, outage::outlast};
 
@@ -22,6 +23,7 @@ use crate::db::{Db, fence::Fence, outage::outlast};
 pub struct AuthStore {
     pool: Db,
     fence: Fence,
+    vault: Arc<Vault>,
     stale: CancellationToken,
     /// Held for reading while what came in is being kept.
     arriving: RwLock<()>,
@@ -65,9 +67,10 @@ pub(super) type Batch = BTreeMap<String, Value>;
 
 impl AuthStore {
     /// The auth state of `fence.session_id`. `stale` is cancelled when a write finds that the fence no longer holds.
+    /// Values are sealed with `vault`'s key in force, and opened with any of its keys.
     #[must_use]
-    pub fn new(pool: Db, fence: Fence, stale: CancellationToken) -> Self {
-        Self { pool, fence, stale, arriving: RwLock::default(), missed: None }
+    pub fn new(pool: Db, fence: Fence, vault: Arc<Vault>, stale: CancellationToken) -> Self {
+        Self { pool, fence, vault, stale, arriving: RwLock::default(), missed: None }
     }
 
     /// Tells `missed` the id of each message that the library has read before and that is neither on its way into
@@ -141,18 +144,94 @@ impl AuthStore {
         Err(AuthError::Stale { session_id: self.fence.session_id, epoch: self.fence.epoch })
     }
 
-    /// Adds session, kind and id to an error of the codec.
-    pub(super) fn readable<T>(&self, kind: Kind, key_id: &str, read: Result<T, DecodeError>) -> Result<T, AuthError> {
-        read.map_err(|source| AuthError::Unreadable {
+    fn place<'a>(&self, kind: Kind, key_id: &'a str) -> Place<'a> {
+        Place::key(self.fence.session_id, kind, key_id)
+    }
+
+    /// A value as it goes into the database.
+    pub(super) fn sealed(&self, kind: Kind, key_id: &str, value: Value) -> Value {
+        self.vault.seal(self.place(kind, key_id), value)
+    }
+
+    pub(super) fn sealed_creds(&self, creds: Value) -> Value {
+        self.vault.seal(Place::creds(self.fence.session_id), creds)
+    }
+
+    pub(super) fn opened_creds(&self, creds: Value) -> Result<Value, AuthError> {
+        let place = Place::creds(self.fence.session_id);
+        self.vault.unseal(place, creds).map_err(|source| self.closed(place, source))
+    }
+
+    fn closed(&self, place: Place<'_>, source: SealError) -> AuthError {
+        let (kind, key_id) = (place.kind.to_owned(), place.key_id.to_owned());
+        AuthError::Sealed { session_id: self.fence.session_id, kind, key_id, source }
+    }
+
+    pub(super) fn unreadable(&self, kind: Kind, key_id: &str, source: DecodeError) -> AuthError {
+        AuthError::Unreadable {
             session_id: self.fence.session_id,
             kind: kind.name(),
             key_id: key_id.to_owned(),
             source,
-        })
+        }
     }
 
-    /// One key.
-    pub(super) async fn get(&self, kind: Kind, key_id: &str) -> Result<Option<Value>, AuthError> {
+    /// Opens and reads a value. One that is in no shape that is understood goes to the quarantine, and the key counts as
+    /// one that is not there: the library then does what it does without it, and what it writes instead overwrites
+    /// nothing. A sealed value that does not open stays where it is, for it may only be our keys that are wrong.
+    pub(super) async fn read<T, F>(&self, kind: Kind, row: Row, read: F) -> Result<Option<T>, AuthError>
+    where
+        T: Send,
+        F: Fn(Value) -> Result<T, DecodeError> + Send + Sync,
+    {
+        let Row { key_id, value } = row;
+        let place = self.place(kind, &key_id);
+        let open = |value| self.vault.unseal(place, value).map_err(|source| self.closed(place, source));
+        if let Ok(value) = read(open(value)?) {
+            return Ok(Some(value));
+        }
+        // It may have been written anew meanwhile.
+        let Some(found) = self.get_raw(kind, &key_id).await? else { return Ok(None) };
+        let problem = match read(open(found.clone())?) {
+            Ok(value) => return Ok(Some(value)),
+            Err(problem) => problem,
+        };
+        let (Fence { session_id, epoch }, reason) =
+            (self.fence, super::key_id::escape(&problem.to_string()).into_owned());
+        let done = || {
+            sqlx::query_file_as!(
+                Written,
+                "sql/auth/quarantine.sql",
+                session_id,
+                epoch,
+                kind.name(),
+                &key_id,
+                found,
+                &reason
+            )
+            .fetch_one(&self.pool)
+        };
+        self.write(kind.name(), done).await?;
+        let error = self.unreadable(kind, &key_id, problem);
+        tracing::warn!(%error, "put aside in wa.auth_quarantine; the session goes on without it");
+        Ok(None)
+    }
+
+    /// Keys of one kind as `read` reads them, without those that it cannot.
+    pub(super) async fn read_all<T, F>(&self, kind: Kind, rows: Vec<Row>, read: F) -> Result<Vec<T>, AuthError>
+    where
+        T: Send,
+        F: Fn(&str, Value) -> Result<T, DecodeError> + Send + Sync,
+    {
+        let mut found = Vec::with_capacity(rows.len());
+        for row in rows {
+            let key_id = row.key_id.clone();
+            found.extend(self.read(kind, row, |value| read(&key_id, value)).await?);
+        }
+        Ok(found)
+    }
+
+    async fn get_raw(&self, kind: Kind, key_id: &str) -> Result<Option<Value>, AuthError> {
         let found = || {
             sqlx::query_file_scalar!("sql/auth/get.sql", self.fence.session_id, kind.name(), key_id)
                 .fetch_optional(&self.pool)
@@ -160,10 +239,19 @@ impl AuthStore {
         self.ask(kind.name(), found).await
     }
 
+    /// One key as `read` reads it.
+    pub(super) async fn get<T, F>(&self, kind: Kind, key_id: &str, read: F) -> Result<Option<T>, AuthError>
+    where
+        T: Send,
+        F: Fn(Value) -> Result<T, DecodeError> + Send + Sync,
+    {
+        let Some(value) = self.get_raw(kind, key_id).await? else { return Ok(None) };
+        self.read(kind, Row { key_id: key_id.to_owned(), value }, read).await
+    }
+
     /// One key whose value is bytes.
     pub(super) async fn get_bytes(&self, kind: Kind, key_id: &str) -> Result<Option<Vec<u8>>, AuthError> {
-        let found = self.get(kind, key_id).await?;
-        found.map(|value| self.readable(kind, key_id, codec::bytes(&value, "value"))).transpose()
+        self.get(kind, key_id, |value| codec::bytes(&value, "value")).await
     }
 
     /// Those of several keys that exist.
@@ -220,11 +308,24 @@ impl AuthStore {
             }
             _ => None,
         };
-        let (key_ids, values): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        let sealed = batch.into_iter().map(|(key_id, value)| {
+            let value = self.sealed(kind, &key_id, value);
+            (key_id, value)
+        });
+        let (key_ids, values): (Vec<_>, Vec<_>) = sealed.unzip();
         let Fence { session_id, epoch } = self.fence;
         let done = || {
-            sqlx::query_file_as!(Written, "sql/auth/put.sql", session_id, epoch, kind.name(), &key_ids, &values)
-                .fetch_one(&self.pool)
+            sqlx::query_file_as!(
+                Written,
+                "sql/auth/put.sql",
+                session_id,
+                epoch,
+                kind.name(),
+                &key_ids,
+                &values,
+                kind.ttl()
+            )
+            .fetch_one(&self.pool)
         };
         self.write(kind.name(), done).await?;
         Ok(())
@@ -293,8 +394,8 @@ impl AuthStore {
         Ok(count(self.write(kind.name(), done).await?))
     }
 
-    /// Deletes one key and gives it back.
-    pub(super) async fn take(&self, kind: Kind, key_id: &str) -> Result<Option<Value>, AuthError> {
+    /// Deletes one key and gives it back, if it holds bytes.
+    pub(super) async fn take_bytes(&self, kind: Kind, key_id: &str) -> Result<Option<Vec<u8>>, AuthError> {
         let Fence { session_id, epoch } = self.fence;
         let done = || {
             sqlx::query_file_as!(Taken, "sql/auth/take.sql", session_id, epoch, kind.name(), key_id)
@@ -302,7 +403,10 @@ impl AuthStore {
         };
         let taken = self.ask(kind.name(), done).await?;
         self.held(taken.held)?;
-        Ok(taken.value)
+        let Some(value) = taken.value else { return Ok(None) };
+        let place = self.place(kind, key_id);
+        let value = self.vault.unseal(place, value).map_err(|source| self.closed(place, source))?;
+        codec::bytes(&value, "value").map(Some).map_err(|source| self.unreadable(kind, key_id, source))
     }
 }
 

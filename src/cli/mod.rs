@@ -1,5 +1,6 @@
 //! The command line. It asks Postgres what it wants, like any other program, and prints what comes back.
 
+mod auth;
 mod bench;
 mod import;
 mod inbox;
@@ -89,6 +90,9 @@ enum Command {
     /// Take over a device that another program linked, without a new scan.
     #[command(subcommand)]
     Import(import::ImportCommand),
+    /// Look after what keeps devices linked: size, quarantine, encryption.
+    #[command(subcommand)]
+    Auth(auth::AuthCommand),
     /// Show, make, change and run schedules.
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
@@ -155,6 +159,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Send(args) => send::run(&config, args, json).await,
             Command::Jobs(command) => jobs::run(&config, command, json).await,
             Command::Import(command) => import::run(&config, command, json).await,
+            Command::Auth(command) => auth::run(&config, command, json).await,
             Command::Inbox(args) => inbox::run(&config, args, json).await,
             Command::Schedule(command) => schedule::run(&config, command, json).await,
             Command::Config => show(&config, json),

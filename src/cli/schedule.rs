@@ -51,7 +51,7 @@ pub(super) struct SetArgs {
     /// Minute, hour, day of month, month, day of week: "30 3 * * *".
     #[arg(long, value_name = "EXPRESSION")]
     cron: Option<String>,
-    #[arg(long, help = "What is done: sweep_keys, retention; connect, close, text for a session")]
+    #[arg(long, help = "What is done: sweep_keys, reseal_keys, retention; connect, close, text for a session")]
     kind: Option<String>,
     /// What the kind takes, as a JSON object.
     #[arg(long, value_name = "JSON", value_parser = object)]

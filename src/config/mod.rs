@@ -8,6 +8,7 @@ mod secret;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,33 @@ pub struct Config {
     pub log: String,
     /// What the worker does and how patiently.
     pub worker: WorkerConfig,
+    /// Encryption of the auth state.
+    pub encryption: EncryptionConfig,
+}
+
+/// Encryption of credentials and keys in the database (`[encryption]`, `WAGRES_ENCRYPTION__…`).
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EncryptionConfig {
+    /// Id of the key with which is written. Without it is written in the clear.
+    pub key: Option<String>,
+    /// All keys by their ids, also those with which is only read.
+    pub keys: BTreeMap<String, KeySource>,
+}
+
+/// Where a key comes from: one of these. It is 32 bytes, as base64 or as 64 hexadecimal digits.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeySource {
+    /// A file that holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// An environment variable that holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env: Option<String>,
+    /// A program and its arguments, which prints it within 30 seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
 }
 
 /// The worker's settings (`[worker]`, `WAGRES_WORKER__…`).
@@ -70,6 +98,7 @@ impl Default for Config {
             data_dir: PathBuf::from("wagres-data"),
             log: "info,whatsapp_rust=warn,wacore=warn,sqlx=warn".into(),
             worker: WorkerConfig::default(),
+            encryption: EncryptionConfig::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::endpoint::Endpoint;
 use super::transport::FencedFactory;
-use crate::auth::AuthStore;
+use crate::auth::{AuthStore, Vault};
 use crate::db::Db;
 use crate::db::fence::Fence;
 use crate::messages::inbound::InboxHook;
@@ -20,6 +20,14 @@ use whatsapp_rust::transport::TokioWebSocketTransportFactory;
 #[derive(Debug, thiserror::Error)]
 #[error("building the client: {0}")]
 pub struct BuildError(String);
+
+impl BuildError {
+    /// With every cause: what our own store says is at the end.
+    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        Self(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+    }
+}
 
 /// What a supervisor wants to hear. Messages are not among it: they come through the durability hook, before their
 /// acknowledgement.
@@ -93,12 +101,13 @@ pub async fn build(
     pool: &Db,
     fence: Fence,
     name: &str,
+    vault: &Arc<Vault>,
     stale: &CancellationToken,
 ) -> Result<Built, BuildError> {
     let (heard, events) = mpsc::unbounded_channel();
     let (tell_missed, missed) = mpsc::unbounded_channel();
     let redelivered = Arc::<Redelivered>::default();
-    let store = AuthStore::new(pool.clone(), fence, stale.clone()).telling(tell_missed);
+    let store = AuthStore::new(pool.clone(), fence, vault.clone(), stale.clone()).telling(tell_missed);
     let socket = TokioWebSocketTransportFactory::new().with_url(endpoint.as_str());
     let mut builder = Bot::builder()
         .with_backend_arc(Arc::new(store))
@@ -111,7 +120,7 @@ pub async fn build(
     if endpoint.is_loopback() {
         builder = builder.with_version(SANDBOX_VERSION);
     }
-    let bot = builder.build().await.map_err(|e| BuildError(format!("{e:#}")))?;
+    let bot = builder.build().await.map_err(|error| BuildError::of(&error))?;
     let client = bot.client();
     client.enable_auto_reconnect.store(false, Ordering::Relaxed);
     let stanzas = client.acquire_raw_node_forwarding();

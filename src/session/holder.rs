@@ -4,7 +4,7 @@ use super::client;
 use super::endpoint::Endpoint;
 use super::status::Status;
 use super::supervise::{self, Running};
-use crate::auth::AuthStore;
+use crate::auth::{AuthStore, Vault};
 use crate::db::Db;
 use crate::db::fence::Fence;
 use crate::db::outage::outlast;
@@ -51,6 +51,8 @@ pub struct Shared {
     pub pool: Db,
     /// The server to talk to.
     pub endpoint: Endpoint,
+    /// What the auth state is encrypted with.
+    pub vault: Arc<Vault>,
     /// Whose outbound rows may be claimed.
     pub ready: Ready,
     /// Where progress of messages goes.
@@ -130,7 +132,9 @@ impl Sessions {
         }
         let opening = if linked { Status::Connecting } else { Status::Linking };
         supervise::set_status(&self.shared.pool, fence, opening, None).await?;
-        let built = client::build(&self.shared.endpoint, &self.shared.pool, fence, name, &held.stale).await?;
+        let built =
+            client::build(&self.shared.endpoint, &self.shared.pool, fence, name, &self.shared.vault, &held.stale)
+                .await?;
         *running = Some(supervise::start(self.clone(), self.shared.clone(), held.clone(), built, linked));
         Ok(())
     }
@@ -162,7 +166,9 @@ impl Sessions {
             || sqlx::query_file_scalar!("sql/session/renew.sql", session_id, epoch).fetch_optional(&self.shared.pool);
         let epoch = outlast(&held.stale, renew).await?.ok_or(SessionError::Stale(epoch))?;
         let fence = Fence { session_id, epoch };
-        AuthStore::new(self.shared.pool.clone(), fence, held.stale.clone()).delete_all().await?;
+        AuthStore::new(self.shared.pool.clone(), fence, self.shared.vault.clone(), held.stale.clone())
+            .delete_all()
+            .await?;
         self.release(held, fence, Status::LoggedOut, reason, Wish::Stopped, Identity::Forgotten).await
     }
 

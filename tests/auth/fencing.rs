@@ -122,7 +122,7 @@ async fn s3_a_takeover_waits_for_a_write_under_way() {
     // Holds the key's row, so that the write waits with the lease share-locked.
     let mut block = held.db.pool.begin().await.unwrap();
     sqlx::query("SELECT FROM wa.auth_key FOR UPDATE").execute(&mut *block).await.unwrap();
-    let store = Arc::new(AuthStore::new(held.db.pool.clone().into(), held.fence, held.stale.clone()));
+    let store = Arc::new(AuthStore::new(held.db.pool.clone().into(), held.fence, Arc::default(), held.stale.clone()));
     let write = tokio::spawn({
         let store = Arc::clone(&store);
         async move { store.put_session("a", b"new").await }
@@ -146,7 +146,7 @@ async fn s3_a_write_that_waited_for_a_takeover_is_refused() {
     let held = Held::new().await;
     let mut takeover = held.db.pool.begin().await.unwrap();
     sqlx::query("UPDATE wa.lease SET epoch = epoch + 1").execute(&mut *takeover).await.unwrap();
-    let store = AuthStore::new(held.db.pool.clone().into(), held.fence, held.stale.clone());
+    let store = AuthStore::new(held.db.pool.clone().into(), held.fence, Arc::default(), held.stale.clone());
     let write = tokio::spawn(async move { store.put_session("a", b"late").await });
     waiting(&held.db, 1).await;
     takeover.commit().await.unwrap();

@@ -7,6 +7,7 @@ mod fencing;
 #[cfg(feature = "sandbox")]
 mod import;
 mod rows;
+mod sealing;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -19,7 +20,7 @@ use wacore::{
     store::{Device, InMemoryBackend, error::StoreError, traits::*},
 };
 use wagres::{
-    auth::{self, AuthError, AuthStore, creds},
+    auth::{self, AuthError, AuthStore, KEY_LENGTH, Vault, creds},
     db::fence::Fence,
 };
 use waproto::{codec as proto, whatsapp::ADVSignedDeviceIdentity};
@@ -36,10 +37,19 @@ struct Held {
 
 impl Held {
     async fn new() -> Self {
+        Self::with(Vault::default()).await
+    }
+
+    /// Its store encrypts.
+    async fn sealed() -> Self {
+        Self::with(vault("k1")).await
+    }
+
+    async fn with(vault: Vault) -> Self {
         let db = fresh().await;
         let fence = hold(&db, "shop").await;
         let stale = CancellationToken::new();
-        let store = AuthStore::new(db.pool.clone().into(), fence, stale.clone());
+        let store = AuthStore::new(db.pool.clone().into(), fence, vault.into(), stale.clone());
         Self { db, fence, stale, store }
     }
 
@@ -71,6 +81,12 @@ impl Held {
         let sql = "SELECT (SELECT count(*) FROM wa.auth_key) + (SELECT count(*) FROM wa.auth)";
         sqlx::query_scalar(sql).fetch_one(&self.db.pool).await.unwrap()
     }
+}
+
+/// Knows the keys k1 and k2 and writes with that one.
+fn vault(key: &str) -> Vault {
+    let vault = Vault::default().with_key("k1", &[1; KEY_LENGTH]).unwrap().with_key("k2", &[2; KEY_LENGTH]).unwrap();
+    vault.writing_with(key).unwrap()
 }
 
 async fn hold(db: &TestDb, name: &str) -> Fence {

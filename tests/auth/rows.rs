@@ -12,7 +12,7 @@ fn a1_credentials_carry_every_persisted_field_under_the_names_of_baileys() {
     assert_eq!(creds["noiseKey"]["private"]["type"], "Buffer");
     assert_eq!(creds["signedPreKey"]["keyId"], 42);
     assert_eq!(creds["nextPreKeyId"], 813);
-    assert!(creds["advSecretKey"].is_string());
+    assert_eq!(creds["advSecretKey"]["type"], "Buffer");
     assert!(creds::is_linked(creds.clone()));
     assert!(!creds::is_linked(creds::to_json(&Device::new()).unwrap()));
     let text = json!(json!(creds.to_string()).to_string());
@@ -135,42 +135,167 @@ async fn a2_keys_are_read_in_every_shape() {
 }
 
 #[tokio::test]
-async fn a2_an_unreadable_value_is_named_not_shown_and_left_as_it_is() {
+async fn a2_an_unreadable_value_is_put_aside_with_its_reason_and_told_of() {
     let held = Held::new().await;
+    let mut events = sqlx::postgres::PgListener::connect(&held.db.url).await.unwrap();
+    events.listen("wa_event").await.unwrap();
     let bad = json!({"type": "Buffer", "data": "hunter2!"});
     held.set("session", "1@c.us.0", bad.clone()).await;
-    let error = held.store.get_session("1@c.us.0").await.unwrap_err();
-    let StoreError::Serialization(source) = &error else { panic!("{error:?}") };
-    let text = source.to_string();
-    assert!(matches!(source.downcast_ref(), Some(AuthError::Unreadable { kind: "session", .. })), "{text}");
-    assert!(text.contains("session") && text.contains("1@c.us.0") && text.contains("accepted is bytes as"), "{text}");
-    assert!(!format!("{error:?} {text}").contains("hunter2"));
-    assert_eq!(held.value("session", "1@c.us.0").await, bad);
-    assert!(held.store.has_session("1@c.us.0").await.unwrap());
-    for kind in ["pre-key", "app-state-sync-key", "app-state-sync-version", "lid-mapping", "device-list", "tctoken"] {
-        for value in [json!(1), json!("x"), json!([]), json!({}), json!({"devices": [{}], "timestamp": "x"})] {
-            held.set(kind, "1", value).await;
-            let s = &held.store;
-            let refused = match kind {
-                "pre-key" => s.load_prekey(1).await.is_err(),
-                "app-state-sync-version" => s.get_version("1").await.is_err(),
-                "lid-mapping" => s.get_lid_mapping("1").await.is_err(),
-                "device-list" => s.get_devices("1").await.is_err(),
-                "tctoken" => s.get_tc_token("1").await.is_err(),
-                _ => {
-                    held.set(kind, "AQ==", json!([])).await;
-                    s.get_sync_key(&[1]).await.is_err()
-                }
-            };
-            assert!(refused, "{kind}");
+    held.set("session", "2@c.us.0", json!({"type": "Buffer", "data": "AQID"})).await;
+    assert_eq!(held.store.get_session("1@c.us.0").await.unwrap(), None, "it counts as one that is not there");
+    assert!(!held.store.has_session("1@c.us.0").await.unwrap());
+    assert_eq!(held.store.get_session("2@c.us.0").await.unwrap(), Some(Bytes::from_static(&[1, 2, 3])));
+
+    let kept: (String, String, Value, String, bool) = sqlx::query_as(
+        "SELECT kind, key_id, value, reason, expires_at > now() + interval '29 days' FROM wa.auth_quarantine",
+    )
+    .fetch_one(&held.db.pool)
+    .await
+    .unwrap();
+    assert_eq!((kept.0.as_str(), kept.1.as_str(), &kept.2, kept.4), ("session", "1@c.us.0", &bad, true));
+    assert!(kept.3.starts_with("value: found an object") && kept.3.contains("accepted is bytes as"), "{}", kept.3);
+    let heard: Value = serde_json::from_str(events.recv().await.unwrap().payload()).unwrap();
+    assert_eq!((&heard["session"], &heard["kind"]), (&json!("shop"), &json!("key_quarantined")));
+    let data: Value = sqlx::query_scalar("SELECT data FROM wa.event").fetch_one(&held.db.pool).await.unwrap();
+    assert_eq!((&data["kind"], &data["key_id"]), (&json!("session"), &json!("1@c.us.0")));
+    assert!(!data.to_string().contains("hunter2"));
+
+    held.store.put_session("1@c.us.0", &[9]).await.unwrap();
+    assert_eq!(held.store.get_session("1@c.us.0").await.unwrap(), Some(Bytes::from_static(&[9])), "written anew");
+}
+
+#[tokio::test]
+async fn a2_no_kind_of_key_stops_at_what_cannot_be_read() {
+    let held = Held::new().await;
+    let s = &held.store;
+    for value in [json!(1), json!("x"), json!([]), json!({"devices": [{}], "timestamp": "x"}), json!({"0": 256})] {
+        for kind in auth::Kind::ALL {
+            held.set(kind.name(), "1", value.clone()).await;
         }
+        held.set("app-state-sync-key", "AQ==", value.clone()).await;
+        held.set("app-state-mac", "a|01", value.clone()).await;
+        assert_eq!(s.load_prekey(1).await.unwrap(), None);
+        assert_eq!(s.load_prekeys_batch(&[1]).await.unwrap(), []);
+        assert_eq!(s.load_signed_prekey(1).await.unwrap(), None);
+        assert_eq!(s.load_all_signed_prekeys().await.unwrap(), []);
+        assert_eq!(s.get_session("1").await.unwrap(), None);
+        assert_eq!(s.load_identity("1").await.unwrap(), None);
+        assert_eq!(s.get_sender_key("1").await.unwrap(), None);
+        assert_eq!(
+            s.get_sender_key_devices("1").await.unwrap().len(),
+            value.as_object().map_or(0, serde_json::Map::len)
+        );
+        assert!(s.get_sync_key(&[1]).await.unwrap().is_none());
+        assert_eq!(s.get_version("1").await.unwrap().version, 0);
+        assert_eq!(s.get_mutation_mac("a", &[1]).await.unwrap(), None);
+        assert!(s.get_lid_mapping("1").await.unwrap().is_none());
+        assert!(s.get_all_lid_mappings().await.unwrap().is_empty());
+        assert!(s.get_devices("1").await.unwrap().is_none());
+        assert!(s.get_tc_token("1").await.unwrap().is_none());
+        assert_eq!(s.get_group_metadata("1").await.unwrap(), None);
+        assert_eq!(s.get_msg_secret("1", "", "").await.unwrap(), None);
+    }
+    let aside: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM wa.auth_quarantine").fetch_one(&held.db.pool).await.unwrap();
+    assert!(aside > 50, "{aside}");
+}
+
+#[tokio::test]
+async fn a2_what_was_written_anew_meanwhile_is_not_put_aside() {
+    let held = Held::new().await;
+    let (id, bad) = (held.fence.session_id, json!("hunter2"));
+    held.set("session", "1@c.us.0", json!({"type": "Buffer", "data": "AQID"})).await;
+    let moved: (i64, i64) = sqlx::query_as(include_str!("../../sql/auth/quarantine.sql"))
+        .bind(id)
+        .bind(held.fence.epoch)
+        .bind("session")
+        .bind("1@c.us.0")
+        .bind(bad)
+        .bind("unreadable")
+        .fetch_one(&held.db.pool)
+        .await
+        .unwrap();
+    assert_eq!(moved, (1, 0));
+    assert!(held.store.has_session("1@c.us.0").await.unwrap());
+}
+
+#[tokio::test]
+async fn a2_credentials_that_cannot_be_read_are_named_not_shown_and_stay() {
+    let held = Held::new().await;
+    let mut creds = creds::to_json(&full_device()).unwrap();
+    creds["noiseKey"]["private"] = json!("hunter2");
+    let insert = "INSERT INTO wa.auth (session_id, creds) VALUES ($1, $2)";
+    sqlx::query(insert).bind(held.fence.session_id).bind(&creds).execute(&held.db.pool).await.unwrap();
+    let error = held.store.load().await.err().unwrap();
+    let StoreError::Serialization(source) = &error else { panic!("{error:?}") };
+    assert!(matches!(source.downcast_ref(), Some(AuthError::Unreadable { kind: "creds", .. })), "{source}");
+    assert!(source.to_string().contains("noiseKey.private: found text of 7 bytes"), "{source}");
+    assert!(!format!("{error:?} {source}").contains("hunter2"));
+    let left: Value = sqlx::query_scalar("SELECT creds FROM wa.auth").fetch_one(&held.db.pool).await.unwrap();
+    assert_eq!(left, creds);
+}
+
+#[tokio::test]
+async fn a4_every_kind_is_written_with_its_time_to_live() {
+    let held = Held::new().await;
+    let s = &held.store;
+    let token = TcTokenEntry { token: vec![1], token_timestamp: 1, sender_timestamp: None };
+    s.put_lid_mapping(&mapping("900", "155", 2)).await.unwrap();
+    let list = DeviceListRecord { user: "u".into(), devices: vec![], timestamp: 1, phash: None, raw_id: None };
+    s.update_device_list(list).await.unwrap();
+    s.put_tc_token("a", &token).await.unwrap();
+    s.store_received_tc_token("b", &[1], 5).await.unwrap();
+    s.touch_tc_token_sender_timestamp("c", 5).await.unwrap();
+    s.put_group_metadata("g", b"x").await.unwrap();
+    s.save_base_key("a", "m", b"k").await.unwrap();
+    s.store_sent_message("c", "m", b"x").await.unwrap();
+    s.store_pending_inbound("c", "s", "m", b"x").await.unwrap();
+    s.put_session("1@c.us.0", b"x").await.unwrap();
+    s.put_identity("1@c.us.0", [1; 32]).await.unwrap();
+    s.put_sender_key("g:1@c.us.0", b"x").await.unwrap();
+    s.store_prekey(1, b"x", true).await.unwrap();
+    let days: Vec<(String, Option<i64>)> = sqlx::query_as(
+        "SELECT DISTINCT kind, round(extract(epoch FROM expires_at - updated_at) / 86400)::bigint FROM wa.auth_key ORDER BY kind",
+    )
+    .fetch_all(&held.db.pool)
+    .await
+    .unwrap();
+    let expected = [
+        ("base-key", Some(7)),
+        ("device-list", Some(30)),
+        ("group-metadata", Some(7)),
+        ("identity-key", None),
+        ("lid-mapping", Some(7)),
+        ("pending-inbound", Some(7)),
+        ("pre-key", None),
+        ("sender-key", None),
+        ("sent-message", Some(1)),
+        ("session", None),
+        ("tctoken", Some(182)),
+    ];
+    assert_eq!(days, expected.map(|(kind, days)| (kind.to_owned(), days)));
+    let table = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/auth.md")).unwrap();
+    for kind in auth::Kind::ALL {
+        let lives = kind.time_to_live().map(|ttl| ttl.as_secs() / 86400);
+        let lives = match lives {
+            _ if kind == auth::Kind::MessageSecret => "its own".to_owned(),
+            Some(1) => "1 day".to_owned(),
+            Some(days) => format!("{days} days"),
+            None => "for ever".to_owned(),
+        };
+        assert!(table.contains(&format!("| `{}` | {lives} |", kind.name())), "docs/auth.md: {} {lives}", kind.name());
     }
 }
 
 #[tokio::test]
 async fn a1_logout_deletes_everything_of_the_session_and_nothing_of_another() {
     let held = Held::new().await;
-    let other = AuthStore::new(held.db.pool.clone().into(), hold(&held.db, "other").await, CancellationToken::new());
+    let other = AuthStore::new(
+        held.db.pool.clone().into(),
+        hold(&held.db, "other").await,
+        Arc::default(),
+        CancellationToken::new(),
+    );
     for store in [&held.store, &other] {
         store.save(&full_device()).await.unwrap();
         store.put_session("1@c.us.0", b"x").await.unwrap();

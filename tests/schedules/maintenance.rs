@@ -63,6 +63,34 @@ async fn a4_a_sweep_deletes_what_has_expired_in_batches_and_counts() -> Result<(
     );
     ensure!(one::<i64>(&db.pool, "SELECT count(*) FROM wa.auth_key").await? == 1);
     ensure!(one::<i64>(&db.pool, "SELECT count(*) FROM wa.auth_quarantine").await? == 1);
+    let kinds = serde_json::json!({ "tctoken": 24 });
+    ensure!(row["result"]["kinds"] == kinds && row["result"]["quarantine"] == 15, "{row}");
+    let told: Value = one(&db.pool, "SELECT data FROM wa.event WHERE kind = 'keys_swept'").await?;
+    ensure!(told == row["result"], "{told}");
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn a4_the_lid_of_somebody_with_whom_there_is_a_session_is_kept() -> Result<()> {
+    let db = shop().await?;
+    run(
+        &db,
+        r#"INSERT INTO wa.auth_key (session_id, kind, key_id, value, expires_at)
+           SELECT session_id, k.* FROM wa.session, (VALUES
+               ('lid-mapping', '100', '{"lid": "100", "pn": "1"}'::jsonb, now() - interval '1 day'),
+               ('lid-mapping', '200', '{"lid": "200", "pn": "2"}', now() - interval '1 day'),
+               ('lid-mapping', '300', '{"lid": "300", "pn": "3"}', now() - interval '1 day'),
+               ('lid-mapping', '400', '{"lid": "400", "pn": "4"}', now() - interval '1 day'),
+               ('session', '100:7@lid.0', '{}', NULL), ('session', '200@lid.0', '{}', NULL), ('session', '3@c.us.0', '{}', NULL),
+               ('session', '4000@lid.0', '{}', NULL), ('session', '40@lid.0', '{}', NULL)) AS k"#,
+    )
+    .await?;
+    let worker = Working::start(&db)?;
+    let row = is(&db, job(&db, "sweep_keys", "{}").await?, "done").await?;
+    ensure!(row["result"]["kinds"] == serde_json::json!({ "lid-mapping": 1 }), "{row}");
+    let left = "SELECT string_agg(key_id, ',' ORDER BY key_id) FROM wa.auth_key
+                WHERE kind = 'lid-mapping' AND expires_at BETWEEN now() + interval '6 days' AND now() + interval '7 days'";
+    ensure!(one::<Option<String>>(&db.pool, left).await?.as_deref() == Some("100,200,300"));
     worker.stop().await
 }
 
@@ -204,7 +232,7 @@ async fn q10_a_whole_worker_plans_fires_and_does_what_is_scheduled() -> Result<(
     holds(&db.pool, "SELECT next_tick > now() FROM wa.schedule").await?;
     run(&db, "UPDATE wa.schedule SET ticked_to = now() - interval '2 minutes', next_tick = now(), enabled = enabled")
         .await?;
-    let done = "SELECT EXISTS (SELECT FROM wa.maintenance_job WHERE schedule = 'x' AND status = 'done' AND result = '{\"deleted\": 3}')";
+    let done = "SELECT EXISTS (SELECT FROM wa.maintenance_job WHERE schedule = 'x' AND status = 'done' AND result->>'deleted' = '3')";
     holds(&db.pool, done).await?;
     worker.stop().await
 }

@@ -6,15 +6,18 @@
 //!
 //! The next kind: a variant of [`Kind`], its name in `sql/schema/40_maintenance.sql` and `50_schedule.sql`.
 
+mod reseal;
 pub mod retention;
 mod sweep;
 
 use super::record::Record;
 use super::{JobError, MaintenanceJob};
+use crate::auth::Vault;
 use crate::db::Db;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -24,19 +27,22 @@ use uuid::Uuid;
 pub enum Kind {
     /// Deletes expired keys.
     SweepKeys,
+    /// Encrypts the auth state with the key in force.
+    ResealKeys,
     /// Deletes old finished rows.
     Retention,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::SweepKeys, Self::Retention];
+    pub const ALL: [Self; 3] = [Self::SweepKeys, Self::ResealKeys, Self::Retention];
 
     /// As `wa.maintenance_job.kind` has it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::SweepKeys => "sweep_keys",
+            Self::ResealKeys => "reseal_keys",
             Self::Retention => "retention",
         }
     }
@@ -53,6 +59,8 @@ impl Kind {
 pub struct Maintenance {
     /// Where the tables are.
     pub pool: Db,
+    /// What the auth state is encrypted with.
+    pub vault: Arc<Vault>,
     /// Who runs them.
     pub worker_id: Uuid,
     /// The worker takes no more work, and gives back what it has begun.
@@ -84,6 +92,7 @@ pub async fn run(job: &MaintenanceJob, keeper: &Maintenance) -> Result<(), JobEr
     let batches = Batches { keeper, id: job.id, pace: args(job)? };
     let result = match Kind::ALL.into_iter().find(|kind| kind.name() == job.kind) {
         Some(Kind::SweepKeys) => sweep::run(&batches).await?,
+        Some(Kind::ResealKeys) => reseal::run(&batches).await?,
         Some(Kind::Retention) => retention::run(&batches, &args(job)?).await?,
         None => return Err(JobError::Permanent(format!("kind: \"{}\" is unknown to this version", job.kind))),
     };
@@ -110,6 +119,12 @@ struct Batches<'a> {
 impl Batches<'_> {
     fn pool(&self) -> &Db {
         &self.keeper.pool
+    }
+
+    /// Writes an event about no session in particular.
+    async fn tell(&self, kind: &str, counts: &Value) -> Result<(), JobError> {
+        let told = sqlx::query_file!("sql/jobs/event.sql", kind, counts).execute(self.pool()).await;
+        told.map(drop).map_err(sql)
     }
 
     /// Between two batches: writes what is done so far, and rests. An error ends the job.

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 pub(super) struct Ages {
     outbound_days: Option<i32>,
     inbox_days: Option<i32>,
+    event_days: Option<i32>,
     session_job_days: Option<i32>,
     maintenance_job_days: Option<i32>,
     schedule_tick_days: Option<i32>,
@@ -28,6 +29,7 @@ impl Default for Ages {
         Self {
             outbound_days: Some(90),
             inbox_days: Some(90),
+            event_days: Some(90),
             session_job_days: Some(30),
             maintenance_job_days: Some(30),
             schedule_tick_days: Some(30),
@@ -40,6 +42,7 @@ impl Default for Ages {
 enum Table {
     Outbound,
     Inbox,
+    Event,
     SessionJob,
     MaintenanceJob,
     ScheduleTick,
@@ -91,6 +94,7 @@ pub(super) async fn run(batches: &Batches<'_>, ages: &Ages) -> Result<Value, Job
     for (table, days) in [
         (Table::Outbound, ages.outbound_days),
         (Table::Inbox, ages.inbox_days),
+        (Table::Event, ages.event_days),
         (Table::SessionJob, ages.session_job_days),
         (Table::MaintenanceJob, ages.maintenance_job_days),
         (Table::ScheduleTick, ages.schedule_tick_days),
@@ -114,6 +118,7 @@ impl Table {
         match self {
             Self::Outbound => "outbound",
             Self::Inbox => "inbox",
+            Self::Event => "event",
             Self::SessionJob => "session_job",
             Self::MaintenanceJob => "maintenance_job",
             Self::ScheduleTick => "schedule_tick",
@@ -135,6 +140,7 @@ async fn page(batches: &Batches<'_>, table: Table, after: i64, days: i32, dry_ru
             messages.page(pool, after, limit).await?
         }
         Table::Inbox => walk!("sql/retention/inbox.sql"),
+        Table::Event => walk!("sql/retention/event.sql"),
         Table::SessionJob => walk!("sql/retention/session_job.sql"),
         Table::MaintenanceJob => walk!("sql/retention/maintenance_job.sql"),
         Table::ScheduleTick if dry_run => {

@@ -1,17 +1,26 @@
-//! `sweep_keys`: deletes keys whose time to live has passed (A4).
+//! `sweep_keys`: deletes keys whose time to live has passed (A4), and old values of the quarantine.
 
 use super::{Batches, sql};
+use crate::auth::Kind;
 use crate::jobs::JobError;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 pub(super) async fn run(batches: &Batches<'_>) -> Result<Value, JobError> {
     let limit = batches.pace.batch;
-    let mut deleted = 0;
+    let lid_mapping = Kind::LidMapping.time_to_live().map(|ttl| ttl.as_secs_f64());
+    let (mut kinds, mut quarantine) = (BTreeMap::<String, i64>::new(), 0);
     loop {
-        let done = sqlx::query_file!("sql/jobs/sweep_keys.sql", limit).fetch_one(batches.pool()).await.map_err(sql)?;
-        deleted += done.keys + done.quarantine;
-        let counts = json!({ "deleted": deleted });
-        if done.keys < limit && done.quarantine < limit {
+        let done = sqlx::query_file!("sql/jobs/sweep_keys.sql", limit, lid_mapping);
+        let done = done.fetch_one(batches.pool()).await.map_err(sql)?;
+        quarantine += done.quarantine;
+        for (kind, count) in done.kinds.as_object().into_iter().flatten() {
+            *kinds.entry(kind.clone()).or_default() += count.as_i64().unwrap_or(0);
+        }
+        let counts =
+            json!({ "deleted": kinds.values().sum::<i64>() + quarantine, "kinds": kinds, "quarantine": quarantine });
+        if done.seen < limit && done.quarantine < limit {
+            batches.tell("keys_swept", &counts).await?;
             return Ok(counts);
         }
         batches.rest(&counts).await?;

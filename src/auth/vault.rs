@@ -1,0 +1,485 @@
+//! Encryption at rest (A6): bytes inside values are sealed where they stand.
+//!
+//! In place of `{"type":"Buffer","data":…}` stands `{"type":"Sealed","key":"<key id>","data":"<base64>"}`; the data is a
+//! nonce of 24 bytes and what XChaCha20-Poly1305 makes of the bytes. It is bound to its place, which is the session, the
+//! kind, the key's id and the path within the value: moved elsewhere it does not open. Everything that is a key, a
+//! secret or a message is bytes. Names, JIDs, phone numbers, counts and times stay readable, because the database looks
+//! for them. Empty bytes stay as they are: they hold nothing, and the database asks whether they do.
+//!
+//! Plain and sealed values may stand side by side; each is read as what it is, and written with the key in force.
+
+use super::codec;
+use super::kind::Kind;
+use crate::config::{EncryptionConfig, KeySource};
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use rand::Rng;
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::process::Command;
+
+/// Bytes of a key.
+pub const KEY_LENGTH: usize = 32;
+const NONCE: usize = 24;
+const SEALED: &str = "Sealed";
+/// How long a command may take to print a key.
+const PATIENCE: Duration = Duration::from_secs(30);
+const ACCEPTED: &str = "32 bytes, as base64 or as 64 hexadecimal digits; wagres auth new-key prints one";
+
+/// The keys that values are sealed and opened with.
+#[derive(Clone, Default)]
+pub struct Vault {
+    current: Option<String>,
+    keys: BTreeMap<String, XChaCha20Poly1305>,
+}
+
+/// Why there is no vault.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The key in force is none of those that are given.
+    #[error("encryption.key: {0:?} is none of encryption.keys; accepted is the id of one of them")]
+    NoSuchKey(String),
+    /// An id that cannot be one.
+    #[error("encryption.keys: {0:?} is not accepted as an id; accepted are 1 to 64 letters, digits, dots, - and _")]
+    Id(String),
+    /// Where the key comes from is not said, or more than once.
+    #[error("encryption.keys.{0}: accepted is one of file, env and command")]
+    Source(String),
+    /// It cannot be had.
+    #[error("encryption.keys.{id}: {place}: {problem}")]
+    Unavailable {
+        /// The key's id.
+        id: String,
+        /// The file, variable or program.
+        place: String,
+        /// What went wrong; not what the place holds.
+        problem: String,
+    },
+    /// What is there is no key.
+    #[error("encryption.keys.{id}: {place} holds something else; accepted are {ACCEPTED}")]
+    NoKey {
+        /// The key's id.
+        id: String,
+        /// The file, variable or program.
+        place: String,
+    },
+}
+
+/// Why a sealed value does not open.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// Sealed with a key that is not here.
+    #[error("sealed with the key {0:?}, which is none of encryption.keys")]
+    NoSuchKey(String),
+    /// The key of that id is not the one that it was sealed with, or it was damaged, or moved from elsewhere.
+    #[error(
+        "sealed with the key {0:?}, and does not open with the one of that id: that is another key, or the value was changed or moved"
+    )]
+    Refused(String),
+    /// No sealed value looks like this.
+    #[error("damaged: accepted is {{\"type\":\"Sealed\",\"key\":\"<key id>\",\"data\":\"<base64>\"}}")]
+    Damaged,
+}
+
+/// Where a value stands; it opens nowhere else.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The session.
+    pub session_id: i64,
+    /// A kind of `wa.auth_key`, or [`Place::CREDS`].
+    pub kind: &'a str,
+    /// `wa.auth_key.key_id`, empty for credentials.
+    pub key_id: &'a str,
+}
+
+impl<'a> Place<'a> {
+    /// What the credentials of `wa.auth` are called.
+    pub const CREDS: &'static str = "creds";
+
+    /// One key.
+    #[must_use]
+    pub const fn key(session_id: i64, kind: Kind, key_id: &'a str) -> Self {
+        Self { session_id, kind: kind.name(), key_id }
+    }
+
+    /// The credentials of a session.
+    #[must_use]
+    pub const fn creds(session_id: i64) -> Self {
+        Self { session_id, kind: Self::CREDS, key_id: "" }
+    }
+
+    /// As the cipher is told, without doubt where one part ends.
+    fn bound(&self) -> Vec<u8> {
+        let mut bound = b"wagres 1".to_vec();
+        bound.extend(self.session_id.to_be_bytes());
+        step(&mut bound, self.kind);
+        step(&mut bound, self.key_id);
+        bound
+    }
+}
+
+fn step(bound: &mut Vec<u8>, name: &str) {
+    bound.extend((name.len() as u64).to_be_bytes());
+    bound.extend(name.as_bytes());
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault").field("current", &self.current).field("keys", &self.keys.keys()).finish()
+    }
+}
+
+impl Vault {
+    /// Fetches the keys from where the configuration says they are.
+    ///
+    /// # Errors
+    /// Names the setting; see [`VaultError`].
+    pub async fn open(config: &EncryptionConfig) -> Result<Self, VaultError> {
+        let mut vault = Self::default();
+        for (id, source) in &config.keys {
+            let key = fetch(id, source).await?;
+            vault = vault.with_key(id, &key)?;
+        }
+        match &config.key {
+            Some(id) => vault.writing_with(id),
+            None => Ok(vault),
+        }
+    }
+
+    /// One more key, by its id.
+    ///
+    /// # Errors
+    /// When the id cannot be one.
+    pub fn with_key(mut self, id: &str, key: &[u8; KEY_LENGTH]) -> Result<Self, VaultError> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+        if !(1..=64).contains(&id.len()) || !id.chars().all(fits) {
+            return Err(VaultError::Id(id.into()));
+        }
+        self.keys.insert(id.into(), XChaCha20Poly1305::new(key.into()));
+        Ok(self)
+    }
+
+    /// Says with which key is written.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn writing_with(mut self, id: &str) -> Result<Self, VaultError> {
+        if !self.keys.contains_key(id) {
+            return Err(VaultError::NoSuchKey(id.into()));
+        }
+        self.current = Some(id.into());
+        Ok(self)
+    }
+
+    /// The id of the key in force; none writes in the clear.
+    #[must_use]
+    pub fn current(&self) -> Option<&str> {
+        self.current.as_deref()
+    }
+
+    /// Seals the bytes in a value with the key in force.
+    #[must_use]
+    pub fn seal(&self, place: Place<'_>, value: Value) -> Value {
+        let Some((id, cipher)) = self.current.as_ref().and_then(|id| Some((id, self.keys.get(id)?))) else {
+            return value;
+        };
+        let seal = |bound: &[u8], value: Value| {
+            let Some(bytes) = codec::revive(&value).filter(|bytes| !bytes.is_empty()) else { return Ok(value) };
+            let mut data = vec![0; NONCE];
+            rand::rng().fill_bytes(&mut data);
+            let nonce = XNonce::try_from(&data[..]).map_err(|_| SealError::Damaged)?;
+            // The cipher refuses nothing that fits into memory.
+            let sealed = cipher.encrypt(&nonce, Payload { msg: &bytes, aad: bound }).map_err(|_| SealError::Damaged)?;
+            data.extend(sealed);
+            Ok(json!({"type": SEALED, "key": id, "data": codec::base64(&data)}))
+        };
+        // With a cipher that refuses, nothing may be written in the clear.
+        walk(&mut place.bound(), value, &seal).unwrap_or(Value::Null)
+    }
+
+    /// Opens what is sealed in a value.
+    ///
+    /// # Errors
+    /// See [`SealError`].
+    pub fn unseal(&self, place: Place<'_>, value: Value) -> Result<Value, SealError> {
+        if !is_sealed(&value) {
+            return Ok(value);
+        }
+        let open = |bound: &[u8], value: Value| {
+            let Some((id, data)) = sealed(&value)? else { return Ok(value) };
+            let cipher = self.keys.get(id).ok_or_else(|| SealError::NoSuchKey(id.to_owned()))?;
+            let data = codec::from_base64(data).filter(|data| data.len() > NONCE).ok_or(SealError::Damaged)?;
+            let nonce = XNonce::try_from(&data[..NONCE]).map_err(|_| SealError::Damaged)?;
+            let bytes = cipher.decrypt(&nonce, Payload { msg: &data[NONCE..], aad: bound });
+            Ok(codec::buffer(&bytes.map_err(|_| SealError::Refused(id.to_owned()))?))
+        };
+        walk(&mut place.bound(), value, &open)
+    }
+
+    /// The value as it would be written now, or `None` when it stands so already.
+    ///
+    /// # Errors
+    /// When it is sealed and does not open.
+    pub fn reseal(&self, place: Place<'_>, value: Value) -> Result<Option<Value>, SealError> {
+        if self.is_current(&value) {
+            return Ok(None);
+        }
+        Ok(Some(self.seal(place, codec::canonical(self.unseal(place, value)?))))
+    }
+
+    /// Whether all bytes in a value are sealed with the key in force, or none when there is none.
+    fn is_current(&self, value: &Value) -> bool {
+        match value {
+            Value::Object(map) => match sealed(value) {
+                Ok(Some((id, _))) => self.current() == Some(id),
+                Err(_) => false,
+                Ok(None) => match codec::revive(value) {
+                    Some(bytes) => self.current.is_none() || bytes.is_empty(),
+                    None => map.values().all(|item| self.is_current(item)),
+                },
+            },
+            Value::Array(items) => items.iter().all(|item| self.is_current(item)),
+            _ => true,
+        }
+    }
+}
+
+/// The key's id and the data of a sealed value; `None` for any other value.
+fn sealed(value: &Value) -> Result<Option<(&str, &str)>, SealError> {
+    let Some(map) = value.as_object().filter(|map| map.get("type").and_then(Value::as_str) == Some(SEALED)) else {
+        return Ok(None);
+    };
+    let text = |name: &str| map.get(name).and_then(Value::as_str).ok_or(SealError::Damaged);
+    Ok(Some((text("key")?, text("data")?)))
+}
+
+/// Whether anything in a value is sealed.
+pub(super) fn is_sealed(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map.get("type").and_then(Value::as_str) == Some(SEALED) || map.values().any(is_sealed),
+        Value::Array(items) => items.iter().any(is_sealed),
+        _ => false,
+    }
+}
+
+/// Changes the objects of a value that `change` knows, and goes into the others; `bound` is where each stands.
+fn walk<F>(bound: &mut Vec<u8>, value: Value, change: &F) -> Result<Value, SealError>
+where
+    F: Fn(&[u8], Value) -> Result<Value, SealError>,
+{
+    let begin = bound.len();
+    let mut into = |name: Cow<'_, str>, item: Value| {
+        step(bound, &name);
+        let item = walk(bound, item, change);
+        bound.truncate(begin);
+        item
+    };
+    match value {
+        Value::Array(items) => {
+            let items = items.into_iter().enumerate();
+            Ok(Value::Array(items.map(|(at, item)| into(at.to_string().into(), item)).collect::<Result<_, _>>()?))
+        }
+        Value::Object(map) => {
+            let is_leaf =
+                |value: &Value| matches!(sealed(value), Ok(Some(_)) | Err(_)) || codec::revive(value).is_some();
+            let value = Value::Object(map);
+            if is_leaf(&value) {
+                return change(bound, value);
+            }
+            let Value::Object(map) = value else { return Ok(value) };
+            let items = map.into_iter().map(|(name, item)| Ok((name.clone(), into(name.into(), item)?)));
+            Ok(Value::Object(items.collect::<Result<Map<_, _>, SealError>>()?))
+        }
+        other => Ok(other),
+    }
+}
+
+/// A key from its text.
+#[must_use]
+pub fn key_from_text(text: &str) -> Option<[u8; KEY_LENGTH]> {
+    let text = text.trim();
+    let bytes = if text.len() == 2 * KEY_LENGTH { hex::decode(text).ok() } else { codec::from_base64(text) };
+    bytes?.try_into().ok()
+}
+
+async fn fetch(id: &str, source: &KeySource) -> Result<[u8; KEY_LENGTH], VaultError> {
+    let unavailable =
+        |place: &str, problem: String| VaultError::Unavailable { id: id.into(), place: place.into(), problem };
+    let (place, text) = match source {
+        KeySource { file: Some(file), env: None, command: None } => {
+            let place = PathBuf::from(file).display().to_string();
+            let text = tokio::fs::read_to_string(file).await.map_err(|error| unavailable(&place, error.to_string()))?;
+            (place, text)
+        }
+        KeySource { file: None, env: Some(name), command: None } => {
+            let text = std::env::var(name).map_err(|error| unavailable(name, error.to_string()))?;
+            (name.clone(), text)
+        }
+        KeySource { file: None, env: None, command: Some(line) } => {
+            let [program, arguments @ ..] = &line[..] else { return Err(VaultError::Source(id.into())) };
+            let run = Command::new(program).args(arguments).kill_on_drop(true).output();
+            let output = tokio::time::timeout(PATIENCE, run)
+                .await
+                .map_err(|_| unavailable(program, format!("no answer within {} s", PATIENCE.as_secs())))?
+                .map_err(|error| unavailable(program, error.to_string()))?;
+            if !output.status.success() {
+                return Err(unavailable(program, output.status.to_string()));
+            }
+            let text = String::from_utf8(output.stdout);
+            (program.clone(), text.map_err(|_| VaultError::NoKey { id: id.into(), place: program.clone() })?)
+        }
+        _ => return Err(VaultError::Source(id.into())),
+    };
+    key_from_text(&text).ok_or(VaultError::NoKey { id: id.into(), place })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn vault(current: &str) -> Vault {
+        let vault = Vault::default().with_key("old", &[1; 32]).and_then(|vault| vault.with_key("new", &[2; 32]));
+        vault.and_then(|vault| vault.writing_with(current)).expect("keys")
+    }
+
+    const HERE: Place<'_> = Place { session_id: 7, kind: "session", key_id: "1@lid.0" };
+
+    fn secret() -> Value {
+        json!({"a": [codec::buffer(b"one"), {"b": codec::buffer(b"two")}], "n": 5, "t": "text", "e": codec::buffer(b"")})
+    }
+
+    #[test]
+    fn a6_bytes_are_sealed_where_they_stand_and_nothing_else_is() {
+        let sealed = vault("old").seal(HERE, secret());
+        assert_eq!(sealed["a"][0]["type"], "Sealed");
+        assert_eq!(sealed["a"][1]["b"]["key"], "old");
+        assert_eq!((&sealed["n"], &sealed["t"], &sealed["e"]), (&json!(5), &json!("text"), &codec::buffer(b"")));
+        assert_eq!(vault("new").unseal(HERE, sealed).expect("opens"), secret());
+        assert_eq!(Vault::default().seal(HERE, secret()), secret());
+    }
+
+    #[test]
+    fn a6_a_sealed_value_opens_at_its_own_place_alone() {
+        let vault = vault("new");
+        let sealed = vault.seal(HERE, secret());
+        for elsewhere in [
+            Place { session_id: 8, ..HERE },
+            Place { kind: "sender-key", ..HERE },
+            Place { key_id: "1@lid.1", ..HERE },
+            Place { kind: "sessio", key_id: "n1@lid.0", ..HERE },
+        ] {
+            assert_eq!(vault.unseal(elsewhere, sealed.clone()), Err(SealError::Refused("new".into())));
+        }
+        let mut swapped = sealed.clone();
+        swapped["a"][0] = sealed["a"][1]["b"].clone();
+        assert_eq!(vault.unseal(HERE, swapped), Err(SealError::Refused("new".into())));
+    }
+
+    #[test]
+    fn a6_without_the_right_key_the_error_names_it() {
+        let sealed = vault("old").seal(HERE, secret());
+        let none = Vault::default().unseal(HERE, sealed.clone()).expect_err("no key").to_string();
+        assert!(none.contains("\"old\"") && none.contains("encryption.keys"), "{none}");
+        let other = Vault::default().with_key("old", &[9; 32]).expect("a key");
+        assert_eq!(other.unseal(HERE, sealed.clone()), Err(SealError::Refused("old".into())));
+        let mut broken = sealed;
+        broken["a"][0]["data"] = json!("AAAA");
+        assert_eq!(vault("old").unseal(HERE, broken), Err(SealError::Damaged));
+        assert_eq!(vault("old").unseal(HERE, json!({"type": "Sealed"})), Err(SealError::Damaged));
+    }
+
+    #[test]
+    fn a6_resealing_brings_every_value_to_the_key_in_force() {
+        let (old, new) = (vault("old"), vault("new"));
+        let sealed = new.reseal(HERE, old.seal(HERE, secret())).expect("opens").expect("not current");
+        assert_eq!(sealed["a"][0]["key"], "new");
+        assert_eq!(new.reseal(HERE, sealed.clone()), Ok(None));
+        let plain = Vault { current: None, ..new.clone() };
+        assert_eq!(plain.reseal(HERE, sealed), Ok(Some(secret())), "the way back");
+        assert_eq!(plain.reseal(HERE, secret()), Ok(None));
+        let wild = json!({"a": {"type": "Buffer", "data": [1, 2]}});
+        let tame = new.reseal(HERE, wild).expect("opens").expect("plain");
+        assert_eq!(new.unseal(HERE, tame).expect("opens"), json!({"a": codec::buffer(&[1, 2])}));
+    }
+
+    #[test]
+    fn a6_a_vault_shows_no_key() {
+        let shown = format!("{:?}", vault("new"));
+        assert_eq!(shown, r#"Vault { current: Some("new"), keys: ["new", "old"] }"#);
+    }
+
+    #[test]
+    fn a6_keys_are_read_as_base64_and_as_hexadecimal_digits() {
+        let key = [0xAB; 32];
+        assert_eq!(key_from_text(&format!(" {}\n", codec::base64(&key))), Some(key));
+        assert_eq!(key_from_text(&hex::encode(key)), Some(key));
+        assert_eq!(key_from_text("c2hvcnQ="), None);
+    }
+
+    #[tokio::test]
+    async fn a6_keys_come_from_a_file_the_environment_or_a_command() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("key");
+        std::fs::write(&file, codec::base64(&[3; 32])).expect("written");
+        let source = |file: Option<PathBuf>, env: Option<&str>, command: Option<&[&str]>| KeySource {
+            file,
+            env: env.map(Into::into),
+            command: command.map(|line| line.iter().map(ToString::to_string).collect()),
+        };
+        let open = async |source| {
+            let keys = BTreeMap::from([("k1".to_owned(), source)]);
+            Vault::open(&EncryptionConfig { key: Some("k1".into()), keys }).await
+        };
+        let printing = codec::base64(&[3; 32]);
+        let sealed = Vault::default().with_key("k1", &[3; 32]).and_then(|v| v.writing_with("k1")).expect("a key");
+        let sealed = sealed.seal(HERE, secret());
+        for source in [source(Some(file.clone()), None, None), source(None, None, Some(&["echo", &printing]))] {
+            assert_eq!(open(source).await.expect("a key").unseal(HERE, sealed.clone()), Ok(secret()));
+        }
+        for (source, said) in [
+            (source(Some(folder.path().join("none")), None, None), "none: No such file"),
+            (source(None, Some("WAGRES_NO_SUCH_VARIABLE"), None), "WAGRES_NO_SUCH_VARIABLE: environment variable"),
+            (source(None, None, Some(&["false"])), "false: exit status: 1"),
+            (source(None, None, Some(&["echo", "secret"])), "echo holds something else; accepted are 32 bytes"),
+            (source(None, None, Some(&[])), "accepted is one of file, env and command"),
+            (source(Some(file), Some("X"), None), "accepted is one of file, env and command"),
+        ] {
+            let error = open(source).await.expect_err("no key").to_string();
+            assert!(error.starts_with("encryption.keys.k1: ") && error.contains(said), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+        let config = EncryptionConfig { key: Some("k2".into()), keys: BTreeMap::new() };
+        let error = Vault::open(&config).await.expect_err("no such key").to_string();
+        assert!(error.starts_with("encryption.key: \"k2\" is none of"), "{error}");
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            any::<i32>().prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+            prop::collection::vec(any::<u8>(), 0..40).prop_map(|bytes| codec::buffer(&bytes)),
+        ];
+        leaf.prop_recursive(4, 32, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::btree_map("[a-z]{1,5}", inner, 0..6)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a6_every_value_opens_as_it_was(value in value()) {
+            let vault = vault("old");
+            let sealed = vault.seal(HERE, value.clone());
+            prop_assert!(vault.is_current(&sealed));
+            prop_assert_eq!(vault.unseal(HERE, sealed), Ok(codec::canonical(value)));
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `wagres auth stats | quarantine | reseal | new-key`.
+
+use super::{connect, print, sql_error};
+use crate::auth::{KEY_LENGTH, codec};
+use crate::config::Config;
+use clap::{Args, Subcommand};
+use rand::Rng;
+use serde_json::json;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuthCommand {
+    /// Rows and bytes of the auth state by session and kind.
+    Stats(OfSession),
+    /// What could not be read and was put aside.
+    Quarantine(OfSession),
+    /// Queue the job that encrypts everything with the key in force.
+    Reseal,
+    /// Print a new key for the encryption of the auth state.
+    NewKey,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OfSession {
+    /// Only this session.
+    #[arg(long, value_name = "NAME")]
+    session: Option<String>,
+}
+
+pub(super) async fn run(config: &Config, command: AuthCommand, json: bool) -> anyhow::Result<()> {
+    match command {
+        AuthCommand::Stats(OfSession { session }) => stats(config, session, json).await,
+        AuthCommand::Quarantine(OfSession { session }) => quarantine(config, session, json).await,
+        AuthCommand::Reseal => {
+            let pool = connect(config).await?;
+            let id = sqlx::query_file_scalar!("sql/cli/reseal.sql").fetch_one(&pool).await.map_err(sql_error)?;
+            print(json, &json!({ "job": id }), &format!("queued as maintenance job {id}"));
+            Ok(())
+        }
+        AuthCommand::NewKey => {
+            let mut key = [0; KEY_LENGTH];
+            rand::rng().fill_bytes(&mut key);
+            let key = codec::base64(&key);
+            print(json, &json!({ "key": key }), &key);
+            Ok(())
+        }
+    }
+}
+
+async fn stats(config: &Config, session: Option<String>, json: bool) -> anyhow::Result<()> {
+    let rows = sqlx::query_file!("sql/cli/auth_size.sql", session).fetch_all(&connect(config).await?).await?;
+    if !json {
+        println!("{:<24} {:<24} {:>9} {:>12}  NEXT DEADLINE", "SESSION", "KIND", "KEYS", "BYTES");
+    }
+    let (mut keys, mut bytes) = (0, 0);
+    for row in rows {
+        (keys, bytes) = (keys + row.keys, bytes + row.bytes);
+        let line = json!({
+            "session": row.session, "kind": row.kind, "keys": row.keys, "bytes": row.bytes,
+            "with_deadline": row.with_deadline, "next_deadline": row.next_deadline, "updated_at": row.updated_at,
+        });
+        let deadline = row.next_deadline.map_or_else(|| "never".into(), |at| at.format("%Y-%m-%d %H:%M").to_string());
+        print(
+            json,
+            &line,
+            &format!("{:<24} {:<24} {:>9} {:>12}  {deadline}", row.session, row.kind, row.keys, row.bytes),
+        );
+    }
+    if !json {
+        println!("{:<24} {:<24} {keys:>9} {bytes:>12}", "all", "");
+    }
+    Ok(())
+}
+
+async fn quarantine(config: &Config, session: Option<String>, json: bool) -> anyhow::Result<()> {
+    let rows = sqlx::query_file!("sql/cli/auth_quarantine.sql", session).fetch_all(&connect(config).await?).await?;
+    for row in rows {
+        let line = json!({
+            "id": row.id, "session": row.session, "kind": row.kind, "key_id": row.key_id, "reason": row.reason,
+            "created_at": row.created_at, "expires_at": row.expires_at,
+        });
+        let until = row.expires_at.format("%Y-%m-%d");
+        let text =
+            format!("{}  {}  {} {:?}: {} (kept until {until})", row.id, row.session, row.kind, row.key_id, row.reason);
+        print(json, &line, &text);
+    }
+    Ok(())
+}

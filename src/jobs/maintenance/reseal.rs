@@ -1,0 +1,98 @@
+//! `reseal_keys`: brings the whole auth state to the key in force (A6).
+//!
+//! Walks credentials and keys in the order of their ids. A value that stands as it would be written now is left alone;
+//! another is written anew unless its holder writes it first, and keeps its age. What does not open stays as it is and is
+//! counted. Values in the quarantine are left to their end.
+
+use super::{Batches, sql};
+use crate::auth::{Place, Vault};
+use crate::jobs::JobError;
+use serde_json::{Value, json};
+
+/// Where a batch ends, and what there is in it.
+#[derive(Default)]
+struct Batch {
+    session_ids: Vec<i64>,
+    kinds: Vec<String>,
+    key_ids: Vec<String>,
+    old: Vec<Value>,
+    new: Vec<Value>,
+}
+
+#[derive(Default)]
+struct Counts {
+    resealed: u64,
+    in_order: u64,
+    closed: u64,
+    reason: Option<String>,
+}
+
+impl Counts {
+    fn to_json(&self, vault: &Vault) -> Value {
+        json!({
+            "key": vault.current(), "resealed": self.resealed, "in_order": self.in_order, "closed": self.closed,
+            "reason": self.reason,
+        })
+    }
+
+    /// Puts a value into the batch if it has to be written anew.
+    fn look(&mut self, vault: &Vault, batch: &mut Batch, place: Place<'_>, value: Value) {
+        let tidied = if place.kind == Place::CREDS { crate::auth::creds::tidied(value.clone()) } else { value.clone() };
+        match vault.reseal(place, tidied) {
+            Ok(None) => self.in_order += 1,
+            Ok(Some(new)) => {
+                batch.session_ids.push(place.session_id);
+                batch.kinds.push(place.kind.to_owned());
+                batch.key_ids.push(place.key_id.to_owned());
+                batch.old.push(value);
+                batch.new.push(new);
+            }
+            Err(error) => {
+                self.closed += 1;
+                self.reason = Some(error.to_string());
+            }
+        }
+    }
+}
+
+pub(super) async fn run(batches: &Batches<'_>) -> Result<Value, JobError> {
+    let (vault, limit) = (&batches.keeper.vault, batches.pace.batch);
+    let mut counts = Counts::default();
+
+    let mut after = 0;
+    loop {
+        let rows = sqlx::query_file!("sql/jobs/reseal_creds_page.sql", after, limit).fetch_all(batches.pool()).await;
+        let rows = rows.map_err(sql)?;
+        let Some(last) = rows.last().map(|row| row.session_id) else { break };
+        let mut batch = Batch::default();
+        for row in rows {
+            counts.look(vault, &mut batch, Place::creds(row.session_id), row.creds);
+        }
+        let done = sqlx::query_file!("sql/jobs/reseal_creds.sql", &batch.session_ids, &batch.old, &batch.new);
+        counts.resealed += done.execute(batches.pool()).await.map_err(sql)?.rows_affected();
+        after = last;
+        batches.rest(&counts.to_json(vault)).await?;
+    }
+
+    let mut after = (0, String::new(), String::new());
+    loop {
+        let (session_id, kind, key_id) = &after;
+        let rows = sqlx::query_file!("sql/jobs/reseal_keys_page.sql", session_id, kind, key_id, limit);
+        let rows = rows.fetch_all(batches.pool()).await.map_err(sql)?;
+        let Some(last) = rows.last().map(|row| (row.session_id, row.kind.clone(), row.key_id.clone())) else { break };
+        let mut batch = Batch::default();
+        for row in rows {
+            let place = Place { session_id: row.session_id, kind: &row.kind, key_id: &row.key_id };
+            counts.look(vault, &mut batch, place, row.value);
+        }
+        let Batch { session_ids, kinds, key_ids, old, new } = &batch;
+        let done = sqlx::query_file!("sql/jobs/reseal_keys.sql", session_ids, kinds, key_ids, old, new);
+        counts.resealed += done.execute(batches.pool()).await.map_err(sql)?.rows_affected();
+        after = last;
+        batches.rest(&counts.to_json(vault)).await?;
+    }
+
+    let counts = counts.to_json(vault);
+    batches.tell("keys_resealed", &counts).await?;
+    Ok(counts)
+}
