@@ -60,7 +60,7 @@ pub(super) fn sync_key_to_json(key: &AppStateSyncKey) -> Value {
     })
 }
 
-fn sync_key_from_json(value: Value) -> std::result::Result<AppStateSyncKey, DecodeError> {
+pub(super) fn sync_key_from_json(value: Value) -> std::result::Result<AppStateSyncKey, DecodeError> {
     let value = codec::open(value);
     let fields = Fields::of(&value, "")?;
     Ok(AppStateSyncKey {

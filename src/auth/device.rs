@@ -16,11 +16,20 @@ use crate::db::Db;
 
 const CREDS: &str = Place::CREDS;
 
-/// Whether a session has the credentials of a linked device, so that it can log in without a scan.
-pub async fn exists(pool: &Db, session_id: i64) -> std::result::Result<bool, AuthError> {
-    let found = sqlx::query_file_scalar!("sql/auth/creds_get.sql", session_id).fetch_optional(pool).await;
-    let creds = found.map_err(|source| AuthError::Database { session_id, what: CREDS, source })?;
-    Ok(creds.is_some_and(creds::is_linked))
+/// What credentials a session has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Those of a linked device, so that it can log in without a scan.
+    pub linked: bool,
+    /// Another program has them too, and nobody has used them here since.
+    pub exported: bool,
+}
+
+/// Looks what credentials a session has.
+pub async fn found(pool: &Db, session_id: i64) -> std::result::Result<Found, AuthError> {
+    let row = sqlx::query_file!("sql/auth/creds_state.sql", session_id).fetch_optional(pool).await;
+    let row = row.map_err(|source| AuthError::Database { session_id, what: CREDS, source })?;
+    Ok(row.map_or_else(Found::default, |row| Found { linked: creds::is_linked(row.creds), exported: row.exported }))
 }
 
 impl AuthStore {

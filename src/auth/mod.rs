@@ -43,6 +43,8 @@
 //! 5. Add a case to the conformance suite in `tests/auth/conformance.rs`, and each new write to its test of stale epochs.
 
 mod app_sync;
+mod arrival;
+pub mod backup;
 pub mod baileys;
 pub mod codec;
 pub mod creds;
@@ -56,10 +58,12 @@ mod message_secret;
 mod protocol;
 mod records;
 mod signal;
+pub mod snapshot;
 mod store;
 mod vault;
 
-pub use device::exists;
+pub use arrival::ArrivalError;
+pub use device::{Found, found};
 pub use error::AuthError;
 pub use kind::Kind;
 pub use store::AuthStore;

@@ -15,9 +15,16 @@ use super::{
     store::{AuthStore, Batch, Written},
 };
 
+/// A key pair of 32 bytes each.
+pub(super) fn pair_to_json(public: &[u8], private: &[u8]) -> Value {
+    json!({"public": codec::buffer(public), "private": codec::buffer(private)})
+}
+
 /// A pre-key of two keys of 32 bytes.
 pub(super) fn pre_key_pair_to_json(public: &[u8], private: &[u8], uploaded: bool) -> Value {
-    json!({"public": codec::buffer(public), "private": codec::buffer(private), "uploaded": uploaded})
+    let mut value = pair_to_json(public, private);
+    value["uploaded"] = uploaded.into();
+    value
 }
 
 /// A pre-key as Baileys keeps it, `{public, private}`, when that is all that the record holds; else the record itself.
@@ -33,7 +40,7 @@ fn pre_key_to_json(id: u32, record: &[u8], uploaded: bool) -> Value {
     json!({"record": codec::buffer(record), "uploaded": uploaded})
 }
 
-fn pre_key_from_json(id: u32, value: Value) -> std::result::Result<Bytes, DecodeError> {
+pub(super) fn pre_key_from_json(id: u32, value: Value) -> std::result::Result<Bytes, DecodeError> {
     let value = codec::open(value);
     let fields = Fields::of(&value, "")?;
     if let Some(record) = fields.get("record") {

@@ -1,6 +1,7 @@
 //! `wagres import baileys | baileys-postgres`.
 
 use super::{connect, print};
+use crate::auth::Vault;
 use crate::auth::baileys::tables::Tables;
 use crate::auth::baileys::{self, Report, folder, import, tables};
 use crate::config::{Config, Secret};
@@ -85,22 +86,29 @@ pub(super) async fn run(config: &Config, command: ImportCommand, json: bool) -> 
     shown.set_length(found.entries.len() as u64);
     let converted = baileys::convert(found, || shown.inc(1)).map_err(import::ImportError::from)?;
     shown.finish_and_clear();
-    let db = connect(config).await?;
+    let (vault, db) = (Vault::open(&config.encryption).await?, connect(config).await?);
     let mut connection = db.pool().acquire().await?;
-    let report = import::import(&mut connection, &session, tenant.as_deref(), converted, dry_run).await?;
+    let report = import::import(&mut connection, &vault, &session, tenant.as_deref(), converted, dry_run).await?;
     let outcome = json!({ "session": session, "imported": !dry_run, "report": report });
-    print(json, &outcome, &told(&session, dry_run, &report));
+    let mut said = told(&report);
+    if dry_run {
+        said.push_str("nothing was written (--dry-run)");
+    } else {
+        let _ = write!(said, "imported; connect it with: SELECT wa.connect('{session}')");
+    }
+    print(json, &outcome, &said);
     Ok(())
 }
 
 /// On a terminal; elsewhere it shows nothing.
-fn progress(what: &'static str) -> ProgressBar {
+pub(super) fn progress(what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_message(what);
     bar.set_style(ProgressStyle::with_template("{pos} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }
 
-fn told(session: &str, dry_run: bool, report: &Report) -> String {
+/// A table of what became of the keys, and what to know of those that were not converted.
+pub(super) fn told(report: &Report) -> String {
     let mut text = format!("{:<24} {:>9} {:>9} {:>9}\n", "kind", "converted", "skipped", "failed");
     for (kind, count) in report {
         let skipped: u64 = count.skipped.values().sum();
@@ -113,11 +121,6 @@ fn told(session: &str, dry_run: bool, report: &Report) -> String {
         for (id, reason) in &count.failed {
             let _ = writeln!(text, "failed: {kind} {id:?}: {reason}");
         }
-    }
-    if dry_run {
-        text.push_str("nothing was written (--dry-run)");
-    } else {
-        let _ = write!(text, "imported; connect it with: SELECT wa.connect('{session}')");
     }
     text
 }

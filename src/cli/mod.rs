@@ -1,6 +1,7 @@
 //! The command line. It asks Postgres what it wants, like any other program, and prints what comes back.
 
 mod auth;
+mod backup;
 mod bench;
 mod import;
 mod inbox;
@@ -93,6 +94,13 @@ enum Command {
     /// Look after what keeps devices linked: size, quarantine, encryption.
     #[command(subcommand)]
     Auth(auth::AuthCommand),
+    /// Give a device to another program, without a new scan.
+    #[command(subcommand)]
+    Export(backup::ExportCommand),
+    /// Write the auth state of a session into a file.
+    Backup(backup::BackupArgs),
+    /// Put a session back from a file.
+    Restore(backup::RestoreArgs),
     /// Show, make, change and run schedules.
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
@@ -159,6 +167,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Send(args) => send::run(&config, args, json).await,
             Command::Jobs(command) => jobs::run(&config, command, json).await,
             Command::Import(command) => import::run(&config, command, json).await,
+            Command::Export(command) => backup::export(&config, command, json).await,
+            Command::Backup(args) => backup::backup(&config, args, json).await,
+            Command::Restore(args) => backup::restore(&config, args, json).await,
             Command::Auth(command) => auth::run(&config, command, json).await,
             Command::Inbox(args) => inbox::run(&config, args, json).await,
             Command::Schedule(command) => schedule::run(&config, command, json).await,

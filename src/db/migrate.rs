@@ -7,6 +7,7 @@ use sqlx::{Connection, Executor, PgPool};
 const SCHEMA: &[(&str, &str)] = &[
     ("10_doorbell.sql", include_str!("../../sql/schema/10_doorbell.sql")),
     ("20_sessions.sql", include_str!("../../sql/schema/20_sessions.sql")),
+    ("22_auth.sql", include_str!("../../sql/schema/22_auth.sql")),
     ("25_events.sql", include_str!("../../sql/schema/25_events.sql")),
     ("30_outbound.sql", include_str!("../../sql/schema/30_outbound.sql")),
     ("35_pacing.sql", include_str!("../../sql/schema/35_pacing.sql")),

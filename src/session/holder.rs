@@ -124,11 +124,16 @@ impl Sessions {
         if let Some(ended) = running.take() {
             ended.bury().await;
         }
-        let linked = crate::auth::exists(&self.shared.pool, fence.session_id).await?;
+        let crate::auth::Found { linked, exported } = crate::auth::found(&self.shared.pool, fence.session_id).await?;
         if !linked && !may_link {
             drop(running);
             self.leave(&held, Status::New, "not linked", Wish::Stopped, Identity::Kept).await?;
             return Err(SessionError::NotLinked);
+        }
+        if exported {
+            let reset = sqlx::query_file!("sql/session/used_elsewhere.sql", fence.session_id, fence.epoch);
+            reset.fetch_optional(&self.shared.pool).await?;
+            tracing::warn!(session = name, "used by another program before: chats begin new Signal sessions");
         }
         let opening = if linked { Status::Connecting } else { Status::Linking };
         supervise::set_status(&self.shared.pool, fence, opening, None).await?;

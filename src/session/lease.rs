@@ -36,6 +36,10 @@ impl Lease {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "unknown".into());
         let pid = i32::try_from(std::process::id()).unwrap_or(0);
         let version = env!("CARGO_PKG_VERSION");
+        let restored = sqlx::query_file_scalar!("sql/worker/come_home.sql").fetch_one(&pool).await?;
+        if restored > 0 {
+            tracing::warn!(sessions = restored, "the database was restored: chats begin new Signal sessions");
+        }
         sqlx::query_file!("sql/worker/register.sql", worker_id, host.trim(), pid, version, ttl.as_secs_f64())
             .execute(&pool)
             .await?;

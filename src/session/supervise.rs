@@ -148,7 +148,8 @@ impl Supervisor {
             self.hear_last(&event).await;
         }
         if !self.linked
-            && let Ok(true) = crate::auth::exists(&self.shared.pool, self.held.fence.session_id).await
+            && let Ok(found) = crate::auth::found(&self.shared.pool, self.held.fence.session_id).await
+            && found.linked
         {
             (self.linked, self.restart) = (true, true);
         }

@@ -19,7 +19,7 @@ async fn import(world: &World, folder: &Path, more: &[&str]) -> Result<Output> {
     Ok(command.arg(folder).args(more).output().await?)
 }
 
-async fn imported(world: &World, folder: &Path, more: &[&str]) -> Result<Value> {
+pub(super) async fn imported(world: &World, folder: &Path, more: &[&str]) -> Result<Value> {
     let output = import(world, folder, more).await?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(serde_json::from_slice(&output.stdout)?)
@@ -32,7 +32,7 @@ async fn refusal(world: &World, folder: &Path) -> Result<String> {
 }
 
 /// Whether every message was sent once: one that could not be read is asked for, and sent again.
-async fn all_sent_once(world: &World) -> Result<()> {
+pub(super) async fn all_sent_once(world: &World) -> Result<()> {
     let ledger = world.control.get("/ledger?from=1&limit=1000").await?;
     let messages = ledger["messages"].as_array().context("messages")?;
     ensure!(!messages.is_empty() && messages.iter().all(|it| it["given"] == 1), "{ledger:#}");

@@ -3,11 +3,15 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
 mod conformance;
+#[cfg(feature = "sandbox")]
+mod copies;
 mod fencing;
 #[cfg(feature = "sandbox")]
 mod import;
 mod rows;
 mod sealing;
+#[cfg(feature = "sandbox")]
+mod whole;
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -59,12 +59,12 @@ fn a2_damaged_credentials_are_named_and_not_shown() {
 async fn a1_a_session_has_credentials_once_it_is_linked() {
     let held = Held::new().await;
     let (pool, id) = (&held.db.pool.clone().into(), held.fence.session_id);
-    assert!(!auth::exists(pool, id).await.unwrap());
+    assert!(!auth::found(pool, id).await.unwrap().linked);
     held.store.create().await.unwrap();
-    assert!(!auth::exists(pool, id).await.unwrap(), "made but not linked");
+    assert!(!auth::found(pool, id).await.unwrap().linked, "made but not linked");
     held.store.save(&full_device()).await.unwrap();
-    assert!(auth::exists(pool, id).await.unwrap());
-    assert!(!auth::exists(pool, id + 1).await.unwrap());
+    assert!(auth::found(pool, id).await.unwrap().linked);
+    assert!(!auth::found(pool, id + 1).await.unwrap().linked);
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@
 //         {"id","cmd":"download","message"}: the media of a message, as base64
 //         {"id","cmd":"call","method","args"}: any method of the socket: groupCreate, sendPresenceUpdate, logout …
 //         {"id","cmd":"save","folder"}: the session as files
+//         {"id","cmd":"load","folder"}: goes on as the device in these files, and keeps it there
 //         {"id","cmd":"stop"} and {"id","cmd":"start"}: offline, and online again as the same device
 import readline from 'node:readline';
 
@@ -86,6 +87,7 @@ const fail = (text) => {
 let sock;
 let state = session();
 let stopped = false;
+let saveCreds;
 
 function connect() {
   stopped = false;
@@ -102,7 +104,7 @@ function connect() {
   });
   const current = sock;
   const handlers = {
-    'creds.update': () => (store.creds = saving(state.creds)),
+    'creds.update': () => (saveCreds ? saveCreds() : (store.creds = saving(state.creds))),
     'connection.update': (update) => {
       if (update.qr) emit({ event: 'qr', qr: update.qr });
       if (update.connection === 'open') opened(current);
@@ -202,7 +204,7 @@ const commands = {
   },
   // The session as a folder, written by the library's own hands.
   save: async ({ folder }) => {
-    const { state: saved, saveCreds } = await library.useMultiFileAuthState(folder);
+    const { state: saved, saveCreds: write } = await library.useMultiFileAuthState(folder);
     Object.assign(saved.creds, reviving(store.creds));
     const data = {};
     for (const [name, value] of Object.entries(store.keys)) {
@@ -210,7 +212,13 @@ const commands = {
       (data[type] ??= {})[name.slice(type.length + 1)] = reviving(value);
     }
     await saved.keys.set(data);
-    await saveCreds();
+    await write();
+  },
+  load: async ({ folder }) => {
+    stopped = true;
+    sock.end(undefined);
+    ({ state, saveCreds } = await library.useMultiFileAuthState(folder));
+    connect();
   },
   start: () => {
     state = session();

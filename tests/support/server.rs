@@ -36,6 +36,16 @@ impl Server {
         self.pg_ctl(&["restart", "-m", mode]).await
     }
 
+    /// Begins a new timeline, as a recovery and a failover do: becomes a standby of nobody, and is promoted.
+    pub(crate) async fn promote(&self) -> anyhow::Result<()> {
+        self.pg_ctl(&["stop", "-m", "fast"]).await?;
+        let signal = self.data.join("standby.signal");
+        let mut touch = as_server_user_command(Path::new("/usr/bin/touch"));
+        anyhow::ensure!(touch.arg(&signal).status()?.success(), "cannot write {}", signal.display());
+        self.pg_ctl(&["restart", "-m", "fast"]).await?;
+        self.pg_ctl(&["promote"]).await
+    }
+
     async fn pg_ctl(&self, what: &[&str]) -> anyhow::Result<()> {
         let mut pg_ctl = tokio::process::Command::from(server_command("pg_ctl"));
         pg_ctl.args(what).args(["-w", "-s", "-l"]).arg(self.data.join("log")).arg("-D").arg(&self.data);

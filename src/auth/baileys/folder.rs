@@ -4,6 +4,7 @@ use super::{Entry, Found};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 /// The kinds by which files are named, longer ones before those that they begin with.
@@ -49,6 +50,34 @@ pub fn read(folder: &Path, mut progress: impl FnMut()) -> io::Result<Found> {
         progress();
     }
     Ok(found)
+}
+
+/// Writes a folder as Baileys reads it. Calls `progress` after each file.
+///
+/// # Errors
+/// When it is there and not empty, or a file cannot be written.
+pub fn write(folder: &Path, creds: &Value, entries: &[Entry], mut progress: impl FnMut()) -> io::Result<()> {
+    match std::fs::read_dir(folder) {
+        Ok(mut files) => {
+            if files.next().is_some() {
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the folder is not empty"));
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        Err(error) => return Err(error),
+    }
+    let put = |name: String, value: &Value| {
+        let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(folder.join(name))?;
+        io::Write::write_all(&mut file, value.to_string().as_bytes())
+    };
+    for Entry { kind, id, value } in entries {
+        put(format!("{kind}-{}.json", id.replace('/', "__").replace(':', "-")), value)?;
+        progress();
+    }
+    // Last, so that a folder with credentials is a whole one.
+    put("creds.json".into(), creds)
 }
 
 /// The kind and id in a file's name, in which `/` became `__` and `:` became `-`.

@@ -1,9 +1,11 @@
 //! Auth state of Baileys, the JavaScript client, as ours: a linked device moves without a new scan (A5).
 //!
-//! [`folder`] and [`tables`] read it from where Baileys keeps it, [`convert()`] makes rows of it, [`import`] writes them.
+//! [`folder`] and [`tables`] read it from where Baileys keeps it, [`convert()`] makes rows of it, [`import`] writes them;
+//! [`export()`] is the way back.
 //! What cannot be converted is counted with its reason and kept as it was; only credentials must be readable.
 
 mod convert;
+mod export;
 pub mod folder;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(in crate::auth) mod fuzzing;
@@ -13,6 +15,7 @@ mod session;
 pub mod tables;
 
 pub use convert::{Converted, convert};
+pub use export::{Exported, export};
 
 use super::codec::DecodeError;
 use serde::Serialize;

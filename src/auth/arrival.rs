@@ -1,0 +1,141 @@
+//! Writing an auth state that comes from elsewhere, all of it or nothing.
+
+use super::codec::{self, storable};
+use super::creds;
+use super::key_id::escape;
+use super::snapshot::Key;
+use super::vault::{Place, Vault};
+use serde_json::Value;
+use sqlx::{PgConnection, Postgres, Transaction};
+use wacore::store::Device;
+
+/// Keys of one statement.
+const BATCH: usize = 2000;
+
+/// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum ArrivalError {
+    /// A worker holds the session, so it may be connected.
+    #[error("nothing was written: {0:?} is held by a worker; close it first: SELECT wa.close('{0}')")]
+    Held(String),
+    /// The session is linked already.
+    #[error(
+        "nothing was written: {0:?} is linked and has been connected; its ratchets would be taken back. Take another name, or \
+         log it out first: SELECT wa.logout('{0}')"
+    )]
+    Linked(String),
+    /// The database said so; also about a bad name of a session or tenant.
+    #[error("nothing was written: {0}")]
+    Sql(#[from] sqlx::Error),
+}
+
+/// A session that an auth state may be written into, and the transaction in which it is.
+pub(super) struct Arrival<'t> {
+    transaction: Transaction<'t, Postgres>,
+    session_id: i64,
+    /// The generation that was there; none when there were no credentials.
+    pub(super) generation: Option<String>,
+}
+
+/// A key that could not be used, for the quarantine.
+pub(super) struct Refused<'a> {
+    pub(super) kind: &'a str,
+    pub(super) id: &'a str,
+    pub(super) value: &'a Value,
+    pub(super) reason: &'a str,
+}
+
+impl<'t> Arrival<'t> {
+    /// Makes the session when it is not there, and refuses one that is in use. `same` is a generation that may be replaced
+    /// although it was used.
+    pub(super) async fn at(
+        mut transaction: Transaction<'t, Postgres>,
+        session: &str,
+        tenant: Option<&str>,
+        same: Option<&str>,
+        replace: bool,
+    ) -> Result<Self, ArrivalError> {
+        sqlx::query_file!("sql/auth/import_session.sql", session, tenant).fetch_all(&mut *transaction).await?;
+        let found = sqlx::query_file!("sql/auth/import_target.sql", session).fetch_one(&mut *transaction).await?;
+        if found.held {
+            return Err(ArrivalError::Held(session.into()));
+        }
+        let linked = found.creds.is_some_and(creds::is_linked);
+        if linked && !found.unused && !replace && same != Some(&found.generation) {
+            return Err(ArrivalError::Linked(session.into()));
+        }
+        let generation = linked.then_some(found.generation);
+        sqlx::query_file!("sql/auth/import_clear.sql", found.session_id).execute(&mut *transaction).await?;
+        Ok(Self { transaction, session_id: found.session_id, generation })
+    }
+
+    pub(super) async fn creds(&mut self, vault: &Vault, device: &Device, creds: Value) -> Result<(), ArrivalError> {
+        let creds = vault.seal(Place::creds(self.session_id), storable(creds::tidied(creds)));
+        let phone = device.pn.as_ref().map(|pn| pn.user.to_string());
+        let [jid, lid] = [&device.pn, &device.lid].map(|jid| jid.as_ref().map(ToString::to_string));
+        let done = sqlx::query_file!("sql/auth/import_creds.sql", self.session_id, creds, phone, jid, lid);
+        done.execute(self.connection()).await?;
+        Ok(())
+    }
+
+    pub(super) async fn keys(&mut self, vault: &Vault, keys: impl Iterator<Item = Key>) -> Result<(), ArrivalError> {
+        let mut keys = keys.peekable();
+        while keys.peek().is_some() {
+            let (mut kinds, mut ids, mut values, mut deadlines) = (vec![], vec![], vec![], vec![]);
+            for Key { kind, id, value, expires_at } in keys.by_ref().take(BATCH) {
+                let place = Place { session_id: self.session_id, kind: &kind, key_id: &id };
+                values.push(vault.seal(place, value));
+                kinds.push(kind);
+                ids.push(id);
+                deadlines.push(expires_at);
+            }
+            let id = self.session_id;
+            sqlx::query_file!("sql/auth/import_keys.sql", id, &kinds, &ids, &values, &deadlines as &[Option<_>])
+                .execute(self.connection())
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// As they were; with a key in force their JSON text is sealed as a whole, because secrets may stand anywhere in them.
+    pub(super) async fn refused(&mut self, vault: &Vault, refused: &[Refused<'_>]) -> Result<(), ArrivalError> {
+        for refused in refused.chunks(BATCH) {
+            let kinds: Vec<_> = refused.iter().map(|it| escape(it.kind).into_owned()).collect();
+            let ids: Vec<_> = refused.iter().map(|it| escape(it.id).into_owned()).collect();
+            let reasons: Vec<_> = refused.iter().map(|it| escape(it.reason).into_owned()).collect();
+            let value = |(kind, key_id): (&String, &String), value: &Value| {
+                if vault.current().is_none() {
+                    return storable(value.clone());
+                }
+                let place = Place { session_id: self.session_id, kind, key_id };
+                vault.seal(place, codec::buffer(value.to_string().as_bytes()))
+            };
+            let values: Vec<_> = kinds.iter().zip(&ids).zip(refused).map(|(at, it)| value(at, it.value)).collect();
+            let id = self.session_id;
+            sqlx::query_file!("sql/auth/import_refused.sql", id, &kinds, &ids, &values, &reasons)
+                .execute(self.connection())
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Makes chats begin anew; gives back how many keys went.
+    pub(super) async fn reset_ratchets(&mut self, reason: &str) -> Result<i64, ArrivalError> {
+        let id = self.session_id;
+        Ok(sqlx::query_file_scalar!("sql/auth/reset_ratchets.sql", id, reason).fetch_one(self.connection()).await?)
+    }
+
+    /// Keeps it, or with `dry_run` takes everything back.
+    pub(super) async fn end(self, dry_run: bool) -> Result<(), ArrivalError> {
+        if dry_run {
+            self.transaction.rollback().await?;
+        } else {
+            self.transaction.commit().await?;
+        }
+        Ok(())
+    }
+
+    fn connection(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+}
