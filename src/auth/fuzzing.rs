@@ -8,12 +8,15 @@
 
 use serde_json::Value;
 
+use super::backup::Backup;
 use super::codec::{self, Fields};
+use super::vault::{Place, Vault};
 use super::{creds, records};
 
 /// JSON as another program may have left it in `wa.auth` or `wa.auth_key`. What is no JSON counts as JSON text inside JSON.
 pub fn auth(data: &[u8]) {
     let text = || Value::from(String::from_utf8_lossy(data).into_owned());
+    drop(Backup::read(&String::from_utf8_lossy(data), None));
     holds(serde_json::from_slice(data).unwrap_or_else(|_| text()));
 }
 
@@ -34,6 +37,10 @@ pub(super) fn holds(value: Value) {
             let _ = (fields.integer(name), fields.text(name), fields.bytes_or_base64(name), fields.fixed::<32>(name));
         }
     }
+    let place = Place { session_id: 1, kind: "session", key_id: "x" };
+    let vault = Vault::default().with_key("k", &[7; 32]).and_then(|vault| vault.writing_with("k")).expect("a key");
+    let _ = vault.unseal(place, value.clone());
+    let _ = vault.reseal(place, value.clone());
     let once = codec::canonical(value.clone());
     assert_eq!(codec::canonical(once.clone()), once);
     if let Ok(device) = creds::from_json(value.clone()) {

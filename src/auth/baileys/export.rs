@@ -99,7 +99,7 @@ fn creds(stored: Value, sync_key: Option<String>) -> Result<Value, Problem> {
 }
 
 /// The files of one key; `None` for what Baileys has no use for. MACs of app state wait in `macs`.
-fn one(key: &Key, macs: &mut BTreeMap<String, Map<String, Value>>) -> Result<Option<Vec<Entry>>, Problem> {
+pub(super) fn one(key: &Key, macs: &mut BTreeMap<String, Map<String, Value>>) -> Result<Option<Vec<Entry>>, Problem> {
     let value = &key.value;
     let id = unescape(&key.id);
     let entry = |kind: &str, id: String, value: Value| Ok(Some(vec![Entry { kind: kind.into(), id, value }]));

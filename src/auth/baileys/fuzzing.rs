@@ -3,10 +3,13 @@
 #![allow(clippy::expect_used, reason = "a promise that an input breaks is to end the program")]
 
 use super::convert::{Converter, Outcome};
-use super::{Count, Entry, Found, convert};
+use super::export::one;
+use super::{Count, Entry, Found, convert, export};
 use crate::auth::codec;
 use crate::auth::kind::Kind;
+use crate::auth::snapshot::{Key, State};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use wacore::libsignal::protocol::{IdentityKey, LegacySessionLocalContext, PublicKey, SenderKeyRecord, SessionRecord};
 
 /// A kind of key with an id of that kind.
@@ -42,6 +45,12 @@ pub(in crate::auth) fn holds(value: &Value) {
             }
         }
     }
+    for kind in Kind::ALL {
+        for id in ["1", "15550002:3@lid.0", "1-2@g.us:15550002@c.us.0", "regular|0102"] {
+            let key = Key { kind: kind.name().into(), id: id.into(), value: value.clone(), expires_at: None };
+            let _ = one(&key, &mut BTreeMap::new());
+        }
+    }
     // With the credentials: nothing is lost from the report.
     let keys = entries.len() as u64;
     let found = Found { creds: Some(value.clone()), entries, ..Found::default() };
@@ -52,5 +61,17 @@ pub(in crate::auth) fn holds(value: &Value) {
             converted.refused.len() as u64,
             converted.report.values().map(|it| it.failed.len() as u64).sum::<u64>()
         );
+        // What came here goes back, and comes again as the same.
+        let keys = converted.rows.iter().map(|((kind, id), value)| Key {
+            kind: (*kind).to_owned(),
+            id: id.clone(),
+            value: value.clone(),
+            expires_at: None,
+        });
+        let state = State { creds: converted.creds.clone(), keys: keys.collect() };
+        let exported = export(state, || {}).expect("what was converted can be exported");
+        let found = Found { creds: Some(exported.creds), entries: exported.entries, ..Found::default() };
+        let again = convert(found, || {}).expect("what was exported can be converted");
+        assert_eq!(again.rows, converted.rows);
     }
 }
