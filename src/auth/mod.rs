@@ -42,6 +42,7 @@
 //! 4. Say how long it lives ([`Kind::time_to_live`], `docs/auth.md`).
 //! 5. Add a case to the conformance suite in `tests/auth/conformance.rs`, and each new write to its test of stale epochs.
 
+mod ahead;
 mod app_sync;
 mod arrival;
 pub mod backup;

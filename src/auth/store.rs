@@ -1,6 +1,14 @@
 //! The store itself, and the few operations on keys from which the storage traits are made.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -8,6 +16,7 @@ use tokio::sync::{RwLock, mpsc::UnboundedSender};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    ahead::{self, Ahead, Known},
     codec::{self, DecodeError},
     error::AuthError,
     kind::Kind,
@@ -17,7 +26,8 @@ use crate::db::{Db, fence::Fence, outage::outlast};
 
 /// Auth state of one session, under one hold of it. The storage backend of the client library.
 ///
-/// It keeps nothing in memory, and each call is one statement, which waits while the database is away. Reads are free; each
+/// It keeps nothing in memory but what it has read ahead (`ahead`), and each call is one statement at most, which waits while
+/// the database is away. Reads are free; each
 /// write checks the fence in its own statement. The first write that finds the fence stale cancels the token given to
 /// [`AuthStore::new`], because then the client has to stop: the session belongs to somebody else.
 pub struct AuthStore {
@@ -25,6 +35,9 @@ pub struct AuthStore {
     fence: Fence,
     vault: Arc<Vault>,
     stale: CancellationToken,
+    ahead: Ahead,
+    /// Statements so far.
+    statements: AtomicU64,
     /// Held for reading while what came in is being kept.
     arriving: RwLock<()>,
     /// Told of messages that the library has read before and nobody has kept, by their ids.
@@ -70,7 +83,16 @@ impl AuthStore {
     /// Values are sealed with `vault`'s key in force, and opened with any of its keys.
     #[must_use]
     pub fn new(pool: Db, fence: Fence, vault: Arc<Vault>, stale: CancellationToken) -> Self {
-        Self { pool, fence, vault, stale, arriving: RwLock::default(), missed: None }
+        Self {
+            pool,
+            fence,
+            vault,
+            stale,
+            ahead: Ahead::default(),
+            statements: AtomicU64::new(0),
+            arriving: RwLock::default(),
+            missed: None,
+        }
     }
 
     /// Tells `missed` the id of each message that the library has read before and that is neither on its way into
@@ -86,13 +108,22 @@ impl AuthStore {
         self.fence
     }
 
+    /// How many statements this store has run: round trips to the database.
+    #[must_use]
+    pub fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
+    }
+
     /// Deletes the credentials and all keys of the session, for a logout. Gives back how many rows went.
     pub async fn delete_all(&self) -> Result<u64, AuthError> {
         let done = || {
             sqlx::query_file_as!(Written, "sql/auth/delete_all.sql", self.fence.session_id, self.fence.epoch)
                 .fetch_one(&self.pool)
         };
-        self.write("delete all", done).await
+        let writing = self.ahead.writing(Kind::Session, ahead::Written::Any);
+        let deleted = self.write("delete all", done).await;
+        writing.end();
+        deleted
     }
 
     /// Waits until what has come in is kept, before ratchets are. The library writes all ratchets at once whenever one of
@@ -121,6 +152,7 @@ impl AuthStore {
     where
         F: Future<Output = sqlx::Result<T>> + Send,
     {
+        self.statements.fetch_add(1, Ordering::Relaxed);
         let done = outlast(&self.stale, ask).await;
         done.map_err(|source| AuthError::Database { session_id: self.fence.session_id, what, source })
     }
@@ -211,7 +243,10 @@ impl AuthStore {
             )
             .fetch_one(&self.pool)
         };
-        self.write(kind.name(), done).await?;
+        let writing = self.ahead.writing(kind, ahead::Written::Keys(std::slice::from_ref(&key_id)));
+        let written = self.write(kind.name(), done).await;
+        writing.end();
+        written?;
         let error = self.unreadable(kind, &key_id, problem);
         tracing::warn!(%error, "put aside in wa.auth_quarantine; the session goes on without it");
         Ok(None)
@@ -239,13 +274,44 @@ impl AuthStore {
         self.ask(kind.name(), found).await
     }
 
+    /// Somebody's device list, and ahead of time what there is of these devices; in one statement for all who wait.
+    async fn devices(&self, person: &str) -> Result<Option<Value>, AuthError> {
+        let mut answer = self.ahead.ask(person);
+        let turn = self.ahead.turn.lock().await;
+        if let Ok(list) = answer.try_recv() {
+            return Ok(list);
+        }
+        // Those who are about to ask are let in.
+        tokio::task::yield_now().await;
+        let reading = self.ahead.begin();
+        let people = reading.people();
+        let found = || sqlx::query_file!("sql/auth/devices.sql", self.fence.session_id, &people).fetch_all(&self.pool);
+        let rows = self.ask(Kind::DeviceList.name(), found).await?;
+        reading.end(rows.into_iter().filter_map(|row| {
+            let kind = Kind::ALL.into_iter().find(|kind| kind.name() == row.kind)?;
+            Some((row.person, kind, row.key_id, row.value))
+        }));
+        drop(turn);
+        match answer.try_recv() {
+            Ok(list) => Ok(list),
+            // Whoever asked for us has failed.
+            Err(_) => self.get_raw(Kind::DeviceList, person).await,
+        }
+    }
+
     /// One key as `read` reads it.
     pub(super) async fn get<T, F>(&self, kind: Kind, key_id: &str, read: F) -> Result<Option<T>, AuthError>
     where
         T: Send,
         F: Fn(Value) -> Result<T, DecodeError> + Send + Sync,
     {
-        let Some(value) = self.get_raw(kind, key_id).await? else { return Ok(None) };
+        let found = match self.ahead.take(kind, key_id) {
+            Known::Value(value) => Some(value),
+            Known::Absent => None,
+            Known::Nothing if kind == Kind::DeviceList => self.devices(key_id).await?,
+            Known::Nothing => self.get_raw(kind, key_id).await?,
+        };
+        let Some(value) = found else { return Ok(None) };
         self.read(kind, Row { key_id: key_id.to_owned(), value }, read).await
     }
 
@@ -283,6 +349,9 @@ impl AuthStore {
 
     /// Whether a key is there.
     pub(super) async fn has(&self, kind: Kind, key_id: &str) -> Result<bool, AuthError> {
+        if let Some(known) = self.ahead.has(kind, key_id) {
+            return Ok(known);
+        }
         let found = || {
             sqlx::query_file_scalar!("sql/auth/has.sql", self.fence.session_id, kind.name(), key_id)
                 .fetch_one(&self.pool)
@@ -327,8 +396,10 @@ impl AuthStore {
             )
             .fetch_one(&self.pool)
         };
-        self.write(kind.name(), done).await?;
-        Ok(())
+        let writing = self.ahead.writing(kind, ahead::Written::Keys(&key_ids));
+        let written = self.write(kind.name(), done).await;
+        writing.end();
+        written.map(drop)
     }
 
     /// Deletes keys by id, in one statement.
@@ -341,8 +412,10 @@ impl AuthStore {
             sqlx::query_file_as!(Written, "sql/auth/remove.sql", session_id, epoch, kind.name(), key_ids)
                 .fetch_one(&self.pool)
         };
-        self.write(kind.name(), done).await?;
-        Ok(())
+        let writing = self.ahead.writing(kind, ahead::Written::Keys(key_ids));
+        let written = self.write(kind.name(), done).await;
+        writing.end();
+        written.map(drop)
     }
 
     /// Deletes one key.
@@ -376,6 +449,7 @@ impl AuthStore {
 
     /// Deletes the keys of a kind last written before `cutoff`, in seconds since 1970. Gives back how many.
     pub(super) async fn remove_older(&self, kind: Kind, cutoff: i64) -> Result<u32, AuthError> {
+        self.ahead.tidy();
         let Fence { session_id, epoch } = self.fence;
         let done = || {
             sqlx::query_file_as!(Written, "sql/auth/remove_older.sql", session_id, epoch, kind.name(), moment(cutoff))

@@ -8,6 +8,8 @@ mod copies;
 mod fencing;
 #[cfg(feature = "sandbox")]
 mod import;
+#[cfg(feature = "sandbox")]
+mod round_trips;
 mod rows;
 mod sealing;
 #[cfg(feature = "sandbox")]

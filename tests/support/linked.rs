@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use serde_json::json;
 use wacore::store::InMemoryBackend;
-use wacore::store::traits::SignalStore as _;
+use wacore::store::traits::{Backend, SignalStore as _};
 use wacore::types::events::{ChannelEventHandler, Event};
 use wacore::types::presence::ReceiptType;
 use wacore_binary::Jid;
@@ -19,39 +19,18 @@ use crate::control::Control;
 use crate::support::until::LIMIT;
 
 /// A whatsapp-rust client and everything that it reported.
-pub(crate) struct Linked {
+pub(crate) struct Linked<B = InMemoryBackend> {
     pub(crate) client: Arc<Client>,
     pub(crate) events: Receiver<Arc<Event>>,
     pub(crate) seen: Vec<Arc<Event>>,
     pub(crate) handle: Option<BotHandle>,
-    pub(crate) backend: Arc<InMemoryBackend>,
+    pub(crate) backend: Arc<B>,
 }
 
 impl Linked {
     /// Starts a client on what a backend holds.
     pub(crate) async fn start(sandbox: &Running, backend: Arc<InMemoryBackend>) -> Result<Self> {
         Self::start_at(&sandbox.ws_url(), backend).await
-    }
-
-    /// The same with the sandbox of another process.
-    pub(crate) async fn start_at(ws_url: &str, backend: Arc<InMemoryBackend>) -> Result<Self> {
-        let transport = whatsapp_rust_tokio_transport::TokioWebSocketTransportFactory::new().with_url(ws_url);
-        let bot = Bot::builder()
-            .with_backend_arc(backend.clone())
-            .with_transport_factory(transport)
-            .with_http_client(wagres::sandbox::MediaClient::new())
-            .with_runtime(whatsapp_rust::TokioRuntime)
-            .with_version((2, 3000, 0))
-            .with_wanted_pre_key_count(30)
-            .with_push_name("test")
-            .build()
-            .await?;
-        let client = bot.client();
-        let (handler, events) = ChannelEventHandler::new();
-        client.subscribe_handler(handler).detach();
-        // A device that somebody looks at, so that its delivery receipts are real ones.
-        client.set_force_active_delivery_receipts(true);
-        Ok(Self { client, events, seen: vec![], handle: Some(bot.spawn()), backend })
     }
 
     /// Links a new device to a number.
@@ -78,8 +57,36 @@ impl Linked {
     }
 
     pub(crate) async fn link_at(ws_url: &str, control: &Control, number: &str) -> Result<Self> {
+        Self::link_on(ws_url, control, number, Arc::new(InMemoryBackend::new())).await
+    }
+}
+
+impl<B: Backend + 'static> Linked<B> {
+    /// Starts a client on what a backend holds, with the sandbox of any process.
+    pub(crate) async fn start_at(ws_url: &str, backend: Arc<B>) -> Result<Self> {
+        let transport = whatsapp_rust_tokio_transport::TokioWebSocketTransportFactory::new().with_url(ws_url);
+        let bot = Bot::builder()
+            .with_backend_arc(backend.clone())
+            .with_transport_factory(transport)
+            .with_http_client(wagres::sandbox::MediaClient::new())
+            .with_runtime(whatsapp_rust::TokioRuntime)
+            .with_version((2, 3000, 0))
+            .with_wanted_pre_key_count(30)
+            .with_push_name("test")
+            .build()
+            .await?;
+        let client = bot.client();
+        let (handler, events) = ChannelEventHandler::new();
+        client.subscribe_handler(handler).detach();
+        // A device that somebody looks at, so that its delivery receipts are real ones.
+        client.set_force_active_delivery_receipts(true);
+        Ok(Self { client, events, seen: vec![], handle: Some(bot.spawn()), backend })
+    }
+
+    /// Links a new device to a number, and keeps it in a backend.
+    pub(crate) async fn link_on(ws_url: &str, control: &Control, number: &str, backend: Arc<B>) -> Result<Self> {
         control.post("/phones", json!({ "number": number })).await?;
-        let mut linked = Self::start_at(ws_url, Arc::new(InMemoryBackend::new())).await?;
+        let mut linked = Self::start_at(ws_url, backend).await?;
         let qr = linked
             .wait("a QR code", |event| match event {
                 Event::PairingQrCode(code) => Some(code.code.clone()),
@@ -137,7 +144,7 @@ impl Linked {
     }
 
     /// Goes offline for good; the backend stays.
-    pub(crate) async fn stop(&mut self) -> Result<Arc<InMemoryBackend>> {
+    pub(crate) async fn stop(&mut self) -> Result<Arc<B>> {
         self.client.disconnect().await;
         let handle = self.handle.take().context("stopped twice")?;
         tokio::time::timeout(LIMIT, handle).await.context("the client did not stop")?;
