@@ -5,6 +5,7 @@
 mod conformance;
 #[cfg(feature = "sandbox")]
 mod copies;
+mod durability;
 mod fencing;
 #[cfg(feature = "sandbox")]
 mod import;
