@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The job engine beside its references, in a release build: P1 and P10 (queue), P2 (latency), P9 (insert), P8 (history).
-# queue.sh [queue|latency|insert|history …]; without arguments all four. benches/peers/install.sh installs the references.
+# The job engine beside its references, in a release build: P1 and P10 (queue), P2 (latency), P9 (insert), P8 (history); and
+# the auth state: P7 (auth).
+# queue.sh [queue|latency|insert|history|auth …]; without arguments all of them. benches/peers/install.sh installs the references.
 # JSON=1 prints a line of JSON for each figure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- queue latency insert history
+[ $# -gt 0 ] || set -- queue latency insert history auth
 
 # With the sandbox, as benches/sandbox.sh, so that both need one build; the engine is the same.
 SQLX_OFFLINE=true cargo build --release --locked --features sandbox

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs the queues that `wagres bench` measures itself against, in the versions of the lock files here:
 #   node/node_modules       graphile-worker and pg-boss, by npm
+#   baileys/node_modules    Baileys and its store of files, by npm
 #   .installed/venv         procrastinate, by pip
 #   .installed/target       apalis-postgres, compiled by cargo (some minutes the first time)
 #   .installed/bin          one program for each peer; a peer without one is reported as missing
-# install.sh [node|python|apalis …]; without arguments all of them. One that cannot be installed does not stop the others;
+# install.sh [node|baileys|python|apalis …]; without arguments all of them. One that cannot be installed does not stop the others;
 # what is there already is not installed again.
 set -uo pipefail
 cd "$(dirname "$0")" || exit 1
@@ -31,6 +32,15 @@ install_node() {
     program pg-boss node "'$here/node/pg-boss.mjs'"
 }
 
+install_baileys() {
+    have npm Baileys && have node Baileys || return
+    if [ ! baileys/node_modules/.package-lock.json -nt baileys/package-lock.json ]; then
+        say "npm ci: Baileys into baileys/node_modules"
+        (cd baileys && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2) || return
+    fi
+    program baileys-store node "'$here/baileys/store.mjs'"
+}
+
 install_python() {
     have python3 procrastinate || return
     if ! cmp -s python/requirements.txt .installed/venv/requirements.txt; then
@@ -49,13 +59,13 @@ install_apalis() {
     program apalis-postgres "'$here/.installed/target/release/apalis-peer'"
 }
 
-[ $# -gt 0 ] || set -- node python apalis
+[ $# -gt 0 ] || set -- node baileys python apalis
 mkdir -p "$bin"
 failed=0
 for which in "$@"; do
     case $which in
-        node | python | apalis) "install_$which" || { say "$which: not installed"; failed=1; } ;;
-        *) say "$which: unknown; accepted is node, python or apalis"; exit 2 ;;
+        node | baileys | python | apalis) "install_$which" || { say "$which: not installed"; failed=1; } ;;
+        *) say "$which: unknown; accepted is node, baileys, python or apalis"; exit 2 ;;
     esac
 done
 exit $failed

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Runs each case over the stores. Those after the semicolon are left out over `SQLite`.
+/// Runs each case over the stores. Those after the semicolon are left out over SQLite.
 macro_rules! conformance {
     ($($case:ident)*; $($other:ident)*) => {
         mod memory {
@@ -24,7 +24,7 @@ macro_rules! conformance {
     };
 }
 
-/// The library's `SQLite` store, with the row of the device that its other tables refer to.
+/// The library's SQLite store, with the row of the device that its other tables refer to.
 #[cfg(feature = "sandbox")]
 struct Sqlite {
     store: whatsapp_rust_sqlite_storage::SqliteStore,

@@ -1,6 +1,8 @@
 //! `wagres bench`: what this machine and this build can do, each number beside its reference from the same run.
 //! `docs/benchmarks.md` says how each is measured.
 
+#[cfg(feature = "sandbox")]
+mod auth;
 mod cost;
 mod engine;
 mod figure;
@@ -21,6 +23,9 @@ pub(super) enum BenchCommand {
     /// Messages a second through the sandbox, between clients of the bare client library.
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::Args),
+    /// Loading and writing a session's auth state, beside the library's SQLite store and Baileys' files (P7).
+    #[cfg(feature = "sandbox")]
+    Auth(auth::Args),
     /// Jobs a second through the worker without WhatsApp, beside other queues on Postgres, and what each job costs (P1, P10).
     Queue(queue::Args),
     /// From INSERT to the start of the handler, beside a bare NOTIFY and other queues on Postgres (P2).
@@ -46,6 +51,8 @@ pub(super) async fn run(
     match command {
         #[cfg(feature = "sandbox")]
         BenchCommand::Sandbox(args) => sandbox::run(args, json).await,
+        #[cfg(feature = "sandbox")]
+        BenchCommand::Auth(args) => auth::run(args, given, json).await,
         BenchCommand::Queue(args) => queue::run(args, &config, given, json).await,
         BenchCommand::Latency(args) => latency::run(args, &config, given, json).await,
         BenchCommand::Insert(args) => insert::run(args, &config, given, json).await,

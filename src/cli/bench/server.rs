@@ -54,13 +54,19 @@ pub(super) async fn with<T>(
     Ok(measured)
 }
 
+impl ServerArgs {
+    /// Where folders of a benchmark are made.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(std::env::temp_dir)
+    }
+}
+
 impl Server {
     async fn start(args: &ServerArgs, given: Option<&str>) -> anyhow::Result<Self> {
         let (private, url) = if let Some(url) = given {
             (None, Secret::new(url))
         } else {
-            let parent = args.data.clone().unwrap_or_else(std::env::temp_dir);
-            let folder = parent.join(format!("wagres-bench-{}", uuid::Uuid::new_v4()));
+            let folder = args.folder().join(format!("wagres-bench-{}", uuid::Uuid::new_v4()));
             let cluster = private(&folder).await?;
             let url = cluster.url();
             (Some((cluster, folder)), url)

@@ -1,0 +1,96 @@
+//! A4, R6: a year of messages leaves no more auth state than the part of it that has not expired yet.
+
+use crate::support::world::World;
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+const FRIENDS: u64 = 8;
+
+fn friend(n: u64) -> String {
+    format!("1555{:04}", 2000 + n % FRIENDS)
+}
+
+/// The session writes to its friends and to a group, and they to it.
+async fn talk(world: &World, group: &str, day: u64, messages: u64) -> Result<()> {
+    let insert = "INSERT INTO wa.outbound (session, recipient, body) SELECT 'shop', r, b FROM unnest($1::text[], $2::text[]) AS m (r, b)";
+    let to = |n: u64| if n % 4 == 3 { group.to_owned() } else { format!("+{}", friend(day + n)) };
+    let (recipients, bodies): (Vec<_>, Vec<_>) = (0..messages).map(|n| (to(n), format!("{day}/{n}"))).unzip();
+    sqlx::query(insert).bind(recipients).bind(bodies).execute(world.pool()).await?;
+    for n in 0..messages {
+        let to = if n % 4 == 3 { group } else { "15550001" };
+        let said = json!({ "to": to, "text": format!("{day}/{n}?") });
+        world.control.post(&format!("/phones/{}/send", friend(if n % 4 == 3 { n % 3 } else { day + n })), said).await?;
+    }
+    world.holds("SELECT NOT EXISTS (SELECT FROM wa.outbound WHERE status NOT IN ('delivered', 'read'))").await?;
+    world.holds(&format!("SELECT count(*) = {messages} FROM wa.inbox WHERE body LIKE '{day}/%?'")).await
+}
+
+/// Time passes: what stands in the auth state is as much older. Then the sweep comes.
+async fn pass(world: &World, days: u64) -> Result<Value> {
+    let older = format!(
+        "UPDATE wa.auth_key SET expires_at = expires_at - interval '{days} days', updated_at = updated_at - interval '{days} days'"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(older)).execute(world.pool()).await?;
+    let id = world.count("INSERT INTO wa.maintenance_job (kind) VALUES ('sweep_keys') RETURNING id").await?;
+    let swept =
+        world.until(&format!("SELECT result FROM wa.maintenance_job WHERE id = {id} AND status = 'done'")).await?;
+    sqlx::query("DELETE FROM wa.outbound").execute(world.pool()).await?;
+    Ok(swept)
+}
+
+async fn size(world: &World) -> Result<(i64, i64)> {
+    let sum = "SELECT sum(keys)::bigint, sum(bytes)::bigint FROM wa.auth_size";
+    Ok(sqlx::query_as(sum).fetch_one(world.pool()).await?)
+}
+
+/// `steps` of `days` each, with so many messages each way in each.
+async fn a_year(steps: u64, days: u64, messages: u64) -> Result<()> {
+    let world = World::new().await?;
+    let mut worker = world.worker().await?;
+    world.link("shop", "15550001").await?;
+    for n in 0..FRIENDS {
+        world.phone(&friend(n)).await?;
+    }
+    let group =
+        json!({ "subject": "friends", "creator": friend(0), "participants": ["15550001", friend(1), friend(2)] });
+    let group = world.control.post("/groups", group).await?["jid"].as_str().context("a group")?.to_owned();
+    let mut sizes = vec![];
+    let mut swept = 0;
+    for step in 0..steps {
+        talk(&world, &group, step, messages).await?;
+        let result = pass(&world, days).await?;
+        swept += result["deleted"].as_i64().context("a count")?;
+        sizes.push(size(&world).await?);
+        if step % 10 == 9 {
+            worker.stop().await?;
+            worker = world.worker().await?;
+            world.session_is("shop", "connected").await?;
+        }
+    }
+    // The longest time to live of anything that grows with messages has passed several times by then.
+    let settled = sizes.len() * 6 / 10;
+    let most = |of: &[(i64, i64)]| (of.iter().map(|it| it.0).max(), of.iter().map(|it| it.1).max());
+    let ((keys, bytes), (late_keys, late_bytes)) = (most(&sizes[..settled]), most(&sizes[settled..]));
+    let kinds: Value =
+        sqlx::query_scalar("SELECT jsonb_object_agg(kind, keys) FROM wa.auth_size").fetch_one(world.pool()).await?;
+    eprintln!(
+        "{} days, {} messages each way, {swept} keys swept: {keys:?} keys and {bytes:?} bytes at most in the first part, {late_keys:?} and {late_bytes:?} in the rest: {kinds}",
+        steps * days,
+        steps * messages
+    );
+    ensure!(swept > 0, "nothing expired");
+    ensure!(late_keys <= keys.map(|keys| keys + keys / 50 + 5), "keys grow: {sizes:?}");
+    ensure!(late_bytes <= bytes.map(|bytes| bytes + bytes / 20), "bytes grow: {sizes:?}");
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn a4_r6_a_year_in_steps_of_a_month_leaves_no_more_keys() -> Result<()> {
+    a_year(20, 20, 12).await
+}
+
+#[tokio::test]
+#[ignore = "minutes; make soak runs it"]
+async fn a4_r6_a_year_of_days_in_long_leaves_no_more_keys() -> Result<()> {
+    a_year(365, 1, 40).await
+}
