@@ -4,7 +4,7 @@ use super::codec::{self, storable};
 use super::creds;
 use super::key_id::escape;
 use super::snapshot::Key;
-use super::vault::{Place, Vault};
+use super::vault::{Place, SealError, Vault};
 use serde_json::Value;
 use sqlx::{PgConnection, Postgres, Transaction};
 use wacore::store::Device;
@@ -24,6 +24,9 @@ pub enum ArrivalError {
          log it out first: SELECT wa.logout('{0}')"
     )]
     Linked(String),
+    /// A value cannot be encrypted.
+    #[error("nothing was written: a value is {0}")]
+    Seal(#[from] SealError),
     /// The database said so; also about a bad name of a session or tenant.
     #[error("nothing was written: {0}")]
     Sql(#[from] sqlx::Error),
@@ -70,7 +73,7 @@ impl<'t> Arrival<'t> {
     }
 
     pub(super) async fn creds(&mut self, vault: &Vault, device: &Device, creds: Value) -> Result<(), ArrivalError> {
-        let creds = vault.seal(Place::creds(self.session_id), storable(creds::tidied(creds)));
+        let creds = vault.seal(Place::creds(self.session_id), storable(creds::tidied(creds)))?;
         let phone = device.pn.as_ref().map(|pn| pn.user.to_string());
         let [jid, lid] = [&device.pn, &device.lid].map(|jid| jid.as_ref().map(ToString::to_string));
         let done = sqlx::query_file!("sql/auth/import_creds.sql", self.session_id, creds, phone, jid, lid);
@@ -84,7 +87,7 @@ impl<'t> Arrival<'t> {
             let (mut kinds, mut ids, mut values, mut deadlines) = (vec![], vec![], vec![], vec![]);
             for Key { kind, id, value, expires_at } in keys.by_ref().take(BATCH) {
                 let place = Place { session_id: self.session_id, kind: &kind, key_id: &id };
-                values.push(vault.seal(place, value));
+                values.push(vault.seal(place, value)?);
                 kinds.push(kind);
                 ids.push(id);
                 deadlines.push(expires_at);
@@ -105,12 +108,13 @@ impl<'t> Arrival<'t> {
             let reasons: Vec<_> = refused.iter().map(|it| escape(it.reason).into_owned()).collect();
             let value = |(kind, key_id): (&String, &String), value: &Value| {
                 if vault.current().is_none() {
-                    return storable(value.clone());
+                    return Ok(storable(value.clone()));
                 }
                 let place = Place { session_id: self.session_id, kind, key_id };
                 vault.seal(place, codec::buffer(value.to_string().as_bytes()))
             };
-            let values: Vec<_> = kinds.iter().zip(&ids).zip(refused).map(|(at, it)| value(at, it.value)).collect();
+            let values = kinds.iter().zip(&ids).zip(refused).map(|(at, it)| value(at, it.value));
+            let values = values.collect::<Result<Vec<_>, SealError>>()?;
             let id = self.session_id;
             sqlx::query_file!("sql/auth/import_refused.sql", id, &kinds, &ids, &values, &reasons)
                 .execute(self.connection())

@@ -36,7 +36,7 @@ impl AuthStore {
     fn creds_of(&self, device: &Device) -> std::result::Result<serde_json::Value, AuthError> {
         let creds = creds::to_json(device);
         let creds = creds.map_err(|source| AuthError::Encode { session_id: self.fence().session_id, source })?;
-        Ok(self.sealed_creds(creds))
+        self.sealed_creds(creds)
     }
 }
 

@@ -58,7 +58,7 @@ impl MsgSecretStore for AuthStore {
         let mut deadlines: Vec<Option<DateTime<Utc>>> = Vec::with_capacity(merged.len());
         for (key_id, row) in merged {
             let value = json!({"secret": codec::buffer(&row.secret), "timestamp": row.message_ts});
-            values.push(self.sealed(Kind::MessageSecret, &key_id, value));
+            values.push(self.sealed(Kind::MessageSecret, &key_id, value)?);
             key_ids.push(key_id);
             deadlines.push((row.expires_at != 0).then(|| moment(row.expires_at)));
         }

@@ -214,7 +214,7 @@ impl ProtocolStore for AuthStore {
     async fn store_received_tc_token(&self, jid: &str, token: &[u8], token_timestamp: i64) -> Result<()> {
         let received = TcTokenEntry { token: token.to_vec(), token_timestamp, sender_timestamp: None };
         let (fence, key_id) = (self.fence(), escape(jid));
-        let received = self.sealed(Kind::TcToken, &key_id, records::tc_token_to_json(&received));
+        let received = self.sealed(Kind::TcToken, &key_id, records::tc_token_to_json(&received))?;
         let done = || {
             sqlx::query_file_as!(
                 Written,

@@ -181,12 +181,14 @@ impl AuthStore {
     }
 
     /// A value as it goes into the database.
-    pub(super) fn sealed(&self, kind: Kind, key_id: &str, value: Value) -> Value {
-        self.vault.seal(self.place(kind, key_id), value)
+    pub(super) fn sealed(&self, kind: Kind, key_id: &str, value: Value) -> Result<Value, AuthError> {
+        let place = self.place(kind, key_id);
+        self.vault.seal(place, value).map_err(|source| self.closed(place, source))
     }
 
-    pub(super) fn sealed_creds(&self, creds: Value) -> Value {
-        self.vault.seal(Place::creds(self.fence.session_id), creds)
+    pub(super) fn sealed_creds(&self, creds: Value) -> Result<Value, AuthError> {
+        let place = Place::creds(self.fence.session_id);
+        self.vault.seal(place, creds).map_err(|source| self.closed(place, source))
     }
 
     pub(super) fn opened_creds(&self, creds: Value) -> Result<Value, AuthError> {
@@ -378,10 +380,10 @@ impl AuthStore {
             _ => None,
         };
         let sealed = batch.into_iter().map(|(key_id, value)| {
-            let value = self.sealed(kind, &key_id, value);
-            (key_id, value)
+            let value = self.sealed(kind, &key_id, value)?;
+            Ok((key_id, value))
         });
-        let (key_ids, values): (Vec<_>, Vec<_>) = sealed.unzip();
+        let (key_ids, values): (Vec<_>, Vec<_>) = sealed.collect::<Result<Vec<_>, AuthError>>()?.into_iter().unzip();
         let Fence { session_id, epoch } = self.fence;
         let done = || {
             sqlx::query_file_as!(

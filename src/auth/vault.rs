@@ -80,6 +80,9 @@ pub enum SealError {
         "sealed with the key {0:?}, and does not open with the one of that id: that is another key, or the value was changed or moved"
     )]
     Refused(String),
+    /// The cipher takes no more than 256 GiB.
+    #[error("too large to be sealed")]
+    TooLarge,
     /// No sealed value looks like this.
     #[error("damaged: accepted is {{\"type\":\"Sealed\",\"key\":\"<key id>\",\"data\":\"<base64>\"}}")]
     Damaged,
@@ -182,23 +185,24 @@ impl Vault {
     }
 
     /// Seals the bytes in a value with the key in force.
-    #[must_use]
-    pub fn seal(&self, place: Place<'_>, value: Value) -> Value {
+    ///
+    /// # Errors
+    /// [`SealError::TooLarge`].
+    pub fn seal(&self, place: Place<'_>, value: Value) -> Result<Value, SealError> {
         let Some((id, cipher)) = self.current.as_ref().and_then(|id| Some((id, self.keys.get(id)?))) else {
-            return value;
+            return Ok(value);
         };
         let seal = |bound: &[u8], value: Value| {
             let Some(bytes) = codec::revive(&value).filter(|bytes| !bytes.is_empty()) else { return Ok(value) };
             let mut data = vec![0; NONCE];
             rand::rng().fill_bytes(&mut data);
             let nonce = XNonce::try_from(&data[..]).map_err(|_| SealError::Damaged)?;
-            // The cipher refuses nothing that fits into memory.
-            let sealed = cipher.encrypt(&nonce, Payload { msg: &bytes, aad: bound }).map_err(|_| SealError::Damaged)?;
+            let sealed =
+                cipher.encrypt(&nonce, Payload { msg: &bytes, aad: bound }).map_err(|_| SealError::TooLarge)?;
             data.extend(sealed);
             Ok(json!({"type": SEALED, "key": id, "data": codec::base64(&data)}))
         };
-        // With a cipher that refuses, nothing may be written in the clear.
-        walk(&mut place.bound(), value, &seal).unwrap_or(Value::Null)
+        walk(&mut place.bound(), value, &seal)
     }
 
     /// Opens what is sealed in a value.
@@ -228,7 +232,7 @@ impl Vault {
         if self.is_current(&value) {
             return Ok(None);
         }
-        Ok(Some(self.seal(place, codec::canonical(self.unseal(place, value)?))))
+        self.seal(place, codec::canonical(self.unseal(place, value)?)).map(Some)
     }
 
     /// Whether all bytes in a value are sealed with the key in force, or none when there is none.
@@ -355,18 +359,18 @@ mod tests {
 
     #[test]
     fn a6_bytes_are_sealed_where_they_stand_and_nothing_else_is() {
-        let sealed = vault("old").seal(HERE, secret());
+        let sealed = vault("old").seal(HERE, secret()).expect("sealed");
         assert_eq!(sealed["a"][0]["type"], "Sealed");
         assert_eq!(sealed["a"][1]["b"]["key"], "old");
         assert_eq!((&sealed["n"], &sealed["t"], &sealed["e"]), (&json!(5), &json!("text"), &codec::buffer(b"")));
         assert_eq!(vault("new").unseal(HERE, sealed).expect("opens"), secret());
-        assert_eq!(Vault::default().seal(HERE, secret()), secret());
+        assert_eq!(Vault::default().seal(HERE, secret()), Ok(secret()));
     }
 
     #[test]
     fn a6_a_sealed_value_opens_at_its_own_place_alone() {
         let vault = vault("new");
-        let sealed = vault.seal(HERE, secret());
+        let sealed = vault.seal(HERE, secret()).expect("sealed");
         for elsewhere in [
             Place { session_id: 8, ..HERE },
             Place { kind: "sender-key", ..HERE },
@@ -382,7 +386,7 @@ mod tests {
 
     #[test]
     fn a6_without_the_right_key_the_error_names_it() {
-        let sealed = vault("old").seal(HERE, secret());
+        let sealed = vault("old").seal(HERE, secret()).expect("sealed");
         let none = Vault::default().unseal(HERE, sealed.clone()).expect_err("no key").to_string();
         assert!(none.contains("\"old\"") && none.contains("encryption.keys"), "{none}");
         let other = Vault::default().with_key("old", &[9; 32]).expect("a key");
@@ -396,7 +400,7 @@ mod tests {
     #[test]
     fn a6_resealing_brings_every_value_to_the_key_in_force() {
         let (old, new) = (vault("old"), vault("new"));
-        let sealed = new.reseal(HERE, old.seal(HERE, secret())).expect("opens").expect("not current");
+        let sealed = new.reseal(HERE, old.seal(HERE, secret()).expect("sealed")).expect("opens").expect("not current");
         assert_eq!(sealed["a"][0]["key"], "new");
         assert_eq!(new.reseal(HERE, sealed.clone()), Ok(None));
         let plain = Vault { current: None, ..new.clone() };
@@ -437,7 +441,7 @@ mod tests {
         };
         let printing = codec::base64(&[3; 32]);
         let sealed = Vault::default().with_key("k1", &[3; 32]).and_then(|v| v.writing_with("k1")).expect("a key");
-        let sealed = sealed.seal(HERE, secret());
+        let sealed = sealed.seal(HERE, secret()).expect("sealed");
         for source in [source(Some(file.clone()), None, None), source(None, None, Some(&["echo", &printing]))] {
             assert_eq!(open(source).await.expect("a key").unseal(HERE, sealed.clone()), Ok(secret()));
         }
@@ -477,7 +481,7 @@ mod tests {
         #[test]
         fn a6_every_value_opens_as_it_was(value in value()) {
             let vault = vault("old");
-            let sealed = vault.seal(HERE, value.clone());
+            let sealed = vault.seal(HERE, value.clone()).expect("sealed");
             prop_assert!(vault.is_current(&sealed));
             prop_assert_eq!(vault.unseal(HERE, sealed), Ok(codec::canonical(value)));
         }

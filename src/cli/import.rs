@@ -45,8 +45,19 @@ pub(super) struct TablesArgs {
     /// Whose rows, when there are several devices: `company_id=42`.
     #[arg(long, value_name = "COLUMN=VALUE", value_parser = owner)]
     owner: Option<(String, String)>,
+    /// A column that has another name than the usual ones: `value=payload`. What there is: creds, name, kind, id, value, expiry.
+    #[arg(long = "column", value_name = "WHAT=COLUMN", value_parser = column)]
+    columns: Vec<(String, String)>,
     #[command(flatten)]
     target: TargetArgs,
+}
+
+fn column(text: &str) -> Result<(String, String), String> {
+    let (what, column) = owner(text)?;
+    if !tables::ROLES.contains(&what.as_str()) {
+        return Err(format!("{what:?} is none of {}", tables::ROLES.join(", ")));
+    }
+    Ok((what, column))
 }
 
 fn owner(text: &str) -> Result<(String, String), &'static str> {
@@ -74,9 +85,9 @@ pub(super) async fn run(config: &Config, command: ImportCommand, json: bool) -> 
             let found = folder::read(&folder, || shown.inc(1));
             (found.with_context(|| format!("reading {}", folder.display()))?, target)
         }
-        ImportCommand::BaileysPostgres(TablesArgs { from, auth_table, keys_table, owner, target }) => {
+        ImportCommand::BaileysPostgres(TablesArgs { from, auth_table, keys_table, owner, columns, target }) => {
             let mut connection = db::options(&Secret::new(from), "wagres import")?.connect().await.context("--from")?;
-            let tables = Tables { auth: auth_table, keys: keys_table, owner };
+            let tables = Tables { auth: auth_table, keys: keys_table, owner, columns: columns.into_iter().collect() };
             (tables::read(&mut connection, &tables, || shown.inc(1)).await?, target)
         }
     };

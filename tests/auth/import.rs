@@ -218,7 +218,8 @@ async fn a5_tables_of_two_shapes_are_read_with_a_hundred_thousand_keys() -> Resu
         "CREATE SCHEMA old;
          CREATE TABLE old.whatsapp_auth (company_id int, creds text);
          CREATE TABLE old.whatsapp_keys (company_id int, key_type text, key_id text, value jsonb, expires_at timestamptz);
-         CREATE TABLE old.\"Auth State\" (phone text, key text, value text)",
+         CREATE TABLE old.\"Auth State\" (phone text, key text, value text);
+         CREATE TABLE old.odd (slot text, payload bytea, until_ms bigint)",
     )
     .execute(world.pool())
     .await?;
@@ -263,5 +264,25 @@ async fn a5_tables_of_two_shapes_are_read_with_a_hundred_thousand_keys() -> Resu
     let report = serde_json::from_slice::<Value>(&output.stdout)?["report"].clone();
     ensure!(report["pre-key"]["converted"] == 1 && report["lid-mapping"]["converted"] == 1, "{report:#}");
     ensure!(report["foreign"]["skipped"]["does not belong to an auth state"] == 1, "{report:#}");
+
+    // Columns of other names, bytes that are JSON, and times as milliseconds.
+    for (slot, value, until) in
+        [("creds", twice.as_str(), 0), ("pre-key-7", pair, 4_000_000_000_000_i64), ("pre-key-8", pair, 1_000)]
+    {
+        let insert = "INSERT INTO old.odd VALUES ($1, $2, $3)";
+        sqlx::query(insert).bind(slot).bind(value.as_bytes()).bind(until).execute(world.pool()).await?;
+    }
+    let named = ["--column", "name=slot", "--column", "value=payload", "--column", "expiry=until_ms"];
+    let output = import("odd", &[&["--auth-table", "old.odd"], &named[..]].concat()).await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report = serde_json::from_slice::<Value>(&output.stdout)?["report"].clone();
+    ensure!(report["pre-key"] == json!({ "converted": 1 }), "{report:#}");
+    for (column, said) in
+        [("value=nothing", "no column for the value; looked for nothing"), ("cell=x", "is none of creds, name")]
+    {
+        let refused = import("odd2", &["--auth-table", "old.odd", "--column", "name=slot", "--column", column]).await?;
+        let told = String::from_utf8(refused.stderr)?;
+        ensure!(!refused.status.success() && told.contains(said), "{told}");
+    }
     world.holds("SELECT bool_and(status = 'disconnected' AND phone = '15550001') FROM wa.session").await
 }

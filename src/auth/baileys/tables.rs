@@ -6,6 +6,9 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::BTreeMap;
 
+/// What a column may be named for: [`Tables::columns`].
+pub const ROLES: [&str; 6] = ["creds", "name", "kind", "id", "value", "expiry"];
+
 const CREDS: &[&str] = &["creds", "credentials", "auth_state", "auth", "data", "value"];
 const KIND: &[&str] = &["type", "key_type", "kind", "category"];
 const ID: &[&str] = &["key_id", "keyid", "key_name", "id", "name", "key"];
@@ -55,39 +58,77 @@ pub struct Tables {
     pub keys: Option<String>,
     /// Column and value that name the device, in both.
     pub owner: Option<(String, String)>,
+    /// Columns that have other names than the usual ones, by one of [`ROLES`].
+    pub columns: BTreeMap<String, String>,
 }
 
 /// A table as the server names it, and its columns.
-struct Table {
+struct Table<'a> {
     option: &'static str,
     named: String,
     quoted: String,
-    /// By name, quoted.
-    columns: BTreeMap<String, String>,
-    /// The column that says until when a row counts, if it has one that is a time.
-    expiry: Option<String>,
+    /// By name.
+    columns: BTreeMap<String, Column>,
+    /// See [`Tables::columns`].
+    others: &'a BTreeMap<String, String>,
 }
 
-impl Table {
-    async fn find(connection: &mut PgConnection, option: &'static str, named: &str) -> Result<Self, TablesError> {
+struct Column {
+    quoted: String,
+    /// D is a time, N a number (`pg_type.typcategory`).
+    category: String,
+    is_bytes: bool,
+}
+
+impl Column {
+    /// As JSON; bytes are its text.
+    fn json(&self) -> String {
+        if self.is_bytes {
+            format!("to_jsonb(convert_from({}, 'UTF8'))", self.quoted)
+        } else {
+            format!("to_jsonb({})", self.quoted)
+        }
+    }
+
+    /// Whether a row still counts: a time, or seconds or milliseconds since 1970.
+    fn is_ahead(&self) -> String {
+        let it = &self.quoted;
+        match self.category.as_str() {
+            "D" => format!("{it} IS NULL OR {it} > now()"),
+            "N" => format!(
+                "coalesce({it}, 0) = 0 OR to_timestamp(CASE WHEN {it} > 100000000000 THEN {it} / 1000.0 ELSE {it} END) > now()"
+            ),
+            _ => "true".to_owned(),
+        }
+    }
+}
+
+impl<'a> Table<'a> {
+    async fn find(
+        connection: &mut PgConnection,
+        option: &'static str,
+        named: &str,
+        others: &'a BTreeMap<String, String>,
+    ) -> Result<Self, TablesError> {
         let quoted: Option<String> =
             sqlx::query_scalar("SELECT to_regclass($1)::text").bind(named).fetch_one(&mut *connection).await?;
         let quoted = quoted.ok_or_else(|| TablesError::NoTable { option, table: named.into() })?;
-        let columns: Vec<(String, String, bool)> = sqlx::query_as(
-            "SELECT attname::text, quote_ident(attname), typcategory = 'D' FROM pg_attribute \
+        let columns: Vec<(String, String, String, bool)> = sqlx::query_as(
+            "SELECT attname::text, quote_ident(attname), typcategory::text, atttypid = 'bytea'::regtype FROM pg_attribute \
              JOIN pg_type ON pg_type.oid = atttypid WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
         )
         .bind(named)
         .fetch_all(&mut *connection)
         .await?;
-        let expiry = columns.iter().find(|(name, _, is_time)| *is_time && EXPIRY.contains(&name.as_str()));
-        let expiry = expiry.map(|(_, quoted, _)| quoted.clone());
-        let columns = columns.into_iter().map(|(name, quoted, _)| (name, quoted)).collect();
-        Ok(Self { option, named: named.into(), quoted, columns, expiry })
+        let column = |(name, quoted, category, is_bytes)| (name, Column { quoted, category, is_bytes });
+        Ok(Self { option, named: named.into(), quoted, columns: columns.into_iter().map(column).collect(), others })
     }
 
-    fn column(&self, what: &'static str, names: &[&str]) -> Result<&str, TablesError> {
-        let found = names.iter().find_map(|name| self.columns.get(*name)).map(String::as_str);
+    /// The column for `role`: the one that was named for it, or one with a usual name.
+    fn column(&self, role: &str, what: &'static str, names: &[&str]) -> Result<&Column, TablesError> {
+        let given = self.others.get(role).map(String::as_str);
+        let names = given.as_ref().map_or(names, std::slice::from_ref);
+        let found = names.iter().find_map(|name| self.columns.get(*name));
         found.ok_or_else(|| TablesError::NoColumn {
             option: self.option,
             table: self.named.clone(),
@@ -101,19 +142,22 @@ impl Table {
     async fn rows(
         &self,
         connection: &mut PgConnection,
-        columns: [&str; 3],
+        columns: [String; 3],
         owner: Option<&(String, String)>,
     ) -> Result<Vec<(Option<String>, Option<String>, Option<Value>)>, TablesError> {
         let [kind, id, value] = columns;
-        let current =
-            self.expiry.as_ref().map_or("true".to_owned(), |expiry| format!("{expiry} IS NULL OR {expiry} > now()"));
+        // Not every table has one.
+        let expiry = match self.others.get("expiry") {
+            Some(name) => self.columns.get(name),
+            None => EXPIRY.iter().find_map(|name| self.columns.get(*name)),
+        };
+        let current = expiry.map_or("true".to_owned(), Column::is_ahead);
         let theirs = match owner {
-            Some((column, _)) => format!("{}::text = $1", self.column("device", &[column])?),
+            Some((column, _)) => format!("{}::text = $1", self.column("", "device", &[column])?.quoted),
             None => "true".to_owned(),
         };
         let table = &self.quoted;
-        let sql =
-            format!("SELECT {kind}::text, {id}::text, to_jsonb({value}) FROM {table} WHERE ({current}) AND {theirs}");
+        let sql = format!("SELECT {kind}::text, {id}::text, {value} FROM {table} WHERE ({current}) AND {theirs}");
         let mut query = sqlx::query_as(AssertSqlSafe(sql));
         if let Some((_, value)) = owner {
             query = query.bind(value);
@@ -132,10 +176,12 @@ pub async fn read(
     mut progress: impl FnMut(),
 ) -> Result<Found, TablesError> {
     let owner = tables.owner.as_ref();
-    let auth = Table::find(connection, "--auth-table", &tables.auth).await?;
+    let auth = Table::find(connection, "--auth-table", &tables.auth, &tables.columns).await?;
+    let none = || "NULL".to_owned();
     let mut found = Found::default();
     let Some(keys) = &tables.keys else {
-        let columns = ["NULL", auth.column("name of the key", NAME)?, auth.column("value", VALUE)?];
+        let name = auth.column("name", "name of the key", NAME)?;
+        let columns = [none(), name.quoted.clone(), auth.column("value", "value", VALUE)?.json()];
         let mut creds = vec![];
         for (_, name, value) in auth.rows(connection, columns, owner).await? {
             let (name, value) = (name.unwrap_or_default(), value.unwrap_or_default());
@@ -150,12 +196,12 @@ pub async fn read(
         found.creds = one(creds)?;
         return Ok(found);
     };
-    let columns = ["NULL", "NULL", auth.column("credentials", CREDS)?];
+    let columns = [none(), none(), auth.column("creds", "credentials", CREDS)?.json()];
     found.creds =
         one(auth.rows(connection, columns, owner).await?.into_iter().filter_map(|(_, _, value)| value).collect())?;
-    let keys = Table::find(connection, "--keys-table", keys).await?;
-    let columns =
-        [keys.column("kind of the key", KIND)?, keys.column("id of the key", ID)?, keys.column("value", VALUE)?];
+    let keys = Table::find(connection, "--keys-table", keys, &tables.columns).await?;
+    let (kind, id) = (keys.column("kind", "kind of the key", KIND)?, keys.column("id", "id of the key", ID)?);
+    let columns = [kind.quoted.clone(), id.quoted.clone(), keys.column("value", "value", VALUE)?.json()];
     for (kind, id, value) in keys.rows(connection, columns, owner).await? {
         let (kind, id) = (kind.unwrap_or_default(), id.unwrap_or_default());
         found.entries.push(Entry { kind, id, value: codec::open(value.unwrap_or_default()) });
