@@ -5,6 +5,8 @@ cd "$(dirname "$0")/.."
 export SQLX_OFFLINE=true
 # Properties are tried with the same inputs each time, so that a red run is about the change; PROPTEST_RNG_SEED=… tries others.
 export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-1}
+# What failed tests say is in their words; the frames of the test runner would bury it.
+export RUST_LIB_BACKTRACE=${RUST_LIB_BACKTRACE:-0}
 
 # One test compares a build without the sandbox with the one under test, and finds it by this variable.
 cargo build --locked

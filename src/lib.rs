@@ -16,6 +16,7 @@
 //! | [`auth`] | credentials and Signal keys as JSONB, the client library's storage traits | a new kind of key |
 //! | [`session`] | lease, one supervised client per session, the state machine, session jobs | a new session job kind in `session::jobs` |
 //! | [`messages`] | outbound rows to WhatsApp messages, acks and receipts, the inbound hook | a new kind of message in `messages::outbound` |
+//! | [`telemetry`] | what is counted, for `/metrics` | a new figure |
 //! | [`http`], [`cli`] | the faces; no logic of their own | |
 //! | `fuzzing` | each decoder as a function of bytes, for fuzz targets and property tests | a new decoder |
 //! | `sandbox` | the loopback WhatsApp (feature `sandbox`) | a new stanza in `sandbox::stanza` |
@@ -45,4 +46,5 @@ pub mod messages;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod session;
+pub mod telemetry;
 pub mod worker;

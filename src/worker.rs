@@ -5,6 +5,7 @@
 
 use crate::auth::{Vault, VaultError};
 use crate::config::{Config, Secret};
+use crate::db::fence::Fence;
 use crate::db::{Db, DbError, listener};
 use crate::jobs::claim::Dispatcher;
 use crate::jobs::cron::{self, Cron};
@@ -20,13 +21,15 @@ use crate::messages::outbound::{self as sending, Sender};
 use crate::session::endpoint::{Endpoint, EndpointError};
 use crate::session::holder::{Sessions, Shared};
 use crate::session::jobs::{self as session_jobs, Recorder};
-use crate::session::lease::Lease;
+use crate::session::lease::{self, Fleet, Lease};
+use crate::telemetry::{Load, Usage};
 use apalis::prelude::{Data, WorkerBuilder, WorkerBuilderExt};
 use futures::future::BoxFuture;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -67,6 +70,39 @@ pub struct Window {
     pub ready: Ready,
     /// What it is doing.
     pub phase: watch::Receiver<Phase>,
+    life: Arc<Mutex<Option<Life>>>,
+}
+
+/// What there is to see of one life of a worker.
+#[derive(Clone)]
+struct Life {
+    sessions: Sessions,
+    lanes: Lanes,
+}
+
+impl std::fmt::Debug for Life {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Life").field("sessions", &self.sessions.count()).finish_non_exhaustive()
+    }
+}
+
+impl Window {
+    /// The sessions that it holds, by name, and whether each is logged in.
+    #[must_use]
+    pub fn clients(&self) -> BTreeMap<String, bool> {
+        self.life().map(|life| life.sessions.list()).unwrap_or_default()
+    }
+
+    /// What it has on its hands.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let (held, in_hand) = self.life().map_or((0, 0), |life| (life.sessions.count(), life.lanes.count()));
+        Load { held, connected: self.ready.count(), in_hand }
+    }
+
+    fn life(&self) -> Option<Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Shows whether the database answers, while the worker works.
@@ -103,6 +139,7 @@ pub struct Worker {
     endpoint: Endpoint,
     ready: Ready,
     phase: watch::Sender<Phase>,
+    life: Arc<Mutex<Option<Life>>>,
     instead: Option<Handler>,
 }
 
@@ -115,7 +152,7 @@ impl Worker {
         let url = config.database_url.clone().ok_or(WorkerError::NoDatabase)?;
         let endpoint = Endpoint::parse(&config.whatsapp_url)?;
         let phase = watch::Sender::new(Phase::Starting);
-        Ok(Self { config, url, endpoint, ready: Ready::default(), phase, instead: None })
+        Ok(Self { config, url, endpoint, ready: Ready::default(), phase, life: Arc::default(), instead: None })
     }
 
     /// Gives claimed messages to `handler` instead of sending them: for measuring everything but WhatsApp. Whoever does
@@ -128,7 +165,7 @@ impl Worker {
     /// For `/health` and the like.
     #[must_use]
     pub fn window(&self) -> Window {
-        Window { ready: self.ready.clone(), phase: self.phase.subscribe() }
+        Window { ready: self.ready.clone(), phase: self.phase.subscribe(), life: self.life.clone() }
     }
 
     /// Works until `stop`, then drains. An outage of the database after the start is waited out.
@@ -174,7 +211,7 @@ impl Worker {
         let worker_id = lease.worker_id();
         tracing::info!(%worker_id, server = self.endpoint.as_str(), "worker registered");
 
-        let wake = Arc::new(Notify::new());
+        let (wake, connected) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (draining, lost, ended) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let freed = Arc::new(Notify::new());
         let (begin, outbound_feed) = feed(lanes::MOST);
@@ -184,33 +221,24 @@ impl Worker {
         let sessions = Sessions::new(Shared {
             pool: pool.clone(),
             endpoint: self.endpoint.clone(),
+            device: self.config.device.clone(),
             vault: vault.clone(),
             ready: self.ready.clone(),
             progress: progress.clone(),
             wake: wake.clone(),
+            connected: connected.clone(),
         });
+        tokio::spawn(gather(connected, wake.clone(), ended.clone()));
 
+        self.show(Some(Life { sessions: sessions.clone(), lanes: lanes.clone() }));
+        tokio::spawn(report(self.window(), settings.report_seconds, ended.clone()));
         let (session, session_feed) = feed(settings.session_concurrency);
         let (maintenance, maintenance_feed) = feed(1);
-        let handler = self.instead.clone().unwrap_or_else(|| {
-            to_whatsapp(Sender {
-                sessions: sessions.clone(),
-                ack_timeout: Duration::from_secs(settings.ack_timeout_seconds.into()),
-            })
-        });
-        let recorder = Recorder { pool: pool.clone(), worker_id };
+        let feeds = Feeds { outbound: outbound_feed, session: session_feed, maintenance: maintenance_feed };
+        let attempts = Attempts { progress, lanes: lanes.clone() };
         let keeper = Maintenance { pool: pool.clone(), vault: vault.clone(), worker_id, stop: draining.clone() };
-        let workers = [
-            tokio::spawn(outbound_worker(
-                outbound_feed,
-                settings.outbound_concurrency,
-                Attempts { progress, lanes: lanes.clone() },
-                handler,
-            )),
-            tokio::spawn(session_worker(session_feed, settings.session_concurrency, recorder, sessions.clone())),
-            tokio::spawn(maintenance_worker(maintenance_feed, keeper)),
-        ];
-        let look = Duration::from_millis(settings.poll_ms.into());
+        let workers = self.employ(feeds, attempts, Recorder { pool: pool.clone(), worker_id }, keeper, &sessions);
+        let interval = Duration::from_millis(settings.poll_ms.into());
         let dispatcher = Dispatcher {
             pool: pool.clone(),
             worker_id,
@@ -219,51 +247,91 @@ impl Worker {
             outbound: Outbound::new(pool.clone(), worker_id, self.ready.clone(), lanes.clone()),
             session,
             maintenance,
-            poll: look,
+            poll: interval,
         };
         let dispatcher = tokio::spawn(dispatcher.run(draining.clone()));
         let cron_wake = Arc::new(Notify::new());
-        let schedules = Cron { pool: pool.clone(), wake: cron_wake.clone(), poll: look * 10 };
+        let schedules = Cron { pool: pool.clone(), wake: cron_wake.clone(), poll: interval * 10 };
         let schedules = tokio::spawn(schedules.run(draining.clone()));
-        self.listen(ring(wake, cron_wake), ended.clone());
+        let (look, stop_asked) = (Arc::new(Notify::new()), stop.clone());
+        self.listen(ring(wake, cron_wake, look.clone()), ended.clone());
         let beat = {
-            let (lease, sessions) = (lease.clone(), sessions.clone());
-            let (draining, lost, ended) = (draining.clone(), lost.clone(), ended.clone());
-            let answers = reachable(self.phase.clone());
-            tokio::spawn(async move { lease.run(|| sessions.count(), answers, &draining, lost, ended).await })
+            let (give_away, surplus) = mpsc::unbounded_channel();
+            tokio::spawn(give_away_surplus(surplus, sessions.clone(), lanes.clone()));
+            let (draining, lost, stop) = (draining.clone(), lost.clone(), ended.clone());
+            let check = Arc::new(Notify::new());
+            tokio::spawn(check_sessions(sessions.clone(), check.clone(), ended.clone()));
+            let fleet = Fleet { draining, lost, asked: stop_asked.clone(), stop, look, check, give_away };
+            let (lease, pool, answers) = (lease.clone(), pool.clone(), reachable(self.phase.clone()));
+            tokio::spawn(async move { lease.run(&pool, fleet, answers).await })
         };
         self.phase.send_replace(Phase::Working);
 
-        tokio::select! {
-            () = stop.cancelled() => {
-                self.phase.send_replace(Phase::Stopping);
-                tracing::info!("stopping: no new work is taken");
-                draining.cancel();
-                join("dispatcher", dispatcher).await;
-                join("cron", schedules).await;
-                let limit = Duration::from_secs(settings.drain_seconds.into());
-                finish(&pool, worker_id, &lanes, &freed, workers, limit).await;
-                sessions.stop_all().await;
-                ended.cancel();
-                join("progress writer", writer).await;
-                join("heartbeat", beat).await;
-                if let Err(error) = lease.unregister().await {
-                    tracing::warn!(%error, "not taken off the list; the lease runs out by itself");
-                }
-                tracing::info!("stopped");
+        let aborts: Vec<AbortHandle> =
+            [&dispatcher, &schedules, &writer].into_iter().chain(&workers).map(JoinHandle::abort_handle).collect();
+        let in_order = async {
+            stop.cancelled().await;
+            self.phase.send_replace(Phase::Stopping);
+            tracing::info!("stopping: no new work is taken");
+            draining.cancel();
+            if let Err(error) = lease.drain().await {
+                tracing::warn!(%error, "the other workers do not know that this one stops");
             }
-            () = lost.cancelled() => {
-                sessions.cut_all();
-                draining.cancel();
-                ended.cancel();
-                dispatcher.abort();
-                schedules.abort();
-                writer.abort();
-                for worker in workers { worker.abort() }
+            join("dispatcher", dispatcher).await;
+            join("cron", schedules).await;
+            let limit = Duration::from_secs(settings.drain_seconds.into());
+            finish(&pool, worker_id, &lanes, &freed, workers, limit).await;
+            sessions.stop_all().await;
+        };
+        // The lease can be lost during the stop, too.
+        if lost.run_until_cancelled(in_order).await.is_some() {
+            ended.cancel();
+            join("progress writer", writer).await;
+            join("heartbeat", beat).await;
+            if let Err(error) = lease.unregister().await {
+                tracing::warn!(%error, "not taken off the list; the lease runs out by itself");
+            }
+            tracing::info!("stopped");
+        } else {
+            sessions.cut_all();
+            draining.cancel();
+            ended.cancel();
+            for task in aborts {
+                task.abort();
             }
         }
+        self.show(None);
         pool.close().await;
         Ok(())
+    }
+
+    /// The apalis workers over the three job tables.
+    fn employ(
+        &self,
+        feeds: Feeds,
+        attempts: Attempts,
+        recorder: Recorder,
+        keeper: Maintenance,
+        sessions: &Sessions,
+    ) -> [JoinHandle<()>; 3] {
+        let settings = &self.config.worker;
+        let handler = self.instead.clone().unwrap_or_else(|| {
+            to_whatsapp(Sender {
+                sessions: sessions.clone(),
+                ack_timeout: Duration::from_secs(settings.ack_timeout_seconds.into()),
+            })
+        });
+        let Feeds { outbound, session, maintenance } = feeds;
+        [
+            tokio::spawn(outbound_worker(outbound, settings.outbound_concurrency, attempts, handler)),
+            tokio::spawn(session_worker(session, settings.session_concurrency, recorder, sessions.clone())),
+            tokio::spawn(maintenance_worker(maintenance, keeper)),
+        ]
+    }
+
+    /// What the windows show from now on.
+    fn show(&self, life: Option<Life>) {
+        *self.life.lock().unwrap_or_else(PoisonError::into_inner) = life;
     }
 
     /// Hears of work, where that is possible.
@@ -279,6 +347,30 @@ impl Worker {
     }
 }
 
+/// Where claimed rows come from.
+struct Feeds {
+    outbound: Feed<OutboundJob>,
+    session: Feed<SessionJob>,
+    maintenance: Feed<MaintenanceJob>,
+}
+
+/// Says in the log what the process uses and has to do, again and again.
+async fn report(window: Window, seconds: u32, ended: CancellationToken) {
+    let every = Duration::from_secs(seconds.into());
+    while ended.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+        let (Load { held, connected, in_hand }, usage) = (window.load(), Usage::now());
+        tracing::info!(
+            held,
+            connected,
+            in_hand,
+            memory_mb = usage.memory / 1_000_000,
+            descriptors = usage.descriptors,
+            cpu_seconds = usage.processor.as_secs(),
+            "resources"
+        );
+    }
+}
+
 fn to_whatsapp(sender: Sender) -> Handler {
     Handler::new(move |job| {
         let sender = sender.clone();
@@ -286,15 +378,55 @@ fn to_whatsapp(sender: Sender) -> Handler {
     })
 }
 
-/// Wakes whom a notification on `wa_work` is for; without one (the listener has just connected), both.
-fn ring(wake: Arc<Notify>, cron_wake: Arc<Notify>) -> impl Fn(Option<&str>) + Send + Sync + 'static {
+/// Wakes whom a notification on `wa_work` is for; without one (the listener has just connected), all.
+fn ring(wake: Arc<Notify>, cron_wake: Arc<Notify>, look: Arc<Notify>) -> impl Fn(Option<&str>) + Send + Sync + 'static {
     move |heard| match heard {
         Some(cron::CHANGED) => cron_wake.notify_one(),
+        Some(lease::FREED) => look.notify_one(),
         Some(_) => wake.notify_one(),
         None => {
             wake.notify_one();
             cron_wake.notify_one();
+            look.notify_one();
         }
+    }
+}
+
+/// Rings `wake` when a session has connected. When many do within a moment, one look for their messages serves them all.
+async fn gather(connected: Arc<Notify>, wake: Arc<Notify>, ended: CancellationToken) {
+    const MOMENT: Duration = Duration::from_millis(50);
+    while ended.run_until_cancelled(connected.notified()).await.is_some() {
+        wake.notify_one();
+        tokio::time::sleep(MOMENT).await;
+    }
+}
+
+/// Looks whether the sessions are alive, whenever it is asked to.
+async fn check_sessions(sessions: Sessions, check: Arc<Notify>, ended: CancellationToken) {
+    while ended.run_until_cancelled(check.notified()).await.is_some() {
+        ended.run_until_cancelled(sessions.check()).await;
+    }
+}
+
+/// Gives sessions to other workers, each once what is on its way has come through.
+async fn give_away_surplus(mut surplus: mpsc::UnboundedReceiver<Fence>, sessions: Sessions, lanes: Lanes) {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    while let Some(fence) = surplus.recv().await {
+        let (sessions, lanes) = (sessions.clone(), lanes.clone());
+        tokio::spawn(async move {
+            sessions.withdraw(fence);
+            let through = async {
+                while lanes.has(fence.session_id) {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            if tokio::time::timeout(PATIENCE, through).await.is_err() {
+                tracing::info!(session_id = fence.session_id, "messages on their way go back to the queue");
+            }
+            if let Err(error) = sessions.hand_over(fence).await {
+                tracing::debug!(session_id = fence.session_id, %error, "not handed over");
+            }
+        });
     }
 }
 

@@ -157,7 +157,7 @@ async fn h8_the_later_source_wins_and_secrets_are_masked() -> Result<()> {
     ensure!(done.status.success() && !text.contains("hunter2"), "{text}");
     let shown: Value = serde_json::from_str(text.trim())?;
     ensure!(shown["data_dir"] == "from-file" && shown["http"] == "127.0.0.1:2", "{shown}");
-    ensure!(shown["worker"]["poll_ms"] == 77 && shown["worker"]["lease_seconds"] == 3, "{shown}");
+    ensure!(shown["worker"]["poll_ms"] == 77 && shown["worker"]["lease_seconds"] == 15, "{shown}");
     ensure!(shown["database_url"] == "postgres://a:***@127.0.0.1/one", "{shown}");
     Ok(())
 }

@@ -26,5 +26,7 @@ mod roles;
 mod sandbox;
 mod schedules;
 #[cfg(feature = "sandbox")]
+mod sessions;
+#[cfg(feature = "sandbox")]
 mod story;
 mod support;

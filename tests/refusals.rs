@@ -302,6 +302,14 @@ const CASES: &[Case] = &[
         "args",
         "recipient",
     ),
+    case("SELECT wa.set_crypto_limits('shop', bad_macs => 0)", "WA030", "bad_macs", "1 to 1000000"),
+    case("SELECT wa.set_crypto_limits('shop', 3, NULL)", "WA030", "bad_decrypts", "1 to 1000000"),
+    case("SELECT wa.set_crypto_limits('shop', relink => NULL)", "WA030", "relink", "true or false"),
+    case("SELECT wa.set_proxy('shop', 'https://10.0.0.7:1080')", "WA031", "url", "socks5://"),
+    case("SELECT wa.set_proxy('shop', 'socks5://10.0.0.7')", "WA031", "url", "host:port"),
+    case("SELECT wa.set_proxy('shop', 'socks5://a b@10.0.0.7:1080')", "WA031", "url", "%40"),
+    case("SELECT wa.set_proxy('shop', 'http://10.0.0.7:70000')", "WA031", "url", "null for none"),
+    case("UPDATE wa.session SET status = 'banned'", "WA029", "status", "linking, connecting, disconnected, stopped"),
 ];
 
 const fn case(sql: &'static str, code: &'static str, names: &'static str, accepted: &'static str) -> Case {

@@ -87,6 +87,9 @@ async fn q14_an_application_sends_and_sees_what_is_its_tenants() -> Result<()> {
             ("SELECT wa.pause('a'), wa.resume('a'), wa.set_pacing('a', per_minute => 5), wa.clear_pacing('a')", Ok(1)),
             ("SELECT wa.pause('b')", Err("WA001")),
             ("SELECT wa.set_pacing('b', per_minute => 5)", Err("WA001")),
+            ("SELECT wa.set_crypto_limits('a'), wa.set_proxy('a', 'http://u:p@10.0.0.7:1080')", Ok(1)),
+            ("SELECT url FROM wa.proxy", DENIED),
+            ("SELECT wa.set_crypto_limits('b')", Err("WA001")),
             ("SELECT WHERE wa.cancel((SELECT min(id) FROM wa.outbound))", Ok(1)),
             (
                 r#"SELECT wa.schedule('morning', '0 8 * * *', 'text', '{"recipient":"15550001","body":"Hi"}', 'a')"#,
@@ -196,6 +199,8 @@ async fn q14_readers_read_and_change_nothing() -> Result<()> {
             ("SELECT wa.pause('b')", DENIED),
             ("SELECT wa.resume('b')", DENIED),
             ("SELECT wa.set_pacing('b', per_minute => 1)", DENIED),
+            ("SELECT wa.set_crypto_limits('b')", DENIED),
+            ("SELECT url FROM wa.proxy", DENIED),
             ("SELECT wa.clear_pacing('b')", DENIED),
             ("UPDATE wa.session SET desired = 'connected'", DENIED),
         ],
@@ -226,6 +231,42 @@ async fn q14_workers_and_administrators_see_every_tenant_and_administrators_no_s
             ("SELECT FROM wa.outbound", Ok(2)),
             ("SELECT FROM wa.auth", DENIED),
             ("SELECT FROM wa.auth_key", DENIED),
+        ],
+    )
+    .await
+}
+
+/// The answer of a passkey is for WhatsApp alone.
+#[tokio::test]
+async fn q14_s2_a_passkey_is_seen_without_its_answer() -> Result<()> {
+    let db = two_tenants().await?;
+    run(
+        &db.pool,
+        "INSERT INTO wa.passkey (session_id, session, stage, request, code, expires_at)
+         SELECT session_id, name, 'code', '{}', 'ABCD-EFGH', now() + interval '1 hour' FROM wa.session",
+    )
+    .await?;
+    for (role, rows) in [("wa_app", 1), ("wa_readonly", 1), ("wa_admin", 2)] {
+        let who = login(&db, role, Some("acme")).await?;
+        expect(
+            &who,
+            &[
+                ("SELECT stage, request, code, error, expires_at FROM wa.passkey", Ok(rows)),
+                ("SELECT answer FROM wa.passkey", DENIED),
+                ("UPDATE wa.passkey SET stage = 'confirmed'", DENIED),
+            ],
+        )
+        .await?;
+    }
+    let reader = login(&db, "wa_readonly", Some("bolt")).await?;
+    expect(&reader, &[("SELECT wa.confirm_passkey('b', 'ABCD-EFGH')", DENIED)]).await?;
+    let app = login(&db, "wa_app", Some("bolt")).await?;
+    expect(
+        &app,
+        &[
+            ("SELECT wa.answer_passkey('a', '{}')", Err("WA001")),
+            ("SELECT wa.confirm_passkey('a', 'ABCD-EFGH')", Err("WA001")),
+            ("SELECT wa.confirm_passkey('b', 'ABCD-EFGH')", Ok(1)),
         ],
     )
     .await

@@ -67,7 +67,7 @@ async fn r1_q6_q7_a_worker_killed_under_load_loses_and_doubles_nothing_and_needs
     .await?;
     // Some are sent, and one of each chat is on its way.
     world.holds("SELECT count(*) >= 10 FROM wa.outbound WHERE sent_at IS NOT NULL").await?;
-    first.kill().await?;
+    world.kill(first).await?;
     ensure!(world.count("SELECT count(*) FROM wa.outbound WHERE sent_at IS NULL").await? > 0, "killed too late");
 
     let second = world.worker().await?;
@@ -96,7 +96,7 @@ async fn s3_the_sessions_of_a_killed_worker_go_to_the_other() -> Result<()> {
     world.link("shop", "15550001").await?;
     world.phone("15550002").await?;
     let second = world.worker().await?;
-    first.kill().await?;
+    world.kill(first).await?;
     let id = world.send("shop", "15550002", "after the fall").await?;
     world.message_is(id, "read").await?;
     ensure!(world.count("SELECT count(*) FROM wa.worker").await? == 1, "the dead worker is not buried");
@@ -147,7 +147,7 @@ async fn r2_m4_what_arrives_while_no_worker_runs_is_in_the_inbox_once() -> Resul
     send("while stopped").await?;
     let worker = world.worker().await?;
     world.holds("SELECT count(*) = 1 FROM wa.inbox WHERE body = 'while stopped'").await?;
-    worker.kill().await?;
+    world.kill(worker).await?;
     send("while dead").await?;
     let worker = world.worker().await?;
     world.holds("SELECT count(*) = 1 FROM wa.inbox WHERE body = 'while dead'").await?;

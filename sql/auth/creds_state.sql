@@ -1,2 +1,5 @@
--- The credentials of a session, and whether they were given to another program. Locks nothing.
-SELECT creds, exported_at IS NOT NULL AS "exported!" FROM wa.auth WHERE session_id = $1;
+-- The credentials of a session, whether they were given to another program, and the proxy that it talks through; null for
+-- what there is not. Locks nothing.
+SELECT a.creds AS "creds?", a.exported_at IS NOT NULL AS "exported!", p.url AS "proxy?"
+FROM wa.session s LEFT JOIN wa.auth a USING (session_id) LEFT JOIN wa.proxy p USING (session_id)
+WHERE s.session_id = $1

@@ -3,5 +3,5 @@ WITH written AS (
     INSERT INTO wa.auth (session_id, creds, imported_at) VALUES ($1, $2, now())
 )
 UPDATE wa.session
-SET phone = $3, jid = $4, lid = $5, status = 'disconnected', status_reason = 'imported', status_at = now(), qr = NULL, qr_expires_at = NULL
+SET phone = $3, jid = $4, lid = $5, status = 'disconnected', status_reason = 'imported'
 WHERE session_id = $1

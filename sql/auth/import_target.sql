@@ -2,7 +2,7 @@
 -- came or were given away. Locks its lease row, so that no worker takes it meanwhile.
 SELECT s.session_id, l.holder IS NOT NULL AS "held!", a.creds AS "creds?",
        coalesce(a.imported_at, a.exported_at) IS NOT NULL AS "unused!",
-       concat_ws('/', h.system_identifier, h.database_oid, h.timeline, s.session_id, l.epoch) AS "generation!"
-FROM wa.session s JOIN wa.lease l USING (session_id) LEFT JOIN wa.auth a USING (session_id), wa.home() h
+       wa.generation(l) AS "generation!"
+FROM wa.session s JOIN wa.lease l USING (session_id) LEFT JOIN wa.auth a USING (session_id)
 WHERE s.name = $1
 FOR UPDATE OF l

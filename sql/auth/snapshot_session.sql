@@ -1,7 +1,7 @@
 -- The session named $1, for a copy of its auth state: which generation that is, and whether somebody holds it. Locks its lease
 -- row, so that no worker takes it meanwhile.
-SELECT s.session_id, s.tenant, s.phone, l.holder IS NOT NULL AS "held!",
-       concat_ws('/', h.system_identifier, h.database_oid, h.timeline, s.session_id, l.epoch) AS "generation!"
-FROM wa.session s JOIN wa.lease l USING (session_id), wa.home() h
+SELECT s.session_id, s.phone, l.holder IS NOT NULL AS "held!",
+       wa.generation(l) AS "generation!"
+FROM wa.session s JOIN wa.lease l USING (session_id)
 WHERE s.name = $1
 FOR UPDATE OF l

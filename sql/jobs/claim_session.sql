@@ -4,14 +4,15 @@
 WITH candidate AS (
     SELECT j.id, j.session_id, l.holder, l.epoch
     FROM wa.session_job j JOIN wa.lease l USING (session_id)
-    WHERE ((j.status = 'queued' AND j.run_at <= now()) OR (j.status = 'running' AND j.worker_id IS NULL))
-      AND (l.holder = $1 OR l.holder IS NULL)
+    WHERE j.status IN ('queued', 'running')
+      AND ((j.status = 'queued' AND j.run_at <= now()) OR (j.status = 'running' AND j.worker_id IS NULL))
+      AND (l.holder = $1 OR l.holder IS NULL AND (l.wanted IS NULL OR l.wanted = $1))
       AND NOT EXISTS (
           SELECT FROM wa.session_job other
-          WHERE other.session_id = j.session_id AND other.id <> j.id
+          -- Said apart from the alternatives, so that each session's own few jobs are looked at and not all that wait.
+          WHERE other.session_id = j.session_id AND other.status IN ('queued', 'running') AND other.id <> j.id
             AND ((other.status = 'running' AND other.worker_id IS NOT NULL)
-                 OR (other.id < j.id AND other.status IN ('queued', 'running')
-                     AND (other.status = 'running' OR other.run_at <= now())))
+                 OR (other.id < j.id AND (other.status = 'running' OR other.run_at <= now())))
       )
     ORDER BY j.id
     LIMIT $2

@@ -35,6 +35,13 @@ BEGIN
     NEW.lid := NULL;
     NEW.qr := NULL;
     NEW.qr_expires_at := NULL;
+    NEW.link_phone := NULL;
+    NEW.code := NULL;
+    NEW.code_expires_at := NULL;
+    NEW.rest_until := NULL;
+    NEW.proxy := NULL;
+    NEW.checked_at := NULL;
+    NEW.wished_at := CASE WHEN NEW.desired = 'connected' THEN now() END;
     NEW.failures := 0;
     NEW.created_at := now();
     NEW.connected_at := NULL;
@@ -60,12 +67,12 @@ CREATE OR REPLACE FUNCTION wa.session_announce() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM pg_notify('wa_session', json_build_object(
-        'session', NEW.name, 'status', NEW.status, 'reason', left(NEW.status_reason, 200), 'qr', NEW.qr)::text);
+        'session', NEW.name, 'status', NEW.status, 'reason', left(NEW.status_reason, 200), 'qr', NEW.qr, 'code', NEW.code)::text);
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.session_announce() IS 'Row trigger of wa.session: NOTIFY wa_session with {"session","status","reason","qr"}.';
-CREATE OR REPLACE TRIGGER announce AFTER UPDATE OF status, status_reason, qr ON wa.session
-    FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status OR OLD.qr IS DISTINCT FROM NEW.qr)
+COMMENT ON FUNCTION wa.session_announce() IS 'Row trigger of wa.session: NOTIFY wa_session with {"session","status","reason","qr","code"}.';
+CREATE OR REPLACE TRIGGER announce AFTER UPDATE OF status, status_reason, qr, code ON wa.session
+    FOR EACH ROW WHEN ((OLD.status, OLD.qr, OLD.code) IS DISTINCT FROM (NEW.status, NEW.qr, NEW.code))
     EXECUTE FUNCTION wa.session_announce();
 
 -- Messages belong to their session, though without a foreign key (see migration 5).
@@ -167,9 +174,9 @@ CREATE OR REPLACE FUNCTION wa.session_job_before_insert() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.session_id := wa.session_id(NEW.session);
-    IF NEW.kind IS NULL OR NEW.kind NOT IN ('link', 'connect', 'reconnect', 'close', 'logout') THEN
+    IF NEW.kind IS NULL OR NEW.kind NOT IN ('link', 'connect', 'reconnect', 'passkey', 'close', 'logout') THEN
         RAISE EXCEPTION 'kind: "%" is not a kind of session job', left(NEW.kind, 80)
-            USING ERRCODE = 'WA004', COLUMN = 'kind', HINT = 'Accepted: link, connect, reconnect, close, logout.';
+            USING ERRCODE = 'WA004', COLUMN = 'kind', HINT = 'Accepted: link, connect, reconnect, passkey, close, logout.';
     END IF;
     NEW.run_at := coalesce(NEW.run_at, now());
     PERFORM wa.check_run_at(NEW.run_at);
@@ -183,12 +190,12 @@ BEGIN
     NEW.finished_at := NULL;
     -- The wish changes in the transaction that asks for it, so that a worker that dies before the job runs still
     -- knows what is wanted. A reconnect is the worker's own and wishes nothing.
-    IF NEW.kind IN ('link', 'connect') THEN
-        UPDATE wa.session SET desired = 'connected' WHERE session_id = NEW.session_id AND desired <> 'connected';
+    IF NEW.kind IN ('link', 'connect', 'passkey') THEN
+        UPDATE wa.session SET desired = 'connected', wished_at = now() WHERE session_id = NEW.session_id AND desired <> 'connected';
     ELSIF NEW.kind IN ('close', 'logout') THEN
-        UPDATE wa.session SET desired = 'stopped' WHERE session_id = NEW.session_id AND desired <> 'stopped';
+        UPDATE wa.session SET desired = 'stopped', wished_at = NULL WHERE session_id = NEW.session_id AND desired <> 'stopped';
         UPDATE wa.session_job SET status = 'cancelled', finished_at = now(), last_error = 'superseded by ' || NEW.kind
-        WHERE session_id = NEW.session_id AND status = 'queued' AND kind IN ('link', 'connect', 'reconnect');
+        WHERE session_id = NEW.session_id AND status = 'queued' AND kind IN ('link', 'connect', 'reconnect', 'passkey');
     END IF;
     RETURN NEW;
 END $$;
@@ -220,9 +227,39 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.add_session_job(text, text, text) IS 'Queues a session job at once, or brings forward the one of that kind that waits already; returns its id.';
 
-CREATE OR REPLACE FUNCTION wa.link(session text) RETURNS bigint
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT wa.add_session_job(link.session, 'link') $$;
-COMMENT ON FUNCTION wa.link(text) IS 'Links a phone: the QR text appears in wa.session.qr and on the channel wa_session. Connects when already linked. Returns the job''s id.';
+-- Codes that are asked for again and again get numbers blocked, so there are limits.
+CREATE OR REPLACE FUNCTION wa.link(session text, phone text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    own_id bigint;
+    digits text := regexp_replace(link.phone, '[^0-9]', '', 'g');
+    job    bigint;
+    links  bigint;
+    codes  bigint;
+BEGIN
+    PERFORM wa.must_send();
+    own_id := wa.session_id(link.session);
+    IF link.phone IS NOT NULL AND (link.phone !~ '^\s*\+?[0-9][0-9 ().-]*$' OR digits !~ '^[1-9][0-9]{6,14}$') THEN
+        RAISE EXCEPTION 'phone: "%" is not a phone number', left(link.phone, 80)
+            USING ERRCODE = 'WA002', COLUMN = 'phone', HINT = 'Accepted: an international number of 7 to 15 digits such as +79001234567.';
+    END IF;
+    -- What workers queue by themselves has a reason.
+    SELECT count(*) FILTER (WHERE j.session_id = own_id AND j.reason IS NULL), count(*) FILTER (WHERE j.phone = digits)
+    INTO links, codes
+    FROM wa.session_job j WHERE j.kind = 'link' AND j.created_at > now() - interval '1 hour';
+    IF links >= 20 OR codes >= 5 THEN
+        RAISE EXCEPTION '%', CASE WHEN codes >= 5 THEN format('phone: 5 pairing codes were asked for %s within an hour', digits)
+                                  ELSE format('session: 20 links were asked for %s within an hour', link.session) END
+            USING ERRCODE = 'WA028', COLUMN = CASE WHEN codes >= 5 THEN 'phone' ELSE 'session' END,
+                  HINT = 'WhatsApp blocks numbers that ask for codes again and again; wait, or without a phone number scan the QR code.';
+    END IF;
+    UPDATE wa.session s SET link_phone = digits WHERE s.session_id = own_id AND s.link_phone IS DISTINCT FROM digits;
+    job := wa.add_session_job(link.session, 'link');
+    UPDATE wa.session_job j SET phone = digits WHERE j.id = job AND digits IS NOT NULL;
+    RETURN job;
+END $$;
+COMMENT ON FUNCTION wa.link(text, text) IS 'Links a phone: the QR text appears in wa.session.qr and on the channel wa_session; with a phone number also a pairing code in wa.session.code. Connects when already linked. Returns the job''s id. SELECT wa.link(''shop''); SELECT wa.link(''shop'', ''+79001234567'');';
 
 CREATE OR REPLACE FUNCTION wa.connect(session text) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT wa.add_session_job(connect.session, 'connect') $$;
@@ -235,6 +272,46 @@ COMMENT ON FUNCTION wa.close(text, text) IS 'Ends the connection and keeps the l
 CREATE OR REPLACE FUNCTION wa.logout(session text, reason text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT wa.add_session_job(logout.session, 'logout', logout.reason) $$;
 COMMENT ON FUNCTION wa.logout(text, text) IS 'Unlinks the device and deletes its auth state; to use it again it must be linked anew. The session must be connected, for WhatsApp has to be told. Returns the job''s id.';
+
+CREATE OR REPLACE FUNCTION wa.set_proxy(session text, url text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE of_session CONSTANT bigint := wa.session_id(set_proxy.session);
+BEGIN
+    PERFORM wa.must_send();
+    IF url IS NULL THEN
+        DELETE FROM wa.proxy p WHERE p.session_id = of_session;
+    -- The value is not repeated: it may hold a password.
+    ELSIF url !~ '^(http|socks5)://([^\s/@:]+(:[^\s/@:]*)?@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$' OR length(url) > 1000
+          OR substring(url FROM ':([0-9]+)$')::int NOT BETWEEN 1 AND 65535 THEN
+        RAISE EXCEPTION 'url: this is no address of a proxy'
+            USING ERRCODE = 'WA031', COLUMN = 'url',
+                  HINT = 'Accepted: http:// or socks5://, then user:password@ if the proxy wants them (others than letters and digits as %40 and the like), then host:port; null for none.';
+    ELSE
+        INSERT INTO wa.proxy AS p (session_id, url) VALUES (of_session, set_proxy.url)
+        ON CONFLICT ON CONSTRAINT proxy_pkey DO UPDATE SET url = EXCLUDED.url, updated_at = now();
+    END IF;
+    UPDATE wa.session s SET proxy = regexp_replace(set_proxy.url, '//[^/]*@', '//') WHERE s.session_id = of_session;
+END $$;
+COMMENT ON FUNCTION wa.set_proxy(text, text) IS 'Lets a session talk to WhatsApp through a proxy, from its next connection on (SELECT wa.close and wa.connect for now); null takes it away. SELECT wa.set_proxy(''shop'', ''socks5://user:password@10.0.0.7:1080'');';
+
+CREATE OR REPLACE FUNCTION wa.set_crypto_limits(session text, bad_macs integer DEFAULT 3, bad_decrypts integer DEFAULT 5, relink boolean DEFAULT false) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    of_session CONSTANT bigint := wa.session_id(set_crypto_limits.session);
+    wrong CONSTANT text := CASE WHEN bad_macs BETWEEN 1 AND 1000000 THEN
+        CASE WHEN bad_decrypts BETWEEN 1 AND 1000000 THEN CASE WHEN relink IS NULL THEN 'relink' END ELSE 'bad_decrypts' END
+        ELSE 'bad_macs' END;
+BEGIN
+    PERFORM wa.must_send();
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION '%: this is no limit', wrong
+            USING ERRCODE = 'WA030', COLUMN = wrong, HINT = 'Accepted: 1 to 1000000 errors; for relink true or false.';
+    END IF;
+    UPDATE wa.session s
+    SET bad_mac_limit = set_crypto_limits.bad_macs, bad_decrypt_limit = set_crypto_limits.bad_decrypts, relink_at_limit = relink
+    WHERE s.session_id = of_session;
+END $$;
+COMMENT ON FUNCTION wa.set_crypto_limits(text, integer, integer, boolean) IS 'Sets how many messages (Bad MAC) and pieces of app state (Bad Decrypt) may fail to decrypt in one connection before wa.session_health calls the session unhealthy; with relink it is then closed, and has to be linked anew. SELECT wa.set_crypto_limits(''shop'', bad_macs => 10);';
 
 CREATE OR REPLACE FUNCTION wa.retry_session_job(id bigint) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -41,6 +41,12 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.home() IS 'Which database this is: the server''s data directory, the database in it, and the timeline of its history. Any restore changes one of them. What the server does not tell is 0.';
 
+CREATE OR REPLACE FUNCTION wa.generation(lease wa.lease) RETURNS text
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT concat_ws('/', h.system_identifier, h.database_oid, h.timeline, lease.session_id, lease.epoch) FROM wa.home() h
+$$;
+COMMENT ON FUNCTION wa.generation(wa.lease) IS 'Which database, session and hold an auth state is of. While it stays the same and nobody holds the session, ratchets stand where they stood.';
+
 CREATE OR REPLACE FUNCTION wa.come_home() RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -1,5 +1,11 @@
 -- Housekeeping: validation at insert, and what people do with a row afterwards.
 
+CREATE OR REPLACE FUNCTION wa.maintenance_kinds() RETURNS text[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT '{sweep_keys,reseal_keys,retention,check_sessions,close_idle,resource_report}'::text[]
+$$;
+COMMENT ON FUNCTION wa.maintenance_kinds() IS 'The kinds of maintenance jobs.';
+
 CREATE OR REPLACE FUNCTION wa.maintenance_args_error(kind text, args jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -15,6 +21,9 @@ BEGIN
     IF kind = 'retention' THEN
         accepted := accepted || ', ' || array_to_string(days, ', ') || ', dry_run';
     END IF;
+    IF kind = 'close_idle' THEN
+        accepted := accepted || ', minutes';
+    END IF;
     FOR key, value IN SELECT e.key, e.value FROM jsonb_each(args) AS e LOOP
         number := CASE WHEN jsonb_typeof(value) = 'number' AND value #>> '{}' ~ '^[0-9]{1,5}$' THEN (value #>> '{}')::integer END;
         IF key = 'batch' THEN
@@ -23,6 +32,9 @@ BEGIN
         ELSIF key = 'pause_ms' THEN
             CONTINUE WHEN number BETWEEN 0 AND 60000;
             RETURN 'pause_ms must be a whole number from 0 to 60000';
+        ELSIF kind = 'close_idle' AND key = 'minutes' THEN
+            CONTINUE WHEN number BETWEEN 1 AND 10000;
+            RETURN 'minutes must be a whole number from 1 to 10000';
         ELSIF kind = 'retention' AND key = ANY (days) THEN
             CONTINUE WHEN value = 'null' OR number BETWEEN 1 AND 36500;
             RETURN key || ' must be a whole number from 1 to 36500, or null to keep for ever';
@@ -40,9 +52,9 @@ CREATE OR REPLACE FUNCTION wa.maintenance_job_before_insert() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE wrong text;
 BEGIN
-    IF NEW.kind IS NULL OR NEW.kind NOT IN ('sweep_keys', 'reseal_keys', 'retention') THEN
+    IF NEW.kind IS NULL OR NEW.kind <> ALL (wa.maintenance_kinds()) THEN
         RAISE EXCEPTION 'kind: % is not a kind of maintenance job', coalesce('"' || left(NEW.kind, 80) || '"', 'null')
-            USING ERRCODE = 'WA004', COLUMN = 'kind', HINT = 'Accepted: sweep_keys, reseal_keys, retention.';
+            USING ERRCODE = 'WA004', COLUMN = 'kind', HINT = 'Accepted: ' || array_to_string(wa.maintenance_kinds(), ', ') || '.';
     END IF;
     NEW.args := coalesce(NEW.args, '{}');
     wrong := wa.maintenance_args_error(NEW.kind, NEW.args);

@@ -28,13 +28,13 @@ BEGIN
     END IF;
 
     NEW.job_table := CASE
-        WHEN NEW.kind IN ('sweep_keys', 'reseal_keys', 'retention') THEN 'maintenance_job'
+        WHEN NEW.kind = ANY (wa.maintenance_kinds()) THEN 'maintenance_job'
         WHEN NEW.kind IN ('connect', 'close') THEN 'session_job'
         WHEN NEW.kind = 'text' THEN 'outbound'
     END;
     IF NEW.job_table IS NULL THEN
         RAISE EXCEPTION 'kind: % is not a kind of job that can be scheduled', coalesce('"' || left(NEW.kind, 80) || '"', 'null')
-            USING ERRCODE = 'WA004', COLUMN = 'kind', HINT = 'Accepted: sweep_keys, reseal_keys, retention; connect, close, text for a session.';
+            USING ERRCODE = 'WA004', COLUMN = 'kind', HINT = 'Accepted: ' || array_to_string(wa.maintenance_kinds(), ', ') || '; connect, close, text for a session.';
     END IF;
     IF NEW.job_table = 'maintenance_job' THEN
         IF NEW.session IS NOT NULL THEN

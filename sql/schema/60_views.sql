@@ -44,6 +44,14 @@ COMMENT ON COLUMN wa.rate.sent_last_minute IS 'Messages that the server took in 
 COMMENT ON COLUMN wa.rate.sent_last_hour IS 'Messages that the server took in the last hour.';
 COMMENT ON COLUMN wa.rate.median_seconds_to_sent IS 'Half of those of the last hour took less than this.';
 
+CREATE OR REPLACE VIEW wa.session_health WITH (security_invoker = on) AS
+SELECT s.name AS session, s.tenant, s.status, s.bad_macs, s.bad_mac_limit, s.bad_decrypts, s.bad_decrypt_limit, s.relink_at_limit,
+       s.bad_macs < s.bad_mac_limit AND s.bad_decrypts < s.bad_decrypt_limit AS is_healthy,
+       s.failures, s.rest_until, s.connected_at, s.checked_at
+FROM wa.session s;
+COMMENT ON VIEW wa.session_health IS 'How well each session can decrypt and connect. SELECT * FROM wa.session_health WHERE NOT is_healthy;';
+COMMENT ON COLUMN wa.session_health.is_healthy IS 'Both counts of what could not be decrypted are below their limits. They begin at 0 with each successful connect.';
+
 CREATE OR REPLACE VIEW wa.failure WITH (security_invoker = on) AS
 SELECT o.session, o.id, o.recipient, o.kind, o.attempts, o.last_error, o.failed_at, o.created_at
 FROM wa.outbound o WHERE o.failed_at IS NOT NULL;

@@ -83,16 +83,21 @@ DO $$
 DECLARE
     grants CONSTANT text[] := ARRAY[
         'GRANT USAGE ON SCHEMA wa TO %I',
-        'wa_app', 'GRANT SELECT ON wa.tenant, wa.session, wa.auth_size, wa.outbound, wa.inbox, wa.event, wa.session_job, wa.pacing, wa.queue, wa.rate, wa.failure TO %I',
+        'wa_app', 'GRANT SELECT ON wa.tenant, wa.session, wa.auth_size, wa.outbound, wa.inbox, wa.event, wa.session_job, wa.pacing, wa.queue, wa.rate, wa.failure, wa.session_health TO %I',
         'wa_app', 'GRANT INSERT (session, recipient, kind, body, message_id, priority, send_at, expires_at, dedupe_key, max_attempts) ON wa.outbound TO %I',
         'wa_app', 'GRANT INSERT (session, kind, reason, run_at) ON wa.session_job TO %I',
         'wa_app', 'GRANT SELECT, DELETE ON wa.schedule TO %I',
         'wa_app', 'GRANT INSERT (name, cron, time_zone, kind, session, args, missed, enabled) ON wa.schedule TO %I',
         'wa_app', 'GRANT UPDATE (cron, time_zone, kind, session, args, missed, enabled) ON wa.schedule TO %I',
         'wa_readonly', 'GRANT SELECT ON ALL TABLES IN SCHEMA wa TO %I',
-        'wa_readonly', 'REVOKE SELECT ON wa.auth, wa.auth_key, wa.auth_quarantine FROM %I',
+        'wa_readonly', 'REVOKE SELECT ON wa.auth, wa.auth_key, wa.auth_quarantine, wa.proxy FROM %I',
         'wa_admin', 'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA wa TO %I',
-        'wa_admin', 'REVOKE SELECT, INSERT, UPDATE, DELETE ON wa.auth, wa.auth_key, wa.auth_quarantine FROM %I',
+        'wa_admin', 'REVOKE SELECT, INSERT, UPDATE, DELETE ON wa.auth, wa.auth_key, wa.auth_quarantine, wa.proxy FROM %I',
+        'wa_readonly', 'REVOKE SELECT ON wa.passkey FROM %I',
+        'wa_admin', 'REVOKE SELECT, INSERT, UPDATE, DELETE ON wa.passkey FROM %I',
+        'wa_app', 'GRANT SELECT (session_id, session, stage, request, code, error, requested_at, expires_at, updated_at) ON wa.passkey TO %I',
+        'wa_readonly', 'GRANT SELECT (session_id, session, stage, request, code, error, requested_at, expires_at, updated_at) ON wa.passkey TO %I',
+        'wa_admin', 'GRANT SELECT (session_id, session, stage, request, code, error, requested_at, expires_at, updated_at) ON wa.passkey TO %I',
         'wa_worker', 'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA wa TO %I'
     ];
     granted text;

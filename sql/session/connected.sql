@@ -1,10 +1,15 @@
--- Session $1 is connected, under epoch $2. Share-locks the lease.
+-- Session $1 is connected, under epoch $2, and with it a linking with a passkey is done. Share-locks the lease.
 WITH held AS (
     SELECT session_id FROM wa.lease WHERE session_id = $1 AND epoch = $2 AND holder IS NOT NULL FOR SHARE
 ), written AS (
     UPDATE wa.session s
-    SET status = 'connected', status_reason = NULL, status_at = now(), connected_at = now(), failures = 0,
-        qr = NULL, qr_expires_at = NULL
+    SET status = 'connected', status_reason = NULL, connected_at = now(), failures = 0, rest_until = NULL, link_phone = NULL,
+        bad_macs = 0, bad_decrypts = 0
     FROM held WHERE s.session_id = held.session_id
+), done AS (
+    UPDATE wa.passkey p SET stage = 'done', answer = NULL, updated_at = now()
+    FROM held WHERE p.session_id = held.session_id AND p.stage NOT IN ('done', 'failed')
+), void AS (
+    DELETE FROM wa.auth_key k USING held WHERE k.session_id = held.session_id AND k.kind = 'passkey'
 )
 SELECT EXISTS (SELECT FROM held) AS "held!"

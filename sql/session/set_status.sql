@@ -4,7 +4,7 @@ WITH held AS (
     SELECT session_id FROM wa.lease WHERE session_id = $1 AND epoch = $2 AND holder IS NOT NULL FOR SHARE
 ), written AS (
     UPDATE wa.session s
-    SET status = ($3::text)::wa.session_status, status_reason = $4, status_at = now(),
+    SET status = ($3::text)::wa.session_status, status_reason = $4,
         qr = $5, qr_expires_at = now() + $6::float8 * interval '1 second'
     FROM held WHERE s.session_id = held.session_id
 )

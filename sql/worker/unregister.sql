@@ -1,2 +1,4 @@
--- Takes worker $1 off the list, in order; whatever it still held falls free by foreign key. Locks that row.
-DELETE FROM wa.worker WHERE worker_id = $1
+-- Takes worker $1 off the list, in order; whatever it still held falls free by foreign key, and others are told, which
+-- returns nothing worth reading. Locks that row.
+WITH gone AS (DELETE FROM wa.worker WHERE worker_id = $1 RETURNING worker_id)
+SELECT pg_notify('wa_work', 'leases') IS NULL AS "told" FROM gone

@@ -21,7 +21,7 @@ const MOST: usize = 2048;
 const KEPT: Duration = Duration::from_mins(1);
 
 /// Whether keys of this kind are read ahead.
-pub(super) const fn knows(kind: Kind) -> bool {
+const fn knows(kind: Kind) -> bool {
     matches!(kind, Kind::Session | Kind::IdentityKey | Kind::DeviceList)
 }
 
@@ -53,6 +53,7 @@ type Person = HashMap<(Kind, String), Slot>;
 #[derive(Default)]
 struct Inner {
     people: HashMap<String, Person>,
+    /// When the first of them was read.
     since: Option<Instant>,
     /// Statements under way, and who was written since the first of them began.
     reading: usize,
@@ -223,7 +224,7 @@ impl Reading<'_> {
             inner.people.clear();
         }
         inner.people.extend(people);
-        inner.since = Some(Instant::now());
+        inner.since.get_or_insert_with(Instant::now);
     }
 }
 

@@ -187,7 +187,7 @@ impl Backup {
         };
         let state: State = serde_json::from_slice(&opened).map_err(|error| place(2, &error))?;
         for key in &state.keys {
-            if !Kind::ALL.iter().any(|kind| kind.name() == key.kind) {
+            if Kind::named(&key.kind).is_none() {
                 return Err(DecodeError::new("keys[].kind", "another text", "a kind of wa.auth_key").into());
             }
         }

@@ -12,24 +12,31 @@ use super::{
     store::{AuthStore, Written},
     vault::Place,
 };
+use crate::config::Secret;
 use crate::db::Db;
 
 const CREDS: &str = Place::CREDS;
 
-/// What credentials a session has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What credentials a session has, and how it gets to WhatsApp.
+#[derive(Debug, Clone, Default)]
 pub struct Found {
     /// Those of a linked device, so that it can log in without a scan.
     pub linked: bool,
     /// Another program has them too, and nobody has used them here since.
     pub exported: bool,
+    /// `wa.proxy.url`.
+    pub proxy: Option<Secret>,
 }
 
 /// Looks what credentials a session has.
 pub async fn found(pool: &Db, session_id: i64) -> std::result::Result<Found, AuthError> {
     let row = sqlx::query_file!("sql/auth/creds_state.sql", session_id).fetch_optional(pool).await;
     let row = row.map_err(|source| AuthError::Database { session_id, what: CREDS, source })?;
-    Ok(row.map_or_else(Found::default, |row| Found { linked: creds::is_linked(row.creds), exported: row.exported }))
+    Ok(row.map_or_else(Found::default, |row| Found {
+        linked: row.creds.is_some_and(creds::is_linked),
+        exported: row.exported,
+        proxy: row.proxy.map(Secret::new),
+    }))
 }
 
 impl AuthStore {

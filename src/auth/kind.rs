@@ -43,6 +43,9 @@ pub enum Kind {
     /// Secret with which later edits, votes and reactions to a message are read. Id: `chat|sender|message id`. Value:
     /// `{secret, timestamp}`; the deadline stands in `expires_at`.
     MessageSecret,
+    /// What a linking with a passkey has to remember. Id: `linking`. Value: `{ref, deviceType, ephemeral, nonce, advSecret,
+    /// primary}`, all but the first two bytes.
+    Passkey,
 }
 
 impl Kind {
@@ -67,11 +70,18 @@ impl Kind {
             Self::SentMessage => "sent-message",
             Self::PendingInbound => "pending-inbound",
             Self::MessageSecret => "message-secret",
+            Self::Passkey => "passkey",
         }
     }
 
+    /// The kind of that name in `wa.auth_key.kind`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::PreKey,
         Self::SignedPreKey,
         Self::Session,
@@ -89,6 +99,7 @@ impl Kind {
         Self::SentMessage,
         Self::PendingInbound,
         Self::MessageSecret,
+        Self::Passkey,
     ];
 
     /// How long a key is of use after it was last written; `None` is for ever. After that the sweep deletes it.
@@ -119,6 +130,8 @@ impl Kind {
             Self::TcToken => 182,
             // Compared when a message is asked for again, which happens within minutes or, for who was away, days.
             Self::BaseKey => 7,
+            // Deleted when the linking ends, which must be within the hour that WhatsApp gives it at most.
+            Self::Passkey => 1,
             // The library deletes its copies after two hours of being connected.
             Self::SentMessage => 1,
             // As long as the library keeps what cannot be committed.
@@ -127,8 +140,9 @@ impl Kind {
         Some(Duration::from_secs(days * DAY))
     }
 
-    /// The same in seconds, for a statement.
-    pub(super) fn ttl(self) -> Option<f64> {
+    /// [`Kind::time_to_live`] in seconds, for a statement.
+    #[must_use]
+    pub fn seconds_to_live(self) -> Option<f64> {
         self.time_to_live().map(|ttl| ttl.as_secs_f64())
     }
 }

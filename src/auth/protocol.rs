@@ -203,7 +203,7 @@ impl ProtocolStore for AuthStore {
                 fence.epoch,
                 &*escape(jid),
                 records::tc_token_to_json(&placeholder),
-                Kind::TcToken.ttl()
+                Kind::TcToken.seconds_to_live()
             )
             .fetch_one(self.pool())
         };
@@ -223,7 +223,7 @@ impl ProtocolStore for AuthStore {
                 fence.epoch,
                 &*key_id,
                 received,
-                Kind::TcToken.ttl()
+                Kind::TcToken.seconds_to_live()
             )
             .fetch_one(self.pool())
         };

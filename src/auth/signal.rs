@@ -1,5 +1,6 @@
 //! `SignalStore`: identities, sessions, pre-keys and sender keys.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,6 +15,10 @@ use super::{
     kind::Kind,
     store::{AuthStore, Batch, Written},
 };
+
+/// Of so many pre-keys asked for at once, all are read: at each login the library asks for the 812 that the server has, which
+/// are nearly all that there are.
+const MANY: usize = 64;
 
 /// A key pair of 32 bytes each.
 pub(super) fn pair_to_json(public: &[u8], private: &[u8]) -> Value {
@@ -130,7 +135,13 @@ impl SignalStore for AuthStore {
 
     async fn load_prekeys_batch(&self, ids: &[u32]) -> Result<Vec<(u32, Bytes)>> {
         let key_ids: Vec<_> = ids.iter().map(u32::to_string).collect();
-        let rows = self.get_many(Kind::PreKey, &key_ids).await?;
+        let rows = if key_ids.len() < MANY {
+            self.get_many(Kind::PreKey, &key_ids).await?
+        } else {
+            let wanted: HashSet<_> = key_ids.into_iter().collect();
+            let rows = self.list(Kind::PreKey).await?;
+            rows.into_iter().filter(|row| wanted.contains(&row.key_id)).collect()
+        };
         let read = |id: &str, value| number(id).and_then(|id| Ok((id, pre_key_from_json(id, value)?)));
         Ok(self.read_all(Kind::PreKey, rows, read).await?)
     }

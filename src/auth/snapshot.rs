@@ -3,6 +3,7 @@
 use super::error::AuthError;
 use super::vault::{Place, Vault};
 use chrono::{DateTime, Utc};
+use futures::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -86,9 +87,10 @@ pub async fn state(
     vault: &Vault,
     session_id: i64,
 ) -> Result<Option<State>, SnapshotError> {
-    let rows = sqlx::query_file!("sql/auth/snapshot.sql", session_id).fetch_all(connection).await?;
-    let (mut creds, mut keys) = (None, Vec::with_capacity(rows.len()));
-    for row in rows {
+    // One by one, so that values are read while the server still writes the next ones.
+    let mut rows = sqlx::query_file!("sql/auth/snapshot.sql", session_id).fetch(connection);
+    let (mut creds, mut keys) = (None, vec![]);
+    while let Some(row) = rows.try_next().await? {
         let place = Place { session_id, kind: &row.kind, key_id: &row.key_id };
         let value = vault.unseal(place, row.value).map_err(|source| AuthError::Sealed {
             session_id,

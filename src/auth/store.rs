@@ -22,14 +22,17 @@ use super::{
     kind::Kind,
     vault::{Place, SealError, Vault},
 };
-use crate::db::{Db, fence::Fence, outage::outlast};
+use crate::{
+    db::{Db, fence::Fence, outage::outlast},
+    telemetry,
+};
 
 /// Auth state of one session, under one hold of it. The storage backend of the client library.
 ///
 /// It keeps nothing in memory but what it has read ahead (`ahead`), and each call is one statement at most, which waits while
-/// the database is away. Reads are free; each
-/// write checks the fence in its own statement. The first write that finds the fence stale cancels the token given to
-/// [`AuthStore::new`], because then the client has to stop: the session belongs to somebody else.
+/// the database is away. Reads are free; each write checks the fence in its own statement. The first write that finds the
+/// fence stale cancels the token given to [`AuthStore::new`], because then the client has to stop: the session belongs to
+/// somebody else.
 pub struct AuthStore {
     pool: Db,
     fence: Fence,
@@ -121,9 +124,22 @@ impl AuthStore {
                 .fetch_one(&self.pool)
         };
         let writing = self.ahead.writing(Kind::Session, ahead::Written::Any);
-        let deleted = self.write("delete all", done).await;
+        let deleted = self.write("delete all", done).await?;
         writing.end();
-        deleted
+        Ok(deleted)
+    }
+
+    /// Puts the credentials and all keys of the session into the quarantine. Gives back how many there were.
+    pub async fn quarantine_all(&self, reason: &str) -> Result<u64, AuthError> {
+        let Fence { session_id, epoch } = self.fence;
+        let done = || {
+            sqlx::query_file_as!(Written, "sql/auth/quarantine_all.sql", session_id, epoch, reason)
+                .fetch_one(&self.pool)
+        };
+        let writing = self.ahead.writing(Kind::Session, ahead::Written::Any);
+        let moved = self.write("quarantine all", done).await?;
+        writing.end();
+        Ok(moved)
     }
 
     /// Waits until what has come in is kept, before ratchets are. The library writes all ratchets at once whenever one of
@@ -142,7 +158,7 @@ impl AuthStore {
         Err(AuthError::Missed { session_id: self.fence.session_id, message_id: message_id.to_owned() })
     }
 
-    pub(super) const fn pool(&self) -> &Db {
+    pub(crate) const fn pool(&self) -> &Db {
         &self.pool
     }
 
@@ -246,9 +262,9 @@ impl AuthStore {
             .fetch_one(&self.pool)
         };
         let writing = self.ahead.writing(kind, ahead::Written::Keys(std::slice::from_ref(&key_id)));
-        let written = self.write(kind.name(), done).await;
+        self.write(kind.name(), done).await?;
         writing.end();
-        written?;
+        telemetry::key_quarantined(kind.name());
         let error = self.unreadable(kind, &key_id, problem);
         tracing::warn!(%error, "put aside in wa.auth_quarantine; the session goes on without it");
         Ok(None)
@@ -290,7 +306,7 @@ impl AuthStore {
         let found = || sqlx::query_file!("sql/auth/devices.sql", self.fence.session_id, &people).fetch_all(&self.pool);
         let rows = self.ask(Kind::DeviceList.name(), found).await?;
         reading.end(rows.into_iter().filter_map(|row| {
-            let kind = Kind::ALL.into_iter().find(|kind| kind.name() == row.kind)?;
+            let kind = Kind::named(&row.kind)?;
             Some((row.person, kind, row.key_id, row.value))
         }));
         drop(turn);
@@ -394,14 +410,14 @@ impl AuthStore {
                 kind.name(),
                 &key_ids,
                 &values,
-                kind.ttl()
+                kind.seconds_to_live()
             )
             .fetch_one(&self.pool)
         };
         let writing = self.ahead.writing(kind, ahead::Written::Keys(&key_ids));
-        let written = self.write(kind.name(), done).await;
+        self.write(kind.name(), done).await?;
         writing.end();
-        written.map(drop)
+        Ok(())
     }
 
     /// Deletes keys by id, in one statement.
@@ -415,9 +431,9 @@ impl AuthStore {
                 .fetch_one(&self.pool)
         };
         let writing = self.ahead.writing(kind, ahead::Written::Keys(key_ids));
-        let written = self.write(kind.name(), done).await;
+        self.write(kind.name(), done).await?;
         writing.end();
-        written.map(drop)
+        Ok(())
     }
 
     /// Deletes one key.

@@ -9,20 +9,19 @@ use serde_json::json;
 pub(super) struct InboxArgs {
     /// Only this session.
     #[arg(long, value_name = "NAME")]
-    session: Option<String>,
+    pub(super) session: Option<String>,
     /// How many of the latest messages to show first.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100_000))]
-    last: u32,
+    pub(super) last: u32,
     /// Go on with what arrives, until interrupted.
     #[arg(long, short)]
-    follow: bool,
+    pub(super) follow: bool,
 }
 
 pub(super) async fn run(config: &Config, args: InboxArgs, json: bool) -> anyhow::Result<()> {
     let pool = connect(config).await?;
-    let stop = stop_signal()?;
     // Listening begins before the first look, so that nothing falls between.
-    let mut ear = if args.follow { Some(Ear::on("wa_inbound", config).await?) } else { None };
+    let mut following = if args.follow { Some((Ear::on("wa_inbound", config).await?, stop_signal()?)) } else { None };
     let mut after = sqlx::query_file_scalar!("sql/cli/inbox_start.sql", args.session, i64::from(args.last))
         .fetch_one(&pool)
         .await?;
@@ -38,7 +37,7 @@ pub(super) async fn run(config: &Config, args: InboxArgs, json: bool) -> anyhow:
             let time = row.received_at.format("%Y-%m-%d %H:%M:%S");
             print(json, &line, &format!("{time}  {}  {}  {body}", row.session, row.sender));
         }
-        let Some(ear) = &mut ear else { return Ok(()) };
+        let Some((ear, stop)) = &mut following else { return Ok(()) };
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             heard = ear.wait() => heard?,

@@ -3,6 +3,8 @@
 mod auth;
 mod backup;
 mod bench;
+mod console;
+mod doctor;
 mod import;
 mod inbox;
 mod jobs;
@@ -11,9 +13,12 @@ mod schedule;
 mod send;
 mod session;
 mod up;
+mod worker;
 
 use crate::config::{Config, Overrides, Secret};
 use crate::db::{self, Db, DbError, listener};
+use crate::session::crypto::HearAppState;
+use crate::telemetry::CountLog;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use sqlx::postgres::PgListener;
@@ -21,6 +26,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// WhatsApp by rows: insert into wa.outbound and a message is sent; a message arrives and stands in wa.inbox.
 #[derive(Debug, Parser)]
@@ -57,10 +66,13 @@ enum Command {
         #[command(flatten)]
         worker: WorkerFlags,
     },
-    /// Run a worker on a migrated database.
+    /// Run a worker on a migrated database; or look after those that run.
+    #[command(args_conflicts_with_subcommands = true)]
     Worker {
         #[command(flatten)]
         worker: WorkerFlags,
+        #[command(subcommand)]
+        command: Option<worker::WorkerCommand>,
     },
     /// Bring the schema wa up to this version.
     Migrate,
@@ -104,6 +116,10 @@ enum Command {
     /// Show, make, change and run schedules.
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
+    /// Look at everything that a worker needs, and say what to do about what is not well.
+    Doctor,
+    /// A prompt: status, send, inbox, errors, metrics.
+    Console,
     /// Show the configuration in force, secrets masked.
     Config,
     /// Measure.
@@ -147,7 +163,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             overrides.whatsapp_url.clone_from(&worker.whatsapp_url);
             overrides.http = worker.http;
         }
-        Command::Worker { worker } => {
+        Command::Worker { worker, .. } => {
             overrides.whatsapp_url.clone_from(&worker.whatsapp_url);
             overrides.http = worker.http;
         }
@@ -160,6 +176,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     runtime.block_on(async {
         match cli.command {
             Command::Up { sandbox, faults, .. } => up::up(config, sandbox.then_some(&faults), json).await,
+            Command::Worker { command: Some(command), .. } => worker::run(&config, command, json).await,
             Command::Worker { .. } => up::worker(config, json).await,
             Command::Migrate => migrate(&config, json).await,
             Command::Sandbox { ws, control, faults, state } => up::sandbox(ws, control, &faults, state, json).await,
@@ -173,6 +190,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Auth(command) => auth::run(&config, command, json).await,
             Command::Inbox(args) => inbox::run(&config, args, json).await,
             Command::Schedule(command) => schedule::run(&config, command, json).await,
+            Command::Doctor => doctor::run(&config, json).await,
+            Command::Console => console::run(&config, json).await,
             Command::Config => show(&config, json),
             Command::Bench(command) => bench::run(command, config, overrides.database_url, json).await,
         }
@@ -184,7 +203,12 @@ fn start_log(filter: &str) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(filter).with_context(|| {
         format!("configuration: log: {filter:?} is not accepted; accepted is a filter such as info,wagres=debug")
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // What is heard of sessions does not depend on what is to be read.
+    tracing_subscriber::registry()
+        .with(lines.and_then(CountLog).with_filter(filter))
+        .with(HearAppState.with_filter(LevelFilter::ERROR))
+        .init();
     Ok(())
 }
 

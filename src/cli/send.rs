@@ -8,11 +8,11 @@ use serde_json::json;
 #[derive(Debug, Args)]
 pub(super) struct SendArgs {
     /// Name of the session that sends.
-    session: String,
+    pub(super) session: String,
     /// International phone number or JID.
-    recipient: String,
+    pub(super) recipient: String,
     /// The text.
-    body: String,
+    pub(super) body: String,
 }
 
 pub(super) async fn run(config: &Config, args: SendArgs, json: bool) -> anyhow::Result<()> {

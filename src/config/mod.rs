@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use wacore::store::DevicePropsOverride;
+use waproto::whatsapp::device_props::PlatformType;
 
 pub use secret::Secret;
 
@@ -29,7 +31,7 @@ pub struct Config {
     pub database_pooler: bool,
     /// WebSocket URL of the WhatsApp server. A build with the feature `sandbox` accepts loopback addresses only.
     pub whatsapp_url: String,
-    /// Address of the HTTP face (`/health`). Port 0 takes a free one.
+    /// Address of the HTTP face (`/health`, `/metrics`). Port 0 takes a free one.
     pub http: SocketAddr,
     /// Folder of the private Postgres of `wagres up`.
     pub data_dir: PathBuf,
@@ -37,8 +39,56 @@ pub struct Config {
     pub log: String,
     /// What the worker does and how patiently.
     pub worker: WorkerConfig,
+    /// What linked devices call themselves.
+    pub device: DeviceConfig,
     /// Encryption of the auth state.
     pub encryption: EncryptionConfig,
+}
+
+/// What a device is called in the phone's list of linked devices (`[device]`, `WAGRES_DEVICE__…`). It counts when the device
+/// is linked and stays until it is linked again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeviceConfig {
+    /// Its name; 1 to 50 characters.
+    pub name: String,
+    /// What it looks like.
+    pub platform: Platform,
+}
+
+/// What a linked device looks like on the phone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "they are what they are called")]
+pub enum Platform {
+    Chrome,
+    Firefox,
+    Safari,
+    Edge,
+    Opera,
+    Desktop,
+}
+
+impl DeviceConfig {
+    /// As the library takes it.
+    #[must_use]
+    pub fn props(&self) -> DevicePropsOverride {
+        let platform = match self.platform {
+            Platform::Chrome => PlatformType::CHROME,
+            Platform::Firefox => PlatformType::FIREFOX,
+            Platform::Safari => PlatformType::SAFARI,
+            Platform::Edge => PlatformType::EDGE,
+            Platform::Opera => PlatformType::OPERA,
+            Platform::Desktop => PlatformType::DESKTOP,
+        };
+        DevicePropsOverride::new().with_os(self.name.as_str()).with_platform_type(platform)
+    }
+}
+
+impl Default for DeviceConfig {
+    fn default() -> Self {
+        Self { name: "wagres".into(), platform: Platform::Chrome }
+    }
 }
 
 /// Encryption of credentials and keys in the database (`[encryption]`, `WAGRES_ENCRYPTION__…`).
@@ -86,6 +136,8 @@ pub struct WorkerConfig {
     pub connections: u32,
     /// Most sessions that this worker holds. 1 to 100000.
     pub max_sessions: u32,
+    /// How often the log says what the process uses. Seconds, 1 to 86400.
+    pub report_seconds: u32,
 }
 
 impl Default for Config {
@@ -98,6 +150,7 @@ impl Default for Config {
             data_dir: PathBuf::from("wagres-data"),
             log: "info,whatsapp_rust=warn,wacore=warn,sqlx=warn".into(),
             worker: WorkerConfig::default(),
+            device: DeviceConfig::default(),
             encryption: EncryptionConfig::default(),
         }
     }
@@ -114,6 +167,7 @@ impl Default for WorkerConfig {
             drain_seconds: 10,
             connections: 16,
             max_sessions: 1000,
+            report_seconds: 60,
         }
     }
 }
@@ -195,6 +249,11 @@ impl Config {
         within("worker.drain_seconds", w.drain_seconds, 0, 600, "0 to 600 seconds")?;
         within("worker.connections", w.connections, 2, 1000, "2 to 1000")?;
         within("worker.max_sessions", w.max_sessions, 1, 100_000, "1 to 100000")?;
+        within("worker.report_seconds", w.report_seconds, 1, 86_400, "1 to 86400")?;
+        if !(1..=50).contains(&self.device.name.chars().count()) {
+            let found = format!("{:?}", self.device.name);
+            return Err(ConfigError::Value { key: "device.name", found, accepted: "1 to 50 characters" });
+        }
         let url = url::Url::parse(&self.whatsapp_url).ok().filter(|u| matches!(u.scheme(), "ws" | "wss"));
         if url.is_none_or(|u| u.host().is_none()) {
             return Err(ConfigError::Value {

@@ -1,13 +1,17 @@
 //! Migrations, then everything that is replaced whole: functions, triggers, views.
 
 use super::DbError;
+use sqlx::migrate::{Migrate as _, Migrator};
 use sqlx::{Connection, Executor, PgPool};
 
 /// Files of `sql/schema`, in the order in which they are applied.
 const SCHEMA: &[(&str, &str)] = &[
     ("10_doorbell.sql", include_str!("../../sql/schema/10_doorbell.sql")),
     ("20_sessions.sql", include_str!("../../sql/schema/20_sessions.sql")),
+    ("21_workers.sql", include_str!("../../sql/schema/21_workers.sql")),
     ("22_auth.sql", include_str!("../../sql/schema/22_auth.sql")),
+    ("23_passkey.sql", include_str!("../../sql/schema/23_passkey.sql")),
+    ("24_session_states.sql", include_str!("../../sql/schema/24_session_states.sql")),
     ("25_events.sql", include_str!("../../sql/schema/25_events.sql")),
     ("30_outbound.sql", include_str!("../../sql/schema/30_outbound.sql")),
     ("35_pacing.sql", include_str!("../../sql/schema/35_pacing.sql")),
@@ -18,13 +22,25 @@ const SCHEMA: &[(&str, &str)] = &[
     ("90_roles.sql", include_str!("../../sql/schema/90_roles.sql")),
 ];
 
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// The last migration that the database has seen, and the last one that this version knows.
+///
+/// # Errors
+/// The database was never migrated, or does not answer.
+pub async fn versions(pool: &PgPool) -> Result<(i64, i64), DbError> {
+    let applied = pool.acquire().await?.list_applied_migrations("_sqlx_migrations").await?;
+    let last = applied.iter().map(|migration| migration.version).max();
+    Ok((last.unwrap_or(0), MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)))
+}
+
 /// Brings the schema `wa` up to this version. Safe to run from several processes at once: sqlx holds an advisory lock
 /// for the migrations, and the replaced part is one transaction under a lock of its own.
 ///
 /// # Errors
 /// A migration that fails leaves the earlier ones in place; the replaced part applies whole or not at all.
 pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
-    sqlx::migrate!("./migrations").run(pool).await?;
+    MIGRATIONS.run(pool).await?;
     let mut connection = pool.acquire().await?;
     let mut tx = connection.begin().await?;
     // A transaction-level lock works through poolers too; the number is "wagres" on a telephone keypad.

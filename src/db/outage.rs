@@ -19,9 +19,11 @@ const PARTING: Duration = Duration::from_secs(1);
 pub fn is_outage(error: &Error) -> bool {
     match error {
         Error::Io(_) | Error::Tls(_) | Error::PoolTimedOut => true,
-        // Connection lost, out of room or memory, shutting down or starting up, the disk failed.
+        // Connection lost, out of room or memory, shutting down or starting up, the disk failed; read-only, as servers are
+        // between two masters.
         Error::Database(error) => {
-            error.code().is_some_and(|code| ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)))
+            let passing = ["08", "53", "57P", "58", "25006"];
+            error.code().is_some_and(|code| passing.iter().any(|class| code.starts_with(class)))
         }
         _ => false,
     }

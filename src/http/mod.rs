@@ -1,12 +1,15 @@
 //! The HTTP face. It shows what the worker says and decides nothing.
 
+use crate::telemetry::{self, Usage};
 use crate::worker::{Phase, Window};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, StatusCode};
 use axum::routing::get;
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 use tokio::net::TcpListener;
@@ -21,8 +24,18 @@ struct Health {
     /// Seconds since the start.
     uptime: f64,
     timestamp: DateTime<Utc>,
-    /// Sessions that are connected.
+    /// Sessions that are logged in.
     active_clients: usize,
+    /// Sessions that the worker holds, by name: whether each is logged in.
+    clients: BTreeMap<String, bool>,
+    /// What the process uses.
+    memory: Memory,
+}
+
+/// In bytes.
+#[derive(Debug, Serialize)]
+struct Memory {
+    rss: u64,
 }
 
 #[derive(Clone)]
@@ -31,7 +44,7 @@ struct Face {
     since: Instant,
 }
 
-/// Serves `/health` until `stop`. Returns the address, for port 0, and the task.
+/// Serves `/health` and `/metrics` until `stop`. Returns the address, for port 0, and the task.
 ///
 /// # Errors
 /// When the address cannot be bound.
@@ -42,7 +55,11 @@ pub async fn serve(
 ) -> std::io::Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
-    let router = Router::new().route("/health", get(health)).with_state(Face { window, since: Instant::now() });
+    telemetry::install();
+    let router = Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .with_state(Face { window, since: Instant::now() });
     let task = tokio::spawn(async move {
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
         if let Err(error) = serving.await {
@@ -65,7 +82,14 @@ async fn health(State(face): State<Face>) -> (StatusCode, Json<Health>) {
         status,
         uptime: face.since.elapsed().as_secs_f64(),
         timestamp: Utc::now(),
-        active_clients: face.window.ready.count(),
+        active_clients: face.window.load().connected,
+        clients: face.window.clients(),
+        memory: Memory { rss: Usage::now().memory },
     };
     (code, Json(health))
+}
+
+/// The format that Prometheus scrapes.
+async fn metrics(State(face): State<Face>) -> ([(HeaderName, &'static str); 1], String) {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::render(face.window.load()))
 }

@@ -98,6 +98,18 @@ impl Lanes {
         Self { inner: Arc::new(Mutex::new(Inner { feed: Some(feed), ..Inner::default() })) }
     }
 
+    /// How many messages are in hand.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.lock().count
+    }
+
+    /// Whether messages of a session are in hand.
+    #[must_use]
+    pub fn has(&self, session_id: i64) -> bool {
+        self.lock().in_hand.get(&session_id).is_some_and(|ids| !ids.is_empty())
+    }
+
     /// How many more messages there is room for, in all.
     #[must_use]
     pub fn room(&self) -> usize {

@@ -12,6 +12,7 @@ use super::{JobError, OutboundJob};
 use crate::db::Db;
 use crate::db::fence::Fence;
 use crate::db::outage::insist;
+use crate::telemetry;
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,8 +51,14 @@ pub enum What {
 }
 
 impl What {
+    /// The name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.described().0
+    }
+
     /// The name, and whether it is a truth about the message (rather than about our attempt).
-    fn name(self) -> (&'static str, bool) {
+    fn described(self) -> (&'static str, bool) {
         match self {
             Self::Sending => ("sending", false),
             Self::Release => ("release", false),
@@ -145,6 +152,7 @@ impl Record<OutboundJob> for Attempts {
         }
         let again = matches!(what, What::Retry | What::Release);
         let (behind, lasted) = self.lanes.over(&job, again);
+        telemetry::message(what.name(), lasted);
         let change = |job: OutboundJob, what, error, lasted| Change {
             fence: job.fence,
             message_id: job.message_id,
@@ -235,7 +243,7 @@ fn fold(batch: &[Change]) -> HashMap<(Fence, &str), Line<'_>> {
         line.error = line.error.or(change.error.as_deref());
         line.lasted = line.lasted.max(change.lasted);
         line.id = line.id.or(change.done);
-        if change.what.name().1 {
+        if change.what.described().1 {
             line.reached = line.reached.max(Some(change.what));
             let at = &mut line.at[change.what as usize - What::Sent as usize];
             *at = match (*at, change.at) {
@@ -254,7 +262,7 @@ async fn flush(pool: &Db, lines: &HashMap<(Fence, &str), Line<'_>>) -> sqlx::Res
     let sessions: Vec<i64> = keys().map(|(fence, _)| fence.session_id).collect();
     let epochs: Vec<i64> = keys().map(|(fence, _)| fence.epoch).collect();
     let ids: Vec<String> = keys().map(|(_, id)| (*id).to_owned()).collect();
-    let name = |what: Option<What>| what.map(|what| what.name().0.to_owned());
+    let name = |what: Option<What>| what.map(|what| what.name().to_owned());
     let reached: Vec<Option<String>> = lines.values().map(|line| name(line.reached)).collect();
     let outcomes: Vec<Option<String>> = lines.values().map(|line| name(line.outcome)).collect();
     let at = |which: usize| lines.values().map(|line| line.at[which]).collect::<Vec<_>>();

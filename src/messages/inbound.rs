@@ -9,6 +9,7 @@ use super::redelivered::Redelivered;
 use crate::db::Db;
 use crate::db::fence::Fence;
 use crate::db::outage::outlast;
+use crate::telemetry;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -110,6 +111,7 @@ impl InboxHook {
             self.stale.cancel();
             anyhow::bail!("the session is not held any more (epoch {})", self.fence.epoch);
         }
+        telemetry::received(done.stored);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
+use buffa::Enumeration as _;
 use buffa::Message as _;
 use serde::{Deserialize, Serialize};
 use wacore::libsignal::protocol::{CurveError, KeyPair};
@@ -77,21 +78,29 @@ impl Bundle {
     }
 }
 
-/// What a device said about history when it registered.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+/// What a device said about itself when it registered.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct HistoryWish {
+pub(super) struct Properties {
+    /// What it calls itself.
+    #[serde(default)]
+    pub(super) name: String,
+    /// What it looks like, in the protocol's words.
+    #[serde(default)]
+    pub(super) platform: String,
     /// It takes the first chunk inside of the message that announces it.
     pub(super) inline: bool,
     /// It wants everything, and not only what is recent.
     pub(super) full: bool,
 }
 
-impl HistoryWish {
-    /// Reads the properties that a device registers with. What is unreadable wishes nothing.
+impl Properties {
+    /// Reads the properties that a device registers with. What is unreadable says nothing.
     pub(super) fn read(properties: &[u8]) -> Self {
         let properties = DeviceProps::decode_from_slice(properties).unwrap_or_default();
         Self {
+            name: properties.os.clone().unwrap_or_default(),
+            platform: properties.platform_type.unwrap_or_default().proto_name().to_owned(),
             inline: properties.history_sync_config.inline_initial_payload_in_e2_ee_msg.unwrap_or_default(),
             full: properties.require_full_sync.unwrap_or_default(),
         }
@@ -111,14 +120,14 @@ pub(super) struct Device {
     pub(super) active: bool,
     /// Whether the phone has given it the app-state keys and begun to tell it of the past.
     pub(super) introduced: bool,
-    /// What it wants to be told of the past.
-    pub(super) history: HistoryWish,
+    /// What it said about itself.
+    pub(super) properties: Properties,
     /// Everything handed to it or waiting for it that it has not acknowledged, in order.
     pub(super) queue: VecDeque<Parcel>,
 }
 
 impl Device {
-    pub(super) fn new(noise_key: [u8; 32], identity: Vec<u8>, bundle: Bundle, history: HistoryWish) -> Self {
+    pub(super) fn new(noise_key: [u8; 32], identity: Vec<u8>, bundle: Bundle, properties: Properties) -> Self {
         Self {
             noise_key,
             identity,
@@ -126,7 +135,7 @@ impl Device {
             link: None,
             active: false,
             introduced: false,
-            history,
+            properties,
             queue: VecDeque::new(),
         }
     }
@@ -169,6 +178,8 @@ pub(super) struct Account {
     /// Devices that asked for our device list, and are told when it changes.
     pub(super) watchers: BTreeSet<DeviceId>,
     pub(super) last_device: u16,
+    /// Whether its owner has to show a passkey for each device that is linked.
+    pub(super) passkey: bool,
     /// The device list as last signed, with the devices it is of.
     pub(super) signed_list: Mutex<Option<(Vec<u32>, Node)>>,
     /// Settings that our devices share.
@@ -236,7 +247,7 @@ impl Device {
             one_time: VecDeque::new(),
             warned: false,
         };
-        Self::new([0; 32], vec![], bundle, HistoryWish::default())
+        Self::new([0; 32], vec![], bundle, Properties::default())
     }
 }
 

@@ -12,7 +12,7 @@ use super::group::Group;
 use super::ledger::{Ledger, Ticket};
 use super::link::Link;
 use super::node::jid;
-use super::pairing::{Pairing, Waiting};
+use super::pairing::{Attempt, Pairing, Waiting};
 use super::parcel::Parcel;
 use super::stats::Stats;
 
@@ -30,6 +30,8 @@ pub(super) struct State {
     pub(super) waiting: HashMap<u64, Waiting>,
     /// Vouched for, and waiting for the device to sign; by the id of the query that asked it to.
     pub(super) pairings: HashMap<String, Pairing>,
+    /// Devices that a passkey is demanded from, by their Noise keys.
+    pub(super) passkeys: HashMap<[u8; 32], Attempt>,
     pub(super) ledger: Arc<Ledger>,
     /// For what changes in the view of one phone alone.
     pub(super) changes: Arc<Changes>,
@@ -46,6 +48,7 @@ impl State {
             lids: HashMap::new(),
             waiting: HashMap::new(),
             pairings: HashMap::new(),
+            passkeys: HashMap::new(),
             groups: BTreeMap::new(),
             statuses: VecDeque::new(),
             ledger,

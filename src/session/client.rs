@@ -1,9 +1,12 @@
 //! How a client of the library is built for a session.
 
-use super::endpoint::Endpoint;
+use super::crypto::{Accompany, CryptoError};
+use super::holder::Shared;
+use super::passkey;
+use super::proxy::{ProxiedFactory, Proxy, ProxyError};
 use super::transport::FencedFactory;
-use crate::auth::{AuthStore, Vault};
-use crate::db::Db;
+use crate::auth::AuthStore;
+use crate::config::Secret;
 use crate::db::fence::Fence;
 use crate::messages::inbound::InboxHook;
 use crate::messages::redelivered::Redelivered;
@@ -14,18 +17,44 @@ use tokio_util::sync::CancellationToken;
 use wacore::types::events::{Event, EventHandler, EventInterest, EventKind};
 use whatsapp_rust::bot::Bot;
 use whatsapp_rust::client::RawNodeLease;
-use whatsapp_rust::transport::TokioWebSocketTransportFactory;
+use whatsapp_rust::transport::{TokioWebSocketTransportFactory, Transport, TransportEvent, TransportFactory};
+use whatsapp_rust::{async_channel::Receiver, async_trait};
 
-/// The client could not be built; the text is the library's.
+/// The client could not be built.
 #[derive(Debug, thiserror::Error)]
-#[error("building the client: {0}")]
-pub struct BuildError(String);
+pub enum BuildError {
+    /// The text is the library's.
+    #[error("building the client: {0}")]
+    Library(String),
+    /// The session's proxy cannot be used.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+}
 
 impl BuildError {
     /// With every cause: what our own store says is at the end.
     fn of(error: &(dyn std::error::Error + 'static)) -> Self {
         let causes = std::iter::successors(Some(error), |error| error.source());
-        Self(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+        Self::Library(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+    }
+}
+
+/// What opens a session's socket.
+enum Socket {
+    Direct(TokioWebSocketTransportFactory),
+    Proxied(ProxiedFactory),
+}
+
+#[async_trait]
+impl TransportFactory for Socket {
+    async fn create_transport(&self) -> anyhow::Result<(Arc<dyn Transport>, Receiver<TransportEvent>)> {
+        match self {
+            Self::Direct(factory) => factory.create_transport().await,
+            Self::Proxied(factory) => factory
+                .create_transport()
+                .await
+                .inspect_err(|error| tracing::warn!(error = format!("{error:#}"), "no connection through the proxy")),
+        }
     }
 }
 
@@ -38,6 +67,10 @@ const HEARD: &[EventKind] = &[
     EventKind::PairError,
     EventKind::PairingQrCode,
     EventKind::PairingQrCodesExhausted,
+    EventKind::PairingCode,
+    EventKind::PairingCodeError,
+    EventKind::PairingCodeRefresh,
+    EventKind::PairPasskeyRequest,
     EventKind::LoggedOut,
     EventKind::StreamReplaced,
     EventKind::TemporaryBan,
@@ -55,7 +88,9 @@ struct Ears {
 
 impl EventHandler for Ears {
     fn handle_event(&self, event: Arc<Event>) {
-        if let Event::RawNode(stanza) = &*event {
+        if let Event::RawNode(stanza) = &*event
+            && passkey::primary_of(stanza).is_none()
+        {
             return self.redelivered.came(stanza);
         }
         // The receiver goes only after the client's end; what comes later concerns nobody.
@@ -87,6 +122,8 @@ pub struct Built {
     pub redelivered: Arc<Redelivered>,
     /// The ids of those that were read and not kept.
     pub missed: mpsc::UnboundedReceiver<String>,
+    /// What could not be decrypted.
+    pub crypto_errors: mpsc::UnboundedReceiver<CryptoError>,
     /// As long as this is held the library shows every stanza.
     pub stanzas: RawNodeLease,
 }
@@ -97,24 +134,33 @@ pub struct Built {
 /// # Errors
 /// When the stored credentials cannot be read or written.
 pub async fn build(
-    endpoint: &Endpoint,
-    pool: &Db,
+    shared: &Shared,
     fence: Fence,
     name: &str,
-    vault: &Arc<Vault>,
+    proxy: Option<&Secret>,
     stale: &CancellationToken,
 ) -> Result<Built, BuildError> {
     let (heard, events) = mpsc::unbounded_channel();
     let (tell_missed, missed) = mpsc::unbounded_channel();
+    let (tell_errors, crypto_errors) = mpsc::unbounded_channel();
     let redelivered = Arc::<Redelivered>::default();
-    let store = AuthStore::new(pool.clone(), fence, vault.clone(), stale.clone()).telling(tell_missed);
-    let socket = TokioWebSocketTransportFactory::new().with_url(endpoint.as_str());
+    let Shared { pool, endpoint, .. } = shared;
+    let store = AuthStore::new(pool.clone(), fence, shared.vault.clone(), stale.clone()).telling(tell_missed);
+    let (socket, media) = match proxy.map(Proxy::parse).transpose()? {
+        None => (Socket::Direct(TokioWebSocketTransportFactory::new().with_url(endpoint.as_str())), HttpClient::new()),
+        Some(proxy) => {
+            let media = HttpClient::with_agent(proxy.agent()?);
+            (Socket::Proxied(ProxiedFactory { proxy, endpoint: endpoint.clone() }), media)
+        }
+    };
     let mut builder = Bot::builder()
         .with_backend_arc(Arc::new(store))
         .with_transport_factory(FencedFactory { inner: socket, stale: stale.clone() })
-        .with_http_client(HttpClient::new())
+        .with_http_client(media)
         .with_runtime(whatsapp_rust::TokioRuntime)
         .with_push_name(name)
+        .with_device_props(shared.device.props())
+        .with_task_instrument(Arc::new(Accompany::new(tell_errors)))
         .with_event_handler(Ears { heard, redelivered: redelivered.clone() })
         .with_inbound_durability_hook(InboxHook::new(pool.clone(), fence, stale.clone(), redelivered.clone()));
     if endpoint.is_loopback() {
@@ -124,5 +170,5 @@ pub async fn build(
     let client = bot.client();
     client.enable_auto_reconnect.store(false, Ordering::Relaxed);
     let stanzas = client.acquire_raw_node_forwarding();
-    Ok(Built { bot, events, redelivered, missed, stanzas })
+    Ok(Built { bot, events, redelivered, missed, crypto_errors, stanzas })
 }

@@ -5,21 +5,32 @@ use super::endpoint::Endpoint;
 use super::status::Status;
 use super::supervise::{self, Running};
 use crate::auth::{AuthStore, Vault};
+use crate::config::DeviceConfig;
 use crate::db::Db;
 use crate::db::fence::Fence;
 use crate::db::outage::outlast;
 use crate::jobs::Ready;
 use crate::jobs::progress::Progress;
 use crate::messages::acks::Acks;
-use std::collections::HashMap;
+use crate::telemetry;
+use futures::StreamExt as _;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use wacore::iq::keepalive::KeepaliveSpec;
+use wacore::iq::spec::IqSpec as _;
 use whatsapp_rust::client::Client;
+use whatsapp_rust::request::IqError;
 
 /// How long an asked-for end may take before the client is left to its own.
 const CLOSING: Duration = Duration::from_secs(15);
+
+/// How long WhatsApp may take for a sign of life.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How many sessions are asked at the same time.
+const CHECKS: usize = 64;
 
 /// Why something could not be done to a session.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +62,8 @@ pub struct Shared {
     pub pool: Db,
     /// The server to talk to.
     pub endpoint: Endpoint,
+    /// What the devices call themselves.
+    pub device: DeviceConfig,
     /// What the auth state is encrypted with.
     pub vault: Arc<Vault>,
     /// Whose outbound rows may be claimed.
@@ -59,6 +72,8 @@ pub struct Shared {
     pub progress: Progress,
     /// Rings the dispatcher.
     pub wake: Arc<Notify>,
+    /// Rings it too, once for many sessions.
+    pub connected: Arc<Notify>,
 }
 
 /// A session that this worker holds.
@@ -71,6 +86,10 @@ pub struct Held {
     pub stale: CancellationToken,
     /// Senders that wait for the server's ack.
     pub acks: Acks,
+    /// Rung when it is to be linked and may have another phone number for that.
+    pub relink: Notify,
+    /// Rung when its connection is found dead.
+    pub dead: Notify,
     running: tokio::sync::Mutex<Option<Running>>,
     client: Mutex<Option<Arc<Client>>>,
 }
@@ -85,6 +104,16 @@ impl Held {
     /// Shows the client to senders, or hides it.
     pub fn set_client(&self, client: Option<Arc<Client>>) {
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
+    }
+
+    /// Whether WhatsApp answers on its connection; true while there is none, which others look after.
+    async fn answers(&self) -> bool {
+        let Some(client) = self.client() else { return true };
+        let ping = KeepaliveSpec::with_timeout(ANSWER).build_iq();
+        // An answer that says no is a sign of life, too.
+        let answered = matches!(client.send_iq(ping).await, Ok(_) | Err(IqError::ServerError { .. }));
+        // It may have ended meanwhile, and then its supervisor knows.
+        (answered && client.is_logged_in()) || self.client().is_none_or(|now| !Arc::ptr_eq(&now, &client))
     }
 }
 
@@ -108,6 +137,12 @@ impl Sessions {
         self.lock().len()
     }
 
+    /// Those that [`Sessions::count`] counts, by name, and whether each is logged in.
+    #[must_use]
+    pub fn list(&self) -> BTreeMap<String, bool> {
+        self.lock().values().map(|held| (held.name.clone(), held.client().is_some())).collect()
+    }
+
     /// The session, if it is held under this very hold.
     #[must_use]
     pub fn get(&self, fence: Fence) -> Option<Arc<Held>> {
@@ -119,12 +154,16 @@ impl Sessions {
         let held = self.enter(fence, name).await;
         let mut running = held.running.lock().await;
         if running.as_ref().is_some_and(Running::is_running) {
+            if may_link {
+                held.relink.notify_one();
+            }
             return Ok(());
         }
         if let Some(ended) = running.take() {
             ended.bury().await;
         }
-        let crate::auth::Found { linked, exported } = crate::auth::found(&self.shared.pool, fence.session_id).await?;
+        let crate::auth::Found { linked, exported, proxy } =
+            crate::auth::found(&self.shared.pool, fence.session_id).await?;
         if !linked && !may_link {
             drop(running);
             self.leave(&held, Status::New, "not linked", Wish::Stopped, Identity::Kept).await?;
@@ -137,10 +176,26 @@ impl Sessions {
         }
         let opening = if linked { Status::Connecting } else { Status::Linking };
         supervise::set_status(&self.shared.pool, fence, opening, None).await?;
-        let built =
-            client::build(&self.shared.endpoint, &self.shared.pool, fence, name, &self.shared.vault, &held.stale)
-                .await?;
+        let built = match client::build(&self.shared, fence, name, proxy.as_ref(), &held.stale).await {
+            Ok(built) => built,
+            // As a connection that failed: it is tried again after a while, and the row says why.
+            Err(error) => {
+                supervise::lost(&self.shared, &held, Status::Disconnected, &error.to_string(), linked, None).await;
+                return Err(error.into());
+            }
+        };
         *running = Some(supervise::start(self.clone(), self.shared.clone(), held.clone(), built, linked));
+        Ok(())
+    }
+
+    /// Goes on with a linking whose row has changed, by a client that is there or a new one.
+    pub async fn go_on_linking(&self, fence: Fence, name: &str) -> Result<(), SessionError> {
+        self.start(fence, name, true).await?;
+        if let Some(held) = self.get(fence)
+            && let Some(running) = held.running.lock().await.as_ref()
+        {
+            running.go_on_linking();
+        }
         Ok(())
     }
 
@@ -166,15 +221,58 @@ impl Sessions {
     /// Deletes the auth state of a session that is logged out, and gives it back. Background tasks of its client may
     /// still write, so the deletion is made under a new hold that shuts them out.
     pub async fn forget(&self, held: &Held, reason: &str) -> Result<(), SessionError> {
+        let store = self.under_new_hold(held).await?;
+        store.delete_all().await?;
+        self.release(held, store.fence(), Status::LoggedOut, reason, Wish::Stopped, Identity::Forgotten).await
+    }
+
+    /// The same for a session whose auth state cannot be used any more: it is put aside.
+    pub async fn give_up(&self, held: &Held, reason: &str) -> Result<(), SessionError> {
+        let store = self.under_new_hold(held).await?;
+        store.quarantine_all(reason).await?;
+        self.release(held, store.fence(), Status::LoggedOut, reason, Wish::Stopped, Identity::Forgotten).await
+    }
+
+    async fn under_new_hold(&self, held: &Held) -> Result<AuthStore, SessionError> {
         let Fence { session_id, epoch } = held.fence;
         let renew =
             || sqlx::query_file_scalar!("sql/session/renew.sql", session_id, epoch).fetch_optional(&self.shared.pool);
         let epoch = outlast(&held.stale, renew).await?.ok_or(SessionError::Stale(epoch))?;
         let fence = Fence { session_id, epoch };
-        AuthStore::new(self.shared.pool.clone(), fence, self.shared.vault.clone(), held.stale.clone())
-            .delete_all()
-            .await?;
-        self.release(held, fence, Status::LoggedOut, reason, Wish::Stopped, Identity::Forgotten).await
+        Ok(AuthStore::new(self.shared.pool.clone(), fence, self.shared.vault.clone(), held.stale.clone()))
+    }
+
+    /// Asks WhatsApp for a sign of life on every connection, and has those connected anew that get none (S9).
+    pub async fn check(&self) {
+        let held: Vec<Arc<Held>> = self.lock().values().filter(|held| held.client().is_some()).cloned().collect();
+        let checks = held.into_iter().map(|held| async move { (held.answers().await, held) });
+        let (mut ids, mut epochs) = (vec![], vec![]);
+        let mut checks = futures::stream::iter(checks).buffer_unordered(CHECKS);
+        while let Some((alive, held)) = checks.next().await {
+            if alive {
+                ids.push(held.fence.session_id);
+                epochs.push(held.fence.epoch);
+            } else {
+                held.dead.notify_one();
+            }
+        }
+        let checked = sqlx::query_file!("sql/session/checked.sql", &ids, &epochs).execute(&self.shared.pool).await;
+        if let Err(error) = checked {
+            tracing::warn!(%error, "which sessions are alive is not written");
+        }
+    }
+
+    /// Nothing more is sent for a session that another worker is to have.
+    pub fn withdraw(&self, fence: Fence) {
+        self.shared.ready.remove(fence);
+    }
+
+    /// Ends the client in order and gives the session back to whoever has room for it.
+    pub async fn hand_over(&self, fence: Fence) -> Result<(), SessionError> {
+        let Some(held) = self.get(fence) else { return Ok(()) };
+        self.end(&held).await;
+        let reason = "handed over to another worker";
+        self.leave(&held, Status::Disconnected, reason, Wish::Unchanged, Identity::Kept).await
     }
 
     /// Ends every client and gives every session back, its wish unchanged.
@@ -196,6 +294,7 @@ impl Sessions {
 
     /// Cuts every socket at once and writes nothing: the lease is lost, so nothing of ours may be written.
     pub fn cut_all(&self) {
+        telemetry::lease_lost();
         for (_, held) in self.lock().drain() {
             self.shared.ready.remove(held.fence);
             held.stale.cancel();
@@ -259,6 +358,8 @@ impl Sessions {
                     name: name.to_owned(),
                     stale: CancellationToken::new(),
                     acks: Acks::default(),
+                    dead: Notify::new(),
+                    relink: Notify::new(),
                     running: tokio::sync::Mutex::new(None),
                     client: Mutex::new(None),
                 })

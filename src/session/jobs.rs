@@ -1,4 +1,4 @@
-//! Session jobs: link, connect, reconnect, close, logout. The next kind: an arm in [`run`], its name in
+//! Session jobs: link, connect, reconnect, passkey, close, logout. The next kind: an arm in [`run`], its name in
 //! `sql/schema/20_sessions.sql`.
 
 use super::holder::{SessionError, Sessions};
@@ -6,6 +6,7 @@ use crate::db::Db;
 use crate::db::outage::outlast;
 use crate::jobs::record::Record;
 use crate::jobs::{JobError, SessionJob};
+use crate::telemetry;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -19,14 +20,18 @@ pub async fn run(job: &SessionJob, sessions: &Sessions) -> Result<(), JobError> 
     let done = match job.kind.as_str() {
         "link" => sessions.start(fence, name, true).await,
         "connect" | "reconnect" => sessions.start(fence, name, false).await,
+        "passkey" => sessions.go_on_linking(fence, name).await,
         "close" => sessions.close(fence, name, reason.unwrap_or("closed on request")).await,
         "logout" => sessions.logout(fence, name, reason.unwrap_or("logged out on request")).await,
         kind => return Err(JobError::Permanent(format!("kind: \"{kind}\" is unknown to this version"))),
     };
     done.map_err(|error| match error {
-        SessionError::Sql(_) | SessionError::Auth(_) | SessionError::Build(_) => JobError::Retry(error.to_string()),
+        SessionError::Sql(_) | SessionError::Auth(_) => JobError::Retry(error.to_string()),
         SessionError::Stale(_) => JobError::Release(error.to_string()),
-        SessionError::NotLinked | SessionError::NotConnected => JobError::Permanent(error.to_string()),
+        // Of a client that could not be built the next attempt has its row already.
+        SessionError::NotLinked | SessionError::NotConnected | SessionError::Build(_) => {
+            JobError::Permanent(error.to_string())
+        }
     })
 }
 
@@ -52,6 +57,7 @@ impl Record<SessionJob> for Recorder {
             Err(error) => ("failed", Some(error.to_string())),
         };
         tracing::info!(session = job.session, kind = job.kind, status, error, "session job");
+        telemetry::session_job(&job.kind, status);
         let wait = 2_f64.powi(job.attempts.min(8));
         let write = async |status: &'static str| {
             let finish = || {

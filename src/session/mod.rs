@@ -4,16 +4,20 @@
 //!   that nothing can starve it.
 //! * [`holder`]: the sessions that this worker holds, each with at most one client.
 //! * [`client`]: how a client of the library is built for a session.
+//! * [`crypto`]: which session could not decrypt something.
 //! * [`supervise`]: one task a client; turns its events into rows, and its end into what comes next.
 //! * [`jobs`]: link, connect, reconnect, close, logout. The next kind goes there.
-//! * [`status`]: the states and the table of transitions.
-//! * [`endpoint`]: which servers this build may talk to.
+//! * [`status`]: the states.
+//! * [`endpoint`]: which servers this build may talk to; [`proxy`]: through whom.
 
 pub mod client;
+pub mod crypto;
 pub mod endpoint;
 pub mod holder;
 pub mod jobs;
 pub mod lease;
+mod passkey;
+pub mod proxy;
 pub mod status;
 pub mod supervise;
 pub mod transport;

@@ -1,4 +1,4 @@
-//! The states of a session and the table of what may follow what.
+//! The states of a session. What may follow what stands in the database (`wa.next_statuses`), which refuses the rest.
 
 /// What a session is, as `wa.session.status` has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,18 +21,6 @@ pub enum Status {
     Stopped,
 }
 
-/// Every state.
-pub const ALL: [Status; 8] = [
-    Status::New,
-    Status::Linking,
-    Status::Connecting,
-    Status::Connected,
-    Status::Disconnected,
-    Status::LoggedOut,
-    Status::Banned,
-    Status::Stopped,
-];
-
 impl Status {
     /// Its name in SQL.
     #[must_use]
@@ -47,44 +35,5 @@ impl Status {
             Self::Banned => "banned",
             Self::Stopped => "stopped",
         }
-    }
-
-    /// What may come after this state while a worker holds the session. A state may always be written again with
-    /// another reason or QR.
-    #[must_use]
-    pub const fn next(self) -> &'static [Self] {
-        use Status::{Banned, Connected, Connecting, Disconnected, Linking, LoggedOut, New, Stopped};
-        match self {
-            New | LoggedOut => &[Linking, Stopped],
-            Linking => &[Connecting, Connected, Disconnected, New, LoggedOut, Stopped],
-            Connecting => &[Connected, Disconnected, LoggedOut, Banned, Linking, Stopped],
-            Connected => &[Disconnected, LoggedOut, Banned, Stopped],
-            Disconnected | Banned => &[Connecting, Linking, LoggedOut, Stopped],
-            Stopped => &[Connecting, Linking, LoggedOut],
-        }
-    }
-
-    /// Whether `next` may follow.
-    #[must_use]
-    pub fn may_become(self, next: Self) -> bool {
-        self == next || self.next().contains(&next)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn s1_every_state_can_be_reached_and_left() {
-        for state in ALL {
-            assert!(!state.next().is_empty(), "{state:?} is a dead end");
-            assert!(ALL.iter().any(|s| *s != state && s.next().contains(&state)), "{state:?} cannot be reached");
-        }
-    }
-
-    #[test]
-    fn s1_nothing_goes_from_a_logout_to_a_connection_without_a_link() {
-        assert_eq!(Status::LoggedOut.next(), [Status::Linking, Status::Stopped]);
     }
 }

@@ -8,21 +8,30 @@
 //! | 515 after a scan | connecting | a `reconnect` row, due at once |
 //! | connection lost, refused, replaced | disconnected | a `reconnect` row after a backoff (a `link` row while unlinked) |
 //! | temporary ban | banned | a `reconnect` row after the time that the server named |
+//! | too much could not be decrypted, and the session asks for it | `logged_out` | auth state into the quarantine, lease given back, wish "stopped" |
 //! | logged out by the phone or the server | `logged_out` | auth state deleted, lease given back, wish "stopped" |
+//! | the QR codes are used up, a passkey is being shown | disconnected | a `link` row, due at once |
+//! | the pairing code was not used in time | disconnected | a `link` row, due at once, for QR codes alone |
 //! | no QR was scanned | new | lease given back, wish "stopped" |
 //! | hold lost | another's to write | socket cut, nothing written |
 
 use super::client::Built;
+use super::crypto::CryptoError;
 use super::holder::{Held, Identity, SessionError, Sessions, Shared, Wish};
+use super::passkey::{self, Heard};
 use super::status::Status;
+use crate::auth::AuthStore;
 use crate::db::Db;
 use crate::db::fence::Fence;
 use crate::db::outage::insist;
 use crate::jobs::progress::{Change, What};
+use crate::telemetry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
+use wacore::pair_code::PairCodeOptions;
 use wacore::types::events::{Event, Receipt, ServerAck};
 use wacore::types::presence::ReceiptType;
 use whatsapp_rust::client::Client;
@@ -33,6 +42,8 @@ pub struct Running {
     task: JoinHandle<()>,
     expected: Arc<AtomicBool>,
     over: Arc<AtomicBool>,
+    /// While it is not linked.
+    passkey: Option<UnboundedSender<Heard>>,
 }
 
 impl Running {
@@ -50,6 +61,14 @@ impl Running {
         }
     }
 
+    /// Somebody has answered or confirmed a passkey.
+    pub fn go_on_linking(&self) {
+        if let Some(passkey) = &self.passkey {
+            // It ends with the client, and the next one looks by itself.
+            drop(passkey.send(Heard::GoOn));
+        }
+    }
+
     /// The end that comes is asked for: whoever asked writes what follows.
     pub fn expect_end(&self) {
         self.expected.store(true, Ordering::Release);
@@ -64,6 +83,17 @@ impl Running {
     }
 }
 
+/// How the next connection is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// After a backoff.
+    Later,
+    /// At once: the server wants the socket closed and opened again, as after a scan, or there are no more QR codes.
+    AtOnce,
+    /// At once, and without a pairing code.
+    ByQr,
+}
+
 /// How a client's life ended.
 #[derive(Debug)]
 enum End {
@@ -71,6 +101,8 @@ enum End {
     LoggedOut(String),
     Banned(Duration),
     NoScan,
+    /// So much could not be decrypted that the session is to be linked anew.
+    Undecipherable(String),
 }
 
 /// Starts the client and its supervisor.
@@ -78,6 +110,7 @@ pub fn start(sessions: Sessions, shared: Arc<Shared>, held: Arc<Held>, built: Bu
     let (expected, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let client = built.bot.client();
     let status = if linked { Status::Connecting } else { Status::Linking };
+    let passkey = (!linked).then(|| passkey::start(held.clone(), store(&shared, &held), client.clone()));
     let supervisor = Supervisor {
         sessions,
         shared,
@@ -87,12 +120,19 @@ pub fn start(sessions: Sessions, shared: Arc<Shared>, held: Arc<Held>, built: Bu
         over: over.clone(),
         status,
         linked,
-        restart: false,
+        next: Next::Later,
         reason: None,
         end: End::Lost,
+        passkey: passkey.clone(),
+        ready_to_link: false,
+        code_until: None,
     };
     let task = tokio::spawn(supervisor.run(built));
-    Running { client, task, expected, over }
+    Running { client, task, expected, over, passkey }
+}
+
+fn store(shared: &Shared, held: &Held) -> AuthStore {
+    AuthStore::new(shared.pool.clone(), held.fence, shared.vault.clone(), held.stale.clone())
 }
 
 struct Supervisor {
@@ -104,15 +144,21 @@ struct Supervisor {
     over: Arc<AtomicBool>,
     status: Status,
     linked: bool,
-    /// The server wants the socket closed and opened again, as after a scan.
-    restart: bool,
+    /// How the next connection is made, if nobody asks for another end.
+    next: Next,
     reason: Option<String>,
     end: End,
+    /// Drives a linking with a passkey.
+    passkey: Option<UnboundedSender<Heard>>,
+    /// A QR code was shown, so WhatsApp can be asked for a pairing code.
+    ready_to_link: bool,
+    /// Until when the pairing code is good that is shown.
+    code_until: Option<Instant>,
 }
 
 impl Supervisor {
     async fn run(mut self, built: Built) {
-        let Built { bot, mut events, redelivered, mut missed, stanzas: _stanzas } = built;
+        let Built { bot, mut events, redelivered, mut missed, mut crypto_errors, stanzas: _stanzas } = built;
         let mut life = bot.spawn();
         loop {
             tokio::select! {
@@ -133,6 +179,14 @@ impl Supervisor {
                     let (redelivered, client) = (redelivered.clone(), self.client.clone());
                     tokio::spawn(async move { redelivered.ask_again(&client, &message_id).await });
                 }
+                Some(error) = crypto_errors.recv() => self.count(error).await,
+                () = self.held.dead.notified() => {
+                    self.hide();
+                    self.reason = Some("the health check got no answer".into());
+                    self.hang_up();
+                }
+                () = self.held.relink.notified() => self.pair().await,
+                () = until(self.code_until) => self.code_expired(),
                 () = &mut life => break,
             }
         }
@@ -151,7 +205,7 @@ impl Supervisor {
             && let Ok(found) = crate::auth::found(&self.shared.pool, self.held.fence.session_id).await
             && found.linked
         {
-            (self.linked, self.restart) = (true, true);
+            (self.linked, self.next) = (true, Next::AtOnce);
         }
         self.over.store(true, Ordering::Release);
         if !self.expected.load(Ordering::Acquire) {
@@ -179,22 +233,53 @@ impl Supervisor {
             Event::ServerAck(ack) => return self.acked(ack).await,
             Event::Receipt(receipt) => return self.received(receipt).await,
             Event::PairingQrCode(qr) => {
+                telemetry::qr_code();
                 let shown = Qr { text: &qr.code, seconds: qr.timeout.as_secs_f64() };
                 self.become_status(Status::Linking, None, Some(shown)).await;
+                // The first one shows that the connection is ready.
+                self.tell_passkey(Heard::GoOn);
+                if !std::mem::replace(&mut self.ready_to_link, true) {
+                    self.pair().await;
+                }
+            }
+            Event::PairingCode(code) => {
+                telemetry::pairing_code();
+                self.code_until = Some(Instant::now() + code.timeout);
+                let (first, second) = code.code.split_at(code.code.len() / 2);
+                self.show_code(Some((&format!("{first}-{second}"), code.timeout)), None).await;
+            }
+            Event::PairingCodeError(error) => self.code_failed(&error.error).await,
+            Event::PairingCodeRefresh(_) => self.code_failed("the phone could not use it").await,
+            Event::PairPasskeyRequest(asked) => self.tell_passkey(Heard::Demanded(asked.request_options_json.clone())),
+            Event::RawNode(stanza) => {
+                if let Some(primary) = passkey::primary_of(stanza) {
+                    self.tell_passkey(Heard::Primary(primary));
+                }
             }
             Event::PairSuccess(pair) => {
+                telemetry::linked();
                 self.linked = true;
-                self.restart = true;
+                self.next = Next::AtOnce;
                 self.identify(&pair.id, &pair.lid).await;
                 self.become_status(Status::Connecting, Some("scanned"), None).await;
             }
             Event::PairError(error) => self.reason = Some(format!("linking failed: {}", error.error)),
+            // A pairing code is shown yet, and what follows comes with its end.
+            Event::PairingQrCodesExhausted(qr) if !qr.disconnected => {}
             Event::PairingQrCodesExhausted(_) => {
-                self.end = End::NoScan;
+                match passkey::is_open(&self.held, &self.shared.pool).await {
+                    Ok(true) => {
+                        self.next = Next::AtOnce;
+                        self.reason = Some("going on with the passkey".into());
+                    }
+                    Ok(false) => self.end = End::NoScan,
+                    Err(error) => self.reason = Some(error.to_string()),
+                }
                 self.hang_up();
             }
             Event::Connected(_) => {
-                (self.restart, self.linked, self.reason, self.status) = (false, true, None, Status::Connected);
+                telemetry::connected();
+                (self.next, self.linked, self.reason, self.status) = (Next::Later, true, None, Status::Connected);
                 if let (Some(pn), Some(lid)) = (self.client.pn(), self.client.lid()) {
                     self.identify(&pn, &lid).await;
                 }
@@ -206,7 +291,7 @@ impl Supervisor {
                 .await;
                 self.held.set_client(Some(self.client.clone()));
                 self.shared.ready.insert(fence);
-                self.shared.wake.notify_one();
+                self.shared.connected.notify_one();
                 tracing::info!(session = self.held.name, epoch = fence.epoch, "connected");
             }
             Event::LoggedOut(out) => self.end = End::LoggedOut(format!("logged out by WhatsApp: {:?}", out.reason)),
@@ -220,6 +305,78 @@ impl Supervisor {
             Event::StreamError(error) => self.reason = Some(format!("stream error {}", error.code)),
             Event::Disconnected(lost) => self.reason = Some(lost.reason.to_string()),
             _ => {}
+        }
+    }
+
+    /// Asks for a pairing code, if the session is to be linked by one.
+    async fn pair(&mut self) {
+        if self.linked || !self.ready_to_link {
+            return;
+        }
+        let phone = sqlx::query_file_scalar!("sql/session/link_phone.sql", self.held.fence.session_id);
+        match phone.fetch_optional(&self.shared.pool).await {
+            Ok(Some(Some(phone_number))) => {
+                // A code that is shown is replaced; what comes of this one comes as an event.
+                self.client.cancel_pair_code().await;
+                let client = self.client.clone();
+                let options = PairCodeOptions { phone_number, ..PairCodeOptions::default() };
+                tokio::spawn(async move { client.pair_with_code(options).await.map(drop) });
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(session = self.held.name, %error, "whether to ask for a pairing code is not known");
+            }
+        }
+    }
+
+    async fn code_failed(&mut self, error: &str) {
+        self.code_until = None;
+        let reason = format!("no pairing code: {error}; scan the QR code");
+        self.show_code(None, Some(&reason)).await;
+    }
+
+    /// The QR codes are used up by then, so the next connection brings new ones.
+    fn code_expired(&mut self) {
+        self.code_until = None;
+        self.next = Next::ByQr;
+        self.reason = Some("the pairing code was not used in time; scan the QR code".into());
+        self.hang_up();
+    }
+
+    async fn show_code(&self, code: Option<(&str, Duration)>, reason: Option<&str>) {
+        let (fence, pool) = (self.held.fence, &self.shared.pool);
+        let seconds = code.map(|(_, valid)| valid.as_secs_f64());
+        let code = code.map(|(code, _)| code);
+        persist(&self.held, || async {
+            sqlx::query_file_scalar!("sql/session/set_code.sql", fence.session_id, fence.epoch, code, seconds, reason)
+                .fetch_one(pool)
+                .await
+        })
+        .await;
+    }
+
+    fn tell_passkey(&self, heard: Heard) {
+        if let Some(passkey) = &self.passkey {
+            // It only ends before us with the process.
+            drop(passkey.send(heard));
+        }
+    }
+
+    /// Counts what could not be decrypted; the session is over when it is too much, and its owner wants it so.
+    async fn count(&mut self, error: CryptoError) {
+        telemetry::crypto_error(error);
+        let Fence { session_id, epoch } = self.held.fence;
+        tracing::warn!(session = self.held.name, error = error.name(), "could not decrypt");
+        // Once: to count one error twice would be worse than to miss one in an outage.
+        let counted = sqlx::query_file!("sql/session/crypto_error.sql", session_id, epoch, error.name());
+        let given_up = match counted.fetch_one(&self.shared.pool).await {
+            Ok(counted) if !counted.held => return self.held.stale.cancel(),
+            Ok(counted) => counted.given_up,
+            Err(error) => return tracing::warn!(session = self.held.name, %error, "not counted"),
+        };
+        if let Some(reason) = given_up {
+            self.end = End::Undecipherable(reason);
+            self.hang_up();
         }
     }
 
@@ -252,6 +409,7 @@ impl Supervisor {
         if receipt.source.is_from_me {
             return;
         }
+        telemetry::receipts(what.name(), receipt.message_ids.len());
         let at = receipt.offline.then_some(receipt.timestamp);
         for id in &receipt.message_ids {
             self.shared.progress.push(Change::learnt(self.held.fence, id, what, at)).await;
@@ -270,15 +428,6 @@ impl Supervisor {
     }
 
     async fn become_status(&mut self, next: Status, reason: Option<&str>, qr: Option<Qr<'_>>) {
-        if !self.status.may_become(next) {
-            tracing::error!(
-                session = self.held.name,
-                from = self.status.name(),
-                to = next.name(),
-                "impossible transition"
-            );
-            return;
-        }
         self.status = next;
         let (fence, pool) = (self.held.fence, &self.shared.pool);
         persist(&self.held, || write_status(pool, fence, next, reason, qr)).await;
@@ -287,19 +436,38 @@ impl Supervisor {
     /// What comes after an end that nobody asked for.
     async fn follow(&mut self) {
         let name = &self.held.name;
+        let end = match &self.end {
+            End::Lost if self.next != Next::Later => "restart",
+            End::Lost => "lost",
+            End::LoggedOut(_) => "logged_out",
+            End::Banned(_) => "banned",
+            End::NoScan => "no_scan",
+            End::Undecipherable(_) => "undecipherable",
+        };
+        telemetry::ended(end, self.linked && self.status != Status::Connected);
         let reason = self.reason.take().unwrap_or_else(|| "the connection could not be made or was closed".into());
         let done = match std::mem::replace(&mut self.end, End::Lost) {
             End::LoggedOut(reason) => {
                 tracing::warn!(session = name, reason, "logged out");
                 self.sessions.forget(&self.held, &reason).await
             }
+            End::Undecipherable(reason) => {
+                tracing::error!(session = name, reason, "given up; it has to be linked anew");
+                self.sessions.give_up(&self.held, &reason).await
+            }
             End::NoScan => {
                 let why = "no QR code was scanned in time";
                 self.sessions.leave(&self.held, Status::New, why, Wish::Stopped, Identity::Kept).await
             }
             End::Banned(wait) => return self.again(Status::Banned, &reason, Some(wait)).await,
-            End::Lost if self.restart => {
+            End::Lost if self.next != Next::Later && self.linked => {
                 return self.again(Status::Connecting, "restart after linking", Some(Duration::ZERO)).await;
+            }
+            End::Lost if self.next != Next::Later => {
+                if self.next == Next::ByQr {
+                    self.show_code(None, Some(&reason)).await;
+                }
+                return self.again(Status::Disconnected, &reason, Some(Duration::ZERO)).await;
             }
             End::Lost => {
                 tracing::info!(session = name, reason, "connection lost");
@@ -313,25 +481,36 @@ impl Supervisor {
 
     /// Queues the row that makes the next connection.
     async fn again(&mut self, status: Status, reason: &str, after: Option<Duration>) {
-        let fence = self.held.fence;
-        let kind = if self.linked { "reconnect" } else { "link" };
-        let after = after.map(|d| d.as_secs_f64());
         self.status = status;
-        persist(&self.held, || async {
-            sqlx::query_file_scalar!(
-                "sql/session/lost.sql",
-                fence.session_id,
-                fence.epoch,
-                status.name(),
-                reason,
-                kind,
-                after
-            )
-            .fetch_one(&self.shared.pool)
-            .await
-        })
-        .await;
-        self.shared.wake.notify_one();
+        lost(&self.shared, &self.held, status, reason, self.linked, after).await;
+    }
+}
+
+/// A connection ended or could not be made: writes that, and the row that makes the next one, `after` that time or a
+/// backoff.
+pub(super) async fn lost(
+    shared: &Shared,
+    held: &Held,
+    status: Status,
+    reason: &str,
+    linked: bool,
+    after: Option<Duration>,
+) {
+    let Fence { session_id, epoch } = held.fence;
+    let kind = if linked { "reconnect" } else { "link" };
+    let after = after.map(|d| d.as_secs_f64());
+    persist(held, || {
+        sqlx::query_file_scalar!("sql/session/lost.sql", session_id, epoch, status.name(), reason, kind, after)
+            .fetch_one(&shared.pool)
+    })
+    .await;
+    shared.wake.notify_one();
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -367,12 +546,25 @@ pub async fn set_status(pool: &Db, fence: Fence, status: Status, reason: Option<
     if write_status(pool, fence, status, reason, None).await? { Ok(()) } else { Err(SessionError::Stale(fence.epoch)) }
 }
 
-/// Writes until it is written or the hold is gone; an outage of the database only delays it.
-async fn persist<F, W>(held: &Held, write: F)
+/// Writes until it is written or the hold is gone; an outage of the database only delays it. What the database refuses as
+/// an impossible change of status is not asked again.
+pub(super) async fn persist<F, W>(held: &Held, mut write: F)
 where
     F: FnMut() -> W,
     W: Future<Output = sqlx::Result<bool>>,
 {
+    let write = || {
+        let written = write();
+        async {
+            match written.await {
+                Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == "WA029") => {
+                    tracing::error!(session = held.name, %error, "not written");
+                    Ok(true)
+                }
+                written => written,
+            }
+        }
+    };
     match insist(&held.stale, write).await {
         Some(true) => {}
         Some(false) => held.stale.cancel(),

@@ -139,7 +139,9 @@ mod whole {
 
         let stranger = worker(&world, None, &[]).await?;
         world
-            .holds("SELECT wa.session.status <> 'connected' AND last_error LIKE '%sealed with the key \"k2\"%' FROM wa.session JOIN wa.session_job USING (session_id) WHERE session_job.kind IN ('connect', 'reconnect') ORDER BY id DESC LIMIT 1")
+            .holds(
+                "SELECT status = 'disconnected' AND status_reason LIKE '%sealed with the key \"k2\"%' FROM wa.session",
+            )
             .await?;
         let counts = reseal(&world).await?;
         ensure!(counts["resealed"] == 0 && counts["closed"].as_i64() > Some(5), "{counts}");

@@ -1,6 +1,6 @@
 //! A whole worker and its auth state: what is damaged, and what is logged.
 
-use crate::support::world::{Worker, World};
+use crate::support::world::{Worker, World, wagres};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -139,5 +139,48 @@ async fn a6_a_full_log_of_a_linking_and_of_messages_shows_no_secret() -> Result<
             }
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a4_a6_the_command_line_shows_sizes_and_the_quarantine_and_makes_keys() -> Result<()> {
+    let db = crate::support::db::fresh().await;
+    let prepare = "SELECT wa.add_session('shop');
+        INSERT INTO wa.auth (session_id, creds) SELECT session_id, '{}' FROM wa.session;
+        INSERT INTO wa.auth_key (session_id, kind, key_id, value, expires_at)
+        SELECT session_id, k, n::text, '{\"type\": \"Buffer\", \"data\": \"AQID\"}', CASE k WHEN 'device-list' THEN now() END
+        FROM wa.session, generate_series(1, 3) n, unnest(ARRAY['session', 'device-list']) k;
+        INSERT INTO wa.auth_quarantine (session_id, kind, key_id, value, reason)
+        SELECT session_id, 'session', 'x', '\"hunter2\"', 'value: found text of 7 bytes' FROM wa.session";
+    sqlx::raw_sql(prepare).execute(&db.pool).await?;
+    let said = async |arguments: &[&str]| -> Result<String> {
+        let output = wagres().args(["--database-url", &db.url, "auth"]).args(arguments).output().await?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    let lines = |text: &str| text.lines().map(serde_json::from_str).collect::<serde_json::Result<Vec<Value>>>();
+
+    let sizes = lines(&said(&["stats", "--session", "shop", "--json"]).await?)?;
+    let of = |kind: &str| sizes.iter().find(|line| line["kind"] == kind).context("no such kind");
+    ensure!(of("session")?["keys"] == 3 && of("session")?["bytes"].as_i64() > Some(30), "{sizes:?}");
+    ensure!(of("device-list")?["with_deadline"] == 3 && of("session")?["next_deadline"].is_null(), "{sizes:?}");
+    ensure!(of("creds")?["keys"] == 1 && of("quarantine")?["keys"] == 1, "{sizes:?}");
+    ensure!(said(&["stats", "--session", "nobody", "--json"]).await?.is_empty());
+    let table = said(&["stats"]).await?;
+    ensure!(table.lines().count() == 1 + sizes.len() + 1, "{table}");
+
+    let aside = lines(&said(&["quarantine", "--json"]).await?)?;
+    ensure!(aside.len() == 1 && aside[0]["reason"] == "value: found text of 7 bytes", "{aside:?}");
+    ensure!(!format!("{aside:?} {}", said(&["quarantine"]).await?).contains("hunter2"));
+
+    let keys = [said(&["new-key"]).await?, said(&["new-key"]).await?];
+    ensure!(keys[0] != keys[1] && keys.iter().all(|key| wagres::auth::key_from_text(key).is_some()));
+
+    let queued = lines(&said(&["reseal", "--json"]).await?)?;
+    let kind: String = sqlx::query_scalar("SELECT kind FROM wa.maintenance_job WHERE id = $1")
+        .bind(queued[0]["job"].as_i64())
+        .fetch_one(&db.pool)
+        .await?;
+    ensure!(kind == "reseal_keys");
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! A4, R6: a year of messages leaves no more auth state than the part of it that has not expired yet.
 
-use crate::support::world::World;
+use crate::support::world::{Worker, World};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use wagres::telemetry::Usage;
 
 const FRIENDS: u64 = 8;
 
@@ -30,7 +31,11 @@ async fn pass(world: &World, days: u64) -> Result<Value> {
     let older = format!(
         "UPDATE wa.auth_key SET expires_at = expires_at - interval '{days} days', updated_at = updated_at - interval '{days} days'"
     );
-    sqlx::query(sqlx::AssertSqlSafe(older)).execute(world.pool()).await?;
+    // The worker writes all the while, in an order of its own.
+    let mut tx = world.pool().begin().await?;
+    sqlx::raw_sql("LOCK TABLE wa.auth_key IN EXCLUSIVE MODE").execute(&mut *tx).await?;
+    sqlx::query(sqlx::AssertSqlSafe(older)).execute(&mut *tx).await?;
+    tx.commit().await?;
     let id = world.count("INSERT INTO wa.maintenance_job (kind) VALUES ('sweep_keys') RETURNING id").await?;
     let swept =
         world.until(&format!("SELECT result FROM wa.maintenance_job WHERE id = {id} AND status = 'done'")).await?;
@@ -93,4 +98,61 @@ async fn a4_r6_a_year_in_steps_of_a_month_leaves_no_more_keys() -> Result<()> {
 #[ignore = "minutes; make soak runs it"]
 async fn a4_r6_a_year_of_days_in_long_leaves_no_more_keys() -> Result<()> {
     a_year(365, 1, 40).await
+}
+
+/// So many sessions that connect, talk and close, again and again.
+const GUESTS: usize = 5;
+
+/// Open descriptors and resident megabytes of a worker.
+fn used(worker: &Worker) -> Result<(u64, u64)> {
+    let usage = Usage::of(worker.pid()?);
+    Ok((usage.descriptors, usage.memory / 1_000_000))
+}
+
+async fn turns(count: usize) -> Result<()> {
+    let world = World::new().await?;
+    let worker = world.worker().await?;
+    world.phone("15559999").await?;
+    for n in 1..=GUESTS {
+        world.link(&format!("s{n}"), &format!("1555000{n}")).await?;
+    }
+    let each = |call: &str| format!("SELECT count({call}) FROM wa.session s");
+    let all = |status: &str| format!("SELECT count(*) = {GUESTS} FROM wa.session WHERE status = '{status}'");
+    let mut uses = vec![];
+    for turn in 1..=count {
+        let done = i64::try_from(turn * GUESTS)?;
+        let send = "INSERT INTO wa.outbound (session, recipient, body) SELECT name, '15559999', 'out' FROM wa.session";
+        sqlx::query(send).execute(world.pool()).await?;
+        for n in 1..=GUESTS {
+            let heard = json!({ "to": format!("1555000{n}"), "text": format!("in {turn}") });
+            world.control.post("/phones/15559999/send", heard).await?;
+        }
+        world.holds(&format!("SELECT count(*) = {done} FROM wa.outbound WHERE read_at IS NOT NULL")).await?;
+        world.holds(&format!("SELECT count(*) = {done} FROM wa.inbox")).await?;
+        world.count(&each("wa.close(s.name)")).await?;
+        world.holds(&all("stopped")).await?;
+        world.holds("SELECT count(*) = 0 FROM wa.lease WHERE holder IS NOT NULL").await?;
+        uses.push(used(&worker)?);
+        world.count(&each("wa.connect(s.name)")).await?;
+        world.holds(&all("connected")).await?;
+    }
+    // What the first turns load stays loaded.
+    let (settled, last) = (uses[count / 2], uses[count - 1]);
+    ensure!(last.0 <= settled.0 + 2, "descriptors of each turn, and megabytes: {uses:?}");
+    ensure!(last.1 <= settled.1 + settled.1 / 5, "descriptors of each turn, and megabytes: {uses:?}");
+    println!(
+        "descriptors and megabytes after {count} turns of {GUESTS} sessions: {settled:?} in the middle, {last:?} at the end"
+    );
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn r6_sessions_that_connect_talk_and_close_leave_nothing_behind() -> Result<()> {
+    turns(8).await
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: make soak"]
+async fn r6_sessions_that_connect_talk_and_close_in_long_turns_leave_nothing_behind() -> Result<()> {
+    turns(150).await
 }

@@ -1,6 +1,7 @@
 //! Workers are killed while messages are on their way.
 
-use super::load::under_load;
+use super::load::{number_of, under_load};
+use crate::support::wire::Wire;
 use crate::support::world::{Worker, World};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -9,7 +10,7 @@ const SESSIONS: usize = 4;
 
 /// A worker that leaves sessions to others.
 async fn worker(world: &World) -> Result<Worker> {
-    let mut command = world.worker_on(&world.db.url);
+    let mut command = world.brief_worker_on(&world.db.url);
     command.env("WAGRES_WORKER__MAX_SESSIONS", (SESSIONS - 1).to_string());
     Worker::start(command).await
 }
@@ -55,6 +56,193 @@ async fn killed(kills: usize, between: i64) -> Result<()> {
     Ok(())
 }
 
+/// All sessions are connected, and this worker holds none of them.
+async fn left_by(world: &World, worker: &Worker) -> Result<()> {
+    let pid = worker.pid()?;
+    let elsewhere = format!(
+        "SELECT count(*) = {SESSIONS} FROM wa.session s JOIN wa.lease l USING (session_id) JOIN wa.worker w ON w.worker_id = l.holder
+         WHERE s.status = 'connected' AND w.pid <> {pid}"
+    );
+    world.holds(&elsewhere).await
+}
+
+/// It is on the list again, under a fresh id.
+async fn begins_anew(world: &World, worker: &Worker, before: &str) -> Result<()> {
+    let anew = format!("SELECT count(*) = 1 FROM wa.worker WHERE pid = {} AND worker_id <> '{before}'", worker.pid()?);
+    world.holds(&anew).await
+}
+
+async fn id_of(world: &World, worker: &Worker) -> Result<String> {
+    world.until(&format!("SELECT worker_id::text FROM wa.worker WHERE pid = {}", worker.pid()?)).await
+}
+
+#[tokio::test]
+async fn r4_r1_a_worker_that_is_frozen_past_its_lease_and_wakes_up_sends_and_writes_nothing_more() -> Result<()> {
+    let world = World::new().await?;
+    let frozen = Worker::start(world.brief_worker_on(&world.db.url)).await?;
+    under_load(&world, SESSIONS, 2, async |load| {
+        load.goes_on(30).await?;
+        let before = id_of(&world, &frozen).await?;
+        frozen.signal("STOP").await?;
+        let other = world.worker().await?;
+        left_by(&world, &frozen).await?;
+        load.goes_on(30).await?;
+        // It finds everything as it was in its memory: sockets, keys, messages in hand.
+        frozen.signal("CONT").await?;
+        begins_anew(&world, &frozen, &before).await?;
+        load.goes_on(30).await?;
+        other.stop().await?;
+        load.goes_on(30).await
+    })
+    .await?;
+    frozen.stop().await
+}
+
+#[tokio::test]
+async fn r4_r1_a_worker_that_is_cut_off_from_the_database_leaves_its_sessions_before_others_take_them() -> Result<()> {
+    let world = World::new().await?;
+    let wire = Wire::to(&world.db.url).await?;
+    let alone = Worker::start(world.brief_worker_on(&wire.url)).await?;
+    under_load(&world, SESSIONS, 2, async |load| {
+        load.goes_on(30).await?;
+        let before = id_of(&world, &alone).await?;
+        wire.cut();
+        // By its own clock: nobody can tell it.
+        world.control.until("/stats", |it| (it["connected_devices"] == 0).then_some(())).await?;
+        let other = world.worker().await?;
+        left_by(&world, &alone).await?;
+        load.goes_on(30).await?;
+        wire.mend();
+        begins_anew(&world, &alone, &before).await?;
+        load.goes_on(30).await?;
+        other.stop().await?;
+        load.goes_on(30).await
+    })
+    .await?;
+    alone.stop().await
+}
+
+#[tokio::test]
+async fn s4_s10_a_worker_that_stops_leaves_nothing_undone_and_the_next_one_restores_all() -> Result<()> {
+    let world = World::new().await?;
+    let mut workers = vec![world.worker().await?];
+    under_load(&world, SESSIONS, 2, async |load| {
+        for asked_by_a_row in [false, true, false] {
+            load.goes_on(30).await?;
+            let worker = workers.remove(0);
+            if asked_by_a_row {
+                ensure!(world.count("SELECT count(wa.drain_worker(worker_id)) FROM wa.worker").await? == 1);
+                worker.ended().await?;
+            } else {
+                worker.stop().await?;
+            }
+            let undone = "SELECT (SELECT count(*) FROM wa.worker) + (SELECT count(*) FROM wa.lease WHERE holder IS NOT NULL)
+                + (SELECT count(*) FROM wa.sending WHERE taken <> '{}') + (SELECT count(*) FROM wa.session_job WHERE status = 'running')
+                + (SELECT count(*) FROM wa.session WHERE status <> 'disconnected' OR status_reason <> 'the worker stopped')";
+            ensure!(world.count(undone).await? == 0, "it left something behind");
+            // What a worker that was killed would have left.
+            let stale = "SET session_replication_role = replica; UPDATE wa.session SET status = 'connecting' WHERE name <> 's1'";
+            sqlx::raw_sql(stale).execute(&mut world.pool().acquire().await?.detach()).await?;
+            workers.push(world.worker().await?);
+            world.holds(&format!("SELECT count(*) = {SESSIONS} FROM wa.session WHERE status = 'connected'")).await?;
+        }
+        load.goes_on(30).await
+    })
+    .await?;
+    workers.remove(0).stop().await
+}
+
+/// A message on its way that gets lost, so that nobody says anything about it.
+async fn on_its_way(world: &World, session: &str) -> Result<i64> {
+    world.phone("15559999").await?;
+    let lose = json!({ "fault": { "lose": {} }, "stanza": "message", "direction": "in", "times": "always" });
+    world.control.post("/faults", lose).await?;
+    let id = world.send(session, "15559999", "Hello").await?;
+    world.control.until("/faults", |it| (it["faults"][0]["struck"] == 1).then_some(())).await?;
+    Ok(id)
+}
+
+#[tokio::test]
+async fn s10_what_does_not_come_through_in_time_goes_back_and_is_sent_again_under_its_id() -> Result<()> {
+    let world = World::new().await?;
+    let mut command = world.worker_on(&world.db.url);
+    command.env("WAGRES_WORKER__DRAIN_SECONDS", "1");
+    let worker = Worker::start(command).await?;
+    world.link("s1", "15550001").await?;
+    let id = on_its_way(&world, "s1").await?;
+    worker.stop().await?;
+    let back = "SELECT status = 'queued' AND live FROM wa.outbound";
+    ensure!(world.until::<bool>(back).await?, "it did not go back");
+    let faults = world.control.get("/faults").await?;
+    world.control.request("DELETE", &format!("/faults/{}", faults["faults"][0]["id"]), None).await?;
+    let worker = world.worker().await?;
+    world.holds(&format!("SELECT sent_at IS NOT NULL FROM wa.outbound WHERE id = {id}")).await?;
+    let seen = world.seen_by("15559999").await?;
+    ensure!(seen == ["Hello"], "{seen:?}");
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn r4_s10_a_worker_that_loses_its_lease_while_it_stops_leaves_its_sessions() -> Result<()> {
+    let world = World::new().await?;
+    let wire = Wire::to(&world.db.url).await?;
+    let mut command = world.brief_worker_on(&wire.url);
+    command.env("WAGRES_WORKER__DRAIN_SECONDS", "600").env("WAGRES_WORKER__ACK_TIMEOUT_SECONDS", "600");
+    let worker = Worker::start(command).await?;
+    world.link("s1", "15550001").await?;
+    on_its_way(&world, "s1").await?;
+    worker.signal("TERM").await?;
+    world.holds("SELECT draining FROM wa.worker").await?;
+    wire.cut();
+    world.control.until("/stats", |it| (it["connected_devices"] == 0).then_some(())).await?;
+    worker.ended().await
+}
+
+#[tokio::test]
+async fn s10_a_second_signal_ends_a_worker_at_once() -> Result<()> {
+    let world = World::new().await?;
+    let mut command = world.worker_on(&world.db.url);
+    command.env("WAGRES_WORKER__DRAIN_SECONDS", "600").env("WAGRES_WORKER__ACK_TIMEOUT_SECONDS", "600");
+    let worker = Worker::start(command).await?;
+    world.link("s1", "15550001").await?;
+    on_its_way(&world, "s1").await?;
+    worker.signal("TERM").await?;
+    world.holds("SELECT draining FROM wa.worker").await?;
+    worker.signal("TERM").await?;
+    ensure!(worker.code().await? == Some(130));
+    Ok(())
+}
+
+/// WhatsApp restarts, say. Each is connected again by a row of its own, and no message is lost.
+#[tokio::test]
+async fn s5_r1_sessions_that_are_all_dropped_at_once_come_back() -> Result<()> {
+    dropped(12).await
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: make soak"]
+async fn s5_r1_sessions_that_are_all_dropped_at_once_in_long_lists_come_back() -> Result<()> {
+    dropped(200).await
+}
+
+async fn dropped(sessions: usize) -> Result<()> {
+    let world = World::new().await?;
+    let worker = world.worker().await?;
+    under_load(&world, sessions, 1, async |load| {
+        load.goes_on(20).await?;
+        let drop = async |n| world.control.post(&format!("/devices/{}/1/drop", number_of(n)), json!({})).await;
+        futures::future::try_join_all((1..=sessions).map(drop)).await?;
+        let again = "SELECT count(DISTINCT session_id) FROM wa.session_job WHERE kind = 'reconnect' AND reason NOT LIKE '%linking%'";
+        world.holds(&format!("SELECT ({again}) = {sessions}")).await?;
+        world.holds(&format!("SELECT count(*) = {sessions} FROM wa.session WHERE status = 'connected'")).await?;
+        load.goes_on(20).await
+    })
+    .await?;
+    let twice = "SELECT count(*) FROM (SELECT FROM wa.session_job WHERE status IN ('queued', 'running') GROUP BY session_id HAVING count(*) > 1) AS twice";
+    ensure!(world.count(twice).await? == 0);
+    worker.stop().await
+}
+
 /// The library writes all ratchets at once, also that of a message whose row is still on its way. A worker killed in this
 /// moment leaves a ratchet that has gone past the message, and the message nowhere.
 #[tokio::test]
@@ -83,7 +271,7 @@ async fn r2_a_message_that_was_read_before_a_kill_and_kept_nowhere_is_sent_again
             "SELECT max(updated_at) > (SELECT updated_at {pending}) FROM wa.auth_key WHERE kind = 'session'"
         ))
         .await?;
-    worker.kill().await?;
+    world.kill(worker).await?;
     // What was on its way did not get there, and neither did the copy that is kept meanwhile.
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     ensure!(world.count(cut).await? > 0, "nothing was on its way");

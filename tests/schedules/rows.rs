@@ -68,10 +68,12 @@ async fn q10_a_bad_schedule_is_refused_by_column_with_what_is_accepted() -> Resu
 #[tokio::test]
 async fn q10_the_default_schedules_are_there_once_and_then_the_users() -> Result<()> {
     let db = db::fresh().await;
-    let there =
-        "SELECT string_agg(name || ' ' || cron || ' ' || kind, ', ' ORDER BY name) FROM wa.schedule WHERE enabled";
+    let there = "SELECT string_agg(name || ' ' || cron || ' ' || kind, ', ' ORDER BY name) FROM wa.schedule";
     let found: String = one(&db.pool, there).await?;
-    ensure!(found == "retention 30 3 * * * retention, sweep-keys 0 */6 * * * sweep_keys", "{found}");
+    let looks = "check-sessions * * * * * check_sessions, close-idle */5 * * * * close_idle, ";
+    let report = "resource-report * * * * * resource_report";
+    let expected = format!("{looks}{report}, retention 30 3 * * * retention, sweep-keys 0 */6 * * * sweep_keys");
+    ensure!(found == expected, "{found}");
     // They would pass for what a user writes.
     sqlx::query("UPDATE wa.schedule SET enabled = false").execute(&db.pool).await?;
     sqlx::query("UPDATE wa.schedule SET enabled = true").execute(&db.pool).await?;
@@ -81,7 +83,7 @@ async fn q10_the_default_schedules_are_there_once_and_then_the_users() -> Result
         .await?;
     wagres::db::migrate::migrate(&db.pool).await?;
     let found: String = one(&db.pool, there).await?;
-    ensure!(found == "retention 0 5 * * SUN retention", "{found}");
+    ensure!(found == format!("{looks}{report}, retention 0 5 * * SUN retention"), "{found}");
     Ok(())
 }
 

@@ -7,8 +7,12 @@ pub(crate) mod db;
 pub(crate) mod linked;
 #[cfg(feature = "sandbox")]
 pub(crate) mod pooler;
+#[cfg(feature = "sandbox")]
+pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod until;
+#[cfg(feature = "sandbox")]
+pub(crate) mod wire;
 pub(crate) mod working;
 #[cfg(feature = "sandbox")]
 pub(crate) mod world;

@@ -50,6 +50,22 @@ impl World {
         command
     }
 
+    /// The same with the shortest lease, for tests in which it runs out by the clock.
+    pub(crate) fn brief_worker_on(&self, database_url: &str) -> Command {
+        let mut command = self.worker_on(database_url);
+        command.env("WAGRES_WORKER__LEASE_SECONDS", "3");
+        command
+    }
+
+    /// `kill -9`, and the rest of its lease is over.
+    pub(crate) async fn kill(&self, worker: Worker) -> Result<()> {
+        let pid = i32::try_from(worker.pid()?)?;
+        worker.kill().await?;
+        let over = "UPDATE wa.worker SET lease_until = now() WHERE pid = $1";
+        ensure!(sqlx::query(over).bind(pid).execute(self.pool()).await?.rows_affected() == 1, "it had no lease");
+        Ok(())
+    }
+
     pub(crate) async fn phone(&self, number: &str) -> Result<()> {
         self.control.post("/phones", json!({ "number": number })).await.map(drop)
     }
@@ -58,9 +74,22 @@ impl World {
     pub(crate) async fn link(&self, session: &str, number: &str) -> Result<()> {
         self.phone(number).await?;
         sqlx::query("SELECT wa.add_session($1), wa.link($1)").bind(session).execute(self.pool()).await?;
-        let qr: String = self.until(&format!("SELECT qr FROM wa.session WHERE name = '{session}'")).await?;
-        self.control.post(&format!("/phones/{number}/scan"), json!({ "qr": qr })).await?;
-        self.session_is(session, "connected").await
+        let shown = "SELECT status::text, qr FROM wa.session WHERE name = $1";
+        let mut scanned = String::new();
+        let look = async || {
+            let (status, qr): (String, Option<String>) =
+                sqlx::query_as(shown).bind(session).fetch_one(self.pool()).await?;
+            // Whatever is shown, as its owner would; a worker that begins anew shows another one.
+            if let Some(qr) = qr.filter(|qr| *qr != scanned) {
+                scanned.clone_from(&qr);
+                self.control.post(&format!("/phones/{number}/scan"), json!({ "qr": qr })).await?;
+            }
+            Ok(if status == "connected" { Ok(()) } else { Err(status) })
+        };
+        match until("a link", look).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(error.context(self.state().await?)),
+        }
     }
 
     pub(crate) async fn session_is(&self, session: &str, status: &str) -> Result<()> {
@@ -124,7 +153,7 @@ impl World {
     }
 }
 
-/// The binary with a clean environment and a short lease.
+/// The binary with a clean environment.
 pub(crate) fn wagres() -> Command {
     let mut command = Command::new(WAGRES);
     clean(&mut command);
@@ -137,8 +166,7 @@ pub(crate) fn clean(command: &mut Command) {
     for name in ours {
         command.env_remove(name);
     }
-    command.current_dir(std::env::temp_dir()).env("WAGRES_WORKER__LEASE_SECONDS", "3");
-    command.kill_on_drop(true).stdin(Stdio::null());
+    command.current_dir(std::env::temp_dir()).kill_on_drop(true).stdin(Stdio::null());
 }
 
 /// A process that has said that it is ready.
@@ -165,12 +193,28 @@ impl Worker {
         Ok(self.child.kill().await?)
     }
 
-    /// SIGTERM, and it must end in order.
-    pub(crate) async fn stop(mut self) -> Result<()> {
+    /// Sends a signal: TERM, STOP …
+    pub(crate) async fn signal(&self, name: &str) -> Result<()> {
         let pid = self.pid()?.to_string();
-        ensure!(Command::new("kill").args(["-TERM", &pid]).status().await?.success(), "cannot signal");
-        let status = tokio::time::timeout(LIMIT, self.child.wait()).await.context("it does not stop")??;
-        ensure!(status.success(), "ended with {status}");
+        ensure!(Command::new("kill").args(["-s", name, &pid]).status().await?.success(), "cannot signal");
         Ok(())
+    }
+
+    /// SIGTERM, and it must end in order.
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.signal("TERM").await?;
+        self.ended().await
+    }
+
+    /// It ends in order by itself.
+    pub(crate) async fn ended(self) -> Result<()> {
+        let code = self.code().await?;
+        ensure!(code == Some(0), "ended with {code:?}");
+        Ok(())
+    }
+
+    /// How it ends.
+    pub(crate) async fn code(mut self) -> Result<Option<i32>> {
+        Ok(tokio::time::timeout(LIMIT, self.child.wait()).await.context("it does not stop")??.code())
     }
 }

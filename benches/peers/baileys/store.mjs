@@ -48,6 +48,8 @@ const flush = async (count) => {
 const times = { load: [], one: [], hundred: [] };
 for (let round = 0; round < rounds; round++) {
   times.load.push(await load());
+}
+for (let round = 0; round < rounds; round++) {
   times.one.push(await flush(1));
   times.hundred.push(await flush(100));
 }

@@ -103,7 +103,7 @@ pub(super) fn one(key: &Key, macs: &mut BTreeMap<String, Map<String, Value>>) ->
     let value = &key.value;
     let id = unescape(&key.id);
     let entry = |kind: &str, id: String, value: Value| Ok(Some(vec![Entry { kind: kind.into(), id, value }]));
-    let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == key.kind) else { return Ok(None) };
+    let Some(kind) = Kind::named(&key.kind) else { return Ok(None) };
     match kind {
         Kind::PreKey => {
             let number = id.parse().map_err(|_| Problem::Id("a number"))?;
@@ -186,7 +186,8 @@ pub(super) fn one(key: &Key, macs: &mut BTreeMap<String, Map<String, Value>>) ->
         | Kind::BaseKey
         | Kind::SentMessage
         | Kind::PendingInbound
-        | Kind::MessageSecret => Ok(None),
+        | Kind::MessageSecret
+        | Kind::Passkey => Ok(None),
     }
 }
 

@@ -38,7 +38,7 @@ pub async fn import(
     arrival.creds(vault, &device, creds).await?;
     let now = Utc::now();
     let keys = rows.into_iter().map(|((kind, id), value)| {
-        let ttl = Kind::ALL.into_iter().find(|it| it.name() == kind).and_then(Kind::time_to_live);
+        let ttl = Kind::named(kind).and_then(Kind::time_to_live);
         Key { kind: kind.to_owned(), id, value, expires_at: ttl.map(|ttl| now + ttl) }
     });
     arrival.keys(vault, keys).await?;

@@ -76,6 +76,7 @@ impl Engine {
             began = window.phase.wait_for(|phase| *phase == Phase::Working) => drop(began),
         }
         let held = sqlx::query_file!("sql/bench/hold.sql").fetch_all(&database.pool).await?;
+        sqlx::query_file!("sql/bench/open.sql").execute(&database.pool).await?;
         for row in held {
             window.ready.insert(Fence { session_id: row.session_id, epoch: row.epoch });
         }

@@ -14,6 +14,8 @@ mod queue;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod server;
+#[cfg(feature = "sandbox")]
+mod sessions;
 
 use crate::config::Config;
 use clap::Subcommand;
@@ -26,6 +28,9 @@ pub(super) enum BenchCommand {
     /// Loading and writing a session's auth state, beside the library's SQLite store and Baileys' files (P7).
     #[cfg(feature = "sandbox")]
     Auth(auth::Args),
+    /// Memory a session, start of many, and failover, through the sandbox (P4, P5, P6).
+    #[cfg(feature = "sandbox")]
+    Sessions(sessions::Args),
     /// Jobs a second through the worker without WhatsApp, beside other queues on Postgres, and what each job costs (P1, P10).
     Queue(queue::Args),
     /// From INSERT to the start of the handler, beside a bare NOTIFY and other queues on Postgres (P2).
@@ -53,6 +58,8 @@ pub(super) async fn run(
         BenchCommand::Sandbox(args) => sandbox::run(args, json).await,
         #[cfg(feature = "sandbox")]
         BenchCommand::Auth(args) => auth::run(args, given, json).await,
+        #[cfg(feature = "sandbox")]
+        BenchCommand::Sessions(args) => sessions::run(args, given, json).await,
         BenchCommand::Queue(args) => queue::run(args, &config, given, json).await,
         BenchCommand::Latency(args) => latency::run(args, &config, given, json).await,
         BenchCommand::Insert(args) => insert::run(args, &config, given, json).await,

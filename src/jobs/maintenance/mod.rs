@@ -4,16 +4,18 @@
 //! also tells whether the job still is this worker's: a cancelled job stops there, and so does one that another worker
 //! has taken over. A worker that stops gives its job back, and the attempt does not count.
 //!
-//! The next kind: a variant of [`Kind`], its name in `sql/schema/40_maintenance.sql` and `50_schedule.sql`.
+//! The next kind: a variant of [`Kind`], its name in `sql/schema/40_maintenance.sql`.
 
 mod reseal;
 pub mod retention;
 mod sweep;
+mod watch;
 
 use super::record::Record;
 use super::{JobError, MaintenanceJob};
 use crate::auth::Vault;
 use crate::db::Db;
+use crate::telemetry;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -31,11 +33,24 @@ pub enum Kind {
     ResealKeys,
     /// Deletes old finished rows.
     Retention,
+    /// Asks every worker whether its sessions are alive.
+    CheckSessions,
+    /// Closes sessions that nobody has linked.
+    CloseIdle,
+    /// Counts what there is.
+    ResourceReport,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::SweepKeys, Self::ResealKeys, Self::Retention];
+    pub const ALL: [Self; 6] = [
+        Self::SweepKeys,
+        Self::ResealKeys,
+        Self::Retention,
+        Self::CheckSessions,
+        Self::CloseIdle,
+        Self::ResourceReport,
+    ];
 
     /// As `wa.maintenance_job.kind` has it.
     #[must_use]
@@ -44,6 +59,9 @@ impl Kind {
             Self::SweepKeys => "sweep_keys",
             Self::ResealKeys => "reseal_keys",
             Self::Retention => "retention",
+            Self::CheckSessions => "check_sessions",
+            Self::CloseIdle => "close_idle",
+            Self::ResourceReport => "resource_report",
         }
     }
 
@@ -94,9 +112,12 @@ pub async fn run(job: &MaintenanceJob, keeper: &Maintenance) -> Result<(), JobEr
         Some(Kind::SweepKeys) => sweep::run(&batches).await?,
         Some(Kind::ResealKeys) => reseal::run(&batches).await?,
         Some(Kind::Retention) => retention::run(&batches, &args(job)?).await?,
+        Some(Kind::CheckSessions) => watch::check_sessions(&batches).await?,
+        Some(Kind::CloseIdle) => watch::close_idle(&batches, &args(job)?).await?,
+        Some(Kind::ResourceReport) => watch::resource_report(&batches).await?,
         None => return Err(JobError::Permanent(format!("kind: \"{}\" is unknown to this version", job.kind))),
     };
-    keeper.finish(job.id, "done", Some(&result), None).await;
+    keeper.finish(job, "done", Some(&result), None).await;
     Ok(())
 }
 
@@ -146,8 +167,9 @@ impl Batches<'_> {
 impl Maintenance {
     /// Writes the end of a run. Until it is written the row says "running" and the schedule that made it waits, so an
     /// outage of the database is waited out, for as long as this worker lives.
-    async fn finish(&self, id: i64, outcome: &str, result: Option<&Value>, error: Option<&str>) {
-        let mut pause = Duration::from_millis(100);
+    async fn finish(&self, job: &MaintenanceJob, outcome: &str, result: Option<&Value>, error: Option<&str>) {
+        let (id, mut pause) = (job.id, Duration::from_millis(100));
+        telemetry::maintenance_job(&job.kind, outcome);
         loop {
             let written =
                 sqlx::query_file!("sql/jobs/finish_maintenance.sql", id, self.worker_id, outcome, result, error)
@@ -176,9 +198,9 @@ impl Record<MaintenanceJob> for Maintenance {
     async fn record(&self, job: MaintenanceJob, outcome: Result<(), JobError>) {
         match outcome {
             Ok(()) => {} // Written with its result, where it ended.
-            Err(JobError::Retry(error)) => self.finish(job.id, "retry", None, Some(&error)).await,
-            Err(JobError::Release(_)) => self.finish(job.id, "release", None, None).await,
-            Err(error) => self.finish(job.id, "failed", None, Some(&error.to_string())).await,
+            Err(JobError::Retry(error)) => self.finish(&job, "retry", None, Some(&error)).await,
+            Err(JobError::Release(_)) => self.finish(&job, "release", None, None).await,
+            Err(error) => self.finish(&job, "failed", None, Some(&error.to_string())).await,
         }
     }
 }

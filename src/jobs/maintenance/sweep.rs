@@ -3,19 +3,21 @@
 use super::{Batches, sql};
 use crate::auth::Kind;
 use crate::jobs::JobError;
+use crate::telemetry;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 pub(super) async fn run(batches: &Batches<'_>) -> Result<Value, JobError> {
     let limit = batches.pace.batch;
-    let lid_mapping = Kind::LidMapping.time_to_live().map(|ttl| ttl.as_secs_f64());
     let (mut kinds, mut quarantine) = (BTreeMap::<String, i64>::new(), 0);
     loop {
-        let done = sqlx::query_file!("sql/jobs/sweep_keys.sql", limit, lid_mapping);
+        let done = sqlx::query_file!("sql/jobs/sweep_keys.sql", limit, Kind::LidMapping.seconds_to_live());
         let done = done.fetch_one(batches.pool()).await.map_err(sql)?;
         quarantine += done.quarantine;
         for (kind, count) in done.kinds.as_object().into_iter().flatten() {
-            *kinds.entry(kind.clone()).or_default() += count.as_i64().unwrap_or(0);
+            let count = count.as_i64().unwrap_or(0);
+            telemetry::keys_swept(kind, count);
+            *kinds.entry(kind.clone()).or_default() += count;
         }
         let counts =
             json!({ "deleted": kinds.values().sum::<i64>() + quarantine, "kinds": kinds, "quarantine": quarantine });

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use wacore_binary::Jid;
 
 use super::super::account::DeviceId;
-use super::super::pairing::{self, LinkError};
+use super::super::pairing::{self, LinkError, Scanned};
 use super::super::phone::PhoneError;
 use super::super::server::Server;
 use super::Shared;
@@ -21,6 +21,7 @@ pub(super) fn routes() -> Router<Arc<Server>> {
         .route("/qr", get(shown).post(show))
         .route("/phones/{number}/scan", post(scan))
         .route("/phones/{number}/confirm", post(confirm))
+        .route("/phones/{number}/passkey", post(passkey))
         .route("/phones/{number}/unlink", post(unlink))
 }
 
@@ -65,7 +66,25 @@ async fn scan(State(server): Shared, Path(number): Path<String>, Body(body): Bod
         Scan::Qr(qr) => qr,
         Scan::Shown(id) => pairing::by_id(&server, id)?,
     };
-    Ok(linked(&pairing::scan(&server, &number, &qr).await?))
+    Ok(match pairing::scan(&server, &number, &qr).await? {
+        Scanned::Linked(device) => linked(&device),
+        Scanned::PasskeyDemanded => Json(json!({ "passkey": "requested" })),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Passkey {
+    request: Value,
+}
+
+/// What the owner's browser answers to what a device was asked with.
+async fn passkey(State(server): Shared, Path(number): Path<String>, Body(body): Body<Passkey>) -> Outcome {
+    let number = digits("number", &number)?;
+    let state = server.state();
+    let account = state.accounts.get(&number).filter(|account| account.passkey);
+    let account = account.ok_or_else(|| Failure::missing(format!("number: {number} has no phone with a passkey")))?;
+    Ok(Json(json!({ "assertion": pairing::assert_passkey(account, &body.request)? })))
 }
 
 #[derive(Deserialize)]

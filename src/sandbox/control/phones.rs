@@ -34,6 +34,8 @@ struct NewPhone {
     phone: Option<Switch>,
     /// The past that it is made with; none when this is left out.
     history: Option<History>,
+    /// Whether linking a device to it needs its passkey; as it is when this is left out.
+    passkey: Option<bool>,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
@@ -58,6 +60,9 @@ async fn create_phone(State(server): Shared, Body(body): Body<NewPhone>) -> Outc
     if let Some(switch) = body.phone {
         phone.switch(switch == Switch::On);
     }
+    if let Some(account) = server.state().accounts.get_mut(&number) {
+        account.passkey = body.passkey.unwrap_or(account.passkey);
+    }
     Ok(Json(json!({ "number": number, "lid": Jid::lid(lid).to_string(), "phone": power(&phone) })))
 }
 
@@ -79,6 +84,8 @@ async fn list_phones(State(server): Shared) -> Outcome {
                     json!({
                         "device": id,
                         "jid": account.jid(Addressing::Pn, *id).to_string(),
+                        "name": device.properties.name,
+                        "platform": device.properties.platform,
                         "connected": device.link.is_some(),
                         "unacknowledged": device.queue.len(),
                     })
@@ -91,6 +98,7 @@ async fn list_phones(State(server): Shared) -> Outcome {
                 "phone": power(&account.phone),
                 "unread": account.phone.unread(),
                 "devices": devices,
+                "passkey": account.passkey.then(|| passkey(&state, &account.number)),
                 "code_request": pairing::request_of(&state, &account.number).and_then(|(_, request)| code_request(request)),
             });
             (listed, account.phone.clone())
@@ -102,6 +110,12 @@ async fn list_phones(State(server): Shared) -> Outcome {
         listed
     });
     Ok(Json(json!({ "phones": phones.collect::<Value>() })))
+}
+
+/// How far the devices are that need the phone's passkey, and the codes that it shows.
+fn passkey(state: &super::super::state::State, number: &str) -> Vec<Value> {
+    let attempts = state.passkeys.values().filter(|attempt| attempt.number == number);
+    attempts.map(|attempt| json!({ "stage": attempt.stage(), "code": attempt.code })).collect()
 }
 
 /// A device that waits for its pairing code to be typed in; the phone shows a notification of it.

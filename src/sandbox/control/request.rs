@@ -52,7 +52,9 @@ impl From<LinkError> for Failure {
     fn from(error: LinkError) -> Self {
         let status = match error {
             LinkError::NoPhone(_) | LinkError::NotShown(_) => StatusCode::NOT_FOUND,
-            LinkError::Unreadable(_) | LinkError::NotACode(_) | LinkError::WrongCode(_) => StatusCode::BAD_REQUEST,
+            LinkError::Unreadable(_) | LinkError::NotACode(_) | LinkError::WrongCode(_) | LinkError::Passkey(_) => {
+                StatusCode::BAD_REQUEST
+            }
             LinkError::Stale
             | LinkError::UsedUp
             | LinkError::NoRequest(_)

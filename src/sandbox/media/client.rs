@@ -22,6 +22,12 @@ impl MediaClient {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// One that asks through `agent`.
+    #[must_use]
+    pub fn with_agent(agent: ureq::Agent) -> Self {
+        Self(UreqHttpClient::with_agent(agent))
+    }
 }
 
 fn local(mut request: HttpRequest) -> anyhow::Result<HttpRequest> {

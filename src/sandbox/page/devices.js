@@ -35,7 +35,7 @@ async function link(event, how, body, input) {
   button.disabled = false;
   if (!linked) return;
   if (input) input.value = '';
-  toast(`Device ${linked.device} is linked.`);
+  toast(linked.passkey ? 'The device asks for the passkey of this account now.' : `Device ${linked.device} is linked.`);
 }
 
 /** A button that wants to be pressed twice. */

@@ -1,11 +1,12 @@
 //! Linking a device, from what it shows to the device identity that the phone signs for it.
 //!
 //! A device that wants to be linked waits on its connection ([`Waiting`]). It is named by what it shows: a QR code (`qr`)
-//! or a pairing code (`code`). Both ways end in a secret that phone and device share and the server does not know, and
-//! from there they are one: the phone vouches for the device under that secret, the device signs, and is told to log in
-//! as what it now is.
+//! or a pairing code (`code`). An account may demand a passkey besides (`passkey`). All ways end in a secret that phone and
+//! device share and the server does not know, and from there they are one: the phone vouches for the device under that
+//! secret, the device signs, and is told to log in as what it now is.
 
 mod code;
+mod passkey;
 mod qr;
 
 use std::collections::VecDeque;
@@ -22,14 +23,18 @@ use waproto::whatsapp::{
     client_payload::DevicePairingRegistrationData,
 };
 
-use super::account::{Account, Addressing, Bundle, Device, DeviceId, HistoryWish};
+use super::account::{Account, Addressing, Bundle, Device, DeviceId, Properties};
 use super::ca::{public_bytes, sign};
 use super::link::Link;
 use super::node::{child_bytes, leaf, server_jid, unix_now};
 use super::server::Server;
 
 pub(super) use code::{CodeRequest, companion_reg, confirm, request_of};
-pub(super) use qr::{Shown, by_id, scan, show};
+pub(super) use passkey::{
+    Attempt, assert as assert_passkey, nonce as passkey_nonce, options as passkey_options,
+    prologue as passkey_prologue, reference as passkey_reference, request as passkey_request,
+};
+pub(super) use qr::{Scanned, Shown, by_id, scan, show};
 
 /// How many references a client gets; it shows one after the other.
 const REFERENCES: usize = 6;
@@ -42,7 +47,7 @@ pub(super) struct Waiting {
     link: Link,
     noise_key: [u8; 32],
     bundle: Bundle,
-    history: HistoryWish,
+    properties: Properties,
     /// Each of its QR codes holds one of these.
     references: Vec<String>,
     /// The code that is held in front of the phones' cameras.
@@ -58,7 +63,7 @@ pub(super) struct Pairing {
     device: DeviceId,
     noise_key: [u8; 32],
     bundle: Bundle,
-    history: HistoryWish,
+    properties: Properties,
     done: oneshot::Sender<()>,
 }
 
@@ -89,13 +94,15 @@ pub(super) enum LinkError {
     UsedUp,
     #[error("the device did not finish linking")]
     Unfinished,
+    #[error("request: {0}; what is accepted is the request of the device as JSON, with challenge and rpId")]
+    Passkey(String),
     #[error("the phone cannot make the keys for this: {0}")]
     Keys(String),
 }
 
 /// Hands a registering client its references.
 pub(super) fn offer(server: &Server, link: &Link, noise_key: [u8; 32], data: DevicePairingRegistrationData) {
-    let history = HistoryWish::read(&data.device_props.unwrap_or_default());
+    let properties = Properties::read(&data.device_props.unwrap_or_default());
     let bundle = Bundle {
         registration: data.e_regid.unwrap_or_default(),
         identity: data.e_ident.unwrap_or_default(),
@@ -115,7 +122,7 @@ pub(super) fn offer(server: &Server, link: &Link, noise_key: [u8; 32], data: Dev
         link: link.clone(),
         noise_key,
         bundle,
-        history,
+        properties,
         references: references.clone(),
         shown: None,
         code: None,
@@ -131,6 +138,7 @@ pub(super) fn offer(server: &Server, link: &Link, noise_key: [u8; 32], data: Dev
             .children([NodeBuilder::new("pair-device").children(references).build()])
             .build(),
     );
+    passkey::resume(server, &server.state(), link.id());
 }
 
 /// The phone vouches for the device that waits on a connection, under the secret that both know. Returns when the
@@ -143,13 +151,13 @@ async fn link(server: &Server, number: &str, connection: u64, secret: &[u8]) -> 
         let account = state.accounts.get_mut(number).ok_or_else(|| LinkError::NoPhone(number.to_owned()))?;
         // Whatever else it shows is void with it.
         let waiting = state.waiting.remove(&connection).ok_or(LinkError::Stale)?;
-        let Waiting { link, noise_key, bundle, history, .. } = waiting;
+        let Waiting { link, noise_key, bundle, properties, .. } = waiting;
         // Numbers of devices are never used again, and the protocol has 16 bits for them.
         account.last_device = account.last_device.checked_add(1).ok_or(LinkError::UsedUp)?;
         let device = DeviceId { number: number.to_owned(), device: account.last_device };
         let stanza_id = server.stanza_id();
         let stanza = pair_success(account, &device, &bundle.identity, secret, stanza_id.clone())?;
-        let pairing = Pairing { link: link.clone(), device: device.clone(), noise_key, bundle, history, done };
+        let pairing = Pairing { link: link.clone(), device: device.clone(), noise_key, bundle, properties, done };
         state.pairings.insert(stanza_id, pairing);
         (link, stanza, device)
     };
@@ -214,9 +222,10 @@ pub(super) fn signed(server: &Arc<Server>, stanza_id: &str, sign: &Node) {
     let pairing = {
         let mut state = server.state();
         let Some(pairing) = state.pairings.remove(stanza_id) else { return };
+        state.passkeys.remove(&pairing.noise_key);
         let Some(account) = state.accounts.get_mut(&pairing.device.number) else { return };
         let identity = child_bytes(sign, "device-identity");
-        let device = Device::new(pairing.noise_key, identity, pairing.bundle, pairing.history);
+        let device = Device::new(pairing.noise_key, identity, pairing.bundle, pairing.properties);
         account.devices.insert(pairing.device.device, device);
         account.phone.linked(pairing.device.device);
         announce(server, &mut state, &pairing.device, "add");

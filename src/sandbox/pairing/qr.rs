@@ -14,7 +14,7 @@ use wacore::pair::PairUtils;
 use super::super::account::DeviceId;
 use super::super::server::Server;
 use super::super::state::State;
-use super::{LinkError, Waiting, link};
+use super::{LinkError, Waiting, link, passkey};
 
 /// A code in front of the cameras.
 #[derive(Debug, Clone)]
@@ -49,11 +49,28 @@ pub(in super::super) fn by_id(server: &Server, id: u64) -> Result<String, LinkEr
     shown.find(|shown| shown.id == id).map(|shown| shown.qr.clone()).ok_or(LinkError::NotShown(id))
 }
 
-/// The phone's owner scans a code. Returns when the device is linked.
-pub(in super::super) async fn scan(server: &Server, number: &str, qr: &str) -> Result<DeviceId, LinkError> {
+/// What came of a scan.
+#[derive(Debug)]
+pub(in super::super) enum Scanned {
+    Linked(DeviceId),
+    /// The device is asked for the owner's passkey first.
+    PasskeyDemanded,
+}
+
+/// The phone's owner scans a code. Returns when the device is linked, or knows what more there is to do.
+pub(in super::super) async fn scan(server: &Server, number: &str, qr: &str) -> Result<Scanned, LinkError> {
     let qr = Qr::read(qr)?;
-    let connection = qr.find(&mut server.state())?.link.id();
-    link(server, number, connection, &qr.secret).await
+    let connection = {
+        let mut state = server.state();
+        let state = &mut *state;
+        let connection = qr.find(state)?.link.id();
+        if state.accounts.get(number).is_some_and(|account| account.passkey) {
+            passkey::demand(server, state, number, connection)?;
+            return Ok(Scanned::PasskeyDemanded);
+        }
+        connection
+    };
+    Ok(Scanned::Linked(link(server, number, connection, &qr.secret).await?))
 }
 
 /// What a linking code says.

@@ -91,10 +91,6 @@ impl Sessions {
     pub(super) fn contains(&self, address: &ProtocolAddress) -> bool {
         self.0.contains_key(address)
     }
-
-    pub(super) fn forget(&mut self, address: &ProtocolAddress) {
-        self.0.remove(address);
-    }
 }
 
 #[async_trait]

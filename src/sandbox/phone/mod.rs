@@ -199,6 +199,7 @@ impl Phone {
             manner: Manner { pace: server.pace, reads: true },
             watchers: BTreeSet::new(),
             last_device: 0,
+            passkey: false,
             signed_list: Mutex::default(),
             app_state: AppState::default(),
         };

@@ -73,22 +73,30 @@ impl Worker {
         Ok(())
     }
 
-    /// Encrypts for one device, opening a session if there is none.
+    /// Begins a session with a device, by the keys that it has at the server. One that there is stays readable for what was
+    /// sent in it before.
+    pub(super) async fn begin_session(&mut self, device: &DeviceId) -> Result<(), PhoneError> {
+        let bundle = fetch_bundle(&self.server, device)?;
+        let keys = &mut self.keys;
+        process_prekey_bundle(
+            &address(device),
+            &mut keys.sessions,
+            &mut keys.identities,
+            &bundle,
+            &mut rng(),
+            UsePQRatchet::No,
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Encrypts for one device, beginning a session if there is none.
     pub(super) async fn seal(&mut self, device: &DeviceId, message: &Message) -> Result<Node, PhoneError> {
         let address = address(device);
-        let keys = &mut self.keys;
-        if !keys.sessions.contains(&address) {
-            let bundle = fetch_bundle(&self.server, device)?;
-            process_prekey_bundle(
-                &address,
-                &mut keys.sessions,
-                &mut keys.identities,
-                &bundle,
-                &mut rng(),
-                UsePQRatchet::No,
-            )
-            .await?;
+        if !self.keys.sessions.contains(&address) {
+            self.begin_session(device).await?;
         }
+        let keys = &mut self.keys;
         let plain = MessageUtils::encode_and_pad(message);
         let sealed = message_encrypt(&plain, &address, &mut keys.sessions, &mut keys.identities).await?;
         let kind = match sealed {

@@ -25,7 +25,6 @@ use super::history::{History, Told};
 use super::inbox::{Inbox, Ticks};
 use super::keys::Keys;
 use super::origin::Origin;
-use super::signal::address;
 use super::{PhoneError, Task};
 
 /// How many sent messages a phone can still encrypt again for a device that could not read them.
@@ -306,7 +305,7 @@ impl Worker {
     async fn send_again(&mut self, device: &DeviceId, id: &str) -> Result<(), PhoneError> {
         let Some(sent) = self.sent.iter().find(|sent| sent.id == id) else { return Ok(()) };
         let (to, message) = (sent.to.clone(), sent.message.clone());
-        self.keys.sessions.forget(&address(device));
+        self.begin_session(device).await?;
         if is_many(&to) {
             return self.send_again_to_one(device, &to, id, &message).await;
         }

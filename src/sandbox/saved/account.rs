@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::account::{Account, Bundle, Device, DeviceId, HistoryWish};
+use super::super::account::{Account, Bundle, Device, DeviceId, Properties};
 use super::super::parcel::Parcel;
 use super::super::phone::{Manner, Phone, SavedPhone};
 use super::super::presence::Presence;
@@ -24,6 +24,8 @@ pub(in super::super) struct SavedAccount {
     raw_id: u32,
     push_name: Option<String>,
     last_device: u16,
+    #[serde(default)]
+    passkey: bool,
     bundle: SavedBundle,
     devices: BTreeMap<u16, SavedDevice>,
     watchers: BTreeSet<DeviceId>,
@@ -51,7 +53,8 @@ struct SavedDevice {
     identity: Blob,
     bundle: SavedBundle,
     introduced: bool,
-    history: HistoryWish,
+    #[serde(alias = "history")]
+    properties: Properties,
     queue: Vec<Blob>,
 }
 
@@ -84,13 +87,13 @@ impl SavedDevice {
             identity: Blob(device.identity.clone()),
             bundle: SavedBundle::of(&device.bundle)?,
             introduced: device.introduced,
-            history: device.history,
+            properties: device.properties.clone(),
             queue: device.queue.iter().map(|parcel| Blob(parcel.bytes().to_vec())).collect(),
         })
     }
 
     fn restore(self) -> Result<Device, StateError> {
-        let mut device = Device::new(self.noise_key, self.identity.0, self.bundle.restore()?, self.history);
+        let mut device = Device::new(self.noise_key, self.identity.0, self.bundle.restore()?, self.properties);
         device.introduced = self.introduced;
         for stanza in self.queue {
             device.queue.push_back(Parcel::new(&stanza.node()?, None)?);
@@ -109,6 +112,7 @@ impl SavedAccount {
             raw_id: account.raw_id,
             push_name: account.push_name.clone(),
             last_device: account.last_device,
+            passkey: account.passkey,
             bundle: SavedBundle::of(&account.phone_bundle)?,
             devices: devices.collect::<Result<_, StateError>>()?,
             watchers: account.watchers.clone(),
@@ -139,6 +143,7 @@ impl SavedAccount {
             manner: self.manner,
             watchers: self.watchers,
             last_device: self.last_device,
+            passkey: self.passkey,
             signed_list: Mutex::default(),
             app_state: self.app_state.restore()?,
         })

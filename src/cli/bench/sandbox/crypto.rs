@@ -16,7 +16,7 @@ use wacore_binary::Jid;
 use whatsapp_rust::store::Device;
 use whatsapp_rust::store::signal_adapter::SignalProtocolStoreAdapter;
 
-use super::process::Usage;
+use crate::telemetry::Usage;
 
 /// What the cores can do.
 pub(super) struct Reference {
@@ -40,14 +40,14 @@ pub(super) async fn measure(time: Duration) -> anyhow::Result<Reference> {
 
 /// Messages, each encrypted and decrypted and then encrypted this many times more.
 async fn rate(time: Duration, copies: usize) -> anyhow::Result<Rate> {
-    let (start, before) = (Instant::now(), Usage::own()?);
+    let (start, before) = (Instant::now(), Usage::now());
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let running: Vec<_> = (0..cores).map(|_| tokio::spawn(exchange(time, copies))).collect();
     let mut total = 0.0;
     for counted in running {
         total += f64::from(counted.await.context("the reference")??);
     }
-    let cpu_seconds = Usage::own()?.cpu_seconds - before.cpu_seconds;
+    let cpu_seconds = Usage::now().processor.saturating_sub(before.processor).as_secs_f64();
     Ok(Rate { per_second: total / start.elapsed().as_secs_f64(), cpu_us: 1e6 * cpu_seconds / total })
 }
 

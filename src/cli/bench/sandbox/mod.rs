@@ -6,7 +6,7 @@
 mod client;
 mod crypto;
 mod load;
-mod process;
+pub(super) mod process;
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,11 @@ use anyhow::bail;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
+use crate::telemetry::Usage;
 use client::Linked;
 use crypto::Reference;
 use load::{Outcome, Plan};
-use process::{Process, Usage};
+use process::Process;
 
 /// How many devices are linked at the same time.
 const LINKING: usize = 16;
@@ -54,28 +55,31 @@ pub(super) async fn run(args: Args, json: bool) -> anyhow::Result<()> {
     }
     let reference = crypto::measure(REFERENCE).await?;
     let sandbox = Process::start().await?;
-    let (sandbox_before, clients_before) = (sandbox.usage()?, Usage::own()?);
+    let (sandbox_before, clients_before) = (sandbox.usage()?, Usage::now());
     let start = Instant::now();
     let mut devices = link(&sandbox, &args).await?;
     let linking = start.elapsed();
-    let (sandbox_linked, clients_linked) = (sandbox.usage()?, Usage::own()?);
+    let (sandbox_linked, clients_linked) = (sandbox.usage()?, Usage::now());
 
     let idle = devices.split_off(2 * args.pairs);
     let mut devices = devices.into_iter();
     let pairs: Vec<_> = std::iter::from_fn(|| Some((devices.next()?, devices.next()?))).collect();
     load::warm_up(&pairs).await?;
     let loaded_from = sandbox.get("/verdict?limit=0").await?["range"]["to"].as_u64().unwrap_or(0) + 1;
-    let (sandbox_warm, clients_warm) = (sandbox.usage()?, Usage::own()?);
+    let (sandbox_warm, clients_warm) = (sandbox.usage()?, Usage::now());
     let plan = Plan { seconds: Duration::from_secs(args.seconds), messages: args.messages, window: args.window };
     let (pairs, outcome) = load::run(pairs, plan).await?;
-    let (sandbox_after, clients_after) = (sandbox.usage()?, Usage::own()?);
+    let (sandbox_after, clients_after) = (sandbox.usage()?, Usage::now());
     let verdict = verdict(&sandbox, loaded_from).await?;
     drop((pairs, idle));
     sandbox.stop().await;
 
-    let per_device = |before: Usage, after: Usage| (after.memory_kb - before.memory_kb) / count(args.devices as u64);
-    let per_message =
-        |before: Usage, after: Usage| 1e6 * (after.cpu_seconds - before.cpu_seconds) / count(outcome.received.max(1));
+    let per_device = |before: Usage, after: Usage| {
+        count(after.memory.saturating_sub(before.memory)) / 1024.0 / count(args.devices as u64)
+    };
+    let per_message = |before: Usage, after: Usage| {
+        1e6 * after.processor.saturating_sub(before.processor).as_secs_f64() / count(outcome.received.max(1))
+    };
     let report = Report {
         args: &args,
         reference: &reference,

@@ -19,7 +19,7 @@ use waproto::whatsapp::message::protocol_message::Type;
 use waproto::whatsapp::message::{HistorySyncNotification, HistorySyncType, ProtocolMessage};
 use waproto::whatsapp::{Conversation, HistorySync, Message, PhoneNumberToLIDMapping};
 
-use super::super::account::HistoryWish;
+use super::super::account::Properties;
 use super::PhoneError;
 use super::Task;
 use super::inbox::Entry;
@@ -69,9 +69,9 @@ impl Worker {
         let wish = {
             let state = self.server.state();
             let own = state.accounts.get(&self.own.number);
-            own.and_then(|own| own.devices.get(&device)).map(|device| device.history)
+            own.and_then(|own| own.devices.get(&device)).map(|device| device.properties.clone())
         };
-        let Some(HistoryWish { inline, full }) = wish else { return Ok(()) };
+        let Some(Properties { inline, full, .. }) = wish else { return Ok(()) };
         let archive = {
             let cut = self.cuts.remove(&device);
             let inbox = self.inbox();

@@ -1,0 +1,9 @@
+-- What `wagres doctor` looks at in the schema wa. Locks nothing.
+SELECT has_table_privilege('wa.lease', 'UPDATE') AND has_table_privilege('wa.auth_key', 'INSERT') AS "may_work!",
+       (SELECT count(*) FROM wa.worker WHERE lease_until > now()) AS "workers!",
+       (SELECT count(*) FROM wa.connectable) AS "wished!",
+       (SELECT count(*) FROM wa.connectable WHERE status = 'connected') AS "connected!",
+       (SELECT array_agg(session ORDER BY session) FROM (SELECT session FROM wa.session_health WHERE NOT is_healthy LIMIT 10) AS ill) AS ill,
+       (SELECT array_agg(name ORDER BY name) FROM (SELECT name FROM wa.session WHERE rest_until > now() LIMIT 10) AS resting) AS resting,
+       (SELECT array_agg(name ORDER BY name) FROM wa.schedule WHERE name IN ('sweep-keys', 'retention', 'check-sessions', 'close-idle') AND NOT enabled) AS disabled,
+       (SELECT count(*) FROM wa.outbound WHERE failed_at > now() - interval '1 hour') AS "failed!"

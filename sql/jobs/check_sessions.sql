@@ -1,0 +1,9 @@
+-- Asks every living worker to check its sessions. Returns how many workers were asked and how many sessions are connected.
+-- Locks the rows of the workers.
+WITH asked AS (
+    UPDATE wa.worker SET check_at = now() WHERE lease_until > now() RETURNING worker_id
+), told AS (
+    SELECT pg_notify('wa_work', 'leases')
+)
+SELECT (SELECT count(*) FROM asked) AS "workers!", (SELECT count(*) FROM wa.session WHERE status = 'connected') AS "sessions!"
+FROM told

@@ -1,0 +1,7 @@
+-- Sessions $1 under epochs $2 have given a sign of life. Share-locks the leases.
+WITH held AS (
+    SELECT l.session_id FROM wa.lease l JOIN unnest($1::int8[], $2::int8[]) AS mine (session_id, epoch)
+        ON l.session_id = mine.session_id AND l.epoch = mine.epoch
+    WHERE l.holder IS NOT NULL ORDER BY l.session_id FOR SHARE OF l
+)
+UPDATE wa.session s SET checked_at = now() FROM held WHERE s.session_id = held.session_id

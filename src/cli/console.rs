@@ -1,0 +1,96 @@
+//! `wagres console`: a prompt for whoever looks after sessions, over the commands that there are.
+
+use super::inbox::{self, InboxArgs};
+use super::jobs::{self, JobsCommand};
+use super::send::{self, SendArgs};
+use super::session::{self, SessionCommand};
+use super::worker::{self, WorkerCommand};
+use super::{connect, print, sql_error};
+use crate::config::Config;
+use serde_json::json;
+use std::io::{IsTerminal as _, Write as _};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+const HELP: &str = "\
+status                          sessions, and what each has left to send
+workers                         workers that are alive
+send SESSION RECIPIENT TEXT     queue a text
+inbox [SESSION]                 the last messages received
+errors SESSION                  what went wrong with a session
+metrics                         what was sent within the last minute and hour
+help                            this
+exit                            leave; so does the end of the input";
+
+/// How many messages and errors are shown.
+const LAST: u32 = 10;
+
+pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<()> {
+    // Whether there is a database is better known before the first command.
+    connect(config).await?.close().await;
+    let prompt = !json && std::io::stdin().is_terminal();
+    if prompt {
+        println!("wagres {}; help says what there is", env!("CARGO_PKG_VERSION"));
+    }
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    loop {
+        if prompt {
+            print!("> ");
+            std::io::stdout().flush()?;
+        }
+        let Some(line) = lines.next_line().await? else { return Ok(()) };
+        let (command, rest) = line.trim().split_once(char::is_whitespace).unwrap_or((line.trim(), ""));
+        match command {
+            "" => {}
+            "exit" | "quit" => return Ok(()),
+            // What fails is said, and the next line counts all the same.
+            command => {
+                if let Err(error) = obey(config, command, rest.trim(), json).await {
+                    print(json, &json!({ "error": error.to_string() }), &format!("{error:#}"));
+                }
+            }
+        }
+    }
+}
+
+async fn obey(config: &Config, command: &str, rest: &str, json: bool) -> anyhow::Result<()> {
+    let named = || (!rest.is_empty()).then(|| rest.to_owned());
+    match command {
+        "help" => print(json, &json!({ "help": HELP }), HELP),
+        "status" => jobs::run(config, JobsCommand::Queue, json).await?,
+        "workers" => worker::run(config, WorkerCommand::List, json).await?,
+        "send" => send::run(config, message(rest)?, json).await?,
+        "inbox" => inbox::run(config, InboxArgs { session: named(), last: LAST, follow: false }, json).await?,
+        "errors" => {
+            let Some(name) = named() else { anyhow::bail!("errors: accepted is errors SESSION") };
+            session::run(config, SessionCommand::Errors { name, limit: LAST }, json).await?;
+        }
+        "metrics" => metrics(config, json).await?,
+        other => anyhow::bail!("\"{other}\" is no command; help says what there is"),
+    }
+    Ok(())
+}
+
+/// The text is all that comes after the recipient, as it was typed.
+fn message(rest: &str) -> anyhow::Result<SendArgs> {
+    let words = rest.split_once(char::is_whitespace);
+    let words = words.and_then(|(session, rest)| Some((session, rest.trim_start().split_once(char::is_whitespace)?)));
+    let Some((session, (recipient, body))) = words else {
+        anyhow::bail!("send: accepted is send SESSION RECIPIENT TEXT");
+    };
+    Ok(SendArgs { session: session.into(), recipient: recipient.into(), body: body.trim_start().into() })
+}
+
+async fn metrics(config: &Config, json: bool) -> anyhow::Result<()> {
+    let pool = connect(config).await?;
+    for row in sqlx::query_file!("sql/cli/rates.sql").fetch_all(&pool).await.map_err(sql_error)? {
+        let line = json!({
+            "session": row.session, "last_minute": row.last_minute, "last_hour": row.last_hour,
+            "median_seconds": row.median_seconds,
+        });
+        let median = row.median_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.3} s to sent"));
+        let text =
+            format!("{:<24} {:>6} in a minute {:>8} in an hour  {median}", row.session, row.last_minute, row.last_hour);
+        print(json, &line, &text);
+    }
+    Ok(())
+}

@@ -1,0 +1,319 @@
+//! Linking an account that demands a passkey (S2), as a row that any holder can go on with.
+//!
+//! | stage of `wa.passkey` | what happened | who goes on |
+//! | --- | --- | --- |
+//! | requested | WhatsApp sent a challenge for the owner's passkey | `wa.answer_passkey` |
+//! | answered | a browser's answer is there | we: send it, along with a commitment to a nonce |
+//! | proven | WhatsApp took it | the phone: says who it is; then we open the commitment |
+//! | code | we and the phone show a code | `wa.confirm_passkey` |
+//! | confirmed | the owner has compared them | we: send our keys and a new secret, encrypted for the phone |
+//! | done | the phone linked us under that secret | |
+//!
+//! The library has a driver for this that keeps everything in memory. Here each step is in the database before it is said
+//! to WhatsApp, and said again by whoever holds the session after a crash: what we commit ourselves to stays what it is.
+
+use std::sync::Arc;
+
+use super::holder::Held;
+use super::supervise::persist;
+use crate::auth::{AuthError, AuthStore, PasskeyLinking};
+use crate::db::Db;
+use crate::db::fence::Fence;
+use crate::db::outage::outlast;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use buffa::Enumeration as _;
+use serde_json::Value;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use wacore::libsignal::protocol::{KeyPair, PrivateKey};
+use wacore::request::InfoQuery;
+use wacore::shortcake::ShortcakeUtils;
+use wacore::store::commands::DeviceCommand;
+use wacore_binary::builder::NodeBuilder;
+use wacore_binary::{Jid, Node, NodeContent, OwnedNodeRef, SERVER_JID, Server};
+use waproto::whatsapp::device_props::PlatformType;
+use whatsapp_rust::client::Client;
+use whatsapp_rust::passkey::parse_request_options;
+use whatsapp_rust::request::IqError;
+
+/// How long a passkey may be waited for when WhatsApp does not say, and at most.
+const USUAL_TIMEOUT: f64 = 600.0;
+const LONGEST_TIMEOUT: f64 = 3600.0;
+
+/// What a driver is told.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// The connection can be used, or the row has changed: whatever is to be done is done now.
+    GoOn,
+    /// WhatsApp demands a passkey, with this request.
+    Demanded(String),
+    /// The phone has said who it is.
+    Primary(Vec<u8>),
+}
+
+/// Why a step was not made.
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    /// WhatsApp said no, or what came makes no sense: the linking has failed.
+    #[error("{0}")]
+    Failed(String),
+    /// The connection did not carry it. The next one does.
+    #[error("{0}")]
+    Later(String),
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error(transparent)]
+    Sql(#[from] sqlx::Error),
+}
+
+impl StepError {
+    fn of(what: &'static str, error: &IqError) -> Self {
+        match error {
+            IqError::ServerError { .. } => Self::Failed(format!("WhatsApp refused {what}: {error}")),
+            _ => Self::Later(format!("{what}: {error}")),
+        }
+    }
+}
+
+/// What the phone said about itself in a stanza, if that is what the stanza is.
+#[must_use]
+pub(super) fn primary_of(stanza: &OwnedNodeRef) -> Option<Vec<u8>> {
+    let node = stanza.get();
+    let is = |name: &str, value: &str| node.get_attr(name).is_some_and(|found| *found == value);
+    if node.tag.as_ref() != "notification" || !is("type", "crsc_continuation") || !is("from", SERVER_JID) {
+        return None;
+    }
+    Some(node.get_optional_child("primary_ephemeral_identity")?.content_bytes()?.to_vec())
+}
+
+/// Starts the driver of one client of a session that is not linked. It ends when the sender is dropped.
+pub(super) fn start(held: Arc<Held>, store: AuthStore, client: Arc<Client>) -> UnboundedSender<Heard> {
+    let (tell, heard) = unbounded_channel();
+    tokio::spawn(Driver { held, store, client }.run(heard));
+    tell
+}
+
+/// Whether a session has an unfinished linking with a passkey that may still be finished.
+pub(super) async fn is_open(held: &Held, pool: &Db) -> sqlx::Result<bool> {
+    Ok(waiting(held, pool).await?.is_some_and(|row| !row.over))
+}
+
+/// An unfinished linking.
+struct Waiting {
+    stage: String,
+    answer: Option<Value>,
+    over: bool,
+}
+
+async fn waiting(held: &Held, pool: &Db) -> sqlx::Result<Option<Waiting>> {
+    let session_id = held.fence.session_id;
+    let ask = || sqlx::query_file_as!(Waiting, "sql/passkey/waiting.sql", session_id).fetch_optional(pool);
+    outlast(&held.stale, ask).await
+}
+
+struct Driver {
+    held: Arc<Held>,
+    store: AuthStore,
+    client: Arc<Client>,
+}
+
+impl Driver {
+    async fn run(self, mut heard: UnboundedReceiver<Heard>) {
+        while let Some(heard) = heard.recv().await {
+            let step = match heard {
+                Heard::GoOn => self.go_on().await,
+                Heard::Demanded(request) => self.demanded(&request).await,
+                Heard::Primary(primary) => self.primary(primary).await,
+            };
+            let error = match step {
+                Ok(()) => continue,
+                Err(StepError::Failed(error)) => error,
+                Err(error) => {
+                    tracing::warn!(session = self.held.name, %error, "linking with a passkey goes on with the next connection");
+                    continue;
+                }
+            };
+            tracing::warn!(session = self.held.name, error, "linking with a passkey failed");
+            self.advance("failed", None, Some(&error)).await;
+        }
+    }
+
+    /// What the row asks for.
+    async fn go_on(&self) -> Result<(), StepError> {
+        let Some(row) = waiting(&self.held, self.store.pool()).await? else { return Ok(()) };
+        if row.over {
+            return Err(StepError::Failed("it was not finished in time".into()));
+        }
+        match row.stage.as_str() {
+            "answered" => self.prove(row.answer.unwrap_or_default()).await,
+            "proven" => match self.store.passkey_linking().await? {
+                Some(linking) if linking.primary.is_some() => self.reveal(&linking).await,
+                _ => Ok(()),
+            },
+            "confirmed" => self.ask_for_link().await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn demanded(&self, request: &str) -> Result<(), StepError> {
+        let options = parse_request_options(request).map_err(|error| StepError::Failed(error.to_string()))?;
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds of minutes")]
+        let seconds = options.timeout_ms.map_or(USUAL_TIMEOUT, |ms| ms as f64 / 1000.0).clamp(30.0, LONGEST_TIMEOUT);
+        let request: Value = serde_json::from_str(request).map_err(|error| StepError::Failed(error.to_string()))?;
+        let Fence { session_id, epoch } = self.store.fence();
+        // It is said once.
+        persist(&self.held, || {
+            sqlx::query_file_scalar!("sql/passkey/demanded.sql", session_id, epoch, request, seconds)
+                .fetch_one(self.store.pool())
+        })
+        .await;
+        tracing::info!(session = self.held.name, "WhatsApp demands a passkey, see wa.passkey");
+        Ok(())
+    }
+
+    /// Shows the passkey's answer, with our commitment.
+    async fn prove(&self, assertion: Value) -> Result<(), StepError> {
+        let linking = match self.store.passkey_linking().await? {
+            // It may have been said already, and then it must be the same.
+            Some(linking) => linking,
+            None => self.begin().await?,
+        };
+        let id = assertion["id"].as_str().unwrap_or_default();
+        let credential = BASE64_URL_SAFE_NO_PAD.decode(id.trim_end_matches('='));
+        let credential = credential.map_err(|error| StepError::Failed(format!("assertion.id: {error}")))?;
+        let (keys, kind) = (ephemeral(&linking)?, platform(&linking)?);
+        let identity = ShortcakeUtils::build_companion_ephemeral_identity(&public(&keys)?, kind, &linking.reference);
+        let commitment = ShortcakeUtils::commitment_hash(&identity, &linking.nonce);
+        let prologue = NodeBuilder::new("passkey_prologue").children([
+            leaf("credential_id", credential),
+            leaf("webauthn_assertion", assertion.to_string().into_bytes()),
+            leaf("prologue_payload", ShortcakeUtils::build_prologue_payload(&identity, &commitment)),
+        ]);
+        self.set("the passkey", prologue.build()).await?;
+        self.advance("proven", None, None).await;
+        Ok(())
+    }
+
+    async fn begin(&self) -> Result<PasskeyLinking, StepError> {
+        let device_type = self.client.persistence_manager().get_device_snapshot().device_props.platform_type;
+        let query = InfoQuery::get("md", server(), Some(NodeContent::Nodes(vec![NodeBuilder::new("ref").build()])));
+        let answer = self.client.send_iq(query).await.map_err(|error| StepError::of("the reference", &error))?;
+        let reference = answer.get().get_optional_child("ref").and_then(|reference| {
+            let bytes = reference.content_bytes().map(<[u8]>::to_vec);
+            bytes.and_then(|bytes| String::from_utf8(bytes).ok()).or_else(|| Some(reference.content_str()?.to_string()))
+        });
+        let linking = PasskeyLinking {
+            reference: reference.ok_or_else(|| StepError::Failed("WhatsApp gave no reference".into()))?,
+            device_type: device_type.unwrap_or(PlatformType::UNKNOWN).to_i32(),
+            ephemeral: secret_of(&ShortcakeUtils::generate_companion_ephemeral_keypair())?,
+            nonce: ShortcakeUtils::generate_companion_nonce(),
+            adv_secret: rand::random(),
+            primary: None,
+        };
+        self.store.keep_passkey_linking(&linking).await?;
+        Ok(linking)
+    }
+
+    /// The phone's side came. A second one for the same linking changes nothing.
+    async fn primary(&self, primary: Vec<u8>) -> Result<(), StepError> {
+        let Some(mut linking) = self.store.passkey_linking().await? else {
+            tracing::warn!(
+                session = self.held.name,
+                "a phone answers to a linking with a passkey that is not under way"
+            );
+            return Ok(());
+        };
+        if linking.primary.is_none() {
+            linking.primary = Some(primary);
+            self.store.keep_passkey_linking(&linking).await?;
+        }
+        self.go_on().await
+    }
+
+    /// Opens the commitment; both sides can show the code now.
+    async fn reveal(&self, linking: &PasskeyLinking) -> Result<(), StepError> {
+        let primary = primary(linking)?;
+        self.set("the nonce", leaf("companion_nonce", linking.nonce.to_vec())).await?;
+        let code = ShortcakeUtils::derive_verification_code(&linking.nonce, &primary.public_key, &primary.nonce);
+        let (first, second) = code.split_at(4);
+        self.advance("code", Some(&format!("{first}-{second}")), None).await;
+        Ok(())
+    }
+
+    /// Sends our keys and the secret under which the phone is to vouch for us. The secret counts from before that on, for
+    /// the phone may be quicker than the answer.
+    async fn ask_for_link(&self) -> Result<(), StepError> {
+        let linking = self.store.passkey_linking().await?;
+        let linking = linking.ok_or_else(|| StepError::Failed("the keys of this linking are gone".into()))?;
+        let failed = |error: &dyn std::fmt::Display| StepError::Failed(error.to_string());
+        let key = ShortcakeUtils::derive_encryption_key(
+            &ephemeral(&linking)?,
+            &primary(&linking)?.public_key,
+            platform(&linking)?,
+            &linking.reference,
+        );
+        let device = self.client.persistence_manager().get_device_snapshot();
+        let request = ShortcakeUtils::build_pairing_request(
+            &public(&device.noise_key)?,
+            &public(&device.identity_key)?,
+            &linking.adv_secret,
+        );
+        let sealed = ShortcakeUtils::encrypt_pairing_request(&request, &key.map_err(|error| failed(&error))?)
+            .map_err(|error| failed(&error))?;
+        let persistence = self.client.persistence_manager();
+        persistence.process_command(DeviceCommand::SetAdvSecretKey(linking.adv_secret)).await;
+        persistence.flush().await.map_err(|error| StepError::Later(error.to_string()))?;
+        let sealed = ShortcakeUtils::build_encrypted_pairing_request(&sealed);
+        self.set("the request to be linked", leaf("encrypted_pairing_request", sealed)).await
+    }
+
+    async fn set(&self, what: &'static str, content: Node) -> Result<(), StepError> {
+        let query = InfoQuery::set("md", server(), Some(NodeContent::Nodes(vec![content])));
+        self.client.send_iq(query).await.map(drop).map_err(|error| StepError::of(what, &error))
+    }
+
+    async fn advance(&self, stage: &str, code: Option<&str>, error: Option<&str>) {
+        let Fence { session_id, epoch } = self.store.fence();
+        persist(&self.held, || {
+            sqlx::query_file_scalar!("sql/passkey/advance.sql", session_id, epoch, stage, code, error)
+                .fetch_one(self.store.pool())
+        })
+        .await;
+    }
+}
+
+fn server() -> Jid {
+    Jid::new("", Server::Pn)
+}
+
+fn leaf(tag: &'static str, content: Vec<u8>) -> Node {
+    NodeBuilder::new(tag).bytes(content).build()
+}
+
+fn primary(linking: &PasskeyLinking) -> Result<wacore::shortcake::PrimaryEphemeralIdentity, StepError> {
+    let primary = linking.primary.as_deref().unwrap_or_default();
+    ShortcakeUtils::parse_primary_ephemeral_identity(primary)
+        .map_err(|error| StepError::Failed(format!("what the phone said about itself: {error}")))
+}
+
+fn platform(linking: &PasskeyLinking) -> Result<PlatformType, StepError> {
+    PlatformType::from_i32(linking.device_type)
+        .ok_or_else(|| StepError::Failed(format!("deviceType: {} is unknown to this version", linking.device_type)))
+}
+
+fn ephemeral(linking: &PasskeyLinking) -> Result<KeyPair, StepError> {
+    let unusable = |error: wacore::libsignal::protocol::CurveError| StepError::Failed(error.to_string());
+    let private_key = PrivateKey::deserialize(&linking.ephemeral).map_err(unusable)?;
+    let public_key = private_key.public_key().map_err(unusable)?;
+    Ok(KeyPair::new(public_key, private_key))
+}
+
+fn public(keys: &KeyPair) -> Result<[u8; 32], StepError> {
+    let bytes = keys.public_key.public_key_bytes();
+    bytes.try_into().map_err(|_| StepError::Failed("a public key is not 32 bytes long".into()))
+}
+
+fn secret_of(keys: &KeyPair) -> Result<[u8; 32], StepError> {
+    let bytes = keys.private_key.serialize();
+    bytes.as_slice().try_into().map_err(|_| StepError::Failed("a private key is not 32 bytes long".into()))
+}

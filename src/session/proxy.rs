@@ -1,0 +1,173 @@
+//! The way of a session to WhatsApp through a proxy (S11): its socket and its media.
+//!
+//! HTTP proxies are asked to CONNECT, SOCKS5 proxies to look names up themselves, so that nothing of a session goes past its
+//! proxy.
+
+use super::endpoint::{CERTIFICATE_CHECK_IS_OFF, Endpoint};
+use crate::config::Secret;
+use anyhow::Context;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::{HeaderValue, Uri};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
+use percent_encoding::percent_decode_str;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_websockets::ClientBuilder;
+use tower::ServiceExt as _;
+use url::Url;
+use wacore::net::WHATSAPP_WEB_ORIGIN;
+use whatsapp_rust::transport::{Transport, TransportEvent, TransportFactory};
+use whatsapp_rust::{async_channel::Receiver, async_trait};
+use whatsapp_rust_tokio_transport::{default_tls_connector, from_websocket};
+
+/// Of each connection for media, as the library has it; the HTTP client's own would be eight times as much.
+const BUFFER: usize = 16 * 1024;
+/// Connections that stay open for the next file.
+const IDLE: usize = 3;
+
+/// Why a proxy cannot be used. What it says holds no password.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// Not the address of a proxy.
+    #[error(
+        "proxy: this is no address of a proxy; accepted is http:// or socks5://, then user:password@ if it wants them, host:port"
+    )]
+    NotAProxy,
+    /// A sandbox build and an address that is not loopback.
+    #[error("proxy: it is not on this machine, and this build has the feature `sandbox`, which talks to nobody else")]
+    NotLoopback,
+}
+
+/// A proxy. Secret: it may hold a password.
+#[derive(Clone)]
+pub struct Proxy {
+    url: Url,
+    host: String,
+    port: u16,
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Proxy({}://{}:{})", self.url.scheme(), self.host, self.port)
+    }
+}
+
+impl Proxy {
+    /// Reads an address as `wa.set_proxy` takes it.
+    ///
+    /// # Errors
+    /// See [`ProxyError`].
+    pub fn parse(url: &Secret) -> Result<Self, ProxyError> {
+        let url = Url::parse(url.expose()).map_err(|_| ProxyError::NotAProxy)?;
+        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+            return Err(ProxyError::NotAProxy);
+        };
+        if !matches!(url.scheme(), "http" | "socks5") {
+            return Err(ProxyError::NotAProxy);
+        }
+        // Of schemes that browsers do not know, addresses are not told from names by the URL.
+        let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        if CERTIFICATE_CHECK_IS_OFF && !ip.map_or(host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback()) {
+            return Err(ProxyError::NotLoopback);
+        }
+        Ok(Self { host: host.to_owned(), port, url })
+    }
+
+    /// User and password, if it wants them.
+    fn login(&self) -> Option<(String, String)> {
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let wanted = !self.url.username().is_empty() || self.url.password().is_some();
+        wanted.then(|| (decoded(self.url.username()), decoded(self.url.password().unwrap_or_default())))
+    }
+
+    /// A connection to `host` and `port` through it.
+    async fn open(&self, host: &str, port: u16) -> anyhow::Result<TcpStream> {
+        let target: Uri = format!("https://{host}:{port}/").parse()?;
+        let proxy: Uri = format!("http://{}:{}", self.host, self.port).parse()?;
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let stream = if self.url.scheme() == "http" {
+            let mut tunnel = Tunnel::new(proxy, connector);
+            if let Some((user, password)) = self.login() {
+                let login = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")));
+                tunnel = tunnel.with_auth(HeaderValue::from_str(&login)?);
+            }
+            tunnel.oneshot(target).await?
+        } else {
+            let mut tunnel = SocksV5::new(proxy, connector);
+            if let Some((user, password)) = self.login() {
+                tunnel = tunnel.with_auth(user, password);
+            }
+            tunnel.oneshot(target).await?
+        };
+        Ok(stream.into_inner())
+    }
+
+    /// What fetches media through it.
+    ///
+    /// # Errors
+    /// When the address is none.
+    pub fn agent(&self) -> Result<ureq::Agent, ProxyError> {
+        // With "socks5" names would be looked up on this machine.
+        let url = self.url.as_str().replacen("socks5://", "socks5h://", 1);
+        let proxy = ureq::Proxy::new(&url).map_err(|_| ProxyError::NotAProxy)?;
+        let config = ureq::Agent::config_builder().proxy(Some(proxy));
+        let config = config.input_buffer_size(BUFFER).output_buffer_size(BUFFER).max_idle_connections(IDLE);
+        Ok(config.build().into())
+    }
+}
+
+/// Opens WhatsApp's WebSocket through a proxy.
+pub struct ProxiedFactory {
+    /// The proxy.
+    pub proxy: Proxy,
+    /// The server.
+    pub endpoint: Endpoint,
+}
+
+#[async_trait]
+impl TransportFactory for ProxiedFactory {
+    async fn create_transport(&self) -> anyhow::Result<(Arc<dyn Transport>, Receiver<TransportEvent>)> {
+        let server = Url::parse(self.endpoint.as_str())?;
+        let host = server.host_str().context("the server has no name")?;
+        let port = server.port_or_known_default().context("the server has no port")?;
+        let stream = self.proxy.open(host, port).await.with_context(|| format!("through {:?}", self.proxy))?;
+        let uri: http::Uri = self.endpoint.as_str().parse()?;
+        let origin = HeaderValue::from_static(WHATSAPP_WEB_ORIGIN);
+        let request = ClientBuilder::from_uri(uri).add_header(http::header::ORIGIN, origin)?;
+        if server.scheme() == "wss" {
+            let stream = default_tls_connector().wrap(host, stream).await?;
+            return Ok(from_websocket(request.connect_on(stream).await?.0));
+        }
+        Ok(from_websocket(request.connect_on(stream).await?.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s11_a_proxy_is_told_from_what_is_none_and_hides_its_password() {
+        for (url, ok) in [
+            ("http://127.0.0.1:3128", true),
+            ("socks5://anna:s%40cret@127.0.0.1:1080", true),
+            ("http://localhost", true),
+            ("socks5://localhost", false),
+            ("https://127.0.0.1:3128", false),
+            ("127.0.0.1:3128", false),
+            ("", false),
+        ] {
+            let proxy = Proxy::parse(&Secret::new(url));
+            assert_eq!(proxy.is_ok(), ok, "{url}: {proxy:?}");
+            assert!(!format!("{proxy:?}").contains("cret"), "{proxy:?}");
+        }
+        let proxy = Proxy::parse(&Secret::new("socks5://anna:s%40cret@127.0.0.1:1080")).expect("a proxy");
+        assert_eq!(proxy.login(), Some(("anna".into(), "s@cret".into())));
+        let elsewhere = Proxy::parse(&Secret::new("http://10.0.0.1:3128"));
+        assert_eq!(matches!(elsewhere, Err(ProxyError::NotLoopback)), CERTIFICATE_CHECK_IS_OFF);
+    }
+}

@@ -1,0 +1,159 @@
+//! S8: what cannot be decrypted is counted for the session that it befell.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::telemetry;
+use crate::support::world::World;
+
+const SHOP: &str = "15550001";
+const ANNA: &str = "15550002";
+
+/// Two linked sessions and somebody who has written to both.
+async fn world() -> Result<World> {
+    let world = World::new().await?;
+    world.phone(ANNA).await?;
+    Ok(world)
+}
+
+async fn say(world: &World, to: &str, text: &str) -> Result<()> {
+    world.control.post(&format!("/phones/{ANNA}/send"), json!({ "to": to, "text": text })).await.map(drop)
+}
+
+/// A message to a session arrives damaged, and whole when it is asked for again.
+async fn damaged(world: &World, to: &str, text: &str) -> Result<()> {
+    let damage = json!({ "fault": { "corrupt": {} }, "number": to, "device": 1, "direction": "out", "times": 1 });
+    world.control.post("/faults", damage).await?;
+    say(world, to, text).await?;
+    world.holds(&format!("SELECT count(*) = 1 FROM wa.inbox WHERE body = '{text}'")).await
+}
+
+async fn health(world: &World, session: &str) -> Result<Value> {
+    let health =
+        "SELECT jsonb_build_array(bad_macs, bad_decrypts, is_healthy) FROM wa.session_health WHERE session = $1";
+    Ok(sqlx::query_scalar(health).bind(session).fetch_one(world.pool()).await?)
+}
+
+/// Events of a kind, as what they count.
+async fn told(world: &World, kind: &str) -> Result<Value> {
+    let told = "SELECT coalesce(jsonb_agg(jsonb_build_array(session, data->'error', data->'errors', data->'limit') ORDER BY id), '[]')
+        FROM wa.event WHERE kind = $1";
+    Ok(sqlx::query_scalar(told).bind(kind).fetch_one(world.pool()).await?)
+}
+
+#[tokio::test]
+async fn s8_bad_macs_are_counted_for_their_session_and_survive_its_worker() -> Result<()> {
+    let world = world().await?;
+    let worker = world.worker().await?;
+    world.link("shop", SHOP).await?;
+    world.link("other", "15550003").await?;
+    for to in [SHOP, "15550003"] {
+        say(&world, to, &format!("hello {to}")).await?;
+    }
+    world.holds("SELECT count(*) = 2 FROM wa.inbox").await?;
+    damaged(&world, SHOP, "one").await?;
+    damaged(&world, "15550003", "another").await?;
+    damaged(&world, SHOP, "two").await?;
+    world.holds("SELECT bad_macs = 2 FROM wa.session WHERE name = 'shop'").await?;
+    assert_eq!(health(&world, "other").await?, json!([1, 0, true]));
+    assert_eq!(told(&world, "crypto_warning").await?, json!([["shop", "bad_mac", 2, 3]]));
+    damaged(&world, SHOP, "three").await?;
+    world.holds("SELECT bad_macs = 3 FROM wa.session WHERE name = 'shop'").await?;
+    assert_eq!(health(&world, "shop").await?, json!([3, 0, false]));
+    assert_eq!(told(&world, "crypto_limit").await?, json!([["shop", "bad_mac", 3, 3]]));
+    // Nobody has asked for more than that, so it goes on, both ways and in a sound Signal session.
+    world.session_is("shop", "connected").await?;
+    let id = world.send("shop", ANNA, "An answer").await?;
+    world.holds(&format!("SELECT delivered_at IS NOT NULL FROM wa.outbound WHERE id = {id}")).await?;
+    say(&world, SHOP, "four").await?;
+    world.holds("SELECT count(*) = 1 FROM wa.inbox WHERE body = 'four'").await?;
+    telemetry::figure_is(&worker, "wagres_crypto_errors_total{error=\"bad_mac\"}", 4.0).await?;
+    world.kill(worker).await?;
+    assert_eq!(health(&world, "shop").await?, json!([3, 0, false]));
+    let worker = world.worker().await?;
+    world.holds("SELECT bad_macs = 0 FROM wa.session WHERE name = 'shop'").await?;
+    assert_eq!(health(&world, "shop").await?, json!([0, 0, true]));
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn s8_a_session_that_wants_it_is_put_aside_at_the_limit_and_linked_anew() -> Result<()> {
+    let world = world().await?;
+    let worker = world.worker().await?;
+    world.link("shop", SHOP).await?;
+    sqlx::query("SELECT wa.set_crypto_limits('shop', bad_macs => 2, relink => true)").execute(world.pool()).await?;
+    say(&world, SHOP, "hello").await?;
+    world.holds("SELECT count(*) = 1 FROM wa.inbox").await?;
+    damaged(&world, SHOP, "one").await?;
+    let damage = json!({ "fault": { "corrupt": {} }, "number": SHOP, "device": 1, "direction": "out", "times": 1 });
+    world.control.post("/faults", damage).await?;
+    say(&world, SHOP, "two").await?;
+    world.session_is("shop", "logged_out").await?;
+    world
+        .holds("SELECT desired = 'stopped' AND jid IS NULL AND status_reason = '2 Bad MACs in one connection' FROM wa.session")
+        .await?;
+    assert_eq!(world.count("SELECT count(*) FROM wa.auth").await?, 0);
+    assert_eq!(world.count("SELECT count(*) FROM wa.auth_key").await?, 0);
+    let aside: Value = world.until("SELECT data FROM wa.event WHERE kind = 'auth_quarantined'").await?;
+    assert_eq!(aside["keys"], world.count("SELECT count(*) FROM wa.auth_quarantine").await?, "{aside}");
+    assert!(world.count("SELECT count(*) FROM wa.auth_quarantine WHERE kind IN ('creds', 'session')").await? >= 2);
+    assert_eq!(told(&world, "crypto_limit").await?, json!([["shop", "bad_mac", 2, 2]]));
+    // Its owner unlinks the dead device and links it again.
+    world.link("shop", SHOP).await?;
+    assert_eq!(health(&world, "shop").await?, json!([0, 0, true]));
+    say(&world, SHOP, "three").await?;
+    world.holds("SELECT count(*) = 1 FROM wa.inbox WHERE body = 'three'").await?;
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn s8_app_state_that_does_not_fit_is_counted_and_its_keys_are_asked_for_again() -> Result<()> {
+    let world = world().await?;
+    let worker = world.worker().await?;
+    world.link("shop", SHOP).await?;
+    let archive = async |on: bool| {
+        let settings = json!({ "archive": { "chat": ANNA, "on": on } });
+        world.control.post(&format!("/phones/{SHOP}/app-state"), settings).await
+    };
+    let keys = "FROM wa.auth_key WHERE kind = 'app-state-sync-key'";
+    world.holds(&format!("SELECT count(*) > 0 {keys}")).await?;
+    let version = "(SELECT coalesce(max((value->>'version')::int8), 0) FROM wa.auth_key WHERE kind = 'app-state-sync-version' AND key_id = 'regular_low')";
+    archive(false).await?;
+    world.holds(&format!("SELECT {version} > 0")).await?;
+    let before = world.count(&format!("SELECT {version}")).await?;
+    let given: String = world.until(&format!("SELECT max(updated_at)::text {keys}")).await?;
+    sqlx::query("SELECT wa.set_crypto_limits('shop', bad_decrypts => 3)").execute(world.pool()).await?;
+    let damage = json!({ "fault": { "corrupt_app_state": { "what": "patch_mac" } }, "number": SHOP, "times": 2 });
+    world.control.post("/faults", damage).await?;
+    archive(true).await?;
+    world.holds("SELECT bad_decrypts = 2 FROM wa.session").await?;
+    assert_eq!(told(&world, "crypto_warning").await?, json!([["shop", "bad_decrypt", 2, 3]]));
+    assert_eq!(health(&world, "shop").await?, json!([0, 2, true]));
+    // The library asks the phone for the key and for the patch by itself.
+    world.holds(&format!("SELECT {version} > {before}")).await?;
+    assert_eq!(world.count(&format!("SELECT count(*) {keys} AND updated_at > '{given}'")).await?, 1);
+    world.kill(worker).await?;
+    let before = world.count(&format!("SELECT {version}")).await?;
+    let worker = world.worker().await?;
+    world.holds("SELECT bad_decrypts = 0 FROM wa.session").await?;
+    archive(false).await?;
+    world.holds(&format!("SELECT {version} > {before}")).await?;
+    assert_eq!(health(&world, "shop").await?, json!([0, 0, true]));
+    worker.stop().await
+}
+
+/// An old message that nobody can read any more says nothing about the session.
+#[tokio::test]
+async fn s8_a_message_for_a_pre_key_that_is_gone_counts_for_nothing() -> Result<()> {
+    let world = world().await?;
+    let worker = world.worker().await?;
+    world.link("shop", SHOP).await?;
+    world.holds("SELECT bool_or((value->>'uploaded')::boolean) FROM wa.auth_key WHERE kind = 'pre-key'").await?;
+    world.kill(worker).await?;
+    say(&world, SHOP, "hello").await?;
+    sqlx::query("DELETE FROM wa.auth_key WHERE kind = 'pre-key'").execute(world.pool()).await?;
+    let worker = world.worker().await?;
+    world.control.until("/stats", |it| it["stanzas"]["receipt retry retry"].as_u64().map(drop)).await?;
+    assert_eq!(health(&world, "shop").await?, json!([0, 0, true]));
+    worker.stop().await
+}

@@ -1,0 +1,163 @@
+//! S3, S6: sessions among several workers, and rest for those that cannot connect.
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+
+use crate::support::until::until;
+use crate::support::world::{Worker, World, wagres};
+
+/// How many sessions each worker holds, the least first; only those that are connected count.
+const HELD: &str = "SELECT array_agg(held ORDER BY held) FROM (
+    SELECT count(s.session_id) FILTER (WHERE s.status = 'connected') AS held
+    FROM wa.worker w LEFT JOIN wa.lease l ON l.holder = w.worker_id LEFT JOIN wa.session s USING (session_id)
+    GROUP BY w.worker_id) AS held";
+
+async fn shared(world: &World, held: &[i64]) -> Result<()> {
+    world.holds(&format!("SELECT ({HELD}) = ARRAY{held:?}::bigint[]")).await
+}
+
+async fn link(world: &World, sessions: std::ops::Range<u32>) -> Result<()> {
+    for number in sessions {
+        world.link(&format!("shop-{number}"), &format!("1555000{number}")).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn s3_sessions_spread_when_a_worker_joins_and_come_together_when_one_leaves() -> Result<()> {
+    let world = World::new().await?;
+    let first = world.worker().await?;
+    link(&world, 1..5).await?;
+    world.phone("15559999").await?;
+    // Messages go on all the while.
+    let mut ids = vec![];
+    let mut send = async |round: u32| -> Result<()> {
+        for number in 1..5 {
+            ids.push(world.send(&format!("shop-{number}"), "15559999", &format!("{number}: {round}")).await?);
+        }
+        Ok(())
+    };
+    send(1).await?;
+    let second = world.worker().await?;
+    send(2).await?;
+    shared(&world, &[2, 2]).await?;
+    let third = world.worker().await?;
+    send(3).await?;
+    shared(&world, &[0, 2, 2]).await?;
+    second.stop().await?;
+    send(4).await?;
+    shared(&world, &[2, 2]).await?;
+    world.kill(third).await?;
+    send(5).await?;
+    shared(&world, &[4]).await?;
+    // What a killed worker has heard in its last moment of receipts is lost with it, as the library acknowledges them.
+    for id in &ids {
+        world.holds(&format!("SELECT sent_at IS NOT NULL FROM wa.outbound WHERE id = {id}")).await?;
+    }
+    let seen = until("all messages on the phone", async || {
+        let seen = world.seen_by("15559999").await?;
+        Ok(if seen.len() >= ids.len() { Ok(seen) } else { Err(format!("{seen:?}")) })
+    })
+    .await?;
+    for number in 1..5 {
+        let of_one: Vec<&String> = seen.iter().filter(|text| text.starts_with(&format!("{number}:"))).collect();
+        let expected: Vec<String> = (1..6).map(|round| format!("{number}: {round}")).collect();
+        ensure!(of_one.into_iter().eq(&expected), "{seen:?}");
+    }
+    first.stop().await
+}
+
+#[tokio::test]
+async fn s3_a_worker_that_is_drained_ends_and_the_other_has_its_sessions() -> Result<()> {
+    let world = World::new().await?;
+    let old = world.worker().await?;
+    link(&world, 1..4).await?;
+    let old_id: String = world.until("SELECT worker_id::text FROM wa.worker").await?;
+    let new = world.worker().await?;
+    shared(&world, &[1, 2]).await?;
+    let run = async |arguments: &[&str]| -> Result<String> {
+        let mut command = wagres();
+        command.args(["--database-url", &world.db.url, "--json", "worker"]).args(arguments);
+        let output = command.output().await?;
+        Ok(String::from_utf8(output.stdout)? + &String::from_utf8(output.stderr)?)
+    };
+    let listed = run(&["list"]).await?;
+    let shares: Vec<Value> = listed.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    assert_eq!(shares.iter().map(|it| it["share"].clone()).collect::<Vec<_>>(), [json!(2), json!(2)], "{listed}");
+    let unknown = run(&["drain", "00000000-0000-0000-0000-000000000000"]).await?;
+    assert!(unknown.contains("worker_id: there is no worker"), "{unknown}");
+    run(&["drain", &old_id]).await?;
+    old.ended().await?;
+    shared(&world, &[3]).await?;
+    new.stop().await
+}
+
+/// The job that makes the next connection is due now.
+async fn hurry(world: &World, failures: i32) -> Result<()> {
+    world.holds(&format!("SELECT failures = {failures} FROM wa.session")).await?;
+    world.holds("SELECT count(*) = 1 FROM wa.session_job WHERE status = 'queued' AND kind = 'reconnect'").await?;
+    sqlx::query("UPDATE wa.session_job SET run_at = now() WHERE status = 'queued'").execute(world.pool()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn s6_five_failures_are_followed_by_rest_and_one_probe() -> Result<()> {
+    let world = World::new().await?;
+    let worker: Worker = world.worker().await?;
+    world.link("shop", "15550001").await?;
+    let refuse = world.control.post("/faults", json!({ "fault": { "refuse": {} }, "times": "always" })).await?;
+    world.control.post("/devices/15550001/1/drop", json!({})).await?;
+    for failures in 1..5 {
+        world.holds(&format!("SELECT rest_until IS NULL FROM wa.session WHERE failures <= {failures}")).await?;
+        hurry(&world, failures).await?;
+    }
+    let rests =
+        "SELECT rest_until BETWEEN now() + interval '4 minutes' AND now() + interval '5 minutes' FROM wa.session";
+    world.holds("SELECT failures = 5 FROM wa.session").await?;
+    world.holds(rests).await?;
+    let due = "SELECT j.run_at = s.rest_until FROM wa.session_job j JOIN wa.session s USING (session_id) WHERE j.status = 'queued'";
+    world.holds(due).await?;
+    let told: Value = world.until("SELECT data FROM wa.event WHERE kind = 'session_resting'").await?;
+    assert_eq!(told["failures"], 5, "{told}");
+    // The state goes with the session: another worker keeps it.
+    worker.stop().await?;
+    let _worker = world.worker().await?;
+    // The probe fails, and the session rests again.
+    hurry(&world, 5).await?;
+    world.holds("SELECT failures = 6 FROM wa.session").await?;
+    world.holds(rests).await?;
+    world.control.request("DELETE", &format!("/faults/{}", refuse["id"]), None).await?;
+    hurry(&world, 6).await?;
+    world.session_is("shop", "connected").await?;
+    world.holds("SELECT failures = 0 AND rest_until IS NULL FROM wa.session").await
+}
+
+#[tokio::test]
+async fn s7_the_command_line_shows_closes_connects_and_unlinks_a_session() -> Result<()> {
+    let world = World::new().await?;
+    let worker = world.worker().await?;
+    world.link("shop", "15550001").await?;
+    let run = async |arguments: &[&str]| -> Result<(bool, String)> {
+        let mut command = wagres();
+        command.args(["--database-url", &world.db.url, "--json", "session"]).args(arguments);
+        let output = command.output().await?;
+        Ok((output.status.success(), String::from_utf8(output.stdout)? + &String::from_utf8(output.stderr)?))
+    };
+    let (_, shown) = run(&["show", "shop"]).await?;
+    let shown: Value = serde_json::from_str(&shown)?;
+    assert_eq!((&shown["status"], &shown["phone"]), (&json!("connected"), &json!("15550001")), "{shown}");
+    assert_eq!(shown["worker"]["pid"], json!(worker.pid()?), "{shown}");
+    assert_eq!(shown["jobs"][0]["kind"], "reconnect", "{shown}");
+    let (known, error) = run(&["show", "nobody"]).await?;
+    assert!(!known && error.contains("no session is named \"nobody\""), "{error}");
+
+    run(&["close", "shop"]).await?;
+    world.session_is("shop", "stopped").await?;
+    run(&["connect", "shop"]).await?;
+    world.session_is("shop", "connected").await?;
+    run(&["logout", "shop", "--reason", "sold"]).await?;
+    world.session_is("shop", "logged_out").await?;
+    world.holds("SELECT status_reason = 'sold' AND jid IS NULL FROM wa.session").await?;
+    assert_eq!(world.count("SELECT count(*) FROM wa.auth").await?, 0);
+    worker.stop().await
+}

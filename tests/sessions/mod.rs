@@ -1,0 +1,11 @@
+//! S1–S11: sessions, as an operator and an application see them.
+
+mod crypto;
+mod fleet;
+mod health;
+mod pairing_code;
+mod passkey;
+mod proxy;
+mod states;
+mod telemetry;
+mod tools;

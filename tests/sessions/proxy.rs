@@ -1,0 +1,99 @@
+//! S11: sessions behind proxies, and what devices call themselves.
+
+use anyhow::Result;
+use serde_json::json;
+use wagres::config::Secret;
+
+use crate::support::proxy::Proxy;
+use crate::support::world::{Worker, World, wagres};
+
+#[tokio::test]
+async fn s11_a_session_talks_through_its_own_proxy_by_either_protocol() -> Result<()> {
+    let world = World::new().await?;
+    let worker = world.worker().await?;
+    let proxy = Proxy::start().await?;
+    world.phone("15559999").await?;
+    let whatsapp = world.sandbox.ws_url();
+    let whatsapp = whatsapp.trim_start_matches("ws://").split('/').next().unwrap_or_default();
+    for (number, scheme) in [(1, "http"), (2, "socks5")] {
+        let (session, phone) = (format!("{scheme}-shop"), format!("1555000{number}"));
+        sqlx::query("SELECT wa.add_session($1), wa.set_proxy($1, $2)")
+            .bind(&session)
+            .bind(proxy.url(scheme))
+            .execute(world.pool())
+            .await?;
+        let shown = format!("SELECT proxy = '{scheme}://{}' FROM wa.session WHERE name = '{session}'", proxy.address);
+        world.holds(&shown).await?;
+        let before = proxy.reached().len();
+        world.link(&session, &phone).await?;
+        let reached = proxy.reached().split_off(before);
+        // To be linked, and then to log in.
+        assert!(reached.len() >= 2, "{reached:?}");
+        assert!(reached.iter().all(|it| *it == (scheme, whatsapp.to_owned())), "{reached:?}");
+        let id = world.send(&session, "15559999", scheme).await?;
+        world.holds(&format!("SELECT delivered_at IS NOT NULL FROM wa.outbound WHERE id = {id}")).await?;
+    }
+    // Those without one, and those that had one, go directly.
+    let before = proxy.reached().len();
+    world.link("direct", "15550003").await?;
+    let now: String = world.until("SELECT now()::text").await?;
+    let anew = "SELECT wa.set_proxy('http-shop', NULL), wa.close('http-shop'), wa.connect('http-shop')";
+    sqlx::query(anew).execute(world.pool()).await?;
+    let connected = "SELECT status = 'connected' AND desired = 'connected' AND proxy IS NULL FROM wa.session";
+    world.holds(&format!("{connected} WHERE name = 'http-shop' AND connected_at > '{now}'")).await?;
+    assert_eq!(proxy.reached().len(), before);
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn s11_media_goes_through_the_proxy_with_its_name() -> Result<()> {
+    let world = World::new().await?;
+    let proxy = Proxy::start().await?;
+    let (_, port) =
+        world.sandbox.control_url().rsplit_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap_or_default();
+    let target = format!("localhost:{}", port.trim_end_matches('/'));
+    for scheme in ["http", "socks5"] {
+        let agent = wagres::session::proxy::Proxy::parse(&Secret::new(proxy.url(scheme)))?.agent()?;
+        let url = format!("http://{target}/stats");
+        let answer = tokio::task::spawn_blocking(move || agent.get(&url).call().map(|answer| answer.status().as_u16()));
+        assert_eq!(answer.await??, 200, "{scheme}");
+        assert_eq!(proxy.reached().last(), Some(&(scheme, target.clone())));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn s11_a_proxy_that_is_away_is_a_lost_connection_and_no_way_around_it() -> Result<()> {
+    let world = World::new().await?;
+    let worker = world.worker().await?;
+    world.link("shop", "15550001").await?;
+    let gone = Proxy::start().await?.url("socks5");
+    let mut set = wagres();
+    set.args(["--database-url", &world.db.url, "session", "proxy", "shop", "/dev/stdin"]);
+    let mut set = set.stdin(std::process::Stdio::piped()).spawn()?;
+    tokio::io::AsyncWriteExt::write_all(&mut set.stdin.take().expect("piped"), format!("{gone}\n").as_bytes()).await?;
+    assert!(set.wait().await?.success());
+    world.control.post("/devices/15550001/1/drop", json!({})).await?;
+    world.holds("SELECT failures >= 2 AND status <> 'connected' FROM wa.session").await?;
+    let there = Proxy::start().await?;
+    sqlx::query("SELECT wa.set_proxy('shop', $1), wa.connect('shop')")
+        .bind(there.url("http"))
+        .execute(world.pool())
+        .await?;
+    world.session_is("shop", "connected").await?;
+    assert!(!there.reached().is_empty());
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn s11_a_device_calls_itself_what_the_configuration_says() -> Result<()> {
+    let world = World::new().await?;
+    let mut command = world.worker_on(&world.db.url);
+    command.env("WAGRES_DEVICE__NAME", "Shop window").env("WAGRES_DEVICE__PLATFORM", "firefox");
+    let worker = Worker::start(command).await?;
+    world.link("shop", "15550001").await?;
+    let devices = world.control.get("/phones").await?;
+    let device = &devices["phones"][0]["devices"][0];
+    assert_eq!((&device["name"], &device["platform"]), (&json!("Shop window"), &json!("FIREFOX")), "{devices}");
+    worker.stop().await
+}

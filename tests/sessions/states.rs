@@ -1,0 +1,136 @@
+//! S1: what a session may become, and who says so.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::support::db;
+use crate::support::world::World;
+
+const STATUSES: [&str; 8] =
+    ["new", "linking", "connecting", "connected", "disconnected", "banned", "logged_out", "stopped"];
+
+async fn next(db: &db::TestDb, status: &str) -> Result<Vec<String>> {
+    let next = "SELECT wa.next_statuses($1::text::wa.session_status)::text[]";
+    Ok(sqlx::query_scalar(next).bind(status).fetch_one(&db.pool).await?)
+}
+
+#[tokio::test]
+async fn s1_every_edge_can_be_walked_and_no_other() -> Result<()> {
+    let db = db::fresh().await;
+    sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;
+    for from in STATUSES {
+        let next = next(&db, from).await?;
+        for to in STATUSES {
+            let mut connection = db.pool.acquire().await?;
+            // Put there by force, with what only one who links has.
+            sqlx::raw_sql("SET session_replication_role = replica; DELETE FROM wa.event")
+                .execute(&mut *connection)
+                .await?;
+            sqlx::query("UPDATE wa.session SET status = $1::text::wa.session_status, status_at = now() - interval '1 day', qr = 'qr', code = 'code'")
+                .bind(from)
+                .execute(&mut *connection)
+                .await?;
+            sqlx::raw_sql("SET session_replication_role = origin").execute(&mut *connection).await?;
+            let walked =
+                sqlx::query("UPDATE wa.session SET status = $1::text::wa.session_status, status_reason = 'a test'")
+                    .bind(to)
+                    .execute(&mut *connection)
+                    .await;
+            let edge = format!("{from} -> {to}");
+            if from != to && !next.iter().any(|it| it == to) {
+                let refused = walked.err().and_then(sqlx::Error::into_database_error).context(edge.clone())?;
+                let message = format!("status: session \"shop\" is {from} and cannot become {to}");
+                assert_eq!((refused.code().as_deref(), refused.message()), (Some("WA029"), message.as_str()));
+                continue;
+            }
+            walked?;
+            let (now, codes): (bool, bool) = sqlx::query_as(
+                "SELECT status_at > now() - interval '1 hour', qr IS NOT NULL AND code IS NOT NULL FROM wa.session",
+            )
+            .fetch_one(&mut *connection)
+            .await?;
+            assert_eq!((now, codes), (from != to, to == "linking"), "{edge}");
+            let told: Vec<(String, Value)> =
+                sqlx::query_as("SELECT kind, data FROM wa.event").fetch_all(&mut *connection).await?;
+            let expected = (from != to).then(|| (format!("session_{to}"), json!({ "from": from, "reason": "a test" })));
+            assert_eq!(told, Vec::from_iter(expected), "{edge}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn s1_the_states_in_the_docs_are_those_of_the_database() -> Result<()> {
+    let db = db::fresh().await;
+    let docs = include_str!("../../docs/sessions.md");
+    let mut drawn: Vec<&str> = docs.lines().filter(|line| line.contains(" --> ")).map(str::trim).collect();
+    assert_eq!(drawn.remove(0), "[*] --> new");
+    let mut edges = vec![];
+    for from in STATUSES {
+        let next = next(&db, from).await?;
+        let (row, end) = (format!("| `{from}` | "), format!(" | {} |", next.join(", ")));
+        let found = docs.lines().find(|line| line.starts_with(&row));
+        assert!(found.is_some_and(|line| line.ends_with(&end)), "{row}…{end}: {found:?}");
+        edges.extend(next.iter().map(|to| format!("{from} --> {to}")));
+    }
+    assert_eq!(drawn, edges);
+    for status in STATUSES {
+        assert!(edges.iter().any(|edge| edge.ends_with(&format!(" {status}"))), "{status} cannot be reached");
+    }
+    // Nothing goes from a logout to a connection without a link or an import.
+    assert_eq!(next(&db, "logged_out").await?, ["linking", "disconnected", "stopped"]);
+    Ok(())
+}
+
+/// Nobody but the owner of the phone can make it good if the code goes with its worker.
+#[tokio::test]
+async fn s2_s3_a_session_that_is_being_linked_is_linked_on_by_another_worker() -> Result<()> {
+    let world = World::new().await?;
+    world.phone("15550001").await?;
+    let first = world.worker().await?;
+    sqlx::query("SELECT wa.add_session('shop'), wa.link('shop')").execute(world.pool()).await?;
+    let shown: String = world.until("SELECT qr FROM wa.session").await?;
+    world.kill(first).await?;
+    let second = world.worker().await?;
+    let shown: String = world.until(&format!("SELECT qr FROM wa.session WHERE qr <> '{shown}'")).await?;
+    // In order, this time.
+    second.stop().await?;
+    let third = world.worker().await?;
+    let shown: String = world.until(&format!("SELECT qr FROM wa.session WHERE qr <> '{shown}'")).await?;
+    world.control.post("/phones/15550001/scan", json!({ "qr": shown })).await?;
+    world.session_is("shop", "connected").await?;
+    third.stop().await
+}
+
+/// The phone has taken the device in, and the worker died before it could write more than the credentials.
+#[tokio::test]
+async fn s2_s3_a_link_that_was_made_and_not_said_is_found() -> Result<()> {
+    let world = World::new().await?;
+    let first = world.worker().await?;
+    world.link("shop", "15550001").await?;
+    world.kill(first).await?;
+    let unsaid = "SET session_replication_role = replica; UPDATE wa.session SET status = 'linking', jid = NULL, lid = NULL, connected_at = NULL";
+    sqlx::raw_sql(unsaid).execute(&mut world.pool().acquire().await?.detach()).await?;
+    let second = world.worker().await?;
+    world.holds("SELECT status = 'connected' AND jid IS NOT NULL AND qr IS NULL FROM wa.session").await?;
+    second.stop().await
+}
+
+/// What waits for a ban to end waits on when workers come and go.
+#[tokio::test]
+async fn s1_s6_a_ban_outlives_its_worker() -> Result<()> {
+    let world = World::new().await?;
+    let first = world.worker().await?;
+    world.link("shop", "15550001").await?;
+    let ban = json!({ "fault": { "ban": { "code": 101, "seconds": 3600 } }, "times": "always" });
+    world.control.post("/faults", ban).await?;
+    world.control.post("/devices/15550001/1/drop", json!({})).await?;
+    world.session_is("shop", "banned").await?;
+    first.stop().await?;
+    world.session_is("shop", "banned").await?;
+    let second = world.worker().await?;
+    world.holds("SELECT count(*) = 1 FROM wa.lease WHERE holder IS NOT NULL").await?;
+    world.session_is("shop", "banned").await?;
+    world.holds("SELECT run_at > now() + interval '30 minutes' FROM wa.session_job WHERE status = 'queued'").await?;
+    second.stop().await
+}

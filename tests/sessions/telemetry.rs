@@ -1,0 +1,119 @@
+//! H1: what a worker says about itself over HTTP and in its log.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::control::Control;
+use crate::support::until::until;
+use crate::support::world::{Worker, World};
+
+/// The figures of a worker, by name and labels.
+async fn figures(worker: &Worker) -> Result<Vec<(String, f64)>> {
+    let address = worker.ready["http"].as_str().context("http")?;
+    let control = Control::new(address);
+    let answer =
+        control.exchange(&format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close"), "").await?;
+    let (head, text) = answer.split_once("\r\n\r\n").context("no answer")?;
+    anyhow::ensure!(head.starts_with("HTTP/1.1 200") && head.contains("text/plain; version=0.0.4"), "{head}");
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines
+        .map(|line| line.rsplit_once(' ').context("no value").and_then(|(k, v)| Ok((k.to_owned(), v.parse()?))))
+        .collect()
+}
+
+pub(super) async fn figure_is(worker: &Worker, name: &str, value: f64) -> Result<()> {
+    until(&format!("{name} {value}"), async || {
+        let found = figures(worker).await?;
+        let found = found.iter().find(|(figure, _)| figure == name).map(|(_, value)| *value);
+        Ok(if found == Some(value) { Ok(()) } else { Err(format!("{found:?}")) })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn h1_health_and_metrics_tell_what_a_worker_does() -> Result<()> {
+    let world = World::new().await?;
+    let worker = world.worker().await?;
+    let health = Control::new(worker.ready["http"].as_str().context("http")?);
+    assert_eq!(health.get("/health").await?["clients"], json!({}));
+    world.link("shop", "15550001").await?;
+    world.link("cafe", "15550002").await?;
+    let id = world.send("shop", "15550002", "to the café").await?;
+    world.holds(&format!("SELECT delivered_at IS NOT NULL FROM wa.outbound WHERE id = {id}")).await?;
+    sqlx::query("SELECT wa.close('cafe')").execute(world.pool()).await?;
+    world.session_is("cafe", "stopped").await?;
+
+    let said: Value = until("health without the closed session", async || {
+        let said = health.get("/health").await?;
+        Ok(if said["clients"] == json!({ "shop": true }) { Ok(said) } else { Err(said) })
+    })
+    .await?;
+    assert_eq!((&said["status"], &said["activeClients"]), (&json!("ok"), &json!(1)), "{said}");
+    assert!(said["memory"]["rss"].as_u64().is_some_and(|rss| rss > 1_000_000), "{said}");
+    assert!(said["uptime"].as_f64().is_some_and(|uptime| uptime > 0.0), "{said}");
+
+    for (name, value) in [
+        ("wagres_sessions_held", 1.0),
+        ("wagres_sessions_connected", 1.0),
+        ("wagres_links_total", 2.0),
+        ("wagres_qr_codes_total", 2.0),
+        // Each comes back once after its link.
+        ("wagres_connections_total", 2.0),
+        (r#"wagres_connections_ended_total{end="restart"}"#, 2.0),
+        (r#"wagres_messages_total{outcome="sent"}"#, 1.0),
+        ("wagres_message_seconds_count", 1.0),
+        ("wagres_messages_received_total", 1.0),
+        (r#"wagres_session_jobs_total{kind="link",status="done"}"#, 2.0),
+        (r#"wagres_session_jobs_total{kind="close",status="done"}"#, 1.0),
+        ("wagres_messages_in_hand", 0.0),
+    ] {
+        figure_is(&worker, name, value).await.context(name)?;
+    }
+    let found = figures(&worker).await?;
+    assert!(found.iter().any(|(name, value)| name == "process_resident_memory_bytes" && *value > 1e6), "{found:?}");
+    assert!(
+        found.iter().any(|(name, _)| name.starts_with("wa_send_total")),
+        "the client library counts too: {found:?}"
+    );
+    assert!(!found.iter().any(|(name, _)| name.contains("1555") || name.contains("shop")), "{found:?}");
+    worker.stop().await
+}
+
+/// A4: the sweep's counts stand in its row, in `wa.event` and in the figures.
+#[tokio::test]
+async fn h1_a4_the_sweep_is_counted() -> Result<()> {
+    let world = World::new().await?;
+    let worker = world.worker().await?;
+    sqlx::query("SELECT wa.add_session('shop')").execute(world.pool()).await?;
+    sqlx::query(
+        "INSERT INTO wa.auth_key (session_id, kind, key_id, value, expires_at)
+         SELECT session_id, 'tctoken', i::text, '{}', now() FROM wa.session, generate_series(1, 3) i",
+    )
+    .execute(world.pool())
+    .await?;
+    sqlx::query("SELECT wa.run_now('sweep-keys')").execute(world.pool()).await?;
+    let result: Value = world.until("SELECT result FROM wa.maintenance_job WHERE status = 'done'").await?;
+    assert_eq!(result["kinds"], json!({ "tctoken": 3 }));
+    let told: Value = world.until("SELECT data FROM wa.event WHERE kind = 'keys_swept'").await?;
+    assert_eq!(told, result);
+    figure_is(&worker, r#"wagres_keys_swept_total{kind="tctoken"}"#, 3.0).await?;
+    figure_is(&worker, r#"wagres_maintenance_jobs_total{kind="sweep_keys",outcome="done"}"#, 1.0).await?;
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn h1_the_log_says_what_a_worker_uses() -> Result<()> {
+    let world = World::new().await?;
+    let log = tempfile::NamedTempFile::new()?;
+    let mut command = world.worker_on(&world.db.url);
+    command.env("WAGRES_WORKER__REPORT_SECONDS", "1").stderr(log.reopen()?);
+    let worker = Worker::start(command).await?;
+    until("the resource line", async || {
+        let text = std::fs::read_to_string(log.path())?;
+        let line = text.lines().find(|line| line.contains("resources")).map(str::to_owned);
+        let told = |line: &String| ["held", "connected", "memory_mb", "descriptors"].iter().all(|it| line.contains(it));
+        Ok(if line.as_ref().is_some_and(told) { Ok(()) } else { Err(text) })
+    })
+    .await?;
+    worker.stop().await
+}
