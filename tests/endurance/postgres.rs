@@ -3,6 +3,7 @@
 use super::load::under_load;
 use crate::control::Control;
 use crate::support::db;
+use crate::support::disk::Disk;
 use crate::support::until::until;
 use crate::support::world::{Worker, World};
 use anyhow::{Context, Result, ensure};
@@ -112,6 +113,32 @@ async fn r3_r4_postgres_away_for_longer_than_a_lease_costs_no_message() -> Resul
         load.goes_on(30).await
     })
     .await?;
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn r3_r2_a_full_disk_costs_no_message() -> Result<()> {
+    let disk = Disk::new(64)?;
+    let (db, server) = db::fresh_in(&disk.folder()).await;
+    let world = World::on(db).await?;
+    let worker = patient_worker(&world).await?;
+    under_load(&world, 3, 3, async |load| {
+        for _ in 0..2 {
+            load.goes_on(30).await?;
+            let refused = async || server.logged("No space left on device").await;
+            let before = refused().await?;
+            disk.fill()?;
+            until("statements that find no room", async || {
+                let count = refused().await? - before;
+                Ok(if count >= 20 { Ok(()) } else { Err(count) })
+            })
+            .await?;
+            disk.clear()?;
+        }
+        load.goes_on(30).await
+    })
+    .await?;
+    ensure!(world.count("SELECT count(*) FROM wa.session WHERE status = 'connected'").await? == 3);
     worker.stop().await
 }
 

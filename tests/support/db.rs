@@ -66,6 +66,19 @@ pub(crate) async fn fresh_on_its_own() -> (TestDb, server::Server) {
     (db, server)
 }
 
+/// The same with all that is in the database, and nothing else, in that folder.
+#[cfg(feature = "sandbox")]
+pub(crate) async fn fresh_in(folder: &std::path::Path) -> (TestDb, server::Server) {
+    let (db, server) = fresh_on_its_own().await;
+    let place = format!("CREATE TABLESPACE small LOCATION '{}'", folder.display());
+    db.pool.execute(AssertSqlSafe(place)).await.expect("create the tablespace");
+    db.pool.execute("CREATE DATABASE small TABLESPACE small").await.expect("create the test's database");
+    db.pool.close().await;
+    let db = open(with_database(server.url(), "small")).await;
+    migrate(&db.pool).await;
+    (db, server)
+}
+
 async fn open(url: String) -> TestDb {
     let options: PgConnectOptions = url.parse().expect("database URL");
     let pool =

@@ -4,6 +4,8 @@
 pub(crate) mod browser;
 pub(crate) mod db;
 #[cfg(feature = "sandbox")]
+pub(crate) mod disk;
+#[cfg(feature = "sandbox")]
 pub(crate) mod linked;
 #[cfg(feature = "sandbox")]
 pub(crate) mod pooler;

@@ -46,6 +46,13 @@ impl Server {
         self.pg_ctl(&["promote"]).await
     }
 
+    /// How often its log has that text.
+    pub(crate) async fn logged(&self, text: &str) -> anyhow::Result<usize> {
+        let mut cat = tokio::process::Command::from(as_server_user_command(Path::new("/bin/cat")));
+        let log = cat.arg(self.data.join("log")).stdout(Stdio::piped()).output().await?;
+        Ok(String::from_utf8_lossy(&log.stdout).matches(text).count())
+    }
+
     async fn pg_ctl(&self, what: &[&str]) -> anyhow::Result<()> {
         let mut pg_ctl = tokio::process::Command::from(server_command("pg_ctl"));
         pg_ctl.args(what).args(["-w", "-s", "-l"]).arg(self.data.join("log")).arg("-D").arg(&self.data);
