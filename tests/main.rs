@@ -19,6 +19,8 @@ mod endurance;
 mod hostile;
 mod jobs;
 #[cfg(feature = "sandbox")]
+mod messages;
+#[cfg(feature = "sandbox")]
 mod pooler;
 mod refusals;
 mod roles;

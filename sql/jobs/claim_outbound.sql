@@ -53,7 +53,7 @@ WITH mine AS MATERIALIZED (
 ), page AS MATERIALIZED (
     SELECT open.session_id, open.epoch, open.most, open.tight, open.typing, open.contacts, o.*
     FROM open CROSS JOIN LATERAL (
-        SELECT o.id, o.chat, -o.priority AS rank, o.kind, o.body, o.message_id, o.attempts, o.expires_at
+        SELECT o.id, o.chat, -o.priority AS rank, o.kind, o.body, o.content, o.message_id, o.attempts, o.expires_at
         FROM wa.outbound o
         WHERE o.session_id = open.session_id AND o.live AND o.waits_for IS NULL
           AND (-o.priority, o.id) > (open.after_rank, open.after_id)
@@ -66,7 +66,7 @@ WITH mine AS MATERIALIZED (
     FROM unnest($12::bigint[], $13::text[]) AS lane (session_id, chat)
     JOIN open USING (session_id)
     CROSS JOIN LATERAL (
-        SELECT o.id, o.chat, -o.priority AS rank, o.kind, o.body, o.message_id, o.attempts, o.expires_at
+        SELECT o.id, o.chat, -o.priority AS rank, o.kind, o.body, o.content, o.message_id, o.attempts, o.expires_at
         FROM wa.outbound o
         WHERE o.session_id = lane.session_id AND o.chat = lane.chat AND o.live AND o.waits_for IS NULL
         ORDER BY o.id
@@ -175,20 +175,20 @@ WITH mine AS MATERIALIZED (
     ) w
     WHERE o.session_id = w.session_id AND o.id = w.id AND o.status = 'queued' AND o.waits_for IS NULL
 )
-SELECT t.session_id AS "session_id!", t.epoch AS "epoch!", t.id, t.chat, t.kind, t.body, t.message_id, t.attempts,
+SELECT t.session_id AS "session_id!", t.epoch AS "epoch!", t.id, t.chat, t.kind, t.body, t.content, t.message_id, t.attempts,
        extract(epoch FROM t.expires_at - now())::float8 AS expires_in, t.typing, NULL::integer AS rank, NULL::bigint AS seen,
        NULL::boolean AS more, NULL::boolean AS passed, NULL::float8 AS wait, t.turn
 FROM taken t
 UNION ALL
-SELECT session_id, epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, rank, id, more AND NOT tight, passed, NULL, NULL
+SELECT session_id, epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, rank, id, more AND NOT tight, passed, NULL, NULL
 FROM looked
 UNION ALL
 -- Somebody withdrew a message meanwhile.
-SELECT l.session_id, l.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true, NULL, NULL, NULL
+SELECT l.session_id, l.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true, NULL, NULL, NULL
 FROM locked l JOIN wa.sending seen USING (session_id)
 WHERE l.after_rank IS NOT NULL AND seen.withdrawals <> (l.books).withdrawals
 UNION ALL
-SELECT s.session_id, s.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+SELECT s.session_id, s.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
        extract(epoch FROM s.gate - now())::float8, NULL
 FROM spent s WHERE s.gate IS NOT NULL
 ORDER BY turn

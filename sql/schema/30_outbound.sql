@@ -7,13 +7,13 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.new_message_id() IS 'A WhatsApp message id as web clients make them: 3EB0 and 18 random hex digits.';
 
-CREATE OR REPLACE FUNCTION wa.chat_jid(recipient text) RETURNS text
+CREATE OR REPLACE FUNCTION wa.jid(recipient text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     trimmed text := btrim(recipient);
     digits  text;
 BEGIN
-    IF trimmed ~ '^[1-9][0-9]{4,19}@(s\.whatsapp\.net|lid)$' OR trimmed ~ '^[0-9]{5,20}(-[0-9]{5,20})?@g\.us$' THEN
+    IF trimmed ~ '^[1-9][0-9]{4,19}@(s\.whatsapp\.net|lid)$' OR trimmed ~ '^[0-9]{5,20}(-[0-9]{5,20})?@g\.us$' OR trimmed = 'status@broadcast' THEN
         RETURN trimmed;
     END IF;
     IF trimmed ~ '^\+?[0-9][0-9 ().-]*$' THEN
@@ -22,9 +22,20 @@ BEGIN
             RETURN digits || '@s.whatsapp.net';
         END IF;
     END IF;
-    RAISE EXCEPTION 'recipient: % is not a phone number or JID', coalesce('"' || left(recipient, 80) || '"', 'null')
-        USING ERRCODE = 'WA002', COLUMN = 'recipient',
-              HINT = 'Accepted: an international number of 7 to 15 digits such as +79001234567, or a JID that ends in @s.whatsapp.net, @lid or @g.us.';
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION wa.jid(text) IS 'The JID that a phone number or JID stands for; null when it is neither.';
+
+CREATE OR REPLACE FUNCTION wa.chat_jid(recipient text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE found CONSTANT text := wa.jid(recipient);
+BEGIN
+    IF found IS NULL THEN
+        RAISE EXCEPTION 'recipient: % is not a phone number or JID', coalesce('"' || left(recipient, 80) || '"', 'null')
+            USING ERRCODE = 'WA002', COLUMN = 'recipient',
+                  HINT = 'Accepted: an international number of 7 to 15 digits such as +79001234567, a JID that ends in @s.whatsapp.net, @lid or @g.us, or status@broadcast.';
+    END IF;
+    RETURN found;
 END $$;
 COMMENT ON FUNCTION wa.chat_jid(text) IS 'The JID that a recipient stands for; error WA002 when it is neither an international phone number nor a JID.';
 
@@ -63,16 +74,10 @@ BEGIN
     END IF;
     NEW.chat := CASE WHEN NEW.recipient ~ '^\+?[1-9][0-9]{6,14}$' THEN ltrim(NEW.recipient, '+') || '@s.whatsapp.net'
                      ELSE wa.chat_jid(NEW.recipient) END;
-    IF NEW.kind IS DISTINCT FROM 'text' THEN
-        RAISE EXCEPTION 'kind: % is not a kind of message', coalesce('"' || left(NEW.kind, 80) || '"', 'null')
-            USING ERRCODE = 'WA004', COLUMN = 'kind', HINT = 'Accepted: text.';
-    END IF;
-    IF coalesce(NEW.body, '') = '' THEN
-        RAISE EXCEPTION 'body: missing; a text message needs 1 to 65536 characters'
-            USING ERRCODE = 'WA003', COLUMN = 'body';
-    ELSIF octet_length(NEW.body) > 65536 AND length(NEW.body) > 65536 THEN
-        RAISE EXCEPTION 'body: % characters are too many; a text message takes 1 to 65536', length(NEW.body)
-            USING ERRCODE = 'WA003', COLUMN = 'body';
+    IF NEW.kind IS DISTINCT FROM 'text' OR NEW.content IS NOT NULL OR NEW.chat = 'status@broadcast'
+        OR coalesce(NEW.body, '') = '' OR octet_length(NEW.body) > 65536
+    THEN
+        NEW.content := wa.check_message(NEW.kind, NEW.chat, NEW.body, NEW.content);
     END IF;
     IF NEW.message_id IS NULL THEN
         -- As wa.new_message_id, without the call.
@@ -244,28 +249,73 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.resume_tenant(text) IS 'Lets the sessions of a paused tenant send again. SELECT wa.resume_tenant(''default'');';
 
-CREATE OR REPLACE FUNCTION wa.send_text(
-    session text, recipient text, body text, priority integer DEFAULT 0, send_at timestamptz DEFAULT NULL,
-    expires_at timestamptz DEFAULT NULL, dedupe_key text DEFAULT NULL, max_attempts integer DEFAULT 10
+CREATE OR REPLACE FUNCTION wa.send(
+    session text, recipient text, kind text, body text DEFAULT NULL, content jsonb DEFAULT NULL, priority integer DEFAULT 0,
+    send_at timestamptz DEFAULT NULL, expires_at timestamptz DEFAULT NULL, dedupe_key text DEFAULT NULL, max_attempts integer DEFAULT 10
 ) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE made bigint;
 BEGIN
     -- A smallint of its own would make every call write 5::smallint.
-    IF send_text.priority NOT BETWEEN -100 AND 100 THEN
-        RAISE EXCEPTION 'priority: % is out of range', send_text.priority
+    IF send.priority NOT BETWEEN -100 AND 100 THEN
+        RAISE EXCEPTION 'priority: % is out of range', send.priority
             USING ERRCODE = 'WA011', COLUMN = 'priority', HINT = 'Accepted: -100 to 100; larger goes first.';
     END IF;
-    INSERT INTO wa.outbound AS o (session, recipient, body, priority, send_at, expires_at, dedupe_key, max_attempts)
-    VALUES (send_text.session, send_text.recipient, send_text.body, send_text.priority, send_text.send_at,
-            send_text.expires_at, send_text.dedupe_key, send_text.max_attempts)
+    INSERT INTO wa.outbound AS o (session, recipient, kind, body, content, priority, send_at, expires_at, dedupe_key, max_attempts)
+    VALUES (send.session, send.recipient, send.kind, send.body, send.content, send.priority, send.send_at, send.expires_at,
+            send.dedupe_key, send.max_attempts)
     ON CONFLICT (session_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
     RETURNING o.id INTO made;
     IF made IS NULL THEN
         SELECT o.id INTO made FROM wa.outbound o
-        WHERE o.session_id = wa.session_id(send_text.session) AND o.dedupe_key = send_text.dedupe_key;
+        WHERE o.session_id = wa.session_id(send.session) AND o.dedupe_key = send.dedupe_key;
     END IF;
     RETURN made;
 END $$;
-COMMENT ON FUNCTION wa.send_text(text, text, text, integer, timestamptz, timestamptz, text, integer) IS 'Queues a text and returns the id of its row in wa.outbound; of a dedupe_key that is there already, the first row''s id. SELECT wa.send_text(''shop'', ''+79001234567'', ''Hello''); SELECT wa.send_text(''shop'', ''+79001234567'', ''Your order is ready'', dedupe_key => ''order-17-ready'', expires_at => now() + interval ''1 day'');';
+COMMENT ON FUNCTION wa.send(text, text, text, text, jsonb, integer, timestamptz, timestamptz, text, integer) IS 'Queues a message of any kind and returns the id of its row in wa.outbound; of a dedupe_key that is there already, the first row''s id. wa.send_text and the like do the same for one kind each. SELECT wa.send(''shop'', ''+79001234567'', ''location'', content => ''{"latitude": 52.5, "longitude": 13.4}'');';
+
+-- A function for each kind, with its fields as arguments: made from what 28_kinds.sql says.
+DO $make$
+DECLARE
+    made     record;
+    taken    record;
+    required text;
+    optional text;
+    content  text;
+    words    text;
+    name     text;
+BEGIN
+    FOR made IN SELECT * FROM wa.message_kinds() LOOP
+        name := 'send_' || made.kind;
+        required := CASE made.body WHEN 'required' THEN ', body text' ELSE '' END;
+        optional := CASE made.body WHEN 'optional' THEN ', body text DEFAULT NULL' ELSE '' END;
+        content := '';
+        words := '';
+        FOR taken IN
+            SELECT d.*, CASE d.type WHEN 'number' THEN 'double precision' WHEN 'integer' THEN 'integer' WHEN 'boolean' THEN 'boolean'
+                                    WHEN 'texts' THEN 'text[]' WHEN 'messages' THEN 'text[]' WHEN 'people' THEN 'text[]' ELSE 'text' END AS sql
+            FROM wa.message_fields() d WHERE d.kind = made.kind
+        LOOP
+            IF taken.required THEN
+                required := required || format(', %I %s', taken.field, taken.sql);
+            ELSE
+                optional := optional || format(', %I %s DEFAULT NULL', taken.field, taken.sql);
+            END IF;
+            content := content || format(', %L, %I.%I', taken.field, name, taken.field);
+            words := words || format(' %s: %s', taken.field, taken.about);
+        END LOOP;
+        EXECUTE format(
+            $function$CREATE OR REPLACE FUNCTION wa.%1$I(
+                session text, recipient text%2$s%3$s, priority integer DEFAULT 0, send_at timestamptz DEFAULT NULL,
+                expires_at timestamptz DEFAULT NULL, dedupe_key text DEFAULT NULL, max_attempts integer DEFAULT 10
+            ) RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $body$
+                SELECT wa.send(%1$I.session, %1$I.recipient, %4$L, %5$s, nullif(jsonb_strip_nulls(jsonb_build_object(%6$s)), '{}'),
+                               %1$I.priority, %1$I.send_at, %1$I.expires_at, %1$I.dedupe_key, %1$I.max_attempts)
+            $body$$function$,
+            name, required, optional, made.kind, CASE made.body WHEN 'none' THEN 'NULL' ELSE format('%I.body', name) END,
+            substr(content, 3));
+        EXECUTE format('COMMENT ON FUNCTION wa.%I IS %L', name, made.about || words
+            || ' Returns the id of the row in wa.outbound; of a dedupe_key that is there already, the first row''s id.');
+    END LOOP;
+END $make$;

@@ -13,6 +13,7 @@ const SCHEMA: &[(&str, &str)] = &[
     ("23_passkey.sql", include_str!("../../sql/schema/23_passkey.sql")),
     ("24_session_states.sql", include_str!("../../sql/schema/24_session_states.sql")),
     ("25_events.sql", include_str!("../../sql/schema/25_events.sql")),
+    ("28_kinds.sql", include_str!("../../sql/schema/28_kinds.sql")),
     ("30_outbound.sql", include_str!("../../sql/schema/30_outbound.sql")),
     ("35_pacing.sql", include_str!("../../sql/schema/35_pacing.sql")),
     ("40_maintenance.sql", include_str!("../../sql/schema/40_maintenance.sql")),

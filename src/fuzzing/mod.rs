@@ -9,6 +9,6 @@ mod seeds;
 mod tests;
 
 pub use crate::auth::fuzzing::auth;
-pub use crate::messages::fuzzing::message;
+pub use crate::messages::fuzzing::{content, message};
 #[cfg(feature = "sandbox")]
 pub use crate::sandbox::fuzzing::{control, frames, media, qr, saved, scenario, stanza};

@@ -38,6 +38,22 @@ pub(super) fn seeds() -> Seeds {
     add("scenario", scenarios());
     add("saved", saved());
     add("auth", auth());
+    add(
+        "content",
+        texts(&[
+            (
+                "text",
+                r#"{"kind":"text","body":"Hi","content":{"quote":"3EB0AA","mentions":["15550009@s.whatsapp.net"]}}"#,
+            ),
+            ("location", r#"{"kind":"location","content":{"latitude":52.5,"longitude":13.4,"name":"Tor"}}"#),
+            ("contact", r#"{"kind":"contact","content":{"name":"Bob; B","phone":"15550009@s.whatsapp.net"}}"#),
+            (
+                "poll",
+                r#"{"kind":"poll","body":"?","content":{"options":["A","B"],"choices":1,"secret":{"type":"Buffer","data":"AAAA"}}}"#,
+            ),
+            ("forward", r#"{"kind":"forward","content":{"message_id":"3EB0AA","chat":"15550009@s.whatsapp.net"}}"#),
+        ]),
+    );
     add("message", messages().into_iter().map(|(name, message)| (name, message.encode_to_vec())).collect());
     all
 }

@@ -17,6 +17,7 @@ type Target = fn(&[u8]);
 /// The fuzz targets by name.
 const TARGETS: &[(&str, Target)] = &[
     ("auth", super::auth),
+    ("content", super::content),
     ("control", super::control),
     ("frames", super::frames),
     ("media", super::media),

@@ -38,8 +38,10 @@ pub struct OutboundJob {
     pub chat: Arc<str>,
     /// What is to be sent.
     pub kind: String,
-    /// The text.
+    /// The text, caption, question or emoji.
     pub body: Option<String>,
+    /// What else the kind needs.
+    pub content: Option<serde_json::Value>,
     /// The WhatsApp message id, the same at every attempt.
     pub message_id: Arc<str>,
     /// Which attempt this is, from 1.

@@ -196,6 +196,7 @@ impl Outbound {
                 chat: chat.into(),
                 kind,
                 body: row.body,
+                content: row.content,
                 message_id: message_id.into(),
                 attempts: row.attempts.unwrap_or(0) + 1,
                 deadline: row.expires_in.map(|left| after(now, left)),

@@ -10,13 +10,26 @@ use serde_json::Value;
 use whatsapp_rust::buffa::Message as _;
 use whatsapp_rust::waproto::whatsapp as wa;
 
+use super::content::Content;
 use super::json;
 
-/// A message as somebody may have sent it: it becomes JSON that Postgres stores.
+/// A message as somebody may have sent it: it becomes JSON that Postgres stores, and that is a message again, to be answered or
+/// forwarded: the same one, when it is stored a second time.
 pub fn message(data: &[u8]) {
     let Ok(message) = wa::Message::decode_from_slice(data) else { return };
     let value = json::of(&message).expect("a message becomes JSON");
     assert!(value.is_object() && storable(&value), "{value}");
+    let again = json::read(&value).expect("what is stored is a message");
+    assert_eq!(json::of(&again).expect("a message becomes JSON"), value);
+}
+
+/// A row of `wa.outbound` as JSON: it is read, or refused with a reason.
+pub fn content(data: &[u8]) {
+    let Ok(row) = serde_json::from_slice::<Value>(data) else { return };
+    let kind = row["kind"].as_str().unwrap_or_default();
+    if let Ok(content) = Content::read(kind, row["body"].as_str(), row.get("content")) {
+        drop(content.alone());
+    }
 }
 
 /// JSONB holds no NUL.

@@ -15,11 +15,13 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use wacore::proto_helpers::MessageExt;
 use wacore::types::events::InboundMessage;
 use wacore::types::message::{MessageCategory, MessageInfo};
 use wacore_binary::{Jid, JidExt};
 use whatsapp_rust::client::Client;
 use whatsapp_rust::waproto::whatsapp as wa;
+use whatsapp_rust::waproto::whatsapp::message::protocol_message::Type;
 
 /// See the module.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ struct Columns {
     ids: Vec<String>,
     kinds: Vec<String>,
     bodies: Vec<Option<String>>,
+    quoted_ids: Vec<Option<String>>,
+    target_ids: Vec<Option<String>>,
     from_me: Vec<bool>,
     push_names: Vec<Option<String>>,
     times: Vec<DateTime<Utc>>,
@@ -68,8 +72,11 @@ impl whatsapp_rust::InboundDurabilityHook for InboxHook {
             columns.chats.push(chat.to_string());
             columns.senders.push(sender.to_string());
             columns.ids.push(item.info.id.clone());
-            columns.kinds.push(kind(&item.message, &message));
-            columns.bodies.push(body(&item.message).map(json::storable));
+            let Meaning { kind, body, quoted_id, target_id } = meaning(&item.message, &message);
+            columns.kinds.push(kind);
+            columns.bodies.push(body);
+            columns.quoted_ids.push(quoted_id);
+            columns.target_ids.push(target_id);
             columns.from_me.push(source.is_from_me);
             columns.push_names.push(push_name(&item.info));
             columns.times.push(item.info.timestamp);
@@ -100,7 +107,9 @@ impl InboxHook {
                 &c.from_me,
                 &c.push_names as &[Option<String>],
                 &c.times,
-                &c.messages
+                &c.messages,
+                &c.quoted_ids as &[Option<String>],
+                &c.target_ids as &[Option<String>]
             )
             .fetch_one(&self.pool)
         };
@@ -140,20 +149,95 @@ fn push_name(info: &MessageInfo) -> Option<String> {
     (!info.push_name.is_empty()).then(|| json::storable(&info.push_name))
 }
 
-fn body(message: &wa::Message) -> Option<&str> {
-    message
-        .conversation
-        .as_deref()
-        .or_else(|| message.extended_text_message.as_option()?.text.as_deref())
-        .or_else(|| message.image_message.as_option()?.caption.as_deref())
-        .or_else(|| message.video_message.as_option()?.caption.as_deref())
-        .or_else(|| message.document_message.as_option()?.caption.as_deref())
+/// What a message is, in the columns of `wa.inbox`.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Meaning {
+    kind: String,
+    /// Text, caption, question, emoji, or new words.
+    body: Option<String>,
+    /// The message that it answers.
+    quoted_id: Option<String>,
+    /// The message that it changes.
+    target_id: Option<String>,
 }
 
-/// `text`, or the name of the content field that is set.
+/// Reads `message`, of which `json` was made.
+fn meaning(message: &wa::Message, json: &Value) -> Meaning {
+    let message = message.get_base_message();
+    if let Some(about) = about(message) {
+        return about;
+    }
+    let body = message.text_content().or_else(|| message.get_caption()).or_else(|| question(message));
+    Meaning {
+        kind: kind(message, json),
+        body: body.map(json::storable),
+        quoted_id: context(message).and_then(|context| context.stanza_id.as_deref()).map(json::storable),
+        target_id: None,
+    }
+}
+
+/// A message that is about another one.
+fn about(message: &wa::Message) -> Option<Meaning> {
+    let about = |kind: &str, body: Option<&str>, key: Option<&wa::MessageKey>| {
+        let target_id = key.and_then(|key| key.id.as_deref()).map(json::storable);
+        Some(Meaning { kind: kind.into(), body: body.map(json::storable), quoted_id: None, target_id })
+    };
+    if let Some(reaction) = message.reaction_message.as_option() {
+        return about("reaction", reaction.text.as_deref(), reaction.key.as_option());
+    }
+    if let Some(vote) = message.poll_update_message.as_option() {
+        return about("poll_vote", None, vote.poll_creation_message_key.as_option());
+    }
+    let protocol = message.protocol_message.as_option()?;
+    match protocol.r#type {
+        Some(Type::REVOKE) => about("revoke", None, protocol.key.as_option()),
+        Some(Type::MESSAGE_EDIT) => {
+            let edited = protocol.edited_message.as_option().map(MessageExt::get_base_message);
+            let words = edited.and_then(|edited| edited.text_content().or_else(|| edited.get_caption()));
+            about("edit", words, protocol.key.as_option())
+        }
+        _ => None,
+    }
+}
+
+/// What a message says of the one that it answers.
+fn context(message: &wa::Message) -> Option<&wa::ContextInfo> {
+    macro_rules! of {
+        ($($field:ident)*) => {
+            [$(message.$field.as_option().and_then(|content| content.context_info.as_option())),*]
+        };
+    }
+    let contexts = of!(extended_text_message image_message video_message ptv_message audio_message document_message
+        sticker_message location_message live_location_message contact_message contacts_array_message
+        poll_creation_message poll_creation_message_v2 poll_creation_message_v3);
+    contexts.into_iter().flatten().next()
+}
+
+fn question(message: &wa::Message) -> Option<&str> {
+    let versions =
+        [&message.poll_creation_message, &message.poll_creation_message_v2, &message.poll_creation_message_v3];
+    versions.into_iter().find_map(|poll| poll.as_option())?.name.as_deref()
+}
+
+/// The kind that wa.outbound would have for it, or the name of the content field that is set.
 fn kind(message: &wa::Message, json: &Value) -> String {
-    if message.conversation.is_some() || message.extended_text_message.is_set() {
-        return "text".into();
+    let spoken = message.audio_message.as_option().is_some_and(|audio| audio.ptt == Some(true));
+    let moving = message.video_message.as_option().is_some_and(|video| video.gif_playback == Some(true));
+    let known = [
+        ("text", message.conversation.is_some() || message.extended_text_message.is_set()),
+        ("image", message.image_message.is_set()),
+        ("gif", moving),
+        ("video", message.video_message.is_set() || message.ptv_message.is_set()),
+        ("voice", spoken),
+        ("audio", message.audio_message.is_set()),
+        ("document", message.document_message.is_set()),
+        ("sticker", message.sticker_message.is_set() || message.lottie_sticker_message.is_set()),
+        ("location", message.location_message.is_set() || message.live_location_message.is_set()),
+        ("contact", message.contact_message.is_set() || message.contacts_array_message.is_set()),
+        ("poll", question(message).is_some()),
+    ];
+    if let Some((kind, _)) = known.into_iter().find(|(_, is)| *is) {
+        return kind.into();
     }
     let content = json.as_object().and_then(|fields| {
         fields.keys().find(|name| !matches!(name.as_str(), "message_context_info" | "sender_key_distribution_message"))

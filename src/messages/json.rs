@@ -6,6 +6,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use serde_value::Value as Typed;
+use whatsapp_rust::waproto::whatsapp as wa;
 
 /// Converts `message`.
 ///
@@ -68,10 +69,36 @@ pub(super) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
+/// The message of which [`of`] made this.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn read(value: &Value) -> serde_json::Result<wa::Message> {
+    serde_json::from_value(plain(value))
+}
+
+/// Bytes as the generated types read them: as a list of numbers.
+fn plain(value: &Value) -> Value {
+    if let Some(bytes) = bytes(value) {
+        return Value::Array(bytes.into_iter().map(Value::from).collect());
+    }
+    match value {
+        Value::Array(items) => items.iter().map(plain).collect(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), plain(value))).collect(),
+        other => other.clone(),
+    }
+}
+
+/// The bytes that a Buffer holds.
+pub(super) fn bytes(value: &Value) -> Option<Vec<u8>> {
+    let fields =
+        value.as_object().filter(|fields| fields.len() == 2 && fields.get("type").is_some_and(|it| it == "Buffer"))?;
+    BASE64_STANDARD.decode(fields.get("data")?.as_str()?).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use whatsapp_rust::waproto::whatsapp as wa;
 
     #[test]
     fn m4_only_what_is_set_and_bytes_as_buffers() {

@@ -1,7 +1,8 @@
 //! Messages: rows of `wa.outbound` to WhatsApp and the truth about each; WhatsApp to rows of `wa.inbox`.
 //!
 //! * [`outbound`]: builds the message of a row, sends it under the row's id, waits for the server's word. The next kind
-//!   of message: an arm in `outbound::compose`, its check in `sql/schema/30_outbound.sql`.
+//!   of message: a row or some in `sql/schema/28_kinds.sql`, a variant of `content::Content`.
+//! * `content`: what a row says, and the WhatsApp message that it becomes; [`kept`](self) messages for those about them.
 //! * [`acks`]: who waits for which server ack.
 //! * [`inbound`]: the durability hook: commit and announce, then let the library acknowledge.
 //! * [`redelivered`]: what came again, and is asked for again where it was read and not kept.
@@ -9,9 +10,11 @@
 //! Receipts and late acks go from the session's supervisor straight to [`crate::jobs::progress`].
 
 pub mod acks;
+pub(crate) mod content;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 pub mod inbound;
 pub(crate) mod json;
+mod kept;
 pub mod outbound;
 pub mod redelivered;

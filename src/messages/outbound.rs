@@ -1,12 +1,15 @@
 //! From a row of `wa.outbound` to the server's word about it.
 
+use super::content::{Content, Shown};
+use super::kept::Kept;
 use crate::jobs::{JobError, OutboundJob};
 use crate::session::holder::Sessions;
+use std::fmt::Display;
 use std::time::{Duration, Instant};
-use wacore_binary::Jid;
+use wacore_binary::{Jid, JidExt as _};
 use whatsapp_rust::SendOptions;
 use whatsapp_rust::client::Client;
-use whatsapp_rust::waproto::whatsapp as wa;
+use whatsapp_rust::features::{ChatStateType, ContactError, StatusSendOptions};
 
 /// How long "typing…" is shown for each letter, and at least and at most.
 const TYPING_A_LETTER: Duration = Duration::from_millis(40);
@@ -31,7 +34,7 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
         return Err(JobError::Expired);
     }
     let to: Jid = job.chat.parse().map_err(|e| JobError::Permanent(format!("recipient: {}: {e}", job.chat)))?;
-    let message = compose(job)?;
+    let content = Content::read(&job.kind, job.body.as_deref(), job.content.as_ref())?;
     let held =
         sender.sessions.get(job.fence).ok_or_else(|| JobError::Release("the session is not held here".into()))?;
     let client = held.client().ok_or_else(|| JobError::Release("the session is not connected".into()))?;
@@ -46,15 +49,45 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
         return Err(JobError::Release(format!("the keys are not kept: {error}")));
     }
     let mut waiting = held.acks.expect(&job.message_id);
-    let options = SendOptions::default().with_message_id(&*job.message_id);
-    let attempt = async {
-        if let Err(error) = client.send_message_with_options(to, message, options).await {
-            return Err(if client.is_connected() {
-                JobError::Retry(format!("not sent: {error}"))
-            } else {
-                JobError::Release(format!("the connection was lost: {error}"))
-            });
+    let failed = |error: &dyn Display| {
+        if client.is_connected() {
+            JobError::Retry(format!("not sent: {error}"))
+        } else {
+            JobError::Release(format!("the connection was lost: {error}"))
         }
+    };
+    let attempt = async {
+        match &content {
+            // The server has no word about these.
+            Content::Read(read) => {
+                let ids: Vec<&str> = read.message_ids.iter().map(String::as_str).collect();
+                return client.mark_as_read(&to, read.sender.as_ref(), &ids).await.map_err(|error| failed(&error));
+            }
+            Content::ChatState(it) => {
+                let state = match it.state {
+                    Shown::Typing => ChatStateType::Composing,
+                    Shown::Recording => ChatStateType::Recording,
+                    Shown::Paused => ChatStateType::Paused,
+                };
+                return client.chatstate().send(&to, state).await.map_err(|error| failed(&error));
+            }
+            _ => {}
+        }
+        let audience = content.audience().to_vec();
+        let kept = Kept { pool: sender.sessions.pool(), session_id: job.fence.session_id, client: &client };
+        let Some(message) = content.message(&to, &kept).await? else { return Ok(()) };
+        let sent = if to.is_status_broadcast() {
+            let audience = present(&client, audience).await.map_err(|error| failed(&error))?;
+            if audience.is_empty() {
+                return Err(JobError::Permanent("content.audience: nobody of it is on WhatsApp".into()));
+            }
+            let options = StatusSendOptions { message_id: Some(job.message_id.to_string()), ..Default::default() };
+            client.status().send_raw(message, &audience, options).await
+        } else {
+            let options = SendOptions::default().with_message_id(&*job.message_id);
+            client.send_message_with_options(to, message, options).await
+        };
+        sent.map_err(|error| failed(&error))?;
         match waiting.verdict().await {
             Some(Ok(())) => Ok(()),
             Some(Err(code)) => Err(JobError::Retry(format!("refused by the server with code {code}"))),
@@ -64,6 +97,18 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     tokio::time::timeout(sender.ack_timeout, attempt).await.unwrap_or_else(|_| {
         Err(JobError::Retry(format!("no ack from the server within {} s", sender.ack_timeout.as_secs())))
     })
+}
+
+/// Those who are on WhatsApp. A status is encrypted for LIDs, and the library leaves out whoever has none that it knows.
+async fn present(client: &Client, people: Vec<Jid>) -> Result<Vec<Jid>, ContactError> {
+    let (mut known, mut unknown) = (vec![], vec![]);
+    for person in people {
+        let has_lid = person.is_lid() || matches!(client.get_lid_pn_entry(&person).await, Ok(Some(_)));
+        if has_lid { known.push(person) } else { unknown.push(person) }
+    }
+    let found = client.contacts().is_on_whatsapp(&unknown).await?;
+    known.extend(found.into_iter().filter(|person| person.is_registered).map(|person| person.jid));
+    Ok(known)
 }
 
 /// Shows "typing…" for as long as a quick typist would need, within limits.
@@ -76,13 +121,4 @@ async fn typing(client: &Client, to: &Jid, job: &OutboundJob) {
         return;
     }
     tokio::time::sleep(time).await;
-}
-
-/// The WhatsApp message that a row stands for.
-fn compose(job: &OutboundJob) -> Result<wa::Message, JobError> {
-    match (job.kind.as_str(), &job.body) {
-        ("text", Some(body)) => Ok(wa::Message { conversation: Some(body.clone()), ..Default::default() }),
-        ("text", None) => Err(JobError::Permanent("body: missing; a text message needs one".into())),
-        (kind, _) => Err(JobError::Permanent(format!("kind: \"{kind}\" is unknown to this version"))),
-    }
 }

@@ -131,6 +131,12 @@ impl Sessions {
         Self { shared: Arc::new(shared), held: Arc::default() }
     }
 
+    /// Where the rows are.
+    #[must_use]
+    pub fn pool(&self) -> &Db {
+        &self.shared.pool
+    }
+
     /// How many sessions have a client or had one since they were taken.
     #[must_use]
     pub fn count(&self) -> usize {

@@ -6,6 +6,8 @@ pub(crate) mod db;
 #[cfg(feature = "sandbox")]
 pub(crate) mod disk;
 #[cfg(feature = "sandbox")]
+pub(crate) mod docs;
+#[cfg(feature = "sandbox")]
 pub(crate) mod linked;
 #[cfg(feature = "sandbox")]
 pub(crate) mod pooler;

@@ -7,7 +7,7 @@ use wacore::proto_helpers::{MessageBuilderExt as _, MessageExt as _, build_quote
 use wacore_binary::{Jid, JidExt as _};
 use waproto::whatsapp::message::ProtocolMessage;
 use waproto::whatsapp::message::protocol_message::Type;
-use waproto::whatsapp::{Message, MessageKey};
+use waproto::whatsapp::{ContextInfo, Message, MessageKey};
 
 use super::PhoneError;
 use super::attachment::{Attachment, Audio, Document, Sticker, Visual};
@@ -168,7 +168,9 @@ pub(super) fn meaning(message: &Message) -> Option<Meaning> {
     if let Some(text) = message.conversation.as_deref().filter(|text| !text.is_empty()) {
         return of("text", Some(text), None);
     }
-    let caption = message.get_caption();
+    let polls = [&message.poll_creation_message, &message.poll_creation_message_v3];
+    let poll = polls.into_iter().find_map(|poll| poll.as_option());
+    let words = message.get_caption().or_else(|| poll?.name.as_deref());
     let kinds = [
         ("image", message.image_message.is_set()),
         ("video", message.video_message.is_set() || message.ptv_message.is_set()),
@@ -177,13 +179,30 @@ pub(super) fn meaning(message: &Message) -> Option<Meaning> {
         ("sticker", message.sticker_message.is_set()),
         ("location", message.location_message.is_set()),
         ("contact", message.contact_message.is_set() || message.contacts_array_message.is_set()),
-        ("poll", message.poll_creation_message.is_set() || message.poll_creation_message_v3.is_set()),
+        ("poll", poll.is_some()),
         ("poll_vote", message.poll_update_message.is_set()),
     ];
     if let Some((kind, _)) = kinds.into_iter().find(|(_, set)| *set) {
-        return of(kind, caption, None);
+        let context = context(message);
+        return of(kind, words, context.and_then(|context| context.stanza_id.as_deref()));
     }
     is_chat(message).then(|| Meaning { kind: "other", ..Meaning::default() })
+}
+
+/// What a message says of the one that it quotes; texts aside.
+fn context(message: &Message) -> Option<&ContextInfo> {
+    let media = [
+        message.image_message.as_option().map(|it| &it.context_info),
+        message.video_message.as_option().map(|it| &it.context_info),
+        message.audio_message.as_option().map(|it| &it.context_info),
+        message.document_message.as_option().map(|it| &it.context_info),
+        message.sticker_message.as_option().map(|it| &it.context_info),
+        message.location_message.as_option().map(|it| &it.context_info),
+        message.contact_message.as_option().map(|it| &it.context_info),
+        message.poll_creation_message.as_option().map(|it| &it.context_info),
+        message.poll_creation_message_v3.as_option().map(|it| &it.context_info),
+    ];
+    media.into_iter().flatten().find_map(|context| context.as_option())
 }
 
 /// Whether anything is left that an owner would see in a chat.

@@ -1,0 +1,185 @@
+-- Kinds of messages. This is the one place that says which there are and what each takes: the check at INSERT reads it, the
+-- functions wa.send_… are made from it, and the worker's types and docs/messages.md are compared with it by tests.
+
+CREATE OR REPLACE FUNCTION wa.message_kinds() RETURNS TABLE (kind text, body text, about text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
+    ('text', 'required', 'A text. *bold*, _italic_, ~struck~ and ```code``` look as in the app.'),
+    ('location', 'none', 'A place on the map.'),
+    ('contact', 'none', 'A contact card, from a phone number or a vCard.'),
+    ('poll', 'required', 'A question (body) with options to choose from.'),
+    ('reaction', 'optional', 'An emoji (body) on a message; without body the reaction is taken back.'),
+    ('edit', 'required', 'New words for a text of ours.'),
+    ('revoke', 'none', 'Takes a message of ours back for everyone; in a group an admin takes back those of others too.'),
+    ('forward', 'none', 'A message of this chat or another one, sent on.'),
+    ('read', 'none', 'Tells the sender that messages were read.'),
+    ('chat_state', 'none', 'Shows "typing…" or "recording…", or shows it no more.')
+$$;
+COMMENT ON FUNCTION wa.message_kinds() IS 'Kinds of messages for wa.outbound.kind: whether body is required, optional or none, and what it is.';
+
+CREATE OR REPLACE FUNCTION wa.message_fields() RETURNS TABLE (kind text, field text, type text, required boolean, low numeric, high numeric, about text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
+    ('text', 'quote', 'message', false, NULL::numeric, NULL::numeric, 'The message that it answers.'),
+    ('text', 'mentions', 'people', false, 1, 1024, 'Whom the body mentions; it has @ and the number of each.'),
+    ('text', 'audience', 'people', false, 1, 10000, 'Who may see it; for status@broadcast alone, and needed there.'),
+    ('location', 'latitude', 'number', true, -90, 90, 'Degrees north.'),
+    ('location', 'longitude', 'number', true, -180, 180, 'Degrees east.'),
+    ('location', 'name', 'text', false, 1, 1000, 'What the place is called.'),
+    ('location', 'address', 'text', false, 1, 1000, 'Where it is, in words.'),
+    ('location', 'quote', 'message', false, NULL, NULL, 'The message that it answers.'),
+    ('contact', 'name', 'text', true, 1, 1000, 'Whose card it is.'),
+    ('contact', 'phone', 'person', false, NULL, NULL, 'The number; needed without vcard.'),
+    ('contact', 'vcard', 'text', false, 1, 65536, 'A vCard 3.0 of your own.'),
+    ('contact', 'quote', 'message', false, NULL, NULL, 'The message that it answers.'),
+    ('poll', 'options', 'texts', true, 2, 12, 'What there is to choose from; 1 to 100 characters each, no two alike.'),
+    ('poll', 'choices', 'integer', false, 0, 12, 'How many may be chosen, 0 for any number; 1 unless given.'),
+    ('poll', 'quote', 'message', false, NULL, NULL, 'The message that it answers.'),
+    ('reaction', 'message_id', 'message', true, NULL, NULL, 'The message that it is on.'),
+    ('edit', 'message_id', 'message', true, NULL, NULL, 'The message that it changes.'),
+    ('edit', 'mentions', 'people', false, 1, 1024, 'Whom the body mentions.'),
+    ('revoke', 'message_id', 'message', true, NULL, NULL, 'The message that is taken back.'),
+    ('revoke', 'audience', 'people', false, 1, 10000, 'Who could see it; for status@broadcast alone, and needed there.'),
+    ('forward', 'message_id', 'message', true, NULL, NULL, 'The message that is sent on; wa.inbox or wa.outbound has it.'),
+    ('forward', 'chat', 'chat', false, NULL, NULL, 'The chat that it stands in; this one unless given.'),
+    ('read', 'message_ids', 'messages', true, 1, 1000, 'The messages that were read.'),
+    ('read', 'sender', 'person', false, NULL, NULL, 'Who wrote them; needed in groups.'),
+    ('chat_state', 'state', 'typing, recording, paused', true, NULL, NULL, 'What is shown.')
+$$;
+COMMENT ON FUNCTION wa.message_fields() IS 'What wa.outbound.content takes for each kind: field, type, whether it is required, and its least and greatest value, length or count.';
+
+-- One value of content, as it is kept; what it must be, when it is not.
+CREATE OR REPLACE FUNCTION wa.content_value(type text, low numeric, high numeric, given jsonb, OUT kept jsonb, OUT accepted text)
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    json_type CONSTANT text := jsonb_typeof(given);
+    plain     CONSTANT text := given #>> '{}';
+    one       text;
+BEGIN
+    kept := given;
+    CASE content_value.type
+    WHEN 'number', 'integer' THEN
+        IF json_type <> 'number' OR plain::numeric NOT BETWEEN low AND high
+           OR (content_value.type = 'integer' AND plain::numeric <> trunc(plain::numeric)) THEN
+            accepted := format('%s %s to %s', CASE content_value.type WHEN 'number' THEN 'a number,' ELSE 'a whole number,' END, low, high);
+        END IF;
+    WHEN 'boolean' THEN
+        IF json_type <> 'boolean' THEN
+            accepted := 'true or false';
+        END IF;
+    WHEN 'text' THEN
+        IF json_type <> 'string' OR length(plain) NOT BETWEEN low AND high THEN
+            accepted := format('a text of %s to %s characters', low, high);
+        END IF;
+    WHEN 'texts' THEN
+        IF json_type <> 'array' OR jsonb_array_length(given) NOT BETWEEN low AND high
+           OR EXISTS (SELECT FROM jsonb_array_elements(given) t WHERE jsonb_typeof(t) <> 'string' OR length(t #>> '{}') NOT BETWEEN 1 AND 100)
+           OR (SELECT count(DISTINCT t) < count(*) FROM jsonb_array_elements_text(given) t) THEN
+            accepted := format('%s to %s texts of 1 to 100 characters, no two alike', low, high);
+        END IF;
+    WHEN 'message' THEN
+        IF json_type <> 'string' OR plain !~ '^[0-9A-Za-z._:-]{1,128}$' THEN
+            accepted := 'the message_id of a message';
+        END IF;
+    WHEN 'messages' THEN
+        IF json_type <> 'array' OR jsonb_array_length(given) NOT BETWEEN low AND high
+           OR EXISTS (SELECT FROM jsonb_array_elements(given) m WHERE jsonb_typeof(m) <> 'string' OR m #>> '{}' !~ '^[0-9A-Za-z._:-]{1,128}$') THEN
+            accepted := format('%s to %s values of message_id', low, high);
+        END IF;
+    WHEN 'chat', 'person' THEN
+        kept := to_jsonb(wa.jid(plain));
+        IF json_type <> 'string' OR kept IS NULL OR (content_value.type = 'person' AND plain LIKE '%@g.us') OR plain = 'status@broadcast' THEN
+            accepted := 'an international phone number or JID';
+        END IF;
+    WHEN 'people' THEN
+        accepted := format('%s to %s phone numbers or JIDs of people', low, high);
+        IF json_type <> 'array' OR jsonb_array_length(given) NOT BETWEEN low AND high
+           OR EXISTS (SELECT FROM jsonb_array_elements(given) p WHERE jsonb_typeof(p) <> 'string') THEN
+            RETURN;
+        END IF;
+        kept := '[]';
+        FOR one IN SELECT wa.jid(p) FROM jsonb_array_elements_text(given) p LOOP
+            IF one IS NULL OR one LIKE '%@g.us' OR one = 'status@broadcast' THEN
+                RETURN;
+            END IF;
+            kept := kept || to_jsonb(one);
+        END LOOP;
+        accepted := NULL;
+    ELSE
+        IF json_type <> 'string' OR plain <> ALL (string_to_array(content_value.type, ', ')) THEN
+            accepted := content_value.type;
+        END IF;
+    END CASE;
+END $$;
+COMMENT ON FUNCTION wa.content_value(text, numeric, numeric, jsonb) IS 'Checks one field of wa.outbound.content: how it is kept, or in accepted what it must be.';
+
+CREATE OR REPLACE FUNCTION wa.check_message(kind text, chat text, body text, content jsonb) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    takes    record;
+    known    record;
+    value    record;
+    of_kind  CONSTANT text := check_message.kind;
+    given    CONSTANT jsonb := jsonb_strip_nulls(coalesce(check_message.content, '{}'));
+    kept     jsonb := '{}';
+    said     CONSTANT boolean := coalesce(check_message.body, '') <> '';
+    unknown  text;
+BEGIN
+    SELECT * INTO takes FROM wa.message_kinds() k WHERE k.kind = of_kind;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'kind: % is not a kind of message', coalesce('"' || left(of_kind, 80) || '"', 'null')
+            USING ERRCODE = 'WA004', COLUMN = 'kind',
+                  HINT = 'Accepted: ' || (SELECT string_agg(k.kind, ', ') FROM wa.message_kinds() k) || '.';
+    ELSIF said AND takes.body = 'none' THEN
+        RAISE EXCEPTION 'body: a message of kind % takes none', of_kind
+            USING ERRCODE = 'WA003', COLUMN = 'body', HINT = 'Leave it out; content has what this kind takes.';
+    ELSIF NOT said AND takes.body = 'required' THEN
+        RAISE EXCEPTION 'body: missing; a % message needs 1 to 65536 characters', of_kind
+            USING ERRCODE = 'WA003', COLUMN = 'body';
+    ELSIF length(check_message.body) > 65536 THEN
+        RAISE EXCEPTION 'body: % characters are too many; a % message takes 1 to 65536', length(check_message.body), of_kind
+            USING ERRCODE = 'WA003', COLUMN = 'body';
+    ELSIF jsonb_typeof(given) <> 'object' THEN
+        RAISE EXCEPTION 'content: a JSON % is not an object', jsonb_typeof(given)
+            USING ERRCODE = 'WA032', COLUMN = 'content', HINT = 'Accepted: the fields that wa.message_fields() has for the kind.';
+    END IF;
+    SELECT f INTO unknown FROM jsonb_object_keys(given) f
+    WHERE f NOT IN (SELECT d.field FROM wa.message_fields() d WHERE d.kind = of_kind) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'content.%: a message of kind % has no such field', left(unknown, 80), of_kind
+            USING ERRCODE = 'WA032', COLUMN = 'content',
+                  HINT = 'Accepted: ' || (SELECT string_agg(d.field, ', ') FROM wa.message_fields() d WHERE d.kind = of_kind) || '.';
+    END IF;
+    FOR known IN SELECT * FROM wa.message_fields() d WHERE d.kind = of_kind LOOP
+        IF given ? known.field THEN
+            SELECT * INTO value FROM wa.content_value(known.type, known.low, known.high, given -> known.field);
+            IF value.accepted IS NOT NULL THEN
+                RAISE EXCEPTION 'content.%: % is not accepted', known.field, left(given ->> known.field, 80)
+                    USING ERRCODE = 'WA032', COLUMN = 'content', HINT = 'Accepted: ' || value.accepted || '.';
+            END IF;
+            kept := kept || jsonb_build_object(known.field, value.kept);
+        ELSIF known.required THEN
+            RAISE EXCEPTION 'content.%: missing; a message of kind % needs it', known.field, of_kind
+                USING ERRCODE = 'WA032', COLUMN = 'content', HINT = known.about;
+        END IF;
+    END LOOP;
+    IF of_kind = 'contact' AND NOT kept ?| ARRAY['phone', 'vcard'] THEN
+        RAISE EXCEPTION 'content.phone: missing; a contact needs it or vcard' USING ERRCODE = 'WA032', COLUMN = 'content';
+    ELSIF of_kind = 'poll' AND (kept ->> 'choices')::numeric > jsonb_array_length(kept -> 'options') THEN
+        RAISE EXCEPTION 'content.choices: % are more than there are options', kept ->> 'choices' USING ERRCODE = 'WA032', COLUMN = 'content';
+    ELSIF of_kind = 'read' AND check_message.chat LIKE '%@g.us' AND NOT kept ? 'sender' THEN
+        RAISE EXCEPTION 'content.sender: missing; in a group it says whose messages were read' USING ERRCODE = 'WA032', COLUMN = 'content';
+    ELSIF check_message.chat = 'status@broadcast' AND NOT EXISTS (SELECT FROM wa.message_fields() d WHERE d.kind = of_kind AND d.field = 'audience') THEN
+        RAISE EXCEPTION 'kind: a status cannot be of kind %', of_kind USING ERRCODE = 'WA004', COLUMN = 'kind',
+            HINT = 'Accepted: ' || (SELECT string_agg(d.kind, ', ') FROM wa.message_fields() d WHERE d.field = 'audience') || '.';
+    ELSIF (check_message.chat = 'status@broadcast') IS DISTINCT FROM (kept ? 'audience') THEN
+        RAISE EXCEPTION 'content.audience: %', CASE WHEN kept ? 'audience' THEN 'for status@broadcast alone' ELSE 'missing; a status needs it' END
+            USING ERRCODE = 'WA032', COLUMN = 'content', HINT = 'Accepted: who may see the status, as an array of phone numbers or JIDs.';
+    END IF;
+    IF of_kind = 'poll' THEN
+        -- Votes are encrypted with it, so it has to be the same at each attempt.
+        kept := kept || jsonb_build_object('secret', jsonb_build_object('type', 'Buffer', 'data',
+            encode(sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')), 'base64')));
+    END IF;
+    RETURN nullif(kept, '{}');
+END $$;
+COMMENT ON FUNCTION wa.check_message(text, text, text, jsonb) IS 'Checks kind, body and content of a new message against wa.message_kinds() and wa.message_fields(), and gives back the content as it is kept. Errors WA003, WA004, WA032 name the field and what is accepted.';

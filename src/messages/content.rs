@@ -1,0 +1,292 @@
+//! What a row of `wa.outbound` says, by kind, and the WhatsApp message that it becomes.
+//!
+//! Which kinds and fields there are is said in `sql/schema/28_kinds.sql`, whose checks every row has passed. The types here
+//! read what those checks let through; a test compares the two.
+
+use super::json;
+use super::kept::Kept;
+use crate::jobs::JobError;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
+use serde_json::Value;
+use wacore::proto_helpers::{MessageExt as _, build_reaction_message};
+use wacore_binary::Jid;
+use whatsapp_rust::buffa::MessageField;
+use whatsapp_rust::waproto::whatsapp as wa;
+use whatsapp_rust::waproto::whatsapp::message::protocol_message::Type;
+
+/// A message to be sent.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Text(String, Text),
+    Location(Location),
+    Contact(Contact),
+    Poll(String, Poll),
+    Reaction(String, Target),
+    Edit(String, Edit),
+    Revoke(Revoke),
+    Forward(Forward),
+    Read(Read),
+    ChatState(State),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Text {
+    quote: Option<String>,
+    #[serde(deserialize_with = "jids")]
+    mentions: Vec<Jid>,
+    #[serde(deserialize_with = "jids")]
+    audience: Vec<Jid>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Location {
+    latitude: f64,
+    longitude: f64,
+    name: Option<String>,
+    address: Option<String>,
+    quote: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Contact {
+    name: String,
+    #[serde(default, deserialize_with = "jid")]
+    phone: Option<Jid>,
+    vcard: Option<String>,
+    quote: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Poll {
+    options: Vec<String>,
+    choices: Option<u32>,
+    quote: Option<String>,
+    #[serde(deserialize_with = "bytes")]
+    secret: Vec<u8>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Target {
+    message_id: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Edit {
+    message_id: String,
+    #[serde(default, deserialize_with = "jids")]
+    mentions: Vec<Jid>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Revoke {
+    message_id: String,
+    #[serde(default, deserialize_with = "jids")]
+    audience: Vec<Jid>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Forward {
+    message_id: String,
+    #[serde(default, deserialize_with = "jid")]
+    chat: Option<Jid>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Read {
+    pub(crate) message_ids: Vec<String>,
+    #[serde(default, deserialize_with = "jid")]
+    pub(crate) sender: Option<Jid>,
+}
+
+/// What is shown of us in a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Shown {
+    Typing,
+    Recording,
+    Paused,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct State {
+    pub(crate) state: Shown,
+}
+
+impl Content {
+    /// Reads a row.
+    ///
+    /// # Errors
+    /// A kind of a later version, or a content that no check has seen.
+    pub(crate) fn read(kind: &str, body: Option<&str>, content: Option<&Value>) -> Result<Self, JobError> {
+        fn of<T: DeserializeOwned>(content: Option<&Value>) -> Result<T, JobError> {
+            let given = content.cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+            serde_json::from_value(given).map_err(|error| JobError::Permanent(format!("content: {error}")))
+        }
+        let said = || body.unwrap_or_default().to_owned();
+        Ok(match kind {
+            "text" => Self::Text(said(), of(content)?),
+            "location" => Self::Location(of(content)?),
+            "contact" => Self::Contact(of(content)?),
+            "poll" => Self::Poll(said(), of(content)?),
+            "reaction" => Self::Reaction(said(), of(content)?),
+            "edit" => Self::Edit(said(), of(content)?),
+            "revoke" => Self::Revoke(of(content)?),
+            "forward" => Self::Forward(of(content)?),
+            "read" => Self::Read(of(content)?),
+            "chat_state" => Self::ChatState(of(content)?),
+            other => return Err(JobError::Permanent(format!("kind: \"{other}\" is unknown to this version"))),
+        })
+    }
+
+    /// Who may see it, where that is not the chat.
+    pub(crate) fn audience(&self) -> &[Jid] {
+        match self {
+            Self::Text(_, Text { audience, .. }) | Self::Revoke(Revoke { audience, .. }) => audience,
+            _ => &[],
+        }
+    }
+
+    /// The message to encrypt for the chat `to`; `None` for what is said without one.
+    ///
+    /// # Errors
+    /// The message that it is about is not there, or the database is away.
+    pub(crate) async fn message(self, to: &Jid, kept: &Kept<'_>) -> Result<Option<wa::Message>, JobError> {
+        let about = match self.alone() {
+            Ok((mut message, quote)) => {
+                if let Some(id) = quote {
+                    answer(&mut message, kept.context(to, id).await?);
+                }
+                return Ok(Some(message));
+            }
+            Err(about) => about,
+        };
+        Ok(Some(match about {
+            Self::Reaction(emoji, Target { message_id }) => {
+                build_reaction_message(kept.key(to, message_id).await?, emoji, wacore::time::now_millis())
+            }
+            Self::Edit(text, Edit { message_id, mentions }) => protocol(wa::message::ProtocolMessage {
+                key: MessageField::some(kept.own_key(to, message_id).await?),
+                r#type: Some(Type::MESSAGE_EDIT),
+                edited_message: MessageField::some(text_message(text, &mentions)),
+                timestamp_ms: Some(wacore::time::now_millis()),
+                ..Default::default()
+            }),
+            Self::Revoke(Revoke { message_id, .. }) => protocol(wa::message::ProtocolMessage {
+                key: MessageField::some(kept.key_to_revoke(to, message_id).await?),
+                r#type: Some(Type::REVOKE),
+                ..Default::default()
+            }),
+            Self::Forward(Forward { message_id, chat }) => {
+                let message = kept.whole(chat.as_ref().unwrap_or(to), &message_id).await?;
+                *message.get_base_message().prepare_for_forward()
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// A message that stands for itself, without what it answers, and the id of that; itself, when it needs another one.
+    pub(crate) fn alone(self) -> Result<(wa::Message, Option<String>), Self> {
+        Ok(match self {
+            Self::Text(text, Text { quote, mentions, .. }) => (text_message(text, &mentions), quote),
+            Self::Location(Location { latitude, longitude, name, address, quote }) => {
+                let place = wa::message::LocationMessage {
+                    degrees_latitude: Some(latitude),
+                    degrees_longitude: Some(longitude),
+                    name,
+                    address,
+                    ..Default::default()
+                };
+                (wa::Message { location_message: MessageField::some(place), ..Default::default() }, quote)
+            }
+            Self::Contact(Contact { name, phone, vcard, quote }) => {
+                let vcard = vcard.or_else(|| phone.map(|phone| card(&name, &phone)));
+                let contact = wa::message::ContactMessage { display_name: Some(name), vcard, ..Default::default() };
+                (wa::Message { contact_message: MessageField::some(contact), ..Default::default() }, quote)
+            }
+            Self::Poll(question, Poll { options, choices, quote, secret }) => {
+                (poll(question, options, choices.unwrap_or(1), secret), quote)
+            }
+            about => return Err(about),
+        })
+    }
+}
+
+fn text_message(text: String, mentions: &[Jid]) -> wa::Message {
+    if mentions.is_empty() {
+        return wa::Message { conversation: Some(text), ..Default::default() };
+    }
+    let mentioned_jid = mentions.iter().map(Jid::to_string).collect();
+    let context = wa::ContextInfo { mentioned_jid, ..Default::default() };
+    let text = wa::message::ExtendedTextMessage {
+        text: Some(text),
+        context_info: MessageField::some(context),
+        ..Default::default()
+    };
+    wa::Message { extended_text_message: MessageField::some(text), ..Default::default() }
+}
+
+/// Makes the message an answer to that of the context.
+fn answer(message: &mut wa::Message, quoted: wa::ContextInfo) {
+    let text = message.extended_text_message.as_option();
+    let mentioned_jid =
+        text.and_then(|text| text.context_info.as_option()).map(|said| said.mentioned_jid.clone()).unwrap_or_default();
+    // There is no kind that stands for itself and could not answer.
+    let _ = message.set_context_info(wa::ContextInfo { mentioned_jid, ..quoted });
+}
+
+/// A vCard as the apps write it: `waid` makes the number one that can be written to.
+fn card(name: &str, phone: &Jid) -> String {
+    let escaped: String =
+        name.chars().flat_map(|c| ['\\', c].into_iter().skip(usize::from(!",;\\".contains(c)))).collect();
+    let name = escaped.replace('\n', "\\n").replace('\r', "");
+    let number = &phone.user;
+    format!(
+        "BEGIN:VCARD\nVERSION:3.0\nN:;{name};;;\nFN:{name}\nTEL;type=CELL;type=VOICE;waid={number}:+{number}\nEND:VCARD"
+    )
+}
+
+fn poll(question: String, options: Vec<String>, choices: u32, secret: Vec<u8>) -> wa::Message {
+    let option = |name| wa::message::poll_creation_message::Option { option_name: Some(name), ..Default::default() };
+    let poll = MessageField::some(wa::message::PollCreationMessage {
+        name: Some(question),
+        options: options.into_iter().map(option).collect(),
+        selectable_options_count: Some(choices),
+        ..Default::default()
+    });
+    let context = wa::MessageContextInfo { message_secret: Some(secret), ..Default::default() };
+    let message = wa::Message { message_context_info: MessageField::some(context), ..Default::default() };
+    // As WhatsApp Web has it: the third version for a choice of one.
+    if choices == 1 {
+        wa::Message { poll_creation_message_v3: poll, ..message }
+    } else {
+        wa::Message { poll_creation_message: poll, ..message }
+    }
+}
+
+fn protocol(message: wa::message::ProtocolMessage) -> wa::Message {
+    wa::Message { protocol_message: MessageField::some(message), ..Default::default() }
+}
+
+fn jid<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Jid>, D::Error> {
+    Option::<String>::deserialize(from)?.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+}
+
+fn jids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Jid>, D::Error> {
+    Vec::<String>::deserialize(from)?.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
+}
+
+/// `{"type":"Buffer","data":"<base64>"}`.
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+    json::bytes(&Value::deserialize(from)?).ok_or_else(|| D::Error::custom("not a Buffer"))
+}

@@ -1,0 +1,518 @@
+//! M1, M4: each kind goes to whoever may be on the other side and is there what it was here, and the other way round.
+
+use crate::baileys::Baileys;
+use crate::support::docs;
+use crate::support::world::World;
+use anyhow::{Context, Result, ensure};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+const SHOP: &str = "15550001";
+
+/// Who writes and reads on the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Peer {
+    Baileys,
+    Phone,
+    Session,
+}
+
+const PEERS: [Peer; 3] = [Peer::Baileys, Peer::Phone, Peer::Session];
+
+impl Peer {
+    const fn number(self) -> &'static str {
+        match self {
+            Self::Baileys => "15550002",
+            Self::Phone => "15550003",
+            Self::Session => "15550004",
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Baileys => "Baileys 7",
+            Self::Phone => "phone",
+            Self::Session => "wagres",
+        }
+    }
+}
+
+/// One of our messages.
+struct Case {
+    kind: &'static str,
+    /// What follows session and recipient; `{own}` and `{theirs}` are messages of the chat.
+    arguments: &'static str,
+    /// The columns of `wa.inbox` on the other side, those that are set.
+    columns: Value,
+    /// What is in the message, in the protocol's names.
+    message: Value,
+}
+
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn cases() -> Vec<Case> {
+    let quoted = json!({ "stanza_id": "{theirs}", "quoted_message": "{hi}" });
+    let case = |kind, arguments, columns, message| Case { kind, arguments, columns, message };
+    vec![
+        case(
+            "text",
+            "'Hello *there* https://example.org'",
+            json!({ "kind": "text", "body": "Hello *there* https://example.org" }),
+            json!({ "conversation": "Hello *there* https://example.org" }),
+        ),
+        case(
+            "text",
+            "'Of course, @15550009', quote => '{theirs}', mentions => '{+1 555 0009}'",
+            json!({ "kind": "text", "body": "Of course, @15550009", "quoted_id": "{theirs}" }),
+            json!({ "extended_text_message": {
+                "text": "Of course, @15550009",
+                "context_info": { "stanza_id": "{theirs}", "quoted_message": "{hi}", "mentioned_jid": ["15550009@s.whatsapp.net"] },
+            } }),
+        ),
+        case(
+            "location",
+            "52.5163, 13.3777, name => 'Brandenburger Tor', address => 'Pariser Platz', quote => '{theirs}'",
+            json!({ "kind": "location", "quoted_id": "{theirs}" }),
+            json!({ "location_message": {
+                "degrees_latitude": 52.5163, "degrees_longitude": 13.3777, "name": "Brandenburger Tor",
+                "address": "Pariser Platz", "context_info": quoted,
+            } }),
+        ),
+        case(
+            "contact",
+            "'Bob; Builder', phone => '+1 555 0009'",
+            json!({ "kind": "contact" }),
+            json!({ "contact_message": {
+                "display_name": "Bob; Builder",
+                "vcard": "BEGIN:VCARD\nVERSION:3.0\nN:;Bob\\; Builder;;;\nFN:Bob\\; Builder\nTEL;type=CELL;type=VOICE;waid=15550009:+15550009\nEND:VCARD",
+            } }),
+        ),
+        case(
+            "contact",
+            "'Eve', vcard => E'BEGIN:VCARD\\nVERSION:3.0\\nFN:Eve\\nEND:VCARD', quote => '{theirs}'",
+            json!({ "kind": "contact", "quoted_id": "{theirs}" }),
+            json!({ "contact_message": {
+                "display_name": "Eve", "vcard": "BEGIN:VCARD\nVERSION:3.0\nFN:Eve\nEND:VCARD", "context_info": quoted,
+            } }),
+        ),
+        case(
+            "poll",
+            "'Lunch?', '{Soup,Salad,Nothing}'",
+            json!({ "kind": "poll", "body": "Lunch?" }),
+            json!({ "poll_creation_message_v3": {
+                "name": "Lunch?", "selectable_options_count": 1,
+                "options": [{ "option_name": "Soup" }, { "option_name": "Salad" }, { "option_name": "Nothing" }],
+            } }),
+        ),
+        case(
+            "poll",
+            "'Days?', '{Mon,Tue}', choices => 0, quote => '{theirs}'",
+            json!({ "kind": "poll", "body": "Days?", "quoted_id": "{theirs}" }),
+            json!({ "poll_creation_message": {
+                "context_info": quoted, "name": "Days?", "options": [{ "option_name": "Mon" }, { "option_name": "Tue" }],
+            } }),
+        ),
+        case(
+            "reaction",
+            "'{theirs}', '👍'",
+            json!({ "kind": "reaction", "body": "👍", "target_id": "{theirs}" }),
+            json!({ "reaction_message": { "text": "👍", "key": { "id": "{theirs}", "from_me": false } } }),
+        ),
+        case(
+            "reaction",
+            "'{theirs}'",
+            json!({ "kind": "reaction", "target_id": "{theirs}" }),
+            json!({ "reaction_message": { "key": { "id": "{theirs}" } } }),
+        ),
+        case(
+            "edit",
+            "'Better words', '{own}'",
+            json!({ "kind": "edit", "body": "Better words", "target_id": "{own}" }),
+            json!({ "protocol_message": {
+                "type": "MESSAGE_EDIT", "key": { "id": "{own}", "from_me": true },
+                "edited_message": { "conversation": "Better words" },
+            } }),
+        ),
+        case(
+            "edit",
+            "'Best words, @15550009', '{own}', mentions => '{15550009}'",
+            json!({ "kind": "edit", "body": "Best words, @15550009", "target_id": "{own}" }),
+            json!({ "protocol_message": {
+                "type": "MESSAGE_EDIT", "key": { "id": "{own}", "from_me": true },
+                "edited_message": { "extended_text_message": {
+                    "text": "Best words, @15550009", "context_info": { "mentioned_jid": ["15550009@s.whatsapp.net"] },
+                } },
+            } }),
+        ),
+        case(
+            "forward",
+            "'{theirs}', chat => '{chat}'",
+            json!({ "kind": "text", "body": "Hi" }),
+            json!({ "extended_text_message": { "text": "Hi", "context_info": { "is_forwarded": true } } }),
+        ),
+        case(
+            "forward",
+            "'{theirs}'",
+            json!({ "kind": "text", "body": "Hi" }),
+            json!({ "extended_text_message": { "text": "Hi", "context_info": { "is_forwarded": true } } }),
+        ),
+        case(
+            "revoke",
+            "'{own}'",
+            json!({ "kind": "revoke", "target_id": "{own}" }),
+            json!({ "protocol_message": { "type": "REVOKE", "key": { "id": "{own}", "from_me": true } } }),
+        ),
+    ]
+}
+
+/// What was seen on the other side, by kind: the rows of the table in `docs/messages.md`.
+#[derive(Default)]
+struct Matrix(BTreeMap<&'static str, BTreeSet<Peer>>);
+
+impl Matrix {
+    fn seen(&mut self, kind: &'static str, peer: Peer) {
+        self.0.entry(kind).or_default().insert(peer);
+    }
+
+    fn table(&self, peers: &[Peer]) -> String {
+        let heads: Vec<&str> = peers.iter().map(|peer| peer.name()).collect();
+        let head = format!("| kind | {} |\n| --- |{}\n", heads.join(" | "), " --- |".repeat(peers.len()));
+        let line = |(kind, seen): (&&str, &BTreeSet<Peer>)| {
+            let marks: Vec<&str> = peers.iter().map(|peer| if seen.contains(peer) { "yes" } else { "no" }).collect();
+            format!("| `{kind}` | {} |\n", marks.join(" | "))
+        };
+        head + &self.0.iter().map(line).collect::<String>()
+    }
+}
+
+/// Everybody there is, linked; no Baileys where there is no Node.
+struct Stage {
+    world: World,
+    baileys: Option<Baileys>,
+}
+
+impl Stage {
+    async fn new() -> Result<Self> {
+        let world = World::new().await?;
+        Ok(Self { world, baileys: None })
+    }
+
+    async fn link(&mut self) -> Result<()> {
+        self.world.link("shop", SHOP).await?;
+        self.world.link("anna", Peer::Session.number()).await?;
+        self.world.phone(Peer::Phone.number()).await?;
+        let (ws_url, control) = (self.world.sandbox.ws_url(), self.world.sandbox.control_url());
+        self.baileys = Baileys::link(&ws_url, &control, Peer::Baileys.number()).await?;
+        Ok(())
+    }
+
+    fn peers(&self) -> impl Iterator<Item = Peer> + use<> {
+        let baileys = self.baileys.is_some();
+        PEERS.into_iter().filter(move |peer| baileys || *peer != Peer::Baileys)
+    }
+
+    /// They write first: a text of theirs in our inbox. Returns its id.
+    async fn hi(&mut self, peer: Peer) -> Result<String> {
+        match peer {
+            Peer::Baileys => drop(self.baileys.as_mut().context("no Baileys")?.send(SHOP, "Hi").await?),
+            Peer::Phone => {
+                let hi = json!({ "to": SHOP, "text": "Hi" });
+                self.world.control.post(&format!("/phones/{}/send", peer.number()), hi).await?;
+            }
+            Peer::Session => drop(self.world.send("anna", SHOP, "Hi").await?),
+        }
+        let chat = format!("{}@s.whatsapp.net", peer.number());
+        let theirs =
+            format!("SELECT message_id FROM wa.inbox WHERE session = 'shop' AND chat = '{chat}' AND body = 'Hi'");
+        self.world.until(&theirs).await
+    }
+
+    /// Queues a message of ours and waits until the server has it. Returns its id.
+    async fn send(&self, kind: &str, to: &str, arguments: &str) -> Result<String> {
+        let insert = format!("SELECT wa.send_{kind}('shop', '{to}', {arguments})");
+        let id = self.world.count(&insert).await.with_context(|| insert.clone())?;
+        let sent = format!(
+            "SELECT message_id FROM wa.outbound WHERE id = {id} AND (sent_at IS NOT NULL OR failed_at IS NOT NULL)"
+        );
+        let message_id = self.world.until::<String>(&sent).await?;
+        let failed = format!("SELECT count(*) FROM wa.outbound WHERE id = {id} AND failed_at IS NOT NULL");
+        ensure!(self.world.count(&failed).await? == 0, "{insert}: {}", self.errors(id).await?);
+        Ok(message_id)
+    }
+
+    async fn errors(&self, id: i64) -> Result<String> {
+        self.world.until(&format!("SELECT errors::text FROM wa.outbound WHERE id = {id}")).await
+    }
+
+    /// The message as the other side has it.
+    async fn arrived(&mut self, peer: Peer, message_id: &str, columns: &Value, message: &Value) -> Result<()> {
+        match peer {
+            Peer::Baileys => {
+                let baileys = self.baileys.as_mut().context("no Baileys")?;
+                let found = baileys
+                    .wait(|line| {
+                        (line["event"] == "message" && line["id"] == message_id).then(|| line["content"].clone())
+                    })
+                    .await?;
+                ensure!(contains(&found, &camel(message)), "Baileys has {found:#}, not {message:#}");
+            }
+            Peer::Phone => {
+                let path = format!("/phones/{}/messages", peer.number());
+                let found = self
+                    .world
+                    .control
+                    .until(&path, |it| it["messages"].as_array()?.iter().find(|m| m["id"] == message_id).cloned())
+                    .await?;
+                let shown = json!({ "kind": found["kind"], "body": found["text"], "quoted_id": found["quotes"], "target_id": found["target"] });
+                // What was reacted with nothing is a reaction taken back.
+                let expected = columns.as_object().context("columns")?;
+                ensure!(
+                    expected.iter().all(|(name, value)| shown[name] == *value),
+                    "the phone shows {found:#}, not {columns}"
+                );
+            }
+            Peer::Session => {
+                let row: Value = self
+                    .world
+                    .until(&format!(
+                        "SELECT to_jsonb(i) FROM wa.inbox i WHERE session = 'anna' AND message_id = '{message_id}'"
+                    ))
+                    .await?;
+                ensure!(contains(&row, columns), "the inbox has {row:#}, not {columns:#}");
+                for name in ["body", "quoted_id", "target_id"] {
+                    ensure!(columns.get(name).is_some() || row[name].is_null() || row[name] == "", "{name} of {row:#}");
+                }
+                ensure!(contains(&row["message"], message), "the inbox has {row:#}, not {message:#}");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// With the ids of the chat's messages in their places.
+fn named(value: &Value, peer: Peer, own: &str, theirs: &str) -> Result<Value> {
+    // As each of them says it.
+    let hi = match peer {
+        Peer::Baileys => r#"{"extended_text_message":{"text":"Hi"}}"#,
+        Peer::Phone | Peer::Session => r#"{"conversation":"Hi"}"#,
+    };
+    // Baileys shows the key of what was reacted to as its own side has it.
+    let other = if peer == Peer::Baileys { r#""from_me":true"# } else { r#""from_me":false"# };
+    let text = value.to_string().replace(r#""{hi}""#, hi).replace(r#""from_me":false"#, other);
+    let text = text.replace("{own}", own).replace("{theirs}", theirs);
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// Everything that is expected is there; numbers may be text, as JavaScript has large ones.
+fn contains(found: &Value, expected: &Value) -> bool {
+    match expected {
+        Value::Object(fields) => fields.iter().all(|(name, value)| contains(&found[name], value)),
+        Value::Array(items) => found
+            .as_array()
+            .is_some_and(|all| all.len() == items.len() && items.iter().zip(all).all(|(e, f)| contains(f, e))),
+        // What a client leaves out is what it is unless said otherwise.
+        Value::Bool(false) => found.is_null() || found == false,
+        _ => found == expected,
+    }
+}
+
+/// The protocol's names as JavaScript has them.
+fn camel(value: &Value) -> Value {
+    let name = |snake: &str| {
+        let mut words = snake.split('_');
+        let first = words.next().unwrap_or_default().to_owned();
+        words.fold(first, |name, word| name + &word[..1].to_uppercase() + &word[1..])
+    };
+    match value {
+        Value::Object(fields) => {
+            fields.iter().map(|(key, value)| (name(key), camel(value))).collect::<Map<_, _>>().into()
+        }
+        Value::Array(items) => items.iter().map(camel).collect(),
+        other => other.clone(),
+    }
+}
+
+/// How the phone shows one of the messages that it has.
+async fn shown(stage: &Stage, message_id: &str, is: impl Fn(&Value) -> bool) -> Result<()> {
+    let path = format!("/phones/{}/messages", Peer::Phone.number());
+    let found = |it: &Value| {
+        let messages = it["messages"].as_array()?;
+        messages.iter().any(|message| message["id"] == message_id && is(message)).then_some(())
+    };
+    stage.world.control.until(&path, found).await
+}
+
+#[tokio::test]
+async fn m1_a_status_is_seen_by_its_audience_and_taken_back() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    let worker = stage.world.worker().await?;
+    stage.link().await?;
+    let audience: Vec<&str> = stage.peers().map(Peer::number).collect();
+    let audience = format!("audience => '{{{}}}'", audience.join(","));
+    let status = stage.send("text", "status@broadcast", &format!("'Open until ten', {audience}")).await?;
+    let (columns, message) =
+        (json!({ "kind": "text", "body": "Open until ten" }), json!({ "conversation": "Open until ten" }));
+    for peer in stage.peers() {
+        stage.arrived(peer, &status, &columns, &message).await.with_context(|| format!("{peer:?}"))?;
+    }
+    stage.world.holds(&format!("SELECT chat = 'status@broadcast' FROM wa.inbox WHERE message_id = '{status}'")).await?;
+    stage.send("revoke", "status@broadcast", &format!("'{status}', {audience}")).await?;
+    shown(&stage, &status, |it| it["revoked"] == true).await?;
+    let nobody =
+        stage.world.count("SELECT wa.send_text('shop', 'status@broadcast', 'x', audience => '{15559998}')").await?;
+    stage.world.message_is(nobody, "failed").await?;
+    let errors = stage.errors(nobody).await?;
+    ensure!(errors.contains("nobody of it is on WhatsApp"), "{errors}");
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn m1_messages_of_a_group_answer_change_and_take_back_each_other() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    let worker = stage.world.worker().await?;
+    stage.link().await?;
+    for addressing in ["pn", "lid"] {
+        let mut participants: Vec<&str> =
+            stage.peers().map(Peer::number).filter(|it| *it != Peer::Phone.number()).collect();
+        participants.push(SHOP);
+        let group = json!({
+            "subject": addressing, "creator": Peer::Phone.number(), "participants": participants, "addressing": addressing,
+        });
+        let made = stage.world.control.post("/groups", group).await?;
+        let group = made["jid"].as_str().context("no jid")?.to_owned();
+        let asked = stage.world.send("anna", &group, "Hi all").await?;
+        let theirs: String =
+            stage.world.until(&format!("SELECT message_id FROM wa.outbound WHERE id = {asked}")).await?;
+        stage
+            .world
+            .holds(&format!("SELECT true FROM wa.inbox WHERE session = 'shop' AND message_id = '{theirs}'"))
+            .await?;
+
+        let answer = stage
+            .send("text", &group, &format!("'Hi @15550004', quote => '{theirs}', mentions => '{{15550004}}'"))
+            .await?;
+        let columns = json!({ "kind": "text", "body": "Hi @15550004", "quoted_id": theirs });
+        for peer in stage.peers() {
+            stage
+                .arrived(peer, &answer, &columns, &json!({}))
+                .await
+                .with_context(|| format!("{addressing} {peer:?}"))?;
+        }
+        let wrote: String = stage
+            .world
+            .until(&format!("SELECT sender FROM wa.inbox WHERE session = 'anna' AND message_id = '{answer}'"))
+            .await?;
+        ensure!(wrote == format!("{SHOP}@s.whatsapp.net"), "{wrote}");
+        stage.send("reaction", &group, &format!("'{theirs}', '👍'")).await?;
+        shown(&stage, &theirs, |it| {
+            it["reactions"].as_object().is_some_and(|them| them.values().any(|one| one == "👍"))
+        })
+        .await?;
+        stage.send("edit", &group, &format!("'Hello', '{answer}'")).await?;
+        shown(&stage, &answer, |it| it["edited"] == true && it["text"] == "Hello").await?;
+        stage.send("read", &group, &format!("'{{{theirs}}}', sender => '{}'", Peer::Session.number())).await?;
+        stage.world.holds(&format!("SELECT read_at IS NOT NULL FROM wa.outbound WHERE id = {asked}")).await?;
+        stage.send("revoke", &group, &format!("'{answer}'")).await?;
+        shown(&stage, &answer, |it| it["revoked"] == true).await?;
+        // An admin takes back what others wrote.
+        let promote = json!({ "by": Peer::Phone.number(), "promote": [SHOP] });
+        stage.world.control.post(&format!("/groups/{group}/participants"), promote).await?;
+        stage.send("revoke", &group, &format!("'{theirs}'")).await?;
+        shown(&stage, &theirs, |it| it["revoked"] == true).await?;
+        // It cannot be forwarded under a name that nobody knows.
+        let unknown = stage.world.count(&format!("SELECT wa.send_reaction('shop', '{group}', 'NOBODY', '👍')")).await?;
+        stage.world.message_is(unknown, "failed").await?;
+        let errors = stage.errors(unknown).await?;
+        ensure!(errors.contains("there is no message NOBODY"), "{errors}");
+    }
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn m1_every_kind_goes_to_every_client_and_is_there_what_it_was() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    let worker = stage.world.worker().await?;
+    stage.link().await?;
+    let mut matrix = Matrix::default();
+    for peer in stage.peers() {
+        let to = peer.number();
+        let theirs = stage.hi(peer).await?;
+        let own = stage.send("text", to, "'Our words'").await?;
+        for Case { kind, arguments, columns, message } in cases() {
+            let arguments = arguments.replace("{own}", &own).replace("{theirs}", &theirs).replace("{chat}", to);
+            let message_id = stage.send(kind, to, &arguments).await?;
+            let (columns, message) = (named(&columns, peer, &own, &theirs)?, named(&message, peer, &own, &theirs)?);
+            let arrived = stage.arrived(peer, &message_id, &columns, &message).await;
+            arrived.with_context(|| format!("{kind} {arguments} to {peer:?}"))?;
+            matrix.seen(kind, peer);
+        }
+        stage.send("read", to, &format!("'{{{theirs}}}'")).await?;
+        read(&mut stage, peer, &theirs).await?;
+        matrix.seen("read", peer);
+    }
+    for (state, shown) in [("typing", "composing"), ("recording", "recording"), ("paused", "paused")] {
+        stage.send("chat_state", Peer::Phone.number(), &format!("'{state}'")).await?;
+        let path = format!("/phones/{}/presence", Peer::Phone.number());
+        let is_shown = |it: &Value| {
+            let chats = it["presence"].as_array()?;
+            chats.iter().find(|p| p["chat"] == format!("{SHOP}@s.whatsapp.net") && p["typing"] == shown).map(|_| ())
+        };
+        stage.world.control.until(&path, is_shown).await?;
+        matrix.seen("chat_state", Peer::Phone);
+        if stage.baileys.is_some() {
+            stage.send("chat_state", Peer::Baileys.number(), &format!("'{state}'")).await?;
+            let baileys = stage.baileys.as_mut().context("no Baileys")?;
+            // It has a word for what is not typed any more of its own.
+            let shown = if state == "paused" { "available" } else { shown };
+            let told = |line: &Value| {
+                let presences = line["data"]["presences"].as_object().filter(|_| line["name"] == "presence.update")?;
+                presences.values().find(|p| p["lastKnownPresence"] == shown).map(|_| ())
+            };
+            baileys.wait(told).await?;
+            matrix.seen("chat_state", Peer::Baileys);
+        }
+    }
+    let audience = Peer::Phone.number();
+    let status = stage.send("text", "status@broadcast", &format!("'For a day', audience => '{{{audience}}}'")).await?;
+    stage.send("revoke", "status@broadcast", &format!("'{status}', audience => '{{{audience}}}'")).await?;
+    stage.send("read", Peer::Phone.number(), &format!("'{{{status}}}', sender => '{audience}'")).await?;
+    // So that nothing is documented that was never sent.
+    let never = "SELECT string_agg(d.kind || '.' || d.field, ', ') AS never FROM wa.message_fields() d
+                 WHERE NOT EXISTS (SELECT FROM wa.outbound o WHERE o.kind = d.kind AND o.content ? d.field AND o.sent_at IS NOT NULL)";
+    let never: Option<String> = sqlx::query_scalar(never).fetch_one(stage.world.pool()).await?;
+    ensure!(never.is_none(), "never sent: {never:?}");
+    let kinds = "SELECT string_agg(format('| `%s` | %s | %s | %s |', k.kind, k.body, coalesce(f.fields, ''), k.about), E'\n' ORDER BY k.place)
+                 FROM wa.message_kinds() WITH ORDINALITY k (kind, body, about, place)
+                 LEFT JOIN (SELECT d.kind, string_agg(format('`%s`%s: %s', d.field, CASE WHEN d.required THEN ' (required)' ELSE '' END, d.about), ' ' ORDER BY d.place) AS fields
+                            FROM wa.message_fields() WITH ORDINALITY d (kind, field, type, required, low, high, about, place) GROUP BY d.kind) f USING (kind)";
+    let kinds: String = sqlx::query_scalar(kinds).fetch_one(stage.world.pool()).await?;
+    docs::table(
+        "docs/messages.md",
+        "kinds",
+        &format!("| kind | body | content | what it is |\n| --- | --- | --- | --- |\n{kinds}\n"),
+    )?;
+    if stage.baileys.is_some() {
+        docs::table("docs/messages.md", "kinds out", &matrix.table(&PEERS))?;
+    }
+    worker.stop().await
+}
+
+/// The other side learns that we read its message.
+async fn read(stage: &mut Stage, peer: Peer, theirs: &str) -> Result<()> {
+    match peer {
+        Peer::Baileys => stage.baileys.as_mut().context("no Baileys")?.wait_status(theirs, 4).await,
+        Peer::Phone => {
+            let path = format!("/phones/{}/messages", peer.number());
+            let read = |it: &Value| {
+                let messages = it["messages"].as_array()?;
+                messages.iter().find(|m| m["id"] == theirs && m["ticks"] == "read").map(|_| ())
+            };
+            stage.world.control.until(&path, read).await
+        }
+        Peer::Session => {
+            let read = format!(
+                "SELECT read_at IS NOT NULL FROM wa.outbound WHERE session = 'anna' AND message_id = '{theirs}'"
+            );
+            stage.world.holds(&read).await
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Messages of every kind, out and in.
+
+mod kinds;

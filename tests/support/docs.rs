@@ -1,0 +1,22 @@
+//! Tables of the documentation that tests make.
+
+use anyhow::{Context, Result, ensure};
+use std::path::Path;
+
+/// The table between `<!-- name -->` and `<!-- end -->` is this one; with `WAGRES_WRITE_DOCS` set, it becomes this one.
+pub(crate) fn table(file: &str, name: &str, table: &str) -> Result<()> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let text = std::fs::read_to_string(&path)?;
+    let begin = format!("<!-- {name} -->\n");
+    let from = text.find(&begin).with_context(|| format!("{file} has no {begin}"))? + begin.len();
+    let to = from + text[from..].find("<!-- end -->").with_context(|| format!("{file}: {name} has no end"))?;
+    if std::env::var_os("WAGRES_WRITE_DOCS").is_some() {
+        std::fs::write(&path, format!("{}{table}{}", &text[..from], &text[to..]))?;
+        return Ok(());
+    }
+    ensure!(
+        &text[from..to] == table,
+        "{file}: {name} is not what the test saw; WAGRES_WRITE_DOCS=1 writes it:\n{table}"
+    );
+    Ok(())
+}
