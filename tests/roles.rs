@@ -176,6 +176,37 @@ async fn q14_an_application_without_a_tenant_sees_the_default_one() -> Result<()
 }
 
 #[tokio::test]
+async fn q14_m5_a_consumer_reads_what_is_its_tenants() -> Result<()> {
+    let db = two_tenants().await?;
+    let (acme, bolt) = (login(&db, "wa_app", Some("acme")).await?, login(&db, "wa_app", Some("bolt")).await?);
+    run(&acme, "SELECT wa.add_consumer('crm')").await?;
+    run(
+        &db.pool,
+        "INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, from_me, sent_at, message)
+         SELECT name, session_id, 'c', 'c', 'M', 'text', false, now(), '{}' FROM wa.session",
+    )
+    .await?;
+    expect(
+        &bolt,
+        &[
+            ("SELECT FROM wa.claim_messages('crm')", Err("WA033")),
+            ("SELECT wa.drop_consumer('crm')", Err("WA033")),
+            ("SELECT wa.add_consumer('a', 'a')", Err("WA001")),
+            ("SELECT FROM wa.consumers", Ok(0)),
+            ("INSERT INTO wa.unread VALUES (1, 1) RETURNING 1", DENIED),
+        ],
+    )
+    .await?;
+    expect(
+        &acme,
+        &[("SELECT FROM wa.claim_messages('crm') WHERE session = 'a'", Ok(1)), ("SELECT FROM wa.consumers", Ok(1))],
+    )
+    .await?;
+    let reader = login(&db, "wa_readonly", Some("acme")).await?;
+    expect(&reader, &[("SELECT FROM wa.claim_messages('crm')", DENIED), ("SELECT FROM wa.consumers", Ok(1))]).await
+}
+
+#[tokio::test]
 async fn q14_readers_read_and_change_nothing() -> Result<()> {
     let db = two_tenants().await?;
     let reader = login(&db, "wa_readonly", Some("bolt")).await?;

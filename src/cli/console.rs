@@ -59,7 +59,9 @@ async fn obey(config: &Config, command: &str, rest: &str, json: bool) -> anyhow:
         "status" => jobs::run(config, JobsCommand::Queue, json).await?,
         "workers" => worker::run(config, WorkerCommand::List, json).await?,
         "send" => send::run(config, message(rest)?, json).await?,
-        "inbox" => inbox::run(config, InboxArgs { session: named(), last: LAST, follow: false }, json).await?,
+        "inbox" => {
+            inbox::run(config, InboxArgs { session: named(), last: LAST, consumer: None, follow: false }, json).await?;
+        }
         "errors" => {
             let Some(name) = named() else { anyhow::bail!("errors: accepted is errors SESSION") };
             session::run(config, SessionCommand::Errors { name, limit: LAST }, json).await?;

@@ -1,9 +1,12 @@
 //! `wagres inbox [--follow]`.
 
-use super::{Ear, connect, print, stop_signal};
+use super::{Ear, connect, print, sql_error, stop_signal};
 use crate::config::Config;
+use crate::db::Db;
+use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, Args)]
 pub(super) struct InboxArgs {
@@ -13,6 +16,9 @@ pub(super) struct InboxArgs {
     /// How many of the latest messages to show first.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(super) last: u32,
+    /// Read as this consumer (`wa.add_consumer`) what it has not read yet, and acknowledge it.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["session", "last"])]
+    pub(super) consumer: Option<String>,
     /// Go on with what arrives, until interrupted.
     #[arg(long, short)]
     pub(super) follow: bool,
@@ -22,25 +28,75 @@ pub(super) async fn run(config: &Config, args: InboxArgs, json: bool) -> anyhow:
     let pool = connect(config).await?;
     // Listening begins before the first look, so that nothing falls between.
     let mut following = if args.follow { Some((Ear::on("wa_inbound", config).await?, stop_signal()?)) } else { None };
+    if let Some(consumer) = &args.consumer {
+        return consume(&pool, consumer, following, json).await;
+    }
     let mut after = sqlx::query_file_scalar!("sql/cli/inbox_start.sql", args.session, i64::from(args.last))
         .fetch_one(&pool)
         .await?;
     loop {
-        for row in sqlx::query_file!("sql/cli/inbox_after.sql", args.session, after).fetch_all(&pool).await? {
+        for row in sqlx::query_file_as!(Row, "sql/cli/inbox_after.sql", args.session, after).fetch_all(&pool).await? {
             after = row.id;
-            let line = json!({
-                "id": row.id, "session": row.session, "chat": row.chat, "sender": row.sender,
-                "message_id": row.message_id, "kind": row.kind, "body": row.body, "from_me": row.from_me,
-                "sent_at": row.sent_at, "received_at": row.received_at,
-            });
-            let body = row.body.unwrap_or_else(|| format!("[{}]", row.kind));
-            let time = row.received_at.format("%Y-%m-%d %H:%M:%S");
-            print(json, &line, &format!("{time}  {}  {}  {body}", row.session, row.sender));
+            row.print(json);
         }
         let Some((ear, stop)) = &mut following else { return Ok(()) };
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             heard = ear.wait() => heard?,
         }
+    }
+}
+
+/// What is shown is acknowledged, so a consumer that is interrupted is shown at most one batch again.
+async fn consume(
+    pool: &Db,
+    consumer: &str,
+    mut following: Option<(Ear, CancellationToken)>,
+    json: bool,
+) -> anyhow::Result<()> {
+    loop {
+        let claimed = sqlx::query_file_as!(Row, "sql/cli/claim_messages.sql", consumer).fetch_all(pool).await;
+        let claimed = claimed.map_err(sql_error)?;
+        let ids: Vec<i64> = claimed.iter().map(|row| row.id).collect();
+        for row in claimed {
+            row.print(json);
+        }
+        if !ids.is_empty() {
+            let acknowledge = sqlx::query_file_scalar!("sql/cli/acknowledge_messages.sql", consumer, &ids);
+            acknowledge.fetch_one(pool).await.map_err(sql_error)?;
+            continue;
+        }
+        let Some((ear, stop)) = &mut following else { return Ok(()) };
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            heard = ear.wait() => heard?,
+        }
+    }
+}
+
+/// A message of `wa.inbox`.
+struct Row {
+    id: i64,
+    session: String,
+    chat: String,
+    sender: String,
+    message_id: String,
+    kind: String,
+    body: Option<String>,
+    from_me: bool,
+    sent_at: DateTime<Utc>,
+    received_at: DateTime<Utc>,
+}
+
+impl Row {
+    fn print(self, json: bool) {
+        let line = json!({
+            "id": self.id, "session": self.session, "chat": self.chat, "sender": self.sender,
+            "message_id": self.message_id, "kind": self.kind, "body": self.body, "from_me": self.from_me,
+            "sent_at": self.sent_at, "received_at": self.received_at,
+        });
+        let body = self.body.unwrap_or_else(|| format!("[{}]", self.kind));
+        let time = self.received_at.format("%Y-%m-%d %H:%M:%S");
+        print(json, &line, &format!("{time}  {}  {}  {body}", self.session, self.sender));
     }
 }

@@ -15,6 +15,7 @@ const SCHEMA: &[(&str, &str)] = &[
     ("25_events.sql", include_str!("../../sql/schema/25_events.sql")),
     ("28_kinds.sql", include_str!("../../sql/schema/28_kinds.sql")),
     ("30_outbound.sql", include_str!("../../sql/schema/30_outbound.sql")),
+    ("32_consumers.sql", include_str!("../../sql/schema/32_consumers.sql")),
     ("35_pacing.sql", include_str!("../../sql/schema/35_pacing.sql")),
     ("40_maintenance.sql", include_str!("../../sql/schema/40_maintenance.sql")),
     ("45_cron.sql", include_str!("../../sql/schema/45_cron.sql")),

@@ -1,3 +1,4 @@
-//! Messages of every kind, out and in.
+//! Messages of every kind, out and in, and those who read them.
 
+mod consumers;
 mod kinds;

@@ -1,0 +1,183 @@
+//! M5: consumers of the inbox.
+
+use crate::support::db::{self, TestDb};
+use crate::support::until::until;
+use crate::support::world::wagres;
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+async fn run(pool: &PgPool, sql: &str) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(pool).await.with_context(|| sql.to_owned())?;
+    Ok(())
+}
+
+/// What stores messages, as far as consumers can tell: `body` is the number that generate_series gives.
+fn stored(session: &str, kind: &str, from: usize, to: usize) -> String {
+    format!(
+        "INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, body, from_me, sent_at, message)
+         SELECT s.name, s.session_id, 'c', 'c', '{kind}' || n, '{kind}', n::text, false, now(), '{{}}'
+         FROM wa.session s, generate_series({from}, {to}) n WHERE s.name = '{session}'"
+    )
+}
+
+async fn fresh() -> Result<TestDb> {
+    let db = db::fresh().await;
+    run(&db.pool, "SELECT wa.add_session('shop'), wa.add_session('cafe')").await?;
+    Ok(db)
+}
+
+async fn claim(pool: &PgPool, consumer: &str, most: i32) -> Result<Vec<(i64, String)>> {
+    let claim = "SELECT id, body FROM wa.claim_messages($1, $2)";
+    Ok(sqlx::query_as(claim).bind(consumer).bind(most).fetch_all(pool).await?)
+}
+
+async fn bodies(pool: &PgPool, consumer: &str, most: i32) -> Result<Vec<String>> {
+    Ok(claim(pool, consumer, most).await?.into_iter().map(|(_, body)| body).collect())
+}
+
+async fn acknowledge(pool: &PgPool, consumer: &str, ids: &[i64]) -> Result<i64> {
+    let acknowledge = "SELECT wa.acknowledge_messages($1, $2)";
+    Ok(sqlx::query_scalar(acknowledge).bind(consumer).bind(ids).fetch_one(pool).await?)
+}
+
+#[tokio::test]
+async fn m5_a_consumer_reads_in_order_and_again_what_it_did_not_acknowledge() -> Result<()> {
+    let db = fresh().await?;
+    run(&db.pool, &stored("shop", "text", 1, 3)).await?;
+    run(&db.pool, "SELECT wa.add_consumer('late'), wa.add_consumer('all', since => '-infinity'), wa.add_consumer('pictures', 'shop', '{image}')").await?;
+    run(&db.pool, &stored("shop", "text", 4, 5)).await?;
+    run(&db.pool, &stored("shop", "image", 6, 6)).await?;
+    run(&db.pool, &stored("cafe", "image", 7, 7)).await?;
+
+    ensure!(bodies(&db.pool, "late", 10).await? == ["4", "5", "6", "7"]);
+    ensure!(bodies(&db.pool, "pictures", 10).await? == ["6"]);
+    let first = claim(&db.pool, "all", 4).await?;
+    let texts = |claimed: &[(i64, String)]| claimed.iter().map(|(_, body)| body.clone()).collect::<Vec<_>>();
+    ensure!(texts(&first) == ["1", "2", "3", "4"], "{first:?}");
+    // Nobody is given what comes later, while that is neither acknowledged nor overdue.
+    ensure!(claim(&db.pool, "all", 10).await?.is_empty());
+    ensure!(acknowledge(&db.pool, "all", &[first[0].0, first[1].0]).await? == 2);
+    ensure!(claim(&db.pool, "all", 10).await?.is_empty());
+    run(&db.pool, "UPDATE wa.consumer SET claimed_until = now() WHERE name = 'all'").await?;
+    let again = claim(&db.pool, "all", 2).await?;
+    ensure!(texts(&again) == ["3", "4"], "{again:?}");
+    // Whoever was late has done it all the same, once.
+    ensure!(acknowledge(&db.pool, "all", &first.iter().map(|(id, _)| *id).collect::<Vec<_>>()).await? == 2);
+    ensure!(bodies(&db.pool, "all", 10).await? == ["5", "6", "7"]);
+
+    let many: i64 = sqlx::query_scalar("SELECT wa.rewind_consumer('all', '-infinity')").fetch_one(&db.pool).await?;
+    ensure!(many == 7 && bodies(&db.pool, "all", 1).await? == ["1"]);
+    // What retention deletes is passed over.
+    run(&db.pool, "DELETE FROM wa.inbox WHERE body <= '6'; UPDATE wa.consumer SET claimed_until = now()").await?;
+    ensure!(bodies(&db.pool, "all", 2).await? == ["7"]);
+    run(&db.pool, "SELECT wa.rewind_consumer('all', 'infinity')").await?;
+    ensure!(claim(&db.pool, "all", 1).await?.is_empty());
+    run(&db.pool, "SELECT wa.drop_consumer('all')").await?;
+    let error = claim(&db.pool, "all", 1).await.err().context("it is gone")?;
+    ensure!(error.to_string().contains("there is no consumer \"all\""), "{error}");
+    Ok(())
+}
+
+/// So many writers, each with so many pairs of messages.
+const WRITERS: usize = 6;
+const PAIRS: usize = 10;
+const ALL: usize = WRITERS * PAIRS * 2;
+
+/// Of each pair, the message that took its id later is committed first, and the other one when that was read and
+/// acknowledged. Half of the claims are never acknowledged, as if their process had died; one consumer is made in the middle
+/// of it all.
+#[tokio::test]
+async fn m5_no_message_is_missed_or_skipped_whatever_the_order_of_commits_and_crashes() -> Result<()> {
+    let db = fresh().await?;
+    run(&db.pool, "SELECT wa.add_consumer('crm')").await?;
+    let read = Mutex::new(BTreeSet::new());
+    let (url, read) = (&db.url, &read);
+    let has_read = |number: usize| read.lock().is_ok_and(|read| read.contains(&number));
+    let writers = (0..WRITERS).map(|writer| async move {
+        let (mut one, mut other) = (PgConnection::connect(url).await?, PgConnection::connect(url).await?);
+        for pair in 0..PAIRS {
+            let number = 2 * (writer * PAIRS + pair);
+            let mut first = one.begin().await?;
+            sqlx::raw_sql(AssertSqlSafe(stored("shop", "text", number, number))).execute(&mut *first).await?;
+            sqlx::raw_sql(AssertSqlSafe(stored("shop", "text", number + 1, number + 1))).execute(&mut other).await?;
+            until("the later one", async || Ok(if has_read(number + 1) { Ok(()) } else { Err("not read") })).await?;
+            first.commit().await?;
+        }
+        anyhow::Ok(())
+    });
+    let reader = async |consumer: &'static str, read: &Mutex<BTreeSet<usize>>| {
+        let mut crash = false;
+        until("all of them", async || {
+            let claimed = claim(&db.pool, consumer, 7).await.unwrap_or_default();
+            let ids: Vec<i64> = claimed.iter().map(|(id, _)| *id).collect();
+            ensure!(ids.is_sorted(), "{ids:?}");
+            crash = !crash;
+            if crash {
+                run(&db.pool, &format!("UPDATE wa.consumer SET claimed_until = now() WHERE name = '{consumer}'"))
+                    .await?;
+            } else if !ids.is_empty() {
+                acknowledge(&db.pool, consumer, &ids).await?;
+                for (_, body) in claimed {
+                    let new = read.lock().is_ok_and(|mut read| body.parse().is_ok_and(|number| read.insert(number)));
+                    ensure!(new, "{body} was acknowledged before");
+                }
+            }
+            let count = read.lock().map_or(0, |read| read.len());
+            Ok(if count == ALL { Ok(()) } else { Err(count) })
+        })
+        .await
+    };
+    let middle = async {
+        until("the middle", async || {
+            let count = read.lock().map_or(0, |read| read.len());
+            Ok(if count > ALL / 2 { Ok(()) } else { Err(count) })
+        })
+        .await?;
+        run(&db.pool, "SELECT wa.add_consumer('second', since => '-infinity')").await?;
+        reader("second", &Mutex::default()).await
+    };
+    tokio::try_join!(futures::future::try_join_all(writers), reader("crm", read), middle)?;
+    let unread: i64 = sqlx::query_scalar("SELECT count(*) FROM wa.unread").fetch_one(&db.pool).await?;
+    ensure!(unread == 0, "{unread}");
+    Ok(())
+}
+
+/// A consumer may work for as long as it likes within its transaction.
+#[tokio::test]
+async fn m5_a_consumer_at_work_keeps_no_message_from_being_stored() -> Result<()> {
+    let db = fresh().await?;
+    run(&db.pool, "SELECT wa.add_consumer('crm')").await?;
+    run(&db.pool, &stored("shop", "text", 1, 1)).await?;
+    let mut working = db.pool.begin().await?;
+    let ids: Vec<i64> = sqlx::query_scalar("SELECT id FROM wa.claim_messages('crm')").fetch_all(&mut *working).await?;
+    sqlx::query("SELECT wa.acknowledge_messages('crm', $1)").bind(&ids).execute(&mut *working).await?;
+    run(&db.pool, &format!("SET lock_timeout = '5s'; {}; RESET lock_timeout", stored("shop", "text", 2, 2))).await?;
+    working.rollback().await?;
+    ensure!(bodies(&db.pool, "crm", 10).await? == ["1", "2"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn m5_h7_the_command_line_reads_as_a_consumer() -> Result<()> {
+    let db = fresh().await?;
+    run(&db.pool, "SELECT wa.add_consumer('crm')").await?;
+    run(&db.pool, &stored("shop", "text", 1, 3)).await?;
+    for expected in [vec!["1", "2", "3"], vec![]] {
+        let mut command = wagres();
+        command.args(["inbox", "--consumer", "crm", "--json", "--database-url", &db.url]);
+        let output = command.output().await?;
+        ensure!(output.status.success(), "{output:?}");
+        let lines = String::from_utf8(output.stdout)?;
+        let lines: Vec<Value> = lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        let bodies: Vec<&str> = lines.iter().filter_map(|line| line["body"].as_str()).collect();
+        ensure!(bodies == expected, "{bodies:?}");
+    }
+    let mut command = wagres();
+    command.args(["inbox", "--consumer", "nobody", "--json", "--database-url", &db.url]);
+    let output = command.output().await?;
+    ensure!(!output.status.success() && String::from_utf8(output.stderr)?.contains("wa.add_consumer"));
+    Ok(())
+}
