@@ -14,7 +14,7 @@ async fn run(pool: &PgPool, sql: &str) -> Result<()> {
     Ok(())
 }
 
-/// What stores messages, as far as consumers can tell: `body` is the number that generate_series gives.
+/// What stores messages, as far as consumers can tell: `body` is the number that `generate_series` gives.
 fn stored(session: &str, kind: &str, from: usize, to: usize) -> String {
     format!(
         "INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, body, from_me, sent_at, message)
