@@ -3,6 +3,7 @@
 //! * [`outbound`]: builds the message of a row, sends it under the row's id, waits for the server's word. The next kind
 //!   of message: a row or some in `sql/schema/28_kinds.sql`, a variant of `content::Content`.
 //! * `content`: what a row says, and the WhatsApp message that it becomes; [`kept`](self) messages for those about them.
+//! * [`nack`]: what a refusal by the server means.
 //! * [`acks`]: who waits for which server ack.
 //! * [`inbound`]: the durability hook: commit and announce, then let the library acknowledge.
 //! * [`redelivered`]: what came again, and is asked for again where it was read and not kept.
@@ -16,5 +17,6 @@ pub(crate) mod fuzzing;
 pub mod inbound;
 pub(crate) mod json;
 mod kept;
+pub mod nack;
 pub mod outbound;
 pub mod redelivered;

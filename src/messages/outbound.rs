@@ -2,6 +2,8 @@
 
 use super::content::{Content, Shown};
 use super::kept::Kept;
+use super::nack::{self, Then};
+use crate::db::fence::Fence;
 use crate::jobs::{JobError, OutboundJob};
 use crate::session::holder::Sessions;
 use std::fmt::Display;
@@ -84,19 +86,37 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
             let options = StatusSendOptions { message_id: Some(job.message_id.to_string()), ..Default::default() };
             client.status().send_raw(message, &audience, options).await
         } else {
+            // Whoever has no account is found out before the server refuses it, with a question that is asked once.
+            if to.is_pn() && present(&client, vec![to.clone()]).await.map_err(|error| failed(&error))?.is_empty() {
+                return Err(JobError::Permanent(format!("{} is not on WhatsApp", to.user)));
+            }
             let options = SendOptions::default().with_message_id(&*job.message_id);
             client.send_message_with_options(to, message, options).await
         };
         sent.map_err(|error| failed(&error))?;
         match waiting.verdict().await {
             Some(Ok(())) => Ok(()),
-            Some(Err(code)) => Err(JobError::Retry(format!("refused by the server with code {code}"))),
+            Some(Err(code)) => {
+                let (then, words) = nack::refused(&code);
+                if then == Then::Pause {
+                    pause(job, sender, &words).await?;
+                }
+                Err(then.outcome(words))
+            }
             None => Err(JobError::Release("the connection was lost before the server's ack".into())),
         }
     };
     tokio::time::timeout(sender.ack_timeout, attempt).await.unwrap_or_else(|_| {
         Err(JobError::Retry(format!("no ack from the server within {} s", sender.ack_timeout.as_secs())))
     })
+}
+
+/// The session sends nothing more until somebody resumes it.
+async fn pause(job: &OutboundJob, sender: &Sender, reason: &str) -> Result<(), JobError> {
+    let Fence { session_id, epoch } = job.fence;
+    let pause =
+        sqlx::query_file!("sql/session/pause.sql", session_id, epoch, reason).execute(sender.sessions.pool()).await;
+    pause.map(drop).map_err(|error| JobError::Retry(format!("{reason}; the session could not be paused: {error}")))
 }
 
 /// Those who are on WhatsApp. A status is encrypted for LIDs, and the library leaves out whoever has none that it knows.
@@ -106,6 +126,7 @@ async fn present(client: &Client, people: Vec<Jid>) -> Result<Vec<Jid>, ContactE
         let has_lid = person.is_lid() || matches!(client.get_lid_pn_entry(&person).await, Ok(Some(_)));
         if has_lid { known.push(person) } else { unknown.push(person) }
     }
+    // Asks for nothing when there is nobody to ask for.
     let found = client.contacts().is_on_whatsapp(&unknown).await?;
     known.extend(found.into_iter().filter(|person| person.is_registered).map(|person| person.jid));
     Ok(known)

@@ -1,4 +1,5 @@
 //! Messages of every kind, out and in, and those who read them.
 
 mod consumers;
+mod delivery;
 mod kinds;

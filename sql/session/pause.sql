@@ -1,0 +1,11 @@
+-- Session $1 sends nothing more, under epoch $2, for the reason $3; an event says so once. Share-locks the lease; locks the
+-- session's row.
+WITH held AS (
+    SELECT session_id FROM wa.lease WHERE session_id = $1 AND epoch = $2 AND holder IS NOT NULL FOR SHARE
+), paused AS (
+    UPDATE wa.session s SET paused_at = now(), paused_reason = $3
+    FROM held WHERE s.session_id = held.session_id AND s.paused_at IS NULL
+    RETURNING s.session_id, s.name
+)
+INSERT INTO wa.event (session, session_id, kind, data)
+SELECT name, session_id, 'session_paused', jsonb_build_object('reason', $3::text) FROM paused
