@@ -1,16 +1,19 @@
 -- Claims due session jobs for worker $1, at most $2: of sessions that it holds, and of free sessions, whose lease it
--- takes in the same statement. One job of a session runs at a time, in order. A running job without a worker is one
--- whose worker died. Locks the jobs and their leases.
+-- takes in the same statement. One job of a session runs at a time, in order; actions wait for a connection, and no job that
+-- is about the connection waits for them. A running job without a worker is one whose worker died. Locks the jobs and their
+-- leases.
 WITH candidate AS (
     SELECT j.id, j.session_id, l.holder, l.epoch
     FROM wa.session_job j JOIN wa.lease l USING (session_id)
     WHERE j.status IN ('queued', 'running')
       AND ((j.status = 'queued' AND j.run_at <= now()) OR (j.status = 'running' AND j.worker_id IS NULL))
-      AND (l.holder = $1 OR l.holder IS NULL AND (l.wanted IS NULL OR l.wanted = $1))
+      AND (l.holder = $1 OR NOT j.action AND l.holder IS NULL AND (l.wanted IS NULL OR l.wanted = $1))
+      AND (NOT j.action OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = j.session_id AND s.status = 'connected'))
       AND NOT EXISTS (
           SELECT FROM wa.session_job other
           -- Said apart from the alternatives, so that each session's own few jobs are looked at and not all that wait.
           WHERE other.session_id = j.session_id AND other.status IN ('queued', 'running') AND other.id <> j.id
+            AND (NOT other.action OR j.action)
             AND ((other.status = 'running' AND other.worker_id IS NOT NULL)
                  OR (other.id < j.id AND (other.status = 'running' OR other.run_at <= now())))
       )
@@ -26,4 +29,4 @@ UPDATE wa.session_job j
 SET status = 'running', worker_id = $1, attempts = j.attempts + 1, started_at = now()
 FROM candidate c LEFT JOIN taken USING (session_id)
 WHERE j.id = c.id
-RETURNING j.id, j.session, j.session_id, coalesce(taken.epoch, c.epoch) AS "epoch!", j.kind, j.reason, j.attempts
+RETURNING j.id, j.session, j.session_id, coalesce(taken.epoch, c.epoch) AS "epoch!", j.kind, j.reason, j.args, j.attempts

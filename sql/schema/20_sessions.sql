@@ -174,10 +174,13 @@ CREATE OR REPLACE FUNCTION wa.session_job_before_insert() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.session_id := wa.session_id(NEW.session);
-    IF NEW.kind IS NULL OR NEW.kind NOT IN ('link', 'connect', 'reconnect', 'passkey', 'close', 'logout') THEN
+    IF NEW.kind IS NULL OR NEW.kind NOT IN ('link', 'connect', 'reconnect', 'passkey', 'close', 'logout') AND NEW.kind NOT IN (SELECT a.kind FROM wa.actions() a) THEN
         RAISE EXCEPTION 'kind: "%" is not a kind of session job', left(NEW.kind, 80)
-            USING ERRCODE = 'WA004', COLUMN = 'kind', HINT = 'Accepted: link, connect, reconnect, passkey, close, logout.';
+            USING ERRCODE = 'WA004', COLUMN = 'kind',
+                  HINT = 'Accepted: link, connect, reconnect, passkey, close, logout, ' || (SELECT string_agg(a.kind, ', ') FROM wa.actions() a) || '.';
     END IF;
+    NEW.args := wa.check_action(NEW.kind, NEW.args);
+    NEW.result := NULL;
     NEW.run_at := coalesce(NEW.run_at, now());
     PERFORM wa.check_run_at(NEW.run_at);
     -- What the worker alone may say.
@@ -221,7 +224,7 @@ BEGIN
     PERFORM wa.must_send();
     INSERT INTO wa.session_job AS j (session, kind, reason)
     VALUES (add_session_job.session, add_session_job.kind, add_session_job.reason)
-    ON CONFLICT (session_id, kind) WHERE status = 'queued' DO UPDATE SET reason = coalesce(EXCLUDED.reason, j.reason), run_at = now()
+    ON CONFLICT (session_id, kind) WHERE status = 'queued' AND NOT action DO UPDATE SET reason = coalesce(EXCLUDED.reason, j.reason), run_at = now()
     RETURNING j.id INTO job;
     RETURN job;
 END $$;

@@ -89,6 +89,10 @@ BEGIN
         IF json_type <> 'string' OR kept IS NULL OR (content_value.type = 'person' AND plain LIKE '%@g.us') OR plain = 'status@broadcast' THEN
             accepted := 'an international phone number or JID';
         END IF;
+    WHEN 'group' THEN
+        IF json_type <> 'string' OR coalesce(wa.jid(plain) NOT LIKE '%@g.us', true) THEN
+            accepted := 'the JID of a group, which ends in @g.us';
+        END IF;
     WHEN 'people' THEN
         accepted := format('%s to %s phone numbers or JIDs of people', low, high);
         IF json_type <> 'array' OR jsonb_array_length(given) NOT BETWEEN low AND high
@@ -109,7 +113,7 @@ BEGIN
         END IF;
     END CASE;
 END $$;
-COMMENT ON FUNCTION wa.content_value(text, numeric, numeric, jsonb) IS 'Checks one field of wa.outbound.content: how it is kept, or in accepted what it must be.';
+COMMENT ON FUNCTION wa.content_value(text, numeric, numeric, jsonb) IS 'Checks one field of wa.outbound.content or wa.session_job.args: how it is kept, or in accepted what it must be.';
 
 CREATE OR REPLACE FUNCTION wa.check_message(kind text, chat text, body text, content jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

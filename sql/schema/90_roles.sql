@@ -85,7 +85,7 @@ DECLARE
         'GRANT USAGE ON SCHEMA wa TO %I',
         'wa_app', 'GRANT SELECT ON wa.tenant, wa.session, wa.auth_size, wa.outbound, wa.inbox, wa.event, wa.session_job, wa.pacing, wa.queue, wa.rate, wa.failure, wa.session_health, wa.consumer, wa.unread, wa.consumers TO %I',
         'wa_app', 'GRANT INSERT (session, recipient, kind, body, content, message_id, priority, send_at, expires_at, dedupe_key, max_attempts) ON wa.outbound TO %I',
-        'wa_app', 'GRANT INSERT (session, kind, reason, run_at) ON wa.session_job TO %I',
+        'wa_app', 'GRANT INSERT (session, kind, reason, run_at, args) ON wa.session_job TO %I',
         'wa_app', 'GRANT SELECT, DELETE ON wa.schedule TO %I',
         'wa_app', 'GRANT INSERT (name, cron, time_zone, kind, session, args, missed, enabled) ON wa.schedule TO %I',
         'wa_app', 'GRANT UPDATE (cron, time_zone, kind, session, args, missed, enabled) ON wa.schedule TO %I',

@@ -16,6 +16,7 @@ const SCHEMA: &[(&str, &str)] = &[
     ("28_kinds.sql", include_str!("../../sql/schema/28_kinds.sql")),
     ("30_outbound.sql", include_str!("../../sql/schema/30_outbound.sql")),
     ("32_consumers.sql", include_str!("../../sql/schema/32_consumers.sql")),
+    ("33_actions.sql", include_str!("../../sql/schema/33_actions.sql")),
     ("35_pacing.sql", include_str!("../../sql/schema/35_pacing.sql")),
     ("40_maintenance.sql", include_str!("../../sql/schema/40_maintenance.sql")),
     ("45_cron.sql", include_str!("../../sql/schema/45_cron.sql")),

@@ -139,6 +139,7 @@ impl Dispatcher {
                 session: row.session,
                 kind: row.kind,
                 reason: row.reason,
+                args: row.args,
                 attempts: row.attempts,
             };
             give(&self.session, job).await;

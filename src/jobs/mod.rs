@@ -61,8 +61,10 @@ pub struct SessionJob {
     pub id: i64,
     /// Name of the session.
     pub session: String,
-    /// `link`, `connect`, `reconnect`, `close` or `logout`.
+    /// `link`, `connect`, `reconnect`, `passkey`, `close`, `logout`, or an action.
     pub kind: String,
+    /// What an action takes.
+    pub args: serde_json::Value,
     /// Why, in the words of whoever asked.
     pub reason: Option<String>,
     /// Which attempt this is, from 1.

@@ -65,7 +65,7 @@ fn key(name: Typed) -> String {
 
 /// Postgres stores no U+0000, neither in text nor in JSONB; a sender must not be able to block the inbox with one.
 #[must_use]
-pub(super) fn storable(text: &str) -> String {
+pub(crate) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 

@@ -1,6 +1,7 @@
-//! Session jobs: link, connect, reconnect, passkey, close, logout. The next kind: an arm in [`run`], its name in
-//! `sql/schema/20_sessions.sql`.
+//! Session jobs: link, connect, reconnect, passkey, close, logout, and actions. The next kind that is about the connection: an
+//! arm in [`run`], its name in `sql/schema/20_sessions.sql`; the next action: see [`super::actions`].
 
+use super::actions;
 use super::holder::{SessionError, Sessions};
 use crate::db::Db;
 use crate::db::outage::outlast;
@@ -23,7 +24,7 @@ pub async fn run(job: &SessionJob, sessions: &Sessions) -> Result<(), JobError> 
         "passkey" => sessions.go_on_linking(fence, name).await,
         "close" => sessions.close(fence, name, reason.unwrap_or("closed on request")).await,
         "logout" => sessions.logout(fence, name, reason.unwrap_or("logged out on request")).await,
-        kind => return Err(JobError::Permanent(format!("kind: \"{kind}\" is unknown to this version"))),
+        _ => return actions::run(job, sessions).await,
     };
     done.map_err(|error| match error {
         SessionError::Sql(_) | SessionError::Auth(_) => JobError::Retry(error.to_string()),
@@ -62,7 +63,7 @@ impl Record<SessionJob> for Recorder {
         let write = async |status: &'static str| {
             let finish = || {
                 sqlx::query_file!("sql/jobs/finish_session.sql", job.id, self.worker_id, status, wait, error.as_deref())
-                    .execute(&self.pool)
+                    .fetch_optional(&self.pool)
             };
             // While it says "running" no other job of the session runs. When this worker ends, the pool is closed.
             outlast(&CancellationToken::new(), finish).await

@@ -10,6 +10,7 @@
 //! * [`status`]: the states.
 //! * [`endpoint`]: which servers this build may talk to; [`proxy`]: through whom.
 
+mod actions;
 pub mod client;
 pub mod crypto;
 pub mod endpoint;

@@ -1,5 +1,6 @@
 //! S1–S11: sessions, as an operator and an application see them.
 
+mod actions;
 mod crypto;
 mod fleet;
 mod health;

@@ -1,0 +1,146 @@
+-- Group and contact actions (M2, M9). This is the one place that says which there are and what each takes and gives: the check
+-- at INSERT reads it, the functions of their names are made from it, and docs/actions.md is compared with it by a test.
+
+CREATE OR REPLACE FUNCTION wa.actions() RETURNS TABLE (kind text, gives text, about text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
+    ('check_numbers', '[{"jid", "lid", "on_whatsapp", "business"}]', 'Whether numbers are on WhatsApp.'),
+    ('contact_picture', '{"id", "url"}, or null without one', 'The profile picture of a person or group.'),
+    ('block_contact', NULL, 'Receives nothing more from somebody.'),
+    ('unblock_contact', NULL, 'Takes block_contact back.'),
+    ('list_groups', '[group]', 'The groups that the session is in, each as show_group gives it.'),
+    ('show_group', '{"jid", "subject", "description", "owner", "created_at", "locked", "announcement", "participants": [{"jid", "lid", "admin"}]}', 'A group.'),
+    ('create_group', 'group', 'Makes a group, with the session as its owner.'),
+    ('add_participants', '[{"jid", "error"}]', 'Adds people to a group.'),
+    ('remove_participants', '[{"jid", "error"}]', 'Removes people from a group.'),
+    ('promote_participants', '[{"jid", "error"}]', 'Makes participants admins.'),
+    ('demote_participants', '[{"jid", "error"}]', 'Makes admins participants.'),
+    ('set_group_subject', NULL, 'Names a group.'),
+    ('set_group_description', NULL, 'Describes a group.'),
+    ('group_invite_link', '{"link"}', 'The link by which anybody can join a group.'),
+    ('join_group', '{"jid", "pending"}', 'Joins a group by its link; pending until an admin approves.'),
+    ('leave_group', NULL, 'Leaves a group.')
+$$;
+COMMENT ON FUNCTION wa.actions() IS 'Kinds of group and contact actions for wa.session_job.kind: what each does, and what its result is.';
+
+CREATE OR REPLACE FUNCTION wa.action_fields() RETURNS TABLE (kind text, field text, type text, required boolean, low numeric, high numeric, about text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
+    ('check_numbers', 'numbers', 'people', true, 1::numeric, 1000::numeric, 'The numbers.'),
+    ('contact_picture', 'contact', 'chat', true, NULL, NULL, 'Whose.'),
+    ('block_contact', 'contact', 'person', true, NULL, NULL, 'Whom.'),
+    ('unblock_contact', 'contact', 'person', true, NULL, NULL, 'Whom.'),
+    ('show_group', 'group', 'group', true, NULL, NULL, 'The group.'),
+    ('create_group', 'subject', 'text', true, 1, 100, 'Its name.'),
+    ('create_group', 'participants', 'people', true, 1, 1023, 'Who is in it beside the session.'),
+    ('add_participants', 'group', 'group', true, NULL, NULL, 'The group.'),
+    ('add_participants', 'participants', 'people', true, 1, 1023, 'Whom.'),
+    ('remove_participants', 'group', 'group', true, NULL, NULL, 'The group.'),
+    ('remove_participants', 'participants', 'people', true, 1, 1023, 'Whom.'),
+    ('promote_participants', 'group', 'group', true, NULL, NULL, 'The group.'),
+    ('promote_participants', 'participants', 'people', true, 1, 1023, 'Whom.'),
+    ('demote_participants', 'group', 'group', true, NULL, NULL, 'The group.'),
+    ('demote_participants', 'participants', 'people', true, 1, 1023, 'Whom.'),
+    ('set_group_subject', 'group', 'group', true, NULL, NULL, 'The group.'),
+    ('set_group_subject', 'subject', 'text', true, 1, 100, 'Its name.'),
+    ('set_group_description', 'group', 'group', true, NULL, NULL, 'The group.'),
+    ('set_group_description', 'description', 'text', false, 1, 2048, 'The description; without it there is none any more.'),
+    ('group_invite_link', 'group', 'group', true, NULL, NULL, 'The group.'),
+    ('group_invite_link', 'reset', 'boolean', false, NULL, NULL, 'Makes a new link, and the old one void.'),
+    ('join_group', 'link', 'text', true, 1, 200, 'The link, or the code at its end.'),
+    ('leave_group', 'group', 'group', true, NULL, NULL, 'The group.')
+$$;
+COMMENT ON FUNCTION wa.action_fields() IS 'What wa.session_job.args takes for each action: field, type, whether it is required, and its least and greatest length or count.';
+
+CREATE OR REPLACE FUNCTION wa.check_action(kind text, args jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    of_kind CONSTANT text := check_action.kind;
+    given   CONSTANT jsonb := jsonb_strip_nulls(coalesce(check_action.args, '{}'));
+    kept    jsonb := '{}';
+    known   record;
+    value   record;
+    unknown text;
+BEGIN
+    IF jsonb_typeof(given) <> 'object' THEN
+        RAISE EXCEPTION 'args: a JSON % is not an object', jsonb_typeof(given)
+            USING ERRCODE = 'WA034', COLUMN = 'args', HINT = 'Accepted: the fields that wa.action_fields() has for the kind.';
+    END IF;
+    SELECT f INTO unknown FROM jsonb_object_keys(given) f
+    WHERE f NOT IN (SELECT d.field FROM wa.action_fields() d WHERE d.kind = of_kind) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'args.%: a job of kind % has no such field', left(unknown, 80), of_kind
+            USING ERRCODE = 'WA034', COLUMN = 'args',
+                  HINT = 'Accepted: ' || coalesce((SELECT string_agg(d.field, ', ') FROM wa.action_fields() d WHERE d.kind = of_kind), 'none') || '.';
+    END IF;
+    FOR known IN SELECT * FROM wa.action_fields() d WHERE d.kind = of_kind LOOP
+        IF given ? known.field THEN
+            SELECT * INTO value FROM wa.content_value(known.type, known.low, known.high, given -> known.field);
+            IF value.accepted IS NOT NULL THEN
+                RAISE EXCEPTION 'args.%: % is not accepted', known.field, left(given ->> known.field, 80)
+                    USING ERRCODE = 'WA034', COLUMN = 'args', HINT = 'Accepted: ' || value.accepted || '.';
+            END IF;
+            kept := kept || jsonb_build_object(known.field, value.kept);
+        ELSIF known.required THEN
+            RAISE EXCEPTION 'args.%: missing; a job of kind % needs it', known.field, of_kind
+                USING ERRCODE = 'WA034', COLUMN = 'args', HINT = known.about;
+        END IF;
+    END LOOP;
+    RETURN kept;
+END $$;
+COMMENT ON FUNCTION wa.check_action(text, jsonb) IS 'Checks the arguments of a session job against wa.action_fields(), and gives them back as they are kept. Error WA034 names the field and what is accepted.';
+
+CREATE OR REPLACE FUNCTION wa.act(session text, kind text, args jsonb DEFAULT '{}') RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE job bigint;
+BEGIN
+    PERFORM wa.must_send();
+    IF NOT wa.sees(wa.session_id(act.session)) THEN
+        RAISE EXCEPTION 'session: there is no session "%"', left(act.session, 80)
+            USING ERRCODE = 'WA001', COLUMN = 'session', HINT = 'wa.session shows those that there are.';
+    ELSIF act.kind IS NULL OR act.kind NOT IN (SELECT a.kind FROM wa.actions() a) THEN
+        RAISE EXCEPTION 'kind: "%" is not an action', left(act.kind, 80)
+            USING ERRCODE = 'WA004', COLUMN = 'kind', HINT = 'Accepted: ' || (SELECT string_agg(a.kind, ', ') FROM wa.actions() a) || '.';
+    END IF;
+    INSERT INTO wa.session_job AS j (session, kind, args) VALUES (act.session, act.kind, act.args) RETURNING j.id INTO job;
+    RETURN job;
+END $$;
+COMMENT ON FUNCTION wa.act(text, text, jsonb) IS 'Queues a group or contact action and returns the id of its row in wa.session_job, which gets the result; LISTEN wa_job tells when it has ended, by {"id","session","kind","status"}. wa.check_numbers and the like do the same for one kind each. SELECT wa.act(''shop'', ''check_numbers'', ''{"numbers": ["+79001234567"]}'');';
+
+-- A function for each action, with its fields as arguments.
+DO $make$
+DECLARE
+    made     record;
+    taken    record;
+    required text;
+    optional text;
+    args     text;
+    words    text;
+BEGIN
+    FOR made IN SELECT * FROM wa.actions() LOOP
+        required := '';
+        optional := '';
+        args := '';
+        words := '';
+        FOR taken IN
+            SELECT d.*, CASE d.type WHEN 'boolean' THEN 'boolean' WHEN 'people' THEN 'text[]' ELSE 'text' END AS sql
+            FROM wa.action_fields() d WHERE d.kind = made.kind
+        LOOP
+            IF taken.required THEN
+                required := required || format(', %I %s', taken.field, taken.sql);
+            ELSE
+                optional := optional || format(', %I %s DEFAULT NULL', taken.field, taken.sql);
+            END IF;
+            args := args || format(', %L, %I.%I', taken.field, made.kind, taken.field);
+            words := words || format(' %s: %s', taken.field, taken.about);
+        END LOOP;
+        EXECUTE format(
+            $function$CREATE OR REPLACE FUNCTION wa.%1$I(session text%2$s%3$s) RETURNS bigint
+            LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $body$
+                SELECT wa.act(%1$I.session, %4$L, jsonb_build_object(%5$s))
+            $body$$function$,
+            made.kind, required, optional, made.kind, substr(args, 3));
+        EXECUTE format('COMMENT ON FUNCTION wa.%I IS %L', made.kind, made.about || words
+            || ' Returns the id of the job in wa.session_job' || coalesce(', whose result is ' || made.gives, '') || '.');
+    END LOOP;
+END $make$;

@@ -1,0 +1,133 @@
+//! M2, M9: group and contact actions.
+
+use crate::support::docs;
+use crate::support::until::LIMIT;
+use crate::support::world::World;
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use sqlx::postgres::PgListener;
+
+/// Queues an action, waits until it is announced as done, and gives its result.
+async fn done(world: &World, heard: &mut PgListener, call: &str) -> Result<Value> {
+    let (status, row) = ended(world, heard, call).await?;
+    ensure!(status == "done", "{call}: {row:#}");
+    Ok(row["result"].clone())
+}
+
+async fn ended(world: &World, heard: &mut PgListener, call: &str) -> Result<(String, Value)> {
+    let id = world.count(&format!("SELECT wa.{call}")).await.with_context(|| call.to_owned())?;
+    loop {
+        let told = tokio::time::timeout(LIMIT, heard.recv()).await.with_context(|| format!("{call}: no end"))??;
+        let told: Value = serde_json::from_str(told.payload())?;
+        if told["id"] == id {
+            let row = world.until(&format!("SELECT to_jsonb(j) FROM wa.session_job j WHERE id = {id}")).await?;
+            return Ok((told["status"].as_str().context("status")?.to_owned(), row));
+        }
+    }
+}
+
+fn admins(group: &Value) -> Vec<String> {
+    let participants = group["participants"].as_array().cloned().unwrap_or_default();
+    let admins = participants.iter().filter(|it| it["admin"] == true).filter_map(|it| it["jid"].as_str());
+    let mut admins: Vec<String> = admins.map(|jid| jid.replace("@s.whatsapp.net", "")).collect();
+    admins.sort();
+    admins
+}
+
+#[tokio::test]
+async fn m2_m9_each_action_is_a_row_with_a_result() -> Result<()> {
+    let world = World::new().await?;
+    let mut heard = PgListener::connect(&world.db.url).await?;
+    heard.listen("wa_job").await?;
+    let worker = world.worker().await?;
+    for (session, number) in [("shop", "15550001"), ("anna", "15550002")] {
+        world.link(session, number).await?;
+    }
+    world.phone("15550003").await?;
+    let heard = &mut heard;
+
+    let found = done(&world, heard, "check_numbers('shop', '{+1 555 0002,15559998}')").await?;
+    let found = found.as_array().context("numbers")?;
+    ensure!(found.len() == 2, "{found:?}");
+    for person in found {
+        ensure!(person["on_whatsapp"] == (person["jid"] == "15550002@s.whatsapp.net"), "{person}");
+    }
+
+    let made = done(&world, heard, "create_group('shop', 'Team', '{15550002}')").await?;
+    let group = made["jid"].as_str().context("jid")?.to_owned();
+    ensure!(made["subject"] == "Team" && admins(&made) == ["15550001"], "{made:#}");
+    let of = |call: &str, rest: &str| format!("{call}('shop', '{group}'{rest})");
+    let added = done(&world, heard, &of("add_participants", ", '{15550003}'")).await?;
+    ensure!(added == json!([{ "jid": "15550003@s.whatsapp.net", "error": null }]), "{added}");
+    done(&world, heard, &of("promote_participants", ", '{15550002,15550003}'")).await?;
+    done(&world, heard, &of("demote_participants", ", '{15550003}'")).await?;
+    done(&world, heard, &of("set_group_subject", ", 'The team'")).await?;
+    done(&world, heard, &of("set_group_description", ", 'Who does it'")).await?;
+    let shown = done(&world, heard, &of("show_group", "")).await?;
+    ensure!(shown["subject"] == "The team" && shown["description"] == "Who does it", "{shown:#}");
+    ensure!(admins(&shown) == ["15550001", "15550002"], "{shown:#}");
+    ensure!(shown["participants"].as_array().is_some_and(|all| all.len() == 3), "{shown:#}");
+    done(&world, heard, &of("set_group_description", "")).await?;
+    let listed = done(&world, heard, "list_groups('shop')").await?;
+    ensure!(listed[0]["jid"] == group.as_str() && listed[0]["description"].is_null(), "{listed:#}");
+
+    done(&world, heard, &of("remove_participants", ", '{15550002}'")).await?;
+    let link = done(&world, heard, &of("group_invite_link", "")).await?["link"].as_str().context("link")?.to_owned();
+    let anew = done(&world, heard, &of("group_invite_link", ", reset => true")).await?;
+    ensure!(anew["link"] != link.as_str(), "{anew}");
+    let (status, row) = ended(&world, heard, &format!("join_group('anna', '{link}')")).await?;
+    ensure!(status == "failed" && row["last_error"].is_string(), "{row:#}");
+    let link = anew["link"].as_str().context("link")?;
+    let joined = done(&world, heard, &format!("join_group('anna', '{link}')")).await?;
+    ensure!(joined == json!({ "jid": group, "pending": false }), "{joined}");
+    done(&world, heard, &format!("leave_group('anna', '{group}')")).await?;
+    ensure!(done(&world, heard, "list_groups('anna')").await? == json!([]));
+
+    ensure!(done(&world, heard, "contact_picture('shop', '15550002')").await?.is_null());
+    done(&world, heard, "block_contact('shop', '15550002')").await?;
+    let refused = world.send("anna", "15550001", "while blocked").await?;
+    world.holds(&format!("SELECT sent_at IS NOT NULL FROM wa.outbound WHERE id = {refused}")).await?;
+    done(&world, heard, "unblock_contact('shop', '15550002')").await?;
+    world.send("anna", "15550001", "after that").await?;
+    world
+        .holds(
+            "SELECT array_agg(body) = '{after that}' FROM wa.inbox WHERE session = 'shop' AND chat LIKE '15550002@%'",
+        )
+        .await?;
+
+    let acted = "SELECT string_agg(a.kind, ', ') FROM wa.actions() a
+                 WHERE NOT EXISTS (SELECT FROM wa.session_job j WHERE j.kind = a.kind AND j.status = 'done')";
+    let never: Option<String> = sqlx::query_scalar(acted).fetch_one(world.pool()).await?;
+    ensure!(never.is_none(), "never done: {never:?}");
+    let table = "SELECT string_agg(format('| `%s` | %s | %s | %s |', a.kind, coalesce(f.fields, ''), coalesce('`' || a.gives || '`', ''), a.about), E'\\n' ORDER BY a.place)
+                 FROM wa.actions() WITH ORDINALITY a (kind, gives, about, place)
+                 LEFT JOIN (SELECT d.kind, string_agg(format('`%s`%s: %s', d.field, CASE WHEN d.required THEN '' ELSE ' (optional)' END, d.about), ' ' ORDER BY d.place) AS fields
+                            FROM wa.action_fields() WITH ORDINALITY d (kind, field, type, required, low, high, about, place) GROUP BY d.kind) f USING (kind)";
+    let table: String = sqlx::query_scalar(table).fetch_one(world.pool()).await?;
+    docs::table(
+        "docs/actions.md",
+        "actions",
+        &format!("| action | takes | result | what it does |\n| --- | --- | --- | --- |\n{table}\n"),
+    )?;
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn m9_s7_actions_wait_for_a_connection_and_hold_up_nothing_that_is_about_it() -> Result<()> {
+    let world = World::new().await?;
+    let worker = world.worker().await?;
+    world.link("shop", "15550001").await?;
+    sqlx::query("SELECT wa.close('shop')").execute(world.pool()).await?;
+    world.session_is("shop", "stopped").await?;
+    for _ in 0..2 {
+        world.count("SELECT wa.list_groups('shop')").await?;
+    }
+    // It comes later, and is not behind them.
+    sqlx::query("SELECT wa.connect('shop')").execute(world.pool()).await?;
+    world
+        .holds(
+            "SELECT count(*) = 2 FROM wa.session_job WHERE kind = 'list_groups' AND status = 'done' AND attempts = 1",
+        )
+        .await?;
+    worker.stop().await
+}
