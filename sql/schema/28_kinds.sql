@@ -115,18 +115,53 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.content_value(text, numeric, numeric, jsonb) IS 'Checks one field of wa.outbound.content or wa.session_job.args: how it is kept, or in accepted what it must be.';
 
+CREATE OR REPLACE FUNCTION wa.check_fields(target text, kind text, given jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    of_kind CONSTANT text := check_fields.kind;
+    code    CONSTANT text := CASE check_fields.target WHEN 'content' THEN 'WA032' ELSE 'WA034' END;
+    fields  CONSTANT jsonb := jsonb_strip_nulls(coalesce(check_fields.given, '{}'));
+    kept    jsonb := '{}';
+    known   record;
+    value   record;
+    unknown text;
+BEGIN
+    IF jsonb_typeof(fields) <> 'object' THEN
+        RAISE EXCEPTION '%: a JSON % is not an object', target, jsonb_typeof(fields)
+            USING ERRCODE = code, COLUMN = target, HINT = 'Accepted: the fields that wa.message_fields() or wa.action_fields() has for the kind.';
+    END IF;
+    SELECT f INTO unknown FROM jsonb_object_keys(fields) f WHERE f NOT IN (SELECT d.field FROM wa.fields(target, of_kind) d) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION '%.%: % has no such field', target, left(unknown, 80), of_kind
+            USING ERRCODE = code, COLUMN = target,
+                  HINT = 'Accepted: ' || coalesce((SELECT string_agg(d.field, ', ') FROM wa.fields(target, of_kind) d), 'none') || '.';
+    END IF;
+    FOR known IN SELECT * FROM wa.fields(target, of_kind) LOOP
+        IF fields ? known.field THEN
+            SELECT * INTO value FROM wa.content_value(known.type, known.low, known.high, fields -> known.field);
+            IF value.accepted IS NOT NULL THEN
+                RAISE EXCEPTION '%.%: % is not accepted', target, known.field, left(fields ->> known.field, 80)
+                    USING ERRCODE = code, COLUMN = target, HINT = 'Accepted: ' || value.accepted || '.';
+            END IF;
+            kept := kept || jsonb_build_object(known.field, value.kept);
+        ELSIF known.required THEN
+            RAISE EXCEPTION '%.%: missing; % needs it', target, known.field, of_kind
+                USING ERRCODE = code, COLUMN = target, HINT = known.about;
+        END IF;
+    END LOOP;
+    RETURN kept;
+END $$;
+COMMENT ON FUNCTION wa.check_fields(text, text, jsonb) IS 'Checks what stands in wa.outbound.content (target content) or wa.session_job.args (target args) for a kind, and gives it back as it is kept. Errors WA032 and WA034 name the field and what is accepted.';
+
 CREATE OR REPLACE FUNCTION wa.check_message(kind text, chat text, body text, content jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    takes    record;
-    known    record;
-    value    record;
-    of_kind  CONSTANT text := check_message.kind;
-    given    CONSTANT jsonb := jsonb_strip_nulls(coalesce(check_message.content, '{}'));
-    kept     jsonb := '{}';
-    said     CONSTANT boolean := coalesce(check_message.body, '') <> '';
-    unknown  text;
+    takes   record;
+    of_kind CONSTANT text := check_message.kind;
+    said    CONSTANT boolean := coalesce(check_message.body, '') <> '';
+    kept    jsonb;
 BEGIN
     SELECT * INTO takes FROM wa.message_kinds() k WHERE k.kind = of_kind;
     IF NOT FOUND THEN
@@ -142,30 +177,8 @@ BEGIN
     ELSIF length(check_message.body) > 65536 THEN
         RAISE EXCEPTION 'body: % characters are too many; a % message takes 1 to 65536', length(check_message.body), of_kind
             USING ERRCODE = 'WA003', COLUMN = 'body';
-    ELSIF jsonb_typeof(given) <> 'object' THEN
-        RAISE EXCEPTION 'content: a JSON % is not an object', jsonb_typeof(given)
-            USING ERRCODE = 'WA032', COLUMN = 'content', HINT = 'Accepted: the fields that wa.message_fields() has for the kind.';
     END IF;
-    SELECT f INTO unknown FROM jsonb_object_keys(given) f
-    WHERE f NOT IN (SELECT d.field FROM wa.message_fields() d WHERE d.kind = of_kind) LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'content.%: a message of kind % has no such field', left(unknown, 80), of_kind
-            USING ERRCODE = 'WA032', COLUMN = 'content',
-                  HINT = 'Accepted: ' || (SELECT string_agg(d.field, ', ') FROM wa.message_fields() d WHERE d.kind = of_kind) || '.';
-    END IF;
-    FOR known IN SELECT * FROM wa.message_fields() d WHERE d.kind = of_kind LOOP
-        IF given ? known.field THEN
-            SELECT * INTO value FROM wa.content_value(known.type, known.low, known.high, given -> known.field);
-            IF value.accepted IS NOT NULL THEN
-                RAISE EXCEPTION 'content.%: % is not accepted', known.field, left(given ->> known.field, 80)
-                    USING ERRCODE = 'WA032', COLUMN = 'content', HINT = 'Accepted: ' || value.accepted || '.';
-            END IF;
-            kept := kept || jsonb_build_object(known.field, value.kept);
-        ELSIF known.required THEN
-            RAISE EXCEPTION 'content.%: missing; a message of kind % needs it', known.field, of_kind
-                USING ERRCODE = 'WA032', COLUMN = 'content', HINT = known.about;
-        END IF;
-    END LOOP;
+    kept := wa.check_fields('content', of_kind, check_message.content);
     IF of_kind = 'contact' AND NOT kept ?| ARRAY['phone', 'vcard'] THEN
         RAISE EXCEPTION 'content.phone: missing; a contact needs it or vcard' USING ERRCODE = 'WA032', COLUMN = 'content';
     ELSIF of_kind = 'poll' AND (kept ->> 'choices')::numeric > jsonb_array_length(kept -> 'options') THEN

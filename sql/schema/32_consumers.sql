@@ -37,7 +37,8 @@ END $$;
 COMMENT ON FUNCTION wa.locked_consumer(text) IS 'The consumer of that name, locked until the transaction ends; error WA033 when there is none that the caller sees.';
 
 CREATE OR REPLACE FUNCTION wa.add_consumer(name text, session text DEFAULT NULL, kinds text[] DEFAULT NULL, since timestamptz DEFAULT 'infinity') RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- While it waits for whoever is storing, nobody else stores, so it does not wait for long.
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '5s' AS $$
 DECLARE
     of_session bigint;
     made       bigint;

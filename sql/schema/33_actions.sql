@@ -50,44 +50,13 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
 $$;
 COMMENT ON FUNCTION wa.action_fields() IS 'What wa.session_job.args takes for each action: field, type, whether it is required, and its least and greatest length or count.';
 
-CREATE OR REPLACE FUNCTION wa.check_action(kind text, args jsonb) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    of_kind CONSTANT text := check_action.kind;
-    given   CONSTANT jsonb := jsonb_strip_nulls(coalesce(check_action.args, '{}'));
-    kept    jsonb := '{}';
-    known   record;
-    value   record;
-    unknown text;
-BEGIN
-    IF jsonb_typeof(given) <> 'object' THEN
-        RAISE EXCEPTION 'args: a JSON % is not an object', jsonb_typeof(given)
-            USING ERRCODE = 'WA034', COLUMN = 'args', HINT = 'Accepted: the fields that wa.action_fields() has for the kind.';
-    END IF;
-    SELECT f INTO unknown FROM jsonb_object_keys(given) f
-    WHERE f NOT IN (SELECT d.field FROM wa.action_fields() d WHERE d.kind = of_kind) LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'args.%: a job of kind % has no such field', left(unknown, 80), of_kind
-            USING ERRCODE = 'WA034', COLUMN = 'args',
-                  HINT = 'Accepted: ' || coalesce((SELECT string_agg(d.field, ', ') FROM wa.action_fields() d WHERE d.kind = of_kind), 'none') || '.';
-    END IF;
-    FOR known IN SELECT * FROM wa.action_fields() d WHERE d.kind = of_kind LOOP
-        IF given ? known.field THEN
-            SELECT * INTO value FROM wa.content_value(known.type, known.low, known.high, given -> known.field);
-            IF value.accepted IS NOT NULL THEN
-                RAISE EXCEPTION 'args.%: % is not accepted', known.field, left(given ->> known.field, 80)
-                    USING ERRCODE = 'WA034', COLUMN = 'args', HINT = 'Accepted: ' || value.accepted || '.';
-            END IF;
-            kept := kept || jsonb_build_object(known.field, value.kept);
-        ELSIF known.required THEN
-            RAISE EXCEPTION 'args.%: missing; a job of kind % needs it', known.field, of_kind
-                USING ERRCODE = 'WA034', COLUMN = 'args', HINT = known.about;
-        END IF;
-    END LOOP;
-    RETURN kept;
-END $$;
-COMMENT ON FUNCTION wa.check_action(text, jsonb) IS 'Checks the arguments of a session job against wa.action_fields(), and gives them back as they are kept. Error WA034 names the field and what is accepted.';
+CREATE OR REPLACE FUNCTION wa.fields(target text, kind text) RETURNS TABLE (kind text, field text, type text, required boolean, low numeric, high numeric, about text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT * FROM wa.message_fields() f WHERE fields.target = 'content' AND f.kind = $2
+    UNION ALL
+    SELECT * FROM wa.action_fields() f WHERE fields.target = 'args' AND f.kind = $2
+$$;
+COMMENT ON FUNCTION wa.fields(text, text) IS 'The fields of a kind: of a message (target content) or an action (target args).';
 
 CREATE OR REPLACE FUNCTION wa.act(session text, kind text, args jsonb DEFAULT '{}') RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -106,41 +75,3 @@ BEGIN
     RETURN job;
 END $$;
 COMMENT ON FUNCTION wa.act(text, text, jsonb) IS 'Queues a group or contact action and returns the id of its row in wa.session_job, which gets the result; LISTEN wa_job tells when it has ended, by {"id","session","kind","status"}. wa.check_numbers and the like do the same for one kind each. SELECT wa.act(''shop'', ''check_numbers'', ''{"numbers": ["+79001234567"]}'');';
-
--- A function for each action, with its fields as arguments.
-DO $make$
-DECLARE
-    made     record;
-    taken    record;
-    required text;
-    optional text;
-    args     text;
-    words    text;
-BEGIN
-    FOR made IN SELECT * FROM wa.actions() LOOP
-        required := '';
-        optional := '';
-        args := '';
-        words := '';
-        FOR taken IN
-            SELECT d.*, CASE d.type WHEN 'boolean' THEN 'boolean' WHEN 'people' THEN 'text[]' ELSE 'text' END AS sql
-            FROM wa.action_fields() d WHERE d.kind = made.kind
-        LOOP
-            IF taken.required THEN
-                required := required || format(', %I %s', taken.field, taken.sql);
-            ELSE
-                optional := optional || format(', %I %s DEFAULT NULL', taken.field, taken.sql);
-            END IF;
-            args := args || format(', %L, %I.%I', taken.field, made.kind, taken.field);
-            words := words || format(' %s: %s', taken.field, taken.about);
-        END LOOP;
-        EXECUTE format(
-            $function$CREATE OR REPLACE FUNCTION wa.%1$I(session text%2$s%3$s) RETURNS bigint
-            LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $body$
-                SELECT wa.act(%1$I.session, %4$L, jsonb_build_object(%5$s))
-            $body$$function$,
-            made.kind, required, optional, made.kind, substr(args, 3));
-        EXECUTE format('COMMENT ON FUNCTION wa.%I IS %L', made.kind, made.about || words
-            || ' Returns the id of the job in wa.session_job' || coalesce(', whose result is ' || made.gives, '') || '.');
-    END LOOP;
-END $make$;

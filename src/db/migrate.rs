@@ -17,6 +17,7 @@ const SCHEMA: &[(&str, &str)] = &[
     ("30_outbound.sql", include_str!("../../sql/schema/30_outbound.sql")),
     ("32_consumers.sql", include_str!("../../sql/schema/32_consumers.sql")),
     ("33_actions.sql", include_str!("../../sql/schema/33_actions.sql")),
+    ("34_functions.sql", include_str!("../../sql/schema/34_functions.sql")),
     ("35_pacing.sql", include_str!("../../sql/schema/35_pacing.sql")),
     ("40_maintenance.sql", include_str!("../../sql/schema/40_maintenance.sql")),
     ("45_cron.sql", include_str!("../../sql/schema/45_cron.sql")),
