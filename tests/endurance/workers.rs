@@ -23,7 +23,7 @@ async fn r1_r2_workers_killed_under_load_lose_and_double_nothing() -> Result<()>
 #[tokio::test]
 #[ignore = "takes minutes: make soak"]
 async fn r1_r2_workers_killed_in_long_runs_lose_and_double_nothing() -> Result<()> {
-    killed(20, 250).await
+    killed(20, 500).await
 }
 
 /// Kills one of two workers, with messages in hand, and starts another one; `kills` times, each after `between` more
