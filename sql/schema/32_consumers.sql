@@ -50,10 +50,6 @@ BEGIN
     END IF;
     IF add_consumer.session IS NOT NULL THEN
         of_session := wa.session_id(add_consumer.session);
-        IF NOT wa.sees(of_session) THEN
-            RAISE EXCEPTION 'session: there is no session "%"', left(add_consumer.session, 80)
-                USING ERRCODE = 'WA001', COLUMN = 'session', HINT = 'wa.session shows those that there are.';
-        END IF;
     END IF;
     -- Whoever is just storing messages does not know of it yet, and is waited for; whoever comes later does.
     LOCK TABLE wa.inbox IN SHARE ROW EXCLUSIVE MODE;

@@ -150,7 +150,6 @@ fn push_name(info: &MessageInfo) -> Option<String> {
 }
 
 /// What a message is, in the columns of `wa.inbox`.
-#[derive(Debug, Default, PartialEq, Eq)]
 struct Meaning {
     kind: String,
     /// Text, caption, question, emoji, or new words.

@@ -79,7 +79,7 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
         let kept = Kept { pool: sender.sessions.pool(), session_id: job.fence.session_id, client: &client };
         let Some(message) = content.message(&to, &kept).await? else { return Ok(()) };
         let sent = if to.is_status_broadcast() {
-            let audience = present(&client, audience).await.map_err(|error| failed(&error))?;
+            let audience = with_account(&client, audience).await.map_err(|error| failed(&error))?;
             if audience.is_empty() {
                 return Err(JobError::Permanent("content.audience: nobody of it is on WhatsApp".into()));
             }
@@ -87,7 +87,7 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
             client.status().send_raw(message, &audience, options).await
         } else {
             // Whoever has no account is found out before the server refuses it, with a question that is asked once.
-            if to.is_pn() && present(&client, vec![to.clone()]).await.map_err(|error| failed(&error))?.is_empty() {
+            if to.is_pn() && with_account(&client, vec![to.clone()]).await.map_err(|error| failed(&error))?.is_empty() {
                 return Err(JobError::Permanent(format!("{} is not on WhatsApp", to.user)));
             }
             let options = SendOptions::default().with_message_id(&*job.message_id);
@@ -119,8 +119,9 @@ async fn pause(job: &OutboundJob, sender: &Sender, reason: &str) -> Result<(), J
     pause.map(drop).map_err(|error| JobError::Retry(format!("{reason}; the session could not be paused: {error}")))
 }
 
-/// Those who are on WhatsApp. A status is encrypted for LIDs, and the library leaves out whoever has none that it knows.
-async fn present(client: &Client, people: Vec<Jid>) -> Result<Vec<Jid>, ContactError> {
+/// Those who are on WhatsApp, or of whom WhatsApp would not say. A status is encrypted for LIDs, and the library leaves out
+/// whoever has none that it knows.
+async fn with_account(client: &Client, people: Vec<Jid>) -> Result<Vec<Jid>, ContactError> {
     let (mut known, mut unknown) = (vec![], vec![]);
     for person in people {
         let has_lid = person.is_lid() || matches!(client.get_lid_pn_entry(&person).await, Ok(Some(_)));
@@ -128,7 +129,8 @@ async fn present(client: &Client, people: Vec<Jid>) -> Result<Vec<Jid>, ContactE
     }
     // Asks for nothing when there is nobody to ask for.
     let found = client.contacts().is_on_whatsapp(&unknown).await?;
-    known.extend(found.into_iter().filter(|person| person.is_registered).map(|person| person.jid));
+    let may_have_one = found.into_iter().filter(|person| person.is_registered || person.contact_error.is_some());
+    known.extend(may_have_one.map(|person| person.jid));
     Ok(known)
 }
 

@@ -26,10 +26,10 @@ const ANSWER: Duration = Duration::from_mins(1);
 /// [`JobError::Permanent`] when WhatsApp says no, [`JobError::Retry`] when the connection was lost, so that the answer is not
 /// known.
 pub(super) async fn run(job: &SessionJob, sessions: &Sessions) -> Result<(), JobError> {
-    // It may have been made by a worker that died, and twice would be worse than not known.
+    // The worker may have died after it was made, or the answer been lost; twice would be worse than not known.
     if job.kind == "create_group" && job.attempts > 1 {
         return Err(JobError::Permanent(
-            "a worker ended while the group was being made; list_groups shows whether it is there".into(),
+            "an earlier attempt had no answer; list_groups shows whether it made the group".into(),
         ));
     }
     let held = sessions.get(job.fence).ok_or_else(|| JobError::Release("the session is not held here".into()))?;
@@ -76,7 +76,8 @@ async fn act(client: &Client, job: &SessionJob) -> Result<Value, String> {
             let line = |person: wacore::iq::usync::IsOnWhatsAppResult| {
                 json!({
                     "jid": person.jid.to_string(), "lid": person.lid.map(|lid| lid.to_string()),
-                    "on_whatsapp": person.is_registered, "business": person.is_business,
+                    "on_whatsapp": person.contact_error.is_none().then_some(person.is_registered),
+                    "business": person.is_business,
                 })
             };
             found.into_iter().map(line).collect()

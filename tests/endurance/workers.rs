@@ -76,26 +76,36 @@ async fn id_of(world: &World, worker: &Worker) -> Result<String> {
     world.until(&format!("SELECT worker_id::text FROM wa.worker WHERE pid = {}", worker.pid()?)).await
 }
 
-#[tokio::test]
-async fn r4_r1_a_worker_that_is_frozen_past_its_lease_and_wakes_up_sends_and_writes_nothing_more() -> Result<()> {
-    let world = World::new().await?;
-    let frozen = Worker::start(world.brief_worker_on(&world.db.url)).await?;
-    under_load(&world, SESSIONS, 2, async |load| {
+/// The only worker goes `away`, another one takes everything over, it comes `back`, and the other one stops: under load.
+async fn replaced(
+    world: &World,
+    worker: Worker,
+    away: impl AsyncFnOnce(&Worker) -> Result<()>,
+    back: impl AsyncFnOnce(&Worker) -> Result<()>,
+) -> Result<()> {
+    under_load(world, SESSIONS, 2, async |load| {
         load.goes_on(30).await?;
-        let before = id_of(&world, &frozen).await?;
-        frozen.signal("STOP").await?;
+        let before = id_of(world, &worker).await?;
+        away(&worker).await?;
         let other = world.worker().await?;
-        left_by(&world, &frozen).await?;
+        left_by(world, &worker).await?;
         load.goes_on(30).await?;
-        // It finds everything as it was in its memory: sockets, keys, messages in hand.
-        frozen.signal("CONT").await?;
-        begins_anew(&world, &frozen, &before).await?;
+        back(&worker).await?;
+        begins_anew(world, &worker, &before).await?;
         load.goes_on(30).await?;
         other.stop().await?;
         load.goes_on(30).await
     })
     .await?;
-    frozen.stop().await
+    worker.stop().await
+}
+
+/// Awake again, it finds everything as it was in its memory: sockets, keys, messages in hand.
+#[tokio::test]
+async fn r4_r1_a_worker_that_is_frozen_past_its_lease_and_wakes_up_sends_and_writes_nothing_more() -> Result<()> {
+    let world = World::new().await?;
+    let frozen = Worker::start(world.brief_worker_on(&world.db.url)).await?;
+    replaced(&world, frozen, async |it| it.signal("STOP").await, async |it| it.signal("CONT").await).await
 }
 
 #[tokio::test]
@@ -103,23 +113,16 @@ async fn r4_r1_a_worker_that_is_cut_off_from_the_database_leaves_its_sessions_be
     let world = World::new().await?;
     let wire = Wire::to(&world.db.url).await?;
     let alone = Worker::start(world.brief_worker_on(&wire.url)).await?;
-    under_load(&world, SESSIONS, 2, async |load| {
-        load.goes_on(30).await?;
-        let before = id_of(&world, &alone).await?;
+    let cut = async |_: &Worker| {
         wire.cut();
         // By its own clock: nobody can tell it.
-        world.control.until("/stats", |it| (it["connected_devices"] == 0).then_some(())).await?;
-        let other = world.worker().await?;
-        left_by(&world, &alone).await?;
-        load.goes_on(30).await?;
+        world.control.until("/stats", |it| (it["connected_devices"] == 0).then_some(())).await
+    };
+    let mend = async |_: &Worker| {
         wire.mend();
-        begins_anew(&world, &alone, &before).await?;
-        load.goes_on(30).await?;
-        other.stop().await?;
-        load.goes_on(30).await
-    })
-    .await?;
-    alone.stop().await
+        Ok(())
+    };
+    replaced(&world, alone, cut, mend).await
 }
 
 #[tokio::test]

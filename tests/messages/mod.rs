@@ -2,4 +2,6 @@
 
 mod consumers;
 mod delivery;
-mod kinds;
+mod inward;
+mod outward;
+mod stage;
