@@ -17,6 +17,8 @@ use crate::jobs::progress::{Attempts, Progress};
 use crate::jobs::record::RecordLayer;
 use crate::jobs::turns::Turns;
 use crate::jobs::{JobError, MaintenanceJob, OutboundJob, Ready, SessionJob};
+use crate::messages::media::Media;
+use crate::messages::media::store::StoreError;
 use crate::messages::outbound::{self as sending, Sender};
 use crate::session::endpoint::{Endpoint, EndpointError};
 use crate::session::holder::{Sessions, Shared};
@@ -45,6 +47,9 @@ pub enum WorkerError {
     /// The keys of the auth state's encryption cannot be had.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// The media store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The database said so.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -137,6 +142,7 @@ pub struct Worker {
     config: Config,
     url: Secret,
     endpoint: Endpoint,
+    media: Media,
     ready: Ready,
     phase: watch::Sender<Phase>,
     life: Arc<Mutex<Option<Life>>>,
@@ -147,12 +153,13 @@ impl Worker {
     /// Checks what can be checked without the network.
     ///
     /// # Errors
-    /// No database URL, or a WhatsApp server that this build must not talk to.
+    /// No database URL, a WhatsApp server that this build must not talk to, or a media store that is none.
     pub fn new(config: Config) -> Result<Self, WorkerError> {
         let url = config.database_url.clone().ok_or(WorkerError::NoDatabase)?;
         let endpoint = Endpoint::parse(&config.whatsapp_url)?;
+        let media = Media::open(&config.media)?;
         let phase = watch::Sender::new(Phase::Starting);
-        Ok(Self { config, url, endpoint, ready: Ready::default(), phase, life: Arc::default(), instead: None })
+        Ok(Self { config, url, endpoint, media, ready: Ready::default(), phase, life: Arc::default(), instead: None })
     }
 
     /// Gives claimed messages to `handler` instead of sending them: for measuring everything but WhatsApp. Whoever does
@@ -222,6 +229,7 @@ impl Worker {
             pool: pool.clone(),
             endpoint: self.endpoint.clone(),
             device: self.config.device.clone(),
+            media: self.media.clone(),
             vault: vault.clone(),
             ready: self.ready.clone(),
             progress: progress.clone(),
@@ -246,6 +254,7 @@ impl Worker {
             freed: freed.clone(),
             outbound: Outbound::new(pool.clone(), worker_id, self.ready.clone(), lanes.clone()),
             session,
+            downloads: i64::try_from(settings.session_concurrency * 3 / 4).unwrap_or(i64::MAX).max(1),
             maintenance,
             poll: interval,
         };

@@ -207,6 +207,52 @@ async fn q14_m5_a_consumer_reads_what_is_its_tenants() -> Result<()> {
 }
 
 #[tokio::test]
+async fn q14_m1_m6_files_are_their_tenants() -> Result<()> {
+    let db = two_tenants().await?;
+    let (acme, bolt) = (login(&db, "wa_app", Some("acme")).await?, login(&db, "wa_app", Some("bolt")).await?);
+    let media: i64 = sqlx::query_scalar("SELECT wa.add_media('a', 'a file')").fetch_one(&acme).await?;
+    let large: i64 = sqlx::query_scalar("SELECT lo_from_bytea(0, 'a file')::bigint").fetch_one(&acme).await?;
+    run(&acme, &format!("SELECT wa.send_document('a', '15550001', media => {media})")).await?;
+    run(&acme, &format!("SELECT wa.send_document('a', '15550001', large_object => {large})")).await?;
+    run(&acme, "SELECT wa.send_document('a', '15550001', data => 'other bytes'), wa.add_download_rule('a')").await?;
+    run(
+        &db.pool,
+        "INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, from_me, sent_at, message, media)
+         SELECT name, session_id, 'c', 'c', 'M', 'image', false, now(), '{}', '{}' FROM wa.session WHERE name = 'a'",
+    )
+    .await?;
+    expect(
+        &bolt,
+        &[
+            (&format!("SELECT wa.send_document('b', '15550001', media => {media})"), Err("WA032")),
+            (&format!("SELECT wa.send_document('b', '15550001', large_object => {large})"), Err("WA032")),
+            ("SELECT FROM wa.media", Ok(0)),
+            ("SELECT FROM wa.download_rule", Ok(0)),
+            ("SELECT FROM wa.upload", DENIED),
+            ("SELECT wa.add_media('a', 'x')", Err("WA001")),
+            ("SELECT wa.add_download_rule('a')", Err("WA001")),
+            ("SELECT wa.add_download_rule(tenant => 'acme')", Err("WA012")),
+            ("SELECT FROM wa.remove_download_rule(1) gone WHERE gone", Ok(0)),
+            ("SELECT wa.download(1)", Err("WA036")),
+            ("DELETE FROM wa.media RETURNING 1", DENIED),
+        ],
+    )
+    .await?;
+    expect(
+        &acme,
+        &[
+            ("SELECT FROM wa.media WHERE data IS NOT NULL", Ok(2)),
+            ("SELECT wa.download(1)", Ok(1)),
+            ("SELECT FROM wa.session_job WHERE kind = 'download'", Ok(2)),
+            ("SELECT FROM wa.remove_download_rule(1) gone WHERE gone", Ok(1)),
+        ],
+    )
+    .await?;
+    let reader = login(&db, "wa_readonly", Some("acme")).await?;
+    expect(&reader, &[("SELECT wa.add_media('a', 'x')", DENIED), ("SELECT wa.remove_download_rule(1)", DENIED)]).await
+}
+
+#[tokio::test]
 async fn q14_readers_read_and_change_nothing() -> Result<()> {
     let db = two_tenants().await?;
     let reader = login(&db, "wa_readonly", Some("bolt")).await?;

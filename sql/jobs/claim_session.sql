@@ -1,7 +1,7 @@
 -- Claims due session jobs for worker $1, at most $2: of sessions that it holds, and of free sessions, whose lease it
 -- takes in the same statement. One job of a session runs at a time, in order; actions wait for a connection, and no job that
 -- is about the connection waits for them. A running job without a worker is one whose worker died. Locks the jobs and their
--- leases.
+-- leases. Downloads have a row of their own beside the other actions, and at most $3 of a worker's jobs are such.
 WITH candidate AS (
     SELECT j.id, j.session_id, l.holder, l.epoch
     FROM wa.session_job j JOIN wa.lease l USING (session_id)
@@ -9,11 +9,18 @@ WITH candidate AS (
       AND ((j.status = 'queued' AND j.run_at <= now()) OR (j.status = 'running' AND j.worker_id IS NULL))
       AND (l.holder = $1 OR NOT j.action AND l.holder IS NULL AND (l.wanted IS NULL OR l.wanted = $1))
       AND (NOT j.action OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = j.session_id AND s.status = 'connected'))
+      AND (j.kind <> 'download' OR j.id IN (
+          SELECT min(d.id) FROM wa.session_job d JOIN wa.lease h USING (session_id) JOIN wa.session s USING (session_id)
+          WHERE d.kind = 'download' AND d.status IN ('queued', 'running') AND (d.worker_id IS NULL OR d.status = 'queued')
+            AND d.run_at <= now() AND h.holder = $1 AND s.status = 'connected'
+          GROUP BY d.session_id ORDER BY 1
+          LIMIT greatest($3 - (SELECT count(*) FROM wa.session_job r WHERE r.worker_id = $1 AND r.status = 'running' AND r.kind = 'download'), 0)
+      ))
       AND NOT EXISTS (
           SELECT FROM wa.session_job other
           -- Said apart from the alternatives, so that each session's own few jobs are looked at and not all that wait.
           WHERE other.session_id = j.session_id AND other.status IN ('queued', 'running') AND other.id <> j.id
-            AND (NOT other.action OR j.action)
+            AND (NOT other.action OR j.action AND (other.kind = 'download') = (j.kind = 'download'))
             AND ((other.status = 'running' AND other.worker_id IS NOT NULL)
                  OR (other.id < j.id AND (other.status = 'running' OR other.run_at <= now())))
       )

@@ -1,10 +1,11 @@
 -- Message $3 of the chat $2 of session $1, sent or received. No sender: one of ours. Locks nothing.
-SELECT sender, kind AS "kind!", body, content, message
+SELECT sender, received AS "received!", kind AS "kind!", body, content, message
 FROM (
-    SELECT 1 AS place, NULL AS sender, o.kind, o.body, o.content, NULL::jsonb AS message
-    FROM wa.outbound o WHERE o.session_id = $1 AND o.message_id = $3 AND o.chat = $2
+    SELECT NULL AS sender, false AS received, o.kind, o.body, o.content, u.message
+    FROM wa.outbound o LEFT JOIN wa.upload u ON u.session_id = o.session_id AND u.upload_id = o.upload_id
+    WHERE o.session_id = $1 AND o.message_id = $3 AND o.chat = $2
     UNION ALL
-    SELECT 2, CASE WHEN NOT i.from_me THEN i.sender END, i.kind, i.body, NULL, i.message
+    SELECT CASE WHEN NOT i.from_me THEN i.sender END, true, i.kind, i.body, NULL, i.message
     FROM wa.inbox i WHERE i.session_id = $1 AND i.chat = $2 AND i.message_id = $3
 ) found
-ORDER BY place LIMIT 1
+ORDER BY received LIMIT 1

@@ -4,6 +4,13 @@
 CREATE OR REPLACE FUNCTION wa.message_kinds() RETURNS TABLE (kind text, body text, about text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('text', 'required', 'A text. *bold*, _italic_, ~struck~ and ```code``` look as in the app.'),
+    ('image', 'optional', 'A picture (body is its caption): JPEG, PNG, WebP, or the first image of a GIF.'),
+    ('video', 'optional', 'A film (body is its caption): MP4 with H.264 and AAC is what every phone plays.'),
+    ('gif', 'optional', 'A short film that plays again and again without sound, as apps show GIFs (body is its caption): MP4.'),
+    ('audio', 'none', 'Music or another sound: MP3, M4A, AAC, Ogg and the like.'),
+    ('voice', 'none', 'A voice note: Ogg with Opus is what every phone plays.'),
+    ('document', 'optional', 'Any file (body is its caption).'),
+    ('sticker', 'none', 'A sticker: WebP as it is; another picture becomes one of 512 by 512 pixels.'),
     ('location', 'none', 'A place on the map.'),
     ('contact', 'none', 'A contact card, from a phone number or a vCard.'),
     ('poll', 'required', 'A question (body) with options to choose from.'),
@@ -16,9 +23,35 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
 $$;
 COMMENT ON FUNCTION wa.message_kinds() IS 'Kinds of messages for wa.outbound.kind: whether body is required, optional or none, and what it is.';
 
+CREATE OR REPLACE FUNCTION wa.media_kinds() RETURNS TABLE (kind text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT unnest('{image,video,gif,audio,voice,document,sticker}'::text[]) $$;
+COMMENT ON FUNCTION wa.media_kinds() IS 'The kinds of messages with a file, which content names in one of url, data, media, large_object and file.';
+
 CREATE OR REPLACE FUNCTION wa.message_fields() RETURNS TABLE (kind text, field text, type text, required boolean, low numeric, high numeric, about text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
-    ('text', 'quote', 'message', false, NULL::numeric, NULL::numeric, 'The message that it answers.'),
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+SELECT m.kind, f.* FROM wa.media_kinds() m CROSS JOIN (VALUES
+    ('url', 'url', false, NULL::numeric, NULL::numeric, 'Where the worker fetches it.'),
+    ('data', 'bytes', false, 1::numeric, 67108864::numeric, 'Its bytes; base64 in JSON. They are kept in wa.media, and content gets its id.'),
+    ('media', 'id', false, NULL, NULL, 'A media_id of wa.media.'),
+    ('large_object', 'id', false, NULL, NULL, 'A large object that you and wa_worker may read.'),
+    ('file', 'path', false, NULL, NULL, 'A path in the media store, in the folder with the name of the session''s tenant.'),
+    ('quote', 'message', false, NULL, NULL, 'The message that it answers.')
+) f (field, type, required, low, high, about)
+UNION ALL
+SELECT k.kind, f.* FROM unnest('{image,video,gif,document}'::text[]) k (kind) CROSS JOIN (VALUES
+    ('mentions', 'people', false, 1::numeric, 1024::numeric, 'Whom the body mentions; it has @ and the number of each.')
+) f (field, type, required, low, high, about)
+UNION ALL
+SELECT k.kind, f.* FROM unnest('{image,video,gif,voice}'::text[]) k (kind) CROSS JOIN (VALUES
+    ('audience', 'people', false, 1::numeric, 10000::numeric, 'Who may see it; for status@broadcast alone, and needed there.')
+) f (field, type, required, low, high, about)
+UNION ALL VALUES
+    ('video', 'thumbnail', 'bytes', false, 1::numeric, 65536::numeric, 'A small JPEG that is shown until it is loaded; base64 in JSON.'),
+    ('gif', 'thumbnail', 'bytes', false, 1, 65536, 'A small JPEG that is shown until it is loaded; base64 in JSON.'),
+    ('document', 'thumbnail', 'bytes', false, 1, 65536, 'A small JPEG of its first page; base64 in JSON.'),
+    ('document', 'file_name', 'text', false, 1, 255, 'Its name; else the last part of url or file.'),
+    ('document', 'mime', 'text', false, 3, 255, 'Its type, such as application/pdf; else what its bytes or its name say.'),
+    ('text', 'quote', 'message', false, NULL, NULL, 'The message that it answers.'),
     ('text', 'mentions', 'people', false, 1, 1024, 'Whom the body mentions; it has @ and the number of each.'),
     ('text', 'audience', 'people', false, 1, 10000, 'Who may see it; for status@broadcast alone, and needed there.'),
     ('location', 'latitude', 'number', true, -90, 90, 'Degrees north.'),
@@ -84,6 +117,28 @@ BEGIN
            OR EXISTS (SELECT FROM jsonb_array_elements(given) m WHERE jsonb_typeof(m) <> 'string' OR m #>> '{}' !~ '^[0-9A-Za-z._:-]{1,128}$') THEN
             accepted := format('%s to %s values of message_id', low, high);
         END IF;
+    WHEN 'id' THEN
+        IF json_type <> 'number' OR plain !~ '^[1-9][0-9]{0,17}$' THEN
+            accepted := 'an id, which is a whole number';
+        END IF;
+    WHEN 'url' THEN
+        IF json_type <> 'string' OR plain !~* '^https?://[^/?#[:space:]]+[^[:space:]]*$' OR length(plain) > 4096 THEN
+            accepted := 'an address that begins with https:// or http://, of 4096 characters at most';
+        END IF;
+    WHEN 'path' THEN
+        IF json_type <> 'string' OR length(plain) NOT BETWEEN 1 AND 1024 OR plain ~ '[[:cntrl:]\\]' OR '' = ANY (string_to_array(plain, '/'))
+           OR string_to_array(plain, '/') && '{.,..}' THEN
+            accepted := 'a relative path such as offers/may.jpg, of 1024 characters at most, without . and ..';
+        END IF;
+    WHEN 'bytes' THEN
+        BEGIN
+            kept := jsonb_build_object('type', 'Buffer', 'data', translate(encode(decode(plain, 'base64'), 'base64'), E'\n', ''));
+            IF json_type <> 'string' OR octet_length(decode(plain, 'base64')) NOT BETWEEN low AND high THEN
+                accepted := format('%s to %s bytes, as base64', low, high);
+            END IF;
+        EXCEPTION WHEN invalid_parameter_value THEN
+            accepted := format('%s to %s bytes, as base64', low, high);
+        END;
     WHEN 'chat', 'person' THEN
         kept := to_jsonb(wa.jid(plain));
         IF json_type <> 'string' OR kept IS NULL OR (content_value.type = 'person' AND plain LIKE '%@g.us') OR plain = 'status@broadcast' THEN
@@ -154,7 +209,71 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.check_fields(text, text, jsonb) IS 'Checks what stands in wa.outbound.content (target content) or wa.session_job.args (target args) for a kind, and gives it back as it is kept. Errors WA032 and WA034 name the field and what is accepted.';
 
-CREATE OR REPLACE FUNCTION wa.check_message(kind text, chat text, body text, content jsonb) RETURNS jsonb
+-- With its owner's rights: whoever may send may put media here, and change none.
+CREATE OR REPLACE FUNCTION wa.add_media(session text, data bytea, mime text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    of_session CONSTANT bigint := wa.session_id(add_media.session);
+    added      bigint;
+BEGIN
+    PERFORM wa.must_send();
+    IF coalesce(octet_length(add_media.data), 0) NOT BETWEEN 1 AND 67108864 THEN
+        RAISE EXCEPTION 'data: % bytes are too few or too many', coalesce(octet_length(add_media.data), 0)
+            USING ERRCODE = 'WA035', COLUMN = 'data', HINT = 'Accepted: 1 to 67108864 bytes; for more, a large object or a file in the media store.';
+    ELSIF length(add_media.mime) NOT BETWEEN 3 AND 255 THEN
+        RAISE EXCEPTION 'mime: "%" is not a type', left(add_media.mime, 80)
+            USING ERRCODE = 'WA035', COLUMN = 'mime', HINT = 'Accepted: a media type such as application/pdf, or leave it out.';
+    END IF;
+    -- Its age counts from when it was last put here, so that retention leaves it for a message that is yet to come.
+    INSERT INTO wa.media AS m (tenant, sha256, size, mime, data)
+    SELECT s.tenant, sha256(add_media.data), octet_length(add_media.data), add_media.mime, add_media.data
+    FROM wa.session s WHERE s.session_id = of_session
+    ON CONFLICT (tenant, sha256) DO UPDATE SET created_at = now() WHERE m.created_at < now() - interval '1 hour'
+    RETURNING m.media_id INTO added;
+    IF added IS NULL THEN
+        SELECT m.media_id INTO added FROM wa.media m JOIN wa.session s USING (tenant)
+        WHERE s.session_id = of_session AND m.sha256 = sha256(add_media.data);
+    END IF;
+    RETURN added;
+END $$;
+COMMENT ON FUNCTION wa.add_media(text, bytea, text) IS 'Puts media into wa.media, for the sessions of the session''s tenant, and returns its media_id; of what is there already, the id that it has. SELECT wa.send_image(''shop'', ''+79001234567'', media => wa.add_media(''shop'', pg_read_binary_file(''/srv/may.jpg'')));';
+
+CREATE OR REPLACE FUNCTION wa.check_media(session text, content jsonb) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    sources CONSTANT text[] := ARRAY(SELECT s FROM unnest('{url,data,media,large_object,file}'::text[]) s WHERE check_media.content ? s);
+    named   CONSTANT bigint := CASE WHEN sources[1] IN ('media', 'large_object') THEN check_media.content ->> sources[1] END;
+BEGIN
+    IF cardinality(sources) <> 1 THEN
+        RAISE EXCEPTION 'content.%: %', coalesce(sources[2], 'url'), CASE cardinality(sources) WHEN 0 THEN 'missing; there is nothing to send' ELSE 'one too many beside ' || sources[1] END
+            USING ERRCODE = 'WA032', COLUMN = 'content', HINT = 'Accepted: one of url, data, media, large_object, file.';
+    ELSIF sources[1] = 'data' THEN
+        RETURN check_media.content - 'data' || jsonb_build_object('media', wa.add_media(check_media.session, decode(check_media.content #>> '{data,data}', 'base64')));
+    ELSIF sources[1] = 'media' AND NOT EXISTS (
+        SELECT FROM wa.media m JOIN wa.session s USING (tenant) WHERE s.name = check_media.session AND m.media_id = named
+    ) THEN
+        RAISE EXCEPTION 'content.media: there is no media % for this session', named
+            USING ERRCODE = 'WA032', COLUMN = 'content', HINT = 'Accepted: a media_id of wa.media, as wa.add_media returns it.';
+    ELSIF sources[1] = 'large_object' THEN
+        BEGIN
+            -- Whoever sends it has to be allowed to read it.
+            IF octet_length(lo_get(named::oid, 0, 1)) = 0 THEN
+                RAISE undefined_object;
+            END IF;
+        EXCEPTION WHEN undefined_object OR insufficient_privilege OR numeric_value_out_of_range THEN
+            RAISE EXCEPTION 'content.large_object: there is no large object % that you may read and that is not empty', named
+                USING ERRCODE = 'WA032', COLUMN = 'content';
+        END;
+    END IF;
+    RETURN check_media.content;
+END $$;
+COMMENT ON FUNCTION wa.check_media(text, jsonb) IS 'Checks that content names one file and that it is there; bytes in content.data go to wa.media.';
+
+-- As earlier versions have it.
+DROP FUNCTION IF EXISTS wa.check_message(text, text, text, jsonb);
+CREATE OR REPLACE FUNCTION wa.check_message(session text, kind text, chat text, body text, content jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -179,6 +298,9 @@ BEGIN
             USING ERRCODE = 'WA003', COLUMN = 'body';
     END IF;
     kept := wa.check_fields('content', of_kind, check_message.content);
+    IF of_kind IN (SELECT m.kind FROM wa.media_kinds() m) THEN
+        kept := wa.check_media(check_message.session, kept);
+    END IF;
     IF of_kind = 'contact' AND NOT kept ?| ARRAY['phone', 'vcard'] THEN
         RAISE EXCEPTION 'content.phone: missing; a contact needs it or vcard' USING ERRCODE = 'WA032', COLUMN = 'content';
     ELSIF of_kind = 'poll' AND (kept ->> 'choices')::numeric > jsonb_array_length(kept -> 'options') THEN
@@ -199,4 +321,4 @@ BEGIN
     END IF;
     RETURN nullif(kept, '{}');
 END $$;
-COMMENT ON FUNCTION wa.check_message(text, text, text, jsonb) IS 'Checks kind, body and content of a new message against wa.message_kinds() and wa.message_fields(), and gives back the content as it is kept. Errors WA003, WA004, WA032 name the field and what is accepted.';
+COMMENT ON FUNCTION wa.check_message(text, text, text, text, jsonb) IS 'Checks kind, body and content of a new message against wa.message_kinds() and wa.message_fields(), and gives back the content as it is kept. Errors WA003, WA004, WA032 name the field and what is accepted.';

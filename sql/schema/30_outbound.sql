@@ -77,7 +77,7 @@ BEGIN
     IF NEW.kind IS DISTINCT FROM 'text' OR NEW.content IS NOT NULL OR NEW.chat = 'status@broadcast'
         OR coalesce(NEW.body, '') = '' OR octet_length(NEW.body) > 65536
     THEN
-        NEW.content := wa.check_message(NEW.kind, NEW.chat, NEW.body, NEW.content);
+        NEW.content := wa.check_message(NEW.session, NEW.kind, NEW.chat, NEW.body, NEW.content);
     END IF;
     IF NEW.message_id IS NULL THEN
         -- As wa.new_message_id, without the call.

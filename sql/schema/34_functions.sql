@@ -4,6 +4,7 @@
 DO $make$
 DECLARE
     made     record;
+    earlier  text;
     taken    record;
     required text;
     optional text;
@@ -13,15 +14,20 @@ BEGIN
     FOR made IN
         SELECT 'content' AS target, 'send_' || k.kind AS name, k.kind, k.body, k.about, NULL AS gives FROM wa.message_kinds() k
         UNION ALL
-        SELECT 'args', a.kind, a.kind, 'none', a.about, a.gives FROM wa.actions() a
+        -- wa.download finds the session by itself.
+        SELECT 'args', a.kind, a.kind, 'none', a.about, a.gives FROM wa.actions() a WHERE a.kind <> 'download'
     LOOP
+        -- Those of an earlier version may take other fields.
+        FOR earlier IN SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'wa'::regnamespace AND p.proname = made.name LOOP
+            EXECUTE 'DROP FUNCTION ' || earlier;
+        END LOOP;
         required := CASE made.body WHEN 'required' THEN ', body text' ELSE '' END;
         optional := CASE made.body WHEN 'optional' THEN ', body text DEFAULT NULL' ELSE '' END;
         given := '';
         words := '';
         FOR taken IN
-            SELECT d.*, CASE WHEN d.type = 'number' THEN 'double precision' WHEN d.type IN ('integer', 'boolean') THEN d.type
-                             WHEN d.type IN ('texts', 'messages', 'people') THEN 'text[]' ELSE 'text' END AS sql
+            SELECT d.*, CASE d.type WHEN 'number' THEN 'double precision' WHEN 'id' THEN 'bigint' WHEN 'bytes' THEN 'bytea' ELSE CASE WHEN d.type IN ('integer', 'boolean') THEN d.type
+                             WHEN d.type IN ('texts', 'messages', 'people') THEN 'text[]' ELSE 'text' END END AS sql
             FROM wa.fields(made.target, made.kind) d
         LOOP
             IF taken.required THEN
@@ -29,13 +35,13 @@ BEGIN
             ELSE
                 optional := optional || format(', %I %s DEFAULT NULL', taken.field, taken.sql);
             END IF;
-            given := given || format(', %L, %I.%I', taken.field, made.name, taken.field);
+            given := given || format(CASE taken.type WHEN 'bytes' THEN ', %L, encode(%I.%I, ''base64'')' ELSE ', %L, %I.%I' END, taken.field, made.name, taken.field);
             words := words || format(' %s: %s', taken.field, taken.about);
         END LOOP;
         given := format('nullif(jsonb_strip_nulls(jsonb_build_object(%s)), ''{}'')', substr(given, 3));
         IF made.target = 'args' THEN
             EXECUTE format(
-                $function$CREATE OR REPLACE FUNCTION wa.%1$I(session text%2$s%3$s) RETURNS bigint
+                $function$CREATE FUNCTION wa.%1$I(session text%2$s%3$s) RETURNS bigint
                 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $body$
                     SELECT wa.act(%1$I.session, %4$L, %5$s)
                 $body$$function$,
@@ -43,7 +49,7 @@ BEGIN
             words := words || ' Returns the id of the job in wa.session_job' || coalesce(', whose result is ' || made.gives, '') || '.';
         ELSE
             EXECUTE format(
-                $function$CREATE OR REPLACE FUNCTION wa.%1$I(
+                $function$CREATE FUNCTION wa.%1$I(
                     session text, recipient text%2$s%3$s, priority integer DEFAULT 0, send_at timestamptz DEFAULT NULL,
                     expires_at timestamptz DEFAULT NULL, dedupe_key text DEFAULT NULL, max_attempts integer DEFAULT 10
                 ) RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $body$

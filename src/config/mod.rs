@@ -7,10 +7,11 @@ mod secret;
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use wacore::store::DevicePropsOverride;
 use waproto::whatsapp::device_props::PlatformType;
 
@@ -43,6 +44,47 @@ pub struct Config {
     pub device: DeviceConfig,
     /// Encryption of the auth state.
     pub encryption: EncryptionConfig,
+    /// Files of messages.
+    pub media: MediaConfig,
+}
+
+/// Files of messages (`[media]`, `WAGRES_MEDIA__…`).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MediaConfig {
+    /// Where files are that Postgres is not to hold: `file:///folder` or `s3://bucket/folder`. What `content.file` names is
+    /// there, and what is downloaded goes there; without it that goes to `wa.media`.
+    pub store: Option<String>,
+    /// For a bucket: `access_key_id`, `secret_access_key`, `region`, `endpoint`, `allow_http` and the like, as the crate
+    /// `object_store` has them. The variables `AWS_…` count too.
+    #[serde(deserialize_with = "texts_or_switches")]
+    pub store_options: BTreeMap<String, Secret>,
+    /// Largest file that is sent or downloaded. Bytes, 1 to 2147483648.
+    pub max_bytes: u64,
+    /// How long a file may take from its URL, and how long to WhatsApp's servers or from there. Seconds, 1 to 3600.
+    pub timeout_seconds: u32,
+    /// Whether `content.url` may lead to addresses of private networks and of this machine.
+    pub private_networks: bool,
+}
+
+impl MediaConfig {
+    /// See [`Self::timeout_seconds`].
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout_seconds.into())
+    }
+}
+
+impl Default for MediaConfig {
+    fn default() -> Self {
+        Self {
+            store: None,
+            store_options: BTreeMap::new(),
+            max_bytes: 100 << 20,
+            timeout_seconds: 120,
+            private_networks: false,
+        }
+    }
 }
 
 /// What a device is called in the phone's list of linked devices (`[device]`, `WAGRES_DEVICE__…`). It counts when the device
@@ -148,10 +190,11 @@ impl Default for Config {
             whatsapp_url: WHATSAPP_URL.into(),
             http: SocketAddr::from(([127, 0, 0, 1], 7460)),
             data_dir: PathBuf::from("wagres-data"),
-            log: "info,whatsapp_rust=warn,wacore=warn,sqlx=warn".into(),
+            log: "info,whatsapp_rust=warn,wacore=warn,sqlx=warn,lofty=error".into(),
             worker: WorkerConfig::default(),
             device: DeviceConfig::default(),
             encryption: EncryptionConfig::default(),
+            media: MediaConfig::default(),
         }
     }
 }
@@ -170,6 +213,22 @@ impl Default for WorkerConfig {
             report_seconds: 60,
         }
     }
+}
+
+/// Some options are `true` or `false`, and the environment has no other way to say that they are texts.
+fn texts_or_switches<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Secret>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a text, true or false")]
+    enum Given {
+        Text(Secret),
+        Switch(bool),
+    }
+    let given = BTreeMap::<String, Given>::deserialize(from)?;
+    let text = |given| match given {
+        Given::Text(text) => text,
+        Given::Switch(on) => Secret::new(on.to_string()),
+    };
+    Ok(given.into_iter().map(|(name, value)| (name, text(value))).collect())
 }
 
 /// Why the configuration is not usable.
@@ -250,6 +309,8 @@ impl Config {
         within("worker.connections", w.connections, 2, 1000, "2 to 1000")?;
         within("worker.max_sessions", w.max_sessions, 1, 100_000, "1 to 100000")?;
         within("worker.report_seconds", w.report_seconds, 1, 86_400, "1 to 86400")?;
+        within("media.max_bytes", self.media.max_bytes, 1, 2 << 30, "1 to 2147483648 bytes")?;
+        within("media.timeout_seconds", self.media.timeout_seconds, 1, 3600, "1 to 3600 seconds")?;
         if !(1..=50).contains(&self.device.name.chars().count()) {
             let found = format!("{:?}", self.device.name);
             return Err(ConfigError::Value { key: "device.name", found, accepted: "1 to 50 characters" });

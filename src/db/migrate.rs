@@ -15,6 +15,7 @@ const SCHEMA: &[(&str, &str)] = &[
     ("25_events.sql", include_str!("../../sql/schema/25_events.sql")),
     ("28_kinds.sql", include_str!("../../sql/schema/28_kinds.sql")),
     ("30_outbound.sql", include_str!("../../sql/schema/30_outbound.sql")),
+    ("31_downloads.sql", include_str!("../../sql/schema/31_downloads.sql")),
     ("32_consumers.sql", include_str!("../../sql/schema/32_consumers.sql")),
     ("33_actions.sql", include_str!("../../sql/schema/33_actions.sql")),
     ("34_functions.sql", include_str!("../../sql/schema/34_functions.sql")),

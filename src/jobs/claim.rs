@@ -41,6 +41,8 @@ pub struct Dispatcher {
     pub outbound: Outbound,
     /// Where claimed session jobs go.
     pub session: mpsc::Sender<SessionJob>,
+    /// Most session jobs in hand that are downloads, so that they hold no connection up.
+    pub downloads: i64,
     /// Where claimed maintenance jobs go.
     pub maintenance: mpsc::Sender<MaintenanceJob>,
     /// The slow poll.
@@ -130,7 +132,9 @@ impl Dispatcher {
         if room == 0 {
             return Ok(0);
         }
-        let rows = sqlx::query_file!("sql/jobs/claim_session.sql", self.worker_id, room).fetch_all(&self.pool).await?;
+        let rows = sqlx::query_file!("sql/jobs/claim_session.sql", self.worker_id, room, self.downloads)
+            .fetch_all(&self.pool)
+            .await?;
         let claimed = rows.len();
         for row in rows {
             let job = SessionJob {

@@ -5,6 +5,7 @@
 
 use super::json;
 use super::kept::Kept;
+use super::media::{Attachment, MediaKind};
 use crate::jobs::JobError;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error as _};
@@ -19,6 +20,7 @@ use whatsapp_rust::waproto::whatsapp::message::protocol_message::Type;
 #[derive(Debug)]
 pub(crate) enum Content {
     Text(String, Text),
+    Media(Box<Media>),
     Location(Location),
     Contact(Contact),
     Poll(String, Poll),
@@ -38,6 +40,16 @@ pub(crate) struct Text {
     mentions: Vec<Jid>,
     #[serde(deserialize_with = "jids")]
     audience: Vec<Jid>,
+}
+
+/// A file, and its caption.
+#[derive(Debug)]
+pub(crate) struct Media {
+    pub(super) kind: MediaKind,
+    pub(super) attachment: Attachment,
+    caption: Option<String>,
+    /// The message that names it on WhatsApp's servers, once it is there.
+    pub(super) uploaded: Option<wa::Message>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -145,6 +157,10 @@ impl Content {
             "forward" => Self::Forward(of(content)?),
             "read" => Self::Read(of(content)?),
             "chat_state" => Self::ChatState(of(content)?),
+            other if let Some(kind) = MediaKind::named(other) => {
+                let caption = body.map(str::to_owned);
+                Self::Media(Box::new(Media { kind, attachment: of(content)?, caption, uploaded: None }))
+            }
             other => return Err(JobError::Permanent(format!("kind: \"{other}\" is unknown to this version"))),
         })
     }
@@ -153,6 +169,7 @@ impl Content {
     pub(crate) fn audience(&self) -> &[Jid] {
         match self {
             Self::Text(_, Text { audience, .. }) | Self::Revoke(Revoke { audience, .. }) => audience,
+            Self::Media(media) => &media.attachment.audience,
             _ => &[],
         }
     }
@@ -163,11 +180,17 @@ impl Content {
     /// The message that it is about is not there, or the database is away.
     pub(crate) async fn message(self, to: &Jid, kept: &Kept<'_>) -> Result<Option<wa::Message>, JobError> {
         let about = match self.alone() {
-            Ok((mut message, quote)) => {
-                if let Some(id) = quote {
-                    answer(&mut message, kept.context(to, id).await?);
+            Ok(Standing { mut message, quote, mentions }) => {
+                let mut context = match quote {
+                    Some(id) => kept.context(to, id).await?,
+                    None => wa::ContextInfo::default(),
+                };
+                context.mentioned_jid = mentions.iter().map(Jid::to_string).collect();
+                if context != wa::ContextInfo::default() {
+                    // There is no kind that stands for itself and has no place for it.
+                    let _ = message.set_context_info(context);
                 }
-                return Ok(Some(message));
+                return Ok(Some(captioned(message)));
             }
             Err(about) => about,
         };
@@ -178,7 +201,7 @@ impl Content {
             Self::Edit(text, Edit { message_id, mentions }) => protocol(wa::message::ProtocolMessage {
                 key: MessageField::some(kept.own_key(to, message_id).await?),
                 r#type: Some(Type::MESSAGE_EDIT),
-                edited_message: MessageField::some(text_message(text, &mentions)),
+                edited_message: MessageField::some(mentioning(text, &mentions)),
                 timestamp_ms: Some(wacore::time::now_millis()),
                 ..Default::default()
             }),
@@ -189,16 +212,23 @@ impl Content {
             }),
             Self::Forward(Forward { message_id, chat }) => {
                 let message = kept.whole(chat.as_ref().unwrap_or(to), &message_id).await?;
-                *message.get_base_message().prepare_for_forward()
+                captioned(*message.get_base_message().prepare_for_forward())
             }
             _ => return Ok(None),
         }))
     }
 
-    /// A message that stands for itself, without what it answers, and the id of that; itself, when it needs another one.
-    pub(crate) fn alone(self) -> Result<(wa::Message, Option<String>), Self> {
-        Ok(match self {
-            Self::Text(text, Text { quote, mentions, .. }) => (text_message(text, &mentions), quote),
+    /// A message that stands for itself; itself, when it needs another one, or a file that is not uploaded.
+    pub(crate) fn alone(self) -> Result<Standing, Self> {
+        let (message, quote, mentions) = match self {
+            Self::Text(text, Text { quote, mentions, .. }) => (text_message(text), quote, mentions),
+            Self::Media(media) if media.uploaded.is_some() => {
+                let Media { mut attachment, caption, uploaded, .. } = *media;
+                let mut message = uploaded.unwrap_or_default();
+                let (quote, mentions) = (attachment.quote.take(), std::mem::take(&mut attachment.mentions));
+                attachment.describe(&mut message, caption);
+                (message, quote, mentions)
+            }
             Self::Location(Location { latitude, longitude, name, address, quote }) => {
                 let place = wa::message::LocationMessage {
                     degrees_latitude: Some(latitude),
@@ -207,42 +237,51 @@ impl Content {
                     address,
                     ..Default::default()
                 };
-                (wa::Message { location_message: MessageField::some(place), ..Default::default() }, quote)
+                (wa::Message { location_message: MessageField::some(place), ..Default::default() }, quote, vec![])
             }
             Self::Contact(Contact { name, phone, vcard, quote }) => {
                 let vcard = vcard.or_else(|| phone.map(|phone| card(&name, &phone)));
                 let contact = wa::message::ContactMessage { display_name: Some(name), vcard, ..Default::default() };
-                (wa::Message { contact_message: MessageField::some(contact), ..Default::default() }, quote)
+                (wa::Message { contact_message: MessageField::some(contact), ..Default::default() }, quote, vec![])
             }
             Self::Poll(question, Poll { options, choices, quote, secret }) => {
-                (poll(question, options, choices.unwrap_or(1), secret), quote)
+                (poll(question, options, choices.unwrap_or(1), secret), quote, vec![])
             }
             about => return Err(about),
-        })
+        };
+        Ok(Standing { message, quote, mentions })
     }
 }
 
-fn text_message(text: String, mentions: &[Jid]) -> wa::Message {
-    if mentions.is_empty() {
-        return wa::Message { conversation: Some(text), ..Default::default() };
-    }
-    let mentioned_jid = mentions.iter().map(Jid::to_string).collect();
-    let context = wa::ContextInfo { mentioned_jid, ..Default::default() };
-    let text = wa::message::ExtendedTextMessage {
-        text: Some(text),
-        context_info: MessageField::some(context),
-        ..Default::default()
-    };
-    wa::Message { extended_text_message: MessageField::some(text), ..Default::default() }
+/// A message that stands for itself.
+pub(crate) struct Standing {
+    /// Without what it answers and whom it mentions.
+    pub(crate) message: wa::Message,
+    /// Id of what it answers.
+    quote: Option<String>,
+    mentions: Vec<Jid>,
 }
 
-/// Makes the message an answer to that of the context.
-fn answer(message: &mut wa::Message, quoted: wa::ContextInfo) {
-    let text = message.extended_text_message.as_option();
-    let mentioned_jid =
-        text.and_then(|text| text.context_info.as_option()).map(|said| said.mentioned_jid.clone()).unwrap_or_default();
-    // There is no kind that stands for itself and could not answer.
-    let _ = message.set_context_info(wa::ContextInfo { mentioned_jid, ..quoted });
+fn text_message(text: String) -> wa::Message {
+    wa::Message { conversation: Some(text), ..Default::default() }
+}
+
+fn mentioning(text: String, mentions: &[Jid]) -> wa::Message {
+    let mut message = text_message(text);
+    if !mentions.is_empty() {
+        let mentioned_jid = mentions.iter().map(Jid::to_string).collect();
+        let _ = message.set_context_info(wa::ContextInfo { mentioned_jid, ..Default::default() });
+    }
+    message
+}
+
+/// A document with a caption stands in a wrapping that says so; without it the apps do not show the caption.
+fn captioned(message: wa::Message) -> wa::Message {
+    if message.document_message.as_option().is_none_or(|document| document.caption.is_none()) {
+        return message;
+    }
+    let wrapping = wa::message::FutureProofMessage { message: MessageField::some(message) };
+    wa::Message { document_with_caption_message: MessageField::some(wrapping), ..Default::default() }
 }
 
 /// A vCard as the apps write it: `waid` makes the number one that can be written to.
@@ -282,11 +321,16 @@ fn jid<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Jid>, D::Error> {
     Option::<String>::deserialize(from)?.map(|text| text.parse().map_err(D::Error::custom)).transpose()
 }
 
-fn jids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Jid>, D::Error> {
+pub(super) fn jids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Jid>, D::Error> {
     Vec::<String>::deserialize(from)?.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
 }
 
 /// `{"type":"Buffer","data":"<base64>"}`.
 fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
     json::bytes(&Value::deserialize(from)?).ok_or_else(|| D::Error::custom("not a Buffer"))
+}
+
+/// The same, or nothing.
+pub(super) fn some_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
+    bytes(from).map(Some)
 }

@@ -5,6 +5,7 @@
 //! harmless.
 
 use super::json;
+use super::media::received;
 use super::redelivered::Redelivered;
 use crate::db::Db;
 use crate::db::fence::Fence;
@@ -50,6 +51,7 @@ struct Columns {
     bodies: Vec<Option<String>>,
     quoted_ids: Vec<Option<String>>,
     target_ids: Vec<Option<String>>,
+    media: Vec<Option<Value>>,
     from_me: Vec<bool>,
     push_names: Vec<Option<String>>,
     times: Vec<DateTime<Utc>>,
@@ -72,11 +74,12 @@ impl whatsapp_rust::InboundDurabilityHook for InboxHook {
             columns.chats.push(chat.to_string());
             columns.senders.push(sender.to_string());
             columns.ids.push(item.info.id.clone());
-            let Meaning { kind, body, quoted_id, target_id } = meaning(&item.message, &message);
+            let Meaning { kind, body, quoted_id, target_id, media } = meaning(&item.message, &message);
             columns.kinds.push(kind);
             columns.bodies.push(body);
             columns.quoted_ids.push(quoted_id);
             columns.target_ids.push(target_id);
+            columns.media.push(media);
             columns.from_me.push(source.is_from_me);
             columns.push_names.push(push_name(&item.info));
             columns.times.push(item.info.timestamp);
@@ -109,7 +112,8 @@ impl InboxHook {
                 &c.times,
                 &c.messages,
                 &c.quoted_ids as &[Option<String>],
-                &c.target_ids as &[Option<String>]
+                &c.target_ids as &[Option<String>],
+                &c.media as &[Option<Value>]
             )
             .fetch_one(&self.pool)
         };
@@ -158,6 +162,8 @@ struct Meaning {
     quoted_id: Option<String>,
     /// The message that it changes.
     target_id: Option<String>,
+    /// What its sender says of its file.
+    media: Option<Value>,
 }
 
 /// Reads `message`, of which `json` was made.
@@ -172,6 +178,7 @@ fn meaning(message: &wa::Message, json: &Value) -> Meaning {
         body: body.map(json::storable),
         quoted_id: context(message).and_then(|context| context.stanza_id.as_deref()).map(json::storable),
         target_id: None,
+        media: received::described(message),
     }
 }
 
@@ -179,7 +186,7 @@ fn meaning(message: &wa::Message, json: &Value) -> Meaning {
 fn about(message: &wa::Message) -> Option<Meaning> {
     let about = |kind: &str, body: Option<&str>, key: Option<&wa::MessageKey>| {
         let target_id = key.and_then(|key| key.id.as_deref()).map(json::storable);
-        Some(Meaning { kind: kind.into(), body: body.map(json::storable), quoted_id: None, target_id })
+        Some(Meaning { kind: kind.into(), body: body.map(json::storable), quoted_id: None, target_id, media: None })
     };
     if let Some(reaction) = message.reaction_message.as_option() {
         return about("reaction", reaction.text.as_deref(), reaction.key.as_option());

@@ -26,10 +26,12 @@ pub(crate) struct Kept<'a> {
 struct Row {
     /// Who wrote it; `None` is us.
     sender: Option<String>,
+    /// It came in, also from another device of ours.
+    received: bool,
     kind: String,
     body: Option<String>,
     content: Option<Value>,
-    /// The whole of what was received.
+    /// The whole of what was received, or of ours what names its file on WhatsApp's servers.
     message: Option<Value>,
 }
 
@@ -145,11 +147,15 @@ impl Row {
     fn whole(&self, message_id: &str) -> Result<wa::Message, JobError> {
         let cannot =
             |why: String| JobError::Permanent(format!("content.message_id: {message_id} cannot be shown: {why}"));
-        if let Some(message) = &self.message {
-            return json::read(message).map_err(|error| cannot(error.to_string()));
+        let message = self.message.as_ref().map(json::read).transpose().map_err(|error| cannot(error.to_string()))?;
+        if self.received {
+            return message.ok_or_else(|| cannot("there is nothing in it".into()));
         }
-        let content = Content::read(&self.kind, self.body.as_deref(), self.content.as_ref())?;
-        content.alone().map(|(message, _)| message).map_err(|_| cannot(format!("its kind is {}", self.kind)))
+        let mut content = Content::read(&self.kind, self.body.as_deref(), self.content.as_ref())?;
+        if let Content::Media(media) = &mut content {
+            media.uploaded = message;
+        }
+        content.alone().map(|it| it.message).map_err(|_| cannot(format!("its kind is {}", self.kind)))
     }
 }
 

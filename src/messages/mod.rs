@@ -3,6 +3,7 @@
 //! * [`outbound`]: builds the message of a row, sends it under the row's id, waits for the server's word. The next kind
 //!   of message: a row or some in `sql/schema/28_kinds.sql`, a variant of `content::Content`.
 //! * `content`: what a row says, and the WhatsApp message that it becomes; [`kept`](self) messages for those about them.
+//! * [`media`]: files of messages, to WhatsApp's servers and from there.
 //! * [`nack`]: what a refusal by the server means.
 //! * [`acks`]: who waits for which server ack.
 //! * [`inbound`]: the durability hook: commit and announce, then let the library acknowledge.
@@ -17,6 +18,7 @@ pub(crate) mod fuzzing;
 pub mod inbound;
 pub(crate) mod json;
 mod kept;
+pub mod media;
 pub mod nack;
 pub mod outbound;
 pub mod redelivered;

@@ -36,11 +36,16 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
         return Err(JobError::Expired);
     }
     let to: Jid = job.chat.parse().map_err(|e| JobError::Permanent(format!("recipient: {}: {e}", job.chat)))?;
-    let content = Content::read(&job.kind, job.body.as_deref(), job.content.as_ref())?;
+    let mut content = Content::read(&job.kind, job.body.as_deref(), job.content.as_ref())?;
     let held =
         sender.sessions.get(job.fence).ok_or_else(|| JobError::Release("the session is not held here".into()))?;
     let client = held.client().ok_or_else(|| JobError::Release("the session is not connected".into()))?;
 
+    if let Content::Media(media) = &mut content {
+        let files = sender.sessions.media();
+        let uploading = files.uploaded(job, media.kind, &media.attachment, &client, sender.sessions.pool());
+        media.uploaded = Some(uploading.await?);
+    }
     if job.typing {
         typing(&client, &to, job).await;
     }

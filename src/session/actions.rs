@@ -34,11 +34,11 @@ pub(super) async fn run(job: &SessionJob, sessions: &Sessions) -> Result<(), Job
     }
     let held = sessions.get(job.fence).ok_or_else(|| JobError::Release("the session is not held here".into()))?;
     let client = held.client().ok_or_else(|| JobError::Release("the session is not connected".into()))?;
-    let result = match tokio::time::timeout(ANSWER, act(&client, job)).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(error)) if client.is_connected() => return Err(JobError::Permanent(error)),
-        Ok(Err(error)) => return Err(JobError::Retry(format!("the connection was lost: {error}"))),
-        Err(_) => return Err(JobError::Retry(format!("no answer within {} s", ANSWER.as_secs()))),
+    let result = if job.kind == "download" {
+        // It takes the time that a file takes.
+        sessions.media().download(job, &client, sessions.pool()).await?
+    } else {
+        answer(&client, job).await?
     };
     let (session_id, epoch) = (job.fence.session_id, job.fence.epoch);
     let keep = sqlx::query_file!("sql/session/action_result.sql", session_id, epoch, result, job.id);
@@ -46,6 +46,15 @@ pub(super) async fn run(job: &SessionJob, sessions: &Sessions) -> Result<(), Job
         .await
         .map(drop)
         .map_err(|error| JobError::Retry(format!("done, and not kept: {error}")))
+}
+
+async fn answer(client: &Client, job: &SessionJob) -> Result<Value, JobError> {
+    match tokio::time::timeout(ANSWER, act(client, job)).await {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(error)) if client.is_connected() => Err(JobError::Permanent(error)),
+        Ok(Err(error)) => Err(JobError::Retry(format!("the connection was lost: {error}"))),
+        Err(_) => Err(JobError::Retry(format!("no answer within {} s", ANSWER.as_secs()))),
+    }
 }
 
 /// What the actions take.

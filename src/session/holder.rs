@@ -12,6 +12,7 @@ use crate::db::outage::outlast;
 use crate::jobs::Ready;
 use crate::jobs::progress::Progress;
 use crate::messages::acks::Acks;
+use crate::messages::media::Media;
 use crate::telemetry;
 use futures::StreamExt as _;
 use std::collections::{BTreeMap, HashMap};
@@ -64,6 +65,8 @@ pub struct Shared {
     pub endpoint: Endpoint,
     /// What the devices call themselves.
     pub device: DeviceConfig,
+    /// For messages with files.
+    pub media: Media,
     /// What the auth state is encrypted with.
     pub vault: Arc<Vault>,
     /// Whose outbound rows may be claimed.
@@ -129,6 +132,12 @@ impl Sessions {
     #[must_use]
     pub fn new(shared: Shared) -> Self {
         Self { shared: Arc::new(shared), held: Arc::default() }
+    }
+
+    /// For messages with files.
+    #[must_use]
+    pub fn media(&self) -> &Media {
+        &self.shared.media
     }
 
     /// Where the rows are.

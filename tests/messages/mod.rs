@@ -2,6 +2,10 @@
 
 mod consumers;
 mod delivery;
+mod files;
 mod inward;
+mod media_in;
+mod media_out;
+mod media_sources;
 mod outward;
 mod stage;

@@ -21,6 +21,10 @@ async fn fill(db: &TestDb, each: i64) -> Result<()> {
              INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, from_me, sent_at, received_at, message)
              SELECT 'shop', session_id, 'c', 's', 'M' || day || '-' || n, 'text', false, now(), now() - day * interval '1 day', '{{}}'
              FROM wa.session, generate_series(100, 1, -1) day, generate_series(1, {each}) n ORDER BY day DESC;
+             INSERT INTO wa.media (tenant, sha256, size, data, created_at)
+             SELECT 'default', sha256(day::text::bytea), 1, 'x', now() - day * interval '1 day' FROM generate_series(1, 100) day;
+             INSERT INTO wa.upload (session_id, kind, sha256, message, uploaded_at)
+             SELECT s.session_id, 'image', m.sha256, '{{}}', m.created_at FROM wa.session s, wa.media m;
              ALTER TABLE wa.session_job DISABLE TRIGGER validate;
              INSERT INTO wa.session_job (session, session_id, kind, status, created_at, finished_at)
              SELECT 'shop', session_id, 'connect', 'done', now() - day * interval '1 day', now() - day * interval '1 day'
@@ -43,7 +47,8 @@ async fn rows(db: &TestDb) -> Result<String> {
     one(
         &db.pool,
         "SELECT concat_ws(' ', (SELECT count(*) FROM wa.outbound), (SELECT count(*) FROM wa.inbox), (SELECT count(*) FROM wa.session_job),
-             (SELECT count(*) FROM wa.maintenance_job WHERE kind = 'sweep_keys'), (SELECT count(*) FROM wa.schedule_tick))",
+             (SELECT count(*) FROM wa.maintenance_job WHERE kind = 'sweep_keys'), (SELECT count(*) FROM wa.schedule_tick),
+             (SELECT count(*) FROM wa.media), (SELECT count(*) FROM wa.upload))",
     )
     .await
 }
@@ -54,8 +59,10 @@ async fn q12_retention_deletes_what_is_finished_and_old_and_nothing_else() -> Re
     fill(&db, 2).await?;
     // Long ago made, and only yesterday at its end.
     run(&db, "UPDATE wa.outbound SET read_at = now() - interval '1 day' WHERE id = (SELECT min(id) FROM wa.outbound WHERE body = '99')").await?;
+    // A message waits for a file that was put here long ago.
+    run(&db, "SELECT wa.send_image('shop', '+79001234567', media => max(media_id), send_at => now() + interval '1 day') FROM wa.media").await?;
     let before = rows(&db).await?;
-    ensure!(before == "200 200 100 100 100", "{before}");
+    ensure!(before == "201 200 100 100 100 100 100", "{before}");
     let worker = Working::start(&db)?;
 
     let args = r#"{"outbound_days": 50, "inbox_days": null, "session_job_days": 95, "dry_run": true}"#;
@@ -63,8 +70,7 @@ async fn q12_retention_deletes_what_is_finished_and_old_and_nothing_else() -> Re
     let row = is(&db, id, "done").await?;
     // Days 51 to 100 without the tens that are queued and the one that ended yesterday; ages of exactly n days count,
     // for a moment has passed since.
-    let counts =
-        json!({ "outbound": 2 * (51 - 6) - 1, "session_job": 6, "maintenance_job": 71 - 8, "schedule_tick": 71 });
+    let counts = json!({ "outbound": 2 * (51 - 6) - 1, "session_job": 6, "maintenance_job": 71 - 8, "schedule_tick": 71, "media": 10, "upload": 11 });
     for (table, count) in counts.as_object().into_iter().flatten() {
         ensure!(row["result"][table] == *count, "{table}: {count} expected of {}", row["result"]);
     }
@@ -77,7 +83,7 @@ async fn q12_retention_deletes_what_is_finished_and_old_and_nothing_else() -> Re
         ensure!(done["result"][table] == *count, "{table}: {count} expected of {}", done["result"]);
     }
     let after = rows(&db).await?;
-    ensure!(after == format!("{} 200 94 37 29", 200 - 89), "{after}");
+    ensure!(after == format!("{} 200 94 37 29 90 89", 201 - 89), "{after}");
     let kept: bool = one(
         &db.pool,
         "SELECT bool_and(status = 'queued' OR created_at > now() - interval '50 days' OR read_at IS NOT NULL) FROM wa.outbound",

@@ -95,6 +95,12 @@ async fn m2_m9_each_action_is_a_row_with_a_result() -> Result<()> {
         )
         .await?;
 
+    let picture = json!({ "to": "15550001", "image": { "data": "AAAA" } });
+    world.control.post("/phones/15550003/send", picture).await?;
+    let inbox_id: i64 = world.until("SELECT id FROM wa.inbox WHERE session = 'shop' AND media IS NOT NULL").await?;
+    let downloaded = done(&world, heard, &format!("download({inbox_id})")).await?;
+    ensure!(downloaded["size"] == 3, "{downloaded}");
+
     let acted = "SELECT string_agg(a.kind, ', ') FROM wa.actions() a
                  WHERE NOT EXISTS (SELECT FROM wa.session_job j WHERE j.kind = a.kind AND j.status = 'done')";
     let never: Option<String> = sqlx::query_scalar(acted).fetch_one(world.pool()).await?;

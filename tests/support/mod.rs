@@ -10,6 +10,8 @@ pub(crate) mod docs;
 #[cfg(feature = "sandbox")]
 pub(crate) mod linked;
 #[cfg(feature = "sandbox")]
+pub(crate) mod npm;
+#[cfg(feature = "sandbox")]
 pub(crate) mod pooler;
 #[cfg(feature = "sandbox")]
 pub(crate) mod proxy;

@@ -16,6 +16,8 @@ use serde_json::{Map, Value};
 pub(super) struct Ages {
     outbound_days: Option<i32>,
     inbox_days: Option<i32>,
+    media_days: Option<i32>,
+    upload_days: Option<i32>,
     event_days: Option<i32>,
     session_job_days: Option<i32>,
     maintenance_job_days: Option<i32>,
@@ -29,6 +31,8 @@ impl Default for Ages {
         Self {
             outbound_days: Some(90),
             inbox_days: Some(90),
+            media_days: Some(90),
+            upload_days: Some(90),
             event_days: Some(90),
             session_job_days: Some(30),
             maintenance_job_days: Some(30),
@@ -42,6 +46,8 @@ impl Default for Ages {
 enum Table {
     Outbound,
     Inbox,
+    Media,
+    Upload,
     Event,
     SessionJob,
     MaintenanceJob,
@@ -94,6 +100,8 @@ pub(super) async fn run(batches: &Batches<'_>, ages: &Ages) -> Result<Value, Job
     for (table, days) in [
         (Table::Outbound, ages.outbound_days),
         (Table::Inbox, ages.inbox_days),
+        (Table::Media, ages.media_days),
+        (Table::Upload, ages.upload_days),
         (Table::Event, ages.event_days),
         (Table::SessionJob, ages.session_job_days),
         (Table::MaintenanceJob, ages.maintenance_job_days),
@@ -118,6 +126,8 @@ impl Table {
         match self {
             Self::Outbound => "outbound",
             Self::Inbox => "inbox",
+            Self::Media => "media",
+            Self::Upload => "upload",
             Self::Event => "event",
             Self::SessionJob => "session_job",
             Self::MaintenanceJob => "maintenance_job",
@@ -140,6 +150,8 @@ async fn page(batches: &Batches<'_>, table: Table, after: i64, days: i32, dry_ru
             messages.page(pool, after, limit).await?
         }
         Table::Inbox => walk!("sql/retention/inbox.sql"),
+        Table::Media => walk!("sql/retention/media.sql"),
+        Table::Upload => walk!("sql/retention/upload.sql"),
         Table::Event => walk!("sql/retention/event.sql"),
         Table::SessionJob => walk!("sql/retention/session_job.sql"),
         Table::MaintenanceJob => walk!("sql/retention/maintenance_job.sql"),

@@ -1,0 +1,15 @@
+-- One page of $2 files after media_id $1: deletes those that are older than $3 days and that no waiting message names, or with $4
+-- only counts them. Says where the page ends; later ones may be older, for a file gets younger each time it is put here. Locks
+-- the deleted rows. What stands in the media store stays there.
+WITH page AS MATERIALIZED (
+    SELECT media_id, created_at FROM wa.media WHERE media_id > $1 ORDER BY media_id LIMIT $2
+), old AS (
+    SELECT media_id FROM page
+    WHERE created_at < now() - $3::integer * interval '1 day'
+      AND NOT EXISTS (SELECT FROM wa.outbound o WHERE o.live AND o.content ? 'media' AND (o.content ->> 'media')::bigint = page.media_id)
+), gone AS (
+    DELETE FROM wa.media m USING old WHERE m.media_id = old.media_id AND NOT $4::boolean
+    RETURNING 1
+)
+SELECT (SELECT max(media_id) FROM page) AS last, true AS "go_on!",
+       CASE WHEN $4::boolean THEN (SELECT count(*) FROM old) ELSE (SELECT count(*) FROM gone) END AS "count!"

@@ -1,0 +1,189 @@
+//! Files from the web. Whoever may insert a row must not reach through the worker what only the worker's network reaches.
+
+use super::source::File;
+use crate::config::MediaConfig;
+use crate::jobs::JobError;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use tempfile::NamedTempFile;
+use ureq::http::Uri;
+use ureq::http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+
+/// What fetches.
+pub(super) fn agent(settings: &MediaConfig) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .timeout_global(Some(settings.timeout()))
+        .max_redirects(5)
+        .http_status_as_error(false)
+        // A proxy would look names up by itself, and reach what is refused here.
+        .proxy(None)
+        .user_agent(concat!("wagres/", env!("CARGO_PKG_VERSION")))
+        .build();
+    let resolver = Guarded { private: settings.private_networks, inner: DefaultResolver::default() };
+    ureq::Agent::with_parts(config, DefaultConnector::default(), resolver)
+}
+
+/// Fetches a file of at most `most` bytes; `None` when it is what `asked` says of it, an `ETag` and a time of change.
+pub(super) fn fetch(
+    agent: &ureq::Agent,
+    url: &str,
+    asked: Option<(Option<String>, Option<String>)>,
+    most: u64,
+) -> Result<Option<File>, JobError> {
+    let (etag, modified) = asked.unwrap_or_default();
+    let mut request = agent.get(url);
+    for (name, value) in [(IF_NONE_MATCH, etag), (IF_MODIFIED_SINCE, modified)] {
+        if let Some(value) = value {
+            request = request.header(name, value);
+        }
+    }
+    let response = request.call().map_err(refused)?;
+    match response.status().as_u16() {
+        200 => {}
+        304 => return Ok(None),
+        status @ (408 | 425 | 429 | 500..) => return Err(JobError::Retry(format!("content.url: status {status}"))),
+        status => return Err(JobError::Permanent(format!("content.url: status {status}"))),
+    }
+    let said = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (etag, modified) = (said(ETAG), said(LAST_MODIFIED));
+    let mut file = NamedTempFile::new().map_err(super::disk)?;
+    let mut body = response.into_body().into_with_config().limit(u64::MAX).reader();
+    let (mut buffer, mut length) = (vec![0; 64 << 10], 0);
+    loop {
+        let read = body.read(&mut buffer).map_err(|error| JobError::Retry(format!("content.url: {error}")))?;
+        if read == 0 {
+            break;
+        }
+        length += read as u64;
+        if length > most {
+            return Err(super::source::too_large("url", most));
+        }
+        file.write_all(&buffer[..read]).map_err(super::disk)?;
+    }
+    if length == 0 {
+        return Err(JobError::Permanent("content.url: there is nothing".into()));
+    }
+    Ok(Some(File { bytes: file, etag, modified }))
+}
+
+fn refused(error: ureq::Error) -> JobError {
+    let said = format!("content.url: {error}");
+    match error {
+        ureq::Error::Other(error) if error.is::<Private>() => {
+            JobError::Permanent("content.url: it leads to a private network (media.private_networks)".into())
+        }
+        ureq::Error::BadUri(_) | ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => {
+            JobError::Permanent(said)
+        }
+        _ => JobError::Retry(said),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("a private network")]
+struct Private;
+
+/// Looks names up, and finds no address that is not on the internet. It is asked again at each redirect.
+#[derive(Debug)]
+struct Guarded {
+    private: bool,
+    inner: DefaultResolver,
+}
+
+impl Resolver for Guarded {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &ureq::config::Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let found = self.inner.resolve(uri, config, timeout)?;
+        if !self.private && found.iter().any(|address| !is_public(address.ip())) {
+            return Err(ureq::Error::Other(Box::new(Private)));
+        }
+        Ok(found)
+    }
+}
+
+/// Whether an address is one of the internet. IANA's registries of special-purpose addresses have those that are not.
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => is_public_v4(ip),
+        IpAddr::V6(ip) => is_public_v6(ip),
+    }
+}
+
+fn is_public_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, c, _] = ip.octets();
+    !(ip.is_private()
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_documentation()
+        || ip.is_multicast()
+        || a == 0
+        || a >= 240
+        || (a == 100 && (64..128).contains(&b))
+        || (a == 192 && b == 0 && c == 0)
+        || (a == 192 && b == 88 && c == 99)
+        || (a == 198 && (b == 18 || b == 19)))
+}
+
+fn is_public_v6(ip: Ipv6Addr) -> bool {
+    let inner = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
+    match ip.segments() {
+        // An address of the older internet in another form.
+        [0x64, 0xff9b, 0, .., high, low] | [0x2002, high, low, ..] => is_public_v4(inner(high, low)),
+        // Tunnels, documentation, and what is set aside for protocols.
+        [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, ..] => false,
+        [first, ..] => (0x2000..0x4000).contains(&first),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn m1_only_addresses_of_the_internet_are_asked_for_media() {
+        let is = |text: &str| is_public(text.parse().expect("an address"));
+        for public in ["1.1.1.1", "93.184.216.34", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "64:ff9b::1.1.1.1"] {
+            assert!(is(public), "{public}");
+        }
+        for private in [
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "172.16.0.1",
+            "192.0.0.8",
+            "192.0.2.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.51.100.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:10.0.0.1",
+            "::ffff:1.1.1.1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b:1::1",
+            "100::1",
+            "2001::1",
+            "2001:db8::1",
+            "2002:a00:1::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+        ] {
+            assert!(!is(private), "{private}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! What a file is: its type by its bytes, size and length, and a small picture of it.
+
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::webp::{WebPDecoder, WebPEncoder};
+use image::imageops::FilterType;
+use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits};
+use lofty::config::ParseOptions;
+use lofty::file::AudioFile as _;
+use lofty::probe::Probe;
+use nom_exif::{MediaParser, MediaSource, TrackInfoTag};
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Cursor, Read as _};
+use std::time::Duration;
+use tempfile::NamedTempFile;
+use wacore::download::MediaType;
+use whatsapp_rust::buffa::MessageField;
+use whatsapp_rust::upload::UploadResponse;
+use whatsapp_rust::waproto::whatsapp as wa;
+
+/// The type of a document of which nothing is known.
+pub(super) const ANYTHING: &str = "application/octet-stream";
+/// Pixels of a picture that is read whole, for a thumbnail. Larger ones are sent without.
+const PIXELS: u64 = 50_000_000;
+/// Bytes of memory that reading one may take.
+const MEMORY: u64 = 256 << 20;
+/// The longer side of a thumbnail and a sticker, in pixels.
+const THUMBNAIL: u32 = 100;
+const STICKER: u32 = 512;
+/// Of 100; it is shown blurred.
+const THUMBNAIL_QUALITY: u8 = 60;
+
+/// A kind of message with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum MediaKind {
+    Image,
+    Video,
+    Gif,
+    Audio,
+    Voice,
+    Document,
+    Sticker,
+}
+
+/// What is seen of a file.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    mime: String,
+    width: Option<u32>,
+    height: Option<u32>,
+    /// How long it plays.
+    seconds: Option<u32>,
+    /// A small JPEG.
+    thumbnail: Option<Vec<u8>>,
+    animated: bool,
+    /// What is sent instead, where the kind takes another format.
+    pub(super) instead: Option<NamedTempFile>,
+}
+
+/// Looks at a file that is to be sent as `kind`.
+///
+/// # Errors
+/// It is not what the kind takes; the text says what it is.
+pub(super) fn look(kind: MediaKind, file: &NamedTempFile) -> Result<Seen, String> {
+    let open = || file.reopen().map(BufReader::new).map_err(|error| format!("content: {error}"));
+    let mut head = vec![];
+    open()?.take(8192).read_to_end(&mut head).map_err(|error| format!("content: {error}"))?;
+    let mime = infer::get(&head).map_or(ANYTHING, |found| found.mime_type());
+    let accepted = |accepted: &str| Err(format!("content: the file is {mime}; accepted is {accepted}"));
+    match kind {
+        MediaKind::Image => picture(open()?).or_else(|_| accepted("JPEG, PNG, WebP or GIF")),
+        MediaKind::Sticker => sticker(&open).or_else(|_| accepted("WebP, JPEG, PNG or GIF")),
+        MediaKind::Video | MediaKind::Gif if !mime.starts_with("video/") => accepted("a film, best MP4"),
+        MediaKind::Video | MediaKind::Gif => Ok(film(open()?, mime)),
+        MediaKind::Audio | MediaKind::Voice => {
+            let mime = match mime {
+                _ if head.starts_with(b"OggS") && head.windows(8).any(|bytes| bytes == b"OpusHead") => {
+                    "audio/ogg; codecs=opus"
+                }
+                // In a container of films.
+                "audio/m4a" | "video/mp4" => "audio/mp4",
+                mime if mime.starts_with("audio/") => mime,
+                _ => return accepted("a sound, best Ogg with Opus or MP3"),
+            };
+            Ok(Seen { mime: mime.into(), seconds: length_of_sound(open()?).map(seconds), ..Seen::default() })
+        }
+        MediaKind::Document => Ok(Seen { mime: mime.into(), ..Seen::default() }),
+    }
+}
+
+fn limited(reader: BufReader<File>) -> image::ImageResult<(ImageFormat, impl image::ImageDecoder)> {
+    let reader = ImageReader::new(reader).with_guessed_format()?;
+    let format =
+        reader.format().ok_or_else(|| image::ImageError::Unsupported(image::error::ImageFormatHint::Unknown.into()))?;
+    let mut decoder = reader.into_decoder()?;
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MEMORY);
+    decoder.set_limits(limits)?;
+    Ok((format, decoder))
+}
+
+/// The picture as it is to be seen, unless reading it takes too much.
+fn whole(mut decoder: impl image::ImageDecoder) -> Option<DynamicImage> {
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > PIXELS {
+        return None;
+    }
+    let orientation = decoder.orientation().ok();
+    let mut picture = DynamicImage::from_decoder(decoder).ok()?;
+    if let Some(orientation) = orientation {
+        picture.apply_orientation(orientation);
+    }
+    Some(picture)
+}
+
+fn picture(reader: BufReader<File>) -> image::ImageResult<Seen> {
+    let (format, decoder) = limited(reader)?;
+    let (width, height) = decoder.dimensions();
+    let picture = whole(decoder);
+    let (width, height) = picture.as_ref().map_or((width, height), |it| (it.width(), it.height()));
+    let thumbnail = picture.and_then(|picture| small(&picture));
+    Ok(Seen {
+        mime: format.to_mime_type().into(),
+        width: Some(width),
+        height: Some(height),
+        thumbnail,
+        ..Seen::default()
+    })
+}
+
+fn small(picture: &DynamicImage) -> Option<Vec<u8>> {
+    let mut jpeg = Cursor::new(vec![]);
+    let small = picture.thumbnail(THUMBNAIL, THUMBNAIL).to_rgb8();
+    small.write_with_encoder(JpegEncoder::new_with_quality(&mut jpeg, THUMBNAIL_QUALITY)).ok()?;
+    Some(jpeg.into_inner())
+}
+
+fn sticker(open: &impl Fn() -> Result<BufReader<File>, String>) -> Result<Seen, String> {
+    let failed = |error: image::ImageError| error.to_string();
+    let (format, decoder) = limited(open()?).map_err(failed)?;
+    let mime = ImageFormat::WebP.to_mime_type().to_owned();
+    if format == ImageFormat::WebP {
+        let (width, height) = decoder.dimensions();
+        let animated = WebPDecoder::new(open()?).map_err(failed)?.has_animation();
+        return Ok(Seen { mime, width: Some(width), height: Some(height), animated, ..Seen::default() });
+    }
+    let picture = whole(decoder).ok_or("too large")?.resize(STICKER, STICKER, FilterType::Lanczos3);
+    let mut square = image::RgbaImage::new(STICKER, STICKER);
+    let centre = |side: u32| i64::from((STICKER - side) / 2);
+    image::imageops::overlay(&mut square, &picture, centre(picture.width()), centre(picture.height()));
+    let file = NamedTempFile::new().map_err(|error| error.to_string())?;
+    square.write_with_encoder(WebPEncoder::new_lossless(BufWriter::new(&file))).map_err(failed)?;
+    Ok(Seen { mime, width: Some(STICKER), height: Some(STICKER), instead: Some(file), ..Seen::default() })
+}
+
+/// A film that says little of itself is sent with what it says.
+fn film(reader: BufReader<File>, mime: &str) -> Seen {
+    let mut seen = Seen { mime: mime.into(), ..Seen::default() };
+    let parsed = MediaSource::seekable(reader).and_then(|source| MediaParser::new().parse_track(source));
+    if let Ok(track) = parsed {
+        let number = |tag| track.get(tag).and_then(|value| value.as_u64().or_else(|| value.as_u32().map(u64::from)));
+        let narrow = |number: u64| u32::try_from(number).ok().filter(|number| *number > 0);
+        seen.width = number(TrackInfoTag::Width).and_then(narrow);
+        seen.height = number(TrackInfoTag::Height).and_then(narrow);
+        seen.seconds = number(TrackInfoTag::DurationMs).map(|ms| seconds(Duration::from_millis(ms)));
+    }
+    seen
+}
+
+fn length_of_sound(reader: BufReader<File>) -> Option<Duration> {
+    let options = ParseOptions::new().read_tags(false).read_cover_art(false);
+    let sound = Probe::new(reader).options(options).guess_file_type().ok()?.read().ok()?;
+    Some(sound.properties().duration()).filter(|length| !length.is_zero())
+}
+
+/// Whole seconds, one at least, as the apps show them.
+fn seconds(length: Duration) -> u32 {
+    u32::try_from(length.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
+}
+
+impl MediaKind {
+    /// The kind of that name in `wa.outbound`.
+    pub(in super::super) fn named(kind: &str) -> Option<Self> {
+        Some(match kind {
+            "image" => Self::Image,
+            "video" => Self::Video,
+            "gif" => Self::Gif,
+            "audio" => Self::Audio,
+            "voice" => Self::Voice,
+            "document" => Self::Document,
+            "sticker" => Self::Sticker,
+            _ => return None,
+        })
+    }
+
+    /// What it is encrypted and uploaded as.
+    pub(super) fn sealed_as(self) -> MediaType {
+        match self {
+            Self::Image => MediaType::Image,
+            Self::Video | Self::Gif => MediaType::Video,
+            Self::Audio | Self::Voice => MediaType::Audio,
+            Self::Document => MediaType::Document,
+            Self::Sticker => MediaType::Sticker,
+        }
+    }
+
+    /// The message that names an uploaded file.
+    pub(super) fn message(self, seen: &mut Seen, upload: UploadResponse) -> wa::Message {
+        let mimetype = Some(std::mem::take(&mut seen.mime));
+        let (url, direct_path) = (Some(upload.url), Some(upload.direct_path));
+        let (media_key, file_sha256) = (Some(upload.media_key.to_vec()), Some(upload.file_sha256.to_vec()));
+        let file_enc_sha256 = Some(upload.file_enc_sha256.to_vec());
+        let (file_length, media_key_timestamp) = (Some(upload.file_length), Some(upload.media_key_timestamp));
+        let streaming_sidecar = upload.streaming_sidecar;
+        let Seen { width, height, seconds, .. } = *seen;
+        macro_rules! file {
+            ($field:ident: $type:ident { $($more:tt)* }) => {
+                wa::Message {
+                    $field: MessageField::some(wa::message::$type {
+                        url, direct_path, media_key, file_sha256, file_enc_sha256, file_length, media_key_timestamp, mimetype,
+                        $($more)*
+                        ..Default::default()
+                    }),
+                    ..Default::default()
+                }
+            };
+        }
+        match self {
+            Self::Image => {
+                file!(image_message: ImageMessage { width, height, jpeg_thumbnail: seen.thumbnail.take(), })
+            }
+            Self::Video | Self::Gif => {
+                let gif_playback = (self == Self::Gif).then_some(true);
+                file!(video_message: VideoMessage { width, height, seconds, streaming_sidecar, gif_playback, })
+            }
+            Self::Audio | Self::Voice => {
+                let ptt = Some(self == Self::Voice);
+                file!(audio_message: AudioMessage { seconds, streaming_sidecar, ptt, })
+            }
+            Self::Document => file!(document_message: DocumentMessage {}),
+            Self::Sticker => {
+                let is_animated = Some(seen.animated);
+                file!(sticker_message: StickerMessage { width, height, is_animated, })
+            }
+        }
+    }
+}

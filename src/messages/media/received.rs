@@ -1,0 +1,308 @@
+//! Files of received messages (M6): what is said of them, and bringing them here.
+
+use super::{Media, away, blocking, disk, hashed, held_no_more};
+use crate::db::Db;
+use crate::jobs::{JobError, SessionJob};
+use crate::messages::json;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::fs::File;
+use std::io::{Error, Seek, SeekFrom, Write};
+use tempfile::NamedTempFile;
+use wacore::download::{DownloadWriter, Downloadable, MediaType};
+use wacore::proto_helpers::MessageExt as _;
+use wacore_binary::{Jid, JidExt as _};
+use whatsapp_rust::client::Client;
+use whatsapp_rust::features::{MediaRetryResult, MediaReuploadRequest};
+use whatsapp_rust::http::HttpStatusError;
+use whatsapp_rust::waproto::whatsapp as wa;
+
+/// Largest file that Postgres keeps; it takes its size several times in memory on the way there.
+const IN_POSTGRES: u64 = 64 << 20;
+
+/// What the sender of a message says of its file, for `wa.inbox.media`; `None` for a message without one.
+pub(in super::super) fn described(message: &wa::Message) -> Option<Value> {
+    let found = file_of(message)?;
+    let mut said = Map::new();
+    let mut say = |name: &str, value: Option<Value>| drop(value.map(|value| said.insert(name.into(), value)));
+    say("mime", found.mime.map(|mime| json::storable(mime).into()));
+    say("size", found.file.file_length().map(Value::from));
+    say("file_name", found.name.map(|name| json::storable(name).into()));
+    say("seconds", found.seconds.map(Value::from));
+    Some(said.into())
+}
+
+struct Found<'a> {
+    file: &'a dyn Downloadable,
+    mime: Option<&'a str>,
+    name: Option<&'a str>,
+    seconds: Option<u32>,
+}
+
+fn file_of(message: &wa::Message) -> Option<Found<'_>> {
+    let message = message.get_base_message();
+    macro_rules! found {
+        ($($field:ident: $name:expr, $seconds:expr;)*) => {
+            $(if let Some(it) = message.$field.as_option() {
+                let (name, seconds): (fn(&_) -> Option<&str>, fn(&_) -> Option<u32>) = ($name, $seconds);
+                return Some(Found { file: it, mime: it.mimetype.as_deref(), name: name(it), seconds: seconds(it) });
+            })*
+        };
+    }
+    found! {
+        image_message: |_| None, |_| None;
+        video_message: |_| None, |it: &wa::message::VideoMessage| it.seconds;
+        ptv_message: |_| None, |it: &wa::message::VideoMessage| it.seconds;
+        audio_message: |_| None, |it: &wa::message::AudioMessage| it.seconds;
+        document_message: |it: &wa::message::DocumentMessage| it.file_name.as_deref(), |_| None;
+        sticker_message: |_| None, |_| None;
+    }
+    None
+}
+
+/// Where a file is.
+struct Pointer {
+    direct_path: Option<String>,
+    media_key: Option<Vec<u8>>,
+    file_enc_sha256: Option<Vec<u8>>,
+    file_sha256: Option<Vec<u8>>,
+    file_length: Option<u64>,
+    kind: MediaType,
+}
+
+impl Pointer {
+    fn of(file: &dyn Downloadable) -> Self {
+        Self {
+            direct_path: file.direct_path().map(str::to_owned),
+            media_key: file.media_key().map(<[u8]>::to_vec),
+            file_enc_sha256: file.file_enc_sha256().map(<[u8]>::to_vec),
+            file_sha256: file.file_sha256().map(<[u8]>::to_vec),
+            file_length: file.file_length(),
+            kind: file.app_info(),
+        }
+    }
+}
+
+impl Downloadable for Pointer {
+    fn direct_path(&self) -> Option<&str> {
+        self.direct_path.as_deref()
+    }
+
+    fn media_key(&self) -> Option<&[u8]> {
+        self.media_key.as_deref()
+    }
+
+    fn file_enc_sha256(&self) -> Option<&[u8]> {
+        self.file_enc_sha256.as_deref()
+    }
+
+    fn file_sha256(&self) -> Option<&[u8]> {
+        self.file_sha256.as_deref()
+    }
+
+    fn file_length(&self) -> Option<u64> {
+        self.file_length
+    }
+
+    fn app_info(&self) -> MediaType {
+        self.kind
+    }
+}
+
+/// A file that does not grow beyond what is accepted, whatever its sender says of it.
+struct Limited {
+    file: File,
+    position: u64,
+    most: u64,
+}
+
+const TOO_LARGE: &str = "more than media.max_bytes";
+
+impl Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.position + bytes.len() as u64 > self.most {
+            return Err(Error::other(TOO_LARGE));
+        }
+        let written = self.file.write(bytes)?;
+        self.position += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for Limited {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.position = self.file.seek(to)?;
+        Ok(self.position)
+    }
+}
+
+impl DownloadWriter for Limited {
+    fn truncate(&mut self, length: u64) -> std::io::Result<()> {
+        self.file.set_len(length)
+    }
+}
+
+#[derive(Deserialize)]
+struct Args {
+    inbox_id: i64,
+}
+
+impl Media {
+    /// Brings the file of a message to `wa.media` or the media store. Returns what stands in the job's result.
+    ///
+    /// # Errors
+    /// [`JobError::Permanent`] when there is no such file any more, or too much of it.
+    pub(crate) async fn download(&self, job: &SessionJob, client: &Client, pool: &Db) -> Result<Value, JobError> {
+        let Args { inbox_id } =
+            Args::deserialize(&job.args).map_err(|error| JobError::Permanent(format!("args: {error}")))?;
+        let session_id = job.fence.session_id;
+        let row = sqlx::query_file!("sql/media/received.sql", session_id, inbox_id).fetch_optional(pool).await;
+        let none = || JobError::Permanent(format!("args.inbox_id: {inbox_id} is not a message with a file"));
+        let row = row.map_err(|error| away(&error))?.filter(|row| row.has_media).ok_or_else(none)?;
+        if let (Some(id), Some(size)) = (row.media_id, row.size) {
+            return Ok(json!({ "media": id, "mime": row.mime, "size": size }));
+        }
+        let message =
+            json::read(&row.message).map_err(|error| JobError::Permanent(format!("wa.inbox {inbox_id}: {error}")))?;
+        let Found { file, mime, name, .. } = file_of(&message).ok_or_else(none)?;
+        let (mime, name) = (mime.map(json::storable), name.map(str::to_owned));
+        let mut pointer = Pointer::of(file);
+        if pointer.file_length.is_some_and(|length| length > self.0.settings.max_bytes) {
+            return Err(too_large(self.0.settings.max_bytes));
+        }
+        let _slot = self.0.slots.acquire().await.map_err(|_| JobError::Release("the worker is stopping".into()))?;
+        let file = match self.fetch(client, &pointer).await {
+            Err(Failed::Gone) => {
+                let (chat, sender) = (parsed(&row.chat)?, parsed(&row.sender)?);
+                let request = MediaReuploadRequest {
+                    msg_id: &row.message_id,
+                    chat_jid: &chat,
+                    media_key: pointer.media_key.as_deref().unwrap_or_default(),
+                    is_from_me: row.from_me,
+                    participant: chat.is_group().then_some(&sender),
+                };
+                pointer.direct_path = Some(again(client, &request).await?);
+                self.fetch(client, &pointer).await
+            }
+            fetched => fetched,
+        };
+        let (file, hash) = match file {
+            Ok(file) => blocking(move || hashed(file)).await?,
+            Err(Failed::Gone) => return Err(gone()),
+            Err(Failed::Said(error)) => return Err(error),
+        };
+        if pointer.file_sha256.is_some_and(|said| said != hash) {
+            return Err(JobError::Permanent("the file is not the one that its sender names".into()));
+        }
+        let size = file.as_file().metadata().map_err(disk)?.len();
+        let (data, path) = match &self.0.store {
+            Some(store) => {
+                let path = format!(
+                    "{}/received/{}{}",
+                    row.tenant,
+                    hex::encode(&hash),
+                    ending(mime.as_deref(), name.as_deref())
+                );
+                let put = store.put(&path, &file).await;
+                put.map_err(|error| JobError::Retry(format!("the media store: {error}")))?;
+                (None, Some(path))
+            }
+            None if size > IN_POSTGRES => {
+                return Err(JobError::Permanent(format!("more than {IN_POSTGRES} bytes; media.store takes them")));
+            }
+            None => (Some(blocking(move || std::fs::read(file.path()).map_err(disk)).await?), None),
+        };
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
+        let keep = sqlx::query_file!(
+            "sql/media/keep_received.sql",
+            session_id,
+            job.fence.epoch,
+            inbox_id,
+            hash,
+            size,
+            mime,
+            data,
+            path
+        );
+        let kept = keep.fetch_optional(pool).await.map_err(|error| away(&error))?.ok_or_else(held_no_more)?;
+        Ok(json!({ "media": kept.media_id, "mime": kept.mime, "size": size }))
+    }
+
+    async fn fetch(&self, client: &Client, pointer: &Pointer) -> Result<NamedTempFile, Failed> {
+        let settings = &self.0.settings;
+        let file = NamedTempFile::new().map_err(disk)?;
+        let into = Limited { file: file.reopen().map_err(disk)?, position: 0, most: settings.max_bytes };
+        let fetched = tokio::time::timeout(settings.timeout(), client.download_to_writer(pointer, into)).await;
+        let Ok(fetched) = fetched else {
+            let limit = settings.timeout_seconds;
+            return Err(JobError::Retry(format!("not downloaded within media.timeout_seconds, {limit} s")).into());
+        };
+        match fetched {
+            Ok(_) => Ok(file),
+            Err(error) => match error.downcast_ref::<HttpStatusError>() {
+                Some(HttpStatusError { status: 403 | 404 | 410 }) => Err(Failed::Gone),
+                _ if format!("{error:#}").contains(TOO_LARGE) => Err(too_large(settings.max_bytes).into()),
+                _ => Err(JobError::Retry(format!("not downloaded: {error:#}")).into()),
+            },
+        }
+    }
+}
+
+/// Why a file could not be fetched.
+enum Failed {
+    /// The server has it no more.
+    Gone,
+    Said(JobError),
+}
+
+impl From<JobError> for Failed {
+    fn from(error: JobError) -> Self {
+        Self::Said(error)
+    }
+}
+
+/// Asks the phone that has the file to upload it again. Returns where it is then.
+async fn again(client: &Client, request: &MediaReuploadRequest<'_>) -> Result<String, JobError> {
+    match client.media_reupload().request(request).await {
+        Ok(MediaRetryResult::Success { direct_path }) => Ok(direct_path),
+        Ok(_) => Err(gone()),
+        Err(error) => Err(JobError::Retry(format!("expired, and not uploaded again: {error}"))),
+    }
+}
+
+fn gone() -> JobError {
+    JobError::Permanent("WhatsApp's servers do not have the file any more, and neither has the phone".into())
+}
+
+fn too_large(most: u64) -> JobError {
+    JobError::Permanent(format!("{TOO_LARGE}, {most}"))
+}
+
+fn parsed(jid: &str) -> Result<Jid, JobError> {
+    jid.parse().map_err(|error| JobError::Permanent(format!("{jid}: {error}")))
+}
+
+/// What a file of that type is called at its end, by its name or its type.
+fn ending(mime: Option<&str>, name: Option<&str>) -> String {
+    let named = name.and_then(|name| name.rsplit_once('.')).map(|(_, ending)| ending);
+    let typed = || {
+        let mime = mime?.split(';').next()?.trim();
+        // The library's first for these is not what anybody writes.
+        Some(match mime {
+            "image/jpeg" => "jpg",
+            "audio/ogg" => "ogg",
+            "audio/mpeg" => "mp3",
+            "text/plain" => "txt",
+            mime => mime_guess::get_mime_extensions_str(mime)?.first()?,
+        })
+    };
+    named
+        .filter(|ending| (1..=8).contains(&ending.len()) && ending.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        .or_else(typed)
+        .map(|ending| format!(".{}", ending.to_ascii_lowercase()))
+        .unwrap_or_default()
+}

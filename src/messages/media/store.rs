@@ -1,0 +1,74 @@
+//! The media store: a folder or a bucket where files are that Postgres is not to hold.
+
+use crate::config::Secret;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use object_store::buffered::BufWriter;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tempfile::NamedTempFile;
+use tokio::io::AsyncWriteExt as _;
+use url::Url;
+
+/// Why the media store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The setting is no URL of a store.
+    #[error(
+        "media.store: {0}; accepted is file:///folder, s3://bucket/folder, or nothing, to keep what is downloaded in \
+         Postgres"
+    )]
+    NotAStore(String),
+}
+
+/// A folder or a bucket.
+#[derive(Debug, Clone)]
+pub struct MediaStore {
+    store: Arc<dyn ObjectStore>,
+    below: Path,
+}
+
+impl MediaStore {
+    /// Opens the store at `url`, with the options of the crate `object_store` for it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(url: &str, options: &BTreeMap<String, Secret>) -> Result<Self, StoreError> {
+        // Fails when there is a provider already, which is as good.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let not = |error: &dyn std::fmt::Display| StoreError::NotAStore(error.to_string());
+        let url = Url::parse(url).map_err(|error| not(&error))?;
+        if !matches!(url.scheme(), "file" | "s3") {
+            return Err(not(&format!("{}:// is no store", url.scheme())));
+        }
+        // Variables of AWS's own tools, which have the key in most deployments; what is set here comes after them.
+        let variables = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
+        let options = options.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
+        let options = variables.chain(options).map(|(name, value)| (name.to_ascii_lowercase(), value));
+        let (store, below) = object_store::parse_url_opts(&url, options).map_err(|error| not(&error))?;
+        Ok(Self { store: store.into(), below })
+    }
+
+    fn at(&self, path: &str) -> Path {
+        path.split('/').fold(self.below.clone(), Path::join)
+    }
+
+    /// Writes all of `file` to `path`.
+    pub(super) async fn put(&self, path: &str, file: &NamedTempFile) -> object_store::Result<()> {
+        let failed = |source: std::io::Error| object_store::Error::Generic { store: "media", source: source.into() };
+        let mut from = tokio::fs::File::from_std(file.reopen().map_err(failed)?);
+        let mut to = BufWriter::new(self.store.clone(), self.at(path));
+        tokio::io::copy(&mut from, &mut to).await.map_err(failed)?;
+        to.shutdown().await.map_err(failed)
+    }
+
+    /// The bytes at `path`.
+    pub(super) async fn get(
+        &self,
+        path: &str,
+    ) -> object_store::Result<BoxStream<'static, object_store::Result<Bytes>>> {
+        Ok(self.store.get(&self.at(path)).await?.into_stream())
+    }
+}
