@@ -90,13 +90,16 @@ pub struct Change {
     pub done: Option<i64>,
     /// For how long it has been under way.
     pub lasted: Option<Duration>,
+    /// Who got it, where it goes to more than one.
+    pub participant: Option<Arc<str>>,
 }
 
 impl Change {
     /// Something that WhatsApp told of a message, at that time.
     #[must_use]
     pub fn learnt(fence: Fence, message_id: &str, what: What, at: Option<DateTime<Utc>>) -> Self {
-        Self { fence, message_id: message_id.into(), what, at, error: None, done: None, lasted: None }
+        let message_id = message_id.into();
+        Self { fence, message_id, what, at, error: None, done: None, lasted: None, participant: None }
     }
 }
 
@@ -161,6 +164,7 @@ impl Record<OutboundJob> for Attempts {
             error,
             done: Some(job.id),
             lasted,
+            participant: None,
         };
         self.progress.push(change(job, what, error, lasted)).await;
         for job in behind {
@@ -206,6 +210,7 @@ impl Writer {
                 error: None,
                 done: None,
                 lasted: Some(it.since),
+                participant: None,
             }));
             if batch.is_empty() {
                 continue;
@@ -213,6 +218,9 @@ impl Writer {
             let lines = fold(&batch);
             // Whoever stops the writer waits for its last batch.
             insist(&CancellationToken::new(), || flush(&self.pool, &lines)).await;
+            if batch.iter().any(|change| change.participant.is_some()) {
+                insist(&CancellationToken::new(), || flush_receipts(&self.pool, &batch)).await;
+            }
             self.lanes.written(batch.drain(..).filter_map(|change| {
                 let given_back = matches!(change.what, What::Retry | What::Release);
                 change.done.map(|id| (change.fence.session_id, id, given_back))
@@ -285,6 +293,30 @@ async fn flush(pool: &Db, lines: &HashMap<(Fence, &str), Line<'_>>) -> sqlx::Res
         &row_ids as &[Option<i64>]
     )
     .fetch_optional(pool)
+    .await?;
+    Ok(())
+}
+
+async fn flush_receipts(pool: &Db, batch: &[Change]) -> sqlx::Result<()> {
+    let receipts: Vec<(&Change, &Arc<str>)> =
+        batch.iter().filter_map(|change| Some((change, change.participant.as_ref()?))).collect();
+    let changes = || receipts.iter().map(|(change, _)| change);
+    let sessions: Vec<i64> = changes().map(|change| change.fence.session_id).collect();
+    let epochs: Vec<i64> = changes().map(|change| change.fence.epoch).collect();
+    let ids: Vec<String> = changes().map(|change| change.message_id.to_string()).collect();
+    let participants: Vec<String> = receipts.iter().map(|(_, participant)| participant.to_string()).collect();
+    let reached: Vec<String> = changes().map(|change| change.what.name().to_owned()).collect();
+    let times: Vec<Option<DateTime<Utc>>> = changes().map(|change| change.at).collect();
+    sqlx::query_file!(
+        "sql/jobs/record_receipts.sql",
+        &sessions,
+        &epochs,
+        &ids,
+        &participants,
+        &reached,
+        &times as &[Option<DateTime<Utc>>]
+    )
+    .execute(pool)
     .await?;
     Ok(())
 }

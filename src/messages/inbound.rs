@@ -136,7 +136,7 @@ fn is_housekeeping(item: &InboundMessage) -> bool {
 
 /// The phone-number form of a user's JID, without device, where it is known: one person, one key, whichever way the
 /// server addressed the message.
-async fn phone_form(client: &Client, jid: &Jid, alternative: Option<&Jid>) -> Jid {
+pub(crate) async fn phone_form(client: &Client, jid: &Jid, alternative: Option<&Jid>) -> Jid {
     if !jid.is_lid() {
         return jid.to_non_ad();
     }

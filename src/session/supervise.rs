@@ -25,6 +25,7 @@ use crate::db::Db;
 use crate::db::fence::Fence;
 use crate::db::outage::insist;
 use crate::jobs::progress::{Change, What};
+use crate::messages::inbound::phone_form;
 use crate::telemetry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +35,7 @@ use tokio::task::JoinHandle;
 use wacore::pair_code::PairCodeOptions;
 use wacore::types::events::{Event, Receipt, ServerAck};
 use wacore::types::presence::ReceiptType;
+use wacore_binary::JidExt as _;
 use whatsapp_rust::client::Client;
 
 /// A client and the task that watches it.
@@ -411,8 +413,16 @@ impl Supervisor {
         }
         telemetry::receipts(what.name(), receipt.message_ids.len());
         let at = receipt.offline.then_some(receipt.timestamp);
+        let (chat, sender) = (&receipt.source.chat, &receipt.source.sender);
+        let participant: Option<Arc<str>> = if chat.is_group() || chat.is_status_broadcast() {
+            let sender = phone_form(&self.client, sender, receipt.source.sender_alt.as_ref()).await;
+            Some(sender.to_string().into())
+        } else {
+            None
+        };
         for id in &receipt.message_ids {
-            self.shared.progress.push(Change::learnt(self.held.fence, id, what, at)).await;
+            let learnt = Change::learnt(self.held.fence, id, what, at);
+            self.shared.progress.push(Change { participant: participant.clone(), ..learnt }).await;
         }
     }
 

@@ -67,3 +67,75 @@ async fn q8_m3_a_number_that_is_not_on_whatsapp_fails_at_once() -> Result<()> {
     ensure!(why.as_deref().is_some_and(|why| why.contains("not on WhatsApp")), "{why:?}");
     worker.stop().await
 }
+
+/// A group of the session and these, and a text for it; returns the group and the id of the text's row.
+async fn in_group(world: &World, others: &[String], subject: &str) -> Result<(String, i64)> {
+    let made = json!({ "subject": subject, "creator": "15550001", "participants": others });
+    let group = world.control.post("/groups", made).await?["jid"].as_str().context("no jid")?.to_owned();
+    let id = world.send("shop", &group, "Hello all").await?;
+    Ok((group, id))
+}
+
+#[tokio::test]
+async fn m3_a_group_tells_who_got_and_who_read_a_message() -> Result<()> {
+    let world = World::new().await?;
+    let worker = world.worker().await?;
+    world.link("shop", "15550001").await?;
+    world.link("anna", "15550002").await?;
+    world.phone("15550003").await?;
+    let (group, id) = in_group(&world, &["15550002".into(), "15550003".into()], "three").await?;
+    let got = |condition: &str| {
+        format!(
+            "SELECT array_agg(participant ORDER BY participant)::text FROM wa.receipt WHERE outbound_id = {id} AND {condition}"
+        )
+    };
+    let all = "{15550002@s.whatsapp.net,15550003@s.whatsapp.net}";
+    world.holds(&format!("SELECT ({}) = '{all}'", got("delivered_at IS NOT NULL"))).await?;
+    ensure!(
+        world
+            .count(&format!("SELECT count(*) FROM wa.receipt WHERE outbound_id = {id} AND read_at IS NOT NULL"))
+            .await?
+            == 0
+    );
+    let message_id: String = world.until(&format!("SELECT message_id FROM wa.outbound WHERE id = {id}")).await?;
+    let read = format!("SELECT wa.send_read('anna', '{group}', '{{{message_id}}}', sender => '15550001')");
+    world.holds("SELECT EXISTS (SELECT FROM wa.inbox WHERE session = 'anna')").await?;
+    world.count(&read).await?;
+    world.holds(&format!("SELECT ({}) = '{{15550002@s.whatsapp.net}}'", got("read_at IS NOT NULL"))).await?;
+    world.control.post("/phones/15550003/read", json!({ "chat": group })).await?;
+    world.holds(&format!("SELECT ({}) = '{all}'", got("read_at >= delivered_at"))).await?;
+    // The row has the first of each, and never goes back.
+    let row = format!(
+        "SELECT o.status = 'read' AND o.delivered_at <= (SELECT min(delivered_at) FROM wa.receipt) AND o.read_at <= (SELECT min(read_at) FROM wa.receipt)
+         FROM wa.outbound o WHERE id = {id}"
+    );
+    world.holds(&row).await?;
+    // In a chat with one person the row says it all.
+    let one = world.send("shop", "15550003", "Hello you").await?;
+    world.message_is(one, "delivered").await?;
+    ensure!(
+        world.count(&format!("SELECT count(*) FROM wa.receipt WHERE outbound_id <> {id}")).await? == 0,
+        "more receipts"
+    );
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn m3_a_group_of_500_gets_a_message_and_each_receipt_is_kept() -> Result<()> {
+    let world = World::new().await?;
+    let worker = world.worker().await?;
+    world.link("shop", "15550001").await?;
+    let others: Vec<String> = (0..499).map(|n| format!("1556{n:04}")).collect();
+    for number in &others {
+        world.phone(number).await?;
+    }
+    let (group, first) = in_group(&world, &others, "five hundred").await?;
+    let all = |id: i64| format!("SELECT count(*) = 499 FROM wa.receipt WHERE outbound_id = {id}");
+    world.holds(&all(first)).await?;
+    // With the sender key that everybody has by now.
+    let second = world.send("shop", &group, "And again").await?;
+    world.holds(&all(second)).await?;
+    let seen = world.seen_by(&others[498]).await?;
+    ensure!(seen == ["Hello all", "And again"], "{seen:?}");
+    worker.stop().await
+}
