@@ -35,6 +35,9 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+/// How long connections to the database may take to close.
+const CLOSING: Duration = Duration::from_secs(2);
+
 /// Why a worker cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
@@ -310,7 +313,10 @@ impl Worker {
             }
         }
         self.show(None);
-        pool.close().await;
+        // A statement that was given up leaves its connection waiting for the answer, and with the network cut none comes.
+        if tokio::time::timeout(CLOSING, pool.close()).await.is_err() {
+            tracing::warn!("connections to the database are left to the operating system");
+        }
         Ok(())
     }
 
