@@ -313,10 +313,7 @@ impl Worker {
             }
         }
         self.show(None);
-        // A statement that was given up leaves its connection waiting for the answer, and with the network cut none comes.
-        if tokio::time::timeout(CLOSING, pool.close()).await.is_err() {
-            tracing::warn!("connections to the database are left to the operating system");
-        }
+        close(&pool).await;
         Ok(())
     }
 
@@ -367,6 +364,14 @@ struct Feeds {
     outbound: Feed<OutboundJob>,
     session: Feed<SessionJob>,
     maintenance: Feed<MaintenanceJob>,
+}
+
+/// Closes the connections. A statement that was given up leaves its own waiting for the answer, and with the network cut none
+/// comes.
+async fn close(pool: &Db) {
+    if tokio::time::timeout(CLOSING, pool.close()).await.is_err() {
+        tracing::warn!("connections to the database are left to the operating system");
+    }
 }
 
 /// Says in the log what the process uses and has to do, again and again.

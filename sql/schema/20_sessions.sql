@@ -179,7 +179,7 @@ BEGIN
             USING ERRCODE = 'WA004', COLUMN = 'kind',
                   HINT = 'Accepted: link, connect, reconnect, passkey, close, logout, ' || (SELECT string_agg(a.kind, ', ') FROM wa.actions() a) || '.';
     END IF;
-    NEW.args := wa.check_fields('args', NEW.kind, NEW.args);
+    NEW.args := wa.check_fields('args', NEW.kind, NEW.args, wa.region_of(NEW.session));
     NEW.result := NULL;
     NEW.run_at := coalesce(NEW.run_at, now());
     PERFORM wa.check_run_at(NEW.run_at);

@@ -80,8 +80,8 @@ $$;
 COMMENT ON FUNCTION wa.message_fields() IS 'What wa.outbound.content takes for each kind: field, type, whether it is required, and its least and greatest value, length or count.';
 
 -- One value of content, as it is kept; what it must be, when it is not.
-CREATE OR REPLACE FUNCTION wa.content_value(type text, low numeric, high numeric, given jsonb, OUT kept jsonb, OUT accepted text)
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION wa.content_value(type text, low numeric, high numeric, given jsonb, region text, OUT kept jsonb, OUT accepted text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     json_type CONSTANT text := jsonb_typeof(given);
     plain     CONSTANT text := given #>> '{}';
@@ -140,9 +140,9 @@ BEGIN
             accepted := format('%s to %s bytes, as base64', low, high);
         END;
     WHEN 'chat', 'person' THEN
-        kept := to_jsonb(wa.jid(plain));
+        kept := to_jsonb(wa.jid(plain, content_value.region));
         IF json_type <> 'string' OR kept IS NULL OR (content_value.type = 'person' AND plain LIKE '%@g.us') OR plain = 'status@broadcast' THEN
-            accepted := 'an international phone number or JID';
+            accepted := 'a phone number or JID';
         END IF;
     WHEN 'group' THEN
         IF json_type <> 'string' OR coalesce(wa.jid(plain) NOT LIKE '%@g.us', true) THEN
@@ -155,7 +155,7 @@ BEGIN
             RETURN;
         END IF;
         kept := '[]';
-        FOR one IN SELECT wa.jid(p) FROM jsonb_array_elements_text(given) p LOOP
+        FOR one IN SELECT wa.jid(p, content_value.region) FROM jsonb_array_elements_text(given) p LOOP
             IF one IS NULL OR one LIKE '%@g.us' OR one = 'status@broadcast' THEN
                 RETURN;
             END IF;
@@ -168,10 +168,10 @@ BEGIN
         END IF;
     END CASE;
 END $$;
-COMMENT ON FUNCTION wa.content_value(text, numeric, numeric, jsonb) IS 'Checks one field of wa.outbound.content or wa.session_job.args: how it is kept, or in accepted what it must be.';
+COMMENT ON FUNCTION wa.content_value(text, numeric, numeric, jsonb, text) IS 'Checks one field of wa.outbound.content or wa.session_job.args: how it is kept, or in accepted what it must be.';
 
-CREATE OR REPLACE FUNCTION wa.check_fields(target text, kind text, given jsonb) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION wa.check_fields(target text, kind text, given jsonb, region text) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     of_kind CONSTANT text := check_fields.kind;
@@ -194,7 +194,7 @@ BEGIN
     END IF;
     FOR known IN SELECT * FROM wa.fields(target, of_kind) LOOP
         IF fields ? known.field THEN
-            SELECT * INTO value FROM wa.content_value(known.type, known.low, known.high, fields -> known.field);
+            SELECT * INTO value FROM wa.content_value(known.type, known.low, known.high, fields -> known.field, check_fields.region);
             IF value.accepted IS NOT NULL THEN
                 RAISE EXCEPTION '%.%: % is not accepted', target, known.field, left(fields ->> known.field, 80)
                     USING ERRCODE = code, COLUMN = target, HINT = 'Accepted: ' || value.accepted || '.';
@@ -207,7 +207,7 @@ BEGIN
     END LOOP;
     RETURN kept;
 END $$;
-COMMENT ON FUNCTION wa.check_fields(text, text, jsonb) IS 'Checks what stands in wa.outbound.content (target content) or wa.session_job.args (target args) for a kind, and gives it back as it is kept. Errors WA032 and WA034 name the field and what is accepted.';
+COMMENT ON FUNCTION wa.check_fields(text, text, jsonb, text) IS 'Checks what stands in wa.outbound.content (target content) or wa.session_job.args (target args) for a kind, and gives it back as it is kept. Errors WA032 and WA034 name the field and what is accepted.';
 
 -- With its owner's rights: whoever may send may put media here, and change none.
 CREATE OR REPLACE FUNCTION wa.add_media(session text, data bytea, mime text DEFAULT NULL) RETURNS bigint
@@ -271,8 +271,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.check_media(text, jsonb) IS 'Checks that content names one file and that it is there; bytes in content.data go to wa.media.';
 
--- As earlier versions have it.
-DROP FUNCTION IF EXISTS wa.check_message(text, text, text, jsonb);
 CREATE OR REPLACE FUNCTION wa.check_message(session text, kind text, chat text, body text, content jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -297,7 +295,7 @@ BEGIN
         RAISE EXCEPTION 'body: % characters are too many; a % message takes 1 to 65536', length(check_message.body), of_kind
             USING ERRCODE = 'WA003', COLUMN = 'body';
     END IF;
-    kept := wa.check_fields('content', of_kind, check_message.content);
+    kept := wa.check_fields('content', of_kind, check_message.content, wa.region_of(check_message.session));
     IF of_kind IN (SELECT m.kind FROM wa.media_kinds() m) THEN
         kept := wa.check_media(check_message.session, kept);
     END IF;

@@ -7,38 +7,6 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.new_message_id() IS 'A WhatsApp message id as web clients make them: 3EB0 and 18 random hex digits.';
 
-CREATE OR REPLACE FUNCTION wa.jid(recipient text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    trimmed text := btrim(recipient);
-    digits  text;
-BEGIN
-    IF trimmed ~ '^[1-9][0-9]{4,19}@(s\.whatsapp\.net|lid)$' OR trimmed ~ '^[0-9]{5,20}(-[0-9]{5,20})?@g\.us$' OR trimmed = 'status@broadcast' THEN
-        RETURN trimmed;
-    END IF;
-    IF trimmed ~ '^\+?[0-9][0-9 ().-]*$' THEN
-        digits := regexp_replace(trimmed, '[^0-9]', '', 'g');
-        IF digits ~ '^[1-9][0-9]{6,14}$' THEN
-            RETURN digits || '@s.whatsapp.net';
-        END IF;
-    END IF;
-    RETURN NULL;
-END $$;
-COMMENT ON FUNCTION wa.jid(text) IS 'The JID that a phone number or JID stands for; null when it is neither.';
-
-CREATE OR REPLACE FUNCTION wa.chat_jid(recipient text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE found CONSTANT text := wa.jid(recipient);
-BEGIN
-    IF found IS NULL THEN
-        RAISE EXCEPTION 'recipient: % is not a phone number or JID', coalesce('"' || left(recipient, 80) || '"', 'null')
-            USING ERRCODE = 'WA002', COLUMN = 'recipient',
-                  HINT = 'Accepted: an international number of 7 to 15 digits such as +79001234567, a JID that ends in @s.whatsapp.net, @lid or @g.us, or status@broadcast.';
-    END IF;
-    RETURN found;
-END $$;
-COMMENT ON FUNCTION wa.chat_jid(text) IS 'The JID that a recipient stands for; error WA002 when it is neither an international phone number nor a JID.';
-
 CREATE OR REPLACE FUNCTION wa.check_outbound_orders(o wa.outbound) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -67,13 +35,15 @@ COMMENT ON FUNCTION wa.check_outbound_orders(wa.outbound) IS 'Checks priority, m
 -- Runs for every inserted row, so what is right takes the short way, and errors are found out on the long one.
 CREATE OR REPLACE FUNCTION wa.outbound_before_insert() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE region text;
 BEGIN
-    SELECT s.session_id INTO NEW.session_id FROM wa.session s WHERE s.name = NEW.session;
+    SELECT s.session_id, s.region INTO NEW.session_id, region FROM wa.session s WHERE s.name = NEW.session;
     IF NEW.session_id IS NULL THEN
         NEW.session_id := wa.session_id(NEW.session);
     END IF;
-    NEW.chat := CASE WHEN NEW.recipient ~ '^\+?[1-9][0-9]{6,14}$' THEN ltrim(NEW.recipient, '+') || '@s.whatsapp.net'
-                     ELSE wa.chat_jid(NEW.recipient) END;
+    NEW.chat := CASE WHEN NEW.recipient ~ '^\+?[1-9][0-9]{6,14}$' AND (region IS NULL OR NEW.recipient LIKE '+%')
+                     THEN ltrim(NEW.recipient, '+') || '@s.whatsapp.net'
+                     ELSE wa.chat_jid(NEW.recipient, region) END;
     IF NEW.kind IS DISTINCT FROM 'text' OR NEW.content IS NOT NULL OR NEW.chat = 'status@broadcast'
         OR coalesce(NEW.body, '') = '' OR octet_length(NEW.body) > 65536
     THEN
@@ -177,7 +147,7 @@ CREATE OR REPLACE FUNCTION wa.cancel_all(session text, recipient text DEFAULT NU
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     of_session CONSTANT bigint := wa.session_id(cancel_all.session);
-    of_chat    CONSTANT text := CASE WHEN recipient IS NOT NULL THEN wa.chat_jid(recipient) END;
+    of_chat    CONSTANT text := CASE WHEN recipient IS NOT NULL THEN wa.chat_jid(recipient, wa.region_of(cancel_all.session)) END;
 BEGIN
     RETURN cardinality(wa.withdraw(ARRAY(
         SELECT o.id FROM wa.outbound o

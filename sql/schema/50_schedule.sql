@@ -52,7 +52,7 @@ BEGIN
         ELSIF NEW.job_table = 'session_job' AND NEW.args <> '{}' THEN
             wrong := NEW.kind || ' takes none';
         ELSIF NEW.kind = 'text' THEN
-            wrong := wa.scheduled_text_error(NEW.args);
+            wrong := wa.scheduled_text_error(NEW.args, wa.region_of(NEW.session));
         END IF;
         IF wrong IS NOT NULL THEN
             RAISE EXCEPTION 'args: %', wrong USING ERRCODE = 'WA022', COLUMN = 'args',
@@ -92,8 +92,8 @@ CREATE OR REPLACE TRIGGER validate
     BEFORE INSERT OR UPDATE OF name, cron, time_zone, job_table, kind, session, session_id, args, missed, enabled ON wa.schedule
     FOR EACH ROW EXECUTE FUNCTION wa.schedule_before_write();
 
-CREATE OR REPLACE FUNCTION wa.scheduled_text_error(args jsonb) RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION wa.scheduled_text_error(args jsonb, region text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF jsonb_typeof(args) IS DISTINCT FROM 'object' OR args - '{recipient,body}'::text[] <> '{}'
        OR jsonb_typeof(args -> 'recipient') IS DISTINCT FROM 'string' OR jsonb_typeof(args -> 'body') IS DISTINCT FROM 'string' THEN
@@ -101,10 +101,10 @@ BEGIN
     ELSIF char_length(args ->> 'body') NOT BETWEEN 1 AND 65536 THEN
         RETURN 'body must be 1 to 65536 characters';
     END IF;
-    PERFORM wa.chat_jid(args ->> 'recipient');
+    PERFORM wa.chat_jid(args ->> 'recipient', scheduled_text_error.region);
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.scheduled_text_error(jsonb) IS 'What is wrong with the arguments of a scheduled text; null when nothing is. A bad recipient is error WA002.';
+COMMENT ON FUNCTION wa.scheduled_text_error(jsonb, text) IS 'What is wrong with the arguments of a scheduled text; null when nothing is. A bad recipient is error WA002.';
 
 -- Always rung, unlike the job tables: changes are rare, and what waits for the next tick is not parked.
 CREATE OR REPLACE FUNCTION wa.schedule_ring() RETURNS trigger
