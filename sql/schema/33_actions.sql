@@ -5,6 +5,7 @@ CREATE OR REPLACE FUNCTION wa.actions() RETURNS TABLE (kind text, gives text, ab
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('check_numbers', '[{"jid", "lid", "on_whatsapp", "business"}]', 'Whether numbers are on WhatsApp; null where WhatsApp would not say.'),
     ('contact_picture', '{"id", "url"}, or null without one', 'The profile picture of a person or group.'),
+    ('watch_presence', NULL, 'Asks WhatsApp to tell when somebody comes online or leaves, as events, until the connection ends.'),
     ('block_contact', NULL, 'Receives nothing more from somebody.'),
     ('unblock_contact', NULL, 'Takes block_contact back.'),
     ('download', '{"media", "mime", "size"}', 'Downloads the file of a received message to wa.media; wa.download(42) is short for it.'),
@@ -27,6 +28,7 @@ CREATE OR REPLACE FUNCTION wa.action_fields() RETURNS TABLE (kind text, field te
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('check_numbers', 'numbers', 'people', true, 1::numeric, 1000::numeric, 'The numbers.'),
     ('contact_picture', 'contact', 'chat', true, NULL, NULL, 'Whose.'),
+    ('watch_presence', 'contact', 'person', true, NULL, NULL, 'Whose.'),
     ('block_contact', 'contact', 'person', true, NULL, NULL, 'Whom.'),
     ('unblock_contact', 'contact', 'person', true, NULL, NULL, 'Whom.'),
     ('download', 'inbox_id', 'id', true, NULL, NULL, 'The id of the message in wa.inbox.'),

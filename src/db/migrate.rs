@@ -13,6 +13,7 @@ const SCHEMA: &[(&str, &str)] = &[
     ("23_passkey.sql", include_str!("../../sql/schema/23_passkey.sql")),
     ("24_session_states.sql", include_str!("../../sql/schema/24_session_states.sql")),
     ("25_events.sql", include_str!("../../sql/schema/25_events.sql")),
+    ("26_event_kinds.sql", include_str!("../../sql/schema/26_event_kinds.sql")),
     ("27_regions.sql", include_str!("../../sql/schema/27_regions.sql")),
     ("28_kinds.sql", include_str!("../../sql/schema/28_kinds.sql")),
     ("29_phones.sql", include_str!("../../sql/schema/29_phones.sql")),

@@ -95,6 +95,11 @@ async fn act(client: &Client, job: &SessionJob) -> Result<Value, String> {
             let picture = client.contacts().get_profile_picture(&parsed(&contact)?, false).await.map_err(said)?;
             json!(picture.map(|picture| json!({ "id": picture.id, "url": picture.url })))
         }
+        "watch_presence" => {
+            // Those who show themselves to nobody are told of nobody.
+            client.presence().set_available().await.map_err(said)?;
+            client.presence().subscribe(&parsed(&contact)?).await.map(|()| Value::Null).map_err(said)?
+        }
         "block_contact" => client.blocking().block(&parsed(&contact)?).await.map(|()| Value::Null).map_err(said)?,
         "unblock_contact" => client.blocking().unblock(&parsed(&contact)?).await.map(|()| Value::Null).map_err(said)?,
         "list_groups" => groups.get_participating().await.map_err(said)?.values().map(shown).collect(),

@@ -79,6 +79,14 @@ const HEARD: &[EventKind] = &[
     EventKind::ServerAck,
     EventKind::Receipt,
     EventKind::RawNode,
+    EventKind::IncomingCall,
+    EventKind::MissedCall,
+    EventKind::GroupUpdate,
+    EventKind::PictureUpdate,
+    EventKind::Presence,
+    EventKind::ChatPresence,
+    EventKind::ContactNumberChanged,
+    EventKind::IdentityChange,
 ];
 
 struct Ears {

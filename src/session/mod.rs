@@ -6,6 +6,7 @@
 //! * [`client`]: how a client of the library is built for a session.
 //! * [`crypto`]: which session could not decrypt something.
 //! * [`supervise`]: one task a client; turns its events into rows, and its end into what comes next.
+//! * `told`: what it says of calls, groups, presence and the like, as events.
 //! * [`jobs`]: link, connect, reconnect, close, logout. The next kind goes there.
 //! * [`status`]: the states.
 //! * [`endpoint`]: which servers this build may talk to; [`proxy`]: through whom.
@@ -21,4 +22,5 @@ mod passkey;
 pub mod proxy;
 pub mod status;
 pub mod supervise;
+mod told;
 pub mod transport;

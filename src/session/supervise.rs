@@ -20,6 +20,7 @@ use super::crypto::CryptoError;
 use super::holder::{Held, Identity, SessionError, Sessions, Shared, Wish};
 use super::passkey::{self, Heard};
 use super::status::Status;
+use super::told;
 use crate::auth::AuthStore;
 use crate::db::Db;
 use crate::db::fence::Fence;
@@ -306,7 +307,7 @@ impl Supervisor {
             Event::ConnectFailure(failure) => self.reason = Some(format!("refused: {:?}", failure.reason)),
             Event::StreamError(error) => self.reason = Some(format!("stream error {}", error.code)),
             Event::Disconnected(lost) => self.reason = Some(lost.reason.to_string()),
-            _ => {}
+            other => self.tell(other).await,
         }
     }
 
@@ -386,6 +387,18 @@ impl Supervisor {
     fn hang_up(&self) {
         let client = self.client.clone();
         tokio::spawn(async move { client.disconnect().await });
+    }
+
+    /// An event that says so, if it is one.
+    async fn tell(&self, event: &Event) {
+        let Some((kind, data)) = told::told(&self.client, event).await else { return };
+        let fence = self.held.fence;
+        persist(&self.held, || async {
+            sqlx::query_file_scalar!("sql/session/event.sql", fence.session_id, fence.epoch, kind, data)
+                .fetch_one(&self.shared.pool)
+                .await
+        })
+        .await;
     }
 
     async fn acked(&self, ack: &ServerAck) {

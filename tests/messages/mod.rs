@@ -2,6 +2,7 @@
 
 mod consumers;
 mod delivery;
+mod events;
 mod files;
 mod inward;
 mod media_in;

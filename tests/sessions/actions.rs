@@ -84,6 +84,7 @@ async fn m2_m9_each_action_is_a_row_with_a_result() -> Result<()> {
     ensure!(done(&world, heard, "list_groups('anna')").await? == json!([]));
 
     ensure!(done(&world, heard, "contact_picture('shop', '15550002')").await?.is_null());
+    done(&world, heard, "watch_presence('shop', '15550002')").await?;
     done(&world, heard, "block_contact('shop', '15550002')").await?;
     let refused = world.send("anna", "15550001", "while blocked").await?;
     world.holds(&format!("SELECT sent_at IS NOT NULL FROM wa.outbound WHERE id = {refused}")).await?;

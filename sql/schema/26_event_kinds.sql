@@ -1,0 +1,16 @@
+-- Kinds of events (M8). This is the one place that says which there are; docs/events.md is compared with it by a test.
+
+CREATE OR REPLACE FUNCTION wa.event_kinds() RETURNS TABLE (kind text, data text, about text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
+    ('session_connecting, session_connected …', '{"from", "reason"}', 'The session''s status has changed to that; see docs/sessions.md for all of them.'),
+    ('session_paused', '{"reason"}', 'WhatsApp limits the number, so it sends nothing more until wa.resume.'),
+    ('call', '{"call_id", "from", "action", "video", "group", "reason"}', 'A call: action is offered, accepted, rejected, terminated or missed.'),
+    ('group_changed', '{"group", "by", "action", "participants", …}', 'Somebody changed a group: action is create, add, remove, promote, demote, subject, description, locked, announcement, ephemeral, invite, delete and the like.'),
+    ('picture_changed', '{"contact", "by", "picture_id", "removed"}', 'A person or a group has another picture.'),
+    ('presence', '{"contact", "available", "last_seen"}', 'Somebody came online or left; of those that wa.watch_presence asked for.'),
+    ('chat_state', '{"chat", "sender", "state"}', 'Somebody is typing, recording or has stopped (paused).'),
+    ('contact_number_changed', '{"from", "to"}', 'Somebody has another number.'),
+    ('security_code_changed', '{"contact"}', 'Somebody has WhatsApp on another phone, or installed it anew.'),
+    ('crypto_errors_…, key_quarantined, keys_swept, keys_resealed, ratchets_reset, passkey_…', '', 'What happened to the auth state; see docs/auth.md, docs/linking.md and docs/monitoring.md.')
+$$;
+COMMENT ON FUNCTION wa.event_kinds() IS 'What wa.event.kind may be, what stands in data, and what it means.';

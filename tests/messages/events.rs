@@ -1,0 +1,102 @@
+//! M8: what WhatsApp tells beside messages.
+
+use super::files::picture;
+use super::stage::{Peer, SHOP, Stage, contains};
+use crate::support::docs;
+use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use image::ImageFormat::Jpeg;
+use serde_json::{Value, json};
+
+/// Waits for an event of our session.
+async fn told(stage: &Stage, kind: &str, data: Value) -> Result<()> {
+    let found = format!(
+        "SELECT count(*) FROM wa.event WHERE session = 'shop' AND kind = '{kind}' AND data @> '{}'::jsonb HAVING count(*) > 0",
+        data.to_string().replace('\'', "''")
+    );
+    let found = stage.world.until::<i64>(&found).await;
+    if found.is_err() {
+        let all: Option<Value> =
+            sqlx::query_scalar("SELECT jsonb_agg(jsonb_build_object(kind, data)) FROM wa.event WHERE session = 'shop'")
+                .fetch_one(stage.world.pool())
+                .await?;
+        anyhow::bail!("no {kind} {data} among {all:#?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn m8_groups_pictures_presence_and_typing_are_events() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    let worker = stage.world.worker().await?;
+    stage.link().await?;
+    let phone = Peer::Phone.number();
+    let (by, anna) = (format!("{phone}@s.whatsapp.net"), format!("{}@s.whatsapp.net", Peer::Session.number()));
+    let made = json!({ "subject": "Team", "creator": phone, "participants": [SHOP] });
+    let group = stage.world.control.post("/groups", made).await?["jid"].as_str().context("no jid")?.to_owned();
+    told(&stage, "group_changed", json!({ "group": group, "action": "create" })).await?;
+    let participants = |change: &str| json!({ "by": phone, change: [Peer::Session.number()] });
+    for (change, action) in [("add", "add"), ("promote", "promote"), ("demote", "demote"), ("remove", "remove")] {
+        stage.world.control.post(&format!("/groups/{group}/participants"), participants(change)).await?;
+        let data = json!({ "group": group, "action": action, "by": by, "participants": [anna] });
+        told(&stage, "group_changed", data).await?;
+    }
+    for what in ["subject", "description"] {
+        let change = json!({ "by": phone, what: "All of us" });
+        stage.world.control.post(&format!("/groups/{group}/{what}"), change).await?;
+        told(&stage, "group_changed", json!({ "group": group, "action": what, what: "All of us" })).await?;
+    }
+    // Contacts hear of a picture, and whoever has written is one.
+    stage.hi(Peer::Phone).await?;
+    stage.send("text", phone, "'Hello'").await?;
+    let picture = json!({ "data": BASE64_STANDARD.encode(picture(Jpeg, 64, 64)?) });
+    stage.world.control.post(&format!("/phones/{phone}/picture"), picture).await?;
+    told(&stage, "picture_changed", json!({ "contact": by, "removed": false })).await?;
+    // Somebody types, and is seen to come and go by those who asked.
+    stage.world.count(&format!("SELECT wa.watch_presence('shop', '{}')", Peer::Session.number())).await?;
+    stage
+        .world
+        .holds("SELECT count(*) = 1 FROM wa.session_job WHERE kind = 'watch_presence' AND status = 'done'")
+        .await?;
+    stage.world.count(&format!("SELECT wa.watch_presence('anna', '{SHOP}')")).await?;
+    told(&stage, "presence", json!({ "contact": anna, "available": true })).await?;
+    for state in ["typing", "recording", "paused"] {
+        stage.world.count(&format!("SELECT wa.send_chat_state('anna', '{SHOP}', '{state}')")).await?;
+        told(&stage, "chat_state", json!({ "chat": anna, "sender": anna, "state": state })).await?;
+    }
+    sqlx::query("SELECT wa.close('anna')").execute(stage.world.pool()).await?;
+    told(&stage, "presence", json!({ "contact": anna, "available": false })).await?;
+    let documented: String = sqlx::query_scalar(
+        "SELECT string_agg(format('| %s | `%s` | %s |', (SELECT string_agg(format('`%s`', k), ', ') FROM unnest(string_to_array(e.kind, ', ')) k), e.data, e.about), E'\\n' ORDER BY e.place)
+         FROM wa.event_kinds() WITH ORDINALITY e (kind, data, about, place)",
+    )
+    .fetch_one(stage.world.pool())
+    .await?;
+    docs::table(
+        "docs/events.md",
+        "events",
+        &format!("| kind | data | what happened |\n| --- | --- | --- |\n{}\n", documented.replace("| `` |", "| |")),
+    )?;
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn m8_a_call_is_an_event() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    let worker = stage.world.worker().await?;
+    stage.link().await?;
+    let Some(baileys) = stage.baileys.as_mut() else { return worker.stop().await };
+    let caller = format!("{}@s.whatsapp.net", Peer::Baileys.number());
+    let to = format!("{SHOP}@s.whatsapp.net");
+    for (number, tag) in ["offer", "terminate"].into_iter().enumerate() {
+        let part = json!({ "tag": tag, "attrs": { "call-id": "CALL1", "call-creator": caller }, "content": [] });
+        let stanza = json!({ "tag": "call", "attrs": { "to": to, "id": format!("CALL.{number}") }, "content": [part] });
+        baileys.command("call", json!({ "method": "sendNode", "args": [stanza] })).await?;
+    }
+    told(&stage, "call", json!({ "call_id": "CALL1", "from": caller, "action": "offered", "video": false })).await?;
+    told(&stage, "call", json!({ "call_id": "CALL1", "from": caller, "action": "terminated" })).await?;
+    let heard: Value = stage.world.until("SELECT data FROM wa.event WHERE kind = 'call' ORDER BY id LIMIT 1").await?;
+    ensure!(contains(&heard, &json!({ "action": "offered" })), "{heard}");
+    worker.stop().await
+}
