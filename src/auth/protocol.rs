@@ -2,13 +2,15 @@
 //!
 //! The shapes of the values are in [`records`](super::records).
 
+use crate::messages::kept;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use wacore::store::{
-    error::Result,
+    error::{Result, StoreError},
     traits::{DeviceListRecord, LidPnMappingEntry, PendingInboundKey, PendingInboundRow, ProtocolStore, TcTokenEntry},
 };
 use wacore_binary::Jid;
+use whatsapp_rust::buffa::Message as _;
 
 use super::{
     codec::{self, DecodeError},
@@ -236,7 +238,13 @@ impl ProtocolStore for AuthStore {
     }
 
     async fn take_sent_message(&self, chat_jid: &str, message_id: &str) -> Result<Option<Vec<u8>>> {
-        Ok(self.take_bytes(Kind::SentMessage, &join(&[chat_jid, message_id])).await?)
+        if let Some(payload) = self.take_bytes(Kind::SentMessage, &join(&[chat_jid, message_id])).await? {
+            return Ok(Some(payload));
+        }
+        // Whoever was away for longer than these are kept gets it from the history.
+        let found = kept::sent(self.pool(), self.fence().session_id, message_id).await;
+        let found = found.map_err(|error| StoreError::Database(Box::new(error)))?;
+        Ok(found.map(|message| message.encode_to_vec()))
     }
 
     async fn delete_expired_sent_messages(&self, cutoff_timestamp: i64) -> Result<u32> {

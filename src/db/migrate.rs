@@ -27,6 +27,7 @@ const SCHEMA: &[(&str, &str)] = &[
     ("45_cron.sql", include_str!("../../sql/schema/45_cron.sql")),
     ("50_schedule.sql", include_str!("../../sql/schema/50_schedule.sql")),
     ("60_views.sql", include_str!("../../sql/schema/60_views.sql")),
+    ("61_history.sql", include_str!("../../sql/schema/61_history.sql")),
     ("90_roles.sql", include_str!("../../sql/schema/90_roles.sql")),
 ];
 

@@ -17,7 +17,7 @@ pub(crate) mod content;
 pub(crate) mod fuzzing;
 pub mod inbound;
 pub(crate) mod json;
-mod kept;
+pub(crate) mod kept;
 pub mod media;
 pub mod nack;
 pub mod outbound;

@@ -4,6 +4,7 @@ mod consumers;
 mod delivery;
 mod events;
 mod files;
+mod history;
 mod inward;
 mod media_in;
 mod media_out;

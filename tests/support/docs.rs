@@ -20,3 +20,17 @@ pub(crate) fn table(file: &str, name: &str, table: &str) -> Result<()> {
     );
     Ok(())
 }
+
+/// The statements of the file's SQL that begin so.
+pub(crate) fn statements(file: &str, begin: &str) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file))?;
+    let found: Vec<String> = text
+        .split("```")
+        .filter_map(|block| block.strip_prefix("sql\n"))
+        .flat_map(|block| block.split_inclusive(";\n"))
+        .map(|statement| statement.trim().to_owned())
+        .filter(|statement| statement.starts_with(begin))
+        .collect();
+    ensure!(!found.is_empty(), "{file} has no {begin}");
+    Ok(found)
+}

@@ -1,0 +1,98 @@
+//! M7: one history of each chat, which is read, searched, and asked for again.
+
+use super::stage::{Peer, SHOP, Stage};
+use crate::support::docs;
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn m7_a_chat_is_one_history_of_both_directions() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    let worker = stage.world.worker().await?;
+    stage.link().await?;
+    let to = Peer::Phone.number();
+    let hi = stage.hi(Peer::Phone).await?;
+    let answer = stage.send("text", to, &format!("'Good day, your invoice is here', quote => '{hi}'")).await?;
+    stage.send("reaction", to, &format!("'{hi}', '👍'")).await?;
+    stage.send("read", to, &format!("'{{{hi}}}'")).await?;
+    stage.send("text", Peer::Session.number(), "'The invoice is paid'").await?;
+    let shown: Value = stage
+        .world
+        .until(&format!(
+            "SELECT jsonb_agg(jsonb_build_array(h.from_me, h.kind, h.body, h.quoted_id, h.target_id) ORDER BY h.sent_at)
+             FROM wa.chat_history('shop', '+{to}') h HAVING count(*) > 2"
+        ))
+        .await?;
+    let expected = json!([
+        [false, "text", "Hi", null, null],
+        [true, "text", "Good day, your invoice is here", hi, null],
+        [true, "reaction", "👍", null, hi],
+    ]);
+    ensure!(shown == expected, "{shown:#}");
+    let pages = format!(
+        "SELECT count(*) FROM wa.chat_history('shop', '{to}', most => 1) last, wa.chat_history('shop', '{to}', before => last.sent_at) earlier"
+    );
+    ensure!(stage.world.count(&pages).await? == 2, "pages");
+    let found = async |words: &str| -> Result<Vec<String>> {
+        let search = format!("SELECT coalesce(array_agg(message_id ORDER BY sent_at), '{{}}') FROM wa.search({words})");
+        stage.world.until(&search).await
+    };
+    ensure!(
+        found("'invoice', 'shop'").await?.len() == 2 && found("'invoice -paid', 'shop'").await? == [answer.clone()]
+    );
+    ensure!(found("'\"invoice is here\"'").await? == [answer.clone()] && found("'nobody said this'").await?.is_empty());
+    ensure!(found(&format!("'invoice', 'shop', '{to}'")).await? == [answer]);
+    // The indexes of the documentation are what the search uses.
+    for index in docs::statements("docs/messages.md", "CREATE INDEX")? {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(index)).execute(stage.world.pool()).await?;
+    }
+    let mut tx = stage.world.pool().begin().await?;
+    sqlx::raw_sql("SET LOCAL enable_seqscan = off").execute(&mut *tx).await?;
+    let plan: Vec<String> = sqlx::query_scalar(
+        "EXPLAIN SELECT * FROM wa.history h WHERE to_tsvector('simple', h.body) @@ websearch_to_tsquery('simple', 'invoice')",
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let plan = plan.join("\n");
+    ensure!(plan.contains("inbox_words") && plan.contains("outbound_words"), "{plan}");
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn m7_who_asks_for_a_message_after_our_restart_gets_it() -> Result<()> {
+    let stage = Stage::new().await?;
+    let worker = stage.world.worker().await?;
+    stage.world.link("shop", SHOP).await?;
+    stage.world.link("anna", Peer::Session.number()).await?;
+    let to = Peer::Session.number();
+    stage.send("text", to, "'so that there is a session'").await?;
+    // The library keeps what it sent for a day; the second one is asked for later than that.
+    for (text, later) in [("asked for soon", false), ("asked for later", true)] {
+        let fault = |fault: &str, stanza, number| json!({ "fault": { fault: {} }, "number": number, "stanza": stanza, "direction": "out" });
+        stage.world.control.post("/faults", fault("corrupt", "message", to)).await?;
+        stage.world.control.post("/faults", fault("lose", "receipt retry", SHOP)).await?;
+        let sent = stage.send("text", to, &format!("'{text}'")).await?;
+        let struck = |it: &Value| {
+            let faults = it["faults"].as_array()?;
+            faults.iter().all(|fault| fault["struck"] == 1).then_some(())
+        };
+        stage.world.control.until("/faults", struck).await?;
+        let verdict = format!("/verdict?id_prefix={sent}");
+        let open =
+            |it: &Value| ["lost", "pending"].map(|what| it[what].as_array().map_or(0, Vec::len)).iter().sum::<usize>();
+        let now = stage.world.control.get(&verdict).await?;
+        ensure!(open(&now) == 1, "it came without being sent again: {now:#}");
+        sqlx::query("SELECT wa.close('shop')").execute(stage.world.pool()).await?;
+        stage.world.session_is("shop", "stopped").await?;
+        if later {
+            let gone = "DELETE FROM wa.auth_key k USING wa.session s WHERE s.session_id = k.session_id AND s.name = 'shop' AND k.kind = 'sent-message'";
+            let gone = sqlx::query(gone).execute(stage.world.pool()).await?;
+            ensure!(gone.rows_affected() > 0, "the library kept nothing");
+        }
+        // The request waits for our login.
+        sqlx::query("SELECT wa.connect('shop')").execute(stage.world.pool()).await?;
+        let came = |it: &Value| (it["ok"] == true && it["messages"] == 1 && open(it) == 0).then_some(());
+        stage.world.control.until(&verdict, came).await.with_context(|| text.to_owned())?;
+    }
+    worker.stop().await
+}
