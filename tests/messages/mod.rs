@@ -5,6 +5,7 @@ mod delivery;
 mod events;
 mod files;
 mod history;
+mod hostile;
 mod inward;
 mod media_in;
 mod media_out;
