@@ -28,9 +28,12 @@ BEGIN
     ELSIF octet_length(o.dedupe_key) NOT BETWEEN 1 AND 255 THEN
         RAISE EXCEPTION 'dedupe_key: % bytes are too few or too many', octet_length(o.dedupe_key)
             USING ERRCODE = 'WA011', COLUMN = 'dedupe_key', HINT = 'Accepted: 1 to 255 bytes, or leave it out.';
+    ELSIF octet_length(o.campaign) NOT BETWEEN 1 AND 255 THEN
+        RAISE EXCEPTION 'campaign: % bytes are too few or too many', octet_length(o.campaign)
+            USING ERRCODE = 'WA011', COLUMN = 'campaign', HINT = 'Accepted: 1 to 255 bytes, or leave it out.';
     END IF;
 END $$;
-COMMENT ON FUNCTION wa.check_outbound_orders(wa.outbound) IS 'Checks priority, max_attempts, send_at, expires_at and dedupe_key of a new message; error WA011 names the column and what is accepted.';
+COMMENT ON FUNCTION wa.check_outbound_orders(wa.outbound) IS 'Checks priority, max_attempts, send_at, expires_at, dedupe_key and campaign of a new message; error WA011 names the column and what is accepted.';
 
 -- Runs for every inserted row, so what is right takes the short way, and errors are found out on the long one.
 CREATE OR REPLACE FUNCTION wa.outbound_before_insert() RETURNS trigger
@@ -58,7 +61,7 @@ BEGIN
                   HINT = 'Leave it out, or give 8 to 40 digits and capital letters.';
     END IF;
     IF NEW.priority IS DISTINCT FROM 0 OR NEW.max_attempts IS DISTINCT FROM 10
-        OR NEW.send_at IS NOT NULL OR NEW.expires_at IS NOT NULL OR NEW.dedupe_key IS NOT NULL
+        OR NEW.send_at IS NOT NULL OR NEW.expires_at IS NOT NULL OR NEW.dedupe_key IS NOT NULL OR NEW.campaign IS NOT NULL
     THEN
         PERFORM wa.check_outbound_orders(NEW);
     END IF;

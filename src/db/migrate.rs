@@ -28,6 +28,7 @@ const SCHEMA: &[(&str, &str)] = &[
     ("50_schedule.sql", include_str!("../../sql/schema/50_schedule.sql")),
     ("60_views.sql", include_str!("../../sql/schema/60_views.sql")),
     ("61_history.sql", include_str!("../../sql/schema/61_history.sql")),
+    ("62_campaigns.sql", include_str!("../../sql/schema/62_campaigns.sql")),
     ("90_roles.sql", include_str!("../../sql/schema/90_roles.sql")),
 ];
 

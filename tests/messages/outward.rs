@@ -331,3 +331,34 @@ async fn read(stage: &mut Stage, peer: Peer, theirs: &str) -> Result<()> {
         }
     }
 }
+
+#[tokio::test]
+async fn m1_a_campaign_is_one_insert_that_is_followed_and_cancelled() -> Result<()> {
+    let stage = Stage::new().await?;
+    let worker = stage.world.worker().await?;
+    stage.world.link("shop", SHOP).await?;
+    let pool = stage.world.pool();
+    let numbers: Vec<String> = (0..30).map(|n| format!("1555020{n:02}")).collect();
+    for number in &numbers {
+        stage.world.phone(number).await?;
+    }
+    let insert = "INSERT INTO wa.outbound (session, recipient, body, campaign, send_at)
+                  SELECT 'shop', n, wa.render('Hello {{ name }}, {{name}}: {{sum}}', jsonb_build_object('name', '{{sum}} ' || place, 'sum', place * 1.5)), $2, $3
+                  FROM unnest($1::text[]) WITH ORDINALITY c (n, place)";
+    let later = chrono::Utc::now() + chrono::Duration::days(1);
+    sqlx::query(insert).bind(&numbers).bind("may").bind(None::<chrono::DateTime<chrono::Utc>>).execute(pool).await?;
+    sqlx::query(insert).bind(&numbers).bind("june").bind(later).execute(pool).await?;
+    let is = |campaign: &str, counts: &str| {
+        format!(
+            "SELECT array[messages, waiting, sent, delivered, failed, withdrawn] = '{{{counts}}}' FROM wa.campaigns WHERE campaign = '{campaign}'"
+        )
+    };
+    stage.world.holds(&is("may", "30,0,30,30,0,0")).await?;
+    stage.world.holds(&is("june", "30,30,0,0,0,0")).await?;
+    let seen = stage.world.seen_by(&numbers[1]).await?;
+    ensure!(seen == ["Hello {{sum}} 2, {{sum}} 2: 3.0"], "{seen:?}");
+    ensure!(stage.world.count("SELECT wa.cancel_campaign('shop', 'june')").await? == 30);
+    ensure!(stage.world.count("SELECT wa.cancel_campaign('shop', 'may')").await? == 0);
+    stage.world.holds(&is("june", "30,0,0,0,0,30")).await?;
+    worker.stop().await
+}
