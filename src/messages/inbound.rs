@@ -7,6 +7,7 @@
 use super::json;
 use super::media::received;
 use super::redelivered::Redelivered;
+use super::votes;
 use crate::db::Db;
 use crate::db::fence::Fence;
 use crate::db::outage::outlast;
@@ -52,6 +53,8 @@ struct Columns {
     quoted_ids: Vec<Option<String>>,
     target_ids: Vec<Option<String>>,
     media: Vec<Option<Value>>,
+    /// JSON, because an array of arrays has rows of one length.
+    choices: Vec<Option<Value>>,
     from_me: Vec<bool>,
     push_names: Vec<Option<String>>,
     times: Vec<DateTime<Utc>>,
@@ -80,6 +83,7 @@ impl whatsapp_rust::InboundDurabilityHook for InboxHook {
             columns.quoted_ids.push(quoted_id);
             columns.target_ids.push(target_id);
             columns.media.push(media);
+            columns.choices.push(self.choices(&client, &item.message, &source.sender).await?);
             columns.from_me.push(source.is_from_me);
             columns.push_names.push(push_name(&item.info));
             columns.times.push(item.info.timestamp);
@@ -96,6 +100,16 @@ impl whatsapp_rust::InboundDurabilityHook for InboxHook {
 }
 
 impl InboxHook {
+    /// What a vote is for.
+    async fn choices(&self, client: &Client, message: &wa::Message, voter: &Jid) -> anyhow::Result<Option<Value>> {
+        let message = message.get_base_message();
+        if !message.poll_update_message.is_set() {
+            return Ok(None);
+        }
+        let look = || votes::choices(client, &self.pool, self.fence.session_id, message, voter);
+        Ok(outlast(&self.stale, look).await?.map(Value::from))
+    }
+
     async fn store(&self, c: &Columns) -> anyhow::Result<()> {
         let store = || {
             sqlx::query_file!(
@@ -113,7 +127,8 @@ impl InboxHook {
                 &c.messages,
                 &c.quoted_ids as &[Option<String>],
                 &c.target_ids as &[Option<String>],
-                &c.media as &[Option<Value>]
+                &c.media as &[Option<Value>],
+                &c.choices as &[Option<Value>]
             )
             .fetch_one(&self.pool)
         };

@@ -7,6 +7,7 @@
 //! * [`nack`]: what a refusal by the server means.
 //! * [`acks`]: who waits for which server ack.
 //! * [`inbound`]: the durability hook: commit and announce, then let the library acknowledge.
+//! * `votes`: what was voted for in polls.
 //! * [`redelivered`]: what came again, and is asked for again where it was read and not kept.
 //!
 //! Receipts and late acks go from the session's supervisor straight to [`crate::jobs::progress`].
@@ -22,3 +23,4 @@ pub mod media;
 pub mod nack;
 pub mod outbound;
 pub mod redelivered;
+mod votes;

@@ -83,6 +83,9 @@ async fn m3_a_group_tells_who_got_and_who_read_a_message() -> Result<()> {
     world.link("shop", "15550001").await?;
     world.link("anna", "15550002").await?;
     world.phone("15550003").await?;
+    for number in ["15550002", "15550003"] {
+        world.control.post(&format!("/phones/{number}/pace"), json!({ "read": "never" })).await?;
+    }
     let (group, id) = in_group(&world, &["15550002".into(), "15550003".into()], "three").await?;
     let got = |condition: &str| {
         format!(

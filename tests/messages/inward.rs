@@ -3,8 +3,11 @@
 use super::stage::{Peer, SHOP, Stage, contains, table};
 use crate::support::docs;
 use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use wacore::poll::{compute_option_hash, encrypt_poll_vote_with_secret};
 
 /// What others write: as each of them is told to write it, and the columns of our inbox that are set then. `{ours}` is a
 /// message of ours, `{theirs}` one of theirs.
@@ -106,6 +109,41 @@ async fn m4_every_kind_that_others_write_stands_in_the_columns_of_the_inbox() ->
     }
     if stage.baileys.is_some() {
         docs::table("docs/messages.md", "kinds in", &table(&matrix, &[Peer::Baileys, Peer::Phone]))?;
+    }
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn m4_a_vote_says_what_it_is_for() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    let worker = stage.world.worker().await?;
+    stage.link().await?;
+    let theirs = stage.hi(Peer::Phone).await?;
+    let Some(baileys) = stage.baileys.as_mut() else { return worker.stop().await };
+    let (creator, voter) = (format!("{SHOP}@s.whatsapp.net"), format!("{}@s.whatsapp.net", Peer::Baileys.number()));
+    baileys.send(SHOP, "Hi").await?;
+    let poll = stage.send("poll", Peer::Baileys.number(), "'Days?', '{Mon,\"Tue, late\",Wed}', choices => 0").await?;
+    let secret: String = stage
+        .world
+        .until(&format!("SELECT content #>> '{{secret,data}}' FROM wa.outbound WHERE message_id = '{poll}'"))
+        .await?;
+    let secret = BASE64_STANDARD.decode(secret)?;
+    for (poll_id, options, expected) in [
+        (&poll, &["Wed", "Tue, late"][..], json!(["Wed", "Tue, late"])),
+        (&poll, &[], json!([])),
+        (&poll, &["Mon", "never offered"], json!(["Mon"])),
+        (&theirs, &["Mon"], Value::Null),
+    ] {
+        let hashes: Vec<Vec<u8>> = options.iter().map(|option| compute_option_hash(option).to_vec()).collect();
+        let (payload, iv) = encrypt_poll_vote_with_secret(&hashes, &secret, poll_id, &creator, &voter)?;
+        let key = json!({ "remoteJid": creator, "fromMe": false, "id": poll_id });
+        let vote = json!({ "encPayload": BASE64_STANDARD.encode(payload), "encIv": BASE64_STANDARD.encode(iv) });
+        let update = json!({ "raw": { "pollUpdateMessage": { "pollCreationMessageKey": key, "vote": vote } } });
+        let baileys = stage.baileys.as_mut().context("no Baileys")?;
+        let sent = baileys.send_content(SHOP, update).await?["message_id"].as_str().context("no id")?.to_owned();
+        let row = format!("SELECT to_jsonb(i) FROM wa.inbox i WHERE session = 'shop' AND message_id = '{sent}'");
+        let row: Value = stage.world.until(&row).await?;
+        ensure!(row["choices"] == expected && row["target_id"] == poll_id.as_str(), "{row:#}");
     }
     worker.stop().await
 }
