@@ -242,7 +242,16 @@ impl ProtocolStore for AuthStore {
             return Ok(Some(payload));
         }
         // Whoever was away for longer than these are kept gets it from the history.
-        let found = kept::sent(self.pool(), self.fence().session_id, message_id).await;
+        let mut chats = vec![chat_jid.to_owned()];
+        if let Ok(jid) = chat_jid.parse::<Jid>() {
+            let other = if jid.is_lid() {
+                self.get_lid_mapping(&jid.user).await?.map(|entry| Jid::pn(entry.phone_number))
+            } else {
+                self.get_pn_mapping(&jid.user).await?.map(|entry| Jid::lid(entry.lid))
+            };
+            chats.extend(other.map(|jid| jid.to_string()));
+        }
+        let found = kept::sent(self.pool(), self.fence().session_id, message_id, &chats).await;
         let found = found.map_err(|error| StoreError::Database(Box::new(error)))?;
         Ok(found.map(|message| message.encode_to_vec()))
     }

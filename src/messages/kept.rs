@@ -144,9 +144,15 @@ impl Kept<'_> {
 }
 
 /// A message of ours that somebody asks for again when the library has it no more; what stands for itself, without what it
-/// answers (M7).
-pub(crate) async fn sent(pool: &Db, session_id: i64, message_id: &str) -> sqlx::Result<Option<wa::Message>> {
-    let found = sqlx::query_file!("sql/messages/find_sent.sql", session_id, message_id).fetch_optional(pool).await?;
+/// answers (M7). `chats` are the names of the chat that asks: it gets nothing of another one.
+pub(crate) async fn sent(
+    pool: &Db,
+    session_id: i64,
+    message_id: &str,
+    chats: &[String],
+) -> sqlx::Result<Option<wa::Message>> {
+    let found = sqlx::query_file!("sql/messages/find_sent.sql", session_id, message_id, chats);
+    let found = found.fetch_optional(pool).await?;
     Ok(found.and_then(|it| {
         let (sender, content, message) = (None, it.content, it.uploaded);
         let row = Row { sender, received: false, kind: it.kind, body: it.body, content, message };

@@ -1,8 +1,8 @@
 //! Files of messages (M1, M6): fetched from where a row says, looked at, encrypted, uploaded once for all who get them.
 //!
-//! A file goes through a temporary one (`TMPDIR`) and not through memory, but for what is downloaded into Postgres; so many
-//! are under way at a time. What is uploaded stands in `wa.upload`, so that the next message with the same bytes names it, and that a message
-//! which quotes or forwards it can show it.
+//! A file goes through a temporary one (`TMPDIR`) and not through memory, but for what is downloaded into Postgres; a few are
+//! under way at a time. What is uploaded stands in `wa.upload`, so that the next message with the same bytes names it, and
+//! that a message which quotes or forwards it can show it.
 
 mod fetch;
 mod look;
