@@ -314,3 +314,15 @@ async fn a6_the_store_shows_no_secret() {
     let held = Held::new().await;
     assert!(!format!("{:?}", held.store).contains("postgres"));
 }
+
+#[tokio::test]
+async fn m7_a_message_is_given_again_to_its_own_chat_alone() {
+    let held = Held::new().await;
+    sqlx::query("SELECT wa.send_text('shop', '15550002', 'for one')").execute(&held.db.pool).await.unwrap();
+    let sent: String = sqlx::query_scalar("SELECT message_id FROM wa.outbound").fetch_one(&held.db.pool).await.unwrap();
+    for (chat, given) in
+        [("15550002@s.whatsapp.net", true), ("15550003@s.whatsapp.net", false), ("15550002@lid", false)]
+    {
+        assert_eq!(held.store.take_sent_message(chat, &sent).await.unwrap().is_some(), given, "{chat}");
+    }
+}
