@@ -1,9 +1,9 @@
 //! M8: what WhatsApp tells beside messages.
 
 use super::files::picture;
-use super::stage::{Peer, SHOP, Stage, contains};
+use super::stage::{Peer, SHOP, Stage};
 use crate::support::docs;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use image::ImageFormat::Jpeg;
@@ -86,17 +86,20 @@ async fn m8_a_call_is_an_event() -> Result<()> {
     let mut stage = Stage::new().await?;
     let worker = stage.world.worker().await?;
     stage.link().await?;
-    let Some(baileys) = stage.baileys.as_mut() else { return worker.stop().await };
+    if stage.baileys.is_none() {
+        return worker.stop().await;
+    }
     let caller = format!("{}@s.whatsapp.net", Peer::Baileys.number());
     let to = format!("{SHOP}@s.whatsapp.net");
-    for (number, tag) in ["offer", "terminate"].into_iter().enumerate() {
+    // One after the other is seen: stanzas of calls have no order in the library when they come at once.
+    // One is seen before the other is sent: the library keeps no order among stanzas of calls.
+    for (number, (tag, action)) in [("offer", "offered"), ("terminate", "terminated")].into_iter().enumerate() {
         let part = json!({ "tag": tag, "attrs": { "call-id": "CALL1", "call-creator": caller }, "content": [] });
         let stanza = json!({ "tag": "call", "attrs": { "to": to, "id": format!("CALL.{number}") }, "content": [part] });
+        let baileys = stage.baileys.as_mut().context("there is a Baileys client")?;
         baileys.command("call", json!({ "method": "sendNode", "args": [stanza] })).await?;
+        told(&stage, "call", json!({ "call_id": "CALL1", "from": caller, "action": action })).await?;
     }
-    told(&stage, "call", json!({ "call_id": "CALL1", "from": caller, "action": "offered", "video": false })).await?;
-    told(&stage, "call", json!({ "call_id": "CALL1", "from": caller, "action": "terminated" })).await?;
-    let heard: Value = stage.world.until("SELECT data FROM wa.event WHERE kind = 'call' ORDER BY id LIMIT 1").await?;
-    ensure!(contains(&heard, &json!({ "action": "offered" })), "{heard}");
+    told(&stage, "call", json!({ "action": "offered", "video": false })).await?;
     worker.stop().await
 }
