@@ -289,3 +289,41 @@ async fn h7_jobs_of_sessions_and_housekeeping_from_the_command_line() -> Result<
     ensure!(said.contains("only for messages"), "{said}");
     Ok(())
 }
+
+#[tokio::test]
+async fn m1_campaigns_are_listed_followed_paused_resumed_and_cancelled() -> Result<()> {
+    let db = db::fresh().await;
+    sqlx::raw_sql(
+        "SELECT wa.add_session('shop');
+         INSERT INTO wa.outbound (session, recipient, body, campaign) SELECT 'shop', '+15550009', 'x', 'may' FROM generate_series(1, 3);",
+    )
+    .execute(&db.pool)
+    .await?;
+    let of = |verb: &'static str| ["campaign", verb, "shop", "may"];
+    let said = |what: &str, count: i64| vec![serde_json::json!({ "session": "shop", "campaign": "may", what: count })];
+    ensure!(lines(&db, &of("pause")).await? == said("held", 3));
+    let [row] = &lines(&db, &["campaign", "list", "--session", "shop"]).await?[..] else {
+        anyhow::bail!("not one campaign");
+    };
+    ensure!(row["messages"] == 3 && row["held"] == 3 && row["paused_at"].is_string(), "{row}");
+    ensure!(lines(&db, &["campaign", "list", "--session", "other"]).await?.is_empty());
+    ensure!(lines(&db, &of("resume")).await? == said("resumed", 3));
+    // Follows until nothing waits any more.
+    let mut following = wagres();
+    following.args(["--json", "--log", "error", "--database-url", &db.url]).args(of("follow"));
+    following.stdout(std::process::Stdio::piped()).kill_on_drop(true);
+    let mut following = following.spawn()?;
+    let mut told =
+        tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(following.stdout.take().context("no output")?));
+    let first: Value = serde_json::from_str(&told.next_line().await?.context("nothing was said")?)?;
+    ensure!(first["waiting"] == 3 && first["paused_at"].is_null(), "{first}");
+    ensure!(lines(&db, &of("cancel")).await? == said("cancelled", 3));
+    let last: Value = serde_json::from_str(&told.next_line().await?.context("the end was not told")?)?;
+    ensure!(last["waiting"] == 0 && last["withdrawn"] == 3, "{last}");
+    ensure!(told.next_line().await?.is_none() && following.wait().await?.success());
+    let text = refusal(&db, &["campaign", "follow", "shop", "july"]).await?;
+    ensure!(text.contains("no message of campaign \"july\""), "{text}");
+    let text = refusal(&db, &["campaign", "pause", "shop", ""]).await?;
+    ensure!(text.contains("campaign: 0 bytes"), "{text}");
+    Ok(())
+}

@@ -7,7 +7,8 @@
 -- none of the lanes $14, $15.
 --
 -- A message goes only when those before it in its lane went, or are in hand, or go with it, so order holds across retries,
--- restarts and holders (Q6); what is scheduled for later holds back nothing. A lane is as urgent as its most urgent message.
+-- restarts and holders (Q6); what is scheduled for later, or paused with its campaign, holds
+-- back nothing. A lane is as urgent as its most urgent message.
 -- Paused sessions and tenants give nothing, paced ones what their pacing allows (Q13); of these, the next message shows
 -- until when it waits and why.
 --
@@ -85,7 +86,7 @@ WITH mine AS MATERIALIZED (
     FROM seen LEFT JOIN LATERAL (
         SELECT e.id FROM wa.outbound e
         WHERE e.session_id = seen.session_id AND e.chat = seen.chat AND e.live AND e.id < seen.id
-          AND e.waits_for IS DISTINCT FROM 'scheduled'
+          AND (e.waits_for IS NULL OR e.waits_for NOT IN ('scheduled', 'paused'))
         ORDER BY e.id DESC
         LIMIT 1
     ) before ON true

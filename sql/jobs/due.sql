@@ -7,17 +7,17 @@ WITH mine AS (
     SET waits_for = NULL
     FROM mine CROSS JOIN LATERAL (
         SELECT w.id FROM wa.outbound w
-        WHERE w.session_id = mine.session_id AND w.live AND w.waits_for IS NOT NULL AND w.run_at <= now()
+        WHERE w.session_id = mine.session_id AND w.live AND w.waits_for IS NOT NULL AND w.waits_for <> 'paused' AND w.run_at <= now()
         ORDER BY w.run_at
         LIMIT $2
     ) w
-    WHERE o.session_id = mine.session_id AND o.id = w.id AND o.live AND o.waits_for IS NOT NULL AND o.run_at <= now()
+    WHERE o.session_id = mine.session_id AND o.id = w.id AND o.live AND o.waits_for <> 'paused' AND o.run_at <= now()
     RETURNING o.session_id
 ), next AS (
     SELECT min(next.run_at) AS run_at
     FROM mine CROSS JOIN LATERAL (
         SELECT w.run_at FROM wa.outbound w
-        WHERE w.session_id = mine.session_id AND w.live AND w.waits_for IS NOT NULL AND w.run_at > now()
+        WHERE w.session_id = mine.session_id AND w.live AND w.waits_for IS NOT NULL AND w.waits_for <> 'paused' AND w.run_at > now()
         ORDER BY w.run_at
         LIMIT 1
     ) next

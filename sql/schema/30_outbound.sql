@@ -35,6 +35,24 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.check_outbound_orders(wa.outbound) IS 'Checks priority, max_attempts, send_at, expires_at, dedupe_key and campaign of a new message; error WA011 names the column and what is accepted.';
 
+-- Whoever pauses or resumes a campaign takes this lock alone, whoever inserts for it shares it, so that no transaction which is
+-- still open inserts past them.
+CREATE OR REPLACE FUNCTION wa.campaign_lock(session_id bigint, campaign text) RETURNS bigint
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT hashtextextended(campaign_lock.campaign, campaign_lock.session_id)
+$$;
+COMMENT ON FUNCTION wa.campaign_lock(bigint, text) IS 'Number of the advisory lock of a campaign.';
+
+CREATE OR REPLACE FUNCTION wa.is_paused(session_id bigint, campaign text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(wa.campaign_lock(is_paused.session_id, is_paused.campaign));
+    RETURN EXISTS (
+        SELECT FROM wa.paused_campaign c WHERE c.session_id = is_paused.session_id AND c.campaign = is_paused.campaign
+    );
+END $$;
+COMMENT ON FUNCTION wa.is_paused(bigint, text) IS 'Whether a campaign is paused, which it stays or not until the caller''s transaction ends.';
+
 -- Runs for every inserted row, so what is right takes the short way, and errors are found out on the long one.
 CREATE OR REPLACE FUNCTION wa.outbound_before_insert() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -69,6 +87,9 @@ BEGIN
     NEW.status := 'queued';
     NEW.waits_for := CASE WHEN NEW.send_at > now() THEN 'scheduled' END;
     NEW.run_at := coalesce(NEW.send_at, now());
+    IF NEW.campaign IS NOT NULL AND wa.is_paused(NEW.session_id, NEW.campaign) THEN
+        NEW.waits_for := 'paused';
+    END IF;
     NEW.attempts := 0;
     NEW.errors := '[]';
     NEW.created_at := now();

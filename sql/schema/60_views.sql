@@ -4,7 +4,8 @@ CREATE OR REPLACE VIEW wa.queue WITH (security_invoker = on) AS
 SELECT s.name AS session, s.tenant, s.status, s.paused_at IS NOT NULL OR t.paused_at IS NOT NULL AS paused,
        coalesce(q.ready, 0) AS ready, coalesce(q.sending, 0) AS sending, coalesce(q.scheduled, 0) AS scheduled,
        coalesce(q.retrying, 0) AS retrying, coalesce(q.paced, 0) AS paced, coalesce(q.chats, 0) AS chats,
-       q.oldest, now() - q.oldest AS age, q.next_run_at
+       q.oldest, now() - q.oldest AS age, q.next_run_at,
+       coalesce(q.held, 0) AS held
 FROM wa.session s
 JOIN wa.tenant t USING (tenant)
 LEFT JOIN (
@@ -15,8 +16,9 @@ LEFT JOIN (
            count(*) FILTER (WHERE o.waits_for = 'retry') AS retrying,
            count(*) FILTER (WHERE o.waits_for IN ('paced', 'quiet_hours', 'first_contact')) AS paced,
            count(DISTINCT o.chat) AS chats,
-           min(o.created_at) FILTER (WHERE o.waits_for IS DISTINCT FROM 'scheduled') AS oldest,
-           min(o.run_at) FILTER (WHERE o.waits_for IS NOT NULL) AS next_run_at
+           min(o.created_at) FILTER (WHERE o.waits_for IS NULL OR o.waits_for NOT IN ('scheduled', 'paused')) AS oldest,
+           min(o.run_at) FILTER (WHERE o.waits_for <> 'paused') AS next_run_at,
+           count(*) FILTER (WHERE o.waits_for = 'paused') AS held
     FROM wa.outbound o WHERE o.live GROUP BY o.session_id
 ) q USING (session_id);
 COMMENT ON VIEW wa.queue IS 'What each session has left to send: how much, why it waits, and how old the oldest is. SELECT * FROM wa.queue ORDER BY age DESC NULLS LAST;';
@@ -27,9 +29,10 @@ COMMENT ON COLUMN wa.queue.scheduled IS 'Messages for later (send_at).';
 COMMENT ON COLUMN wa.queue.retrying IS 'Messages that failed and are tried again.';
 COMMENT ON COLUMN wa.queue.paced IS 'Messages that pacing holds back: only the next ones say so, those behind them count as ready.';
 COMMENT ON COLUMN wa.queue.chats IS 'To how many chats they go.';
-COMMENT ON COLUMN wa.queue.oldest IS 'When the oldest of them was inserted that is not for later.';
+COMMENT ON COLUMN wa.queue.oldest IS 'When the oldest of them was inserted that is neither for later nor held.';
 COMMENT ON COLUMN wa.queue.age IS 'How long ago that is.';
 COMMENT ON COLUMN wa.queue.next_run_at IS 'When the next waiting one may go.';
+COMMENT ON COLUMN wa.queue.held IS 'Messages of campaigns that are paused.';
 
 CREATE OR REPLACE VIEW wa.rate WITH (security_invoker = on) AS
 SELECT s.name AS session, s.tenant,

@@ -3,6 +3,7 @@
 mod auth;
 mod backup;
 mod bench;
+mod campaign;
 mod console;
 mod doctor;
 mod import;
@@ -98,6 +99,9 @@ enum Command {
     /// Look at the queue; show, retry and cancel messages.
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
+    /// Follow, pause, resume and cancel campaigns.
+    #[command(subcommand)]
+    Campaign(campaign::CampaignCommand),
     /// Show received messages.
     Inbox(inbox::InboxArgs),
     /// Take over a device that another program linked, without a new scan.
@@ -183,6 +187,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Session(command) => session::run(&config, command, json).await,
             Command::Send(args) => send::run(&config, args, json).await,
             Command::Jobs(command) => jobs::run(&config, command, json).await,
+            Command::Campaign(command) => campaign::run(&config, command, json).await,
             Command::Import(command) => import::run(&config, command, json).await,
             Command::Export(command) => backup::export(&config, command, json).await,
             Command::Backup(args) => backup::backup(&config, args, json).await,

@@ -190,18 +190,18 @@ async fn queue(pool: &Db, json: bool) -> anyhow::Result<()> {
     let rows = sqlx::query_file!("sql/cli/queue.sql").fetch_all(pool).await?;
     if !json {
         println!(
-            "{:<24} {:<13} {:>8} {:>8} {:>9} {:>8} {:>8} {:>7} OLDEST",
-            "SESSION", "STATUS", "READY", "SENDING", "SCHEDULED", "RETRYING", "PACED", "CHATS"
+            "{:<24} {:<13} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8} {:>7} OLDEST",
+            "SESSION", "STATUS", "READY", "SENDING", "SCHEDULED", "RETRYING", "PACED", "HELD", "CHATS"
         );
     }
     for row in rows {
         let line = json!({
             "session": row.session, "status": row.status, "paused": row.paused, "ready": row.ready,
             "sending": row.sending, "scheduled": row.scheduled, "retrying": row.retrying, "paced": row.paced,
-            "chats": row.chats, "oldest": row.oldest, "next_run_at": row.next_run_at,
+            "held": row.held, "chats": row.chats, "oldest": row.oldest, "next_run_at": row.next_run_at,
         });
         let text = format!(
-            "{:<24} {:<13} {:>8} {:>8} {:>9} {:>8} {:>8} {:>7} {}",
+            "{:<24} {:<13} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8} {:>7} {}",
             row.session,
             if row.paused { "paused" } else { &row.status },
             row.ready,
@@ -209,6 +209,7 @@ async fn queue(pool: &Db, json: bool) -> anyhow::Result<()> {
             row.scheduled,
             row.retrying,
             row.paced,
+            row.held,
             row.chats,
             at(row.oldest)
         );
@@ -242,6 +243,7 @@ async fn list(
             "last_error": row.last_error,
         });
         let why = match (row.waits_for, row.last_error) {
+            (Some(reason), _) if reason == "paused" => "paused with its campaign".to_owned(),
             (Some(reason), _) => format!("{reason} until {}", at(Some(row.run_at))),
             (None, error) => error.unwrap_or_default(),
         };

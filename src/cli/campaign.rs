@@ -1,0 +1,162 @@
+//! `wagres campaign list | follow | pause | resume | cancel`: what wa.campaigns shows, and what can be done about one.
+
+use super::{Ear, connect, print, sql_error, stop_signal};
+use crate::config::Config;
+use crate::db::Db;
+use anyhow::bail;
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CampaignCommand {
+    /// Show how far each campaign came, the newest first.
+    List {
+        /// Of this session only.
+        #[arg(long, value_name = "NAME")]
+        session: Option<String>,
+    },
+    /// Show a campaign's progress until nothing of it waits any more.
+    Follow(Named),
+    /// Hold back what is queued of a campaign, and what is inserted for it; what is on its way goes out.
+    Pause(Named),
+    /// Let it go on.
+    Resume(Named),
+    /// Cancel what is queued of it.
+    Cancel(Named),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// The session that sends it.
+    session: String,
+    /// Its name, as wa.outbound.campaign has it.
+    campaign: String,
+}
+
+pub(super) async fn run(config: &Config, command: CampaignCommand, json: bool) -> anyhow::Result<()> {
+    let pool = connect(config).await?;
+    match command {
+        CampaignCommand::List { session } => list(&pool, session, json).await?,
+        CampaignCommand::Follow(named) => {
+            let ear = Ear::on("wa_status", config).await?;
+            follow(&pool, &named, ear, json).await?;
+        }
+        CampaignCommand::Pause(Named { session, campaign }) => {
+            let held = sqlx::query_file_scalar!("sql/cli/pause_campaign.sql", session, campaign).fetch_one(&pool);
+            let held = held.await.map_err(sql_error)?;
+            said(json, &session, &campaign, "held", held);
+        }
+        CampaignCommand::Resume(Named { session, campaign }) => {
+            let resumed = sqlx::query_file_scalar!("sql/cli/resume_campaign.sql", session, campaign).fetch_one(&pool);
+            let resumed = resumed.await.map_err(sql_error)?;
+            said(json, &session, &campaign, "resumed", resumed);
+        }
+        CampaignCommand::Cancel(Named { session, campaign }) => {
+            let cancelled = sqlx::query_file_scalar!("sql/cli/cancel_campaign.sql", session, campaign).fetch_one(&pool);
+            let cancelled = cancelled.await.map_err(sql_error)?;
+            said(json, &session, &campaign, "cancelled", cancelled);
+        }
+    }
+    Ok(())
+}
+
+fn said(json: bool, session: &str, campaign: &str, what: &str, count: i64) {
+    let line = json!({ "session": session, "campaign": campaign, what: count });
+    print(json, &line, &format!("{campaign} of {session}: {count} messages {what}"));
+}
+
+/// A row of `wa.campaigns`.
+#[derive(PartialEq, Eq)]
+struct Row {
+    session: String,
+    campaign: String,
+    messages: i64,
+    waiting: i64,
+    held: i64,
+    sent: i64,
+    delivered: i64,
+    read: i64,
+    failed: i64,
+    withdrawn: i64,
+    created_at: DateTime<Utc>,
+    paused_at: Option<DateTime<Utc>>,
+}
+
+impl Row {
+    fn line(&self) -> Value {
+        json!({
+            "session": self.session, "campaign": self.campaign, "messages": self.messages, "waiting": self.waiting,
+            "held": self.held, "sent": self.sent, "delivered": self.delivered, "read": self.read, "failed": self.failed,
+            "withdrawn": self.withdrawn, "created_at": self.created_at, "paused_at": self.paused_at,
+        })
+    }
+}
+
+async fn list(pool: &Db, session: Option<String>, json: bool) -> anyhow::Result<()> {
+    let rows = sqlx::query_file_as!(Row, "sql/cli/campaigns.sql", session, None::<&str>).fetch_all(pool).await;
+    if !json {
+        println!(
+            "{:<20} {:<24} {:>8} {:>8} {:>8} {:>8} {:>9} {:>8} {:>7} {:>9} PAUSED",
+            "SESSION", "CAMPAIGN", "MESSAGES", "WAITING", "HELD", "SENT", "DELIVERED", "READ", "FAILED", "WITHDRAWN"
+        );
+    }
+    for row in rows.map_err(sql_error)? {
+        let paused = row.paused_at.map(|at| at.format("%Y-%m-%d %H:%M:%S").to_string()).unwrap_or_default();
+        let text = format!(
+            "{:<20} {:<24} {:>8} {:>8} {:>8} {:>8} {:>9} {:>8} {:>7} {:>9} {paused}",
+            row.session,
+            row.campaign,
+            row.messages,
+            row.waiting,
+            row.held,
+            row.sent,
+            row.delivered,
+            row.read,
+            row.failed,
+            row.withdrawn
+        );
+        print(json, &row.line(), text.trim_end());
+    }
+    Ok(())
+}
+
+/// A bar on standard error, where that is a terminal; a line of JSON for each change; and at the end how it went.
+async fn follow(pool: &Db, named: &Named, mut ear: Ear, json: bool) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
+    let bar = ProgressBar::no_length();
+    bar.set_style(ProgressStyle::with_template("{bar:40} {percent:>3} %  {pos}/{len}  {msg}  {elapsed}")?);
+    let mut before: Option<Row> = None;
+    loop {
+        let row = sqlx::query_file_as!(Row, "sql/cli/campaigns.sql", named.session, named.campaign);
+        let Some(row) = row.fetch_optional(pool).await.map_err(sql_error)? else {
+            bail!("session {} has no message of campaign \"{}\"", named.session, named.campaign);
+        };
+        let changed = before.as_ref() != Some(&row);
+        if changed && json {
+            println!("{}", row.line());
+        }
+        bar.set_length(row.messages.unsigned_abs());
+        bar.set_position((row.messages - row.waiting).unsigned_abs());
+        let paused = if row.paused_at.is_some() { "paused; " } else { "" };
+        let told =
+            format!("{paused}{} sent, {} delivered, {} read, {} failed", row.sent, row.delivered, row.read, row.failed);
+        bar.set_message(told.clone());
+        if row.waiting == 0 {
+            bar.finish_and_clear();
+            if !json {
+                println!(
+                    "{} of {}: {} messages; {told}, {} withdrawn",
+                    row.campaign, row.session, row.messages, row.withdrawn
+                );
+            }
+            return Ok(());
+        }
+        before = Some(row);
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            heard = ear.wait() => heard?,
+        }
+    }
+}
