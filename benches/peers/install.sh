@@ -39,6 +39,7 @@ install_baileys() {
         (cd baileys && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2) || return
     fi
     program baileys-store node "'$here/baileys/store.mjs'"
+    program baileys-send node "'$here/baileys/send.mjs'"
 }
 
 install_python() {

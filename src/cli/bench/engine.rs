@@ -40,7 +40,7 @@ pub(super) async fn prepare(database: &Database, lanes: Lanes) -> anyhow::Result
 /// Jobs that are in the table, by their first id and their number; nothing came after them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Jobs {
-    first: i64,
+    pub(super) first: i64,
     count: u64,
 }
 

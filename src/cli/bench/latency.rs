@@ -116,7 +116,7 @@ async fn ours_and_floors(server: &Server, args: &Args, config: &Config) -> anyho
 
 async fn insert(connection: &mut PgConnection, arrivals: &mut mpsc::UnboundedReceiver<Instant>) -> anyhow::Result<f64> {
     let began = Instant::now();
-    sqlx::query_file!("sql/bench/insert_one.sql").execute(connection).await?;
+    sqlx::query_file!("sql/bench/insert_to.sql", 1, "15550000000").fetch_one(connection).await?;
     let arrival = tokio::time::timeout(PATIENCE, arrivals.recv()).await.context("the job was never handled")?;
     Ok(milliseconds(began, arrival.context("the worker is gone")?))
 }
@@ -150,7 +150,8 @@ fn milliseconds(began: Instant, ended: Instant) -> f64 {
     ended.duration_since(began).as_secs_f64() * 1000.0
 }
 
-fn percentiles(mut samples: Vec<f64>) -> [f64; 2] {
+/// p50 and p99.
+pub(super) fn percentiles(mut samples: Vec<f64>) -> [f64; 2] {
     samples.sort_by(f64::total_cmp);
     [50, 99].map(|percent| {
         let place = (samples.len().saturating_sub(1) * percent + 50) / 100;

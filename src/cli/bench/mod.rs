@@ -4,8 +4,12 @@
 #[cfg(feature = "sandbox")]
 mod auth;
 mod cost;
+#[cfg(feature = "sandbox")]
+mod e2e;
 mod engine;
 mod figure;
+#[cfg(feature = "sandbox")]
+mod fleet;
 mod history;
 mod insert;
 mod latency;
@@ -31,6 +35,10 @@ pub(super) enum BenchCommand {
     /// Memory a session, start of many, and failover, through the sandbox (P4, P5, P6).
     #[cfg(feature = "sandbox")]
     Sessions(sessions::Args),
+    /// From INSERT to acknowledgement and receipts in the row, through the sandbox, beside the bare client library and Baileys
+    /// (P3).
+    #[cfg(feature = "sandbox")]
+    E2e(e2e::Args),
     /// Jobs a second through the worker without WhatsApp, beside other queues on Postgres, and what each job costs (P1, P10).
     Queue(queue::Args),
     /// From INSERT to the start of the handler, beside a bare NOTIFY and other queues on Postgres (P2).
@@ -60,6 +68,8 @@ pub(super) async fn run(
         BenchCommand::Auth(args) => auth::run(args, given, json).await,
         #[cfg(feature = "sandbox")]
         BenchCommand::Sessions(args) => sessions::run(args, given, json).await,
+        #[cfg(feature = "sandbox")]
+        BenchCommand::E2e(args) => e2e::run(args, given, json).await,
         BenchCommand::Queue(args) => queue::run(args, &config, given, json).await,
         BenchCommand::Latency(args) => latency::run(args, &config, given, json).await,
         BenchCommand::Insert(args) => insert::run(args, &config, given, json).await,

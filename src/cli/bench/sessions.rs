@@ -1,24 +1,20 @@
 //! `wagres bench sessions`: memory of a connected session (P4), start to all connected (P5), and failover (P6).
 //!
 //! Sandbox, workers and Postgres are processes of their own on this machine and compete for its cores. Sessions are linked
-//! by QR code through SQL and the sandbox's control API, then the worker is stopped: what is measured is a worker that
-//! starts with sessions that are linked already. The phones are switched off, as their part is the sandbox's.
+//! first, then the worker is stopped: what is measured is a worker that starts with sessions that are linked already.
 //!
 //! Memory of a session is what each of those has cost that a larger worker has more than the one before (the first, than a
 //! worker without sessions). The bare library's clients are linked in the process that is measured, with stores in memory.
 
 use super::figure::{self, Better, Figure};
+use super::fleet::{SETTLING, Worker, connected, link, now, until};
 use super::sandbox::process::Process;
 use super::server::{self, Database, ServerArgs};
 use crate::db;
-use crate::telemetry::Usage;
-use anyhow::{Context, bail, ensure};
-use futures::StreamExt as _;
-use serde_json::{Value, json};
-use std::process::Stdio;
+use anyhow::{Context, ensure};
+use serde_json::Value;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 /// P4: memory of one more session, and of a thousand.
 const SESSION_MB: f64 = 0.35;
@@ -27,13 +23,6 @@ const THOUSAND_MB: f64 = 400.0;
 const START_SECONDS: f64 = 15.0;
 /// P6: so much longer than the lease may a failover take.
 const FAILOVER_SECONDS: f64 = 5.0;
-
-/// How many devices are linked at the same time.
-const LINKING: usize = 8;
-/// How long anything may take.
-const PATIENCE: Duration = Duration::from_mins(10);
-/// What has just connected still has things to do.
-const SETTLING: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Args {
@@ -141,104 +130,6 @@ async fn failover(database: &Database, sandbox: &Process, args: &Args, linked: u
     Ok(Figure::new("P6", format!("kill of one of two workers, {all} sessions"), seconds, "s")
         .beside(format!("lease of {} s and 5 s", args.lease_seconds), budget, Better::Less)
         .wanted(1.0))
-}
-
-/// A worker as an operator starts it.
-struct Worker(Child);
-
-impl Worker {
-    async fn start(database: &Database, sandbox: &Process, lease_seconds: u32) -> anyhow::Result<Self> {
-        let mut command = Command::new(std::env::current_exe().context("finding this program")?);
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WAGRES_") || name == "DATABASE_URL") {
-            command.env_remove(name);
-        }
-        command
-            .args(["worker", "--json", "--http", "127.0.0.1:0", "--log", "error"])
-            .args(["--database-url", database.url.expose(), "--whatsapp-url", &sandbox.ws])
-            .env("WAGRES_WORKER__LEASE_SECONDS", lease_seconds.to_string())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true);
-        let mut child = command.spawn().context("starting a worker")?;
-        let output = child.stdout.take().context("the worker has no output")?;
-        let line = BufReader::new(output).lines().next_line().await?.context("the worker did not start")?;
-        let ready: Value = serde_json::from_str(&line)?;
-        ensure!(ready["ready"] == true, "the worker is not ready: {line}");
-        Ok(Self(child))
-    }
-
-    fn pid(&self) -> anyhow::Result<u32> {
-        self.0.id().context("the worker has ended")
-    }
-
-    fn memory_mb(&self) -> anyhow::Result<f64> {
-        #[expect(clippy::cast_precision_loss, reason = "no process has 2^52 bytes")]
-        Ok(Usage::of(self.pid()?).memory as f64 / 1e6)
-    }
-
-    /// In order.
-    async fn stop(mut self) -> anyhow::Result<()> {
-        let status = Command::new("kill").args(["-TERM", &self.pid()?.to_string()]).status().await?;
-        ensure!(status.success(), "cannot signal the worker");
-        let status = tokio::time::timeout(PATIENCE, self.0.wait()).await.context("the worker does not stop")??;
-        ensure!(status.success(), "the worker ended with {status}");
-        Ok(())
-    }
-
-    async fn kill(mut self) -> anyhow::Result<()> {
-        Ok(self.0.kill().await?)
-    }
-}
-
-/// Links sessions, some at a time.
-async fn link(database: &Database, sandbox: &Process, numbers: std::ops::Range<u32>) -> anyhow::Result<()> {
-    let linking = numbers.map(|number| async move {
-        let (session, number) = (format!("bench-{number}"), (15_550_000_000 + u64::from(number)).to_string());
-        sandbox.post("/phones", json!({ "number": number })).await?;
-        sqlx::query_file!("sql/bench/link.sql", session).fetch_one(&database.pool).await?;
-        let start = Instant::now();
-        let mut scanned = None;
-        loop {
-            ensure!(start.elapsed() < PATIENCE, "session {session} was not linked in time");
-            let row = sqlx::query_file!("sql/bench/linked.sql", session).fetch_one(&database.pool).await?;
-            if row.connected {
-                break;
-            }
-            if row.qr.is_some() && row.qr != scanned {
-                sandbox.post(&format!("/phones/{number}/scan"), json!({ "qr": row.qr })).await?;
-                scanned = row.qr;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        sandbox.post("/phones", json!({ "number": number, "phone": "off" })).await.map(drop)
-    });
-    let done: Vec<anyhow::Result<()>> = futures::stream::iter(linking).buffer_unordered(LINKING).collect().await;
-    done.into_iter().collect()
-}
-
-/// The database's clock.
-async fn now(database: &Database) -> anyhow::Result<Duration> {
-    let seconds = sqlx::query_file_scalar!("sql/bench/now.sql").fetch_one(&database.pool).await?;
-    Ok(Duration::from_secs_f64(seconds))
-}
-
-/// Waits until so many sessions have connected since that moment, and says when it was.
-async fn connected(database: &Database, sessions: u32, since: Duration) -> anyhow::Result<Instant> {
-    until("the sessions are connected", async || {
-        let connected = sqlx::query_file_scalar!("sql/bench/connected.sql", since.as_secs_f64());
-        Ok(connected.fetch_one(&database.pool).await? >= i64::from(sessions))
-    })
-    .await
-}
-
-async fn until(what: &str, look: impl AsyncFn() -> anyhow::Result<bool>) -> anyhow::Result<Instant> {
-    let start = Instant::now();
-    while !look().await? {
-        if start.elapsed() > PATIENCE {
-            bail!("waited in vain until {what}");
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    Ok(Instant::now())
 }
 
 /// Megabytes of one client of the bare library, with its state in memory, in a process of its own.

@@ -16,17 +16,17 @@ use super::process::Process;
 /// How long linking one device may take; many are linked at once.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-pub(super) struct Linked {
-    pub(super) number: String,
-    pub(super) client: Arc<Client>,
-    pub(super) events: Receiver<Arc<Event>>,
+pub(in super::super) struct Linked {
+    pub(in super::super) number: String,
+    pub(in super::super) client: Arc<Client>,
+    pub(in super::super) events: Receiver<Arc<Event>>,
     /// The client runs as long as this is held.
     _running: BotHandle,
 }
 
 impl Linked {
     /// Makes an account and links a device to it.
-    pub(super) async fn new(sandbox: &Process, number: String) -> anyhow::Result<Self> {
+    pub(in super::super) async fn new(sandbox: &Process, number: String) -> anyhow::Result<Self> {
         sandbox.post("/phones", json!({ "number": number })).await?;
         let transport = whatsapp_rust_tokio_transport::TokioWebSocketTransportFactory::new().with_url(&sandbox.ws);
         let bot = Bot::builder()

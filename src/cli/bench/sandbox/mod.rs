@@ -3,7 +3,7 @@
 //! The sandbox runs as a process of its own; the clients, which cost far more, share this one. Both compete for the same
 //! cores, as they do in every benchmark that uses the sandbox, so the CPU time of each is reported beside the rate.
 
-mod client;
+pub(super) mod client;
 mod crypto;
 mod load;
 pub(super) mod process;

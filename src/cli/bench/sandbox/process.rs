@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 pub(in super::super) struct Process {
     child: Child,
     pub(in super::super) ws: String,
-    control: String,
+    pub(in super::super) control: String,
 }
 
 impl Process {

@@ -1,0 +1,2 @@
+-- How many messages have come.
+SELECT count(*) AS "answers!" FROM wa.inbox WHERE kind = 'text'
