@@ -4,6 +4,9 @@
 //! Asked for somebody's devices, the store reads sessions and identities along in the same statement, for everybody whose
 //! devices are asked for at the same time; each is then answered from here, once.
 //!
+//! Trusted-contact tokens are asked for again at each message, so what was read of them, or found missing, is given as often
+//! as it is asked for.
+//!
 //! The holder alone writes these keys, so what was read stays true until a write of ours. A write forgets the person before
 //! it begins and when it has ended, and what was being read meanwhile is not remembered either. Nothing stays for longer
 //! than a minute.
@@ -17,6 +20,8 @@ use tokio::sync::oneshot;
 
 /// So many people at most are remembered.
 const MOST: usize = 2048;
+/// And so many tokens.
+const MOST_TOKENS: usize = 512;
 /// And for so long.
 const KEPT: Duration = Duration::from_mins(1);
 
@@ -61,6 +66,9 @@ struct Inner {
     all_written: bool,
     /// A write was given up before its end was known, and may still happen.
     in_doubt: bool,
+    tokens: HashMap<String, Option<Value>>,
+    /// How many writes of tokens have begun or ended.
+    token_writes: u64,
 }
 
 /// See the module.
@@ -76,7 +84,7 @@ impl Ahead {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.since.is_some_and(|since| since.elapsed() > KEPT) {
-            (inner.people, inner.since) = (HashMap::new(), None);
+            (inner.people, inner.tokens, inner.since) = (HashMap::new(), HashMap::new(), None);
         }
         inner
     }
@@ -116,6 +124,46 @@ impl Ahead {
         let writing = Writing { ahead: self, people, ended: false };
         writing.forget();
         writing
+    }
+
+    /// A token, as often as it is asked for.
+    pub(super) fn token(&self, key_id: &str) -> Known {
+        match self.inner().tokens.get(key_id) {
+            Some(Some(value)) => Known::Value(value.clone()),
+            Some(None) => Known::Absent,
+            None => Known::Nothing,
+        }
+    }
+
+    /// To be asked before a token is read, for [`Ahead::remember_token`].
+    pub(super) fn token_writes(&self) -> u64 {
+        self.inner().token_writes
+    }
+
+    /// What was read, unless tokens were written meanwhile.
+    pub(super) fn remember_token(&self, writes: u64, key_id: &str, found: Option<Value>) {
+        let mut inner = self.inner();
+        if inner.token_writes != writes || inner.in_doubt {
+            return;
+        }
+        if inner.tokens.len() >= MOST_TOKENS {
+            inner.tokens.clear();
+        }
+        inner.tokens.insert(key_id.to_owned(), found);
+        inner.since.get_or_insert_with(Instant::now);
+    }
+
+    /// Before tokens are written. What it gives back has to be told of the end.
+    pub(super) fn writing_tokens(&self) -> WritingTokens<'_> {
+        self.forget_tokens(false);
+        WritingTokens { ahead: self, ended: false }
+    }
+
+    fn forget_tokens(&self, in_doubt: bool) {
+        let mut inner = self.inner();
+        inner.tokens.clear();
+        inner.token_writes += 1;
+        inner.in_doubt |= in_doubt;
     }
 
     /// Lets go of what is too old to be answered with.
@@ -165,6 +213,8 @@ impl Writing<'_> {
         let Some(people) = &self.people else {
             inner.people.clear();
             inner.all_written |= inner.reading > 0;
+            inner.tokens.clear();
+            inner.token_writes += 1;
             return;
         };
         for person in people {
@@ -184,6 +234,25 @@ impl Drop for Writing<'_> {
             inner.people.clear();
             inner.in_doubt = true;
         }
+    }
+}
+
+/// A write of tokens under way.
+pub(super) struct WritingTokens<'a> {
+    ahead: &'a Ahead,
+    ended: bool,
+}
+
+impl WritingTokens<'_> {
+    /// The database has answered.
+    pub(super) fn end(mut self) {
+        self.ended = true;
+    }
+}
+
+impl Drop for WritingTokens<'_> {
+    fn drop(&mut self) {
+        self.ahead.forget_tokens(!self.ended);
     }
 }
 
@@ -301,6 +370,35 @@ mod tests {
         assert_eq!(ahead.has(SESSION, ANNA), Some(true));
         ahead.writing(SESSION, Written::Any).end();
         assert_eq!(ahead.take(SESSION, ANNA), Known::Nothing);
+    }
+
+    #[test]
+    fn a3_a_token_is_given_again_until_tokens_are_written() {
+        let ahead = Ahead::default();
+        assert_eq!(ahead.token("900"), Known::Nothing);
+        let writes = ahead.token_writes();
+        ahead.remember_token(writes, "900", Some("token".into()));
+        ahead.remember_token(writes, "901", None);
+        for _ in 0..2 {
+            assert_eq!(ahead.token("900"), Known::Value("token".into()));
+            assert_eq!(ahead.token("901"), Known::Absent);
+        }
+        let writing = ahead.writing_tokens();
+        assert_eq!(ahead.token("900"), Known::Nothing);
+        // Read before the write, or while it was under way.
+        ahead.remember_token(writes, "900", Some("token".into()));
+        let writes = ahead.token_writes();
+        writing.end();
+        ahead.remember_token(writes, "901", None);
+        assert_eq!((ahead.token("900"), ahead.token("901")), (Known::Nothing, Known::Nothing));
+        ahead.remember_token(ahead.token_writes(), "900", None);
+        assert_eq!(ahead.token("900"), Known::Absent);
+        // Everything is written, and a write of which nobody knows whether it happened.
+        ahead.writing(SESSION, Written::Any).end();
+        assert_eq!(ahead.token("900"), Known::Nothing);
+        drop(ahead.writing_tokens());
+        ahead.remember_token(ahead.token_writes(), "900", None);
+        assert_eq!(ahead.token("900"), Known::Nothing);
     }
 
     #[test]

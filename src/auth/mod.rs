@@ -53,6 +53,7 @@ mod device;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+
 mod key_id;
 mod kind;
 mod message_secret;
@@ -62,6 +63,7 @@ mod records;
 mod signal;
 pub mod snapshot;
 mod store;
+mod traffic;
 mod vault;
 
 pub use arrival::ArrivalError;
@@ -70,4 +72,5 @@ pub use error::AuthError;
 pub use kind::Kind;
 pub(crate) use passkey::PasskeyLinking;
 pub use store::AuthStore;
+pub use traffic::Traffic;
 pub use vault::{KEY_LENGTH, Place, SealError, Vault, VaultError, key_from_text};

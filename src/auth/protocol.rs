@@ -2,12 +2,15 @@
 //!
 //! The shapes of the values are in [`records`](super::records).
 
-use crate::messages::kept;
+use crate::messages::kept::{self, Sent};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use wacore::store::{
     error::{Result, StoreError},
-    traits::{DeviceListRecord, LidPnMappingEntry, PendingInboundKey, PendingInboundRow, ProtocolStore, TcTokenEntry},
+    traits::{
+        DeviceListRecord, LidPnMappingEntry, MsgSecretStore as _, PendingInboundKey, PendingInboundRow, ProtocolStore,
+        TcTokenEntry,
+    },
 };
 use wacore_binary::Jid;
 use whatsapp_rust::buffa::Message as _;
@@ -159,7 +162,7 @@ impl ProtocolStore for AuthStore {
     }
 
     async fn get_tc_token(&self, jid: &str) -> Result<Option<TcTokenEntry>> {
-        Ok(self.get(Kind::TcToken, &escape(jid), records::tc_token_from_json).await?)
+        Ok(self.token(&escape(jid), records::tc_token_from_json).await?)
     }
 
     async fn put_tc_token(&self, jid: &str, entry: &TcTokenEntry) -> Result<()> {
@@ -234,14 +237,22 @@ impl ProtocolStore for AuthStore {
     }
 
     async fn store_sent_message(&self, chat_jid: &str, message_id: &str, payload: &[u8]) -> Result<()> {
-        Ok(self.put(Kind::SentMessage, join(&[chat_jid, message_id]), codec::buffer(payload)).await?)
+        let key_id = join(&[chat_jid, message_id]);
+        if self.traffic().is_some_and(|traffic| traffic.keep(message_id, &key_id, payload)) {
+            return Ok(());
+        }
+        Ok(self.put(Kind::SentMessage, key_id, codec::buffer(payload)).await?)
     }
 
     async fn take_sent_message(&self, chat_jid: &str, message_id: &str) -> Result<Option<Vec<u8>>> {
-        if let Some(payload) = self.take_bytes(Kind::SentMessage, &join(&[chat_jid, message_id])).await? {
+        let key_id = join(&[chat_jid, message_id]);
+        if let Some(payload) = self.traffic().and_then(|traffic| traffic.take(&key_id)) {
             return Ok(Some(payload));
         }
-        // Whoever was away for longer than these are kept gets it from the history.
+        if let Some(payload) = self.take_bytes(Kind::SentMessage, &key_id).await? {
+            return Ok(Some(payload));
+        }
+        // What a row says all of, and what is asked for when these are gone.
         let mut chats = vec![chat_jid.to_owned()];
         if let Ok(jid) = chat_jid.parse::<Jid>() {
             let other = if jid.is_lid() {
@@ -252,8 +263,19 @@ impl ProtocolStore for AuthStore {
             chats.extend(other.map(|jid| jid.to_string()));
         }
         let found = kept::sent(self.pool(), self.fence().session_id, message_id, &chats).await;
-        let found = found.map_err(|error| StoreError::Database(Box::new(error)))?;
-        Ok(found.map(|message| message.encode_to_vec()))
+        let Some(Sent { mut message, senders }) = found.map_err(|error| StoreError::Database(Box::new(error)))? else {
+            return Ok(None);
+        };
+        // With the secret that it had, or what is about it could not be read by those who get it now.
+        'found: for chat in &chats {
+            for sender in &senders {
+                if let Some((secret, _)) = self.get_msg_secret_with_ts(chat, sender, message_id).await? {
+                    message.message_context_info.get_or_insert_default().message_secret = Some(secret);
+                    break 'found;
+                }
+            }
+        }
+        Ok(Some(message.encode_to_vec()))
     }
 
     async fn delete_expired_sent_messages(&self, cutoff_timestamp: i64) -> Result<u32> {

@@ -20,6 +20,7 @@ use super::{
     codec::{self, DecodeError},
     error::AuthError,
     kind::Kind,
+    traffic::Traffic,
     vault::{Place, SealError, Vault},
 };
 use crate::{
@@ -45,6 +46,8 @@ pub struct AuthStore {
     arriving: RwLock<()>,
     /// Told of messages that the library has read before and nobody has kept, by their ids.
     missed: Option<UnboundedSender<String>>,
+    /// What the client is about; without, everything may be needed.
+    traffic: Option<Arc<Traffic>>,
 }
 
 /// For so long ratchets wait for what is on its way from its decryption to its row; the library does nothing in between.
@@ -95,6 +98,7 @@ impl AuthStore {
             statements: AtomicU64::new(0),
             arriving: RwLock::default(),
             missed: None,
+            traffic: None,
         }
     }
 
@@ -103,6 +107,16 @@ impl AuthStore {
     #[must_use]
     pub fn telling(self, missed: UnboundedSender<String>) -> Self {
         Self { missed: Some(missed), ..self }
+    }
+
+    /// Leaves out what is not needed while the client is about no more than `traffic` says.
+    #[must_use]
+    pub fn watching(self, traffic: Arc<Traffic>) -> Self {
+        Self { traffic: Some(traffic), ..self }
+    }
+
+    pub(super) fn traffic(&self) -> Option<&Traffic> {
+        self.traffic.as_deref()
     }
 
     /// The hold under which this store writes.
@@ -146,7 +160,9 @@ impl AuthStore {
     /// them has to be, also that of a message that it has decrypted and not yet kept; if the worker died between the two,
     /// the message would come again and be taken for one that was had (R2).
     async fn after_arrivals(&self) {
-        tokio::time::sleep(ARRIVING).await;
+        if self.traffic.as_ref().is_none_or(|traffic| traffic.recent()) {
+            tokio::time::sleep(ARRIVING).await;
+        }
         drop(self.arriving.write().await);
     }
 
@@ -179,7 +195,11 @@ impl AuthStore {
     where
         F: Future<Output = sqlx::Result<Written>> + Send,
     {
+        let tokens = (what == Kind::TcToken.name()).then(|| self.ahead.writing_tokens());
         let done = self.ask(what, write).await?;
+        if let Some(tokens) = tokens {
+            tokens.end();
+        }
         self.held(done.held)?;
         Ok(u64::try_from(done.affected).unwrap_or(0))
     }
@@ -331,6 +351,29 @@ impl AuthStore {
         };
         let Some(value) = found else { return Ok(None) };
         self.read(kind, Row { key_id: key_id.to_owned(), value }, read).await
+    }
+
+    /// The trusted-contact token of somebody, which the client library asks for at each message.
+    pub(super) async fn token<T, F>(&self, key_id: &str, read: F) -> Result<Option<T>, AuthError>
+    where
+        T: Send,
+        F: Fn(Value) -> Result<T, DecodeError> + Send + Sync,
+    {
+        let row = |value| Row { key_id: key_id.to_owned(), value };
+        match self.ahead.token(key_id) {
+            Known::Value(value) => return self.read(Kind::TcToken, row(value), read).await,
+            Known::Absent => return Ok(None),
+            Known::Nothing => {}
+        }
+        let writes = self.ahead.token_writes();
+        let found = self.get_raw(Kind::TcToken, key_id).await?;
+        let Some(value) = found else {
+            self.ahead.remember_token(writes, key_id, None);
+            return Ok(None);
+        };
+        let token = self.read(Kind::TcToken, row(value.clone()), read).await?;
+        self.ahead.remember_token(writes, key_id, token.is_some().then_some(value));
+        Ok(token)
     }
 
     /// One key whose value is bytes.

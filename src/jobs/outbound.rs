@@ -20,7 +20,8 @@ const LOOK: std::ops::RangeInclusive<usize> = 32..=500;
 const CLAIM: usize = 1000;
 /// Waiting messages of a session that one statement lets go.
 const DUE: i64 = 200;
-/// A look through more than one page lasts as long as the backlog is deep; the next one waits this many times as long.
+/// A look through many pages of which nothing can go takes as long as the backlog is deep; the next one waits this many times
+/// as long as these have taken.
 const REST: u32 = 4;
 
 /// See the module.
@@ -34,8 +35,8 @@ pub struct Outbound {
     looks: HashMap<i64, (i32, i64)>,
     /// Sessions of which the last look passed over messages that can go when a lane has ended.
     passed: HashSet<i64>,
-    /// When the present look began, and when the next may.
-    look_began: Instant,
+    /// For how long the present look has gone through what cannot go, and when the next may begin.
+    in_vain: Duration,
     look_after: Instant,
     /// Statements that the present look has taken.
     pages: u32,
@@ -66,7 +67,7 @@ impl Outbound {
             lanes,
             looks: HashMap::new(),
             passed: HashSet::new(),
-            look_began: now,
+            in_vain: Duration::ZERO,
             look_after: now,
             pages: 0,
             look_wanted: true,
@@ -116,7 +117,7 @@ impl Outbound {
         }
         if self.look_wanted && self.looks.is_empty() && self.look_after <= Instant::now() {
             self.look_wanted = false;
-            self.look_began = Instant::now();
+            self.in_vain = Duration::ZERO;
             self.pages = 0;
             self.looks = sessions.iter().map(|session| (*session, START)).collect();
             self.passed.clear();
@@ -145,6 +146,7 @@ impl Outbound {
         let (lane_sessions, lane_chats): (Vec<i64>, Vec<String>) =
             ended.iter().map(|(session, chat)| (*session, chat.to_string())).unzip();
         let now = self.lanes.claiming(sessions, epochs);
+        let began = Instant::now();
         let rows = sqlx::query_file!(
             "sql/jobs/claim_outbound.sql",
             self.worker_id,
@@ -221,8 +223,11 @@ impl Outbound {
         }
         if looking {
             self.pages += 1;
+            if jobs.is_empty() {
+                self.in_vain += began.elapsed();
+            }
             if self.looks.is_empty() && self.pages > 1 {
-                self.look_after = now + self.look_began.elapsed().min(Duration::from_secs(1)) * REST;
+                self.look_after = now + self.in_vain.min(Duration::from_secs(1)) * REST;
             }
         }
         let claimed = Claimed { jobs: jobs.len(), more: more || !self.ended.is_empty(), gate };

@@ -25,7 +25,7 @@ const BATCH: usize = 1000;
 /// How long the first change of a batch waits for company.
 const LINGER: Duration = Duration::from_millis(2);
 /// How long a message is under way before its row says so.
-const LASTING: Duration = Duration::from_millis(25);
+const LASTING: Duration = Duration::from_millis(250);
 
 /// What happened to a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

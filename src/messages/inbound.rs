@@ -8,6 +8,7 @@ use super::json;
 use super::media::received;
 use super::redelivered::Redelivered;
 use super::votes;
+use crate::auth::Traffic;
 use crate::db::Db;
 use crate::db::fence::Fence;
 use crate::db::outage::outlast;
@@ -32,13 +33,20 @@ pub struct InboxHook {
     fence: Fence,
     stale: CancellationToken,
     redelivered: Arc<Redelivered>,
+    traffic: Arc<Traffic>,
 }
 
 impl InboxHook {
     /// For one hold of one session.
     #[must_use]
-    pub const fn new(pool: Db, fence: Fence, stale: CancellationToken, redelivered: Arc<Redelivered>) -> Self {
-        Self { pool, fence, stale, redelivered }
+    pub const fn new(
+        pool: Db,
+        fence: Fence,
+        stale: CancellationToken,
+        redelivered: Arc<Redelivered>,
+        traffic: Arc<Traffic>,
+    ) -> Self {
+        Self { pool, fence, stale, redelivered, traffic }
     }
 }
 
@@ -64,6 +72,7 @@ struct Columns {
 #[async_trait::async_trait]
 impl whatsapp_rust::InboundDurabilityHook for InboxHook {
     async fn on_messages(&self, client: Arc<Client>, batch: &[InboundMessage]) -> anyhow::Result<()> {
+        self.traffic.came();
         let mut columns = Columns::default();
         for item in batch.iter().filter(|item| !is_housekeeping(item)) {
             let source = &item.info.source;

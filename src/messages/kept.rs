@@ -143,20 +143,24 @@ impl Kept<'_> {
     }
 }
 
+/// See [`sent`].
+pub(crate) struct Sent {
+    pub(crate) message: wa::Message,
+    /// Our own JIDs.
+    pub(crate) senders: Vec<String>,
+}
+
 /// A message of ours that somebody asks for again when the library has it no more; what stands for itself, without what it
 /// answers (M7). `chats` are the names of the chat that asks: it gets nothing of another one.
-pub(crate) async fn sent(
-    pool: &Db,
-    session_id: i64,
-    message_id: &str,
-    chats: &[String],
-) -> sqlx::Result<Option<wa::Message>> {
+pub(crate) async fn sent(pool: &Db, session_id: i64, message_id: &str, chats: &[String]) -> sqlx::Result<Option<Sent>> {
     let found = sqlx::query_file!("sql/messages/find_sent.sql", session_id, message_id, chats);
     let found = found.fetch_optional(pool).await?;
     Ok(found.and_then(|it| {
+        let device = |jid: String| Some(jid.parse::<Jid>().ok()?.to_non_ad().to_string());
+        let senders = [it.jid, it.lid].into_iter().flatten().filter_map(device).collect();
         let (sender, content, message) = (None, it.content, it.uploaded);
         let row = Row { sender, received: false, kind: it.kind, body: it.body, content, message };
-        row.whole(message_id).ok()
+        row.whole(message_id).ok().map(|message| Sent { message, senders })
     }))
 }
 

@@ -52,10 +52,14 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     // An answer turns the ratchet, and the library may send with the new key a moment before it is kept. Were that moment
     // our last, or the database away just then, the next holder could read nothing that the recipient answers (Bad MAC).
     // Without a database this waits until the session is lost, and nothing is sent meanwhile.
-    if let Err(error) = client.flush_pending_signal_state().await {
-        return Err(JobError::Release(format!("the keys are not kept: {error}")));
+    if let Some(asked) = held.traffic.unkept() {
+        if let Err(error) = client.flush_pending_signal_state().await {
+            return Err(JobError::Release(format!("the keys are not kept: {error}")));
+        }
+        held.traffic.kept(asked);
     }
     let mut waiting = held.acks.expect(&job.message_id);
+    let _row = (job.kind == "text" && job.content.is_none()).then(|| held.traffic.sending_row(&job.message_id));
     let failed = |error: &dyn Display| {
         if client.is_connected() {
             JobError::Retry(format!("not sent: {error}"))

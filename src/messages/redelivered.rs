@@ -26,10 +26,10 @@ impl std::fmt::Debug for Redelivered {
 }
 
 impl Redelivered {
-    /// A stanza came. Remembers messages that waited at the server.
+    /// The stanza of a message came. Remembers those that waited at the server.
     pub fn came(&self, stanza: &Arc<OwnedNodeRef>) {
         let node = stanza.get();
-        if node.tag.as_ref() != "message" || node.get_attr("offline").is_none() {
+        if node.get_attr("offline").is_none() {
             return;
         }
         let Some(id) = node.get_attr("id") else { return };

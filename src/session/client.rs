@@ -5,7 +5,7 @@ use super::holder::Shared;
 use super::passkey;
 use super::proxy::{ProxiedFactory, Proxy, ProxyError};
 use super::transport::FencedFactory;
-use crate::auth::AuthStore;
+use crate::auth::{AuthStore, Traffic};
 use crate::config::Secret;
 use crate::db::fence::Fence;
 use crate::messages::inbound::InboxHook;
@@ -92,6 +92,7 @@ const HEARD: &[EventKind] = &[
 struct Ears {
     heard: mpsc::UnboundedSender<Arc<Event>>,
     redelivered: Arc<Redelivered>,
+    traffic: Arc<Traffic>,
 }
 
 impl EventHandler for Ears {
@@ -99,7 +100,11 @@ impl EventHandler for Ears {
         if let Event::RawNode(stanza) = &*event
             && passkey::primary_of(stanza).is_none()
         {
-            return self.redelivered.came(stanza);
+            if stanza.get().tag.as_ref() == "message" {
+                self.traffic.came();
+                self.redelivered.came(stanza);
+            }
+            return;
         }
         // The receiver goes only after the client's end; what comes later concerns nobody.
         drop(self.heard.send(event));
@@ -147,13 +152,17 @@ pub async fn build(
     name: &str,
     proxy: Option<&Secret>,
     stale: &CancellationToken,
+    traffic: &Arc<Traffic>,
 ) -> Result<Built, BuildError> {
     let (heard, events) = mpsc::unbounded_channel();
     let (tell_missed, missed) = mpsc::unbounded_channel();
     let (tell_errors, crypto_errors) = mpsc::unbounded_channel();
     let redelivered = Arc::<Redelivered>::default();
     let Shared { pool, endpoint, .. } = shared;
-    let store = AuthStore::new(pool.clone(), fence, shared.vault.clone(), stale.clone()).telling(tell_missed);
+    let store = AuthStore::new(pool.clone(), fence, shared.vault.clone(), stale.clone())
+        .telling(tell_missed)
+        .watching(traffic.clone());
+    let hook = InboxHook::new(pool.clone(), fence, stale.clone(), redelivered.clone(), traffic.clone());
     let (socket, media) = match proxy.map(Proxy::parse).transpose()? {
         None => (Socket::Direct(TokioWebSocketTransportFactory::new().with_url(endpoint.as_str())), HttpClient::new()),
         Some(proxy) => {
@@ -169,8 +178,8 @@ pub async fn build(
         .with_push_name(name)
         .with_device_props(shared.device.props())
         .with_task_instrument(Arc::new(Accompany::new(tell_errors)))
-        .with_event_handler(Ears { heard, redelivered: redelivered.clone() })
-        .with_inbound_durability_hook(InboxHook::new(pool.clone(), fence, stale.clone(), redelivered.clone()));
+        .with_event_handler(Ears { heard, redelivered: redelivered.clone(), traffic: traffic.clone() })
+        .with_inbound_durability_hook(hook);
     if endpoint.is_loopback() {
         builder = builder.with_version(SANDBOX_VERSION);
     }

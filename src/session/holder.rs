@@ -4,7 +4,7 @@ use super::client;
 use super::endpoint::Endpoint;
 use super::status::Status;
 use super::supervise::{self, Running};
-use crate::auth::{AuthStore, Vault};
+use crate::auth::{AuthStore, Traffic, Vault};
 use crate::config::DeviceConfig;
 use crate::db::Db;
 use crate::db::fence::Fence;
@@ -89,6 +89,8 @@ pub struct Held {
     pub stale: CancellationToken,
     /// Senders that wait for the server's ack.
     pub acks: Acks,
+    /// When it last got messages.
+    pub traffic: Arc<Traffic>,
     /// Rung when it is to be linked and may have another phone number for that.
     pub relink: Notify,
     /// Rung when its connection is found dead.
@@ -191,7 +193,7 @@ impl Sessions {
         }
         let opening = if linked { Status::Connecting } else { Status::Linking };
         supervise::set_status(&self.shared.pool, fence, opening, None).await?;
-        let built = match client::build(&self.shared, fence, name, proxy.as_ref(), &held.stale).await {
+        let built = match client::build(&self.shared, fence, name, proxy.as_ref(), &held.stale, &held.traffic).await {
             Ok(built) => built,
             // As a connection that failed: it is tried again after a while, and the row says why.
             Err(error) => {
@@ -373,6 +375,7 @@ impl Sessions {
                     name: name.to_owned(),
                     stale: CancellationToken::new(),
                     acks: Acks::default(),
+                    traffic: Arc::default(),
                     dead: Notify::new(),
                     relink: Notify::new(),
                     running: tokio::sync::Mutex::new(None),

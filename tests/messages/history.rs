@@ -66,12 +66,12 @@ async fn m7_who_asks_for_a_message_after_our_restart_gets_it() -> Result<()> {
     stage.world.link("anna", Peer::Session.number()).await?;
     let to = Peer::Session.number();
     stage.send("text", to, "'so that there is a session'").await?;
-    // The library keeps what it sent for a day; the second one is asked for later than that.
-    for (text, later) in [("asked for soon", false), ("asked for later", true)] {
+    // Of a text the row says all. Of what else is sent the library keeps a copy for a day; it is asked for later than that.
+    for (text, more, copies) in [("plain", "", 0), ("with a mention", ", mentions => '{+15550009}'", 1)] {
         let fault = |fault: &str, stanza, number| json!({ "fault": { fault: {} }, "number": number, "stanza": stanza, "direction": "out" });
         stage.world.control.post("/faults", fault("corrupt", "message", to)).await?;
         stage.world.control.post("/faults", fault("lose", "receipt retry", SHOP)).await?;
-        let sent = stage.send("text", to, &format!("'{text}'")).await?;
+        let sent = stage.send("text", to, &format!("'{text}'{more}")).await?;
         let struck = |it: &Value| {
             let faults = it["faults"].as_array()?;
             faults.iter().all(|fault| fault["struck"] == 1).then_some(())
@@ -84,15 +84,25 @@ async fn m7_who_asks_for_a_message_after_our_restart_gets_it() -> Result<()> {
         ensure!(open(&now) == 1, "it came without being sent again: {now:#}");
         sqlx::query("SELECT wa.close('shop')").execute(stage.world.pool()).await?;
         stage.world.session_is("shop", "stopped").await?;
-        if later {
-            let gone = "DELETE FROM wa.auth_key k USING wa.session s WHERE s.session_id = k.session_id AND s.name = 'shop' AND k.kind = 'sent-message'";
-            let gone = sqlx::query(gone).execute(stage.world.pool()).await?;
-            ensure!(gone.rows_affected() > 0, "the library kept nothing");
-        }
+        let gone = "DELETE FROM wa.auth_key k USING wa.session s
+                    WHERE s.session_id = k.session_id AND s.name = 'shop' AND k.kind = 'sent-message' AND right(k.key_id, length($1)) = $1";
+        let gone = sqlx::query(gone).bind(&sent).execute(stage.world.pool()).await?;
+        ensure!(gone.rows_affected() == copies, "{text}: the library kept {} copies", gone.rows_affected());
         // The request waits for our login.
         sqlx::query("SELECT wa.connect('shop')").execute(stage.world.pool()).await?;
         let came = |it: &Value| (it["ok"] == true && it["messages"] == 1 && open(it) == 0).then_some(());
         stage.world.control.until(&verdict, came).await.with_context(|| text.to_owned())?;
+        // With the secret that later votes and reactions to it are read with.
+        let secret = format!(
+            "SELECT k.value->'secret'->>'data' FROM wa.auth_key k JOIN wa.session s USING (session_id)
+             WHERE s.name = 'shop' AND k.kind = 'message-secret' AND k.key_id LIKE '%{sent}'"
+        );
+        let secret: String = stage.world.until(&secret).await?;
+        let got = format!(
+            "SELECT coalesce(message->'message_context_info'->'message_secret'->>'data', 'none') FROM wa.inbox WHERE session = 'anna' AND message_id = '{sent}'"
+        );
+        let got: String = stage.world.until(&got).await?;
+        ensure!(got == secret, "{text}: {got}, not {secret}");
     }
     worker.stop().await
 }
