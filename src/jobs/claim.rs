@@ -2,9 +2,9 @@
 //!
 //! The doorbell: an inserter rings (`NOTIFY wa_work`) only when some worker says that it is parked, so busy workers cost
 //! inserters nothing. The race in that is an inserter that looked before the worker parked and commits after the
-//! worker's last look. So after parking the worker looks again at short intervals until every transaction that ran at
-//! that moment has ended, and for ever after at the slow, jittered poll, which also serves databases behind poolers
-//! where LISTEN does not work.
+//! worker's last look. So after parking the worker asks who is running, and looks again at short intervals until it has
+//! looked after the end of all of them, and for ever after at the slow, jittered poll, which also serves databases behind
+//! poolers where LISTEN does not work.
 
 use super::maintenance::Kind;
 use super::outbound::Outbound;
@@ -58,8 +58,8 @@ impl Turns for Dispatcher {
         if self.rung(Instant::now() + AWAKE).await? || self.claim().await? > 0 {
             return Ok(());
         }
-        let horizon = sqlx::query_file_scalar!("sql/jobs/park.sql", self.worker_id).fetch_one(&self.pool).await?;
-        self.sleep(horizon).await?;
+        sqlx::query_file!("sql/jobs/park.sql", self.worker_id).execute(&self.pool).await?;
+        self.sleep().await?;
         // What rang comes before the bookkeeping: whoever rings meanwhile does so in vain, and that is all.
         let claimed = self.claim().await;
         sqlx::query_file!("sql/jobs/unpark.sql", self.worker_id).execute(&self.pool).await?;
@@ -69,13 +69,17 @@ impl Turns for Dispatcher {
 
 impl Dispatcher {
     /// Sleeps, parked, until a claim found something or somebody rang.
-    async fn sleep(&mut self, horizon: i64) -> sqlx::Result<()> {
-        let mut pause = Duration::from_millis(2);
+    async fn sleep(&mut self) -> sqlx::Result<()> {
+        let (mut pause, mut horizon) = (Duration::from_millis(2), None);
         loop {
+            // Asked before the look: whoever ends between the two is seen by it, or runs still.
+            let running = sqlx::query_file!("sql/jobs/running.sql").fetch_one(&self.pool).await?;
+            // Whoever comes from now on sees that we are parked.
+            let horizon = *horizon.get_or_insert(running.next);
             if self.claim().await? > 0 {
                 return Ok(());
             }
-            if sqlx::query_file_scalar!("sql/jobs/oldest_running.sql").fetch_one(&self.pool).await? >= horizon {
+            if running.oldest >= horizon {
                 break;
             }
             if self.rung(Instant::now() + pause).await? {
