@@ -38,7 +38,7 @@ lint: ## Check format, lints, documentation, dependencies and the SQL data
 	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --features sandbox
 	ecosystem/sqlx.sh --check
 
-bench: ## Measure the job engine and the auth state beside others, which are installed first (docs/benchmarks.md)
+bench: ## Measure the job engine, the auth state and messages end to end beside others, which are installed first (docs/benchmarks.md)
 	@ecosystem/setup.sh demo
 	@benches/peers/install.sh || echo 'What is not installed is reported as missing.'
 	benches/queue.sh

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The job engine beside its references, in a release build: P1 and P10 (queue), P2 (latency), P9 (insert), P8 (history); and
-# the auth state: P7 (auth).
-# queue.sh [queue|latency|insert|history|auth …]; without arguments all of them. benches/peers/install.sh installs the references.
+# The job engine beside its references, in a release build: P1 and P10 (queue), P2 (latency), P9 (insert), P8 (history); the auth
+# state: P7 (auth); and messages from INSERT to receipt: P3 (e2e).
+# queue.sh [queue|latency|insert|history|auth|e2e …]; without arguments all of them. benches/peers/install.sh installs the references.
 # JSON=1 prints a line of JSON for each figure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- queue latency insert history auth
+[ $# -gt 0 ] || set -- queue latency insert history auth e2e
 
 # With the sandbox, as benches/sandbox.sh, so that both need one build; the engine is the same.
 SQLX_OFFLINE=true cargo build --release --locked --features sandbox

@@ -91,3 +91,19 @@ async fn p8_bench_history_compares_with_an_empty_table() -> Result<()> {
     ensure!(positive(&lines[0], "figure") && positive(&lines[0], "ratio"), "{lines:#?}");
     Ok(())
 }
+
+#[cfg(feature = "sandbox")]
+#[tokio::test]
+async fn p3_bench_e2e_stands_beside_the_bare_library_and_names_a_missing_baileys() -> Result<()> {
+    let none = std::env::temp_dir().join("wagres-no-baileys").display().to_string();
+    let few = ["--messages", "30", "--chats", "3", "--samples", "4", "--rounds", "1", "--sessions", "2"];
+    let lines = bench(&[&["e2e", "--baileys", &none][..], &few].concat()).await?;
+    ensure!(lines.len() == 5 && lines.iter().all(|line| line["id"] == "P3"), "{lines:#?}");
+    let [rate, baileys, rest @ ..] = &lines[..] else { anyhow::bail!("{lines:#?}") };
+    ensure!(rate["reference"] == "bare library" && rate["budget"] == 0.4 && rate["met"].is_boolean(), "{rate}");
+    ensure!(baileys["note"].as_str().is_some_and(|note| note.contains("not installed")), "{baileys}");
+    for line in rest.iter().chain([rate]) {
+        ensure!(positive(line, "figure") && positive(line, "reference_figure") && positive(line, "ratio"), "{line}");
+    }
+    Ok(())
+}

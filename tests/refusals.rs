@@ -197,6 +197,7 @@ const CASES: &[Case] = &[
         "1 to 255",
     ),
     case("SELECT wa.pause_campaign('shop', '')", "WA011", "campaign", "1 to 255"),
+    case("SELECT wa.keep_past('shop', NULL)", "WA039", "keep", "true or false"),
     case("SELECT wa.set_region('shop', 'Germany')", "WA037", "region", "such as DE"),
     case("SELECT wa.set_region('nobody', 'DE')", "WA001", "session", "wa.add_session"),
     case("SELECT wa.add_download_rule('shop', '{text}')", "WA004", "kinds", "sticker"),

@@ -7,5 +7,8 @@ FROM (
     UNION ALL
     SELECT CASE WHEN NOT i.from_me THEN i.sender END, true, i.kind, i.body, NULL, i.message
     FROM wa.inbox i WHERE i.session_id = $1 AND i.chat = $2 AND i.message_id = $3
+    UNION ALL
+    SELECT CASE WHEN NOT p.from_me THEN p.sender END, true, p.kind, p.body, NULL, p.message
+    FROM wa.past p WHERE p.session_id = $1 AND p.chat = $2 AND p.message_id = $3
 ) found
 ORDER BY received LIMIT 1

@@ -4,6 +4,7 @@ CREATE OR REPLACE FUNCTION wa.event_kinds() RETURNS TABLE (kind text, data text,
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('session_connecting, session_connected …', '{"from", "reason"}', 'The session''s status has changed to that; see docs/sessions.md for all of them.'),
     ('session_paused', '{"reason"}', 'WhatsApp limits the number, so it sends nothing more until wa.resume.'),
+    ('past_kept', '{"messages", "progress"}', 'Messages from before the link are in wa.past; progress is how much of the past the phone has told, in percent, where it says so.'),
     ('call', '{"call_id", "from", "action", "video", "group", "reason"}', 'A call: action is offered, accepted, rejected, terminated or missed. Of stanzas that come at once, any may be told first.'),
     ('group_changed', '{"group", "by", "action", "participants", …}', 'Somebody changed a group: action is create, add, remove, promote, demote, subject, description, locked, announcement, ephemeral, invite, delete and the like.'),
     ('picture_changed', '{"contact", "by", "picture_id", "removed"}', 'A person or a group has another picture.'),

@@ -8,8 +8,12 @@ WHERE o.sent_at IS NOT NULL AND o.kind NOT IN ('read', 'chat_state')
 UNION ALL
 SELECT i.session_id, i.chat, i.sent_at, i.session, i.from_me, i.sender, i.message_id, i.kind, i.body,
        i.quoted_id, i.target_id, NULL::wa.outbound_status, NULL::bigint, i.id
-FROM wa.inbox i;
-COMMENT ON VIEW wa.history IS 'What was sent and received, both directions of each chat. wa.chat_history reads one chat, wa.search looks for words.';
+FROM wa.inbox i
+UNION ALL
+SELECT p.session_id, p.chat, p.sent_at, p.session, p.from_me, p.sender, p.message_id, p.kind, p.body,
+       p.quoted_id, p.target_id, NULL::wa.outbound_status, NULL::bigint, NULL::bigint
+FROM wa.past p;
+COMMENT ON VIEW wa.history IS 'What was sent and received, both directions of each chat, and what was said before the link where wa.keep_past says so. wa.chat_history reads one chat, wa.search looks for words.';
 COMMENT ON COLUMN wa.history.session_id IS 'Whose it is.';
 COMMENT ON COLUMN wa.history.chat IS 'JID of the conversation.';
 COMMENT ON COLUMN wa.history.sent_at IS 'When the server had it.';
@@ -24,6 +28,18 @@ COMMENT ON COLUMN wa.history.target_id IS 'message_id of the message that it cha
 COMMENT ON COLUMN wa.history.status IS 'How far a message from here came; null for what was received.';
 COMMENT ON COLUMN wa.history.outbound_id IS 'Its row in wa.outbound, if it was sent from here.';
 COMMENT ON COLUMN wa.history.inbox_id IS 'Its row in wa.inbox, if it was received.';
+
+CREATE OR REPLACE FUNCTION wa.keep_past(session text, keep boolean DEFAULT true) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM wa.must_send();
+    IF keep_past.keep IS NULL THEN
+        RAISE EXCEPTION 'keep: null is neither yes nor no'
+            USING ERRCODE = 'WA039', COLUMN = 'keep', HINT = 'Accepted: true or false.';
+    END IF;
+    UPDATE wa.session s SET keep_past = keep_past.keep WHERE s.session_id = wa.session_id(keep_past.session);
+END $$;
+COMMENT ON FUNCTION wa.keep_past(text, boolean) IS 'Keeps what the phone tells of the time before a link in wa.past, or not; to be called before the link, because it is told once. SELECT wa.keep_past(''shop'');';
 
 CREATE OR REPLACE FUNCTION wa.chat_history(session text, recipient text, before timestamptz DEFAULT NULL, most integer DEFAULT 100) RETURNS SETOF wa.history
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use wacore::proto_helpers::MessageExt;
 use wacore::types::events::InboundMessage;
-use wacore::types::message::{MessageCategory, MessageInfo};
+use wacore::types::message::MessageCategory;
 use wacore_binary::{Jid, JidExt};
 use whatsapp_rust::client::Client;
 use whatsapp_rust::waproto::whatsapp as wa;
@@ -52,21 +52,59 @@ impl InboxHook {
 
 /// A batch, column by column, as the statement takes it.
 #[derive(Default)]
-struct Columns {
-    chats: Vec<String>,
-    senders: Vec<String>,
-    ids: Vec<String>,
-    kinds: Vec<String>,
-    bodies: Vec<Option<String>>,
-    quoted_ids: Vec<Option<String>>,
-    target_ids: Vec<Option<String>>,
+pub(super) struct Columns {
+    pub(super) chats: Vec<String>,
+    pub(super) senders: Vec<String>,
+    pub(super) ids: Vec<String>,
+    pub(super) kinds: Vec<String>,
+    pub(super) bodies: Vec<Option<String>>,
+    pub(super) quoted_ids: Vec<Option<String>>,
+    pub(super) target_ids: Vec<Option<String>>,
     media: Vec<Option<Value>>,
     /// JSON, because an array of arrays has rows of one length.
     choices: Vec<Option<Value>>,
-    from_me: Vec<bool>,
-    push_names: Vec<Option<String>>,
-    times: Vec<DateTime<Utc>>,
-    messages: Vec<Value>,
+    pub(super) from_me: Vec<bool>,
+    pub(super) push_names: Vec<Option<String>>,
+    pub(super) times: Vec<DateTime<Utc>>,
+    pub(super) messages: Vec<Value>,
+}
+
+/// Whose message it is, and where.
+pub(super) struct Place<'a> {
+    pub(super) chat: Jid,
+    pub(super) sender: Jid,
+    pub(super) id: &'a str,
+    pub(super) from_me: bool,
+    pub(super) push_name: Option<&'a str>,
+    pub(super) at: DateTime<Utc>,
+}
+
+impl Columns {
+    /// Adds a message; votes come with what they are for.
+    pub(super) fn push(
+        &mut self,
+        place: Place<'_>,
+        message: &wa::Message,
+        choices: Option<Value>,
+    ) -> anyhow::Result<()> {
+        let json = json::of(message).context("the message as JSON")?;
+        let Meaning { kind, body, quoted_id, target_id, media } = meaning(message, &json);
+        let Place { chat, sender, id, from_me, push_name, at } = place;
+        self.chats.push(chat.to_string());
+        self.senders.push(sender.to_string());
+        self.ids.push(id.to_owned());
+        self.kinds.push(kind);
+        self.bodies.push(body);
+        self.quoted_ids.push(quoted_id);
+        self.target_ids.push(target_id);
+        self.media.push(media);
+        self.choices.push(choices);
+        self.from_me.push(from_me);
+        self.push_names.push(push_name.filter(|name| !name.is_empty()).map(json::storable));
+        self.times.push(at);
+        self.messages.push(json);
+        Ok(())
+    }
 }
 
 #[async_trait::async_trait]
@@ -82,21 +120,16 @@ impl whatsapp_rust::InboundDurabilityHook for InboxHook {
             } else {
                 sender.clone()
             };
-            let message = json::of(&*item.message).context("the message as JSON")?;
-            columns.chats.push(chat.to_string());
-            columns.senders.push(sender.to_string());
-            columns.ids.push(item.info.id.clone());
-            let Meaning { kind, body, quoted_id, target_id, media } = meaning(&item.message, &message);
-            columns.kinds.push(kind);
-            columns.bodies.push(body);
-            columns.quoted_ids.push(quoted_id);
-            columns.target_ids.push(target_id);
-            columns.media.push(media);
-            columns.choices.push(self.choices(&client, &item.message, &source.sender).await?);
-            columns.from_me.push(source.is_from_me);
-            columns.push_names.push(push_name(&item.info));
-            columns.times.push(item.info.timestamp);
-            columns.messages.push(message);
+            let choices = self.choices(&client, &item.message, &source.sender).await?;
+            let place = Place {
+                chat,
+                sender,
+                id: &item.info.id,
+                from_me: source.is_from_me,
+                push_name: Some(&item.info.push_name),
+                at: item.info.timestamp,
+            };
+            columns.push(place, &item.message, choices)?;
         }
         if !columns.ids.is_empty() {
             self.store(&columns).await?;
@@ -171,10 +204,6 @@ pub(crate) async fn phone_form(client: &Client, jid: &Jid, alternative: Option<&
         Ok(Some(entry)) => Jid::pn(entry.phone_number.to_string()),
         _ => jid.to_non_ad(),
     }
-}
-
-fn push_name(info: &MessageInfo) -> Option<String> {
-    (!info.push_name.is_empty()).then(|| json::storable(&info.push_name))
 }
 
 /// What a message is, in the columns of `wa.inbox`.

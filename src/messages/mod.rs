@@ -7,6 +7,7 @@
 //! * [`nack`]: what a refusal by the server means.
 //! * [`acks`]: who waits for which server ack.
 //! * [`inbound`]: the durability hook: commit and announce, then let the library acknowledge.
+//! * `past`: what was said before a link.
 //! * `votes`: what was voted for in polls.
 //! * [`redelivered`]: what came again, and is asked for again where it was read and not kept.
 //!
@@ -22,5 +23,6 @@ pub(crate) mod kept;
 pub mod media;
 pub mod nack;
 pub mod outbound;
+pub(crate) mod past;
 pub mod redelivered;
 mod votes;

@@ -87,6 +87,7 @@ const HEARD: &[EventKind] = &[
     EventKind::ChatPresence,
     EventKind::ContactNumberChanged,
     EventKind::IdentityChange,
+    EventKind::HistorySync,
 ];
 
 struct Ears {

@@ -95,6 +95,8 @@ pub struct Held {
     pub relink: Notify,
     /// Rung when its connection is found dead.
     pub dead: Notify,
+    /// Held by whoever writes a piece of the past.
+    pub past: tokio::sync::Mutex<()>,
     running: tokio::sync::Mutex<Option<Running>>,
     client: Mutex<Option<Arc<Client>>>,
 }
@@ -378,6 +380,7 @@ impl Sessions {
                     traffic: Arc::default(),
                     dead: Notify::new(),
                     relink: Notify::new(),
+                    past: tokio::sync::Mutex::default(),
                     running: tokio::sync::Mutex::new(None),
                     client: Mutex::new(None),
                 })

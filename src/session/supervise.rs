@@ -27,6 +27,7 @@ use crate::db::fence::Fence;
 use crate::db::outage::insist;
 use crate::jobs::progress::{Change, What};
 use crate::messages::inbound::phone_form;
+use crate::messages::past;
 use crate::telemetry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +35,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use wacore::pair_code::PairCodeOptions;
-use wacore::types::events::{Event, Receipt, ServerAck};
+use wacore::types::events::{Event, LazyHistorySync, Receipt, ServerAck};
 use wacore::types::presence::ReceiptType;
 use wacore_binary::JidExt as _;
 use whatsapp_rust::client::Client;
@@ -234,6 +235,7 @@ impl Supervisor {
         let fence = self.held.fence;
         match event {
             Event::ServerAck(ack) => return self.acked(ack).await,
+            Event::HistorySync(piece) => self.keep_past(piece),
             Event::Receipt(receipt) => return self.received(receipt).await,
             Event::PairingQrCode(qr) => {
                 telemetry::qr_code();
@@ -387,6 +389,18 @@ impl Supervisor {
     fn hang_up(&self) {
         let client = self.client.clone();
         tokio::spawn(async move { client.disconnect().await });
+    }
+
+    /// In a task of its own, because it may be long; one piece after the other.
+    fn keep_past(&self, piece: &LazyHistorySync) {
+        let (piece, client, held, pool) =
+            (piece.clone(), self.client.clone(), self.held.clone(), self.shared.pool.clone());
+        tokio::spawn(async move {
+            let _turn = held.past.lock().await;
+            if let Err(error) = past::keep(&pool, held.fence, &held.stale, &client, &piece).await {
+                tracing::warn!(session = held.name, %error, "a piece of the past was not kept");
+            }
+        });
     }
 
     /// An event that says so, if it is one.

@@ -103,3 +103,19 @@ async fn m8_a_call_is_an_event() -> Result<()> {
     told(&stage, "call", json!({ "action": "offered", "video": false })).await?;
     worker.stop().await
 }
+
+#[tokio::test]
+async fn m8_another_security_code_is_an_event() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    let worker = stage.world.worker().await?;
+    stage.link().await?;
+    let phone = Peer::Phone.number();
+    stage.hi(Peer::Phone).await?;
+    stage.send("text", phone, "'Hello'").await?;
+    // WhatsApp was installed anew on that phone, which has another identity since.
+    stage.world.control.post(&format!("/phones/{phone}/reregister"), json!({})).await?;
+    stage.send("text", phone, "'Is it still you?'").await?;
+    stage.hi(Peer::Phone).await?;
+    told(&stage, "security_code_changed", json!({ "contact": format!("{phone}@s.whatsapp.net") })).await?;
+    worker.stop().await
+}

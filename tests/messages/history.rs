@@ -106,3 +106,71 @@ async fn m7_who_asks_for_a_message_after_our_restart_gets_it() -> Result<()> {
     }
     worker.stop().await
 }
+
+#[tokio::test]
+async fn m7_the_past_is_kept_once_and_where_it_is_wanted() -> Result<()> {
+    let stage = Stage::new().await?;
+    let worker = stage.world.worker().await?;
+    let pool = stage.world.pool();
+    let told = |number: &str| json!({ "number": number, "history": { "chats": 3, "messages": 50 } });
+    let anna = Peer::Session.number();
+    for number in [SHOP, anna] {
+        stage.world.control.post("/phones", told(number)).await?;
+    }
+    // One consumer of everything, which the past is no news for.
+    sqlx::query("SELECT wa.add_consumer('crm'), wa.add_session('shop')").execute(pool).await?;
+    sqlx::query("SELECT wa.keep_past('shop')").execute(pool).await?;
+    stage.world.link("shop", SHOP).await?;
+    stage.world.link("anna", anna).await?;
+    let whole = "SELECT count(*) = 150 AND count(DISTINCT chat) = 3 AND count(DISTINCT message_id) = 150 FROM wa.past WHERE session = 'shop'";
+    stage.world.holds(whole).await?;
+    stage
+        .world
+        .holds("SELECT sum((data->>'messages')::int) = 150 AND max((data->>'progress')::int) = 100 FROM wa.event WHERE session = 'shop' AND kind = 'past_kept'")
+        .await?;
+    // The phone has told the other session too by now, as it says.
+    let heard = |it: &Value| {
+        let sent = it["sent"].as_array()?;
+        (sent.len() == 4 && sent.iter().all(|piece| !piece["received"].is_null())).then_some(())
+    };
+    stage.world.control.until(&format!("/phones/{anna}/history"), heard).await?;
+    ensure!(stage.world.count("SELECT count(*) FROM wa.past WHERE session <> 'shop'").await? == 0);
+    ensure!(stage.world.count("SELECT count(*) FROM wa.unread").await? == 0, "the past is no news");
+    // As the phone's owner sees it: who, when, and what.
+    let (chat, from_me, body, sent_at, sender): (String, bool, String, chrono::DateTime<chrono::Utc>, String) =
+        sqlx::query_as("SELECT chat, from_me, body, sent_at, sender FROM wa.past ORDER BY sent_at DESC LIMIT 1")
+            .fetch_one(pool)
+            .await?;
+    let own = format!("{SHOP}@s.whatsapp.net");
+    ensure!(chat.ends_with("@s.whatsapp.net") && !body.is_empty() && sent_at < chrono::Utc::now(), "{chat} {body}");
+    ensure!(sender == if from_me { own.clone() } else { chat.clone() }, "{sender} in {chat}");
+    let both = "SELECT bool_or(from_me) AND NOT bool_and(from_me) FROM wa.past";
+    stage.world.holds(both).await?;
+    let of_chat = format!("SELECT count(*) FROM wa.chat_history('shop', '{chat}')");
+    ensure!(stage.world.count(&of_chat).await? == 50);
+    let word = body.split_whitespace().next().context("no word")?;
+    let found: i64 = sqlx::query_scalar("SELECT count(*) FROM wa.search($1, 'shop', $2)")
+        .bind(format!("\"{word}\""))
+        .bind(&chat)
+        .fetch_one(pool)
+        .await?;
+    ensure!(found > 0, "{word} is not found");
+    // An answer shows what it answers.
+    let other = "SELECT message_id FROM wa.past WHERE NOT from_me ORDER BY sent_at DESC LIMIT 1";
+    let answered: String = stage.world.until(other).await?;
+    let of: String = stage.world.until(&format!("SELECT chat FROM wa.past WHERE message_id = '{answered}'")).await?;
+    let number = of.split('@').next().context("no number")?;
+    stage.world.phone(number).await?;
+    stage.send("text", &of, &format!("'I remember', quote => '{answered}'")).await?;
+    // A new link tells it again, and nothing is there twice; what was sent from here is not of the past.
+    sqlx::query("SELECT wa.logout('shop')").execute(pool).await?;
+    stage.world.session_is("shop", "logged_out").await?;
+    stage.world.link("shop", SHOP).await?;
+    let again = |it: &Value| {
+        let sent = it["sent"].as_array()?;
+        (sent.len() == 8 && sent.iter().all(|piece| !piece["received"].is_null())).then_some(())
+    };
+    stage.world.control.until(&format!("/phones/{SHOP}/history"), again).await?;
+    stage.world.holds(whole).await?;
+    worker.stop().await
+}

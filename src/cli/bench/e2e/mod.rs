@@ -158,10 +158,10 @@ async fn measure(database: &Database, args: &Args, load: Load) -> anyhow::Result
     let baileys = baileys(args, &sandbox, &load).await;
     sandbox.stop().await;
 
-    let sessions = load.sessions;
-    let rate = || Figure::new("P3", format!("messages/s, {sessions} sessions"), own.per_second, "messages/s");
-    let cpu = Figure::new("P3", format!("CPU of a message, {sessions} sessions"), own.cpu_us, "us");
-    let names = ["p50", "p99"].map(|part| format!("INSERT to ack, {part}, {sessions} sessions"));
+    let sessions = if load.sessions == 1 { "1 session".to_owned() } else { format!("{} sessions", load.sessions) };
+    let rate = || Figure::new("P3", format!("messages/s, {sessions}"), own.per_second, "messages/s");
+    let cpu = Figure::new("P3", format!("CPU of a message, {sessions}"), own.cpu_us, "us");
+    let names = ["p50", "p99"].map(|part| format!("INSERT to ack, {part}, {sessions}"));
     let latency = |at: usize| Figure::new("P3", &*names[at], own.latency[at], "ms");
     let mut figures = vec![rate().beside("bare library", bare.per_second, Better::More).wanted(TO_BARE)];
     figures.push(match &baileys {
