@@ -26,6 +26,8 @@ pub struct Found {
     pub exported: bool,
     /// `wa.proxy.url`.
     pub proxy: Option<Secret>,
+    /// `wa.session.keep_past`.
+    pub keep_past: bool,
 }
 
 /// Looks what credentials a session has.
@@ -36,6 +38,7 @@ pub async fn found(pool: &Db, session_id: i64) -> std::result::Result<Found, Aut
         linked: row.creds.is_some_and(creds::is_linked),
         exported: row.exported,
         proxy: row.proxy.map(Secret::new),
+        keep_past: row.keep_past,
     }))
 }
 

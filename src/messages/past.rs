@@ -18,7 +18,7 @@ use whatsapp_rust::waproto::whatsapp as wa;
 /// Messages of one statement.
 const BATCH: usize = 200;
 
-/// Keeps a piece, if the session wants it.
+/// Keeps a piece.
 ///
 /// # Errors
 /// When the database is away and the session is lost meanwhile, or the piece cannot be read.
@@ -29,10 +29,6 @@ pub(crate) async fn keep(
     client: &Client,
     piece: &LazyHistorySync,
 ) -> anyhow::Result<()> {
-    let wanted = || sqlx::query_file_scalar!("sql/messages/wants_past.sql", fence.session_id).fetch_one(pool);
-    if !outlast(stale, wanted).await? {
-        return Ok(());
-    }
     let (mut columns, mut kept, mut conversation) = (Columns::default(), 0, wa::Conversation::default());
     let mut conversations = piece.stream();
     while conversations.next_conversation_into(&mut conversation)? {

@@ -1,19 +1,16 @@
 //! How a client of the library is built for a session.
 
 use super::crypto::{Accompany, CryptoError};
-use super::holder::Shared;
+use super::holder::{Held, Shared};
 use super::passkey;
 use super::proxy::{ProxiedFactory, Proxy, ProxyError};
 use super::transport::FencedFactory;
-use crate::auth::{AuthStore, Traffic};
-use crate::config::Secret;
-use crate::db::fence::Fence;
+use crate::auth::{AuthStore, Found, Traffic};
 use crate::messages::inbound::InboxHook;
 use crate::messages::redelivered::Redelivered;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 use wacore::types::events::{Event, EventHandler, EventInterest, EventKind};
 use whatsapp_rust::bot::Bot;
 use whatsapp_rust::client::RawNodeLease;
@@ -87,13 +84,14 @@ const HEARD: &[EventKind] = &[
     EventKind::ChatPresence,
     EventKind::ContactNumberChanged,
     EventKind::IdentityChange,
-    EventKind::HistorySync,
 ];
 
 struct Ears {
     heard: mpsc::UnboundedSender<Arc<Event>>,
     redelivered: Arc<Redelivered>,
     traffic: Arc<Traffic>,
+    /// Whether what was before the link is wanted; the library puts it together only for those who hear of it.
+    past: bool,
 }
 
 impl EventHandler for Ears {
@@ -112,7 +110,8 @@ impl EventHandler for Ears {
     }
 
     fn interest(&self) -> EventInterest {
-        EventInterest::of(HEARD)
+        let heard = EventInterest::of(HEARD);
+        if self.past { heard.with(EventKind::HistorySync) } else { heard }
     }
 }
 
@@ -142,29 +141,23 @@ pub struct Built {
     pub stanzas: RawNodeLease,
 }
 
-/// Builds a client that keeps its state under `fence` and hands every message to the inbox before it is acknowledged. Its
+/// Builds a client that keeps its state under the hold and hands every message to the inbox before it is acknowledged. Its
 /// own reconnecting is off: a lost connection becomes a row (S5). Once the hold is `stale`, nothing leaves its socket (R4).
 ///
 /// # Errors
 /// When the stored credentials cannot be read or written.
-pub async fn build(
-    shared: &Shared,
-    fence: Fence,
-    name: &str,
-    proxy: Option<&Secret>,
-    stale: &CancellationToken,
-    traffic: &Arc<Traffic>,
-) -> Result<Built, BuildError> {
+pub async fn build(shared: &Shared, held: &Held, found: &Found) -> Result<Built, BuildError> {
+    let Held { fence, name, stale, traffic, .. } = held;
     let (heard, events) = mpsc::unbounded_channel();
     let (tell_missed, missed) = mpsc::unbounded_channel();
     let (tell_errors, crypto_errors) = mpsc::unbounded_channel();
     let redelivered = Arc::<Redelivered>::default();
     let Shared { pool, endpoint, .. } = shared;
-    let store = AuthStore::new(pool.clone(), fence, shared.vault.clone(), stale.clone())
+    let store = AuthStore::new(pool.clone(), *fence, shared.vault.clone(), stale.clone())
         .telling(tell_missed)
         .watching(traffic.clone());
-    let hook = InboxHook::new(pool.clone(), fence, stale.clone(), redelivered.clone(), traffic.clone());
-    let (socket, media) = match proxy.map(Proxy::parse).transpose()? {
+    let hook = InboxHook::new(pool.clone(), *fence, stale.clone(), redelivered.clone(), traffic.clone());
+    let (socket, media) = match found.proxy.as_ref().map(Proxy::parse).transpose()? {
         None => (Socket::Direct(TokioWebSocketTransportFactory::new().with_url(endpoint.as_str())), HttpClient::new()),
         Some(proxy) => {
             let media = HttpClient::with_agent(proxy.agent()?);
@@ -179,7 +172,12 @@ pub async fn build(
         .with_push_name(name)
         .with_device_props(shared.device.props())
         .with_task_instrument(Arc::new(Accompany::new(tell_errors)))
-        .with_event_handler(Ears { heard, redelivered: redelivered.clone(), traffic: traffic.clone() })
+        .with_event_handler(Ears {
+            heard,
+            redelivered: redelivered.clone(),
+            traffic: traffic.clone(),
+            past: found.keep_past,
+        })
         .with_inbound_durability_hook(hook);
     if endpoint.is_loopback() {
         builder = builder.with_version(SANDBOX_VERSION);

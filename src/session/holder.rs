@@ -181,8 +181,8 @@ impl Sessions {
         if let Some(ended) = running.take() {
             ended.bury().await;
         }
-        let crate::auth::Found { linked, exported, proxy } =
-            crate::auth::found(&self.shared.pool, fence.session_id).await?;
+        let found = crate::auth::found(&self.shared.pool, fence.session_id).await?;
+        let (linked, exported) = (found.linked, found.exported);
         if !linked && !may_link {
             drop(running);
             self.leave(&held, Status::New, "not linked", Wish::Stopped, Identity::Kept).await?;
@@ -195,7 +195,7 @@ impl Sessions {
         }
         let opening = if linked { Status::Connecting } else { Status::Linking };
         supervise::set_status(&self.shared.pool, fence, opening, None).await?;
-        let built = match client::build(&self.shared, fence, name, proxy.as_ref(), &held.stale, &held.traffic).await {
+        let built = match client::build(&self.shared, &held, &found).await {
             Ok(built) => built,
             // As a connection that failed: it is tried again after a while, and the row says why.
             Err(error) => {
