@@ -5,6 +5,7 @@ CREATE OR REPLACE FUNCTION wa.actions() RETURNS TABLE (kind text, gives text, ab
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('check_numbers', '[{"jid", "lid", "on_whatsapp", "business"}]', 'Whether numbers are on WhatsApp; null where WhatsApp would not say.'),
     ('contact_picture', '{"id", "url"}, or null without one', 'The profile picture of a person or group.'),
+    ('set_picture', '{"id"}, or null when it was taken away', 'Shows another profile picture, of the session itself or of a group; its middle, as a square of at most 640 pixels.'),
     ('watch_presence', NULL, 'Asks WhatsApp to tell when somebody comes online or leaves, as events, until the connection ends.'),
     ('block_contact', NULL, 'Receives nothing more from somebody.'),
     ('unblock_contact', NULL, 'Takes block_contact back.'),
@@ -28,6 +29,8 @@ CREATE OR REPLACE FUNCTION wa.action_fields() RETURNS TABLE (kind text, field te
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('check_numbers', 'numbers', 'people', true, 1::numeric, 1000::numeric, 'The numbers.'),
     ('contact_picture', 'contact', 'chat', true, NULL, NULL, 'Whose.'),
+    ('set_picture', 'media', 'id', false, NULL, NULL, 'A media_id of wa.media (wa.add_media); without it there is no picture any more.'),
+    ('set_picture', 'group', 'group', false, NULL, NULL, 'The group; without it the session itself.'),
     ('watch_presence', 'contact', 'person', true, NULL, NULL, 'Whose.'),
     ('block_contact', 'contact', 'person', true, NULL, NULL, 'Whom.'),
     ('unblock_contact', 'contact', 'person', true, NULL, NULL, 'Whom.'),

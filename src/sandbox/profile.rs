@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
+use wacore_binary::{Jid, Node};
 
 use super::account::{Addressing, DeviceId};
+use super::group::Refusal;
 use super::media::Full;
 use super::node::unix_now;
 use super::server::Server;
@@ -65,6 +66,53 @@ pub(super) fn set_picture(
     Ok(id)
 }
 
+/// The same of a group, for whoever may name it; its members hear of it.
+pub(super) fn set_group_picture(
+    server: &Server,
+    group: &str,
+    by: &DeviceId,
+    picture: Option<Bytes>,
+) -> Result<Option<String>, Unset> {
+    server.state().groups.get(group).ok_or(Refusal::NotFound)?.require_editor(&by.number)?;
+    let picture = picture
+        .map(|bytes| server.media.put_picture(bytes))
+        .transpose()?
+        .map(|direct_path| Picture { id: server.next().to_string(), direct_path });
+    let id = picture.as_ref().map(|picture| picture.id.clone());
+    let mut state = server.state();
+    let author = state.accounts.get(&by.number).map(|account| account.jid(Addressing::Pn, 0));
+    let entry = state.groups.get_mut(group).ok_or(Refusal::NotFound)?;
+    let former = std::mem::replace(&mut entry.picture, picture);
+    let (jid, members): (_, Vec<String>) = (entry.jid(), entry.participants.keys().cloned().collect());
+    let change = NodeBuilder::new(if id.is_some() { "set" } else { "delete" }).attr("jid", &jid);
+    let change = id.iter().fold(change, |change, id| change.attr("id", id.as_str()));
+    let change = author.iter().fold(change, |change, author| change.attr("author", author)).build();
+    let devices: Vec<DeviceId> = members
+        .iter()
+        .filter_map(|number| Some((number, state.accounts.get(number)?)))
+        .flat_map(|(number, account)| {
+            account.devices.keys().map(|device| DeviceId { number: number.clone(), device: *device })
+        })
+        .collect();
+    for id in devices.iter().filter(|id| *id != by) {
+        notify(server, &mut state, id, &jid, "picture", &change);
+    }
+    drop(state);
+    if let Some(former) = former {
+        server.media.remove(&former.direct_path);
+    }
+    Ok(id)
+}
+
+/// Why a group's picture is not changed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unset {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Full(#[from] Full),
+}
+
 /// Sets an account's about text and tells who should know, except the device that did it.
 pub(super) fn set_about(server: &Server, number: &str, by: Option<&DeviceId>, text: &str) {
     let mut state = server.state();
@@ -78,13 +126,17 @@ fn tell(server: &Server, state: &mut State, number: &str, by: Option<&DeviceId>,
     let Some(account) = state.accounts.get(number) else { return };
     let (from, audience) = (account.jid(Addressing::Pn, 0), account.audience());
     for id in audience.iter().filter(|id| Some(*id) != by) {
-        let notification = NodeBuilder::new("notification")
-            .attr("from", &from)
-            .attr("type", kind)
-            .attr("id", server.stanza_id())
-            .attr("t", unix_now())
-            .children([change.clone()])
-            .build();
-        state.deliver(id, notification, &server.stats);
+        notify(server, state, id, &from, kind, change);
     }
+}
+
+fn notify(server: &Server, state: &mut State, to: &DeviceId, from: &Jid, kind: &'static str, change: &Node) {
+    let notification = NodeBuilder::new("notification")
+        .attr("from", from)
+        .attr("type", kind)
+        .attr("id", server.stanza_id())
+        .attr("t", unix_now())
+        .children([change.clone()])
+        .build();
+    state.deliver(to, notification, &server.stats);
 }

@@ -5,6 +5,7 @@
 use super::holder::Sessions;
 use crate::jobs::{JobError, SessionJob};
 use crate::messages::json::storable;
+use crate::messages::media::profile;
 use chrono::DateTime;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -34,11 +35,14 @@ pub(super) async fn run(job: &SessionJob, sessions: &Sessions) -> Result<(), Job
     }
     let held = sessions.get(job.fence).ok_or_else(|| JobError::Release("the session is not held here".into()))?;
     let client = held.client().ok_or_else(|| JobError::Release("the session is not connected".into()))?;
-    let result = if job.kind == "download" {
+    let result = match job.kind.as_str() {
         // It takes the time that a file takes.
-        sessions.media().download(job, &client, sessions.pool()).await?
-    } else {
-        answer(&client, job).await?
+        "download" => sessions.media().download(job, &client, sessions.pool()).await?,
+        "set_picture" => {
+            let picture = profile::picture(job, sessions.pool()).await?;
+            answer(&client, set_picture(&client, job, picture)).await?
+        }
+        _ => answer(&client, act(&client, job)).await?,
     };
     let (session_id, epoch) = (job.fence.session_id, job.fence.epoch);
     let keep = sqlx::query_file!("sql/session/action_result.sql", session_id, epoch, result, job.id);
@@ -48,13 +52,23 @@ pub(super) async fn run(job: &SessionJob, sessions: &Sessions) -> Result<(), Job
         .map_err(|error| JobError::Retry(format!("done, and not kept: {error}")))
 }
 
-async fn answer(client: &Client, job: &SessionJob) -> Result<Value, JobError> {
-    match tokio::time::timeout(ANSWER, act(client, job)).await {
+async fn answer(client: &Client, asked: impl Future<Output = Result<Value, String>> + Send) -> Result<Value, JobError> {
+    match tokio::time::timeout(ANSWER, asked).await {
         Ok(Ok(result)) => Ok(result),
         Ok(Err(error)) if client.is_connected() => Err(JobError::Permanent(error)),
         Ok(Err(error)) => Err(JobError::Retry(format!("the connection was lost: {error}"))),
         Err(_) => Err(JobError::Retry(format!("no answer within {} s", ANSWER.as_secs()))),
     }
+}
+
+/// Without a picture, the one that there is goes.
+async fn set_picture(client: &Client, job: &SessionJob, picture: Option<Vec<u8>>) -> Result<Value, String> {
+    let (removed, picture) = (picture.is_none(), picture.unwrap_or_default());
+    let set = match job.args["group"].as_str() {
+        Some(group) => client.groups().set_profile_picture(parsed(group)?, picture).await.map_err(said)?,
+        None => client.profile().set_profile_picture(picture).await.map_err(said)?,
+    };
+    Ok(if removed { Value::Null } else { json!({ "id": set.id }) })
 }
 
 /// What the actions take.

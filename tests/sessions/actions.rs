@@ -84,6 +84,7 @@ async fn m2_m9_each_action_is_a_row_with_a_result() -> Result<()> {
     ensure!(done(&world, heard, "list_groups('anna')").await? == json!([]));
 
     ensure!(done(&world, heard, "contact_picture('shop', '15550002')").await?.is_null());
+    ensure!(done(&world, heard, "set_picture('shop')").await?.is_null(), "there was none to take away");
     done(&world, heard, "watch_presence('shop', '15550002')").await?;
     done(&world, heard, "block_contact('shop', '15550002')").await?;
     let refused = world.send("anna", "15550001", "while blocked").await?;
@@ -136,5 +137,45 @@ async fn m9_s7_actions_wait_for_a_connection_and_hold_up_nothing_that_is_about_i
             "SELECT count(*) = 2 FROM wa.session_job WHERE kind = 'list_groups' AND status = 'done' AND attempts = 1",
         )
         .await?;
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn m9_a_session_and_a_group_get_another_picture() -> Result<()> {
+    let world = World::new().await?;
+    let mut heard = PgListener::connect(&world.db.url).await?;
+    heard.listen("wa_job").await?;
+    let worker = world.worker().await?;
+    for (session, number) in [("shop", "15550001"), ("anna", "15550002")] {
+        world.link(session, number).await?;
+    }
+    let heard = &mut heard;
+    let made = done(&world, heard, "create_group('shop', 'Team', '{15550002}')").await?;
+    let group = made["jid"].as_str().context("jid")?.to_owned();
+    let add = async |bytes: Vec<u8>| -> Result<i64> {
+        Ok(sqlx::query_scalar("SELECT wa.add_media('shop', $1)").bind(bytes).fetch_one(world.pool()).await?)
+    };
+    let mut file = std::io::Cursor::new(vec![]);
+    image::RgbImage::from_pixel(900, 600, image::Rgb([0, 120, 90])).write_to(&mut file, image::ImageFormat::Png)?;
+    let picture = add(file.into_inner()).await?;
+    for (whose, more) in [("15550001", String::new()), (&group, format!(", \"group\" => '{group}'"))] {
+        let set = done(&world, heard, &format!("set_picture('shop', media => {picture}{more})")).await?;
+        let seen = done(&world, heard, &format!("contact_picture('anna', '{whose}')")).await?;
+        ensure!(set["id"].is_string() && set["id"] == seen["id"] && seen["url"].is_string(), "{whose}: {set} {seen}");
+        let removed = done(&world, heard, &format!("set_picture('shop'{more})")).await?;
+        ensure!(removed.is_null(), "{removed}");
+        ensure!(done(&world, heard, &format!("contact_picture('anna', '{whose}')")).await?.is_null());
+    }
+    // The others in the group are told.
+    let told = format!(
+        "SELECT count(*) = 2 FROM wa.event WHERE session = 'anna' AND kind = 'picture_changed' AND data->>'contact' = '{group}' AND data->>'by' LIKE '15550001@%'"
+    );
+    world.holds(&told).await?;
+    let words = add(b"no picture".to_vec()).await?;
+    for wrong in [words, picture + 1000] {
+        let (status, row) = ended(&world, heard, &format!("set_picture('shop', media => {wrong})")).await?;
+        let error = row["last_error"].as_str().unwrap_or_default();
+        ensure!(status == "failed" && error.contains(&format!("args.media: {wrong}")), "{row:#}");
+    }
     worker.stop().await
 }

@@ -9,7 +9,7 @@ use lofty::file::AudioFile as _;
 use lofty::probe::Probe;
 use nom_exif::{MediaParser, MediaSource, TrackInfoTag};
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Cursor, Read as _};
+use std::io::{BufRead, BufReader, BufWriter, Cursor, Read as _, Seek};
 use std::time::Duration;
 use tempfile::NamedTempFile;
 use wacore::download::MediaType;
@@ -28,6 +28,9 @@ const THUMBNAIL: u32 = 100;
 const STICKER: u32 = 512;
 /// Of 100; it is shown blurred.
 const THUMBNAIL_QUALITY: u8 = 60;
+/// Of a profile picture, in pixels and of 100, as the official app has it.
+const PROFILE: u32 = 640;
+const PROFILE_QUALITY: u8 = 85;
 
 /// A kind of message with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +90,7 @@ pub(super) fn look(kind: MediaKind, file: &NamedTempFile) -> Result<Seen, String
     }
 }
 
-fn limited(reader: BufReader<File>) -> image::ImageResult<(ImageFormat, impl image::ImageDecoder)> {
+fn limited<R: BufRead + Seek + 'static>(reader: R) -> image::ImageResult<(ImageFormat, impl image::ImageDecoder)> {
     let reader = ImageReader::new(reader).with_guessed_format()?;
     let format =
         reader.format().ok_or_else(|| image::ImageError::Unsupported(image::error::ImageFormatHint::Unknown.into()))?;
@@ -125,6 +128,18 @@ fn picture(reader: BufReader<File>) -> image::ImageResult<Seen> {
         thumbnail,
         ..Seen::default()
     })
+}
+
+/// A profile picture: the middle of a picture, as JPEG.
+pub(super) fn square(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
+    let failed = |error: image::ImageError| error.to_string();
+    let (_, decoder) = limited(Cursor::new(bytes)).map_err(failed)?;
+    let picture = whole(decoder).ok_or("too large")?;
+    let side = picture.width().min(picture.height()).min(PROFILE);
+    let square = picture.resize_to_fill(side, side, FilterType::Lanczos3).to_rgb8();
+    let mut jpeg = Cursor::new(vec![]);
+    square.write_with_encoder(JpegEncoder::new_with_quality(&mut jpeg, PROFILE_QUALITY)).map_err(failed)?;
+    Ok(jpeg.into_inner())
 }
 
 fn small(picture: &DynamicImage) -> Option<Vec<u8>> {
@@ -242,5 +257,23 @@ impl MediaKind {
                 file!(sticker_message: StickerMessage { width, height, is_animated, })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn m9_a_profile_picture_is_the_middle_of_one() {
+        for (size, side) in [((900, 600), 600), ((100, 2000), 100), ((3000, 3000), 640)] {
+            let mut png = Cursor::new(vec![]);
+            let picture = image::RgbImage::new(size.0, size.1);
+            assert!(picture.write_to(&mut png, ImageFormat::Png).is_ok());
+            let made = square(png.into_inner());
+            let made = made.ok().and_then(|jpeg| image::load_from_memory_with_format(&jpeg, ImageFormat::Jpeg).ok());
+            assert_eq!(made.map(|it| (it.width(), it.height())), Some((side, side)));
+        }
+        assert!(square(b"words".to_vec()).is_err());
     }
 }

@@ -6,6 +6,7 @@
 
 mod fetch;
 mod look;
+pub(crate) mod profile;
 pub(crate) mod received;
 mod source;
 pub mod store;

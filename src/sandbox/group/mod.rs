@@ -15,6 +15,7 @@ use wacore_binary::{Jid, Server};
 
 use super::account::Addressing;
 use super::node::unix_now;
+use super::profile::Picture;
 use super::state::State;
 
 pub(super) use acts::Membership;
@@ -99,6 +100,8 @@ pub(super) struct Group {
     pub(super) invite: String,
     /// Codes that were reset: who follows one is told so.
     former_invites: Vec<String>,
+    #[serde(default)]
+    pub(super) picture: Option<Picture>,
 }
 
 /// Why the server does not do what somebody wants with a group.
@@ -158,6 +161,7 @@ impl Group {
             ephemeral: 0,
             invite: new_invite(),
             former_invites: vec![],
+            picture: None,
         })
     }
 
@@ -177,7 +181,7 @@ impl Group {
     }
 
     /// Whether a number may change what the group is called.
-    fn require_editor(&self, number: &str) -> Result<(), Refusal> {
+    pub(super) fn require_editor(&self, number: &str) -> Result<(), Refusal> {
         if self.locked { self.require_admin(number) } else { self.role(number).map(|_| ()) }
     }
 

@@ -1,11 +1,11 @@
 //! Profile pictures and about texts, as devices ask for them and change them.
 
-use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
+use wacore_binary::{JidExt as _, Node};
 
 use super::super::media::Full;
 use super::super::node::{bytes, child_bytes, jid, text};
-use super::super::profile;
+use super::super::profile::{self, Picture, Unset};
 use super::Context;
 use super::iq::Answer;
 
@@ -16,18 +16,25 @@ pub(super) fn picture(context: &mut Context<'_>, query: &Node) -> Answer {
     if text(query, "type") == "set" { set(context, query) } else { get(context, query) }
 }
 
-/// Where the picture of an account is. There is one size of it.
+/// Where the picture of an account or of a group is. There is one size of it.
 fn get(context: &Context<'_>, query: &Node) -> Answer {
     let Some(own) = context.device else { return NOT_AUTHORIZED };
     let state = context.server.state();
     let account = match jid(query, "target") {
+        Some(target) if target.is_group() => {
+            let group = state.groups.get(target.user.as_str()).filter(|group| group.role(&own.number).is_ok());
+            return shown(context, query, group.and_then(|group| group.picture.clone()));
+        }
         Some(target) => state.account_of(&target),
         None => state.accounts.get(&own.number),
     };
-    let Some(picture) = account.and_then(|account| account.profile.picture.clone()) else {
+    shown(context, query, account.and_then(|account| account.profile.picture.clone()))
+}
+
+fn shown(context: &Context<'_>, query: &Node, picture: Option<Picture>) -> Answer {
+    let Some(picture) = picture else {
         return Answer::Refused(404, "item-not-found");
     };
-    drop(state);
     let asked = query.get_optional_child("picture");
     let kind = asked.map(|asked| text(asked, "type")).filter(|kind| !kind.is_empty());
     let node = NodeBuilder::new("picture").attr("id", picture.id.as_str());
@@ -42,16 +49,29 @@ fn get(context: &Context<'_>, query: &Node) -> Answer {
     Answer::Result(vec![node.build()])
 }
 
-/// A new picture of the own account; without one the old one goes.
+/// A new picture of the own account or of a group; without one the old one goes.
 fn set(context: &Context<'_>, query: &Node) -> Answer {
     let Some(own) = context.device else { return NOT_AUTHORIZED };
-    if let Some(target) = jid(query, "target")
+    let picture = query.get_optional_child("picture").and_then(bytes).filter(|bytes| !bytes.is_empty());
+    let target = jid(query, "target");
+    if let Some(group) = target.as_ref().filter(|target| target.is_group()) {
+        let set = profile::set_group_picture(context.server, &group.user, own, picture.map(Into::into));
+        return match set {
+            Ok(Some(id)) => Answer::Result(vec![NodeBuilder::new("picture").attr("id", id).build()]),
+            Ok(None) => Answer::Result(vec![]),
+            Err(Unset::Refused(refusal)) => {
+                let (code, text) = refusal.wire();
+                Answer::Refused(code, text)
+            }
+            Err(Unset::Full(_)) => Answer::Refused(507, "insufficient-storage"),
+        };
+    }
+    if let Some(target) = target
         && context.server.state().number_of(&target).as_ref() != Some(&own.number)
     {
         context.server.stats.unknown(format!("picture of {}", target.server.as_str()));
         return Answer::Refused(403, "forbidden");
     }
-    let picture = query.get_optional_child("picture").and_then(bytes).filter(|bytes| !bytes.is_empty());
     match profile::set_picture(context.server, &own.number, Some(own), picture.map(Into::into)) {
         Ok(Some(id)) => Answer::Result(vec![NodeBuilder::new("picture").attr("id", id).build()]),
         Ok(None) => Answer::Result(vec![]),
