@@ -37,6 +37,11 @@ pub(super) struct Picture {
     pub(super) direct_path: String,
 }
 
+fn kept(server: &Server, picture: Option<Bytes>) -> Result<Option<Picture>, Full> {
+    let path = picture.map(|bytes| server.media.put_picture(bytes)).transpose()?;
+    Ok(path.map(|direct_path| Picture { id: server.next().to_string(), direct_path }))
+}
+
 /// Sets an account's picture, or takes it away, and tells who should know, except the device that did it. The picture's
 /// id. Nothing happens when there is no account, which the caller has made sure of.
 pub(super) fn set_picture(
@@ -45,10 +50,7 @@ pub(super) fn set_picture(
     by: Option<&DeviceId>,
     picture: Option<Bytes>,
 ) -> Result<Option<String>, Full> {
-    let picture = picture
-        .map(|bytes| server.media.put_picture(bytes))
-        .transpose()?
-        .map(|direct_path| Picture { id: server.next().to_string(), direct_path });
+    let picture = kept(server, picture)?;
     let id = picture.as_ref().map(|picture| picture.id.clone());
     let mut state = server.state();
     let Some(account) = state.accounts.get_mut(number) else { return Ok(None) };
@@ -74,10 +76,7 @@ pub(super) fn set_group_picture(
     picture: Option<Bytes>,
 ) -> Result<Option<String>, Unset> {
     server.state().groups.get(group).ok_or(Refusal::NotFound)?.require_editor(&by.number)?;
-    let picture = picture
-        .map(|bytes| server.media.put_picture(bytes))
-        .transpose()?
-        .map(|direct_path| Picture { id: server.next().to_string(), direct_path });
+    let picture = kept(server, picture)?;
     let id = picture.as_ref().map(|picture| picture.id.clone());
     let mut state = server.state();
     let author = state.accounts.get(&by.number).map(|account| account.jid(Addressing::Pn, 0));
