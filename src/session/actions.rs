@@ -83,11 +83,12 @@ struct Args {
     description: Option<String>,
     link: String,
     reset: bool,
+    available: bool,
 }
 
 /// What came of it, or why not.
 async fn act(client: &Client, job: &SessionJob) -> Result<Value, String> {
-    let Args { numbers, contact, group, participants, subject, description, link, reset } =
+    let Args { numbers, contact, group, participants, subject, description, link, reset, available } =
         Args::deserialize(&job.args).map_err(|error| format!("args: {error}"))?;
     let (groups, people) = (client.groups(), participants);
     let group = || parsed(&group);
@@ -108,6 +109,11 @@ async fn act(client: &Client, job: &SessionJob) -> Result<Value, String> {
         "contact_picture" => {
             let picture = client.contacts().get_profile_picture(&parsed(&contact)?, false).await.map_err(said)?;
             json!(picture.map(|picture| json!({ "id": picture.id, "url": picture.url })))
+        }
+        "set_presence" => {
+            let presence = client.presence();
+            let set = if available { presence.set_available().await } else { presence.set_unavailable().await };
+            set.map(|()| Value::Null).map_err(said)?
         }
         "watch_presence" => {
             // Those who show themselves to nobody are told of nobody.

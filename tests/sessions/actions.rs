@@ -83,6 +83,13 @@ async fn m2_m9_each_action_is_a_row_with_a_result() -> Result<()> {
     done(&world, heard, &format!("leave_group('anna', '{group}')")).await?;
     ensure!(done(&world, heard, "list_groups('anna')").await? == json!([]));
 
+    done(&world, heard, "watch_presence('anna', '15550001')").await?;
+    for available in [true, false] {
+        done(&world, heard, &format!("set_presence('shop', available => {available})")).await?;
+        world
+            .holds(&format!("SELECT (data->>'available')::boolean = {available} FROM wa.event WHERE session = 'anna' AND kind = 'presence' ORDER BY id DESC LIMIT 1"))
+            .await?;
+    }
     ensure!(done(&world, heard, "contact_picture('shop', '15550002')").await?.is_null());
     ensure!(done(&world, heard, "set_picture('shop')").await?.is_null(), "there was none to take away");
     done(&world, heard, "watch_presence('shop', '15550002')").await?;
