@@ -161,6 +161,17 @@ function message(received) {
   emit({ event: 'message', ...fields, content: asJson(content) });
 }
 
+// Baileys 6.7 may read the encrypted file before it has written it, and then uploads nothing, which the server refuses;
+// whoever sends with it sends again. 7 waits for the file.
+async function uploaded(send, attempts = LIBRARY === 'v6' ? 5 : 1) {
+  try {
+    return await send();
+  } catch (error) {
+    if (attempts === 1 || error.message !== 'Media upload failed on all hosts') throw error;
+    return uploaded(send, attempts - 1);
+  }
+}
+
 async function send(to, { text, reply, react, edit, revoke, image, raw }) {
   const jid = to.includes('@') ? to : `${to}@s.whatsapp.net`;
   const sent = async (content, options) => {
@@ -176,7 +187,8 @@ async function send(to, { text, reply, react, edit, revoke, image, raw }) {
   if (image) {
     const { data, mime, caption } = image;
     // A thumbnail of its own would need an image that can be decoded; here bytes are bytes.
-    return sent({ image: Buffer.from(data, 'base64'), jpegThumbnail: '', mimetype: mime, caption });
+    const content = { image: Buffer.from(data, 'base64'), jpegThumbnail: '', mimetype: mime, caption };
+    return uploaded(() => sent(content));
   }
   if (raw) {
     const message_id = await sock.relayMessage(jid, proto.Message.fromObject(raw), {});
