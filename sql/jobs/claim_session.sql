@@ -1,13 +1,15 @@
 -- Claims due session jobs for worker $1, at most $2: of sessions that it holds, and of free sessions, whose lease it
--- takes in the same statement. One job of a session runs at a time, in order; actions wait for a connection, and no job that
--- is about the connection waits for them. A running job without a worker is one whose worker died. Locks the jobs and their
--- leases. Downloads have a row of their own beside the other actions, and at most $3 of a worker's jobs are such.
+-- takes in the same statement, once what a dead worker left is corrected (reset_stale). One job of a session runs at a
+-- time, in order; actions wait for a connection, and no job that is about the connection waits for them. A running job
+-- without a worker is one whose worker died. Locks the jobs and their leases. Downloads have a row of their own beside the
+-- other actions, and at most $3 of a worker's jobs are such.
 WITH candidate AS (
     SELECT j.id, j.session_id, l.holder, l.epoch
     FROM wa.session_job j JOIN wa.lease l USING (session_id)
     WHERE j.status IN ('queued', 'running')
       AND ((j.status = 'queued' AND j.run_at <= now()) OR (j.status = 'running' AND j.worker_id IS NULL))
-      AND (l.holder = $1 OR NOT j.action AND l.holder IS NULL AND (l.wanted IS NULL OR l.wanted = $1))
+      AND (l.holder = $1 OR NOT j.action AND l.holder IS NULL AND (l.wanted IS NULL OR l.wanted = $1)
+          AND NOT EXISTS (SELECT FROM wa.session s WHERE s.session_id = j.session_id AND wa.needs_holder(s.status)))
       AND (NOT j.action OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = j.session_id AND s.status = 'connected'))
       AND (j.kind <> 'download' OR j.id IN (
           SELECT min(d.id) FROM wa.session_job d JOIN wa.lease h USING (session_id) JOIN wa.session s USING (session_id)

@@ -16,6 +16,12 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.next_statuses(wa.session_status) IS 'What may come after a status; docs/sessions.md says what each means. SELECT wa.next_statuses(''connected'');';
 
+CREATE OR REPLACE FUNCTION wa.needs_holder(status wa.session_status) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT status IN ('linking', 'connecting', 'connected')
+$$;
+COMMENT ON FUNCTION wa.needs_holder(wa.session_status) IS 'Whether a session can be so only while a worker holds it. What a dead worker left so is corrected first, and then taken by another one.';
+
 CREATE OR REPLACE FUNCTION wa.session_becomes() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

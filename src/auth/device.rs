@@ -53,6 +53,7 @@ impl AuthStore {
 #[async_trait]
 impl DeviceStore for AuthStore {
     async fn save(&self, device: &Device) -> Result<()> {
+        let _turn = self.saving.lock().await;
         let (fence, creds) = (self.fence(), self.creds_of(device)?);
         let done = || {
             sqlx::query_file_as!(Written, "sql/auth/creds_put.sql", fence.session_id, fence.epoch, creds)

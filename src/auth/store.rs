@@ -12,7 +12,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use tokio::sync::{RwLock, mpsc::UnboundedSender};
+use tokio::sync::{Mutex, RwLock, mpsc::UnboundedSender};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -40,6 +40,8 @@ pub struct AuthStore {
     vault: Arc<Vault>,
     stale: CancellationToken,
     ahead: Ahead,
+    /// Held while the credentials are being written, so that none overtake those that were there before.
+    pub(super) saving: Mutex<()>,
     /// Statements so far.
     statements: AtomicU64,
     /// Held for reading while what came in is being kept.
@@ -95,6 +97,7 @@ impl AuthStore {
             vault,
             stale,
             ahead: Ahead::default(),
+            saving: Mutex::default(),
             statements: AtomicU64::new(0),
             arriving: RwLock::default(),
             missed: None,

@@ -201,6 +201,7 @@ impl Supervisor {
         if tokio::time::timeout(Duration::from_secs(10), self.client.disconnect()).await.is_err() {
             tracing::warn!(session = self.held.name, "the client did not flush in time");
         }
+        self.keep_credentials().await;
         // The last events may come after the end, and a scan may be known from what was written alone.
         while let Ok(event) = events.try_recv() {
             self.hear_last(&event).await;
@@ -214,6 +215,16 @@ impl Supervisor {
         self.over.store(true, Ordering::Release);
         if !self.expected.load(Ordering::Acquire) {
             self.follow().await;
+        }
+    }
+
+    /// Writes the credentials once more, after any save that is under way: the library takes them for saved as soon as one
+    /// has begun, and who comes next would read what was there before.
+    async fn keep_credentials(&self) {
+        let kept = self.client.persistence_manager();
+        kept.modify_device(|_| ()).await;
+        if let Err(error) = kept.flush().await {
+            tracing::error!(session = self.held.name, %error, "the credentials are not kept");
         }
     }
 

@@ -116,6 +116,55 @@ async fn s2_s3_a_link_that_was_made_and_not_said_is_found() -> Result<()> {
     second.stop().await
 }
 
+/// Between the death of a worker and the correction of what it left another worker may look: it takes nothing then, and an
+/// application that is busy with one session holds up no other.
+#[tokio::test]
+async fn s1_s3_what_a_dead_worker_left_is_taken_when_it_is_corrected() -> Result<()> {
+    let world = World::new().await?;
+    let first = world.worker().await?;
+    world.link("busy", "15550001").await?;
+    world.link("free", "15550002").await?;
+    let mut busy = world.pool().begin().await?;
+    sqlx::query("SELECT FROM wa.session WHERE name = 'busy' FOR NO KEY UPDATE").execute(&mut *busy).await?;
+    world.kill(first).await?;
+    sqlx::query("INSERT INTO wa.session_job (session, kind) VALUES ('busy', 'connect')").execute(world.pool()).await?;
+    let second = world.worker().await?;
+    let taken = "SELECT l.epoch = 2 AND s.status = 'connected' FROM wa.lease l JOIN wa.session s USING (session_id) WHERE s.name = ";
+    world.holds(&format!("{taken} 'free'")).await?;
+    let left = "SELECT count(*) FROM wa.lease WHERE epoch = 1 AND holder IS NULL";
+    assert_eq!(world.count(left).await?, 1);
+    busy.rollback().await?;
+    world.holds(&format!("{taken} 'busy'")).await?;
+    assert_eq!(world.count("SELECT count(*) FROM wa.session_job WHERE last_error IS NOT NULL").await?, 0);
+    second.stop().await
+}
+
+/// The library flushes what it knows when its connection ends, but does not wait for a save that is under way.
+#[tokio::test]
+async fn s2_a3_a_scan_whose_credentials_take_their_time_is_a_link() -> Result<()> {
+    let world = World::new().await?;
+    world.phone("15550001").await?;
+    let worker = world.worker().await?;
+    sqlx::query("SELECT wa.add_session('shop'), wa.link('shop')").execute(world.pool()).await?;
+    let qr: String = world.until("SELECT qr FROM wa.session").await?;
+    let mut slow = world.pool().begin().await?;
+    sqlx::query("SELECT FROM wa.auth FOR UPDATE").execute(&mut *slow).await?;
+    let control = world.control.clone();
+    let scan = tokio::spawn(async move { control.post("/phones/15550001/scan", json!({ "qr": qr })).await });
+    world.session_is("shop", "connecting").await?;
+    // The connection over which it was linked is gone, and the one that follows is not made from what is not there yet: not
+    // in the time that another session takes for the whole of it.
+    let ended = |phones: &Value| (phones["phones"][0]["devices"][0]["connected"] == false).then_some(());
+    world.control.until("/phones", ended).await?;
+    world.link("other", "15550002").await?;
+    let next = "SELECT count(*) FROM wa.session_job WHERE session = 'shop' AND kind = 'reconnect'";
+    assert_eq!(world.count(next).await?, 0);
+    slow.rollback().await?;
+    world.session_is("shop", "connected").await?;
+    scan.await??;
+    worker.stop().await
+}
+
 /// What waits for a ban to end waits on when workers come and go.
 #[tokio::test]
 async fn s1_s6_a_ban_outlives_its_worker() -> Result<()> {
