@@ -53,7 +53,6 @@ mod device;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
-
 mod key_id;
 mod kind;
 mod message_secret;

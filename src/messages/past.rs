@@ -5,11 +5,11 @@
 
 use super::inbound::{Columns, Place, phone_form};
 use crate::db::Db;
-use crate::db::fence::Fence;
 use crate::db::outage::outlast;
+use crate::session::holder::Held;
+use crate::session::row;
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 use wacore::types::events::LazyHistorySync;
 use wacore_binary::{Jid, JidExt as _};
 use whatsapp_rust::client::Client;
@@ -22,13 +22,7 @@ const BATCH: usize = 200;
 ///
 /// # Errors
 /// When the database is away and the session is lost meanwhile, or the piece cannot be read.
-pub(crate) async fn keep(
-    pool: &Db,
-    fence: Fence,
-    stale: &CancellationToken,
-    client: &Client,
-    piece: &LazyHistorySync,
-) -> anyhow::Result<()> {
+pub(crate) async fn keep(pool: &Db, held: &Held, client: &Client, piece: &LazyHistorySync) -> anyhow::Result<()> {
     let (mut columns, mut kept, mut conversation) = (Columns::default(), 0, wa::Conversation::default());
     let mut conversations = piece.stream();
     while conversations.next_conversation_into(&mut conversation)? {
@@ -36,11 +30,11 @@ pub(crate) async fn keep(
             let Some(message) = told.message.as_option() else { continue };
             read(client, &conversation, message, &mut columns).await;
             if columns.ids.len() >= BATCH {
-                kept += store(pool, fence, stale, &std::mem::take(&mut columns)).await?;
+                kept += store(pool, held, &std::mem::take(&mut columns)).await?;
             }
         }
     }
-    kept += store(pool, fence, stale, &columns).await?;
+    kept += store(pool, held, &columns).await?;
     if conversations.skipped_conversations() > 0 {
         tracing::warn!(count = conversations.skipped_conversations(), "chats of the past could not be read");
     }
@@ -48,11 +42,7 @@ pub(crate) async fn keep(
         return Ok(());
     }
     let data = json!({ "messages": kept, "progress": piece.progress() });
-    let told = || {
-        sqlx::query_file_scalar!("sql/session/event.sql", fence.session_id, fence.epoch, "past_kept", data)
-            .fetch_one(pool)
-    };
-    outlast(stale, told).await?;
+    row::tell(pool, held, "past_kept", &data).await;
     Ok(())
 }
 
@@ -82,7 +72,8 @@ async fn read(client: &Client, chat: &wa::Conversation, told: &wa::WebMessageInf
     }
 }
 
-async fn store(pool: &Db, fence: Fence, stale: &CancellationToken, c: &Columns) -> anyhow::Result<i64> {
+async fn store(pool: &Db, held: &Held, c: &Columns) -> anyhow::Result<i64> {
+    let Held { fence, stale, .. } = held;
     if c.ids.is_empty() {
         return Ok(0);
     }

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use wacore::types::events::{Event, EventHandler, EventInterest, EventKind};
 use whatsapp_rust::bot::Bot;
-use whatsapp_rust::client::RawNodeLease;
+use whatsapp_rust::client::{Client, RawNodeLease};
 use whatsapp_rust::transport::{TokioWebSocketTransportFactory, Transport, TransportEvent, TransportFactory};
 use whatsapp_rust::{async_channel::Receiver, async_trait};
 
@@ -187,4 +187,11 @@ pub async fn build(shared: &Shared, held: &Held, found: &Found) -> Result<Built,
     client.enable_auto_reconnect.store(false, Ordering::Relaxed);
     let stanzas = client.acquire_raw_node_forwarding();
     Ok(Built { bot, events, redelivered, missed, crypto_errors, stanzas })
+}
+
+/// Writes the credentials as they are, after any save that is under way. The library's own flush does nothing meanwhile: it
+/// takes them for saved as soon as the save has begun.
+pub(super) async fn keep_credentials(client: &Client) -> wacore::store::error::Result<()> {
+    let persistence = client.persistence_manager();
+    persistence.backend().save(&persistence.get_device_snapshot().to_serializable()).await
 }

@@ -2,6 +2,7 @@
 
 use super::client;
 use super::endpoint::Endpoint;
+use super::row;
 use super::status::Status;
 use super::supervise::{self, Running};
 use crate::auth::{AuthStore, Traffic, Vault};
@@ -194,12 +195,12 @@ impl Sessions {
             tracing::warn!(session = name, "used by another program before: chats begin new Signal sessions");
         }
         let opening = if linked { Status::Connecting } else { Status::Linking };
-        supervise::set_status(&self.shared.pool, fence, opening, None).await?;
+        row::set_status(&self.shared.pool, fence, opening).await?;
         let built = match client::build(&self.shared, &held, &found).await {
             Ok(built) => built,
             // As a connection that failed: it is tried again after a while, and the row says why.
             Err(error) => {
-                supervise::lost(&self.shared, &held, Status::Disconnected, &error.to_string(), linked, None).await;
+                row::lost(&self.shared, &held, Status::Disconnected, &error.to_string(), linked, None).await;
                 return Err(error.into());
             }
         };

@@ -5,7 +5,9 @@
 //! * [`holder`]: the sessions that this worker holds, each with at most one client.
 //! * [`client`]: how a client of the library is built for a session.
 //! * [`crypto`]: which session could not decrypt something.
-//! * [`supervise`]: one task a client; turns its events into rows, and its end into what comes next.
+//! * [`supervise`]: one task a client; turns its events into rows.
+//! * `ending`: what follows its end.
+//! * `row`: what is written of a session while it is held.
 //! * `told`: what it says of calls, groups, presence and the like, as events.
 //! * [`jobs`]: link, connect, reconnect, close, logout. The next kind goes there.
 //! * [`status`]: the states.
@@ -14,12 +16,14 @@
 mod actions;
 pub mod client;
 pub mod crypto;
+mod ending;
 pub mod endpoint;
 pub mod holder;
 pub mod jobs;
 pub mod lease;
 mod passkey;
 pub mod proxy;
+pub(crate) mod row;
 pub mod status;
 pub mod supervise;
 mod told;

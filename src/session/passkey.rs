@@ -14,8 +14,9 @@
 
 use std::sync::Arc;
 
+use super::client;
 use super::holder::Held;
-use super::supervise::persist;
+use super::row::persist;
 use crate::auth::{AuthError, AuthStore, PasskeyLinking};
 use crate::db::Db;
 use crate::db::fence::Fence;
@@ -260,9 +261,9 @@ impl Driver {
         );
         let sealed = ShortcakeUtils::encrypt_pairing_request(&request, &key.map_err(|error| failed(&error))?)
             .map_err(|error| failed(&error))?;
-        let persistence = self.client.persistence_manager();
-        persistence.process_command(DeviceCommand::SetAdvSecretKey(linking.adv_secret)).await;
-        persistence.flush().await.map_err(|error| StepError::Later(error.to_string()))?;
+        let secret = DeviceCommand::SetAdvSecretKey(linking.adv_secret);
+        self.client.persistence_manager().process_command(secret).await;
+        client::keep_credentials(&self.client).await.map_err(|error| StepError::Later(error.to_string()))?;
         let sealed = ShortcakeUtils::build_encrypted_pairing_request(&sealed);
         self.set("the request to be linked", leaf("encrypted_pairing_request", sealed)).await
     }

@@ -1,30 +1,15 @@
-//! One task a client: turns its events into rows, and its end into what comes next.
-//!
-//! What follows an end:
-//!
-//! | end | status | next |
-//! | --- | --- | --- |
-//! | asked for (close, logout, stop) | written by whoever asked | |
-//! | 515 after a scan | connecting | a `reconnect` row, due at once |
-//! | connection lost, refused, replaced | disconnected | a `reconnect` row after a backoff (a `link` row while unlinked) |
-//! | temporary ban | banned | a `reconnect` row after the time that the server named |
-//! | too much could not be decrypted, and the session asks for it | `logged_out` | auth state into the quarantine, lease given back, wish "stopped" |
-//! | logged out by the phone or the server | `logged_out` | auth state deleted, lease given back, wish "stopped" |
-//! | the QR codes are used up, a passkey is being shown | disconnected | a `link` row, due at once |
-//! | the pairing code was not used in time | disconnected | a `link` row, due at once, for QR codes alone |
-//! | no QR was scanned | new | lease given back, wish "stopped" |
-//! | hold lost | another's to write | socket cut, nothing written |
+//! One task a client: turns its events into rows, and its end into what comes next (`ending`).
 
-use super::client::Built;
+use super::client::{self, Built};
 use super::crypto::CryptoError;
-use super::holder::{Held, Identity, SessionError, Sessions, Shared, Wish};
+use super::ending::{End, Ending, Next};
+use super::holder::{Held, Sessions, Shared};
 use super::passkey::{self, Heard};
+use super::row::{self, Qr};
 use super::status::Status;
 use super::told;
 use crate::auth::AuthStore;
-use crate::db::Db;
 use crate::db::fence::Fence;
-use crate::db::outage::insist;
 use crate::jobs::progress::{Change, What};
 use crate::messages::inbound::phone_form;
 use crate::messages::past;
@@ -87,33 +72,10 @@ impl Running {
     }
 }
 
-/// How the next connection is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    /// After a backoff.
-    Later,
-    /// At once: the server wants the socket closed and opened again, as after a scan, or there are no more QR codes.
-    AtOnce,
-    /// At once, and without a pairing code.
-    ByQr,
-}
-
-/// How a client's life ended.
-#[derive(Debug)]
-enum End {
-    Lost,
-    LoggedOut(String),
-    Banned(Duration),
-    NoScan,
-    /// So much could not be decrypted that the session is to be linked anew.
-    Undecipherable(String),
-}
-
 /// Starts the client and its supervisor.
 pub fn start(sessions: Sessions, shared: Arc<Shared>, held: Arc<Held>, built: Built, linked: bool) -> Running {
     let (expected, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let client = built.bot.client();
-    let status = if linked { Status::Connecting } else { Status::Linking };
     let passkey = (!linked).then(|| passkey::start(held.clone(), store(&shared, &held), client.clone()));
     let supervisor = Supervisor {
         sessions,
@@ -122,11 +84,7 @@ pub fn start(sessions: Sessions, shared: Arc<Shared>, held: Arc<Held>, built: Bu
         client: client.clone(),
         expected: expected.clone(),
         over: over.clone(),
-        status,
-        linked,
-        next: Next::Later,
-        reason: None,
-        end: End::Lost,
+        ending: Ending::of(linked),
         passkey: passkey.clone(),
         ready_to_link: false,
         code_until: None,
@@ -146,12 +104,7 @@ struct Supervisor {
     client: Arc<Client>,
     expected: Arc<AtomicBool>,
     over: Arc<AtomicBool>,
-    status: Status,
-    linked: bool,
-    /// How the next connection is made, if nobody asks for another end.
-    next: Next,
-    reason: Option<String>,
-    end: End,
+    ending: Ending,
     /// Drives a linking with a passkey.
     passkey: Option<UnboundedSender<Heard>>,
     /// A QR code was shown, so WhatsApp can be asked for a pairing code.
@@ -186,7 +139,7 @@ impl Supervisor {
                 Some(error) = crypto_errors.recv() => self.count(error).await,
                 () = self.held.dead.notified() => {
                     self.hide();
-                    self.reason = Some("the health check got no answer".into());
+                    self.ending.reason = Some("the health check got no answer".into());
                     self.hang_up();
                 }
                 () = self.held.relink.notified() => self.pair().await,
@@ -201,30 +154,22 @@ impl Supervisor {
         if tokio::time::timeout(Duration::from_secs(10), self.client.disconnect()).await.is_err() {
             tracing::warn!(session = self.held.name, "the client did not flush in time");
         }
-        self.keep_credentials().await;
+        if let Err(error) = client::keep_credentials(&self.client).await {
+            tracing::error!(session = self.held.name, %error, "the credentials are not kept");
+        }
         // The last events may come after the end, and a scan may be known from what was written alone.
         while let Ok(event) = events.try_recv() {
             self.hear_last(&event).await;
         }
-        if !self.linked
+        if !self.ending.linked
             && let Ok(found) = crate::auth::found(&self.shared.pool, self.held.fence.session_id).await
             && found.linked
         {
-            (self.linked, self.next) = (true, Next::AtOnce);
+            (self.ending.linked, self.ending.next) = (true, Next::AtOnce);
         }
         self.over.store(true, Ordering::Release);
         if !self.expected.load(Ordering::Acquire) {
-            self.follow().await;
-        }
-    }
-
-    /// Writes the credentials once more, after any save that is under way: the library takes them for saved as soon as one
-    /// has begun, and who comes next would read what was there before.
-    async fn keep_credentials(&self) {
-        let kept = self.client.persistence_manager();
-        kept.modify_device(|_| ()).await;
-        if let Err(error) = kept.flush().await {
-            tracing::error!(session = self.held.name, %error, "the credentials are not kept");
+            self.ending.follow(&self.sessions, &self.shared, &self.held).await;
         }
     }
 
@@ -251,7 +196,7 @@ impl Supervisor {
             Event::PairingQrCode(qr) => {
                 telemetry::qr_code();
                 let shown = Qr { text: &qr.code, seconds: qr.timeout.as_secs_f64() };
-                self.become_status(Status::Linking, None, Some(shown)).await;
+                row::become_status(&self.shared.pool, &self.held, Status::Linking, None, Some(shown)).await;
                 // The first one shows that the connection is ready.
                 self.tell_passkey(Heard::GoOn);
                 if !std::mem::replace(&mut self.ready_to_link, true) {
@@ -262,7 +207,8 @@ impl Supervisor {
                 telemetry::pairing_code();
                 self.code_until = Some(Instant::now() + code.timeout);
                 let (first, second) = code.code.split_at(code.code.len() / 2);
-                self.show_code(Some((&format!("{first}-{second}"), code.timeout)), None).await;
+                row::show_code(&self.shared.pool, &self.held, Some((&format!("{first}-{second}"), code.timeout)), None)
+                    .await;
             }
             Event::PairingCodeError(error) => self.code_failed(&error.error).await,
             Event::PairingCodeRefresh(_) => self.code_failed("the phone could not use it").await,
@@ -274,59 +220,58 @@ impl Supervisor {
             }
             Event::PairSuccess(pair) => {
                 telemetry::linked();
-                self.linked = true;
-                self.next = Next::AtOnce;
-                self.identify(&pair.id, &pair.lid).await;
-                self.become_status(Status::Connecting, Some("scanned"), None).await;
+                self.ending.linked = true;
+                self.ending.next = Next::AtOnce;
+                row::identify(&self.shared.pool, &self.held, &pair.id, &pair.lid).await;
+                row::become_status(&self.shared.pool, &self.held, Status::Connecting, Some("scanned"), None).await;
             }
-            Event::PairError(error) => self.reason = Some(format!("linking failed: {}", error.error)),
+            Event::PairError(error) => self.ending.reason = Some(format!("linking failed: {}", error.error)),
             // A pairing code is shown yet, and what follows comes with its end.
             Event::PairingQrCodesExhausted(qr) if !qr.disconnected => {}
             Event::PairingQrCodesExhausted(_) => {
                 match passkey::is_open(&self.held, &self.shared.pool).await {
                     Ok(true) => {
-                        self.next = Next::AtOnce;
-                        self.reason = Some("going on with the passkey".into());
+                        self.ending.next = Next::AtOnce;
+                        self.ending.reason = Some("going on with the passkey".into());
                     }
-                    Ok(false) => self.end = End::NoScan,
-                    Err(error) => self.reason = Some(error.to_string()),
+                    Ok(false) => self.ending.end = End::NoScan,
+                    Err(error) => self.ending.reason = Some(error.to_string()),
                 }
                 self.hang_up();
             }
             Event::Connected(_) => {
                 telemetry::connected();
-                (self.next, self.linked, self.reason, self.status) = (Next::Later, true, None, Status::Connected);
+                self.ending.connected();
                 if let (Some(pn), Some(lid)) = (self.client.pn(), self.client.lid()) {
-                    self.identify(&pn, &lid).await;
+                    row::identify(&self.shared.pool, &self.held, &pn, &lid).await;
                 }
-                persist(&self.held, || async {
-                    sqlx::query_file_scalar!("sql/session/connected.sql", fence.session_id, fence.epoch)
-                        .fetch_one(&self.shared.pool)
-                        .await
-                })
-                .await;
+                row::connected(&self.shared.pool, &self.held).await;
                 self.held.set_client(Some(self.client.clone()));
                 self.shared.ready.insert(fence);
                 self.shared.connected.notify_one();
                 tracing::info!(session = self.held.name, epoch = fence.epoch, "connected");
             }
-            Event::LoggedOut(out) => self.end = End::LoggedOut(format!("logged out by WhatsApp: {:?}", out.reason)),
+            Event::LoggedOut(out) => {
+                self.ending.end = End::LoggedOut(format!("logged out by WhatsApp: {:?}", out.reason));
+            }
             Event::TemporaryBan(ban) => {
-                self.reason = Some(format!("temporary ban: {:?}", ban.code));
-                self.end = End::Banned(ban.expire.to_std().unwrap_or(Duration::from_hours(1)));
+                self.ending.reason = Some(format!("temporary ban: {:?}", ban.code));
+                self.ending.end = End::Banned(ban.expire.to_std().unwrap_or(Duration::from_hours(1)));
                 self.hang_up();
             }
-            Event::StreamReplaced(_) => self.reason = Some("another connection of this device replaced ours".into()),
-            Event::ConnectFailure(failure) => self.reason = Some(format!("refused: {:?}", failure.reason)),
-            Event::StreamError(error) => self.reason = Some(format!("stream error {}", error.code)),
-            Event::Disconnected(lost) => self.reason = Some(lost.reason.to_string()),
+            Event::StreamReplaced(_) => {
+                self.ending.reason = Some("another connection of this device replaced ours".into());
+            }
+            Event::ConnectFailure(failure) => self.ending.reason = Some(format!("refused: {:?}", failure.reason)),
+            Event::StreamError(error) => self.ending.reason = Some(format!("stream error {}", error.code)),
+            Event::Disconnected(lost) => self.ending.reason = Some(lost.reason.to_string()),
             other => self.tell(other).await,
         }
     }
 
     /// Asks for a pairing code, if the session is to be linked by one.
     async fn pair(&mut self) {
-        if self.linked || !self.ready_to_link {
+        if self.ending.linked || !self.ready_to_link {
             return;
         }
         let phone = sqlx::query_file_scalar!("sql/session/link_phone.sql", self.held.fence.session_id);
@@ -348,27 +293,15 @@ impl Supervisor {
     async fn code_failed(&mut self, error: &str) {
         self.code_until = None;
         let reason = format!("no pairing code: {error}; scan the QR code");
-        self.show_code(None, Some(&reason)).await;
+        row::show_code(&self.shared.pool, &self.held, None, Some(&reason)).await;
     }
 
     /// The QR codes are used up by then, so the next connection brings new ones.
     fn code_expired(&mut self) {
         self.code_until = None;
-        self.next = Next::ByQr;
-        self.reason = Some("the pairing code was not used in time; scan the QR code".into());
+        self.ending.next = Next::ByQr;
+        self.ending.reason = Some("the pairing code was not used in time; scan the QR code".into());
         self.hang_up();
-    }
-
-    async fn show_code(&self, code: Option<(&str, Duration)>, reason: Option<&str>) {
-        let (fence, pool) = (self.held.fence, &self.shared.pool);
-        let seconds = code.map(|(_, valid)| valid.as_secs_f64());
-        let code = code.map(|(code, _)| code);
-        persist(&self.held, || async {
-            sqlx::query_file_scalar!("sql/session/set_code.sql", fence.session_id, fence.epoch, code, seconds, reason)
-                .fetch_one(pool)
-                .await
-        })
-        .await;
     }
 
     fn tell_passkey(&self, heard: Heard) {
@@ -391,7 +324,7 @@ impl Supervisor {
             Err(error) => return tracing::warn!(session = self.held.name, %error, "not counted"),
         };
         if let Some(reason) = given_up {
-            self.end = End::Undecipherable(reason);
+            self.ending.end = End::Undecipherable(reason);
             self.hang_up();
         }
     }
@@ -408,7 +341,7 @@ impl Supervisor {
             (piece.clone(), self.client.clone(), self.held.clone(), self.shared.pool.clone());
         tokio::spawn(async move {
             let _turn = held.past.lock().await;
-            if let Err(error) = past::keep(&pool, held.fence, &held.stale, &client, &piece).await {
+            if let Err(error) = past::keep(&pool, &held, &client, &piece).await {
                 tracing::warn!(session = held.name, %error, "a piece of the past was not kept");
             }
         });
@@ -417,13 +350,7 @@ impl Supervisor {
     /// An event that says so, if it is one.
     async fn tell(&self, event: &Event) {
         let Some((kind, data)) = told::told(&self.client, event).await else { return };
-        let fence = self.held.fence;
-        persist(&self.held, || async {
-            sqlx::query_file_scalar!("sql/session/event.sql", fence.session_id, fence.epoch, kind, data)
-                .fetch_one(&self.shared.pool)
-                .await
-        })
-        .await;
+        row::tell(&self.shared.pool, &self.held, kind, &data).await;
     }
 
     async fn acked(&self, ack: &ServerAck) {
@@ -463,159 +390,11 @@ impl Supervisor {
             self.shared.progress.push(Change { participant: participant.clone(), ..learnt }).await;
         }
     }
-
-    async fn identify(&self, pn: &wacore_binary::Jid, lid: &wacore_binary::Jid) {
-        let fence = self.held.fence;
-        let (phone, jid, lid) = (pn.user.to_string(), pn.to_string(), lid.to_string());
-        persist(&self.held, || async {
-            sqlx::query_file_scalar!("sql/session/set_identity.sql", fence.session_id, fence.epoch, phone, jid, lid)
-                .fetch_one(&self.shared.pool)
-                .await
-        })
-        .await;
-    }
-
-    async fn become_status(&mut self, next: Status, reason: Option<&str>, qr: Option<Qr<'_>>) {
-        self.status = next;
-        let (fence, pool) = (self.held.fence, &self.shared.pool);
-        persist(&self.held, || write_status(pool, fence, next, reason, qr)).await;
-    }
-
-    /// What comes after an end that nobody asked for.
-    async fn follow(&mut self) {
-        let name = &self.held.name;
-        let end = match &self.end {
-            End::Lost if self.next != Next::Later => "restart",
-            End::Lost => "lost",
-            End::LoggedOut(_) => "logged_out",
-            End::Banned(_) => "banned",
-            End::NoScan => "no_scan",
-            End::Undecipherable(_) => "undecipherable",
-        };
-        telemetry::ended(end, self.linked && self.status != Status::Connected);
-        let reason = self.reason.take().unwrap_or_else(|| "the connection could not be made or was closed".into());
-        let done = match std::mem::replace(&mut self.end, End::Lost) {
-            End::LoggedOut(reason) => {
-                tracing::warn!(session = name, reason, "logged out");
-                self.sessions.forget(&self.held, &reason).await
-            }
-            End::Undecipherable(reason) => {
-                tracing::error!(session = name, reason, "given up; it has to be linked anew");
-                self.sessions.give_up(&self.held, &reason).await
-            }
-            End::NoScan => {
-                let why = "no QR code was scanned in time";
-                self.sessions.leave(&self.held, Status::New, why, Wish::Stopped, Identity::Kept).await
-            }
-            End::Banned(wait) => return self.again(Status::Banned, &reason, Some(wait)).await,
-            End::Lost if self.next != Next::Later && self.linked => {
-                return self.again(Status::Connecting, "restart after linking", Some(Duration::ZERO)).await;
-            }
-            End::Lost if self.next != Next::Later => {
-                if self.next == Next::ByQr {
-                    self.show_code(None, Some(&reason)).await;
-                }
-                return self.again(Status::Disconnected, &reason, Some(Duration::ZERO)).await;
-            }
-            End::Lost => {
-                tracing::info!(session = name, reason, "connection lost");
-                return self.again(Status::Disconnected, &reason, None).await;
-            }
-        };
-        if let Err(error) = done {
-            tracing::warn!(session = name, %error, "the end of a session is not written; it falls free with the worker");
-        }
-    }
-
-    /// Queues the row that makes the next connection.
-    async fn again(&mut self, status: Status, reason: &str, after: Option<Duration>) {
-        self.status = status;
-        lost(&self.shared, &self.held, status, reason, self.linked, after).await;
-    }
-}
-
-/// A connection ended or could not be made: writes that, and the row that makes the next one, `after` that time or a
-/// backoff.
-pub(super) async fn lost(
-    shared: &Shared,
-    held: &Held,
-    status: Status,
-    reason: &str,
-    linked: bool,
-    after: Option<Duration>,
-) {
-    let Fence { session_id, epoch } = held.fence;
-    let kind = if linked { "reconnect" } else { "link" };
-    let after = after.map(|d| d.as_secs_f64());
-    persist(held, || {
-        sqlx::query_file_scalar!("sql/session/lost.sql", session_id, epoch, status.name(), reason, kind, after)
-            .fetch_one(&shared.pool)
-    })
-    .await;
-    shared.wake.notify_one();
 }
 
 async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// A QR to show.
-#[derive(Debug, Clone, Copy)]
-struct Qr<'a> {
-    text: &'a str,
-    seconds: f64,
-}
-
-async fn write_status(
-    pool: &Db,
-    fence: Fence,
-    status: Status,
-    reason: Option<&str>,
-    qr: Option<Qr<'_>>,
-) -> sqlx::Result<bool> {
-    sqlx::query_file_scalar!(
-        "sql/session/set_status.sql",
-        fence.session_id,
-        fence.epoch,
-        status.name(),
-        reason,
-        qr.map(|q| q.text),
-        qr.map(|q| q.seconds)
-    )
-    .fetch_one(pool)
-    .await
-}
-
-/// Writes a status before there is a supervisor.
-pub async fn set_status(pool: &Db, fence: Fence, status: Status, reason: Option<&str>) -> Result<(), SessionError> {
-    if write_status(pool, fence, status, reason, None).await? { Ok(()) } else { Err(SessionError::Stale(fence.epoch)) }
-}
-
-/// Writes until it is written or the hold is gone; an outage of the database only delays it. What the database refuses as
-/// an impossible change of status is not asked again.
-pub(super) async fn persist<F, W>(held: &Held, mut write: F)
-where
-    F: FnMut() -> W,
-    W: Future<Output = sqlx::Result<bool>>,
-{
-    let write = || {
-        let written = write();
-        async {
-            match written.await {
-                Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == "WA029") => {
-                    tracing::error!(session = held.name, %error, "not written");
-                    Ok(true)
-                }
-                written => written,
-            }
-        }
-    };
-    match insist(&held.stale, write).await {
-        Some(true) => {}
-        Some(false) => held.stale.cancel(),
-        None => tracing::warn!(session = held.name, "status not written; the hold is lost"),
     }
 }
