@@ -48,12 +48,18 @@ impl AuthStore {
         let creds = creds.map_err(|source| AuthError::Encode { session_id: self.fence().session_id, source })?;
         self.sealed_creds(creds)
     }
+
+    /// It stays what it is for as long as there is the device.
+    fn identify(&self, device: &Device) {
+        self.identity.get_or_init(|| device.identity_key.private_key.clone());
+    }
 }
 
 #[async_trait]
 impl DeviceStore for AuthStore {
     async fn save(&self, device: &Device) -> Result<()> {
         let _turn = self.saving.lock().await;
+        self.identify(device);
         let (fence, creds) = (self.fence(), self.creds_of(device)?);
         let done = || {
             sqlx::query_file_as!(Written, "sql/auth/creds_put.sql", fence.session_id, fence.epoch, creds)
@@ -73,6 +79,7 @@ impl DeviceStore for AuthStore {
             key_id: String::new(),
             source,
         })?;
+        self.identify(&device);
         Ok(Some(device))
     }
 

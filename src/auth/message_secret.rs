@@ -1,12 +1,17 @@
 //! `MsgSecretStore`: secrets of messages, with which later edits, votes and reactions to them are read.
+//!
+//! What rows of `wa.outbound` say is sent with a secret that is made from the identity key and the message's id, so that
+//! every attempt has the same one and none has to be kept: it is made again when somebody asks for it.
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use wacore::crypto::hkdf_sha256_into;
+use wacore::libsignal::protocol::PrivateKey;
 use wacore::store::{
-    error::Result,
+    error::{Result, StoreError},
     traits::{MessageSecret, MsgSecretEntry, MsgSecretStore, merge_msg_secret_expiry, merge_msg_secret_message_ts},
 };
 
@@ -16,6 +21,7 @@ use super::{
     kind::Kind,
     store::{AuthStore, Written, moment},
 };
+use crate::messages::kept;
 
 /// One row to be written, once what a batch says twice has been merged.
 struct Merged {
@@ -45,12 +51,34 @@ fn from_json(value: Value) -> std::result::Result<(Vec<u8>, i64), DecodeError> {
     Ok((fields.bytes("secret")?, fields.maybe_number("timestamp")?.unwrap_or(0)))
 }
 
+/// The secret of the message of a row, for the device with this identity.
+pub(crate) fn secret_of_row(identity: &PrivateKey, message_id: &str) -> MessageSecret {
+    let (mut secret, info) = (MessageSecret::default(), format!("wagres message secret {message_id}"));
+    // Only what is longer than 255 hashes cannot be made.
+    let made = hkdf_sha256_into(identity.serialize(), None, info.as_bytes(), &mut secret);
+    debug_assert!(made.is_ok(), "32 bytes are few enough");
+    secret
+}
+
+impl AuthStore {
+    /// A secret that is kept.
+    pub(super) async fn kept_secret(&self, chat: &str, sender: &str, msg_id: &str) -> Result<Option<(Vec<u8>, i64)>> {
+        Ok(self.get(Kind::MessageSecret, &join(&[chat, sender, msg_id]), from_json).await?)
+    }
+
+    /// A secret that can be made, for a message that a row says.
+    pub(super) fn made_secret(&self, msg_id: &str) -> Option<MessageSecret> {
+        self.identity.get().map(|identity| secret_of_row(identity, msg_id))
+    }
+}
+
 #[async_trait]
 impl MsgSecretStore for AuthStore {
-    async fn put_msg_secrets(&self, entries: Vec<MsgSecretEntry>) -> Result<usize> {
+    async fn put_msg_secrets(&self, mut entries: Vec<MsgSecretEntry>) -> Result<usize> {
         let stored = entries.len();
-        if stored == 0 {
-            return Ok(0);
+        entries.retain(|entry| self.made_secret(&entry.msg_id) != Some(entry.secret));
+        if entries.is_empty() {
+            return Ok(stored);
         }
         let merged = merge(entries);
         let mut key_ids = Vec::with_capacity(merged.len());
@@ -84,7 +112,14 @@ impl MsgSecretStore for AuthStore {
     }
 
     async fn get_msg_secret_with_ts(&self, chat: &str, sender: &str, msg_id: &str) -> Result<Option<(Vec<u8>, i64)>> {
-        Ok(self.get(Kind::MessageSecret, &join(&[chat, sender, msg_id]), from_json).await?)
+        if let Some(kept) = self.kept_secret(chat, sender, msg_id).await? {
+            return Ok(Some(kept));
+        }
+        let Some(secret) = self.made_secret(msg_id) else { return Ok(None) };
+        let chats = self.names_of(chat).await?;
+        let sent = kept::sent(self.pool(), self.fence().session_id, msg_id, &chats).await;
+        let sent = sent.map_err(|error| StoreError::Database(Box::new(error)))?;
+        Ok(sent.filter(|sent| sent.senders.iter().any(|own| own == sender)).map(|sent| (secret.to_vec(), sent.at)))
     }
 
     async fn delete_expired_msg_secrets(&self, cutoff_timestamp: i64) -> Result<u32> {

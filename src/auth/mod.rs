@@ -69,6 +69,7 @@ pub use arrival::ArrivalError;
 pub use device::{Found, found};
 pub use error::AuthError;
 pub use kind::Kind;
+pub(crate) use message_secret::secret_of_row;
 pub(crate) use passkey::PasskeyLinking;
 pub use store::AuthStore;
 pub use traffic::Traffic;

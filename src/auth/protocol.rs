@@ -7,10 +7,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 use wacore::store::{
     error::{Result, StoreError},
-    traits::{
-        DeviceListRecord, LidPnMappingEntry, MsgSecretStore as _, PendingInboundKey, PendingInboundRow, ProtocolStore,
-        TcTokenEntry,
-    },
+    traits::{DeviceListRecord, LidPnMappingEntry, PendingInboundKey, PendingInboundRow, ProtocolStore, TcTokenEntry},
 };
 use wacore_binary::Jid;
 use whatsapp_rust::buffa::Message as _;
@@ -27,6 +24,22 @@ fn sender_key_devices(value: Value) -> std::result::Result<Vec<(String, bool)>, 
     let value = codec::open(value);
     let devices = value.as_object().ok_or_else(|| DecodeError::new("value", codec::shape(&value), "an object"))?;
     Ok(devices.iter().map(|(jid, has)| (unescape(jid), has == &Value::Bool(true))).collect())
+}
+
+impl AuthStore {
+    /// What a chat may be called: a person's number and LID.
+    pub(super) async fn names_of(&self, chat: &str) -> Result<Vec<String>> {
+        let mut names = vec![chat.to_owned()];
+        if let Ok(jid) = chat.parse::<Jid>() {
+            let other = if jid.is_lid() {
+                self.get_lid_mapping(&jid.user).await?.map(|entry| Jid::pn(entry.phone_number))
+            } else {
+                self.get_pn_mapping(&jid.user).await?.map(|entry| Jid::lid(entry.lid))
+            };
+            names.extend(other.map(|jid| jid.to_string()));
+        }
+        Ok(names)
+    }
 }
 
 #[async_trait]
@@ -253,28 +266,22 @@ impl ProtocolStore for AuthStore {
             return Ok(Some(payload));
         }
         // What a row says all of, and what is asked for when these are gone.
-        let mut chats = vec![chat_jid.to_owned()];
-        if let Ok(jid) = chat_jid.parse::<Jid>() {
-            let other = if jid.is_lid() {
-                self.get_lid_mapping(&jid.user).await?.map(|entry| Jid::pn(entry.phone_number))
-            } else {
-                self.get_pn_mapping(&jid.user).await?.map(|entry| Jid::lid(entry.lid))
-            };
-            chats.extend(other.map(|jid| jid.to_string()));
-        }
+        let chats = self.names_of(chat_jid).await?;
         let found = kept::sent(self.pool(), self.fence().session_id, message_id, &chats).await;
-        let Some(Sent { mut message, senders }) = found.map_err(|error| StoreError::Database(Box::new(error)))? else {
+        let Some(Sent { mut message, senders, .. }) = found.map_err(|error| StoreError::Database(Box::new(error)))?
+        else {
             return Ok(None);
         };
         // With the secret that it had, or what is about it could not be read by those who get it now.
-        'found: for chat in &chats {
+        let mut secret = self.made_secret(message_id).map(Vec::from);
+        for chat in &chats {
             for sender in &senders {
-                if let Some((secret, _)) = self.get_msg_secret_with_ts(chat, sender, message_id).await? {
-                    message.message_context_info.get_or_insert_default().message_secret = Some(secret);
-                    break 'found;
+                if let Some((kept, _)) = self.kept_secret(chat, sender, message_id).await? {
+                    secret = Some(kept);
                 }
             }
         }
+        kept::with_secret(&mut message, || secret);
         Ok(Some(message.encode_to_vec()))
     }
 

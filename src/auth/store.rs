@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::sync::{Mutex, RwLock, mpsc::UnboundedSender};
 use tokio_util::sync::CancellationToken;
+use wacore::libsignal::protocol::PrivateKey;
 
 use super::{
     ahead::{self, Ahead, Known},
@@ -42,6 +43,8 @@ pub struct AuthStore {
     ahead: Ahead,
     /// Held while the credentials are being written, so that none overtake those that were there before.
     pub(super) saving: Mutex<()>,
+    /// The device's identity, once the credentials were read or written.
+    pub(super) identity: OnceLock<PrivateKey>,
     /// Statements so far.
     statements: AtomicU64,
     /// Held for reading while what came in is being kept.
@@ -98,6 +101,7 @@ impl AuthStore {
             stale,
             ahead: Ahead::default(),
             saving: Mutex::default(),
+            identity: OnceLock::new(),
             statements: AtomicU64::new(0),
             arriving: RwLock::default(),
             missed: None,

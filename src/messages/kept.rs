@@ -6,6 +6,7 @@ use crate::db::Db;
 use crate::jobs::JobError;
 use serde_json::Value;
 use wacore::proto_helpers::build_quote_context;
+use wacore::reporting_token::{extract_message_secret, generate_reporting_token_content};
 use wacore::types::message::AddressingMode;
 use wacore_binary::{Jid, JidExt as _};
 use whatsapp_rust::buffa::MessageField;
@@ -148,11 +149,27 @@ pub(crate) struct Sent {
     pub(crate) message: wa::Message,
     /// Our own JIDs.
     pub(crate) senders: Vec<String>,
+    /// When it was queued, in seconds since 1970.
+    pub(crate) at: i64,
+}
+
+/// Gives a message of ours the secret that what is about it is encrypted with, if such a message has one and this has none yet.
+pub(crate) fn with_secret(message: &mut wa::Message, secret: impl FnOnce() -> Option<Vec<u8>>) {
+    if extract_message_secret(message).is_none()
+        && generate_reporting_token_content(message).is_some()
+        && let Some(secret) = secret()
+    {
+        message.message_context_info.get_or_insert_default().message_secret = Some(secret);
+    }
 }
 
 /// A message of ours that somebody asks for again when the library has it no more; what stands for itself, without what it
 /// answers (M7). `chats` are the names of the chat that asks: it gets nothing of another one.
 pub(crate) async fn sent(pool: &Db, session_id: i64, message_id: &str, chats: &[String]) -> sqlx::Result<Option<Sent>> {
+    // Ids of others may hold anything; none that Postgres cannot hold is one of ours.
+    if message_id.contains('\0') {
+        return Ok(None);
+    }
     let found = sqlx::query_file!("sql/messages/find_sent.sql", session_id, message_id, chats);
     let found = found.fetch_optional(pool).await?;
     Ok(found.and_then(|it| {
@@ -160,7 +177,7 @@ pub(crate) async fn sent(pool: &Db, session_id: i64, message_id: &str, chats: &[
         let senders = [it.jid, it.lid].into_iter().flatten().filter_map(device).collect();
         let (sender, content, message) = (None, it.content, it.uploaded);
         let row = Row { sender, received: false, kind: it.kind, body: it.body, content, message };
-        row.whole(message_id).ok().map(|message| Sent { message, senders })
+        row.whole(message_id).ok().map(|message| Sent { message, senders, at: it.at })
     }))
 }
 

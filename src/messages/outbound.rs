@@ -1,8 +1,9 @@
 //! From a row of `wa.outbound` to the server's word about it.
 
 use super::content::{Content, Shown};
-use super::kept::Kept;
+use super::kept::{Kept, with_secret};
 use super::nack::{self, Then};
+use crate::auth::secret_of_row;
 use crate::db::fence::Fence;
 use crate::jobs::{JobError, OutboundJob};
 use crate::session::holder::Sessions;
@@ -86,7 +87,9 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
         }
         let audience = content.audience().to_vec();
         let kept = Kept { pool: sender.sessions.pool(), session_id: job.fence.session_id, client: &client };
-        let Some(message) = content.message(&to, &kept).await? else { return Ok(()) };
+        let Some(mut message) = content.message(&to, &kept).await? else { return Ok(()) };
+        let device = client.persistence_manager().get_device_snapshot();
+        with_secret(&mut message, || Some(secret_of_row(&device.identity_key.private_key, &job.message_id).into()));
         let sent = if to.is_status_broadcast() {
             let audience = with_account(&client, audience).await.map_err(|error| failed(&error))?;
             if audience.is_empty() {

@@ -3,7 +3,14 @@
 use super::stage::{Peer, SHOP, Stage};
 use crate::support::docs;
 use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use wacore::store::traits::{DeviceStore as _, MsgSecretStore as _};
+use wagres::auth::AuthStore;
+use wagres::db::fence::Fence;
 
 #[tokio::test]
 async fn m7_a_chat_is_one_history_of_both_directions() -> Result<()> {
@@ -58,6 +65,40 @@ async fn m7_a_chat_is_one_history_of_both_directions() -> Result<()> {
     worker.stop().await
 }
 
+/// What the shop reads votes, reactions and edits with that are about a message to somebody, as base64.
+async fn secret(stage: &Stage, to: &str, message_id: &str) -> Result<Option<String>> {
+    let held = "SELECT session_id, epoch FROM wa.lease JOIN wa.session USING (session_id) WHERE name = 'shop'";
+    let (session_id, epoch) = sqlx::query_as(held).fetch_one(stage.world.pool()).await?;
+    let pool = stage.world.pool().clone().into();
+    let store = AuthStore::new(pool, Fence { session_id, epoch }, Arc::default(), CancellationToken::new());
+    ensure!(store.load().await?.is_some(), "no credentials");
+    let [chat, own] = [to, SHOP].map(|number| format!("{number}@s.whatsapp.net"));
+    Ok(store.get_msg_secret(&chat, &own, message_id).await?.map(|secret| BASE64_STANDARD.encode(secret)))
+}
+
+#[tokio::test]
+async fn m7_a4_secrets_of_what_rows_say_are_made_again_and_not_kept() -> Result<()> {
+    let stage = Stage::new().await?;
+    let worker = stage.world.worker().await?;
+    stage.world.link("shop", SHOP).await?;
+    let to = Peer::Session.number();
+    stage.world.link("anna", to).await?;
+    for arguments in ["'hello'", "'@15550009', mentions => '{+15550009}'"] {
+        let sent = stage.send("text", to, arguments).await?;
+        let got = format!(
+            "SELECT message->'message_context_info'->'message_secret'->>'data' FROM wa.inbox WHERE session = 'anna' AND message_id = '{sent}'"
+        );
+        let got: String = stage.world.until(&got).await?;
+        ensure!(secret(&stage, to, &sent).await?.as_ref() == Some(&got), "{arguments}: another secret");
+        ensure!(secret(&stage, "15550009", &sent).await?.is_none(), "{arguments}: it went to somebody else");
+        ensure!(secret(&stage, to, "3EB0123456789ABCDEF012").await?.is_none(), "no row says such a message");
+    }
+    worker.stop().await?;
+    let kept = "SELECT count(*) FROM wa.auth_key JOIN wa.session USING (session_id) WHERE name = 'shop' AND kind = 'message-secret'";
+    ensure!(stage.world.count(kept).await? == 0, "secrets are kept");
+    Ok(())
+}
+
 #[tokio::test]
 async fn m7_who_asks_for_a_message_after_our_restart_gets_it() -> Result<()> {
     let stage = Stage::new().await?;
@@ -93,15 +134,11 @@ async fn m7_who_asks_for_a_message_after_our_restart_gets_it() -> Result<()> {
         let came = |it: &Value| (it["ok"] == true && it["messages"] == 1 && open(it) == 0).then_some(());
         stage.world.control.until(&verdict, came).await.with_context(|| text.to_owned())?;
         // With the secret that later votes and reactions to it are read with.
-        let secret = format!(
-            "SELECT k.value->'secret'->>'data' FROM wa.auth_key k JOIN wa.session s USING (session_id)
-             WHERE s.name = 'shop' AND k.kind = 'message-secret' AND k.key_id LIKE '%{sent}'"
-        );
-        let secret: String = stage.world.until(&secret).await?;
         let got = format!(
-            "SELECT coalesce(message->'message_context_info'->'message_secret'->>'data', 'none') FROM wa.inbox WHERE session = 'anna' AND message_id = '{sent}'"
+            "SELECT message->'message_context_info'->'message_secret'->>'data' FROM wa.inbox WHERE session = 'anna' AND message_id = '{sent}'"
         );
         let got: String = stage.world.until(&got).await?;
+        let secret = secret(&stage, to, &sent).await?.context("no secret")?;
         ensure!(got == secret, "{text}: {got}, not {secret}");
     }
     worker.stop().await
