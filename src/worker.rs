@@ -225,7 +225,7 @@ impl Worker {
         let (draining, lost, ended) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let freed = Arc::new(Notify::new());
         let (begin, outbound_feed) = feed(lanes::MOST);
-        let lanes = Lanes::new(begin);
+        let lanes = Lanes::new(begin, (settings.outbound_concurrency / 4).max(1));
         let (progress, writer) = Progress::start(pool.clone(), lanes.clone(), freed.clone(), ended.clone());
         let writer = tokio::spawn(writer);
         let sessions = Sessions::new(Shared {

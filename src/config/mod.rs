@@ -166,7 +166,7 @@ pub struct WorkerConfig {
     pub lease_seconds: u32,
     /// How often to look for work when nothing rings. Milliseconds, 50 to 60000; jittered by a quarter.
     pub poll_ms: u32,
-    /// Messages on their way at once, over all sessions. 1 to 10000.
+    /// Messages on their way at once, over all sessions; of one session a quarter of these. 1 to 10000.
     pub outbound_concurrency: usize,
     /// Session jobs running at once. 1 to 1000.
     pub session_concurrency: usize,

@@ -25,6 +25,8 @@ const EXPIRE: i64 = 1000;
 /// How long the worker stays awake when there is nothing to do: parking for each message would cost two writes. Nobody
 /// rings meanwhile, so what comes then waits for so long.
 const AWAKE: Duration = Duration::from_millis(3);
+/// How long the worker goes on with what it knows of before it looks for what came.
+const BUSY: Duration = Duration::from_millis(50);
 
 /// See the module.
 #[derive(Debug)]
@@ -55,6 +57,10 @@ impl Turns for Dispatcher {
     /// Works until there is nothing to claim, then sleeps until there may be.
     async fn turn(&mut self) -> sqlx::Result<()> {
         while self.claim().await? > 0 {}
+        if self.outbound.waits_for_room() {
+            // Nobody need ring for what is known to be there, and what comes meanwhile is seen soon.
+            return self.rung(Instant::now() + BUSY).await.map(drop);
+        }
         if self.rung(Instant::now() + AWAKE).await? || self.claim().await? > 0 {
             return Ok(());
         }

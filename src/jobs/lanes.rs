@@ -33,6 +33,9 @@ pub struct Lanes {
 struct Inner {
     /// None when nothing may begin any more.
     feed: Option<mpsc::Sender<OutboundJob>>,
+    /// Most messages of one session that are begun at a time.
+    most_begun: usize,
+    begun: HashMap<i64, Begun>,
     lanes: HashMap<LaneKey, Lane>,
     in_hand: HashMap<i64, HashMap<i64, InHand>>,
     count: usize,
@@ -40,6 +43,14 @@ struct Inner {
     given_back: HashSet<Fence>,
     /// Lanes of which messages came back since the present claim began: it may not know that.
     came_back: HashSet<LaneKey>,
+}
+
+/// Messages of a session that are under way.
+#[derive(Debug, Default)]
+struct Begun {
+    count: usize,
+    /// The next of their lanes, which wait until others of the session are over.
+    next: VecDeque<OutboundJob>,
 }
 
 #[derive(Debug, Default)]
@@ -92,10 +103,11 @@ pub struct Lasting {
 }
 
 impl Lanes {
-    /// No lane yet; what may begin goes into `feed`, which must have room for [`MOST`].
+    /// No lane yet; what may begin goes into `feed`, which must have room for [`MOST`]: of each session so many at a time,
+    /// so that one whose connection has gone silent leaves the others their share of those who send.
     #[must_use]
-    pub fn new(feed: mpsc::Sender<OutboundJob>) -> Self {
-        Self { inner: Arc::new(Mutex::new(Inner { feed: Some(feed), ..Inner::default() })) }
+    pub fn new(feed: mpsc::Sender<OutboundJob>, most_begun: usize) -> Self {
+        Self { inner: Arc::new(Mutex::new(Inner { feed: Some(feed), most_begun, ..Inner::default() })) }
     }
 
     /// How many messages are in hand.
@@ -118,10 +130,12 @@ impl Lanes {
 
     /// How many more messages of each session there is room for.
     #[must_use]
-    pub fn room_of(&self, sessions: &[i64]) -> Vec<i32> {
+    pub fn room_of(&self, sessions: &[i64]) -> Vec<usize> {
         let inner = self.lock();
-        let room = |id| MOST_OF_SESSION.saturating_sub(inner.in_hand.get(id).map_or(0, HashMap::len));
-        sessions.iter().map(|id| i32::try_from(room(id)).unwrap_or(0)).collect()
+        sessions
+            .iter()
+            .map(|id| MOST_OF_SESSION.saturating_sub(inner.in_hand.get(id).map_or(0, HashMap::len)))
+            .collect()
     }
 
     /// Session ids and ids of all messages in hand, side by side.
@@ -198,6 +212,7 @@ impl Lanes {
             it.marked = true;
             it.began.map(|began| began.elapsed())
         });
+        inner.one_is_over(job.fence.session_id);
         let key = (job.fence.session_id, job.chat.clone());
         let Some(lane) = inner.lanes.get_mut(&key) else {
             return (vec![], lasted);
@@ -263,7 +278,8 @@ impl Lanes {
     pub fn close(&self) {
         let mut inner = self.lock();
         inner.feed = None;
-        let waiting: Vec<OutboundJob> = inner.lanes.values_mut().flat_map(|lane| lane.waiting.drain(..)).collect();
+        let mut waiting: Vec<OutboundJob> = inner.lanes.values_mut().flat_map(|lane| lane.waiting.drain(..)).collect();
+        waiting.extend(inner.begun.values_mut().flat_map(|begun| begun.next.drain(..)));
         for job in waiting {
             inner.put_down(job.fence.session_id, job.id, true);
         }
@@ -279,10 +295,26 @@ impl Inner {
         self.in_hand.iter().flat_map(|(session, ids)| ids.keys().map(|id| (*session, *id))).unzip()
     }
 
-    fn begin(&self, job: OutboundJob) {
+    fn begin(&mut self, job: OutboundJob) {
+        let begun = self.begun.entry(job.fence.session_id).or_default();
+        if begun.count >= self.most_begun {
+            begun.next.push_back(job);
+            return;
+        }
+        begun.count += 1;
         // There is room for all that may be in hand, so only an end of the worker gets here.
         if self.feed.as_ref().is_none_or(|feed| feed.try_send(job).is_err()) {
             tracing::debug!("claimed while stopping; the message is still queued");
+        }
+    }
+
+    fn one_is_over(&mut self, session: i64) {
+        let Some(begun) = self.begun.get_mut(&session) else { return };
+        begun.count = begun.count.saturating_sub(1);
+        match begun.next.pop_front() {
+            Some(next) => self.begin(next),
+            None if begun.count == 0 => drop(self.begun.remove(&session)),
+            None => {}
         }
     }
 

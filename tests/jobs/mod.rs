@@ -40,7 +40,7 @@ impl Hands {
             .execute(pool)
             .await?;
         let (sender, jobs) = mpsc::channel(lanes::MOST);
-        let (lanes, stop) = (Lanes::new(sender), CancellationToken::new());
+        let (lanes, stop) = (Lanes::new(sender, lanes::MOST), CancellationToken::new());
         let (ready, freed) = (Ready::default(), Arc::new(Notify::new()));
         let (progress, writer) = Progress::start(pool.clone().into(), lanes.clone(), freed.clone(), stop.clone());
         tokio::spawn(writer);

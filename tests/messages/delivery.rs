@@ -1,7 +1,7 @@
 //! M3: what the server refuses.
 
 use crate::support::docs;
-use crate::support::world::World;
+use crate::support::world::{Worker, World};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use wagres::messages::nack::{CODES, Then};
@@ -141,4 +141,28 @@ async fn m3_a_group_of_500_gets_a_message_and_each_receipt_is_kept() -> Result<(
     let seen = world.seen_by(&others[498]).await?;
     ensure!(seen == ["Hello all", "And again"], "{seen:?}");
     worker.stop().await
+}
+
+/// Of a session whose connection has gone silent as much is in hand as may be, and more is queued.
+#[tokio::test]
+async fn q6_a_session_that_is_stuck_holds_up_no_other() -> Result<()> {
+    let world = World::new().await?;
+    let mut command = world.worker_on(&world.db.url);
+    command.env("WAGRES_WORKER__ACK_TIMEOUT_SECONDS", "600");
+    let worker = Worker::start(command).await?;
+    world.link("stuck", "15550001").await?;
+    world.link("free", "15550002").await?;
+    world.phone("15550003").await?;
+    let silent = json!({ "fault": { "black_hole": {} }, "number": "15550001" });
+    world.control.post("/faults", silent).await?;
+    let many = "INSERT INTO wa.outbound (session, recipient, body) SELECT 'stuck', '1555' || 9000000 + i, 'x' FROM generate_series(1, 2000) i";
+    sqlx::query(many).execute(world.pool()).await?;
+    let full = "FROM wa.sending JOIN wa.session USING (session_id) WHERE name = 'stuck' AND status = 'connected' AND cardinality(taken) >= 512";
+    world.holds(&format!("SELECT count(*) = 1 {full}")).await?;
+    for _ in 0..2 {
+        let id = world.send("free", "15550003", "hello").await?;
+        world.holds(&format!("SELECT sent_at IS NOT NULL FROM wa.outbound WHERE id = {id}")).await?;
+        ensure!(world.count(&format!("SELECT count(*) {full}")).await? == 1, "it is stuck no more");
+    }
+    worker.kill().await
 }
