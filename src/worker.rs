@@ -35,6 +35,8 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+/// Among so many sessions at least are the messages shared that are on their way at once.
+const SHARERS: usize = 4;
 /// How long connections to the database may take to close.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -225,7 +227,7 @@ impl Worker {
         let (draining, lost, ended) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let freed = Arc::new(Notify::new());
         let (begin, outbound_feed) = feed(lanes::MOST);
-        let lanes = Lanes::new(begin, (settings.outbound_concurrency / 4).max(1));
+        let lanes = Lanes::new(begin, settings.outbound_concurrency.div_ceil(SHARERS));
         let (progress, writer) = Progress::start(pool.clone(), lanes.clone(), freed.clone(), ended.clone());
         let writer = tokio::spawn(writer);
         let sessions = Sessions::new(Shared {

@@ -268,10 +268,8 @@ impl ProtocolStore for AuthStore {
         // What a row says all of, and what is asked for when these are gone.
         let chats = self.names_of(chat_jid).await?;
         let found = kept::sent(self.pool(), self.fence().session_id, message_id, &chats).await;
-        let Some(Sent { mut message, senders, .. }) = found.map_err(|error| StoreError::Database(Box::new(error)))?
-        else {
-            return Ok(None);
-        };
+        let found = found.map_err(|error| StoreError::Database(Box::new(error)))?;
+        let Some(Sent { message: Some(mut message), senders, .. }) = found else { return Ok(None) };
         // With the secret that it had, or what is about it could not be read by those who get it now.
         let mut secret = self.made_secret(message_id).map(Vec::from);
         for chat in &chats {

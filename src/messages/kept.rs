@@ -146,7 +146,8 @@ impl Kept<'_> {
 
 /// See [`sent`].
 pub(crate) struct Sent {
-    pub(crate) message: wa::Message,
+    /// Not of what does not stand for itself, as a forwarded message.
+    pub(crate) message: Option<wa::Message>,
     /// Our own JIDs.
     pub(crate) senders: Vec<String>,
     /// When it was queued, in seconds since 1970.
@@ -163,8 +164,7 @@ pub(crate) fn with_secret(message: &mut wa::Message, secret: impl FnOnce() -> Op
     }
 }
 
-/// A message of ours that somebody asks for again when the library has it no more; what stands for itself, without what it
-/// answers (M7). `chats` are the names of the chat that asks: it gets nothing of another one.
+/// A message of ours that somebody asks for again, or about, when the library has it no more; without what it answers (M7). `chats` are the names of the chat that asks: it gets nothing of another one.
 pub(crate) async fn sent(pool: &Db, session_id: i64, message_id: &str, chats: &[String]) -> sqlx::Result<Option<Sent>> {
     // Ids of others may hold anything; none that Postgres cannot hold is one of ours.
     if message_id.contains('\0') {
@@ -172,12 +172,12 @@ pub(crate) async fn sent(pool: &Db, session_id: i64, message_id: &str, chats: &[
     }
     let found = sqlx::query_file!("sql/messages/find_sent.sql", session_id, message_id, chats);
     let found = found.fetch_optional(pool).await?;
-    Ok(found.and_then(|it| {
+    Ok(found.map(|it| {
         let device = |jid: String| Some(jid.parse::<Jid>().ok()?.to_non_ad().to_string());
         let senders = [it.jid, it.lid].into_iter().flatten().filter_map(device).collect();
         let (sender, content, message) = (None, it.content, it.uploaded);
         let row = Row { sender, received: false, kind: it.kind, body: it.body, content, message };
-        row.whole(message_id).ok().map(|message| Sent { message, senders, at: it.at })
+        Sent { message: row.whole(message_id).ok(), senders, at: it.at }
     }))
 }
 

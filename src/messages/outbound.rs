@@ -89,7 +89,7 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
         let kept = Kept { pool: sender.sessions.pool(), session_id: job.fence.session_id, client: &client };
         let Some(mut message) = content.message(&to, &kept).await? else { return Ok(()) };
         let device = client.persistence_manager().get_device_snapshot();
-        with_secret(&mut message, || Some(secret_of_row(&device.identity_key.private_key, &job.message_id).into()));
+        with_secret(&mut message, || secret_of_row(&device.identity_key.private_key, &job.message_id).map(Vec::from));
         let sent = if to.is_status_broadcast() {
             let audience = with_account(&client, audience).await.map_err(|error| failed(&error))?;
             if audience.is_empty() {

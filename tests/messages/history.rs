@@ -83,14 +83,16 @@ async fn m7_a4_secrets_of_what_rows_say_are_made_again_and_not_kept() -> Result<
     stage.world.link("shop", SHOP).await?;
     let to = Peer::Session.number();
     stage.world.link("anna", to).await?;
-    for arguments in ["'hello'", "'@15550009', mentions => '{+15550009}'"] {
-        let sent = stage.send("text", to, arguments).await?;
+    let first = stage.send("text", to, "'hello'").await?;
+    let mention = stage.send("text", to, "'@15550009', mentions => '{+15550009}'").await?;
+    let forward = stage.send("forward", to, &format!("'{first}'")).await?;
+    for sent in [first, mention, forward] {
         let got = format!(
             "SELECT message->'message_context_info'->'message_secret'->>'data' FROM wa.inbox WHERE session = 'anna' AND message_id = '{sent}'"
         );
         let got: String = stage.world.until(&got).await?;
-        ensure!(secret(&stage, to, &sent).await?.as_ref() == Some(&got), "{arguments}: another secret");
-        ensure!(secret(&stage, "15550009", &sent).await?.is_none(), "{arguments}: it went to somebody else");
+        ensure!(secret(&stage, to, &sent).await?.as_ref() == Some(&got), "another secret");
+        ensure!(secret(&stage, "15550009", &sent).await?.is_none(), "it went to somebody else");
         ensure!(secret(&stage, to, "3EB0123456789ABCDEF012").await?.is_none(), "no row says such a message");
     }
     worker.stop().await?;

@@ -2,7 +2,7 @@
 
 use crate::support::docs;
 use crate::support::until::LIMIT;
-use crate::support::world::World;
+use crate::support::world::{Worker, World};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use sqlx::postgres::PgListener;
@@ -26,6 +26,18 @@ async fn ended(world: &World, heard: &mut PgListener, call: &str) -> Result<(Str
     }
 }
 
+/// Two sessions, and whoever hears of the ends of jobs.
+async fn shop_and_anna() -> Result<(World, PgListener, Worker)> {
+    let world = World::new().await?;
+    let mut heard = PgListener::connect(&world.db.url).await?;
+    heard.listen("wa_job").await?;
+    let worker = world.worker().await?;
+    for (session, number) in [("shop", "15550001"), ("anna", "15550002")] {
+        world.link(session, number).await?;
+    }
+    Ok((world, heard, worker))
+}
+
 fn admins(group: &Value) -> Vec<String> {
     let participants = group["participants"].as_array().cloned().unwrap_or_default();
     let admins = participants.iter().filter(|it| it["admin"] == true).filter_map(|it| it["jid"].as_str());
@@ -36,13 +48,7 @@ fn admins(group: &Value) -> Vec<String> {
 
 #[tokio::test]
 async fn m2_m9_each_action_is_a_row_with_a_result() -> Result<()> {
-    let world = World::new().await?;
-    let mut heard = PgListener::connect(&world.db.url).await?;
-    heard.listen("wa_job").await?;
-    let worker = world.worker().await?;
-    for (session, number) in [("shop", "15550001"), ("anna", "15550002")] {
-        world.link(session, number).await?;
-    }
+    let (world, mut heard, worker) = shop_and_anna().await?;
     world.phone("15550003").await?;
     let heard = &mut heard;
 
@@ -149,13 +155,7 @@ async fn m9_s7_actions_wait_for_a_connection_and_hold_up_nothing_that_is_about_i
 
 #[tokio::test]
 async fn m9_a_session_and_a_group_get_another_picture() -> Result<()> {
-    let world = World::new().await?;
-    let mut heard = PgListener::connect(&world.db.url).await?;
-    heard.listen("wa_job").await?;
-    let worker = world.worker().await?;
-    for (session, number) in [("shop", "15550001"), ("anna", "15550002")] {
-        world.link(session, number).await?;
-    }
+    let (world, mut heard, worker) = shop_and_anna().await?;
     let heard = &mut heard;
     let made = done(&world, heard, "create_group('shop', 'Team', '{15550002}')").await?;
     let group = made["jid"].as_str().context("jid")?.to_owned();
