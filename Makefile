@@ -1,4 +1,4 @@
-# What a person or a build server runs. Every target installs what it needs first (ecosystem/setup.sh says what).
+# What a person or a build server runs. Every target installs what it needs first (ecosystem/dev/setup.sh says what).
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -14,35 +14,35 @@ help: ## Show this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: ## Show a message on its way: private Postgres, sandbox, worker, two sessions (DEMO_EXIT=1 ends after the story)
-	@ecosystem/setup.sh demo
-	@ecosystem/demo.sh
+	@ecosystem/dev/setup.sh demo
+	@ecosystem/dev/demo.sh
 
 test: ## Run all tests, with the sandbox
-	@ecosystem/setup.sh test
-	@ecosystem/test.sh
+	@ecosystem/dev/setup.sh test
+	@ecosystem/dev/test.sh
 
 soak: ## Run the long variants of tests, with inputs that were not tried before
-	@ecosystem/setup.sh test
-	@PROPTEST_RNG_SEED=$$RANDOM ecosystem/test.sh --run-ignored only -E 'test(in_long_)'
+	@ecosystem/dev/setup.sh test
+	@PROPTEST_RNG_SEED=$$RANDOM ecosystem/dev/test.sh --run-ignored only -E 'test(in_long_)'
 
 fuzz: ## Try each decoder with made-up input, SECONDS=60 each (docs/testing.md)
-	@ecosystem/setup.sh fuzz
-	@ecosystem/fuzz.sh $(SECONDS)
+	@ecosystem/dev/setup.sh fuzz
+	@ecosystem/dev/fuzz.sh $(SECONDS)
 
 lint: ## Check format, lints, documentation, dependencies and the SQL data
-	@ecosystem/setup.sh lint
+	@ecosystem/dev/setup.sh lint
 	cargo fmt --check
 	cargo deny check bans licenses sources
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --all-targets --features sandbox -- -D warnings
-	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --features sandbox
-	ecosystem/sqlx.sh --check
+	cargo clippy --locked --workspace --all-targets --features sandbox -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --workspace --no-deps --features sandbox
+	ecosystem/dev/sqlx.sh --check
 
 bench: ## Measure the job engine, the auth state and messages end to end beside others, which are installed first (docs/benchmarks.md)
-	@ecosystem/setup.sh demo
-	@benches/peers/install.sh || echo 'What is not installed is reported as missing.'
-	benches/queue.sh
+	@ecosystem/dev/setup.sh demo
+	@ecosystem/bench/peers/install.sh || echo 'What is not installed is reported as missing.'
+	ecosystem/bench/queue.sh
 
 sqlx: ## Renew .sqlx after a change of a statement, a table or a function
-	@ecosystem/setup.sh sqlx
-	ecosystem/sqlx.sh
+	@ecosystem/dev/setup.sh sqlx
+	ecosystem/dev/sqlx.sh

@@ -37,14 +37,13 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod db;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(any(test, feature = "sandbox"))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;
 pub mod jobs;
+mod message;
 pub mod messages;
-#[cfg(feature = "sandbox")]
-pub mod sandbox;
 pub mod session;
 pub mod telemetry;
 pub mod worker;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use wacore::net::{HttpClient as _, HttpRequest};
-use wagres::sandbox::MediaClient;
+use wagres::session::http::MediaClient;
 
 use crate::support::until::until;
 

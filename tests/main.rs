@@ -6,7 +6,6 @@
 mod auth;
 #[cfg(feature = "sandbox")]
 mod baileys;
-mod bench;
 #[cfg(feature = "sandbox")]
 mod cli;
 #[cfg(feature = "sandbox")]
@@ -15,6 +14,8 @@ mod conformance;
 mod control;
 #[cfg(feature = "sandbox")]
 mod endurance;
+#[cfg(feature = "sandbox")]
+mod fuzzing;
 #[cfg(feature = "sandbox")]
 mod hostile;
 mod jobs;

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wagres::fuzzing::frames(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wagres_sandbox::fuzzing::frames(data));

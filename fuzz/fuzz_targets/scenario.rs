@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wagres::fuzzing::scenario(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wagres_sandbox::fuzzing::scenario(data));

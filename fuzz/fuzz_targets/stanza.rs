@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wagres::fuzzing::stanza(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wagres_sandbox::fuzzing::stanza(data));

@@ -19,9 +19,9 @@ use super::{
     codec::{self, DecodeError, Fields},
     key_id::join,
     kind::Kind,
+    sent::sent,
     store::{AuthStore, Written, moment},
 };
-use crate::messages::kept;
 
 /// One row to be written, once what a batch says twice has been merged.
 struct Merged {
@@ -115,9 +115,9 @@ impl MsgSecretStore for AuthStore {
         }
         let Some(secret) = self.made_secret(msg_id) else { return Ok(None) };
         let chats = self.names_of(chat).await?;
-        let sent = kept::sent(self.pool(), self.fence().session_id, msg_id, &chats).await;
-        let sent = sent.map_err(|error| StoreError::Database(Box::new(error)))?;
-        Ok(sent.filter(|sent| sent.senders.iter().any(|own| own == sender)).map(|sent| (secret.to_vec(), sent.at)))
+        let found = sent(self.pool(), self.fence().session_id, msg_id, &chats).await;
+        let found = found.map_err(|error| StoreError::Database(Box::new(error)))?;
+        Ok(found.filter(|sent| sent.senders.iter().any(|own| own == sender)).map(|sent| (secret.to_vec(), sent.at)))
     }
 
     async fn delete_expired_msg_secrets(&self, cutoff_timestamp: i64) -> Result<u32> {

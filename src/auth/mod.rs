@@ -51,7 +51,7 @@ pub mod codec;
 pub mod creds;
 mod device;
 mod error;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(any(test, feature = "sandbox"))]
 pub(crate) mod fuzzing;
 mod key_id;
 mod kind;
@@ -59,6 +59,7 @@ mod message_secret;
 mod passkey;
 mod protocol;
 mod records;
+mod sent;
 mod signal;
 pub mod snapshot;
 mod store;

@@ -2,15 +2,16 @@
 //!
 //! The shapes of the values are in [`records`](super::records).
 
-use crate::messages::kept::{self, Sent};
+use super::sent::{Sent, sent};
+use crate::message::stored::with_secret;
 use async_trait::async_trait;
+use buffa::Message as _;
 use serde_json::{Map, Value};
 use wacore::store::{
     error::{Result, StoreError},
     traits::{DeviceListRecord, LidPnMappingEntry, PendingInboundKey, PendingInboundRow, ProtocolStore, TcTokenEntry},
 };
 use wacore_binary::Jid;
-use whatsapp_rust::buffa::Message as _;
 
 use super::{
     codec::{self, DecodeError},
@@ -267,7 +268,7 @@ impl ProtocolStore for AuthStore {
         }
         // What a row says all of, and what is asked for when these are gone.
         let chats = self.names_of(chat_jid).await?;
-        let found = kept::sent(self.pool(), self.fence().session_id, message_id, &chats).await;
+        let found = sent(self.pool(), self.fence().session_id, message_id, &chats).await;
         let found = found.map_err(|error| StoreError::Database(Box::new(error)))?;
         let Some(Sent { message: Some(mut message), senders, .. }) = found else { return Ok(None) };
         // With the secret that it had, or what is about it could not be read by those who get it now.
@@ -279,7 +280,7 @@ impl ProtocolStore for AuthStore {
                 }
             }
         }
-        kept::with_secret(&mut message, || secret);
+        with_secret(&mut message, || secret);
         Ok(Some(message.encode_to_vec()))
     }
 

@@ -13,7 +13,6 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::sync::{Mutex, RwLock, mpsc::UnboundedSender};
-use tokio_util::sync::CancellationToken;
 use wacore::libsignal::protocol::PrivateKey;
 
 use super::{
@@ -25,21 +24,18 @@ use super::{
     vault::{Place, SealError, Vault},
 };
 use crate::{
-    db::{Db, fence::Fence, outage::outlast},
+    db::{Db, fence::Fence, hold::Hold},
     telemetry,
 };
 
 /// Auth state of one session, under one hold of it. The storage backend of the client library.
 ///
 /// It keeps nothing in memory but what it has read ahead (`ahead`), and each call is one statement at most, which waits while
-/// the database is away. Reads are free; each write checks the fence in its own statement. The first write that finds the
-/// fence stale cancels the token given to [`AuthStore::new`], because then the client has to stop: the session belongs to
-/// somebody else.
+/// the database is away. Reads are free; each write checks the fence in its own statement. The first write that finds
+/// another epoch ends the hold, because then the client has to stop: the session belongs to somebody else.
 pub struct AuthStore {
-    pool: Db,
-    fence: Fence,
+    hold: Hold,
     vault: Arc<Vault>,
-    stale: CancellationToken,
     ahead: Ahead,
     /// Held while the credentials are being written, so that none overtake those that were there before.
     pub(super) saving: Mutex<()>,
@@ -61,8 +57,8 @@ const ARRIVING: Duration = Duration::from_millis(3);
 impl fmt::Debug for AuthStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthStore")
-            .field("fence", &self.fence)
-            .field("stale", &self.stale.is_cancelled())
+            .field("fence", &self.hold.fence)
+            .field("lost", &self.hold.lost.is_cancelled())
             .finish_non_exhaustive()
     }
 }
@@ -90,15 +86,13 @@ pub(super) struct Row {
 pub(super) type Batch = BTreeMap<String, Value>;
 
 impl AuthStore {
-    /// The auth state of `fence.session_id`. `stale` is cancelled when a write finds that the fence no longer holds.
+    /// The auth state of the session that is held. A write that finds another epoch ends the hold.
     /// Values are sealed with `vault`'s key in force, and opened with any of its keys.
     #[must_use]
-    pub fn new(pool: Db, fence: Fence, vault: Arc<Vault>, stale: CancellationToken) -> Self {
+    pub fn new(hold: Hold, vault: Arc<Vault>) -> Self {
         Self {
-            pool,
-            fence,
+            hold,
             vault,
-            stale,
             ahead: Ahead::default(),
             saving: Mutex::default(),
             identity: OnceLock::new(),
@@ -129,7 +123,7 @@ impl AuthStore {
     /// The hold under which this store writes.
     #[must_use]
     pub const fn fence(&self) -> Fence {
-        self.fence
+        self.hold.fence
     }
 
     /// How many statements this store has run: round trips to the database.
@@ -141,8 +135,8 @@ impl AuthStore {
     /// Deletes the credentials and all keys of the session, for a logout. Gives back how many rows went.
     pub async fn delete_all(&self) -> Result<u64, AuthError> {
         let done = || {
-            sqlx::query_file_as!(Written, "sql/auth/delete_all.sql", self.fence.session_id, self.fence.epoch)
-                .fetch_one(&self.pool)
+            sqlx::query_file_as!(Written, "sql/auth/delete_all.sql", self.hold.fence.session_id, self.hold.fence.epoch)
+                .fetch_one(&self.hold.db)
         };
         let writing = self.ahead.writing(Kind::Session, ahead::Written::Any);
         let deleted = self.write("delete all", done).await?;
@@ -152,10 +146,10 @@ impl AuthStore {
 
     /// Puts the credentials and all keys of the session into the quarantine. Gives back how many there were.
     pub async fn quarantine_all(&self, reason: &str) -> Result<u64, AuthError> {
-        let Fence { session_id, epoch } = self.fence;
+        let Fence { session_id, epoch } = self.hold.fence;
         let done = || {
             sqlx::query_file_as!(Written, "sql/auth/quarantine_all.sql", session_id, epoch, reason)
-                .fetch_one(&self.pool)
+                .fetch_one(&self.hold.db)
         };
         let writing = self.ahead.writing(Kind::Session, ahead::Written::Any);
         let moved = self.write("quarantine all", done).await?;
@@ -178,11 +172,11 @@ impl AuthStore {
         let Some(missed) = &self.missed else { return Ok(()) };
         // Nobody hears it any more when the client ends; then the message stays unacknowledged, and comes again.
         drop(missed.send(message_id.to_owned()));
-        Err(AuthError::Missed { session_id: self.fence.session_id, message_id: message_id.to_owned() })
+        Err(AuthError::Missed { session_id: self.hold.fence.session_id, message_id: message_id.to_owned() })
     }
 
     pub(crate) const fn pool(&self) -> &Db {
-        &self.pool
+        &self.hold.db
     }
 
     /// Runs a statement that can be run twice. An outage of the database is waited out for as long as the session is held:
@@ -192,8 +186,8 @@ impl AuthStore {
         F: Future<Output = sqlx::Result<T>> + Send,
     {
         self.statements.fetch_add(1, Ordering::Relaxed);
-        let done = outlast(&self.stale, ask).await;
-        done.map_err(|source| AuthError::Database { session_id: self.fence.session_id, what, source })
+        let done = self.hold.ask(ask).await;
+        done.map_err(|source| AuthError::Database { session_id: self.hold.fence.session_id, what, source })
     }
 
     /// The same with a fenced write. Tells a stale fence from a statement that had nothing to do, and gives back the number
@@ -215,12 +209,12 @@ impl AuthStore {
         if leases > 0 {
             return Ok(());
         }
-        self.stale.cancel();
-        Err(AuthError::Stale { session_id: self.fence.session_id, epoch: self.fence.epoch })
+        self.hold.lost.cancel();
+        Err(AuthError::Stale { session_id: self.hold.fence.session_id, epoch: self.hold.fence.epoch })
     }
 
     fn place<'a>(&self, kind: Kind, key_id: &'a str) -> Place<'a> {
-        Place::key(self.fence.session_id, kind, key_id)
+        Place::key(self.hold.fence.session_id, kind, key_id)
     }
 
     /// A value as it goes into the database.
@@ -230,23 +224,23 @@ impl AuthStore {
     }
 
     pub(super) fn sealed_creds(&self, creds: Value) -> Result<Value, AuthError> {
-        let place = Place::creds(self.fence.session_id);
+        let place = Place::creds(self.hold.fence.session_id);
         self.vault.seal(place, creds).map_err(|source| self.closed(place, source))
     }
 
     pub(super) fn opened_creds(&self, creds: Value) -> Result<Value, AuthError> {
-        let place = Place::creds(self.fence.session_id);
+        let place = Place::creds(self.hold.fence.session_id);
         self.vault.unseal(place, creds).map_err(|source| self.closed(place, source))
     }
 
     fn closed(&self, place: Place<'_>, source: SealError) -> AuthError {
         let (kind, key_id) = (place.kind.to_owned(), place.key_id.to_owned());
-        AuthError::Sealed { session_id: self.fence.session_id, kind, key_id, source }
+        AuthError::Sealed { session_id: self.hold.fence.session_id, kind, key_id, source }
     }
 
     pub(super) fn unreadable(&self, kind: Kind, key_id: &str, source: DecodeError) -> AuthError {
         AuthError::Unreadable {
-            session_id: self.fence.session_id,
+            session_id: self.hold.fence.session_id,
             kind: kind.name(),
             key_id: key_id.to_owned(),
             source,
@@ -274,7 +268,7 @@ impl AuthStore {
             Err(problem) => problem,
         };
         let (Fence { session_id, epoch }, reason) =
-            (self.fence, super::key_id::escape(&problem.to_string()).into_owned());
+            (self.hold.fence, super::key_id::escape(&problem.to_string()).into_owned());
         let done = || {
             sqlx::query_file_as!(
                 Written,
@@ -286,7 +280,7 @@ impl AuthStore {
                 found,
                 &reason
             )
-            .fetch_one(&self.pool)
+            .fetch_one(&self.hold.db)
         };
         let writing = self.ahead.writing(kind, ahead::Written::Keys(std::slice::from_ref(&key_id)));
         self.write(kind.name(), done).await?;
@@ -313,8 +307,8 @@ impl AuthStore {
 
     async fn get_raw(&self, kind: Kind, key_id: &str) -> Result<Option<Value>, AuthError> {
         let found = || {
-            sqlx::query_file_scalar!("sql/auth/get.sql", self.fence.session_id, kind.name(), key_id)
-                .fetch_optional(&self.pool)
+            sqlx::query_file_scalar!("sql/auth/get.sql", self.hold.fence.session_id, kind.name(), key_id)
+                .fetch_optional(&self.hold.db)
         };
         self.ask(kind.name(), found).await
     }
@@ -330,7 +324,8 @@ impl AuthStore {
         tokio::task::yield_now().await;
         let reading = self.ahead.begin();
         let people = reading.people();
-        let found = || sqlx::query_file!("sql/auth/devices.sql", self.fence.session_id, &people).fetch_all(&self.pool);
+        let found =
+            || sqlx::query_file!("sql/auth/devices.sql", self.hold.fence.session_id, &people).fetch_all(&self.hold.db);
         let rows = self.ask(Kind::DeviceList.name(), found).await?;
         reading.end(rows.into_iter().filter_map(|row| {
             let kind = Kind::named(&row.kind)?;
@@ -394,23 +389,26 @@ impl AuthStore {
             return Ok(Vec::new());
         }
         let found = || {
-            sqlx::query_file_as!(Row, "sql/auth/get_many.sql", self.fence.session_id, kind.name(), key_ids)
-                .fetch_all(&self.pool)
+            sqlx::query_file_as!(Row, "sql/auth/get_many.sql", self.hold.fence.session_id, kind.name(), key_ids)
+                .fetch_all(&self.hold.db)
         };
         self.ask(kind.name(), found).await
     }
 
     /// All keys of a kind.
     pub(super) async fn list(&self, kind: Kind) -> Result<Vec<Row>, AuthError> {
-        let found =
-            || sqlx::query_file_as!(Row, "sql/auth/list.sql", self.fence.session_id, kind.name()).fetch_all(&self.pool);
+        let found = || {
+            sqlx::query_file_as!(Row, "sql/auth/list.sql", self.hold.fence.session_id, kind.name())
+                .fetch_all(&self.hold.db)
+        };
         self.ask(kind.name(), found).await
     }
 
     /// The ids of all keys of a kind.
     pub(super) async fn list_ids(&self, kind: Kind) -> Result<Vec<String>, AuthError> {
         let found = || {
-            sqlx::query_file_scalar!("sql/auth/list_ids.sql", self.fence.session_id, kind.name()).fetch_all(&self.pool)
+            sqlx::query_file_scalar!("sql/auth/list_ids.sql", self.hold.fence.session_id, kind.name())
+                .fetch_all(&self.hold.db)
         };
         self.ask(kind.name(), found).await
     }
@@ -421,8 +419,8 @@ impl AuthStore {
             return Ok(known);
         }
         let found = || {
-            sqlx::query_file_scalar!("sql/auth/has.sql", self.fence.session_id, kind.name(), key_id)
-                .fetch_one(&self.pool)
+            sqlx::query_file_scalar!("sql/auth/has.sql", self.hold.fence.session_id, kind.name(), key_id)
+                .fetch_one(&self.hold.db)
         };
         self.ask(kind.name(), found).await
     }
@@ -450,7 +448,7 @@ impl AuthStore {
             Ok((key_id, value))
         });
         let (key_ids, values): (Vec<_>, Vec<_>) = sealed.collect::<Result<Vec<_>, AuthError>>()?.into_iter().unzip();
-        let Fence { session_id, epoch } = self.fence;
+        let Fence { session_id, epoch } = self.hold.fence;
         let done = || {
             sqlx::query_file_as!(
                 Written,
@@ -462,7 +460,7 @@ impl AuthStore {
                 &values,
                 kind.seconds_to_live()
             )
-            .fetch_one(&self.pool)
+            .fetch_one(&self.hold.db)
         };
         let writing = self.ahead.writing(kind, ahead::Written::Keys(&key_ids));
         self.write(kind.name(), done).await?;
@@ -475,10 +473,10 @@ impl AuthStore {
         if key_ids.is_empty() {
             return Ok(());
         }
-        let Fence { session_id, epoch } = self.fence;
+        let Fence { session_id, epoch } = self.hold.fence;
         let done = || {
             sqlx::query_file_as!(Written, "sql/auth/remove.sql", session_id, epoch, kind.name(), key_ids)
-                .fetch_one(&self.pool)
+                .fetch_one(&self.hold.db)
         };
         let writing = self.ahead.writing(kind, ahead::Written::Keys(key_ids));
         self.write(kind.name(), done).await?;
@@ -493,10 +491,10 @@ impl AuthStore {
 
     /// Deletes all keys of a kind.
     pub(super) async fn remove_kind(&self, kind: Kind) -> Result<(), AuthError> {
-        let Fence { session_id, epoch } = self.fence;
+        let Fence { session_id, epoch } = self.hold.fence;
         let done = || {
             sqlx::query_file_as!(Written, "sql/auth/remove_kind.sql", session_id, epoch, kind.name())
-                .fetch_one(&self.pool)
+                .fetch_one(&self.hold.db)
         };
         self.write(kind.name(), done).await?;
         Ok(())
@@ -506,10 +504,10 @@ impl AuthStore {
     pub(super) async fn remove_under(&self, kind: Kind, part: &str) -> Result<(), AuthError> {
         let part = super::key_id::escape(part);
         let (from, until) = (format!("{part}|"), format!("{part}}}"));
-        let Fence { session_id, epoch } = self.fence;
+        let Fence { session_id, epoch } = self.hold.fence;
         let done = || {
             sqlx::query_file_as!(Written, "sql/auth/remove_range.sql", session_id, epoch, kind.name(), &from, &until)
-                .fetch_one(&self.pool)
+                .fetch_one(&self.hold.db)
         };
         self.write(kind.name(), done).await?;
         Ok(())
@@ -518,30 +516,30 @@ impl AuthStore {
     /// Deletes the keys of a kind last written before `cutoff`, in seconds since 1970. Gives back how many.
     pub(super) async fn remove_older(&self, kind: Kind, cutoff: i64) -> Result<u32, AuthError> {
         self.ahead.tidy();
-        let Fence { session_id, epoch } = self.fence;
+        let Fence { session_id, epoch } = self.hold.fence;
         let done = || {
             sqlx::query_file_as!(Written, "sql/auth/remove_older.sql", session_id, epoch, kind.name(), moment(cutoff))
-                .fetch_one(&self.pool)
+                .fetch_one(&self.hold.db)
         };
         Ok(count(self.write(kind.name(), done).await?))
     }
 
     /// Deletes the keys of a kind whose deadline is at or before `cutoff`, in seconds since 1970. Gives back how many.
     pub(super) async fn remove_expired(&self, kind: Kind, cutoff: i64) -> Result<u32, AuthError> {
-        let Fence { session_id, epoch } = self.fence;
+        let Fence { session_id, epoch } = self.hold.fence;
         let done = || {
             sqlx::query_file_as!(Written, "sql/auth/remove_expired.sql", session_id, epoch, kind.name(), moment(cutoff))
-                .fetch_one(&self.pool)
+                .fetch_one(&self.hold.db)
         };
         Ok(count(self.write(kind.name(), done).await?))
     }
 
     /// Deletes one key and gives it back, if it holds bytes.
     pub(super) async fn take_bytes(&self, kind: Kind, key_id: &str) -> Result<Option<Vec<u8>>, AuthError> {
-        let Fence { session_id, epoch } = self.fence;
+        let Fence { session_id, epoch } = self.hold.fence;
         let done = || {
             sqlx::query_file_as!(Taken, "sql/auth/take.sql", session_id, epoch, kind.name(), key_id)
-                .fetch_one(&self.pool)
+                .fetch_one(&self.hold.db)
         };
         let taken = self.ask(kind.name(), done).await?;
         self.held(taken.held)?;

@@ -2,7 +2,6 @@
 
 mod auth;
 mod backup;
-mod bench;
 mod campaign;
 mod console;
 mod doctor;
@@ -18,8 +17,7 @@ mod worker;
 
 use crate::config::{Config, Overrides, Secret};
 use crate::db::{self, Db, DbError, listener};
-use crate::session::crypto::HearAppState;
-use crate::telemetry::CountLog;
+use crate::telemetry::log;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use sqlx::postgres::PgListener;
@@ -27,10 +25,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::{LevelFilter, filter_fn};
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// WhatsApp by rows: insert into wa.outbound and a message is sent; a message arrives and stands in wa.inbox.
 #[derive(Debug, Parser)]
@@ -126,9 +120,6 @@ enum Command {
     Console,
     /// Show the configuration in force, secrets masked.
     Config,
-    /// Measure.
-    #[command(subcommand)]
-    Bench(bench::BenchCommand),
 }
 
 /// What goes wrong in the loopback WhatsApp.
@@ -174,7 +165,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         _ => {}
     }
     let config = Config::load(cli.config.as_deref(), &overrides)?;
-    start_log(&config.log)?;
+    log::start(&config.log, config.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let json = cli.json;
     runtime.block_on(async {
@@ -198,25 +189,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Doctor => doctor::run(&config, json).await,
             Command::Console => console::run(&config, json).await,
             Command::Config => show(&config, json),
-            Command::Bench(command) => bench::run(command, config, overrides.database_url, json).await,
         }
     })
-}
-
-/// The log goes to standard error, so that standard output is for what was asked.
-fn start_log(filter: &str) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).with_context(|| {
-        format!("configuration: log: {filter:?} is not accepted; accepted is a filter such as info,wagres=debug")
-    })?;
-    // It writes addresses with the tokens in them; what it fails with stands in the job.
-    let no_tokens = filter_fn(|it| it.target() != "whatsapp_rust::download");
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(no_tokens);
-    // What is heard of sessions does not depend on what is to be read.
-    tracing_subscriber::registry()
-        .with(lines.and_then(CountLog).with_filter(filter))
-        .with(HearAppState.with_filter(LevelFilter::ERROR))
-        .init();
-    Ok(())
 }
 
 async fn migrate(config: &Config, json: bool) -> anyhow::Result<()> {

@@ -126,13 +126,13 @@ mod running_sandbox {
     use super::FaultFlags;
     use crate::config::Secret;
     use crate::db::{self, listener};
-    use crate::sandbox::{Options, Running, Scenario};
     use anyhow::Context;
     use std::convert::Infallible;
     use std::net::SocketAddr;
     use std::path::PathBuf;
     use tokio::sync::Notify;
     use tokio_util::sync::CancellationToken;
+    use wagres_sandbox::{Options, Running, Scenario};
 
     /// The loopback WhatsApp, running.
     pub(super) struct Sandbox(Running);
@@ -153,7 +153,7 @@ mod running_sandbox {
                 None => None,
             };
             let options = Options { ws, control, seed: faults.seed, state, ..Options::default() };
-            let sandbox = crate::sandbox::Sandbox::start(options).await.context("starting the sandbox")?;
+            let sandbox = wagres_sandbox::Sandbox::start(options).await.context("starting the sandbox")?;
             if let Some(scenario) = scenario {
                 sandbox.play(scenario)?;
             }

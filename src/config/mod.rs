@@ -38,6 +38,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Filter of the log, as `RUST_LOG` has it: `info`, `wagres=debug,whatsapp_rust=warn` …
     pub log: String,
+    /// What a line of the log is.
+    pub log_format: LogFormat,
     /// What the worker does and how patiently.
     pub worker: WorkerConfig,
     /// What linked devices call themselves.
@@ -46,6 +48,16 @@ pub struct Config {
     pub encryption: EncryptionConfig,
     /// Files of messages.
     pub media: MediaConfig,
+}
+
+/// What a line of the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object, for programs.
+    Json,
 }
 
 /// Files of messages (`[media]`, `WAGRES_MEDIA__…`).
@@ -191,6 +203,7 @@ impl Default for Config {
             http: SocketAddr::from(([127, 0, 0, 1], 7460)),
             data_dir: PathBuf::from("wagres-data"),
             log: "info,whatsapp_rust=warn,wacore=warn,sqlx=warn,lofty=error".into(),
+            log_format: LogFormat::Text,
             worker: WorkerConfig::default(),
             device: DeviceConfig::default(),
             encryption: EncryptionConfig::default(),

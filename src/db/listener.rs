@@ -3,6 +3,7 @@
 //! A wake-up may be lost or doubled, so what is given out is no more than "look again", and where. After each reconnect it
 //! is given too, for everywhere, because whatever was announced meanwhile was not heard.
 
+use super::backoff::Backoff;
 use super::{DbError, options};
 use crate::config::Secret;
 use sqlx::postgres::{PgListener, PgPoolOptions};
@@ -12,18 +13,18 @@ use tokio_util::sync::CancellationToken;
 /// Listens on `channel` until `stop`, and calls `wake` at each notification with its payload, and at each (re)connect
 /// with `None`.
 pub async fn wake_on(url: Secret, channel: &'static str, wake: impl Fn(Option<&str>), stop: CancellationToken) {
-    let mut pause = Duration::from_millis(200);
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     while !stop.is_cancelled() {
         let ended = tokio::select! {
             () = stop.cancelled() => return,
-            ended = listen(&url, channel, &wake, &mut pause) => ended,
+            ended = listen(&url, channel, &wake, &mut backoff) => ended,
         };
         if let Err(error) = ended {
             tracing::warn!(channel, %error, "listener lost; polling until it is back");
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(10)),
+            () = backoff.sleep() => {}
         }
     }
 }
@@ -32,10 +33,10 @@ async fn listen(
     url: &Secret,
     channel: &str,
     wake: &impl Fn(Option<&str>),
-    pause: &mut Duration,
+    backoff: &mut Backoff,
 ) -> Result<(), DbError> {
     let mut listener = connect(url, channel).await?;
-    *pause = Duration::from_millis(200);
+    backoff.reset();
     wake(None);
     while let Some(heard) = listener.try_recv().await? {
         wake(Some(heard.payload()));

@@ -1,7 +1,9 @@
-//! The database: pools, migrations, LISTEN, the fence, and the private server of `wagres up`.
+//! The database: pools, migrations, LISTEN, backoff, fence and hold of a session, and the private server of `wagres up`.
 
+pub mod backoff;
 pub mod cluster;
 pub mod fence;
+pub mod hold;
 pub mod listener;
 pub mod migrate;
 pub mod outage;

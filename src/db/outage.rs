@@ -3,11 +3,12 @@
 //! A statement that was cut off may have been done. So only what can be done twice is asked again here: reads, and writes
 //! that come to the same.
 
+use super::backoff::Backoff;
 use sqlx::Error;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// The first pause after an error; each further one in a row doubles it.
+/// The first pause after an error.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -55,15 +56,14 @@ where
     F: Future<Output = sqlx::Result<T>>,
 {
     let asking = async {
-        let mut pause = PAUSE;
+        let mut backoff = Backoff::new(PAUSE, LONGEST);
         loop {
             let error = match ask().await {
                 Err(error) if passes(&error) && !gone.is_cancelled() => error,
                 answer => return answer,
             };
             tracing::warn!(%error, "no answer from the database, asking again");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST);
+            backoff.sleep().await;
         }
     };
     let over = async {

@@ -6,16 +6,16 @@
 //! looked after the end of all of them, and for ever after at the slow, jittered poll, which also serves databases behind
 //! poolers where LISTEN does not work.
 
+use super::bells::Bells;
 use super::maintenance::Kind;
 use super::outbound::Outbound;
 use super::turns::Turns;
 use super::{MaintenanceJob, SessionJob};
 use crate::db::Db;
+use crate::db::backoff::{Backoff, spread};
 use crate::db::fence::Fence;
-use rand::RngExt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// Most rows of one claim of session or maintenance jobs.
@@ -35,10 +35,8 @@ pub struct Dispatcher {
     pub pool: Db,
     /// For whom to claim.
     pub worker_id: Uuid,
-    /// Rung by the listener, by finished session jobs, by sessions that become connected.
-    pub wake: Arc<Notify>,
-    /// Rung when messages are in hand no more.
-    pub freed: Arc<Notify>,
+    /// Of which [`Bells::claim`] and [`Bells::freed`] wake the dispatcher.
+    pub bells: Bells,
     /// Claims messages.
     pub outbound: Outbound,
     /// Where claimed session jobs go.
@@ -76,7 +74,7 @@ impl Turns for Dispatcher {
 impl Dispatcher {
     /// Sleeps, parked, until a claim found something or somebody rang.
     async fn sleep(&mut self) -> sqlx::Result<()> {
-        let (mut pause, mut horizon) = (Duration::from_millis(2), None);
+        let (mut backoff, mut horizon) = (Backoff::new(Duration::from_millis(2), self.poll), None);
         loop {
             // Asked before the look: whoever ends between the two is seen by it, or runs still.
             let running = sqlx::query_file!("sql/jobs/running.sql").fetch_one(&self.pool).await?;
@@ -88,14 +86,12 @@ impl Dispatcher {
             if running.oldest >= horizon {
                 break;
             }
-            if self.rung(Instant::now() + pause).await? {
+            if self.rung(Instant::now() + backoff.pause()).await? {
                 return Ok(());
             }
-            pause = (pause * 2).min(self.poll);
         }
         loop {
-            let jitter = rand::rng().random_range(0.75..1.25);
-            if self.rung(Instant::now() + self.poll.mul_f64(jitter)).await? {
+            if self.rung(Instant::now() + spread(self.poll)).await? {
                 return Ok(());
             }
             sqlx::query_file_scalar!("sql/jobs/expire.sql", EXPIRE).fetch_one(&self.pool).await?;
@@ -112,8 +108,8 @@ impl Dispatcher {
             let next = self.outbound.next().map_or(end, |next| next.min(end));
             tokio::select! {
                 biased;
-                () = self.wake.notified() => return Ok(true),
-                () = self.freed.notified() => {}
+                () = self.bells.claim.notified() => return Ok(true),
+                () = self.bells.freed.notified() => {}
                 () = tokio::time::sleep_until(next.into()) => if Instant::now() >= end { return Ok(false) },
             }
             self.messages().await?;

@@ -12,6 +12,7 @@
 //! once and only under the epoch of the claim. What it does not: that a handler runs only once. A worker that dies
 //! between doing and recording leaves the row to be done again, which is why messages carry their id from the start.
 
+pub mod bells;
 pub mod claim;
 pub mod cron;
 pub mod feed;
@@ -23,6 +24,7 @@ pub mod record;
 pub mod turns;
 
 use crate::db::fence::Fence;
+use crate::message::content::ContentError;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -34,6 +36,8 @@ pub struct OutboundJob {
     pub fence: Fence,
     /// `wa.outbound.id`.
     pub id: i64,
+    /// Name of the session.
+    pub session: Arc<str>,
     /// The recipient's JID.
     pub chat: Arc<str>,
     /// What is to be sent.
@@ -101,20 +105,33 @@ pub enum JobError {
     Expired,
 }
 
+impl From<ContentError> for JobError {
+    /// Another attempt would read the same row.
+    fn from(error: ContentError) -> Self {
+        Self::Permanent(error.to_string())
+    }
+}
+
 /// The sessions whose outbound rows this worker may claim now: held and connected.
 #[derive(Debug, Clone, Default)]
-pub struct Ready(Arc<Mutex<HashMap<i64, i64>>>);
+pub struct Ready(Arc<Mutex<HashMap<i64, ReadySession>>>);
+
+#[derive(Debug, Clone)]
+struct ReadySession {
+    epoch: i64,
+    name: Arc<str>,
+}
 
 impl Ready {
-    /// The session is connected under this hold.
-    pub fn insert(&self, fence: Fence) {
-        self.lock().insert(fence.session_id, fence.epoch);
+    /// The session of that name is connected under this fence.
+    pub fn insert(&self, fence: Fence, name: Arc<str>) {
+        self.lock().insert(fence.session_id, ReadySession { epoch: fence.epoch, name });
     }
 
-    /// The session is not connected any more, unless a later hold of it is.
+    /// The session is not connected any more, unless under a later epoch.
     pub fn remove(&self, fence: Fence) {
         let mut map = self.lock();
-        if map.get(&fence.session_id) == Some(&fence.epoch) {
+        if map.get(&fence.session_id).is_some_and(|session| session.epoch == fence.epoch) {
             map.remove(&fence.session_id);
         }
     }
@@ -122,7 +139,13 @@ impl Ready {
     /// Session ids and their epochs, side by side.
     #[must_use]
     pub fn snapshot(&self) -> (Vec<i64>, Vec<i64>) {
-        self.lock().iter().unzip()
+        self.lock().iter().map(|(id, session)| (*id, session.epoch)).unzip()
+    }
+
+    /// The name of a session; empty when it has just been disconnected.
+    #[must_use]
+    pub fn name(&self, session_id: i64) -> Arc<str> {
+        self.lock().get(&session_id).map(|session| session.name.clone()).unwrap_or_default()
     }
 
     /// How many sessions are connected.
@@ -131,7 +154,7 @@ impl Ready {
         self.lock().len()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i64, i64>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i64, ReadySession>> {
         // A panic elsewhere cannot leave the map half changed, so a poisoned lock is as good as any.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -286,6 +286,7 @@ impl Outbound {
             jobs.push(OutboundJob {
                 fence: Fence { session_id: row.session_id, epoch: row.epoch },
                 id,
+                session: self.ready.name(row.session_id),
                 chat: chat.into(),
                 kind,
                 body: row.body,

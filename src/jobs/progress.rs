@@ -27,19 +27,9 @@ const LINGER: Duration = Duration::from_millis(2);
 /// How long a message is under way before its row says so.
 const LASTING: Duration = Duration::from_millis(250);
 
-/// What happened to a message.
+/// How far a message has come. A later one includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum What {
-    /// The attempt takes its time.
-    Sending,
-    /// Nothing was tried; back into the queue.
-    Release,
-    /// The attempt failed; the next one comes after a backoff.
-    Retry,
-    /// It was too late to send it.
-    Expired,
-    /// It cannot be sent.
-    Failed,
+pub enum Reached {
     /// The server has it.
     Sent,
     /// A device of the recipient has it.
@@ -50,25 +40,64 @@ pub enum What {
     Played,
 }
 
-impl What {
-    /// The name.
+impl Reached {
+    /// Its name in SQL.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        self.described().0
-    }
-
-    /// The name, and whether it is a truth about the message (rather than about our attempt).
-    fn described(self) -> (&'static str, bool) {
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::Sending => ("sending", false),
-            Self::Release => ("release", false),
-            Self::Retry => ("retry", false),
-            Self::Expired => ("expired", false),
-            Self::Failed => ("failed", false),
-            Self::Sent => ("sent", true),
-            Self::Delivered => ("delivered", true),
-            Self::Read => ("read", true),
-            Self::Played => ("played", true),
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Played => "played",
+        }
+    }
+}
+
+/// What became of an attempt to send a message. Of several that are written at once, the last in this order counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Attempt {
+    /// It takes its time.
+    Sending,
+    /// Nothing was tried; the message goes back into the queue.
+    Release,
+    /// It failed; the next one comes after a backoff.
+    Retry,
+    /// It came too late.
+    Expired,
+    /// The message cannot be sent.
+    Failed,
+}
+
+impl Attempt {
+    /// Its name in SQL.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sending => "sending",
+            Self::Release => "release",
+            Self::Retry => "retry",
+            Self::Expired => "expired",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What a change says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// The message has come so far, at a time by WhatsApp's clock in whole seconds; `None` is now, by the database's.
+    Reached(Reached, Option<DateTime<Utc>>),
+    /// An attempt to send it went so.
+    Attempt(Attempt),
+}
+
+impl News {
+    /// The name of what it says.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reached(reached, _) => reached.name(),
+            Self::Attempt(attempt) => attempt.name(),
         }
     }
 }
@@ -81,9 +110,7 @@ pub struct Change {
     /// The WhatsApp message id.
     pub message_id: Arc<str>,
     /// What happened.
-    pub what: What,
-    /// When, by WhatsApp's clock in whole seconds, for what happened while we were away; `None` is now, by the database's.
-    pub at: Option<DateTime<Utc>>,
+    pub news: News,
     /// Why, for failures.
     pub error: Option<String>,
     /// `wa.outbound.id`, when with this change the message is in hand no more.
@@ -95,11 +122,14 @@ pub struct Change {
 }
 
 impl Change {
-    /// Something that WhatsApp told of a message, at that time.
+    /// WhatsApp says how far a message has come, at that time.
     #[must_use]
-    pub fn learnt(fence: Fence, message_id: &str, what: What, at: Option<DateTime<Utc>>) -> Self {
-        let message_id = message_id.into();
-        Self { fence, message_id, what, at, error: None, done: None, lasted: None, participant: None }
+    pub fn learnt(fence: Fence, message_id: &str, reached: Reached, at: Option<DateTime<Utc>>) -> Self {
+        Self::new(fence, message_id.into(), News::Reached(reached, at))
+    }
+
+    fn new(fence: Fence, message_id: Arc<str>, news: News) -> Self {
+        Self { fence, message_id, news, error: None, done: None, lasted: None, participant: None }
     }
 }
 
@@ -138,39 +168,47 @@ pub struct Attempts {
 }
 
 impl Record<OutboundJob> for Attempts {
+    fn span(&self, job: &OutboundJob) -> tracing::Span {
+        let OutboundJob { fence, session, kind, id, .. } = job;
+        tracing::info_span!("job", kind, id, session = &**session, epoch = fence.epoch)
+    }
+
     fn begun(&self, job: &OutboundJob) {
         self.lanes.began(job);
     }
 
     async fn record(&self, job: OutboundJob, outcome: Result<(), JobError>) {
-        let (what, error) = match outcome {
-            Ok(()) => (What::Sent, None),
-            Err(JobError::Permanent(error)) => (What::Failed, Some(error)),
-            Err(JobError::Retry(error)) => (What::Retry, Some(error)),
-            Err(JobError::Release(error)) => (What::Release, Some(error)),
-            Err(error @ JobError::Expired) => (What::Expired, Some(error.to_string())),
+        let (news, error) = match outcome {
+            Ok(()) => (News::Reached(Reached::Sent, None), None),
+            Err(error) => {
+                let attempt = match &error {
+                    JobError::Permanent(_) => Attempt::Failed,
+                    JobError::Retry(_) => Attempt::Retry,
+                    JobError::Release(_) => Attempt::Release,
+                    JobError::Expired => Attempt::Expired,
+                };
+                (News::Attempt(attempt), Some(error.to_string()))
+            }
         };
         if let Some(error) = &error {
-            tracing::info!(id = job.id, attempt = job.attempts, ?what, %error, "message not sent");
+            tracing::info!(attempt = job.attempts, outcome = news.name(), error, "message not sent");
         }
-        let again = matches!(what, What::Retry | What::Release);
-        let (behind, lasted) = self.lanes.over(&job, again);
-        telemetry::message(what.name(), lasted);
-        let change = |job: OutboundJob, what, error, lasted| Change {
-            fence: job.fence,
-            message_id: job.message_id,
-            what,
-            at: None,
-            error,
+        let (behind, lasted) = self.lanes.over(&job, is_given_back(news));
+        telemetry::message(news.name(), lasted);
+        let done = |job: &OutboundJob, news| Change {
             done: Some(job.id),
-            lasted,
-            participant: None,
+            ..Change::new(job.fence, job.message_id.clone(), news)
         };
-        self.progress.push(change(job, what, error, lasted)).await;
+        self.progress.push(Change { error, lasted, ..done(&job, news) }).await;
         for job in behind {
-            self.progress.push(change(job, What::Release, None, None)).await;
+            self.progress.push(done(&job, News::Attempt(Attempt::Release))).await;
         }
     }
+}
+
+/// Whether the message is queued again.
+const fn is_given_back(news: News) -> bool {
+    matches!(news, News::Attempt(Attempt::Retry | Attempt::Release))
 }
 
 struct Writer {
@@ -203,14 +241,8 @@ impl Writer {
                 }
             }
             batch.extend(self.lanes.lasting(LASTING).into_iter().map(|it| Change {
-                fence: it.fence,
-                message_id: it.message_id,
-                what: What::Sending,
-                at: None,
-                error: None,
-                done: None,
                 lasted: Some(it.since),
-                participant: None,
+                ..Change::new(it.fence, it.message_id, News::Attempt(Attempt::Sending))
             }));
             if batch.is_empty() {
                 continue;
@@ -221,10 +253,11 @@ impl Writer {
             if batch.iter().any(|change| change.participant.is_some()) {
                 insist(&CancellationToken::new(), || flush_receipts(&self.pool, &batch)).await;
             }
-            self.lanes.written(batch.drain(..).filter_map(|change| {
-                let given_back = matches!(change.what, What::Retry | What::Release);
-                change.done.map(|id| (change.fence.session_id, id, given_back))
-            }));
+            self.lanes.written(
+                batch.drain(..).filter_map(|change| {
+                    change.done.map(|id| (change.fence.session_id, id, is_given_back(change.news)))
+                }),
+            );
             self.freed.notify_one();
         }
     }
@@ -233,10 +266,10 @@ impl Writer {
 /// What happened to one message, all of it.
 #[derive(Debug, Default)]
 struct Line<'a> {
-    reached: Option<What>,
+    reached: Option<Reached>,
     /// When it was sent, delivered, read, played.
     at: [Option<DateTime<Utc>>; 4],
-    outcome: Option<What>,
+    attempt: Option<Attempt>,
     error: Option<&'a str>,
     lasted: Option<Duration>,
     /// `wa.outbound.id`, where it is known.
@@ -251,15 +284,16 @@ fn fold(batch: &[Change]) -> HashMap<(Fence, &str), Line<'_>> {
         line.error = line.error.or(change.error.as_deref());
         line.lasted = line.lasted.max(change.lasted);
         line.id = line.id.or(change.done);
-        if change.what.described().1 {
-            line.reached = line.reached.max(Some(change.what));
-            let at = &mut line.at[change.what as usize - What::Sent as usize];
-            *at = match (*at, change.at) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
-        } else {
-            line.outcome = line.outcome.max(Some(change.what));
+        match change.news {
+            News::Reached(reached, moment) => {
+                line.reached = line.reached.max(Some(reached));
+                let at = &mut line.at[reached as usize];
+                *at = match (*at, moment) {
+                    (Some(one), Some(other)) => Some(one.min(other)),
+                    (one, other) => one.or(other),
+                };
+            }
+            News::Attempt(attempt) => line.attempt = line.attempt.max(Some(attempt)),
         }
     }
     lines
@@ -270,9 +304,8 @@ async fn flush(pool: &Db, lines: &HashMap<(Fence, &str), Line<'_>>) -> sqlx::Res
     let sessions: Vec<i64> = keys().map(|(fence, _)| fence.session_id).collect();
     let epochs: Vec<i64> = keys().map(|(fence, _)| fence.epoch).collect();
     let ids: Vec<String> = keys().map(|(_, id)| (*id).to_owned()).collect();
-    let name = |what: Option<What>| what.map(|what| what.name().to_owned());
-    let reached: Vec<Option<String>> = lines.values().map(|line| name(line.reached)).collect();
-    let outcomes: Vec<Option<String>> = lines.values().map(|line| name(line.outcome)).collect();
+    let reached: Vec<Option<String>> = lines.values().map(|line| Some(line.reached?.name().to_owned())).collect();
+    let attempts: Vec<Option<String>> = lines.values().map(|line| Some(line.attempt?.name().to_owned())).collect();
     let at = |which: usize| lines.values().map(|line| line.at[which]).collect::<Vec<_>>();
     let errors: Vec<Option<String>> = lines.values().map(|line| line.error.map(str::to_owned)).collect();
     let lasted: Vec<Option<f64>> = lines.values().map(|line| line.lasted.map(|time| time.as_secs_f64())).collect();
@@ -287,7 +320,7 @@ async fn flush(pool: &Db, lines: &HashMap<(Fence, &str), Line<'_>>) -> sqlx::Res
         &at(1) as &[Option<DateTime<Utc>>],
         &at(2) as &[Option<DateTime<Utc>>],
         &at(3) as &[Option<DateTime<Utc>>],
-        &outcomes as &[Option<String>],
+        &attempts as &[Option<String>],
         &errors as &[Option<String>],
         &lasted as &[Option<f64>],
         &row_ids as &[Option<i64>]
@@ -298,15 +331,18 @@ async fn flush(pool: &Db, lines: &HashMap<(Fence, &str), Line<'_>>) -> sqlx::Res
 }
 
 async fn flush_receipts(pool: &Db, batch: &[Change]) -> sqlx::Result<()> {
-    let receipts: Vec<(&Change, &Arc<str>)> =
-        batch.iter().filter_map(|change| Some((change, change.participant.as_ref()?))).collect();
+    let receipt = |change: &'_ Change| match (change.news, &change.participant) {
+        (News::Reached(reached, at), Some(participant)) => Some((reached, at, participant.to_string())),
+        _ => None,
+    };
+    let receipts: Vec<(&Change, _)> = batch.iter().filter_map(|change| Some((change, receipt(change)?))).collect();
     let changes = || receipts.iter().map(|(change, _)| change);
     let sessions: Vec<i64> = changes().map(|change| change.fence.session_id).collect();
     let epochs: Vec<i64> = changes().map(|change| change.fence.epoch).collect();
     let ids: Vec<String> = changes().map(|change| change.message_id.to_string()).collect();
-    let participants: Vec<String> = receipts.iter().map(|(_, participant)| participant.to_string()).collect();
-    let reached: Vec<String> = changes().map(|change| change.what.name().to_owned()).collect();
-    let times: Vec<Option<DateTime<Utc>>> = changes().map(|change| change.at).collect();
+    let participants: Vec<String> = receipts.iter().map(|(_, (_, _, participant))| participant.clone()).collect();
+    let reached: Vec<String> = receipts.iter().map(|(_, (reached, ..))| reached.name().to_owned()).collect();
+    let times: Vec<Option<DateTime<Utc>>> = receipts.iter().map(|(_, (_, at, _))| *at).collect();
     sqlx::query_file!(
         "sql/jobs/record_receipts.sql",
         &sessions,

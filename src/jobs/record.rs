@@ -9,9 +9,13 @@ use apalis_core::task::Task;
 use futures::future::BoxFuture;
 use std::task::{Context, Poll};
 use tower::{Layer, Service};
+use tracing::Instrument as _;
 
 /// Writes the outcome of a job of kind `J`.
 pub trait Record<J>: Clone + Send + 'static {
+    /// The span of the job's log lines, with its kind and id.
+    fn span(&self, job: &J) -> tracing::Span;
+
     /// The work on a job begins.
     fn begun(&self, job: &J) {
         let _ = job;
@@ -59,8 +63,9 @@ where
     fn call(&mut self, task: Task<J>) -> Self::Future {
         let (job, recorder) = (task.args.clone(), self.recorder.clone());
         recorder.begun(&job);
-        let work = tokio::spawn(self.inner.call(task));
-        Box::pin(async move {
+        let span = recorder.span(&job);
+        let work = tokio::spawn(self.inner.call(task).instrument(span.clone()));
+        let recorded = async move {
             let outcome = match work.await {
                 Ok(done) => done.map_err(|error| read(&error.into())),
                 Err(error) if error.is_panic() => Err(JobError::Retry(format!("the handler panicked: {error}"))),
@@ -68,7 +73,8 @@ where
             };
             recorder.record(job, outcome).await;
             Ok(())
-        })
+        };
+        Box::pin(recorded.instrument(span))
     }
 }
 

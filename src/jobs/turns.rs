@@ -1,9 +1,10 @@
 //! Work that goes on in turns until it is stopped, and outlasts the outages of its database.
 
+use crate::db::backoff::Backoff;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// The first pause after an error; each further one in a row doubles it.
+/// The first pause after an error.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -19,20 +20,20 @@ pub trait Turns: Send + Sized {
     /// Takes turns until `stop`. Errors of the database are logged and waited out.
     fn run(mut self, stop: CancellationToken) -> impl Future<Output = ()> + Send {
         async move {
-            let mut pause = PAUSE;
+            let mut backoff = Backoff::new(PAUSE, LONGEST);
             loop {
                 let turn = tokio::select! {
                     () = stop.cancelled() => return,
                     turn = self.turn() => turn,
                 };
                 let Err(error) = turn else {
-                    pause = PAUSE;
+                    backoff.reset();
                     continue;
                 };
                 tracing::warn!(%error, "cannot {}, trying again", Self::WHAT);
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST),
+                    () = backoff.sleep() => {}
                 }
             }
         }

@@ -1,17 +1,14 @@
 //! Messages that are kept, for those that are about them: what is answered, reacted to, changed, taken back, forwarded.
 
-use super::content::Content;
-use super::json;
 use crate::db::Db;
 use crate::jobs::JobError;
-use serde_json::Value;
+use crate::message::stored::Stored;
+use buffa::MessageField;
 use wacore::proto_helpers::build_quote_context;
-use wacore::reporting_token::{extract_message_secret, generate_reporting_token_content};
 use wacore::types::message::AddressingMode;
 use wacore_binary::{Jid, JidExt as _};
-use whatsapp_rust::buffa::MessageField;
+use waproto::whatsapp as wa;
 use whatsapp_rust::client::Client;
-use whatsapp_rust::waproto::whatsapp as wa;
 
 /// Looks into `wa.outbound` and `wa.inbox` for one session.
 pub(crate) struct Kept<'a> {
@@ -23,22 +20,9 @@ pub(crate) struct Kept<'a> {
     pub(crate) client: &'a Client,
 }
 
-/// A row of either table.
-struct Row {
-    /// Who wrote it; `None` is us.
-    sender: Option<String>,
-    /// It came in, also from another device of ours.
-    received: bool,
-    kind: String,
-    body: Option<String>,
-    content: Option<Value>,
-    /// The whole of what was received, or of ours what names its file on WhatsApp's servers.
-    message: Option<Value>,
-}
-
 impl Kept<'_> {
-    async fn find(&self, chat: &Jid, message_id: &str) -> Result<Option<Row>, JobError> {
-        sqlx::query_file_as!(Row, "sql/messages/find.sql", self.session_id, chat.to_string(), message_id)
+    async fn find(&self, chat: &Jid, message_id: &str) -> Result<Option<Stored>, JobError> {
+        sqlx::query_file_as!(Stored, "sql/messages/find.sql", self.session_id, chat.to_string(), message_id)
             .fetch_optional(self.pool)
             .await
             .map_err(|error| JobError::Release(format!("the message that it is about cannot be read: {error}")))
@@ -48,7 +32,7 @@ impl Kept<'_> {
     pub(super) async fn key(&self, chat: &Jid, message_id: String) -> Result<wa::MessageKey, JobError> {
         let row = self.find(chat, &message_id).await?;
         let sender = match row {
-            Some(Row { sender, .. }) => sender,
+            Some(Stored { sender, .. }) => sender,
             None if chat.is_group() => return Err(unknown(chat, &message_id)),
             None => Some(chat.to_string()),
         };
@@ -107,7 +91,7 @@ impl Kept<'_> {
             None if chat.is_group() => return Err(unknown(chat, &message_id)),
             None => chat.to_string(),
         };
-        let mut quoted = row.and_then(|row| row.whole(&message_id).ok()).unwrap_or_default();
+        let mut quoted = row.and_then(|row| row.whole().ok()).unwrap_or_default();
         // Its secret is for its own reactions and votes.
         quoted.message_context_info = MessageField::none();
         Ok(build_quote_context(message_id, sender, &quoted))
@@ -115,7 +99,9 @@ impl Kept<'_> {
 
     /// All of that message.
     pub(super) async fn whole(&self, chat: &Jid, message_id: &str) -> Result<wa::Message, JobError> {
-        self.find(chat, message_id).await?.ok_or_else(|| unknown(chat, message_id))?.whole(message_id)
+        let row = self.find(chat, message_id).await?.ok_or_else(|| unknown(chat, message_id))?;
+        row.whole()
+            .map_err(|why| JobError::Permanent(format!("content.message_id: {message_id} cannot be shown: {why}")))
     }
 
     /// A person as the group calls them.
@@ -141,59 +127,6 @@ impl Kept<'_> {
     async fn addressing(&self, group: &Jid) -> Result<AddressingMode, JobError> {
         let group = self.client.groups().query_info(group).await;
         Ok(group.map_err(|error| JobError::Retry(format!("the group is not known: {error}")))?.addressing_mode)
-    }
-}
-
-/// See [`sent`].
-pub(crate) struct Sent {
-    /// Not of what does not stand for itself, as a forwarded message.
-    pub(crate) message: Option<wa::Message>,
-    /// Our own JIDs.
-    pub(crate) senders: Vec<String>,
-    /// When it was queued, in seconds since 1970.
-    pub(crate) at: i64,
-}
-
-/// Gives a message of ours the secret that what is about it is encrypted with, if such a message has one and this has none yet.
-pub(crate) fn with_secret(message: &mut wa::Message, secret: impl FnOnce() -> Option<Vec<u8>>) {
-    if extract_message_secret(message).is_none()
-        && generate_reporting_token_content(message).is_some()
-        && let Some(secret) = secret()
-    {
-        message.message_context_info.get_or_insert_default().message_secret = Some(secret);
-    }
-}
-
-/// A message of ours that somebody asks for again, or about, when the library has it no more; without what it answers (M7). `chats` are the names of the chat that asks: it gets nothing of another one.
-pub(crate) async fn sent(pool: &Db, session_id: i64, message_id: &str, chats: &[String]) -> sqlx::Result<Option<Sent>> {
-    // Ids of others may hold anything; none that Postgres cannot hold is one of ours.
-    if message_id.contains('\0') {
-        return Ok(None);
-    }
-    let found = sqlx::query_file!("sql/messages/find_sent.sql", session_id, message_id, chats);
-    let found = found.fetch_optional(pool).await?;
-    Ok(found.map(|it| {
-        let device = |jid: String| Some(jid.parse::<Jid>().ok()?.to_non_ad().to_string());
-        let senders = [it.jid, it.lid].into_iter().flatten().filter_map(device).collect();
-        let (sender, content, message) = (None, it.content, it.uploaded);
-        let row = Row { sender, received: false, kind: it.kind, body: it.body, content, message };
-        Sent { message: row.whole(message_id).ok(), senders, at: it.at }
-    }))
-}
-
-impl Row {
-    fn whole(&self, message_id: &str) -> Result<wa::Message, JobError> {
-        let cannot =
-            |why: String| JobError::Permanent(format!("content.message_id: {message_id} cannot be shown: {why}"));
-        let message = self.message.as_ref().map(json::read).transpose().map_err(|error| cannot(error.to_string()))?;
-        if self.received {
-            return message.ok_or_else(|| cannot("there is nothing in it".into()));
-        }
-        let mut content = Content::read(&self.kind, self.body.as_deref(), self.content.as_ref())?;
-        if let Content::Media(media) = &mut content {
-            media.uploaded = message;
-        }
-        content.alone().map(|it| it.message).map_err(|_| cannot(format!("its kind is {}", self.kind)))
     }
 }
 

@@ -1,25 +1,25 @@
 //! Messages: rows of `wa.outbound` to WhatsApp and the truth about each; WhatsApp to rows of `wa.inbox`.
 //!
-//! * [`outbound`]: builds the message of a row, sends it under the row's id, waits for the server's word. The next kind
-//!   of message: a row or some in `sql/schema/28_kinds.sql`, a variant of `content::Content`.
-//! * `content`: what a row says, and the WhatsApp message that it becomes; [`kept`](self) messages for those about them.
+//! * [`connection`]: the connections over which this worker sends.
+//! * [`outbound`]: sends a row under its message id and waits for the server's ack. `compose` puts its message together with
+//!   those that it refers to, which `kept` looks up.
 //! * [`media`]: files of messages, to WhatsApp's servers and from there.
 //! * [`nack`]: what a refusal by the server means.
 //! * [`acks`]: who waits for which server ack.
 //! * [`inbound`]: the durability hook: commit and announce, then let the library acknowledge.
-//! * `past`: what was said before a link.
-//! * `votes`: what was voted for in polls.
-//! * [`redelivered`]: what came again, and is asked for again where it was read and not kept.
+//! * `past`: the history from before a link. `votes`: what was voted for in polls. `events`: rows of `wa.event`.
+//! * [`redelivered`]: messages that the server handed over again; those that were decrypted and not kept are asked for again.
+//! * `address`: one name for one person.
 //!
 //! Receipts and late acks go from the session's supervisor straight to [`crate::jobs::progress`].
 
 pub mod acks;
-pub(crate) mod content;
-#[cfg(any(test, feature = "fuzzing"))]
-pub(crate) mod fuzzing;
+pub(crate) mod address;
+mod compose;
+pub mod connection;
+pub(crate) mod events;
 pub mod inbound;
-pub(crate) mod json;
-pub(crate) mod kept;
+mod kept;
 pub mod media;
 pub mod nack;
 pub mod outbound;

@@ -1,12 +1,15 @@
 //! From a row of `wa.outbound` to the server's word about it.
 
-use super::content::{Content, Shown};
-use super::kept::{Kept, with_secret};
+use super::connection::{Connection, Connections};
+use super::kept::Kept;
+use super::media::Media;
 use super::nack::{self, Then};
 use crate::auth::secret_of_row;
+use crate::db::Db;
 use crate::db::fence::Fence;
 use crate::jobs::{JobError, OutboundJob};
-use crate::session::holder::Sessions;
+use crate::message::content::{Content, Shown};
+use crate::message::stored::with_secret;
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 use wacore_binary::{Jid, JidExt as _};
@@ -21,8 +24,10 @@ const TYPING: std::ops::Range<Duration> = Duration::from_millis(500)..Duration::
 /// What sending needs.
 #[derive(Clone)]
 pub struct Sender {
-    /// The sessions of this worker.
-    pub sessions: Sessions,
+    /// Where messages leave.
+    pub connections: Connections,
+    /// For messages with files.
+    pub media: Media,
     /// How long to wait for the server's ack.
     pub ack_timeout: Duration,
 }
@@ -38,29 +43,27 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     }
     let to: Jid = job.chat.parse().map_err(|e| JobError::Permanent(format!("recipient: {}: {e}", job.chat)))?;
     let mut content = Content::read(&job.kind, job.body.as_deref(), job.content.as_ref())?;
-    let held =
-        sender.sessions.get(job.fence).ok_or_else(|| JobError::Release("the session is not held here".into()))?;
-    let client = held.client().ok_or_else(|| JobError::Release("the session is not connected".into()))?;
+    let connection = sender.connections.of_job(job.fence)?;
+    let Connection { hold, client, acks, traffic } = &*connection;
 
     if let Content::Media(media) = &mut content {
-        let files = sender.sessions.media();
-        let uploading = files.uploaded(job, media.kind, &media.attachment, &client, sender.sessions.pool());
+        let uploading = sender.media.uploaded(job, media.kind, &media.attachment, client, &hold.db);
         media.uploaded = Some(uploading.await?);
     }
     if job.typing {
-        typing(&client, &to, job).await;
+        typing(client, &to, job).await;
     }
     // An answer turns the ratchet, and the library may send with the new key a moment before it is kept. Were that moment
     // our last, or the database away just then, the next holder could read nothing that the recipient answers (Bad MAC).
     // Without a database this waits until the session is lost, and nothing is sent meanwhile.
-    if let Some(asked) = held.traffic.unkept() {
+    if let Some(asked) = traffic.unkept() {
         if let Err(error) = client.flush_pending_signal_state().await {
             return Err(JobError::Release(format!("the keys are not kept: {error}")));
         }
-        held.traffic.kept(asked);
+        traffic.kept(asked);
     }
-    let mut waiting = held.acks.expect(&job.message_id);
-    let _row = (job.kind == "text" && job.content.is_none()).then(|| held.traffic.sending_row(&job.message_id));
+    let mut waiting = acks.expect(&job.message_id);
+    let _row = (job.kind == "text" && job.content.is_none()).then(|| traffic.sending_row(&job.message_id));
     let failed = |error: &dyn Display| {
         if client.is_connected() {
             JobError::Retry(format!("not sent: {error}"))
@@ -86,12 +89,12 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
             _ => {}
         }
         let audience = content.audience().to_vec();
-        let kept = Kept { pool: sender.sessions.pool(), session_id: job.fence.session_id, client: &client };
-        let Some(mut message) = content.message(&to, &kept).await? else { return Ok(()) };
+        let kept = Kept { pool: &hold.db, session_id: job.fence.session_id, client };
+        let Some(mut message) = kept.compose(content, &to).await? else { return Ok(()) };
         let device = client.persistence_manager().get_device_snapshot();
         with_secret(&mut message, || secret_of_row(&device.identity_key.private_key, &job.message_id).map(Vec::from));
         let sent = if to.is_status_broadcast() {
-            let audience = with_account(&client, audience).await.map_err(|error| failed(&error))?;
+            let audience = with_account(client, audience).await.map_err(|error| failed(&error))?;
             if audience.is_empty() {
                 return Err(JobError::Permanent("content.audience: nobody of it is on WhatsApp".into()));
             }
@@ -99,7 +102,7 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
             client.status().send_raw(message, &audience, options).await
         } else {
             // Whoever has no account is found out before the server refuses it, with a question that is asked once.
-            if to.is_pn() && with_account(&client, vec![to.clone()]).await.map_err(|error| failed(&error))?.is_empty() {
+            if to.is_pn() && with_account(client, vec![to.clone()]).await.map_err(|error| failed(&error))?.is_empty() {
                 return Err(JobError::Permanent(format!("{} is not on WhatsApp", to.user)));
             }
             let options = SendOptions::default().with_message_id(&*job.message_id);
@@ -111,7 +114,7 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
             Some(Err(code)) => {
                 let (then, words) = nack::refused(&code);
                 if then == Then::Pause {
-                    pause(job, sender, &words).await?;
+                    pause(job, &hold.db, &words).await?;
                 }
                 Err(then.outcome(words))
             }
@@ -124,10 +127,9 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
 }
 
 /// The session sends nothing more until somebody resumes it.
-async fn pause(job: &OutboundJob, sender: &Sender, reason: &str) -> Result<(), JobError> {
+async fn pause(job: &OutboundJob, db: &Db, reason: &str) -> Result<(), JobError> {
     let Fence { session_id, epoch } = job.fence;
-    let pause =
-        sqlx::query_file!("sql/session/pause.sql", session_id, epoch, reason).execute(sender.sessions.pool()).await;
+    let pause = sqlx::query_file!("sql/session/pause.sql", session_id, epoch, reason).execute(db).await;
     pause.map(drop).map_err(|error| JobError::Retry(format!("{reason}; the session could not be paused: {error}")))
 }
 

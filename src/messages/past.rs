@@ -3,17 +3,16 @@
 //! It comes in pieces after the link, once. The library has told the phone that it has a piece when it is heard of here, so
 //! what is still being written when a worker dies is not told again; nothing that is sent or received depends on it.
 
-use super::inbound::{Columns, Place, phone_form};
-use crate::db::Db;
-use crate::db::outage::outlast;
-use crate::session::holder::Held;
-use crate::session::row;
+use super::address::phone_form;
+use super::events;
+use super::inbound::{Columns, Place};
+use crate::db::hold::Hold;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use wacore::types::events::LazyHistorySync;
 use wacore_binary::{Jid, JidExt as _};
+use waproto::whatsapp as wa;
 use whatsapp_rust::client::Client;
-use whatsapp_rust::waproto::whatsapp as wa;
 
 /// Messages of one statement.
 const BATCH: usize = 200;
@@ -22,7 +21,7 @@ const BATCH: usize = 200;
 ///
 /// # Errors
 /// When the database is away and the session is lost meanwhile, or the piece cannot be read.
-pub(crate) async fn keep(pool: &Db, held: &Held, client: &Client, piece: &LazyHistorySync) -> anyhow::Result<()> {
+pub(crate) async fn keep(hold: &Hold, client: &Client, piece: &LazyHistorySync) -> anyhow::Result<()> {
     let (mut columns, mut kept, mut conversation) = (Columns::default(), 0, wa::Conversation::default());
     let mut conversations = piece.stream();
     while conversations.next_conversation_into(&mut conversation)? {
@@ -30,11 +29,11 @@ pub(crate) async fn keep(pool: &Db, held: &Held, client: &Client, piece: &LazyHi
             let Some(message) = told.message.as_option() else { continue };
             read(client, &conversation, message, &mut columns).await;
             if columns.ids.len() >= BATCH {
-                kept += store(pool, held, &std::mem::take(&mut columns)).await?;
+                kept += store(hold, &std::mem::take(&mut columns)).await?;
             }
         }
     }
-    kept += store(pool, held, &columns).await?;
+    kept += store(hold, &columns).await?;
     if conversations.skipped_conversations() > 0 {
         tracing::warn!(count = conversations.skipped_conversations(), "chats of the past could not be read");
     }
@@ -42,7 +41,7 @@ pub(crate) async fn keep(pool: &Db, held: &Held, client: &Client, piece: &LazyHi
         return Ok(());
     }
     let data = json!({ "messages": kept, "progress": piece.progress() });
-    row::tell(pool, held, "past_kept", &data).await;
+    events::write(hold, "past_kept", &data).await;
     Ok(())
 }
 
@@ -72,8 +71,8 @@ async fn read(client: &Client, chat: &wa::Conversation, told: &wa::WebMessageInf
     }
 }
 
-async fn store(pool: &Db, held: &Held, c: &Columns) -> anyhow::Result<i64> {
-    let Held { fence, stale, .. } = held;
+async fn store(hold: &Hold, c: &Columns) -> anyhow::Result<i64> {
+    let fence = hold.fence;
     if c.ids.is_empty() {
         return Ok(0);
     }
@@ -94,11 +93,11 @@ async fn store(pool: &Db, held: &Held, c: &Columns) -> anyhow::Result<i64> {
             &c.quoted_ids as &[Option<String>],
             &c.target_ids as &[Option<String>]
         )
-        .fetch_one(pool)
+        .fetch_one(&hold.db)
     };
-    let done = outlast(stale, store).await?;
+    let done = hold.ask(store).await?;
     if !done.held {
-        stale.cancel();
+        hold.lost.cancel();
         anyhow::bail!("the session is not held any more (epoch {})", fence.epoch);
     }
     Ok(done.stored)

@@ -5,9 +5,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use wacore::poll::compute_option_hash;
 use wacore_binary::Jid;
+use waproto::whatsapp as wa;
 use whatsapp_rust::client::Client;
 use whatsapp_rust::features::PollVoteCiphertext;
-use whatsapp_rust::waproto::whatsapp as wa;
 
 /// The options that `voter` has chosen; `None` when it is no vote, or of a poll that is not known.
 ///

@@ -2,10 +2,10 @@
 //!
 //! Which there are, and what each takes and gives, is said in `sql/schema/33_actions.sql`, whose checks every row has passed.
 
-use super::holder::Sessions;
 use crate::jobs::{JobError, SessionJob};
-use crate::messages::json::storable;
-use crate::messages::media::profile;
+use crate::message::json::storable;
+use crate::messages::connection::{Connection, Connections};
+use crate::messages::media::{Media, profile};
 use chrono::DateTime;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -26,30 +26,27 @@ const ANSWER: Duration = Duration::from_mins(1);
 /// # Errors
 /// [`JobError::Permanent`] when WhatsApp says no, [`JobError::Retry`] when the connection was lost, so that the answer is not
 /// known.
-pub(super) async fn run(job: &SessionJob, sessions: &Sessions) -> Result<(), JobError> {
+pub(super) async fn run(job: &SessionJob, connections: &Connections, media: &Media) -> Result<(), JobError> {
     // The worker may have died after it was made, or the answer been lost; twice would be worse than not known.
     if job.kind == "create_group" && job.attempts > 1 {
         return Err(JobError::Permanent(
             "an earlier attempt had no answer; list_groups shows whether it made the group".into(),
         ));
     }
-    let held = sessions.get(job.fence).ok_or_else(|| JobError::Release("the session is not held here".into()))?;
-    let client = held.client().ok_or_else(|| JobError::Release("the session is not connected".into()))?;
+    let connection = connections.of_job(job.fence)?;
+    let Connection { hold, client, .. } = &*connection;
     let result = match job.kind.as_str() {
         // It takes the time that a file takes.
-        "download" => sessions.media().download(job, &client, sessions.pool()).await?,
+        "download" => media.download(job, client, &hold.db).await?,
         "set_picture" => {
-            let picture = profile::picture(job, sessions.pool()).await?;
-            answer(&client, set_picture(&client, job, picture)).await?
+            let picture = profile::picture(job, &hold.db).await?;
+            answer(client, set_picture(client, job, picture)).await?
         }
-        _ => answer(&client, act(&client, job)).await?,
+        _ => answer(client, act(client, job)).await?,
     };
     let (session_id, epoch) = (job.fence.session_id, job.fence.epoch);
     let keep = sqlx::query_file!("sql/session/action_result.sql", session_id, epoch, result, job.id);
-    keep.execute(sessions.pool())
-        .await
-        .map(drop)
-        .map_err(|error| JobError::Retry(format!("done, and not kept: {error}")))
+    keep.execute(&hold.db).await.map(drop).map_err(|error| JobError::Retry(format!("done, and not kept: {error}")))
 }
 
 async fn answer(client: &Client, asked: impl Future<Output = Result<Value, String>> + Send) -> Result<Value, JobError> {

@@ -1,118 +1,154 @@
-//! What follows the end of a client:
-//!
-//! | end | status | next |
-//! | --- | --- | --- |
-//! | asked for (close, logout, stop) | written by whoever asked | |
-//! | 515 after a scan | connecting | a `reconnect` row, due at once |
-//! | connection lost, refused, replaced | disconnected | a `reconnect` row after a backoff (a `link` row while unlinked) |
-//! | temporary ban | banned | a `reconnect` row after the time that the server named |
-//! | too much could not be decrypted, and the session asks for it | `logged_out` | auth state into the quarantine, lease given back, wish "stopped" |
-//! | logged out by the phone or the server | `logged_out` | auth state deleted, lease given back, wish "stopped" |
-//! | the QR codes are used up, a passkey is being shown | disconnected | a `link` row, due at once |
-//! | the pairing code was not used in time | disconnected | a `link` row, due at once, for QR codes alone |
-//! | no QR was scanned | new | lease given back, wish "stopped" |
-//! | hold lost | another's to write | socket cut, nothing written |
+//! What follows the end of a connection: one table, and no side effects.
 
-use super::holder::{Held, Identity, Sessions, Shared, Wish};
-use super::row;
 use super::status::Status;
-use crate::telemetry;
 use std::time::Duration;
 
-/// How the next connection is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
-    /// After a backoff.
-    Later,
-    /// At once: the server wants the socket closed and opened again, as after a scan, or there are no more QR codes.
-    AtOnce,
-    /// At once, and without a pairing code.
-    ByQr,
-}
-
-/// How a client's life ended.
-#[derive(Debug)]
-pub(super) enum End {
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// The hold is lost. What follows is for the next holder to write.
+    HoldLost,
+    /// The connection was lost, refused or replaced, or it never came to be.
     Lost,
-    LoggedOut(String),
-    Banned(Duration),
+    /// The server wants a new connection at once, as after a scan or when the QR codes of this one are used up.
+    Restart,
+    /// Nobody used the pairing code in time. The next connection shows QR codes.
+    CodeExpired,
+    /// Nobody scanned a QR code.
     NoScan,
-    /// So much could not be decrypted that the session is to be linked anew.
-    Undecipherable(String),
+    /// WhatsApp has banned the account for this long.
+    Banned(Duration),
+    /// The phone or WhatsApp unlinked the device.
+    LoggedOut,
+    /// Too much could not be decrypted, and the session's setting says to link again.
+    Undecipherable,
 }
 
-impl End {
-    /// What the metrics call it.
-    const fn name(&self, next: Next) -> &'static str {
-        match self {
-            Self::Lost if matches!(next, Next::Later) => "lost",
-            Self::Lost => "restart",
-            Self::LoggedOut(_) => "logged_out",
-            Self::Banned(_) => "banned",
-            Self::NoScan => "no_scan",
-            Self::Undecipherable(_) => "undecipherable",
+/// How a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Why.
+    pub why: Why,
+    /// In words, for `wa.session.status_reason`.
+    pub reason: Option<String>,
+    /// The session has credentials.
+    pub linked: bool,
+    /// The connection had logged in.
+    pub connected: bool,
+}
+
+/// When the next connection is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// After the session's backoff.
+    Backoff,
+    /// After this time.
+    Time(Duration),
+}
+
+/// What follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing is written.
+    Nothing,
+    /// The status, and a `reconnect` row (a `link` row while the session is not linked) that is due after some time.
+    Connect(Status, After),
+    /// The same with a `link` row, and the session no longer asks for a pairing code.
+    LinkByQr,
+    /// The lease is released and nobody connects the session until asked.
+    Release(Status),
+    /// The same, and the auth state is deleted.
+    Forget,
+    /// The same, and the auth state goes into the quarantine.
+    Quarantine,
+}
+
+impl Ended {
+    /// The table.
+    #[must_use]
+    pub const fn next(&self) -> Next {
+        match (&self.why, self.linked) {
+            (Why::HoldLost, _) => Next::Nothing,
+            (Why::Lost, _) => Next::Connect(Status::Disconnected, After::Backoff),
+            (Why::Restart, true) => Next::Connect(Status::Connecting, After::Time(Duration::ZERO)),
+            (Why::Restart, false) => Next::Connect(Status::Disconnected, After::Time(Duration::ZERO)),
+            (Why::CodeExpired, _) => Next::LinkByQr,
+            (Why::NoScan, _) => Next::Release(Status::New),
+            (Why::Banned(time), _) => Next::Connect(Status::Banned, After::Time(*time)),
+            (Why::LoggedOut, _) => Next::Forget,
+            (Why::Undecipherable, _) => Next::Quarantine,
         }
     }
-}
 
-/// What is known of a client's end while it lives.
-#[derive(Debug)]
-pub(super) struct Ending {
-    pub(super) end: End,
-    /// How the next connection is made, if the connection was lost.
-    pub(super) next: Next,
-    pub(super) reason: Option<String>,
-    pub(super) linked: bool,
-    connected: bool,
-}
-
-impl Ending {
-    /// Of a client that has begun with credentials or without.
-    pub(super) const fn of(linked: bool) -> Self {
-        Self { end: End::Lost, next: Next::Later, reason: None, linked, connected: false }
+    /// The label of `wagres_connections_ended_total`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self.why {
+            Why::HoldLost => "hold_lost",
+            Why::Lost => "lost",
+            Why::Restart | Why::CodeExpired => "restart",
+            Why::NoScan => "no_scan",
+            Why::Banned(_) => "banned",
+            Why::LoggedOut => "logged_out",
+            Why::Undecipherable => "undecipherable",
+        }
     }
 
-    /// It has logged in.
-    pub(super) fn connected(&mut self) {
-        (self.connected, self.linked, self.next, self.reason) = (true, true, Next::Later, None);
-    }
-
-    /// What comes after an end that nobody asked for.
-    pub(super) async fn follow(self, sessions: &Sessions, shared: &Shared, held: &Held) {
-        let Self { end, next, reason, linked, connected } = self;
-        let name = &held.name;
-        telemetry::ended(end.name(next), linked && !connected);
-        let reason = reason.unwrap_or_else(|| "the connection could not be made or was closed".into());
-        let again = |status, reason, after| row::lost(shared, held, status, reason, linked, after);
-        let done = match end {
-            End::LoggedOut(reason) => {
-                tracing::warn!(session = name, reason, "logged out");
-                sessions.forget(held, &reason).await
-            }
-            End::Undecipherable(reason) => {
-                tracing::error!(session = name, reason, "given up; it has to be linked anew");
-                sessions.give_up(held, &reason).await
-            }
-            End::NoScan => {
-                sessions.leave(held, Status::New, "no QR code was scanned in time", Wish::Stopped, Identity::Kept).await
-            }
-            End::Banned(wait) => return again(Status::Banned, &reason, Some(wait)).await,
-            End::Lost if next == Next::Later => {
-                tracing::info!(session = name, reason, "connection lost");
-                return again(Status::Disconnected, &reason, None).await;
-            }
-            End::Lost if linked => {
-                return again(Status::Connecting, "restart after linking", Some(Duration::ZERO)).await;
-            }
-            End::Lost => {
-                if next == Next::ByQr {
-                    row::show_code(&shared.pool, held, None, Some(&reason)).await;
-                }
-                return again(Status::Disconnected, &reason, Some(Duration::ZERO)).await;
-            }
+    /// The reason, or what is true of every end.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        let usual = match self.why {
+            Why::NoScan => "no QR code was scanned in time",
+            Why::Restart if self.linked => "restart after linking",
+            _ => "the connection could not be made or was closed",
         };
-        if let Err(error) = done {
-            tracing::warn!(session = name, %error, "the end of a session is not written; it falls free with the worker");
+        self.reason.as_deref().unwrap_or(usual)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s5_each_end_has_one_thing_that_follows() {
+        let (hour, at_once) = (Duration::from_hours(1), After::Time(Duration::ZERO));
+        let table = [
+            (Why::HoldLost, Next::Nothing, Next::Nothing),
+            (
+                Why::Lost,
+                Next::Connect(Status::Disconnected, After::Backoff),
+                Next::Connect(Status::Disconnected, After::Backoff),
+            ),
+            (Why::Restart, Next::Connect(Status::Connecting, at_once), Next::Connect(Status::Disconnected, at_once)),
+            (Why::CodeExpired, Next::LinkByQr, Next::LinkByQr),
+            (Why::NoScan, Next::Release(Status::New), Next::Release(Status::New)),
+            (
+                Why::Banned(hour),
+                Next::Connect(Status::Banned, After::Time(hour)),
+                Next::Connect(Status::Banned, After::Time(hour)),
+            ),
+            (Why::LoggedOut, Next::Forget, Next::Forget),
+            (Why::Undecipherable, Next::Quarantine, Next::Quarantine),
+        ];
+        for (why, linked, unlinked) in table {
+            for (is_linked, next) in [(true, linked), (false, unlinked)] {
+                for connected in [true, false] {
+                    let ended = Ended { why: why.clone(), reason: None, linked: is_linked, connected };
+                    assert_eq!(ended.next(), next, "{ended:?}");
+                }
+            }
         }
+    }
+
+    #[test]
+    fn s5_a_logout_and_a_ban_are_never_followed_by_a_connection_at_once() {
+        let ended = |why| Ended { why, reason: None, linked: true, connected: true };
+        assert_eq!(ended(Why::LoggedOut).next(), Next::Forget);
+        let Next::Connect(Status::Banned, After::Time(wait)) = ended(Why::Banned(Duration::from_secs(60))).next()
+        else {
+            panic!("a ban ends with its time");
+        };
+        assert_eq!(wait, Duration::from_secs(60));
     }
 }

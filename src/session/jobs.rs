@@ -1,39 +1,33 @@
-//! Session jobs: link, connect, reconnect, passkey, close, logout, and actions. The next kind that is about the connection: an
-//! arm in [`run`], its name in `sql/schema/20_sessions.sql`; the next action: see `actions`.
+//! Session jobs: link, connect, reconnect, passkey, close, logout, and actions. The next kind that concerns the connection: an
+//! arm in [`run`] and its name in `sql/schema`; the next action: see `actions`.
 
 use super::actions;
-use super::holder::{SessionError, Sessions};
+use super::registry::Sessions;
 use crate::db::Db;
 use crate::db::outage::outlast;
 use crate::jobs::record::Record;
 use crate::jobs::{JobError, SessionJob};
+use crate::messages::media::Media;
 use crate::telemetry;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Does what the row asks for. Done means begun for link and connect: how it goes on stands in `wa.session`.
+/// Does what the row asks for. A link or a connect is done when it has begun: `wa.session` shows how it goes on.
 ///
 /// # Errors
-/// [`JobError::Permanent`] when trying again cannot help, [`JobError::Retry`] for what may pass.
-pub async fn run(job: &SessionJob, sessions: &Sessions) -> Result<(), JobError> {
+/// [`JobError::Permanent`] when another attempt cannot help, [`JobError::Retry`] for what may pass.
+pub async fn run(job: &SessionJob, sessions: &Sessions, media: &Media) -> Result<(), JobError> {
     let (fence, name) = (job.fence, job.session.as_str());
     let reason = job.reason.as_deref();
-    let done = match job.kind.as_str() {
-        "link" => sessions.start(fence, name, true).await,
-        "connect" | "reconnect" => sessions.start(fence, name, false).await,
-        "passkey" => sessions.go_on_linking(fence, name).await,
-        "close" => sessions.close(fence, name, reason.unwrap_or("closed on request")).await,
-        "logout" => sessions.logout(fence, name, reason.unwrap_or("logged out on request")).await,
-        _ => return actions::run(job, sessions).await,
-    };
-    done.map_err(|error| match error {
-        SessionError::Sql(_) | SessionError::Auth(_) => JobError::Retry(error.to_string()),
-        SessionError::Stale(_) => JobError::Release(error.to_string()),
-        // Of a client that could not be built the next attempt has its row already.
-        SessionError::NotLinked | SessionError::NotConnected | SessionError::Build(_) => {
-            JobError::Permanent(error.to_string())
-        }
-    })
+    match job.kind.as_str() {
+        "link" => sessions.start(fence, name, true).await?,
+        "connect" | "reconnect" => sessions.start(fence, name, false).await?,
+        "passkey" => sessions.go_on_linking(fence, name).await?,
+        "close" => sessions.close(fence, name, reason.unwrap_or("closed on request")).await?,
+        "logout" => sessions.logout(fence, name, reason.unwrap_or("logged out on request")).await?,
+        _ => actions::run(job, sessions.connections(), media).await?,
+    }
+    Ok(())
 }
 
 /// Attempts of a session job; what is wished is tried again by the reconciler all the same.
@@ -49,6 +43,11 @@ pub struct Recorder {
 }
 
 impl Record<SessionJob> for Recorder {
+    fn span(&self, job: &SessionJob) -> tracing::Span {
+        let SessionJob { fence, session, kind, id, .. } = job;
+        tracing::info_span!("job", kind, id, session, epoch = fence.epoch)
+    }
+
     async fn record(&self, job: SessionJob, outcome: Result<(), JobError>) {
         let (status, error) = match outcome {
             Ok(()) => ("done", None),

@@ -12,8 +12,8 @@ use crate::config::Secret;
 use crate::db::Db;
 use crate::db::DbError;
 use crate::db::fence::Fence;
+use crate::jobs::bells::Bells;
 use chrono::{DateTime, Utc};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -38,10 +38,8 @@ pub struct Fleet {
     pub asked: CancellationToken,
     /// Ends the beat.
     pub stop: CancellationToken,
-    /// Rung when there may be something to adopt.
-    pub look: Arc<Notify>,
-    /// Rung when the sessions are to be checked.
-    pub check: Arc<Notify>,
+    /// Of which [`Bells::reconcile`] wakes the reconciler; rings [`Bells::check`].
+    pub bells: Bells,
     /// Takes the sessions that other workers should have.
     pub give_away: mpsc::UnboundedSender<Fence>,
 }
@@ -52,7 +50,7 @@ struct Asked {
     check_at: Option<DateTime<Utc>>,
 }
 
-/// Rings [`Fleet::look`], on the channel `wa_work`.
+/// Announced on the channel `wa_work` when leases are free; rings [`Bells::reconcile`].
 pub const FREED: &str = "leases";
 /// Most sessions that are taken or given away in one turn, so that no beat waits long for them.
 const STEP: i64 = 200;
@@ -115,7 +113,7 @@ impl Lease {
                         asked.cancel();
                     }
                     if std::mem::replace(&mut checked, check_at) != check_at {
-                        fleet.check.notify_one();
+                        fleet.bells.check.notify_one();
                     }
                 }
                 Ok(Ok(None)) => {
@@ -131,7 +129,7 @@ impl Lease {
             turn.notify_one();
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = fleet.look.notified() => {}
+                () = fleet.bells.reconcile.notified() => {}
                 () = tokio::time::sleep((self.ttl / 5).min(Duration::from_secs(2))) => {}
             }
         }
@@ -179,7 +177,7 @@ impl Lease {
             tracing::info!(adopted, "sessions adopted");
             // There may be more, and they need not wait for the next beat; how many connect at once is for the session
             // jobs to say.
-            fleet.look.notify_one();
+            fleet.bells.reconcile.notify_one();
             return Ok(());
         }
         let surplus = sqlx::query_file!("sql/session/surplus.sql", self.worker_id, STEP).fetch_all(pool).await?;

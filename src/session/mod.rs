@@ -1,30 +1,42 @@
 //! Sessions: who holds one, the client that lives in it, and what becomes of it.
 //!
-//! * [`lease`]: the worker's proof of life and the adoption of free sessions; a task and a connection of its own, so
-//!   that nothing can starve it.
-//! * [`holder`]: the sessions that this worker holds, each with at most one client.
-//! * [`client`]: how a client of the library is built for a session.
-//! * [`crypto`]: which session could not decrypt something.
-//! * [`supervise`]: one task a client; turns its events into rows.
-//! * `ending`: what follows its end.
-//! * `row`: what is written of a session while it is held.
-//! * `told`: what it says of calls, groups, presence and the like, as events.
-//! * [`jobs`]: link, connect, reconnect, close, logout. The next kind goes there.
-//! * [`status`]: the states.
-//! * [`endpoint`]: which servers this build may talk to; [`proxy`]: through whom.
+//! Read from the bottom up:
+//!
+//! * [`status`]: the states. [`error`]: why something could not be done.
+//! * [`endpoint`]: which servers this build may talk to; [`proxy`]: through whom; [`transport`]: sockets that close with the
+//!   hold; [`http`]: how media is fetched.
+//! * `held`: a session that this worker holds. `row`: its row in the database.
+//! * [`client`]: how a client of the library is built. `forward`: its events, on their way to the supervisor. `credentials`:
+//!   written when the library would not.
+//! * `passkey`, `linking`: linking a device, on the side of one connection.
+//! * `events`: calls, groups, presence and the like, as rows of `wa.event`.
+//! * `supervise`: one task for each connection, which says in the end how it ended. [`ending`]: what follows, as one table.
+//! * `running`, [`registry`]: the sessions of this worker, and what follows each end.
+//! * [`health`]: whether WhatsApp answers on every connection.
+//! * [`lease`]: the worker's heartbeat and the adoption of free sessions; a task and a connection of its own, so that nothing
+//!   can starve it.
+//! * [`jobs`]: link, connect, reconnect, close, logout; `actions`: what a session asks of WhatsApp for others. The next kind
+//!   goes there.
 
 mod actions;
 pub mod client;
-pub mod crypto;
-mod ending;
+mod credentials;
+pub mod ending;
 pub mod endpoint;
-pub mod holder;
+pub mod error;
+mod events;
+mod forward;
+pub mod health;
+mod held;
+pub mod http;
 pub mod jobs;
 pub mod lease;
+mod linking;
 mod passkey;
 pub mod proxy;
-pub(crate) mod row;
+pub mod registry;
+mod row;
+mod running;
 pub mod status;
-pub mod supervise;
-mod told;
+mod supervise;
 pub mod transport;

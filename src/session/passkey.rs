@@ -14,18 +14,18 @@
 
 use std::sync::Arc;
 
-use super::client;
-use super::holder::Held;
+use super::credentials;
 use super::row::persist;
 use crate::auth::{AuthError, AuthStore, PasskeyLinking};
-use crate::db::Db;
 use crate::db::fence::Fence;
-use crate::db::outage::outlast;
+use crate::db::hold::Hold;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use buffa::Enumeration as _;
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 use wacore::libsignal::protocol::{KeyPair, PrivateKey};
 use wacore::request::InfoQuery;
 use wacore::shortcake::ShortcakeUtils;
@@ -88,15 +88,15 @@ pub(super) fn primary_of(stanza: &OwnedNodeRef) -> Option<Vec<u8>> {
 }
 
 /// Starts the driver of one client of a session that is not linked. It ends when the sender is dropped.
-pub(super) fn start(held: Arc<Held>, store: AuthStore, client: Arc<Client>) -> UnboundedSender<Heard> {
+pub(super) fn start(hold: Hold, store: AuthStore, client: Arc<Client>, tasks: &TaskTracker) -> UnboundedSender<Heard> {
     let (tell, heard) = unbounded_channel();
-    tokio::spawn(Driver { held, store, client }.run(heard));
+    tasks.spawn(Driver { hold, store, client }.run(heard).in_current_span());
     tell
 }
 
 /// Whether a session has an unfinished linking with a passkey that may still be finished.
-pub(super) async fn is_open(held: &Held, pool: &Db) -> sqlx::Result<bool> {
-    Ok(waiting(held, pool).await?.is_some_and(|row| !row.over))
+pub(super) async fn is_open(hold: &Hold) -> sqlx::Result<bool> {
+    Ok(waiting(hold).await?.is_some_and(|row| !row.over))
 }
 
 /// An unfinished linking.
@@ -106,14 +106,14 @@ struct Waiting {
     over: bool,
 }
 
-async fn waiting(held: &Held, pool: &Db) -> sqlx::Result<Option<Waiting>> {
-    let session_id = held.fence.session_id;
-    let ask = || sqlx::query_file_as!(Waiting, "sql/passkey/waiting.sql", session_id).fetch_optional(pool);
-    outlast(&held.stale, ask).await
+async fn waiting(hold: &Hold) -> sqlx::Result<Option<Waiting>> {
+    let session_id = hold.fence.session_id;
+    let ask = || sqlx::query_file_as!(Waiting, "sql/passkey/waiting.sql", session_id).fetch_optional(&hold.db);
+    hold.ask(ask).await
 }
 
 struct Driver {
-    held: Arc<Held>,
+    hold: Hold,
     store: AuthStore,
     client: Arc<Client>,
 }
@@ -130,18 +130,18 @@ impl Driver {
                 Ok(()) => continue,
                 Err(StepError::Failed(error)) => error,
                 Err(error) => {
-                    tracing::warn!(session = self.held.name, %error, "linking with a passkey goes on with the next connection");
+                    tracing::warn!(%error, "linking with a passkey goes on with the next connection");
                     continue;
                 }
             };
-            tracing::warn!(session = self.held.name, error, "linking with a passkey failed");
+            tracing::warn!(error, "linking with a passkey failed");
             self.advance("failed", None, Some(&error)).await;
         }
     }
 
     /// What the row asks for.
     async fn go_on(&self) -> Result<(), StepError> {
-        let Some(row) = waiting(&self.held, self.store.pool()).await? else { return Ok(()) };
+        let Some(row) = waiting(&self.hold).await? else { return Ok(()) };
         if row.over {
             return Err(StepError::Failed("it was not finished in time".into()));
         }
@@ -161,14 +161,14 @@ impl Driver {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of minutes")]
         let seconds = options.timeout_ms.map_or(USUAL_TIMEOUT, |ms| ms as f64 / 1000.0).clamp(30.0, LONGEST_TIMEOUT);
         let request: Value = serde_json::from_str(request).map_err(|error| StepError::Failed(error.to_string()))?;
-        let Fence { session_id, epoch } = self.store.fence();
+        let Fence { session_id, epoch } = self.hold.fence;
         // It is said once.
-        persist(&self.held, || {
+        persist(&self.hold, || {
             sqlx::query_file_scalar!("sql/passkey/demanded.sql", session_id, epoch, request, seconds)
-                .fetch_one(self.store.pool())
+                .fetch_one(&self.hold.db)
         })
         .await;
-        tracing::info!(session = self.held.name, "WhatsApp demands a passkey, see wa.passkey");
+        tracing::info!("WhatsApp demands a passkey, see wa.passkey");
         Ok(())
     }
 
@@ -218,10 +218,7 @@ impl Driver {
     /// The phone's side came. A second one for the same linking changes nothing.
     async fn primary(&self, primary: Vec<u8>) -> Result<(), StepError> {
         let Some(mut linking) = self.store.passkey_linking().await? else {
-            tracing::warn!(
-                session = self.held.name,
-                "a phone answers to a linking with a passkey that is not under way"
-            );
+            tracing::warn!("a phone answers to a linking with a passkey that is not under way");
             return Ok(());
         };
         if linking.primary.is_none() {
@@ -263,7 +260,7 @@ impl Driver {
             .map_err(|error| failed(&error))?;
         let secret = DeviceCommand::SetAdvSecretKey(linking.adv_secret);
         self.client.persistence_manager().process_command(secret).await;
-        client::keep_credentials(&self.client).await.map_err(|error| StepError::Later(error.to_string()))?;
+        credentials::keep(&self.client).await.map_err(|error| StepError::Later(error.to_string()))?;
         let sealed = ShortcakeUtils::build_encrypted_pairing_request(&sealed);
         self.set("the request to be linked", leaf("encrypted_pairing_request", sealed)).await
     }
@@ -274,10 +271,10 @@ impl Driver {
     }
 
     async fn advance(&self, stage: &str, code: Option<&str>, error: Option<&str>) {
-        let Fence { session_id, epoch } = self.store.fence();
-        persist(&self.held, || {
+        let Fence { session_id, epoch } = self.hold.fence;
+        persist(&self.hold, || {
             sqlx::query_file_scalar!("sql/passkey/advance.sql", session_id, epoch, stage, code, error)
-                .fetch_one(self.store.pool())
+                .fetch_one(&self.hold.db)
         })
         .await;
     }

@@ -1,11 +1,9 @@
-//! What is written of a session while it is held: its row in `wa.session`, and the row that makes its next connection.
+//! A held session in the database: its row in `wa.session`, and the row that makes its next connection.
 
-use super::holder::{Held, SessionError, Shared};
+use super::error::SessionError;
 use super::status::Status;
-use crate::db::Db;
 use crate::db::fence::Fence;
-use crate::db::outage::insist;
-use serde_json::Value;
+use crate::db::hold::Hold;
 use std::time::Duration;
 use wacore_binary::Jid;
 
@@ -17,21 +15,16 @@ pub(super) struct Qr<'a> {
 }
 
 /// Writes a status before anybody supervises the session.
-pub(super) async fn set_status(pool: &Db, fence: Fence, status: Status) -> Result<(), SessionError> {
-    if write_status(pool, fence, status, None, None).await? { Ok(()) } else { Err(SessionError::Stale(fence.epoch)) }
+pub(super) async fn set_status(hold: &Hold, status: Status) -> Result<(), SessionError> {
+    if write_status(hold, status, None, None).await? { Ok(()) } else { Err(SessionError::Lost(hold.fence.epoch)) }
 }
 
-pub(super) async fn become_status(pool: &Db, held: &Held, next: Status, reason: Option<&str>, qr: Option<Qr<'_>>) {
-    persist(held, || write_status(pool, held.fence, next, reason, qr)).await;
+pub(super) async fn become_status(hold: &Hold, next: Status, reason: Option<&str>, qr: Option<Qr<'_>>) {
+    persist(hold, || write_status(hold, next, reason, qr)).await;
 }
 
-async fn write_status(
-    pool: &Db,
-    fence: Fence,
-    status: Status,
-    reason: Option<&str>,
-    qr: Option<Qr<'_>>,
-) -> sqlx::Result<bool> {
+async fn write_status(hold: &Hold, status: Status, reason: Option<&str>, qr: Option<Qr<'_>>) -> sqlx::Result<bool> {
+    let fence = hold.fence;
     sqlx::query_file_scalar!(
         "sql/session/set_status.sql",
         fence.session_id,
@@ -41,86 +34,69 @@ async fn write_status(
         qr.map(|q| q.text),
         qr.map(|q| q.seconds)
     )
-    .fetch_one(pool)
+    .fetch_one(&hold.db)
     .await
 }
 
-/// It is logged in.
-pub(super) async fn connected(pool: &Db, held: &Held) {
-    let Fence { session_id, epoch } = held.fence;
-    persist(held, || sqlx::query_file_scalar!("sql/session/connected.sql", session_id, epoch).fetch_one(pool)).await;
-}
-
-/// Who it is.
-pub(super) async fn identify(pool: &Db, held: &Held, pn: &Jid, lid: &Jid) {
-    let Fence { session_id, epoch } = held.fence;
-    let (phone, jid, lid) = (pn.user.to_string(), pn.to_string(), lid.to_string());
-    persist(held, || {
-        sqlx::query_file_scalar!("sql/session/set_identity.sql", session_id, epoch, phone, jid, lid).fetch_one(pool)
-    })
-    .await;
-}
-
-/// Shows a pairing code for so long; or none any more, for that reason.
-pub(super) async fn show_code(pool: &Db, held: &Held, code: Option<(&str, Duration)>, reason: Option<&str>) {
-    let Fence { session_id, epoch } = held.fence;
-    let (code, seconds) = code.map(|(code, valid)| (code, valid.as_secs_f64())).unzip();
-    persist(held, || {
-        sqlx::query_file_scalar!("sql/session/set_code.sql", session_id, epoch, code, seconds, reason).fetch_one(pool)
-    })
-    .await;
-}
-
-/// An event of the session, in `wa.event`.
-pub(crate) async fn tell(pool: &Db, held: &Held, kind: &str, data: &Value) {
-    let Fence { session_id, epoch } = held.fence;
-    persist(held, || sqlx::query_file_scalar!("sql/session/event.sql", session_id, epoch, kind, data).fetch_one(pool))
+/// The session is logged in.
+pub(super) async fn connected(hold: &Hold) {
+    let Fence { session_id, epoch } = hold.fence;
+    persist(hold, || sqlx::query_file_scalar!("sql/session/connected.sql", session_id, epoch).fetch_one(&hold.db))
         .await;
 }
 
-/// A connection ended or could not be made: writes that, and the row that makes the next one, `after` that time or a
-/// backoff.
-pub(super) async fn lost(
-    shared: &Shared,
-    held: &Held,
-    status: Status,
-    reason: &str,
-    linked: bool,
-    after: Option<Duration>,
-) {
-    let Fence { session_id, epoch } = held.fence;
-    let kind = if linked { "reconnect" } else { "link" };
-    let after = after.map(|d| d.as_secs_f64());
-    persist(held, || {
-        sqlx::query_file_scalar!("sql/session/lost.sql", session_id, epoch, status.name(), reason, kind, after)
-            .fetch_one(&shared.pool)
+/// Which account the session is.
+pub(super) async fn identify(hold: &Hold, pn: &Jid, lid: &Jid) {
+    let Fence { session_id, epoch } = hold.fence;
+    let (phone, jid, lid) = (pn.user.to_string(), pn.to_string(), lid.to_string());
+    persist(hold, || {
+        sqlx::query_file_scalar!("sql/session/set_identity.sql", session_id, epoch, phone, jid, lid).fetch_one(&hold.db)
     })
     .await;
-    shared.wake.notify_one();
 }
 
-/// Writes until it is written or the hold is gone; an outage of the database only delays it. What the database refuses as
-/// an impossible change of status is not asked again.
-pub(super) async fn persist<F, W>(held: &Held, mut write: F)
+/// Shows a pairing code for some time; or hides it, for that reason.
+pub(super) async fn show_code(hold: &Hold, code: Option<(&str, Duration)>, reason: Option<&str>) {
+    let Fence { session_id, epoch } = hold.fence;
+    let (code, seconds) = code.map(|(code, valid)| (code, valid.as_secs_f64())).unzip();
+    persist(hold, || {
+        sqlx::query_file_scalar!("sql/session/set_code.sql", session_id, epoch, code, seconds, reason)
+            .fetch_one(&hold.db)
+    })
+    .await;
+}
+
+/// A connection ended or could not be made: writes the status, and the row that makes the next connection, after that time
+/// or a backoff.
+pub(super) async fn lost(hold: &Hold, status: Status, reason: &str, linked: bool, after: Option<Duration>) {
+    let Fence { session_id, epoch } = hold.fence;
+    let kind = if linked { "reconnect" } else { "link" };
+    let after = after.map(|time| time.as_secs_f64());
+    persist(hold, || {
+        sqlx::query_file_scalar!("sql/session/lost.sql", session_id, epoch, status.name(), reason, kind, after)
+            .fetch_one(&hold.db)
+    })
+    .await;
+}
+
+/// Writes until the change is written or the hold is lost. A change of status that the database refuses as impossible is not
+/// tried again.
+pub(super) async fn persist<F, W>(hold: &Hold, mut write: F)
 where
     F: FnMut() -> W,
     W: Future<Output = sqlx::Result<bool>>,
 {
-    let write = || {
+    hold.write(|| {
         let written = write();
         async {
             match written.await {
                 Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == "WA029") => {
-                    tracing::error!(session = held.name, %error, "not written");
+                    tracing::error!(%error, "impossible change of status; not written");
                     Ok(true)
                 }
                 written => written,
             }
         }
-    };
-    match insist(&held.stale, write).await {
-        Some(true) => {}
-        Some(false) => held.stale.cancel(),
-        None => tracing::warn!(session = held.name, "status not written; the hold is lost"),
-    }
+    })
+    .await;
 }

@@ -7,40 +7,43 @@ use anyhow::bail;
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 use wacore::stats::TransportResourceReport;
 use whatsapp_rust::transport::{Transport, TransportEvent, TransportFactory};
 use whatsapp_rust::{async_channel::Receiver, async_trait};
 
-/// Makes sockets of another factory that send until `stale`.
+/// Makes sockets of another factory that send until the hold is lost.
 pub struct FencedFactory<F> {
     /// What opens the socket.
     pub inner: F,
     /// The hold is lost.
-    pub stale: CancellationToken,
+    pub lost: CancellationToken,
+    /// Where the task runs that closes the socket.
+    pub tasks: TaskTracker,
 }
 
 #[async_trait]
 impl<F: TransportFactory> TransportFactory for FencedFactory<F> {
     async fn create_transport(&self) -> anyhow::Result<(Arc<dyn Transport>, Receiver<TransportEvent>)> {
-        if self.stale.is_cancelled() {
+        if self.lost.is_cancelled() {
             bail!("the session is no longer held here");
         }
         let (inner, events) = self.inner.create_transport().await?;
-        let (stale, open) = (self.stale.clone(), CancellationToken::new());
-        let (lost, dropped, socket) = (stale.clone(), open.clone(), inner.clone());
-        tokio::spawn(async move {
+        let open = CancellationToken::new();
+        let (lost, dropped, socket) = (self.lost.clone(), open.clone(), inner.clone());
+        self.tasks.spawn(async move {
             tokio::select! {
                 () = dropped.cancelled() => {}
                 () = lost.cancelled() => socket.disconnect().await,
             }
         });
-        Ok((Arc::new(FencedSocket { inner, stale, _open: open.drop_guard() }), events))
+        Ok((Arc::new(FencedSocket { inner, lost: self.lost.clone(), _open: open.drop_guard() }), events))
     }
 }
 
 struct FencedSocket {
     inner: Arc<dyn Transport>,
-    stale: CancellationToken,
+    lost: CancellationToken,
     /// Ends the task that closes the socket.
     _open: DropGuard,
 }
@@ -48,7 +51,7 @@ struct FencedSocket {
 #[async_trait]
 impl Transport for FencedSocket {
     async fn send(&self, data: Bytes) -> anyhow::Result<()> {
-        if self.stale.is_cancelled() {
+        if self.lost.is_cancelled() {
             bail!("the session is no longer held here");
         }
         self.inner.send(data).await

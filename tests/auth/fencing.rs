@@ -86,7 +86,7 @@ async fn s3_a_stale_epoch_is_refused_on_every_write() {
     let held = Held::new().await;
     let all = writes(&held.store).await;
     assert!(all.iter().all(|(_, refused)| !refused), "a holder may write: {all:?}");
-    assert!(!held.stale.is_cancelled());
+    assert!(!held.hold.lost.is_cancelled());
     held.store.save(&full_device()).await.unwrap();
     held.store.store_sent_message("c", "m", b"p").await.unwrap();
     let before = held.rows().await;
@@ -95,7 +95,7 @@ async fn s3_a_stale_epoch_is_refused_on_every_write() {
     for (name, refused) in writes(&held.store).await {
         assert!(refused, "{name} was accepted under an old epoch");
     }
-    assert!(held.stale.is_cancelled(), "the client is told to stop");
+    assert!(held.hold.lost.is_cancelled(), "the client is told to stop");
     assert_eq!(held.rows().await, before, "nothing was written or deleted");
     assert!(held.store.load().await.unwrap().is_some(), "reading harms nobody");
 
@@ -112,7 +112,7 @@ async fn s3_nothing_to_do_is_not_stale() {
     held.store.delete_session("nobody").await.unwrap();
     held.store.mark_prekeys_uploaded(&[1]).await.unwrap();
     assert_eq!(held.store.take_sent_message("c", "m").await.unwrap(), None);
-    assert!(!held.stale.is_cancelled());
+    assert!(!held.hold.lost.is_cancelled());
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn s3_a_takeover_waits_for_a_write_under_way() {
     // Holds the key's row, so that the write waits with the lease share-locked.
     let mut block = held.db.pool.begin().await.unwrap();
     sqlx::query("SELECT FROM wa.auth_key FOR UPDATE").execute(&mut *block).await.unwrap();
-    let store = Arc::new(AuthStore::new(held.db.pool.clone().into(), held.fence, Arc::default(), held.stale.clone()));
+    let store = Arc::new(AuthStore::new(held.hold.clone(), Arc::default()));
     let write = tokio::spawn({
         let store = Arc::clone(&store);
         async move { store.put_session("a", b"new").await }
@@ -146,7 +146,7 @@ async fn s3_a_write_that_waited_for_a_takeover_is_refused() {
     let held = Held::new().await;
     let mut takeover = held.db.pool.begin().await.unwrap();
     sqlx::query("UPDATE wa.lease SET epoch = epoch + 1").execute(&mut *takeover).await.unwrap();
-    let store = AuthStore::new(held.db.pool.clone().into(), held.fence, Arc::default(), held.stale.clone());
+    let store = AuthStore::new(held.hold.clone(), Arc::default());
     let write = tokio::spawn(async move { store.put_session("a", b"late").await });
     waiting(&held.db, 1).await;
     takeover.commit().await.unwrap();

@@ -20,7 +20,6 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 use wacore::{
     appstate::{hash::HashState, processor::AppStateMutationMAC},
     libsignal::{protocol::KeyPair, store::record_helpers::new_pre_key_record},
@@ -28,7 +27,7 @@ use wacore::{
 };
 use wagres::{
     auth::{self, AuthError, AuthStore, KEY_LENGTH, Vault, creds},
-    db::fence::Fence,
+    db::{fence::Fence, hold::Hold},
 };
 use waproto::{codec as proto, whatsapp::ADVSignedDeviceIdentity};
 
@@ -38,7 +37,7 @@ use crate::support::db::{TestDb, fresh};
 struct Held {
     db: TestDb,
     fence: Fence,
-    stale: CancellationToken,
+    hold: Hold,
     store: AuthStore,
 }
 
@@ -55,9 +54,9 @@ impl Held {
     async fn with(vault: Vault) -> Self {
         let db = fresh().await;
         let fence = hold(&db, "shop").await;
-        let stale = CancellationToken::new();
-        let store = AuthStore::new(db.pool.clone().into(), fence, vault.into(), stale.clone());
-        Self { db, fence, stale, store }
+        let hold = Hold::new(db.pool.clone().into(), fence, "shop");
+        let store = AuthStore::new(hold.clone(), vault.into());
+        Self { db, fence, hold, store }
     }
 
     async fn value(&self, kind: &str, key_id: &str) -> Value {

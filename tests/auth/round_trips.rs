@@ -23,7 +23,7 @@ async fn counted<T>(store: &AuthStore, work: impl Future<Output = Result<T>>) ->
 impl Held {
     /// A store of a process that has just begun.
     fn again(&self) -> Arc<AuthStore> {
-        AuthStore::new(self.db.pool.clone().into(), self.fence, Arc::default(), self.stale.clone()).into()
+        AuthStore::new(self.hold.clone(), Arc::default()).into()
     }
 }
 

@@ -291,10 +291,8 @@ async fn a4_every_kind_is_written_with_its_time_to_live() {
 async fn a1_logout_deletes_everything_of_the_session_and_nothing_of_another() {
     let held = Held::new().await;
     let other = AuthStore::new(
-        held.db.pool.clone().into(),
-        hold(&held.db, "other").await,
+        wagres::db::hold::Hold::new(held.db.pool.clone().into(), hold(&held.db, "other").await, "other"),
         Arc::default(),
-        CancellationToken::new(),
     );
     for store in [&held.store, &other] {
         store.save(&full_device()).await.unwrap();

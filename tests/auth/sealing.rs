@@ -51,9 +51,9 @@ async fn a6_without_the_key_nothing_is_read_moved_or_overwritten() {
     let held = Held::sealed().await;
     held.store.save(&full_device()).await.unwrap();
     held.store.put_session("1@lid.0", b"ratchet").await.unwrap();
-    let plain = AuthStore::new(held.db.pool.clone().into(), held.fence, Arc::default(), held.stale.clone());
+    let plain = AuthStore::new(held.hold.clone(), Arc::default());
     let wrong = Vault::default().with_key("k1", &[9; KEY_LENGTH]).unwrap();
-    let wrong = AuthStore::new(held.db.pool.clone().into(), held.fence, wrong.into(), held.stale.clone());
+    let wrong = AuthStore::new(held.hold.clone(), wrong.into());
     for (store, said) in [(&plain, "is none of encryption.keys"), (&wrong, "does not open with the one of that id")] {
         for error in [store.load().await.err().unwrap(), store.get_session("1@lid.0").await.unwrap_err()] {
             let StoreError::Serialization(source) = &error else { panic!("{error:?}") };

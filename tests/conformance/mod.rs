@@ -13,7 +13,7 @@ mod whatsapp_rust;
 use std::time::Duration;
 
 use anyhow::Result;
-use wagres::sandbox::{Options, Pace};
+use wagres_sandbox::{Options, Pace};
 
 use stage::{Kind, run};
 
@@ -46,7 +46,7 @@ macro_rules! conformance {
 
 #[test]
 fn x1_conformance_is_documented_exchange_by_exchange() {
-    let docs = include_str!("../../docs/sandbox.md");
+    let docs = include_str!("../../ecosystem/sandbox/docs/sandbox.md");
     let section = docs.split("## Conformance").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap_or_default();
     let rows: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     assert_eq!(rows, EXCHANGES);

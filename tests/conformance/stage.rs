@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use wagres::sandbox::{Options, Running, Sandbox};
+use wagres_sandbox::{Options, Running, Sandbox};
 
 use super::baileys::BaileysClient;
 use super::party::{Client, Party, Way};

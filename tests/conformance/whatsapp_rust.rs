@@ -14,7 +14,7 @@ use wacore::store::InMemoryBackend;
 use wacore::types::events::{Event, InboundMessage};
 use wacore::types::presence::ReceiptType;
 use wacore_binary::Jid;
-use wagres::sandbox::Running;
+use wagres_sandbox::Running;
 use waproto::whatsapp::message::ImageMessage;
 use waproto::whatsapp::{Message, MessageKey};
 use whatsapp_rust::RevokeType;

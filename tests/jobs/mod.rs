@@ -59,7 +59,7 @@ impl Hands {
         .fetch_one(&self.pool)
         .await?;
         let fence = Fence { session_id, epoch };
-        self.ready.insert(fence);
+        self.ready.insert(fence, "shop".into());
         Ok(fence)
     }
 

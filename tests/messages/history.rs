@@ -7,10 +7,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 use wacore::store::traits::{DeviceStore as _, MsgSecretStore as _};
 use wagres::auth::AuthStore;
 use wagres::db::fence::Fence;
+use wagres::db::hold::Hold;
 
 #[tokio::test]
 async fn m7_a_chat_is_one_history_of_both_directions() -> Result<()> {
@@ -70,7 +70,7 @@ async fn secret(stage: &Stage, to: &str, message_id: &str) -> Result<Option<Stri
     let held = "SELECT session_id, epoch FROM wa.lease JOIN wa.session USING (session_id) WHERE name = 'shop'";
     let (session_id, epoch) = sqlx::query_as(held).fetch_one(stage.world.pool()).await?;
     let pool = stage.world.pool().clone().into();
-    let store = AuthStore::new(pool, Fence { session_id, epoch }, Arc::default(), CancellationToken::new());
+    let store = AuthStore::new(Hold::new(pool, Fence { session_id, epoch }, "shop"), Arc::default());
     ensure!(store.load().await?.is_some(), "no credentials");
     let [chat, own] = [to, SHOP].map(|number| format!("{number}@s.whatsapp.net"));
     Ok(store.get_msg_secret(&chat, &own, message_id).await?.map(|secret| BASE64_STANDARD.encode(secret)))

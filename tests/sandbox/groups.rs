@@ -10,7 +10,7 @@ use wacore::store::traits::SignalStore as _;
 use wacore::types::events::Event;
 use wacore::types::presence::ReceiptType;
 use wacore_binary::Jid;
-use wagres::sandbox::Running;
+use wagres_sandbox::Running;
 use waproto::whatsapp::{Message, MessageKey};
 use whatsapp_rust::features::{PreviousDescription, StatusSendOptions};
 use whatsapp_rust::send::RevokeType;

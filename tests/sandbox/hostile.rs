@@ -12,7 +12,7 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message as WsMessage;
-use wagres::sandbox::Running;
+use wagres_sandbox::Running;
 
 use crate::control::Control;
 use crate::support::linked::{Linked, sandbox};

@@ -7,7 +7,7 @@ use serde_json::json;
 use wacore::pair_code::PairCodeOptions;
 use wacore::store::InMemoryBackend;
 use wacore::types::events::Event;
-use wagres::sandbox::Running;
+use wagres_sandbox::Running;
 
 use crate::control::Control;
 use crate::support::linked::{Linked, sandbox};

@@ -162,8 +162,8 @@ async fn x3_the_page_survives_a_restart_of_the_sandbox() -> Result<()> {
     first.shutdown().await;
     browser.shows("#status", "does not answer").await?;
     let address = url.trim_start_matches("http://").parse()?;
-    let options = wagres::sandbox::Options { control: address, ..Default::default() };
-    let second = wagres::sandbox::Sandbox::start(options).await?;
+    let options = wagres_sandbox::Options { control: address, ..Default::default() };
+    let second = wagres_sandbox::Sandbox::start(options).await?;
     browser.shows("#toasts", "started anew").await?;
     browser.shows("#conversation", "Add a phone").await?;
     control.post("/phones", json!({ "number": BOB })).await?;

@@ -1,4 +1,4 @@
-//! X3: draws the pictures of the documentation; see docs/sandbox.md.
+//! X3: draws the pictures of the documentation; see ecosystem/sandbox/docs/sandbox.md.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -72,12 +72,12 @@ return canvas.toDataURL('image/jpeg', .88).split(',')[1];";
 
 async fn picture(browser: &Browser, name: &str) -> Result<()> {
     browser.run("document.activeElement.blur()").await?;
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("ecosystem/sandbox/docs").join(name);
     Ok(tokio::fs::write(path, browser.picture().await?).await?)
 }
 
 #[tokio::test]
-#[ignore = "writes docs/sandbox-page.png and docs/sandbox-page-dark.png"]
+#[ignore = "writes ecosystem/sandbox/docs/*.png"]
 async fn x3_pictures_of_the_page() -> Result<()> {
     let Some(browser) = Browser::start(1360, 820).await? else { return Ok(()) };
     let (sandbox, control) = sandbox().await?;

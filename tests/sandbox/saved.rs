@@ -10,7 +10,8 @@ use wacore::iq::privacy::{PrivacyCategory, PrivacyValue};
 use wacore::net::{HttpClient as _, HttpRequest};
 use wacore::types::events::Event;
 use wacore_binary::Jid;
-use wagres::sandbox::{MediaClient, Options, Running, Sandbox};
+use wagres::session::http::MediaClient;
+use wagres_sandbox::{Options, Running, Sandbox};
 use waproto::whatsapp::Message;
 
 use crate::control::Control;

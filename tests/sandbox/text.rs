@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use wacore::types::events::Event;
 use wacore::types::presence::ReceiptType;
-use wagres::sandbox::{Options, Sandbox};
+use wagres_sandbox::{Options, Sandbox};
 use waproto::whatsapp::Message;
 
 use crate::support::linked::{Linked, sandbox, text_of, until_connected};

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use wacore::store::traits::SignalStore as _;
 use wacore::types::presence::ReceiptType;
-use wagres::sandbox::{Options, Sandbox};
+use wagres_sandbox::{Options, Sandbox};
 
 use crate::control::Control;
 use crate::support::linked::{Linked, sandbox, until_connected};

@@ -9,7 +9,7 @@ use wacore::store::traits::{Backend, SignalStore as _};
 use wacore::types::events::{ChannelEventHandler, Event};
 use wacore::types::presence::ReceiptType;
 use wacore_binary::Jid;
-use wagres::sandbox::{Options, Running, Sandbox};
+use wagres_sandbox::{Options, Running, Sandbox};
 use waproto::whatsapp::Message;
 use whatsapp_rust::async_channel::Receiver;
 use whatsapp_rust::bot::{Bot, BotHandle};
@@ -68,7 +68,7 @@ impl<B: Backend + 'static> Linked<B> {
         let bot = Bot::builder()
             .with_backend_arc(backend.clone())
             .with_transport_factory(transport)
-            .with_http_client(wagres::sandbox::MediaClient::new())
+            .with_http_client(wagres::session::http::MediaClient::new())
             .with_runtime(whatsapp_rust::TokioRuntime)
             .with_version((2, 3000, 0))
             .with_wanted_pre_key_count(30)

@@ -34,7 +34,7 @@ impl Working {
         .fetch_all(&db.pool)
         .await?;
         for (session_id, epoch) in held {
-            working.window.ready.insert(Fence { session_id, epoch });
+            working.window.ready.insert(Fence { session_id, epoch }, "shop".into());
         }
         Ok(working)
     }

@@ -9,7 +9,7 @@ use sqlx::PgPool;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use wagres::sandbox::{Options, Running, Sandbox};
+use wagres_sandbox::{Options, Running, Sandbox};
 
 /// The binary under test.
 pub(crate) const WAGRES: &str = env!("CARGO_BIN_EXE_wagres");

@@ -7,7 +7,7 @@
 mod convert;
 mod export;
 pub mod folder;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(any(test, feature = "sandbox"))]
 pub(in crate::auth) mod fuzzing;
 pub mod import;
 mod sender_key;

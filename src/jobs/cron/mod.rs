@@ -13,10 +13,10 @@ pub mod missed;
 
 use super::turns::Turns;
 use crate::db::Db;
+use crate::db::backoff::spread;
 use chrono::{DateTime, Utc};
 use expression::{Expression, ExpressionError};
 use missed::Missed;
-use rand::RngExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -68,7 +68,7 @@ impl Turns for Cron {
         if due.is_empty() {
             let seconds = sqlx::query_file_scalar!("sql/cron/wait.sql").fetch_one(&self.pool).await?;
             let next = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
-            let poll = self.poll.mul_f64(rand::rng().random_range(0.75..1.25));
+            let poll = spread(self.poll);
             self.sleep(next.map_or(poll, |next| next.min(poll))).await;
         }
         let mut outrun = !due.is_empty();
@@ -77,8 +77,7 @@ impl Turns for Cron {
         }
         if outrun {
             // Others are at it; looking again at once would only be in their way.
-            let pause = rand::rng().random_range(10..50);
-            self.sleep(Duration::from_millis(pause)).await;
+            self.sleep(spread(Duration::from_millis(30))).await;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use super::record::Record;
 use super::{JobError, MaintenanceJob};
 use crate::auth::Vault;
 use crate::db::Db;
+use crate::db::backoff::Backoff;
 use crate::telemetry;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -168,7 +169,7 @@ impl Maintenance {
     /// Writes the end of a run. Until it is written the row says "running" and the schedule that made it waits, so an
     /// outage of the database is waited out, for as long as this worker lives.
     async fn finish(&self, job: &MaintenanceJob, outcome: &str, result: Option<&Value>, error: Option<&str>) {
-        let (id, mut pause) = (job.id, Duration::from_millis(100));
+        let (id, mut backoff) = (job.id, Backoff::new(Duration::from_millis(100), Duration::from_secs(5)));
         telemetry::maintenance_job(&job.kind, outcome);
         loop {
             let written =
@@ -188,13 +189,16 @@ impl Maintenance {
                 }
                 Err(error) => tracing::warn!(id, %error, "the end of a maintenance job is not written, trying again"),
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(5));
+            backoff.sleep().await;
         }
     }
 }
 
 impl Record<MaintenanceJob> for Maintenance {
+    fn span(&self, job: &MaintenanceJob) -> tracing::Span {
+        tracing::info_span!("job", kind = job.kind, id = job.id)
+    }
+
     async fn record(&self, job: MaintenanceJob, outcome: Result<(), JobError>) {
         match outcome {
             Ok(()) => {} // Written with its result, where it ended.

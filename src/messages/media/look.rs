@@ -1,5 +1,7 @@
 //! What a file is: its type by its bytes, size and length, and a small picture of it.
 
+use crate::message::attachment::{ANYTHING, MediaKind};
+use buffa::MessageField;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::webp::{WebPDecoder, WebPEncoder};
 use image::imageops::FilterType;
@@ -12,13 +14,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Cursor, Read as _, Seek};
 use std::time::Duration;
 use tempfile::NamedTempFile;
-use wacore::download::MediaType;
-use whatsapp_rust::buffa::MessageField;
+use waproto::whatsapp as wa;
 use whatsapp_rust::upload::UploadResponse;
-use whatsapp_rust::waproto::whatsapp as wa;
 
-/// The type of a document of which nothing is known.
-pub(super) const ANYTHING: &str = "application/octet-stream";
 /// Pixels of a picture that is read whole, for a thumbnail. Larger ones are sent without.
 const PIXELS: u64 = 50_000_000;
 /// Bytes of memory that reading one may take.
@@ -31,18 +29,6 @@ const THUMBNAIL_QUALITY: u8 = 60;
 /// Of a profile picture, in pixels and of 100, as the official app has it.
 const PROFILE: u32 = 640;
 const PROFILE_QUALITY: u8 = 85;
-
-/// A kind of message with a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum MediaKind {
-    Image,
-    Video,
-    Gif,
-    Audio,
-    Voice,
-    Document,
-    Sticker,
-}
 
 /// What is seen of a file.
 #[derive(Debug, Default)]
@@ -192,70 +178,43 @@ fn seconds(length: Duration) -> u32 {
     u32::try_from(length.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
 }
 
-impl MediaKind {
-    /// The kind of that name in `wa.outbound`.
-    pub(in super::super) fn named(kind: &str) -> Option<Self> {
-        Some(match kind {
-            "image" => Self::Image,
-            "video" => Self::Video,
-            "gif" => Self::Gif,
-            "audio" => Self::Audio,
-            "voice" => Self::Voice,
-            "document" => Self::Document,
-            "sticker" => Self::Sticker,
-            _ => return None,
-        })
-    }
-
-    /// What it is encrypted and uploaded as.
-    pub(super) fn sealed_as(self) -> MediaType {
-        match self {
-            Self::Image => MediaType::Image,
-            Self::Video | Self::Gif => MediaType::Video,
-            Self::Audio | Self::Voice => MediaType::Audio,
-            Self::Document => MediaType::Document,
-            Self::Sticker => MediaType::Sticker,
-        }
-    }
-
-    /// The message that names an uploaded file.
-    pub(super) fn message(self, seen: &mut Seen, upload: UploadResponse) -> wa::Message {
-        let mimetype = Some(std::mem::take(&mut seen.mime));
-        let (url, direct_path) = (Some(upload.url), Some(upload.direct_path));
-        let (media_key, file_sha256) = (Some(upload.media_key.to_vec()), Some(upload.file_sha256.to_vec()));
-        let file_enc_sha256 = Some(upload.file_enc_sha256.to_vec());
-        let (file_length, media_key_timestamp) = (Some(upload.file_length), Some(upload.media_key_timestamp));
-        let streaming_sidecar = upload.streaming_sidecar;
-        let Seen { width, height, seconds, .. } = *seen;
-        macro_rules! file {
-            ($field:ident: $type:ident { $($more:tt)* }) => {
-                wa::Message {
-                    $field: MessageField::some(wa::message::$type {
-                        url, direct_path, media_key, file_sha256, file_enc_sha256, file_length, media_key_timestamp, mimetype,
-                        $($more)*
-                        ..Default::default()
-                    }),
+/// The message that names an uploaded file.
+pub(super) fn message(kind: MediaKind, seen: &mut Seen, upload: UploadResponse) -> wa::Message {
+    let mimetype = Some(std::mem::take(&mut seen.mime));
+    let (url, direct_path) = (Some(upload.url), Some(upload.direct_path));
+    let (media_key, file_sha256) = (Some(upload.media_key.to_vec()), Some(upload.file_sha256.to_vec()));
+    let file_enc_sha256 = Some(upload.file_enc_sha256.to_vec());
+    let (file_length, media_key_timestamp) = (Some(upload.file_length), Some(upload.media_key_timestamp));
+    let streaming_sidecar = upload.streaming_sidecar;
+    let Seen { width, height, seconds, .. } = *seen;
+    macro_rules! file {
+        ($field:ident: $type:ident { $($more:tt)* }) => {
+            wa::Message {
+                $field: MessageField::some(wa::message::$type {
+                    url, direct_path, media_key, file_sha256, file_enc_sha256, file_length, media_key_timestamp, mimetype,
+                    $($more)*
                     ..Default::default()
-                }
-            };
+                }),
+                ..Default::default()
+            }
+        };
+    }
+    match kind {
+        MediaKind::Image => {
+            file!(image_message: ImageMessage { width, height, jpeg_thumbnail: seen.thumbnail.take(), })
         }
-        match self {
-            Self::Image => {
-                file!(image_message: ImageMessage { width, height, jpeg_thumbnail: seen.thumbnail.take(), })
-            }
-            Self::Video | Self::Gif => {
-                let gif_playback = (self == Self::Gif).then_some(true);
-                file!(video_message: VideoMessage { width, height, seconds, streaming_sidecar, gif_playback, })
-            }
-            Self::Audio | Self::Voice => {
-                let ptt = Some(self == Self::Voice);
-                file!(audio_message: AudioMessage { seconds, streaming_sidecar, ptt, })
-            }
-            Self::Document => file!(document_message: DocumentMessage {}),
-            Self::Sticker => {
-                let is_animated = Some(seen.animated);
-                file!(sticker_message: StickerMessage { width, height, is_animated, })
-            }
+        MediaKind::Video | MediaKind::Gif => {
+            let gif_playback = (kind == MediaKind::Gif).then_some(true);
+            file!(video_message: VideoMessage { width, height, seconds, streaming_sidecar, gif_playback, })
+        }
+        MediaKind::Audio | MediaKind::Voice => {
+            let ptt = Some(kind == MediaKind::Voice);
+            file!(audio_message: AudioMessage { seconds, streaming_sidecar, ptt, })
+        }
+        MediaKind::Document => file!(document_message: DocumentMessage {}),
+        MediaKind::Sticker => {
+            let is_animated = Some(seen.animated);
+            file!(sticker_message: StickerMessage { width, height, is_animated, })
         }
     }
 }

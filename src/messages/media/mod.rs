@@ -11,13 +11,11 @@ pub(crate) mod received;
 mod source;
 pub mod store;
 
-pub(super) use look::MediaKind;
-
-use super::json;
 use crate::config::MediaConfig;
 use crate::db::Db;
 use crate::jobs::{JobError, OutboundJob};
-use serde::Deserialize;
+use crate::message::attachment::{Attachment, MediaKind};
+use crate::message::json;
 use sha2::{Digest as _, Sha256};
 use source::{File, Source};
 use std::collections::HashMap;
@@ -28,74 +26,11 @@ use store::{MediaStore, StoreError};
 use tempfile::NamedTempFile;
 use tokio::sync::Semaphore;
 use wacore::upload::{UploadSource, encrypt_media_streaming};
-use wacore_binary::Jid;
+use waproto::whatsapp as wa;
 use whatsapp_rust::client::Client;
-use whatsapp_rust::waproto::whatsapp as wa;
 
 /// Files that a worker has under way.
 const AT_ONCE: usize = 16;
-
-/// What a message with a file says in `content`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Attachment {
-    url: Option<String>,
-    media: Option<i64>,
-    large_object: Option<u32>,
-    file: Option<String>,
-    pub(super) quote: Option<String>,
-    #[serde(deserialize_with = "super::content::jids")]
-    pub(super) mentions: Vec<Jid>,
-    #[serde(deserialize_with = "super::content::jids")]
-    pub(super) audience: Vec<Jid>,
-    #[serde(deserialize_with = "super::content::some_bytes")]
-    thumbnail: Option<Vec<u8>>,
-    file_name: Option<String>,
-    mime: Option<String>,
-}
-
-impl Attachment {
-    fn source(&self) -> Result<Source, JobError> {
-        let sources = [
-            self.url.clone().map(Source::Url),
-            self.media.map(Source::Media),
-            self.large_object.map(Source::LargeObject),
-            self.file.clone().map(Source::File),
-        ];
-        sources.into_iter().flatten().next().ok_or_else(|| JobError::Permanent("content: it names no file".into()))
-    }
-
-    /// Its name, given or taken from where it comes from.
-    fn name(&self) -> Option<String> {
-        let of_url = || Some(url::Url::parse(self.url.as_deref()?).ok()?.path_segments()?.next_back()?.to_owned());
-        let of_path = || Some(self.file.as_deref()?.rsplit('/').next()?.to_owned());
-        self.file_name.clone().or_else(of_url).or_else(of_path).filter(|name| !name.is_empty())
-    }
-
-    /// Says of the uploaded file what this row says of it.
-    pub(super) fn describe(self, message: &mut wa::Message, caption: Option<String>) {
-        let caption = caption.filter(|caption| !caption.is_empty());
-        let name = self.name();
-        if let Some(image) = message.image_message.as_option_mut() {
-            image.caption = caption;
-        } else if let Some(video) = message.video_message.as_option_mut() {
-            video.caption = caption;
-            video.jpeg_thumbnail = self.thumbnail;
-        } else if let Some(document) = message.document_message.as_option_mut() {
-            document.caption = caption;
-            document.jpeg_thumbnail = self.thumbnail;
-            document.title.clone_from(&name);
-            if let Some(mime) = self.mime {
-                document.mimetype = Some(mime);
-            } else if let Some(by_name) =
-                name.as_deref().filter(|_| document.mimetype.as_deref() == Some(look::ANYTHING))
-            {
-                document.mimetype = Some(mime_guess::from_path(by_name).first_or_octet_stream().to_string());
-            }
-            document.file_name = name;
-        }
-    }
-}
 
 /// What a worker needs for files.
 #[derive(Clone)]
@@ -150,7 +85,7 @@ impl Media {
         client: &Client,
         pool: &Db,
     ) -> Result<wa::Message, JobError> {
-        let source = attachment.source()?;
+        let source = Source::of(attachment)?;
         let flight = (job.fence.session_id, job.kind.clone(), source.clone());
         let turn = self.flights().entry(flight.clone()).or_default().clone();
         let made = {
@@ -217,7 +152,7 @@ impl Media {
                 return Err(JobError::Retry(format!("not uploaded within media.timeout_seconds, {limit} s")));
             }
         };
-        let message = kind.message(&mut seen, uploaded);
+        let message = look::message(kind, &mut seen, uploaded);
         let kept = json::of(&message).map_err(|error| JobError::Permanent(format!("the message: {error}")))?;
         let (session_id, epoch) = (job.fence.session_id, job.fence.epoch);
         let keep = sqlx::query_file!(

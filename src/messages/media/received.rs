@@ -3,62 +3,21 @@
 use super::{Media, away, blocking, disk, hashed, held_no_more};
 use crate::db::Db;
 use crate::jobs::{JobError, SessionJob};
-use crate::messages::json;
+use crate::message::file::{FileOf, file_of};
+use crate::message::json;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{Error, Seek, SeekFrom, Write};
 use tempfile::NamedTempFile;
 use wacore::download::{DownloadWriter, Downloadable, MediaType};
-use wacore::proto_helpers::MessageExt as _;
 use wacore_binary::{Jid, JidExt as _};
 use whatsapp_rust::client::Client;
 use whatsapp_rust::features::{MediaRetryResult, MediaReuploadRequest};
 use whatsapp_rust::http::HttpStatusError;
-use whatsapp_rust::waproto::whatsapp as wa;
 
 /// Largest file that Postgres keeps; it takes its size several times in memory on the way there.
 const IN_POSTGRES: u64 = 64 << 20;
-
-/// What the sender of a message says of its file, for `wa.inbox.media`; `None` for a message without one.
-pub(in super::super) fn described(message: &wa::Message) -> Option<Value> {
-    let found = file_of(message)?;
-    let mut said = Map::new();
-    let mut say = |name: &str, value: Option<Value>| drop(value.map(|value| said.insert(name.into(), value)));
-    say("mime", found.mime.map(|mime| json::storable(mime).into()));
-    say("size", found.file.file_length().map(Value::from));
-    say("file_name", found.name.map(|name| json::storable(name).into()));
-    say("seconds", found.seconds.map(Value::from));
-    Some(said.into())
-}
-
-struct Found<'a> {
-    file: &'a dyn Downloadable,
-    mime: Option<&'a str>,
-    name: Option<&'a str>,
-    seconds: Option<u32>,
-}
-
-fn file_of(message: &wa::Message) -> Option<Found<'_>> {
-    let message = message.get_base_message();
-    macro_rules! found {
-        ($($field:ident: $name:expr, $seconds:expr;)*) => {
-            $(if let Some(it) = message.$field.as_option() {
-                let (name, seconds): (fn(&_) -> Option<&str>, fn(&_) -> Option<u32>) = ($name, $seconds);
-                return Some(Found { file: it, mime: it.mimetype.as_deref(), name: name(it), seconds: seconds(it) });
-            })*
-        };
-    }
-    found! {
-        image_message: |_| None, |_| None;
-        video_message: |_| None, |it: &wa::message::VideoMessage| it.seconds;
-        ptv_message: |_| None, |it: &wa::message::VideoMessage| it.seconds;
-        audio_message: |_| None, |it: &wa::message::AudioMessage| it.seconds;
-        document_message: |it: &wa::message::DocumentMessage| it.file_name.as_deref(), |_| None;
-        sticker_message: |_| None, |_| None;
-    }
-    None
-}
 
 /// Where a file is.
 struct Pointer {
@@ -168,7 +127,7 @@ impl Media {
         }
         let message =
             json::read(&row.message).map_err(|error| JobError::Permanent(format!("wa.inbox {inbox_id}: {error}")))?;
-        let Found { file, mime, name, .. } = file_of(&message).ok_or_else(none)?;
+        let FileOf { file, mime, name, .. } = file_of(&message).ok_or_else(none)?;
         let (mime, name) = (mime.map(json::storable), name.map(str::to_owned));
         let mut pointer = Pointer::of(file);
         if pointer.file_length.is_some_and(|length| length > self.0.settings.max_bytes) {

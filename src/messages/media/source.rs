@@ -3,6 +3,7 @@
 use super::{Media, away, disk, fetch};
 use crate::db::Db;
 use crate::jobs::{JobError, OutboundJob};
+use crate::message::attachment::Attachment;
 use futures::TryStreamExt as _;
 use sqlx::postgres::types::Oid;
 use tempfile::NamedTempFile;
@@ -32,6 +33,20 @@ pub(super) fn too_large(field: &str, most: u64) -> JobError {
 }
 
 impl Source {
+    /// Where the file of a row is.
+    ///
+    /// # Errors
+    /// The row names none.
+    pub(super) fn of(attachment: &Attachment) -> Result<Self, JobError> {
+        let sources = [
+            attachment.url.clone().map(Self::Url),
+            attachment.media.map(Self::Media),
+            attachment.large_object.map(Self::LargeObject),
+            attachment.file.clone().map(Self::File),
+        ];
+        sources.into_iter().flatten().next().ok_or_else(|| JobError::Permanent("content: it names no file".into()))
+    }
+
     pub(super) fn url(&self) -> Option<&str> {
         if let Self::Url(url) = self { Some(url) } else { None }
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 use wacore::types::events::Event;
-use wagres::sandbox::Running;
+use wagres_sandbox::Running;
 
 use super::{ALICE, BOB, counts, delete, set, write};
 use crate::baileys::Baileys;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use wagres::sandbox::{Options, Sandbox, Scenario};
+use wagres_sandbox::{Options, Sandbox, Scenario};
 
 use super::{ALICE, BOB, counts, delete, set};
 use crate::control::Control;

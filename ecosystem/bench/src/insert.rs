@@ -1,0 +1,150 @@
+//! `wagres bench insert`: what the wake-up costs those who insert.
+//!
+//! A worker holds the session and takes what comes, without sending it. Clients of `pgbench` insert one row a transaction,
+//! with the trigger `ring` on, then off, then with a plain NOTIFY in its place, in turn, since no machine is equally fast
+//! for long. While the trigger is off a connection of the benchmark rings every few milliseconds, so that the worker has
+//! as much to do as otherwise: what differs is what an insert does. The last is only for orientation: it is what the
+//! trigger spares.
+
+use super::engine::{self, Engine, Lanes};
+use super::figure::{self, Better, Figure, median};
+use super::server::{self, Database, Server, ServerArgs};
+use anyhow::{Context, bail};
+use sqlx::AssertSqlSafe;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+use wagres::config::Config;
+use wagres::db::cluster;
+use wagres::worker::Handler;
+
+const CHATS: u32 = 1000;
+/// Inserts a second with the trigger to those without.
+const BUDGET: f64 = 0.9;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How many clients insert at once; several numbers are measured one after another.
+    #[arg(long, value_name = "C", value_delimiter = ',', default_values_t = [1, 8, 50],
+          value_parser = clap::value_parser!(u32).range(1..=150))]
+    clients: Vec<u32>,
+    /// Seconds of each measurement.
+    #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+    /// How often each, in turn; the medians are compared.
+    #[arg(long, value_name = "R", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// How often the worker is woken while inserts do not ring.
+const NUDGE: Duration = Duration::from_millis(5);
+
+/// What happens at an insert.
+#[derive(Debug, Clone, Copy)]
+enum Bell {
+    Ring,
+    Off,
+    Plain,
+}
+
+const BELLS: [Bell; 3] = [Bell::Ring, Bell::Off, Bell::Plain];
+
+pub(super) async fn run(args: Args, config: &Config, given: Option<&str>, json: bool) -> anyhow::Result<()> {
+    let pgbench =
+        cluster::server_program("pgbench").context("no pgbench found; it comes with the PostgreSQL server")?;
+    let figures =
+        server::with(&args.server, given, async |server| measure(server, &args, config, &pgbench).await).await?;
+    figure::print(&figures, json)
+}
+
+async fn measure(server: &Server, args: &Args, config: &Config, pgbench: &Path) -> anyhow::Result<Vec<Figure>> {
+    let database = server.database().await?;
+    engine::prepare(&database, Lanes { sessions: 1, chats: CHATS }).await?;
+    let setup = "CREATE FUNCTION plain_notify() RETURNS trigger LANGUAGE plpgsql AS \
+                 'BEGIN PERFORM pg_notify(''wa_work'', ''''); RETURN NULL; END'; \
+                 CREATE TRIGGER plain AFTER INSERT ON wa.outbound FOR EACH STATEMENT EXECUTE FUNCTION plain_notify()";
+    sqlx::raw_sql(setup).execute(&database.pool).await?;
+    let engine = Engine::start(&database, config, Handler::new(|_| std::future::ready(Ok(())))).await?;
+    let mut figures = vec![];
+    for &clients in &args.clients {
+        let mut rates: [Vec<f64>; 3] = Default::default();
+        for round in 1..=args.rounds {
+            // Each goes first in its turn.
+            for turn in 0..BELLS.len() {
+                let which = (turn + round as usize) % BELLS.len();
+                let bell = BELLS[which];
+                set(&database, bell).await?;
+                let rate = tokio::select! {
+                    rate = inserts(pgbench, &database, clients, args.seconds) => rate?,
+                    error = nudge(&database), if matches!(bell, Bell::Off) => return Err(error),
+                };
+                tracing::info!(clients, round, ?bell, rate, "measured");
+                rates[which].push(rate);
+            }
+        }
+        let [ring, off, plain] = rates.map(median);
+        let name = |what: &str| format!("inserts, {clients} clients, {what}");
+        let beside =
+            |what, rate| Figure::new("P9", name(what), rate, "inserts/s").beside("no wake-up", off, Better::More);
+        figures.push(beside("wake-up on", ring).wanted(BUDGET));
+        figures.push(beside("plain NOTIFY", plain));
+    }
+    engine.stop().await?;
+    Ok(figures)
+}
+
+/// Empties the table and puts one of the triggers in force, or none.
+async fn set(database: &Database, bell: Bell) -> anyhow::Result<()> {
+    let enable = match bell {
+        Bell::Ring => "ALTER TABLE wa.outbound ENABLE TRIGGER ring",
+        Bell::Off => "",
+        Bell::Plain => "ALTER TABLE wa.outbound ENABLE TRIGGER plain",
+    };
+    let sql = format!(
+        "TRUNCATE wa.outbound CASCADE; ALTER TABLE wa.outbound DISABLE TRIGGER ring, DISABLE TRIGGER plain; {enable}"
+    );
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&database.pool).await?;
+    Ok(())
+}
+
+/// Wakes the worker again and again, until an error.
+async fn nudge(database: &Database) -> anyhow::Error {
+    loop {
+        if let Err(error) = sqlx::raw_sql("NOTIFY wa_work").execute(&database.pool).await {
+            return error.into();
+        }
+        tokio::time::sleep(NUDGE).await;
+    }
+}
+
+/// Inserts a second.
+async fn inserts(pgbench: &Path, database: &Database, clients: u32, seconds: u32) -> anyhow::Result<f64> {
+    let script = format!(
+        "\\set chat random(0, {})\n\
+         INSERT INTO wa.outbound (session, recipient, body) VALUES ('bench1', '+1555' || (1000000 + :chat), 'x');\n",
+        CHATS - 1
+    );
+    let mut child = Command::new(pgbench)
+        .args(["-n", "-M", "prepared", "-f", "/dev/stdin", "-j", &clients.min(2).to_string()])
+        .args(["-c", &clients.to_string(), "-T", &seconds.to_string(), database.url.expose()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("starting pgbench")?;
+    let mut stdin = child.stdin.take().context("pgbench has no input")?;
+    stdin.write_all(script.as_bytes()).await?;
+    drop(stdin);
+    let output = child.wait_with_output().await?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let rate = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split_whitespace().next()?.parse().ok());
+    match rate {
+        Some(rate) if output.status.success() => Ok(rate),
+        _ => bail!("pgbench: {}", String::from_utf8_lossy(&output.stderr).trim()),
+    }
+}

@@ -1,0 +1,211 @@
+//! The media server: where encrypted files and profile pictures lie, and the way to them.
+//!
+//! What it promises: a file is accepted only whole, with a token that this server gave out, and when its SHA-256 is the
+//! one that the client named; it is served byte for byte, in parts when asked, until somebody takes it away, and then
+//! with 410. Whoever knows the path gets the file, as on the real server; the files are encrypted. The address speaks
+//! HTTP and HTTPS on the same port, because client libraries insist on `https://`; the root of its certificate is made
+//! at the first start.
+//!
+//! What it does not: it never sees a media key, it makes no thumbnails, and without a state file it keeps nothing over
+//! a restart. What is stored is bounded by `Options::media_limit`, beyond which uploads are refused with 507.
+
+mod http;
+mod range;
+mod store;
+mod tls;
+
+use std::net::SocketAddr;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::{Deserialize, Serialize};
+use wacore::download::MediaType;
+
+use super::SandboxError;
+use super::account::DeviceId;
+use super::node::unix_now;
+use super::saved::{Files, StateError};
+use store::{SavedStore, Store};
+use tls::{Identity, SavedIdentity};
+
+pub(super) use http::router;
+pub(super) use http::serve;
+pub(super) use store::{Full, Missing};
+
+/// How long a client may use what it was told about hosts.
+pub(super) const HOSTS_TTL: u64 = 300;
+/// How long a token is good for uploads.
+pub(super) const AUTH_TTL: u64 = 21_600;
+
+/// What an upload may be, by the path it comes on, and the folder that such files get.
+const FOLDERS: &[(&str, &str)] = &[
+    ("/mms/image", "t62.7118-24"),
+    ("/mms/video", "t62.7161-24"),
+    ("/mms/audio", "t62.7117-24"),
+    ("/mms/document", "t62.7119-24"),
+    ("/mms/md-msg-hist", "t62.36147-24"),
+    ("/mms/md-app-state", "t62.36146-24"),
+    ("/mms/sticker-pack", "t62.15575-24"),
+    ("/mms/thumbnail-sticker-pack", "t62.15576-24"),
+    ("/mms/thumbnail-link", "t62.36144-24"),
+    ("/product/image", "t45.5328-4"),
+];
+/// How long the signature in a token is.
+const SIGNATURE: usize = 32;
+/// The folder of profile pictures.
+const PICTURES: &str = "t61.24694-24";
+
+/// Counters of the media server.
+#[derive(Debug, Default, Clone, Serialize)]
+pub(super) struct MediaCounters {
+    /// Files accepted from clients.
+    pub(super) uploads: u64,
+    /// Uploads refused or broken off.
+    pub(super) uploads_refused: u64,
+    /// Files handed out, whole or in part.
+    pub(super) downloads: u64,
+    /// Downloads refused: gone, never there, or a range beyond the end.
+    pub(super) downloads_refused: u64,
+}
+
+/// The media server's memory and its identity.
+pub(super) struct Media {
+    store: Store,
+    identity: Identity,
+    address: SocketAddr,
+    /// Signs the tokens that clients upload with.
+    secret: [u8; 32],
+}
+
+/// The same in the state file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SavedMedia {
+    store: SavedStore,
+    identity: SavedIdentity,
+    secret: [u8; 32],
+}
+
+impl Media {
+    /// The media server as it was, reached at another address.
+    pub(super) fn restore(
+        address: SocketAddr,
+        limit: usize,
+        saved: SavedMedia,
+        files: &Files,
+    ) -> Result<Self, StateError> {
+        let identity = Identity::restore(saved.identity).map_err(|error| StateError::Certificate(error.to_string()))?;
+        Ok(Self { store: Store::restore(limit, saved.store, files)?, identity, address, secret: saved.secret })
+    }
+
+    pub(super) fn save(&self, files: &mut Files) -> SavedMedia {
+        SavedMedia { store: self.store.save(files), identity: self.identity.save(), secret: self.secret }
+    }
+
+    /// A media server that is reached at `address` and stores at most `limit` bytes.
+    pub(super) fn new(address: SocketAddr, limit: usize) -> Result<Self, SandboxError> {
+        Ok(Self { store: Store::new(limit), identity: Identity::new()?, address, secret: rand::random() })
+    }
+
+    /// What clients are told as the host, port included.
+    pub(super) fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// The root of the server's certificate, as PEM.
+    pub(super) fn root_pem(&self) -> &str {
+        &self.identity.root_pem
+    }
+
+    /// Stores a file; returns its direct path.
+    pub(super) fn put(&self, kind: MediaType, bytes: Bytes) -> Result<String, Full> {
+        let folder = folder(kind.upload_path()).unwrap_or_default();
+        self.store.put(folder, bytes)
+    }
+
+    /// Stores a profile picture, which is not encrypted; returns its direct path.
+    pub(super) fn put_picture(&self, bytes: Bytes) -> Result<String, Full> {
+        self.store.put(PICTURES, bytes)
+    }
+
+    /// The file at a direct path.
+    pub(super) fn get(&self, direct_path: &str) -> Result<Bytes, Missing> {
+        self.store.get(direct_path)
+    }
+
+    /// Whether the room that is counted as used is what the files take, which nobody is sending now.
+    pub(super) fn adds_up(&self) -> bool {
+        self.store.adds_up()
+    }
+
+    /// Takes a file away: from now on it is gone. `false` when there was none.
+    pub(super) fn remove(&self, direct_path: &str) -> bool {
+        self.store.remove(direct_path)
+    }
+
+    /// The address of a file, as it stands in messages.
+    pub(super) fn url(&self, direct_path: &str) -> String {
+        format!("https://{}{direct_path}", self.address)
+    }
+
+    /// A new token for a device's uploads: our signature, until when it is good, and whose it is.
+    pub(super) fn token(&self, device: &DeviceId) -> String {
+        let until = (unix_now() + AUTH_TTL).to_be_bytes();
+        let says = [&until, device.device.to_be_bytes().as_slice(), device.number.as_bytes()].concat();
+        BASE64_URL_SAFE_NO_PAD.encode([self.sign(&says).as_slice(), &says].concat())
+    }
+
+    /// Whose a token is, when it is ours and still good.
+    fn holder(&self, token: &str) -> Option<DeviceId> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (signature, says) = bytes.split_first_chunk::<SIGNATURE>()?;
+        let (until, who) = says.split_first_chunk::<8>()?;
+        let (device, number) = who.split_first_chunk::<2>()?;
+        let good = *signature == self.sign(says) && u64::from_be_bytes(*until) >= unix_now();
+        let number = String::from_utf8(number.to_vec()).ok().filter(|_| good)?;
+        Some(DeviceId { number, device: u16::from_be_bytes(*device) })
+    }
+
+    fn sign(&self, says: &[u8]) -> [u8; SIGNATURE] {
+        // HMAC takes a key of any length.
+        let Ok(mut mac) = Hmac::<sha2::Sha256>::new_from_slice(&self.secret) else { return [0; SIGNATURE] };
+        mac.update(says);
+        mac.finalize().into_bytes().into()
+    }
+}
+
+/// The folder of what is uploaded on a path.
+fn folder(upload_path: &str) -> Option<&'static str> {
+    FOLDERS.iter().find(|(path, _)| *path == upload_path).map(|(_, folder)| *folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn x1_only_own_tokens_are_accepted() -> Result<(), SandboxError> {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let (media, other) = (Media::new(address, 10)?, Media::new(address, 10)?);
+        let device = DeviceId { number: "15550001".into(), device: 3 };
+        assert_eq!(media.holder(&media.token(&device)), Some(device.clone()));
+        assert_eq!(other.holder(&media.token(&device)), None);
+        let says = [1_u64.to_be_bytes().as_slice(), &[0, 3], device.number.as_bytes()].concat();
+        let expired = [media.sign(&says).as_slice(), &says].concat();
+        for bad in ["", "x", "AAAAAAAAAAA", &BASE64_URL_SAFE_NO_PAD.encode(expired)] {
+            assert_eq!(media.holder(bad), None, "{bad:?} was accepted");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn x1_every_kind_of_media_has_a_folder() {
+        use MediaType as M;
+        for kind in [M::Image, M::Video, M::Audio, M::Document, M::History, M::AppState, M::Sticker, M::StickerPack] {
+            assert!(folder(kind.upload_path()).is_some(), "{kind:?}");
+        }
+        assert_eq!(folder("/mms/unheard-of"), None);
+    }
+}

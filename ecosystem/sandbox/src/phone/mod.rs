@@ -1,0 +1,350 @@
+//! The simulated phone: the primary device of an account, a Signal party like any other.
+//!
+//! Each phone is a task that does one thing after the other, as a phone does; [`Phone`] is the handle to it. What it
+//! sends goes through the same routing as what a device sends.
+
+mod app_state;
+mod attachment;
+mod content;
+mod file;
+mod groups;
+mod history;
+mod inbox;
+mod keys;
+mod origin;
+mod party;
+mod power;
+mod reading;
+mod renewal;
+mod reupload;
+mod saved;
+mod signal;
+mod worker;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::Utc;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::oneshot;
+use wacore_binary::{Jid, Node};
+use waproto::whatsapp::Message as Content;
+
+use super::account::{Account, DeviceId};
+use super::app_state::AppState;
+use super::ca::new_key;
+use super::changes::Watched;
+use super::group::Refusal;
+use super::media::Full;
+use super::presence::Presence;
+use super::profile::Profile;
+use super::saved::StateError;
+use super::server::Server;
+use super::settings::Settings;
+use history::Delivery;
+use inbox::Inbox;
+use keys::Keys;
+use origin::Origin;
+use power::Power;
+use worker::Worker;
+
+pub(super) use app_state::Action;
+pub(super) use attachment::Data;
+pub(super) use content::Draft;
+pub(super) use file::Pointer;
+pub use file::{Media, MediaState};
+pub(super) use history::{History, Told};
+pub use inbox::{Message, Ticks};
+pub(super) use party::Party;
+pub(super) use saved::SavedPhone;
+
+/// How fast the owner of a phone looks at a new message.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pace {
+    /// From arrival to the delivery receipt.
+    pub delivered: Duration,
+    /// From the delivery receipt to the read receipt.
+    pub read: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { delivered: Duration::from_millis(20), read: Duration::from_millis(100) }
+    }
+}
+
+/// How the owner of one phone treats what arrives.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Manner {
+    pub(super) pace: Pace,
+    /// Whether the owner reads new messages unasked.
+    pub(super) reads: bool,
+}
+
+/// Why a phone did not do what its owner wanted.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PhoneError {
+    #[error("there is no account {0}; the recipient needs a phone, create it with POST /phones")]
+    NoAccount(String),
+    #[error("encryption failed: {0}")]
+    Signal(#[from] wacore::libsignal::protocol::SignalProtocolError),
+    #[error("key: {0}")]
+    Key(#[from] wacore::libsignal::protocol::CurveError),
+    #[error("device {0}:{1} has uploaded no keys")]
+    NoKeys(String, u16),
+    #[error("id: the phone has no message {0}")]
+    NoMessage(String),
+    #[error("id: {0} was written by somebody else; only own messages can be edited or revoked")]
+    NotOurs(String),
+    #[error("to: {0}")]
+    Group(#[from] Refusal),
+    #[error("status@broadcast takes new messages and their revocation; answer and react in the chat of who wrote it")]
+    Status,
+    #[error("a message could not be read: {0}")]
+    Content(String),
+    #[error(transparent)]
+    NoRoom(#[from] Full),
+    #[error("history: the phone has another past already; it is given when the phone is made")]
+    OtherPast,
+    #[error("the phone is switched off")]
+    Off,
+}
+
+/// What a phone is asked to do.
+enum Task {
+    /// A stanza for it, with its sender in both forms.
+    Receive { from: Jid, device: DeviceId, node: Node },
+    /// Its owner writes something.
+    Send { to: Jid, draft: Draft, sent: oneshot::Sender<Result<String, PhoneError>> },
+    /// Another phone has sent it a message.
+    FromPhone { number: String, origin: Origin, id: String, message: Box<Content> },
+    /// A device was linked to its account.
+    Linked(u16),
+    /// A device was unlinked from it.
+    Unlinked(u16),
+    /// A newly linked device listens for the first time.
+    Introduce(u16),
+    /// The next piece of the past for a device.
+    History(Box<Delivery>),
+    /// A new key for app state.
+    RotateKey(oneshot::Sender<Result<(), PhoneError>>),
+    /// A device has changed a collection of app state.
+    AppStateChanged(String),
+    /// Its owner sets something.
+    Act { action: Action, done: oneshot::Sender<Result<(), PhoneError>> },
+    /// Somebody wants to see the settings.
+    Settings(oneshot::Sender<Value>),
+    /// The server has few one-time keys of it left.
+    Replenish,
+    /// Its owner starts anew on another phone.
+    Reregister(oneshot::Sender<Result<(), PhoneError>>),
+    /// The state file is to be written.
+    Save(oneshot::Sender<Result<SavedPhone, StateError>>),
+}
+
+/// The handle to a phone.
+#[derive(Clone)]
+pub(super) struct Phone {
+    power: Power,
+    inbox: Arc<Watched<Inbox>>,
+    history: History,
+    told: Arc<Watched<Vec<Told>>>,
+}
+
+impl std::fmt::Debug for Phone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Phone").finish_non_exhaustive()
+    }
+}
+
+impl Phone {
+    /// Makes an account with a phone, switches the phone on, and returns the account's LID. An account that exists
+    /// already stays as it is, and its past cannot be changed.
+    pub(super) fn create(server: &Arc<Server>, number: &str, history: Option<History>) -> Result<String, PhoneError> {
+        let mut state = server.state();
+        if let Some(account) = state.accounts.get(number) {
+            let other = history.is_some_and(|history| history != account.phone.history);
+            return if other { Err(PhoneError::OtherPast) } else { Ok(account.lid.clone()) };
+        }
+        let key = new_key();
+        let (keys, phone_bundle) = Keys::new(&key)?;
+        let inbox = Self::inbox(server, number, Inbox::default());
+        let told = Self::told(server, number, vec![]);
+        let own = DeviceId { number: number.to_owned(), device: 0 };
+        let worker = Worker::new(Arc::clone(server), own, keys, inbox, history.unwrap_or_default(), told);
+        let phone = Self::start(server, worker);
+        // Derived from the number, so that a log is easy to read; clients must not and do not rely on it.
+        let lid = format!("9{number}");
+        state.lids.insert(lid.clone(), number.to_owned());
+        let account = Account {
+            number: number.to_owned(),
+            lid: lid.clone(),
+            key,
+            raw_id: rand::random::<u32>() >> 1,
+            phone,
+            phone_bundle,
+            devices: BTreeMap::new(),
+            push_name: None,
+            profile: Profile::default(),
+            presence: Presence::default(),
+            settings: Settings::default(),
+            manner: Manner { pace: server.pace, reads: true },
+            watchers: BTreeSet::new(),
+            last_device: 0,
+            passkey: false,
+            signed_list: Mutex::default(),
+            app_state: AppState::default(),
+        };
+        account.key_index_list()?;
+        state.accounts.insert(number.to_owned(), account);
+        Ok(lid)
+    }
+
+    /// An inbox that tells who watches its phone.
+    fn inbox(server: &Server, number: &str, inbox: Inbox) -> Arc<Watched<Inbox>> {
+        Arc::new(Watched::new(inbox, &server.changes, [format!("/phones/{number}/messages")]))
+    }
+
+    fn told(server: &Server, number: &str, told: Vec<Told>) -> Arc<Watched<Vec<Told>>> {
+        Arc::new(Watched::new(told, &server.changes, [format!("/phones/{number}/history")]))
+    }
+
+    fn start(server: &Arc<Server>, worker: Worker) -> Self {
+        let (tasks, queue) = unbounded_channel();
+        let power = Power::new(worker.own.clone(), tasks, Arc::clone(&server.ledger));
+        let (inbox, history, told) = (Arc::clone(&worker.inbox), worker.history, Arc::clone(&worker.told));
+        server.spawn(worker.run(queue));
+        Self { power, inbox, history, told }
+    }
+
+    /// Everything that the phone remembers, when it has done what it has to do.
+    pub(super) async fn save(&self) -> Result<SavedPhone, StateError> {
+        let (saved, answer) = oneshot::channel();
+        self.power.pass(Task::Save(saved));
+        let mut saved = answer.await.map_err(|_| PhoneError::Off)??;
+        saved.held = self.power.save()?;
+        Ok(saved)
+    }
+
+    /// What the owner sees.
+    pub(super) fn messages(&self) -> Vec<Message> {
+        self.inbox.lock().all()
+    }
+
+    /// How many messages others have written to it.
+    pub(super) fn received(&self) -> u64 {
+        self.inbox.lock().received()
+    }
+
+    /// The chats with a message in them.
+    pub(super) fn chats(&self) -> BTreeSet<String> {
+        self.inbox.lock().chats()
+    }
+
+    /// One of them with its whole content, by its id.
+    pub(super) fn content(&self, id: &str) -> Option<(Message, Content)> {
+        let inbox = self.inbox.lock();
+        inbox.find(id).map(|entry| (entry.shown.clone(), entry.content.clone()))
+    }
+
+    /// The file of a message, once it is there, and what is needed to read it.
+    pub(super) fn file(&self, id: &str) -> Option<(Pointer, Option<Bytes>)> {
+        let mut inbox = self.inbox.lock();
+        let (pointer, sealed) = inbox.pointer(id)?;
+        Some((pointer.clone(), sealed.clone()))
+    }
+
+    /// The owner writes something; returns the message's id when every copy is on its way.
+    pub(super) async fn send(&self, to: Jid, draft: Draft) -> Result<String, PhoneError> {
+        let (sent, answer) = oneshot::channel();
+        self.ask(Task::Send { to, draft, sent });
+        answer.await.map_err(|_| PhoneError::Off)?
+    }
+
+    pub(super) fn receive(&self, from: Jid, device: DeviceId, node: Node) {
+        self.ask(Task::Receive { from, device, node });
+    }
+
+    /// The owner sets something; returns when the account's devices are told.
+    pub(super) async fn act(&self, action: Action) -> Result<(), PhoneError> {
+        let (done, answer) = oneshot::channel();
+        self.ask(Task::Act { action, done });
+        answer.await.map_err(|_| PhoneError::Off)?
+    }
+
+    /// A new key for app state; returns when every device has been sent it.
+    pub(super) async fn rotate_key(&self) -> Result<(), PhoneError> {
+        let (done, answer) = oneshot::channel();
+        self.ask(Task::RotateKey(done));
+        answer.await.map_err(|_| PhoneError::Off)?
+    }
+
+    /// The settings as the owner sees them.
+    pub(super) async fn settings(&self) -> Result<Value, PhoneError> {
+        let (shown, answer) = oneshot::channel();
+        self.ask(Task::Settings(shown));
+        answer.await.map_err(|_| PhoneError::Off)
+    }
+
+    pub(super) fn app_state_changed(&self, collection: String) {
+        self.ask(Task::AppStateChanged(collection));
+    }
+
+    /// A device was linked: what comes from now on it gets live.
+    pub(super) fn linked(&self, device: u16) {
+        self.ask(Task::Linked(device));
+    }
+
+    /// A device was unlinked: it must not read what is set from now on.
+    pub(super) fn unlinked(&self, device: u16) {
+        self.ask(Task::Unlinked(device));
+    }
+
+    /// A new device listens: it needs the app-state keys and hears of the past.
+    pub(super) fn introduce(&self, device: u16) {
+        self.ask(Task::Introduce(device));
+    }
+
+    /// A device says that it has pieces of the past.
+    pub(super) fn history_received(&self, device: u16, ids: &[String]) {
+        let mut told = self.told.lock();
+        for piece in told.iter_mut().filter(|piece| piece.device == device && ids.contains(&piece.id)) {
+            piece.received.get_or_insert_with(Utc::now);
+        }
+    }
+
+    /// The past that the phone was made with, and what it has told devices.
+    pub(super) fn history(&self) -> (History, Vec<Told>) {
+        (self.history, self.told.lock().clone())
+    }
+
+    pub(super) fn replenish(&self) {
+        self.ask(Task::Replenish);
+    }
+
+    /// The owner registers the number anew, on a phone without the old keys.
+    pub(super) async fn reregister(&self) -> Result<(), PhoneError> {
+        let (done, answer) = oneshot::channel();
+        self.ask(Task::Reregister(done));
+        answer.await.map_err(|_| PhoneError::Off)?
+    }
+
+    /// Switches the phone on or off.
+    pub(super) fn switch(&self, on: bool) {
+        self.power.switch(on);
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.power.is_on()
+    }
+
+    fn ask(&self, task: Task) {
+        self.power.ask(task);
+    }
+}

@@ -1,0 +1,49 @@
+//! The file of a received message.
+
+use super::json;
+use serde_json::{Map, Value};
+use wacore::download::Downloadable;
+use wacore::proto_helpers::MessageExt as _;
+use waproto::whatsapp as wa;
+
+/// What the sender of a message says of its file, for `wa.inbox.media`; `None` for a message without one.
+pub(crate) fn described(message: &wa::Message) -> Option<Value> {
+    let found = file_of(message)?;
+    let mut said = Map::new();
+    let mut say = |name: &str, value: Option<Value>| drop(value.map(|value| said.insert(name.into(), value)));
+    say("mime", found.mime.map(|mime| json::storable(mime).into()));
+    say("size", found.file.file_length().map(Value::from));
+    say("file_name", found.name.map(|name| json::storable(name).into()));
+    say("seconds", found.seconds.map(Value::from));
+    Some(said.into())
+}
+
+/// The file of a message, as its sender describes it.
+pub(crate) struct FileOf<'a> {
+    pub(crate) file: &'a dyn Downloadable,
+    pub(crate) mime: Option<&'a str>,
+    pub(crate) name: Option<&'a str>,
+    pub(crate) seconds: Option<u32>,
+}
+
+/// The file of a message; `None` for a message without one.
+pub(crate) fn file_of(message: &wa::Message) -> Option<FileOf<'_>> {
+    let message = message.get_base_message();
+    macro_rules! found {
+        ($($field:ident: $name:expr, $seconds:expr;)*) => {
+            $(if let Some(it) = message.$field.as_option() {
+                let (name, seconds): (fn(&_) -> Option<&str>, fn(&_) -> Option<u32>) = ($name, $seconds);
+                return Some(FileOf { file: it, mime: it.mimetype.as_deref(), name: name(it), seconds: seconds(it) });
+            })*
+        };
+    }
+    found! {
+        image_message: |_| None, |_| None;
+        video_message: |_| None, |it: &wa::message::VideoMessage| it.seconds;
+        ptv_message: |_| None, |it: &wa::message::VideoMessage| it.seconds;
+        audio_message: |_| None, |it: &wa::message::AudioMessage| it.seconds;
+        document_message: |it: &wa::message::DocumentMessage| it.file_name.as_deref(), |_| None;
+        sticker_message: |_| None, |_| None;
+    }
+    None
+}

@@ -1,0 +1,118 @@
+//! A WhatsApp message as JSON for `wa.inbox.message`: the fields that are set, under the names of the protocol in snake
+//! case, bytes as `{"type":"Buffer","data":"<base64>"}` like everywhere in the database.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use serde_value::Value as Typed;
+use waproto::whatsapp as wa;
+
+/// Converts `message`.
+///
+/// # Errors
+/// When it does not serialise, which the generated types do not do.
+pub(crate) fn of(message: &impl Serialize) -> Result<Value, serde_value::SerializerError> {
+    Ok(convert(serde_value::to_value(message)?).unwrap_or(Value::Object(Map::new())))
+}
+
+/// `None` for what is not set: absent, an empty list, empty bytes.
+fn convert(value: Typed) -> Option<Value> {
+    Some(match value {
+        Typed::Unit | Typed::Option(None) => return None,
+        Typed::Option(Some(inner)) | Typed::Newtype(inner) => return convert(*inner),
+        Typed::Seq(items) if items.is_empty() => return None,
+        // Of the repeated fields only bytes have elements of eight bits.
+        Typed::Seq(items) => match items.iter().map(byte).collect::<Option<Vec<u8>>>() {
+            Some(bytes) => buffer(&bytes),
+            None => Value::Array(items.into_iter().map(|item| convert(item).unwrap_or(Value::Null)).collect()),
+        },
+        Typed::Bytes(bytes) if bytes.is_empty() => return None,
+        Typed::Bytes(bytes) => buffer(&bytes),
+        Typed::Map(fields) => {
+            Value::Object(fields.into_iter().filter_map(|(name, value)| Some((key(name), convert(value)?))).collect())
+        }
+        Typed::String(text) => Value::String(storable(&text)),
+        Typed::Char(c) => Value::String(storable(&c.to_string())),
+        Typed::Bool(b) => b.into(),
+        Typed::U8(n) => n.into(),
+        Typed::U16(n) => n.into(),
+        Typed::U32(n) => n.into(),
+        Typed::U64(n) => n.into(),
+        Typed::I8(n) => n.into(),
+        Typed::I16(n) => n.into(),
+        Typed::I32(n) => n.into(),
+        Typed::I64(n) => n.into(),
+        Typed::F32(n) => json!(n),
+        Typed::F64(n) => json!(n),
+    })
+}
+
+fn byte(value: &Typed) -> Option<u8> {
+    if let Typed::U8(byte) = value { Some(*byte) } else { None }
+}
+
+fn buffer(bytes: &[u8]) -> Value {
+    json!({ "type": "Buffer", "data": BASE64_STANDARD.encode(bytes) })
+}
+
+fn key(name: Typed) -> String {
+    match name {
+        Typed::String(name) => storable(&name),
+        other => convert(other).map(|v| v.to_string()).unwrap_or_default(),
+    }
+}
+
+/// Postgres stores no U+0000, neither in text nor in JSONB; a sender must not be able to block the inbox with one.
+#[must_use]
+pub(crate) fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// The message of which [`of`] made this.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn read(value: &Value) -> serde_json::Result<wa::Message> {
+    serde_json::from_value(plain(value))
+}
+
+/// Bytes as the generated types read them: as a list of numbers.
+fn plain(value: &Value) -> Value {
+    if let Some(bytes) = bytes(value) {
+        return Value::Array(bytes.into_iter().map(Value::from).collect());
+    }
+    match value {
+        Value::Array(items) => items.iter().map(plain).collect(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), plain(value))).collect(),
+        other => other.clone(),
+    }
+}
+
+/// The bytes that a Buffer holds.
+pub(crate) fn bytes(value: &Value) -> Option<Vec<u8>> {
+    let fields =
+        value.as_object().filter(|fields| fields.len() == 2 && fields.get("type").is_some_and(|it| it == "Buffer"))?;
+    BASE64_STANDARD.decode(fields.get("data")?.as_str()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn m4_only_what_is_set_and_bytes_as_buffers() {
+        let mut message = wa::Message { conversation: Some("a\0b".into()), ..Default::default() };
+        message.message_context_info = buffa::MessageField::some(wa::MessageContextInfo {
+            message_secret: Some(vec![1, 2, 3]),
+            ..Default::default()
+        });
+        assert_eq!(
+            of(&message).expect("it serialises"),
+            json!({
+                "conversation": "a\u{fffd}b",
+                "message_context_info": { "message_secret": { "type": "Buffer", "data": "AQID" } },
+            })
+        );
+    }
+}

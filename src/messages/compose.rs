@@ -1,0 +1,56 @@
+//! A row's content and the messages that it refers to, put together into one WhatsApp message.
+
+use super::kept::Kept;
+use crate::jobs::JobError;
+use crate::message::content::{Content, Edit, Forward, Revoke, Standing, Target, captioned, mentioning, protocol};
+use buffa::MessageField;
+use wacore::proto_helpers::{MessageExt as _, build_reaction_message};
+use wacore_binary::Jid;
+use waproto::whatsapp as wa;
+use waproto::whatsapp::message::protocol_message::Type;
+
+impl Kept<'_> {
+    /// The message to encrypt for the chat `to`; `None` for content that travels without one.
+    ///
+    /// # Errors
+    /// The message that it refers to is not there, or the database is away.
+    pub(super) async fn compose(&self, content: Content, to: &Jid) -> Result<Option<wa::Message>, JobError> {
+        let about = match content.alone() {
+            Ok(Standing { mut message, quote, mentions }) => {
+                let mut context = match quote {
+                    Some(id) => self.context(to, id).await?,
+                    None => wa::ContextInfo::default(),
+                };
+                context.mentioned_jid = mentions.iter().map(Jid::to_string).collect();
+                if context != wa::ContextInfo::default() {
+                    // Every kind that stands for itself has a place for a context.
+                    let _ = message.set_context_info(context);
+                }
+                return Ok(Some(captioned(message)));
+            }
+            Err(about) => about,
+        };
+        Ok(Some(match about {
+            Content::Reaction(emoji, Target { message_id }) => {
+                build_reaction_message(self.key(to, message_id).await?, emoji, wacore::time::now_millis())
+            }
+            Content::Edit(text, Edit { message_id, mentions }) => protocol(wa::message::ProtocolMessage {
+                key: MessageField::some(self.own_key(to, message_id).await?),
+                r#type: Some(Type::MESSAGE_EDIT),
+                edited_message: MessageField::some(mentioning(text, &mentions)),
+                timestamp_ms: Some(wacore::time::now_millis()),
+                ..Default::default()
+            }),
+            Content::Revoke(Revoke { message_id, .. }) => protocol(wa::message::ProtocolMessage {
+                key: MessageField::some(self.key_to_revoke(to, message_id).await?),
+                r#type: Some(Type::REVOKE),
+                ..Default::default()
+            }),
+            Content::Forward(Forward { message_id, chat }) => {
+                let message = self.whole(chat.as_ref().unwrap_or(to), &message_id).await?;
+                captioned(*message.get_base_message().prepare_for_forward())
+            }
+            _ => return Ok(None),
+        }))
+    }
+}

@@ -1,0 +1,40 @@
+//! Why something could not be done to a session.
+
+use super::client::BuildError;
+use crate::auth::AuthError;
+use crate::jobs::JobError;
+
+/// See the module.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The hold is lost: another worker holds the session, or nobody.
+    #[error("the session is no longer held here (epoch {0})")]
+    Lost(i64),
+    /// It has never been linked, or was logged out.
+    #[error("the session is not linked; SELECT wa.link(…) shows a QR")]
+    NotLinked,
+    /// The job needs a connection.
+    #[error("the session is not connected")]
+    NotConnected,
+    /// The database refused, or did not answer.
+    #[error(transparent)]
+    Sql(#[from] sqlx::Error),
+    /// The auth state cannot be read or written.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// The client cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+impl From<SessionError> for JobError {
+    fn from(error: SessionError) -> Self {
+        let text = error.to_string();
+        match error {
+            SessionError::Sql(_) | SessionError::Auth(_) => Self::Retry(text),
+            SessionError::Lost(_) => Self::Release(text),
+            // The row of the next attempt is written where building the client failed.
+            SessionError::NotLinked | SessionError::NotConnected | SessionError::Build(_) => Self::Permanent(text),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What WhatsApp tells a session beside messages and receipts: calls, changes of groups, presence and the like, as events
+//! (M8). Which kinds there are is said in `sql/schema/26_event_kinds.sql`.
+
+use crate::message::json::storable;
+use crate::messages::address::phone_form;
+use serde_json::{Map, Value, json};
+use wacore::stanza::groups::GroupNotificationAction as Group;
+use wacore::types::call::CallAction;
+use wacore::types::events::{Event, GroupUpdate};
+use wacore::types::presence::{ChatPresence, ChatPresenceMedia};
+use wacore_binary::Jid;
+use whatsapp_rust::client::Client;
+
+/// Kind and data of the event; `None` for what is none.
+pub(super) async fn event_of(client: &Client, event: &Event) -> Option<(&'static str, Value)> {
+    let form = async |jid: &Jid| phone_form(client, jid, None).await.to_string();
+    Some(match event {
+        Event::IncomingCall(call) => {
+            let mut said = signalled(&call.action)?;
+            said["from"] = form(&call.from).await.into();
+            ("call", said)
+        }
+        Event::MissedCall(call) => {
+            let from = form(&call.from).await;
+            ("call", json!({ "call_id": call.call_id, "from": from, "action": "missed" }))
+        }
+        Event::GroupUpdate(update) => ("group_changed", group(client, update).await?),
+        Event::PictureUpdate(update) => {
+            let (contact, by) = (form(&update.jid).await, update.author.as_ref());
+            let by = match by {
+                Some(by) => Some(form(by).await),
+                None => None,
+            };
+            let (id, removed) = (&update.picture_id, update.removed);
+            ("picture_changed", json!({ "contact": contact, "by": by, "picture_id": id, "removed": removed }))
+        }
+        Event::Presence(update) => {
+            let (contact, last_seen) = (form(&update.from).await, update.last_seen);
+            ("presence", json!({ "contact": contact, "available": !update.unavailable, "last_seen": last_seen }))
+        }
+        Event::ChatPresence(update) => {
+            let (chat, sender) = (form(&update.source.chat).await, form(&update.source.sender).await);
+            let state = match (&update.state, &update.media) {
+                (ChatPresence::Composing, ChatPresenceMedia::Audio) => "recording",
+                (ChatPresence::Composing, _) => "typing",
+                (ChatPresence::Paused, _) => "paused",
+            };
+            ("chat_state", json!({ "chat": chat, "sender": sender, "state": state }))
+        }
+        Event::ContactNumberChanged(change) => {
+            let (from, to) = (change.old_jid.to_string(), change.new_jid.to_string());
+            ("contact_number_changed", json!({ "from": from, "to": to }))
+        }
+        Event::IdentityChange(change) => ("security_code_changed", json!({ "contact": form(&change.user).await })),
+        _ => return None,
+    })
+}
+
+/// What a stanza of a call says, but whose it is.
+fn signalled(action: &CallAction) -> Option<Value> {
+    let offered = |id: &str, video: bool, group: Option<String>| json!({ "call_id": id, "action": "offered", "video": video, "group": group });
+    let ended = |id: &str, action: &str, reason: Option<&str>| json!({ "call_id": id, "action": action, "reason": reason.map(storable) });
+    Some(match action {
+        CallAction::Offer { call_id, is_video, group_jid, .. } => {
+            offered(call_id, *is_video, group_jid.as_ref().map(ToString::to_string))
+        }
+        CallAction::OfferNotice { call_id, is_video, .. } => offered(call_id, *is_video, None),
+        CallAction::Accept { call_id, .. } => ended(call_id, "accepted", None),
+        CallAction::Reject { call_id, reason, .. } => ended(call_id, "rejected", reason.as_deref()),
+        CallAction::Terminate { call_id, reason, .. } => ended(call_id, "terminated", reason.as_deref()),
+        // How the two sides find each other.
+        _ => return None,
+    })
+}
+
+async fn group(client: &Client, update: &GroupUpdate) -> Option<Value> {
+    let mut said = Map::new();
+    said.insert("group".into(), update.group_jid.to_string().into());
+    said.insert("action".into(), storable(update.action.tag_name()).into());
+    if let Some(by) = &update.participant {
+        let by = phone_form(client, by, update.participant_pn.as_ref()).await;
+        said.insert("by".into(), by.to_string().into());
+    }
+    let people = match &update.action {
+        Group::Add { participants, .. }
+        | Group::Remove { participants, .. }
+        | Group::Promote { participants }
+        | Group::Demote { participants }
+        | Group::Modify { participants } => participants.as_slice(),
+        Group::CreatedMembershipRequests { requests, .. } => requests.as_slice(),
+        _ => &[],
+    };
+    if !people.is_empty() {
+        let mut named = vec![];
+        for person in people {
+            named.push(Value::from(phone_form(client, &person.jid, person.phone_number.as_ref()).await.to_string()));
+        }
+        said.insert("participants".into(), named.into());
+    }
+    let more = match &update.action {
+        Group::Subject { subject, .. } => Some(("subject", storable(subject).into())),
+        Group::Description { description, .. } => Some(("description", description.as_deref().map(storable).into())),
+        Group::Ephemeral { expiration, .. } => Some(("seconds", (*expiration).into())),
+        Group::MembershipApprovalMode { enabled } => Some(("enabled", (*enabled).into())),
+        Group::MemberAddMode { mode } => Some(("mode", storable(mode).into())),
+        _ => None,
+    };
+    if let Some((name, value)) = more {
+        said.insert(name.into(), value);
+    }
+    Some(said.into())
+}

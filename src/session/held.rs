@@ -1,0 +1,31 @@
+//! A session that this worker holds, for all connections that it makes.
+
+use crate::auth::Traffic;
+use crate::db::hold::Hold;
+use std::sync::Arc;
+use tokio::sync::{Mutex, Notify};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) hold: Hold,
+    /// When messages last arrived.
+    pub(super) traffic: Arc<Traffic>,
+    /// Rung when the session is to be linked, perhaps with another phone number.
+    pub(super) relink: Notify,
+    /// Rung when the health check gets no answer on the connection.
+    pub(super) dead: Notify,
+    /// Held while a piece of the history is stored: one piece after the other.
+    pub(super) past: Arc<Mutex<()>>,
+}
+
+impl Held {
+    pub(super) fn new(hold: Hold) -> Self {
+        Self { hold, traffic: Arc::default(), relink: Notify::new(), dead: Notify::new(), past: Arc::default() }
+    }
+
+    /// The span of the session's log lines.
+    pub(super) fn span(&self) -> tracing::Span {
+        tracing::info_span!("session", session = &*self.hold.session, epoch = self.hold.fence.epoch)
+    }
+}

@@ -1,0 +1,70 @@
+//! A running client and the task that supervises it, as the registry sees them.
+
+use super::passkey::Heard;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+use whatsapp_rust::client::Client;
+
+/// Which of the two sides writes what follows the end of a connection.
+#[derive(Debug, Default)]
+pub(super) struct End {
+    asked_for: AtomicBool,
+    over: AtomicBool,
+}
+
+impl End {
+    /// The client's connection is over. True when nobody asked for its end, so that the supervising task follows it.
+    pub(super) fn is_to_be_followed(&self) -> bool {
+        self.over.store(true, Ordering::Release);
+        !self.asked_for.load(Ordering::Acquire)
+    }
+}
+
+/// See the module.
+pub(super) struct Running {
+    pub(super) client: Arc<Client>,
+    pub(super) task: JoinHandle<()>,
+    pub(super) end: Arc<End>,
+    /// While the session is not linked.
+    pub(super) passkey: Option<UnboundedSender<Heard>>,
+}
+
+impl Running {
+    /// The connection is not over yet. What follows its end may still be under way: see [`Running::join`].
+    pub(super) fn is_connected(&self) -> bool {
+        !self.end.over.load(Ordering::Acquire) && !self.task.is_finished()
+    }
+
+    /// Waits until what follows the connection's end is written. The row of the next connection is visible before the task
+    /// that wrote it has ended, so whoever makes that connection may come too early.
+    pub(super) async fn join(self) {
+        ended_well(self.task.await);
+    }
+
+    /// The row of a linking with a passkey has changed.
+    pub(super) fn go_on_linking(&self) {
+        if let Some(passkey) = &self.passkey {
+            // The driver ends with its client, and the next one reads the row by itself.
+            drop(passkey.send(Heard::GoOn));
+        }
+    }
+
+    /// Whoever calls this writes what follows the end.
+    pub(super) fn expect_end(&self) {
+        self.end.asked_for.store(true, Ordering::Release);
+    }
+
+    /// Disconnects in order (state flushed) and waits for the end.
+    pub(super) async fn disconnect(&mut self) {
+        self.client.disconnect().await;
+        ended_well((&mut self.task).await);
+    }
+}
+
+fn ended_well(task: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = task {
+        tracing::error!(%error, "supervisor panicked");
+    }
+}

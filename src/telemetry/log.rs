@@ -1,0 +1,56 @@
+//! The log: lines of text or of JSON on standard error.
+//!
+//! Each line of a session carries the span `session` (name, epoch), each line of a job the span `job` (kind, id). The client
+//! library's lines do, too: [`super::crypto::SessionTask`] enters the span around every poll of a session's tasks.
+
+use super::crypto::HearAppState;
+use crate::config::LogFormat;
+use metrics::counter;
+use tracing_subscriber::filter::{LevelFilter, ParseError, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer};
+
+/// The log cannot start.
+#[derive(Debug, thiserror::Error)]
+#[error("configuration: log: {filter:?} is not accepted; accepted is a filter such as info,wagres=debug: {source}")]
+pub struct LogError {
+    filter: String,
+    source: ParseError,
+}
+
+/// Starts the log, once in a process. It goes to standard error, because standard output is for answers.
+///
+/// # Errors
+/// The filter is not one.
+pub fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
+    let filter = EnvFilter::try_new(filter).map_err(|source| LogError { filter: filter.to_owned(), source })?;
+    // The library logs addresses with the tokens in them. Why a download failed stands in its job.
+    let without_tokens = filter_fn(|metadata| metadata.target() != "whatsapp_rust::download");
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Text => layer.boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(without_tokens).and_then(CountLog).with_filter(filter))
+        // Crypto errors are counted whatever the filter shows.
+        .with(HearAppState.with_filter(LevelFilter::ERROR))
+        .init();
+    Ok(())
+}
+
+/// Counts errors and warnings.
+#[derive(Debug)]
+struct CountLog;
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for CountLog {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        let level = match *event.metadata().level() {
+            tracing::Level::ERROR => "error",
+            tracing::Level::WARN => "warn",
+            _ => return,
+        };
+        counter!("wagres_log_lines_total", "level" => level).increment(1);
+    }
+}

@@ -1,0 +1,220 @@
+//! What is counted and timed, for `GET /metrics`.
+//!
+//! Counts are the process's own and begin at 0 with it; what must outlive a process stands in rows. Labels have few values:
+//! never a session, a number or an id. The client library counts too (`wa_…`, by connection, retry, decryption), through
+//! the same recorder. The next figure: a function here with its name, and its line in [`DESCRIPTIONS`].
+
+pub mod crypto;
+pub mod log;
+mod usage;
+
+use crypto::{Attributing, CryptoError};
+use metrics::{counter, gauge, histogram};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+pub use usage::Usage;
+
+/// Name, what it is. What ends in `_total` counts, in `_seconds` is a distribution, the rest can go up and down.
+pub const DESCRIPTIONS: &[(&str, &str)] = &[
+    ("wagres_sessions_held", "Sessions that this worker holds."),
+    ("wagres_sessions_connected", "Sessions that are logged in."),
+    ("wagres_connections_total", "Connections that came to be."),
+    ("wagres_connections_ended_total", "Ends that nobody asked for, by what ended them."),
+    ("wagres_reconnects_failed_total", "Connections that never came to be."),
+    ("wagres_qr_codes_total", "QR codes shown."),
+    ("wagres_pairing_codes_total", "Pairing codes shown."),
+    ("wagres_links_total", "Devices linked."),
+    ("wagres_messages_in_hand", "Messages that are on their way or next in line."),
+    ("wagres_messages_total", "Attempts to send a message, by what came of them."),
+    ("wagres_message_seconds", "From the beginning of an attempt to WhatsApp's ack."),
+    ("wagres_messages_received_total", "Messages put into wa.inbox."),
+    ("wagres_receipts_total", "Receipts for messages that were sent, by kind."),
+    ("wagres_session_jobs_total", "Session jobs that ended, by kind and status."),
+    ("wagres_maintenance_jobs_total", "Runs of maintenance jobs that ended, by kind and outcome."),
+    ("wagres_keys_swept_total", "Expired keys that this worker deleted, by kind."),
+    ("wagres_keys_quarantined_total", "Keys that could not be read and were put aside, by kind."),
+    (
+        "wagres_crypto_errors_total",
+        "Messages (bad_mac) and pieces of app state (bad_decrypt) that could not be decrypted, by error.",
+    ),
+    ("wagres_leases_lost_total", "Times that this worker lost its sessions because no heartbeat came through."),
+    ("wagres_log_lines_total", "Errors and warnings in the log, by level."),
+    ("process_resident_memory_bytes", "Memory in use."),
+    ("process_open_fds", "Open file descriptors."),
+    ("process_cpu_seconds_total", "Processor time used, of user and system."),
+];
+
+/// Upper bounds of the distributions, in seconds.
+const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Installs the recorder, once in a process. `None` when another one is installed, which then gets all figures.
+pub fn install() -> Option<&'static PrometheusHandle> {
+    static INSTALLED: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    let installed = INSTALLED.get_or_init(|| {
+        // Refused are no buckets at all.
+        let recorder = PrometheusBuilder::new().set_buckets(BUCKETS).unwrap_or_default().build_recorder();
+        let handle = recorder.handle();
+        metrics::set_global_recorder(Attributing(recorder)).ok()?;
+        for (name, what) in DESCRIPTIONS {
+            match name {
+                name if name.ends_with("_total") => metrics::describe_counter!(*name, *what),
+                name if name.ends_with("_seconds") => metrics::describe_histogram!(*name, *what),
+                name => metrics::describe_gauge!(*name, *what),
+            }
+        }
+        wacore::telemetry::describe();
+        Some(handle)
+    });
+    installed.as_ref()
+}
+
+/// An attempt to send a message ended.
+pub(crate) fn message(outcome: &'static str, lasted: Option<Duration>) {
+    counter!("wagres_messages_total", "outcome" => outcome).increment(1);
+    if let (Some(lasted), "sent") = (lasted, outcome) {
+        histogram!("wagres_message_seconds").record(lasted);
+    }
+}
+
+/// Messages are in the inbox that were not there before.
+pub(crate) fn received(messages: i64) {
+    counter!("wagres_messages_received_total").increment(u64::try_from(messages).unwrap_or(0));
+}
+
+/// WhatsApp told of messages what became of them.
+pub(crate) fn receipts(kind: &'static str, messages: usize) {
+    counter!("wagres_receipts_total", "kind" => kind).increment(messages as u64);
+}
+
+/// A QR code is shown.
+pub(crate) fn qr_code() {
+    counter!("wagres_qr_codes_total").increment(1);
+}
+
+/// A pairing code is shown.
+pub(crate) fn pairing_code() {
+    counter!("wagres_pairing_codes_total").increment(1);
+}
+
+/// A device is linked.
+pub(crate) fn linked() {
+    counter!("wagres_links_total").increment(1);
+}
+
+/// A session is logged in.
+pub(crate) fn connected() {
+    counter!("wagres_connections_total").increment(1);
+}
+
+/// A client ended and nobody had asked for it. `in_vain`: that of a linked session that had not come to be connected.
+pub(crate) fn ended(what: &'static str, in_vain: bool) {
+    counter!("wagres_connections_ended_total", "end" => what).increment(1);
+    if in_vain && what == "lost" {
+        counter!("wagres_reconnects_failed_total").increment(1);
+    }
+}
+
+/// A session job ended.
+pub(crate) fn session_job(kind: &str, status: &'static str) {
+    counter!("wagres_session_jobs_total", "kind" => kind.to_owned(), "status" => status).increment(1);
+}
+
+/// A run of a maintenance job ended.
+pub(crate) fn maintenance_job(kind: &str, outcome: &str) {
+    counter!("wagres_maintenance_jobs_total", "kind" => kind.to_owned(), "outcome" => outcome.to_owned()).increment(1);
+}
+
+/// Expired keys are deleted.
+pub(crate) fn keys_swept(kind: &str, keys: i64) {
+    counter!("wagres_keys_swept_total", "kind" => kind.to_owned()).increment(u64::try_from(keys).unwrap_or(0));
+}
+
+/// A key is put aside.
+pub(crate) fn key_quarantined(kind: &'static str) {
+    counter!("wagres_keys_quarantined_total", "kind" => kind).increment(1);
+}
+
+/// Something could not be decrypted.
+pub(crate) fn crypto_error(error: CryptoError) {
+    counter!("wagres_crypto_errors_total", "error" => error.name()).increment(1);
+}
+
+/// The worker stops its sessions because its lease is lost.
+pub(crate) fn lease_lost() {
+    counter!("wagres_leases_lost_total").increment(1);
+}
+
+/// What a worker has on its hands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Sessions that it holds.
+    pub held: usize,
+    /// Sessions that are logged in.
+    pub connected: usize,
+    /// Messages that are on their way or next in line.
+    pub in_hand: usize,
+}
+
+/// Everything as Prometheus reads it; nothing when the recorder is somebody else's.
+#[must_use]
+pub fn render(load: Load) -> String {
+    let Some(handle) = install() else { return String::new() };
+    let usage = Usage::now();
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    for (name, value) in [
+        ("wagres_sessions_held", load.held as f64),
+        ("wagres_sessions_connected", load.connected as f64),
+        ("wagres_messages_in_hand", load.in_hand as f64),
+        ("process_resident_memory_bytes", usage.memory as f64),
+        ("process_open_fds", usage.descriptors as f64),
+    ] {
+        gauge!(name).set(value);
+    }
+    counter!("process_cpu_seconds_total").absolute(usage.processor.as_secs());
+    handle.run_upkeep();
+    handle.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h1_the_table_of_figures_is_the_one_in_the_docs() {
+        let docs = include_str!("../../docs/monitoring.md");
+        let listed: Vec<&str> = docs.lines().filter(|line| line.starts_with("| `")).collect();
+        let known: Vec<String> = DESCRIPTIONS.iter().map(|(name, what)| format!("| `{name}` | {what} |")).collect();
+        assert_eq!(listed, known);
+    }
+
+    #[test]
+    fn h1_every_figure_of_ours_is_described() {
+        install();
+        message("sent", Some(Duration::from_millis(3)));
+        receipts("read", 2);
+        received(1);
+        qr_code();
+        pairing_code();
+        linked();
+        connected();
+        ended("lost", true);
+        lease_lost();
+        crypto_error(CryptoError::BadMac);
+        session_job("link", "done");
+        maintenance_job("sweep_keys", "done");
+        keys_swept("tctoken", 3);
+        key_quarantined("session");
+        let text = render(Load { held: 2, connected: 1, in_hand: 3 });
+        for line in text.lines().filter(|line| line.starts_with("wagres_") || line.starts_with("process_")) {
+            let name = line.split(['{', ' ']).next().unwrap_or_default();
+            let name = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+            assert!(DESCRIPTIONS.iter().any(|(described, _)| *described == name), "{line}");
+        }
+        for (name, _) in DESCRIPTIONS.iter().filter(|(name, _)| *name != "wagres_log_lines_total") {
+            assert!(text.contains(&format!("# HELP {name} ")), "{name}:\n{text}");
+        }
+        assert!(text.contains("wagres_keys_swept_total{kind=\"tctoken\"} 3"), "{text}");
+    }
+}

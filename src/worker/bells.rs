@@ -1,0 +1,31 @@
+//! Who rings the bells of a worker: notifications of the database, and sessions that connect.
+
+use crate::jobs::bells::Bells;
+use crate::jobs::cron;
+use crate::session::lease;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Channel on which work is announced.
+pub(super) const CHANNEL: &str = "wa_work";
+
+/// Sessions that connect within this time are looked at together.
+const MOMENT: Duration = Duration::from_millis(50);
+
+/// Rings the bell that a notification on [`CHANNEL`] is for; without one (the listener has just connected), all.
+pub(super) fn ring(bells: Bells) -> impl Fn(Option<&str>) + Send + Sync + 'static {
+    move |heard| match heard {
+        Some(cron::CHANGED) => bells.cron.notify_one(),
+        Some(lease::FREED) => bells.reconcile.notify_one(),
+        Some(_) => bells.claim.notify_one(),
+        None => bells.ring_all(),
+    }
+}
+
+/// Rings for a claim when a session has connected, once for all that connect within a moment.
+pub(super) async fn gather(bells: Bells, ended: CancellationToken) {
+    while ended.run_until_cancelled(bells.connected.notified()).await.is_some() {
+        bells.claim.notify_one();
+        tokio::time::sleep(MOMENT).await;
+    }
+}

@@ -1,0 +1,110 @@
+//! The apalis workers over the three job tables.
+//!
+//! The order of layers is from the outside in: the outcome is recorded whatever happens within.
+
+use super::tasks::Tasks;
+use crate::jobs::feed::Feed;
+use crate::jobs::maintenance::{self, Maintenance};
+use crate::jobs::progress::Attempts;
+use crate::jobs::record::RecordLayer;
+use crate::jobs::{JobError, MaintenanceJob, OutboundJob, SessionJob};
+use crate::messages::media::Media;
+use crate::messages::outbound::{self as sending, Sender};
+use crate::session::jobs::{self as session_jobs, Recorder};
+use crate::session::registry::Sessions;
+use apalis::prelude::{Data, WorkerBuilder, WorkerBuilderExt};
+use futures::future::BoxFuture;
+use std::sync::Arc;
+
+/// What is done with a claimed message.
+#[derive(Clone)]
+pub struct Handler(Arc<dyn Fn(OutboundJob) -> BoxFuture<'static, Result<(), JobError>> + Send + Sync>);
+
+impl Handler {
+    /// One that calls `handle` for each message.
+    #[must_use]
+    pub fn new<F>(handle: impl Fn(OutboundJob) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), JobError>> + Send + 'static,
+    {
+        Self(Arc::new(move |job| Box::pin(handle(job))))
+    }
+
+    /// One that sends messages to WhatsApp.
+    pub(super) fn to_whatsapp(sender: Sender) -> Self {
+        Self::new(move |job| {
+            let sender = sender.clone();
+            async move { sending::send(&job, &sender).await }
+        })
+    }
+
+    fn call(&self, job: OutboundJob) -> BoxFuture<'static, Result<(), JobError>> {
+        (self.0)(job)
+    }
+}
+
+/// What the three workers need: a feed of claimed rows, how many at once, and who records the outcomes.
+pub(super) struct Handlers {
+    pub(super) outbound: (Feed<OutboundJob>, usize, Attempts, Handler),
+    pub(super) session: (Feed<SessionJob>, usize, Recorder, Sessions, Media),
+    pub(super) maintenance: (Feed<MaintenanceJob>, Maintenance),
+}
+
+impl Handlers {
+    /// Starts the workers. Each ends when its feed is closed and empty.
+    pub(super) fn start(self, tasks: &mut Tasks) {
+        let (feed, concurrency, attempts, handler) = self.outbound;
+        tasks.spawn("outbound jobs", outbound(feed, concurrency, attempts, handler));
+        let (feed, concurrency, recorder, sessions, media) = self.session;
+        tasks.spawn("session jobs", session(feed, concurrency, recorder, sessions, media));
+        let (feed, keeper) = self.maintenance;
+        tasks.spawn("maintenance jobs", maintenance(feed, keeper));
+    }
+}
+
+async fn outbound(feed: Feed<OutboundJob>, concurrency: usize, attempts: Attempts, handler: Handler) {
+    async fn handle(job: OutboundJob, handler: Data<Handler>) -> Result<(), JobError> {
+        handler.call(job).await
+    }
+    let worker = WorkerBuilder::new("outbound")
+        .backend(feed)
+        .layer(RecordLayer(attempts))
+        .concurrency(concurrency)
+        .data(handler)
+        .build(handle);
+    ended("outbound", worker.run().await);
+}
+
+async fn session(feed: Feed<SessionJob>, concurrency: usize, recorder: Recorder, sessions: Sessions, media: Media) {
+    async fn handle(job: SessionJob, sessions: Data<Sessions>, media: Data<Media>) -> Result<(), JobError> {
+        session_jobs::run(&job, &sessions, &media).await
+    }
+    let worker = WorkerBuilder::new("session")
+        .backend(feed)
+        .layer(RecordLayer(recorder))
+        .concurrency(concurrency)
+        .data(sessions)
+        .data(media)
+        .build(handle);
+    ended("session", worker.run().await);
+}
+
+async fn maintenance(feed: Feed<MaintenanceJob>, keeper: Maintenance) {
+    async fn handle(job: MaintenanceJob, keeper: Data<Maintenance>) -> Result<(), JobError> {
+        maintenance::run(&job, &keeper).await
+    }
+    let worker = WorkerBuilder::new("maintenance")
+        .backend(feed)
+        .layer(RecordLayer(keeper.clone()))
+        .concurrency(1)
+        .data(keeper)
+        .build(handle);
+    ended("maintenance", worker.run().await);
+}
+
+fn ended(kind: &str, end: Result<(), apalis::prelude::WorkerError>) {
+    match end {
+        Ok(()) => tracing::debug!(kind, "apalis worker ended"),
+        Err(error) => tracing::error!(kind, %error, "apalis worker failed"),
+    }
+}

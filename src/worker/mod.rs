@@ -1,0 +1,122 @@
+//! The worker: wires lease, dispatcher, apalis workers and sessions together, and ends them in order.
+//!
+//! * `life`: one life of a worker, which is one row of `wa.worker`. After a lost lease the same process begins the next life
+//!   under a fresh id.
+//! * `handlers`: the apalis workers over the three job tables.
+//! * `bells`: who wakes which loop. `tasks`: every task of a life has a name and is joined.
+//! * `stop`: how messages and sessions leave a worker in order.
+//! * [`window`](Window): what there is to see of it.
+
+mod bells;
+mod handlers;
+mod life;
+mod stop;
+mod tasks;
+mod window;
+
+use crate::auth::{Vault, VaultError};
+use crate::config::{Config, Secret};
+use crate::db::DbError;
+use crate::db::backoff::Backoff;
+use crate::jobs::Ready;
+use crate::messages::media::Media;
+use crate::messages::media::store::StoreError;
+use crate::session::endpoint::{CERTIFICATE_CHECK_IS_OFF, Endpoint, EndpointError};
+use life::Life;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use window::View;
+
+pub use handlers::Handler;
+pub use window::{Phase, Window};
+
+/// Why a worker cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// No database is configured.
+    #[error("database_url: missing; accepted is postgres://user:password@host:port/database")]
+    NoDatabase,
+    /// This build may not talk to that server.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The keys of the auth state's encryption are not available.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The media store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// A worker that has not begun yet.
+pub struct Worker {
+    config: Config,
+    url: Secret,
+    endpoint: Endpoint,
+    media: Media,
+    ready: Ready,
+    phase: watch::Sender<Phase>,
+    view: View,
+    instead: Option<Handler>,
+}
+
+impl Worker {
+    /// Checks what can be checked without the network.
+    ///
+    /// # Errors
+    /// No database URL, a WhatsApp server that this build must not talk to, or an unusable media store.
+    pub fn new(config: Config) -> Result<Self, WorkerError> {
+        let url = config.database_url.clone().ok_or(WorkerError::NoDatabase)?;
+        let endpoint = Endpoint::parse(&config.whatsapp_url)?;
+        let media = Media::open(&config.media)?;
+        let phase = watch::Sender::new(Phase::Starting);
+        Ok(Self { config, url, endpoint, media, ready: Ready::default(), phase, view: View::default(), instead: None })
+    }
+
+    /// Gives claimed messages to `handler` instead of sending them: for measuring everything but WhatsApp. The caller takes
+    /// the leases for the worker and marks the sessions in [`Window::ready`].
+    #[must_use]
+    pub fn with_handler(self, handler: Handler) -> Self {
+        Self { instead: Some(handler), ..self }
+    }
+
+    /// For `/health` and the like.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        Window { ready: self.ready.clone(), phase: self.phase.subscribe(), view: self.view.clone() }
+    }
+
+    /// Works until `stop`, then drains. An outage of the database after the start is waited out.
+    ///
+    /// # Errors
+    /// The database or a key of the encryption is not available at the start.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
+        if CERTIFICATE_CHECK_IS_OFF {
+            let server = self.endpoint.as_str();
+            tracing::warn!(server, "sandbox build: certificates are not checked, loopback only");
+        }
+        let vault = Arc::new(Vault::open(&self.config.encryption).await?);
+        let mut first = true;
+        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
+        while !stop.is_cancelled() {
+            match Life::begin(&self, &vault, &stop).await {
+                Ok(life) => {
+                    first = false;
+                    backoff.reset();
+                    life.run(&self, &stop).await;
+                    self.phase.send_replace(Phase::Starting);
+                }
+                Err(error) if first => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "worker restart failed; retrying");
+                    stop.run_until_cancelled(backoff.sleep()).await;
+                }
+            }
+        }
+        Ok(())
+    }
+}

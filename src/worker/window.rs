@@ -1,0 +1,104 @@
+//! What there is to see of a running worker, for `/health`, `/metrics` and the log.
+
+use crate::jobs::Ready;
+use crate::jobs::lanes::Lanes;
+use crate::session::registry::Sessions;
+use crate::telemetry::{Load, Usage};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// What a worker is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Not registered yet, or between two lives.
+    Starting,
+    /// Holds sessions and takes work.
+    Working,
+    /// Holds sessions, and the database does not answer.
+    Waiting,
+    /// Takes no more work.
+    Stopping,
+}
+
+/// A window into a running worker.
+#[derive(Debug, Clone)]
+pub struct Window {
+    /// Sessions that are connected.
+    pub ready: Ready,
+    /// What it is doing.
+    pub phase: watch::Receiver<Phase>,
+    pub(super) view: View,
+}
+
+/// What the present life of a worker shows; nothing between two lives.
+#[derive(Debug, Clone, Default)]
+pub(super) struct View(Arc<Mutex<Option<Shown>>>);
+
+#[derive(Clone)]
+struct Shown {
+    sessions: Sessions,
+    lanes: Lanes,
+}
+
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shown").field("sessions", &self.sessions.count()).finish_non_exhaustive()
+    }
+}
+
+impl View {
+    pub(super) fn show(&self, sessions: Sessions, lanes: Lanes) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Shown { sessions, lanes });
+    }
+
+    pub(super) fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn get(&self) -> Option<Shown> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Window {
+    /// The sessions that the worker holds, by name, and whether each is logged in.
+    #[must_use]
+    pub fn clients(&self) -> BTreeMap<String, bool> {
+        self.view.get().map(|shown| shown.sessions.list()).unwrap_or_default()
+    }
+
+    /// How much the worker has to do.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let (held, in_hand) = self.view.get().map_or((0, 0), |shown| (shown.sessions.count(), shown.lanes.count()));
+        Load { held, connected: self.ready.count(), in_hand }
+    }
+}
+
+/// Shows whether the database answers, while the worker works.
+pub(super) fn reachable(phase: watch::Sender<Phase>) -> impl Fn(bool) {
+    move |answers| {
+        let (from, to) = if answers { (Phase::Waiting, Phase::Working) } else { (Phase::Working, Phase::Waiting) };
+        phase.send_if_modified(|phase| *phase == from && std::mem::replace(phase, to) == from);
+    }
+}
+
+/// Writes into the log what the process uses and has to do, again and again.
+pub(super) async fn report(window: Window, seconds: u32, ended: CancellationToken) {
+    let every = Duration::from_secs(seconds.into());
+    while ended.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+        let (Load { held, connected, in_hand }, usage) = (window.load(), Usage::now());
+        tracing::info!(
+            held,
+            connected,
+            in_hand,
+            memory_mb = usage.memory / 1_000_000,
+            descriptors = usage.descriptors,
+            cpu_seconds = usage.processor.as_secs(),
+            "resources"
+        );
+    }
+}

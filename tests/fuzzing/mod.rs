@@ -1,0 +1,138 @@
+//! Property tests over every entry point (R5): good inputs that were spoilt, noise, and for stanzas and requests trees made
+//! of the protocol's own words. Beside them every seed that is committed, among which are the inputs that once did harm.
+
+use std::collections::BTreeSet;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+mod seeds;
+mod words;
+
+use seeds::{folder, seeds};
+use wagres::fuzzing::{auth, content, message};
+use wagres_sandbox::fuzzing::{control, frames, media, qr, saved, scenario, stanza};
+use words::{conversations, requests};
+
+type Target = fn(&[u8]);
+
+/// The fuzz targets by name.
+const TARGETS: &[(&str, Target)] = &[
+    ("auth", auth),
+    ("content", content),
+    ("control", control),
+    ("frames", frames),
+    ("media", media),
+    ("message", message),
+    ("qr", qr),
+    ("saved", saved),
+    ("scenario", scenario),
+    ("stanza", stanza),
+];
+
+fn names(folder: &std::path::Path) -> std::io::Result<BTreeSet<String>> {
+    std::fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+#[test]
+fn r5_every_target_is_fuzzed_and_has_seeds() -> std::io::Result<()> {
+    let targets: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(names(&folder())?, targets);
+    let files = names(&folder().with_file_name("fuzz_targets"))?;
+    assert_eq!(files, targets.iter().map(|name| format!("{name}.rs")).collect());
+    Ok(())
+}
+
+#[test]
+fn r5_the_seeds_are_those_that_are_committed() {
+    for ((target, name), input) in seeds() {
+        let committed = std::fs::read(folder().join(target).join(&name)).unwrap_or_default();
+        assert_eq!(committed, input, "{target}/{name} is another one; run the test r5_write_the_seeds");
+    }
+}
+
+#[test]
+#[ignore = "writes files"]
+fn r5_write_the_seeds() -> std::io::Result<()> {
+    for ((target, name), input) in seeds() {
+        std::fs::create_dir_all(folder().join(target))?;
+        std::fs::write(folder().join(target).join(name), input)?;
+    }
+    Ok(())
+}
+
+/// Whatever a target was once found to stumble over, it has learnt.
+#[test]
+fn r5_every_committed_input_does_no_harm() -> std::io::Result<()> {
+    for (target, run) in TARGETS {
+        for name in names(&folder().join(target))? {
+            eprintln!("{target}/{name}");
+            run(&std::fs::read(folder().join(target).join(name))?);
+        }
+    }
+    Ok(())
+}
+
+/// Noise, or a good input with some bytes changed, left out, put in or repeated.
+fn spoilt(target: &'static str) -> impl Strategy<Value = Vec<u8>> {
+    let good: Vec<Vec<u8>> = seeds().into_iter().filter(|((of, _), _)| *of == target).map(|(_, input)| input).collect();
+    let change = (any::<Index>(), any::<u8>(), 0..4_u8);
+    let spoilt = (select(good), vec(change, 0..6)).prop_map(|(mut input, changes)| {
+        for (at, byte, how) in changes {
+            if input.is_empty() {
+                break;
+            }
+            let at = at.index(input.len());
+            match how {
+                0 => input[at] = byte,
+                1 => drop(input.remove(at)),
+                2 => input.insert(at, byte),
+                _ => {
+                    let again = input[at..].iter().copied().take(usize::from(byte)).collect::<Vec<_>>();
+                    input.splice(at..at, again);
+                }
+            }
+        }
+        input
+    });
+    prop_oneof![1 => vec(any::<u8>(), 0..200), 9 => spoilt]
+}
+
+macro_rules! spoilt {
+    ($($test:ident: $target:ident, $cases:expr;)*) => { $(
+        proptest! {
+            #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases($cases) })]
+            #[test]
+            fn $test(input in spoilt(stringify!($target))) {
+                $target(&input);
+            }
+        }
+    )* };
+}
+
+spoilt! {
+    r5_no_first_words_do_harm: frames, 32;
+    r5_no_conversation_does_harm: stanza, 16;
+    r5_no_code_does_harm: qr, 24;
+    r5_no_request_does_harm: control, 16;
+    r5_no_media_does_harm: media, 40;
+    r5_no_scenario_does_harm: scenario, 40;
+    r5_no_state_file_does_harm: saved, 40;
+    r5_no_auth_state_does_harm: auth, 256;
+    r5_no_message_does_harm: message, 256;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(16) })]
+
+    #[test]
+    fn r5_no_words_of_the_protocol_do_harm(input in conversations()) {
+        stanza(&input);
+    }
+
+    #[test]
+    fn r5_no_json_does_harm(input in requests()) {
+        control(&input);
+    }
+}
