@@ -23,6 +23,7 @@ mod messages;
 mod phones;
 #[cfg(feature = "sandbox")]
 mod pooler;
+mod promises;
 mod refusals;
 mod roles;
 #[cfg(feature = "sandbox")]
