@@ -54,15 +54,12 @@ fn is_id(word: &str) -> bool {
 
 /// The ids in what this file says to people: its comments, or a document outside of its blocks of code.
 fn cited(path: &str, text: &str) -> BTreeSet<String> {
-    let comment = match path.rsplit('.').next() {
-        Some("rs" | "js" | "mjs") => "//",
-        Some("sql") => "--",
-        _ => "#",
-    };
-    let said = if path.ends_with(".md") {
-        prose(text).collect()
-    } else {
-        text.lines().filter_map(|line| Some(line.split_once(comment)?.1)).collect::<Vec<_>>()
+    let comments = |mark: &str| text.lines().filter_map(|line| Some(line.split_once(mark)?.1)).collect::<Vec<_>>();
+    let said = match path.rsplit('.').next() {
+        Some("md") => prose(text).collect(),
+        Some("rs" | "js" | "mjs") => comments("//"),
+        Some("sql") => comments("--"),
+        _ => comments("#"),
     };
     said.iter()
         .flat_map(|line| line.split(|character: char| !character.is_alphanumeric() && character != '_'))
@@ -96,11 +93,10 @@ fn proofs() -> Result<BTreeMap<String, BTreeSet<(String, String)>>> {
                 }
             }
         }
-        if path.contains("bench/") {
+        if let Some((_, place)) = path.split_once("bench/") {
+            // A benchmark is a file or a folder of that name.
+            let name = place.trim_start_matches("src/").split(['/', '.']).next().unwrap_or_default();
             let measured = text.split("mod tests {").next().unwrap_or_default();
-            let place = Path::new(&path).with_extension("");
-            let place = if place.ends_with("mod") { place.parent().unwrap_or(&place) } else { &place };
-            let name = place.file_name().unwrap_or_default().to_string_lossy();
             for line in measured.lines().filter(|line| line.contains("Figure::new(")) {
                 for id in line.split('"').filter(|word| is_id(word)) {
                     proofs.entry(id.to_owned()).or_default().insert((String::new(), format!("wagres-bench {name}")));
