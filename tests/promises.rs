@@ -190,6 +190,7 @@ fn references(line: &str) -> (Vec<&str>, Vec<&str>) {
 fn every_link_and_path_in_the_documents_leads_somewhere() -> Result<()> {
     let folders = ["src/", "sql/", "docs/", "tests/", "migrations/", "ecosystem/", "benches/", "fuzz/"];
     let documents = texts(&[".md"])?;
+    let tests: BTreeSet<String> = proofs()?.into_values().flatten().map(|(_, name)| name).collect();
     let mut wrong = BTreeSet::new();
     for (path, text) in &documents {
         let folder = Path::new(path).parent().unwrap_or(Path::new(""));
@@ -214,6 +215,9 @@ fn every_link_and_path_in_the_documents_leads_somewhere() -> Result<()> {
                     && !root().join(name).exists()
                 {
                     wrong.insert(format!("{path}: no {name}"));
+                }
+                if proven(name).next().is_some() && name.contains('_') && !name.contains('…') && !tests.contains(name) {
+                    wrong.insert(format!("{path}: no test {name}"));
                 }
             }
         }
