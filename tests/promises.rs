@@ -216,7 +216,11 @@ fn every_link_and_path_in_the_documents_leads_somewhere() -> Result<()> {
                 {
                     wrong.insert(format!("{path}: no {name}"));
                 }
-                if proven(name).next().is_some() && name.contains('_') && !name.contains('…') && !tests.contains(name) {
+                if proven(name).next().is_some()
+                    && name.contains('_')
+                    && !name.ends_with(['_', '…'])
+                    && !tests.contains(name)
+                {
                     wrong.insert(format!("{path}: no test {name}"));
                 }
             }
