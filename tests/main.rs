@@ -23,6 +23,7 @@ mod messages;
 mod phones;
 #[cfg(feature = "sandbox")]
 mod pooler;
+#[cfg(feature = "sandbox")]
 mod promises;
 mod refusals;
 mod roles;
