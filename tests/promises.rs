@@ -173,10 +173,10 @@ fn anchor(heading: &str) -> String {
         .collect()
 }
 
-/// The targets of the links of a line, and what it has in backticks.
-fn references(line: &str) -> (Vec<&str>, Vec<&str>) {
-    let quoted = line.split('`').skip(1).step_by(2).collect();
-    let links = line
+/// The targets of the links of a paragraph, and what it has in backticks.
+fn references(paragraph: &str) -> (Vec<&str>, Vec<&str>) {
+    let quoted = paragraph.split('`').skip(1).step_by(2).collect();
+    let links = paragraph
         .split('`')
         .step_by(2)
         .flat_map(|text| text.split("](").skip(1))
@@ -194,8 +194,9 @@ fn every_link_and_path_in_the_documents_leads_somewhere() -> Result<()> {
     let mut wrong = BTreeSet::new();
     for (path, text) in &documents {
         let folder = Path::new(path).parent().unwrap_or(Path::new(""));
-        for line in prose(text) {
-            let (links, quoted) = references(line);
+        let lines: Vec<&str> = prose(text).collect();
+        for paragraph in lines.join("\n").split("\n\n") {
+            let (links, quoted) = references(paragraph);
             for link in links {
                 let (file, heading) = link.split_once('#').unwrap_or((link, ""));
                 let target = if file.is_empty() { PathBuf::from(path) } else { flat(&folder.join(file)) };
