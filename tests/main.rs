@@ -24,6 +24,8 @@ mod messages;
 mod phones;
 #[cfg(feature = "sandbox")]
 mod pooler;
+#[cfg(feature = "sandbox")]
+mod promises;
 mod refusals;
 mod roles;
 #[cfg(feature = "sandbox")]
