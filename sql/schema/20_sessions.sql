@@ -75,7 +75,7 @@ CREATE OR REPLACE TRIGGER announce AFTER UPDATE OF status, status_reason, qr, co
     FOR EACH ROW WHEN ((OLD.status, OLD.qr, OLD.code) IS DISTINCT FROM (NEW.status, NEW.qr, NEW.code))
     EXECUTE FUNCTION wa.session_announce();
 
--- Messages belong to their session, though without a foreign key (see migration 5).
+-- Messages belong to their session, though without a foreign key (see wa.outbound in migrations).
 CREATE OR REPLACE FUNCTION wa.session_after_delete() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

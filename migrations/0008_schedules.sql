@@ -1,8 +1,7 @@
--- Cron as rows: schedules, the ticks that they fired, and what a row of wa.maintenance_job needs to be complete.
+-- Cron as rows: schedules and the ticks that they fired (Q10).
 
 CREATE TYPE wa.missed_rule AS ENUM ('skip', 'once', 'all');
 COMMENT ON TYPE wa.missed_rule IS 'What becomes of ticks that passed while no worker ran. skip: nothing. once: one job, for the latest of them. all: one job for each, the latest 100 at most.';
-
 CREATE TYPE wa.tick_outcome AS ENUM ('fired', 'folded');
 COMMENT ON TYPE wa.tick_outcome IS 'fired: the tick made a job of its own. folded: the job of an earlier tick was still queued or running, and stands for this one too.';
 
@@ -25,7 +24,7 @@ CREATE TABLE wa.schedule (
     error       text,
     created_at  timestamptz NOT NULL DEFAULT now(),
     updated_at  timestamptz NOT NULL DEFAULT now(),
-    -- Workers reckon with it: within what their calendar has, which infinity is not.
+    -- Workers compute with this moment, so it stays within their calendar, which has no infinity.
     CONSTRAINT schedule_ticked_to_check CHECK (ticked_to >= '1970-01-01Z' AND ticked_to < '3000-01-01Z')
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 CREATE INDEX schedule_due ON wa.schedule (next_tick) WHERE enabled;
@@ -36,7 +35,7 @@ COMMENT ON COLUMN wa.schedule.name IS 'Chosen by you; 1 to 63 of letters, digits
 COMMENT ON COLUMN wa.schedule.cron IS 'Minute (0-59), hour (0-23), day of month (1-31), month (1-12 or JAN-DEC), day of week (0-7 or SUN-SAT; 0 and 7 are Sunday). Each is *, a value, a range 1-5, a step */15 or 8-18/2, or a list of those. When neither day field is *, a day that meets one of them is enough. Change of the clock: with one minute and one hour (30 2 * * *), a tick in the hour that is skipped comes at the first moment after it, and a tick in the hour that comes twice comes the first time only. With anything else in those two fields the wall clock is followed: no ticks in the hour that is skipped, and those of the hour that comes twice come twice.';
 COMMENT ON COLUMN wa.schedule.time_zone IS 'By whose clock: a name such as Europe/Berlin or UTC (pg_timezone_names).';
 COMMENT ON COLUMN wa.schedule.job_table IS 'Where the job is inserted: maintenance_job, session_job or outbound. Filled from kind.';
-COMMENT ON COLUMN wa.schedule.kind IS 'What is done. Maintenance: sweep_keys, retention. For a session: connect, close. A message: text.';
+COMMENT ON COLUMN wa.schedule.kind IS 'What is done. Maintenance: sweep_keys, reseal_keys, retention, check_sessions, close_idle, resource_report. For a session: connect, close. A message: text.';
 COMMENT ON COLUMN wa.schedule.session IS 'Name of the session, for connect, close and text. The schedule goes when the session is deleted.';
 COMMENT ON COLUMN wa.schedule.session_id IS 'Filled from session.';
 COMMENT ON COLUMN wa.schedule.args IS 'What the kind takes: see wa.maintenance_job.args; for text {"recipient": "+79001234567", "body": "Hello"}.';
@@ -49,6 +48,12 @@ COMMENT ON COLUMN wa.schedule.ticked_to IS 'Every tick up to this moment is deal
 COMMENT ON COLUMN wa.schedule.error IS 'Why a worker disabled it. Cleared when it is enabled again.';
 COMMENT ON COLUMN wa.schedule.created_at IS 'When it was made.';
 COMMENT ON COLUMN wa.schedule.updated_at IS 'When somebody last changed it; ticks are no change.';
+-- A schedule of a session belongs to its tenant (Q14). Schedules without a session do the housekeeping for all tenants:
+-- everybody who may read the table sees them, and only those who see all tenants change them.
+ALTER TABLE wa.schedule ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON wa.schedule
+    USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = schedule.session_id));
+CREATE POLICY housekeeping ON wa.schedule FOR SELECT USING (session_id IS NULL);
 
 CREATE TABLE wa.schedule_tick (
     schedule_id bigint NOT NULL REFERENCES wa.schedule ON DELETE CASCADE,
@@ -61,38 +66,19 @@ CREATE TABLE wa.schedule_tick (
 CREATE INDEX schedule_tick_age ON wa.schedule_tick (tick);
 COMMENT ON TABLE wa.schedule_tick IS 'What each schedule fired, one row for each tick; its key is the promise that a tick fires once. Deleted by the retention job.';
 COMMENT ON COLUMN wa.schedule_tick.schedule_id IS 'Whose tick it is.';
-COMMENT ON COLUMN wa.schedule_tick.outcome IS 'fired (it made a job of its own) or folded (the job of an earlier tick stands for it).';
 COMMENT ON COLUMN wa.schedule_tick.tick IS 'The moment that the schedule names.';
+COMMENT ON COLUMN wa.schedule_tick.outcome IS 'fired (it made a job of its own) or folded (the job of an earlier tick stands for it).';
 COMMENT ON COLUMN wa.schedule_tick.job_id IS 'The job that stands for it, in the schedule''s job_table: its own, or the one that it was folded into.';
 COMMENT ON COLUMN wa.schedule_tick.fired_at IS 'When it was dealt with; later than tick when no worker ran.';
+ALTER TABLE wa.schedule_tick ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON wa.schedule_tick
+    USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.schedule s WHERE s.schedule_id = schedule_tick.schedule_id));
 
-ALTER TABLE wa.maintenance_job
-    ADD COLUMN args         jsonb NOT NULL DEFAULT '{}',
-    ADD COLUMN max_attempts integer NOT NULL DEFAULT 5,
-    ADD COLUMN errors       jsonb NOT NULL DEFAULT '[]',
-    ADD COLUMN schedule     text,
-    ADD COLUMN tick         timestamptz,
-    ADD CONSTRAINT maintenance_job_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 100);
-COMMENT ON TABLE wa.maintenance_job IS 'Housekeeping, run by any worker that knows the kind. INSERT INTO wa.maintenance_job (kind, args) VALUES (''retention'', ''{"dry_run": true}''); the row then tells what was done. By the clock: wa.schedule.';
-COMMENT ON COLUMN wa.maintenance_job.id IS 'Number of the job.';
-COMMENT ON COLUMN wa.maintenance_job.kind IS 'sweep_keys (deletes expired rows of wa.auth_key), retention (deletes old finished rows of wa.outbound, wa.inbox, wa.session_job, wa.maintenance_job and wa.schedule_tick).';
-COMMENT ON COLUMN wa.maintenance_job.args IS 'All kinds: batch (rows of one statement, 1 to 1000, default 1000), pause_ms (between statements, 0 to 60000, default 20). retention: outbound_days, inbox_days (default 90), session_job_days, maintenance_job_days, schedule_tick_days (default 30), 1 to 36500, null keeps for ever; dry_run (true: only count).';
-COMMENT ON COLUMN wa.maintenance_job.status IS 'queued, running, done; failed after the last attempt; cancelled by wa.cancel_maintenance_job. wa.retry_maintenance_job queues a failed or cancelled row again.';
-COMMENT ON COLUMN wa.maintenance_job.run_at IS 'Not before this moment; moved on by a retry''s backoff.';
-COMMENT ON COLUMN wa.maintenance_job.attempts IS 'How often it was begun.';
-COMMENT ON COLUMN wa.maintenance_job.max_attempts IS 'Attempts before it is failed, 1 to 100.';
-COMMENT ON COLUMN wa.maintenance_job.worker_id IS 'Who runs it. Null while running means that the worker died; another takes the row.';
-COMMENT ON COLUMN wa.maintenance_job.result IS 'What the last attempt did, as counts; also while it runs.';
-COMMENT ON COLUMN wa.maintenance_job.last_error IS 'What the last attempt failed with.';
-COMMENT ON COLUMN wa.maintenance_job.errors IS 'What each attempt failed with: [{"attempt", "at", "error"}].';
-COMMENT ON COLUMN wa.maintenance_job.created_at IS 'When the row was inserted.';
-COMMENT ON COLUMN wa.maintenance_job.started_at IS 'When the last attempt began.';
-COMMENT ON COLUMN wa.maintenance_job.finished_at IS 'When it ended for good.';
-COMMENT ON COLUMN wa.maintenance_job.schedule IS 'Name of the schedule that made it; null when it was inserted by hand. Jobs of one schedule run one after the other.';
-COMMENT ON COLUMN wa.maintenance_job.tick IS 'The tick that it was made for; null when it was inserted by hand or by wa.run_now.';
-
--- Here and not in sql/schema, because they are made once: whoever changes or deletes one means it.
-INSERT INTO wa.schedule (name, cron, job_table, kind, args) VALUES
-    ('sweep-keys', '0 */6 * * *', 'maintenance_job', 'sweep_keys', '{}'),
+-- Here and not in sql/schema, because they are made once: whoever changes or deletes one means to.
+INSERT INTO wa.schedule (name, cron, job_table, kind, args, missed) VALUES
+    ('sweep-keys', '0 */6 * * *', 'maintenance_job', 'sweep_keys', '{}', 'once'),
     ('retention', '30 3 * * *', 'maintenance_job', 'retention',
-     '{"outbound_days": 90, "inbox_days": 90, "session_job_days": 30, "maintenance_job_days": 30, "schedule_tick_days": 30}');
+     '{"outbound_days": 90, "inbox_days": 90, "session_job_days": 30, "maintenance_job_days": 30, "schedule_tick_days": 30}', 'once'),
+    ('check-sessions', '* * * * *', 'maintenance_job', 'check_sessions', '{}', 'skip'),
+    ('resource-report', '* * * * *', 'maintenance_job', 'resource_report', '{}', 'skip'),
+    ('close-idle', '*/5 * * * *', 'maintenance_job', 'close_idle', '{"minutes": 30}', 'skip');
