@@ -1,4 +1,4 @@
--- Views for those who look after it.
+-- Views for operators.
 
 CREATE OR REPLACE VIEW wa.queue WITH (security_invoker = on) AS
 SELECT s.name AS session, s.tenant, s.status, s.paused_at IS NOT NULL OR t.paused_at IS NOT NULL AS paused,
@@ -47,6 +47,11 @@ COMMENT ON COLUMN wa.rate.sent_last_minute IS 'Messages that the server took in 
 COMMENT ON COLUMN wa.rate.sent_last_hour IS 'Messages that the server took in the last hour.';
 COMMENT ON COLUMN wa.rate.median_seconds_to_sent IS 'Half of those of the last hour took less than this.';
 
+CREATE OR REPLACE VIEW wa.failure WITH (security_invoker = on) AS
+SELECT o.session, o.id, o.recipient, o.kind, o.attempts, o.last_error, o.failed_at, o.created_at
+FROM wa.outbound o WHERE o.failed_at IS NOT NULL;
+COMMENT ON VIEW wa.failure IS 'Messages that were given up, with the last error. SELECT * FROM wa.failure WHERE failed_at > now() - interval ''1 day''; then SELECT wa.retry(id);';
+
 CREATE OR REPLACE VIEW wa.session_health WITH (security_invoker = on) AS
 SELECT s.name AS session, s.tenant, s.status, s.bad_macs, s.bad_mac_limit, s.bad_decrypts, s.bad_decrypt_limit, s.relink_at_limit,
        s.bad_macs < s.bad_mac_limit AND s.bad_decrypts < s.bad_decrypt_limit AS is_healthy,
@@ -54,11 +59,6 @@ SELECT s.name AS session, s.tenant, s.status, s.bad_macs, s.bad_mac_limit, s.bad
 FROM wa.session s;
 COMMENT ON VIEW wa.session_health IS 'How well each session can decrypt and connect. SELECT * FROM wa.session_health WHERE NOT is_healthy;';
 COMMENT ON COLUMN wa.session_health.is_healthy IS 'Both counts of what could not be decrypted are below their limits. They begin at 0 with each successful connect.';
-
-CREATE OR REPLACE VIEW wa.failure WITH (security_invoker = on) AS
-SELECT o.session, o.id, o.recipient, o.kind, o.attempts, o.last_error, o.failed_at, o.created_at
-FROM wa.outbound o WHERE o.failed_at IS NOT NULL;
-COMMENT ON VIEW wa.failure IS 'Messages that were given up, with the last error. SELECT * FROM wa.failure WHERE failed_at > now() - interval ''1 day''; then SELECT wa.retry(id);';
 
 -- With its owner's rights, because nobody who looks on may read the auth state itself.
 CREATE OR REPLACE VIEW wa.auth_size AS

@@ -1,6 +1,6 @@
 //! What a row of `wa.outbound` says, by kind, and the WhatsApp message that it becomes.
 //!
-//! Which kinds and fields there are is said in `sql/schema/28_kinds.sql`, whose checks every row has passed. The types here
+//! Which kinds and fields there are is said in `sql/schema/30_message_kinds.sql`, whose checks every row has passed. The types here
 //! read what those checks let through; a test compares the two.
 
 use super::json;

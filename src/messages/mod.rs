@@ -1,7 +1,7 @@
 //! Messages: rows of `wa.outbound` to WhatsApp and the truth about each; WhatsApp to rows of `wa.inbox`.
 //!
 //! * [`outbound`]: builds the message of a row, sends it under the row's id, waits for the server's word. The next kind
-//!   of message: a row or some in `sql/schema/28_kinds.sql`, a variant of `content::Content`.
+//!   of message: a row or some in `sql/schema/30_message_kinds.sql`, a variant of `content::Content`.
 //! * `content`: what a row says, and the WhatsApp message that it becomes; [`kept`](self) messages for those about them.
 //! * [`media`]: files of messages, to WhatsApp's servers and from there.
 //! * [`nack`]: what a refusal by the server means.

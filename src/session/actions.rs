@@ -1,6 +1,6 @@
 //! Group and contact actions: session jobs that ask WhatsApp for something and keep the answer (M2, M9).
 //!
-//! Which there are, and what each takes and gives, is said in `sql/schema/33_actions.sql`, whose checks every row has passed.
+//! Which there are, and what each takes and gives, is said in `sql/schema/31_actions.sql`, whose checks every row has passed.
 
 use super::holder::Sessions;
 use crate::jobs::{JobError, SessionJob};

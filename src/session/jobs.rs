@@ -1,5 +1,5 @@
 //! Session jobs: link, connect, reconnect, passkey, close, logout, and actions. The next kind that is about the connection: an
-//! arm in [`run`], its name in `sql/schema/20_sessions.sql`; the next action: see `actions`.
+//! arm in [`run`], its name in `sql/schema/22_session_jobs.sql`; the next action: see `actions`.
 
 use super::actions;
 use super::holder::{SessionError, Sessions};

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// What is heard on the channel `wa_work` when a schedule has changed (`sql/schema/50_schedule.sql`). Jobs ring there
+/// What is heard on the channel `wa_work` when a schedule has changed (`sql/schema/52_schedules.sql`). Jobs ring there
 /// far more often, and are none of this loop's business.
 pub const CHANGED: &str = "schedule";
 

@@ -4,7 +4,7 @@
 //! also tells whether the job still is this worker's: a cancelled job stops there, and so does one that another worker
 //! has taken over. A worker that stops gives its job back, and the attempt does not count.
 //!
-//! The next kind: a variant of [`Kind`], its name in `sql/schema/40_maintenance.sql`.
+//! The next kind: a variant of [`Kind`], its name in `sql/schema/50_maintenance.sql`.
 
 mod reseal;
 pub mod retention;

@@ -1,4 +1,4 @@
--- What a session may become. Every change of a status passes here, whoever makes it.
+-- The state machine of a session. Every change of a status passes here, whoever makes it (S1).
 
 CREATE OR REPLACE FUNCTION wa.next_statuses(status wa.session_status) RETURNS wa.session_status[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$

@@ -8,6 +8,8 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION wa.inbox_consumed() IS 'Statement trigger of wa.inbox: new messages are unread by those who consume them.';
+CREATE OR REPLACE TRIGGER consumed AFTER INSERT ON wa.inbox
+    REFERENCING NEW TABLE AS stored FOR EACH STATEMENT EXECUTE FUNCTION wa.inbox_consumed();
 
 CREATE OR REPLACE FUNCTION wa.consumes(consumer wa.consumer, session_id bigint, kind text) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -16,8 +18,6 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
              OR (SELECT s.tenant = ANY (consumer.tenants) FROM wa.session s WHERE s.session_id = consumes.session_id))
 $$;
 COMMENT ON FUNCTION wa.consumes(wa.consumer, bigint, text) IS 'Whether a consumer reads such messages.';
-CREATE OR REPLACE TRIGGER consumed AFTER INSERT ON wa.inbox
-    REFERENCING NEW TABLE AS stored FOR EACH STATEMENT EXECUTE FUNCTION wa.inbox_consumed();
 
 CREATE OR REPLACE FUNCTION wa.locked_consumer(name text) RETURNS wa.consumer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -1,4 +1,4 @@
--- Cron expressions: what is accepted. The worker reads them with a library and holds to the same rules
+-- Cron expressions that are accepted. The worker reads them with a library and keeps to the same rules
 -- (src/jobs/cron/expression.rs); a test compares the two.
 
 CREATE OR REPLACE FUNCTION wa.cron_now() RETURNS timestamptz

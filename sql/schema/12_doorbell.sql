@@ -1,3 +1,5 @@
+-- The doorbell (Q9): how an INSERT wakes sleeping workers.
+
 -- NOTIFY takes a lock that every committing transaction shares, so an insert rings only while a worker sleeps. Whoever may
 -- insert may ring; who the workers are is not everybody's business, so these look with their owner's eyes.
 CREATE OR REPLACE FUNCTION wa.wake() RETURNS void

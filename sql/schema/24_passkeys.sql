@@ -1,4 +1,4 @@
--- Linking with a passkey: what people call, and who is told.
+-- Linking with a passkey (S2): the functions that people call, and the announcement of each stage.
 
 CREATE OR REPLACE FUNCTION wa.passkey_after_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -1,5 +1,5 @@
--- A function for each kind of message and each action, with its fields as arguments: made from what 28_kinds.sql and
--- 33_actions.sql say.
+-- A function for each kind of message and each action, with its fields as arguments: made from the lists in
+-- 30_message_kinds.sql and 31_actions.sql.
 
 DO $make$
 DECLARE

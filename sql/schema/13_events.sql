@@ -1,4 +1,5 @@
--- Kinds of events (M8). This is the one place that says which there are; docs/events.md is compared with it by a test.
+-- Events (M8): their kinds and their announcement. wa.event_kinds() is the one list of kinds; a test compares docs/events.md
+-- with it.
 
 CREATE OR REPLACE FUNCTION wa.event_kinds() RETURNS TABLE (kind text, data text, about text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
@@ -15,3 +16,13 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('crypto_errors_…, key_quarantined, keys_swept, keys_resealed, ratchets_reset, passkey_…', '', 'What happened to the auth state; see docs/auth.md, docs/linking.md and docs/monitoring.md.')
 $$;
 COMMENT ON FUNCTION wa.event_kinds() IS 'What wa.event.kind may be, what stands in data, and what it means.';
+
+CREATE OR REPLACE FUNCTION wa.event_after_insert() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_notify('wa_event', json_build_object('id', NEW.id, 'session', NEW.session, 'kind', NEW.kind)::text);
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION wa.event_after_insert() IS 'Row trigger of wa.event: announces it.';
+CREATE OR REPLACE TRIGGER announce AFTER INSERT ON wa.event
+    FOR EACH ROW EXECUTE FUNCTION wa.event_after_insert();

@@ -1,4 +1,22 @@
--- Campaigns: many messages with one template, followed, paused, resumed and cancelled as one.
+-- Campaigns: many messages from one template, followed, paused, resumed and cancelled as one.
+
+-- Whoever pauses or resumes a campaign takes this lock alone, whoever inserts for it shares it, so that no transaction which is
+-- still open inserts past them.
+CREATE OR REPLACE FUNCTION wa.campaign_lock(session_id bigint, campaign text) RETURNS bigint
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT hashtextextended(campaign_lock.campaign, campaign_lock.session_id)
+$$;
+COMMENT ON FUNCTION wa.campaign_lock(bigint, text) IS 'Number of the advisory lock of a campaign.';
+
+CREATE OR REPLACE FUNCTION wa.is_paused(session_id bigint, campaign text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(wa.campaign_lock(is_paused.session_id, is_paused.campaign));
+    RETURN EXISTS (
+        SELECT FROM wa.paused_campaign c WHERE c.session_id = is_paused.session_id AND c.campaign = is_paused.campaign
+    );
+END $$;
+COMMENT ON FUNCTION wa.is_paused(bigint, text) IS 'Whether a campaign is paused, which it stays or not until the caller''s transaction ends.';
 
 CREATE OR REPLACE FUNCTION wa.render(template text, data jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$

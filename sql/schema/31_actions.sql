@@ -1,5 +1,5 @@
--- Group and contact actions (M2, M9). This is the one place that says which there are and what each takes and gives: the check
--- at INSERT reads it, the functions of their names are made from it, and docs/actions.md is compared with it by a test.
+-- Group and contact actions (M2, M9). This is the one list of actions and of what each takes and gives: the check at INSERT
+-- reads it, the functions of their names are made from it, and a test compares docs/actions.md with it.
 
 CREATE OR REPLACE FUNCTION wa.actions() RETURNS TABLE (kind text, gives text, about text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES

@@ -1,4 +1,4 @@
--- Housekeeping: validation at insert, and what people do with a row afterwards.
+-- Housekeeping: kinds, checks at INSERT, retry and cancel.
 
 CREATE OR REPLACE FUNCTION wa.maintenance_kinds() RETURNS text[]
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$

@@ -1,8 +1,7 @@
--- Who holds how many sessions.
+-- Leases: which worker should hold which session, and what happens to claimed messages when a hold ends (S3).
 
 -- A view, because the planner looks into it: as a function it was called for each session at each heartbeat, which took 12 ms
 -- for 1,000.
-DROP FUNCTION IF EXISTS wa.can_connect(wa.session);
 CREATE OR REPLACE VIEW wa.connectable WITH (security_invoker = on) AS
 SELECT s.session_id, s.name, s.status, s.jid IS NOT NULL AS linked
 FROM wa.session s
@@ -46,3 +45,42 @@ BEGIN
     PERFORM pg_notify('wa_work', 'leases');
 END $$;
 COMMENT ON FUNCTION wa.move_session(text, uuid) IS 'Moves a session to a worker, which keeps it as long as it lives, also beyond its share; null lets it go where there is room. SELECT wa.move_session(''shop'', worker_id) FROM wa.worker WHERE host = ''new'';';
+
+-- What a holder had in hand when its hold ended without a word about it goes back to the queue. Of each chat the first
+-- message may have been under way: that was an attempt. It is sent again under the same id, so nothing shows twice (Q7).
+CREATE OR REPLACE FUNCTION wa.lease_ended() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    in_hand  bigint[];
+    sessions text[];
+    ids      bigint[];
+    statuses wa.outbound_status[];
+BEGIN
+    SELECT taken INTO in_hand FROM wa.sending WHERE session_id = NEW.session_id FOR UPDATE;
+    IF cardinality(in_hand) > 0 THEN
+        WITH first AS (
+            SELECT DISTINCT ON (o.chat) o.id FROM wa.outbound o
+            WHERE o.session_id = NEW.session_id AND o.id = ANY (in_hand) AND o.live
+            ORDER BY o.chat, o.id
+        ), changed AS (
+            UPDATE wa.outbound o
+            SET status = CASE WHEN o.attempts + 1 >= o.max_attempts THEN 'failed' ELSE 'queued' END::wa.outbound_status,
+                failed_at = CASE WHEN o.attempts + 1 >= o.max_attempts THEN now() END,
+                attempts = o.attempts + 1,
+                last_error = 'the worker ended while the message was on its way',
+                errors = o.errors || wa.attempt_error(o.attempts + 1, 'the worker ended while the message was on its way')
+            FROM first WHERE o.session_id = NEW.session_id AND o.id = first.id
+            RETURNING o.session, o.id, o.status
+        )
+        SELECT array_agg(c.session), array_agg(c.id), array_agg(c.status) INTO sessions, ids, statuses FROM changed c;
+        UPDATE wa.sending SET taken = '{}' WHERE session_id = NEW.session_id;
+        IF ids IS NOT NULL THEN
+            PERFORM wa.announce_status(sessions, ids, statuses);
+        END IF;
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION wa.lease_ended() IS 'Row trigger of wa.lease: puts back what the holder had in hand.';
+CREATE OR REPLACE TRIGGER ended AFTER UPDATE OF holder, epoch ON wa.lease
+    FOR EACH ROW WHEN (OLD.holder IS NOT NULL AND (NEW.holder IS DISTINCT FROM OLD.holder OR NEW.epoch <> OLD.epoch))
+    EXECUTE FUNCTION wa.lease_ended();

@@ -59,9 +59,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.phone(text, text) IS 'The international digits of a phone number in any usual notation, also without calling code when the country is given; null when it is none. SELECT wa.phone(''089 / 1234 567'', ''DE'');';
 
--- As earlier versions have them.
-DROP FUNCTION IF EXISTS wa.jid(text), wa.chat_jid(text), wa.check_fields(text, text, jsonb), wa.content_value(text, numeric, numeric, jsonb),
-    wa.check_message(text, text, text, jsonb), wa.scheduled_text_error(jsonb);
 CREATE OR REPLACE FUNCTION wa.jid(recipient text, region text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE trimmed CONSTANT text := btrim(recipient);
@@ -90,16 +87,3 @@ COMMENT ON FUNCTION wa.chat_jid(text, text) IS 'The JID that a recipient stands 
 CREATE OR REPLACE FUNCTION wa.region_of(session text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT s.region FROM wa.session s WHERE s.name = region_of.session $$;
 COMMENT ON FUNCTION wa.region_of(text) IS 'The country of a session''s numbers that are written without calling code.';
-
-CREATE OR REPLACE FUNCTION wa.set_region(session text, region text) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-BEGIN
-    PERFORM wa.must_send();
-    IF set_region.region IS NOT NULL AND NOT EXISTS (SELECT FROM wa.region r WHERE r.region = upper(set_region.region)) THEN
-        RAISE EXCEPTION 'region: "%" is not a country', left(set_region.region, 80)
-            USING ERRCODE = 'WA037', COLUMN = 'region', HINT = 'Accepted: the two letters of a country, such as DE, or null to take every number as international.';
-    END IF;
-    UPDATE wa.session s SET region = upper(set_region.region) WHERE s.session_id = wa.session_id(set_region.session);
-END $$;
-COMMENT ON FUNCTION wa.set_region(text, text) IS 'In which country numbers are that come without calling code. SELECT wa.set_region(''shop'', ''DE''); then wa.send_text(''shop'', ''089 1234567'', ''Hello'') goes to +49891234567.';

@@ -1,4 +1,4 @@
--- Pacing (Q13): how many messages a session may send now, and who sets it. Times are the database's.
+-- Pacing (Q13): how many messages a session may send now, and the functions that set it. Times are the database's.
 
 CREATE OR REPLACE FUNCTION wa.today(p wa.pacing) RETURNS date
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT (now() AT TIME ZONE p.time_zone)::date $$;

@@ -1,4 +1,4 @@
--- Auth state that may be older than what the other phones have seen (R7).
+-- Restored databases (R7): their auth state may be older than the state that other phones have seen.
 
 CREATE OR REPLACE FUNCTION wa.reset_ratchets(session_id bigint, reason text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

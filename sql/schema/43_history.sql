@@ -29,18 +29,6 @@ COMMENT ON COLUMN wa.history.status IS 'How far a message from here came; null f
 COMMENT ON COLUMN wa.history.outbound_id IS 'Its row in wa.outbound, if it was sent from here.';
 COMMENT ON COLUMN wa.history.inbox_id IS 'Its row in wa.inbox, if it was received.';
 
-CREATE OR REPLACE FUNCTION wa.keep_past(session text, keep boolean DEFAULT true) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    PERFORM wa.must_send();
-    IF keep_past.keep IS NULL THEN
-        RAISE EXCEPTION 'keep: null is neither yes nor no'
-            USING ERRCODE = 'WA039', COLUMN = 'keep', HINT = 'Accepted: true or false.';
-    END IF;
-    UPDATE wa.session s SET keep_past = keep_past.keep WHERE s.session_id = wa.session_id(keep_past.session);
-END $$;
-COMMENT ON FUNCTION wa.keep_past(text, boolean) IS 'Keeps what the phone tells of the time before a link in wa.past, or not; to be called before the link, because it is told once. SELECT wa.keep_past(''shop'');';
-
 CREATE OR REPLACE FUNCTION wa.chat_history(session text, recipient text, before timestamptz DEFAULT NULL, most integer DEFAULT 100) RETURNS SETOF wa.history
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
