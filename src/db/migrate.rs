@@ -57,9 +57,9 @@ pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
 /// Whether the database has a migration whose text differs from the one of that number here.
 async fn other_layout(pool: &PgPool) -> Result<bool, DbError> {
     let applied = pool.acquire().await?.list_applied_migrations("_sqlx_migrations").await?;
-    Ok(applied.iter().any(|old| {
-        MIGRATIONS.iter().any(|own| own.version == old.version && own.checksum != old.checksum)
-    }))
+    Ok(applied
+        .iter()
+        .any(|old| MIGRATIONS.iter().any(|own| own.version == old.version && own.checksum != old.checksum)))
 }
 
 #[cfg(test)]
