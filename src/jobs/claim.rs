@@ -79,7 +79,7 @@ impl Dispatcher {
         let (mut pause, mut horizon) = (Duration::from_millis(2), None);
         loop {
             // Asked before the look: whoever ends between the two is seen by it, or runs still.
-            let running = sqlx::query_file!("sql/jobs/running.sql").fetch_one(&self.pool).await?;
+            let running = sqlx::query_file!("sql/jobs/transaction_ids.sql").fetch_one(&self.pool).await?;
             // Whoever comes from now on sees that we are parked.
             let horizon = *horizon.get_or_insert(running.next);
             if self.claim().await? > 0 {

@@ -190,7 +190,7 @@ impl Sessions {
             return Err(SessionError::NotLinked);
         }
         if exported {
-            let reset = sqlx::query_file!("sql/session/used_elsewhere.sql", fence.session_id, fence.epoch);
+            let reset = sqlx::query_file!("sql/session/reset_exported.sql", fence.session_id, fence.epoch);
             reset.fetch_optional(&self.shared.pool).await?;
             tracing::warn!(session = name, "used by another program before: chats begin new Signal sessions");
         }

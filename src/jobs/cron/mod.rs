@@ -66,7 +66,7 @@ impl Turns for Cron {
     async fn turn(&mut self) -> sqlx::Result<()> {
         let due = sqlx::query_file_as!(Due, "sql/cron/due.sql").fetch_all(&self.pool).await?;
         if due.is_empty() {
-            let seconds = sqlx::query_file_scalar!("sql/cron/wait.sql").fetch_one(&self.pool).await?;
+            let seconds = sqlx::query_file_scalar!("sql/cron/next_tick.sql").fetch_one(&self.pool).await?;
             let next = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
             let poll = self.poll.mul_f64(rand::rng().random_range(0.75..1.25));
             self.sleep(next.map_or(poll, |next| next.min(poll))).await;

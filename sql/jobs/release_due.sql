@@ -1,8 +1,10 @@
--- Ends the waiting of messages whose moment has come, of the sessions $1, at most $2 of each. Returns how many, and how
--- many seconds there are until the next one's moment (0 when some had to stay behind). Locks those rows.
+-- Releases messages whose run_at has come, of the sessions $1, at most $2 of each. Returns how many, and the seconds
+-- until the next run_at (0 when the limit left some). Locks those rows.
 WITH mine AS (
+    -- The sessions.
     SELECT * FROM unnest($1::bigint[]) AS m (session_id)
 ), due AS (
+    -- The released messages.
     UPDATE wa.outbound o
     SET waits_for = NULL
     FROM mine CROSS JOIN LATERAL (
@@ -14,6 +16,7 @@ WITH mine AS (
     WHERE o.session_id = mine.session_id AND o.id = w.id AND o.live AND o.waits_for <> 'paused' AND o.run_at <= now()
     RETURNING o.session_id
 ), next AS (
+    -- The next run_at that has not come yet.
     SELECT min(next.run_at) AS run_at
     FROM mine CROSS JOIN LATERAL (
         SELECT w.run_at FROM wa.outbound w
