@@ -5,7 +5,7 @@ CREATE TYPE wa.session_status AS ENUM (
 );
 COMMENT ON TYPE wa.session_status IS 'State of a session: new, linking, connecting, connected, disconnected, logged_out, banned, stopped.';
 CREATE TYPE wa.session_wish AS ENUM ('connected', 'stopped');
-COMMENT ON TYPE wa.session_wish IS 'What is wished of a session: connected or stopped.';
+COMMENT ON TYPE wa.session_wish IS 'The state that you want for a session: connected or stopped.';
 
 -- How people of each country write phone numbers (M2). sql/schema fills it.
 CREATE TABLE wa.region (
@@ -17,14 +17,14 @@ CREATE TABLE wa.region (
     transform            text,
     pattern              text NOT NULL
 );
-COMMENT ON TABLE wa.region IS 'How numbers are written in each country: Google''s libphonenumber as data. See wa.phone.';
+COMMENT ON TABLE wa.region IS 'How numbers are written in each country: the data of Google''s libphonenumber. See wa.phone.';
 COMMENT ON COLUMN wa.region.region IS 'ISO 3166 code of the country, in capitals.';
-COMMENT ON COLUMN wa.region.code IS 'Its calling code.';
-COMMENT ON COLUMN wa.region.main IS 'The first of the countries that share the code.';
-COMMENT ON COLUMN wa.region.international_prefix IS 'What is dialled before the code of another country, as a regular expression.';
-COMMENT ON COLUMN wa.region.national_prefix IS 'What is dialled before a number within the country, as a regular expression.';
-COMMENT ON COLUMN wa.region.transform IS 'What national_prefix is replaced with; null is nothing.';
-COMMENT ON COLUMN wa.region.pattern IS 'What numbers without prefix look like, as a regular expression.';
+COMMENT ON COLUMN wa.region.code IS 'Calling code of the country.';
+COMMENT ON COLUMN wa.region.main IS 'Whether this is the main one of the countries that share the code.';
+COMMENT ON COLUMN wa.region.international_prefix IS 'Digits that are dialled before the code of another country, as a regular expression.';
+COMMENT ON COLUMN wa.region.national_prefix IS 'Digits that are dialled before a number within the country, as a regular expression.';
+COMMENT ON COLUMN wa.region.transform IS 'Replacement for national_prefix; null removes it.';
+COMMENT ON COLUMN wa.region.pattern IS 'Numbers without prefix, as a regular expression.';
 
 CREATE TABLE wa.session (
     session_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -66,38 +66,38 @@ CREATE TABLE wa.session (
     CONSTRAINT session_name_check CHECK (name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$')
 ) WITH (fillfactor = 70);
 CREATE INDEX session_tenant ON wa.session (tenant);
-COMMENT ON TABLE wa.session IS 'Linked WhatsApp devices, one row each. Made by wa.add_session(name), linked by wa.link(name), closed by wa.close(name, reason).';
-COMMENT ON COLUMN wa.session.session_id IS 'What other tables refer to.';
-COMMENT ON COLUMN wa.session.name IS 'Chosen by you; 1 to 63 of letters, digits, dot, underscore, hyphen. What every other table calls "session".';
-COMMENT ON COLUMN wa.session.tenant IS 'Whose session it is (wa.tenant). Decides who may see it, its messages and its jobs.';
-COMMENT ON COLUMN wa.session.created_at IS 'When it was added.';
-COMMENT ON COLUMN wa.session.status IS 'What is: new, linking, connecting, connected, disconnected, logged_out, banned, stopped; wa.next_statuses says what may follow what. Written by workers alone.';
-COMMENT ON COLUMN wa.session.status_reason IS 'Why the status is what it is, in words.';
-COMMENT ON COLUMN wa.session.status_at IS 'Since when the status is what it is.';
-COMMENT ON COLUMN wa.session.desired IS 'What is wished: connected or stopped. Workers bring the status to the wish, also after a crash.';
-COMMENT ON COLUMN wa.session.wished_at IS 'Since when it is wished connected; null while it is not.';
-COMMENT ON COLUMN wa.session.connected_at IS 'When it last became connected.';
-COMMENT ON COLUMN wa.session.checked_at IS 'When WhatsApp last answered this session''s health check. A session that does not answer is connected anew.';
-COMMENT ON COLUMN wa.session.failures IS 'Connections that failed in a row; sets the wait before the next one, see rest_until. 0 after a successful connect.';
-COMMENT ON COLUMN wa.session.rest_until IS 'After five connections in a row that came to nothing the session rests until then; the next one is a probe, and when it fails, too, the session rests again. Null when it does not rest. wa.connect tries at once.';
+COMMENT ON TABLE wa.session IS 'Linked WhatsApp devices, one row each. Add with wa.add_session(name), link with wa.link(name), close with wa.close(name, reason).';
+COMMENT ON COLUMN wa.session.session_id IS 'Number that other tables refer to.';
+COMMENT ON COLUMN wa.session.name IS 'Chosen by you; 1 to 63 of letters, digits, dot, underscore, hyphen. Other tables have it in the column "session".';
+COMMENT ON COLUMN wa.session.tenant IS 'Tenant of the session (wa.tenant). Decides who sees the session, its messages and its jobs.';
+COMMENT ON COLUMN wa.session.created_at IS 'When the session was added.';
+COMMENT ON COLUMN wa.session.status IS 'Current state: new, linking, connecting, connected, disconnected, logged_out, banned, stopped; wa.next_statuses lists the states that may follow each. Written by workers alone.';
+COMMENT ON COLUMN wa.session.status_reason IS 'Reason for the status, in words.';
+COMMENT ON COLUMN wa.session.status_at IS 'Since when the session has this status.';
+COMMENT ON COLUMN wa.session.desired IS 'The state that you want: connected or stopped. Workers bring the status there, also after a crash.';
+COMMENT ON COLUMN wa.session.wished_at IS 'Since when desired is connected; null while it is stopped.';
+COMMENT ON COLUMN wa.session.connected_at IS 'When the session last became connected.';
+COMMENT ON COLUMN wa.session.checked_at IS 'When WhatsApp last answered the health check of this session. A session without an answer is connected again.';
+COMMENT ON COLUMN wa.session.failures IS 'Connections that failed in a row; sets the backoff, see rest_until. 0 after a successful connect.';
+COMMENT ON COLUMN wa.session.rest_until IS 'After five failed connections in a row the session rests until then. The next connection is a probe; if that fails too, the session rests again. Null when the session does not rest. wa.connect tries at once.';
 COMMENT ON COLUMN wa.session.phone IS 'Phone number in digits, known once linked.';
 COMMENT ON COLUMN wa.session.jid IS 'The device''s JID, user:device@s.whatsapp.net, known once linked.';
 COMMENT ON COLUMN wa.session.lid IS 'The device''s LID, the number-hiding address of the same account.';
-COMMENT ON COLUMN wa.session.link_phone IS 'Whose phone is to be linked by pairing code, as digits; null when it is to be linked by QR code alone.';
+COMMENT ON COLUMN wa.session.link_phone IS 'Phone number to link by pairing code, in digits; null links by QR code alone.';
 COMMENT ON COLUMN wa.session.qr IS 'Text of the QR code to scan now, while linking. Changes every 20 to 60 s; listen on wa_session.';
-COMMENT ON COLUMN wa.session.qr_expires_at IS 'The QR code is of no use after this moment.';
+COMMENT ON COLUMN wa.session.qr_expires_at IS 'The QR code is invalid after this moment.';
 COMMENT ON COLUMN wa.session.code IS 'XXXX-XXXX, to be typed into the phone now: Settings, Linked devices, Link with phone number. Announced on wa_session.';
-COMMENT ON COLUMN wa.session.code_expires_at IS 'The pairing code is of no use after this moment.';
-COMMENT ON COLUMN wa.session.bad_macs IS 'Messages since the last connection whose ratchet did not fit (Bad MAC). Each is asked for again, and comes in a new Signal session. 0 after a successful connect.';
-COMMENT ON COLUMN wa.session.bad_mac_limit IS 'So many Bad MACs make the session unhealthy, see wa.session_health. Set by wa.set_crypto_limits.';
-COMMENT ON COLUMN wa.session.bad_decrypts IS 'Times since the last connection that app state (names, archive, mutes …) did not fit its key. 0 after a successful connect.';
-COMMENT ON COLUMN wa.session.bad_decrypt_limit IS 'So many Bad Decrypts make the session unhealthy, see wa.session_health. Set by wa.set_crypto_limits.';
-COMMENT ON COLUMN wa.session.relink_at_limit IS 'At a limit the session is closed and its auth state put aside for 30 days, so that it has to be linked anew. Otherwise it goes on.';
-COMMENT ON COLUMN wa.session.paused_at IS 'Since when no message of it goes out, though it stays connected and receives; null is not paused. Use wa.pause and wa.resume.';
-COMMENT ON COLUMN wa.session.paused_reason IS 'Why, in the words of whoever paused it.';
-COMMENT ON COLUMN wa.session.proxy IS 'The proxy through which it talks to WhatsApp, without user and password; null when it has none. Set by wa.set_proxy.';
-COMMENT ON COLUMN wa.session.region IS 'The country of numbers that are written without their calling code; null takes every number as international. Set by wa.set_region.';
-COMMENT ON COLUMN wa.session.keep_past IS 'Whether what the phone tells of the time before a link is kept in wa.past; wa.keep_past sets it.';
+COMMENT ON COLUMN wa.session.code_expires_at IS 'The pairing code is invalid after this moment.';
+COMMENT ON COLUMN wa.session.bad_macs IS 'Messages since the last connect whose ratchet did not fit (Bad MAC). Each is requested again and comes in a new Signal session. 0 after a successful connect.';
+COMMENT ON COLUMN wa.session.bad_mac_limit IS 'This many Bad MACs make the session unhealthy, see wa.session_health. Set by wa.set_crypto_limits.';
+COMMENT ON COLUMN wa.session.bad_decrypts IS 'How often since the last connect app state (names, archive, mutes …) did not fit its key. 0 after a successful connect.';
+COMMENT ON COLUMN wa.session.bad_decrypt_limit IS 'This many Bad Decrypts make the session unhealthy, see wa.session_health. Set by wa.set_crypto_limits.';
+COMMENT ON COLUMN wa.session.relink_at_limit IS 'Whether a session that reaches a limit is closed and its auth state quarantined for 30 days, so that it has to be linked again. Otherwise the session goes on.';
+COMMENT ON COLUMN wa.session.paused_at IS 'Since when the session sends nothing, though it stays connected and receives; null is not paused. Use wa.pause and wa.resume.';
+COMMENT ON COLUMN wa.session.paused_reason IS 'Reason, as given to wa.pause.';
+COMMENT ON COLUMN wa.session.proxy IS 'Proxy between the session and WhatsApp, without user and password; null is none. Set by wa.set_proxy.';
+COMMENT ON COLUMN wa.session.region IS 'Country of numbers that are written without a calling code; null reads every number as international. Set by wa.set_region.';
+COMMENT ON COLUMN wa.session.keep_past IS 'Whether messages from before the link are kept in wa.past. Set by wa.keep_past.';
 ALTER TABLE wa.session ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.session USING ((SELECT wa.sees_all()) OR tenant = ANY ((SELECT wa.my_tenants())::text[]));
 
@@ -116,16 +116,16 @@ CREATE TABLE wa.worker (
     check_at     timestamptz
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 COMMENT ON TABLE wa.worker IS 'Worker processes that are alive now.';
-COMMENT ON COLUMN wa.worker.worker_id IS 'Fresh at each start of a process, so that nothing can mistake a restarted worker for its predecessor.';
+COMMENT ON COLUMN wa.worker.worker_id IS 'New at each start of a process, so that nothing can mistake a restarted worker for its predecessor.';
 COMMENT ON COLUMN wa.worker.host IS 'Name of the machine.';
 COMMENT ON COLUMN wa.worker.pid IS 'Process id on that machine.';
 COMMENT ON COLUMN wa.worker.version IS 'Version of wagres.';
-COMMENT ON COLUMN wa.worker.started_at IS 'When it registered.';
-COMMENT ON COLUMN wa.worker.lease_until IS 'The worker is dead after this moment, by the clock of the database. Never revived: a worker that finds itself late starts anew.';
-COMMENT ON COLUMN wa.worker.parked IS 'The worker sleeps and wants to be rung on the channel wa_work. Inserters ring only when a row has true here.';
-COMMENT ON COLUMN wa.worker.max_sessions IS 'Most sessions that it holds; its share of all is in proportion to this.';
-COMMENT ON COLUMN wa.worker.draining IS 'It gives its sessions to the others, then ends. Set by wa.drain_worker, or by the worker itself when it is told to stop.';
-COMMENT ON COLUMN wa.worker.check_at IS 'When it was last asked to see whether its sessions are alive, by the job check_sessions.';
+COMMENT ON COLUMN wa.worker.started_at IS 'When the worker registered.';
+COMMENT ON COLUMN wa.worker.lease_until IS 'The worker is dead after this moment, by the clock of the database. Never revived: a late worker registers again under a new id.';
+COMMENT ON COLUMN wa.worker.parked IS 'Whether the worker sleeps and wants a notification on the channel wa_work. Inserters send one only when some row is true here.';
+COMMENT ON COLUMN wa.worker.max_sessions IS 'Most sessions that the worker holds; its share of all sessions is in proportion to this.';
+COMMENT ON COLUMN wa.worker.draining IS 'Whether the worker gives its sessions to the others and then ends. Set by wa.drain_worker, or by the worker itself when it is stopped.';
+COMMENT ON COLUMN wa.worker.check_at IS 'When the job check_sessions last asked the worker to check its sessions.';
 
 -- The fencing token. Every fenced write share-locks this row; a change of status must not wait for those writes, so the
 -- lease is a table apart from wa.session.
@@ -139,10 +139,10 @@ CREATE TABLE wa.lease (
 CREATE INDEX lease_holder ON wa.lease (holder);
 COMMENT ON TABLE wa.lease IS 'Which worker holds a session, and the fencing epoch of that hold.';
 COMMENT ON COLUMN wa.lease.session_id IS 'The session.';
-COMMENT ON COLUMN wa.lease.holder IS 'The one worker that may act for the session; null when free.';
-COMMENT ON COLUMN wa.lease.epoch IS 'Grows by one with each new holder. A write made for a session is valid only while this still is the writer''s epoch and holder is not null.';
-COMMENT ON COLUMN wa.lease.taken_at IS 'When the holder took it.';
-COMMENT ON COLUMN wa.lease.wanted IS 'The worker that is to hold it as long as that worker lives, set by wa.move_session; null: whoever has room.';
+COMMENT ON COLUMN wa.lease.holder IS 'The one worker that may act for the session; null when the session is free.';
+COMMENT ON COLUMN wa.lease.epoch IS 'Grows by one with each new holder. A write for a session is valid only while this still is the writer''s epoch and holder is not null.';
+COMMENT ON COLUMN wa.lease.taken_at IS 'When the holder took the lease.';
+COMMENT ON COLUMN wa.lease.wanted IS 'The worker that should hold the session as long as that worker lives, set by wa.move_session; null is any worker with room.';
 
 -- A table apart from wa.session, because the URL holds a password.
 CREATE TABLE wa.proxy (
@@ -150,10 +150,10 @@ CREATE TABLE wa.proxy (
     url        text NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE wa.proxy IS 'Proxies of sessions with what opens them. Secret; written by wa.set_proxy.';
+COMMENT ON TABLE wa.proxy IS 'Proxies of sessions with user and password. Secret; written by wa.set_proxy.';
 COMMENT ON COLUMN wa.proxy.session_id IS 'The session.';
 COMMENT ON COLUMN wa.proxy.url IS 'http:// or socks5:// with user, password, host and port. Secret.';
-COMMENT ON COLUMN wa.proxy.updated_at IS 'When it was set.';
+COMMENT ON COLUMN wa.proxy.updated_at IS 'When the proxy was set.';
 
 -- Linking of accounts that demand a passkey (S2).
 CREATE TABLE wa.passkey (
@@ -169,16 +169,16 @@ CREATE TABLE wa.passkey (
     expires_at   timestamptz NOT NULL,
     updated_at   timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE wa.passkey IS 'The last linking of each session for which WhatsApp demanded a passkey. Answer with wa.answer_passkey, then compare code with the phone and wa.confirm_passkey. Changes are announced on wa_session.';
+COMMENT ON TABLE wa.passkey IS 'The last linking of each session for which WhatsApp demanded a passkey. Answer with wa.answer_passkey, then compare code with the phone and call wa.confirm_passkey. Changes are announced on wa_session.';
 COMMENT ON COLUMN wa.passkey.session_id IS 'The session.';
-COMMENT ON COLUMN wa.passkey.session IS 'Its name.';
-COMMENT ON COLUMN wa.passkey.stage IS 'requested (wa.answer_passkey is waited for), answered, proven (WhatsApp took it; the phone is waited for), code (wa.confirm_passkey is waited for), confirmed, done (linked), failed (see error).';
-COMMENT ON COLUMN wa.passkey.request IS 'What a browser on https://web.whatsapp.com is given to ask the passkey with: PublicKeyCredentialRequestOptionsJSON.';
-COMMENT ON COLUMN wa.passkey.answer IS 'What the browser answered, until WhatsApp has taken it. Secret.';
+COMMENT ON COLUMN wa.passkey.session IS 'Name of the session.';
+COMMENT ON COLUMN wa.passkey.stage IS 'requested (waits for wa.answer_passkey), answered, proven (WhatsApp accepted the answer; the phone comes next), code (waits for wa.confirm_passkey), confirmed, done (linked), failed (see error).';
+COMMENT ON COLUMN wa.passkey.request IS 'PublicKeyCredentialRequestOptionsJSON, for the passkey prompt of a browser on https://web.whatsapp.com.';
+COMMENT ON COLUMN wa.passkey.answer IS 'The answer of the browser, until WhatsApp has accepted it. Secret.';
 COMMENT ON COLUMN wa.passkey.code IS 'XXXX-XXXX, which the phone must show too.';
-COMMENT ON COLUMN wa.passkey.error IS 'Why it failed.';
-COMMENT ON COLUMN wa.passkey.requested_at IS 'When WhatsApp demanded it.';
-COMMENT ON COLUMN wa.passkey.expires_at IS 'Until when it may be finished.';
+COMMENT ON COLUMN wa.passkey.error IS 'Why the linking failed.';
+COMMENT ON COLUMN wa.passkey.requested_at IS 'When WhatsApp demanded the passkey.';
+COMMENT ON COLUMN wa.passkey.expires_at IS 'Until when the linking may be finished.';
 COMMENT ON COLUMN wa.passkey.updated_at IS 'When the stage last changed.';
 ALTER TABLE wa.passkey ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.passkey

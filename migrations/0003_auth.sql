@@ -9,10 +9,10 @@ CREATE TABLE wa.auth (
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
 COMMENT ON TABLE wa.auth IS 'Credentials of a session, one row each; a session without a row has never been linked. Written by the holder alone, under its epoch.';
 COMMENT ON COLUMN wa.auth.session_id IS 'The session that these credentials log in.';
-COMMENT ON COLUMN wa.auth.creds IS 'Credentials under the field names of Baileys'' creds.json; what this client needs besides stands under "wagres". Bytes are {"type":"Buffer","data":"<base64>"}. Secret.';
+COMMENT ON COLUMN wa.auth.creds IS 'Credentials under the field names of Baileys'' creds.json; fields that only this client needs are under "wagres". Bytes are {"type":"Buffer","data":"<base64>"}. Secret.';
 COMMENT ON COLUMN wa.auth.updated_at IS 'When the client last wrote the credentials.';
-COMMENT ON COLUMN wa.auth.imported_at IS 'When the credentials came from another program, as long as no connection has used them: until then the import may be repeated, and later that would take ratchets back.';
-COMMENT ON COLUMN wa.auth.exported_at IS 'When the auth state was given to another program, as long as no connection has used it here since. The next one begins new Signal sessions: the other program may have turned the ratchets on.';
+COMMENT ON COLUMN wa.auth.imported_at IS 'When the credentials were imported from another program; null after the first connection that used them. While set, the import may be repeated; later an import would turn ratchets back.';
+COMMENT ON COLUMN wa.auth.exported_at IS 'When the auth state was exported to another program; null after the next connection here. That connection starts new Signal sessions, because the other program may have moved the ratchets forward.';
 
 -- key_id compares by byte: prefixes of a composite id are ranges of the primary key, and every batch locks its rows in
 -- the order of that key, so that two batches cannot deadlock.
@@ -28,13 +28,13 @@ CREATE TABLE wa.auth_key (
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 CREATE INDEX auth_key_expires ON wa.auth_key (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX auth_key_lid_of_pn ON wa.auth_key (session_id, (value->>'pn')) WHERE kind = 'lid-mapping';
-COMMENT ON TABLE wa.auth_key IS 'Everything else that a session must remember between connections, one row per key. Written by the holder alone, under its epoch.';
+COMMENT ON TABLE wa.auth_key IS 'All other auth state that a session keeps between connections, one row per key. Written by the holder alone, under its epoch.';
 COMMENT ON COLUMN wa.auth_key.session_id IS 'The session that the key belongs to.';
-COMMENT ON COLUMN wa.auth_key.kind IS 'What it is: pre-key, signed-pre-key, session, identity-key, sender-key, sender-key-memory, app-state-sync-key, app-state-sync-version, app-state-mac, lid-mapping, device-list, tctoken, group-metadata, base-key, sent-message, pending-inbound, message-secret.';
-COMMENT ON COLUMN wa.auth_key.key_id IS 'Which one of its kind. Parts of a composite id are joined by "|"; "%", "|" and control characters within a part are percent-encoded.';
+COMMENT ON COLUMN wa.auth_key.kind IS 'pre-key, signed-pre-key, session, identity-key, sender-key, sender-key-memory, app-state-sync-key, app-state-sync-version, app-state-mac, lid-mapping, device-list, tctoken, group-metadata, base-key, sent-message, pending-inbound, message-secret.';
+COMMENT ON COLUMN wa.auth_key.key_id IS 'Id within the kind. Parts of a composite id are joined by "|"; "%", "|" and control characters within a part are percent-encoded.';
 COMMENT ON COLUMN wa.auth_key.value IS 'The key, in the shape of its kind. Bytes are {"type":"Buffer","data":"<base64>"}. Secret.';
-COMMENT ON COLUMN wa.auth_key.expires_at IS 'Of no use after this moment, and may be deleted then; null is never.';
-COMMENT ON COLUMN wa.auth_key.updated_at IS 'When the client last wrote the key. Maintenance that rewrites a value leaves this alone: ages and "the latest key" are read from it.';
+COMMENT ON COLUMN wa.auth_key.expires_at IS 'The key may be deleted after this moment; null is never.';
+COMMENT ON COLUMN wa.auth_key.updated_at IS 'When the client last wrote the key. Maintenance that rewrites a value leaves this unchanged, because the age of a key and "the latest key" are read from here.';
 
 CREATE TABLE wa.auth_quarantine (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -48,14 +48,14 @@ CREATE TABLE wa.auth_quarantine (
 );
 CREATE INDEX auth_quarantine_session ON wa.auth_quarantine (session_id);
 CREATE INDEX auth_quarantine_expires ON wa.auth_quarantine (expires_at);
-COMMENT ON TABLE wa.auth_quarantine IS 'Values of the auth state that could not be used, as they were, for a while. Secret.';
+COMMENT ON TABLE wa.auth_quarantine IS 'Values of the auth state that could not be used, unchanged, until expires_at. Secret.';
 COMMENT ON COLUMN wa.auth_quarantine.id IS 'Number of the entry.';
-COMMENT ON COLUMN wa.auth_quarantine.session_id IS 'The session that it belongs to.';
-COMMENT ON COLUMN wa.auth_quarantine.kind IS 'What it is, in the words of where it came from.';
-COMMENT ON COLUMN wa.auth_quarantine.key_id IS 'Which one of its kind.';
-COMMENT ON COLUMN wa.auth_quarantine.value IS 'As it was found. Secret.';
-COMMENT ON COLUMN wa.auth_quarantine.reason IS 'Why it could not be used; never holds the value.';
-COMMENT ON COLUMN wa.auth_quarantine.created_at IS 'When it was put here.';
+COMMENT ON COLUMN wa.auth_quarantine.session_id IS 'The session that the value belongs to.';
+COMMENT ON COLUMN wa.auth_quarantine.kind IS 'Kind of the value, in the words of its origin.';
+COMMENT ON COLUMN wa.auth_quarantine.key_id IS 'Id within the kind.';
+COMMENT ON COLUMN wa.auth_quarantine.value IS 'The value, unchanged. Secret.';
+COMMENT ON COLUMN wa.auth_quarantine.reason IS 'Why the value could not be used; never contains the value.';
+COMMENT ON COLUMN wa.auth_quarantine.created_at IS 'When the value was quarantined.';
 COMMENT ON COLUMN wa.auth_quarantine.expires_at IS 'When the sweep of expired keys deletes it.';
 
 -- How a restored backup is detected (R7).
@@ -66,9 +66,9 @@ CREATE TABLE wa.auth_home (
     timeline          integer NOT NULL,
     seen_at           timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE wa.auth_home IS 'In which database the auth state was last used. When it finds itself in another, it was restored, and ratchets may stand where they stood before.';
-COMMENT ON COLUMN wa.auth_home.one IS 'There is one row.';
-COMMENT ON COLUMN wa.auth_home.system_identifier IS 'Of the server''s data directory (pg_control_system).';
-COMMENT ON COLUMN wa.auth_home.database_oid IS 'Of the database (pg_database).';
-COMMENT ON COLUMN wa.auth_home.timeline IS 'Of the server''s history (pg_control_checkpoint); a recovery from an archive and a promoted standby begin a new one.';
-COMMENT ON COLUMN wa.auth_home.seen_at IS 'When it was first found there.';
+COMMENT ON TABLE wa.auth_home IS 'The database in which the auth state was last used. If this is another one, the database was restored, and ratchets may be back at an earlier position.';
+COMMENT ON COLUMN wa.auth_home.one IS 'Always true: the table has one row.';
+COMMENT ON COLUMN wa.auth_home.system_identifier IS 'Id of the server''s data directory (pg_control_system).';
+COMMENT ON COLUMN wa.auth_home.database_oid IS 'Id of the database (pg_database).';
+COMMENT ON COLUMN wa.auth_home.timeline IS 'Timeline of the server''s history (pg_control_checkpoint); a recovery from an archive and a promoted standby start a new one.';
+COMMENT ON COLUMN wa.auth_home.seen_at IS 'When a worker first found this database.';

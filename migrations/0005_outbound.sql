@@ -4,7 +4,7 @@
 CREATE TYPE wa.outbound_status AS ENUM (
     'queued', 'sending', 'sent', 'delivered', 'read', 'played', 'failed', 'cancelled', 'expired'
 );
-COMMENT ON TYPE wa.outbound_status IS 'How far a message came. queued, sending, sent (the server has it), delivered, read, played; or failed, cancelled, expired.';
+COMMENT ON TYPE wa.outbound_status IS 'Progress of a message: queued, sending, sent (WhatsApp''s server has it), delivered, read, played; or failed, cancelled, expired.';
 CREATE TYPE wa.wait_reason AS ENUM ('scheduled', 'retry', 'paced', 'quiet_hours', 'first_contact', 'paused');
 COMMENT ON TYPE wa.wait_reason IS 'Why a queued message waits: for its run_at because it is scheduled (send_at), retry (backoff after a failed attempt), paced (messages per minute), quiet_hours, first_contact (enough new chats for today); or paused, until wa.resume_campaign.';
 
@@ -73,38 +73,38 @@ CREATE INDEX outbound_history ON wa.outbound (session_id, chat, sent_at) WHERE s
 CREATE INDEX outbound_sent_at ON wa.outbound USING brin (sent_at) WITH (pages_per_range = 32, autosummarize = on);
 CREATE INDEX outbound_failed ON wa.outbound (session_id, failed_at) WHERE failed_at IS NOT NULL;
 CREATE INDEX outbound_campaign ON wa.outbound (session_id, campaign, id) WHERE campaign IS NOT NULL;
-COMMENT ON TABLE wa.outbound IS 'Messages to send. INSERT INTO wa.outbound (session, recipient, body) VALUES (''shop'', ''+79001234567'', ''Hello'') is enough; the row then tells how far the message came.';
+COMMENT ON TABLE wa.outbound IS 'Messages to send. INSERT INTO wa.outbound (session, recipient, body) VALUES (''shop'', ''+79001234567'', ''Hello'') is enough; the row then shows the progress of the message.';
 COMMENT ON COLUMN wa.outbound.id IS 'Number of the message; grows in the order of insertion.';
 COMMENT ON COLUMN wa.outbound.session_id IS 'Filled from session.';
 COMMENT ON COLUMN wa.outbound.session IS 'Name of the session that sends (wa.session.name).';
 COMMENT ON COLUMN wa.outbound.recipient IS 'A phone number in international form, +79001234567 with or without plus, spaces, dots, dashes, brackets; or a JID: user@s.whatsapp.net, group@g.us, user@lid.';
 COMMENT ON COLUMN wa.outbound.chat IS 'The recipient as a JID; filled from recipient. Messages of one (session, chat) leave in the order of id.';
-COMMENT ON COLUMN wa.outbound.kind IS 'What is sent: text, or one of wa.message_kinds().';
+COMMENT ON COLUMN wa.outbound.kind IS 'Kind of message: text, or another one of wa.message_kinds().';
 COMMENT ON COLUMN wa.outbound.body IS 'The text, caption, question or emoji, as wa.message_kinds() has it for the kind; at most 65536 characters.';
-COMMENT ON COLUMN wa.outbound.content IS 'What else the kind needs, by field: see wa.message_fields(). Checked when it is inserted; numbers of people become JIDs.';
-COMMENT ON COLUMN wa.outbound.message_id IS 'The WhatsApp message id, fixed at insert and used by every attempt, so that a repeated attempt never shows twice.';
+COMMENT ON COLUMN wa.outbound.content IS 'Further fields of the kind, see wa.message_fields(). Checked at INSERT; numbers of people become JIDs.';
+COMMENT ON COLUMN wa.outbound.message_id IS 'WhatsApp message id, fixed at INSERT and used by every attempt, so that a repeated attempt never shows twice.';
 COMMENT ON COLUMN wa.outbound.dedupe_key IS 'Your own name for this message, 1 to 255 bytes, unique within the session: inserting it twice is a conflict (SQLSTATE 23505), never two messages. wa.send_text returns the first one''s id instead.';
-COMMENT ON COLUMN wa.outbound.campaign IS 'The campaign that it belongs to, for wa.campaigns, wa.pause_campaign, wa.resume_campaign and wa.cancel_campaign; 1 to 255 bytes, or nothing.';
+COMMENT ON COLUMN wa.outbound.campaign IS 'Campaign of the message, for wa.campaigns, wa.pause_campaign, wa.resume_campaign and wa.cancel_campaign; 1 to 255 bytes, or null.';
 COMMENT ON COLUMN wa.outbound.created_at IS 'When the row was inserted.';
 COMMENT ON COLUMN wa.outbound.send_at IS 'Not before this moment; null is at once. A message for later holds back nothing behind it.';
-COMMENT ON COLUMN wa.outbound.expires_at IS 'Not sent when it is later than this: it ends as expired.';
-COMMENT ON COLUMN wa.outbound.upload_id IS 'What was uploaded for it (wa.upload), unless that is deleted by now.';
-COMMENT ON COLUMN wa.outbound.run_at IS 'Not before this moment: send_at, or what backoff, pacing or quiet hours made of it (waits_for).';
-COMMENT ON COLUMN wa.outbound.max_attempts IS 'After this many failed attempts it ends as failed; 1 to 1000.';
-COMMENT ON COLUMN wa.outbound.attempts IS 'How often it was tried.';
-COMMENT ON COLUMN wa.outbound.status IS 'queued, sending, sent (the server has it), delivered, read, played; or failed, cancelled, expired. Never goes back, but from sending to queued for a retry. Changes are announced on the channel wa_status.';
-COMMENT ON COLUMN wa.outbound.waits_for IS 'Why a queued message waits: for run_at because it is scheduled, retry, paced, quiet_hours, first_contact; or paused, until its campaign is resumed. Null: it goes as soon as the session can send. See also wa.queue.';
-COMMENT ON COLUMN wa.outbound.priority IS 'Larger goes first: -100 to 100. It decides between chats; within a chat the order of insertion stands.';
-COMMENT ON COLUMN wa.outbound.live IS 'Whether there is still something to do: true while queued or sending.';
+COMMENT ON COLUMN wa.outbound.expires_at IS 'Not sent after this moment: the message ends as expired.';
+COMMENT ON COLUMN wa.outbound.upload_id IS 'Upload of its file (wa.upload), unless that is deleted by now.';
+COMMENT ON COLUMN wa.outbound.run_at IS 'Not before this moment: send_at, or a later one set by backoff, pacing or quiet hours (waits_for).';
+COMMENT ON COLUMN wa.outbound.max_attempts IS 'Failed attempts until the message ends as failed; 1 to 1000.';
+COMMENT ON COLUMN wa.outbound.attempts IS 'Number of attempts so far.';
+COMMENT ON COLUMN wa.outbound.status IS 'queued, sending, sent (WhatsApp''s server has it), delivered, read, played; or failed, cancelled, expired. Never goes back, except from sending to queued for a retry. Changes are announced on the channel wa_status.';
+COMMENT ON COLUMN wa.outbound.waits_for IS 'Why a queued message waits: for run_at because it is scheduled, retry, paced, quiet_hours, first_contact; or paused, until its campaign is resumed. Null: the message goes as soon as the session can send. See also wa.queue.';
+COMMENT ON COLUMN wa.outbound.priority IS '-100 to 100; larger goes first. It decides between chats; within a chat the order of insertion holds.';
+COMMENT ON COLUMN wa.outbound.live IS 'Whether there is something left to do: true while queued or sending.';
 COMMENT ON COLUMN wa.outbound.sending_at IS 'When the last attempt began.';
-COMMENT ON COLUMN wa.outbound.sent_at IS 'When WhatsApp''s server took it.';
-COMMENT ON COLUMN wa.outbound.delivered_at IS 'When a device of the recipient had it.';
-COMMENT ON COLUMN wa.outbound.read_at IS 'When the recipient had seen it.';
-COMMENT ON COLUMN wa.outbound.played_at IS 'When the recipient had played it.';
-COMMENT ON COLUMN wa.outbound.failed_at IS 'When it was given up.';
-COMMENT ON COLUMN wa.outbound.cancelled_at IS 'When it was cancelled (wa.cancel).';
-COMMENT ON COLUMN wa.outbound.expired_at IS 'When it ended because expires_at had passed.';
-COMMENT ON COLUMN wa.outbound.last_error IS 'What the last attempt failed with.';
+COMMENT ON COLUMN wa.outbound.sent_at IS 'When WhatsApp''s server accepted the message.';
+COMMENT ON COLUMN wa.outbound.delivered_at IS 'When a device of the recipient received the message.';
+COMMENT ON COLUMN wa.outbound.read_at IS 'When the recipient read the message.';
+COMMENT ON COLUMN wa.outbound.played_at IS 'When the recipient played the message.';
+COMMENT ON COLUMN wa.outbound.failed_at IS 'When the message failed for good.';
+COMMENT ON COLUMN wa.outbound.cancelled_at IS 'When the message was cancelled (wa.cancel).';
+COMMENT ON COLUMN wa.outbound.expired_at IS 'When the message expired.';
+COMMENT ON COLUMN wa.outbound.last_error IS 'Error of the last failed attempt.';
 COMMENT ON COLUMN wa.outbound.errors IS 'Failed attempts in order: [{"attempt":1,"at":"2026-01-31T12:00:00+00:00","error":"…"}].';
 ALTER TABLE wa.outbound ENABLE ROW LEVEL SECURITY;
 -- The policy of wa.session decides which sessions the subselect sees; so in the policies below.
@@ -122,13 +122,13 @@ CREATE TABLE wa.receipt (
     PRIMARY KEY (outbound_id, participant),
     FOREIGN KEY (outbound_id) REFERENCES wa.outbound (id) ON DELETE CASCADE
 ) WITH (fillfactor = 80);
-COMMENT ON TABLE wa.receipt IS 'How far messages to groups and statuses came with each participant. The times of wa.outbound are those of the first. SELECT * FROM wa.receipt WHERE outbound_id = 42;';
-COMMENT ON COLUMN wa.receipt.session_id IS 'Of the session that sent it.';
+COMMENT ON TABLE wa.receipt IS 'Progress of messages to groups and statuses with each participant. The times of wa.outbound are those of the first participant. SELECT * FROM wa.receipt WHERE outbound_id = 42;';
+COMMENT ON COLUMN wa.receipt.session_id IS 'The session that sent the message.';
 COMMENT ON COLUMN wa.receipt.outbound_id IS 'Id of the message in wa.outbound.';
-COMMENT ON COLUMN wa.receipt.participant IS 'JID of who got it: with the phone number where it is known, else the LID.';
-COMMENT ON COLUMN wa.receipt.delivered_at IS 'When a device of theirs had it.';
-COMMENT ON COLUMN wa.receipt.read_at IS 'When they read it, if they let others know.';
-COMMENT ON COLUMN wa.receipt.played_at IS 'When they played it, of what is spoken or filmed.';
+COMMENT ON COLUMN wa.receipt.participant IS 'JID of the participant: with the phone number where it is known, else the LID.';
+COMMENT ON COLUMN wa.receipt.delivered_at IS 'When a device of the participant received the message.';
+COMMENT ON COLUMN wa.receipt.read_at IS 'When the participant read the message, if they share that.';
+COMMENT ON COLUMN wa.receipt.played_at IS 'When the participant played a voice note or video.';
 ALTER TABLE wa.receipt ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.receipt
     USING ((SELECT wa.sees_all()) OR session_id IN (SELECT s.session_id FROM wa.session s));
@@ -146,11 +146,11 @@ CREATE TABLE wa.sending (
     contacts_on    date NOT NULL DEFAULT '-infinity',
     contacts_today integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
-COMMENT ON TABLE wa.sending IS 'The books of each session''s sending, kept by its holder; they go with the session from worker to worker.';
+COMMENT ON TABLE wa.sending IS 'State of each session''s sending, kept by its holder; it moves with the session from worker to worker.';
 COMMENT ON COLUMN wa.sending.session_id IS 'The session.';
-COMMENT ON COLUMN wa.sending.taken IS 'Ids of the messages that the holder has in hand. May name some that have ended since.';
-COMMENT ON COLUMN wa.sending.withdrawals IS 'How often messages were withdrawn (cancelled, expired). A claim that finds it changed since it began to look takes nothing of that session, and looks again.';
-COMMENT ON COLUMN wa.sending.tokens IS 'Messages that might go at once as of counted_at (token bucket).';
+COMMENT ON COLUMN wa.sending.taken IS 'Ids of the messages that the holder has claimed. May include messages that have ended since.';
+COMMENT ON COLUMN wa.sending.withdrawals IS 'How often messages were withdrawn (cancelled, expired). A claim that finds this changed since it began takes nothing of that session, and reads it again.';
+COMMENT ON COLUMN wa.sending.tokens IS 'Messages that may go at once as of counted_at (token bucket).';
 COMMENT ON COLUMN wa.sending.counted_at IS 'When tokens was counted.';
 COMMENT ON COLUMN wa.sending.gate_until IS 'Nothing of a paced session goes before this moment.';
 COMMENT ON COLUMN wa.sending.contacts_on IS 'The day of contacts_today, in the time zone of the pacing.';
@@ -174,14 +174,14 @@ CREATE TABLE wa.pacing (
     CONSTRAINT pacing_first_contacts_check CHECK (first_contacts >= 0),
     CONSTRAINT pacing_quiet_check CHECK ((quiet_from IS NULL) = (quiet_until IS NULL) AND quiet_from <> quiet_until)
 );
-COMMENT ON TABLE wa.pacing IS 'How fast a session may send, so that its number is not blocked; no row is no limit. Made by wa.set_pacing.';
-COMMENT ON COLUMN wa.pacing.session_id IS 'The session that is paced.';
+COMMENT ON TABLE wa.pacing IS 'Limits on the sending of a session, so that its number is not blocked; no row is no limit. Set by wa.set_pacing.';
+COMMENT ON COLUMN wa.pacing.session_id IS 'The session.';
 COMMENT ON COLUMN wa.pacing.per_minute IS 'Messages a minute on average, above 0 to 6000; null is no limit.';
-COMMENT ON COLUMN wa.pacing.burst IS 'How many may go at once after a rest: 1 to 10000.';
-COMMENT ON COLUMN wa.pacing.jitter IS 'After each message a random rest of up to this, at most 10 minutes, so that they do not tick like a clock.';
-COMMENT ON COLUMN wa.pacing.first_contacts IS 'To how many chats a day, in time_zone, that this session never wrote to and never heard from; null is no limit.';
-COMMENT ON COLUMN wa.pacing.quiet_from IS 'From this time of day, in time_zone, to quiet_until nothing goes out.';
-COMMENT ON COLUMN wa.pacing.quiet_until IS 'End of the quiet hours; may be before quiet_from, which is over midnight.';
+COMMENT ON COLUMN wa.pacing.burst IS 'Messages that may go at once after a rest: 1 to 10000.';
+COMMENT ON COLUMN wa.pacing.jitter IS 'After each message the session rests for a random time up to this, at most 10 minutes, so that messages do not tick like a clock.';
+COMMENT ON COLUMN wa.pacing.first_contacts IS 'New chats a day, in time_zone: chats that this session never wrote to and never heard from; null is no limit.';
+COMMENT ON COLUMN wa.pacing.quiet_from IS 'From this time of day, in time_zone, until quiet_until the session sends nothing.';
+COMMENT ON COLUMN wa.pacing.quiet_until IS 'End of the quiet hours; may be before quiet_from, which means over midnight.';
 COMMENT ON COLUMN wa.pacing.time_zone IS 'Name of a time zone, as in pg_timezone_names: Europe/Berlin.';
 COMMENT ON COLUMN wa.pacing.typing IS 'Whether the recipient sees "typing…" for a moment before each text.';
 ALTER TABLE wa.pacing ENABLE ROW LEVEL SECURITY;
@@ -194,10 +194,10 @@ CREATE TABLE wa.contacted (
     first_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (session_id, chat)
 );
-COMMENT ON TABLE wa.contacted IS 'Chats that are no first contact any more, for sessions with wa.pacing.first_contacts.';
+COMMENT ON TABLE wa.contacted IS 'Chats that are no longer a first contact, for sessions with wa.pacing.first_contacts.';
 COMMENT ON COLUMN wa.contacted.session_id IS 'The session.';
 COMMENT ON COLUMN wa.contacted.chat IS 'JID of the chat.';
-COMMENT ON COLUMN wa.contacted.first_at IS 'When it became known.';
+COMMENT ON COLUMN wa.contacted.first_at IS 'When the chat became known.';
 ALTER TABLE wa.contacted ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.contacted
     USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = contacted.session_id));
@@ -208,9 +208,9 @@ CREATE TABLE wa.paused_campaign (
     paused_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (session_id, campaign)
 );
-COMMENT ON TABLE wa.paused_campaign IS 'Campaigns that wa.pause_campaign holds back, and with them what is inserted for them meanwhile.';
-COMMENT ON COLUMN wa.paused_campaign.session_id IS 'Of the session that sends it.';
-COMMENT ON COLUMN wa.paused_campaign.campaign IS 'As wa.outbound.campaign has it.';
+COMMENT ON TABLE wa.paused_campaign IS 'Campaigns that wa.pause_campaign has paused. Messages that are inserted for them wait too.';
+COMMENT ON COLUMN wa.paused_campaign.session_id IS 'The session that sends the campaign.';
+COMMENT ON COLUMN wa.paused_campaign.campaign IS 'As in wa.outbound.campaign.';
 COMMENT ON COLUMN wa.paused_campaign.paused_at IS 'Since when.';
 ALTER TABLE wa.paused_campaign ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.paused_campaign

@@ -25,25 +25,25 @@ CREATE TABLE wa.inbox (
 CREATE INDEX inbox_id ON wa.inbox (id);
 CREATE INDEX inbox_history ON wa.inbox (session_id, chat, sent_at);
 CREATE INDEX inbox_media ON wa.inbox (media_id) WHERE media_id IS NOT NULL;
-COMMENT ON TABLE wa.inbox IS 'Received messages, each exactly once. LISTEN wa_inbound tells of new rows by {"session","id","chat","message_id"}.';
+COMMENT ON TABLE wa.inbox IS 'Received messages, each exactly once. LISTEN wa_inbound announces new rows as {"session","id","chat","message_id","from_me"}.';
 COMMENT ON COLUMN wa.inbox.id IS 'Number of the message, in the order of arrival.';
-COMMENT ON COLUMN wa.inbox.session IS 'Name of the session that received it.';
-COMMENT ON COLUMN wa.inbox.session_id IS 'The session that received it.';
-COMMENT ON COLUMN wa.inbox.chat IS 'JID of the conversation; for one-to-one the other side''s phone number as user@s.whatsapp.net where it is known.';
-COMMENT ON COLUMN wa.inbox.sender IS 'JID of who wrote it, without device.';
+COMMENT ON COLUMN wa.inbox.session IS 'Name of the session that received the message.';
+COMMENT ON COLUMN wa.inbox.session_id IS 'The session that received the message.';
+COMMENT ON COLUMN wa.inbox.chat IS 'JID of the conversation; one-to-one it is the other side''s phone number as user@s.whatsapp.net where that is known.';
+COMMENT ON COLUMN wa.inbox.sender IS 'JID of the author, without device.';
 COMMENT ON COLUMN wa.inbox.message_id IS 'WhatsApp message id; unique within (session, chat, sender).';
-COMMENT ON COLUMN wa.inbox.kind IS 'What arrived: text, image, video, audio, voice, document, sticker, location, contact, poll; reaction, edit, revoke, poll_vote (see target_id); else the name of the protocol''s field.';
+COMMENT ON COLUMN wa.inbox.kind IS 'text, image, video, audio, voice, document, sticker, location, contact, poll; reaction, edit, revoke, poll_vote (see target_id); else the name of the protocol''s field.';
 COMMENT ON COLUMN wa.inbox.body IS 'Text, caption, question, emoji of a reaction, or new words of an edit.';
-COMMENT ON COLUMN wa.inbox.from_me IS 'Written by the account''s owner on the phone or another linked device.';
-COMMENT ON COLUMN wa.inbox.push_name IS 'The name that the sender chose to show.';
-COMMENT ON COLUMN wa.inbox.sent_at IS 'When it was sent, by the server''s clock.';
-COMMENT ON COLUMN wa.inbox.received_at IS 'When it was written here.';
+COMMENT ON COLUMN wa.inbox.from_me IS 'Whether the account''s owner wrote the message, on the phone or another linked device.';
+COMMENT ON COLUMN wa.inbox.push_name IS 'Name that the sender shows.';
+COMMENT ON COLUMN wa.inbox.sent_at IS 'When the message was sent, by the server''s clock.';
+COMMENT ON COLUMN wa.inbox.received_at IS 'When the row was inserted.';
 COMMENT ON COLUMN wa.inbox.message IS 'The whole decrypted message as JSON; bytes as base64 text.';
-COMMENT ON COLUMN wa.inbox.quoted_id IS 'message_id of the message that it answers.';
-COMMENT ON COLUMN wa.inbox.target_id IS 'message_id of the message that it changes: of a reaction, an edit, a revocation, a vote.';
-COMMENT ON COLUMN wa.inbox.choices IS 'Of a poll_vote: the options that are chosen now, none when the vote is taken back. The last vote of a sender counts. Null when the poll is not known.';
-COMMENT ON COLUMN wa.inbox.media IS 'Of a message with a file: {"mime", "size", "file_name", "seconds"}, as its sender says.';
-COMMENT ON COLUMN wa.inbox.media_id IS 'The file in wa.media, once wa.download or a rule of wa.download_rule has brought it.';
+COMMENT ON COLUMN wa.inbox.quoted_id IS 'message_id of the message that this one answers.';
+COMMENT ON COLUMN wa.inbox.target_id IS 'message_id of the message that a reaction, edit, revocation or vote changes.';
+COMMENT ON COLUMN wa.inbox.choices IS 'Options that a poll_vote chooses, none when the vote is withdrawn. The last vote of a sender counts. Null when the poll is unknown.';
+COMMENT ON COLUMN wa.inbox.media IS 'Of a message with a file: {"mime", "size", "file_name", "seconds"}, as given by the sender.';
+COMMENT ON COLUMN wa.inbox.media_id IS 'The file in wa.media, once wa.download or a rule of wa.download_rule has downloaded it.';
 ALTER TABLE wa.inbox ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.inbox
     USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = inbox.session_id));
@@ -66,20 +66,20 @@ CREATE TABLE wa.past (
     PRIMARY KEY (session_id, chat, sender, message_id)
 );
 CREATE INDEX past_history ON wa.past (session_id, chat, sent_at);
-COMMENT ON TABLE wa.past IS 'Messages from before a session was linked, as far as its phone told of them; of sessions that wa.keep_past was called for. wa.history has them too.';
-COMMENT ON COLUMN wa.past.session_id IS 'Whose it is.';
+COMMENT ON TABLE wa.past IS 'Messages from before a session was linked, as far as its phone sent them, for sessions with wa.keep_past. wa.history includes them.';
+COMMENT ON COLUMN wa.past.session_id IS 'The session.';
 COMMENT ON COLUMN wa.past.session IS 'Name of the session.';
 COMMENT ON COLUMN wa.past.chat IS 'JID of the conversation.';
-COMMENT ON COLUMN wa.past.sender IS 'JID of who wrote it.';
+COMMENT ON COLUMN wa.past.sender IS 'JID of the author.';
 COMMENT ON COLUMN wa.past.message_id IS 'WhatsApp message id.';
 COMMENT ON COLUMN wa.past.kind IS 'Kind of message, as in wa.inbox.';
 COMMENT ON COLUMN wa.past.body IS 'Text, caption, question, emoji of a reaction, or new words of an edit.';
-COMMENT ON COLUMN wa.past.from_me IS 'Written by the account.';
-COMMENT ON COLUMN wa.past.push_name IS 'What the sender called themselves.';
-COMMENT ON COLUMN wa.past.sent_at IS 'When it was sent.';
+COMMENT ON COLUMN wa.past.from_me IS 'Whether the account wrote the message.';
+COMMENT ON COLUMN wa.past.push_name IS 'Name that the sender showed.';
+COMMENT ON COLUMN wa.past.sent_at IS 'When the message was sent.';
 COMMENT ON COLUMN wa.past.message IS 'The whole message.';
-COMMENT ON COLUMN wa.past.quoted_id IS 'message_id of the message that it answers.';
-COMMENT ON COLUMN wa.past.target_id IS 'message_id of the message that it changes.';
+COMMENT ON COLUMN wa.past.quoted_id IS 'message_id of the message that this one answers.';
+COMMENT ON COLUMN wa.past.target_id IS 'message_id of the message that this one changes.';
 ALTER TABLE wa.past ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.past
     USING ((SELECT wa.sees_all()) OR session_id IN (SELECT s.session_id FROM wa.session s));
@@ -97,15 +97,15 @@ CREATE TABLE wa.consumer (
     CONSTRAINT consumer_name_check CHECK (name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$')
 );
 CREATE INDEX consumer_session ON wa.consumer (session_id) WHERE session_id IS NOT NULL;
-COMMENT ON TABLE wa.consumer IS 'Who reads wa.inbox at a pace of its own. Made by wa.add_consumer; wa.consumers shows how far each is.';
+COMMENT ON TABLE wa.consumer IS 'Readers of wa.inbox, each at its own pace. Added by wa.add_consumer; wa.consumers shows the backlog of each.';
 COMMENT ON COLUMN wa.consumer.consumer_id IS 'Number of the consumer.';
-COMMENT ON COLUMN wa.consumer.name IS 'Its name; 1 to 63 of letters, digits, dot, underscore, hyphen.';
-COMMENT ON COLUMN wa.consumer.session_id IS 'The session that it reads; null is all that it sees.';
-COMMENT ON COLUMN wa.consumer.kinds IS 'Kinds of messages that it reads; null is all.';
-COMMENT ON COLUMN wa.consumer.tenants IS 'Tenants whose messages it reads: those of whoever made it; null is all.';
-COMMENT ON COLUMN wa.consumer.claimed IS 'wa.inbox.id of the messages that it was given and has not acknowledged.';
-COMMENT ON COLUMN wa.consumer.claimed_until IS 'Until when nobody else is given them.';
-COMMENT ON COLUMN wa.consumer.created_at IS 'When it was made.';
+COMMENT ON COLUMN wa.consumer.name IS 'Name; 1 to 63 of letters, digits, dot, underscore, hyphen.';
+COMMENT ON COLUMN wa.consumer.session_id IS 'The session that the consumer reads; null is all that it sees.';
+COMMENT ON COLUMN wa.consumer.kinds IS 'Kinds of messages that the consumer reads; null is all.';
+COMMENT ON COLUMN wa.consumer.tenants IS 'Tenants whose messages the consumer reads: those of the role that added it; null is all.';
+COMMENT ON COLUMN wa.consumer.claimed IS 'wa.inbox.id of the messages that the consumer has claimed and not acknowledged.';
+COMMENT ON COLUMN wa.consumer.claimed_until IS 'Until when nobody else can claim them.';
+COMMENT ON COLUMN wa.consumer.created_at IS 'When the consumer was added.';
 ALTER TABLE wa.consumer ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.consumer USING ((SELECT wa.sees_all()) OR tenants <@ (SELECT wa.my_tenants())::text[]);
 
@@ -116,9 +116,9 @@ CREATE TABLE wa.unread (
     inbox_id    bigint NOT NULL,
     PRIMARY KEY (consumer_id, inbox_id)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
-COMMENT ON TABLE wa.unread IS 'What each consumer has yet to acknowledge.';
+COMMENT ON TABLE wa.unread IS 'Messages that each consumer has yet to acknowledge.';
 COMMENT ON COLUMN wa.unread.consumer_id IS 'The consumer.';
-COMMENT ON COLUMN wa.unread.inbox_id IS 'wa.inbox.id of the message. One that retention or the end of its session has deleted is passed over.';
+COMMENT ON COLUMN wa.unread.inbox_id IS 'wa.inbox.id of the message. A message that was deleted, by retention or with its session, is skipped.';
 ALTER TABLE wa.unread ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.unread
     USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.consumer c WHERE c.consumer_id = unread.consumer_id));

@@ -15,7 +15,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('security_code_changed', '{"contact"}', 'Somebody has WhatsApp on another phone, or installed it anew.'),
     ('crypto_errors_…, key_quarantined, keys_swept, keys_resealed, ratchets_reset, passkey_…', '', 'What happened to the auth state; see docs/auth.md, docs/linking.md and docs/monitoring.md.')
 $$;
-COMMENT ON FUNCTION wa.event_kinds() IS 'What wa.event.kind may be, what stands in data, and what it means.';
+COMMENT ON FUNCTION wa.event_kinds() IS 'Kinds of wa.event.kind, their data, and their meaning.';
 
 CREATE OR REPLACE FUNCTION wa.event_after_insert() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -23,6 +23,6 @@ BEGIN
     PERFORM pg_notify('wa_event', json_build_object('id', NEW.id, 'session', NEW.session, 'kind', NEW.kind)::text);
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.event_after_insert() IS 'Row trigger of wa.event: announces it.';
+COMMENT ON FUNCTION wa.event_after_insert() IS 'Row trigger of wa.event: NOTIFY wa_event with {"id","session","kind"}.';
 CREATE OR REPLACE TRIGGER announce AFTER INSERT ON wa.event
     FOR EACH ROW EXECUTE FUNCTION wa.event_after_insert();

@@ -14,10 +14,10 @@ BEGIN
     groups := regexp_match(number, prefix);
     rest := regexp_replace(number, prefix,
         CASE WHEN r.transform IS NULL OR coalesce(groups[cardinality(groups)], '') = '' THEN '' ELSE regexp_replace(r.transform, '\$', '\\', 'g') END);
-    -- What is a number with the prefix, and none without it, has none.
+    -- A text that is a number with these digits, and is none without them, has no prefix.
     RETURN CASE WHEN number ~ whole AND rest !~ whole THEN number ELSE rest END;
 END $$;
-COMMENT ON FUNCTION wa.without_national_prefix(wa.region, text) IS 'A number as it is dialled within a country, without what is dialled before it there.';
+COMMENT ON FUNCTION wa.without_national_prefix(wa.region, text) IS 'A number as dialled within a country, without its national prefix.';
 
 CREATE OR REPLACE FUNCTION wa.phone(number text, region text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -42,7 +42,7 @@ BEGIN
     IF digits LIKE '+%' OR home.region IS NULL THEN
         digits := ltrim(digits, '+');
         SELECT * INTO there FROM wa.region t WHERE t.main AND t.code IN (left(digits, 1), left(digits, 2), left(digits, 3));
-        -- Written with blanks and the like, it may have a prefix in the middle: +49 (0)89 …
+        -- A number with blanks or brackets may have the national prefix in the middle: +49 (0)89 …
         IF FOUND AND plain ~ '[^0-9+]' THEN
             digits := there.code || wa.without_national_prefix(there, substr(digits, length(there.code) + 1));
         END IF;
@@ -57,7 +57,7 @@ BEGIN
     END IF;
     RETURN CASE WHEN digits ~ '^[1-9][0-9]{6,14}$' THEN digits END;
 END $$;
-COMMENT ON FUNCTION wa.phone(text, text) IS 'The international digits of a phone number in any usual notation, also without calling code when the country is given; null when it is none. SELECT wa.phone(''089 / 1234 567'', ''DE'');';
+COMMENT ON FUNCTION wa.phone(text, text) IS 'The international digits of a phone number in any usual notation, also without calling code when the country is given; null for anything else. SELECT wa.phone(''089 / 1234 567'', ''DE'');';
 
 CREATE OR REPLACE FUNCTION wa.jid(recipient text, region text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -68,7 +68,7 @@ BEGIN
     END IF;
     RETURN wa.phone(trimmed, jid.region) || '@s.whatsapp.net';
 END $$;
-COMMENT ON FUNCTION wa.jid(text, text) IS 'The JID that a phone number or JID stands for, see wa.phone; null when it is neither.';
+COMMENT ON FUNCTION wa.jid(text, text) IS 'The JID of a phone number or JID, see wa.phone; null for anything else.';
 
 CREATE OR REPLACE FUNCTION wa.chat_jid(recipient text, region text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -82,8 +82,8 @@ BEGIN
     END IF;
     RETURN found;
 END $$;
-COMMENT ON FUNCTION wa.chat_jid(text, text) IS 'The JID that a recipient stands for; error WA002 when it is neither a phone number nor a JID.';
+COMMENT ON FUNCTION wa.chat_jid(text, text) IS 'The JID of a recipient; error WA002 for anything but a phone number or JID.';
 
 CREATE OR REPLACE FUNCTION wa.region_of(session text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT s.region FROM wa.session s WHERE s.name = region_of.session $$;
-COMMENT ON FUNCTION wa.region_of(text) IS 'The country of a session''s numbers that are written without calling code.';
+COMMENT ON FUNCTION wa.region_of(text) IS 'The country of a session''s numbers without calling code.';

@@ -11,11 +11,11 @@ BEGIN
     IF found_id IS NULL OR NOT wa.sees(found_id) THEN
         RAISE EXCEPTION 'session: no session is named "%"', left(session, 80)
             USING ERRCODE = 'WA001', COLUMN = 'session',
-                  HINT = 'Names stand in wa.session; SELECT wa.add_session(''shop'') makes one.';
+                  HINT = 'Accepted: a name in wa.session; SELECT wa.add_session(''shop'') adds one.';
     END IF;
     RETURN found_id;
 END $$;
-COMMENT ON FUNCTION wa.session_id(text) IS 'The id of the session with this name; error WA001 when there is none.';
+COMMENT ON FUNCTION wa.session_id(text) IS 'The id of the session with this name; error WA001 without one.';
 
 CREATE OR REPLACE FUNCTION wa.add_session(name text, tenant text DEFAULT 'default') RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -25,7 +25,7 @@ BEGIN
     ON CONFLICT ON CONSTRAINT session_name_key DO NOTHING RETURNING s.session_id INTO id;
     RETURN coalesce(id, wa.session_id(add_session.name));
 END $$;
-COMMENT ON FUNCTION wa.add_session(text, text) IS 'Makes a session with this name and returns its id; of an existing one, the id. SELECT wa.add_session(''shop'');';
+COMMENT ON FUNCTION wa.add_session(text, text) IS 'Adds a session with this name, unless it exists, and returns its id. SELECT wa.add_session(''shop'');';
 
 CREATE OR REPLACE FUNCTION wa.session_before_insert() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -36,7 +36,7 @@ BEGIN
                   HINT = 'Accepted: 1 to 63 letters, digits, dots, underscores and hyphens, the first a letter or digit.';
     END IF;
     NEW.tenant := wa.existing_tenant(NEW.tenant);
-    -- What the worker alone may say.
+    -- Columns that workers alone write.
     NEW.status := 'new';
     NEW.status_reason := NULL;
     NEW.status_at := now();
@@ -68,22 +68,22 @@ BEGIN
     INSERT INTO wa.sending (session_id) VALUES (NEW.session_id);
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.session_after_insert() IS 'Row trigger of wa.session: gives each session its lease and the books of its sending.';
+COMMENT ON FUNCTION wa.session_after_insert() IS 'Row trigger of wa.session: adds the lease and the state of sending.';
 CREATE OR REPLACE TRIGGER lease AFTER INSERT ON wa.session
     FOR EACH ROW EXECUTE FUNCTION wa.session_after_insert();
 
--- Messages belong to their session, though without a foreign key (see wa.outbound in migrations).
+-- Messages go with their session, though without a foreign key (see wa.outbound in migrations).
 CREATE OR REPLACE FUNCTION wa.session_after_delete() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     DELETE FROM wa.outbound WHERE session_id = OLD.session_id;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.session_after_delete() IS 'Row trigger of wa.session: its messages go with it.';
+COMMENT ON FUNCTION wa.session_after_delete() IS 'Row trigger of wa.session: deletes its messages.';
 CREATE OR REPLACE TRIGGER messages AFTER DELETE ON wa.session
     FOR EACH ROW EXECUTE FUNCTION wa.session_after_delete();
 
--- One place announces, whoever writes: QR codes and every change of status.
+-- The one place that announces QR codes and changes of status, whoever makes them.
 CREATE OR REPLACE FUNCTION wa.session_announce() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

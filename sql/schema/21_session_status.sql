@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION wa.next_statuses(status wa.session_status) RETURNS wa.session_status[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE status
-        -- Connecting: the link was made, and its worker died before it could say so.
+        -- connecting: the device was linked, and the worker died before it wrote so.
         WHEN 'new' THEN '{linking,connecting,disconnected,stopped}'
         WHEN 'linking' THEN '{connecting,connected,disconnected,banned,new,logged_out,stopped}'
         WHEN 'connecting' THEN '{connected,disconnected,banned,linking,logged_out,stopped}'
@@ -14,13 +14,13 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
         WHEN 'stopped' THEN '{connecting,linking,disconnected,logged_out}'
     END::wa.session_status[]
 $$;
-COMMENT ON FUNCTION wa.next_statuses(wa.session_status) IS 'What may come after a status; docs/sessions.md says what each means. SELECT wa.next_statuses(''connected'');';
+COMMENT ON FUNCTION wa.next_statuses(wa.session_status) IS 'The statuses that may follow a status; docs/sessions.md explains each. SELECT wa.next_statuses(''connected'');';
 
 CREATE OR REPLACE FUNCTION wa.needs_holder(status wa.session_status) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT status IN ('linking', 'connecting', 'connected')
 $$;
-COMMENT ON FUNCTION wa.needs_holder(wa.session_status) IS 'Whether a session can be so only while a worker holds it. What a dead worker left so is corrected first, and then taken by another one.';
+COMMENT ON FUNCTION wa.needs_holder(wa.session_status) IS 'Whether a session has this status only while a worker holds it. A session that a dead worker left in it is corrected first, and then taken by another worker.';
 
 CREATE OR REPLACE FUNCTION wa.session_becomes() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -42,6 +42,6 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION wa.session_becomes() IS 'Row trigger of wa.session: refuses what cannot follow (error WA029), writes since when, tells of it in wa.event, and takes codes away that nobody can use any more.';
+COMMENT ON FUNCTION wa.session_becomes() IS 'Row trigger of wa.session: refuses a status that may not follow (error WA029), sets status_at, adds an event, and deletes codes that are no longer valid.';
 CREATE OR REPLACE TRIGGER becomes BEFORE UPDATE OF status ON wa.session
     FOR EACH ROW EXECUTE FUNCTION wa.session_becomes();

@@ -2,19 +2,19 @@
 
 CREATE OR REPLACE FUNCTION wa.is_moment(at timestamptz) RETURNS boolean
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT at > '-infinity' AND at < '3000-01-01Z' $$;
-COMMENT ON FUNCTION wa.is_moment(timestamptz) IS 'Whether a time can be waited for and shown by every program: finite, and before the year 3000.';
+COMMENT ON FUNCTION wa.is_moment(timestamptz) IS 'Whether a job can wait for a time and every program can show it: finite, and before the year 3000.';
 
 CREATE OR REPLACE FUNCTION wa.check_run_at(run_at timestamptz) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NOT wa.is_moment(run_at) THEN
-        RAISE EXCEPTION 'run_at: % is not a moment to wait for', run_at
+        RAISE EXCEPTION 'run_at: % is out of range', run_at
             USING ERRCODE = 'WA014', COLUMN = 'run_at', HINT = 'Accepted: a moment before the year 3000; leave it out for now.';
     END IF;
 END $$;
 COMMENT ON FUNCTION wa.check_run_at(timestamptz) IS 'Refuses a session or maintenance job that would wait for ever; error WA014.';
 
--- With its owner's rights: whoever may ask for a job may not write the wish otherwise.
+-- With its owner's rights: a role that may insert a job may not update wa.session.
 CREATE OR REPLACE FUNCTION wa.session_job_before_insert() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -28,7 +28,7 @@ BEGIN
     NEW.result := NULL;
     NEW.run_at := coalesce(NEW.run_at, now());
     PERFORM wa.check_run_at(NEW.run_at);
-    -- What the worker alone may say.
+    -- Columns that workers alone write.
     NEW.status := 'queued';
     NEW.attempts := 0;
     NEW.worker_id := NULL;
@@ -36,8 +36,8 @@ BEGIN
     NEW.created_at := now();
     NEW.started_at := NULL;
     NEW.finished_at := NULL;
-    -- The wish changes in the transaction that asks for it, so that a worker that dies before the job runs still
-    -- knows what is wanted. A reconnect is the worker's own and wishes nothing.
+    -- The wanted state changes in the transaction of the job, so that it holds even if every worker dies before the job
+    -- runs. A reconnect is queued by a worker and leaves the wanted state unchanged.
     IF NEW.kind IN ('link', 'connect', 'passkey') THEN
         UPDATE wa.session SET desired = 'connected', wished_at = now() WHERE session_id = NEW.session_id AND desired <> 'connected';
     ELSIF NEW.kind IN ('close', 'logout') THEN
@@ -47,7 +47,7 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION wa.session_job_before_insert() IS 'Row trigger of wa.session_job: checks session and kind, writes the wish.';
+COMMENT ON FUNCTION wa.session_job_before_insert() IS 'Row trigger of wa.session_job: checks session, kind and args, and sets the state that is wanted (wa.session.desired).';
 CREATE OR REPLACE TRIGGER validate BEFORE INSERT ON wa.session_job
     FOR EACH ROW EXECUTE FUNCTION wa.session_job_before_insert();
 
@@ -63,7 +63,7 @@ BEGIN
     RETURNING j.id INTO job;
     RETURN job;
 END $$;
-COMMENT ON FUNCTION wa.add_session_job(text, text, text) IS 'Queues a session job at once, or brings forward the one of that kind that waits already; returns its id.';
+COMMENT ON FUNCTION wa.add_session_job(text, text, text) IS 'Queues a session job at once, or brings forward a waiting job of that kind; returns its id.';
 
 CREATE OR REPLACE FUNCTION wa.connect(session text) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT wa.add_session_job(connect.session, 'connect') $$;
@@ -71,11 +71,11 @@ COMMENT ON FUNCTION wa.connect(text) IS 'Connects a linked session again, after 
 
 CREATE OR REPLACE FUNCTION wa.close(session text, reason text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT wa.add_session_job(close.session, 'close', close.reason) $$;
-COMMENT ON FUNCTION wa.close(text, text) IS 'Ends the connection and keeps the link. Messages stay queued until wa.connect. Returns the job''s id.';
+COMMENT ON FUNCTION wa.close(text, text) IS 'Disconnects but stays linked. Messages stay queued until wa.connect. Returns the job''s id.';
 
 CREATE OR REPLACE FUNCTION wa.logout(session text, reason text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT wa.add_session_job(logout.session, 'logout', logout.reason) $$;
-COMMENT ON FUNCTION wa.logout(text, text) IS 'Unlinks the device and deletes its auth state; to use it again it must be linked anew. The session must be connected, for WhatsApp has to be told. Returns the job''s id.';
+COMMENT ON FUNCTION wa.logout(text, text) IS 'Unlinks the device and deletes its auth state; to use the session again, link it again. The session must be connected, because WhatsApp is told. Returns the job''s id.';
 
 CREATE OR REPLACE FUNCTION wa.retry_session_job(id bigint) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -89,7 +89,7 @@ BEGIN
     END IF;
     RETURN wa.add_session_job(ended.session, ended.kind, ended.reason);
 END $$;
-COMMENT ON FUNCTION wa.retry_session_job(bigint) IS 'Queues a session job like one that failed or was cancelled, and returns its id; the old one stays as it is. What is wished of the session changes as with the first. SELECT wa.retry_session_job(7);';
+COMMENT ON FUNCTION wa.retry_session_job(bigint) IS 'Queues a session job like one that failed or was cancelled, and returns its id; the old one stays unchanged. The wanted state of the session changes as with the first job. SELECT wa.retry_session_job(7);';
 
 CREATE OR REPLACE FUNCTION wa.cancel_session_job(id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -105,4 +105,4 @@ BEGIN
     UPDATE wa.session_job j SET status = 'cancelled', finished_at = now(), last_error = 'cancelled by hand'
     WHERE j.id = cancel_session_job.id;
 END $$;
-COMMENT ON FUNCTION wa.cancel_session_job(bigint) IS 'Cancels a session job that is queued; one that runs is nearly done. What is wished of the session stays: wa.close keeps it from being connected, wa.connect from being closed. SELECT wa.cancel_session_job(7);';
+COMMENT ON FUNCTION wa.cancel_session_job(bigint) IS 'Cancels a queued session job; a running one is nearly done. The wanted state of the session stays: wa.close keeps it from being connected, wa.connect from being closed. SELECT wa.cancel_session_job(7);';

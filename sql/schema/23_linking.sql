@@ -1,6 +1,6 @@
 -- Linking by QR and pairing code (S2), with limits on how often.
 
--- Codes that are asked for again and again get numbers blocked, so there are limits.
+-- WhatsApp blocks numbers that ask for codes again and again, so there are limits.
 CREATE OR REPLACE FUNCTION wa.link(session text, phone text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -17,7 +17,7 @@ BEGIN
         RAISE EXCEPTION 'phone: "%" is not a phone number', left(link.phone, 80)
             USING ERRCODE = 'WA002', COLUMN = 'phone', HINT = 'Accepted: an international number of 7 to 15 digits such as +79001234567.';
     END IF;
-    -- What workers queue by themselves has a reason.
+    -- Links that workers queue have a reason, and do not count.
     SELECT count(*) FILTER (WHERE j.session_id = own_id AND j.reason IS NULL), count(*) FILTER (WHERE j.phone = digits)
     INTO links, codes
     FROM wa.session_job j WHERE j.kind = 'link' AND j.created_at > now() - interval '1 hour';
@@ -32,4 +32,4 @@ BEGIN
     UPDATE wa.session_job j SET phone = digits WHERE j.id = job AND digits IS NOT NULL;
     RETURN job;
 END $$;
-COMMENT ON FUNCTION wa.link(text, text) IS 'Links a phone: the QR text appears in wa.session.qr and on the channel wa_session; with a phone number also a pairing code in wa.session.code. Connects when already linked. Returns the job''s id. SELECT wa.link(''shop''); SELECT wa.link(''shop'', ''+79001234567'');';
+COMMENT ON FUNCTION wa.link(text, text) IS 'Links a phone: the QR text appears in wa.session.qr and on the channel wa_session; with a phone number also a pairing code in wa.session.code. Connects a session that is linked already. Returns the job''s id. SELECT wa.link(''shop''); SELECT wa.link(''shop'', ''+79001234567'');';

@@ -26,14 +26,14 @@ BEGIN
     IF found.stage IS DISTINCT FROM passkey_waits.stage OR found.expires_at <= now() THEN
         RAISE EXCEPTION 'session: % does not wait for this: %', passkey_waits.session, CASE
                 WHEN found.stage IS NULL THEN 'WhatsApp has demanded no passkey for it'
-                WHEN found.expires_at <= now() THEN 'the time for it is over'
+                WHEN found.expires_at <= now() THEN 'its time is over'
                 ELSE 'its stage is ' || found.stage END
             USING ERRCODE = 'WA026', COLUMN = 'session',
                   HINT = 'wa.passkey shows the stage: "requested" takes wa.answer_passkey, "code" takes wa.confirm_passkey; after a failure scan the QR again.';
     END IF;
     RETURN id;
 END $$;
-COMMENT ON FUNCTION wa.passkey_waits(text, text) IS 'The id of a session whose passkey is at this stage; error WA026 when it is not.';
+COMMENT ON FUNCTION wa.passkey_waits(text, text) IS 'The id of a session whose passkey linking is at this stage; error WA026 otherwise.';
 
 CREATE OR REPLACE FUNCTION wa.answer_passkey(session text, assertion jsonb) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -47,13 +47,13 @@ BEGIN
         IF jsonb_typeof(assertion #> part::text[]) IS DISTINCT FROM 'string' OR assertion #>> part::text[] !~ '^[A-Za-z0-9_-]+=*$' THEN
             RAISE EXCEPTION 'assertion: % is missing or not base64url', array_to_string(part::text[], '.')
                 USING ERRCODE = 'WA026', COLUMN = 'assertion',
-                      HINT = 'Accepted: what PublicKeyCredential.toJSON() gives for the request in wa.passkey, in a browser on https://web.whatsapp.com.';
+                      HINT = 'Accepted: the result of PublicKeyCredential.toJSON() for the request in wa.passkey, in a browser on https://web.whatsapp.com.';
         END IF;
     END LOOP;
     UPDATE wa.passkey p SET stage = 'answered', answer = assertion, updated_at = now() WHERE p.session_id = id;
     RETURN wa.add_session_job(answer_passkey.session, 'passkey', 'the passkey was shown');
 END $$;
-COMMENT ON FUNCTION wa.answer_passkey(text, jsonb) IS 'Hands in what the passkey answered to wa.passkey.request, as PublicKeyCredential.toJSON() gives it. Returns the id of the job that goes on with it. SELECT wa.answer_passkey(''shop'', ''{"id": …}'');';
+COMMENT ON FUNCTION wa.answer_passkey(text, jsonb) IS 'Stores the answer of the passkey to wa.passkey.request, as PublicKeyCredential.toJSON() writes it. Returns the id of the job that continues. SELECT wa.answer_passkey(''shop'', ''{"id": …}'');';
 
 CREATE OR REPLACE FUNCTION wa.confirm_passkey(session text, code text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -67,9 +67,9 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'code: % is not the code of this linking', coalesce('"' || left(confirm_passkey.code, 20) || '"', 'null')
             USING ERRCODE = 'WA026', COLUMN = 'code',
-                  HINT = 'Accepted: the eight characters that the phone shows. If they are not those of wa.passkey.code, somebody stands between: link anew.';
+                  HINT = 'Accepted: the eight characters that the phone shows. If they differ from wa.passkey.code, somebody intercepts the linking: link again.';
     END IF;
     UPDATE wa.passkey p SET stage = 'confirmed', updated_at = now() WHERE p.session_id = id;
     RETURN wa.add_session_job(confirm_passkey.session, 'passkey', 'the code was confirmed');
 END $$;
-COMMENT ON FUNCTION wa.confirm_passkey(text, text) IS 'Says that the phone shows this code; when it is wa.passkey.code, the linking goes on. Returns the id of the job. SELECT wa.confirm_passkey(''shop'', ''ABCD-EFGH'');';
+COMMENT ON FUNCTION wa.confirm_passkey(text, text) IS 'Confirms the code that the phone shows; when it is wa.passkey.code, the linking continues. Returns the id of the job. SELECT wa.confirm_passkey(''shop'', ''ABCD-EFGH'');';

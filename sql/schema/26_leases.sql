@@ -1,7 +1,7 @@
 -- Leases: which worker should hold which session, and what happens to claimed messages when a hold ends (S3).
 
--- A view, because the planner looks into it: as a function it was called for each session at each heartbeat, which took 12 ms
--- for 1,000.
+-- A view, because the planner inlines it: as a function it ran for each session at each heartbeat, which took 12 ms for 1,000
+-- sessions.
 CREATE OR REPLACE VIEW wa.connectable WITH (security_invoker = on) AS
 SELECT s.session_id, s.name, s.status, s.jid IS NOT NULL AS linked
 FROM wa.session s
@@ -9,7 +9,7 @@ WHERE s.desired = 'connected'
   AND (s.jid IS NOT NULL OR EXISTS (
       SELECT FROM wa.passkey p
       WHERE p.session_id = s.session_id AND p.stage NOT IN ('done', 'failed') AND p.expires_at > now()));
-COMMENT ON VIEW wa.connectable IS 'Sessions that are wished connected and that a worker can go on with without anybody''s help: they are linked, or half linked with a passkey.';
+COMMENT ON VIEW wa.connectable IS 'Sessions that should be connected and that a worker can continue without help: they are linked, or a linking with a passkey is under way.';
 
 CREATE OR REPLACE FUNCTION wa.share(worker_id uuid) RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -18,15 +18,15 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         / greatest((SELECT sum(w.max_sessions) FROM wa.worker w WHERE w.lease_until > now() AND NOT w.draining), 1))) END::bigint
     FROM wa.worker me WHERE me.worker_id = share.worker_id
 $$;
-COMMENT ON FUNCTION wa.share(uuid) IS 'How many sessions a worker should hold, so that all have as many as their max_sessions allow in proportion. It takes no more, and gives away what it has beyond.';
+COMMENT ON FUNCTION wa.share(uuid) IS 'How many sessions a worker should hold, in proportion to the max_sessions of all workers. A worker takes no more, and gives away sessions beyond its share.';
 
 CREATE OR REPLACE FUNCTION wa.drain_worker(worker_id uuid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     UPDATE wa.worker w SET draining = true WHERE w.worker_id = drain_worker.worker_id;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'worker_id: there is no worker %', coalesce(drain_worker.worker_id::text, 'null')
-            USING ERRCODE = 'WA027', COLUMN = 'worker_id', HINT = 'Workers that are alive stand in wa.worker.';
+        RAISE EXCEPTION 'worker_id: no live worker has the id %', coalesce(drain_worker.worker_id::text, 'null')
+            USING ERRCODE = 'WA027', COLUMN = 'worker_id', HINT = 'Accepted: the worker_id of a row of wa.worker.';
     END IF;
     PERFORM pg_notify('wa_work', 'leases');
 END $$;
@@ -38,16 +38,17 @@ DECLARE of_session CONSTANT bigint := wa.session_id(move_session.session);
 BEGIN
     IF move_session.worker_id IS NOT NULL
        AND NOT EXISTS (SELECT FROM wa.worker w WHERE w.worker_id = move_session.worker_id AND w.lease_until > now() AND NOT w.draining) THEN
-        RAISE EXCEPTION 'worker_id: there is no worker %', move_session.worker_id
-            USING ERRCODE = 'WA027', COLUMN = 'worker_id', HINT = 'Workers that are alive stand in wa.worker.';
+        RAISE EXCEPTION 'worker_id: no live worker has the id %', move_session.worker_id
+            USING ERRCODE = 'WA027', COLUMN = 'worker_id', HINT = 'Accepted: the worker_id of a row of wa.worker.';
     END IF;
     UPDATE wa.lease l SET wanted = move_session.worker_id WHERE l.session_id = of_session;
     PERFORM pg_notify('wa_work', 'leases');
 END $$;
-COMMENT ON FUNCTION wa.move_session(text, uuid) IS 'Moves a session to a worker, which keeps it as long as it lives, also beyond its share; null lets it go where there is room. SELECT wa.move_session(''shop'', worker_id) FROM wa.worker WHERE host = ''new'';';
+COMMENT ON FUNCTION wa.move_session(text, uuid) IS 'Moves a session to a worker, which keeps it as long as it lives, also beyond its share; null lets any worker with room take it. SELECT wa.move_session(''shop'', worker_id) FROM wa.worker WHERE host = ''new'';';
 
--- What a holder had in hand when its hold ended without a word about it goes back to the queue. Of each chat the first
--- message may have been under way: that was an attempt. It is sent again under the same id, so nothing shows twice (Q7).
+-- Messages that a holder had claimed go back to the queue when its hold ends without an outcome for them. The first message
+-- of each chat may have been on its way, so that counts as an attempt. The next attempt uses the same id, so nothing shows
+-- twice (Q7).
 CREATE OR REPLACE FUNCTION wa.lease_ended() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -80,7 +81,7 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.lease_ended() IS 'Row trigger of wa.lease: puts back what the holder had in hand.';
+COMMENT ON FUNCTION wa.lease_ended() IS 'Row trigger of wa.lease: queues the messages that the holder had claimed.';
 CREATE OR REPLACE TRIGGER ended AFTER UPDATE OF holder, epoch ON wa.lease
     FOR EACH ROW WHEN (OLD.holder IS NOT NULL AND (NEW.holder IS DISTINCT FROM OLD.holder OR NEW.epoch <> OLD.epoch))
     EXECUTE FUNCTION wa.lease_ended();

@@ -12,7 +12,7 @@ BEGIN
     DELETE FROM wa.auth_key k
     WHERE k.session_id = reset_ratchets.session_id
       AND (k.kind IN ('session', 'sender-key-memory')
-           -- Of others' sender keys we only receive, and they go forward by themselves.
+           -- Sender keys of others are only read, and move forward by themselves.
            OR k.kind = 'sender-key' AND split_part(regexp_replace(k.key_id, '^.*@[^:]*:', ''), '@', 1) ~ ('^(' || array_to_string(own, '|') || ')(:[0-9]+)?$'));
     GET DIAGNOSTICS gone = ROW_COUNT;
     UPDATE wa.auth a SET exported_at = NULL WHERE a.session_id = reset_ratchets.session_id AND a.exported_at IS NOT NULL;
@@ -21,13 +21,13 @@ BEGIN
     FROM wa.session s WHERE s.session_id = reset_ratchets.session_id;
     RETURN gone;
 END $$;
-COMMENT ON FUNCTION wa.reset_ratchets(bigint, text) IS 'Deletes the Signal sessions of a session and its own sender keys, so that each chat begins new ones with its next message; nothing is lost, and no key is used twice. Only while no worker holds the session. Tells of it in wa.event.';
+COMMENT ON FUNCTION wa.reset_ratchets(bigint, text) IS 'Deletes the Signal sessions of a session and its own sender keys, so that each chat starts new ones with its next message; nothing is lost, and no key is used twice. Only while no worker holds the session. Adds an event.';
 
 CREATE OR REPLACE FUNCTION wa.home(OUT system_identifier bigint, OUT database_oid oid, OUT timeline integer)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     SELECT d.oid INTO database_oid FROM pg_database d WHERE d.datname = current_database();
-    -- Some services do not let their users ask for these.
+    -- Some hosted services forbid these functions.
     BEGIN
         SELECT c.system_identifier INTO system_identifier FROM pg_control_system() c;
     EXCEPTION WHEN OTHERS THEN
@@ -39,13 +39,13 @@ BEGIN
         timeline := 0;
     END;
 END $$;
-COMMENT ON FUNCTION wa.home() IS 'Which database this is: the server''s data directory, the database in it, and the timeline of its history. Any restore changes one of them. What the server does not tell is 0.';
+COMMENT ON FUNCTION wa.home() IS 'Identity of this database: the server''s data directory, the database in it, and the timeline of its history. Any restore changes one of them. A part that the server does not reveal is 0.';
 
 CREATE OR REPLACE FUNCTION wa.generation(lease wa.lease) RETURNS text
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     SELECT concat_ws('/', h.system_identifier, h.database_oid, h.timeline, lease.session_id, lease.epoch) FROM wa.home() h
 $$;
-COMMENT ON FUNCTION wa.generation(wa.lease) IS 'Which database, session and hold an auth state is of. While it stays the same and nobody holds the session, ratchets stand where they stood.';
+COMMENT ON FUNCTION wa.generation(wa.lease) IS 'Identity of an auth state: database, session and epoch. While it is the same and nobody holds the session, ratchets are where they were.';
 
 CREATE OR REPLACE FUNCTION wa.come_home() RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -62,7 +62,7 @@ BEGIN
     IF (known.system_identifier, known.database_oid, known.timeline) = (here.system_identifier, here.database_oid, here.timeline) THEN
         RETURN 0;
     END IF;
-    -- Whoever held a session before may still be at work, under an epoch that is not reached here yet.
+    -- A former holder may still be at work, under an epoch that this older database has not reached yet.
     DELETE FROM wa.worker;
     UPDATE wa.lease SET holder = NULL, epoch = epoch + 1048576;
     SELECT count(wa.reset_ratchets(a.session_id, 'the database was restored')) INTO sessions FROM wa.auth a;
@@ -70,4 +70,4 @@ BEGIN
     SET system_identifier = here.system_identifier, database_oid = here.database_oid, timeline = here.timeline, seen_at = now();
     RETURN sessions;
 END $$;
-COMMENT ON FUNCTION wa.come_home() IS 'Finds out whether this database was restored since workers last used it; if so, ends all holds and resets the ratchets of all sessions, whose number it returns. Each worker asks before it takes sessions.';
+COMMENT ON FUNCTION wa.come_home() IS 'Detects whether this database was restored since workers last used it; then ends all holds and resets the ratchets of all sessions, and returns their number. Each worker calls it before it takes sessions.';

@@ -21,11 +21,11 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('read', 'none', 'Tells the sender that messages were read.'),
     ('chat_state', 'none', 'Shows "typing…" or "recording…", or shows it no more.')
 $$;
-COMMENT ON FUNCTION wa.message_kinds() IS 'Kinds of messages for wa.outbound.kind: whether body is required, optional or none, and what it is.';
+COMMENT ON FUNCTION wa.message_kinds() IS 'Kinds of messages for wa.outbound.kind: whether body is required, optional or none, and a description.';
 
 CREATE OR REPLACE FUNCTION wa.media_kinds() RETURNS TABLE (kind text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT unnest('{image,video,gif,audio,voice,document,sticker}'::text[]) $$;
-COMMENT ON FUNCTION wa.media_kinds() IS 'The kinds of messages with a file, which content names in one of url, data, media, large_object and file.';
+COMMENT ON FUNCTION wa.media_kinds() IS 'Kinds of messages with a file, which content names in one of url, data, media, large_object and file.';
 
 CREATE OR REPLACE FUNCTION wa.message_fields() RETURNS TABLE (kind text, field text, type text, required boolean, low numeric, high numeric, about text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -77,4 +77,4 @@ UNION ALL VALUES
     ('read', 'sender', 'person', false, NULL, NULL, 'Who wrote them; needed in groups.'),
     ('chat_state', 'state', 'typing, recording, paused', true, NULL, NULL, 'What is shown.')
 $$;
-COMMENT ON FUNCTION wa.message_fields() IS 'What wa.outbound.content takes for each kind: field, type, whether it is required, and its least and greatest value, length or count.';
+COMMENT ON FUNCTION wa.message_fields() IS 'Fields of wa.outbound.content for each kind: type, whether it is required, and its least and greatest value, length or count.';

@@ -24,7 +24,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('join_group', '{"jid", "pending"}', 'Joins a group by its link; pending until an admin approves.'),
     ('leave_group', NULL, 'Leaves a group.')
 $$;
-COMMENT ON FUNCTION wa.actions() IS 'Kinds of group and contact actions for wa.session_job.kind: what each does, and what its result is.';
+COMMENT ON FUNCTION wa.actions() IS 'Kinds of group and contact actions for wa.session_job.kind: the result of each, and a description.';
 
 CREATE OR REPLACE FUNCTION wa.action_fields() RETURNS TABLE (kind text, field text, type text, required boolean, low numeric, high numeric, about text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
@@ -57,7 +57,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('join_group', 'link', 'text', true, 1, 200, 'The link, or the code at its end.'),
     ('leave_group', 'group', 'group', true, NULL, NULL, 'The group.')
 $$;
-COMMENT ON FUNCTION wa.action_fields() IS 'What wa.session_job.args takes for each action: field, type, whether it is required, and its least and greatest length or count.';
+COMMENT ON FUNCTION wa.action_fields() IS 'Fields of wa.session_job.args for each action: type, whether it is required, and its least and greatest length or count.';
 
 CREATE OR REPLACE FUNCTION wa.fields(target text, kind text) RETURNS TABLE (kind text, field text, type text, required boolean, low numeric, high numeric, about text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -80,4 +80,4 @@ BEGIN
     INSERT INTO wa.session_job AS j (session, kind, args) VALUES (act.session, act.kind, act.args) RETURNING j.id INTO job;
     RETURN job;
 END $$;
-COMMENT ON FUNCTION wa.act(text, text, jsonb) IS 'Queues a group or contact action and returns the id of its row in wa.session_job, which gets the result; LISTEN wa_job tells when it has ended, by {"id","session","kind","status"}. wa.check_numbers and the like do the same for one kind each. SELECT wa.act(''shop'', ''check_numbers'', ''{"numbers": ["+79001234567"]}'');';
+COMMENT ON FUNCTION wa.act(text, text, jsonb) IS 'Queues a group or contact action and returns the id of its row in wa.session_job, which gets the result; LISTEN wa_job announces its end as {"id","session","kind","status"}. wa.check_numbers and the like do the same for one kind each. SELECT wa.act(''shop'', ''check_numbers'', ''{"numbers": ["+79001234567"]}'');';

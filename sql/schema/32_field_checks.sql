@@ -1,6 +1,6 @@
 -- The check of wa.outbound.content and wa.session_job.args, field by field.
 
--- One value of content, as it is kept; what it must be, when it is not.
+-- One value: in kept as it is stored, or in accepted a description of accepted values.
 CREATE OR REPLACE FUNCTION wa.content_value(type text, low numeric, high numeric, given jsonb, region text, OUT kept jsonb, OUT accepted text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -89,7 +89,7 @@ BEGIN
         END IF;
     END CASE;
 END $$;
-COMMENT ON FUNCTION wa.content_value(text, numeric, numeric, jsonb, text) IS 'Checks one field of wa.outbound.content or wa.session_job.args: how it is kept, or in accepted what it must be.';
+COMMENT ON FUNCTION wa.content_value(text, numeric, numeric, jsonb, text) IS 'Checks one field of wa.outbound.content or wa.session_job.args: returns the value as it is kept, or in accepted a description of accepted values.';
 
 CREATE OR REPLACE FUNCTION wa.check_fields(target text, kind text, given jsonb, region text) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -128,4 +128,4 @@ BEGIN
     END LOOP;
     RETURN kept;
 END $$;
-COMMENT ON FUNCTION wa.check_fields(text, text, jsonb, text) IS 'Checks what stands in wa.outbound.content (target content) or wa.session_job.args (target args) for a kind, and gives it back as it is kept. Errors WA032 and WA034 name the field and what is accepted.';
+COMMENT ON FUNCTION wa.check_fields(text, text, jsonb, text) IS 'Checks wa.outbound.content (target content) or wa.session_job.args (target args) for a kind, and returns it as it is kept. Errors WA032 and WA034 name the field and what is accepted.';

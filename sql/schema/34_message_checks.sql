@@ -31,24 +31,24 @@ BEGIN
     IF of_kind = 'contact' AND NOT kept ?| ARRAY['phone', 'vcard'] THEN
         RAISE EXCEPTION 'content.phone: missing; a contact needs it or vcard' USING ERRCODE = 'WA032', COLUMN = 'content';
     ELSIF of_kind = 'poll' AND (kept ->> 'choices')::numeric > jsonb_array_length(kept -> 'options') THEN
-        RAISE EXCEPTION 'content.choices: % are more than there are options', kept ->> 'choices' USING ERRCODE = 'WA032', COLUMN = 'content';
+        RAISE EXCEPTION 'content.choices: % is more than the number of options', kept ->> 'choices' USING ERRCODE = 'WA032', COLUMN = 'content';
     ELSIF of_kind = 'read' AND check_message.chat LIKE '%@g.us' AND NOT kept ? 'sender' THEN
-        RAISE EXCEPTION 'content.sender: missing; in a group it says whose messages were read' USING ERRCODE = 'WA032', COLUMN = 'content';
+        RAISE EXCEPTION 'content.sender: missing; in a group it names whose messages were read' USING ERRCODE = 'WA032', COLUMN = 'content';
     ELSIF check_message.chat = 'status@broadcast' AND NOT EXISTS (SELECT FROM wa.message_fields() d WHERE d.kind = of_kind AND d.field = 'audience') THEN
         RAISE EXCEPTION 'kind: a status cannot be of kind %', of_kind USING ERRCODE = 'WA004', COLUMN = 'kind',
             HINT = 'Accepted: ' || (SELECT string_agg(d.kind, ', ') FROM wa.message_fields() d WHERE d.field = 'audience') || '.';
     ELSIF (check_message.chat = 'status@broadcast') IS DISTINCT FROM (kept ? 'audience') THEN
-        RAISE EXCEPTION 'content.audience: %', CASE WHEN kept ? 'audience' THEN 'for status@broadcast alone' ELSE 'missing; a status needs it' END
+        RAISE EXCEPTION 'content.audience: %', CASE WHEN kept ? 'audience' THEN 'only status@broadcast takes it' ELSE 'missing; a status needs it' END
             USING ERRCODE = 'WA032', COLUMN = 'content', HINT = 'Accepted: who may see the status, as an array of phone numbers or JIDs.';
     END IF;
     IF of_kind = 'poll' THEN
-        -- Votes are encrypted with it, so it has to be the same at each attempt.
+        -- Votes are encrypted with the secret, so each attempt needs the same one.
         kept := kept || jsonb_build_object('secret', jsonb_build_object('type', 'Buffer', 'data',
             encode(sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')), 'base64')));
     END IF;
     RETURN nullif(kept, '{}');
 END $$;
-COMMENT ON FUNCTION wa.check_message(text, text, text, text, jsonb) IS 'Checks kind, body and content of a new message against wa.message_kinds() and wa.message_fields(), and gives back the content as it is kept. Errors WA003, WA004, WA032 name the field and what is accepted.';
+COMMENT ON FUNCTION wa.check_message(text, text, text, text, jsonb) IS 'Checks kind, body and content of a new message against wa.message_kinds() and wa.message_fields(), and returns the content as it is kept. Errors WA003, WA004, WA032 name the field and what is accepted.';
 
 CREATE OR REPLACE FUNCTION wa.check_outbound_orders(o wa.outbound) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -60,19 +60,19 @@ BEGIN
         RAISE EXCEPTION 'max_attempts: % is out of range', coalesce(o.max_attempts::text, 'null')
             USING ERRCODE = 'WA011', COLUMN = 'max_attempts', HINT = 'Accepted: 1 to 1000.';
     ELSIF NOT wa.is_moment(o.send_at) THEN
-        RAISE EXCEPTION 'send_at: % is not a moment', o.send_at
+        RAISE EXCEPTION 'send_at: % is out of range', o.send_at
             USING ERRCODE = 'WA011', COLUMN = 'send_at', HINT = 'Accepted: a moment before the year 3000; leave it out to send at once. wa.pause holds a session back.';
     ELSIF NOT wa.is_moment(o.expires_at) THEN
-        RAISE EXCEPTION 'expires_at: % is not a moment', o.expires_at
+        RAISE EXCEPTION 'expires_at: % is out of range', o.expires_at
             USING ERRCODE = 'WA011', COLUMN = 'expires_at', HINT = 'Accepted: a moment before the year 3000; leave it out for a message that never expires.';
     ELSIF o.expires_at <= coalesce(o.send_at, now()) THEN
         RAISE EXCEPTION 'expires_at: % is not after %', o.expires_at, coalesce('send_at, ' || o.send_at, 'now')
             USING ERRCODE = 'WA011', COLUMN = 'expires_at', HINT = 'Accepted: a moment after send_at and after now.';
     ELSIF octet_length(o.dedupe_key) NOT BETWEEN 1 AND 255 THEN
-        RAISE EXCEPTION 'dedupe_key: % bytes are too few or too many', octet_length(o.dedupe_key)
+        RAISE EXCEPTION 'dedupe_key: % bytes are out of range', octet_length(o.dedupe_key)
             USING ERRCODE = 'WA011', COLUMN = 'dedupe_key', HINT = 'Accepted: 1 to 255 bytes, or leave it out.';
     ELSIF octet_length(o.campaign) NOT BETWEEN 1 AND 255 THEN
-        RAISE EXCEPTION 'campaign: % bytes are too few or too many', octet_length(o.campaign)
+        RAISE EXCEPTION 'campaign: % bytes are out of range', octet_length(o.campaign)
             USING ERRCODE = 'WA011', COLUMN = 'campaign', HINT = 'Accepted: 1 to 255 bytes, or leave it out.';
     END IF;
 END $$;

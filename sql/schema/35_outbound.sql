@@ -2,12 +2,12 @@
 
 CREATE OR REPLACE FUNCTION wa.new_message_id() RETURNS text
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-    -- Digits of random UUIDs that are random.
+    -- Only those digits of random UUIDs that are random.
     SELECT '3EB0' || upper(right(gen_random_uuid()::text, 12) || left(gen_random_uuid()::text, 6))
 $$;
 COMMENT ON FUNCTION wa.new_message_id() IS 'A WhatsApp message id as web clients make them: 3EB0 and 18 random hex digits.';
 
--- Runs for every inserted row, so what is right takes the short way, and errors are found out on the long one.
+-- Runs for every inserted row, so a plain text takes a short way; wa.check_message and wa.check_outbound_orders find the errors.
 CREATE OR REPLACE FUNCTION wa.outbound_before_insert() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE region text;
@@ -25,7 +25,7 @@ BEGIN
         NEW.content := wa.check_message(NEW.session, NEW.kind, NEW.chat, NEW.body, NEW.content);
     END IF;
     IF NEW.message_id IS NULL THEN
-        -- As wa.new_message_id, without the call.
+        -- As in wa.new_message_id, without the call.
         NEW.message_id := '3EB0' || upper(right(gen_random_uuid()::text, 12) || left(gen_random_uuid()::text, 6));
     ELSIF NEW.message_id !~ '^[0-9A-Z]{8,40}$' THEN
         RAISE EXCEPTION 'message_id: "%" is not a WhatsApp message id', left(NEW.message_id, 80)
@@ -37,7 +37,7 @@ BEGIN
     THEN
         PERFORM wa.check_outbound_orders(NEW);
     END IF;
-    -- What the worker alone may say.
+    -- Columns that workers alone write.
     NEW.status := 'queued';
     NEW.waits_for := CASE WHEN NEW.send_at > now() THEN 'scheduled' END;
     NEW.run_at := coalesce(NEW.send_at, now());
@@ -74,7 +74,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE made bigint;
 BEGIN
-    -- A smallint of its own would make every call write 5::smallint.
+    -- The argument is an integer: with a smallint every caller would have to write 5::smallint.
     IF send.priority NOT BETWEEN -100 AND 100 THEN
         RAISE EXCEPTION 'priority: % is out of range', send.priority
             USING ERRCODE = 'WA011', COLUMN = 'priority', HINT = 'Accepted: -100 to 100; larger goes first.';
@@ -90,4 +90,4 @@ BEGIN
     END IF;
     RETURN made;
 END $$;
-COMMENT ON FUNCTION wa.send(text, text, text, text, jsonb, integer, timestamptz, timestamptz, text, integer) IS 'Queues a message of any kind and returns the id of its row in wa.outbound; of a dedupe_key that is there already, the first row''s id. wa.send_text and the like do the same for one kind each. SELECT wa.send(''shop'', ''+79001234567'', ''location'', content => ''{"latitude": 52.5, "longitude": 13.4}'');';
+COMMENT ON FUNCTION wa.send(text, text, text, text, jsonb, integer, timestamptz, timestamptz, text, integer) IS 'Queues a message of any kind and returns the id of its row in wa.outbound; with a dedupe_key that exists already, the first row''s id. wa.send_text and the like do the same for one kind each. SELECT wa.send(''shop'', ''+79001234567'', ''location'', content => ''{"latitude": 52.5, "longitude": 13.4}'');';

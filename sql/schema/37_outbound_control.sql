@@ -11,7 +11,7 @@ DECLARE
     sessions text[];
 BEGIN
     PERFORM wa.must_send();
-    -- In the order in which claims lock them. A claim that waits for us finds withdrawals changed, and looks again.
+    -- In the lock order of claims. A claim that waits for this lock finds withdrawals changed, and reads again.
     PERFORM FROM wa.sending b WHERE b.session_id = ANY (mine) ORDER BY b.session_id FOR UPDATE;
     WITH changed AS (
         UPDATE wa.outbound o
@@ -34,7 +34,7 @@ BEGIN
     PERFORM wa.announce_status(sessions, ended, array_fill(as_status, ARRAY[cardinality(ended)]));
     RETURN ended;
 END $$;
-COMMENT ON FUNCTION wa.withdraw(bigint[], wa.outbound_status) IS 'Ends queued messages that no worker has in hand as cancelled or expired, and returns their ids. What is on its way stays.';
+COMMENT ON FUNCTION wa.withdraw(bigint[], wa.outbound_status) IS 'Ends queued messages that no worker has claimed as cancelled or expired, and returns their ids. Messages on their way stay.';
 
 CREATE OR REPLACE FUNCTION wa.cancel(id bigint) RETURNS boolean
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -53,7 +53,7 @@ BEGIN
         WHERE o.session_id = of_session AND o.live AND (of_chat IS NULL OR o.chat = of_chat)
     ), 'cancelled'));
 END $$;
-COMMENT ON FUNCTION wa.cancel_all(text, text) IS 'Cancels what a session has queued, all of it or what goes to one recipient; returns how many. What is on its way stays. SELECT wa.cancel_all(''shop'');';
+COMMENT ON FUNCTION wa.cancel_all(text, text) IS 'Cancels the queued messages of a session, all of them or those to one recipient; returns how many. Messages on their way stay. SELECT wa.cancel_all(''shop'');';
 
 CREATE OR REPLACE FUNCTION wa.retry(id bigint) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -81,7 +81,7 @@ BEGIN
     PERFORM wa.wake();
     RETURN true;
 END $$;
-COMMENT ON FUNCTION wa.retry(bigint) IS 'Queues a failed, cancelled or expired message again, with all its attempts and under the same WhatsApp message id; of one that waits (waits_for), tries it at once. False when there is nothing to try. SELECT wa.retry(42);';
+COMMENT ON FUNCTION wa.retry(bigint) IS 'Queues a failed, cancelled or expired message again, with all its attempts and under the same WhatsApp message id; a waiting message (waits_for) is tried at once. False when there is nothing to retry. SELECT wa.retry(42);';
 
 CREATE OR REPLACE FUNCTION wa.pause(session text, reason text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -90,7 +90,7 @@ BEGIN
     UPDATE wa.session s SET paused_at = coalesce(s.paused_at, now()), paused_reason = pause.reason
     WHERE s.session_id = wa.session_id(pause.session);
 END $$;
-COMMENT ON FUNCTION wa.pause(text, text) IS 'Holds back what a session has to send; it stays connected and receives. What is on its way goes out. SELECT wa.pause(''shop'', ''campaign stopped'');';
+COMMENT ON FUNCTION wa.pause(text, text) IS 'Pauses the sending of a session; the session stays connected and receives. Messages on their way go out. SELECT wa.pause(''shop'', ''campaign stopped'');';
 
 CREATE OR REPLACE FUNCTION wa.resume(session text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -99,4 +99,4 @@ BEGIN
     UPDATE wa.session s SET paused_at = NULL, paused_reason = NULL WHERE s.session_id = wa.session_id(resume.session);
     PERFORM wa.wake();
 END $$;
-COMMENT ON FUNCTION wa.resume(text) IS 'Lets a paused session send again. SELECT wa.resume(''shop'');';
+COMMENT ON FUNCTION wa.resume(text) IS 'Resumes the sending of a session. SELECT wa.resume(''shop'');';

@@ -1,12 +1,12 @@
 -- Campaigns: many messages from one template, followed, paused, resumed and cancelled as one.
 
--- Whoever pauses or resumes a campaign takes this lock alone, whoever inserts for it shares it, so that no transaction which is
--- still open inserts past them.
+-- A transaction that pauses or resumes a campaign takes this lock alone; transactions that insert for it share the lock. So none
+-- of them inserts a message that misses the pause.
 CREATE OR REPLACE FUNCTION wa.campaign_lock(session_id bigint, campaign text) RETURNS bigint
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT hashtextextended(campaign_lock.campaign, campaign_lock.session_id)
 $$;
-COMMENT ON FUNCTION wa.campaign_lock(bigint, text) IS 'Number of the advisory lock of a campaign.';
+COMMENT ON FUNCTION wa.campaign_lock(bigint, text) IS 'Key of the advisory lock of a campaign.';
 
 CREATE OR REPLACE FUNCTION wa.is_paused(session_id bigint, campaign text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -16,7 +16,7 @@ BEGIN
         SELECT FROM wa.paused_campaign c WHERE c.session_id = is_paused.session_id AND c.campaign = is_paused.campaign
     );
 END $$;
-COMMENT ON FUNCTION wa.is_paused(bigint, text) IS 'Whether a campaign is paused, which it stays or not until the caller''s transaction ends.';
+COMMENT ON FUNCTION wa.is_paused(bigint, text) IS 'Whether a campaign is paused; the answer stays true or false until the caller''s transaction ends.';
 
 CREATE OR REPLACE FUNCTION wa.render(template text, data jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -25,20 +25,20 @@ DECLARE
     rest  text := template;
     parts text[];
 BEGIN
-    -- From left to right, so that braces in what is filled in stay what they are.
+    -- From left to right, so that braces within the data are not filled again.
     LOOP
         parts := regexp_match(rest, '^(.*?)\{\{\s*([[:alnum:]_]+)\s*\}\}(.*)$');
         EXIT WHEN parts IS NULL;
         IF data ->> parts[2] IS NULL THEN
-            RAISE EXCEPTION 'template: there is no % in the data', left(parts[2], 80)
-                USING ERRCODE = 'WA038', COLUMN = 'template', HINT = 'Accepted: names between double braces that the data has, and not null.';
+            RAISE EXCEPTION 'template: the data has no %', left(parts[2], 80)
+                USING ERRCODE = 'WA038', COLUMN = 'template', HINT = 'Accepted: names in double braces that the data has, not null.';
         END IF;
         made := made || parts[1] || (data ->> parts[2]);
         rest := parts[3];
     END LOOP;
     RETURN made || rest;
 END $$;
-COMMENT ON FUNCTION wa.render(text, jsonb) IS 'A text with what stands in data for each {{name}}; error WA038 for a name that it has not. SELECT wa.render(''Hello {{name}}'', ''{"name": "Anna"}'');';
+COMMENT ON FUNCTION wa.render(text, jsonb) IS 'Fills each {{name}} of a template from data; error WA038 for a name that data lacks. SELECT wa.render(''Hello {{name}}'', ''{"name": "Anna"}'');';
 
 CREATE OR REPLACE VIEW wa.campaigns WITH (security_invoker = on) AS
 SELECT o.session, o.campaign, count(*) AS messages,
@@ -52,20 +52,20 @@ SELECT o.session, o.campaign, count(*) AS messages,
        count(*) FILTER (WHERE o.waits_for = 'paused') AS held, min(p.paused_at) AS paused_at
 FROM wa.outbound o LEFT JOIN wa.paused_campaign p USING (session_id, campaign)
 WHERE o.campaign IS NOT NULL GROUP BY o.session_id, o.session, o.campaign;
-COMMENT ON VIEW wa.campaigns IS 'How far each campaign came. SELECT * FROM wa.campaigns WHERE campaign = ''may'';';
-COMMENT ON COLUMN wa.campaigns.session IS 'Who sends it.';
-COMMENT ON COLUMN wa.campaigns.campaign IS 'As wa.outbound.campaign has it.';
-COMMENT ON COLUMN wa.campaigns.messages IS 'How many there are.';
-COMMENT ON COLUMN wa.campaigns.waiting IS 'How many are queued or on their way.';
-COMMENT ON COLUMN wa.campaigns.sent IS 'How many the server has.';
-COMMENT ON COLUMN wa.campaigns.delivered IS 'How many came to a phone.';
-COMMENT ON COLUMN wa.campaigns.read IS 'How many were read.';
-COMMENT ON COLUMN wa.campaigns.failed IS 'How many failed.';
-COMMENT ON COLUMN wa.campaigns.withdrawn IS 'How many were cancelled or expired.';
-COMMENT ON COLUMN wa.campaigns.created_at IS 'When the first was inserted.';
-COMMENT ON COLUMN wa.campaigns.last_sent_at IS 'When the last that was sent was.';
-COMMENT ON COLUMN wa.campaigns.held IS 'How many of those that wait are held back by wa.pause_campaign.';
-COMMENT ON COLUMN wa.campaigns.paused_at IS 'Since when wa.pause_campaign holds it back.';
+COMMENT ON VIEW wa.campaigns IS 'Progress of each campaign. SELECT * FROM wa.campaigns WHERE campaign = ''may'';';
+COMMENT ON COLUMN wa.campaigns.session IS 'Name of the session that sends the campaign.';
+COMMENT ON COLUMN wa.campaigns.campaign IS 'As in wa.outbound.campaign.';
+COMMENT ON COLUMN wa.campaigns.messages IS 'Messages in all.';
+COMMENT ON COLUMN wa.campaigns.waiting IS 'Messages that are queued or on their way.';
+COMMENT ON COLUMN wa.campaigns.sent IS 'Messages that WhatsApp''s server accepted.';
+COMMENT ON COLUMN wa.campaigns.delivered IS 'Messages that a phone received.';
+COMMENT ON COLUMN wa.campaigns.read IS 'Messages that were read.';
+COMMENT ON COLUMN wa.campaigns.failed IS 'Messages that failed.';
+COMMENT ON COLUMN wa.campaigns.withdrawn IS 'Messages that were cancelled or expired.';
+COMMENT ON COLUMN wa.campaigns.created_at IS 'When the first message was inserted.';
+COMMENT ON COLUMN wa.campaigns.last_sent_at IS 'When the last message was sent.';
+COMMENT ON COLUMN wa.campaigns.held IS 'Waiting messages that wa.pause_campaign holds back.';
+COMMENT ON COLUMN wa.campaigns.paused_at IS 'Since when the campaign is paused; null is not paused.';
 
 CREATE OR REPLACE FUNCTION wa.cancel_campaign(session text, campaign text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -76,7 +76,7 @@ BEGIN
         WHERE o.session_id = of_session AND o.live AND o.campaign = cancel_campaign.campaign
     ), 'cancelled'));
 END $$;
-COMMENT ON FUNCTION wa.cancel_campaign(text, text) IS 'Cancels what a session has queued of a campaign; returns how many. What is on its way stays. SELECT wa.cancel_campaign(''shop'', ''may'');';
+COMMENT ON FUNCTION wa.cancel_campaign(text, text) IS 'Cancels the queued messages of a campaign; returns how many. Messages on their way stay. SELECT wa.cancel_campaign(''shop'', ''may'');';
 
 CREATE OR REPLACE FUNCTION wa.pause_campaign(session text, campaign text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -86,13 +86,13 @@ DECLARE
 BEGIN
     PERFORM wa.must_send();
     IF pause_campaign.campaign IS NULL OR octet_length(pause_campaign.campaign) NOT BETWEEN 1 AND 255 THEN
-        RAISE EXCEPTION 'campaign: % bytes are too few or too many', coalesce(octet_length(pause_campaign.campaign), 0)
+        RAISE EXCEPTION 'campaign: % bytes are out of range', coalesce(octet_length(pause_campaign.campaign), 0)
             USING ERRCODE = 'WA011', COLUMN = 'campaign', HINT = 'Accepted: 1 to 255 bytes.';
     END IF;
     PERFORM pg_advisory_xact_lock(wa.campaign_lock(of_session, pause_campaign.campaign));
     INSERT INTO wa.paused_campaign (session_id, campaign) VALUES (of_session, pause_campaign.campaign)
     ON CONFLICT ON CONSTRAINT paused_campaign_pkey DO NOTHING;
-    -- As wa.withdraw: a claim that waits for us finds withdrawals changed, and looks again.
+    -- As in wa.withdraw: a claim that waits for this lock finds withdrawals changed, and reads again.
     PERFORM FROM wa.sending b WHERE b.session_id = of_session FOR UPDATE;
     UPDATE wa.outbound o SET waits_for = 'paused'
     FROM wa.sending b
@@ -102,7 +102,7 @@ BEGIN
     UPDATE wa.sending b SET withdrawals = b.withdrawals + 1 WHERE b.session_id = of_session AND paused > 0;
     RETURN paused;
 END $$;
-COMMENT ON FUNCTION wa.pause_campaign(text, text) IS 'Holds back what a session has queued of a campaign, and what is inserted for it until wa.resume_campaign; returns how many messages are held from now on. What is on its way goes out, and other messages to the same chats do not wait for it. Waits for transactions that insert for the campaign. SELECT wa.pause_campaign(''shop'', ''may'');';
+COMMENT ON FUNCTION wa.pause_campaign(text, text) IS 'Holds back the queued messages of a campaign, and messages that are inserted for it until wa.resume_campaign; returns how many messages are newly held. Messages on their way go out, and other messages to the same chats do not wait for held ones. Waits for transactions that insert for the campaign. SELECT wa.pause_campaign(''shop'', ''may'');';
 
 CREATE OR REPLACE FUNCTION wa.resume_campaign(session text, campaign text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -119,4 +119,4 @@ BEGIN
     PERFORM wa.wake();
     RETURN resumed;
 END $$;
-COMMENT ON FUNCTION wa.resume_campaign(text, text) IS 'Lets go what wa.pause_campaign holds back; returns how many messages. SELECT wa.resume_campaign(''shop'', ''may'');';
+COMMENT ON FUNCTION wa.resume_campaign(text, text) IS 'Releases the messages that wa.pause_campaign holds back; returns how many. SELECT wa.resume_campaign(''shop'', ''may'');';

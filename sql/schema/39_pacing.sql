@@ -2,13 +2,13 @@
 
 CREATE OR REPLACE FUNCTION wa.today(p wa.pacing) RETURNS date
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT (now() AT TIME ZONE p.time_zone)::date $$;
-COMMENT ON FUNCTION wa.today(wa.pacing) IS 'The day that it is in the time zone of a pacing.';
+COMMENT ON FUNCTION wa.today(wa.pacing) IS 'The current day in the time zone of a pacing.';
 
 CREATE OR REPLACE FUNCTION wa.tomorrow(p wa.pacing) RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT ((now() AT TIME ZONE p.time_zone)::date + 1)::timestamp AT TIME ZONE p.time_zone
 $$;
-COMMENT ON FUNCTION wa.tomorrow(wa.pacing) IS 'When the next day begins in the time zone of a pacing.';
+COMMENT ON FUNCTION wa.tomorrow(wa.pacing) IS 'The start of the next day in the time zone of a pacing.';
 
 CREATE OR REPLACE FUNCTION wa.is_quiet(p wa.pacing) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -31,7 +31,7 @@ CREATE OR REPLACE FUNCTION wa.pace(p wa.pacing, b wa.sending, OUT quota integer,
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     reason := 'paced';
-    -- The bucket fills with time, up to the burst; what never was counted is full.
+    -- The bucket fills with time, up to the burst; a bucket that was never counted is full.
     tokens := CASE WHEN p.per_minute IS NULL THEN p.burst
                    WHEN NOT isfinite(b.counted_at) THEN p.burst
                    ELSE least(p.burst, b.tokens + p.per_minute / 60
@@ -47,7 +47,7 @@ BEGIN
                       ELSE floor(tokens) END;
     END IF;
 END $$;
-COMMENT ON FUNCTION wa.pace(wa.pacing, wa.sending) IS 'How many messages a paced session may send now (-1: nothing before gate_until), why no more, and what its token bucket holds.';
+COMMENT ON FUNCTION wa.pace(wa.pacing, wa.sending) IS 'How many messages a paced session may send now (-1: nothing before gate_until), the reason for the limit, and the tokens in its bucket.';
 
 CREATE OR REPLACE FUNCTION wa.gate(p wa.pacing, reason wa.wait_reason, tokens double precision) RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -100,7 +100,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 DECLARE of_session CONSTANT bigint := wa.session_id(set_pacing.session);
 BEGIN
     PERFORM wa.must_send();
-    -- Whom the session knows when the limit begins.
+    -- Chats that the session has written to before the limit begins are not first contacts.
     IF first_contacts IS NOT NULL AND NOT EXISTS (SELECT FROM wa.pacing w WHERE w.session_id = of_session AND w.first_contacts IS NOT NULL) THEN
         INSERT INTO wa.contacted (session_id, chat)
         SELECT DISTINCT o.session_id, o.chat FROM wa.outbound o WHERE o.session_id = of_session AND o.sent_at IS NOT NULL
@@ -114,7 +114,7 @@ BEGIN
         quiet_from = EXCLUDED.quiet_from, quiet_until = EXCLUDED.quiet_until, time_zone = EXCLUDED.time_zone, typing = EXCLUDED.typing;
     PERFORM wa.unpace(of_session);
 END $$;
-COMMENT ON FUNCTION wa.set_pacing(text, double precision, integer, interval, integer, time, time, text, boolean) IS 'Sets how fast a session may send. What is left out is as for a new pacing. SELECT wa.set_pacing(''shop'', per_minute => 20, burst => 5, jitter => ''3 s'', quiet_from => ''22:00'', quiet_until => ''07:00'', time_zone => ''Europe/Berlin'');';
+COMMENT ON FUNCTION wa.set_pacing(text, double precision, integer, interval, integer, time, time, text, boolean) IS 'Sets the pacing of a session. Arguments that are left out get their defaults. SELECT wa.set_pacing(''shop'', per_minute => 20, burst => 5, jitter => ''3 s'', quiet_from => ''22:00'', quiet_until => ''07:00'', time_zone => ''Europe/Berlin'');';
 
 CREATE OR REPLACE FUNCTION wa.clear_pacing(session text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -124,7 +124,7 @@ BEGIN
     DELETE FROM wa.pacing p WHERE p.session_id = id;
     PERFORM wa.unpace(id);
 END $$;
-COMMENT ON FUNCTION wa.clear_pacing(text) IS 'Lets a session send as fast as it can. SELECT wa.clear_pacing(''shop'');';
+COMMENT ON FUNCTION wa.clear_pacing(text) IS 'Removes the pacing of a session. SELECT wa.clear_pacing(''shop'');';
 
 CREATE OR REPLACE FUNCTION wa.unpace(id bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -138,4 +138,4 @@ BEGIN
     WHERE o.session_id = unpace.id AND o.live AND o.waits_for IN ('paced', 'quiet_hours', 'first_contact');
     PERFORM wa.wake();
 END $$;
-COMMENT ON FUNCTION wa.unpace(bigint) IS 'Takes back what an earlier pacing said of the queued messages of a session (by its id).';
+COMMENT ON FUNCTION wa.unpace(bigint) IS 'Releases the queued messages that an earlier pacing of a session (by its id) holds back.';

@@ -14,10 +14,10 @@ BEGIN
     FOR made IN
         SELECT 'content' AS target, 'send_' || k.kind AS name, k.kind, k.body, k.about, NULL AS gives FROM wa.message_kinds() k
         UNION ALL
-        -- wa.download finds the session by itself.
+        -- wa.download is written by hand, because it finds the session by itself.
         SELECT 'args', a.kind, a.kind, 'none', a.about, a.gives FROM wa.actions() a WHERE a.kind <> 'download'
     LOOP
-        -- Those of an earlier version may take other fields.
+        -- The function of an earlier version may take other fields.
         FOR earlier IN SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'wa'::regnamespace AND p.proname = made.name LOOP
             EXECUTE 'DROP FUNCTION ' || earlier;
         END LOOP;
@@ -58,7 +58,7 @@ BEGIN
                 $body$$function$,
                 made.name, required, optional, made.kind,
                 CASE made.body WHEN 'none' THEN 'NULL' ELSE format('%I.body', made.name) END, given);
-            words := words || ' Returns the id of the row in wa.outbound; of a dedupe_key that is there already, the first row''s id.';
+            words := words || ' Returns the id of the row in wa.outbound; with a dedupe_key that exists already, the first row''s id.';
         END IF;
         EXECUTE format('COMMENT ON FUNCTION wa.%I IS %L', made.name, made.about || words);
     END LOOP;

@@ -13,7 +13,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.download(bigint) IS 'Downloads the file of a received message and returns the id of the job in wa.session_job, whose result is {"media", "mime", "size"}: the media_id of wa.media, which wa.inbox.media_id gets too. SELECT wa.download(42);';
 
--- With its owner's rights: who may send may say what is downloaded for its tenants.
+-- With its owner's rights: a role that may send may add rules for its tenants.
 CREATE OR REPLACE FUNCTION wa.add_download_rule(session text DEFAULT NULL, kinds text[] DEFAULT NULL, max_bytes bigint DEFAULT NULL, tenant text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -29,13 +29,13 @@ BEGIN
         RAISE EXCEPTION 'kinds: % is not a kind of message with a file', coalesce('"' || left(unknown, 80) || '"', 'null')
             USING ERRCODE = 'WA004', COLUMN = 'kinds', HINT = 'Accepted: ' || (SELECT string_agg(m.kind, ', ') FROM wa.media_kinds() m) || '.';
     ELSIF add_download_rule.max_bytes < 1 THEN
-        RAISE EXCEPTION 'max_bytes: % is too few', add_download_rule.max_bytes
+        RAISE EXCEPTION 'max_bytes: % is out of range', add_download_rule.max_bytes
             USING ERRCODE = 'WA036', COLUMN = 'max_bytes', HINT = 'Accepted: 1 and more, or leave it out.';
     END IF;
     IF of_session IS NULL THEN
         of_tenant := wa.existing_tenant(coalesce(add_download_rule.tenant, 'default'));
         IF NOT wa.sees_all() AND of_tenant <> ALL (wa.my_tenants()) THEN
-            RAISE EXCEPTION 'tenant: "%" is not yours', of_tenant USING ERRCODE = 'WA012', COLUMN = 'tenant';
+            RAISE EXCEPTION 'tenant: "%" is not one of yours', of_tenant USING ERRCODE = 'WA012', COLUMN = 'tenant';
         END IF;
     ELSE
         SELECT s.tenant INTO of_tenant FROM wa.session s WHERE s.session_id = of_session;
@@ -45,7 +45,7 @@ BEGIN
     RETURNING r.rule_id INTO added;
     RETURN added;
 END $$;
-COMMENT ON FUNCTION wa.add_download_rule(text, text[], bigint, text) IS 'Downloads files from now on as messages come, and returns the rule_id: of one session or of all of a tenant ("default" unless given), of some kinds or of all, up to a size. SELECT wa.add_download_rule(''shop'', ''{image,voice}'', 5000000);';
+COMMENT ON FUNCTION wa.add_download_rule(text, text[], bigint, text) IS 'Downloads files automatically from now on, and returns the rule_id: of one session or of all sessions of a tenant ("default" unless given), of some kinds or of all, up to a size. SELECT wa.add_download_rule(''shop'', ''{image,voice}'', 5000000);';
 
 CREATE OR REPLACE FUNCTION wa.remove_download_rule(rule_id bigint) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -55,7 +55,7 @@ BEGIN
     WHERE r.rule_id = remove_download_rule.rule_id AND (wa.sees_all() OR r.tenant = ANY (wa.my_tenants()));
     RETURN FOUND;
 END $$;
-COMMENT ON FUNCTION wa.remove_download_rule(bigint) IS 'Ends a rule of wa.add_download_rule; false when there is none.';
+COMMENT ON FUNCTION wa.remove_download_rule(bigint) IS 'Deletes a rule of wa.add_download_rule; false when there is none.';
 
 CREATE OR REPLACE FUNCTION wa.inbox_download() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -70,6 +70,6 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.inbox_download() IS 'Row trigger of wa.inbox: a job for each file that a rule wants.';
+COMMENT ON FUNCTION wa.inbox_download() IS 'Row trigger of wa.inbox: queues a download for each file that a rule selects.';
 CREATE OR REPLACE TRIGGER download AFTER INSERT ON wa.inbox
     FOR EACH ROW WHEN (NEW.media IS NOT NULL) EXECUTE FUNCTION wa.inbox_download();

@@ -13,21 +13,21 @@ UNION ALL
 SELECT p.session_id, p.chat, p.sent_at, p.session, p.from_me, p.sender, p.message_id, p.kind, p.body,
        p.quoted_id, p.target_id, NULL::wa.outbound_status, NULL::bigint, NULL::bigint
 FROM wa.past p;
-COMMENT ON VIEW wa.history IS 'What was sent and received, both directions of each chat, and what was said before the link where wa.keep_past says so. wa.chat_history reads one chat, wa.search looks for words.';
-COMMENT ON COLUMN wa.history.session_id IS 'Whose it is.';
+COMMENT ON VIEW wa.history IS 'Sent and received messages of each chat, and messages from before the link where wa.keep_past keeps them. wa.chat_history reads one chat, wa.search finds words.';
+COMMENT ON COLUMN wa.history.session_id IS 'The session.';
 COMMENT ON COLUMN wa.history.chat IS 'JID of the conversation.';
-COMMENT ON COLUMN wa.history.sent_at IS 'When the server had it.';
+COMMENT ON COLUMN wa.history.sent_at IS 'When the server got the message.';
 COMMENT ON COLUMN wa.history.session IS 'Name of the session.';
-COMMENT ON COLUMN wa.history.from_me IS 'Written by the account, from here or another of its devices.';
-COMMENT ON COLUMN wa.history.sender IS 'JID of who wrote it; null for what was sent from here.';
+COMMENT ON COLUMN wa.history.from_me IS 'Whether the account wrote the message, from here or another of its devices.';
+COMMENT ON COLUMN wa.history.sender IS 'JID of the author; null for messages sent from here.';
 COMMENT ON COLUMN wa.history.message_id IS 'WhatsApp message id.';
 COMMENT ON COLUMN wa.history.kind IS 'Kind of message, as in wa.inbox and wa.outbound.';
 COMMENT ON COLUMN wa.history.body IS 'Text, caption, question, emoji of a reaction, or new words of an edit.';
-COMMENT ON COLUMN wa.history.quoted_id IS 'message_id of the message that it answers.';
-COMMENT ON COLUMN wa.history.target_id IS 'message_id of the message that it changes: of a reaction, an edit, a revocation, a vote.';
-COMMENT ON COLUMN wa.history.status IS 'How far a message from here came; null for what was received.';
-COMMENT ON COLUMN wa.history.outbound_id IS 'Its row in wa.outbound, if it was sent from here.';
-COMMENT ON COLUMN wa.history.inbox_id IS 'Its row in wa.inbox, if it was received.';
+COMMENT ON COLUMN wa.history.quoted_id IS 'message_id of the message that this one answers.';
+COMMENT ON COLUMN wa.history.target_id IS 'message_id of the message that a reaction, edit, revocation or vote changes.';
+COMMENT ON COLUMN wa.history.status IS 'Progress of a message sent from here; null for a received one.';
+COMMENT ON COLUMN wa.history.outbound_id IS 'Row in wa.outbound, for a message sent from here.';
+COMMENT ON COLUMN wa.history.inbox_id IS 'Row in wa.inbox, for a received message.';
 
 CREATE OR REPLACE FUNCTION wa.chat_history(session text, recipient text, before timestamptz DEFAULT NULL, most integer DEFAULT 100) RETURNS SETOF wa.history
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -41,7 +41,7 @@ BEGIN
     WHERE h.session_id = of_session AND h.chat = of_chat AND h.sent_at < coalesce(chat_history.before, 'infinity')
     ORDER BY h.sent_at DESC LIMIT chat_history.most;
 END $$;
-COMMENT ON FUNCTION wa.chat_history(text, text, timestamptz, integer) IS 'The last messages of a chat, newest first; with the sent_at of the last one as before, those that came before it. SELECT * FROM wa.chat_history(''shop'', ''+79001234567'');';
+COMMENT ON FUNCTION wa.chat_history(text, text, timestamptz, integer) IS 'The last messages of a chat, newest first; for the page before, pass the sent_at of the last one as before. SELECT * FROM wa.chat_history(''shop'', ''+79001234567'');';
 
 CREATE OR REPLACE FUNCTION wa.search(words text, session text DEFAULT NULL, recipient text DEFAULT NULL, most integer DEFAULT 100) RETURNS SETOF wa.history
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$

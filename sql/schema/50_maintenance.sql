@@ -46,7 +46,7 @@ BEGIN
     END LOOP;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.maintenance_args_error(text, jsonb) IS 'What is wrong with the arguments of a kind of maintenance job; null when nothing is.';
+COMMENT ON FUNCTION wa.maintenance_args_error(text, jsonb) IS 'The error in the arguments of a kind of maintenance job; null without one.';
 
 CREATE OR REPLACE FUNCTION wa.maintenance_job_before_insert() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -69,7 +69,7 @@ BEGIN
         RAISE EXCEPTION 'max_attempts: % is out of range', NEW.max_attempts
             USING ERRCODE = 'WA014', COLUMN = 'max_attempts', HINT = 'Accepted: 1 to 100.';
     END IF;
-    -- What the worker alone may say.
+    -- Columns that workers alone write.
     NEW.status := 'queued';
     NEW.attempts := 0;
     NEW.errors := '[]';
@@ -103,7 +103,7 @@ BEGIN
     WHERE j.id = job;
     PERFORM pg_notify('wa_work', '');
 END $$;
-COMMENT ON FUNCTION wa.change_maintenance_job(bigint, wa.job_status) IS 'What wa.retry_maintenance_job and wa.cancel_maintenance_job share.';
+COMMENT ON FUNCTION wa.change_maintenance_job(bigint, wa.job_status) IS 'Shared by wa.retry_maintenance_job and wa.cancel_maintenance_job.';
 
 CREATE OR REPLACE FUNCTION wa.retry_maintenance_job(id bigint) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT wa.change_maintenance_job(retry_maintenance_job.id, 'queued') $$;

@@ -3,7 +3,7 @@
 
 CREATE OR REPLACE FUNCTION wa.cron_now() RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT now() $$;
-COMMENT ON FUNCTION wa.cron_now() IS 'The clock by which schedules fire: the database''s. A test may put another one here.';
+COMMENT ON FUNCTION wa.cron_now() IS 'Clock of the schedules: the database''s. A test may replace it.';
 
 CREATE OR REPLACE FUNCTION wa.cron_value(field integer, word text, ends boolean) RETURNS integer
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -14,7 +14,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
         WHEN field = 5 THEN array_position('{SUN,MON,TUE,WED,THU,FRI,SAT}'::text[], word) - 1
     END
 $$;
-COMMENT ON FUNCTION wa.cron_value(integer, text, boolean) IS 'The number that a word in the 1st to 5th field of a cron expression stands for; SUN is 7 where it ends a range. Null when it is no word of that field.';
+COMMENT ON FUNCTION wa.cron_value(integer, text, boolean) IS 'The number of a word in the 1st to 5th field of a cron expression; SUN is 7 where it ends a range. Null when the field has no such word.';
 
 CREATE OR REPLACE FUNCTION wa.cron_error(expression text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -28,7 +28,7 @@ DECLARE
     part   text[];
     first  integer;
     last   integer;
-    -- Of the days of the month the earliest, of the months the longest.
+    -- The earliest of the days of the month, the longest of the months.
     earliest integer := 31;
     longest  integer := 0;
 BEGIN
@@ -77,4 +77,4 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.cron_error(text) IS 'What is wrong with a cron expression; null when nothing is. SELECT wa.cron_error(''*/5 9-17 * * MON-FRI'');';
+COMMENT ON FUNCTION wa.cron_error(text) IS 'The error in a cron expression; null without one. SELECT wa.cron_error(''*/5 9-17 * * MON-FRI'');';

@@ -12,12 +12,12 @@ BEGIN
     PERFORM wa.chat_jid(args ->> 'recipient', scheduled_text_error.region);
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.scheduled_text_error(jsonb, text) IS 'What is wrong with the arguments of a scheduled text; null when nothing is. A bad recipient is error WA002.';
+COMMENT ON FUNCTION wa.scheduled_text_error(jsonb, text) IS 'The error in the arguments of a scheduled text; null without one. A bad recipient is error WA002.';
 
 CREATE OR REPLACE FUNCTION wa.schedule_before_write() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    -- Everything is checked of a row that comes into force, else what changed.
+    -- Of a row that is new or newly enabled every column is checked, of others the changed ones.
     fresh boolean := TG_OP = 'INSERT' OR (NEW.enabled AND NOT OLD.enabled);
     wrong text;
 BEGIN
@@ -38,7 +38,7 @@ BEGIN
        AND NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = NEW.time_zone) THEN
         RAISE EXCEPTION 'time_zone: "%" is not the name of a time zone', left(NEW.time_zone, 80)
             USING ERRCODE = 'WA021', COLUMN = 'time_zone',
-                  HINT = 'Accepted: names such as Europe/Berlin or UTC, in this very spelling; they stand in pg_timezone_names.';
+                  HINT = 'Accepted: names in pg_timezone_names, such as Europe/Berlin or UTC, in the same spelling.';
     END IF;
 
     NEW.job_table := CASE
@@ -52,7 +52,7 @@ BEGIN
     END IF;
     IF NEW.job_table = 'maintenance_job' THEN
         IF NEW.session IS NOT NULL THEN
-            RAISE EXCEPTION 'session: % is not for a session', NEW.kind
+            RAISE EXCEPTION 'session: a schedule of kind % takes none', NEW.kind
                 USING ERRCODE = 'WA001', COLUMN = 'session', HINT = 'Accepted for this kind: null.';
         END IF;
         NEW.session_id := NULL;
@@ -70,12 +70,12 @@ BEGIN
         END IF;
         IF wrong IS NOT NULL THEN
             RAISE EXCEPTION 'args: %', wrong USING ERRCODE = 'WA022', COLUMN = 'args',
-                HINT = 'Accepted: a JSON object with what the kind takes; see the comment of wa.schedule.args.';
+                HINT = 'Accepted: a JSON object with the arguments of the kind; see the comment of wa.schedule.args.';
         END IF;
     END IF;
     NEW.missed := coalesce(NEW.missed, 'once');
     IF NEW.missed = 'all' AND NEW.job_table = 'session_job' THEN
-        RAISE EXCEPTION 'missed: all is not for %', NEW.kind USING ERRCODE = 'WA023', COLUMN = 'missed',
+        RAISE EXCEPTION 'missed: all is not possible for %', NEW.kind USING ERRCODE = 'WA023', COLUMN = 'missed',
             HINT = 'Accepted for this kind: skip, once; a session can be connected or closed only once.';
     END IF;
 
@@ -90,7 +90,7 @@ BEGIN
         NEW.last_job := NULL;
     END IF;
     IF fresh OR NEW.cron <> OLD.cron OR NEW.time_zone <> OLD.time_zone THEN
-        -- Counted from now: what it would have fired earlier was not asked for.
+        -- Ticks count from now: nobody asked for earlier ones.
         NEW.ticked_to := wa.cron_now();
         NEW.next_tick := NULL;
     END IF;
@@ -106,14 +106,14 @@ CREATE OR REPLACE TRIGGER validate
     BEFORE INSERT OR UPDATE OF name, cron, time_zone, job_table, kind, session, session_id, args, missed, enabled ON wa.schedule
     FOR EACH ROW EXECUTE FUNCTION wa.schedule_before_write();
 
--- Always rung, unlike the job tables: changes are rare, and what waits for the next tick is not parked.
+-- Always rings, unlike the job tables: changes are rare, and a worker that waits for the next tick is not marked as parked.
 CREATE OR REPLACE FUNCTION wa.schedule_ring() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM pg_notify('wa_work', 'schedule');
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.schedule_ring() IS 'Statement trigger of wa.schedule: workers look at the schedules anew.';
+COMMENT ON FUNCTION wa.schedule_ring() IS 'Statement trigger of wa.schedule: wakes workers to read the schedules again.';
 CREATE OR REPLACE TRIGGER ring
     AFTER INSERT OR DELETE OR UPDATE OF name, cron, time_zone, job_table, kind, session, session_id, args, missed, enabled ON wa.schedule
     FOR EACH STATEMENT EXECUTE FUNCTION wa.schedule_ring();
@@ -125,11 +125,11 @@ BEGIN
     SELECT s.schedule_id INTO found_id FROM wa.schedule s WHERE s.name = schedule_id.name;
     IF found_id IS NULL THEN
         RAISE EXCEPTION 'name: no schedule is named %', coalesce('"' || left(schedule_id.name, 80) || '"', 'null')
-            USING ERRCODE = 'WA025', COLUMN = 'name', HINT = 'Accepted: a name that stands in wa.schedule.';
+            USING ERRCODE = 'WA025', COLUMN = 'name', HINT = 'Accepted: a name in wa.schedule.';
     END IF;
     RETURN found_id;
 END $$;
-COMMENT ON FUNCTION wa.schedule_id(text) IS 'The id of the schedule with this name; error WA025 when there is none.';
+COMMENT ON FUNCTION wa.schedule_id(text) IS 'The id of the schedule with this name; error WA025 without one.';
 
 CREATE OR REPLACE FUNCTION wa.schedule(
     name text, cron text DEFAULT NULL, kind text DEFAULT NULL, args jsonb DEFAULT NULL, session text DEFAULT NULL,
@@ -152,22 +152,22 @@ BEGIN
     END IF;
     RETURN id;
 END $$;
-COMMENT ON FUNCTION wa.schedule(text, text, text, jsonb, text, text, wa.missed_rule, boolean) IS 'Makes a schedule, or changes the one of this name; what is left out stays as it is. Returns its id. SELECT wa.schedule(''nightly'', ''0 23 * * *'', ''close'', session => ''shop'', time_zone => ''Europe/Berlin'');';
+COMMENT ON FUNCTION wa.schedule(text, text, text, jsonb, text, text, wa.missed_rule, boolean) IS 'Adds a schedule, or changes the one of this name; arguments that are left out stay unchanged. Returns its id. SELECT wa.schedule(''nightly'', ''0 23 * * *'', ''close'', session => ''shop'', time_zone => ''Europe/Berlin'');';
 
 CREATE OR REPLACE FUNCTION wa.unschedule(name text) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     DELETE FROM wa.schedule s WHERE s.schedule_id = wa.schedule_id(unschedule.name)
 $$;
-COMMENT ON FUNCTION wa.unschedule(text) IS 'Deletes a schedule; jobs that it made stay. A default schedule does not come back. SELECT wa.unschedule(''nightly'');';
+COMMENT ON FUNCTION wa.unschedule(text) IS 'Deletes a schedule; its jobs stay. A deleted default schedule does not come back. SELECT wa.unschedule(''nightly'');';
 
 CREATE OR REPLACE FUNCTION wa.enable_schedule(name text) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     UPDATE wa.schedule s SET enabled = true WHERE s.schedule_id = wa.schedule_id(enable_schedule.name)
 $$;
-COMMENT ON FUNCTION wa.enable_schedule(text) IS 'Lets a schedule fire again, from the next tick on. SELECT wa.enable_schedule(''nightly'');';
+COMMENT ON FUNCTION wa.enable_schedule(text) IS 'Enables a schedule, from its next tick on. SELECT wa.enable_schedule(''nightly'');';
 
 CREATE OR REPLACE FUNCTION wa.disable_schedule(name text) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     UPDATE wa.schedule s SET enabled = false WHERE s.schedule_id = wa.schedule_id(disable_schedule.name)
 $$;
-COMMENT ON FUNCTION wa.disable_schedule(text) IS 'Keeps a schedule from firing; what it already queued stays. SELECT wa.disable_schedule(''nightly'');';
+COMMENT ON FUNCTION wa.disable_schedule(text) IS 'Disables a schedule; jobs that it queued already stay. SELECT wa.disable_schedule(''nightly'');';

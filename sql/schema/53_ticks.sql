@@ -30,7 +30,7 @@ BEGIN
         SELECT w.name, s.kind, 'schedule ' || s.name FROM wa.session w WHERE w.session_id = s.session_id
         ON CONFLICT DO NOTHING RETURNING id INTO job;
         IF job IS NULL THEN
-            -- One that somebody else asked for waits already.
+            -- A job of that kind waits already.
             SELECT j.id INTO job FROM wa.session_job j
             WHERE j.session_id = s.session_id AND j.kind = s.kind AND j.status = 'queued';
             RETURN;
@@ -42,7 +42,7 @@ BEGIN
     END IF;
     outcome := 'fired';
 END $$;
-COMMENT ON FUNCTION wa.add_scheduled_job(wa.schedule, timestamptz) IS 'Inserts the job of a schedule, or folds the tick into the one that is queued or running; says which, and the job''s id.';
+COMMENT ON FUNCTION wa.add_scheduled_job(wa.schedule, timestamptz) IS 'Inserts the job of a schedule, or folds the tick into the job that is queued or running; returns the outcome and the job''s id.';
 
 CREATE OR REPLACE FUNCTION wa.fire_schedule(
     schedule_id bigint, cron text, time_zone text, missed wa.missed_rule, ticked_to timestamptz,
@@ -79,7 +79,7 @@ BEGIN
     WHERE w.schedule_id = s.schedule_id;
     RETURN fired;
 END $$;
-COMMENT ON FUNCTION wa.fire_schedule(bigint, text, text, wa.missed_rule, timestamptz, timestamptz[], timestamptz, timestamptz) IS 'What a worker calls when ticks are due: inserts their jobs and moves the schedule on, all or nothing. Null when another worker was first, or the schedule is not any more what the worker saw.';
+COMMENT ON FUNCTION wa.fire_schedule(bigint, text, text, wa.missed_rule, timestamptz, timestamptz[], timestamptz, timestamptz) IS 'Called by a worker when ticks are due: inserts their jobs and moves the schedule forward, all or nothing. Null when another worker was first, or the schedule has changed since the worker read it.';
 
 CREATE OR REPLACE FUNCTION wa.run_now(name text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -92,4 +92,4 @@ BEGIN
     UPDATE wa.schedule w SET last_job = added.job WHERE w.schedule_id = s.schedule_id;
     RETURN added.job;
 END $$;
-COMMENT ON FUNCTION wa.run_now(text) IS 'Inserts the job of a schedule now, enabled or not, and returns its id, or that of the job which is still queued or running. Its ticks stay as they are. SELECT wa.run_now(''retention'');';
+COMMENT ON FUNCTION wa.run_now(text) IS 'Inserts the job of a schedule now, enabled or not, and returns its id, or that of the job that is still queued or running. Its ticks do not change. SELECT wa.run_now(''retention'');';

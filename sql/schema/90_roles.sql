@@ -9,11 +9,11 @@ BEGIN
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', missing);
         EXCEPTION
-            -- Somebody else migrates another database of this server.
+            -- Another process migrates another database of this server.
             WHEN duplicate_object OR unique_violation THEN NULL;
             WHEN insufficient_privilege THEN
-                RAISE WARNING 'the role % is not there and may not be made by %', missing, current_user
-                    USING HINT = format('CREATE ROLE %I NOLOGIN, as a role that may, and migrate again.', missing);
+                RAISE WARNING 'the role % does not exist, and % may not create it', missing, current_user
+                    USING HINT = format('Run CREATE ROLE %I NOLOGIN as a role that may, and migrate again.', missing);
         END;
     END LOOP;
 END $$;
