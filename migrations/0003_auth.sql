@@ -1,4 +1,5 @@
--- Auth state: what keeps a linked device linked. No other place holds any of it, so any machine can take a session over.
+-- Auth state: what keeps a linked device linked. No other place holds any of it, so any machine can take a session
+-- over.
 
 CREATE TABLE wa.auth (
     session_id  bigint PRIMARY KEY REFERENCES wa.session ON DELETE CASCADE,

@@ -57,10 +57,10 @@ CREATE TABLE wa.outbound (
     autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02
 );
 CREATE UNIQUE INDEX outbound_dedupe_key ON wa.outbound (session_id, dedupe_key) WHERE dedupe_key IS NOT NULL;
--- Messages that can go now, in the order of the claim; messages that wait for a moment; the messages of a lane; messages
--- that may expire; messages that need a file, which retention then leaves. These five hold live rows only, and so stay
--- as small as the backlog, however long the history grows (Q12, P8).
--- A message of a paused campaign waits for no moment; outbound_waiting leaves it out, however many there are.
+-- Messages that can go now, in the order of the claim; messages that wait for a moment; the messages of a lane;
+-- messages that may expire; messages that need a file, which retention then leaves. These five hold live rows only,
+-- and so stay as small as the backlog, however long the history grows (Q12, P8). A message of a paused campaign waits
+-- for no moment; outbound_waiting leaves it out, however many there are.
 CREATE INDEX outbound_ready ON wa.outbound (session_id, (-priority), id) WHERE live AND waits_for IS NULL;
 CREATE INDEX outbound_waiting ON wa.outbound (session_id, run_at)
     WHERE live AND waits_for IS NOT NULL AND waits_for <> 'paused';
@@ -134,7 +134,7 @@ CREATE POLICY tenant ON wa.receipt
     USING ((SELECT wa.sees_all()) OR session_id IN (SELECT s.session_id FROM wa.session s));
 
 -- A claim writes nothing into the claimed messages: the lease is the claim, and only its holder takes them. The ids of
--- claimed messages stand here instead, in one small row for each session, so that a cancellation is exact and a crash
+-- claimed messages are here instead, in one small row for each session, so that a cancellation is exact and a crash
 -- counts as an attempt. Claims and cancellations of a session queue for the lock of this row.
 CREATE TABLE wa.sending (
     session_id     bigint PRIMARY KEY REFERENCES wa.session ON DELETE CASCADE,

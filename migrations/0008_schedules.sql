@@ -74,7 +74,7 @@ ALTER TABLE wa.schedule_tick ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.schedule_tick
     USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.schedule s WHERE s.schedule_id = schedule_tick.schedule_id));
 
--- Here and not in sql/schema, because they are made once: whoever changes or deletes one means to.
+-- Here and not in sql/schema, because they are made once: a default schedule that was changed or deleted stays so.
 INSERT INTO wa.schedule (name, cron, job_table, kind, args, missed) VALUES
     ('sweep-keys', '0 */6 * * *', 'maintenance_job', 'sweep_keys', '{}', 'once'),
     ('retention', '30 3 * * *', 'maintenance_job', 'retention',

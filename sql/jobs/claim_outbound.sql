@@ -1,26 +1,27 @@
--- Claims messages that can go now, for the sessions $2 under their epochs $3, held by worker $1: at most $4 (one number for
--- each session) and at most $9 in all. The messages themselves are not written, because only the holder claims them. The
--- messages that it has claimed ($10 session ids, $11 ids, and those of this claim) are written to wa.sending.
+-- Claims messages that can go now, for the sessions $2 under their epochs $3, held by worker $1: at most $4 (one
+-- number for each session) and at most $9 in all. The messages themselves are not written, because only the holder
+-- claims them. The messages that it has claimed ($10 session ids, $11 ids, and those of this claim) are written to
+-- wa.sending.
 --
--- Messages come from two sides. Each session with a $5 that is not null is read from its mark on ($5 negative priority,
--- $6 id), $7 rows at most; and the lanes (session, chat) $12, $13 are asked for their first messages. A lane gives at most
--- $8, and the lanes $14, $15 give none.
+-- Messages come from two sides. Each session with a $5 that is not null is read from its mark on ($5 negative
+-- priority, $6 id), $7 rows at most; and the lanes (session, chat) $12, $13 are asked for their first messages. A lane
+-- gives at most $8, and the lanes $14, $15 give none.
 --
--- A message goes only when the messages before it in its lane went, or are claimed, or go with it, so the order holds across
--- retries, restarts and holders (Q6). A message that is scheduled for later, or paused with its campaign, holds back
--- nothing. A lane is as urgent as its most urgent message.
--- Paused sessions and tenants give nothing, paced sessions as many as their pacing allows (Q13); the next message of a paced
--- session gets the reason and the time until which it waits.
+-- A message goes only when the messages before it in its lane went, or are claimed, or go with it, so the order holds
+-- across retries, restarts and holders (Q6). A message that is scheduled for later, or paused with its campaign, holds
+-- back nothing. A lane is as urgent as its most urgent message. Paused sessions and tenants give nothing, paced
+-- sessions as many as their pacing allows (Q13); the next message of a paced session gets the reason and the time
+-- until which it waits.
 --
--- A row without id is about a session that was read: how far, whether there may be more, and whether messages were passed
--- over that become free when a lane ends; or in how many seconds a paced session may go on. Share-locks the leases, so that
--- a takeover waits for this claim and then knows which messages were claimed; locks the rows of wa.sending in the order of
--- sessions, and the messages that begin to wait.
+-- A row without id is about a session that was read: how far, whether there may be more, and whether messages were
+-- passed over that become free when a lane ends; or in how many seconds a paced session may go on. Share-locks the
+-- leases, so that a takeover waits for this claim and then knows which messages were claimed; locks the rows of
+-- wa.sending in the order of sessions, and the messages that begin to wait.
 WITH mine AS MATERIALIZED (
     SELECT m.* FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::bigint[])
                         AS m (session_id, epoch, room, after_rank, after_id)
-    -- Whether the session has any. A subselect with an order and a limit, not a join: for a join the planner would read the
-    -- index entries of all sessions for each session, or all rows of the table.
+    -- Whether the session has any. A subselect with an order and a limit, not a join: for a join the planner would
+    -- read the index entries of all sessions for each session, or all rows of the table.
     WHERE (SELECT true FROM wa.outbound o
            WHERE o.session_id = m.session_id AND o.live AND o.waits_for IS NULL ORDER BY -o.priority, o.id LIMIT 1)
 ), held AS MATERIALIZED (
@@ -125,7 +126,8 @@ WITH mine AS MATERIALIZED (
         SELECT session_id, epoch, tight, rank, id,
                row_number() OVER walk AS turn, bool_and(went OR NOT ran) OVER walk AS done, NOT ran AND NOT held AS passed
         FROM (
-            -- Looked up one by one: the planner expects short lists here, and would join them by comparing all with all.
+            -- Looked up one by one: the planner expects short lists here, and would join them by comparing all with
+            -- all.
             SELECT page.*, id IN (SELECT id FROM run) AS ran, id IN (SELECT id FROM taken) AS went,
                    id IN (SELECT id FROM hand) AS held
             FROM page
@@ -147,8 +149,8 @@ WITH mine AS MATERIALIZED (
     LEFT JOIN (SELECT session_id, id FROM run WHERE tight AND turn = most + 1) blocked USING (session_id)
 ), quick AS MATERIALIZED (
     -- The commit does not wait for the disk. If the server crashes before this is written, the worker still has the
-    -- messages, and their outcome is written as always; if the worker dies too, the messages are queued, and that attempt
-    -- is not counted.
+    -- messages, and their outcome is written as always; if the worker dies too, the messages are queued, and that
+    -- attempt is not counted.
     SELECT set_config('synchronous_commit', 'off', true)
 ), booked AS (
     UPDATE wa.sending b

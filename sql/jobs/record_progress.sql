@@ -1,13 +1,14 @@
--- Writes the progress of messages, one array element for each message. Changes under an epoch that no longer holds are dropped.
--- Share-locks the leases; locks the rows.
+-- Writes the progress of messages, one array element for each message. Changes under an epoch that no longer holds are
+-- dropped. Share-locks the leases; locks the rows.
 --
--- A message is changed by how far it came (reached), or else by what became of the attempt (outcome). reached is a fact: it
--- stands whatever the row says, and never takes the row back. An outcome touches only a live row: sending (the attempt takes
--- its time), failed (for good), retry (after a backoff with jitter; failed after the last attempt), release (nothing was
--- tried), expired. A time is never later than now and never earlier than the attempt, whatever the other clock says.
+-- A message is changed by how far it came (reached), or else by what became of the attempt (outcome). reached is a
+-- fact: it stands whatever the row says, and never takes the row back. An outcome touches only a live row: sending
+-- (the attempt takes its time), failed (for good), retry (after a backoff with jitter; failed after the last attempt),
+-- release (nothing was tried), expired. A time is never later than now and never earlier than the attempt, whatever
+-- the other clock says.
 WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_at, played_at, outcome, error, began, id) AS (
-    -- reached: sent, delivered, read, played. sent_at to played_at: when; null is unknown, then now. began: how many seconds
-    -- ago the attempt began. id: null is unknown, then message_id finds the row, in a larger index.
+    -- reached: sent, delivered, read, played. sent_at to played_at: when; null is unknown, then now. began: how many
+    -- seconds ago the attempt began. id: null is unknown, then message_id finds the row, in a larger index.
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
                          $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::float8[], $12::bigint[])
 ), held AS (

@@ -1,5 +1,6 @@
--- Writes the progress of messages with their participants, one array element for each receipt. A time that is written stays,
--- and nothing is written under an epoch that no longer holds. Share-locks the leases and the messages; locks the rows.
+-- Writes the progress of messages with their participants, one array element for each receipt. A time that is written
+-- stays, and nothing is written under an epoch that no longer holds. Share-locks the leases and the messages; locks
+-- the rows.
 WITH input (session_id, epoch, message_id, participant, reached, at) AS (
     -- reached: delivered, read, played. at: null is unknown, then now.
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])

@@ -1,4 +1,5 @@
--- Keeps an upload and sets it for the message that it was made for. Share-locks the lease; locks the upload and the message.
+-- Keeps an upload and sets it for the message that it was made for. Share-locks the lease; locks the upload and the
+-- message.
 WITH input (session_id, epoch, kind, outbound_id, sha256, message, url, etag, modified) AS NOT MATERIALIZED (
     -- Not materialized, so that the planner sees constants.
     -- message: the content that names the upload. url, etag, modified: where the file was fetched from, if it was.

@@ -1,5 +1,5 @@
--- Commits a batch of received messages of session $1 under epoch $2, and announces the new ones; messages that are stored
--- already stay unchanged. Share-locks the lease. Returns whether the epoch still holds.
+-- Commits a batch of received messages of session $1 under epoch $2, and announces the new ones; messages that are
+-- stored already stay unchanged. Share-locks the lease. Returns whether the epoch still holds.
 WITH message (chat, sender, message_id, kind, body, from_me, push_name, sent_at, message, quoted_id, target_id, media, choices, position) AS (
     -- The batch, in its order. message: the whole message. quoted_id: of the message that it answers. target_id: of the
     -- message that it changes. media: a description of its file. choices: of a vote, as a JSON array.

@@ -1,5 +1,6 @@
--- Keeps messages from before session $1 was linked, under epoch $2. Messages that were received or sent here, or are kept
--- already, stay unchanged. Share-locks the lease. Returns whether the epoch still holds, and how many messages are new.
+-- Keeps messages from before session $1 was linked, under epoch $2. Messages that were received or sent here, or are
+-- kept already, stay unchanged. Share-locks the lease. Returns whether the epoch still holds, and how many messages
+-- are new.
 WITH message (chat, sender, message_id, kind, body, from_me, push_name, sent_at, message, quoted_id, target_id) AS (
     -- The batch, with columns as in store_inbox.sql.
     SELECT * FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::text[],

@@ -1,5 +1,5 @@
--- Errors that this schema raises. This is the one list of their SQLSTATEs; a test compares it with the codes in sql/ and makes
--- the table in docs/errors.md from it.
+-- Errors that this schema raises. This is the one list of their SQLSTATEs; a test compares it with the codes in sql/
+-- and makes the table in docs/errors.md from it.
 
 CREATE OR REPLACE FUNCTION wa.errors() RETURNS TABLE (code text, name text, meaning text, remedy text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES

@@ -1,4 +1,5 @@
--- Who calls, and what they may see and do (Q14). The policies of the tables and the functions with their owner's rights ask here.
+-- Who calls, and what they may see and do (Q14). The policies of the tables and the functions with their owner's
+-- rights ask here.
 
 -- Functions with their owner's rights ask for the calling role; SET ROLE counts, as elsewhere in Postgres.
 CREATE OR REPLACE FUNCTION wa.caller() RETURNS name

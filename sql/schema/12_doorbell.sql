@@ -1,7 +1,7 @@
 -- The doorbell (Q9): how an INSERT wakes sleeping workers.
 
--- NOTIFY takes a lock that every committing transaction shares, so an insert rings only while a worker sleeps. Every role that
--- may insert may ring, but not every one may see the workers, so wa.wake runs with its owner's rights.
+-- NOTIFY takes a lock that every committing transaction shares, so an insert rings only while a worker sleeps. Every
+-- role that may insert may ring, but not every one may see the workers, so wa.wake runs with its owner's rights.
 CREATE OR REPLACE FUNCTION wa.wake() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

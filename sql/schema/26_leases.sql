@@ -1,7 +1,7 @@
 -- Leases: which worker should hold which session, and what happens to claimed messages when a hold ends (S3).
 
--- A view, because the planner inlines it: as a function it ran for each session at each heartbeat, which took 12 ms for 1,000
--- sessions.
+-- A view, because the planner inlines it: as a function it ran for each session at each heartbeat, which took 12 ms
+-- for 1,000 sessions.
 CREATE OR REPLACE VIEW wa.connectable WITH (security_invoker = on) AS
 SELECT s.session_id, s.name, s.status, s.jid IS NOT NULL AS linked
 FROM wa.session s
@@ -46,9 +46,9 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.move_session(text, uuid) IS 'Moves a session to a worker, which keeps it as long as it lives, also beyond its share; null lets any worker with room take it. SELECT wa.move_session(''shop'', worker_id) FROM wa.worker WHERE host = ''new'';';
 
--- Messages that a holder had claimed go back to the queue when its hold ends without an outcome for them. The first message
--- of each chat may have been on its way, so that counts as an attempt. The next attempt uses the same id, so nothing shows
--- twice (Q7).
+-- Messages that a holder had claimed go back to the queue when its hold ends without an outcome for them. The first
+-- message of each chat may have been on its way, so that counts as an attempt. The next attempt uses the same id, so
+-- nothing shows twice (Q7).
 CREATE OR REPLACE FUNCTION wa.lease_ended() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

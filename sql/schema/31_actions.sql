@@ -1,16 +1,16 @@
--- Group and contact actions (M2, M9). This is the one list of actions and of what each takes and gives: the check at INSERT
--- reads it, the functions of their names are made from it, and a test compares docs/actions.md with it.
+-- Group and contact actions (M2, M9). This is the one list of actions and of what each takes and gives: the check at
+-- INSERT reads it, the functions of their names are made from it, and a test compares docs/actions.md with it.
 
 CREATE OR REPLACE FUNCTION wa.actions() RETURNS TABLE (kind text, gives text, about text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('check_numbers', '[{"jid", "lid", "on_whatsapp", "business"}]', 'Whether numbers are on WhatsApp; null where WhatsApp would not say.'),
     ('contact_picture', '{"id", "url"}, or null without one', 'The profile picture of a person or group.'),
-    ('set_picture', '{"id"}, or null when it was taken away', 'Shows another profile picture, of the session itself or of a group; its middle, as a square of at most 640 pixels.'),
+    ('set_picture', '{"id"}, or null when it was removed', 'Sets the profile picture of the session itself or of a group: the middle of the image, as a square of at most 640 pixels.'),
     ('set_presence', NULL, 'Shows the session online or not, until its connection ends; while it is online, its phone rings less.'),
-    ('watch_presence', NULL, 'Asks WhatsApp to tell when somebody comes online or leaves, as events, until the connection ends.'),
-    ('block_contact', NULL, 'Receives nothing more from somebody.'),
-    ('unblock_contact', NULL, 'Takes block_contact back.'),
-    ('download', '{"media", "mime", "size"}', 'Downloads the file of a received message to wa.media; wa.download(42) is short for it.'),
+    ('watch_presence', NULL, 'Makes an event when somebody comes online or leaves, until the connection ends.'),
+    ('block_contact', NULL, 'Blocks somebody.'),
+    ('unblock_contact', NULL, 'Unblocks somebody.'),
+    ('download', '{"media", "mime", "size"}', 'Downloads the file of a received message to wa.media; wa.download(42) is a shorthand.'),
     ('list_groups', '[group]', 'The groups that the session is in, each as show_group gives it.'),
     ('show_group', '{"jid", "subject", "description", "owner", "created_at", "locked", "announcement", "participants": [{"jid", "lid", "admin"}]}', 'A group.'),
     ('create_group', 'group', 'Makes a group, with the session as its owner.'),
@@ -29,31 +29,31 @@ COMMENT ON FUNCTION wa.actions() IS 'Kinds of group and contact actions for wa.s
 CREATE OR REPLACE FUNCTION wa.action_fields() RETURNS TABLE (kind text, field text, type text, required boolean, low numeric, high numeric, about text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('check_numbers', 'numbers', 'people', true, 1::numeric, 1000::numeric, 'The numbers.'),
-    ('contact_picture', 'contact', 'chat', true, NULL, NULL, 'Whose.'),
-    ('set_picture', 'media', 'id', false, NULL, NULL, 'A media_id of wa.media (wa.add_media); without it there is no picture any more.'),
+    ('contact_picture', 'contact', 'chat', true, NULL, NULL, 'The person or group.'),
+    ('set_picture', 'media', 'id', false, NULL, NULL, 'A media_id of wa.media (wa.add_media); without it the picture is removed.'),
     ('set_picture', 'group', 'group', false, NULL, NULL, 'The group; without it the session itself.'),
-    ('set_presence', 'available', 'boolean', true, NULL, NULL, 'Whether it is online.'),
-    ('watch_presence', 'contact', 'person', true, NULL, NULL, 'Whose.'),
-    ('block_contact', 'contact', 'person', true, NULL, NULL, 'Whom.'),
-    ('unblock_contact', 'contact', 'person', true, NULL, NULL, 'Whom.'),
+    ('set_presence', 'available', 'boolean', true, NULL, NULL, 'Whether the session shows as online.'),
+    ('watch_presence', 'contact', 'person', true, NULL, NULL, 'The person.'),
+    ('block_contact', 'contact', 'person', true, NULL, NULL, 'The person.'),
+    ('unblock_contact', 'contact', 'person', true, NULL, NULL, 'The person.'),
     ('download', 'inbox_id', 'id', true, NULL, NULL, 'The id of the message in wa.inbox.'),
     ('show_group', 'group', 'group', true, NULL, NULL, 'The group.'),
     ('create_group', 'subject', 'text', true, 1, 100, 'Its name.'),
-    ('create_group', 'participants', 'people', true, 1, 1023, 'Who is in it beside the session.'),
+    ('create_group', 'participants', 'people', true, 1, 1023, 'The other participants.'),
     ('add_participants', 'group', 'group', true, NULL, NULL, 'The group.'),
-    ('add_participants', 'participants', 'people', true, 1, 1023, 'Whom.'),
+    ('add_participants', 'participants', 'people', true, 1, 1023, 'The people.'),
     ('remove_participants', 'group', 'group', true, NULL, NULL, 'The group.'),
-    ('remove_participants', 'participants', 'people', true, 1, 1023, 'Whom.'),
+    ('remove_participants', 'participants', 'people', true, 1, 1023, 'The people.'),
     ('promote_participants', 'group', 'group', true, NULL, NULL, 'The group.'),
-    ('promote_participants', 'participants', 'people', true, 1, 1023, 'Whom.'),
+    ('promote_participants', 'participants', 'people', true, 1, 1023, 'The people.'),
     ('demote_participants', 'group', 'group', true, NULL, NULL, 'The group.'),
-    ('demote_participants', 'participants', 'people', true, 1, 1023, 'Whom.'),
+    ('demote_participants', 'participants', 'people', true, 1, 1023, 'The people.'),
     ('set_group_subject', 'group', 'group', true, NULL, NULL, 'The group.'),
     ('set_group_subject', 'subject', 'text', true, 1, 100, 'Its name.'),
     ('set_group_description', 'group', 'group', true, NULL, NULL, 'The group.'),
-    ('set_group_description', 'description', 'text', false, 1, 2048, 'The description; without it there is none any more.'),
+    ('set_group_description', 'description', 'text', false, 1, 2048, 'The description; without it the old one is removed.'),
     ('group_invite_link', 'group', 'group', true, NULL, NULL, 'The group.'),
-    ('group_invite_link', 'reset', 'boolean', false, NULL, NULL, 'Makes a new link, and the old one void.'),
+    ('group_invite_link', 'reset', 'boolean', false, NULL, NULL, 'Makes a new link and revokes the old one.'),
     ('join_group', 'link', 'text', true, 1, 200, 'The link, or the code at its end.'),
     ('leave_group', 'group', 'group', true, NULL, NULL, 'The group.')
 $$;

@@ -6,7 +6,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     takes   record;
     of_kind CONSTANT text := check_message.kind;
-    said    CONSTANT boolean := coalesce(check_message.body, '') <> '';
+    has_body CONSTANT boolean := coalesce(check_message.body, '') <> '';
     kept    jsonb;
 BEGIN
     SELECT * INTO takes FROM wa.message_kinds() k WHERE k.kind = of_kind;
@@ -14,10 +14,10 @@ BEGIN
         RAISE EXCEPTION 'kind: % is not a kind of message', coalesce('"' || left(of_kind, 80) || '"', 'null')
             USING ERRCODE = 'WA004', COLUMN = 'kind',
                   HINT = 'Accepted: ' || (SELECT string_agg(k.kind, ', ') FROM wa.message_kinds() k) || '.';
-    ELSIF said AND takes.body = 'none' THEN
+    ELSIF has_body AND takes.body = 'none' THEN
         RAISE EXCEPTION 'body: a message of kind % takes none', of_kind
             USING ERRCODE = 'WA003', COLUMN = 'body', HINT = 'Leave it out; content has what this kind takes.';
-    ELSIF NOT said AND takes.body = 'required' THEN
+    ELSIF NOT has_body AND takes.body = 'required' THEN
         RAISE EXCEPTION 'body: missing; a % message needs 1 to 65536 characters', of_kind
             USING ERRCODE = 'WA003', COLUMN = 'body';
     ELSIF length(check_message.body) > 65536 THEN

@@ -1,4 +1,5 @@
--- Outbound messages at INSERT: an error that can be known then is raised then, and names the column and what is accepted (Q3).
+-- Outbound messages at INSERT: an error that can be known then is raised then, and names the column and what is
+-- accepted (Q3).
 
 CREATE OR REPLACE FUNCTION wa.new_message_id() RETURNS text
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -7,7 +8,8 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.new_message_id() IS 'A WhatsApp message id as web clients make them: 3EB0 and 18 random hex digits.';
 
--- Runs for every inserted row, so a plain text takes a short way; wa.check_message and wa.check_outbound_orders find the errors.
+-- Runs for every inserted row, so a plain text takes a short way; wa.check_message and wa.check_outbound_orders find
+-- the errors.
 CREATE OR REPLACE FUNCTION wa.outbound_before_insert() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE region text;

@@ -1,7 +1,7 @@
 -- Progress of outbound messages: how each change is announced, and how an error of an attempt is kept.
 
--- One notification for each session and status, not for each message: NOTIFY takes a lock that all committing transactions
--- share, and a payload holds some hundred ids.
+-- One notification for each session and status, not for each message: NOTIFY takes a lock that all committing
+-- transactions share, and a payload holds some hundred ids.
 CREATE OR REPLACE FUNCTION wa.announce_status(sessions text[], ids bigint[], statuses wa.outbound_status[]) RETURNS void
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     SELECT pg_notify('wa_status', json_build_object('session', session, 'status', status, 'ids', json_agg(id ORDER BY id))::text)

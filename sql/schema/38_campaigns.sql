@@ -1,7 +1,7 @@
 -- Campaigns: many messages from one template, followed, paused, resumed and cancelled as one.
 
--- A transaction that pauses or resumes a campaign takes this lock alone; transactions that insert for it share the lock. So none
--- of them inserts a message that misses the pause.
+-- A transaction that pauses or resumes a campaign takes this lock alone; transactions that insert for it share the
+-- lock. So none of them inserts a message that misses the pause.
 CREATE OR REPLACE FUNCTION wa.campaign_lock(session_id bigint, campaign text) RETURNS bigint
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT hashtextextended(campaign_lock.campaign, campaign_lock.session_id)

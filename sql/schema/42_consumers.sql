@@ -26,7 +26,8 @@ BEGIN
     PERFORM wa.must_send();
     SELECT c.* INTO reader FROM wa.consumer c
     WHERE c.name = locked_consumer.name AND (wa.sees_all() OR c.tenants <@ wa.my_tenants())
-    -- A stronger lock would block the storing of new messages, which refer to this row, while a consumer works in its transaction.
+    -- A stronger lock would block the storing of new messages, which refer to this row, while a consumer works in its
+    -- transaction.
     FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'consumer: no consumer is named %', coalesce('"' || left(locked_consumer.name, 80) || '"', 'null')

@@ -106,7 +106,8 @@ CREATE OR REPLACE TRIGGER validate
     BEFORE INSERT OR UPDATE OF name, cron, time_zone, job_table, kind, session, session_id, args, missed, enabled ON wa.schedule
     FOR EACH ROW EXECUTE FUNCTION wa.schedule_before_write();
 
--- Always rings, unlike the job tables: changes are rare, and a worker that waits for the next tick is not marked as parked.
+-- Always rings, unlike the job tables: changes are rare, and a worker that waits for the next tick is not marked as
+-- parked.
 CREATE OR REPLACE FUNCTION wa.schedule_ring() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

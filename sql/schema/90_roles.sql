@@ -1,5 +1,6 @@
--- Group roles without login and their grants (Q14): GRANT wa_app TO my_application. Roles belong to the whole server, so they
--- may exist already, and whoever migrates may lack the right to make them; then nothing is granted and a warning says so.
+-- Group roles without login and their grants (Q14): GRANT wa_app TO my_application. Roles belong to the whole server,
+-- so they may exist already, and whoever migrates may lack the right to make them; then nothing is granted and a
+-- warning says so.
 
 DO $$
 DECLARE missing name;

@@ -1,9 +1,9 @@
--- Writes that a session lost its connection, and queues the job that brings it back, while the session should be connected.
--- Two jobs of that kind never wait for one session. Share-locks the lease; locks the session's row.
+-- Writes that a session lost its connection, and queues the job that brings it back, while the session should be
+-- connected. Two jobs of that kind never wait for one session. Share-locks the lease; locks the session's row.
 WITH input (session_id, epoch, status, reason, job, wait) AS NOT MATERIALIZED (
-    -- Not materialized, so that the planner sees constants.
-    -- job: reconnect, or link when the session is not linked yet. wait: seconds until the job; null backs off by the failures
-    -- in a row: 1, 2, 4, 8 s with jitter, and from the fifth on after 5 minutes of rest.
+    -- Not materialized, so that the planner sees constants. job: reconnect, or link when the session is not linked
+    -- yet. wait: seconds until the job; null backs off by the failures in a row: 1, 2, 4, 8 s with jitter, and from
+    -- the fifth on after 5 minutes of rest.
     SELECT $1::bigint, $2::bigint, ($3::text)::wa.session_status, $4::text, $5::text, $6::float8
 ), held AS (
     -- The lease, if the session is still held under this epoch.

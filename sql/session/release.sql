@@ -1,9 +1,9 @@
--- Releases a session. Locks the lease, so statements that wait for it continue, and the session's row. When the session should
--- still be connected, the other workers are woken.
+-- Releases a session. Locks the lease, so statements that wait for it continue, and the session's row. When the
+-- session should still be connected, the other workers are woken.
 WITH input (session_id, epoch, status, reason, stops, forgets) AS NOT MATERIALIZED (
-    -- Not materialized, so that the planner sees constants.
-    -- status: written with its reason if it may follow; a banned session, for example, stays banned. stops: the wish becomes
-    -- "stopped" too, unless somebody has asked for a connection since. forgets: deletes the identity, after a logout.
+    -- Not materialized, so that the planner sees constants. status: written with its reason if it may follow; a banned
+    -- session, for example, stays banned. stops: the wish becomes "stopped" too, unless somebody has asked for a
+    -- connection since. forgets: deletes the identity, after a logout.
     SELECT $1::bigint, $2::bigint, ($3::text)::wa.session_status, $4::text, $5::boolean, $6::boolean
 ), freed AS (
     -- The lease, now free.
