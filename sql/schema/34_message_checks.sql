@@ -4,10 +4,10 @@ CREATE OR REPLACE FUNCTION wa.check_message(session text, kind text, chat text, 
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    takes   record;
-    of_kind CONSTANT text := check_message.kind;
+    takes    record;
+    of_kind  CONSTANT text := check_message.kind;
     has_body CONSTANT boolean := coalesce(check_message.body, '') <> '';
-    kept    jsonb;
+    kept     jsonb;
 BEGIN
     SELECT * INTO takes FROM wa.message_kinds() k WHERE k.kind = of_kind;
     IF NOT FOUND THEN
