@@ -3,7 +3,8 @@
 use crate::support::db;
 use anyhow::{Result, ensure};
 use sqlx::migrate::MigrateError;
-use wagres::db::{DbError, migrate::migrate};
+use wagres::db::DbError;
+use wagres::db::migrate::{migrate, versions};
 
 #[tokio::test]
 async fn r3_a_database_of_an_older_layout_is_refused_in_words() -> Result<()> {
@@ -20,6 +21,7 @@ async fn r3_a_database_of_an_older_layout_is_refused_in_words() -> Result<()> {
     ensure!(matches!(refused, Err(DbError::OldLayout)), "{refused:?}");
     let text = refused.map_or_else(|error| error.to_string(), |()| String::new());
     ensure!(text.contains("before the first release") && text.contains("wagres backup"), "{text}");
+    ensure!(matches!(versions(&db.pool).await, Err(DbError::OldLayout)), "wagres doctor would not say so");
     // Nothing was changed, so the sessions can still be saved.
     let (sessions,): (i64,) = sqlx::query_as("SELECT count(*) FROM wa.session").fetch_one(&db.pool).await?;
     ensure!(sessions == 1, "the session is gone");

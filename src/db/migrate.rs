@@ -4,7 +4,7 @@
 //! one file; from then on never: a change is a new file. Files of `sql/schema` may be edited and renamed at any time.
 
 use super::DbError;
-use sqlx::migrate::{Migrate as _, MigrateError, Migrator};
+use sqlx::migrate::{AppliedMigration, Migrate as _, MigrateError, Migrator};
 use sqlx::{Connection, Executor, PgPool};
 
 /// Tables, types, indexes and policies.
@@ -13,12 +13,15 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// The replaced part, in the order of the files' numbers. The macro only reads the folder: sqlx keeps no record of it.
 static SCHEMA: Migrator = sqlx::migrate!("./sql/schema");
 
-/// The last migration that the database has seen, and the last one that this version knows.
+/// The last migration of the database, and the last one that this version knows.
 ///
 /// # Errors
-/// The database was never migrated, or does not answer.
+/// The database was never migrated, has another layout, or does not answer.
 pub async fn versions(pool: &PgPool) -> Result<(i64, i64), DbError> {
     let applied = pool.acquire().await?.list_applied_migrations("_sqlx_migrations").await?;
+    if other_layout(&applied) {
+        return Err(DbError::OldLayout);
+    }
     let last = applied.iter().map(|migration| migration.version).max();
     Ok((last.unwrap_or(0), MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)))
 }
@@ -33,8 +36,9 @@ pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
     match MIGRATIONS.run(pool).await {
         Ok(()) => {}
         // sqlx looks for missing migrations first, and an older layout had more of them.
-        Err(MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_)) if other_layout(pool).await? => {
-            return Err(DbError::OldLayout);
+        Err(error @ (MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_))) => {
+            versions(pool).await?;
+            return Err(error.into());
         }
         Err(error) => return Err(error.into()),
     }
@@ -42,11 +46,11 @@ pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
     let mut tx = connection.begin().await?;
     // A transaction-level lock works through poolers too; the number is "wagres" on a telephone keypad.
     tx.execute("SELECT pg_advisory_xact_lock(924737)").await?;
-    // What is replaced may not be there yet, which is no news.
+    // Only warnings are worth reading here, not notices.
     tx.execute("SET LOCAL client_min_messages = warning").await?;
     for file in SCHEMA.iter() {
         (&mut *tx).execute(sqlx::raw_sql(file.sql.clone())).await.map_err(|source| DbError::Schema {
-            file: format!("{}_{}.sql", file.version, file.description.replace(' ', "_")),
+            file: format!("{:02}_{}.sql", file.version, file.description.replace(' ', "_")),
             source,
         })?;
     }
@@ -54,12 +58,9 @@ pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Whether the database has a migration whose text differs from the one of that number here.
-async fn other_layout(pool: &PgPool) -> Result<bool, DbError> {
-    let applied = pool.acquire().await?.list_applied_migrations("_sqlx_migrations").await?;
-    Ok(applied
-        .iter()
-        .any(|old| MIGRATIONS.iter().any(|own| own.version == old.version && own.checksum != old.checksum)))
+/// Whether a migration of the database differs from the one of that number here.
+fn other_layout(applied: &[AppliedMigration]) -> bool {
+    applied.iter().any(|old| MIGRATIONS.iter().any(|own| own.version == old.version && own.checksum != old.checksum))
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub enum DbError {
     /// The database was migrated by a version from before the first release, whose tables were laid out otherwise.
     #[error(
         "migrating the database: it was made before the first release, by an older layout of the tables, and cannot be \
-         migrated; save its sessions with wagres backup, then make a new database and wagres restore them there"
+         migrated; save each session with wagres backup, then migrate a new database and wagres restore them there"
     )]
     OldLayout,
     /// A replaced function, trigger or view did not apply.
