@@ -11,7 +11,7 @@ COMMENT ON TYPE wa.wait_reason IS 'Why a queued message waits: for its run_at be
 -- session_id has no foreign key: with one, each inserter would share-lock the row of its session, and fifty inserters
 -- make a multixact of that row for each message. The insert trigger finds the session, and a trigger of wa.session
 -- deletes its messages.
--- The columns that change stand together at the end, so that an update writes little WAL (P10); wide ones come before
+-- The columns that change are together at the end, so that an update writes little WAL (P10); wide ones come before
 -- narrow ones, so that none is padded.
 CREATE TABLE wa.outbound (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

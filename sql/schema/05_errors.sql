@@ -9,7 +9,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('WA004', 'kind', 'The kind of message, job, action or file does not exist, or is not possible here.', 'Take one of the kinds that the hint lists.'),
     ('WA005', 'name', 'The name of a session or schedule has the wrong form.', 'Write 1 to 63 letters, digits, dots, underscores and hyphens; a letter or digit comes first.'),
     ('WA006', 'message_id', 'The value is not a WhatsApp message id.', 'Leave message_id out, or write 8 to 40 digits and capital letters.'),
-    ('WA011', 'order', 'priority, max_attempts, send_at, expires_at, dedupe_key or campaign is out of range.', 'The error names the column, the hint its range.'),
+    ('WA011', 'option', 'priority, max_attempts, send_at, expires_at, dedupe_key or campaign is out of range.', 'The error names the column, the hint its range.'),
     ('WA012', 'tenant', 'The tenant or role does not exist, has a wrong name, or belongs to somebody else.', 'Take a name from wa.tenant, or add the tenant with wa.add_tenant.'),
     ('WA013', 'pacing', 'A value of wa.set_pacing is out of range.', 'The error names the column, the hint its range.'),
     ('WA014', 'job', 'run_at or max_attempts of a job is out of range.', 'The error names the column, the hint its range.'),
