@@ -21,6 +21,7 @@ mod hostile;
 mod jobs;
 #[cfg(feature = "sandbox")]
 mod messages;
+mod migrations;
 mod phones;
 #[cfg(feature = "sandbox")]
 mod pooler;

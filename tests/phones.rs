@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use phonenumber::metadata::{DATABASE, Metadata};
 use std::path::Path;
 
-const FILE: &str = "sql/schema/27_regions.sql";
+const FILE: &str = "sql/schema/14_regions.sql";
 
 /// The countries of the library, without what is none.
 fn countries() -> Vec<&'static Metadata> {

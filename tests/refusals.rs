@@ -1,8 +1,10 @@
 //! What is refused at INSERT, and in which words (Q3, R5).
 
-use crate::support::db;
+use crate::support::{db, docs};
 use anyhow::{Context, Result, ensure};
 use sqlx::postgres::PgDatabaseError;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 struct Case {
     sql: &'static str,
@@ -491,6 +493,43 @@ async fn q3_a_bad_row_is_refused_by_column_with_what_is_accepted() -> Result<()>
     let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM wa.outbound").fetch_one(&db.pool).await?;
     ensure!(rows == 0, "{rows} rows of refused inserts");
     Ok(())
+}
+
+/// The codes in `'WA001'` and the like of all files below the folder.
+fn raised(folder: PathBuf) -> Result<BTreeSet<String>> {
+    let mut codes = BTreeSet::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            codes.append(&mut raised(path)?);
+        } else if !path.ends_with("05_errors.sql") {
+            let text = std::fs::read_to_string(path)?;
+            let quoted = text.split("'WA").skip(1).filter_map(|rest| rest.split_once('\'')).map(|(digits, _)| digits);
+            let codes_here = quoted.filter(|digits| digits.len() == 3 && digits.parse::<u16>().is_ok());
+            codes.extend(codes_here.map(|digits| format!("WA{digits}")));
+        }
+    }
+    Ok(codes)
+}
+
+#[tokio::test]
+async fn q3_every_sqlstate_is_in_the_list_and_in_the_docs() -> Result<()> {
+    let db = db::fresh().await;
+    let listed: Vec<(String, String, String, String)> =
+        sqlx::query_as("SELECT code, name, meaning, remedy FROM wa.errors() ORDER BY code").fetch_all(&db.pool).await?;
+    let codes: BTreeSet<String> = listed.iter().map(|row| row.0.clone()).collect();
+    ensure!(codes.len() == listed.len(), "a code is listed twice");
+    let used = raised(Path::new(env!("CARGO_MANIFEST_DIR")).join("sql"))?;
+    ensure!(used == codes, "raised and listed differ in {:?}", used.symmetric_difference(&codes).collect::<Vec<_>>());
+    let rows: String = listed
+        .iter()
+        .map(|(code, name, meaning, remedy)| format!("| {code} | {name} | {meaning} | {remedy} |\n"))
+        .collect();
+    docs::table(
+        "docs/errors.md",
+        "sqlstates",
+        &format!("| SQLSTATE | name | meaning | remedy |\n| --- | --- | --- | --- |\n{rows}"),
+    )
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
--- The device lists of users $2 and what is kept of each of their devices. Locks nothing.
+-- The device lists of users $2, and the Signal sessions and identities of each of their devices. Locks nothing.
 SELECT asked.person AS "person!", k.kind AS "kind!", k.key_id AS "key_id!", k.value AS "value!"
 FROM unnest($2::text[]) AS asked (person)
 CROSS JOIN LATERAL (

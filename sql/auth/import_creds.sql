@@ -1,5 +1,7 @@
--- Writes the imported credentials $2 of session $1, and whose they are: phone $3, JID $4, LID $5. Locks the session's row.
+-- Writes the imported credentials $2 of session $1, and its identity: phone $3, JID $4, LID $5. Locks the session's
+-- row.
 WITH written AS (
+    -- The credentials.
     INSERT INTO wa.auth (session_id, creds, imported_at) VALUES ($1, $2, now())
 )
 UPDATE wa.session

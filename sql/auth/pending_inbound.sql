@@ -1,5 +1,6 @@
--- A message that the library has read before: the copy kept until its row is committed, and whether it has that row. The
--- inbox names people by their phone numbers where they are known, the library as the server named them. Locks nothing.
+-- For a message that the library has decrypted before: the copy that is kept until its row is committed, and whether
+-- that row exists. The inbox names people by phone number where it is known, the library as the server named them.
+-- Locks nothing.
 SELECT
     (SELECT value FROM wa.auth_key WHERE session_id = $1 AND kind = 'pending-inbound' AND key_id = $2) AS value,
     EXISTS (

@@ -1,9 +1,11 @@
--- Deletes the keys of one kind that were last written before a moment. Share-locks the lease row; locks the rows deleted.
-WITH lease AS (
+-- Deletes the keys of one kind that were last written before $4. Share-locks the lease; locks the rows deleted.
+WITH held AS (
+    -- The lease, if the session is still held under this epoch.
     SELECT session_id FROM wa.lease WHERE session_id = $1 AND epoch = $2 AND holder IS NOT NULL FOR SHARE
 ), written AS (
-    DELETE FROM wa.auth_key k USING lease
-    WHERE k.session_id = lease.session_id AND k.kind = $3 AND k.updated_at < $4
+    -- The written rows.
+    DELETE FROM wa.auth_key k USING held
+    WHERE k.session_id = held.session_id AND k.kind = $3 AND k.updated_at < $4
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM lease) AS "held!", (SELECT count(*) FROM written) AS "affected!";
+SELECT (SELECT count(*) FROM held) AS "held!", (SELECT count(*) FROM written) AS "affected!";

@@ -1,2 +1,3 @@
--- Makes chats of session $1 begin anew, because of $2: how many keys went.
+-- Resets the ratchets of session $1 for reason $2; returns how many keys were deleted. Locks the deleted keys and the
+-- credentials.
 SELECT wa.reset_ratchets($1, $2) AS "keys!"

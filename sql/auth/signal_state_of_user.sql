@@ -1,4 +1,5 @@
--- Tells whether a user has a session or an identity on any device: addresses begin with user@ or user: ($2 and $4; $3 and $5 end the ranges). Locks nothing.
+-- Whether a user has a Signal session or an identity on any device: addresses begin with user@ or user: ($2 and $4; $3
+-- and $5 end the ranges). Locks nothing.
 SELECT EXISTS (
     SELECT FROM wa.auth_key
     WHERE session_id = $1 AND kind IN ('session', 'identity-key')

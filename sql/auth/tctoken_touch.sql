@@ -1,9 +1,12 @@
--- Moves the time at which we last gave a contact our token on, never back; a contact not known yet gets a row without a token. Share-locks the lease row; locks the contact's row.
-WITH lease AS (
+-- Moves forward, and never back, the time at which we last gave a contact our token; an unknown contact gets a row
+-- without a token. Share-locks the lease; locks the contact's row.
+WITH held AS (
+    -- The lease, if the session is still held under this epoch.
     SELECT session_id FROM wa.lease WHERE session_id = $1 AND epoch = $2 AND holder IS NOT NULL FOR SHARE
 ), written AS (
+    -- The written rows.
     INSERT INTO wa.auth_key AS k (session_id, kind, key_id, value, expires_at)
-    SELECT lease.session_id, 'tctoken', $3, $4, clock_timestamp() + make_interval(secs => $5) FROM lease
+    SELECT held.session_id, 'tctoken', $3, $4, clock_timestamp() + make_interval(secs => $5) FROM held
     ON CONFLICT (session_id, kind, key_id) DO UPDATE
     SET value = k.value || jsonb_build_object('senderTimestamp',
             greatest((k.value->>'senderTimestamp')::bigint, (EXCLUDED.value->>'senderTimestamp')::bigint)),
@@ -11,4 +14,4 @@ WITH lease AS (
     WHERE jsonb_typeof(k.value) = 'object'
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM lease) AS "held!", (SELECT count(*) FROM written) AS "affected!";
+SELECT (SELECT count(*) FROM held) AS "held!", (SELECT count(*) FROM written) AS "affected!";

@@ -1,4 +1,4 @@
--- What `wagres doctor` looks at in the database. Locks nothing.
+-- What `wagres doctor` reads of the server. Locks nothing.
 SELECT current_setting('server_version_num')::int AS "version!", clock_timestamp() AS "now!",
        pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean AS "read_only!",
        current_setting('fsync')::boolean AS "fsync!", current_setting('autovacuum')::boolean AS "autovacuum!",

@@ -1,4 +1,4 @@
--- What `wagres doctor` looks at in the schema wa. Locks nothing.
+-- What `wagres doctor` reads in the schema wa. Locks nothing.
 SELECT has_table_privilege('wa.lease', 'UPDATE') AND has_table_privilege('wa.auth_key', 'INSERT') AS "may_work!",
        (SELECT count(*) FROM wa.worker WHERE lease_until > now()) AS "workers!",
        (SELECT count(*) FROM wa.connectable) AS "wished!",

@@ -1,4 +1,4 @@
--- What went wrong with session $1, the latest $2 of it: connections, session jobs, messages, keys. Locks nothing.
+-- The latest $2 errors of session $1: connections, session jobs, messages, keys. Locks nothing.
 SELECT found.at AS "at!", found.what AS "what!", found.error AS "error!" FROM (
     SELECT e.created_at AS at, e.kind AS what, e.data::text AS error
     FROM wa.event e

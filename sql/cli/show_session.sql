@@ -1,4 +1,4 @@
--- Everything about session $1 that is no secret: its row, who holds it, what it has left to send, and its last jobs.
+-- Session $1 without its secrets: its row, its holder, its backlog, and its last jobs. Locks nothing.
 SELECT jsonb_strip_nulls(to_jsonb(s) - 'session_id') || jsonb_build_object(
     'worker', (SELECT jsonb_build_object('worker_id', w.worker_id, 'host', w.host, 'pid', w.pid, 'since', l.taken_at)
                FROM wa.lease l JOIN wa.worker w ON w.worker_id = l.holder WHERE l.session_id = s.session_id),

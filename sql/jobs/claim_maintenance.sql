@@ -1,12 +1,14 @@
--- Claims due maintenance jobs of the kinds $3 for worker $1, at most $2; kinds that this worker does not know wait for
--- a newer one. A running job without a worker is one whose worker died: taken over, or failed when that was its last
--- attempt. Jobs of one schedule run one after the other. Locks the claimed rows.
+-- Claims due maintenance jobs of the kinds $3 for worker $1, at most $2; a job of a kind that this worker does not
+-- know waits for a newer worker. A running job without a worker had one that died: it is claimed again, or failed
+-- after its last attempt. Jobs of one schedule run one after the other. Locks the claimed rows.
 WITH given_up AS (
+    -- Jobs whose worker died at the last attempt.
     UPDATE wa.maintenance_job
     SET status = 'failed', finished_at = now(), last_error = 'the worker died',
         errors = errors || jsonb_build_object('attempt', attempts, 'at', now(), 'error', 'the worker died')
     WHERE status = 'running' AND worker_id IS NULL AND attempts >= max_attempts AND kind = ANY ($3::text[])
 ), candidate AS (
+    -- Jobs that this worker claims.
     SELECT id, status FROM wa.maintenance_job j
     WHERE kind = ANY ($3::text[])
       AND ((status = 'queued' AND run_at <= now()) OR (status = 'running' AND worker_id IS NULL AND attempts < max_attempts))

@@ -1,26 +1,27 @@
--- Takes messages that can go now in hand, for the sessions $2 under their epochs $3, held by worker $1: at most $4 (one
--- number a session) and at most $9 in all. The rows themselves are not written: only the holder takes them, and what it
--- has in hand ($10 session ids, $11 ids, and what this claim adds) is put down in wa.sending.
+-- Claims messages that can go now, for the sessions $2 under their epochs $3, held by worker $1: at most $4 (one
+-- number for each session) and at most $9 in all. The messages themselves are not written, because only the holder
+-- claims them. The messages that it has claimed ($10 session ids, $11 ids, and those of this claim) are written to
+-- wa.sending.
 --
--- Messages come from two sides: each session whose $5 is not null is looked through from its mark on ($5 negative
--- priority, $6 id), $7 rows at most; and the lanes (session, chat) $12, $13 are asked for their first $8. Of a lane come at most $8, and
--- none of the lanes $14, $15.
+-- Messages come from two sides. Each session with a $5 that is not null is read from its mark on ($5 negative
+-- priority, $6 id), $7 rows at most; and the lanes (session, chat) $12, $13 are asked for their first messages. A lane
+-- gives at most $8, and the lanes $14, $15 give none.
 --
--- A message goes only when those before it in its lane went, or are in hand, or go with it, so order holds across retries,
--- restarts and holders (Q6); what is scheduled for later, or paused with its campaign, holds
--- back nothing. A lane is as urgent as its most urgent message.
--- Paused sessions and tenants give nothing, paced ones what their pacing allows (Q13); of these, the next message shows
--- until when it waits and why.
+-- A message goes only when the messages before it in its lane went, or are claimed, or go with it, so the order holds
+-- across retries, restarts and holders (Q6). A message that is scheduled for later, or paused with its campaign, holds
+-- back nothing. A lane is as urgent as its most urgent message. Paused sessions and tenants give nothing, paced
+-- sessions as many as their pacing allows (Q13); the next message of a paced session gets the reason and the time
+-- until which it waits.
 --
--- A row without id tells of a session that was looked through: how far, whether there may be more, and whether messages
--- were passed over that a lane's end may free; or in how many seconds a paced one may go on. Share-locks the leases, so
--- that a takeover waits for this claim and then knows what was in hand; locks the rows of wa.sending in the order of
--- sessions, and of wa.outbound those that begin to wait.
+-- A row without id is about a session that was read: how far, whether there may be more, and whether messages were
+-- passed over that become free when a lane ends; or in how many seconds a paced session may go on. Share-locks the
+-- leases, so that a takeover waits for this claim and then knows which messages were claimed; locks the rows of
+-- wa.sending in the order of sessions, and the messages that begin to wait.
 WITH mine AS MATERIALIZED (
     SELECT m.* FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::bigint[])
                         AS m (session_id, epoch, room, after_rank, after_id)
-    -- Whether it has any. One value in an order, not a join: of an index whose size the planner does not know it would
-    -- search what all sessions have for each, and of a table whose size it knows, all rows.
+    -- Whether the session has any. A subselect with an order and a limit, not a join: for a join the planner would
+    -- read the index entries of all sessions for each session, or all rows of the table.
     WHERE (SELECT true FROM wa.outbound o
            WHERE o.session_id = m.session_id AND o.live AND o.waits_for IS NULL ORDER BY -o.priority, o.id LIMIT 1)
 ), held AS MATERIALIZED (
@@ -117,7 +118,7 @@ WITH mine AS MATERIALIZED (
     -- Sessions take turns, so that none starves the others.
     SELECT * FROM run WHERE turn <= most ORDER BY turn, session_id LIMIT $9
 ), looked AS (
-    -- As far as nothing is left that could have gone.
+    -- How far each session was read with nothing left that could have gone.
     SELECT session_id, epoch, tight, (array_agg(rank ORDER BY turn DESC) FILTER (WHERE done))[1] AS rank,
            (array_agg(id ORDER BY turn DESC) FILTER (WHERE done))[1] AS id,
            count(*) >= $7 OR NOT bool_and(done) AS more, bool_or(passed) AS passed
@@ -125,7 +126,8 @@ WITH mine AS MATERIALIZED (
         SELECT session_id, epoch, tight, rank, id,
                row_number() OVER walk AS turn, bool_and(went OR NOT ran) OVER walk AS done, NOT ran AND NOT held AS passed
         FROM (
-            -- Looked up one by one: the planner takes lists like these for short, and a join of them compares all with all.
+            -- Looked up one by one: the planner expects short lists here, and would join them by comparing all with
+            -- all.
             SELECT page.*, id IN (SELECT id FROM run) AS ran, id IN (SELECT id FROM taken) AS went,
                    id IN (SELECT id FROM hand) AS held
             FROM page
@@ -146,8 +148,9 @@ WITH mine AS MATERIALIZED (
     ) used USING (session_id)
     LEFT JOIN (SELECT session_id, id FROM run WHERE tight AND turn = most + 1) blocked USING (session_id)
 ), quick AS MATERIALIZED (
-    -- Nobody waits for the disk. Should the server fall over before this is written, the worker still has the messages in
-    -- hand and what comes of them is written as always; should both, the messages are queued, with an attempt less.
+    -- The commit does not wait for the disk. If the server crashes before this is written, the worker still has the
+    -- messages, and their outcome is written as always; if the worker dies too, the messages are queued, and that
+    -- attempt is not counted.
     SELECT set_config('synchronous_commit', 'off', true)
 ), booked AS (
     UPDATE wa.sending b
@@ -184,7 +187,7 @@ UNION ALL
 SELECT session_id, epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, rank, id, more AND NOT tight, passed, NULL, NULL
 FROM looked
 UNION ALL
--- Somebody withdrew a message meanwhile.
+-- Sessions in which somebody withdrew a message meanwhile: they are read again.
 SELECT l.session_id, l.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true, NULL, NULL, NULL
 FROM locked l JOIN wa.sending seen USING (session_id)
 WHERE l.after_rank IS NOT NULL AND seen.withdrawals <> (l.books).withdrawals

@@ -1,13 +1,15 @@
 -- Claims due session jobs for worker $1, at most $2: of sessions that it holds, and of free sessions, whose lease it
--- takes in the same statement, once what a dead worker left is corrected (reset_stale). One job of a session runs at a
--- time, in order; actions wait for a connection, and no job that is about the connection waits for them. A running job
--- without a worker is one whose worker died. Locks the jobs and their leases. Downloads have a row of their own beside the
--- other actions, and at most $3 of a worker's jobs are such.
+-- takes in the same statement, after reset_stale has corrected what a dead worker left. Jobs of a session run one at a
+-- time, in order. Actions wait for a connection; jobs that change the connection do not wait for actions. A running
+-- job without a worker had one that died. Downloads run beside the other actions, and at most $3 of them in one
+-- worker. Jobs of kinds other than $4 wait for a newer worker. Locks the jobs and their leases.
 WITH candidate AS (
+    -- Jobs that this worker claims.
     SELECT j.id, j.session_id, l.holder, l.epoch
     FROM wa.session_job j JOIN wa.lease l USING (session_id)
     WHERE j.status IN ('queued', 'running')
       AND ((j.status = 'queued' AND j.run_at <= now()) OR (j.status = 'running' AND j.worker_id IS NULL))
+      AND j.kind = ANY ($4::text[])
       AND (l.holder = $1 OR NOT j.action AND l.holder IS NULL AND (l.wanted IS NULL OR l.wanted = $1)
           AND NOT EXISTS (SELECT FROM wa.session s WHERE s.session_id = j.session_id AND wa.needs_holder(s.status)))
       AND (NOT j.action OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = j.session_id AND s.status = 'connected'))
@@ -30,6 +32,7 @@ WITH candidate AS (
     LIMIT $2
     FOR UPDATE OF j, l SKIP LOCKED
 ), taken AS (
+    -- Free leases that it takes with them.
     UPDATE wa.lease l SET holder = $1, epoch = l.epoch + 1, taken_at = now()
     FROM candidate c WHERE l.session_id = c.session_id AND c.holder IS NULL
     RETURNING l.session_id, l.epoch

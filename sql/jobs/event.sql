@@ -1,2 +1,2 @@
--- Tells of something that is about no session: kind $1, data $2.
+-- Adds an event without a session: kind $1, data $2. Locks nothing.
 INSERT INTO wa.event (kind, data) VALUES ($1, $2)

@@ -1,6 +1,6 @@
--- Ends the run of maintenance job $1 by worker $2 as $3: done with result $4; failed with error $5, for good; retry with
--- error $5, after a backoff with jitter, failed when out of attempts; release, at once and not counted. Nothing happens
--- when the job is not that worker's any more. Locks that row.
+-- Ends the run of maintenance job $1 by worker $2 with outcome $3: done, with result $4; failed for good, with error
+-- $5; retry, with error $5, after a backoff with jitter, or failed after the last attempt; release, which queues it at
+-- once and does not count the attempt. Changes nothing when the worker no longer runs the job. Locks that row.
 UPDATE wa.maintenance_job
 SET status = CASE
         WHEN $3::text = 'release' OR ($3::text = 'retry' AND attempts < max_attempts) THEN 'queued'::wa.job_status

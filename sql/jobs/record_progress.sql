@@ -1,24 +1,30 @@
--- Writes what happened to messages, one line for each message: $1 session ids, $2 epochs, $3 message ids, $12 ids (null:
--- not known, then the message id finds the row, in a larger index); $4 how far it came (sent, delivered, read, played;
--- truths, which stand whatever the row says and never take it back) and $5 to $8 when each of these was (null: not known,
--- then now); $9 what became of the attempt, $10 its error, $11 how many seconds ago it began. A time is never later than
--- now and never earlier than the attempt, whatever the other clock says.
--- What becomes of an attempt: sending (it takes its time), failed (for good), retry (after a backoff with jitter, failed
--- when out of attempts), release (nothing was tried), expired. These touch only a row that is live. Changes under an
--- epoch that is no longer held are dropped. Share-locks the leases; locks the rows.
-WITH held AS (
+-- Writes the progress of messages, one array element for each message. Changes under an epoch that no longer holds are
+-- dropped. Share-locks the leases; locks the rows.
+--
+-- A message is changed by how far it came (reached), or else by what became of the attempt (outcome). reached is a
+-- fact: it stands whatever the row says, and never takes the row back. An outcome touches only a live row: sending
+-- (the attempt takes its time), failed (for good), retry (after a backoff with jitter; failed after the last attempt),
+-- release (nothing was tried), expired. A time is never later than now and never earlier than the attempt, whatever
+-- the other clock says.
+WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_at, played_at, outcome, error, began, id) AS (
+    -- reached: sent, delivered, read, played. sent_at to played_at: when; null is unknown, then now. began: how many
+    -- seconds ago the attempt began. id: null is unknown, then message_id finds the row, in a larger index.
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
+                         $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::float8[], $12::bigint[])
+), held AS (
+    -- The leases that are held, with their epochs.
     SELECT session_id, epoch FROM wa.lease WHERE session_id = ANY ($1::bigint[]) AND holder IS NOT NULL FOR SHARE
 ), change AS (
+    -- The changes of sessions that are still held under their epoch, with the id of the row and no time in the future.
     SELECT c.session_id,
            coalesce(c.id, (SELECT o.id FROM wa.outbound o WHERE o.session_id = c.session_id AND o.message_id = c.message_id)) AS id,
            c.reached::wa.outbound_status AS reached, c.outcome, c.error,
            least(c.sent_at, now()) AS sent_at, least(c.delivered_at, now()) AS delivered_at, least(c.read_at, now()) AS read_at,
            least(c.played_at, now()) AS played_at, now() - c.began * interval '1 second' AS began_at
-    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
-                $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::float8[], $12::bigint[])
-             AS c (session_id, epoch, message_id, reached, sent_at, delivered_at, read_at, played_at, outcome, error, began, id)
+    FROM input c
     JOIN held USING (session_id, epoch)
 ), changed AS (
+    -- The messages that were changed.
     UPDATE wa.outbound o
     SET status = CASE
             WHEN c.reached IS NOT NULL THEN
@@ -55,4 +61,4 @@ WITH held AS (
       AND (c.reached IS NOT NULL OR (o.live AND (c.outcome <> 'release' OR o.status = 'sending')))
     RETURNING o.session, o.id, o.status
 )
-SELECT wa.announce_status(array_agg(session), array_agg(id), array_agg(status))::text AS told FROM changed HAVING count(*) > 0
+SELECT wa.announce_status(array_agg(session), array_agg(id), array_agg(status))::text AS announced FROM changed HAVING count(*) > 0

@@ -1,6 +1,7 @@
--- Writes keys anew, each unless it is another than before by now: sessions $1, kinds $2, ids $3, as they were $4, as they shall
--- be $5. Their age stays. Locks those rows; skips what is being written, for that gets the key in force anyway.
+-- Encrypts keys again: sessions $1, kinds $2, ids $3; writes $5 where the value still is $4. Their age stays. Locks
+-- those rows; skips rows that are being written, because their writer uses the key in force anyway.
 WITH free AS MATERIALIZED (
+    -- The rows that nobody else is writing.
     SELECT k.session_id, k.kind, k.key_id, item.old, item.new
     FROM wa.auth_key k
     JOIN unnest($1::bigint[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[]) AS item (session_id, kind, key_id, old, new)

@@ -1,4 +1,4 @@
--- Counts what there is. Reads the sessions, the workers and whatever is left to do; locks nothing.
+-- Counts sessions, messages, jobs and workers. Reads the sessions, the workers and the backlog; locks nothing.
 SELECT jsonb_build_object(
     'sessions', (SELECT coalesce(jsonb_object_agg(s.status, s.count), '{}')
                  FROM (SELECT status, count(*) FROM wa.session GROUP BY status) AS s),

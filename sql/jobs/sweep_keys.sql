@@ -1,10 +1,12 @@
--- Deletes up to $1 keys whose time to live has passed, and as many values from the quarantine. The LID of somebody with whom
--- there is a Signal session is no cache: it is kept for another $2 seconds. Counts by kind. Locks those rows; skips what is
--- being written.
+-- Deletes up to $1 keys whose time to live has passed, and as many values from the quarantine. A LID mapping of
+-- somebody with a Signal session is no mere cache: it lives for another $2 seconds. Counts by kind. Locks those rows;
+-- skips rows that are being written.
 WITH expired AS MATERIALIZED (
+    -- Keys whose time to live has passed.
     SELECT session_id, kind, key_id, value->>'pn' AS pn FROM wa.auth_key
     WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ), in_use AS MATERIALIZED (
+    -- LID mappings among them of people with a Signal session.
     SELECT e.session_id, e.kind, e.key_id
     FROM expired e
     -- In the order of bytes, A follows @ and ; follows :.
@@ -17,15 +19,18 @@ WITH expired AS MATERIALIZED (
     ) AS found
     WHERE e.kind = 'lid-mapping'
 ), kept AS (
+    -- These live on.
     UPDATE wa.auth_key k SET expires_at = now() + make_interval(secs => $2)
     FROM (SELECT DISTINCT session_id, kind, key_id FROM in_use) AS u
     WHERE (k.session_id, k.kind, k.key_id) = (u.session_id, u.kind, u.key_id)
 ), gone AS (
+    -- All others are deleted.
     DELETE FROM wa.auth_key k USING expired e
     WHERE (k.session_id, k.kind, k.key_id) = (e.session_id, e.kind, e.key_id)
       AND (e.session_id, e.kind, e.key_id) NOT IN (SELECT session_id, kind, key_id FROM in_use)
     RETURNING k.kind
 ), released AS (
+    -- Values that are deleted from the quarantine.
     DELETE FROM wa.auth_quarantine q
     USING (
         SELECT id FROM wa.auth_quarantine WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED

@@ -1,15 +1,19 @@
--- The file of message $3 of session $1 under epoch $2: hash $4, size $5, type $6, bytes $7 or path $8. Share-locks the lease; locks
--- the file and the message.
-WITH held AS (
-    SELECT l.session_id, s.tenant FROM wa.lease l JOIN wa.session s USING (session_id)
-    WHERE l.session_id = $1 AND l.epoch = $2 AND l.holder IS NOT NULL FOR SHARE OF l
+-- Keeps the file of a received message. Share-locks the lease; locks the file and the message.
+WITH input (session_id, epoch, inbox_id, sha256, size, mime, data, path) AS NOT MATERIALIZED (
+    -- Not materialized, so that the planner sees constants.
+    -- data: the bytes; null when the media store has them, under path.
+    SELECT $1::bigint, $2::bigint, $3::bigint, $4::bytea, $5::bigint, $6::text, $7::bytea, $8::text
+), held AS (
+    -- The lease, if the session is still held under this epoch, and the tenant.
+    SELECT l.session_id, s.tenant FROM wa.lease l JOIN input USING (session_id, epoch) JOIN wa.session s USING (session_id)
+    WHERE l.holder IS NOT NULL FOR SHARE OF l
 ), kept AS (
+    -- The file, new or already there. Its age starts again each time somebody wants it.
     INSERT INTO wa.media AS m (tenant, sha256, size, mime, data, path)
-    SELECT held.tenant, $4, $5, $6, $7, $8 FROM held
-    -- Its age counts from when it was last wanted.
+    SELECT held.tenant, input.sha256, input.size, input.mime, input.data, input.path FROM held JOIN input USING (session_id)
     ON CONFLICT (tenant, sha256) DO UPDATE SET created_at = now()
     RETURNING m.media_id, m.mime
 )
-UPDATE wa.inbox i SET media_id = kept.media_id FROM kept
-WHERE i.session_id = $1 AND i.id = $3
+UPDATE wa.inbox i SET media_id = kept.media_id FROM kept CROSS JOIN input
+WHERE i.session_id = input.session_id AND i.id = input.inbox_id
 RETURNING kept.media_id AS "media_id!", kept.mime

@@ -1,4 +1,4 @@
--- Message $3 of the chat $2 of session $1, sent or received. No sender: one of ours. Locks nothing.
+-- Message $3 of the chat $2 of session $1, sent or received. A null sender is the session itself. Locks nothing.
 SELECT sender, received AS "received!", kind AS "kind!", body, content, message
 FROM (
     SELECT NULL AS sender, false AS received, o.kind, o.body, o.content, u.message

@@ -1,4 +1,5 @@
--- Poll $2 of session $1, of ours or received: its options, its secret, and who made it; no creator: the session. Locks nothing.
+-- Poll $2 of session $1, sent or received: its options, its secret, and its creator; a null creator is the session
+-- itself. Locks nothing.
 SELECT ARRAY(SELECT jsonb_array_elements_text(o.content -> 'options')) AS "options!", o.content #>> '{secret,data}' AS "secret!", NULL AS creator
 FROM wa.outbound o WHERE o.session_id = $1 AND o.message_id = $2 AND o.kind = 'poll'
 UNION ALL

@@ -1,18 +1,21 @@
--- Keeps messages from before session $1 was linked, under epoch $2: $3 chats, $4 senders, $5 message ids, $6 kinds, $7 bodies,
--- $8 from me, $9 push names, $10 times, $11 whole messages, $12 ids of answered messages, $13 of changed ones. What was received
--- or sent here, or is there already, is left as it is. Share-locks the lease. Returns whether the epoch still holds, and how many
+-- Keeps messages from before session $1 was linked, under epoch $2. Messages that were received or sent here, or are
+-- kept already, stay unchanged. Share-locks the lease. Returns whether the epoch still holds, and how many messages
 -- are new.
-WITH held AS (
+WITH message (chat, sender, message_id, kind, body, from_me, push_name, sent_at, message, quoted_id, target_id) AS (
+    -- The batch, with columns as in store_inbox.sql.
+    SELECT * FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::text[],
+                         $10::timestamptz[], $11::jsonb[], $12::text[], $13::text[])
+), held AS (
+    -- The lease, if the session is still held under this epoch, and the session's name.
     SELECT l.session_id, s.name
     FROM wa.lease l JOIN wa.session s USING (session_id)
     WHERE l.session_id = $1 AND l.epoch = $2 AND l.holder IS NOT NULL
     FOR SHARE OF l
 ), stored AS (
+    -- The messages that are new.
     INSERT INTO wa.past (session, session_id, chat, sender, message_id, kind, body, from_me, push_name, sent_at, message, quoted_id, target_id)
     SELECT held.name, held.session_id, m.*
-    FROM held, unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::text[],
-                      $10::timestamptz[], $11::jsonb[], $12::text[], $13::text[])
-             AS m (chat, sender, message_id, kind, body, from_me, push_name, sent_at, message, quoted_id, target_id)
+    FROM held, message m
     WHERE NOT EXISTS (SELECT FROM wa.inbox i WHERE i.session_id = held.session_id AND i.chat = m.chat AND i.sender = m.sender AND i.message_id = m.message_id)
       AND NOT EXISTS (SELECT FROM wa.outbound o WHERE o.session_id = held.session_id AND o.message_id = m.message_id)
     ON CONFLICT (session_id, chat, sender, message_id) DO NOTHING

@@ -1,4 +1,4 @@
--- Deletes up to $1 ticks that were dealt with more than $2 days ago, oldest first. Locks those rows.
+-- Deletes up to $1 ticks that fired more than $2 days ago, oldest first. Locks those rows.
 DELETE FROM wa.schedule_tick t
 USING (
     SELECT schedule_id, tick FROM wa.schedule_tick

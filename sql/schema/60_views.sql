@@ -1,4 +1,4 @@
--- Views for those who look after it.
+-- Views for operators.
 
 CREATE OR REPLACE VIEW wa.queue WITH (security_invoker = on) AS
 SELECT s.name AS session, s.tenant, s.status, s.paused_at IS NOT NULL OR t.paused_at IS NOT NULL AS paused,
@@ -21,18 +21,18 @@ LEFT JOIN (
            count(*) FILTER (WHERE o.waits_for = 'paused') AS held
     FROM wa.outbound o WHERE o.live GROUP BY o.session_id
 ) q USING (session_id);
-COMMENT ON VIEW wa.queue IS 'What each session has left to send: how much, why it waits, and how old the oldest is. SELECT * FROM wa.queue ORDER BY age DESC NULLS LAST;';
-COMMENT ON COLUMN wa.queue.paused IS 'Held back by wa.pause or wa.pause_tenant.';
-COMMENT ON COLUMN wa.queue.ready IS 'Messages that may go as soon as the session can send.';
-COMMENT ON COLUMN wa.queue.sending IS 'Messages that have been on their way for a moment.';
+COMMENT ON VIEW wa.queue IS 'Backlog of each session: how many messages, why they wait, and the age of the oldest. SELECT * FROM wa.queue ORDER BY age DESC NULLS LAST;';
+COMMENT ON COLUMN wa.queue.paused IS 'Whether wa.pause or wa.pause_tenant holds the session back.';
+COMMENT ON COLUMN wa.queue.ready IS 'Messages that go as soon as the session can send.';
+COMMENT ON COLUMN wa.queue.sending IS 'Messages on their way whose attempt takes longer than a moment.';
 COMMENT ON COLUMN wa.queue.scheduled IS 'Messages for later (send_at).';
-COMMENT ON COLUMN wa.queue.retrying IS 'Messages that failed and are tried again.';
-COMMENT ON COLUMN wa.queue.paced IS 'Messages that pacing holds back: only the next ones say so, those behind them count as ready.';
-COMMENT ON COLUMN wa.queue.chats IS 'To how many chats they go.';
-COMMENT ON COLUMN wa.queue.oldest IS 'When the oldest of them was inserted that is neither for later nor held.';
-COMMENT ON COLUMN wa.queue.age IS 'How long ago that is.';
-COMMENT ON COLUMN wa.queue.next_run_at IS 'When the next waiting one may go.';
-COMMENT ON COLUMN wa.queue.held IS 'Messages of campaigns that are paused.';
+COMMENT ON COLUMN wa.queue.retrying IS 'Messages that failed and wait for a retry.';
+COMMENT ON COLUMN wa.queue.paced IS 'Messages that pacing holds back. Only the next ones have this reason; those behind them count as ready.';
+COMMENT ON COLUMN wa.queue.chats IS 'Number of chats.';
+COMMENT ON COLUMN wa.queue.oldest IS 'When the oldest message was inserted that is neither for later nor held.';
+COMMENT ON COLUMN wa.queue.age IS 'Time since oldest.';
+COMMENT ON COLUMN wa.queue.next_run_at IS 'When the next waiting message may go.';
+COMMENT ON COLUMN wa.queue.held IS 'Messages of paused campaigns.';
 
 CREATE OR REPLACE VIEW wa.rate WITH (security_invoker = on) AS
 SELECT s.name AS session, s.tenant,
@@ -42,25 +42,25 @@ SELECT s.name AS session, s.tenant,
 FROM wa.session s
 LEFT JOIN wa.outbound o ON o.session_id = s.session_id AND o.sent_at > now() - interval '1 hour'
 GROUP BY s.session_id, s.name, s.tenant;
-COMMENT ON VIEW wa.rate IS 'How much each session sent in the last minute and hour, and how long a message took in the middle from INSERT (or send_at) to the server. SELECT * FROM wa.rate;';
-COMMENT ON COLUMN wa.rate.sent_last_minute IS 'Messages that the server took in the last minute.';
-COMMENT ON COLUMN wa.rate.sent_last_hour IS 'Messages that the server took in the last hour.';
-COMMENT ON COLUMN wa.rate.median_seconds_to_sent IS 'Half of those of the last hour took less than this.';
+COMMENT ON VIEW wa.rate IS 'Messages that each session sent in the last minute and hour, and the median time from INSERT (or send_at) to WhatsApp''s server. SELECT * FROM wa.rate;';
+COMMENT ON COLUMN wa.rate.sent_last_minute IS 'Messages that WhatsApp''s server accepted in the last minute.';
+COMMENT ON COLUMN wa.rate.sent_last_hour IS 'Messages that WhatsApp''s server accepted in the last hour.';
+COMMENT ON COLUMN wa.rate.median_seconds_to_sent IS 'Median of the last hour.';
+
+CREATE OR REPLACE VIEW wa.failure WITH (security_invoker = on) AS
+SELECT o.session, o.id, o.recipient, o.kind, o.attempts, o.last_error, o.failed_at, o.created_at
+FROM wa.outbound o WHERE o.failed_at IS NOT NULL;
+COMMENT ON VIEW wa.failure IS 'Failed messages, with the last error. SELECT * FROM wa.failure WHERE failed_at > now() - interval ''1 day''; then SELECT wa.retry(id);';
 
 CREATE OR REPLACE VIEW wa.session_health WITH (security_invoker = on) AS
 SELECT s.name AS session, s.tenant, s.status, s.bad_macs, s.bad_mac_limit, s.bad_decrypts, s.bad_decrypt_limit, s.relink_at_limit,
        s.bad_macs < s.bad_mac_limit AND s.bad_decrypts < s.bad_decrypt_limit AS is_healthy,
        s.failures, s.rest_until, s.connected_at, s.checked_at
 FROM wa.session s;
-COMMENT ON VIEW wa.session_health IS 'How well each session can decrypt and connect. SELECT * FROM wa.session_health WHERE NOT is_healthy;';
-COMMENT ON COLUMN wa.session_health.is_healthy IS 'Both counts of what could not be decrypted are below their limits. They begin at 0 with each successful connect.';
+COMMENT ON VIEW wa.session_health IS 'Whether each session can decrypt and connect. SELECT * FROM wa.session_health WHERE NOT is_healthy;';
+COMMENT ON COLUMN wa.session_health.is_healthy IS 'Both counts of decryption errors are below their limits. Each successful connect sets them to 0.';
 
-CREATE OR REPLACE VIEW wa.failure WITH (security_invoker = on) AS
-SELECT o.session, o.id, o.recipient, o.kind, o.attempts, o.last_error, o.failed_at, o.created_at
-FROM wa.outbound o WHERE o.failed_at IS NOT NULL;
-COMMENT ON VIEW wa.failure IS 'Messages that were given up, with the last error. SELECT * FROM wa.failure WHERE failed_at > now() - interval ''1 day''; then SELECT wa.retry(id);';
-
--- With its owner's rights, because nobody who looks on may read the auth state itself.
+-- With its owner's rights, because roles that may read the view may not read the auth state itself.
 CREATE OR REPLACE VIEW wa.auth_size AS
 SELECT s.name AS session, s.tenant, k.kind, count(*) AS keys, sum(k.bytes)::bigint AS bytes,
        count(k.expires_at) AS with_deadline, min(k.expires_at) AS next_deadline, max(k.updated_at) AS updated_at
@@ -74,10 +74,10 @@ JOIN (
 ) AS k USING (session_id)
 WHERE (SELECT wa.sees_all()) OR s.tenant = ANY ((SELECT wa.my_tenants())::text[])
 GROUP BY s.name, s.tenant, k.kind;
-COMMENT ON VIEW wa.auth_size IS 'How much auth state each session has, by kind of key. SELECT * FROM wa.auth_size ORDER BY bytes DESC; reads all of wa.auth_key.';
+COMMENT ON VIEW wa.auth_size IS 'Amount of auth state of each session, by kind of key. SELECT * FROM wa.auth_size ORDER BY bytes DESC; reads all of wa.auth_key.';
 COMMENT ON COLUMN wa.auth_size.kind IS 'A kind of wa.auth_key, or creds, or quarantine.';
-COMMENT ON COLUMN wa.auth_size.keys IS 'How many.';
-COMMENT ON COLUMN wa.auth_size.bytes IS 'Of ids and values as they are stored, without indexes and what else a row takes.';
-COMMENT ON COLUMN wa.auth_size.with_deadline IS 'How many of them the sweep deletes some day.';
-COMMENT ON COLUMN wa.auth_size.next_deadline IS 'When the first of those is due.';
+COMMENT ON COLUMN wa.auth_size.keys IS 'Number of keys.';
+COMMENT ON COLUMN wa.auth_size.bytes IS 'Stored bytes of ids and values, without indexes and row headers.';
+COMMENT ON COLUMN wa.auth_size.with_deadline IS 'Keys that the sweep will delete.';
+COMMENT ON COLUMN wa.auth_size.next_deadline IS 'The first deadline of those.';
 COMMENT ON COLUMN wa.auth_size.updated_at IS 'When one of them was last written.';

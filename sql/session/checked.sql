@@ -1,5 +1,7 @@
--- Sessions $1 under epochs $2 have given a sign of life. Share-locks the leases.
+-- Writes that sessions $1 under epochs $2 answered their health check. Share-locks the leases; locks the rows of the
+-- sessions.
 WITH held AS (
+    -- The leases that are still held under those epochs.
     SELECT l.session_id FROM wa.lease l JOIN unnest($1::int8[], $2::int8[]) AS mine (session_id, epoch)
         ON l.session_id = mine.session_id AND l.epoch = mine.epoch
     WHERE l.holder IS NOT NULL ORDER BY l.session_id FOR SHARE OF l

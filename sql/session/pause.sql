@@ -1,8 +1,10 @@
--- Session $1 sends nothing more, under epoch $2, for the reason $3; an event says so once. Share-locks the lease; locks the
--- session's row.
+-- Pauses the sending of session $1, under epoch $2, for the reason $3, and adds an event, unless it is paused already.
+-- Share-locks the lease; locks the session's row.
 WITH held AS (
+    -- The lease, if the session is still held under this epoch.
     SELECT session_id FROM wa.lease WHERE session_id = $1 AND epoch = $2 AND holder IS NOT NULL FOR SHARE
 ), paused AS (
+    -- The session, unless it was paused already.
     UPDATE wa.session s SET paused_at = now(), paused_reason = $3
     FROM held WHERE s.session_id = held.session_id AND s.paused_at IS NULL
     RETURNING s.session_id, s.name

@@ -1,7 +1,8 @@
--- Corrects what a dead or stopped worker left behind: a session without holder is not connecting, linking or connected.
--- One that was to be linked is linked on by whoever is there. What somebody else holds locked is left to the next turn.
--- Locks the leases and session rows that it corrects.
+-- Corrects what a dead or stopped worker left behind: a session without a holder is not connecting, linking or
+-- connected. A session that was being linked gets a new link job. Locks the leases and session rows that it corrects;
+-- leaves rows that others have locked to the next turn.
 WITH free AS (
+    -- Sessions without a holder in a state that needs one, and sessions that should be linked.
     SELECT l.session_id, s.name, s.jid IS NULL AND s.desired = 'connected'
         AND NOT EXISTS (SELECT FROM wa.connectable c WHERE c.session_id = s.session_id) AS to_link
     FROM wa.lease l JOIN wa.session s USING (session_id)
@@ -11,6 +12,7 @@ WITH free AS (
     FOR UPDATE OF l SKIP LOCKED
     FOR NO KEY UPDATE OF s SKIP LOCKED
 ), corrected AS (
+    -- The same with a state that is true.
     UPDATE wa.session s
     SET status = CASE WHEN s.jid IS NULL AND s.status IN ('linking', 'disconnected') THEN 'new' ELSE 'disconnected' END::wa.session_status,
         status_reason = 'the worker that held it is gone'

@@ -1,8 +1,10 @@
--- Session $1 shows pairing code $3 for $4 seconds, under epoch $2; or, when that is null, none any more, for reason $5, and
--- is to be linked by QR code. Share-locks the lease.
+-- Shows pairing code $3 of session $1 for $4 seconds, under epoch $2; with a null code removes it, for reason $5, and
+-- lets the session be linked by QR code. Share-locks the lease; locks the session's row.
 WITH held AS (
+    -- The lease, if the session is still held under this epoch.
     SELECT session_id FROM wa.lease WHERE session_id = $1 AND epoch = $2 AND holder IS NOT NULL FOR SHARE
 ), written AS (
+    -- The session.
     UPDATE wa.session s
     SET code = $3, code_expires_at = now() + $4::float8 * interval '1 second', status_reason = $5,
         link_phone = CASE WHEN $3::text IS NULL THEN NULL ELSE s.link_phone END

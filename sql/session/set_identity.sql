@@ -1,7 +1,10 @@
--- Writes who session $1 is, under epoch $2: phone $3, JID $4, LID $5. Share-locks the lease.
+-- Writes the identity of session $1, under epoch $2: phone $3, JID $4, LID $5. Share-locks the lease; locks the
+-- session's row.
 WITH held AS (
+    -- The lease, if the session is still held under this epoch.
     SELECT session_id FROM wa.lease WHERE session_id = $1 AND epoch = $2 AND holder IS NOT NULL FOR SHARE
 ), written AS (
+    -- The session.
     UPDATE wa.session s SET phone = $3, jid = $4, lid = $5 FROM held WHERE s.session_id = held.session_id
 )
 SELECT EXISTS (SELECT FROM held) AS "held!"

@@ -1,11 +1,17 @@
--- Writes status $3 with reason $4 of session $1 under epoch $2; QR text $5, good for $6 seconds, or none. Share-locks
--- the lease. Returns whether the epoch still holds.
-WITH held AS (
-    SELECT session_id FROM wa.lease WHERE session_id = $1 AND epoch = $2 AND holder IS NOT NULL FOR SHARE
+-- Writes a status of a session, and its QR code. Share-locks the lease; locks the session's row. Returns whether the
+-- epoch still holds.
+WITH input (session_id, epoch, status, reason, qr, qr_seconds) AS NOT MATERIALIZED (
+    -- Not materialized, so that the planner sees constants.
+    -- qr: the text of the code, valid for qr_seconds; null for none.
+    SELECT $1::bigint, $2::bigint, ($3::text)::wa.session_status, $4::text, $5::text, $6::float8
+), held AS (
+    -- The lease, if the session is still held under this epoch.
+    SELECT session_id FROM wa.lease JOIN input USING (session_id, epoch) WHERE holder IS NOT NULL FOR SHARE OF lease
 ), written AS (
+    -- The session.
     UPDATE wa.session s
-    SET status = ($3::text)::wa.session_status, status_reason = $4,
-        qr = $5, qr_expires_at = now() + $6::float8 * interval '1 second'
-    FROM held WHERE s.session_id = held.session_id
+    SET status = input.status, status_reason = input.reason,
+        qr = input.qr, qr_expires_at = now() + input.qr_seconds * interval '1 second'
+    FROM held JOIN input USING (session_id) WHERE s.session_id = held.session_id
 )
 SELECT EXISTS (SELECT FROM held) AS "held!"

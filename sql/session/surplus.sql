@@ -1,11 +1,13 @@
--- Sessions that worker $1 is to give to others, at most $2: those that are to be elsewhere, and beyond its share those that it
--- took last. Those that are just being linked or connected stay, and those that are to be here; a worker that drains gives all
--- back by itself. Locks nothing.
+-- Sessions that worker $1 should give to others, at most $2: those that should be elsewhere, and beyond its share
+-- those that it took last. Sessions that are being linked or connected stay, and so do those that should be here; a
+-- worker that drains gives all back by itself. Locks nothing.
 WITH mine AS (
+    -- Sessions that this worker holds.
     SELECT l.session_id, l.epoch, l.taken_at, l.wanted, s.status
     FROM wa.lease l JOIN wa.connectable s USING (session_id) JOIN wa.worker w ON w.worker_id = l.holder
     WHERE l.holder = $1 AND NOT w.draining
 ), surplus AS (
+    -- Those beyond its share.
     SELECT session_id, epoch FROM mine
     WHERE status = 'connected' AND wanted IS NULL
     ORDER BY taken_at DESC, session_id DESC

@@ -1,2 +1,2 @@
--- Worker $1 gives its sessions away. Locks that row.
+-- Marks worker $1 as draining: it gives its sessions to others. Locks that row.
 UPDATE wa.worker SET draining = true WHERE worker_id = $1

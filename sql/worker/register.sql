@@ -1,3 +1,4 @@
--- Registers a worker for $5 seconds, which holds at most $6 sessions. Locks nothing else.
+-- Registers a worker for $5 seconds, with room for $6 sessions: id $1, host $2, pid $3, version $4. Locks no row that
+-- exists.
 INSERT INTO wa.worker (worker_id, host, pid, version, lease_until, max_sessions)
 VALUES ($1, $2, $3, $4, now() + $5::float8 * interval '1 second', $6)

@@ -32,7 +32,10 @@ pub(super) async fn run(config: &Config, command: AuthCommand, json: bool) -> an
         AuthCommand::Quarantine(OfSession { session }) => quarantine(config, session, json).await,
         AuthCommand::Reseal => {
             let pool = connect(config).await?;
-            let id = sqlx::query_file_scalar!("sql/cli/reseal.sql").fetch_one(&pool).await.map_err(sql_error)?;
+            let id = sqlx::query_scalar!("INSERT INTO wa.maintenance_job (kind) VALUES ('reseal_keys') RETURNING id")
+                .fetch_one(&pool)
+                .await
+                .map_err(sql_error)?;
             print(json, &json!({ "job": id }), &format!("queued as maintenance job {id}"));
             Ok(())
         }

@@ -144,7 +144,7 @@ pub(super) async fn export(config: &Config, command: ExportCommand, json: bool) 
     shown.set_length(snapshot.state.keys.len() as u64);
     let exported = baileys::export(snapshot.state, || shown.inc(1))?;
     shown.finish_and_clear();
-    sqlx::query_file!("sql/auth/exported.sql", snapshot.session_id).execute(&mut *transaction).await?;
+    sqlx::query_file!("sql/auth/mark_exported.sql", snapshot.session_id).execute(&mut *transaction).await?;
     let shown = progress("files written");
     let written = folder::write(&folder, &exported.creds, &exported.entries, || shown.inc(1));
     written.with_context(|| folder.display().to_string())?;

@@ -44,17 +44,20 @@ pub(super) async fn run(config: &Config, command: CampaignCommand, json: bool) -
             follow(&pool, &named, ear, json).await?;
         }
         CampaignCommand::Pause(Named { session, campaign }) => {
-            let held = sqlx::query_file_scalar!("sql/cli/pause_campaign.sql", session, campaign).fetch_one(&pool);
+            let held = sqlx::query_scalar!(r#"SELECT wa.pause_campaign($1, $2) AS "count!""#, session, campaign)
+                .fetch_one(&pool);
             let held = held.await.map_err(sql_error)?;
             said(json, &session, &campaign, "held", held);
         }
         CampaignCommand::Resume(Named { session, campaign }) => {
-            let resumed = sqlx::query_file_scalar!("sql/cli/resume_campaign.sql", session, campaign).fetch_one(&pool);
+            let resumed = sqlx::query_scalar!(r#"SELECT wa.resume_campaign($1, $2) AS "count!""#, session, campaign)
+                .fetch_one(&pool);
             let resumed = resumed.await.map_err(sql_error)?;
             said(json, &session, &campaign, "resumed", resumed);
         }
         CampaignCommand::Cancel(Named { session, campaign }) => {
-            let cancelled = sqlx::query_file_scalar!("sql/cli/cancel_campaign.sql", session, campaign).fetch_one(&pool);
+            let cancelled = sqlx::query_scalar!(r#"SELECT wa.cancel_campaign($1, $2) AS "count!""#, session, campaign)
+                .fetch_one(&pool);
             let cancelled = cancelled.await.map_err(sql_error)?;
             said(json, &session, &campaign, "cancelled", cancelled);
         }

@@ -84,7 +84,12 @@ fn message(rest: &str) -> anyhow::Result<SendArgs> {
 
 async fn metrics(config: &Config, json: bool) -> anyhow::Result<()> {
     let pool = connect(config).await?;
-    for row in sqlx::query_file!("sql/cli/rates.sql").fetch_all(&pool).await.map_err(sql_error)? {
+    let rates = sqlx::query!(
+        r#"SELECT session AS "session!", sent_last_minute AS "last_minute!", sent_last_hour AS "last_hour!",
+                  median_seconds_to_sent AS median_seconds
+           FROM wa.rate ORDER BY session"#
+    );
+    for row in rates.fetch_all(&pool).await.map_err(sql_error)? {
         let line = json!({
             "session": row.session, "last_minute": row.last_minute, "last_hour": row.last_hour,
             "median_seconds": row.median_seconds,

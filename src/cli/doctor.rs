@@ -3,7 +3,7 @@
 use super::print;
 use crate::auth::Vault;
 use crate::config::Config;
-use crate::db::{Db, migrate};
+use crate::db::{Db, DbError, migrate};
 use crate::session::endpoint::Endpoint;
 use anyhow::bail;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -181,6 +181,9 @@ fn clock(theirs: DateTime<Utc>, before: DateTime<Utc>, report: &mut Report) {
 async fn schema(pool: &Db, report: &mut Report) {
     let (migrated, newest) = match migrate::versions(pool.pool()).await {
         Ok(versions) => versions,
+        Err(error @ DbError::OldLayout) => {
+            return report.must(false, "schema", &error.to_string(), "a new database");
+        }
         Err(error) => return report.must(false, "schema", &error.to_string(), "wagres migrate"),
     };
     let text = format!("at migration {migrated}, this version knows {newest}");

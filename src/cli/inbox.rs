@@ -62,7 +62,8 @@ async fn consume(
             row.print(json);
         }
         if !ids.is_empty() {
-            let acknowledge = sqlx::query_file_scalar!("sql/cli/acknowledge_messages.sql", consumer, &ids);
+            let acknowledge =
+                sqlx::query_scalar!(r#"SELECT wa.acknowledge_messages($1, $2) AS "acknowledged!""#, consumer, &ids);
             acknowledge.fetch_one(pool).await.map_err(sql_error)?;
             continue;
         }

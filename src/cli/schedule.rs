@@ -81,20 +81,22 @@ pub(super) async fn run(config: &Config, command: ScheduleCommand, json: bool) -
         ScheduleCommand::Show { name, ticks } => show(&pool, &name, ticks, json).await?,
         ScheduleCommand::Set(args) => set(&pool, args, json).await?,
         ScheduleCommand::Enable { name } => {
-            sqlx::query_file!("sql/cli/enable_schedule.sql", name).execute(&pool).await.map_err(sql_error)?;
+            sqlx::query!("SELECT wa.enable_schedule($1)", name).execute(&pool).await.map_err(sql_error)?;
             told(&name, "enabled");
         }
         ScheduleCommand::Disable { name } => {
-            sqlx::query_file!("sql/cli/disable_schedule.sql", name).execute(&pool).await.map_err(sql_error)?;
+            sqlx::query!("SELECT wa.disable_schedule($1)", name).execute(&pool).await.map_err(sql_error)?;
             told(&name, "disabled");
         }
         ScheduleCommand::Run { name } => {
-            let job =
-                sqlx::query_file_scalar!("sql/cli/run_schedule.sql", name).fetch_one(&pool).await.map_err(sql_error)?;
+            let job = sqlx::query_scalar!(r#"SELECT wa.run_now($1) AS "job!""#, name)
+                .fetch_one(&pool)
+                .await
+                .map_err(sql_error)?;
             print(json, &json!({ "schedule": name, "job": job }), &format!("{name} is queued as job {job}"));
         }
         ScheduleCommand::Delete { name } => {
-            sqlx::query_file!("sql/cli/delete_schedule.sql", name).execute(&pool).await.map_err(sql_error)?;
+            sqlx::query!("SELECT wa.unschedule($1)", name).execute(&pool).await.map_err(sql_error)?;
             told(&name, "deleted");
         }
     }
@@ -102,7 +104,12 @@ pub(super) async fn run(config: &Config, command: ScheduleCommand, json: bool) -
 }
 
 async fn list(pool: &Db, json: bool) -> anyhow::Result<()> {
-    let rows = sqlx::query_file!("sql/cli/list_schedules.sql").fetch_all(pool).await?;
+    let rows = sqlx::query!(
+        "SELECT name, enabled, cron, time_zone, kind, session, last_tick, next_tick, error
+         FROM wa.schedule ORDER BY name"
+    )
+    .fetch_all(pool)
+    .await?;
     if !json {
         println!(
             "{:<20} {:<9} {:<20} {:<16} {:<12} {:<20} NEXT",
@@ -153,10 +160,19 @@ async fn show(pool: &Db, name: &str, ticks: u32, json: bool) -> anyhow::Result<(
 
 async fn set(pool: &Db, args: SetArgs, json: bool) -> anyhow::Result<()> {
     let SetArgs { name, cron, kind, args, session, time_zone, missed } = args;
-    sqlx::query_file!("sql/cli/set_schedule.sql", name, cron, kind, args, session, time_zone, missed)
-        .fetch_one(pool)
-        .await
-        .map_err(sql_error)?;
+    sqlx::query!(
+        "SELECT wa.schedule($1, $2, $3, $4, $5, $6, ($7::text)::wa.missed_rule)",
+        name,
+        cron,
+        kind,
+        args,
+        session,
+        time_zone,
+        missed
+    )
+    .fetch_one(pool)
+    .await
+    .map_err(sql_error)?;
     print(json, &json!({ "schedule": name, "set": true }), &format!("{name} is set"));
     Ok(())
 }

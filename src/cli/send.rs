@@ -17,10 +17,11 @@ pub(super) struct SendArgs {
 
 pub(super) async fn run(config: &Config, args: SendArgs, json: bool) -> anyhow::Result<()> {
     let pool = connect(config).await?;
-    let id = sqlx::query_file_scalar!("sql/cli/send_text.sql", args.session, args.recipient, args.body)
-        .fetch_one(&pool)
-        .await
-        .map_err(sql_error)?;
+    let id =
+        sqlx::query_scalar!(r#"SELECT wa.send_text($1, $2, $3) AS "id!""#, args.session, args.recipient, args.body)
+            .fetch_one(&pool)
+            .await
+            .map_err(sql_error)?;
     print(json, &json!({ "id": id, "status": "queued" }), &format!("queued as row {id} of wa.outbound"));
     Ok(())
 }

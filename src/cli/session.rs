@@ -111,24 +111,35 @@ pub(super) async fn run(config: &Config, command: SessionCommand, json: bool) ->
     let pool = connect(config).await?;
     match command {
         SessionCommand::Add { name } => {
-            let id =
-                sqlx::query_file_scalar!("sql/cli/add_session.sql", name).fetch_one(&pool).await.map_err(sql_error)?;
+            let id = sqlx::query_scalar!(r#"SELECT wa.add_session($1) AS "session_id!""#, name)
+                .fetch_one(&pool)
+                .await
+                .map_err(sql_error)?;
             print(json, &json!({ "session": name, "session_id": id }), &format!("session {name} is there"));
         }
         SessionCommand::Link { name, phone } => link(config, &pool, &name, phone.as_deref(), json).await?,
         SessionCommand::Passkey { name, file } => {
             let assertion = assertion(file.as_deref())?;
-            let job = sqlx::query_file_scalar!("sql/cli/answer_passkey.sql", name, assertion).fetch_one(&pool).await;
+            let job = sqlx::query_scalar!(r#"SELECT wa.answer_passkey($1, $2) AS "job!""#, name, assertion)
+                .fetch_one(&pool)
+                .await;
             let job = job.map_err(sql_error)?;
             print(json, &json!({ "session": name, "job": job }), "handed in; a code to compare comes next");
         }
         SessionCommand::Confirm { name, code } => {
-            let job = sqlx::query_file_scalar!("sql/cli/confirm_passkey.sql", name, code).fetch_one(&pool).await;
+            let job = sqlx::query_scalar!(r#"SELECT wa.confirm_passkey($1, $2) AS "job!""#, name, code)
+                .fetch_one(&pool)
+                .await;
             let job = job.map_err(sql_error)?;
             print(json, &json!({ "session": name, "job": job }), "confirmed; the phone links the session");
         }
         SessionCommand::List => {
-            let rows = sqlx::query_file!("sql/cli/list_sessions.sql").fetch_all(&pool).await?;
+            let rows = sqlx::query!(
+                r#"SELECT name, status::text AS "status!", status_reason, status_at, desired::text AS "desired!", phone
+                   FROM wa.session ORDER BY name"#
+            )
+            .fetch_all(&pool)
+            .await?;
             if !json {
                 println!("{:<24} {:<13} {:<10} {:<16} REASON", "SESSION", "STATUS", "WISH", "PHONE");
             }
@@ -156,12 +167,13 @@ pub(super) async fn run(config: &Config, command: SessionCommand, json: bool) ->
         SessionCommand::Proxy { name, file, none } => {
             // Not as an argument, which everybody on the machine can read.
             let url = if none { None } else { Some(read(file.as_deref())?.trim().to_owned()) };
-            let set = sqlx::query_file_scalar!("sql/cli/set_proxy.sql", name, url).fetch_one(&pool).await;
+            let set = sqlx::query_scalar!("SELECT wa.set_proxy($1, $2)::text", name, url).fetch_one(&pool).await;
             set.map_err(sql_error)?;
             print(json, &json!({ "session": name }), "set; it counts from the next connection on");
         }
         SessionCommand::Move { name, worker_id } => {
-            let moved = sqlx::query_file_scalar!("sql/cli/move_session.sql", name, worker_id).fetch_one(&pool).await;
+            let moved =
+                sqlx::query_scalar!("SELECT wa.move_session($1, $2)::text", name, worker_id).fetch_one(&pool).await;
             moved.map_err(sql_error)?;
             let text = worker_id.map_or("goes where there is room".to_owned(), |to| format!("moves to worker {to}"));
             print(json, &json!({ "session": name, "worker_id": worker_id }), &format!("session {name} {text}"));
@@ -174,17 +186,20 @@ pub(super) async fn run(config: &Config, command: SessionCommand, json: bool) ->
             }
         }
         SessionCommand::Connect { name } => {
-            let job = sqlx::query_file_scalar!("sql/cli/connect_session.sql", name).fetch_one(&pool).await;
+            let job = sqlx::query_scalar!(r#"SELECT wa.connect($1) AS "job!""#, name).fetch_one(&pool).await;
             let job = job.map_err(sql_error)?;
             print(json, &json!({ "session": name, "job": job }), &format!("session {name} is being connected"));
         }
         SessionCommand::Logout { name, reason } => {
-            let job = sqlx::query_file_scalar!("sql/cli/logout_session.sql", name, reason).fetch_one(&pool).await;
+            let job = sqlx::query_scalar!(r#"SELECT wa.logout($1, $2) AS "job!""#, name, reason).fetch_one(&pool).await;
             let job = job.map_err(sql_error)?;
             print(json, &json!({ "session": name, "job": job }), &format!("session {name} is being unlinked"));
         }
         SessionCommand::Pause { name, reason } => {
-            sqlx::query_file_scalar!("sql/cli/pause.sql", name, reason).fetch_one(&pool).await.map_err(sql_error)?;
+            sqlx::query_scalar!("SELECT wa.pause($1, $2)::text", name, reason)
+                .fetch_one(&pool)
+                .await
+                .map_err(sql_error)?;
             print(
                 json,
                 &json!({ "session": name, "paused": true }),
@@ -192,11 +207,11 @@ pub(super) async fn run(config: &Config, command: SessionCommand, json: bool) ->
             );
         }
         SessionCommand::Resume { name } => {
-            sqlx::query_file_scalar!("sql/cli/resume.sql", name).fetch_one(&pool).await.map_err(sql_error)?;
+            sqlx::query_scalar!("SELECT wa.resume($1)::text", name).fetch_one(&pool).await.map_err(sql_error)?;
             print(json, &json!({ "session": name, "paused": false }), &format!("session {name} sends again"));
         }
         SessionCommand::Close { name, reason } => {
-            let job = sqlx::query_file_scalar!("sql/cli/close_session.sql", name, reason)
+            let job = sqlx::query_scalar!(r#"SELECT wa.close($1, $2) AS "job!""#, name, reason)
                 .fetch_one(&pool)
                 .await
                 .map_err(sql_error)?;
@@ -240,7 +255,7 @@ fn advice(name: &str, stage: &str, request: &Value, code: Option<&str>, error: O
 /// Asks for a link and follows the row until the session is connected or nobody scanned.
 async fn link(config: &Config, pool: &Db, name: &str, phone: Option<&str>, json: bool) -> anyhow::Result<()> {
     let mut ear = Ear::on("wa_session", config).await?;
-    let job = sqlx::query_file_scalar!("sql/cli/link_session.sql", name, phone);
+    let job = sqlx::query_scalar!(r#"SELECT wa.link($1, $2) AS "job!""#, name, phone);
     let job = job.fetch_one(pool).await.map_err(sql_error)?;
     let (mut shown, mut stage, mut typed) = (None, None, None);
     loop {

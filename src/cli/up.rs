@@ -187,7 +187,10 @@ mod running_sandbox {
 
         async fn show_those_of(&self, url: &Secret) -> anyhow::Result<()> {
             let pool = db::connect(url, 1, "wagres sandbox").await?;
-            for code in sqlx::query_file!("sql/cli/shown_codes.sql").fetch_all(&pool).await? {
+            let codes = sqlx::query!(
+                r#"SELECT name, qr AS "qr!" FROM wa.session WHERE qr IS NOT NULL AND qr_expires_at > now()"#
+            );
+            for code in codes.fetch_all(&pool).await? {
                 // A code whose device has gone meanwhile is not worth a word: its row changes next.
                 let _ = self.0.show_qr(&code.qr, &code.name);
             }

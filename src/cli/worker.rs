@@ -45,7 +45,7 @@ pub(super) async fn run(config: &Config, command: WorkerCommand, json: bool) -> 
             }
         }
         WorkerCommand::Drain { worker_id } => {
-            sqlx::query_file!("sql/cli/drain_worker.sql", worker_id).fetch_one(&pool).await.map_err(sql_error)?;
+            sqlx::query!("SELECT wa.drain_worker($1)::text", worker_id).fetch_one(&pool).await.map_err(sql_error)?;
             let text = format!("worker {worker_id} gives its sessions to the others, and ends");
             print(json, &json!({ "worker_id": worker_id, "draining": true }), &text);
         }

@@ -1,45 +1,27 @@
 //! Migrations, then everything that is replaced whole: functions, triggers, views.
+//!
+//! No release has been made yet. Until the first one the files of `migrations/` are edited in place, each table whole in
+//! one file; from then on never: a change is a new file. Files of `sql/schema` may be edited and renamed at any time.
 
 use super::DbError;
-use sqlx::migrate::{Migrate as _, Migrator};
+use sqlx::migrate::{AppliedMigration, Migrate as _, MigrateError, Migrator};
 use sqlx::{Connection, Executor, PgPool};
 
-/// Files of `sql/schema`, in the order in which they are applied.
-const SCHEMA: &[(&str, &str)] = &[
-    ("10_doorbell.sql", include_str!("../../sql/schema/10_doorbell.sql")),
-    ("20_sessions.sql", include_str!("../../sql/schema/20_sessions.sql")),
-    ("21_workers.sql", include_str!("../../sql/schema/21_workers.sql")),
-    ("22_auth.sql", include_str!("../../sql/schema/22_auth.sql")),
-    ("23_passkey.sql", include_str!("../../sql/schema/23_passkey.sql")),
-    ("24_session_states.sql", include_str!("../../sql/schema/24_session_states.sql")),
-    ("25_events.sql", include_str!("../../sql/schema/25_events.sql")),
-    ("26_event_kinds.sql", include_str!("../../sql/schema/26_event_kinds.sql")),
-    ("27_regions.sql", include_str!("../../sql/schema/27_regions.sql")),
-    ("28_kinds.sql", include_str!("../../sql/schema/28_kinds.sql")),
-    ("29_phones.sql", include_str!("../../sql/schema/29_phones.sql")),
-    ("30_outbound.sql", include_str!("../../sql/schema/30_outbound.sql")),
-    ("31_downloads.sql", include_str!("../../sql/schema/31_downloads.sql")),
-    ("32_consumers.sql", include_str!("../../sql/schema/32_consumers.sql")),
-    ("33_actions.sql", include_str!("../../sql/schema/33_actions.sql")),
-    ("34_functions.sql", include_str!("../../sql/schema/34_functions.sql")),
-    ("35_pacing.sql", include_str!("../../sql/schema/35_pacing.sql")),
-    ("40_maintenance.sql", include_str!("../../sql/schema/40_maintenance.sql")),
-    ("45_cron.sql", include_str!("../../sql/schema/45_cron.sql")),
-    ("50_schedule.sql", include_str!("../../sql/schema/50_schedule.sql")),
-    ("60_views.sql", include_str!("../../sql/schema/60_views.sql")),
-    ("61_history.sql", include_str!("../../sql/schema/61_history.sql")),
-    ("62_campaigns.sql", include_str!("../../sql/schema/62_campaigns.sql")),
-    ("90_roles.sql", include_str!("../../sql/schema/90_roles.sql")),
-];
-
+/// Tables, types, indexes and policies.
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
-/// The last migration that the database has seen, and the last one that this version knows.
+/// The replaced part, in the order of the files' numbers. The macro only reads the folder: sqlx keeps no record of it.
+static SCHEMA: Migrator = sqlx::migrate!("./sql/schema");
+
+/// The last migration of the database, and the last one that this version knows.
 ///
 /// # Errors
-/// The database was never migrated, or does not answer.
+/// The database was never migrated, has another layout, or does not answer.
 pub async fn versions(pool: &PgPool) -> Result<(i64, i64), DbError> {
     let applied = pool.acquire().await?.list_applied_migrations("_sqlx_migrations").await?;
+    if other_layout(&applied) {
+        return Err(DbError::OldLayout);
+    }
     let last = applied.iter().map(|migration| migration.version).max();
     Ok((last.unwrap_or(0), MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)))
 }
@@ -48,18 +30,56 @@ pub async fn versions(pool: &PgPool) -> Result<(i64, i64), DbError> {
 /// for the migrations, and the replaced part is one transaction under a lock of its own.
 ///
 /// # Errors
-/// A migration that fails leaves the earlier ones in place; the replaced part applies whole or not at all.
+/// A migration that fails leaves the earlier ones in place; the replaced part applies whole or not at all. A database
+/// of another layout stays as it is.
 pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
-    MIGRATIONS.run(pool).await?;
+    match MIGRATIONS.run(pool).await {
+        Ok(()) => {}
+        // sqlx looks for missing migrations first, and an older layout had more of them.
+        Err(error @ (MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_))) => {
+            versions(pool).await?;
+            return Err(error.into());
+        }
+        Err(error) => return Err(error.into()),
+    }
     let mut connection = pool.acquire().await?;
     let mut tx = connection.begin().await?;
     // A transaction-level lock works through poolers too; the number is "wagres" on a telephone keypad.
     tx.execute("SELECT pg_advisory_xact_lock(924737)").await?;
-    // What is replaced may not be there yet, which is no news.
+    // Only warnings are worth reading here, not notices.
     tx.execute("SET LOCAL client_min_messages = warning").await?;
-    for &(file, sql) in SCHEMA {
-        (&mut *tx).execute(sqlx::raw_sql(sql)).await.map_err(|source| DbError::Schema { file, source })?;
+    for file in SCHEMA.iter() {
+        (&mut *tx).execute(sqlx::raw_sql(file.sql.clone())).await.map_err(|source| DbError::Schema {
+            file: format!("{:02}_{}.sql", file.version, file.description.replace(' ', "_")),
+            source,
+        })?;
     }
     tx.commit().await?;
     Ok(())
+}
+
+/// Whether a migration of the database differs from the one of that number here.
+fn other_layout(applied: &[AppliedMigration]) -> bool {
+    applied.iter().any(|old| MIGRATIONS.iter().any(|own| own.version == old.version && own.checksum != old.checksum))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// The compiler does not notice a new file by itself: `touch src/db/migrate.rs`.
+    #[test]
+    fn every_file_is_compiled_in() -> Result<(), std::io::Error> {
+        for (folder, compiled) in [("migrations", &MIGRATIONS), ("sql/schema", &SCHEMA)] {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+            let mut files = BTreeSet::new();
+            for file in std::fs::read_dir(path)? {
+                files.insert(std::fs::read_to_string(file?.path())?);
+            }
+            let texts: BTreeSet<String> = compiled.iter().map(|file| file.sql.as_str().to_owned()).collect();
+            assert!(files == texts, "{folder}: not every file is compiled in as it is");
+        }
+        Ok(())
+    }
 }

@@ -41,11 +41,17 @@ pub enum DbError {
     /// A migration failed or the schema is newer than this program.
     #[error("migrating the database: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The database was migrated by a version from before the first release, whose tables were laid out otherwise.
+    #[error(
+        "migrating the database: it was made before the first release, by an older layout of the tables, and cannot be \
+         migrated; save each session with wagres backup, then migrate a new database and wagres restore them there"
+    )]
+    OldLayout,
     /// A replaced function, trigger or view did not apply.
     #[error("applying {file}: {source}")]
     Schema {
         /// The file under `sql/schema`.
-        file: &'static str,
+        file: String,
         /// Why.
         source: sqlx::Error,
     },

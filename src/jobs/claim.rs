@@ -9,6 +9,7 @@
 use super::bells::Bells;
 use super::maintenance::Kind;
 use super::outbound::Outbound;
+use super::session_work::{self, SessionWork};
 use super::turns::Turns;
 use super::{MaintenanceJob, SessionJob};
 use crate::db::Db;
@@ -77,7 +78,7 @@ impl Dispatcher {
         let (mut backoff, mut horizon) = (Backoff::new(Duration::from_millis(2), self.poll), None);
         loop {
             // Asked before the look: whoever ends between the two is seen by it, or runs still.
-            let running = sqlx::query_file!("sql/jobs/running.sql").fetch_one(&self.pool).await?;
+            let running = sqlx::query_file!("sql/jobs/transaction_ids.sql").fetch_one(&self.pool).await?;
             // Whoever comes from now on sees that we are parked.
             let horizon = *horizon.get_or_insert(running.next);
             if self.claim().await? > 0 {
@@ -138,7 +139,8 @@ impl Dispatcher {
         if room == 0 {
             return Ok(0);
         }
-        let rows = sqlx::query_file!("sql/jobs/claim_session.sql", self.worker_id, room, self.downloads)
+        let kinds = session_work::KINDS.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>();
+        let rows = sqlx::query_file!("sql/jobs/claim_session.sql", self.worker_id, room, self.downloads, &kinds)
             .fetch_all(&self.pool)
             .await?;
         let claimed = rows.len();
@@ -147,9 +149,9 @@ impl Dispatcher {
                 fence: Fence { session_id: row.session_id, epoch: row.epoch },
                 id: row.id,
                 session: row.session,
+                work: SessionWork::read(&row.kind, &row.args),
                 kind: row.kind,
                 reason: row.reason,
-                args: row.args,
                 attempts: row.attempts,
             };
             give(&self.session, job).await;
@@ -167,7 +169,9 @@ impl Dispatcher {
             .await?;
         let claimed = rows.len();
         for row in rows {
-            let job = MaintenanceJob { id: row.id, kind: row.kind, args: row.args, attempts: row.attempts };
+            // The claim names the kinds that are known.
+            let Some(kind) = Kind::named(&row.kind) else { continue };
+            let job = MaintenanceJob { id: row.id, kind, args: row.args, attempts: row.attempts };
             give(&self.maintenance, job).await;
         }
         Ok(claimed)

@@ -21,10 +21,12 @@ pub mod maintenance;
 pub mod outbound;
 pub mod progress;
 pub mod record;
+pub mod session_work;
 pub mod turns;
 
 use crate::db::fence::Fence;
 use crate::message::content::ContentError;
+use session_work::SessionWork;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -65,10 +67,10 @@ pub struct SessionJob {
     pub id: i64,
     /// Name of the session.
     pub session: String,
-    /// `link`, `connect`, `reconnect`, `passkey`, `close`, `logout`, or an action.
+    /// Its kind in SQL.
     pub kind: String,
-    /// What an action takes.
-    pub args: serde_json::Value,
+    /// What it asks for, or which of its arguments cannot be read.
+    pub work: Result<SessionWork, String>,
     /// Why, in the words of whoever asked.
     pub reason: Option<String>,
     /// Which attempt this is, from 1.
@@ -81,8 +83,8 @@ pub struct MaintenanceJob {
     /// `wa.maintenance_job.id`.
     pub id: i64,
     /// What is to be done.
-    pub kind: String,
-    /// How, as the kind has it.
+    pub kind: maintenance::Kind,
+    /// The arguments of that kind.
     pub args: serde_json::Value,
     /// Which attempt this is, from 1.
     pub attempts: i32,

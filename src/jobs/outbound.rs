@@ -334,7 +334,7 @@ impl Outbound {
     /// Messages whose moment has come are queued like any other. True when there were any.
     async fn let_go(&mut self, sessions: &[i64]) -> sqlx::Result<bool> {
         let now = Instant::now();
-        let due = sqlx::query_file!("sql/jobs/due.sql", sessions, DUE).fetch_one(&self.pool).await?;
+        let due = sqlx::query_file!("sql/jobs/release_due.sql", sessions, DUE).fetch_one(&self.pool).await?;
         let known = self.due.filter(|due| *due > now);
         self.due = known.into_iter().chain(due.wait.map(|wait| after(now, wait))).min();
         self.asked = sessions.iter().copied().collect();
@@ -352,7 +352,7 @@ pub async fn put_down(pool: &Db, worker_id: Uuid, lanes: &Lanes) -> sqlx::Result
     }
     let (sessions, epochs): (Vec<i64>, Vec<i64>) = holds.iter().map(|hold| (hold.session_id, hold.epoch)).unzip();
     let (hand_sessions, hand_ids) = lanes.in_hand();
-    let written = sqlx::query_file!("sql/jobs/put_down.sql", worker_id, &sessions, &epochs, &hand_sessions, &hand_ids)
+    let written = sqlx::query_file!("sql/jobs/set_taken.sql", worker_id, &sessions, &epochs, &hand_sessions, &hand_ids)
         .execute(pool)
         .await;
     if written.is_err() {

@@ -1,6 +1,6 @@
 //! What a row of `wa.outbound` says, by kind, and the WhatsApp message that it becomes.
 //!
-//! `sql/schema` defines the kinds and their fields, and every row has passed its checks. The types here read what those checks
+//! `sql/schema/30_message_kinds.sql` defines the kinds and their fields, and every row has passed its checks. The types here read what those checks
 //! let through; a test compares the two.
 
 use super::attachment::{Attachment, MediaKind};
@@ -281,7 +281,7 @@ pub(crate) fn protocol(message: wa::message::ProtocolMessage) -> wa::Message {
     wa::Message { protocol_message: MessageField::some(message), ..Default::default() }
 }
 
-fn jid<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Jid>, D::Error> {
+pub(crate) fn jid<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Jid>, D::Error> {
     Option::<String>::deserialize(from)?.map(|text| text.parse().map_err(D::Error::custom)).transpose()
 }
 

@@ -1,13 +1,15 @@
 //! Group and contact actions: session jobs that ask WhatsApp for something and keep the answer (M2, M9).
 //!
-//! Which there are, and what each takes and gives, is said in `sql/schema/33_actions.sql`, whose checks every row has passed.
+//! `sql/schema/31_actions.sql` defines the actions, what each takes and gives, and every row has passed its checks.
 
+use crate::db::Db;
+use crate::db::fence::Fence;
+use crate::jobs::session_work::{Action, FileAction, Participants};
 use crate::jobs::{JobError, SessionJob};
 use crate::message::json::storable;
 use crate::messages::connection::{Connection, Connections};
 use crate::messages::media::{Media, profile};
 use chrono::DateTime;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fmt::Display;
 use std::time::Duration;
@@ -24,29 +26,51 @@ const ANSWER: Duration = Duration::from_mins(1);
 /// Does what the row asks for and keeps the result in it.
 ///
 /// # Errors
-/// [`JobError::Permanent`] when WhatsApp says no, [`JobError::Retry`] when the connection was lost, so that the answer is not
-/// known.
-pub(super) async fn run(job: &SessionJob, connections: &Connections, media: &Media) -> Result<(), JobError> {
-    // The worker may have died after it was made, or the answer been lost; twice would be worse than not known.
-    if job.kind == "create_group" && job.attempts > 1 {
+/// [`JobError::Permanent`] when WhatsApp refuses, [`JobError::Retry`] when the connection was lost, so that the answer is
+/// unknown.
+pub(super) async fn run(action: &Action, job: &SessionJob, connections: &Connections) -> Result<(), JobError> {
+    // The worker may have died after the group was made, or the answer got lost; two groups would be worse than none known.
+    if matches!(action, Action::CreateGroup { .. }) && job.attempts > 1 {
         return Err(JobError::Permanent(
             "an earlier attempt had no answer; list_groups shows whether it made the group".into(),
         ));
     }
     let connection = connections.of_job(job.fence)?;
+    let result = answer(&connection.client, act(&connection.client, action.clone())).await?;
+    keep(job, result, &connection.hold.db).await
+}
+
+/// The same for actions that come with a file.
+///
+/// # Errors
+/// As [`run`].
+pub(super) async fn run_with_file(
+    action: &FileAction,
+    job: &SessionJob,
+    connections: &Connections,
+    media: &Media,
+) -> Result<(), JobError> {
+    let connection = connections.of_job(job.fence)?;
     let Connection { hold, client, .. } = &*connection;
-    let result = match job.kind.as_str() {
-        // It takes the time that a file takes.
-        "download" => media.download(job, client, &hold.db).await?,
-        "set_picture" => {
-            let picture = profile::picture(job, &hold.db).await?;
-            answer(client, set_picture(client, job, picture)).await?
+    let result = match action {
+        // A download takes the time that its file takes.
+        FileAction::Download { inbox_id } => media.download(job.fence, *inbox_id, client, &hold.db).await?,
+        FileAction::SetPicture { group, media } => {
+            let picture = match media {
+                Some(media) => Some(profile::picture(job.fence, *media, &hold.db).await?),
+                None => None,
+            };
+            answer(client, set_picture(client, group.as_ref(), picture)).await?
         }
-        _ => answer(client, act(client, job)).await?,
     };
-    let (session_id, epoch) = (job.fence.session_id, job.fence.epoch);
+    keep(job, result, &hold.db).await
+}
+
+async fn keep(job: &SessionJob, result: Value, db: &Db) -> Result<(), JobError> {
+    let Fence { session_id, epoch } = job.fence;
     let keep = sqlx::query_file!("sql/session/action_result.sql", session_id, epoch, result, job.id);
-    keep.execute(&hold.db).await.map(drop).map_err(|error| JobError::Retry(format!("done, and not kept: {error}")))
+    let kept = keep.execute(db).await;
+    kept.map(drop).map_err(|error| JobError::Retry(format!("done, but the result is not kept: {error}")))
 }
 
 async fn answer(client: &Client, asked: impl Future<Output = Result<Value, String>> + Send) -> Result<Value, JobError> {
@@ -58,42 +82,23 @@ async fn answer(client: &Client, asked: impl Future<Output = Result<Value, Strin
     }
 }
 
-/// Without a picture, the one that there is goes.
-async fn set_picture(client: &Client, job: &SessionJob, picture: Option<Vec<u8>>) -> Result<Value, String> {
+/// Sets the picture of a group or of the session; without a picture, removes the present one.
+async fn set_picture(client: &Client, group: Option<&Jid>, picture: Option<Vec<u8>>) -> Result<Value, String> {
     let (removed, picture) = (picture.is_none(), picture.unwrap_or_default());
-    let set = match job.args["group"].as_str() {
-        Some(group) => client.groups().set_profile_picture(parsed(group)?, picture).await.map_err(said)?,
-        None => client.profile().set_profile_picture(picture).await.map_err(said)?,
+    let set = match group {
+        Some(group) => client.groups().set_profile_picture(group.clone(), picture).await.map_err(text)?,
+        None => client.profile().set_profile_picture(picture).await.map_err(text)?,
     };
     Ok(if removed { Value::Null } else { json!({ "id": set.id }) })
 }
 
-/// What the actions take.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Args {
-    numbers: Vec<String>,
-    contact: String,
-    group: String,
-    participants: Vec<String>,
-    subject: String,
-    description: Option<String>,
-    link: String,
-    reset: bool,
-    available: bool,
-}
-
-/// What came of it, or why not.
-async fn act(client: &Client, job: &SessionJob) -> Result<Value, String> {
-    let Args { numbers, contact, group, participants, subject, description, link, reset, available } =
-        Args::deserialize(&job.args).map_err(|error| format!("args: {error}"))?;
-    let (groups, people) = (client.groups(), participants);
-    let group = || parsed(&group);
-    let people = || people.iter().map(|person| parsed(person)).collect::<Result<Vec<Jid>, String>>();
-    Ok(match job.kind.as_str() {
-        "check_numbers" => {
-            let asked = numbers.iter().map(|number| parsed(number)).collect::<Result<Vec<_>, _>>()?;
-            let found = client.contacts().is_on_whatsapp(&asked).await.map_err(said)?;
+/// The result, or why WhatsApp refused.
+async fn act(client: &Client, action: Action) -> Result<Value, String> {
+    let groups = client.groups();
+    let nothing = |()| Value::Null;
+    Ok(match action {
+        Action::CheckNumbers { numbers } => {
+            let found = client.contacts().is_on_whatsapp(&numbers).await.map_err(text)?;
             let line = |person: wacore::iq::usync::IsOnWhatsAppResult| {
                 json!({
                     "jid": person.jid.to_string(), "lid": person.lid.map(|lid| lid.to_string()),
@@ -103,63 +108,68 @@ async fn act(client: &Client, job: &SessionJob) -> Result<Value, String> {
             };
             found.into_iter().map(line).collect()
         }
-        "contact_picture" => {
-            let picture = client.contacts().get_profile_picture(&parsed(&contact)?, false).await.map_err(said)?;
+        Action::ContactPicture { contact } => {
+            let picture = client.contacts().get_profile_picture(&contact, false).await.map_err(text)?;
             json!(picture.map(|picture| json!({ "id": picture.id, "url": picture.url })))
         }
-        "set_presence" => {
+        Action::SetPresence { available } => {
             let presence = client.presence();
             let set = if available { presence.set_available().await } else { presence.set_unavailable().await };
-            set.map(|()| Value::Null).map_err(said)?
+            set.map(nothing).map_err(text)?
         }
-        "watch_presence" => {
-            // Those who show themselves to nobody are told of nobody.
-            client.presence().set_available().await.map_err(said)?;
-            client.presence().subscribe(&parsed(&contact)?).await.map(|()| Value::Null).map_err(said)?
+        Action::WatchPresence { contact } => {
+            // WhatsApp shows nobody's presence to those who hide their own.
+            client.presence().set_available().await.map_err(text)?;
+            client.presence().subscribe(&contact).await.map(nothing).map_err(text)?
         }
-        "block_contact" => client.blocking().block(&parsed(&contact)?).await.map(|()| Value::Null).map_err(said)?,
-        "unblock_contact" => client.blocking().unblock(&parsed(&contact)?).await.map(|()| Value::Null).map_err(said)?,
-        "list_groups" => groups.get_participating().await.map_err(said)?.values().map(shown).collect(),
-        "show_group" => shown(&groups.get_metadata(&group()?).await.map_err(said)?),
-        "create_group" => {
-            let participants = people()?.into_iter().map(GroupParticipantOptions::new).collect();
+        Action::BlockContact { contact } => client.blocking().block(&contact).await.map(nothing).map_err(text)?,
+        Action::UnblockContact { contact } => client.blocking().unblock(&contact).await.map(nothing).map_err(text)?,
+        Action::ListGroups {} => groups.get_participating().await.map_err(text)?.values().map(described).collect(),
+        Action::ShowGroup { group } => described(&groups.get_metadata(&group).await.map_err(text)?),
+        Action::CreateGroup { subject, participants } => {
+            let participants = participants.into_iter().map(GroupParticipantOptions::new).collect();
             let options = GroupCreateOptions::builder().subject(subject).participants(participants).build();
-            shown(&groups.create_group(options).await.map_err(said)?.metadata)
+            described(&groups.create_group(options).await.map_err(text)?.metadata)
         }
-        "add_participants" => changed(groups.add_participants(group()?, &people()?).await.map_err(said)?),
-        "remove_participants" => changed(groups.remove_participants(group()?, &people()?).await.map_err(said)?),
-        "promote_participants" => changed(groups.promote_participants(group()?, &people()?).await.map_err(said)?),
-        "demote_participants" => changed(groups.demote_participants(group()?, &people()?).await.map_err(said)?),
-        "set_group_subject" => {
-            let subject = GroupSubject::new(subject).map_err(said)?;
-            groups.set_subject(group()?, subject).await.map(|()| Value::Null).map_err(said)?
+        Action::AddParticipants(Participants { group, participants }) => {
+            changed(groups.add_participants(group, &participants).await.map_err(text)?)
         }
-        "set_group_description" => {
-            let description = description.map(GroupDescription::new).transpose().map_err(said)?;
-            let set = groups.set_description(group()?, description, PreviousDescription::Resolve).await;
-            set.map(|()| Value::Null).map_err(said)?
+        Action::RemoveParticipants(Participants { group, participants }) => {
+            changed(groups.remove_participants(group, &participants).await.map_err(text)?)
         }
-        "group_invite_link" => json!({ "link": groups.get_invite_link(group()?, reset).await.map_err(said)? }),
-        "join_group" => {
-            let joined = groups.join_with_invite_code(&link).await.map_err(said)?;
+        Action::PromoteParticipants(Participants { group, participants }) => {
+            changed(groups.promote_participants(group, &participants).await.map_err(text)?)
+        }
+        Action::DemoteParticipants(Participants { group, participants }) => {
+            changed(groups.demote_participants(group, &participants).await.map_err(text)?)
+        }
+        Action::SetGroupSubject { group, subject } => {
+            let subject = GroupSubject::new(subject).map_err(text)?;
+            groups.set_subject(group, subject).await.map(nothing).map_err(text)?
+        }
+        Action::SetGroupDescription { group, description } => {
+            let description = description.map(GroupDescription::new).transpose().map_err(text)?;
+            let set = groups.set_description(group, description, PreviousDescription::Resolve).await;
+            set.map(nothing).map_err(text)?
+        }
+        Action::GroupInviteLink { group, reset } => {
+            json!({ "link": groups.get_invite_link(group, reset).await.map_err(text)? })
+        }
+        Action::JoinGroup { link } => {
+            let joined = groups.join_with_invite_code(&link).await.map_err(text)?;
             let pending = matches!(joined, JoinGroupResult::PendingApproval(_));
             json!({ "jid": joined.group_jid().to_string(), "pending": pending })
         }
-        "leave_group" => groups.leave(group()?).await.map(|()| Value::Null).map_err(said)?,
-        kind => return Err(format!("kind: \"{kind}\" is unknown to this version")),
+        Action::LeaveGroup { group } => groups.leave(group).await.map(nothing).map_err(text)?,
     })
 }
 
-fn parsed(jid: &str) -> Result<Jid, String> {
-    jid.parse().map_err(|error| format!("{jid}: {error}"))
-}
-
-fn said(error: impl Display) -> String {
+fn text(error: impl Display) -> String {
     error.to_string()
 }
 
 /// A group as `show_group` gives it.
-fn shown(group: &GroupMetadata) -> Value {
+fn described(group: &GroupMetadata) -> Value {
     // One form for one person, whichever the group uses.
     let person = |participant: &GroupParticipant| {
         let pn = participant.phone_number.as_ref().unwrap_or(&participant.jid);

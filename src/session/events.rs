@@ -1,5 +1,5 @@
 //! What WhatsApp tells a session beside messages and receipts: calls, changes of groups, presence and the like, as events
-//! (M8). Which kinds there are is said in `sql/schema/26_event_kinds.sql`.
+//! (M8). Which kinds there are is said in `sql/schema/13_events.sql`.
 
 use crate::message::json::storable;
 use crate::messages::address::phone_form;

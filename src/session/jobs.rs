@@ -1,11 +1,12 @@
 //! Session jobs: link, connect, reconnect, passkey, close, logout, and actions. The next kind that concerns the connection: an
-//! arm in [`run`] and its name in `sql/schema`; the next action: see `actions`.
+//! arm in [`run`] and its name in `sql/schema/22_session_jobs.sql`; the next action: see `actions`.
 
 use super::actions;
 use super::registry::Sessions;
 use crate::db::Db;
 use crate::db::outage::outlast;
 use crate::jobs::record::Record;
+use crate::jobs::session_work::SessionWork;
 use crate::jobs::{JobError, SessionJob};
 use crate::messages::media::Media;
 use crate::telemetry;
@@ -19,13 +20,14 @@ use uuid::Uuid;
 pub async fn run(job: &SessionJob, sessions: &Sessions, media: &Media) -> Result<(), JobError> {
     let (fence, name) = (job.fence, job.session.as_str());
     let reason = job.reason.as_deref();
-    match job.kind.as_str() {
-        "link" => sessions.start(fence, name, true).await?,
-        "connect" | "reconnect" => sessions.start(fence, name, false).await?,
-        "passkey" => sessions.go_on_linking(fence, name).await?,
-        "close" => sessions.close(fence, name, reason.unwrap_or("closed on request")).await?,
-        "logout" => sessions.logout(fence, name, reason.unwrap_or("logged out on request")).await?,
-        _ => actions::run(job, sessions.connections(), media).await?,
+    match job.work.as_ref().map_err(|error| JobError::Permanent(error.clone()))? {
+        SessionWork::Link => sessions.start(fence, name, true).await?,
+        SessionWork::Connect | SessionWork::Reconnect => sessions.start(fence, name, false).await?,
+        SessionWork::Passkey => sessions.go_on_linking(fence, name).await?,
+        SessionWork::Close => sessions.close(fence, name, reason.unwrap_or("closed on request")).await?,
+        SessionWork::Logout => sessions.logout(fence, name, reason.unwrap_or("logged out on request")).await?,
+        SessionWork::Action(action) => actions::run(action, job, sessions.connections()).await?,
+        SessionWork::File(action) => actions::run_with_file(action, job, sessions.connections(), media).await?,
     }
     Ok(())
 }

@@ -68,7 +68,7 @@ impl Lease {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "unknown".into());
         let pid = i32::try_from(std::process::id()).unwrap_or(0);
         let version = env!("CARGO_PKG_VERSION");
-        let restored = sqlx::query_file_scalar!("sql/worker/come_home.sql").fetch_one(&pool).await?;
+        let restored = sqlx::query_file_scalar!("sql/worker/detect_restore.sql").fetch_one(&pool).await?;
         if restored > 0 {
             tracing::warn!(sessions = restored, "the database was restored: chats begin new Signal sessions");
         }
@@ -166,7 +166,7 @@ impl Lease {
     }
 
     async fn reconcile(&self, pool: &Db, fleet: &Fleet) -> sqlx::Result<()> {
-        let buried = sqlx::query_file!("sql/worker/bury.sql").execute(pool).await?.rows_affected();
+        let buried = sqlx::query_file!("sql/worker/expire_workers.sql").execute(pool).await?.rows_affected();
         if buried > 0 {
             tracing::info!(buried, "workers are dead; their sessions are free");
         }

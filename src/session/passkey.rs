@@ -108,7 +108,7 @@ struct Waiting {
 
 async fn waiting(hold: &Hold) -> sqlx::Result<Option<Waiting>> {
     let session_id = hold.fence.session_id;
-    let ask = || sqlx::query_file_as!(Waiting, "sql/passkey/waiting.sql", session_id).fetch_optional(&hold.db);
+    let ask = || sqlx::query_file_as!(Waiting, "sql/passkey/unfinished.sql", session_id).fetch_optional(&hold.db);
     hold.ask(ask).await
 }
 
@@ -164,7 +164,7 @@ impl Driver {
         let Fence { session_id, epoch } = self.hold.fence;
         // It is said once.
         persist(&self.hold, || {
-            sqlx::query_file_scalar!("sql/passkey/demanded.sql", session_id, epoch, request, seconds)
+            sqlx::query_file_scalar!("sql/passkey/request.sql", session_id, epoch, request, seconds)
                 .fetch_one(&self.hold.db)
         })
         .await;

@@ -131,7 +131,7 @@ impl Sessions {
             return Err(SessionError::NotLinked);
         }
         if found.exported {
-            let reset = sqlx::query_file!("sql/session/used_elsewhere.sql", fence.session_id, fence.epoch);
+            let reset = sqlx::query_file!("sql/session/reset_exported.sql", fence.session_id, fence.epoch);
             reset.fetch_optional(&hold.db).await?;
             tracing::warn!("another program used the session since its export; chats start new Signal sessions");
         }

@@ -134,7 +134,7 @@ impl Life {
         let Self { pool, lease, bells, lanes, sessions, ends, keepers, .. } = &mut self;
         keepers.spawn("bell of connections", gather(bells.clone(), ends.over.clone()));
         let seconds = worker.config.worker.report_seconds;
-        keepers.spawn("resource report", report(worker.window(), seconds, ends.over.clone()));
+        keepers.spawn("resource report", report(worker.window(), pool.clone(), seconds, ends.over.clone()));
         if worker.config.database_pooler {
             let poll_ms = worker.config.worker.poll_ms;
             tracing::info!(poll_ms, "behind a pooler nothing is announced; polling for work");

@@ -1,7 +1,8 @@
 //! What there is to see of a running worker, for `/health`, `/metrics` and the log.
 
-use crate::jobs::Ready;
+use crate::db::Db;
 use crate::jobs::lanes::Lanes;
+use crate::jobs::{Ready, maintenance, session_work};
 use crate::session::registry::Sessions;
 use crate::telemetry::{Load, Usage};
 use std::collections::BTreeMap;
@@ -86,10 +87,10 @@ pub(super) fn reachable(phase: watch::Sender<Phase>) -> impl Fn(bool) {
     }
 }
 
-/// Writes into the log what the process uses and has to do, again and again.
-pub(super) async fn report(window: Window, seconds: u32, ended: CancellationToken) {
+/// Writes into the log what the process uses and has to do, and which jobs wait for a newer version, again and again.
+pub(super) async fn report(window: Window, pool: Db, seconds: u32, over: CancellationToken) {
     let every = Duration::from_secs(seconds.into());
-    while ended.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+    while over.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
         let (Load { held, connected, in_hand }, usage) = (window.load(), Usage::now());
         tracing::info!(
             held,
@@ -100,5 +101,15 @@ pub(super) async fn report(window: Window, seconds: u32, ended: CancellationToke
             cpu_seconds = usage.processor.as_secs(),
             "resources"
         );
+        let session_kinds = session_work::KINDS.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>();
+        let unknown =
+            sqlx::query_file_scalar!("sql/jobs/unknown_kinds.sql", &session_kinds, &maintenance::Kind::names());
+        match over.run_until_cancelled(unknown.fetch_all(&pool)).await {
+            Some(Ok(kinds)) if !kinds.is_empty() => {
+                tracing::warn!(?kinds, "jobs of kinds unknown to this version; they wait for a newer worker");
+            }
+            Some(Err(error)) => tracing::warn!(%error, "cannot look for jobs of unknown kinds"),
+            _ => {}
+        }
     }
 }

@@ -77,7 +77,7 @@ async fn m5_a_consumer_reads_in_order_and_again_what_it_did_not_acknowledge() ->
     ensure!(claim(&db.pool, "all", 1).await?.is_empty());
     run(&db.pool, "SELECT wa.drop_consumer('all')").await?;
     let error = claim(&db.pool, "all", 1).await.err().context("it is gone")?;
-    ensure!(error.to_string().contains("there is no consumer \"all\""), "{error}");
+    ensure!(error.to_string().contains("no consumer is named \"all\""), "{error}");
     Ok(())
 }
 

@@ -85,7 +85,7 @@ async fn s3_a_worker_that_is_drained_ends_and_the_other_has_its_sessions() -> Re
     let shares: Vec<Value> = listed.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     assert_eq!(shares.iter().map(|it| it["share"].clone()).collect::<Vec<_>>(), [json!(2), json!(2)], "{listed}");
     let unknown = run(&["drain", "00000000-0000-0000-0000-000000000000"]).await?;
-    assert!(unknown.contains("worker_id: there is no worker"), "{unknown}");
+    assert!(unknown.contains("worker_id: no live worker has the id"), "{unknown}");
     run(&["drain", &old_id]).await?;
     old.ended().await?;
     shared(&world, &[3]).await?;

@@ -117,7 +117,7 @@ async fn s3_a_session_is_moved_to_a_worker_and_stays_there() -> Result<()> {
     world.holds(&held(two, 2)).await?;
     let unknown = "00000000-0000-0000-0000-000000000000";
     let (_, well, error) = run(&world.db.url, &["session", "move", "shop-1", unknown], "").await?;
-    assert!(!well && error.contains("worker_id: there is no worker"), "{error}");
+    assert!(!well && error.contains("worker_id: no live worker has the id"), "{error}");
     // What is gone keeps nothing.
     world.kill(second).await?;
     world.holds(&held(one, 3)).await?;

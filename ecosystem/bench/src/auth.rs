@@ -143,7 +143,8 @@ async fn timed<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resu
 /// Our times, and the statements of a load and of a write.
 async fn ours(database: &Database, args: &Args, keys: u32) -> anyhow::Result<(Times, [f64; 2])> {
     db::migrate::migrate(&database.pool).await?;
-    let session_id = sqlx::query_file_scalar!("sql/add_session.sql", "bench").fetch_one(&database.pool).await?;
+    let session_id =
+        sqlx::query_scalar!(r#"SELECT wa.add_session($1) AS "session_id!""#, "bench").fetch_one(&database.pool).await?;
     sqlx::query_file!("sql/held_session.sql", session_id).execute(&database.pool).await?;
     let pool = Db::connect(&database.url, false, 4, "wagres bench auth").await?;
     let fence = Fence { session_id, epoch: 1 };

@@ -120,7 +120,10 @@ pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> an
         },
         JobsCommand::Show { table, id } => {
             let row = match table.other() {
-                None => sqlx::query_file_scalar!("sql/cli/show_message.sql", id).fetch_optional(&pool).await?.flatten(),
+                None => sqlx::query_scalar!("SELECT to_jsonb(o) - 'live' AS row FROM wa.outbound o WHERE id = $1", id)
+                    .fetch_optional(&pool)
+                    .await?
+                    .flatten(),
                 Some(other) => other.row(&pool, id).await?,
             };
             let row = row.with_context(|| format!("nothing there has the id {id}"))?;
@@ -140,8 +143,10 @@ pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> an
                     other.retry(&pool, id, json, &mut left).await?;
                     continue;
                 }
-                let done =
-                    sqlx::query_file_scalar!("sql/cli/retry.sql", id).fetch_one(&pool).await.map_err(sql_error)?;
+                let done = sqlx::query_scalar!(r#"SELECT wa.retry($1) AS "done!""#, id)
+                    .fetch_one(&pool)
+                    .await
+                    .map_err(sql_error)?;
                 told(json, id, done, "queued again", "nothing to try: it is queued, on its way, or sent", &mut left);
             }
             all_done(&left)
@@ -150,7 +155,7 @@ pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> an
             if table.other().is_some() {
                 bail!("--session: only for messages; name other jobs by their ids");
             }
-            let count = sqlx::query_file_scalar!("sql/cli/cancel_all.sql", session, to)
+            let count = sqlx::query_scalar!(r#"SELECT wa.cancel_all($1, $2) AS "count!""#, session, to)
                 .fetch_one(&pool)
                 .await
                 .map_err(sql_error)?;
@@ -164,8 +169,10 @@ pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> an
                     other.cancel(&pool, id, json, &mut left).await?;
                     continue;
                 }
-                let done =
-                    sqlx::query_file_scalar!("sql/cli/cancel.sql", id).fetch_one(&pool).await.map_err(sql_error)?;
+                let done = sqlx::query_scalar!(r#"SELECT wa.cancel($1) AS "done!""#, id)
+                    .fetch_one(&pool)
+                    .await
+                    .map_err(sql_error)?;
                 told(json, id, done, "cancelled", "not cancelled: it is on its way, or has ended", &mut left);
             }
             all_done(&left)

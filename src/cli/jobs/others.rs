@@ -78,9 +78,15 @@ impl Other {
     /// All of a row.
     pub(super) async fn row(self, pool: &Db, id: i64) -> sqlx::Result<Option<Value>> {
         let row = match self {
-            Self::Session => sqlx::query_file_scalar!("sql/cli/show_session_job.sql", id).fetch_optional(pool).await?,
+            Self::Session => {
+                sqlx::query_scalar!("SELECT to_jsonb(j) AS row FROM wa.session_job j WHERE id = $1", id)
+                    .fetch_optional(pool)
+                    .await?
+            }
             Self::Maintenance => {
-                sqlx::query_file_scalar!("sql/cli/show_maintenance_job.sql", id).fetch_optional(pool).await?
+                sqlx::query_scalar!("SELECT to_jsonb(j) AS row FROM wa.maintenance_job j WHERE id = $1", id)
+                    .fetch_optional(pool)
+                    .await?
             }
         };
         Ok(row.flatten())
@@ -88,9 +94,9 @@ impl Other {
 
     pub(super) async fn retry(self, pool: &Db, id: i64, json: bool, left: &mut Vec<i64>) -> anyhow::Result<()> {
         let done = match self {
-            Self::Session => sqlx::query_file!("sql/cli/retry_session_job.sql", id).fetch_one(pool).await.map(drop),
+            Self::Session => sqlx::query!("SELECT wa.retry_session_job($1) AS job", id).fetch_one(pool).await.map(drop),
             Self::Maintenance => {
-                sqlx::query_file!("sql/cli/retry_maintenance_job.sql", id).fetch_one(pool).await.map(drop)
+                sqlx::query!("SELECT wa.retry_maintenance_job($1) AS job", id).fetch_one(pool).await.map(drop)
             }
         };
         tell(done, id, json, "queued again", left)
@@ -98,9 +104,11 @@ impl Other {
 
     pub(super) async fn cancel(self, pool: &Db, id: i64, json: bool, left: &mut Vec<i64>) -> anyhow::Result<()> {
         let done = match self {
-            Self::Session => sqlx::query_file!("sql/cli/cancel_session_job.sql", id).fetch_one(pool).await.map(drop),
+            Self::Session => {
+                sqlx::query!("SELECT wa.cancel_session_job($1) AS job", id).fetch_one(pool).await.map(drop)
+            }
             Self::Maintenance => {
-                sqlx::query_file!("sql/cli/cancel_maintenance_job.sql", id).fetch_one(pool).await.map(drop)
+                sqlx::query!("SELECT wa.cancel_maintenance_job($1) AS job", id).fetch_one(pool).await.map(drop)
             }
         };
         tell(done, id, json, "cancelled", left)

@@ -48,7 +48,7 @@ pub(super) async fn run(pool: &Db, args: PurgeArgs, json: bool) -> anyhow::Resul
     }
     let PurgeArgs { older_than, session, status, dry_run } = args;
     let messages = Messages { days: older_than, dry_run, session, status: status.map(Status::name) };
-    let newest = sqlx::query_file_scalar!("sql/cli/newest_message.sql").fetch_one(pool).await?.unwrap_or(0);
+    let newest = sqlx::query_scalar!("SELECT max(id) FROM wa.outbound").fetch_one(pool).await?.unwrap_or(0);
     // On standard error, and only where that is a terminal.
     let bar = ProgressBar::new(newest.unsigned_abs());
     bar.set_style(ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}  {elapsed}")?);

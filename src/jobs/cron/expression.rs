@@ -1,6 +1,6 @@
 //! A cron expression in a time zone: what is accepted, and which moments it names.
 //!
-//! What is accepted is what `wa.cron_error` accepts (`sql/schema/45_cron.sql`): five fields of `*`, values, ranges, steps
+//! What is accepted is what `wa.cron_error` accepts (`sql/schema/51_cron.sql`): five fields of `*`, values, ranges, steps
 //! and lists. The library would take more (seconds, years, `L`, `W`, `#`, `@daily`, empty items); what a person writes is
 //! checked in SQL, where there is no library, so the smaller language is the common one.
 //!

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// What is heard on the channel `wa_work` when a schedule has changed (`sql/schema/50_schedule.sql`). Jobs ring there
+/// What is heard on the channel `wa_work` when a schedule has changed (`sql/schema/52_schedules.sql`). Jobs ring there
 /// far more often, and are none of this loop's business.
 pub const CHANGED: &str = "schedule";
 
@@ -66,7 +66,7 @@ impl Turns for Cron {
     async fn turn(&mut self) -> sqlx::Result<()> {
         let due = sqlx::query_file_as!(Due, "sql/cron/due.sql").fetch_all(&self.pool).await?;
         if due.is_empty() {
-            let seconds = sqlx::query_file_scalar!("sql/cron/wait.sql").fetch_one(&self.pool).await?;
+            let seconds = sqlx::query_file_scalar!("sql/cron/next_tick.sql").fetch_one(&self.pool).await?;
             let next = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
             let poll = spread(self.poll);
             self.sleep(next.map_or(poll, |next| next.min(poll))).await;

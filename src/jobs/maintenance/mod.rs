@@ -4,7 +4,7 @@
 //! also tells whether the job still is this worker's: a cancelled job stops there, and so does one that another worker
 //! has taken over. A worker that stops gives its job back, and the attempt does not count.
 //!
-//! The next kind: a variant of [`Kind`], its name in `sql/schema/40_maintenance.sql`.
+//! The next kind: a variant of [`Kind`], its name in `sql/schema/50_maintenance.sql`.
 
 mod reseal;
 pub mod retention;
@@ -66,6 +66,12 @@ impl Kind {
         }
     }
 
+    /// The kind of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The names of all kinds, for the claim.
     #[must_use]
     pub fn names() -> Vec<String> {
@@ -109,14 +115,13 @@ impl Default for Pace {
 /// [`JobError::Release`] when the worker stops, [`JobError::Retry`] for what the database said.
 pub async fn run(job: &MaintenanceJob, keeper: &Maintenance) -> Result<(), JobError> {
     let batches = Batches { keeper, id: job.id, pace: args(job)? };
-    let result = match Kind::ALL.into_iter().find(|kind| kind.name() == job.kind) {
-        Some(Kind::SweepKeys) => sweep::run(&batches).await?,
-        Some(Kind::ResealKeys) => reseal::run(&batches).await?,
-        Some(Kind::Retention) => retention::run(&batches, &args(job)?).await?,
-        Some(Kind::CheckSessions) => watch::check_sessions(&batches).await?,
-        Some(Kind::CloseIdle) => watch::close_idle(&batches, &args(job)?).await?,
-        Some(Kind::ResourceReport) => watch::resource_report(&batches).await?,
-        None => return Err(JobError::Permanent(format!("kind: \"{}\" is unknown to this version", job.kind))),
+    let result = match job.kind {
+        Kind::SweepKeys => sweep::run(&batches).await?,
+        Kind::ResealKeys => reseal::run(&batches).await?,
+        Kind::Retention => retention::run(&batches, &args(job)?).await?,
+        Kind::CheckSessions => watch::check_sessions(&batches).await?,
+        Kind::CloseIdle => watch::close_idle(&batches, &args(job)?).await?,
+        Kind::ResourceReport => watch::resource_report(&batches).await?,
     };
     keeper.finish(job, "done", Some(&result), None).await;
     Ok(())
@@ -170,7 +175,7 @@ impl Maintenance {
     /// outage of the database is waited out, for as long as this worker lives.
     async fn finish(&self, job: &MaintenanceJob, outcome: &str, result: Option<&Value>, error: Option<&str>) {
         let (id, mut backoff) = (job.id, Backoff::new(Duration::from_millis(100), Duration::from_secs(5)));
-        telemetry::maintenance_job(&job.kind, outcome);
+        telemetry::maintenance_job(job.kind.name(), outcome);
         loop {
             let written =
                 sqlx::query_file!("sql/jobs/finish_maintenance.sql", id, self.worker_id, outcome, result, error)
@@ -196,7 +201,7 @@ impl Maintenance {
 
 impl Record<MaintenanceJob> for Maintenance {
     fn span(&self, job: &MaintenanceJob) -> tracing::Span {
-        tracing::info_span!("job", kind = job.kind, id = job.id)
+        tracing::info_span!("job", kind = job.kind.name(), id = job.id)
     }
 
     async fn record(&self, job: MaintenanceJob, outcome: Result<(), JobError>) {

@@ -192,7 +192,7 @@ impl Media {
         let message = json::read(&upload.message)
             .map_err(|error| JobError::Permanent(format!("wa.upload {}: {error}", upload.id)))?;
         let (session_id, epoch) = (job.fence.session_id, job.fence.epoch);
-        let said = sqlx::query_file!("sql/media/use_upload.sql", session_id, epoch, upload.id, job.id);
+        let said = sqlx::query_file!("sql/media/set_upload.sql", session_id, epoch, upload.id, job.id);
         held(said.execute(pool).await)?;
         Ok(message)
     }

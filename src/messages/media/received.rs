@@ -2,10 +2,10 @@
 
 use super::{Media, away, blocking, disk, hashed, held_no_more};
 use crate::db::Db;
-use crate::jobs::{JobError, SessionJob};
+use crate::db::fence::Fence;
+use crate::jobs::JobError;
 use crate::message::file::{FileOf, file_of};
 use crate::message::json;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{Error, Seek, SeekFrom, Write};
@@ -105,20 +105,19 @@ impl DownloadWriter for Limited {
     }
 }
 
-#[derive(Deserialize)]
-struct Args {
-    inbox_id: i64,
-}
-
 impl Media {
     /// Brings the file of a message to `wa.media` or the media store. Returns what stands in the job's result.
     ///
     /// # Errors
     /// [`JobError::Permanent`] when there is no such file any more, or too much of it.
-    pub(crate) async fn download(&self, job: &SessionJob, client: &Client, pool: &Db) -> Result<Value, JobError> {
-        let Args { inbox_id } =
-            Args::deserialize(&job.args).map_err(|error| JobError::Permanent(format!("args: {error}")))?;
-        let session_id = job.fence.session_id;
+    pub(crate) async fn download(
+        &self,
+        fence: Fence,
+        inbox_id: i64,
+        client: &Client,
+        pool: &Db,
+    ) -> Result<Value, JobError> {
+        let session_id = fence.session_id;
         let row = sqlx::query_file!("sql/media/received.sql", session_id, inbox_id).fetch_optional(pool).await;
         let none = || JobError::Permanent(format!("args.inbox_id: {inbox_id} is not a message with a file"));
         let row = row.map_err(|error| away(&error))?.filter(|row| row.has_media).ok_or_else(none)?;
@@ -179,7 +178,7 @@ impl Media {
         let keep = sqlx::query_file!(
             "sql/media/keep_received.sql",
             session_id,
-            job.fence.epoch,
+            fence.epoch,
             inbox_id,
             hash,
             size,

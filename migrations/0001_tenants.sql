@@ -1,0 +1,36 @@
+-- The schema, the customers that sessions belong to (tenants), and who may see which of them (Q14).
+-- Row-level security keeps tenants apart: each table has its policy beside it.
+
+CREATE SCHEMA IF NOT EXISTS wa;
+COMMENT ON SCHEMA wa IS 'wagres: a WhatsApp gateway in rows. Start with wa.add_session, wa.link and INSERT INTO wa.outbound.';
+
+CREATE TABLE wa.tenant (
+    tenant        text PRIMARY KEY,
+    paused_at     timestamptz,
+    paused_reason text,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT tenant_check CHECK (tenant ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$')
+);
+COMMENT ON TABLE wa.tenant IS 'Customers that sessions belong to. With one customer, "default" is enough; every new session gets it.';
+COMMENT ON COLUMN wa.tenant.tenant IS 'Name; 1 to 63 of letters, digits, dot, underscore, hyphen.';
+COMMENT ON COLUMN wa.tenant.paused_at IS 'Since when the sessions of this tenant send nothing; null is not paused. Use wa.pause_tenant and wa.resume_tenant.';
+COMMENT ON COLUMN wa.tenant.paused_reason IS 'Reason, as given to wa.pause_tenant.';
+COMMENT ON COLUMN wa.tenant.created_at IS 'When the tenant was added.';
+INSERT INTO wa.tenant (tenant) VALUES ('default');
+
+CREATE TABLE wa.tenant_member (
+    role   name NOT NULL,
+    tenant text NOT NULL REFERENCES wa.tenant ON DELETE CASCADE,
+    PRIMARY KEY (role, tenant)
+);
+COMMENT ON TABLE wa.tenant_member IS 'Which database roles see which tenants. A role without an entry, of its own or of a role that it is a member of, sees the tenant "default". Members of wa_worker and wa_admin see all. Use wa.grant_tenant.';
+COMMENT ON COLUMN wa.tenant_member.role IS 'Name of a database role.';
+COMMENT ON COLUMN wa.tenant_member.tenant IS 'A tenant that the role sees.';
+
+-- Policies call these two. They show nothing until sql/schema/90_roles.sql replaces them, in the same run of migrate.
+CREATE FUNCTION wa.sees_all() RETURNS boolean LANGUAGE sql STABLE AS 'SELECT false';
+CREATE FUNCTION wa.my_tenants() RETURNS text[] LANGUAGE sql STABLE AS 'SELECT ''{}''::text[]';
+
+-- In every policy the functions stand in subselects, which run once for a statement and not for each row.
+ALTER TABLE wa.tenant ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON wa.tenant USING ((SELECT wa.sees_all()) OR tenant = ANY ((SELECT wa.my_tenants())::text[]));

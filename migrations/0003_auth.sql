@@ -1,0 +1,75 @@
+-- Auth state: what keeps a linked device linked. No other place holds any of it, so any machine can take a session
+-- over.
+
+CREATE TABLE wa.auth (
+    session_id  bigint PRIMARY KEY REFERENCES wa.session ON DELETE CASCADE,
+    creds       jsonb NOT NULL,
+    updated_at  timestamptz NOT NULL DEFAULT now(),
+    imported_at timestamptz,
+    exported_at timestamptz
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
+COMMENT ON TABLE wa.auth IS 'Credentials of a session, one row each; a session without a row has never been linked. Written by the holder alone, under its epoch.';
+COMMENT ON COLUMN wa.auth.session_id IS 'The session that these credentials log in.';
+COMMENT ON COLUMN wa.auth.creds IS 'Credentials under the field names of Baileys'' creds.json; fields that only this client needs are under "wagres". Bytes are {"type":"Buffer","data":"<base64>"}. Secret.';
+COMMENT ON COLUMN wa.auth.updated_at IS 'When the client last wrote the credentials.';
+COMMENT ON COLUMN wa.auth.imported_at IS 'When the credentials were imported from another program; null after the first connection that used them. While set, the import may be repeated; later an import would turn ratchets back.';
+COMMENT ON COLUMN wa.auth.exported_at IS 'When the auth state was exported to another program; null after the next connection here. That connection starts new Signal sessions, because the other program may have moved the ratchets forward.';
+
+-- key_id compares by byte: prefixes of a composite id are ranges of the primary key, and every batch locks its rows in
+-- the order of that key, so that two batches cannot deadlock.
+CREATE TABLE wa.auth_key (
+    session_id bigint NOT NULL REFERENCES wa.session ON DELETE CASCADE,
+    kind       text NOT NULL,
+    key_id     text COLLATE "C" NOT NULL,
+    value      jsonb NOT NULL,
+    expires_at timestamptz,
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (session_id, kind, key_id),
+    CONSTRAINT auth_key_id_check CHECK (octet_length(key_id) <= 1024)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
+CREATE INDEX auth_key_expires ON wa.auth_key (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX auth_key_lid_of_pn ON wa.auth_key (session_id, (value->>'pn')) WHERE kind = 'lid-mapping';
+COMMENT ON TABLE wa.auth_key IS 'All other auth state that a session keeps between connections, one row per key. Written by the holder alone, under its epoch.';
+COMMENT ON COLUMN wa.auth_key.session_id IS 'The session that the key belongs to.';
+COMMENT ON COLUMN wa.auth_key.kind IS 'pre-key, signed-pre-key, session, identity-key, sender-key, sender-key-memory, app-state-sync-key, app-state-sync-version, app-state-mac, lid-mapping, device-list, tctoken, group-metadata, base-key, sent-message, pending-inbound, message-secret.';
+COMMENT ON COLUMN wa.auth_key.key_id IS 'Id within the kind. Parts of a composite id are joined by "|"; "%", "|" and control characters within a part are percent-encoded.';
+COMMENT ON COLUMN wa.auth_key.value IS 'The key, in the shape of its kind. Bytes are {"type":"Buffer","data":"<base64>"}. Secret.';
+COMMENT ON COLUMN wa.auth_key.expires_at IS 'The key may be deleted after this moment; null is never.';
+COMMENT ON COLUMN wa.auth_key.updated_at IS 'When the client last wrote the key. Maintenance that rewrites a value leaves this unchanged, because the age of a key and "the latest key" are read from here.';
+
+CREATE TABLE wa.auth_quarantine (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    session_id bigint NOT NULL REFERENCES wa.session ON DELETE CASCADE,
+    kind       text NOT NULL,
+    key_id     text NOT NULL,
+    value      jsonb NOT NULL,
+    reason     text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL DEFAULT now() + interval '30 days'
+);
+CREATE INDEX auth_quarantine_session ON wa.auth_quarantine (session_id);
+CREATE INDEX auth_quarantine_expires ON wa.auth_quarantine (expires_at);
+COMMENT ON TABLE wa.auth_quarantine IS 'Values of the auth state that could not be used, unchanged, until expires_at. Secret.';
+COMMENT ON COLUMN wa.auth_quarantine.id IS 'Number of the entry.';
+COMMENT ON COLUMN wa.auth_quarantine.session_id IS 'The session that the value belongs to.';
+COMMENT ON COLUMN wa.auth_quarantine.kind IS 'Kind of the value, in the words of its origin.';
+COMMENT ON COLUMN wa.auth_quarantine.key_id IS 'Id within the kind.';
+COMMENT ON COLUMN wa.auth_quarantine.value IS 'The value, unchanged. Secret.';
+COMMENT ON COLUMN wa.auth_quarantine.reason IS 'Why the value could not be used; never contains the value.';
+COMMENT ON COLUMN wa.auth_quarantine.created_at IS 'When the value was quarantined.';
+COMMENT ON COLUMN wa.auth_quarantine.expires_at IS 'When the sweep of expired keys deletes it.';
+
+-- How a restored backup is detected (R7).
+CREATE TABLE wa.auth_home (
+    one               boolean PRIMARY KEY DEFAULT true CHECK (one),
+    system_identifier bigint NOT NULL,
+    database_oid      oid NOT NULL,
+    timeline          integer NOT NULL,
+    seen_at           timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE wa.auth_home IS 'The database in which the auth state was last used. If this is another one, the database was restored, and ratchets may be back at an earlier position.';
+COMMENT ON COLUMN wa.auth_home.one IS 'Always true: the table has one row.';
+COMMENT ON COLUMN wa.auth_home.system_identifier IS 'Id of the server''s data directory (pg_control_system).';
+COMMENT ON COLUMN wa.auth_home.database_oid IS 'Id of the database (pg_database).';
+COMMENT ON COLUMN wa.auth_home.timeline IS 'Timeline of the server''s history (pg_control_checkpoint); a recovery from an archive and a promoted standby start a new one.';
+COMMENT ON COLUMN wa.auth_home.seen_at IS 'When a worker first found this database.';

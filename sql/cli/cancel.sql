@@ -1,2 +1,0 @@
--- What `wagres jobs cancel` calls.
-SELECT wa.cancel($1) AS "done!"

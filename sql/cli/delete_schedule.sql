@@ -1,2 +1,0 @@
--- What `wagres schedule delete` calls.
-SELECT wa.unschedule($1)

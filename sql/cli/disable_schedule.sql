@@ -1,2 +1,0 @@
--- What `wagres schedule disable` calls.
-SELECT wa.disable_schedule($1)

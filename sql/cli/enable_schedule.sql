@@ -1,2 +1,0 @@
--- What `wagres schedule enable` calls.
-SELECT wa.enable_schedule($1)

@@ -1,2 +1,0 @@
--- What `wagres session pause` calls.
-SELECT wa.pause($1, $2)::text

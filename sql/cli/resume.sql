@@ -1,2 +1,0 @@
--- What `wagres session resume` calls.
-SELECT wa.resume($1)::text

@@ -1,2 +1,0 @@
--- What `wagres send` calls.
-SELECT wa.send_text($1, $2, $3) AS "id!"

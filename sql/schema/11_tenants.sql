@@ -1,0 +1,60 @@
+-- Tenants: adding, pausing, and which database role sees which.
+
+CREATE OR REPLACE FUNCTION wa.existing_tenant(tenant text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM wa.tenant t WHERE t.tenant = existing_tenant.tenant) THEN
+        RAISE EXCEPTION 'tenant: % does not exist', coalesce('"' || left(existing_tenant.tenant, 80) || '"', 'null')
+            USING ERRCODE = 'WA012', COLUMN = 'tenant', HINT = 'Accepted: a name in wa.tenant; SELECT wa.add_tenant(''acme'') adds one.';
+    END IF;
+    RETURN existing_tenant.tenant;
+END $$;
+COMMENT ON FUNCTION wa.existing_tenant(text) IS 'The name of a tenant that exists; error WA012 without one.';
+
+CREATE OR REPLACE FUNCTION wa.add_tenant(tenant text) RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF tenant IS NULL OR tenant !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$' THEN
+        RAISE EXCEPTION 'tenant: % is not a name', coalesce('"' || left(tenant, 80) || '"', 'null')
+            USING ERRCODE = 'WA012', COLUMN = 'tenant',
+                  HINT = 'Accepted: 1 to 63 letters, digits, dots, underscores and hyphens, the first a letter or digit.';
+    END IF;
+    INSERT INTO wa.tenant (tenant) VALUES (add_tenant.tenant) ON CONFLICT ON CONSTRAINT tenant_pkey DO NOTHING;
+    RETURN tenant;
+END $$;
+COMMENT ON FUNCTION wa.add_tenant(text) IS 'Adds a tenant, unless it exists. SELECT wa.add_tenant(''acme'');';
+
+CREATE OR REPLACE FUNCTION wa.pause_tenant(tenant text, reason text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE wa.tenant t SET paused_at = coalesce(t.paused_at, now()), paused_reason = pause_tenant.reason
+    WHERE t.tenant = wa.existing_tenant(pause_tenant.tenant);
+END $$;
+COMMENT ON FUNCTION wa.pause_tenant(text, text) IS 'Pauses the sending of all sessions of a tenant. SELECT wa.pause_tenant(''default'');';
+
+CREATE OR REPLACE FUNCTION wa.resume_tenant(tenant text) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE wa.tenant t SET paused_at = NULL, paused_reason = NULL
+    WHERE t.tenant = wa.existing_tenant(resume_tenant.tenant);
+    PERFORM wa.wake();
+END $$;
+COMMENT ON FUNCTION wa.resume_tenant(text) IS 'Resumes the sending of all sessions of a tenant. SELECT wa.resume_tenant(''default'');';
+
+CREATE OR REPLACE FUNCTION wa.grant_tenant(role name, tenant text) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = grant_tenant.role) THEN
+        RAISE EXCEPTION 'role: there is no role "%"', grant_tenant.role
+            USING ERRCODE = 'WA012', COLUMN = 'role', HINT = 'Accepted: a role of this server.';
+    END IF;
+    INSERT INTO wa.tenant_member (role, tenant) VALUES (grant_tenant.role, wa.existing_tenant(grant_tenant.tenant))
+    ON CONFLICT ON CONSTRAINT tenant_member_pkey DO NOTHING;
+END $$;
+COMMENT ON FUNCTION wa.grant_tenant(name, text) IS 'Lets a database role see a tenant; the role then no longer sees "default", unless that is granted too. SELECT wa.grant_tenant(''acme_app'', ''acme'');';
+
+CREATE OR REPLACE FUNCTION wa.revoke_tenant(role name, tenant text) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM wa.tenant_member m WHERE m.role = revoke_tenant.role AND m.tenant = revoke_tenant.tenant
+$$;
+COMMENT ON FUNCTION wa.revoke_tenant(name, text) IS 'Reverses wa.grant_tenant.';

@@ -1,0 +1,108 @@
+-- Session jobs: checks at INSERT, and the functions that queue, retry and cancel them.
+
+CREATE OR REPLACE FUNCTION wa.is_moment(at timestamptz) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT at > '-infinity' AND at < '3000-01-01Z' $$;
+COMMENT ON FUNCTION wa.is_moment(timestamptz) IS 'Whether a job can wait for a time and every program can show it: finite, and before the year 3000.';
+
+CREATE OR REPLACE FUNCTION wa.check_run_at(run_at timestamptz) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT wa.is_moment(run_at) THEN
+        RAISE EXCEPTION 'run_at: % is out of range', run_at
+            USING ERRCODE = 'WA014', COLUMN = 'run_at', HINT = 'Accepted: a moment before the year 3000; leave it out for now.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION wa.check_run_at(timestamptz) IS 'Refuses a session or maintenance job that would wait for ever; error WA014.';
+
+-- With its owner's rights: a role that may insert a job may not update wa.session.
+CREATE OR REPLACE FUNCTION wa.session_job_before_insert() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    NEW.session_id := wa.session_id(NEW.session);
+    IF NEW.kind IS NULL OR NEW.kind NOT IN ('link', 'connect', 'reconnect', 'passkey', 'close', 'logout') AND NEW.kind NOT IN (SELECT a.kind FROM wa.actions() a) THEN
+        RAISE EXCEPTION 'kind: "%" is not a kind of session job', left(NEW.kind, 80)
+            USING ERRCODE = 'WA004', COLUMN = 'kind',
+                  HINT = 'Accepted: link, connect, reconnect, passkey, close, logout, ' || (SELECT string_agg(a.kind, ', ') FROM wa.actions() a) || '.';
+    END IF;
+    NEW.args := wa.check_fields('args', NEW.kind, NEW.args, wa.region_of(NEW.session));
+    NEW.result := NULL;
+    NEW.run_at := coalesce(NEW.run_at, now());
+    PERFORM wa.check_run_at(NEW.run_at);
+    -- Columns that workers alone write.
+    NEW.status := 'queued';
+    NEW.attempts := 0;
+    NEW.worker_id := NULL;
+    NEW.last_error := NULL;
+    NEW.created_at := now();
+    NEW.started_at := NULL;
+    NEW.finished_at := NULL;
+    -- The wanted state changes in the transaction of the job, so that it holds even if every worker dies before the job
+    -- runs. A reconnect is queued by a worker and leaves the wanted state unchanged.
+    IF NEW.kind IN ('link', 'connect', 'passkey') THEN
+        UPDATE wa.session SET desired = 'connected', wished_at = now() WHERE session_id = NEW.session_id AND desired <> 'connected';
+    ELSIF NEW.kind IN ('close', 'logout') THEN
+        UPDATE wa.session SET desired = 'stopped', wished_at = NULL WHERE session_id = NEW.session_id AND desired <> 'stopped';
+        UPDATE wa.session_job SET status = 'cancelled', finished_at = now(), last_error = 'superseded by ' || NEW.kind
+        WHERE session_id = NEW.session_id AND status = 'queued' AND kind IN ('link', 'connect', 'reconnect', 'passkey');
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION wa.session_job_before_insert() IS 'Row trigger of wa.session_job: checks session, kind and args, and sets the state that is wanted (wa.session.desired).';
+CREATE OR REPLACE TRIGGER validate BEFORE INSERT ON wa.session_job
+    FOR EACH ROW EXECUTE FUNCTION wa.session_job_before_insert();
+
+CREATE OR REPLACE FUNCTION wa.add_session_job(session text, kind text, reason text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE job bigint;
+BEGIN
+    PERFORM wa.must_send();
+    INSERT INTO wa.session_job AS j (session, kind, reason)
+    VALUES (add_session_job.session, add_session_job.kind, add_session_job.reason)
+    ON CONFLICT (session_id, kind) WHERE status = 'queued' AND NOT action DO UPDATE SET reason = coalesce(EXCLUDED.reason, j.reason), run_at = now()
+    RETURNING j.id INTO job;
+    RETURN job;
+END $$;
+COMMENT ON FUNCTION wa.add_session_job(text, text, text) IS 'Queues a session job at once, or brings forward a waiting job of that kind; returns its id.';
+
+CREATE OR REPLACE FUNCTION wa.connect(session text) RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT wa.add_session_job(connect.session, 'connect') $$;
+COMMENT ON FUNCTION wa.connect(text) IS 'Connects a linked session again, after wa.close. Returns the job''s id.';
+
+CREATE OR REPLACE FUNCTION wa.close(session text, reason text DEFAULT NULL) RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT wa.add_session_job(close.session, 'close', close.reason) $$;
+COMMENT ON FUNCTION wa.close(text, text) IS 'Disconnects but stays linked. Messages stay queued until wa.connect. Returns the job''s id.';
+
+CREATE OR REPLACE FUNCTION wa.logout(session text, reason text DEFAULT NULL) RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT wa.add_session_job(logout.session, 'logout', logout.reason) $$;
+COMMENT ON FUNCTION wa.logout(text, text) IS 'Unlinks the device and deletes its auth state; to use the session again, link it again. The session must be connected, because WhatsApp is told. Returns the job''s id.';
+
+CREATE OR REPLACE FUNCTION wa.retry_session_job(id bigint) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE ended wa.session_job;
+BEGIN
+    PERFORM wa.must_send();
+    SELECT * INTO ended FROM wa.session_job j WHERE j.id = retry_session_job.id AND wa.sees(j.session_id);
+    IF ended.id IS NULL OR ended.status NOT IN ('failed', 'cancelled') THEN
+        RAISE EXCEPTION 'status: session job % %', retry_session_job.id, coalesce('is ' || ended.status, 'does not exist')
+            USING ERRCODE = 'WA024', COLUMN = 'status', HINT = 'Accepted: the id of a job that is failed or cancelled.';
+    END IF;
+    RETURN wa.add_session_job(ended.session, ended.kind, ended.reason);
+END $$;
+COMMENT ON FUNCTION wa.retry_session_job(bigint) IS 'Queues a session job like one that failed or was cancelled, and returns its id; the old one stays unchanged. The wanted state of the session changes as with the first job. SELECT wa.retry_session_job(7);';
+
+CREATE OR REPLACE FUNCTION wa.cancel_session_job(id bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE found_status wa.job_status;
+BEGIN
+    PERFORM wa.must_send();
+    SELECT j.status INTO found_status FROM wa.session_job j
+    WHERE j.id = cancel_session_job.id AND wa.sees(j.session_id) FOR UPDATE;
+    IF found_status IS DISTINCT FROM 'queued' THEN
+        RAISE EXCEPTION 'status: session job % %', cancel_session_job.id, coalesce('is ' || found_status, 'does not exist')
+            USING ERRCODE = 'WA024', COLUMN = 'status', HINT = 'Accepted: the id of a job that is queued.';
+    END IF;
+    UPDATE wa.session_job j SET status = 'cancelled', finished_at = now(), last_error = 'cancelled by hand'
+    WHERE j.id = cancel_session_job.id;
+END $$;
+COMMENT ON FUNCTION wa.cancel_session_job(bigint) IS 'Cancels a queued session job; a running one is nearly done. The wanted state of the session stays: wa.close keeps it from being connected, wa.connect from being closed. SELECT wa.cancel_session_job(7);';

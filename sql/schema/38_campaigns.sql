@@ -1,0 +1,122 @@
+-- Campaigns: many messages from one template, followed, paused, resumed and cancelled as one.
+
+-- A transaction that pauses or resumes a campaign takes this lock alone; transactions that insert for it share the
+-- lock. So none of them inserts a message that misses the pause.
+CREATE OR REPLACE FUNCTION wa.campaign_lock(session_id bigint, campaign text) RETURNS bigint
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT hashtextextended(campaign_lock.campaign, campaign_lock.session_id)
+$$;
+COMMENT ON FUNCTION wa.campaign_lock(bigint, text) IS 'Key of the advisory lock of a campaign.';
+
+CREATE OR REPLACE FUNCTION wa.is_paused(session_id bigint, campaign text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(wa.campaign_lock(is_paused.session_id, is_paused.campaign));
+    RETURN EXISTS (
+        SELECT FROM wa.paused_campaign c WHERE c.session_id = is_paused.session_id AND c.campaign = is_paused.campaign
+    );
+END $$;
+COMMENT ON FUNCTION wa.is_paused(bigint, text) IS 'Whether a campaign is paused; the answer stays true or false until the caller''s transaction ends.';
+
+CREATE OR REPLACE FUNCTION wa.render(template text, data jsonb) RETURNS text
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    made  text := '';
+    rest  text := template;
+    parts text[];
+BEGIN
+    -- From left to right, so that braces within the data are not filled again.
+    LOOP
+        parts := regexp_match(rest, '^(.*?)\{\{\s*([[:alnum:]_]+)\s*\}\}(.*)$');
+        EXIT WHEN parts IS NULL;
+        IF data ->> parts[2] IS NULL THEN
+            RAISE EXCEPTION 'template: the data has no %', left(parts[2], 80)
+                USING ERRCODE = 'WA038', COLUMN = 'template', HINT = 'Accepted: names in double braces that the data has, not null.';
+        END IF;
+        made := made || parts[1] || (data ->> parts[2]);
+        rest := parts[3];
+    END LOOP;
+    RETURN made || rest;
+END $$;
+COMMENT ON FUNCTION wa.render(text, jsonb) IS 'Fills each {{name}} of a template from data; error WA038 for a name that data lacks. SELECT wa.render(''Hello {{name}}'', ''{"name": "Anna"}'');';
+
+CREATE OR REPLACE VIEW wa.campaigns WITH (security_invoker = on) AS
+SELECT o.session, o.campaign, count(*) AS messages,
+       count(*) FILTER (WHERE o.live) AS waiting,
+       count(*) FILTER (WHERE o.sent_at IS NOT NULL) AS sent,
+       count(*) FILTER (WHERE o.delivered_at IS NOT NULL) AS delivered,
+       count(*) FILTER (WHERE o.read_at IS NOT NULL) AS read,
+       count(*) FILTER (WHERE o.status = 'failed') AS failed,
+       count(*) FILTER (WHERE o.status IN ('cancelled', 'expired')) AS withdrawn,
+       min(o.created_at) AS created_at, max(o.sent_at) AS last_sent_at,
+       count(*) FILTER (WHERE o.waits_for = 'paused') AS held, min(p.paused_at) AS paused_at
+FROM wa.outbound o LEFT JOIN wa.paused_campaign p USING (session_id, campaign)
+WHERE o.campaign IS NOT NULL GROUP BY o.session_id, o.session, o.campaign;
+COMMENT ON VIEW wa.campaigns IS 'Progress of each campaign. SELECT * FROM wa.campaigns WHERE campaign = ''may'';';
+COMMENT ON COLUMN wa.campaigns.session IS 'Name of the session that sends the campaign.';
+COMMENT ON COLUMN wa.campaigns.campaign IS 'As in wa.outbound.campaign.';
+COMMENT ON COLUMN wa.campaigns.messages IS 'Messages in all.';
+COMMENT ON COLUMN wa.campaigns.waiting IS 'Messages that are queued or on their way.';
+COMMENT ON COLUMN wa.campaigns.sent IS 'Messages that WhatsApp''s server accepted.';
+COMMENT ON COLUMN wa.campaigns.delivered IS 'Messages that a phone received.';
+COMMENT ON COLUMN wa.campaigns.read IS 'Messages that were read.';
+COMMENT ON COLUMN wa.campaigns.failed IS 'Messages that failed.';
+COMMENT ON COLUMN wa.campaigns.withdrawn IS 'Messages that were cancelled or expired.';
+COMMENT ON COLUMN wa.campaigns.created_at IS 'When the first message was inserted.';
+COMMENT ON COLUMN wa.campaigns.last_sent_at IS 'When the last message was sent.';
+COMMENT ON COLUMN wa.campaigns.held IS 'Waiting messages that wa.pause_campaign holds back.';
+COMMENT ON COLUMN wa.campaigns.paused_at IS 'Since when the campaign is paused; null is not paused.';
+
+CREATE OR REPLACE FUNCTION wa.cancel_campaign(session text, campaign text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE of_session CONSTANT bigint := wa.session_id(cancel_campaign.session);
+BEGIN
+    RETURN cardinality(wa.withdraw(ARRAY(
+        SELECT o.id FROM wa.outbound o
+        WHERE o.session_id = of_session AND o.live AND o.campaign = cancel_campaign.campaign
+    ), 'cancelled'));
+END $$;
+COMMENT ON FUNCTION wa.cancel_campaign(text, text) IS 'Cancels the queued messages of a campaign; returns how many. Messages on their way stay. SELECT wa.cancel_campaign(''shop'', ''may'');';
+
+CREATE OR REPLACE FUNCTION wa.pause_campaign(session text, campaign text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    of_session CONSTANT bigint := wa.session_id(pause_campaign.session);
+    paused     bigint;
+BEGIN
+    PERFORM wa.must_send();
+    IF pause_campaign.campaign IS NULL OR octet_length(pause_campaign.campaign) NOT BETWEEN 1 AND 255 THEN
+        RAISE EXCEPTION 'campaign: % bytes are out of range', coalesce(octet_length(pause_campaign.campaign), 0)
+            USING ERRCODE = 'WA011', COLUMN = 'campaign', HINT = 'Accepted: 1 to 255 bytes.';
+    END IF;
+    PERFORM pg_advisory_xact_lock(wa.campaign_lock(of_session, pause_campaign.campaign));
+    INSERT INTO wa.paused_campaign (session_id, campaign) VALUES (of_session, pause_campaign.campaign)
+    ON CONFLICT ON CONSTRAINT paused_campaign_pkey DO NOTHING;
+    -- As in wa.withdraw: a claim that waits for this lock finds withdrawals changed, and reads again.
+    PERFORM FROM wa.sending b WHERE b.session_id = of_session FOR UPDATE;
+    UPDATE wa.outbound o SET waits_for = 'paused'
+    FROM wa.sending b
+    WHERE b.session_id = of_session AND o.session_id = of_session AND o.live AND o.campaign = pause_campaign.campaign
+      AND o.status = 'queued' AND o.waits_for IS DISTINCT FROM 'paused' AND o.id <> ALL (b.taken);
+    GET DIAGNOSTICS paused = ROW_COUNT;
+    UPDATE wa.sending b SET withdrawals = b.withdrawals + 1 WHERE b.session_id = of_session AND paused > 0;
+    RETURN paused;
+END $$;
+COMMENT ON FUNCTION wa.pause_campaign(text, text) IS 'Holds back the queued messages of a campaign, and messages that are inserted for it until wa.resume_campaign; returns how many messages are newly held. Messages on their way go out, and other messages to the same chats do not wait for held ones. Waits for transactions that insert for the campaign. SELECT wa.pause_campaign(''shop'', ''may'');';
+
+CREATE OR REPLACE FUNCTION wa.resume_campaign(session text, campaign text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    of_session CONSTANT bigint := wa.session_id(resume_campaign.session);
+    resumed    bigint;
+BEGIN
+    PERFORM wa.must_send();
+    PERFORM pg_advisory_xact_lock(wa.campaign_lock(of_session, resume_campaign.campaign));
+    DELETE FROM wa.paused_campaign c WHERE c.session_id = of_session AND c.campaign = resume_campaign.campaign;
+    UPDATE wa.outbound o SET waits_for = CASE WHEN o.send_at > now() THEN 'scheduled'::wa.wait_reason END
+    WHERE o.session_id = of_session AND o.live AND o.campaign = resume_campaign.campaign AND o.waits_for = 'paused';
+    GET DIAGNOSTICS resumed = ROW_COUNT;
+    PERFORM wa.wake();
+    RETURN resumed;
+END $$;
+COMMENT ON FUNCTION wa.resume_campaign(text, text) IS 'Releases the messages that wa.pause_campaign holds back; returns how many. SELECT wa.resume_campaign(''shop'', ''may'');';

@@ -1,0 +1,141 @@
+-- Pacing (Q13): how many messages a session may send now, and the functions that set it. Times are the database's.
+
+CREATE OR REPLACE FUNCTION wa.today(p wa.pacing) RETURNS date
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT (now() AT TIME ZONE p.time_zone)::date $$;
+COMMENT ON FUNCTION wa.today(wa.pacing) IS 'The current day in the time zone of a pacing.';
+
+CREATE OR REPLACE FUNCTION wa.tomorrow(p wa.pacing) RETURNS timestamptz
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT ((now() AT TIME ZONE p.time_zone)::date + 1)::timestamp AT TIME ZONE p.time_zone
+$$;
+COMMENT ON FUNCTION wa.tomorrow(wa.pacing) IS 'The start of the next day in the time zone of a pacing.';
+
+CREATE OR REPLACE FUNCTION wa.is_quiet(p wa.pacing) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE
+        WHEN p.quiet_from IS NULL THEN false
+        WHEN p.quiet_from <= p.quiet_until THEN clock.time >= p.quiet_from AND clock.time < p.quiet_until
+        ELSE clock.time >= p.quiet_from OR clock.time < p.quiet_until
+    END
+    FROM (SELECT (now() AT TIME ZONE p.time_zone)::time AS time) clock
+$$;
+COMMENT ON FUNCTION wa.is_quiet(wa.pacing) IS 'Whether it is now within the quiet hours of a pacing.';
+
+CREATE OR REPLACE FUNCTION wa.contacts_left(p wa.pacing, b wa.sending) RETURNS integer
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT p.first_contacts - CASE WHEN b.contacts_on = wa.today(p) THEN b.contacts_today ELSE 0 END
+$$;
+COMMENT ON FUNCTION wa.contacts_left(wa.pacing, wa.sending) IS 'How many first contacts a paced session may make today.';
+
+CREATE OR REPLACE FUNCTION wa.pace(p wa.pacing, b wa.sending, OUT quota integer, OUT reason wa.wait_reason, OUT tokens double precision)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    reason := 'paced';
+    -- The bucket fills with time, up to the burst; a bucket that was never counted is full.
+    tokens := CASE WHEN p.per_minute IS NULL THEN p.burst
+                   WHEN NOT isfinite(b.counted_at) THEN p.burst
+                   ELSE least(p.burst, b.tokens + p.per_minute / 60
+                                                  * greatest(extract(epoch FROM now() - b.counted_at), 0)::float8) END;
+    IF b.gate_until > now() THEN
+        quota := -1;
+    ELSIF wa.is_quiet(p) THEN
+        quota := 0;
+        reason := 'quiet_hours';
+    ELSE
+        quota := CASE WHEN p.jitter > '0' THEN least(1, floor(tokens))
+                      WHEN p.per_minute IS NULL THEN 2147483647
+                      ELSE floor(tokens) END;
+    END IF;
+END $$;
+COMMENT ON FUNCTION wa.pace(wa.pacing, wa.sending) IS 'How many messages a paced session may send now (-1: nothing before gate_until), the reason for the limit, and the tokens in its bucket.';
+
+CREATE OR REPLACE FUNCTION wa.gate(p wa.pacing, reason wa.wait_reason, tokens double precision) RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    local_now timestamp := now() AT TIME ZONE p.time_zone;
+    until     timestamptz := now();
+BEGIN
+    IF reason = 'quiet_hours' THEN
+        RETURN (local_now::date + p.quiet_until + CASE WHEN local_now::time < p.quiet_until THEN interval '0' ELSE interval '1 day' END)
+               AT TIME ZONE p.time_zone;
+    END IF;
+    IF p.per_minute IS NOT NULL AND tokens < 1 THEN
+        until := until + (1 - tokens) * 60 / p.per_minute * interval '1 second';
+    END IF;
+    RETURN until + random() * p.jitter;
+END $$;
+COMMENT ON FUNCTION wa.gate(wa.pacing, wa.wait_reason, double precision) IS 'When the next message of a paced session may go.';
+
+CREATE OR REPLACE FUNCTION wa.pacing_before_write() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    bad      text;
+    accepted text;
+BEGIN
+    SELECT c.name, c.accepted INTO bad, accepted FROM (VALUES
+        ('per_minute', NEW.per_minute > 0 AND NEW.per_minute <= 6000, 'above 0 to 6000, or null for no limit'),
+        ('burst', coalesce(NEW.burst BETWEEN 1 AND 10000, false), '1 to 10000'),
+        ('jitter', coalesce(NEW.jitter BETWEEN interval '0' AND interval '10 minutes', false), '0 to 10 minutes'),
+        ('first_contacts', NEW.first_contacts >= 0, '0 or more, or null for no limit'),
+        ('quiet_until', (NEW.quiet_from IS NULL) = (NEW.quiet_until IS NULL) AND coalesce(NEW.quiet_from <> NEW.quiet_until, true),
+         'together with quiet_from, and another time than it'),
+        ('time_zone', EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = NEW.time_zone), 'a name of pg_timezone_names, such as Europe/Berlin'),
+        ('typing', NEW.typing IS NOT NULL, 'true or false')
+    ) AS c (name, holds, accepted) WHERE NOT c.holds LIMIT 1;
+    IF bad IS NOT NULL THEN
+        RAISE EXCEPTION '%: not accepted', bad USING ERRCODE = 'WA013', COLUMN = bad, HINT = 'Accepted: ' || accepted || '.';
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION wa.pacing_before_write() IS 'Row trigger of wa.pacing: checks every column; error WA013 names it and what is accepted.';
+CREATE OR REPLACE TRIGGER validate BEFORE INSERT OR UPDATE ON wa.pacing
+    FOR EACH ROW EXECUTE FUNCTION wa.pacing_before_write();
+
+CREATE OR REPLACE FUNCTION wa.set_pacing(
+    session text, per_minute double precision DEFAULT NULL, burst integer DEFAULT 1, jitter interval DEFAULT '0',
+    first_contacts integer DEFAULT NULL, quiet_from time DEFAULT NULL, quiet_until time DEFAULT NULL,
+    time_zone text DEFAULT 'UTC', typing boolean DEFAULT false
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE of_session CONSTANT bigint := wa.session_id(set_pacing.session);
+BEGIN
+    PERFORM wa.must_send();
+    -- Chats that the session has written to before the limit begins are not first contacts.
+    IF first_contacts IS NOT NULL AND NOT EXISTS (SELECT FROM wa.pacing w WHERE w.session_id = of_session AND w.first_contacts IS NOT NULL) THEN
+        INSERT INTO wa.contacted (session_id, chat)
+        SELECT DISTINCT o.session_id, o.chat FROM wa.outbound o WHERE o.session_id = of_session AND o.sent_at IS NOT NULL
+        ON CONFLICT DO NOTHING;
+    END IF;
+    INSERT INTO wa.pacing AS w (session_id, per_minute, burst, jitter, first_contacts, quiet_from, quiet_until, time_zone, typing)
+    VALUES (of_session, set_pacing.per_minute, set_pacing.burst, set_pacing.jitter, set_pacing.first_contacts,
+            set_pacing.quiet_from, set_pacing.quiet_until, set_pacing.time_zone, set_pacing.typing)
+    ON CONFLICT ON CONSTRAINT pacing_pkey DO UPDATE SET
+        per_minute = EXCLUDED.per_minute, burst = EXCLUDED.burst, jitter = EXCLUDED.jitter, first_contacts = EXCLUDED.first_contacts,
+        quiet_from = EXCLUDED.quiet_from, quiet_until = EXCLUDED.quiet_until, time_zone = EXCLUDED.time_zone, typing = EXCLUDED.typing;
+    PERFORM wa.unpace(of_session);
+END $$;
+COMMENT ON FUNCTION wa.set_pacing(text, double precision, integer, interval, integer, time, time, text, boolean) IS 'Sets the pacing of a session. Arguments that are left out get their defaults. SELECT wa.set_pacing(''shop'', per_minute => 20, burst => 5, jitter => ''3 s'', quiet_from => ''22:00'', quiet_until => ''07:00'', time_zone => ''Europe/Berlin'');';
+
+CREATE OR REPLACE FUNCTION wa.clear_pacing(session text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE id bigint := wa.session_id(clear_pacing.session);
+BEGIN
+    PERFORM wa.must_send();
+    DELETE FROM wa.pacing p WHERE p.session_id = id;
+    PERFORM wa.unpace(id);
+END $$;
+COMMENT ON FUNCTION wa.clear_pacing(text) IS 'Removes the pacing of a session. SELECT wa.clear_pacing(''shop'');';
+
+CREATE OR REPLACE FUNCTION wa.unpace(id bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM wa.must_send();
+    IF NOT wa.sees(id) THEN
+        RETURN;
+    END IF;
+    UPDATE wa.sending b SET gate_until = '-infinity' WHERE b.session_id = unpace.id;
+    UPDATE wa.outbound o SET waits_for = NULL, run_at = now()
+    WHERE o.session_id = unpace.id AND o.live AND o.waits_for IN ('paced', 'quiet_hours', 'first_contact');
+    PERFORM wa.wake();
+END $$;
+COMMENT ON FUNCTION wa.unpace(bigint) IS 'Releases the queued messages that an earlier pacing of a session (by its id) holds back.';

@@ -1,5 +1,0 @@
--- Resets the ratchets of a session whose auth state was given to another program. Share-locks the lease row; locks its keys.
-SELECT wa.reset_ratchets(l.session_id, 'used by another program since ' || a.exported_at::timestamptz(0)) AS "keys!"
-FROM wa.lease l JOIN wa.auth a USING (session_id)
-WHERE l.session_id = $1 AND l.epoch = $2 AND l.holder IS NOT NULL AND a.exported_at IS NOT NULL
-FOR SHARE OF l
