@@ -36,4 +36,5 @@ mod schedules;
 mod sessions;
 #[cfg(feature = "sandbox")]
 mod story;
+mod structure;
 mod support;
