@@ -175,10 +175,9 @@ impl Life {
         } else {
             self.ends.draining.cancel();
             self.ends.over.cancel();
-            self.sessions.cut_all().await;
-            for tasks in [&mut self.takers, &mut self.handlers, &mut self.keepers] {
-                tasks.abort().await;
-            }
+            let Self { sessions, takers, handlers, keepers, .. } = &mut self;
+            // The sockets first; the tasks need not have ended for that.
+            tokio::join!(sessions.cut_all(), takers.abort(), handlers.abort(), keepers.abort());
         }
         worker.view.clear();
         close(&self.pool).await;
