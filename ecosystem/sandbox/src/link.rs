@@ -1,4 +1,4 @@
-//! The way to a socket, and what is known of it on both sides of its queue.
+//! The path to a socket, and the shared state on both sides of its queue.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,17 +12,16 @@ use super::account::DeviceId;
 use super::ledger::Ticket;
 use super::parcel::Parcel;
 
-/// A stanza for a socket.
 #[derive(Debug)]
 pub(super) enum Letter {
-    /// Said once, and lost with the socket.
+    /// A stanza that is sent once and lost with the socket.
     Stanza(Node),
-    /// From the device's queue.
+    /// A stanza from the device's queue.
     Parcel(Parcel),
 }
 
 impl Letter {
-    /// Its place in the ledger, if it is a message.
+    /// The ledger's ticket, if it is a message.
     pub(super) fn ticket(&self) -> Option<Ticket> {
         match self {
             Self::Parcel(parcel) => parcel.ticket(),
@@ -30,7 +29,6 @@ impl Letter {
         }
     }
 
-    /// What it says.
     pub(super) fn node(&self) -> Result<Cow<'_, Node>, BinaryError> {
         Ok(match self {
             Self::Stanza(node) => Cow::Borrowed(node),
@@ -38,7 +36,7 @@ impl Letter {
         })
     }
 
-    /// What a socket takes.
+    /// The encoded stanza.
     pub(super) fn bytes(&self) -> Result<Cow<'_, [u8]>, BinaryError> {
         Ok(match self {
             Self::Stanza(node) => Cow::Owned(wacore_binary::marshal(node)?),
@@ -47,18 +45,18 @@ impl Letter {
     }
 }
 
-/// What the server writes to a socket.
+/// An entry of the queue to a socket.
 #[derive(Debug)]
 pub(super) enum Outgoing {
     Letter(Letter),
-    /// A stanza that a fault has had its part in already.
+    /// A stanza whose fault has been applied already.
     Judged(Letter),
-    /// Nothing behind this goes out before the token is cancelled.
+    /// Stops everything behind it until the token is cancelled.
     Hold(CancellationToken),
     Close,
 }
 
-/// What there is to know of a socket.
+/// The shared state of a socket.
 #[derive(Debug)]
 pub(super) struct Wire {
     id: u64,
@@ -73,22 +71,22 @@ impl Wire {
         self.id
     }
 
-    /// Who logged in here.
+    /// The device that logged in on this socket.
     pub(super) fn device(&self) -> Option<&DeviceId> {
         self.device.get()
     }
 
-    /// Nothing that comes in from now on is answered.
+    /// Stops answers to all further incoming stanzas.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
     }
 
-    /// What comes in waits until the token is cancelled.
+    /// Holds incoming stanzas until the token is cancelled.
     pub(super) fn hold(&self, until: &CancellationToken) {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(until.clone());
     }
 
-    /// Cancelled when the client has left.
+    /// Cancelled when the client has disconnected.
     pub(super) fn gone(&self) -> &CancellationToken {
         &self.gone
     }
@@ -98,7 +96,7 @@ impl Wire {
     }
 }
 
-/// The way to a socket. Clones lead to the same one.
+/// The path to a socket. Clones lead to the same one.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
     wire: Arc<Wire>,
@@ -106,7 +104,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// A link and its other end: what it sends.
+    /// A link, and the receiving end of its queue.
     pub(super) fn new(id: u64) -> (Self, UnboundedReceiver<Outgoing>) {
         let (sender, outgoing) = unbounded_channel();
         let wire = Wire {
@@ -127,31 +125,31 @@ impl Link {
         self.push(Outgoing::Letter(Letter::Stanza(node)));
     }
 
-    /// Sends what stays in the device's queue until it is acknowledged.
+    /// Sends a stanza that stays in the device's queue until it is acknowledged.
     pub(super) fn hand(&self, parcel: Parcel) {
         self.push(Outgoing::Letter(Letter::Parcel(parcel)));
     }
 
-    /// Closes the socket behind what was sent before; nothing that comes in from now on is answered.
+    /// Closes the socket after everything sent before; further incoming stanzas are not answered.
     pub(super) fn close(&self) {
         self.wire.close();
         self.push(Outgoing::Close);
     }
 
-    /// Nothing passes any more, in either direction, until the token is cancelled.
+    /// Holds both directions until the token is cancelled.
     pub(super) fn hold(&self, until: &CancellationToken) {
         self.wire.hold(until);
         self.push(Outgoing::Hold(until.clone()));
     }
 
     fn push(&self, outgoing: Outgoing) {
-        // A socket that is gone needs no stanza: what must not be lost is in the device's queue.
+        // A closed socket loses the stanza; stanzas that must not be lost are in the device's queue.
         let _ = self.sender.send(outgoing);
     }
 
-    /// The device has logged in.
+    /// Records the device that has logged in.
     pub(super) fn belongs_to(&self, device: &DeviceId) {
-        // A connection logs in once.
+        // Each connection logs in only once.
         let _ = self.wire.device.set(device.clone());
     }
 
@@ -170,12 +168,12 @@ impl Link {
         }
     }
 
-    /// For the task that writes: it must not keep the queue open that it waits for.
+    /// For the writing task, which must not keep the queue open that it waits for.
     pub(super) fn writing_end(&self) -> (Arc<Wire>, WeakUnboundedSender<Outgoing>) {
         (Arc::clone(&self.wire), self.sender.downgrade())
     }
 
-    /// The client has left.
+    /// Records that the client has disconnected.
     pub(super) fn left(&self) {
         self.wire.gone.cancel();
         self.wire.close();

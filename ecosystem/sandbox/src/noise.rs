@@ -1,8 +1,8 @@
-//! The responder's side of the Noise handshake, and the framed, encrypted stanzas that follow it.
+//! The server's side of the Noise handshake, and the framed, encrypted stanzas that follow it.
 //!
-//! A client that never saw this server opens with XX; one that kept its certificate opens with IK and sends its login in
-//! the first message. If that cannot be decrypted (the sandbox was restarted and has a new key) the answer is XX-shaped
-//! and both sides go on with `XXfallback`, so that the client loses one round trip and not its session.
+//! A new client starts with XX. A client that kept this server's certificate starts with IK and sends its login in the
+//! first message. If that login cannot be decrypted (the sandbox was restarted with a new key), the answer has the form
+//! of XX and both sides continue with `XXfallback`, so that the client loses one round trip and not its session.
 
 use buffa::Message as _;
 use bytes::BytesMut;
@@ -22,20 +22,20 @@ use super::prompt::Prompt;
 
 type Socket = WebSocketStream<Prompt>;
 
-/// Where a client's WebSocket messages come from: a socket, but for the fuzz targets.
+/// The source of a client's WebSocket messages: a socket, or a fuzz target.
 pub(super) trait Source: Stream<Item = Result<WsMessage, WsError>> + Unpin {}
 
 impl<S: Stream<Item = Result<WsMessage, WsError>> + Unpin> Source for S {}
 
-/// Where those for the client go.
+/// The sink for the WebSocket messages to a client.
 pub(super) trait Drain: Sink<WsMessage, Error = WsError> + Unpin {}
 
 impl<S: Sink<WsMessage, Error = WsError> + Unpin> Drain for S {}
 
-/// How many bytes are written at once before the next stanza is sealed.
+/// How many buffered bytes trigger a write before the next stanza is sealed.
 const FULL: usize = 64 * 1024;
 
-/// Why a connection ended before its time.
+/// Why a connection failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WireError {
     #[error("WebSocket: {0}")]
@@ -60,7 +60,7 @@ impl From<WsError> for WireError {
     }
 }
 
-/// What a finished handshake tells.
+/// The result of a handshake.
 pub(super) struct Handshake {
     pub(super) kind: &'static str,
     pub(super) client_key: [u8; 32],
@@ -69,7 +69,7 @@ pub(super) struct Handshake {
     send: NoiseCipher,
 }
 
-/// Answers the client's hello in whatever pattern it came.
+/// Answers the client's hello, in the pattern that the client chose.
 pub(super) async fn respond(
     authority: &Authority,
     reader: &mut FrameReader<impl Source>,
@@ -79,7 +79,7 @@ pub(super) async fn respond(
     let hello = HandshakeMessage::decode_from_slice(&frame)?
         .client_hello
         .into_option()
-        .ok_or(WireError::Client("did not begin with a hello"))?;
+        .ok_or(WireError::Client("did not start with a hello"))?;
     let their_ephemeral = key32(hello.ephemeral.as_deref(), "sent no ephemeral key")?;
     let Some(resumed) = resume(authority, &hello, &their_ephemeral) else {
         let (pattern, kind) =
@@ -96,7 +96,7 @@ pub(super) async fn respond(
     finish(noise, "ik", client_key, &payload)
 }
 
-/// The client's part of IK, if it was made for our key.
+/// Reads the client's part of IK, if it was encrypted for our key.
 fn resume(
     authority: &Authority,
     hello: &ClientHello,
@@ -114,7 +114,7 @@ fn resume(
     Some((noise, client_key, payload))
 }
 
-/// XX and `XXfallback`, which differ in the name of the pattern only.
+/// Completes XX or `XXfallback`, which differ only in the pattern's name.
 async fn full(
     authority: &Authority,
     reader: &mut FrameReader<impl Source>,
@@ -134,8 +134,8 @@ async fn full(
     let chain = noise.encrypt(authority.chain())?;
     send_hello(writer, public_bytes(&ephemeral), Some(sealed_key), chain).await?;
 
-    // A client that does not trust the certificate leaves here.
-    let frame = reader.next_frame().await?.ok_or(WireError::Client("left after seeing the certificate"))?;
+    // A client that does not trust the certificate disconnects here.
+    let frame = reader.next_frame().await?.ok_or(WireError::Client("disconnected after receiving the certificate"))?;
     let end = HandshakeMessage::decode_from_slice(&frame)?
         .client_finish
         .into_option()
@@ -183,7 +183,7 @@ fn key32(bytes: Option<&[u8]>, complaint: &'static str) -> Result<[u8; 32], Wire
     bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(WireError::Client(complaint))
 }
 
-/// Cuts the socket's messages into frames.
+/// Splits the socket's messages into frames.
 pub(super) struct FrameReader<S = SplitStream<Socket>> {
     socket: S,
     frames: framing::FrameDecoder,
@@ -215,7 +215,7 @@ impl<S: Source> FrameReader<S> {
     }
 }
 
-/// Skips the `WA` header and, before it, the routing hint that a client got from an earlier connection.
+/// Skips the `WA` header and, before it, the routing hint that a client may keep from an earlier connection.
 fn after_greeting(data: &[u8]) -> Result<&[u8], WireError> {
     let data = match data.strip_prefix(b"ED\x00\x01") {
         Some([high, middle, low, rest @ ..]) => {
@@ -231,7 +231,7 @@ fn after_greeting(data: &[u8]) -> Result<&[u8], WireError> {
     }
 }
 
-/// The stanzas that a client sends.
+/// Reads the client's stanzas.
 pub(super) struct StanzaReader<S = SplitStream<Socket>> {
     frames: FrameReader<S>,
     cipher: NoiseCipher,
@@ -248,12 +248,12 @@ impl<S: Source> StanzaReader<S> {
     }
 }
 
-/// The stanzas that the server sends.
+/// Writes the server's stanzas.
 pub(super) struct StanzaWriter<W = SplitSink<Socket, WsMessage>> {
     socket: W,
     cipher: NoiseCipher,
     counter: u32,
-    /// Frames that go out together. A client cuts them apart by their lengths, as it must with the real server's.
+    /// Frames that go out in one write. A client splits them by their lengths, as it must with the real server's.
     ready: BytesMut,
 }
 
@@ -278,7 +278,7 @@ impl<W: Drain> StanzaWriter<W> {
     }
 
     pub(super) async fn close(&mut self) {
-        // The other side may be gone already, which is as good as closed.
+        // An error means that the other side is gone, and the socket is closed anyway.
         let _ = self.socket.close().await;
     }
 }

@@ -1,4 +1,4 @@
-//! What an account shows of itself: picture and about text, and who is told when they change.
+//! Profiles: picture and about text, and the notifications when they change.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -12,13 +12,12 @@ use super::node::unix_now;
 use super::server::Server;
 use super::state::State;
 
-/// The profile of an account.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Profile {
     pub(super) picture: Option<Picture>,
     pub(super) about: String,
-    /// Since when it says that, in seconds since 1970.
+    /// Since when the text is set, in seconds since 1970.
     pub(super) about_at: u64,
 }
 
@@ -32,7 +31,7 @@ impl Default for Profile {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Picture {
-    /// What the server calls it; a new picture has a new one.
+    /// The server's id of the picture; each new picture has a new one.
     pub(super) id: String,
     pub(super) direct_path: String,
 }
@@ -42,8 +41,8 @@ fn kept(server: &Server, picture: Option<Bytes>) -> Result<Option<Picture>, Full
     Ok(path.map(|direct_path| Picture { id: server.next().to_string(), direct_path }))
 }
 
-/// Sets an account's picture, or takes it away, and tells who should know, except the device that did it. The picture's
-/// id. Nothing happens when there is no account, which the caller has made sure of.
+/// Sets or deletes an account's picture, and notifies the interested devices except the one that made the change.
+/// Returns the picture's id. The caller makes sure that the account exists.
 pub(super) fn set_picture(
     server: &Server,
     number: &str,
@@ -68,7 +67,7 @@ pub(super) fn set_picture(
     Ok(id)
 }
 
-/// The same of a group, for whoever may name it; its members hear of it.
+/// Sets or deletes a group's picture, for members who may change the group; its members are notified.
 pub(super) fn set_group_picture(
     server: &Server,
     group: &str,
@@ -103,7 +102,7 @@ pub(super) fn set_group_picture(
     Ok(id)
 }
 
-/// Why a group's picture is not changed.
+/// Why a group's picture was not changed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unset {
     #[error(transparent)]
@@ -112,7 +111,7 @@ pub(super) enum Unset {
     Full(#[from] Full),
 }
 
-/// Sets an account's about text and tells who should know, except the device that did it.
+/// Sets an account's about text, and notifies the interested devices except the one that made the change.
 pub(super) fn set_about(server: &Server, number: &str, by: Option<&DeviceId>, text: &str) {
     let mut state = server.state();
     let Some(account) = state.accounts.get_mut(number) else { return };

@@ -1,4 +1,4 @@
-//! Groups: made, listed, and what their participants do with them.
+//! Groups: creating and listing them, and the actions of their participants.
 
 use std::sync::Arc;
 
@@ -109,7 +109,7 @@ async fn participants(State(server): Shared, Path(jid): Path<String>, Body(body)
     .into_iter()
     .filter_map(|(change, numbers)| Some((change, numbers?)));
     let (Some((change, numbers)), None) = (changes.next(), changes.next()) else {
-        return Err(Failure::bad("beside by stands one of add, remove, promote and demote, a list of numbers"));
+        return Err(Failure::bad("the body needs by and exactly one of add, remove, promote and demote, a list of numbers"));
     };
     let numbers = people(&server, change.tag(), &numbers)?;
     let verdicts = server.state().change_members(&server, &jid.user, &by, change, &numbers)?;
@@ -161,7 +161,7 @@ async fn settings(State(server): Shared, Path(jid): Path<String>, Body(body): Bo
     change(&server, &jid, &body.by, given.into_iter().flatten().collect())
 }
 
-/// Makes changes, and shows the group as it is then.
+/// Applies changes, and returns the group as changed.
 fn change(server: &Server, jid: &str, by: &str, settings: Vec<Setting>) -> Outcome {
     let (jid, by) = (group("jid", jid)?, person(server, "by", by)?);
     let mut state = server.state();
@@ -206,7 +206,7 @@ async fn join(State(server): Shared, Body(body): Body<Join>) -> Outcome {
     Ok(Json(json!({ "jid": Jid::group(id).to_string() })))
 }
 
-/// The number of somebody who has a phone.
+/// The digits of a number that has a phone.
 fn person(server: &Server, field: &str, number: &str) -> Result<String, Failure> {
     let number = digits(field, number)?;
     phone(server, &number)?;

@@ -1,4 +1,4 @@
-//! Stanzas on their way to a client: the one place where they pass before they are encrypted.
+//! Stanzas to a client: all pass here before they are encrypted.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use super::fault::Fault;
 use super::link::{stream_error, unlink};
 use super::rule::{Direction, Occasion, Stanzas};
 
-/// Whether there is more to write.
+/// Whether the connection stays open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Flow {
     On,
     End,
 }
 
-/// The way out of one connection.
+/// The outbound direction of one connection.
 pub(in super::super) struct Outward {
     server: Arc<Server>,
     wire: Arc<Wire>,
-    /// Back into the queue of this connection, as long as anybody else can write to it.
+    /// Puts stanzas back into the queue of this connection, as long as anyone else can write to it.
     queue: WeakUnboundedSender<Outgoing>,
-    /// Waits for the next one of these to overtake it.
+    /// A stanza that waits until the next matching one has overtaken it.
     overtaken: Option<(Option<Stanzas>, Letter)>,
-    /// Whether rules are asked about what is being written.
+    /// Whether the rules are checked for the current batch.
     judging: bool,
 }
 
@@ -40,7 +40,7 @@ impl Outward {
         Self { server, wire, queue, overtaken: None, judging: false }
     }
 
-    /// Looks at what is about to be written. When nothing can go wrong with it, all of it is on its way with this.
+    /// Prepares a batch. When no rule can strike, the whole batch counts as handed over here.
     pub(in super::super) fn begin(&mut self, batch: &[Outgoing]) {
         let held = batch.iter().any(|item| matches!(item, Outgoing::Hold(_)));
         self.judging = held || self.overtaken.is_some() || self.server.faults.armed();
@@ -49,12 +49,12 @@ impl Outward {
                 Outgoing::Letter(letter) => Some(letter),
                 Outgoing::Judged(_) | Outgoing::Hold(_) | Outgoing::Close => None,
             });
-            // Before they leave, for the answer may be here before the writing is over.
+            // Recorded before writing, because the answer may arrive before the write returns.
             self.server.ledger.handed(letters.filter_map(Letter::ticket));
         }
     }
 
-    /// Writes what there is to write in place of a stanza.
+    /// Writes a stanza, or what a fault puts in its place.
     pub(in super::super) async fn pass(
         &mut self,
         writer: &mut StanzaWriter,
@@ -87,7 +87,8 @@ impl Outward {
                 Ok(Flow::On)
             }
             Fault::Duplicate { copies } => {
-                // All of them before the first leaves, for the answer to it may be here before the last is written.
+                // All copies are recorded before the first is written, because its answer may arrive before the last is
+                // written.
                 let copies = usize::from(copies) + 1;
                 self.server.ledger.handed(std::iter::repeat_n(letter.ticket(), copies).flatten());
                 let bytes = letter.bytes()?;
@@ -121,7 +122,7 @@ impl Outward {
                 unlink(&self.server, self.wire.device());
                 Ok(Flow::On)
             }
-            // These have another moment or another direction, so no rule with them matches here.
+            // These strike at other moments or in the other direction, so no rule with them matches here.
             Fault::Refuse {}
             | Fault::LoginFailure { .. }
             | Fault::Ban { .. }
@@ -135,14 +136,14 @@ impl Outward {
         }
     }
 
-    /// Writes a stanza as it is.
+    /// Writes a stanza unchanged.
     pub(in super::super) async fn write(&self, writer: &mut StanzaWriter, letter: &Letter) -> Result<Flow, WireError> {
         self.server.ledger.handed(letter.ticket());
         writer.feed(&letter.bytes()?).await?;
         Ok(Flow::On)
     }
 
-    /// Writes nothing before the token is cancelled.
+    /// Waits until the token is cancelled.
     pub(in super::super) async fn hold(
         &self,
         writer: &mut StanzaWriter,
@@ -153,7 +154,7 @@ impl Outward {
         Ok(Flow::On)
     }
 
-    /// Waits, but not for longer than the client stays.
+    /// Waits, but no longer than the client stays connected.
     async fn unless_gone(&self, wait: impl Future<Output = ()>) {
         self.wire.gone().run_until_cancelled(wait).await;
     }
@@ -163,13 +164,13 @@ impl Outward {
         self.server.spawn(async move {
             tokio::time::sleep(after).await;
             if let Some(queue) = queue.upgrade() {
-                // Gone with the connection, as what is late on a real one.
+                // A late stanza is lost with its connection, as on a real one.
                 let _ = queue.send(Outgoing::Judged(letter));
             }
         });
     }
 
-    /// The socket closes here: what is queued behind stays unsent, and what still comes in is not answered.
+    /// Closes the socket here: queued stanzas stay unsent, and incoming ones are not answered.
     fn end(&self) -> Flow {
         self.wire.close();
         self.server.state().disconnected(self.wire.id(), self.wire.device());

@@ -1,5 +1,5 @@
-//! The other end of a socket, without the socket: what the server says to a client, and the few things that a client
-//! must do before it is linked.
+//! A client without a socket: it receives the server's stanzas, and does the few things that a client must do before it
+//! is linked.
 
 use std::sync::Arc;
 
@@ -26,11 +26,11 @@ pub(super) struct Client {
     pub(super) link: Link,
     pub(super) device: Option<DeviceId>,
     outgoing: UnboundedReceiver<Outgoing>,
-    /// The identity key that it registers with.
+    /// The identity key that the client registers with.
     identity: [u8; 32],
 }
 
-/// What a device that wants to be linked shows.
+/// The parts of the QR code that an unlinked device shows.
 pub(super) struct Shown {
     pub(super) reference: String,
     pub(super) noise_key: String,
@@ -50,7 +50,7 @@ pub(super) fn noise_key() -> KeyPair {
 }
 
 impl Client {
-    /// One that wants to be linked.
+    /// A client that wants to be linked.
     pub(super) fn stranger(server: &Arc<Server>) -> Self {
         let (identity, signed) = (new_key(), new_key());
         let signature = sign(&identity, &signed.public_key.serialize()).expect("a signature");
@@ -67,7 +67,7 @@ impl Client {
         Self { identity: public_bytes(&identity), ..client }
     }
 
-    /// A device that is linked, logged in and listening.
+    /// A device that is linked, logged in and active.
     pub(super) fn login(server: &Arc<Server>, device: &DeviceId) -> Self {
         let payload = ClientPayload {
             username: device.number.parse().ok(),
@@ -82,34 +82,34 @@ impl Client {
         client
     }
 
-    /// Whoever logs in with this.
+    /// A client that logs in with this key and payload.
     pub(super) fn new(server: &Arc<Server>, key: [u8; 32], payload: ClientPayload) -> Self {
         let (link, outgoing) = Link::new(server.next());
         let device = enter(server, &link, key, payload);
         Self { link, device, outgoing, identity: [0; 32] }
     }
 
-    /// One stanza from it.
+    /// Sends one stanza from the client.
     pub(super) fn says(&self, server: &Arc<Server>, stanza: Node) {
         dispatch(&mut Context { server, link: &self.link, device: self.device.as_ref() }, stanza);
     }
 
-    /// What it has been told since it last listened. Whatever it is, it can be written and read.
+    /// Returns the stanzas received since the last call. Each must be writable and readable.
     pub(super) fn hears(&mut self) -> Vec<Node> {
         let mut heard = vec![];
         while let Ok(outgoing) = self.outgoing.try_recv() {
             if let Outgoing::Letter(letter) | Outgoing::Judged(letter) = outgoing {
-                let bytes = letter.bytes().expect("what is said to a client can be written").into_owned();
-                heard.push(node::read(&bytes).expect("what is said to a client can be read"));
+                let bytes = letter.bytes().expect("a stanza to a client can be written").into_owned();
+                heard.push(node::read(&bytes).expect("a stanza to a client can be read"));
             }
         }
         heard
     }
 
-    /// What it shows, of which the server has offered it the reference.
+    /// The parts of the client's QR code, with a reference that the server has offered.
     pub(super) fn shows(&mut self) -> Shown {
         let offer = self.hears().into_iter().find(|stanza| stanza.get_optional_child("pair-device").is_some());
-        let offer = offer.expect("a stranger is offered references");
+        let offer = offer.expect("the server offers references to an unlinked client");
         let references = offer.get_optional_child("pair-device").map(children).unwrap_or_default();
         let reference = references.first().and_then(bytes).expect("a reference");
         let encode = |bytes: &[u8]| BASE64_STANDARD.encode(bytes);
@@ -121,7 +121,7 @@ impl Client {
         }
     }
 
-    /// Signs for the device that a phone has vouched for on this connection. `false` when none has.
+    /// Signs the device identity that a phone has sent on this connection. `false` when there is none.
     pub(super) fn signs(&mut self, server: &Arc<Server>) -> bool {
         let vouched = self.hears().into_iter().find(|stanza| stanza.get_optional_child("pair-success").is_some());
         let Some(vouched) = vouched else { return false };
@@ -134,11 +134,11 @@ impl Client {
         true
     }
 
-    /// Links it to the phone of a number.
+    /// Links the client to a phone.
     pub(super) async fn linked(mut self, server: &Arc<Server>, number: &str) {
         let qr = self.shows().qr();
         let signing = async {
-            assert!(self.signs(server), "the phone vouches for a device whose code it scans");
+            assert!(self.signs(server), "the phone signs the identity of a device whose code it scans");
         };
         let (linked, ()) = tokio::join!(pairing::scan(server, number, &qr), signing);
         linked.expect("a device is linked");

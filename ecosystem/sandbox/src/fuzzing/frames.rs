@@ -1,4 +1,4 @@
-//! The first words of a connection.
+//! The handshake and the first frames of a connection.
 
 use buffa::Message as _;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
@@ -20,9 +20,10 @@ use super::client::{Client, noise_key};
 use super::parts;
 use super::world::run;
 
-/// The first byte says how the connection begins: 0 with the first part as it is, and each further part is a WebSocket
-/// message; 1 with an honest handshake in which the first part is the payload, and each further part is the plain text
-/// of a stanza; 2 the same with the server's key known (IK), 3 with a wrong one. With 4 added a routing hint comes first.
+/// The first byte selects the start of the connection: 0 sends the first part unchanged, and each further part as a
+/// WebSocket message; 1 makes an honest handshake with the first part as the payload and each further part as the plain
+/// text of a stanza; 2 the same with the server's known key (IK); 3 with a wrong key. Adding 4 puts a routing hint
+/// first.
 pub fn frames(data: &[u8]) {
     let Some((how, rest)) = data.split_first() else { return };
     let parts: Vec<&[u8]> = parts(rest).collect();
@@ -42,7 +43,7 @@ pub fn frames(data: &[u8]) {
             handshake.map(|handshake| (handshake, reader, writer))
         };
         let (handshake, sealed) = tokio::join!(server_side, client.shakes_hands(&server, kind, payload, stanzas));
-        // With honest keys the payload alone decides.
+        // With honest keys, only the payload can make the handshake fail.
         let Ok((handshake, reader, writer)) = handshake else {
             let decoded = ClientPayload::decode_from_slice(payload);
             return assert!(decoded.is_err(), "an honest handshake failed");
@@ -57,7 +58,7 @@ pub fn frames(data: &[u8]) {
             let read = reader.next().await;
             match (read, node::read(plain)) {
                 (Ok(Some(read)), Ok(meant)) => {
-                    assert_eq!(read, meant, "a stanza changed on its way");
+                    assert_eq!(read, meant, "a stanza changed in transit");
                     client.says(&server, read);
                     client.hears();
                 }
@@ -65,20 +66,20 @@ pub fn frames(data: &[u8]) {
                 (read, meant) => panic!("read {read:?}, meant {meant:?}"),
             }
         }
-        assert!(matches!(reader.next().await, Ok(None)), "there is more than was sent");
+        assert!(matches!(reader.next().await, Ok(None)), "the reader returned more than was sent");
     });
 }
 
-/// Bytes of somebody who knows no key: whatever they are, nobody is let in.
+/// Sends bytes of a client without keys; no such client may get through.
 async fn raw(server: &Server, parts: &[&[u8]]) {
     let messages: Vec<_> = parts.iter().map(|part| Ok(WsMessage::Binary(part.to_vec().into()))).collect();
     let mut reader = FrameReader::new(futures::stream::iter(messages));
     let mut writer = futures::sink::drain().sink_map_err(|never| match never {});
     let answer = respond(&server.authority, &mut reader, &mut writer).await;
-    assert!(answer.is_err(), "somebody without a key was let in");
+    assert!(answer.is_err(), "a client without a key got through the handshake");
 }
 
-/// A client library's side of the handshake.
+/// The client's side of the handshake.
 struct Initiator {
     hint: bool,
     sends: UnboundedSender<WsMessage>,
@@ -86,7 +87,7 @@ struct Initiator {
 }
 
 impl Initiator {
-    /// Everything that it has to say. `false` when the server's answers did not make sense to it.
+    /// Makes the handshake and sends every stanza. `false` when the server's answer could not be read.
     async fn shakes_hands(mut self, server: &Server, kind: &str, payload: &[u8], stanzas: &[&[u8]]) -> bool {
         let Some(cipher) = self.opens(server, kind, payload).await else { return false };
         for (stanza, counter) in stanzas.iter().zip(0..) {

@@ -13,8 +13,8 @@ use super::client::Client;
 use super::request::Request;
 use super::world::{check, close, fixture, restore, run};
 
-/// A state file, or changes to one that is good: a list of pointers (RFC 6901) with the values to put there, `{…}` of
-/// which is replaced. A file that is accepted is one that a sandbox can work with.
+/// Opens a state file, or a list of changes to a good one: pointers (RFC 6901) with the values to put there, in which
+/// `{…}` is filled in. A sandbox must be able to work with each file that it accepts.
 pub fn saved(data: &[u8]) {
     let changes = serde_json::from_slice::<Vec<(String, Value)>>(data);
     run(async |_| {
@@ -28,7 +28,7 @@ pub fn saved(data: &[u8]) {
                 check(&server).await;
                 close(&server).await;
             }
-            Err(why) => assert!(!why.is_empty(), "an error says what is wrong"),
+            Err(why) => assert!(!why.is_empty(), "an error gives a reason"),
         }
     });
 }
@@ -43,7 +43,7 @@ fn changed(changes: Vec<(String, Value)>) -> Vec<u8> {
     state.to_string().into_bytes()
 }
 
-/// What the owners and devices of any sandbox do.
+/// Typical actions of owners and devices.
 async fn work(server: &Arc<Server>) {
     let (numbers, devices) = {
         let state = server.state();

@@ -1,7 +1,8 @@
-//! What people do with groups, and who is told of it.
+//! Group actions, and the notifications that they cause.
 //!
-//! Clients (`stanza/group`) and the owners of phones (`control/groups`) end up here. Every device of every participant
-//! is told of a change, that of whoever made it included; somebody new is given the whole group instead.
+//! Requests of clients (`stanza/group`) and of phones' owners (`control/groups`) end here. Every device of every
+//! participant is notified of a change, including the device that made it; a new participant gets the whole group
+//! instead.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +14,7 @@ use super::super::server::Server;
 use super::super::state::State;
 use super::{Group, MOST_PARTICIPANTS, Refusal, Role, Setting, new_invite};
 
-/// A change of who is in a group or what they may do.
+/// A change of membership or role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Membership {
     Add,
@@ -34,11 +35,11 @@ impl Membership {
     }
 }
 
-/// How it went with one of the numbers that a change of membership names: the code of the error, if there was one.
+/// The result for one number of a membership change: the number, and the error code if the change failed.
 pub(in super::super) type Verdict = (String, Option<u16>);
 
 impl State {
-    /// Makes a group. Numbers without an account are left out, and named with 404 in the result.
+    /// Creates a group. Numbers without an account are left out and reported with 404.
     pub(in super::super) fn create_group(
         &mut self,
         server: &Server,
@@ -71,7 +72,7 @@ impl State {
         Ok((id, verdicts))
     }
 
-    /// Changes who is in a group.
+    /// Changes members or their roles.
     pub(in super::super) fn change_members(
         &mut self,
         server: &Server,
@@ -96,7 +97,7 @@ impl State {
         Ok(verdicts)
     }
 
-    /// Takes whoever asks out of a group.
+    /// Removes the requesting member.
     pub(in super::super) fn leave_group(&mut self, server: &Server, group: &str, by: &str) -> Result<(), Refusal> {
         let entry = self.groups.get_mut(group).ok_or(Refusal::NotFound)?;
         entry.role(by)?;
@@ -105,14 +106,14 @@ impl State {
         Ok(())
     }
 
-    /// The group that an invitation leads to.
+    /// The group of an invitation code.
     pub(in super::super) fn invited_to(&self, code: &str) -> Result<&Group, Refusal> {
         let former = || self.groups.values().any(|group| group.former_invites.iter().any(|former| former == code));
         let found = self.groups.values().find(|group| group.invite == code);
         found.ok_or_else(|| if former() { Refusal::Gone } else { Refusal::NotFound })
     }
 
-    /// Takes whoever asks into the group that an invitation leads to; the group's id.
+    /// Adds the requesting person to the group of an invitation code; returns the group's id.
     pub(in super::super) fn join_group(&mut self, server: &Server, code: &str, by: &str) -> Result<String, Refusal> {
         let id = self.invited_to(code)?.id.clone();
         let group = self.groups.get_mut(&id).ok_or(Refusal::NotFound)?;
@@ -164,7 +165,7 @@ impl State {
         Ok(())
     }
 
-    /// Tells everybody who has come, gone, risen or fallen.
+    /// Notifies participants of new, removed, promoted or demoted members.
     fn members_changed(
         &mut self,
         server: &Server,
@@ -189,13 +190,14 @@ impl State {
             told = told.difference(&new).cloned().collect();
             self.tell(server, group, by, create, new.into_iter().collect());
         } else {
-            // Somebody who was removed hears of it once more.
+            // A removed participant gets this last notification.
             told.extend(new);
         }
         self.tell(server, group, by, change_node, told.into_iter().collect());
     }
 
-    /// Notifies every linked device of some numbers. A phone needs no notification: it looks the group up when it sends.
+    /// Notifies every linked device of some numbers. A phone needs no notification: it looks the group up when it
+    /// sends.
     fn tell(&mut self, server: &Server, group: &str, by: &str, change: Node, numbers: Vec<String>) {
         let Some(group) = self.groups.get(group) else { return };
         let notification = group.notification(self, server.stanza_id(), by, change);
@@ -210,7 +212,7 @@ impl State {
 }
 
 impl Group {
-    /// Changes one participant, or says with a code why not.
+    /// Changes one participant; an error is the code for the client.
     fn change_member(&mut self, number: &str, known: bool, change: Membership) -> Result<(), u16> {
         let role = self.participants.get(number).copied();
         let to = match (change, role) {
@@ -218,7 +220,7 @@ impl Group {
             (Membership::Add, None) if self.participants.len() >= MOST_PARTICIPANTS => return Err(419),
             (Membership::Add, None) if known => Role::Member,
             (_, None) => return Err(404),
-            // Nobody takes the group from who made it.
+            // The creator cannot be removed or demoted.
             (Membership::Remove | Membership::Demote, Some(Role::SuperAdmin)) => return Err(405),
             (Membership::Remove, Some(_)) => {
                 self.participants.remove(number);

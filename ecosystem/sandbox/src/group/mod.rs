@@ -1,7 +1,7 @@
-//! Groups as the server knows them: who is in, who may do what, and how they are called.
+//! Groups as the server knows them: participants, roles and settings.
 //!
-//! This file holds a group and the rules about it, `acts` what people do with groups and who is told of it, and `nodes`
-//! how a group looks in a stanza. Communities and joining by approval are not there.
+//! This file holds a group and its rules, `acts` the actions and their notifications, and `nodes` the group's form in
+//! stanzas. Communities and joining by approval are not supported.
 
 mod acts;
 mod nodes;
@@ -20,21 +20,21 @@ use super::state::State;
 
 pub(super) use acts::Membership;
 
-/// As the official app has it.
+/// The limit of the official app.
 const MOST_PARTICIPANTS: usize = 1024;
 
-/// What a participant may do.
+/// The role of a participant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Role {
     Member,
     Admin,
-    /// Who made the group. Nobody takes it from them.
+    /// The creator. Nobody can demote or remove them.
     SuperAdmin,
 }
 
 impl Role {
-    /// As it stands in a stanza; nothing for a member.
+    /// The role's name in a stanza; `None` for a member.
     pub(super) fn name(self) -> Option<&'static str> {
         match self {
             Self::Member => None,
@@ -44,24 +44,24 @@ impl Role {
     }
 }
 
-/// Words that somebody wrote at some time.
+/// A subject or description, with its author and time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Words {
     pub(super) text: String,
-    /// The number of who wrote them.
+    /// The author's number.
     pub(super) by: String,
     /// Seconds since 1970.
     pub(super) at: u64,
-    /// Names this version of a description; a subject has none.
+    /// Identifies this version of a description; empty for a subject.
     pub(super) id: String,
 }
 
-/// A change of the group itself.
+/// A change of the group's properties.
 #[derive(Debug, Clone)]
 pub(super) enum Setting {
     Subject(String),
-    /// `None` takes it away.
+    /// `None` deletes the description.
     Description {
         id: String,
         text: Option<String>,
@@ -72,58 +72,57 @@ pub(super) enum Setting {
     Ephemeral(u32),
 }
 
-/// One group.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Group {
-    /// What stands before `@g.us`.
+    /// The part before `@g.us`.
     pub(super) id: String,
-    /// How participants are named in it.
+    /// How the group addresses its participants.
     pub(super) addressing: Addressing,
     pub(super) subject: Words,
-    /// The number of who made it.
+    /// The creator's number.
     pub(super) creator: String,
     /// Seconds since 1970.
     pub(super) created: u64,
-    /// By number.
+    /// Roles by number.
     pub(super) participants: BTreeMap<String, Role>,
     pub(super) description: Option<Words>,
-    /// Only admins write messages.
+    /// Only admins may send messages.
     pub(super) announce: bool,
-    /// Only admins change subject, description and settings.
+    /// Only admins may change subject, description and settings.
     pub(super) locked: bool,
-    /// Only admins add people.
+    /// Only admins may add participants.
     pub(super) admins_add: bool,
-    /// Seconds after which messages disappear; 0 is never.
+    /// Seconds after which messages disappear; 0 for never.
     pub(super) ephemeral: u32,
     /// The code of its invitation link.
     pub(super) invite: String,
-    /// Codes that were reset: who follows one is told so.
+    /// Revoked codes: joining with one gets an error of its own.
     former_invites: Vec<String>,
     #[serde(default)]
     pub(super) picture: Option<Picture>,
 }
 
-/// Why the server does not do what somebody wants with a group.
+/// Why the server refuses a group action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("there is no such group")]
     NotFound,
-    #[error("who asks is not in the group")]
+    #[error("the sender is not in the group")]
     NotIn,
-    #[error("who asks is not an admin of the group")]
+    #[error("the sender is not an admin of the group")]
     NotAdmin,
-    #[error("only admins write in this group")]
+    #[error("only admins may send messages to this group")]
     Announcements,
-    #[error("the invitation code was reset")]
+    #[error("the invitation code was revoked")]
     Gone,
-    #[error("who asks is in the group already")]
+    #[error("the sender is already in the group")]
     AlreadyIn,
     #[error("a subject has 1 to 100 characters and a description at most 2048")]
     Words,
     #[error("a group has at most 1024 participants")]
     Full,
-    #[error("the description was changed by somebody else meanwhile")]
+    #[error("another participant has changed the description since")]
     Conflict,
 }
 
@@ -147,7 +146,7 @@ impl Group {
     fn new(creator: &str, subject: String, addressing: Addressing) -> Result<Self, Refusal> {
         let now = unix_now();
         Ok(Self {
-            // The real ones are of this length, and start so.
+            // Real group ids have this length and this prefix.
             id: format!("120363{:012}", rand::random::<u64>() % 1_000_000_000_000),
             addressing,
             subject: Words { text: checked_subject(subject)?, by: creator.to_owned(), at: now, id: String::new() },
@@ -165,27 +164,27 @@ impl Group {
         })
     }
 
-    /// Its address.
+    /// The group's address.
     pub(super) fn jid(&self) -> Jid {
         Jid::group(self.id.as_str())
     }
 
-    /// The role of a number, which must be in.
+    /// The role of a participant; an error when the number is not in the group.
     pub(super) fn role(&self, number: &str) -> Result<Role, Refusal> {
         self.participants.get(number).copied().ok_or(Refusal::NotIn)
     }
 
-    /// Whether a number may do what admins do.
+    /// Requires that a number is an admin.
     pub(super) fn require_admin(&self, number: &str) -> Result<(), Refusal> {
         if self.role(number)? == Role::Member { Err(Refusal::NotAdmin) } else { Ok(()) }
     }
 
-    /// Whether a number may change what the group is called.
+    /// Requires that a number may change the group's properties.
     pub(super) fn require_editor(&self, number: &str) -> Result<(), Refusal> {
         if self.locked { self.require_admin(number) } else { self.role(number).map(|_| ()) }
     }
 
-    /// Whether a number may write messages.
+    /// Requires that a number may send messages.
     pub(super) fn require_writer(&self, number: &str) -> Result<(), Refusal> {
         match self.role(number)? {
             Role::Member if self.announce => Err(Refusal::Announcements),
@@ -193,7 +192,7 @@ impl Group {
         }
     }
 
-    /// Changes the group, if a number may do that.
+    /// Applies a change, if the number may make it.
     fn apply(&mut self, by: &str, setting: &Setting) -> Result<(), Refusal> {
         match setting {
             Setting::Subject(_) | Setting::Description { .. } | Setting::Ephemeral(_) => self.require_editor(by)?,
@@ -214,7 +213,7 @@ impl Group {
         Ok(())
     }
 
-    /// The address of a participant in the group's form, and in the other one.
+    /// The address of a participant in the group's form, and in the other form.
     pub(super) fn names(&self, state: &State, number: &str) -> (Jid, Jid) {
         let lid = state.accounts.get(number).map_or_else(String::new, |account| account.lid.clone());
         match self.addressing {
@@ -223,7 +222,7 @@ impl Group {
         }
     }
 
-    /// A checksum of who is in, by which a client asks whether its list is still true.
+    /// A checksum of the participants, with which a client checks whether its list is current.
     pub(super) fn hash(&self, state: &State) -> Option<String> {
         let names: Vec<Jid> = self.participants.keys().map(|number| self.names(state, number).0).collect();
         MessageUtils::participant_list_hash(&names).ok()
@@ -231,7 +230,7 @@ impl Group {
 }
 
 impl State {
-    /// The group with an address.
+    /// The group with this address.
     pub(super) fn group(&self, jid: &Jid) -> Result<&Group, Refusal> {
         let known = if jid.server == Server::Group { self.groups.get(jid.user.as_str()) } else { None };
         known.ok_or(Refusal::NotFound)

@@ -1,4 +1,4 @@
-//! How a group looks in a stanza.
+//! The form of a group in stanzas.
 
 use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
@@ -9,7 +9,7 @@ use super::super::state::State;
 use super::{Group, Setting, Words};
 
 impl Addressing {
-    /// As `addressing_mode` says it.
+    /// The value of `addressing_mode`.
     pub(in super::super) fn name(self) -> &'static str {
         match self {
             Self::Lid => "lid",
@@ -19,7 +19,7 @@ impl Addressing {
 }
 
 impl Group {
-    /// Everything about it.
+    /// The whole group.
     pub(in super::super) fn node(&self, state: &State) -> Node {
         let (creator, creator_other) = self.names(state, &self.creator);
         let (subject_owner, subject_owner_other) = self.names(state, &self.subject.by);
@@ -72,7 +72,7 @@ impl Group {
         description.children([NodeBuilder::new("body").string_content(words.text.as_str()).build()]).build()
     }
 
-    /// A change that was made, as it is told.
+    /// A change, in the form of its notification.
     pub(super) fn change(&self, state: &State, setting: &Setting) -> Node {
         let empty = |on: bool, yes: &'static str, no: &'static str| NodeBuilder::new(if on { yes } else { no }).build();
         match setting {
@@ -107,7 +107,7 @@ impl Group {
         NodeBuilder::new("member_add_mode").string_content(mode).build()
     }
 
-    /// What devices are told when something about the group has changed. `by` is who changed it.
+    /// The notification of a change to a device. `by` is the number that made the change.
     pub(super) fn notification(&self, state: &State, id: String, by: &str, change: Node) -> Node {
         let (actor, other) = self.names(state, by);
         let alternative = match self.addressing {

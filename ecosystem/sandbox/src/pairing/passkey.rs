@@ -1,11 +1,12 @@
-//! Linking with a passkey, which some accounts demand after their QR code was scanned.
+//! Linking with a passkey, which some accounts demand after the scan of the QR code.
 //!
-//! The server challenges the owner's passkey, which answers in a browser and not on the phone. With the answer the device
-//! commits itself to a nonce; the phone says who it is; the device opens the commitment, and both show the code that
-//! follows from the two nonces. Once its user has compared them the device sends its keys and a new secret, encrypted for
-//! the phone, and from there it is linked under that secret as it is with any other way.
+//! The server challenges the owner's passkey, which answers in a browser and not on the phone. With the answer the
+//! device commits itself to a nonce. The phone identifies itself. The device opens the commitment, and both show the
+//! code that follows from the two nonces. Once the user has compared them, the device sends its keys and a new secret,
+//! encrypted for the phone; then it is linked under that secret, as with any other way.
 //!
-//! An attempt belongs to the device's keys and not to a connection, so a device that was cut off goes on where it was.
+//! An attempt belongs to the device's keys and not to a connection, so a device that lost its connection continues
+//! where it was.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -29,29 +30,29 @@ use super::super::stanza::{Answer, Context, reply};
 use super::super::state::State;
 use super::{LinkError, link};
 
-/// Where passkeys of this account are good.
+/// The relying party of the passkeys.
 const RELYING_PARTY: &str = "whatsapp.com";
 const ORIGIN: &str = "https://web.whatsapp.com";
-/// How long the owner has to answer.
+/// How long the owner has to answer, in milliseconds.
 const TIMEOUT_MS: u64 = 600_000;
 
 const BAD: Answer = Answer::Refused(400, "bad-request");
 const NOT_ALLOWED: Answer = Answer::Refused(401, "not-authorized");
 
-/// A device whose owner has to show the passkey.
+/// A device whose owner must show the passkey.
 #[derive(Debug)]
 pub(in super::super) struct Attempt {
     pub(in super::super) number: String,
     challenge: String,
     reference: Option<String>,
     begun: Option<Begun>,
-    /// What phone and device show to be compared.
+    /// The code that phone and device show for comparison.
     pub(in super::super) code: Option<String>,
 }
 
-/// The passkey was shown; phone and device make themselves known.
+/// The state after the passkey was shown: the keys of both sides.
 struct Begun {
-    /// As it came, to know it again.
+    /// The device's message as received, to recognise a repetition.
     payload: Vec<u8>,
     identity: Vec<u8>,
     device: CompanionEphemeralIdentity,
@@ -67,7 +68,7 @@ impl std::fmt::Debug for Begun {
 }
 
 impl Attempt {
-    /// How far it is.
+    /// The stage of the attempt.
     pub(in super::super) fn stage(&self) -> &'static str {
         match (&self.begun, &self.code) {
             (None, _) => "requested",
@@ -76,7 +77,7 @@ impl Attempt {
         }
     }
 
-    /// What a browser is given to ask the passkey with.
+    /// The WebAuthn options for the browser.
     fn options(&self) -> String {
         json!({
             "challenge": self.challenge,
@@ -105,7 +106,7 @@ pub(super) fn demand(server: &Server, state: &mut State, number: &str, connectio
     Ok(())
 }
 
-/// A device has come back: what the phone said to it may not have reached it.
+/// A device has reconnected: repeats the phone's last message, which may not have reached it.
 pub(super) fn resume(server: &Server, state: &State, connection: u64) {
     let Some(waiting) = state.waiting.get(&connection) else { return };
     if let Some(Attempt { begun: Some(begun), code: None, .. }) = state.passkeys.get(&waiting.noise_key) {
@@ -123,7 +124,7 @@ fn notification(server: &Server, kind: &'static str, content: Node) -> Node {
         .build()
 }
 
-/// The phone's half, for the device.
+/// The phone's message to the device.
 fn continuation(server: &Server, begun: &Begun) -> Node {
     let identity = PrimaryEphemeralIdentity {
         public_key: Some(public_bytes(&begun.phone).to_vec()),
@@ -132,20 +133,20 @@ fn continuation(server: &Server, begun: &Begun) -> Node {
     notification(server, "crsc_continuation", leaf("primary_ephemeral_identity", identity.encode_to_vec()))
 }
 
-/// The attempt of the device that waits on a connection.
+/// The attempt of the device on this connection.
 fn attempt<'a>(state: &'a mut State, context: &Context<'_>) -> Option<&'a mut Attempt> {
     let waiting = state.waiting.get(&context.link.id())?;
     state.passkeys.get_mut(&waiting.noise_key)
 }
 
-/// What to ask the passkey with, for a device that was not told along with the demand.
+/// Returns the WebAuthn options, for a device that did not receive them with the demand.
 pub(in super::super) fn options(context: &mut Context<'_>, _query: &Node) -> Answer {
     let mut state = context.server.state();
     let Some(attempt) = attempt(&mut state, context) else { return NOT_ALLOWED };
     Answer::Result(vec![leaf("passkey_request_options", attempt.options())])
 }
 
-/// A name for the attempt, which both sides mix into their keys.
+/// Returns the attempt's reference, which both sides mix into their keys.
 pub(in super::super) fn reference(context: &mut Context<'_>, _query: &Node) -> Answer {
     let mut state = context.server.state();
     let Some(attempt) = attempt(&mut state, context) else { return NOT_ALLOWED };
@@ -154,7 +155,7 @@ pub(in super::super) fn reference(context: &mut Context<'_>, _query: &Node) -> A
     Answer::Result(vec![leaf("ref", reference)])
 }
 
-/// The passkey's answer, and what the device commits itself to. The same once more is answered as it was.
+/// Receives the passkey's answer and the device's commitment. A repetition gets the same answer.
 pub(in super::super) fn prologue(context: &mut Context<'_>, query: &Node) -> Answer {
     let Some(prologue) = query.get_optional_child("passkey_prologue") else { return BAD };
     let mut state = context.server.state();
@@ -172,7 +173,7 @@ pub(in super::super) fn prologue(context: &mut Context<'_>, query: &Node) -> Ans
         let Some(begun) = begin(payload, attempt.reference.as_deref()) else { return BAD };
         attempt.begun = Some(begun);
     }
-    // The answer first: the phone may be quick.
+    // The answer goes first: the phone may be quick.
     reply(context, query, Answer::Result(vec![]));
     if let (Some(begun), None) = (&attempt.begun, &attempt.code) {
         context.link.send(continuation(context.server, begun));
@@ -191,7 +192,7 @@ fn begin(payload: Vec<u8>, reference: Option<&str>) -> Option<Begun> {
     Some(Begun { payload, identity, device, commitment, phone: new_key(), nonce: rand::random() })
 }
 
-/// The nonce that the device has committed itself to: both sides know the code now.
+/// Receives the nonce of the device's commitment: both sides can now compute the code.
 pub(in super::super) fn nonce(context: &mut Context<'_>, query: &Node) -> Answer {
     let nonce = <[u8; 32]>::try_from(child_bytes(query, "companion_nonce"));
     let mut state = context.server.state();
@@ -206,7 +207,7 @@ pub(in super::super) fn nonce(context: &mut Context<'_>, query: &Node) -> Answer
     Answer::Result(vec![])
 }
 
-/// The device's keys and its new secret: the phone links it.
+/// Receives the device's keys and its new secret: the phone links the device.
 pub(in super::super) fn request(context: &mut Context<'_>, query: &Node) -> Answer {
     let opened = {
         let mut state = context.server.state();
@@ -222,12 +223,12 @@ pub(in super::super) fn request(context: &mut Context<'_>, query: &Node) -> Answ
         request.adv_secret.map(|secret| (attempt.number.clone(), secret))
     };
     let Some((number, secret)) = opened else { return BAD };
-    // The answer first: the device must know that it was heard before it is linked.
+    // The answer goes first: the device must have it before it is linked.
     reply(context, query, Answer::Result(vec![]));
     let (server, connection) = (context.server.clone(), context.link.id());
     context.server.spawn(async move {
         if let Err(error) = link(&server, &number, connection, &secret).await {
-            tracing::info!(target: super::super::LOG, number, %error, "a device with a passkey was not linked");
+            tracing::info!(target: super::super::LOG, number, %error, "linking with a passkey failed");
         }
     });
     Answer::Sent
@@ -244,15 +245,15 @@ fn open(begun: &Begun, sealed: &[u8]) -> Option<PairingRequest> {
     PairingRequest::decode_from_slice(&opened).ok()
 }
 
-/// What the owner's browser answers when it is given what the device was asked with, on WhatsApp's page.
+/// The answer of the owner's browser to a device's WebAuthn request, on WhatsApp's page.
 pub(in super::super) fn assert(account: &Account, options: &Value) -> Result<Value, LinkError> {
     let field = |name: &str| options[name].as_str().ok_or_else(|| LinkError::Passkey(format!("{name}: missing")));
     let (challenge, party) = (field("challenge")?, field("rpId")?);
     if party != RELYING_PARTY {
-        return Err(LinkError::Passkey(format!("rpId: {party} is not the owner's page; {RELYING_PARTY} is")));
+        return Err(LinkError::Passkey(format!("rpId: {party} is not accepted; use {RELYING_PARTY}")));
     }
     let client = json!({ "type": "webauthn.get", "challenge": challenge, "origin": ORIGIN }).to_string();
-    // User present and verified; the counter is of no use to passkeys and stays 0.
+    // User present and verified; passkeys do not use the counter, which stays 0.
     let authenticator = [Sha256::digest(party).as_slice(), &[0x05], &[0; 4]].concat();
     let signature = sign(&account.key, &[authenticator.as_slice(), &Sha256::digest(&client)].concat())
         .map_err(|error| LinkError::Keys(error.to_string()))?;
@@ -275,7 +276,7 @@ fn credential_id(account: &Account) -> Vec<u8> {
     Sha256::digest(["passkey of ", account.number.as_str()].concat())[..16].to_vec()
 }
 
-/// Whether an answer is this account's passkey's to this attempt's challenge.
+/// Whether an assertion is signed by this account's passkey for this attempt's challenge.
 fn proves(account: &Account, attempt: &Attempt, assertion: &[u8]) -> bool {
     let Ok(assertion) = serde_json::from_slice::<Value>(assertion) else { return false };
     let part = |name: &str| {

@@ -1,4 +1,4 @@
-//! What messages say: what an owner does on the phone as a message, and a message as the owner sees it.
+//! The content of messages: an owner's action converted to a message, and a message converted to the owner's view.
 
 use chrono::Utc;
 use serde::Deserialize;
@@ -21,17 +21,17 @@ pub(in super::super) enum Draft {
     Text(String),
     /// A text that quotes a message of the chat.
     Reply { id: String, text: String },
-    /// An emoji on a message; empty takes it back.
+    /// An emoji on a message; an empty one removes it.
     React { id: String, emoji: String },
-    /// New words for an own message.
+    /// New text for an own message.
     Edit { id: String, text: String },
-    /// An own message taken back for everyone.
+    /// Deletes an own message for everyone.
     Revoke { id: String },
-    /// A picture.
+    /// An image.
     Image(Visual),
-    /// A film.
+    /// A video.
     Video(Visual),
-    /// A sound, or something said.
+    /// An audio file or voice message.
     Audio(Audio),
     /// Any other file.
     Document(Document),
@@ -40,7 +40,6 @@ pub(in super::super) enum Draft {
 }
 
 impl Draft {
-    /// The file to upload, if there is one.
     pub(super) fn attachment(&self) -> Option<Attachment> {
         let (kind, data) = match self {
             Self::Image(it) => (MediaType::Image, &it.data),
@@ -55,7 +54,7 @@ impl Draft {
         Some(Attachment { kind, data: data.0.clone() })
     }
 
-    /// The message to encrypt, for the chat `to`; a file is not yet in it.
+    /// The message to encrypt, for the chat `to`; a file is added later.
     pub(super) fn compose(self, to: &Jid, inbox: &Inbox) -> Result<Message, PhoneError> {
         let find = |id: &str| inbox.find(id).ok_or_else(|| PhoneError::NoMessage(id.to_owned()));
         let own = |id: &str| match find(id)? {
@@ -97,7 +96,7 @@ fn protocol(message: ProtocolMessage) -> Message {
     Message { protocol_message: buffa::MessageField::some(message), ..Default::default() }
 }
 
-/// How a message names another one of the chat `to`.
+/// The key with which a message names another one of the chat `to`.
 pub(super) fn key(to: &Jid, entry: &Entry) -> MessageKey {
     let shown = &entry.shown;
     MessageKey {
@@ -108,20 +107,20 @@ pub(super) fn key(to: &Jid, entry: &Entry) -> MessageKey {
     }
 }
 
-/// What a message is to its reader.
+/// The owner's view of a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Meaning {
     /// `text`, `image`, `reaction` …
     pub(super) kind: &'static str,
-    /// Words, caption or emoji.
+    /// Text, caption or emoji.
     pub(super) text: Option<String>,
-    /// The message that it quotes.
+    /// The id of the quoted message.
     pub(super) quotes: Option<String>,
-    /// The message that it changes: reactions, edits, revocations.
+    /// The id of the message that a reaction, edit or revocation changes.
     pub(super) target: Option<String>,
 }
 
-/// Every kind that there is, beside `other`.
+/// Every known kind, besides `other`.
 pub(super) const KINDS: &[&str] = &[
     "text",
     "reaction",
@@ -138,7 +137,7 @@ pub(super) const KINDS: &[&str] = &[
     "poll_vote",
 ];
 
-/// Reads a message. `None` for what nobody sees: protocol talk between devices, sender keys.
+/// Reads a message. `None` for one without visible content: protocol messages between devices, sender keys.
 pub(super) fn meaning(message: &Message) -> Option<Meaning> {
     let message = message.get_base_message();
     let of = |kind, text: Option<&str>, quotes: Option<&str>| {
@@ -189,7 +188,7 @@ pub(super) fn meaning(message: &Message) -> Option<Meaning> {
     is_chat(message).then(|| Meaning { kind: "other", ..Meaning::default() })
 }
 
-/// What a message says of the one that it quotes; texts aside.
+/// The quote's context of a message other than a text.
 fn context(message: &Message) -> Option<&ContextInfo> {
     let media = [
         message.image_message.as_option().map(|it| &it.context_info),
@@ -205,7 +204,7 @@ fn context(message: &Message) -> Option<&ContextInfo> {
     media.into_iter().flatten().find_map(|context| context.as_option())
 }
 
-/// Whether anything is left that an owner would see in a chat.
+/// Whether any visible content is left.
 fn is_chat(message: &Message) -> bool {
     use buffa::Message as _;
     let mut rest = message.clone();

@@ -1,4 +1,4 @@
-//! The owner of a phone looks at what arrives, by themself or when told, and the senders hear of it.
+//! Reading: the owner of a phone reads messages, unasked or on request, and the senders get receipts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::origin::Origin;
 use super::worker::{Worker, is_many};
 
 impl Worker {
-    /// The phone says that it has a message and, a little later, that its owner has read it.
+    /// Sends the delivery receipt and, a little later, the read receipt.
     pub(super) fn look_at(&self, origin: &Origin, id: &str) {
         let (server, own, inbox) = (Arc::clone(&self.server), self.own.clone(), Arc::clone(&self.inbox));
         let (origin, id) = (origin.clone(), id.to_owned());
@@ -24,7 +24,7 @@ impl Worker {
             tokio::time::sleep(pace.delivered).await;
             route_receipt(&server, &own, origin.receipt(&id).build());
             tokio::time::sleep(pace.read).await;
-            // The owner may have changed their manner meanwhile, or have read it on another device.
+            // Meanwhile the owner's manner may have changed, or another device may have shown the message.
             if manner().is_some_and(|manner| manner.reads) && inbox.lock().see(&id) {
                 route_receipt(&server, &own, read_receipt(&server, &own, &origin, &[id]));
             }
@@ -33,7 +33,7 @@ impl Worker {
 }
 
 impl Phone {
-    /// The owner reads everything in a chat; the ids of what was new.
+    /// Reads all messages of a chat; returns the ids of the new ones.
     pub(in super::super) fn read(&self, server: &Server, own: &DeviceId, chat: &Jid) -> Vec<String> {
         let new = self.inbox.lock().see_chat(&chat.to_string());
         let mut by_author: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -48,13 +48,13 @@ impl Phone {
         new.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// How many messages the owner has not read.
+    /// The number of messages that the owner has not read.
     pub(in super::super) fn unread(&self) -> usize {
         self.inbox.lock().unread()
     }
 }
 
-/// A receipt for messages that the owner has read, of the kind that their privacy setting asks for.
+/// A read receipt, of the kind that the owner's privacy setting requires.
 fn read_receipt(server: &Server, own: &DeviceId, origin: &Origin, ids: &[String]) -> Node {
     let open = server.state().accounts.get(&own.number).is_some_and(|account| account.settings.tells_when_read());
     let kind = if open { "read" } else { "read-self" };

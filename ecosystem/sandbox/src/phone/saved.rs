@@ -1,4 +1,4 @@
-//! A phone in the state file: its keys, its sessions, its messages and settings, and what waits for it while it is off.
+//! A phone in the state file: its keys, sessions, messages and settings, and its waiting tasks while it is off.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -32,19 +32,19 @@ pub(in super::super) struct SavedPhone {
     one_time_keys: Vec<Blob>,
     signed_key: Blob,
     next_key: u32,
-    /// Of groups and statuses: those of others, and ours.
+    /// Sender keys of groups and statuses: those of others, and ours.
     sender_keys: BTreeMap<String, Blob>,
     /// By chat, the devices that have our sender key.
     given: BTreeMap<String, BTreeSet<DeviceId>>,
     app_state: SavedReplica,
-    /// The past that it was made with, what devices were told of it, and where the past of new devices ends.
+    /// The generated history, the chunks sent to devices, and the end of the history for new devices.
     history: History,
     told: Vec<Told>,
     cuts: BTreeMap<u16, usize>,
     messages: Vec<SavedMessage>,
-    /// Own messages that devices may still ask for again.
+    /// Own messages that devices may still request again.
     sent: Vec<(String, String, Blob)>,
-    /// What waits for it while it is off.
+    /// The waiting tasks while the phone is off.
     pub(super) held: Option<Vec<SavedTask>>,
     /// The encrypted files of its messages.
     #[serde(skip)]
@@ -56,11 +56,11 @@ pub(in super::super) struct SavedPhone {
 struct SavedMessage {
     shown: Message,
     content: Blob,
-    /// Where its file is now; it may have been uploaded again.
+    /// The current path of its file, which may have been uploaded again.
     direct_path: Option<String>,
 }
 
-/// What a phone that is off will do.
+/// A waiting task of a phone that is off.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SavedTask {
@@ -82,7 +82,7 @@ fn message(bytes: &Blob) -> Result<Content, StateError> {
 }
 
 impl SavedTask {
-    /// What an owner asked for is not kept: the answer would find nobody.
+    /// Requests of an owner are not saved: nobody would receive the answer.
     pub(super) fn of(task: &Task) -> Result<Option<Self>, StateError> {
         Ok(Some(match task {
             Task::Receive { from, device, node } => Self::Receive {
@@ -108,7 +108,7 @@ impl SavedTask {
             | Task::RotateKey(_)
             | Task::Settings(_)
             | Task::Reregister(_)
-            // Half a past is not told on; see the documentation.
+            // An unfinished history sync is not resumed; see `docs/sandbox.md`.
             | Task::History(_)
             | Task::Save(_) => return Ok(None),
         }))
@@ -134,7 +134,6 @@ impl SavedTask {
 }
 
 impl Worker {
-    /// Everything that the phone remembers.
     pub(super) fn save(&self) -> Result<SavedPhone, StateError> {
         let keys = &self.keys;
         let place = |address: &ProtocolAddress| (address.name().to_owned(), u32::from(address.device_id()));
@@ -154,7 +153,7 @@ impl Worker {
             .collect();
         let mut one_time: Vec<_> = keys.one_time.0.values().collect();
         one_time.sort_by_key(|record| record.id().ok().map(u32::from));
-        // The same state is the same file.
+        // Sorted, so that the same state gives the same file.
         sessions.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
         identities.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
         let mut sender_keys = BTreeMap::new();
@@ -202,7 +201,7 @@ impl Worker {
 }
 
 impl Worker {
-    /// Fetches the files that were on their way when the sandbox ended.
+    /// Downloads the files whose download the last shutdown interrupted.
     fn fetch_missing(&self) {
         let on_its_way =
             |entry: &&Entry| entry.shown.media.as_ref().is_some_and(|media| media.state == MediaState::Fetching);
@@ -228,7 +227,7 @@ impl SavedMessage {
     }
 }
 
-/// The keys of the phone whose identity is given.
+/// The keys of a phone with this identity.
 fn keys(identity: &KeyPair, saved: &SavedPhone) -> Result<Keys, StateError> {
     let place = |name: &str, device: u32| ProtocolAddress::new(name, device.into());
     let mut sessions = Sessions::default();
@@ -254,7 +253,7 @@ fn keys(identity: &KeyPair, saved: &SavedPhone) -> Result<Keys, StateError> {
 }
 
 impl Phone {
-    /// The phone as it was, running.
+    /// Restores the phone and starts it.
     pub(in super::super) fn restore(
         server: &Arc<Server>,
         number: &str,

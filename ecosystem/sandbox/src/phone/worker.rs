@@ -1,4 +1,4 @@
-//! What a phone does, one task after the other.
+//! The phone's task: it handles one job after the other.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -27,10 +27,10 @@ use super::keys::Keys;
 use super::origin::Origin;
 use super::{PhoneError, Task};
 
-/// How many sent messages a phone can still encrypt again for a device that could not read them.
+/// How many sent messages a phone can encrypt again for a device that could not read them.
 const REMEMBERED: usize = 1000;
 
-/// A message that was sent, for a retry.
+/// A sent message, kept for retries.
 pub(super) struct Sent {
     pub(super) id: String,
     pub(super) to: Jid,
@@ -48,7 +48,7 @@ pub(super) struct Worker {
     pub(super) app_state: Replica,
     pub(super) history: History,
     pub(super) told: Arc<Watched<Vec<Told>>>,
-    /// How much of the inbox is the past of a device that is not introduced yet.
+    /// For each linked device that is not active yet, how many inbox entries belong to its history.
     pub(super) cuts: HashMap<u16, usize>,
 }
 
@@ -80,7 +80,7 @@ impl Worker {
             let done = match task {
                 Task::Receive { from, device, node } => self.receive(&from, &device, &node).await,
                 Task::Send { to, draft, sent } => {
-                    // The request may be gone; the message is not.
+                    // The request may be gone; the message is sent all the same.
                     let _ = sent.send(self.send(to, draft).await);
                     Ok(())
                 }
@@ -119,7 +119,7 @@ impl Worker {
                     Ok(())
                 }
                 Task::Save(saved) => {
-                    // Whoever asked may have given up.
+                    // The receiver may have given up.
                     let _ = saved.send(self.save());
                     Ok(())
                 }
@@ -132,7 +132,7 @@ impl Worker {
                 }
             };
             if let Err(error) = done {
-                tracing::warn!(target: LOG, phone = %self.own.number, %error, "the phone could not do its task");
+                tracing::warn!(target: LOG, phone = %self.own.number, %error, "phone task failed; continuing with the next");
             }
         }
     }
@@ -149,12 +149,12 @@ impl Worker {
                     };
                     match opened {
                         Ok(message) => self.read(&origin, device, node, message).await?,
-                        // The same ciphertext has come again: there is nothing new to read.
+                        // The same ciphertext arrived again; there is nothing new to read.
                         Err(PhoneError::Signal(SignalProtocolError::DuplicatedMessage(..))) => return Ok(()),
                         Err(error) => {
                             readable = false;
-                            tracing::info!(target: LOG, phone = %self.own.number, %from, %error, "cannot decrypt");
-                            // One answer is enough: it brings all that the message had.
+                            tracing::info!(target: LOG, phone = %self.own.number, %from, %error, "cannot decrypt a message; requesting it again");
+                            // One retry receipt is enough: the answer contains the whole message.
                             self.ask_again(&origin, node)?;
                             break;
                         }
@@ -173,7 +173,7 @@ impl Worker {
         }
     }
 
-    /// Does with a decrypted message what a phone does with it.
+    /// Handles a decrypted message.
     async fn read(
         &mut self,
         origin: &Origin,
@@ -187,7 +187,7 @@ impl Worker {
         }
         let own = device.number == self.own.number;
         if own && let Some(copy) = message.device_sent_message.as_option() {
-            // Written on one of our other devices: shown, and not receipted.
+            // Written on one of our other devices: shown, without a receipt.
             let chat = copy.destination_jid.as_deref().and_then(|jid| jid.parse::<Jid>().ok());
             let chat = chat.and_then(|chat| self.server.state().number_of(&chat));
             if let (Some(chat), Some(inner)) = (chat, copy.message.as_option()) {
@@ -210,12 +210,12 @@ impl Worker {
         Ok(())
     }
 
-    /// Sends a device of our account something that only devices see.
+    /// Sends a device of our account a message that only devices see.
     pub(super) async fn tell(&mut self, device: u16, message: &Message) -> Result<(), PhoneError> {
         self.tell_as(&self.server.stanza_id(), device, message).await
     }
 
-    /// Does so under an id.
+    /// Sends such a message under a given id.
     pub(super) async fn tell_as(&mut self, id: &str, device: u16, message: &Message) -> Result<(), PhoneError> {
         let device = DeviceId { number: self.own.number.clone(), device };
         let enc = self.seal(&device, message).await?;
@@ -230,7 +230,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Shows a message in a chat. `false` when there is nothing to show.
+    /// Shows a message in a chat. `false` when it has no visible content.
     fn store(&self, chat: &Jid, sender: &str, id: &str, message: &Message, from_me: bool) -> bool {
         self.server.state().wrote(&self.own.number, sender);
         if let Some(words) = message.get_base_message().text_content() {
@@ -261,14 +261,14 @@ impl Worker {
         shown
     }
 
-    /// Everybody that the owner has a chat with, and the owner.
+    /// The owner, and everyone that the owner has a chat with.
     pub(super) fn contacts(&self) -> BTreeSet<String> {
         let chats = self.inbox().chats();
         let people = chats.iter().filter_map(|chat| chat.parse::<Jid>().ok()).filter(Jid::is_pn);
         people.map(|chat| chat.user.to_string()).chain([self.own.number.clone()]).collect()
     }
 
-    /// Fetches the file of a message, if it points to one.
+    /// Downloads the file of a message, if there is one.
     pub(super) fn fetch(&self, id: &str) {
         let Some((pointer, _)) = self.inbox().pointer(id).cloned() else { return };
         let (server, inbox, id) = (Arc::clone(&self.server), Arc::clone(&self.inbox), id.to_owned());
@@ -282,7 +282,7 @@ impl Worker {
         self.inbox.lock()
     }
 
-    /// Somebody's receipt for what the account wrote, or one of our own devices' for what it has shown.
+    /// Handles a receipt for a message of the account, from its recipient or from one of our own devices.
     fn ticked(&self, reader: &DeviceId, receipt: &Node) {
         if reader.number == self.own.number {
             return self.inbox().seen(&listed_ids(receipt));
@@ -301,7 +301,7 @@ impl Worker {
         }
     }
 
-    /// Encrypts a message anew for a device that could not read it.
+    /// Encrypts a message again for a device that could not read it.
     async fn send_again(&mut self, device: &DeviceId, id: &str) -> Result<(), PhoneError> {
         let Some(sent) = self.sent.iter().find(|sent| sent.id == id) else { return Ok(()) };
         let (to, message) = (sent.to.clone(), sent.message.clone());
@@ -312,7 +312,7 @@ impl Worker {
         self.copy_to(device, &to, id, &message).await
     }
 
-    /// Sends what the owner wrote to the recipient's phone, all their devices and all our own other devices.
+    /// Sends the owner's message to the recipient's phone, all their devices and all our own other devices.
     async fn send(&mut self, to: Jid, draft: Draft) -> Result<String, PhoneError> {
         let id = format!("3A{}", hex::encode_upper(rand::random::<[u8; 9]>()));
         let to = to.to_non_ad();
@@ -338,7 +338,7 @@ impl Worker {
                 let devices = state.accounts.get(number).into_iter().flat_map(|account| account.devices.keys());
                 devices.map(|device| DeviceId { number: number.to_owned(), device: *device }).collect()
             };
-            // Who is blocked is not told, and writes on.
+            // A blocked sender is not told, and keeps sending.
             let blocked = recipient.settings.blocks(&self.own.number);
             let mut devices = if blocked { vec![] } else { of(&recipient.number) };
             if recipient.number != self.own.number {
@@ -363,9 +363,9 @@ impl Worker {
         self.store(&Jid::pn(recipient), &self.own.number, &id, &message, true);
         self.remember(&id, &to, &message);
         for device in devices {
-            // A device that cannot be written to must not keep the others from their copy.
+            // An error of one device must not keep the message from the others.
             if let Err(error) = self.copy_to(&device, &to, &id, &message).await {
-                tracing::warn!(target: LOG, phone = %self.own.number, ?device, %error, "a copy was not sent");
+                tracing::warn!(target: LOG, phone = %self.own.number, ?device, %error, "cannot send a copy to a device");
             }
         }
         Ok(id)
@@ -378,7 +378,7 @@ impl Worker {
         }
     }
 
-    /// One device's copy of a message in the chat `to`.
+    /// Sends one device its copy of a message in the chat `to`.
     async fn copy_to(&mut self, device: &DeviceId, to: &Jid, id: &str, message: &Message) -> Result<(), PhoneError> {
         let own = device.number == self.own.number;
         let content = if own { wrap_device_sent(message.clone(), to.to_string()) } else { message.clone() };
@@ -416,7 +416,7 @@ impl Worker {
     }
 }
 
-/// Whether a chat is one of many people.
+/// Whether a chat is a group or `status@broadcast`.
 pub(super) fn is_many(chat: &Jid) -> bool {
     chat.is_group() || chat.is_status_broadcast()
 }

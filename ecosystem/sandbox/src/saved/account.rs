@@ -124,7 +124,7 @@ impl SavedAccount {
         })
     }
 
-    /// The account, its phone running. Nobody is online.
+    /// Restores the account and starts its phone. No device is online.
     pub(super) fn restore(self, server: &Arc<Server>, files: &Files) -> Result<Account, StateError> {
         let key = self.key.pair()?;
         let devices = self.devices.into_iter().map(|(id, device)| Ok((id, device.restore()?)));

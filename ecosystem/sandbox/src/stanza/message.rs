@@ -1,4 +1,4 @@
-//! Messages: each encrypted copy goes to the device it is for, and the sender gets the server's ack.
+//! Messages: each encrypted copy goes to its device, and the sender gets the server's ack.
 
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, JidExt as _, Node};
@@ -12,7 +12,7 @@ use super::envelope::Envelope;
 use super::recipients::{self, Copy, NotSent};
 use super::{Context, id};
 
-/// Takes a message from a device.
+/// Accepts a message from a device.
 pub(super) fn accept(context: &mut Context<'_>, message: &Node) {
     let Some(own) = context.device else { return };
     let Some(to) = jid(message, "to") else { return };
@@ -27,7 +27,8 @@ pub(super) fn accept(context: &mut Context<'_>, message: &Node) {
             }
             let addressed = recipients.copies.iter().map(|copy| &copy.device);
             context.server.ledger.accepted(own, &state.chat_of(&to), message, addressed);
-            // The ack first, as the real server does: it has the message, whoever is to get it.
+            // The ack goes first, as on the real server: it says that the server has the message, whoever the
+            // recipients are.
             context.link.send(ack.build());
             hand_over(context.server, &mut state, own, message, &to, now, recipients.copies);
         }
@@ -41,7 +42,7 @@ pub(super) fn accept(context: &mut Context<'_>, message: &Node) {
     }
 }
 
-/// Refuses a message from a device with an error in its ack; it goes nowhere.
+/// Refuses a message from a device with an error in its ack. The message is not delivered.
 pub(in super::super) fn refuse(context: &Context<'_>, message: &Node, code: u16) {
     let (Some(own), Some(to)) = (context.device, jid(message, "to")) else { return };
     let chat = context.server.state().chat_of(&to);
@@ -49,13 +50,13 @@ pub(in super::super) fn refuse(context: &Context<'_>, message: &Node, code: u16)
     context.link.send(ack(message, &to).attr("error", code).build());
 }
 
-/// The server's word that it has decided about a message.
+/// The server's ack for a message.
 fn ack(message: &Node, to: &Jid) -> NodeBuilder {
     let ack = NodeBuilder::new("ack").attr("class", "message").attr("id", id(message));
     ack.attr("from", to).attr("t", unix_now())
 }
 
-/// Carries a message of many that a phone has encrypted. The phones among its readers get it another way.
+/// Delivers a group message or status that a phone has encrypted to linked devices. Phones get it another way.
 pub(in super::super) fn carry(server: &Server, own: &DeviceId, message: &Node) -> Result<(), Refusal> {
     let to = jid(message, "to").ok_or(Refusal::NotFound)?;
     let mut state = server.state();

@@ -1,4 +1,4 @@
-//! Settings as a device reads and changes them, and what its account's other devices and its contacts hear of it.
+//! Settings: queries and changes of devices, and the notifications to the account's other devices and to contacts.
 
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
@@ -34,7 +34,6 @@ pub(super) fn privacy(context: &mut Context<'_>, query: &Node) -> Answer {
     Answer::Result(vec![NodeBuilder::new("privacy").children(told).build()])
 }
 
-/// Reads the list of blocked contacts, or changes it.
 pub(super) fn blocklist(context: &mut Context<'_>, query: &Node) -> Answer {
     let Some(own) = context.device else { return NOT_LOGGED_IN };
     let mut state = context.server.state();
@@ -61,7 +60,7 @@ pub(super) fn blocklist(context: &mut Context<'_>, query: &Node) -> Answer {
     Answer::Result(vec![NodeBuilder::new("list").children(items).build()])
 }
 
-/// Sets how long messages of new chats stay.
+/// Sets the lifetime of messages in new chats.
 pub(super) fn disappearing(context: &mut Context<'_>, query: &Node) -> Answer {
     let Some(own) = context.device else { return NOT_LOGGED_IN };
     let mode = query.get_optional_child("disappearing_mode");
@@ -75,7 +74,7 @@ pub(super) fn disappearing(context: &mut Context<'_>, query: &Node) -> Answer {
     Answer::Result(vec![])
 }
 
-/// Gives trusted-contact tokens: each recipient's devices get theirs. The same contact gets the same token again.
+/// Gives trusted-contact tokens to the devices of each recipient. The same contact gets the same token again.
 pub(super) fn tokens(context: &mut Context<'_>, query: &Node) -> Answer {
     let Some(own) = context.device else { return NOT_LOGGED_IN };
     let mut state = context.server.state();
@@ -107,7 +106,7 @@ pub(super) fn tokens(context: &mut Context<'_>, query: &Node) -> Answer {
     Answer::Result(vec![])
 }
 
-/// A change that the account's other devices must know of.
+/// Notifies the account's other devices of a change.
 fn tell_siblings(server: &Server, state: &mut State, own: &DeviceId, change: &Node) {
     let Some(account) = state.accounts.get(&own.number) else { return };
     let from = account.jid(Addressing::Pn, 0);

@@ -26,7 +26,7 @@ pub(in super::super) struct SavedReplica {
 struct SavedLocal {
     version: u64,
     hash: Blob,
-    /// By the MAC of the index, in order: the same state is the same file.
+    /// By the MAC of the index, sorted, so that the same state gives the same file.
     macs: Vec<(Blob, Blob)>,
 }
 
