@@ -1,7 +1,7 @@
 //! X1: the same exchanges with every client library, each in a sandbox of its own. A client that cannot run here is
 //! skipped, with the reason printed.
 //!
-//! To add an exchange write it over [`party`] in `exchanges`, and give it its line in [`conformance`] below.
+//! A new exchange is written over [`party`] in `exchanges`, and gets a line in [`conformance`] below.
 
 mod baileys;
 mod exchanges;
@@ -17,7 +17,7 @@ use wagres_sandbox::{Options, Pace};
 
 use stage::{Kind, run};
 
-/// For exchanges in which no owner of a phone is to look at anything.
+/// For exchanges in which no phone may send receipts.
 fn nobody_looks() -> Options {
     let never = Duration::from_hours(1);
     Options { pace: Pace { delivered: never, read: never }, ..Options::default() }
@@ -45,7 +45,7 @@ macro_rules! conformance {
 }
 
 #[test]
-fn x1_conformance_is_documented_exchange_by_exchange() {
+fn x1_each_conformance_exchange_is_documented() {
     let docs = include_str!("../../ecosystem/sandbox/docs/sandbox.md");
     let section = docs.split("## Conformance").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap_or_default();
     let rows: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();

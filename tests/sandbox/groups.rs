@@ -32,7 +32,7 @@ async fn phones(numbers: &[&str]) -> Result<(Running, Control)> {
     Ok((sandbox, control))
 }
 
-/// A group that Alice's phone makes.
+/// A group that Alice's phone creates.
 async fn group(control: &Control, participants: &[&str]) -> Result<Jid> {
     let body = json!({ "subject": "friends", "creator": ALICE, "participants": participants });
     let made = control.post("/groups", body).await?;
@@ -52,12 +52,12 @@ async fn phone_says(control: &Control, number: &str, body: Value) -> Result<Stri
     sent["id"].as_str().map(str::to_owned).context("no id")
 }
 
-/// Waits for a notification about a group.
+/// Waits for a group notification.
 async fn told(client: &mut Linked, what: &str, pick: impl Fn(&Action) -> bool) -> Result<()> {
     client.wait(what, |event| matches!(event, Event::GroupUpdate(update) if pick(&update.action)).then_some(())).await
 }
 
-/// The error with which the server refused a message.
+/// Waits for the error with which the server refused a message.
 async fn refused(client: &mut Linked, id: &str) -> Result<Option<String>> {
     client
         .wait("the ack", |event| match event {
@@ -84,7 +84,7 @@ async fn x1_a_group_carries_text_between_devices_and_phones() -> Result<()> {
     assert_eq!(shown["chat"], group.to_string());
     assert_eq!(shown["sender"], format!("{ALICE}@s.whatsapp.net"));
     assert_eq!(control.shown(ALICE, "hello all").await?["from_me"], true);
-    // Ticks of each, on the device and on the phone.
+    // Each participant's ticks, on the device and on the phone.
     for reader in [BOB, CAROL] {
         alice
             .wait(&format!("{reader} to read it"), |event| match event {
@@ -116,14 +116,14 @@ async fn x1_a_group_carries_text_between_devices_and_phones() -> Result<()> {
     }
     let stats = control.get("/stats").await?;
     assert_eq!(stats["unknown"], json!({}), "{stats}");
-    assert_eq!(stats["stanzas"]["receipt retry retry"], Value::Null, "nobody had to ask again: {stats}");
-    assert_eq!(stats["lists_corrected"], 0, "everybody knew all devices: {stats}");
+    assert_eq!(stats["stanzas"]["receipt retry retry"], Value::Null, "a retry receipt was sent: {stats}");
+    assert_eq!(stats["lists_corrected"], 0, "a sender had an old device list: {stats}");
     sandbox.shutdown().await;
     Ok(())
 }
 
 #[tokio::test]
-async fn x1_a_device_linked_later_reads_the_group_from_then_on() -> Result<()> {
+async fn x1_a_device_linked_later_reads_only_new_group_messages() -> Result<()> {
     let (sandbox, control) = phones(&[ALICE, BOB, CAROL]).await?;
     let mut bob = Linked::link(&sandbox, &control, BOB).await?;
     let group = group(&control, &[BOB, CAROL]).await?;
@@ -145,7 +145,7 @@ async fn x1_a_device_linked_later_reads_the_group_from_then_on() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x1_who_was_removed_is_told_and_gets_nothing_more() -> Result<()> {
+async fn x1_a_removed_member_is_notified_and_gets_no_more_messages() -> Result<()> {
     let (sandbox, control) = phones(&[ALICE, BOB, CAROL]).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let mut bob = Linked::link(&sandbox, &control, BOB).await?;
@@ -165,7 +165,7 @@ async fn x1_who_was_removed_is_told_and_gets_nothing_more() -> Result<()> {
     phone_says(&control, CAROL, json!({ "to": group.to_string(), "text": "without him as well" })).await?;
     alice.text("without him as well").await?;
     control.shown(CAROL, "without bob").await?;
-    // He cannot write there either, and what he is sent otherwise still comes.
+    // Bob cannot write to the group either, and messages outside it still arrive.
     let id = say(&bob, &group, "let me in").await;
     if let Ok(id) = id {
         assert_eq!(refused(&mut bob, &id).await?.as_deref(), Some("403"));
@@ -220,7 +220,7 @@ async fn x1_messages_of_a_group_are_answered_edited_and_revoked() -> Result<()> 
     let message = control.until(&path, both).await?;
     assert_eq!((&message["text"], &message["edited"]), (&json!("hello"), &json!(true)));
 
-    // An admin takes back what somebody else wrote.
+    // An admin deletes another member's message.
     let gone = |value: &Value| (value["message"]["revoked"] == true).then_some(());
     let admin = RevokeType::Admin { original_sender: Jid::lid(format!("9{BOB}")) };
     alice.client.revoke_message(group.clone(), id.clone(), admin).await?;
@@ -235,7 +235,7 @@ async fn x1_messages_of_a_group_are_answered_edited_and_revoked() -> Result<()> 
 }
 
 #[tokio::test]
-async fn x1_group_messages_wait_for_an_absent_device() -> Result<()> {
+async fn x1_group_messages_wait_for_an_offline_device() -> Result<()> {
     let (sandbox, control) = phones(&[ALICE, BOB, CAROL]).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let group = group(&control, &[BOB, CAROL]).await?;
@@ -259,7 +259,7 @@ async fn x1_group_messages_wait_for_an_absent_device() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x1_what_could_not_be_read_in_a_group_is_sent_again() -> Result<()> {
+async fn x1_an_unreadable_group_message_is_sent_again() -> Result<()> {
     let (sandbox, control) = phones(&[ALICE, BOB, CAROL]).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let mut bob = Linked::link(&sandbox, &control, BOB).await?;
@@ -269,8 +269,8 @@ async fn x1_what_could_not_be_read_in_a_group_is_sent_again() -> Result<()> {
     for text in ["by the phone", "by the device"] {
         alice.text(text).await?;
     }
-    // The device loses the sender key of the phone, which believes that it has it. What it had not acknowledged would
-    // bring it.
+    // The device loses the sender key of the phone, which still expects it to be there. An unacknowledged message would
+    // contain the key again.
     let settled = |value: &Value| (value["phones"][0]["devices"][0]["unacknowledged"] == 0).then_some(());
     control.until("/phones", settled).await?;
     let backend = alice.stop().await?;
@@ -282,7 +282,7 @@ async fn x1_what_could_not_be_read_in_a_group_is_sent_again() -> Result<()> {
     assert_eq!(alice.text("once more by the phone").await?.1, sent);
     let sent = say(&bob, &group, "once more by the device").await?;
     assert_eq!(alice.text("once more by the device").await?.1, sent);
-    // Who could read it did not get it again.
+    // A device that could read the message did not get it again.
     assert_eq!(bob.text("once more by the phone").await?.0, group);
     assert_eq!(bob.count("once more by the phone"), 1);
     assert_eq!(control.shown(CAROL, "once more by the device").await?["arrivals"], 1);
@@ -297,7 +297,7 @@ async fn x1_a_status_reaches_devices_and_phones() -> Result<()> {
     let (sandbox, control) = phones(&[BOB, CAROL]).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let mut bob = Linked::link(&sandbox, &control, BOB).await?;
-    // Each knows the other before.
+    // Both know each other before.
     alice.send(BOB, "hi").await?;
     bob.text("hi").await?;
     let recipients = [Jid::pn(BOB), Jid::pn(CAROL)];
@@ -312,7 +312,7 @@ async fn x1_a_status_reaches_devices_and_phones() -> Result<()> {
         assert_eq!(shown["sender"], format!("{ALICE}@s.whatsapp.net"));
         alice.receipt(&id, ReceiptType::Read).await?;
     }
-    // From a phone, to those that it has a chat with.
+    // From a phone, to the people that it has a chat with.
     let status = json!({ "to": "status@broadcast", "text": "by a phone" });
     let sent = phone_says(&control, CAROL, status).await?;
     assert_eq!(alice.text("by a phone").await?.1, sent);
@@ -356,7 +356,7 @@ async fn x1_queries_about_groups_are_answered_and_refused() -> Result<()> {
     let error = theirs.get_invite_info(invitation).await.err().as_ref().map(code).unwrap_or_default();
     assert!(error.contains("410"), "{error}");
 
-    // A member is no admin until made one.
+    // A member is not an admin until promoted.
     let error = theirs.set_announce(group.clone(), true).await.err().as_ref().map(code).unwrap_or_default();
     assert!(error.contains("401"), "{error}");
     theirs.set_subject(group.clone(), GroupSubject::new("ours")?).await?;
@@ -370,7 +370,7 @@ async fn x1_queries_about_groups_are_answered_and_refused() -> Result<()> {
     assert_eq!((metadata.subject.as_str(), metadata.description.as_deref()), ("ours", Some("about us")));
     assert!(metadata.is_announcement && metadata.is_locked);
     let demoted = theirs.demote_participants(group.clone(), &[Jid::pn(ALICE)]).await?;
-    assert_eq!(demoted.first().and_then(|it| it.error.as_deref()), Some("405"), "nobody demotes who made the group");
+    assert_eq!(demoted.first().and_then(|it| it.error.as_deref()), Some("405"), "the creator cannot be demoted");
     theirs.leave(group.clone()).await?;
     assert!(theirs.get_metadata(&group).await.is_err());
     told(&mut bob, "his promotion", |action| matches!(action, Action::Promote { .. })).await?;
@@ -381,7 +381,7 @@ async fn x1_queries_about_groups_are_answered_and_refused() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x1_the_control_api_makes_and_changes_groups() -> Result<()> {
+async fn x1_the_control_api_creates_and_changes_groups() -> Result<()> {
     let (sandbox, control) = phones(&[ALICE, BOB, CAROL]).await?;
     let body = json!({ "subject": "by number", "creator": ALICE, "participants": [BOB], "addressing": "pn" });
     let made = control.post("/groups", body).await?;
@@ -449,7 +449,7 @@ async fn x1_baileys_writes_and_reads_in_a_group() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x1_a_large_group_is_no_burden() -> Result<()> {
+async fn x1_a_large_group_receives_and_reads_messages() -> Result<()> {
     let (sandbox, control) = phones(&[ALICE]).await?;
     let members: Vec<String> = (0..100).map(|index| format!("1666{index:04}")).collect();
     for member in &members {
@@ -462,7 +462,7 @@ async fn x1_a_large_group_is_no_burden() -> Result<()> {
         phone_says(&control, members[0], json!({ "to": group.to_string(), "text": text })).await?;
         alice.text(text).await?;
     }
-    // Everybody has it and has read it.
+    // All members have received and read it.
     let read = |value: &Value| {
         let last = value["messages"].as_array()?.last()?;
         (last["ticks"] == "read" && last["receipts"].as_object()?.len() == 100).then_some(())

@@ -1,4 +1,4 @@
-//! X3: images, groups, faults and typing on the page that plays the phones, with real clients on the other side.
+//! X3: images, groups, faults and typing on the page, with real clients on the other side.
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -15,10 +15,10 @@ use crate::support::browser::Browser;
 use crate::support::linked::{Linked, sandbox};
 
 const CAROL: &str = "15550003";
-/// Would tell, likewise, and can be the name of a file.
+/// Like `HOSTILE`, but valid as a file name.
 const FILE: &str = "<img src=x onerror=window.struck=1>.png";
 
-/// Nothing that somebody wrote was run, and the browser has nothing to complain of.
+/// Checks that no injected script ran and the browser logged no error.
 async fn calm(browser: &Browser) -> Result<()> {
     assert_eq!(browser.run("return window.struck ?? null").await?, json!(null));
     assert_eq!(browser.log().await?, Vec::<String>::new());
@@ -49,7 +49,7 @@ async fn x3_images_go_both_ways_and_names_of_files_are_text() -> Result<()> {
     };
     let (id, got) = alice.wait("an image", received).await?;
     assert_eq!(got.caption.as_deref(), Some("a caption"));
-    assert!(alice.client.download(&got).await? == image, "other bytes than those picked");
+    assert!(alice.client.download(&got).await? == image, "the bytes differ from the picked image");
     let drawn = |id: &str| format!("document.querySelector('#m-{id} .picture img')?.naturalWidth === 1000");
     browser.until(&drawn(&id)).await?;
     tokio::fs::remove_dir_all(&folder).await?;
@@ -134,7 +134,7 @@ async fn x3_a_fault_set_on_the_page_strikes_and_is_counted() -> Result<()> {
     open(&browser, &sandbox.control_url(), ALICE, BOB).await?;
     browser.click("#open-faults").await?;
 
-    // By its words, since what is chosen from is the browser's own list.
+    // Chosen by its label, because the options are drawn by the browser.
     let choose = async |words: &str| {
         let words = json!(words);
         let script = format!(
@@ -156,7 +156,7 @@ async fn x3_a_fault_set_on_the_page_strikes_and_is_counted() -> Result<()> {
     browser.shows("#fault-list", "spent: struck 1 of 1").await?;
     browser.until("document.querySelector('#fault-count').hidden").await?;
 
-    // Closed, the connection comes back, and with it what was lost on the way.
+    // The closed connection is reopened, and the lost message arrives with it.
     choose("Close the connection").await?;
     browser.click("#new-fault .button").await?;
     alice.wait("Disconnected", |event| matches!(event, Event::Disconnected(_)).then_some(())).await?;
@@ -171,7 +171,7 @@ async fn x3_a_fault_set_on_the_page_strikes_and_is_counted() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x3_typing_is_shown_and_told() -> Result<()> {
+async fn x3_typing_is_shown_and_sent() -> Result<()> {
     let Some(browser) = Browser::start(1000, 700).await? else { return Ok(()) };
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
@@ -199,7 +199,7 @@ async fn x3_typing_is_shown_and_told() -> Result<()> {
     browser.write("#words", "half a").await?;
     alice.wait("typing", told(ChatPresence::Composing)).await?;
     assert_eq!(alice.count("half a"), 0);
-    // The pause of somebody who thinks, and then the rest.
+    // A pause in typing, and then the rest.
     alice.wait("a pause", told(ChatPresence::Paused)).await?;
     alice.seen.clear();
     browser.write("#words", " word").await?;

@@ -1,4 +1,4 @@
-//! X1: what a sandbox keeps over its restarts.
+//! X1: the state that a sandbox keeps over its restarts.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ const ALICE: &str = "15550001";
 const BOB: &str = "15550002";
 const CAROL: &str = "15550003";
 
-/// A file that is gone with the test, and the folder beside it.
+/// A state file, deleted with its media folder at the end of the test.
 struct File(PathBuf);
 
 impl File {
@@ -64,7 +64,7 @@ async fn say(client: &Linked, to: &Jid, text: &str) -> Result<String> {
     Ok(client.client.send_message(to.clone(), message).await?.message_id)
 }
 
-/// Nobody had to ask for anything again, and nothing is lost.
+/// Checks that no message was lost and no retry receipt was sent.
 async fn all_well(control: &Control) -> Result<()> {
     let verdict = control.until("/verdict", |it| (it["counts"]["pending"] == 0).then(|| it.clone())).await?;
     assert_eq!(verdict["ok"], true, "{verdict}");
@@ -78,7 +78,7 @@ async fn all_well(control: &Control) -> Result<()> {
 }
 
 #[tokio::test]
-async fn x1_a_restarted_sandbox_knows_its_devices_and_what_waits_for_them() -> Result<()> {
+async fn x1_a_restarted_sandbox_keeps_devices_and_their_queues() -> Result<()> {
     let file = File::new("restarted");
     let (sandbox, control) = start(&file.0).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
@@ -117,7 +117,7 @@ async fn x1_a_restarted_sandbox_knows_its_devices_and_what_waits_for_them() -> R
     let (_, id) = alice.text("while you were away").await?;
     assert_eq!(waiting, id);
     assert_eq!(control.get("/stats").await?["handshakes"], json!({ "ik": 1 }));
-    // Both ratchets go on where they were, and so do the keys of the group.
+    // Both ratchets continue, and so do the group's sender keys.
     alice.send(BOB, "after").await?;
     control.shown(BOB, "after").await?;
     phone_says(&control, BOB, json!({ "to": ALICE, "text": "and back" })).await?;
@@ -133,7 +133,7 @@ async fn x1_a_restarted_sandbox_knows_its_devices_and_what_waits_for_them() -> R
 }
 
 #[tokio::test]
-async fn x1_a_restarted_sandbox_knows_pictures_files_and_settings() -> Result<()> {
+async fn x1_a_restarted_sandbox_keeps_pictures_files_and_settings() -> Result<()> {
     let file = File::new("settings");
     let (sandbox, control) = start(&file.0).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
@@ -152,7 +152,7 @@ async fn x1_a_restarted_sandbox_knows_pictures_files_and_settings() -> Result<()
     alice.client.set_privacy_setting(PrivacyCategory::ReadReceipts, PrivacyValue::None).await?;
     let backend = alice.stop().await?;
     sandbox.shutdown().await;
-    assert_eq!(std::fs::read_dir(file.media())?.count(), 2, "the picture and the photo, once each");
+    assert_eq!(std::fs::read_dir(file.media())?.count(), 2, "expected the picture and the photo, once each");
 
     let (sandbox, control) = start(&file.0).await?;
     assert_eq!(control.get(&settings).await?, set);
@@ -167,7 +167,7 @@ async fn x1_a_restarted_sandbox_knows_pictures_files_and_settings() -> Result<()
     alice.connected().await?;
     let privacy = alice.client.fetch_privacy_settings().await?;
     assert_eq!(privacy.get_value(&PrivacyCategory::ReadReceipts), Some(&PrivacyValue::None));
-    // The media server has it too, and the collections go on from their versions with the keys that there were.
+    // The media server has the picture, too, and the collections continue from their versions with the same keys.
     let found = alice.client.contacts().get_profile_picture(&Jid::pn(BOB), false).await?.context("no picture")?;
     assert!(MediaClient::new().execute(HttpRequest::get(found.url)).await?.body == picture);
     control.post(&settings, json!({ "pin": { "chat": BOB, "on": true } })).await?;
@@ -177,7 +177,7 @@ async fn x1_a_restarted_sandbox_knows_pictures_files_and_settings() -> Result<()
         control.until(&settings, |it| (it["chats"].to_string().contains("\"archived\":false")).then(|| it.clone()));
     let shown = shown.await?;
     assert_eq!((&shown["keys"], &shown["refused"]), (&set["keys"], &json!([])));
-    // What nobody needs any more leaves the folder.
+    // A file that nothing refers to is deleted from the folder.
     let (status, _) = control.request("DELETE", &format!("/phones/{BOB}/picture"), None).await?;
     assert_eq!(status, 200);
     sandbox.shutdown().await;
@@ -196,7 +196,7 @@ async fn process(file: &File) -> Result<(Worker, String, Control)> {
 }
 
 #[tokio::test]
-async fn x1_a_sandbox_that_was_killed_has_lost_a_second_at_most() -> Result<()> {
+async fn x1_a_killed_sandbox_loses_one_second_at_most() -> Result<()> {
     let file = File::new("killed");
     let (sandbox, ws, control) = process(&file).await?;
     let mut alice = Linked::link_at(&ws, &control, ALICE).await?;
@@ -207,7 +207,7 @@ async fn x1_a_sandbox_that_was_killed_has_lost_a_second_at_most() -> Result<()> 
     phone_says(&control, BOB, json!({ "to": CAROL, "text": "kept" })).await?;
     phone_says(&control, BOB, json!({ "to": ALICE, "text": "first" })).await?;
     alice.text("first").await?;
-    // The file has it without anybody asking for it.
+    // The file is written without a request.
     let kept = || -> Option<()> {
         let saved = file.read()?;
         let phone =
@@ -216,7 +216,7 @@ async fn x1_a_sandbox_that_was_killed_has_lost_a_second_at_most() -> Result<()> 
         (held == 1 && phone(ALICE)?["messages"].as_array()?.len() == 1).then_some(())
     };
     control.until("/stats", |_| kept()).await?;
-    // The client has heard what the file will not know.
+    // The client receives a message that the file does not contain.
     phone_says(&control, BOB, json!({ "to": ALICE, "text": "in the last second" })).await?;
     alice.text("in the last second").await?;
     sandbox.kill().await?;
@@ -230,7 +230,7 @@ async fn x1_a_sandbox_that_was_killed_has_lost_a_second_at_most() -> Result<()> 
     let mut alice = Linked::start_at(&ws, backend).await?;
     alice.connected().await?;
     assert_eq!(control.get("/stats").await?["handshakes"], json!({ "ik": 1 }));
-    // The phone uses no key a second time, though its file is older than what it has sent.
+    // The phone reuses no key, although its file is older than its last message.
     phone_says(&control, BOB, json!({ "to": ALICE, "text": "and again" })).await?;
     alice.text("and again").await?;
     alice.send(BOB, "so it is").await?;
@@ -253,12 +253,12 @@ async fn x1_a_damaged_state_file_is_refused_and_left_alone() -> Result<()> {
         assert!(error.contains("cannot be used") && error.contains("damaged.json"), "{error}");
         assert_eq!(std::fs::read(&file.0)?, bad);
     }
-    // A file of another sandbox's media in the place of ours.
+    // Another sandbox's media file in the place of ours.
     std::fs::write(&file.0, &good)?;
     let picture = std::fs::read_dir(file.media())?.next().context("no picture")??.path();
     std::fs::write(&picture, "ho")?;
     let error = start(&file.0).await.err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(error.contains("folder of media"), "{error}");
+    assert!(error.contains("media folder"), "{error}");
     std::fs::write(&picture, "hi")?;
     start(&file.0).await?.0.shutdown().await;
     Ok(())

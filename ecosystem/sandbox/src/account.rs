@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn x1_an_acknowledgement_settles_the_stanza_it_names() -> Result<(), wacore_binary::BinaryError> {
+    fn x1_an_acknowledgement_removes_the_stanza_it_names() -> Result<(), wacore_binary::BinaryError> {
         let mut device = Device::bare();
         for (tag, kind) in [("message", "text"), ("receipt", ""), ("receipt", "read")] {
             let stanza = NodeBuilder::new(tag).attr("id", "A").attr("type", kind).build();

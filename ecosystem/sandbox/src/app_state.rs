@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn x1_a_snapshot_holds_what_is_left_of_the_patches() {
+    fn x1_a_snapshot_holds_the_remaining_records() {
         let mut state = AppState::default();
         let steps = [(1, SyncdOperation::SET), (2, SyncdOperation::SET), (1, SyncdOperation::SET)];
         for (base, (index, operation)) in (0..).zip(steps) {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn x1_long_histories_come_in_pages_and_too_long_ones_as_a_snapshot() {
+    fn x1_many_patches_are_paged_and_too_many_become_a_snapshot() {
         let mut state = AppState::default();
         for base in 0..=KEPT as u64 {
             assert_eq!(state.push("regular", base, patch(1, SyncdOperation::SET)), Ok(base + 1));

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn x3_changes_are_told_once_and_reading_is_none() {
+    async fn x3_changes_are_announced_once_and_reads_never() {
         let changes = Arc::new(Changes::default());
         let one = Watched::new(1, &changes, ["/one"]);
         let two = Watched::new(2, &changes, ["/two"]);

@@ -301,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn x1_greetings_are_cut_off_and_bad_ones_refused() -> Result<(), WireError> {
+    fn x1_greetings_are_skipped_and_bad_ones_refused() -> Result<(), WireError> {
         assert_eq!(after_greeting(b"WA\x06\x03abc")?, b"abc");
         assert_eq!(after_greeting(b"ED\x00\x01\x00\x00\x02xyWA\x06\x03abc")?, b"abc");
         for bad in [&b""[..], b"WA", b"GET / HTTP", b"ED\x00\x01", b"ED\x00\x01\xff\xff\xff"] {

@@ -78,7 +78,7 @@ mod tests {
     use wacore_binary::builder::NodeBuilder;
 
     #[test]
-    fn x1_a_stanza_survives_being_written_down() -> Result<(), BinaryError> {
+    fn x1_a_stanza_survives_encoding() -> Result<(), BinaryError> {
         let node = NodeBuilder::new("message").attr("id", "A").attr("type", "text").bytes(vec![1, 2]).build();
         let parcel = Parcel::new(&node, None)?;
         let mut marked = node.clone();

@@ -108,7 +108,7 @@ mod tests {
     const PIECES: u32 = 50;
 
     #[tokio::test]
-    async fn x1_a_client_need_not_wait_for_what_is_never_answered() -> io::Result<()> {
+    async fn x1_unanswered_bytes_are_acknowledged_promptly() -> io::Result<()> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let mut client = TcpStream::connect(listener.local_addr()?).await?;
         client.set_nodelay(false)?;

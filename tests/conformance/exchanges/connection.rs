@@ -1,4 +1,4 @@
-//! Linking, absence and the end of a link.
+//! Linking, absence and unlinking.
 
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -24,7 +24,7 @@ async fn link(stage: &Stage, kind: Kind, way: Way) -> Result<()> {
     tell(stage, &mut bob, &mut *alice, "welcome").await.map(drop)
 }
 
-/// What was sent to an absent client comes when it is back: once, and in order.
+/// Messages sent to an offline client arrive once and in order when it reconnects.
 pub(in super::super) async fn offline(stage: &Stage, kind: Kind) -> Result<()> {
     let mut bob = stage.phone(BOB).await?;
     let mut alice = stage.client(kind, ALICE).await?;
@@ -38,16 +38,16 @@ pub(in super::super) async fn offline(stage: &Stage, kind: Kind) -> Result<()> {
             bob.send(ALICE, Draft::text(text)).await?;
         }
         alice.start().await?;
-        let live = if absence.is_empty() { "nothing twice?" } else { "are you back?" };
+        let live = if absence.is_empty() { "any duplicates?" } else { "are you back?" };
         tell(stage, &mut bob, &mut *alice, live).await?;
         let heard = alice.texts();
-        ensure!(heard == [absence, &[live]].concat(), "{heard:?} came after the absence");
+        ensure!(heard == [absence, &[live]].concat(), "{heard:?} arrived after the absence");
         stage.until_settled().await?;
     }
     Ok(())
 }
 
-/// A dropped socket is opened again, without a scan.
+/// The client reopens a dropped socket without a new link.
 pub(in super::super) async fn reconnect(stage: &Stage, kind: Kind) -> Result<()> {
     let mut bob = stage.phone(BOB).await?;
     let mut alice = stage.client(kind, ALICE).await?;
@@ -58,7 +58,7 @@ pub(in super::super) async fn reconnect(stage: &Stage, kind: Kind) -> Result<()>
     stage.until_connected(true).await?;
     tell(stage, &mut bob, &mut *alice, "still there?").await?;
     tell(stage, &mut *alice, &mut bob, "yes").await?;
-    ensure!(alice.invitations() == shown, "it wanted to be linked again");
+    ensure!(alice.invitations() == shown, "the client showed a new code");
     Ok(())
 }
 
@@ -70,7 +70,7 @@ pub(in super::super) async fn log_out(stage: &Stage, kind: Kind) -> Result<()> {
     stage.until_devices(0).await
 }
 
-/// The phone unlinks the client, which learns it at once.
+/// The phone unlinks the client, which learns of it at once.
 pub(in super::super) async fn unlink(stage: &Stage, kind: Kind) -> Result<()> {
     let mut alice = stage.client(kind, ALICE).await?;
     stage.control.post(&format!("/phones/{ALICE}/unlink"), json!({ "device": 1 })).await?;

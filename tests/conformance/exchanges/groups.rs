@@ -6,7 +6,7 @@ use serde_json::json;
 use super::super::party::{Draft, Party, same};
 use super::super::stage::{ALICE, BOB, CAROL, Kind, Stage};
 
-/// Everybody writes, twice, in a group that the client made and in one that a phone made; everybody else reads it.
+/// Each party writes twice, in a group that the client created and in one that a phone created; all others read it.
 pub(in super::super) async fn group_text(stage: &Stage, kind: Kind) -> Result<()> {
     let (mut alice, [mut bob, mut carol]) = stage.company(kind).await?;
     let own = alice.create_group("friends", &[BOB, CAROL]).await?;
@@ -24,7 +24,7 @@ pub(in super::super) async fn group_text(stage: &Stage, kind: Kind) -> Result<()
     Ok(())
 }
 
-/// One writes to a group and the others have it, unchanged and under the same id, as the client's own phone has.
+/// One party writes to a group; the others and the client's own phone receive the same message under the same id.
 async fn write(stage: &Stage, everybody: &mut [&mut dyn Party], writer: usize, group: &str, words: &str) -> Result<()> {
     let number = everybody[writer].number().to_owned();
     let id = everybody[writer].send(group, Draft::text(words)).await?;

@@ -1,5 +1,5 @@
-//! One-to-one messages of every kind, in both directions, with a phone and with another client. What one has is what the
-//! others have, field by field.
+//! One-to-one messages of every kind, in both directions, with a phone and with another client. All parties have the
+//! same message, field by field.
 
 use anyhow::{Result, ensure};
 
@@ -18,7 +18,7 @@ pub(in super::super) async fn text_both_ways(stage: &Stage, kind: Kind) -> Resul
     .await
 }
 
-/// Waits for the message that names another one, at its recipient and at the client's own phone.
+/// Waits for the message that changes another one, at its recipient and at the client's own phone.
 async fn change(stage: &Stage, from: &dyn Party, to: &mut dyn Party, place: &str, id: &str) -> Result<Received> {
     let change = names(to, place, id).await?;
     is_from(&change, from)?;
@@ -35,7 +35,7 @@ pub(in super::super) async fn reply(stage: &Stage, kind: Kind) -> Result<()> {
         let answer = change(stage, from, to, "extendedtextmessage.contextinfo.stanzaid", &question.id).await?;
         ensure!(answer.text() == Some("an answer"), "{answer:?}");
         let quoted = &answer.content["extendedtextmessage"]["contextinfo"]["quotedmessage"];
-        ensure!(text(quoted) == question.text(), "it quotes something else: {answer:?}");
+        ensure!(text(quoted) == question.text(), "it quotes another message: {answer:?}");
         Ok(())
     })
     .await
@@ -48,7 +48,7 @@ pub(in super::super) async fn reaction(stage: &Stage, kind: Kind) -> Result<()> 
         from.send(to.number(), Draft::React { id: news.id.clone(), emoji: "👍".into() }).await?;
         let reaction = change(stage, from, to, "reactionmessage.key.id", &news.id).await?;
         ensure!(reaction.at("reactionmessage.text") == Some("👍"), "{reaction:?}");
-        // Taken back.
+        // The reaction is removed.
         from.send(to.number(), Draft::React { id: news.id.clone(), emoji: String::new() }).await?;
         let second =
             |message: &Received| message.at("reactionmessage.key.id") == Some(&news.id) && message.id != reaction.id;

@@ -1,4 +1,4 @@
-//! The exchanges: each is written once, for a client of any kind.
+//! The exchanges: each is written once, for all kinds of client.
 
 mod connection;
 mod groups;
@@ -17,7 +17,7 @@ pub(super) use media::image;
 pub(super) use messages::{edit, reaction, reply, revoke, text_both_ways};
 pub(super) use receipts::{receipts_of_the_client, receipts_of_the_phone};
 
-/// Plays a scene between the client under test and each of its peers, in both directions.
+/// Runs an exchange between the client under test and each of its peers, in both directions.
 async fn each_way(
     stage: &Stage,
     kind: Kind,
@@ -31,17 +31,17 @@ async fn each_way(
     Ok(())
 }
 
-/// Waits for a text, by its words.
+/// Waits for a text.
 async fn hears(party: &mut dyn Party, words: &str) -> Result<Received> {
     party.find(&format!("the text {words:?}"), &|message| message.text() == Some(words)).await
 }
 
-/// Waits for the message that names another one: the place in its content, and the id of the other.
+/// Waits for the message whose content names another one: the path in the content, and the other's id.
 async fn names(party: &mut dyn Party, place: &str, id: &str) -> Result<Received> {
     party.find(&format!("the message whose {place} is {id}"), &|message| message.at(place) == Some(id)).await
 }
 
-/// One sends a text and the other has it, unchanged and under the same id, as the client's own phone has.
+/// One party sends a text; the other and the client's own phone receive the same message under the same id.
 async fn tell(stage: &Stage, from: &mut dyn Party, to: &mut dyn Party, words: &str) -> Result<Received> {
     let id = from.send(to.number(), Draft::text(words)).await?;
     let heard = to.find(&format!("{words:?}, sent as {id}"), &|message| message.id == id).await?;
@@ -56,7 +56,7 @@ async fn tell(stage: &Stage, from: &mut dyn Party, to: &mut dyn Party, words: &s
     Ok(heard)
 }
 
-/// A message came from somebody else, and in the chat with them.
+/// Checks that a message has this sender, in the chat with the sender.
 fn is_from(message: &Received, from: &dyn Party) -> Result<()> {
     let head = (message.sender.as_str(), message.chat.as_str(), message.from_me);
     ensure!(head == (from.number(), from.number(), false), "not from {}: {message:?}", from.number());

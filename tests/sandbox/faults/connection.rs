@@ -13,7 +13,7 @@ use crate::baileys::Baileys;
 use crate::control::Control;
 use crate::support::linked::{Linked, sandbox, until_connected};
 
-/// What an event says about the connection, in a word.
+/// A short name for an event of the connection.
 fn word(event: &Event) -> Option<String> {
     Some(match event {
         Event::LoggedOut(out) if out.on_connect => "LoggedOut at login".to_owned(),
@@ -28,14 +28,14 @@ fn word(event: &Event) -> Option<String> {
     })
 }
 
-/// Waits for the first event of a connection's end.
+/// Waits for the first event that ends the connection.
 async fn end(client: &mut Linked) -> Result<String> {
     client.seen.clear();
     client.wait("the end of the connection", word).await
 }
 
 #[tokio::test]
-async fn x2_a_refused_login_says_why() -> Result<()> {
+async fn x2_a_refused_login_gives_the_reason() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let cases = [
         (json!({ "login_failure": { "reason": 400 } }), "ConnectFailure Generic", false),
@@ -67,7 +67,7 @@ async fn x2_a_refused_login_says_why() -> Result<()> {
     Ok(())
 }
 
-/// Links a client, ends its stream with an error, and says what the client reported first.
+/// Links a client, ends its stream with an error, and returns the client's first event.
 async fn after_stream_error(
     sandbox: &Running,
     control: &Control,
@@ -105,7 +105,7 @@ async fn x2_a_stream_error_ends_the_connection_or_the_session() -> Result<()> {
         Ok::<_, anyhow::Error>(())
     });
     try_join_all(each).await?;
-    // After 515 the client comes back at once and without a word.
+    // After 515 the client reconnects at once, without an event.
     let mut client = Linked::link(&sandbox, &control, ALICE).await?;
     set(&control, json!({ "fault": { "stream_error": { "code": 515 } }, "number": ALICE })).await?;
     until_connected(&control, ALICE, true).await?;
@@ -118,11 +118,11 @@ async fn x2_a_stream_error_ends_the_connection_or_the_session() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x2_a_stream_error_without_a_close_shows_which_ones_the_client_acts_on() -> Result<()> {
+async fn x2_a_client_ignores_some_stream_errors_without_a_close() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
-    // These two the client reads as "stay": the same connection still delivers.
+    // After these two the client stays: the same connection still delivers.
     for code in [500, 408] {
         set(&control, json!({ "fault": { "stream_error": { "code": code, "close": false } } })).await?;
         let expected = format!("StreamError {code}");
@@ -136,13 +136,13 @@ async fn x2_a_stream_error_without_a_close_shows_which_ones_the_client_acts_on()
 }
 
 #[tokio::test]
-async fn x2_a_dropped_connection_takes_the_stanza_with_it() -> Result<()> {
+async fn x2_a_dropped_connection_loses_the_stanza() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     let alice = Linked::link(&sandbox, &control, ALICE).await?;
     alice.send(BOB, "before").await?;
     control.shown(BOB, "before").await?;
-    // The server has the message, and its ack dies with the connection.
+    // The server has the message, and its ack is lost with the connection.
     let after = set(&control, json!({ "fault": { "drop": {} }, "stanza": "ack message", "direction": "out" })).await?;
     let id = alice.send(BOB, "accepted").await?;
     control.shown(BOB, "accepted").await?;
@@ -153,8 +153,8 @@ async fn x2_a_dropped_connection_takes_the_stanza_with_it() -> Result<()> {
     while let Ok(event) = alice.events.try_recv() {
         events.push(event);
     }
-    assert!(!events.iter().any(acked), "the ack came through");
-    // The message itself dies with the connection: the server never had it.
+    assert!(!events.iter().any(acked), "the ack arrived");
+    // The message itself is lost with the connection: the server never received it.
     set(&control, json!({ "fault": { "drop": {} }, "stanza": "message", "direction": "in" })).await?;
     alice.connected().await?;
     alice.send(BOB, "lost").await?;
@@ -194,7 +194,7 @@ async fn x2_a_black_hole_holds_everything_until_it_ends() -> Result<()> {
         alice.send(BOB, text).await?;
         write(&control, BOB, ALICE, &format!("{text} back")).await?;
     }
-    // The server has what it would send, and the client has not.
+    // The server has stanzas to send, and the client has not received them.
     control
         .until("/phones", |value| {
             (value["phones"][0]["devices"][0]["unacknowledged"].as_u64() >= Some(2)).then_some(())
@@ -211,7 +211,7 @@ async fn x2_a_black_hole_holds_everything_until_it_ends() -> Result<()> {
     let texts = shown["messages"].as_array().context("messages")?.iter().filter_map(|it| it["text"].as_str());
     let from_alice: Vec<&str> = texts.filter(|text| ["one", "two"].contains(text)).collect();
     assert_eq!(from_alice, ["one", "two"]);
-    assert_eq!(control.get("/stats").await?["handshakes"], json!({ "xx": 2 }), "it was one connection all the time");
+    assert_eq!(control.get("/stats").await?["handshakes"], json!({ "xx": 2 }), "it was the same connection throughout");
     sandbox.shutdown().await;
     Ok(())
 }
@@ -224,7 +224,7 @@ async fn x2_a_black_hole_ends_with_its_time_or_with_the_client() -> Result<()> {
     set(&control, json!({ "fault": { "black_hole": {} }, "number": ALICE, "for_ms": 200 })).await?;
     write(&control, BOB, ALICE, "after the hole").await?;
     alice.text("after the hole").await?;
-    // At the next one the client gives up and comes back on another connection.
+    // In the next black hole the client gives up and reconnects.
     set(&control, json!({ "fault": { "black_hole": {} }, "number": ALICE })).await?;
     let backend = alice.stop().await?;
     until_connected(&control, ALICE, false).await?;
@@ -258,9 +258,9 @@ async fn x2_baileys_reports_the_code_of_each_stream_error() -> Result<()> {
     let Some(mut baileys) = Baileys::link(&sandbox.ws_url(), &sandbox.control_url(), ALICE).await? else {
         return Ok(());
     };
-    // It takes every one of them for the end of the connection; whether it comes back is up to the program. It must have
-    // said that it is in: until its keys are in place it puts aside what comes, and when the connection ends before that
-    // it has seen no error.
+    // Baileys closes the connection after each of them, and the program decides whether to reconnect. Baileys must have
+    // reported that it is online: until its keys are ready it queues incoming stanzas, and a connection that ends
+    // before that has no error for it.
     for code in [405, 408, 411, 428, 500, 503, 403, 440] {
         let told = baileys.seen.len();
         set(&control, json!({ "fault": { "stream_error": { "code": code } }, "number": ALICE })).await?;
@@ -293,7 +293,7 @@ async fn x2_baileys_reports_the_code_of_a_refused_login() -> Result<()> {
         set(&control, json!({ "fault": { "drop": {} } })).await?;
         baileys.wait_close(code).await?;
     }
-    // Its word for each of those drops.
+    // The code with which Baileys reports each of these drops.
     baileys.wait_close(428).await?;
     sandbox.shutdown().await;
     Ok(())

@@ -255,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn x1_who_may_do_what_in_a_group() -> Result<(), Refusal> {
+    fn x1_roles_decide_group_permissions() -> Result<(), Refusal> {
         let mut group = Group::new("1", "a".into(), Addressing::Lid)?;
         group.participants.insert("2".into(), Role::Member);
         assert_eq!(group.require_writer("2"), Ok(()));

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn x2_a_key_is_reused_when_it_encrypts_something_else() {
+    fn x2_a_key_is_reused_when_it_encrypts_another_text() {
         let (hasher, mut chains) = (RandomState::new(), Chains::default());
         let (ratchet, other) = (super::super::super::ca::new_key(), super::super::super::ca::new_key());
         let sender = DeviceId { number: "15550001".into(), device: 1 };

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn x2_what_is_nowhere_is_lost() {
+    fn x2_a_copy_that_is_nowhere_is_lost() {
         let ledger = Ledger::new(10);
         for id in ["DROPPED", "GONE", "WAITS", "HAD"] {
             taken(&ledger, id);
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn x2_what_comes_again_after_its_acknowledgement_is_shown_twice() {
+    fn x2_a_copy_sent_again_after_its_acknowledgement_is_shown_twice() {
         let ledger = Ledger::new(10);
         taken(&ledger, "A");
         let copy = routed(&ledger, "A");
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn x2_what_a_later_message_overtook_is_out_of_order() {
+    fn x2_an_overtaken_message_is_out_of_order() {
         let ledger = Ledger::new(10);
         let [late, second, third, fourth] = ["LATE", "SECOND", "THIRD", "FOURTH"].map(|id| {
             taken(&ledger, id);
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn x2_what_was_sent_again_on_request_has_the_place_where_it_came_first() {
+    fn x2_a_retried_copy_keeps_its_first_position() {
         let ledger = Ledger::new(10);
         let [first, second] = ["FIRST", "SECOND"].map(|id| {
             taken(&ledger, id);

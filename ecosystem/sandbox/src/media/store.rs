@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn x1_a_broken_upload_is_gone_on_with() -> Result<(), Full> {
+    fn x1_a_broken_upload_is_resumed() -> Result<(), Full> {
         let store = Store::new(100);
         let whole = b"0123456789";
         let mut first = store.begin(hash(whole), 0).expect("an upload can start at 0");
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn x1_what_is_stored_is_bounded_and_removal_makes_room() -> Result<(), Full> {
+    fn x1_storage_is_bounded_and_removal_frees_room() -> Result<(), Full> {
         let store = Store::new(10);
         let path = store.put("folder", Bytes::from_static(b"12345678"))?;
         assert_eq!(store.put("folder", Bytes::from_static(b"123")), Err(Full { limit: 10, more: 3 }));

@@ -219,7 +219,7 @@ mod tests {
     use waproto::whatsapp::MessageContextInfo;
 
     #[test]
-    fn x1_a_draft_reads_back_as_what_it_was() -> Result<(), PhoneError> {
+    fn x1_a_composed_message_reads_back_as_its_draft() -> Result<(), PhoneError> {
         let (mut inbox, bob) = (Inbox::default(), Jid::pn("15550002"));
         let mut say = |draft: Draft, id: &str| {
             let message = draft.compose(&bob, &inbox)?;
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn x1_what_nobody_sees_is_not_shown() {
+    fn x1_a_message_without_visible_content_is_not_shown() {
         let context = MessageContextInfo { message_secret: Some(vec![1]), ..Default::default() };
         let bare = Message { message_context_info: buffa::MessageField::some(context), ..Default::default() };
         assert_eq!(meaning(&bare), None);

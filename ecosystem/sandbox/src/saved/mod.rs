@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn x2_what_is_no_state_file_is_refused() {
+    fn x2_a_bad_state_file_is_refused() {
         for (bytes, says) in [
             (&b"hello"[..], "not a state file"),
             (b"", "not a state file"),

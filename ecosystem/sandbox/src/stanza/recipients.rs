@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn x1_a_sender_with_an_old_device_list_is_told_the_checksum_of_the_new_one() -> Result<(), String> {
+    async fn x1_a_sender_with_an_old_device_list_gets_the_new_checksum() -> Result<(), String> {
         let server = server(&[("15550001", 1), ("15550001", 2), ("15550002", 1)]).ok_or("no server")?;
         let (own, to) = (DeviceId { number: "15550001".into(), device: 1 }, Jid::pn("15550002"));
         let phash = |named: &[Jid]| {

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn x1_a_past_is_told_whole_and_in_order() {
+    fn x1_history_chunks_are_complete_and_in_order() {
         use HistorySyncType as T;
         let around = [(T::PUSH_NAME, 0, Some(100)), (T::NON_BLOCKING_DATA, 0, Some(100))];
         assert_eq!(told(History::default(), true), [(T::INITIAL_BOOTSTRAP, 0, Some(100))]);
