@@ -99,7 +99,7 @@ impl Client for BaileysClient {
         messages.filter_map(|message| message.text().map(str::to_owned)).collect()
     }
 
-    fn invitations(&self) -> usize {
+    fn codes_shown(&self) -> usize {
         self.baileys.seen.iter().filter(|line| line["event"] == "qr" || !line["result"]["code"].is_null()).count()
     }
 

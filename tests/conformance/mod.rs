@@ -18,7 +18,7 @@ use wagres_sandbox::{Options, Pace};
 use stage::{Kind, run};
 
 /// For exchanges in which no phone may send receipts.
-fn nobody_looks() -> Options {
+fn without_read_receipts() -> Options {
     let never = Duration::from_hours(1);
     Options { pace: Pace { delivered: never, read: never }, ..Options::default() }
 }
@@ -73,7 +73,7 @@ conformance! {
         x1_conformance_group_text_baileys_7 x1_conformance_group_text_baileys_6;
     receipts_of_the_phone => x1_conformance_receipts_of_the_phone_whatsapp_rust
         x1_conformance_receipts_of_the_phone_baileys_7 x1_conformance_receipts_of_the_phone_baileys_6;
-    receipts_of_the_client, nobody_looks() => x1_conformance_receipts_of_the_client_whatsapp_rust
+    receipts_of_the_client, without_read_receipts() => x1_conformance_receipts_of_the_client_whatsapp_rust
         x1_conformance_receipts_of_the_client_baileys_7 x1_conformance_receipts_of_the_client_baileys_6;
     offline => x1_conformance_offline_whatsapp_rust
         x1_conformance_offline_baileys_7 x1_conformance_offline_baileys_6;

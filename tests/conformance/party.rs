@@ -112,7 +112,7 @@ pub(super) trait Client: Party {
     fn texts(&self) -> Vec<String>;
 
     /// How often the client showed a QR code or a pairing code.
-    fn invitations(&self) -> usize;
+    fn codes_shown(&self) -> usize;
 
     /// Sends the read receipt for a received message.
     async fn read(&mut self, message: &Received) -> Result<()>;

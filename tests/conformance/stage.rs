@@ -72,7 +72,7 @@ impl Stage {
     }
 
     /// The client under test and its peers: a simulated phone and another client.
-    pub(super) async fn company(&self, kind: Kind) -> Result<(Box<dyn Client>, [Box<dyn Party>; 2])> {
+    pub(super) async fn client_and_peers(&self, kind: Kind) -> Result<(Box<dyn Client>, [Box<dyn Party>; 2])> {
         let bob = self.phone(BOB).await?;
         let (alice, carol) = tokio::try_join!(self.client(kind, ALICE), self.client(Kind::WhatsappRust, CAROL))?;
         Ok((alice, [Box::new(bob), carol]))

@@ -166,7 +166,7 @@ impl Client for WhatsappRust {
         messages.filter_map(|message| message.text().map(str::to_owned)).collect()
     }
 
-    fn invitations(&self) -> usize {
+    fn codes_shown(&self) -> usize {
         let invites = |event: &&Arc<Event>| matches!(***event, Event::PairingQrCode(_) | Event::PairingCode { .. });
         self.linked.seen.iter().filter(invites).count()
     }

@@ -43,17 +43,17 @@ fn words(text: &str) -> Message {
     Message { conversation: Some(text.into()), ..Default::default() }
 }
 
-async fn say(client: &Linked, to: &Jid, text: &str) -> Result<String> {
+async fn send_text(client: &Linked, to: &Jid, text: &str) -> Result<String> {
     Ok(client.client.send_message(to.clone(), words(text)).await?.message_id)
 }
 
-async fn phone_says(control: &Control, number: &str, body: Value) -> Result<String> {
+async fn phone_sends(control: &Control, number: &str, body: Value) -> Result<String> {
     let sent = control.post(&format!("/phones/{number}/send"), body).await?;
     sent["id"].as_str().map(str::to_owned).context("no id")
 }
 
 /// Waits for a group notification.
-async fn told(client: &mut Linked, what: &str, pick: impl Fn(&Action) -> bool) -> Result<()> {
+async fn group_event(client: &mut Linked, what: &str, pick: impl Fn(&Action) -> bool) -> Result<()> {
     client.wait(what, |event| matches!(event, Event::GroupUpdate(update) if pick(&update.action)).then_some(())).await
 }
 
@@ -75,9 +75,9 @@ async fn x1_a_group_carries_text_between_devices_and_phones() -> Result<()> {
     let options = GroupCreateOptions::new("friends")
         .with_participants([BOB, CAROL].map(|it| GroupParticipantOptions::from_phone(Jid::pn(it))).to_vec());
     let group = alice.client.groups().create_group(options).await?.metadata.id;
-    told(&mut bob, "the new group", |action| matches!(action, Action::Create { .. })).await?;
+    group_event(&mut bob, "the new group", |action| matches!(action, Action::Create { .. })).await?;
 
-    let id = say(&alice, &group, "hello all").await?;
+    let id = send_text(&alice, &group, "hello all").await?;
     let (chat, _) = bob.text("hello all").await?;
     assert_eq!(chat, group);
     let shown = control.shown(CAROL, "hello all").await?;
@@ -102,9 +102,9 @@ async fn x1_a_group_carries_text_between_devices_and_phones() -> Result<()> {
     let ticks = control.until(&path, read).await?;
     assert_eq!(ticks, json!({ "15550002@s.whatsapp.net": "read", "15550003@s.whatsapp.net": "read" }));
 
-    say(&bob, &group, "from bob").await?;
+    send_text(&bob, &group, "from bob").await?;
     alice.text("from bob").await?;
-    let sent = phone_says(&control, CAROL, json!({ "to": group.to_string(), "text": "from a phone" })).await?;
+    let sent = phone_sends(&control, CAROL, json!({ "to": group.to_string(), "text": "from a phone" })).await?;
     for client in [&mut alice, &mut bob] {
         let (chat, id) = client.text("from a phone").await?;
         assert_eq!((chat, &id), (group.clone(), &sent));
@@ -127,16 +127,16 @@ async fn x1_a_device_linked_later_reads_only_new_group_messages() -> Result<()> 
     let (sandbox, control) = phones(&[ALICE, BOB, CAROL]).await?;
     let mut bob = Linked::link(&sandbox, &control, BOB).await?;
     let group = group(&control, &[BOB, CAROL]).await?;
-    say(&bob, &group, "before").await?;
+    send_text(&bob, &group, "before").await?;
     control.shown(ALICE, "before").await?;
-    phone_says(&control, CAROL, json!({ "to": group.to_string(), "text": "also before" })).await?;
+    phone_sends(&control, CAROL, json!({ "to": group.to_string(), "text": "also before" })).await?;
     bob.text("also before").await?;
 
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let settled = |value: &Value| (value["phones"][1]["devices"][0]["unacknowledged"] == 0).then_some(());
     control.until("/phones", settled).await?;
-    say(&bob, &group, "after").await?;
-    phone_says(&control, CAROL, json!({ "to": group.to_string(), "text": "also after" })).await?;
+    send_text(&bob, &group, "after").await?;
+    phone_sends(&control, CAROL, json!({ "to": group.to_string(), "text": "also after" })).await?;
     alice.text("after").await?;
     alice.text("also after").await?;
     assert_eq!(alice.count("before") + alice.count("also before"), 0);
@@ -152,21 +152,21 @@ async fn x1_a_removed_member_is_notified_and_gets_no_more_messages() -> Result<(
     let group = group(&control, &[BOB, CAROL]).await?;
     for from in [ALICE, CAROL] {
         let text = format!("with bob, from {from}");
-        phone_says(&control, from, json!({ "to": group.to_string(), "text": text })).await?;
+        phone_sends(&control, from, json!({ "to": group.to_string(), "text": text })).await?;
         bob.text(&text).await?;
     }
-    say(&alice, &group, "with bob, from a device").await?;
+    send_text(&alice, &group, "with bob, from a device").await?;
     bob.text("with bob, from a device").await?;
 
     let removed = alice.client.groups().remove_participants(group.clone(), &[Jid::pn(BOB)]).await?;
     assert!(removed.iter().all(|it| it.error.is_none()), "{removed:?}");
-    told(&mut bob, "his removal", |action| matches!(action, Action::Remove { .. })).await?;
-    say(&alice, &group, "without bob").await?;
-    phone_says(&control, CAROL, json!({ "to": group.to_string(), "text": "without him as well" })).await?;
+    group_event(&mut bob, "his removal", |action| matches!(action, Action::Remove { .. })).await?;
+    send_text(&alice, &group, "without bob").await?;
+    phone_sends(&control, CAROL, json!({ "to": group.to_string(), "text": "without him as well" })).await?;
     alice.text("without him as well").await?;
     control.shown(CAROL, "without bob").await?;
     // Bob cannot write to the group either, and messages outside it still arrive.
-    let id = say(&bob, &group, "let me in").await;
+    let id = send_text(&bob, &group, "let me in").await;
     if let Ok(id) = id {
         assert_eq!(refused(&mut bob, &id).await?.as_deref(), Some("403"));
     }
@@ -179,7 +179,7 @@ async fn x1_a_removed_member_is_notified_and_gets_no_more_messages() -> Result<(
 
     let added = control.post(&format!("/groups/{group}/participants"), json!({ "by": ALICE, "add": [BOB] })).await?;
     assert_eq!(added, json!({ "participants": [{ "number": BOB, "error": null }] }));
-    phone_says(&control, CAROL, json!({ "to": group.to_string(), "text": "welcome back" })).await?;
+    phone_sends(&control, CAROL, json!({ "to": group.to_string(), "text": "welcome back" })).await?;
     bob.text("welcome back").await?;
     sandbox.shutdown().await;
     Ok(())
@@ -191,10 +191,10 @@ async fn x1_messages_of_a_group_are_answered_edited_and_revoked() -> Result<()> 
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let group = group(&control, &[BOB, CAROL]).await?;
     let to = group.to_string();
-    let id = phone_says(&control, BOB, json!({ "to": to, "text": "helo" })).await?;
+    let id = phone_sends(&control, BOB, json!({ "to": to, "text": "helo" })).await?;
     alice.text("helo").await?;
     // By the author's phone.
-    phone_says(&control, BOB, json!({ "to": to, "edit": { "id": id, "text": "hello" } })).await?;
+    phone_sends(&control, BOB, json!({ "to": to, "edit": { "id": id, "text": "hello" } })).await?;
     let key = MessageKey {
         remote_jid: Some(to.clone()),
         from_me: Some(false),
@@ -203,7 +203,7 @@ async fn x1_messages_of_a_group_are_answered_edited_and_revoked() -> Result<()> 
     };
     // By a device, and by a phone that names the author as the group does.
     alice.client.send_reaction(group.clone(), key, "👍").await?;
-    phone_says(&control, CAROL, json!({ "to": to, "react": { "id": id, "emoji": "🎉" } })).await?;
+    phone_sends(&control, CAROL, json!({ "to": to, "react": { "id": id, "emoji": "🎉" } })).await?;
     let target = alice
         .wait("the reaction", |event| {
             let mut keys = event.messages().filter_map(|message| {
@@ -226,7 +226,7 @@ async fn x1_messages_of_a_group_are_answered_edited_and_revoked() -> Result<()> 
     alice.client.revoke_message(group.clone(), id.clone(), admin).await?;
     control.until(&path, gone).await?;
 
-    let own = say(&alice, &group, "oops").await?;
+    let own = send_text(&alice, &group, "oops").await?;
     control.shown(CAROL, "oops").await?;
     alice.client.revoke_message(group.clone(), own.clone(), RevokeType::Sender).await?;
     control.until(&format!("/phones/{CAROL}/messages/{own}"), gone).await?;
@@ -239,11 +239,11 @@ async fn x1_group_messages_wait_for_an_offline_device() -> Result<()> {
     let (sandbox, control) = phones(&[ALICE, BOB, CAROL]).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let group = group(&control, &[BOB, CAROL]).await?;
-    told(&mut alice, "the group", |action| matches!(action, Action::Create { .. })).await?;
+    group_event(&mut alice, "the group", |action| matches!(action, Action::Create { .. })).await?;
     let backend = alice.stop().await?;
     until_connected(&control, ALICE, false).await?;
     for (from, text) in [(BOB, "one"), (CAROL, "two"), (BOB, "three")] {
-        phone_says(&control, from, json!({ "to": group.to_string(), "text": text })).await?;
+        phone_sends(&control, from, json!({ "to": group.to_string(), "text": text })).await?;
     }
     control.post(&format!("/groups/{group}/subject"), json!({ "by": BOB, "subject": "while you were out" })).await?;
     let mut alice = Linked::start(&sandbox, backend).await?;
@@ -253,7 +253,7 @@ async fn x1_group_messages_wait_for_an_offline_device() -> Result<()> {
     }
     let renamed =
         |action: &Action| matches!(action, Action::Subject { subject, .. } if subject == "while you were out");
-    told(&mut alice, "the new subject", renamed).await?;
+    group_event(&mut alice, "the new subject", renamed).await?;
     sandbox.shutdown().await;
     Ok(())
 }
@@ -264,8 +264,8 @@ async fn x1_an_unreadable_group_message_is_sent_again() -> Result<()> {
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let mut bob = Linked::link(&sandbox, &control, BOB).await?;
     let group = group(&control, &[BOB, CAROL]).await?;
-    phone_says(&control, CAROL, json!({ "to": group.to_string(), "text": "by the phone" })).await?;
-    say(&bob, &group, "by the device").await?;
+    phone_sends(&control, CAROL, json!({ "to": group.to_string(), "text": "by the phone" })).await?;
+    send_text(&bob, &group, "by the device").await?;
     for text in ["by the phone", "by the device"] {
         alice.text(text).await?;
     }
@@ -278,9 +278,9 @@ async fn x1_an_unreadable_group_message_is_sent_again() -> Result<()> {
     let mut alice = Linked::start(&sandbox, backend).await?;
     alice.connected().await?;
     let sent =
-        phone_says(&control, CAROL, json!({ "to": group.to_string(), "text": "once more by the phone" })).await?;
+        phone_sends(&control, CAROL, json!({ "to": group.to_string(), "text": "once more by the phone" })).await?;
     assert_eq!(alice.text("once more by the phone").await?.1, sent);
-    let sent = say(&bob, &group, "once more by the device").await?;
+    let sent = send_text(&bob, &group, "once more by the device").await?;
     assert_eq!(alice.text("once more by the device").await?.1, sent);
     // A device that could read the message did not get it again.
     assert_eq!(bob.text("once more by the phone").await?.0, group);
@@ -314,7 +314,7 @@ async fn x1_a_status_reaches_devices_and_phones() -> Result<()> {
     }
     // From a phone, to the people that it has a chat with.
     let status = json!({ "to": "status@broadcast", "text": "by a phone" });
-    let sent = phone_says(&control, CAROL, status).await?;
+    let sent = phone_sends(&control, CAROL, status).await?;
     assert_eq!(alice.text("by a phone").await?.1, sent);
     control.shown(ALICE, "by a phone").await?;
     let stranger = control.get(&format!("/phones/{BOB}/messages")).await?;
@@ -373,7 +373,7 @@ async fn x1_queries_about_groups_are_answered_and_refused() -> Result<()> {
     assert_eq!(demoted.first().and_then(|it| it.error.as_deref()), Some("405"), "the creator cannot be demoted");
     theirs.leave(group.clone()).await?;
     assert!(theirs.get_metadata(&group).await.is_err());
-    told(&mut bob, "his promotion", |action| matches!(action, Action::Promote { .. })).await?;
+    group_event(&mut bob, "his promotion", |action| matches!(action, Action::Promote { .. })).await?;
     let stats = control.get("/stats").await?;
     assert_eq!(stats["unknown"], json!({}), "{stats}");
     sandbox.shutdown().await;
@@ -435,9 +435,9 @@ async fn x1_baileys_writes_and_reads_in_a_group() -> Result<()> {
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let group = group(&control, &[BOB, CAROL]).await?;
     let to = group.to_string();
-    say(&alice, &group, "from whatsapp-rust").await?;
+    send_text(&alice, &group, "from whatsapp-rust").await?;
     assert_eq!(baileys.wait_message("from whatsapp-rust").await?["from"], to);
-    phone_says(&control, CAROL, json!({ "to": to, "text": "from a phone" })).await?;
+    phone_sends(&control, CAROL, json!({ "to": to, "text": "from a phone" })).await?;
     assert_eq!(baileys.wait_message("from a phone").await?["from"], to);
     let id = baileys.send(&to, "from Baileys").await?;
     assert_eq!(alice.text("from Baileys").await?, (group, id));
@@ -459,7 +459,7 @@ async fn x1_a_large_group_receives_and_reads_messages() -> Result<()> {
     let members: Vec<&str> = members.iter().map(String::as_str).collect();
     let group = group(&control, &members).await?;
     for text in ["from a phone", "and again"] {
-        phone_says(&control, members[0], json!({ "to": group.to_string(), "text": text })).await?;
+        phone_sends(&control, members[0], json!({ "to": group.to_string(), "text": text })).await?;
         alice.text(text).await?;
     }
     // All members have received and read it.

@@ -19,7 +19,7 @@ async fn with_history(control: &Control, chats: u32, messages: u32) -> Result<Va
 }
 
 /// Waits for a history chunk.
-async fn piece(linked: &mut Linked, what: &str, pick: impl Fn(&HistorySync) -> bool) -> Result<HistorySync> {
+async fn chunk(linked: &mut Linked, what: &str, pick: impl Fn(&HistorySync) -> bool) -> Result<HistorySync> {
     linked
         .wait(what, |event| match event {
             Event::HistorySync(history) => history.get().filter(|sync| pick(sync)).cloned(),
@@ -28,13 +28,13 @@ async fn piece(linked: &mut Linked, what: &str, pick: impl Fn(&HistorySync) -> b
         .await
 }
 
-async fn last_piece(linked: &mut Linked) -> Result<()> {
+async fn last_chunk(linked: &mut Linked) -> Result<()> {
     let last = |sync: &HistorySync| sync.sync_type == HistorySyncType::RECENT && sync.progress == Some(100);
-    piece(linked, "the last recent messages", last).await.map(drop)
+    chunk(linked, "the last recent messages", last).await.map(drop)
 }
 
 /// All messages of all received chunks, each with its chat.
-fn told(linked: &Linked) -> Vec<(String, WebMessageInfo)> {
+fn received_messages(linked: &Linked) -> Vec<(String, WebMessageInfo)> {
     let pieces = linked.seen.iter().filter_map(|event| match event.as_ref() {
         Event::HistorySync(history) => history.get(),
         _ => None,
@@ -52,11 +52,11 @@ async fn x1_history_arrives_completely_and_once() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     with_history(&control, 3, 50).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
-    last_piece(&mut alice).await?;
-    let names = piece(&mut alice, "names", |sync| sync.sync_type == HistorySyncType::PUSH_NAME).await?;
+    last_chunk(&mut alice).await?;
+    let names = chunk(&mut alice, "names", |sync| sync.sync_type == HistorySyncType::PUSH_NAME).await?;
     assert_eq!(names.pushnames.len(), 3);
 
-    let messages = told(&alice);
+    let messages = received_messages(&alice);
     assert_eq!((messages.len(), ids(&messages).len()), (150, 150));
     let mut of_each: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for (chat, message) in &messages {
@@ -83,8 +83,8 @@ async fn x1_history_arrives_completely_and_once() -> Result<()> {
 
     // The next device gets the same history, and a device that reconnects gets none.
     let mut second = Linked::link(&sandbox, &control, ALICE).await?;
-    last_piece(&mut second).await?;
-    assert_eq!(ids(&told(&second)), ids(&messages));
+    last_chunk(&mut second).await?;
+    assert_eq!(ids(&received_messages(&second)), ids(&messages));
     let backend = alice.stop().await?;
     let alice = Linked::start(&sandbox, backend).await?;
     alice.connected().await?;
@@ -112,12 +112,12 @@ async fn x1_history_has_real_messages_in_their_present_state() -> Result<()> {
     control.post(&format!("/phones/{ALICE}/app-state"), json!({ "archive": { "chat": BOB, "on": true } })).await?;
 
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
-    last_piece(&mut alice).await?;
-    let bootstrap = piece(&mut alice, "chats", |sync| sync.sync_type == HistorySyncType::INITIAL_BOOTSTRAP).await?;
+    last_chunk(&mut alice).await?;
+    let bootstrap = chunk(&mut alice, "chats", |sync| sync.sync_type == HistorySyncType::INITIAL_BOOTSTRAP).await?;
     let chat = bootstrap.conversations.first().context("no chat")?;
     assert_eq!((chat.id.as_str(), chat.archived), (&*format!("{BOB}@s.whatsapp.net"), Some(true)));
     assert_eq!(chat.lid_jid.as_deref(), bob["lid"].as_str());
-    let messages = told(&alice);
+    let messages = received_messages(&alice);
     let found = |id: &Value| messages.iter().map(|(_, it)| it).find(|it| it.key.id.as_deref() == id.as_str());
     assert_eq!(messages.len(), 2, "{messages:?}");
     let edited = found(&first).context("the first message is missing")?;
@@ -129,7 +129,7 @@ async fn x1_history_has_real_messages_in_their_present_state() -> Result<()> {
     // Messages after the link arrive live, and only so.
     control.post(&from_bob, json!({ "to": ALICE, "text": "live" })).await?;
     alice.text("live").await?;
-    assert_eq!((alice.count("live"), told(&alice).len()), (1, 2));
+    assert_eq!((alice.count("live"), received_messages(&alice).len()), (1, 2));
     sandbox.shutdown().await;
     Ok(())
 }
@@ -139,8 +139,8 @@ async fn x1_a_device_asks_for_older_messages() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     with_history(&control, 1, 1100).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
-    last_piece(&mut alice).await?;
-    let had = told(&alice);
+    last_chunk(&mut alice).await?;
+    let had = received_messages(&alice);
     assert_eq!(had.len(), 1010, "older messages without a request");
     let (chat, oldest) = had.last().context("no message")?;
     let id = oldest.key.id.as_deref().context("no id")?;
@@ -162,7 +162,7 @@ async fn x1_a_device_asks_for_older_messages() -> Result<()> {
         let older = messages.iter().all(|it| it.message.message_timestamp < oldest.message_timestamp);
         assert!(older, "the answer contains a message that the device has");
     }
-    assert_eq!(ids(&told(&alice)).len(), 1100);
+    assert_eq!(ids(&received_messages(&alice)).len(), 1100);
     sandbox.shutdown().await;
     Ok(())
 }
@@ -190,7 +190,7 @@ async fn x1_a_phone_resends_the_accounts_unreadable_message_on_request() -> Resu
 async fn x1_an_account_without_a_history_sends_an_empty_one() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
-    let bootstrap = piece(&mut alice, "the beginning", |_| true).await?;
+    let bootstrap = chunk(&mut alice, "the beginning", |_| true).await?;
     assert_eq!((bootstrap.conversations.len(), bootstrap.progress), (0, Some(100)));
     let history = control.get(&format!("/phones/{ALICE}/history")).await?;
     assert_eq!(history["sent"].as_array().map(Vec::len), Some(1), "{history}");

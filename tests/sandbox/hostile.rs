@@ -45,7 +45,7 @@ async fn still_works(sandbox: &Running, control: &Control) -> Result<()> {
 }
 
 /// `count` values of a strategy.
-fn some<S: Strategy>(strategy: S, count: usize) -> Result<Vec<S::Value>> {
+fn sample<S: Strategy>(strategy: S, count: usize) -> Result<Vec<S::Value>> {
     let mut runner = TestRunner::default();
     let make =
         |_| strategy.new_tree(&mut runner).map(|tree| tree.current()).map_err(|error| anyhow::anyhow!("{error}"));
@@ -92,7 +92,7 @@ async fn x1_hostile_bytes_end_their_own_connection_only() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     let address = sandbox.ws_url().trim_start_matches("ws://").split('/').next().context("no address")?.to_owned();
-    for opening in some(openings(), 150)? {
+    for opening in sample(openings(), 150)? {
         let socket = tokio::net::TcpStream::connect(&address).await?;
         let (mut socket, _) = tokio_tungstenite::client_async(sandbox.ws_url(), socket).await?;
         // The second message may be refused.

@@ -125,7 +125,10 @@ async fn x1_a_device_gets_the_number_of_waiting_stanzas_first() -> Result<()> {
     let texts: Vec<_> = texts.filter_map(|it| crate::support::linked::text_of(&it.message)).collect();
     assert_eq!(texts, ["one", "two", "three"]);
     let first = alice.seen.iter().position(|event| matches!(&**event, Event::OfflineSyncPreview(_)));
-    assert!(first < alice.seen.iter().position(|event| event.messages().next().is_some()), "the preview arrived after a message");
+    assert!(
+        first < alice.seen.iter().position(|event| event.messages().next().is_some()),
+        "the preview arrived after a message"
+    );
     sandbox.shutdown().await;
     Ok(())
 }

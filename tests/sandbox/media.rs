@@ -138,7 +138,9 @@ async fn x1_a_phone_shows_a_clients_upload() -> Result<()> {
         DocumentMessage { mimetype: Some("text/x-test".into()), file_name: Some("a.txt".into()), ..document(uploaded) };
     let lying = DocumentMessage { file_sha256: Some(vec![0; 32]), ..good.clone() };
     let lost = DocumentMessage { direct_path: Some("/v/t62.7119-24/never".into()), ..good.clone() };
-    for (message, problem) in [(good, None), (lying, Some("SHA-256 of the file")), (lost, Some("no file was ever stored"))] {
+    for (message, problem) in
+        [(good, None), (lying, Some("SHA-256 of the file")), (lost, Some("no file was ever stored"))]
+    {
         let message = Message { document_message: Some(message).into(), ..Default::default() };
         let id = alice.client.send_message(Jid::pn(BOB), message).await?.message_id;
         let shown = control.settled(BOB, &id).await?;

@@ -19,7 +19,7 @@ const CAROL: &str = "15550003";
 const FILE: &str = "<img src=x onerror=window.struck=1>.png";
 
 /// Checks that no injected script ran and the browser logged no error.
-async fn calm(browser: &Browser) -> Result<()> {
+async fn check_no_script_ran(browser: &Browser) -> Result<()> {
     assert_eq!(browser.run("return window.struck ?? null").await?, json!(null));
     assert_eq!(browser.log().await?, Vec::<String>::new());
     Ok(())
@@ -93,7 +93,7 @@ async fn x3_images_go_both_ways_and_names_of_files_are_text() -> Result<()> {
     browser.shows(".preview", "drop.png").await?;
     give("drop", "#log", "text/plain").await?;
     browser.shows("#toasts", "Only images").await?;
-    calm(&browser).await?;
+    check_no_script_ran(&browser).await?;
     sandbox.shutdown().await;
     Ok(())
 }
@@ -120,7 +120,7 @@ async fn x3_a_group_made_on_the_page_carries_text() -> Result<()> {
     browser.shows(&format!("#m-{id} .words"), "hello all").await?;
     browser.shows(&format!("#m-{id} .author"), ALICE).await?;
     control.shown(CAROL, "hello all").await?;
-    calm(&browser).await?;
+    check_no_script_ran(&browser).await?;
     sandbox.shutdown().await;
     Ok(())
 }
@@ -165,7 +165,7 @@ async fn x3_a_fault_set_on_the_page_strikes_and_is_counted() -> Result<()> {
     browser.click("#clear-faults").await?;
     browser.shows("#fault-list", "None").await?;
     assert_eq!(control.get("/faults").await?["faults"], json!([]));
-    calm(&browser).await?;
+    check_no_script_ran(&browser).await?;
     sandbox.shutdown().await;
     Ok(())
 }
@@ -207,7 +207,7 @@ async fn x3_typing_is_shown_and_sent() -> Result<()> {
     browser.write("#words", "\u{E007}").await?;
     alice.wait("no more typing", told(ChatPresence::Paused)).await?;
     alice.text("half a word").await?;
-    calm(&browser).await?;
+    check_no_script_ran(&browser).await?;
     sandbox.shutdown().await;
     Ok(())
 }

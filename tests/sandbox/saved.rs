@@ -54,18 +54,18 @@ async fn start(path: &Path) -> Result<(Running, Control)> {
     Ok((sandbox, control))
 }
 
-async fn phone_says(control: &Control, number: &str, body: Value) -> Result<String> {
+async fn phone_sends(control: &Control, number: &str, body: Value) -> Result<String> {
     let sent = control.post(&format!("/phones/{number}/send"), body).await?;
     sent["id"].as_str().map(str::to_owned).context("no id")
 }
 
-async fn say(client: &Linked, to: &Jid, text: &str) -> Result<String> {
+async fn send_text(client: &Linked, to: &Jid, text: &str) -> Result<String> {
     let message = Message { conversation: Some(text.into()), ..Default::default() };
     Ok(client.client.send_message(to.clone(), message).await?.message_id)
 }
 
 /// Checks that no message was lost and no retry receipt was sent.
-async fn all_well(control: &Control) -> Result<()> {
+async fn check_nothing_lost(control: &Control) -> Result<()> {
     let verdict = control.until("/verdict", |it| (it["counts"]["pending"] == 0).then(|| it.clone())).await?;
     assert_eq!(verdict["ok"], true, "{verdict}");
     let ledger = control.get("/ledger").await?;
@@ -85,9 +85,9 @@ async fn x1_a_restarted_sandbox_keeps_devices_and_their_queues() -> Result<()> {
     control.post("/phones", json!({ "number": BOB })).await?;
     let first = alice.send(BOB, "before").await?;
     control.shown(BOB, "before").await?;
-    phone_says(&control, BOB, json!({ "to": ALICE, "text": "heard" })).await?;
+    phone_sends(&control, BOB, json!({ "to": ALICE, "text": "heard" })).await?;
     alice.text("heard").await?;
-    phone_says(&control, BOB, json!({ "to": ALICE, "react": { "id": first, "emoji": "👍" } })).await?;
+    phone_sends(&control, BOB, json!({ "to": ALICE, "react": { "id": first, "emoji": "👍" } })).await?;
     let path = format!("/phones/{ALICE}/messages/{first}");
     let liked = |it: &Value| {
         let message = &it["message"];
@@ -96,14 +96,14 @@ async fn x1_a_restarted_sandbox_keeps_devices_and_their_queues() -> Result<()> {
     let liked = control.until(&path, liked).await?;
     let body = json!({ "subject": "friends", "creator": BOB, "participants": [ALICE] });
     let group: Jid = control.post("/groups", body).await?["jid"].as_str().context("no jid")?.parse()?;
-    phone_says(&control, BOB, json!({ "to": group.to_string(), "text": "welcome" })).await?;
+    phone_sends(&control, BOB, json!({ "to": group.to_string(), "text": "welcome" })).await?;
     alice.text("welcome").await?;
-    say(&alice, &group, "thanks").await?;
+    send_text(&alice, &group, "thanks").await?;
     control.shown(BOB, "thanks").await?;
     let groups = control.get("/groups").await?;
     let backend = alice.stop().await?;
     until_connected(&control, ALICE, false).await?;
-    let waiting = phone_says(&control, BOB, json!({ "to": ALICE, "text": "while you were away" })).await?;
+    let waiting = phone_sends(&control, BOB, json!({ "to": ALICE, "text": "while you were away" })).await?;
     let root = sandbox.root_public_key();
     sandbox.shutdown().await;
 
@@ -120,14 +120,14 @@ async fn x1_a_restarted_sandbox_keeps_devices_and_their_queues() -> Result<()> {
     // Both ratchets continue, and so do the group's sender keys.
     alice.send(BOB, "after").await?;
     control.shown(BOB, "after").await?;
-    phone_says(&control, BOB, json!({ "to": ALICE, "text": "and back" })).await?;
+    phone_sends(&control, BOB, json!({ "to": ALICE, "text": "and back" })).await?;
     alice.text("and back").await?;
-    say(&alice, &group, "still here").await?;
+    send_text(&alice, &group, "still here").await?;
     control.shown(BOB, "still here").await?;
-    phone_says(&control, BOB, json!({ "to": group.to_string(), "text": "me too" })).await?;
+    phone_sends(&control, BOB, json!({ "to": group.to_string(), "text": "me too" })).await?;
     alice.text("me too").await?;
     assert_eq!(alice.count("while you were away"), 1);
-    all_well(&control).await?;
+    check_nothing_lost(&control).await?;
     sandbox.shutdown().await;
     Ok(())
 }
@@ -142,7 +142,7 @@ async fn x1_a_restarted_sandbox_keeps_pictures_files_and_settings() -> Result<()
     control.post(&format!("/phones/{BOB}/picture"), json!({ "data": BASE64_STANDARD.encode(&picture) })).await?;
     control.post(&format!("/phones/{BOB}/about"), json!({ "text": "at work" })).await?;
     let image = json!({ "to": ALICE, "image": { "data": BASE64_STANDARD.encode(&photo) } });
-    let id = phone_says(&control, BOB, image).await?;
+    let id = phone_sends(&control, BOB, image).await?;
     let ready = |it: &Value| (it["message"]["media"]["state"] == "ready").then_some(());
     control.until(&format!("/phones/{ALICE}/messages/{id}"), ready).await?;
     let settings = format!("/phones/{ALICE}/app-state");
@@ -204,8 +204,8 @@ async fn x1_a_killed_sandbox_loses_one_second_at_most() -> Result<()> {
         control.post("/phones", json!({ "number": number })).await?;
     }
     control.post("/phones", json!({ "number": CAROL, "phone": "off" })).await?;
-    phone_says(&control, BOB, json!({ "to": CAROL, "text": "kept" })).await?;
-    phone_says(&control, BOB, json!({ "to": ALICE, "text": "first" })).await?;
+    phone_sends(&control, BOB, json!({ "to": CAROL, "text": "kept" })).await?;
+    phone_sends(&control, BOB, json!({ "to": ALICE, "text": "first" })).await?;
     alice.text("first").await?;
     // The file is written without a request.
     let kept = || -> Option<()> {
@@ -217,7 +217,7 @@ async fn x1_a_killed_sandbox_loses_one_second_at_most() -> Result<()> {
     };
     control.until("/stats", |_| kept()).await?;
     // The client receives a message that the file does not contain.
-    phone_says(&control, BOB, json!({ "to": ALICE, "text": "in the last second" })).await?;
+    phone_sends(&control, BOB, json!({ "to": ALICE, "text": "in the last second" })).await?;
     alice.text("in the last second").await?;
     sandbox.kill().await?;
     let backend = alice.stop().await?;
@@ -231,7 +231,7 @@ async fn x1_a_killed_sandbox_loses_one_second_at_most() -> Result<()> {
     alice.connected().await?;
     assert_eq!(control.get("/stats").await?["handshakes"], json!({ "ik": 1 }));
     // The phone reuses no key, although its file is older than its last message.
-    phone_says(&control, BOB, json!({ "to": ALICE, "text": "and again" })).await?;
+    phone_sends(&control, BOB, json!({ "to": ALICE, "text": "and again" })).await?;
     alice.text("and again").await?;
     alice.send(BOB, "so it is").await?;
     control.shown(BOB, "so it is").await?;

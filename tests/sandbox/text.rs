@@ -144,7 +144,7 @@ async fn x1_a_contact_is_notified_of_a_new_device() -> Result<()> {
 #[tokio::test]
 async fn x1_a_phone_answers_a_retry_receipt() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
-    let mut alice = Linked::estranged(&sandbox, &control, ALICE, BOB).await?;
+    let mut alice = Linked::without_sessions(&sandbox, &control, ALICE, BOB).await?;
     let path = format!("/phones/{BOB}/send");
     let sent = control.post(&path, json!({ "to": ALICE, "text": "lost and found" })).await?;
     let (_, id) = alice.text("lost and found").await?;

@@ -114,7 +114,7 @@ async fn x2_a_restored_backend_uses_keys_again() -> Result<()> {
 #[tokio::test]
 async fn x2_a_retried_message_is_not_lost_duplicated_or_late() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
-    let mut alice = Linked::estranged(&sandbox, &control, ALICE, BOB).await?;
+    let mut alice = Linked::without_sessions(&sandbox, &control, ALICE, BOB).await?;
     let path = format!("/phones/{BOB}/send");
     control.post(&path, json!({ "to": ALICE, "text": "lost and found" })).await?;
     alice.text("lost and found").await?;

@@ -40,7 +40,12 @@ impl Linked {
 
     /// A device of `number` that has received messages of a phone and then lost its sessions with it, so that it cannot
     /// decrypt the phone's next message.
-    pub(crate) async fn estranged(sandbox: &Running, control: &Control, number: &str, phone: &str) -> Result<Self> {
+    pub(crate) async fn without_sessions(
+        sandbox: &Running,
+        control: &Control,
+        number: &str,
+        phone: &str,
+    ) -> Result<Self> {
         let mut linked = Self::link(sandbox, control, number).await?;
         control.post("/phones", json!({ "number": phone })).await?;
         control.post(&format!("/phones/{phone}/send"), json!({ "to": number, "text": "readable" })).await?;

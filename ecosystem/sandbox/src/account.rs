@@ -16,7 +16,7 @@ use super::ca::sign;
 use super::link::Link;
 use super::node::{leaf, unix_now};
 use super::parcel::Parcel;
-use super::phone::{Manner, Phone};
+use super::phone::{Phone, ReadingSettings};
 use super::presence::Presence;
 use super::profile::Profile;
 use super::settings::Settings;
@@ -60,7 +60,7 @@ pub(super) struct Bundle {
 
 impl Bundle {
     /// The identity, registration id and signed key: the part of the bundle that no fetch uses up.
-    pub(super) fn lasting(&self) -> Vec<Node> {
+    pub(super) fn lasting_keys(&self) -> Vec<Node> {
         vec![
             leaf("registration", self.registration.clone()),
             leaf("type", vec![5]),
@@ -71,7 +71,7 @@ impl Bundle {
 
     /// The answer to a fetch: the lasting keys and one one-time key, or no one-time key when they are used up.
     pub(super) fn take(&mut self) -> Vec<Node> {
-        let mut nodes = self.lasting();
+        let mut nodes = self.lasting_keys();
         nodes.extend(self.one_time.pop_front());
         nodes
     }
@@ -141,7 +141,7 @@ impl Device {
     /// Queues a stanza until it is acknowledged, and sends it if the device is listening.
     pub(super) fn deliver(&mut self, parcel: Parcel) {
         if let (Some(link), true) = (&self.link, self.active) {
-            link.hand(parcel.clone());
+            link.send_parcel(parcel.clone());
         }
         self.queue.push_back(parcel);
     }
@@ -172,7 +172,7 @@ pub(super) struct Account {
     pub(super) presence: Presence,
     pub(super) settings: Settings,
     /// When the owner of the phone reads what arrives.
-    pub(super) manner: Manner,
+    pub(super) manner: ReadingSettings,
     /// Devices that asked for our device list; each is notified when it changes.
     pub(super) watchers: BTreeSet<DeviceId>,
     pub(super) last_device: u16,

@@ -65,7 +65,7 @@ pub(super) struct Update {
 
 /// Why a patch was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum PatchRefusal {
     #[error("there is no such collection")]
     Unknown,
     #[error("the patch is malformed")]
@@ -108,16 +108,16 @@ impl AppState {
     }
 
     /// Takes a patch that was built on version `base`, and returns the new version.
-    fn push(&mut self, name: &str, base: u64, mut patch: SyncdPatch) -> Result<u64, Refusal> {
-        let name = collection_name(name).ok_or(Refusal::Unknown)?;
+    fn push(&mut self, name: &str, base: u64, mut patch: SyncdPatch) -> Result<u64, PatchRefusal> {
+        let name = collection_name(name).ok_or(PatchRefusal::Unknown)?;
         let collection = self.0.entry(name).or_default();
         if base != collection.version {
-            return Err(Refusal::Conflict);
+            return Err(PatchRefusal::Conflict);
         }
         let complete =
             |patch: &SyncdPatch| patch.snapshot_mac.is_some() && patch.patch_mac.is_some() && patch.key_id.id.is_some();
         if patch.mutations.is_empty() || !complete(&patch) || !patch.mutations.iter().all(is_readable) {
-            return Err(Refusal::Malformed);
+            return Err(PatchRefusal::Malformed);
         }
         collection.version += 1;
         patch.version = buffa::MessageField::some(SyncdVersion { version: Some(collection.version) });
@@ -172,9 +172,15 @@ impl Collection {
 }
 
 /// Takes a patch from a device or the phone, and notifies the account's other devices. Returns the patch's version.
-pub(super) fn upload(server: &Server, by: &DeviceId, name: &str, base: u64, patch: SyncdPatch) -> Result<u64, Refusal> {
+pub(super) fn upload(
+    server: &Server,
+    by: &DeviceId,
+    name: &str,
+    base: u64,
+    patch: SyncdPatch,
+) -> Result<u64, PatchRefusal> {
     let mut state = server.state();
-    let account = state.accounts.get_mut(&by.number).ok_or(Refusal::Unknown)?;
+    let account = state.accounts.get_mut(&by.number).ok_or(PatchRefusal::Unknown)?;
     let version = account.app_state.push(name, base, patch)?;
     if by.device != 0 {
         account.phone.app_state_changed(name.to_owned());
@@ -227,10 +233,10 @@ mod tests {
     fn x1_a_patch_on_an_old_version_is_a_conflict() {
         let mut state = AppState::default();
         assert_eq!(state.push("regular", 0, patch(1, SyncdOperation::SET)), Ok(1));
-        assert_eq!(state.push("regular", 0, patch(2, SyncdOperation::SET)), Err(Refusal::Conflict));
+        assert_eq!(state.push("regular", 0, patch(2, SyncdOperation::SET)), Err(PatchRefusal::Conflict));
         assert_eq!(state.push("regular", 1, patch(2, SyncdOperation::SET)), Ok(2));
-        assert_eq!(state.push("irregular", 0, patch(2, SyncdOperation::SET)), Err(Refusal::Unknown));
-        assert_eq!(state.push("regular", 2, SyncdPatch::default()), Err(Refusal::Malformed));
+        assert_eq!(state.push("irregular", 0, patch(2, SyncdOperation::SET)), Err(PatchRefusal::Unknown));
+        assert_eq!(state.push("regular", 2, SyncdPatch::default()), Err(PatchRefusal::Malformed));
         assert_eq!(seen(state.update("regular", 1, false)), Some((1, Some(2), false, false)));
         assert_eq!(seen(state.update("regular", 7, false)), Some((0, None, false, false)));
     }

@@ -29,7 +29,7 @@ pub(super) struct Changes(watch::Sender<Log>);
 
 impl Changes {
     /// Announces that the answers of some paths may have changed.
-    pub(super) fn tell(&self, subjects: impl IntoIterator<Item = Arc<str>>) {
+    pub(super) fn announce(&self, subjects: impl IntoIterator<Item = Arc<str>>) {
         // There is hardly ever a listener, and every stanza comes through here.
         if self.0.receiver_count() == 0 {
             return;
@@ -122,7 +122,7 @@ impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
         // The lock is still held here, which does no harm: a listener that reads at once waits for the lock.
         if self.changed {
-            self.watched.changes.tell(self.watched.subjects.iter().cloned());
+            self.watched.changes.announce(self.watched.subjects.iter().cloned());
         }
     }
 }

@@ -19,7 +19,7 @@ use super::link::{Link, Outgoing};
 use super::node::{leaf, server_jid, unix_now};
 use super::noise::{self, FrameReader, StanzaReader, StanzaWriter, WireError};
 use super::pairing;
-use super::prompt::Prompt;
+use super::prompt::PromptSocket;
 use super::server::Server;
 use super::stanza::Context;
 
@@ -78,7 +78,7 @@ async fn serve(server: &Arc<Server>, socket: TcpStream) -> Result<(), WireError>
             faults::connected(server, &link, device);
         }
         let result = read(server, reader, &link, device.as_ref(), &closing).await;
-        link.left();
+        link.disconnected();
         server.state().disconnected(link.id(), device.as_ref());
         result
     });
@@ -98,7 +98,7 @@ async fn open(
     socket: TcpStream,
 ) -> Result<(StanzaReader, StanzaWriter, [u8; 32], ClientPayload), WireError> {
     let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
-    let socket = tokio_tungstenite::accept_async_with_config(Prompt::new(socket), Some(config)).await?;
+    let socket = tokio_tungstenite::accept_async_with_config(PromptSocket::new(socket), Some(config)).await?;
     let (mut sink, stream) = socket.split();
     let mut frames = FrameReader::new(stream);
     let handshake = noise::respond(&server.authority, &mut frames, &mut sink).await?;
@@ -143,7 +143,7 @@ pub(super) fn enter(
         former.close();
     }
     device.active = false;
-    link.belongs_to(&id);
+    link.set_device(&id);
     link.send(
         NodeBuilder::new("success")
             .attr("t", unix_now())
@@ -211,7 +211,7 @@ async fn write(
         faults.begin(&ready);
         for item in ready.drain(..) {
             let flow = match item {
-                Outgoing::Letter(letter) => faults.pass(&mut writer, letter).await?,
+                Outgoing::SocketStanza(letter) => faults.pass(&mut writer, letter).await?,
                 Outgoing::Judged(letter) => faults.write(&mut writer, &letter).await?,
                 Outgoing::Hold(until) => faults.hold(&mut writer, &until).await?,
                 Outgoing::Close => Flow::End,

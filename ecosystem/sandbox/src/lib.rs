@@ -172,7 +172,7 @@ impl Sandbox {
             None => Server::new(&options, ca::Authority::new()?, Media::new(media.1, options.media_limit)?, 1),
         };
         let keeper = match &options.state {
-            Some(path) => Some(saved::Keeper::start(&server, path.clone()).await?),
+            Some(path) => Some(saved::StateWriter::start(&server, path.clone()).await?),
             None => None,
         };
         let (ws_addr, control_addr) = (ws.1, control.1);
@@ -197,7 +197,7 @@ async fn bind(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), SandboxErro
 /// A running sandbox. Dropping it stops it without waiting; [`Running::shutdown`] waits.
 pub struct Running {
     server: Arc<Server>,
-    keeper: Option<Arc<saved::Keeper>>,
+    keeper: Option<Arc<saved::StateWriter>>,
     ws: SocketAddr,
     control: SocketAddr,
 }

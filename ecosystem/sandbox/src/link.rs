@@ -13,14 +13,14 @@ use super::ledger::Ticket;
 use super::parcel::Parcel;
 
 #[derive(Debug)]
-pub(super) enum Letter {
+pub(super) enum SocketStanza {
     /// A stanza that is sent once and lost with the socket.
     Stanza(Node),
     /// A stanza from the device's queue.
     Parcel(Parcel),
 }
 
-impl Letter {
+impl SocketStanza {
     /// The ledger's ticket, if it is a message.
     pub(super) fn ticket(&self) -> Option<Ticket> {
         match self {
@@ -48,9 +48,9 @@ impl Letter {
 /// An entry of the queue to a socket.
 #[derive(Debug)]
 pub(super) enum Outgoing {
-    Letter(Letter),
+    SocketStanza(SocketStanza),
     /// A stanza whose fault has been applied already.
-    Judged(Letter),
+    Judged(SocketStanza),
     /// Stops everything behind it until the token is cancelled.
     Hold(CancellationToken),
     Close,
@@ -58,7 +58,7 @@ pub(super) enum Outgoing {
 
 /// The shared state of a socket.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct SocketState {
     id: u64,
     device: OnceLock<DeviceId>,
     closed: AtomicBool,
@@ -66,7 +66,7 @@ pub(super) struct Wire {
     gone: CancellationToken,
 }
 
-impl Wire {
+impl SocketState {
     pub(super) fn id(&self) -> u64 {
         self.id
     }
@@ -99,7 +99,7 @@ impl Wire {
 /// The path to a socket. Clones lead to the same one.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
-    wire: Arc<Wire>,
+    wire: Arc<SocketState>,
     sender: UnboundedSender<Outgoing>,
 }
 
@@ -107,7 +107,7 @@ impl Link {
     /// A link, and the receiving end of its queue.
     pub(super) fn new(id: u64) -> (Self, UnboundedReceiver<Outgoing>) {
         let (sender, outgoing) = unbounded_channel();
-        let wire = Wire {
+        let wire = SocketState {
             id,
             device: OnceLock::new(),
             closed: AtomicBool::new(false),
@@ -122,12 +122,12 @@ impl Link {
     }
 
     pub(super) fn send(&self, node: Node) {
-        self.push(Outgoing::Letter(Letter::Stanza(node)));
+        self.push(Outgoing::SocketStanza(SocketStanza::Stanza(node)));
     }
 
     /// Sends a stanza that stays in the device's queue until it is acknowledged.
-    pub(super) fn hand(&self, parcel: Parcel) {
-        self.push(Outgoing::Letter(Letter::Parcel(parcel)));
+    pub(super) fn send_parcel(&self, parcel: Parcel) {
+        self.push(Outgoing::SocketStanza(SocketStanza::Parcel(parcel)));
     }
 
     /// Closes the socket after everything sent before; further incoming stanzas are not answered.
@@ -148,7 +148,7 @@ impl Link {
     }
 
     /// Records the device that has logged in.
-    pub(super) fn belongs_to(&self, device: &DeviceId) {
+    pub(super) fn set_device(&self, device: &DeviceId) {
         // Each connection logs in only once.
         let _ = self.wire.device.set(device.clone());
     }
@@ -169,12 +169,12 @@ impl Link {
     }
 
     /// For the writing task, which must not keep the queue open that it waits for.
-    pub(super) fn writing_end(&self) -> (Arc<Wire>, WeakUnboundedSender<Outgoing>) {
+    pub(super) fn writing_end(&self) -> (Arc<SocketState>, WeakUnboundedSender<Outgoing>) {
         (Arc::clone(&self.wire), self.sender.downgrade())
     }
 
     /// Records that the client has disconnected.
-    pub(super) fn left(&self) {
+    pub(super) fn disconnected(&self) {
         self.wire.gone.cancel();
         self.wire.close();
     }

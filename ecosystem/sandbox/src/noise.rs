@@ -18,19 +18,19 @@ use waproto::whatsapp::{ClientPayload, HandshakeMessage};
 
 use super::ca::{Authority, new_key, public_bytes};
 use super::node;
-use super::prompt::Prompt;
+use super::prompt::PromptSocket;
 
-type Socket = WebSocketStream<Prompt>;
+type Socket = WebSocketStream<PromptSocket>;
 
 /// The source of a client's WebSocket messages: a socket, or a fuzz target.
-pub(super) trait Source: Stream<Item = Result<WsMessage, WsError>> + Unpin {}
+pub(super) trait FrameSource: Stream<Item = Result<WsMessage, WsError>> + Unpin {}
 
-impl<S: Stream<Item = Result<WsMessage, WsError>> + Unpin> Source for S {}
+impl<S: Stream<Item = Result<WsMessage, WsError>> + Unpin> FrameSource for S {}
 
 /// The sink for the WebSocket messages to a client.
-pub(super) trait Drain: Sink<WsMessage, Error = WsError> + Unpin {}
+pub(super) trait FrameSink: Sink<WsMessage, Error = WsError> + Unpin {}
 
-impl<S: Sink<WsMessage, Error = WsError> + Unpin> Drain for S {}
+impl<S: Sink<WsMessage, Error = WsError> + Unpin> FrameSink for S {}
 
 /// How many buffered bytes trigger a write before the next stanza is sealed.
 const FULL: usize = 64 * 1024;
@@ -72,8 +72,8 @@ pub(super) struct Handshake {
 /// Answers the client's hello, in the pattern that the client chose.
 pub(super) async fn respond(
     authority: &Authority,
-    reader: &mut FrameReader<impl Source>,
-    writer: &mut impl Drain,
+    reader: &mut FrameReader<impl FrameSource>,
+    writer: &mut impl FrameSink,
 ) -> Result<Handshake, WireError> {
     let frame = reader.next_frame().await?.ok_or(WireError::Client("closed before its hello"))?;
     let hello = HandshakeMessage::decode_from_slice(&frame)?
@@ -117,8 +117,8 @@ fn resume(
 /// Completes XX or `XXfallback`, which differ only in the pattern's name.
 async fn full(
     authority: &Authority,
-    reader: &mut FrameReader<impl Source>,
-    writer: &mut impl Drain,
+    reader: &mut FrameReader<impl FrameSource>,
+    writer: &mut impl FrameSink,
     their_ephemeral: &[u8; 32],
     pattern: &str,
     kind: &'static str,
@@ -159,7 +159,7 @@ fn finish(
 }
 
 async fn send_hello(
-    writer: &mut impl Drain,
+    writer: &mut impl FrameSink,
     ephemeral: [u8; 32],
     sealed_key: Option<Vec<u8>>,
     chain: Vec<u8>,
@@ -190,7 +190,7 @@ pub(super) struct FrameReader<S = SplitStream<Socket>> {
     greeted: bool,
 }
 
-impl<S: Source> FrameReader<S> {
+impl<S: FrameSource> FrameReader<S> {
     pub(super) fn new(socket: S) -> Self {
         Self { socket, frames: framing::FrameDecoder::new(), greeted: false }
     }
@@ -238,7 +238,7 @@ pub(super) struct StanzaReader<S = SplitStream<Socket>> {
     counter: u32,
 }
 
-impl<S: Source> StanzaReader<S> {
+impl<S: FrameSource> StanzaReader<S> {
     /// The next stanza; `None` when the client closed.
     pub(super) async fn next(&mut self) -> Result<Option<Node>, WireError> {
         let Some(mut frame) = self.frames.next_frame().await? else { return Ok(None) };
@@ -257,7 +257,7 @@ pub(super) struct StanzaWriter<W = SplitSink<Socket, WsMessage>> {
     ready: BytesMut,
 }
 
-impl<W: Drain> StanzaWriter<W> {
+impl<W: FrameSink> StanzaWriter<W> {
     /// Seals a stanza's bytes; [`StanzaWriter::flush`] puts them on the wire.
     pub(super) async fn feed(&mut self, stanza: &[u8]) -> Result<(), WireError> {
         let sealed = self.cipher.encrypt_with_counter(self.counter, stanza)?;
@@ -284,7 +284,7 @@ impl<W: Drain> StanzaWriter<W> {
 }
 
 /// Splits a finished handshake into its two directions.
-pub(super) fn directions<S: Source, W: Drain>(
+pub(super) fn directions<S: FrameSource, W: FrameSink>(
     handshake: Handshake,
     frames: FrameReader<S>,
     socket: W,

@@ -100,17 +100,17 @@ impl Presence {
 
 impl State {
     /// A person's message has arrived at a phone, so that person is no longer typing it.
-    pub(super) fn wrote(&mut self, number: &str, sender: &str) {
+    pub(super) fn stop_typing(&mut self, number: &str, sender: &str) {
         let Some(account) = self.accounts.get_mut(number) else { return };
         if account.presence.typing.remove(sender).is_some() {
-            self.tell_pages([number]);
+            self.announce_presence([number]);
         }
     }
 
     /// Announces to listeners that these phones may show other presence now.
-    fn tell_pages<S: std::fmt::Display>(&self, numbers: impl IntoIterator<Item = S>) {
+    fn announce_presence<S: std::fmt::Display>(&self, numbers: impl IntoIterator<Item = S>) {
         let path = |number| Arc::from(format!("/phones/{number}/presence"));
-        self.changes.tell(numbers.into_iter().map(path));
+        self.changes.announce(numbers.into_iter().map(path));
     }
 
     /// Sets whether a device or phone is in the foreground; subscribers are notified when that changes the account.
@@ -128,10 +128,10 @@ impl State {
         }
         account.presence.last_seen = (!after).then(unix_now);
         let subscribers = std::mem::take(&mut account.presence.subscribers);
-        self.tell_pages(self.accounts.keys());
+        self.announce_presence(self.accounts.keys());
         if let Some(account) = self.accounts.get(&id.number) {
             for (device, subscription) in &subscribers {
-                self.tell_presence(account, device, subscription);
+                self.send_presence(account, device, subscription);
             }
         }
         let current = |device: &DeviceId, subscription: &Subscription| {
@@ -145,14 +145,14 @@ impl State {
     }
 
     /// Sends a new subscriber the current presence.
-    pub(super) fn tell_subscriber(&self, number: &str, subscriber: &DeviceId) {
+    pub(super) fn notify_subscriber(&self, number: &str, subscriber: &DeviceId) {
         let Some(account) = self.accounts.get(number) else { return };
         if let Some(subscription) = account.presence.subscribers.get(subscriber) {
-            self.tell_presence(account, subscriber, subscription);
+            self.send_presence(account, subscriber, subscription);
         }
     }
 
-    fn tell_presence(&self, account: &Account, to: &DeviceId, subscription: &Subscription) {
+    fn send_presence(&self, account: &Account, to: &DeviceId, subscription: &Subscription) {
         let Some(link) = self.listening(to).filter(|link| link.id() == subscription.connection) else { return };
         if account.settings.hides_presence_from(&to.number) {
             return;
@@ -186,7 +186,7 @@ impl State {
         }
         if let Some(recipient) = self.accounts.get_mut(&number) {
             recipient.presence.typing.insert(from.number.clone(), (activity, Instant::now()));
-            self.tell_pages([number]);
+            self.announce_presence([number]);
         }
     }
 

@@ -14,14 +14,14 @@ use tokio::net::TcpStream;
 
 /// A socket that acknowledges promptly; see the module.
 #[derive(Debug)]
-pub(super) struct Prompt {
+pub(super) struct PromptSocket {
     socket: TcpStream,
-    debt: Debt,
+    debt: PendingAck,
 }
 
 /// The state of the outstanding acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Debt {
+enum PendingAck {
     None,
     /// New bytes have arrived, and their reader may answer.
     New,
@@ -29,45 +29,45 @@ enum Debt {
     Due,
 }
 
-impl Prompt {
+impl PromptSocket {
     pub(super) fn new(socket: TcpStream) -> Self {
         // Stanzas are small, and the client waits for them.
         let _ = socket.set_nodelay(true);
-        Self { socket, debt: Debt::None }
+        Self { socket, debt: PendingAck::None }
     }
 
     fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if matches!(written, Poll::Ready(Ok(1..))) {
-            self.debt = Debt::None;
+            self.debt = PendingAck::None;
         }
         written
     }
 }
 
-impl AsyncRead for Prompt {
+impl AsyncRead for PromptSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.socket).poll_read(cx, buf);
         self.debt = match (self.debt, &read) {
-            (_, Poll::Ready(_)) => Debt::New,
+            (_, Poll::Ready(_)) => PendingAck::New,
             // Everything is read. The reader's next turn comes after the writer's.
-            (Debt::New, Poll::Pending) => {
+            (PendingAck::New, Poll::Pending) => {
                 cx.waker().wake_by_ref();
-                Debt::Due
+                PendingAck::Due
             }
-            (Debt::Due, Poll::Pending) => {
+            (PendingAck::Due, Poll::Pending) => {
                 // The kernel resets this option, so it is set each time. Where it cannot be set, the exchange is only
                 // slower.
                 #[cfg(target_os = "linux")]
                 let _ = self.socket.set_quickack(true);
-                Debt::None
+                PendingAck::None
             }
-            (Debt::None, Poll::Pending) => Debt::None,
+            (PendingAck::None, Poll::Pending) => PendingAck::None,
         };
         read
     }
 }
 
-impl AsyncWrite for Prompt {
+impl AsyncWrite for PromptSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(cx, buf);
         self.written(written)
@@ -112,7 +112,7 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let mut client = TcpStream::connect(listener.local_addr()?).await?;
         client.set_nodelay(false)?;
-        let mut socket = Prompt::new(listener.accept().await?.0);
+        let mut socket = PromptSocket::new(listener.accept().await?.0);
         let writing = tokio::spawn(async move {
             for _ in 0..PIECES {
                 // The second half waits in the client until the first is acknowledged.

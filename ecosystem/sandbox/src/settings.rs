@@ -69,7 +69,7 @@ impl Settings {
     }
 
     /// Whether senders get read receipts.
-    pub(super) fn tells_when_read(&self) -> bool {
+    pub(super) fn sends_read_receipts(&self) -> bool {
         !self.is("readreceipts", "none")
     }
 
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn x1_a_privacy_setting_takes_its_own_values_only() {
         let mut settings = Settings::default();
-        assert!(settings.tells_when_read() && settings.shows_last_seen() && !settings.hides_presence_from("1"));
+        assert!(settings.sends_read_receipts() && settings.shows_last_seen() && !settings.hides_presence_from("1"));
         for (category, value) in [("last", "known"), ("lost", "all"), ("readreceipts", "contacts")] {
             assert!(!settings.set(category, value), "{category} took {value}");
         }

@@ -19,9 +19,9 @@ async fn link(stage: &Stage, kind: Kind, way: Way) -> Result<()> {
     let mut bob = stage.phone(BOB).await?;
     let mut alice = stage.linked(kind, way, ALICE).await?;
     stage.until_devices(1).await?;
-    ensure!(alice.invitations() > 0, "linked without a code");
-    tell(stage, &mut *alice, &mut bob, "linked").await?;
-    tell(stage, &mut bob, &mut *alice, "welcome").await.map(drop)
+    ensure!(alice.codes_shown() > 0, "linked without a code");
+    send_text(stage, &mut *alice, &mut bob, "linked").await?;
+    send_text(stage, &mut bob, &mut *alice, "welcome").await.map(drop)
 }
 
 /// Messages sent to an offline client arrive once and in order when it reconnects.
@@ -29,7 +29,7 @@ pub(in super::super) async fn offline(stage: &Stage, kind: Kind) -> Result<()> {
     let mut bob = stage.phone(BOB).await?;
     let mut alice = stage.client(kind, ALICE).await?;
     // The first message opens the session; the others are sent in it.
-    tell(stage, &mut bob, &mut *alice, "before").await?;
+    send_text(stage, &mut bob, &mut *alice, "before").await?;
     let texts: [&str; 3] = ["one", "two", "three"];
     for absence in [texts.as_slice(), &[]] {
         alice.stop().await?;
@@ -39,9 +39,9 @@ pub(in super::super) async fn offline(stage: &Stage, kind: Kind) -> Result<()> {
         }
         alice.start().await?;
         let live = if absence.is_empty() { "any duplicates?" } else { "are you back?" };
-        tell(stage, &mut bob, &mut *alice, live).await?;
-        let heard = alice.texts();
-        ensure!(heard == [absence, &[live]].concat(), "{heard:?} arrived after the absence");
+        send_text(stage, &mut bob, &mut *alice, live).await?;
+        let received = alice.texts();
+        ensure!(received == [absence, &[live]].concat(), "{heard:?} arrived after the absence");
         stage.until_settled().await?;
     }
     Ok(())
@@ -51,14 +51,14 @@ pub(in super::super) async fn offline(stage: &Stage, kind: Kind) -> Result<()> {
 pub(in super::super) async fn reconnect(stage: &Stage, kind: Kind) -> Result<()> {
     let mut bob = stage.phone(BOB).await?;
     let mut alice = stage.client(kind, ALICE).await?;
-    let shown = alice.invitations();
+    let shown = alice.codes_shown();
     let handshakes = stage.handshakes().await?;
     stage.control.post(&format!("/devices/{ALICE}/1/drop"), json!({})).await?;
     stage.until_handshakes(handshakes + 1).await?;
     stage.until_connected(true).await?;
-    tell(stage, &mut bob, &mut *alice, "still there?").await?;
-    tell(stage, &mut *alice, &mut bob, "yes").await?;
-    ensure!(alice.invitations() == shown, "the client showed a new code");
+    send_text(stage, &mut bob, &mut *alice, "still there?").await?;
+    send_text(stage, &mut *alice, &mut bob, "yes").await?;
+    ensure!(alice.codes_shown() == shown, "the client showed a new code");
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use super::super::stage::{ALICE, BOB, CAROL, Kind, Stage};
 
 /// Each party writes twice, in a group that the client created and in one that a phone created; all others read it.
 pub(in super::super) async fn group_text(stage: &Stage, kind: Kind) -> Result<()> {
-    let (mut alice, [mut bob, mut carol]) = stage.company(kind).await?;
+    let (mut alice, [mut bob, mut carol]) = stage.client_and_peers(kind).await?;
     let own = alice.create_group("friends", &[BOB, CAROL]).await?;
     let other = json!({ "subject": "others", "creator": BOB, "participants": [ALICE, CAROL] });
     let other = stage.control.post("/groups", other).await?;
@@ -31,9 +31,9 @@ async fn write(stage: &Stage, everybody: &mut [&mut dyn Party], writer: usize, g
     let own = stage.phone(ALICE).await?.find(words, &|message| message.id == id).await?;
     ensure!((own.text(), own.chat.as_str(), own.sender.as_str()) == (Some(words), group, number.as_str()), "{own:?}");
     for reader in everybody.iter_mut().filter(|reader| reader.number() != number) {
-        let heard = reader.find(&format!("{words:?}, sent as {id}"), &|message| message.id == id).await?;
-        ensure!((heard.chat.as_str(), heard.from_me) == (group, false), "{heard:?}");
-        same(&heard, &own)?;
+        let received = reader.find(&format!("{words:?}, sent as {id}"), &|message| message.id == id).await?;
+        ensure!((received.chat.as_str(), received.from_me) == (group, false), "{heard:?}");
+        same(&received, &own)?;
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ async fn each_way(
     kind: Kind,
     scene: impl AsyncFn(&Stage, &mut dyn Party, &mut dyn Party) -> Result<()>,
 ) -> Result<()> {
-    let (mut alice, peers) = stage.company(kind).await?;
+    let (mut alice, peers) = stage.client_and_peers(kind).await?;
     for mut peer in peers {
         scene(stage, &mut *alice, &mut *peer).await?;
         scene(stage, &mut *peer, &mut *alice).await?;
@@ -32,28 +32,28 @@ async fn each_way(
 }
 
 /// Waits for a text.
-async fn hears(party: &mut dyn Party, words: &str) -> Result<Received> {
+async fn receives(party: &mut dyn Party, words: &str) -> Result<Received> {
     party.find(&format!("the text {words:?}"), &|message| message.text() == Some(words)).await
 }
 
 /// Waits for the message whose content names another one: the path in the content, and the other's id.
-async fn names(party: &mut dyn Party, place: &str, id: &str) -> Result<Received> {
+async fn change_of(party: &mut dyn Party, place: &str, id: &str) -> Result<Received> {
     party.find(&format!("the message whose {place} is {id}"), &|message| message.at(place) == Some(id)).await
 }
 
 /// One party sends a text; the other and the client's own phone receive the same message under the same id.
-async fn tell(stage: &Stage, from: &mut dyn Party, to: &mut dyn Party, words: &str) -> Result<Received> {
+async fn send_text(stage: &Stage, from: &mut dyn Party, to: &mut dyn Party, words: &str) -> Result<Received> {
     let id = from.send(to.number(), Draft::text(words)).await?;
-    let heard = to.find(&format!("{words:?}, sent as {id}"), &|message| message.id == id).await?;
-    ensure!(heard.text() == Some(words), "{words:?} arrived as {heard:?}");
-    is_from(&heard, from)?;
+    let received = to.find(&format!("{words:?}, sent as {id}"), &|message| message.id == id).await?;
+    ensure!(received.text() == Some(words), "{words:?} arrived as {heard:?}");
+    is_from(&received, from)?;
     let own = stage.phone(ALICE).await?.find(words, &|message| message.id == id).await?;
     ensure!(
         own.chat == [from.number(), to.number()].into_iter().find(|it| *it != ALICE).unwrap_or_default(),
         "{own:?}"
     );
-    same(&heard, &own)?;
-    Ok(heard)
+    same(&received, &own)?;
+    Ok(received)
 }
 
 /// Checks that a message has this sender, in the chat with the sender.

@@ -23,15 +23,15 @@ pub(in super::super) async fn receipts_of_the_client(stage: &Stage, kind: Kind) 
     for peer in peers {
         let words = format!("from {}", peer.number());
         let id = peer.send(ALICE, Draft::text(&words)).await?;
-        let heard = hears(&mut *alice, &words).await?;
+        let received = receives(&mut *alice, &words).await?;
         peer.ticked(&id, Ticks::Delivered).await?;
-        alice.read(&heard).await?;
+        alice.read(&received).await?;
         peer.ticked(&id, Ticks::Read).await?;
     }
     // And the client's receipts from another client.
     let id = alice.send(CAROL, Draft::text("to Carol")).await?;
-    let heard = hears(&mut *carol, "to Carol").await?;
+    let received = receives(&mut *carol, "to Carol").await?;
     alice.ticked(&id, Ticks::Delivered).await?;
-    carol.read(&heard).await?;
+    carol.read(&received).await?;
     alice.ticked(&id, Ticks::Read).await
 }

@@ -14,7 +14,7 @@ use crate::control::Control;
 use crate::support::linked::{Linked, sandbox, until_connected};
 
 /// A short name for an event of the connection.
-fn word(event: &Event) -> Option<String> {
+fn event_name(event: &Event) -> Option<String> {
     Some(match event {
         Event::LoggedOut(out) if out.on_connect => "LoggedOut at login".to_owned(),
         Event::LoggedOut(_) => "LoggedOut".to_owned(),
@@ -29,9 +29,9 @@ fn word(event: &Event) -> Option<String> {
 }
 
 /// Waits for the first event that ends the connection.
-async fn end(client: &mut Linked) -> Result<String> {
+async fn end_of_connection(client: &mut Linked) -> Result<String> {
     client.seen.clear();
-    client.wait("the end of the connection", word).await
+    client.wait("the end of the connection", event_name).await
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn x2_a_refused_login_gives_the_reason() -> Result<()> {
         let backend = client.stop().await?;
         let id = set(&control, json!({ "fault": fault, "number": number })).await?;
         let mut client = Linked::start(&sandbox, backend).await?;
-        assert_eq!(end(&mut client).await?, expected, "{fault}");
+        assert_eq!(end_of_connection(&mut client).await?, expected, "{fault}");
         assert_eq!(counts(&control, id).await?, (1, 1));
         if returns {
             until_connected(&control, &number, true).await?;
@@ -76,7 +76,7 @@ async fn after_stream_error(
 ) -> Result<(Linked, String)> {
     let mut client = Linked::link(sandbox, control, number).await?;
     set(control, json!({ "fault": { "stream_error": error }, "number": number })).await?;
-    let told = end(&mut client).await?;
+    let told = end_of_connection(&mut client).await?;
     Ok((client, told))
 }
 
@@ -112,7 +112,7 @@ async fn x2_a_stream_error_ends_the_connection_or_the_session() -> Result<()> {
     control.post("/phones", json!({ "number": BOB })).await?;
     write(&control, BOB, ALICE, "back").await?;
     client.text("back").await?;
-    assert_eq!(client.seen.iter().find_map(|event| word(event)), None);
+    assert_eq!(client.seen.iter().find_map(|event| event_name(event)), None);
     sandbox.shutdown().await;
     Ok(())
 }
@@ -126,7 +126,7 @@ async fn x2_a_client_ignores_some_stream_errors_without_a_close() -> Result<()> 
     for code in [500, 408] {
         set(&control, json!({ "fault": { "stream_error": { "code": code, "close": false } } })).await?;
         let expected = format!("StreamError {code}");
-        alice.wait("StreamError", |event| word(event).filter(|word| *word == expected)).await?;
+        alice.wait("StreamError", |event| event_name(event).filter(|word| *word == expected)).await?;
     }
     write(&control, BOB, ALICE, "still here").await?;
     alice.text("still here").await?;
@@ -244,7 +244,7 @@ async fn x2_a_logout_can_be_timed_by_a_stanza() -> Result<()> {
     for text in ["goes", "goes nowhere"] {
         alice.send(BOB, text).await?;
     }
-    assert_eq!(end(&mut alice).await?, "LoggedOut");
+    assert_eq!(end_of_connection(&mut alice).await?, "LoggedOut");
     control.shown(BOB, "goes").await?;
     let shown = control.get(&format!("/phones/{BOB}/messages")).await?;
     assert!(!shown.to_string().contains("goes nowhere"), "{shown}");

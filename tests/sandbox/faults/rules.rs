@@ -154,7 +154,11 @@ async fn x2_a_scenario_replaces_the_rules_and_a_bad_one_is_refused() -> Result<(
         let error = answer["error"].as_str().unwrap_or_default();
         assert!(status == 400 && error.contains(says), "{scenario}: {status} {answer}");
     }
-    assert_eq!(control.get("/faults").await?["faults"].as_array().map(Vec::len), Some(1), "a bad scenario changed nothing");
+    assert_eq!(
+        control.get("/faults").await?["faults"].as_array().map(Vec::len),
+        Some(1),
+        "a bad scenario changed nothing"
+    );
     let scenario = json!({ "phones": [ALICE], "faults": [{ "fault": { "lose": {} }, "stanza": "ack" }] });
     let played = control.post("/scenario", scenario).await?;
     assert_eq!((&played["seed"], &played["phones"]), (&json!(1), &json!([ALICE])));

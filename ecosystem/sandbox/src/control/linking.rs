@@ -27,13 +27,13 @@ pub(super) fn routes() -> Router<Arc<Server>> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Show {
+struct OfferRequest {
     qr: String,
     label: Option<String>,
 }
 
 /// Offers a QR code to all phones.
-async fn show(State(server): Shared, Body(body): Body<Show>) -> Outcome {
+async fn show(State(server): Shared, Body(body): Body<OfferRequest>) -> Outcome {
     Ok(Json(json!({ "shown": pairing::show(&server, &body.qr, body.label)? })))
 }
 
@@ -55,16 +55,16 @@ async fn shown(State(server): Shared) -> Outcome {
 /// The text of a QR code, or the id of an offered one.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
-enum Scan {
+enum ScanRequest {
     Qr(String),
     Shown(u64),
 }
 
-async fn scan(State(server): Shared, Path(number): Path<String>, Body(body): Body<Scan>) -> Outcome {
+async fn scan(State(server): Shared, Path(number): Path<String>, Body(body): Body<ScanRequest>) -> Outcome {
     let number = switched_on(&server, &number)?;
     let qr = match body {
-        Scan::Qr(qr) => qr,
-        Scan::Shown(id) => pairing::by_id(&server, id)?,
+        ScanRequest::Qr(qr) => qr,
+        ScanRequest::Shown(id) => pairing::by_id(&server, id)?,
     };
     Ok(match pairing::scan(&server, &number, &qr).await? {
         Scanned::Linked(device) => linked(&device),

@@ -31,7 +31,8 @@ async fn file(State(server): Shared, Path((number, id)): Path<(String, String)>)
     let (shown, _) = phone.content(&id).ok_or_else(|| no_file(&number, &id))?;
     let (pointer, sealed) = phone.file(&id).ok_or_else(|| no_file(&number, &id))?;
     let Some(sealed) = sealed else {
-        let why = shown.media.and_then(|media| media.problem).unwrap_or_else(|| "the download has not finished".to_owned());
+        let why =
+            shown.media.and_then(|media| media.problem).unwrap_or_else(|| "the download has not finished".to_owned());
         return Err(Failure::conflict(format!("the phone does not have the file: {why}")));
     };
     let opened = pointer.open(&sealed).await.map_err(Failure::internal)?;

@@ -65,7 +65,10 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .route("/stats", get(stats))
         .fallback(|| async { Failure(StatusCode::NOT_FOUND, "no such path; docs/sandbox.md lists all paths".into()) })
         .method_not_allowed_fallback(|| async {
-            Failure(StatusCode::METHOD_NOT_ALLOWED, "this path does not accept the method; docs/sandbox.md lists all paths".into())
+            Failure(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this path does not accept the method; docs/sandbox.md lists all paths".into(),
+            )
         })
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(axum::middleware::from_fn(browser::guard))

@@ -113,11 +113,11 @@ fn shown(account: &Account, contact: &Account) -> Value {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Read {
+struct ReadRequest {
     chat: String,
 }
 
-async fn read(State(server): Shared, Path(number): Path<String>, Body(body): Body<Read>) -> Outcome {
+async fn read(State(server): Shared, Path(number): Path<String>, Body(body): Body<ReadRequest>) -> Outcome {
     let (own, chat) = (in_use(&server, &number)?, chat("chat", &body.chat)?);
     // The phone files chats under numbers.
     let filed = server.state().number_of(&chat).map_or_else(|| chat.clone(), Jid::pn);

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wacore_binary::{Jid, JidExt as _};
 
-use super::super::group::Refusal;
-use super::super::media::Full;
+use super::super::group::GroupRefusal;
+use super::super::media::StorageFull;
 use super::super::pairing::LinkError;
 use super::super::phone::{Phone, PhoneError};
 use super::super::server::Server;
@@ -67,19 +67,19 @@ impl From<LinkError> for Failure {
     }
 }
 
-impl From<Full> for Failure {
-    fn from(error: Full) -> Self {
+impl From<StorageFull> for Failure {
+    fn from(error: StorageFull) -> Self {
         Self(StatusCode::INSUFFICIENT_STORAGE, error.to_string())
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
+impl From<GroupRefusal> for Failure {
+    fn from(refusal: GroupRefusal) -> Self {
         let status = match refusal {
-            Refusal::NotFound | Refusal::Gone => StatusCode::NOT_FOUND,
-            Refusal::NotIn | Refusal::NotAdmin | Refusal::Announcements => StatusCode::FORBIDDEN,
-            Refusal::AlreadyIn | Refusal::Conflict => StatusCode::CONFLICT,
-            Refusal::Words | Refusal::Full => StatusCode::BAD_REQUEST,
+            GroupRefusal::NotFound | GroupRefusal::Gone => StatusCode::NOT_FOUND,
+            GroupRefusal::NotIn | GroupRefusal::NotAdmin | GroupRefusal::Announcements => StatusCode::FORBIDDEN,
+            GroupRefusal::AlreadyIn | GroupRefusal::Conflict => StatusCode::CONFLICT,
+            GroupRefusal::Words | GroupRefusal::Full => StatusCode::BAD_REQUEST,
         };
         Self(status, refusal.to_string())
     }

@@ -30,7 +30,7 @@ pub(super) fn routes() -> Router<Arc<Server>> {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct LedgerQuery {
     from: Option<u64>,
     to: Option<u64>,
     sender: Option<String>,
@@ -40,22 +40,22 @@ struct Asked {
     limit: Option<usize>,
 }
 
-type Question = Result<Query<Asked>, QueryRejection>;
+type ParsedQuery = Result<Query<LedgerQuery>, QueryRejection>;
 
-async fn verdict(State(server): Shared, question: Question) -> Outcome {
-    let filter = filter(&server, question)?;
+async fn verdict(State(server): Shared, query: ParsedQuery) -> Outcome {
+    let filter = filter(&server, query)?;
     let state = server.state();
     Ok(Json(server.ledger.verdict(&filter, &whereabouts(&state))))
 }
 
-async fn ledger(State(server): Shared, question: Question) -> Outcome {
-    let filter = filter(&server, question)?;
+async fn ledger(State(server): Shared, query: ParsedQuery) -> Outcome {
+    let filter = filter(&server, query)?;
     let state = server.state();
     Ok(Json(json!(server.ledger.page(&filter, &whereabouts(&state)))))
 }
 
-fn filter(server: &Server, question: Question) -> Result<Filter, Failure> {
-    let Query(asked) = question.map_err(|error| Failure::bad(error.body_text()))?;
+fn filter(server: &Server, query: ParsedQuery) -> Result<Filter, Failure> {
+    let Query(asked) = query.map_err(|error| Failure::bad(error.body_text()))?;
     let limit = asked.limit.unwrap_or(LIMIT);
     if limit > LONGEST {
         return Err(Failure::bad(format!("limit: {limit} is not accepted; use 0 to {LONGEST}")));
@@ -104,7 +104,9 @@ fn chat(server: &Server, given: &str) -> Result<String, Failure> {
         return Ok(Jid::pn(digits("chat", given)?).to_string());
     }
     let jid: Jid = given.parse().map_err(|_| {
-        Failure::bad(format!("chat: {given:?} is not an address; use a number, user@s.whatsapp.net, user@lid or …@g.us"))
+        Failure::bad(format!(
+            "chat: {given:?} is not an address; use a number, user@s.whatsapp.net, user@lid or …@g.us"
+        ))
     })?;
     Ok(server.state().chat_of(&jid))
 }

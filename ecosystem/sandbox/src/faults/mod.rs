@@ -134,8 +134,8 @@ impl Faults {
     /// Appends a rule. Returns its id, the times of its start and end, and the token that its end cancels.
     fn add(&self, rule: Rule) -> (u64, Instant, Option<Instant>, CancellationToken) {
         let mut rules = self.rules();
-        let from = Instant::now() + rule.waits();
-        let until = rule.lives().map(|lives| from + lives);
+        let from = Instant::now() + rule.delay();
+        let until = rule.lifetime().map(|lives| from + lives);
         rules.last_id += 1;
         rules.seeded += 1;
         // The multiplier separates the random streams of neighbouring rules and neighbouring seeds.

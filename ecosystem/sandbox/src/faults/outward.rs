@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::WeakUnboundedSender;
 use tokio_util::sync::CancellationToken;
 
-use super::super::link::{Letter, Outgoing, Wire};
+use super::super::link::{Outgoing, SocketStanza, SocketState};
 use super::super::noise::{StanzaWriter, WireError};
 use super::super::parcel::Parcel;
 use super::super::server::Server;
@@ -26,17 +26,21 @@ pub(in super::super) enum Flow {
 /// The outbound direction of one connection.
 pub(in super::super) struct Outward {
     server: Arc<Server>,
-    wire: Arc<Wire>,
+    wire: Arc<SocketState>,
     /// Puts stanzas back into the queue of this connection, as long as anyone else can write to it.
     queue: WeakUnboundedSender<Outgoing>,
     /// A stanza that waits until the next matching one has overtaken it.
-    overtaken: Option<(Option<Stanzas>, Letter)>,
+    overtaken: Option<(Option<Stanzas>, SocketStanza)>,
     /// Whether the rules are checked for the current batch.
     judging: bool,
 }
 
 impl Outward {
-    pub(in super::super) fn new(server: Arc<Server>, wire: Arc<Wire>, queue: WeakUnboundedSender<Outgoing>) -> Self {
+    pub(in super::super) fn new(
+        server: Arc<Server>,
+        wire: Arc<SocketState>,
+        queue: WeakUnboundedSender<Outgoing>,
+    ) -> Self {
         Self { server, wire, queue, overtaken: None, judging: false }
     }
 
@@ -46,11 +50,11 @@ impl Outward {
         self.judging = held || self.overtaken.is_some() || self.server.faults.armed();
         if !self.judging {
             let letters = batch.iter().filter_map(|item| match item {
-                Outgoing::Letter(letter) => Some(letter),
+                Outgoing::SocketStanza(letter) => Some(letter),
                 Outgoing::Judged(_) | Outgoing::Hold(_) | Outgoing::Close => None,
             });
             // Recorded before writing, because the answer may arrive before the write returns.
-            self.server.ledger.handed(letters.filter_map(Letter::ticket));
+            self.server.ledger.handed(letters.filter_map(SocketStanza::ticket));
         }
     }
 
@@ -58,14 +62,14 @@ impl Outward {
     pub(in super::super) async fn pass(
         &mut self,
         writer: &mut StanzaWriter,
-        letter: Letter,
+        letter: SocketStanza,
     ) -> Result<Flow, WireError> {
         if !self.judging {
             writer.feed(&letter.bytes()?).await?;
             return Ok(Flow::On);
         }
         let node = letter.node()?;
-        let overtakes = |held: &mut (Option<Stanzas>, Letter)| held.0.as_ref().is_none_or(|s| s.contain(&node));
+        let overtakes = |held: &mut (Option<Stanzas>, SocketStanza)| held.0.as_ref().is_none_or(|s| s.contain(&node));
         if let Some((_, overtaken)) = self.overtaken.take_if(overtakes) {
             self.write(writer, &letter).await?;
             return self.write(writer, &overtaken).await;
@@ -78,7 +82,7 @@ impl Outward {
             Fault::Lose {} => Ok(Flow::On),
             Fault::Delay { ms } => {
                 writer.flush().await?;
-                self.unless_gone(tokio::time::sleep(Duration::from_millis(ms))).await;
+                self.while_connected(tokio::time::sleep(Duration::from_millis(ms))).await;
                 self.write(writer, &letter).await
             }
             Fault::Late { ms } => {
@@ -106,7 +110,7 @@ impl Outward {
                 let mut node = node.into_owned();
                 corrupt(&mut node);
                 let parcel = Parcel::new(&node, letter.ticket())?;
-                self.write(writer, &Letter::Parcel(parcel)).await
+                self.write(writer, &SocketStanza::Parcel(parcel)).await
             }
             Fault::BlackHole {} => {
                 self.wire.hold(&strike.ended);
@@ -115,7 +119,7 @@ impl Outward {
             }
             Fault::Drop {} => Ok(self.end()),
             Fault::StreamError { code, close } => {
-                self.write(writer, &Letter::Stanza(stream_error(code))).await?;
+                self.write(writer, &SocketStanza::Stanza(stream_error(code))).await?;
                 Ok(if close { self.end() } else { Flow::On })
             }
             Fault::Logout {} => {
@@ -137,7 +141,11 @@ impl Outward {
     }
 
     /// Writes a stanza unchanged.
-    pub(in super::super) async fn write(&self, writer: &mut StanzaWriter, letter: &Letter) -> Result<Flow, WireError> {
+    pub(in super::super) async fn write(
+        &self,
+        writer: &mut StanzaWriter,
+        letter: &SocketStanza,
+    ) -> Result<Flow, WireError> {
         self.server.ledger.handed(letter.ticket());
         writer.feed(&letter.bytes()?).await?;
         Ok(Flow::On)
@@ -150,16 +158,16 @@ impl Outward {
         until: &CancellationToken,
     ) -> Result<Flow, WireError> {
         writer.flush().await?;
-        self.unless_gone(until.cancelled()).await;
+        self.while_connected(until.cancelled()).await;
         Ok(Flow::On)
     }
 
     /// Waits, but no longer than the client stays connected.
-    async fn unless_gone(&self, wait: impl Future<Output = ()>) {
+    async fn while_connected(&self, wait: impl Future<Output = ()>) {
         self.wire.gone().run_until_cancelled(wait).await;
     }
 
-    fn later(&self, after: Duration, letter: Letter) {
+    fn later(&self, after: Duration, letter: SocketStanza) {
         let queue = self.queue.clone();
         self.server.spawn(async move {
             tokio::time::sleep(after).await;

@@ -89,9 +89,7 @@ impl Rule {
         let moment = self.moment();
         let nobody = self.number.is_none() && self.device.is_none();
         if moment == Moment::Accept && !nobody {
-            return Err(
-                "number, device: not accepted here; this fault strikes before the client is known".into()
-            );
+            return Err("number, device: not accepted here; this fault strikes before the client is known".into());
         }
         if moment != Moment::Stanza && self.stanza.is_some() {
             return Err("stanza: not accepted here; this fault does not apply to stanzas".into());
@@ -105,16 +103,11 @@ impl Rule {
                 .into());
         }
         if self.stanza.as_ref().is_some_and(|stanza| stanza.0.trim().is_empty()) {
-            return Err(
-                "stanza: empty; use the first words of a signature in GET /stats, such as message".into()
-            );
+            return Err("stanza: empty; use the first words of a signature in GET /stats, such as message".into());
         }
         let messages = self.stanza.as_ref().is_none_or(|stanza| starts_with_words(&stanza.0, "message"));
         if matches!(self.fault, Fault::Nack { .. }) && !(messages && self.direction != Some(Direction::Out)) {
-            return Err(
-                "nack: applies to messages from a device; use stanza \"message …\" and direction \"in\""
-                    .into(),
-            );
+            return Err("nack: applies to messages from a device; use stanza \"message …\" and direction \"in\"".into());
         }
         if matches!(self.fault, Fault::Corrupt { .. }) && !messages {
             return Err("corrupt: applies to encrypted messages; use stanza \"message …\"".into());
@@ -127,12 +120,12 @@ impl Rule {
     }
 
     /// How long after it was added the rule becomes active.
-    pub(super) fn waits(&self) -> Duration {
+    pub(super) fn delay(&self) -> Duration {
         Duration::from_millis(self.at_ms)
     }
 
     /// How long the rule is active; `None` without a limit.
-    pub(super) fn lives(&self) -> Option<Duration> {
+    pub(super) fn lifetime(&self) -> Option<Duration> {
         self.for_ms.map(Duration::from_millis)
     }
 
@@ -200,8 +193,8 @@ impl Serialize for Times {
 
 impl<'de> Deserialize<'de> for Times {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Read;
-        impl Visitor<'_> for Read {
+        struct TimesVisitor;
+        impl Visitor<'_> for TimesVisitor {
             type Value = Times;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -210,9 +203,7 @@ impl<'de> Deserialize<'de> for Times {
 
             fn visit_u64<E: serde::de::Error>(self, times: u64) -> Result<Times, E> {
                 if times == 0 {
-                    return Err(E::custom(
-                        "times: 0 never strikes; use a number from 1 up, \"always\" or null",
-                    ));
+                    return Err(E::custom("times: 0 never strikes; use a number from 1 up, \"always\" or null"));
                 }
                 Ok(Times(Some(times)))
             }
@@ -229,6 +220,6 @@ impl<'de> Deserialize<'de> for Times {
                 Ok(Times(None))
             }
         }
-        deserializer.deserialize_any(Read)
+        deserializer.deserialize_any(TimesVisitor)
     }
 }

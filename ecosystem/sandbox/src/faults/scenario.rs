@@ -26,7 +26,7 @@ pub struct ScenarioError(String);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Given {
+struct ScenarioFile {
     seed: Option<u64>,
     #[serde(default)]
     phones: Vec<String>,
@@ -44,7 +44,7 @@ impl Scenario {
             toml::from_str(text).map_err(|error| format!("is neither JSON, which starts with {{, nor TOML: {error}"))
         };
         let given = value.and_then(|value| serde_json::from_value(value).map_err(|error| error.to_string()));
-        let Given { seed, phones, faults } = given.map_err(ScenarioError)?;
+        let ScenarioFile { seed, phones, faults } = given.map_err(ScenarioError)?;
         let phones = phones.iter().enumerate().map(|(at, number)| phone_number(&format!("phones[{at}]"), number));
         let faults = faults
             .into_iter()

@@ -31,14 +31,14 @@ pub(super) struct Client {
 }
 
 /// The parts of the QR code that an unlinked device shows.
-pub(super) struct Shown {
+pub(super) struct CodeParts {
     pub(super) reference: String,
     pub(super) noise_key: String,
     pub(super) identity_key: String,
     pub(super) secret: String,
 }
 
-impl Shown {
+impl CodeParts {
     pub(super) fn qr(&self) -> String {
         [&*self.reference, &self.noise_key, &self.identity_key, &self.secret].join(",")
     }
@@ -51,7 +51,7 @@ pub(super) fn noise_key() -> KeyPair {
 
 impl Client {
     /// A client that wants to be linked.
-    pub(super) fn stranger(server: &Arc<Server>) -> Self {
+    pub(super) fn unlinked(server: &Arc<Server>) -> Self {
         let (identity, signed) = (new_key(), new_key());
         let signature = sign(&identity, &signed.public_key.serialize()).expect("a signature");
         let data = DevicePairingRegistrationData {
@@ -78,7 +78,7 @@ impl Client {
         assert_eq!(client.device.as_ref(), Some(device), "a linked device may log in");
         let active = NodeBuilder::new("active").build();
         let query = NodeBuilder::new("iq").attr("id", "active").attr("type", "set").attr("xmlns", "passive");
-        client.says(server, query.children([active]).build());
+        client.send(server, query.children([active]).build());
         client
     }
 
@@ -90,15 +90,15 @@ impl Client {
     }
 
     /// Sends one stanza from the client.
-    pub(super) fn says(&self, server: &Arc<Server>, stanza: Node) {
+    pub(super) fn send(&self, server: &Arc<Server>, stanza: Node) {
         dispatch(&mut Context { server, link: &self.link, device: self.device.as_ref() }, stanza);
     }
 
     /// Returns the stanzas received since the last call. Each must be writable and readable.
-    pub(super) fn hears(&mut self) -> Vec<Node> {
+    pub(super) fn received(&mut self) -> Vec<Node> {
         let mut heard = vec![];
         while let Ok(outgoing) = self.outgoing.try_recv() {
-            if let Outgoing::Letter(letter) | Outgoing::Judged(letter) = outgoing {
+            if let Outgoing::SocketStanza(letter) | Outgoing::Judged(letter) = outgoing {
                 let bytes = letter.bytes().expect("a stanza to a client can be written").into_owned();
                 heard.push(node::read(&bytes).expect("a stanza to a client can be read"));
             }
@@ -107,13 +107,13 @@ impl Client {
     }
 
     /// The parts of the client's QR code, with a reference that the server has offered.
-    pub(super) fn shows(&mut self) -> Shown {
-        let offer = self.hears().into_iter().find(|stanza| stanza.get_optional_child("pair-device").is_some());
+    pub(super) fn show_code(&mut self) -> CodeParts {
+        let offer = self.received().into_iter().find(|stanza| stanza.get_optional_child("pair-device").is_some());
         let offer = offer.expect("the server offers references to an unlinked client");
         let references = offer.get_optional_child("pair-device").map(children).unwrap_or_default();
         let reference = references.first().and_then(bytes).expect("a reference");
         let encode = |bytes: &[u8]| BASE64_STANDARD.encode(bytes);
-        Shown {
+        CodeParts {
             reference: String::from_utf8(reference).expect("text"),
             noise_key: encode(&public_bytes(&noise_key())),
             identity_key: encode(&self.identity),
@@ -122,8 +122,8 @@ impl Client {
     }
 
     /// Signs the device identity that a phone has sent on this connection. `false` when there is none.
-    pub(super) fn signs(&mut self, server: &Arc<Server>) -> bool {
-        let vouched = self.hears().into_iter().find(|stanza| stanza.get_optional_child("pair-success").is_some());
+    pub(super) fn sign_identity(&mut self, server: &Arc<Server>) -> bool {
+        let vouched = self.received().into_iter().find(|stanza| stanza.get_optional_child("pair-success").is_some());
         let Some(vouched) = vouched else { return false };
         let identity = leaf("device-identity", vec![1]);
         pairing::signed(
@@ -136,9 +136,9 @@ impl Client {
 
     /// Links the client to a phone.
     pub(super) async fn linked(mut self, server: &Arc<Server>, number: &str) {
-        let qr = self.shows().qr();
+        let qr = self.show_code().qr();
         let signing = async {
-            assert!(self.signs(server), "the phone signs the identity of a device whose code it scans");
+            assert!(self.sign_identity(server), "the phone signs the identity of a device whose code it scans");
         };
         let (linked, ()) = tokio::join!(pairing::scan(server, number, &qr), signing);
         linked.expect("a device is linked");

@@ -42,7 +42,7 @@ pub fn frames(data: &[u8]) {
             let handshake = respond(&server.authority, &mut reader, &mut writer).await;
             handshake.map(|handshake| (handshake, reader, writer))
         };
-        let (handshake, sealed) = tokio::join!(server_side, client.shakes_hands(&server, kind, payload, stanzas));
+        let (handshake, sealed) = tokio::join!(server_side, client.handshake(&server, kind, payload, stanzas));
         // With honest keys, only the payload can make the handshake fail.
         let Ok((handshake, reader, writer)) = handshake else {
             let decoded = ClientPayload::decode_from_slice(payload);
@@ -53,14 +53,14 @@ pub fn frames(data: &[u8]) {
         let key = handshake.client_key;
         let (mut reader, _writer, payload) = directions(handshake, reader, writer);
         let mut client = Client::new(&server, key, payload);
-        client.hears();
+        client.received();
         for plain in stanzas {
             let read = reader.next().await;
             match (read, node::read(plain)) {
                 (Ok(Some(read)), Ok(meant)) => {
                     assert_eq!(read, meant, "a stanza changed in transit");
-                    client.says(&server, read);
-                    client.hears();
+                    client.send(&server, read);
+                    client.received();
                 }
                 (Err(_), Err(_)) => return,
                 (read, meant) => panic!("read {read:?}, meant {meant:?}"),
@@ -88,8 +88,8 @@ struct Initiator {
 
 impl Initiator {
     /// Makes the handshake and sends every stanza. `false` when the server's answer could not be read.
-    async fn shakes_hands(mut self, server: &Server, kind: &str, payload: &[u8], stanzas: &[&[u8]]) -> bool {
-        let Some(cipher) = self.opens(server, kind, payload).await else { return false };
+    async fn handshake(mut self, server: &Server, kind: &str, payload: &[u8], stanzas: &[&[u8]]) -> bool {
+        let Some(cipher) = self.open(server, kind, payload).await else { return false };
         for (stanza, counter) in stanzas.iter().zip(0..) {
             let Ok(sealed) = cipher.encrypt_with_counter(counter, stanza) else { return false };
             self.send(&sealed, None);
@@ -97,14 +97,14 @@ impl Initiator {
         true
     }
 
-    async fn opens(&mut self, server: &Server, kind: &str, payload: &[u8]) -> Option<NoiseCipher> {
+    async fn open(&mut self, server: &Server, kind: &str, payload: &[u8]) -> Option<NoiseCipher> {
         let hint: &[u8] = b"somewhere";
         let (header, _) = build_handshake_header(self.hint.then_some(hint));
         let payload = payload.to_vec();
         if kind == "xx" {
             let mut state = XxHandshakeState::new(noise_key(), payload, &WA_CONN_HEADER).ok()?;
             self.send(&state.build_client_hello().ok()?, Some(&header));
-            let hello = self.hear().await?;
+            let hello = self.next_frame().await?;
             let finish = state.read_server_hello_and_build_client_finish(&hello).ok()?;
             self.send(&finish, None);
             return Some(state.finish().ok()?.write_cipher);
@@ -112,7 +112,7 @@ impl Initiator {
         let known = if kind == "ik" { public_bytes(server.authority.noise_key()) } else { public_bytes(&noise_key()) };
         let mut state = IkHandshakeState::new(noise_key(), known, payload, &WA_CONN_HEADER).ok()?;
         self.send(&state.build_client_hello().ok()?, Some(&header));
-        let hello = self.hear().await?;
+        let hello = self.next_frame().await?;
         match state.read_server_hello(&hello).ok()? {
             IkServerHelloOutcome::Continue(outcome) => Some(outcome.write_cipher),
             IkServerHelloOutcome::Fallback(inputs) => {
@@ -129,7 +129,7 @@ impl Initiator {
         }
     }
 
-    async fn hear(&mut self) -> Option<Vec<u8>> {
+    async fn next_frame(&mut self) -> Option<Vec<u8>> {
         let WsMessage::Binary(frame) = self.hears.next().await? else { return None };
         frame.get(framing::FRAME_LENGTH_SIZE..).map(<[u8]>::to_vec)
     }

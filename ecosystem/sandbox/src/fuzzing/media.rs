@@ -26,7 +26,7 @@ pub fn media(data: &[u8]) {
                 let answer = request.ask(&router).await;
                 answer.check();
                 ranged(&answer);
-                assert!(server.media.adds_up(), "the counted bytes differ from the size of the files");
+                assert!(server.media.size_is_consistent(), "the counted bytes differ from the size of the files");
                 let said = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
                 let Some(stored) = said["direct_path"].as_str().filter(|_| said["resume"].is_null()) else { continue };
                 assert!(!broken, "a broken upload was stored as a whole file");
@@ -49,7 +49,8 @@ fn ranged(answer: &Answer) {
     if answer.status != 206 {
         return;
     }
-    let range = answer.headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok()).expect("a partial answer has a range");
+    let range =
+        answer.headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok()).expect("a partial answer has a range");
     let (first, rest) = range.strip_prefix("bytes ").and_then(|range| range.split_once('-')).expect("bytes a-b/c");
     let (last, length) = rest.split_once('/').expect("bytes a-b/c");
     let [first, last, length] = [first, last, length].map(|number| number.parse::<usize>().expect("a number"));

@@ -12,8 +12,8 @@ use super::world::{ALICE, check, run};
 pub fn qr(data: &[u8]) {
     let text = String::from_utf8_lossy(data).into_owned();
     run(async |server| {
-        let mut client = Client::stranger(&server);
-        let shown = client.shows();
+        let mut client = Client::unlinked(&server);
+        let shown = client.show_code();
         let values = [
             ("{ref}", &shown.reference),
             ("{noise}", &shown.noise_key),
@@ -30,7 +30,7 @@ pub fn qr(data: &[u8]) {
             let scanned = match poll!(scan.as_mut()) {
                 std::task::Poll::Ready(scanned) => scanned,
                 std::task::Poll::Pending => {
-                    assert!(client.signs(&server), "the phone waits for a device that received no identity");
+                    assert!(client.sign_identity(&server), "the phone waits for a device that received no identity");
                     scan.await
                 }
             };
@@ -41,7 +41,10 @@ pub fn qr(data: &[u8]) {
             assert_eq!(server.state().devices(ALICE).count(), before + usize::from(scanned.is_ok()));
         }
         if held.is_ok() {
-            assert!(matches!(pairing::scan(&server, ALICE, &text).await, Err(LinkError::Stale)), "a code works only once");
+            assert!(
+                matches!(pairing::scan(&server, ALICE, &text).await, Err(LinkError::Stale)),
+                "a code works only once"
+            );
         }
         let confirmed = pairing::confirm(&server, ALICE, &text).await;
         assert!(matches!(confirmed, Err(LinkError::NotACode(_) | LinkError::NoRequest(_))), "{confirmed:?}");

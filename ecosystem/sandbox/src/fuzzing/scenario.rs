@@ -39,7 +39,7 @@ pub fn scenario(data: &[u8]) {
                 // Some rules hold or delay a stanza for good.
                 let _ = tokio::time::timeout(MOMENT, inward.pass(&mut context, stanza)).await;
             }
-            client.hears();
+            client.received();
         }
         reads_again(&Request::get("/faults").ask(&router(Arc::clone(&server))).await.body);
         server.faults.clear();

@@ -22,12 +22,12 @@ pub fn stanza(data: &[u8]) {
         for part in parts(data) {
             let Some((what, bytes)) = part.split_first() else { continue };
             match what % 5 {
-                who @ 0..=2 => clients.say(usize::from(who), bytes),
+                who @ 0..=2 => clients.send(usize::from(who), bytes),
                 3 => clients.write(0, bytes).await,
                 _ => clients.write(1, bytes).await,
             }
         }
-        clients.still_served();
+        clients.check_pings();
         check(&server).await;
     });
 }
@@ -43,9 +43,9 @@ struct Clients<'a> {
 impl<'a> Clients<'a> {
     fn new(server: &'a Arc<Server>) -> Self {
         let [alice, bob] = Self::devices();
-        let mut all = [Client::stranger(server), Client::login(server, &alice), Client::login(server, &bob)];
+        let mut all = [Client::unlinked(server), Client::login(server, &alice), Client::login(server, &bob)];
         for client in &mut all {
-            client.hears();
+            client.received();
         }
         Self { server, all, parties: [None, None] }
     }
@@ -55,10 +55,10 @@ impl<'a> Clients<'a> {
     }
 
     /// Sends one stanza, and lets every client receive the results. Bytes that do not decode are ignored.
-    fn say(&mut self, who: usize, bytes: &[u8]) {
+    fn send(&mut self, who: usize, bytes: &[u8]) {
         let Ok(stanza) = node::read(bytes) else { return };
         let expected = expected(&stanza, self.all[who].device.is_some());
-        self.all[who].says(self.server, stanza.clone());
+        self.all[who].send(self.server, stanza.clone());
         let heard: Vec<Vec<Node>> = self.all.iter_mut().map(Client::hears).collect();
         if let Some((tag, id)) = expected {
             let answers = heard[who].iter().filter(|node| node.tag == tag && text(node, "id") == id);
@@ -79,7 +79,7 @@ impl<'a> Clients<'a> {
         let list = NodeBuilder::new("participants").children([to]).build();
         let id = format!("W{}", self.server.next());
         let message = NodeBuilder::new("message").attr("to", Jid::pn(ALICE)).attr("id", id).attr("type", "text");
-        self.all[who + 1].says(self.server, message.children([list]).build());
+        self.all[who + 1].send(self.server, message.children([list]).build());
         // The phone must read it before the next stanza is sent.
         let phone = self.server.state().accounts.get(ALICE).map(|account| account.phone.clone());
         if let Some(phone) = phone {
@@ -88,11 +88,11 @@ impl<'a> Clients<'a> {
     }
 
     /// Every client that is still connected must still get answers.
-    fn still_served(&mut self) {
+    fn check_pings(&mut self) {
         for client in self.all.iter_mut().filter(|client| !client.link.is_closed()) {
             let question = NodeBuilder::new("iq").attr("id", "ping").attr("type", "get").attr("xmlns", "w:p").build();
-            client.says(self.server, question);
-            let pong = client.hears().into_iter().find(|node| text(node, "id") == "ping");
+            client.send(self.server, question);
+            let pong = client.received().into_iter().find(|node| text(node, "id") == "ping");
             assert!(pong.is_some_and(|pong| text(&pong, "type") == "result"), "a ping is not answered");
         }
     }

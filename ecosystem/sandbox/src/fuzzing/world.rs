@@ -68,7 +68,7 @@ async fn make() -> Fixture {
         Phone::create(&server, number, None).expect("a phone");
     }
     for number in [ALICE, ALICE, BOB] {
-        Client::stranger(&server).linked(&server, number).await;
+        Client::unlinked(&server).linked(&server, number).await;
     }
     let others = vec![ALICE.to_owned(), CAROL.to_owned()];
     let group = server.state().create_group(&server, BOB, "Friends".into(), Addressing::Lid, others, &[]);
@@ -135,8 +135,8 @@ pub(super) async fn close(server: &Server) {
 
 /// Must hold after any input: the control API can read everything, and the state can be saved and restored.
 pub(super) async fn check(server: &Arc<Server>) {
-    look(server).await;
-    assert!(server.media.adds_up(), "the counted bytes differ from the size of the files");
+    read_everything(server).await;
+    assert!(server.media.size_is_consistent(), "the counted bytes differ from the size of the files");
     let (state, files) = saved::collect(server).await.expect("the state can be saved");
     let again = saved::read(&state, &options(), NOWHERE, &files).expect("a saved state can be read");
     let (again_state, _) = saved::collect(&again).await.expect("a state that was read can be saved");
@@ -147,7 +147,7 @@ pub(super) async fn check(server: &Arc<Server>) {
 }
 
 /// Reads everything that the control API shows.
-async fn look(server: &Arc<Server>) {
+async fn read_everything(server: &Arc<Server>) {
     let numbers: Vec<String> = server.state().accounts.keys().cloned().collect();
     let router = router(Arc::clone(server));
     let mut paths: Vec<String> =

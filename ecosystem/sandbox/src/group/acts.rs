@@ -12,7 +12,7 @@ use wacore_binary::builder::NodeBuilder;
 use super::super::account::{Addressing, DeviceId};
 use super::super::server::Server;
 use super::super::state::State;
-use super::{Group, MOST_PARTICIPANTS, Refusal, Role, Setting, new_invite};
+use super::{Group, GroupRefusal, MOST_PARTICIPANTS, Role, Setting, new_invite};
 
 /// A change of membership or role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,9 +48,9 @@ impl State {
         addressing: Addressing,
         numbers: Vec<String>,
         settings: &[Setting],
-    ) -> Result<(String, Vec<Verdict>), Refusal> {
+    ) -> Result<(String, Vec<Verdict>), GroupRefusal> {
         if numbers.len() >= MOST_PARTICIPANTS {
-            return Err(Refusal::Full);
+            return Err(GroupRefusal::Full);
         }
         let mut group = Group::new(by, subject, addressing)?;
         for setting in settings {
@@ -68,7 +68,7 @@ impl State {
         let create = NodeBuilder::new("create").attr("type", "new").children([group.node(self)]).build();
         let everybody: Vec<String> = group.participants.keys().cloned().collect();
         self.groups.insert(id.clone(), group);
-        self.tell(server, &id, by, create, everybody);
+        self.notify_participants(server, &id, by, create, everybody);
         Ok((id, verdicts))
     }
 
@@ -80,9 +80,9 @@ impl State {
         by: &str,
         change: Membership,
         numbers: &[String],
-    ) -> Result<Vec<Verdict>, Refusal> {
+    ) -> Result<Vec<Verdict>, GroupRefusal> {
         let known: BTreeSet<&String> = numbers.iter().filter(|number| self.accounts.contains_key(*number)).collect();
-        let entry = self.groups.get_mut(group).ok_or(Refusal::NotFound)?;
+        let entry = self.groups.get_mut(group).ok_or(GroupRefusal::NotFound)?;
         entry.role(by)?;
         if change != Membership::Add || entry.admins_add {
             entry.require_admin(by)?;
@@ -98,8 +98,8 @@ impl State {
     }
 
     /// Removes the requesting member.
-    pub(in super::super) fn leave_group(&mut self, server: &Server, group: &str, by: &str) -> Result<(), Refusal> {
-        let entry = self.groups.get_mut(group).ok_or(Refusal::NotFound)?;
+    pub(in super::super) fn leave_group(&mut self, server: &Server, group: &str, by: &str) -> Result<(), GroupRefusal> {
+        let entry = self.groups.get_mut(group).ok_or(GroupRefusal::NotFound)?;
         entry.role(by)?;
         entry.participants.remove(by);
         self.members_changed(server, group, by, Membership::Remove, vec![by.to_owned()], None);
@@ -107,21 +107,26 @@ impl State {
     }
 
     /// The group of an invitation code.
-    pub(in super::super) fn invited_to(&self, code: &str) -> Result<&Group, Refusal> {
+    pub(in super::super) fn invited_to(&self, code: &str) -> Result<&Group, GroupRefusal> {
         let former = || self.groups.values().any(|group| group.former_invites.iter().any(|former| former == code));
         let found = self.groups.values().find(|group| group.invite == code);
-        found.ok_or_else(|| if former() { Refusal::Gone } else { Refusal::NotFound })
+        found.ok_or_else(|| if former() { GroupRefusal::Gone } else { GroupRefusal::NotFound })
     }
 
     /// Adds the requesting person to the group of an invitation code; returns the group's id.
-    pub(in super::super) fn join_group(&mut self, server: &Server, code: &str, by: &str) -> Result<String, Refusal> {
+    pub(in super::super) fn join_group(
+        &mut self,
+        server: &Server,
+        code: &str,
+        by: &str,
+    ) -> Result<String, GroupRefusal> {
         let id = self.invited_to(code)?.id.clone();
-        let group = self.groups.get_mut(&id).ok_or(Refusal::NotFound)?;
+        let group = self.groups.get_mut(&id).ok_or(GroupRefusal::NotFound)?;
         if group.participants.contains_key(by) {
-            return Err(Refusal::AlreadyIn);
+            return Err(GroupRefusal::AlreadyIn);
         }
         if group.participants.len() >= MOST_PARTICIPANTS {
-            return Err(Refusal::Full);
+            return Err(GroupRefusal::Full);
         }
         group.participants.insert(by.to_owned(), Role::Member);
         self.members_changed(server, &id, by, Membership::Add, vec![by.to_owned()], Some("invite"));
@@ -135,8 +140,8 @@ impl State {
         group: &str,
         by: &str,
         reset: bool,
-    ) -> Result<String, Refusal> {
-        let entry = self.groups.get_mut(group).ok_or(Refusal::NotFound)?;
+    ) -> Result<String, GroupRefusal> {
+        let entry = self.groups.get_mut(group).ok_or(GroupRefusal::NotFound)?;
         entry.require_admin(by)?;
         if !reset {
             return Ok(entry.invite.clone());
@@ -145,7 +150,7 @@ impl State {
         entry.former_invites.push(std::mem::replace(&mut entry.invite, code.clone()));
         let everybody = entry.participants.keys().cloned().collect();
         let change = NodeBuilder::new("invite").attr("code", code.as_str()).build();
-        self.tell(server, group, by, change, everybody);
+        self.notify_participants(server, group, by, change, everybody);
         Ok(code)
     }
 
@@ -156,12 +161,12 @@ impl State {
         group: &str,
         by: &str,
         setting: &Setting,
-    ) -> Result<(), Refusal> {
-        let entry = self.groups.get_mut(group).ok_or(Refusal::NotFound)?;
+    ) -> Result<(), GroupRefusal> {
+        let entry = self.groups.get_mut(group).ok_or(GroupRefusal::NotFound)?;
         entry.apply(by, setting)?;
         let everybody = entry.participants.keys().cloned().collect();
-        let entry = self.groups.get(group).ok_or(Refusal::NotFound)?;
-        self.tell(server, group, by, entry.change(self, setting), everybody);
+        let entry = self.groups.get(group).ok_or(GroupRefusal::NotFound)?;
+        self.notify_participants(server, group, by, entry.change(self, setting), everybody);
         Ok(())
     }
 
@@ -188,17 +193,17 @@ impl State {
         let mut told: BTreeSet<String> = entry.participants.keys().cloned().collect();
         if let Some(create) = create {
             told = told.difference(&new).cloned().collect();
-            self.tell(server, group, by, create, new.into_iter().collect());
+            self.notify_participants(server, group, by, create, new.into_iter().collect());
         } else {
             // A removed participant gets this last notification.
             told.extend(new);
         }
-        self.tell(server, group, by, change_node, told.into_iter().collect());
+        self.notify_participants(server, group, by, change_node, told.into_iter().collect());
     }
 
     /// Notifies every linked device of some numbers. A phone needs no notification: it looks the group up when it
     /// sends.
-    fn tell(&mut self, server: &Server, group: &str, by: &str, change: Node, numbers: Vec<String>) {
+    fn notify_participants(&mut self, server: &Server, group: &str, by: &str, change: Node, numbers: Vec<String>) {
         let Some(group) = self.groups.get(group) else { return };
         let notification = group.notification(self, server.stanza_id(), by, change);
         for number in numbers {

@@ -47,7 +47,7 @@ impl Role {
 /// A subject or description, with its author and time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Words {
+pub(super) struct AuthoredText {
     pub(super) text: String,
     /// The author's number.
     pub(super) by: String,
@@ -86,7 +86,7 @@ pub(super) struct Group {
     pub(super) created: u64,
     /// Roles by number.
     pub(super) participants: BTreeMap<String, Role>,
-    pub(super) description: Option<Words>,
+    pub(super) description: Option<AuthoredText>,
     /// Only admins may send messages.
     pub(super) announce: bool,
     /// Only admins may change subject, description and settings.
@@ -105,7 +105,7 @@ pub(super) struct Group {
 
 /// Why the server refuses a group action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum GroupRefusal {
     #[error("there is no such group")]
     NotFound,
     #[error("the sender is not in the group")]
@@ -126,7 +126,7 @@ pub(super) enum Refusal {
     Conflict,
 }
 
-impl Refusal {
+impl GroupRefusal {
     /// Code and text of the error that a client gets.
     pub(super) fn wire(self) -> (u16, &'static str) {
         match self {
@@ -135,7 +135,7 @@ impl Refusal {
             Self::NotAdmin => (401, "not-authorized"),
             Self::Gone => (410, "gone"),
             Self::AlreadyIn => (304, "already-exists"),
-            Self::Words => (406, "not-acceptable"),
+            Self::AuthoredText => (406, "not-acceptable"),
             Self::Full => (419, "resource-limit"),
             Self::Conflict => (409, "conflict"),
         }
@@ -143,13 +143,18 @@ impl Refusal {
 }
 
 impl Group {
-    fn new(creator: &str, subject: String, addressing: Addressing) -> Result<Self, Refusal> {
+    fn new(creator: &str, subject: String, addressing: Addressing) -> Result<Self, GroupRefusal> {
         let now = unix_now();
         Ok(Self {
             // Real group ids have this length and this prefix.
             id: format!("120363{:012}", rand::random::<u64>() % 1_000_000_000_000),
             addressing,
-            subject: Words { text: checked_subject(subject)?, by: creator.to_owned(), at: now, id: String::new() },
+            subject: AuthoredText {
+                text: checked_subject(subject)?,
+                by: creator.to_owned(),
+                at: now,
+                id: String::new(),
+            },
             creator: creator.to_owned(),
             created: now,
             participants: BTreeMap::from([(creator.to_owned(), Role::SuperAdmin)]),
@@ -170,35 +175,36 @@ impl Group {
     }
 
     /// The role of a participant; an error when the number is not in the group.
-    pub(super) fn role(&self, number: &str) -> Result<Role, Refusal> {
-        self.participants.get(number).copied().ok_or(Refusal::NotIn)
+    pub(super) fn role(&self, number: &str) -> Result<Role, GroupRefusal> {
+        self.participants.get(number).copied().ok_or(GroupRefusal::NotIn)
     }
 
     /// Requires that a number is an admin.
-    pub(super) fn require_admin(&self, number: &str) -> Result<(), Refusal> {
-        if self.role(number)? == Role::Member { Err(Refusal::NotAdmin) } else { Ok(()) }
+    pub(super) fn require_admin(&self, number: &str) -> Result<(), GroupRefusal> {
+        if self.role(number)? == Role::Member { Err(GroupRefusal::NotAdmin) } else { Ok(()) }
     }
 
     /// Requires that a number may change the group's properties.
-    pub(super) fn require_editor(&self, number: &str) -> Result<(), Refusal> {
+    pub(super) fn require_editor(&self, number: &str) -> Result<(), GroupRefusal> {
         if self.locked { self.require_admin(number) } else { self.role(number).map(|_| ()) }
     }
 
     /// Requires that a number may send messages.
-    pub(super) fn require_writer(&self, number: &str) -> Result<(), Refusal> {
+    pub(super) fn require_writer(&self, number: &str) -> Result<(), GroupRefusal> {
         match self.role(number)? {
-            Role::Member if self.announce => Err(Refusal::Announcements),
+            Role::Member if self.announce => Err(GroupRefusal::Announcements),
             _ => Ok(()),
         }
     }
 
     /// Applies a change, if the number may make it.
-    fn apply(&mut self, by: &str, setting: &Setting) -> Result<(), Refusal> {
+    fn apply(&mut self, by: &str, setting: &Setting) -> Result<(), GroupRefusal> {
         match setting {
             Setting::Subject(_) | Setting::Description { .. } | Setting::Ephemeral(_) => self.require_editor(by)?,
             Setting::Announce(_) | Setting::Locked(_) | Setting::AdminsAdd(_) => self.require_admin(by)?,
         }
-        let words = |text: String, id: &str| Words { text, by: by.to_owned(), at: unix_now(), id: id.to_owned() };
+        let words =
+            |text: String, id: &str| AuthoredText { text, by: by.to_owned(), at: unix_now(), id: id.to_owned() };
         match setting {
             Setting::Subject(text) => self.subject = words(checked_subject(text.clone())?, ""),
             Setting::Description { id, text } => {
@@ -214,7 +220,7 @@ impl Group {
     }
 
     /// The address of a participant in the group's form, and in the other form.
-    pub(super) fn names(&self, state: &State, number: &str) -> (Jid, Jid) {
+    pub(super) fn addresses(&self, state: &State, number: &str) -> (Jid, Jid) {
         let lid = state.accounts.get(number).map_or_else(String::new, |account| account.lid.clone());
         match self.addressing {
             Addressing::Lid => (Jid::lid(lid), Jid::pn(number)),
@@ -224,26 +230,26 @@ impl Group {
 
     /// A checksum of the participants, with which a client checks whether its list is current.
     pub(super) fn hash(&self, state: &State) -> Option<String> {
-        let names: Vec<Jid> = self.participants.keys().map(|number| self.names(state, number).0).collect();
+        let names: Vec<Jid> = self.participants.keys().map(|number| self.addresses(state, number).0).collect();
         MessageUtils::participant_list_hash(&names).ok()
     }
 }
 
 impl State {
     /// The group with this address.
-    pub(super) fn group(&self, jid: &Jid) -> Result<&Group, Refusal> {
+    pub(super) fn group(&self, jid: &Jid) -> Result<&Group, GroupRefusal> {
         let known = if jid.server == Server::Group { self.groups.get(jid.user.as_str()) } else { None };
-        known.ok_or(Refusal::NotFound)
+        known.ok_or(GroupRefusal::NotFound)
     }
 }
 
-fn checked_subject(subject: String) -> Result<String, Refusal> {
+fn checked_subject(subject: String) -> Result<String, GroupRefusal> {
     let length = subject.chars().count();
-    if (1..=GROUP_SUBJECT_MAX_LENGTH).contains(&length) { Ok(subject) } else { Err(Refusal::Words) }
+    if (1..=GROUP_SUBJECT_MAX_LENGTH).contains(&length) { Ok(subject) } else { Err(GroupRefusal::Words) }
 }
 
-fn checked_description(text: String) -> Result<String, Refusal> {
-    if text.chars().count() <= GROUP_DESCRIPTION_MAX_LENGTH { Ok(text) } else { Err(Refusal::Words) }
+fn checked_description(text: String) -> Result<String, GroupRefusal> {
+    if text.chars().count() <= GROUP_DESCRIPTION_MAX_LENGTH { Ok(text) } else { Err(GroupRefusal::Words) }
 }
 
 fn new_invite() -> String {
@@ -255,17 +261,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn x1_roles_decide_group_permissions() -> Result<(), Refusal> {
+    fn x1_roles_decide_group_permissions() -> Result<(), GroupRefusal> {
         let mut group = Group::new("1", "a".into(), Addressing::Lid)?;
         group.participants.insert("2".into(), Role::Member);
         assert_eq!(group.require_writer("2"), Ok(()));
         assert_eq!(group.require_editor("2"), Ok(()));
-        assert_eq!(group.require_admin("2"), Err(Refusal::NotAdmin));
+        assert_eq!(group.require_admin("2"), Err(GroupRefusal::NotAdmin));
         (group.announce, group.locked) = (true, true);
-        assert_eq!(group.require_writer("2"), Err(Refusal::Announcements));
-        assert_eq!(group.require_editor("2"), Err(Refusal::NotAdmin));
+        assert_eq!(group.require_writer("2"), Err(GroupRefusal::Announcements));
+        assert_eq!(group.require_editor("2"), Err(GroupRefusal::NotAdmin));
         assert_eq!(group.require_writer("1"), Ok(()));
-        assert_eq!(group.require_editor("3"), Err(Refusal::NotIn));
+        assert_eq!(group.require_editor("3"), Err(GroupRefusal::NotIn));
         Ok(())
     }
 

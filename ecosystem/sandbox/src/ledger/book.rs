@@ -130,7 +130,7 @@ impl Book {
     }
 
     /// Records the text of a message, as a phone showed it.
-    pub(super) fn words(&mut self, sender: &str, id: &str, words: &str) {
+    pub(super) fn record_text(&mut self, sender: &str, id: &str, words: &str) {
         let hash = self.hasher.hash_one(words).max(1);
         if let Some(entry) = self.find(sender, id).and_then(|seq| self.get_mut(seq)) {
             entry.words = hash;

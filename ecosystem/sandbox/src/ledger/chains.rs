@@ -18,19 +18,19 @@ const REMEMBERED: usize = 10_000;
 
 #[derive(Default)]
 pub(super) struct Chains {
-    used: HashMap<u64, Use>,
-    pub(super) reuses: VecDeque<Reuse>,
+    used: HashMap<u64, KeyUse>,
+    pub(super) reuses: VecDeque<KeyReuse>,
 }
 
 /// The first use of a key.
-struct Use {
+struct KeyUse {
     ciphertext: u64,
     seq: u64,
 }
 
 /// A key that encrypted two different texts.
 #[derive(Debug)]
-pub(super) struct Reuse {
+pub(super) struct KeyReuse {
     /// `session` or `sender_key`.
     pub(super) chain: &'static str,
     /// The ratchet key or the chain's id, in hexadecimal.
@@ -71,7 +71,7 @@ impl Chains {
             };
             match self.used.get(&key) {
                 None => {
-                    self.used.insert(key, Use { ciphertext: header.ciphertext, seq });
+                    self.used.insert(key, KeyUse { ciphertext: header.ciphertext, seq });
                     keys.push(key);
                 }
                 Some(first) if first.ciphertext != header.ciphertext => {
@@ -79,7 +79,7 @@ impl Chains {
                     if self.reuses.len() >= REMEMBERED {
                         self.reuses.pop_front();
                     }
-                    let reuse = Reuse { chain, key: hex::encode(key), counter, first: first.seq, second: seq };
+                    let reuse = KeyReuse { chain, key: hex::encode(key), counter, first: first.seq, second: seq };
                     self.reuses.push_back(reuse);
                 }
                 Some(_) => {}

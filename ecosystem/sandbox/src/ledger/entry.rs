@@ -53,7 +53,7 @@ pub(super) enum Flag {
     /// The phone received the copy and could not read it.
     Unreadable = 8,
     /// The phone was switched off and its queue dropped the copy.
-    LetGo = 16,
+    Dropped = 16,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -90,7 +90,7 @@ impl Copy {
         Self { recipient, flags: Flags::default(), again: 0, handed: 0, first_handed: 0, acknowledged: 0 }
     }
 
-    pub(super) fn hand(&mut self, now: Stamp) {
+    pub(super) fn hand_over(&mut self, now: Stamp) {
         self.handed = self.handed.saturating_add(1);
         if self.first_handed == 0 {
             self.first_handed = now;

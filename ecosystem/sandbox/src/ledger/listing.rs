@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Whereabouts;
 use super::book::Book;
 use super::entry::{Entry, Party, Stamp, Ticket};
-use super::verdict::fate;
+use super::verdict::copy_state;
 
 /// Selects messages and their copies.
 #[derive(Debug, Clone, Default)]
@@ -112,7 +112,7 @@ pub(super) fn page(book: &Book, filter: &Filter, whereabouts: &Whereabouts) -> P
                 .copies(book, seq, entry)
                 .map(|(ticket, copy)| ListedCopy {
                     recipient: name(book, copy.recipient),
-                    state: fate(book, ticket, copy, whereabouts).name(),
+                    state: copy_state(book, ticket, copy, whereabouts).name(),
                     handed: copy.handed,
                     first_handed: time(copy.first_handed),
                     acknowledged: time(copy.acknowledged),

@@ -126,7 +126,7 @@ impl Ledger {
         let now = book.now();
         for ticket in tickets {
             if let Some(copy) = book.at(ticket) {
-                copy.hand(now);
+                copy.hand_over(now);
             }
         }
     }
@@ -143,7 +143,7 @@ impl Ledger {
     }
 
     /// A device or a phone sent a retry receipt for its copy.
-    pub(super) fn asked_again(&self, recipient: &DeviceId, sender: &str, id: &str) {
+    pub(super) fn retry_requested(&self, recipient: &DeviceId, sender: &str, id: &str) {
         let mut book = self.book();
         if let Some(copy) = book.copy_of(sender, id, recipient) {
             copy.flags.set(Flag::Retry);
@@ -151,10 +151,10 @@ impl Ledger {
     }
 
     /// The queue of a switched-off phone dropped a copy.
-    pub(super) fn let_go(&self, phone: &DeviceId, sender: &str, id: &str) {
+    pub(super) fn dropped(&self, phone: &DeviceId, sender: &str, id: &str) {
         let mut book = self.book();
         if let Some(copy) = book.copy_of(sender, id, phone) {
-            copy.flags.set(Flag::LetGo);
+            copy.flags.set(Flag::Dropped);
         }
     }
 
@@ -163,7 +163,7 @@ impl Ledger {
         let mut book = self.book();
         let now = book.now();
         let Some(copy) = book.copy_of(sender, id, phone) else { return };
-        copy.hand(now);
+        copy.hand_over(now);
         if readable {
             copy.acknowledge(now);
         } else {
@@ -172,8 +172,8 @@ impl Ledger {
     }
 
     /// Records the text of a message, as a phone shows it.
-    pub(super) fn words(&self, sender: &str, id: &str, words: &str) {
-        self.book().words(sender, id, words);
+    pub(super) fn record_text(&self, sender: &str, id: &str, words: &str) {
+        self.book().record_text(sender, id, words);
     }
 
     /// The faults within a range.

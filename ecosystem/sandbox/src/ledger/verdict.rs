@@ -12,7 +12,7 @@ use super::listing::{Filter, name};
 
 /// The state of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum CopyState {
     /// The device acknowledged the copy, or the phone showed it.
     Acknowledged,
     /// The copy waits for its device or its phone.
@@ -20,44 +20,44 @@ pub(super) enum Fate {
     /// The device is not linked, or no longer linked.
     Unlinked,
     /// The phone was switched off and its queue dropped the copy.
-    LetGo,
+    Dropped,
     /// The copy is nowhere; the text gives the reason.
     Lost(&'static str),
 }
 
-impl Fate {
+impl CopyState {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Acknowledged => "acknowledged",
             Self::Pending => "pending",
             Self::Unlinked => "unlinked",
-            Self::LetGo => "let_go",
+            Self::Dropped => "let_go",
             Self::Lost(_) => "lost",
         }
     }
 }
 
-pub(super) fn fate(book: &Book, ticket: Ticket, copy: &Copy, whereabouts: &Whereabouts) -> Fate {
+pub(super) fn copy_state(book: &Book, ticket: Ticket, copy: &Copy, whereabouts: &Whereabouts) -> CopyState {
     let has = |flag| copy.flags.has(flag);
     let asked_again = has(Flag::Retry);
     if copy.acknowledged != 0 && !asked_again {
-        Fate::Acknowledged
+        CopyState::Acknowledged
     } else if copy.acknowledged == 0 && whereabouts.queued.contains(&ticket) {
-        Fate::Pending
-    } else if has(Flag::LetGo) {
-        Fate::LetGo
+        CopyState::Pending
+    } else if has(Flag::Dropped) {
+        CopyState::Dropped
     } else if !whereabouts.devices.contains(&book.device(copy.recipient)) {
-        Fate::Unlinked
+        CopyState::Unlinked
     } else if asked_again {
-        Fate::Lost("the recipient could not read it and requested it again, and it has not been sent again")
+        CopyState::Lost("the recipient could not read it and requested it again, and it has not been sent again")
     } else if has(Flag::Unreadable) {
-        Fate::Lost("the phone could not read it")
+        CopyState::Lost("the phone could not read it")
     } else if !has(Flag::Routed) {
-        Fate::Lost("it never reached its phone or the queue of its device")
+        CopyState::Lost("it never reached its phone or the queue of its device")
     } else if copy.recipient.device == 0 {
-        Fate::Pending
+        CopyState::Pending
     } else {
-        Fate::Lost("it left the queue of its device unacknowledged")
+        CopyState::Lost("it left the queue of its device unacknowledged")
     }
 }
 
@@ -123,12 +123,12 @@ pub(super) fn of(book: &Book, filter: &Filter, whereabouts: &Whereabouts) -> Val
         messages += 1;
         for (ticket, copy) in filter.copies(book, seq, entry) {
             let found = |more| finding(book, seq, entry, copy.recipient, more);
-            match fate(book, ticket, copy, whereabouts) {
-                Fate::Acknowledged => {}
-                Fate::Pending => pending.add(|| found(json!({ "handed": copy.handed }))),
-                Fate::Unlinked => unlinked.add(|| found(json!({}))),
-                Fate::LetGo => let_go += 1,
-                Fate::Lost(why) => lost.add(|| found(json!({ "why": why }))),
+            match copy_state(book, ticket, copy, whereabouts) {
+                CopyState::Acknowledged => {}
+                CopyState::Pending => pending.add(|| found(json!({ "handed": copy.handed }))),
+                CopyState::Unlinked => unlinked.add(|| found(json!({}))),
+                CopyState::Dropped => let_go += 1,
+                CopyState::Lost(why) => lost.add(|| found(json!({ "why": why }))),
             }
             if copy.again != 0 {
                 shown_twice.add(|| found(json!({ "again": copy.again, "given": entry.given })));
@@ -271,7 +271,7 @@ mod tests {
         assert!(found["lost"][0]["why"].as_str().unwrap().contains("never reached"), "{found}");
         assert_eq!(found["ok"], false);
         // After a retry receipt the copy is lost until it is sent again.
-        ledger.asked_again(&device("15550002", 1), "15550001", "HAD");
+        ledger.retry_requested(&device("15550002", 1), "15550001", "HAD");
         assert_eq!(ids(&verdict(&ledger, &[waits]), "lost"), ["DROPPED", "GONE", "HAD"]);
         let again = routed(&ledger, "HAD");
         assert_eq!(ids(&verdict(&ledger, &[waits, again]), "pending"), ["WAITS", "HAD"]);
@@ -337,7 +337,7 @@ mod tests {
             ledger.handed([copy]);
             copy
         });
-        ledger.asked_again(&device("15550002", 1), "15550001", "FIRST");
+        ledger.retry_requested(&device("15550002", 1), "15550001", "FIRST");
         ledger.acknowledged([first]);
         ledger.acknowledged([second]);
         taken(&ledger, "FIRST");

@@ -28,17 +28,17 @@ use super::{Missing, PICTURES, folder, range};
 type Shared = State<Arc<Server>>;
 
 /// Why a request stores or returns no file.
-enum Refusal {
+enum MediaRefusal {
     /// `{"error": "…"}` with its status.
-    Said(StatusCode, String),
+    Answered(StatusCode, String),
     /// The connection breaks without an answer.
     Broken,
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for MediaRefusal {
     fn into_response(self) -> Response {
         match self {
-            Self::Said(status, why) => (status, Json(json!({ "error": why }))).into_response(),
+            Self::Answered(status, why) => (status, Json(json!({ "error": why }))).into_response(),
             Self::Broken => Body::from_stream(stream::once(async { broken() })).into_response(),
         }
     }
@@ -59,9 +59,9 @@ fn broken() -> std::io::Result<Bytes> {
 }
 
 /// The refusal that a fault rule demands.
-fn at_fault(status: u16) -> Refusal {
+fn at_fault(status: u16) -> MediaRefusal {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    Refusal::Said(status, "a fault rule applies here; GET /faults lists the rules".into())
+    MediaRefusal::Answered(status, "a fault rule applies here; GET /faults lists the rules".into())
 }
 
 /// Serves media until the sandbox stops.
@@ -85,13 +85,13 @@ pub(in super::super) fn router(server: Arc<Server>) -> Router {
         .with_state(server)
 }
 
-async fn unknown(State(server): Shared, method: axum::http::Method, uri: Uri) -> Refusal {
+async fn unknown(State(server): Shared, method: axum::http::Method, uri: Uri) -> MediaRefusal {
     server.stats.unknown(format!("media {method} {}", uri.path()));
-    Refusal::Said(StatusCode::NOT_FOUND, "no such path on the media server".into())
+    MediaRefusal::Answered(StatusCode::NOT_FOUND, "no such path on the media server".into())
 }
 
-async fn another_method() -> Refusal {
-    Refusal::Said(
+async fn another_method() -> MediaRefusal {
+    MediaRefusal::Answered(
         StatusCode::METHOD_NOT_ALLOWED,
         "this path does not accept the method: use POST to upload, GET to download".into(),
     )
@@ -112,14 +112,14 @@ struct UploadQuery {
 }
 
 /// The parsed query, or the error: a parameter given twice, an offset that is not a number.
-type AskedQuery = Result<Query<UploadQuery>, QueryRejection>;
+type ParsedQuery = Result<Query<UploadQuery>, QueryRejection>;
 
-async fn upload(State(server): Shared, uri: Uri, query: AskedQuery, body: Body) -> Response {
+async fn upload(State(server): Shared, uri: Uri, query: ParsedQuery, body: Body) -> Response {
     let mut body = body.into_data_stream();
     let outcome = accept(&server, &uri, query, &mut body).await;
     if let Err(refusal) = &outcome {
         server.stats.count(|counters| counters.media.uploads_refused += 1);
-        if matches!(refusal, Refusal::Said(..)) {
+        if matches!(refusal, MediaRefusal::Answered(..)) {
             // A client that is still sending would see a broken connection instead of the reason.
             while let Some(Ok(_)) = body.next().await {}
         }
@@ -130,14 +130,17 @@ async fn upload(State(server): Shared, uri: Uri, query: AskedQuery, body: Body) 
 async fn accept(
     server: &Server,
     uri: &Uri,
-    query: AskedQuery,
+    query: ParsedQuery,
     body: &mut axum::body::BodyDataStream,
-) -> Result<Value, Refusal> {
-    let refuse = |status, why: String| Err(Refusal::Said(status, why));
-    let Query(query) = query.map_err(|error| Refusal::Said(error.status(), error.body_text()))?;
+) -> Result<Value, MediaRefusal> {
+    let refuse = |status, why: String| Err(MediaRefusal::Answered(status, why));
+    let Query(query) = query.map_err(|error| MediaRefusal::Answered(error.status(), error.body_text()))?;
     let media = &server.media;
     let Some(device) = media.holder(&query.auth) else {
-        return refuse(StatusCode::UNAUTHORIZED, "auth: not a token of this server, or expired; request a new one with media_conn".into());
+        return refuse(
+            StatusCode::UNAUTHORIZED,
+            "auth: not a token of this server, or expired; request a new one with media_conn".into(),
+        );
     };
     let (path, token) = uri.path().rsplit_once('/').unwrap_or_default();
     let Some(folder) = folder(path) else {
@@ -166,22 +169,31 @@ async fn accept(
     };
     let mut came = 0;
     let Some(mut incoming) = media.store.begin(named, query.file_offset) else {
-        return refuse(StatusCode::BAD_REQUEST, format!("file_offset: the server has fewer than {} bytes", query.file_offset));
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            format!("file_offset: the server has fewer than {} bytes", query.file_offset),
+        );
     };
     while let Some(more) = body.next().await {
-        let mut more =
-            more.map_err(|error| Refusal::Said(StatusCode::BAD_REQUEST, format!("the upload broke off: {error}")))?;
+        let mut more = more.map_err(|error| {
+            MediaRefusal::Answered(StatusCode::BAD_REQUEST, format!("the upload broke off: {error}"))
+        })?;
         came += more.len();
         let beyond = most.map_or(0, |most| came.saturating_sub(most));
         more.truncate(more.len().saturating_sub(beyond));
-        incoming.add(&more).map_err(|full| Refusal::Said(StatusCode::INSUFFICIENT_STORAGE, full.to_string()))?;
+        incoming
+            .add(&more)
+            .map_err(|full| MediaRefusal::Answered(StatusCode::INSUFFICIENT_STORAGE, full.to_string()))?;
         if beyond > 0 {
-            return Err(Refusal::Broken);
+            return Err(MediaRefusal::Broken);
         }
     }
     let direct_path = incoming.finish(folder).map_err(|found| {
         let found = BASE64_URL_SAFE_NO_PAD.encode(found);
-        Refusal::Said(StatusCode::BAD_REQUEST, format!("the uploaded file has the SHA-256 {found}, not {token} as announced"))
+        MediaRefusal::Answered(
+            StatusCode::BAD_REQUEST,
+            format!("the uploaded file has the SHA-256 {found}, not {token} as announced"),
+        )
     })?;
     server.stats.count(|counters| counters.media.uploads += 1);
     Ok(json!({ "url": media.url(&direct_path), "direct_path": direct_path }))
@@ -201,13 +213,13 @@ async fn download(State(server): Shared, uri: Uri, headers: HeaderMap) -> Respon
 }
 
 /// The requested file or part; `most` breaks the answer off after that many bytes.
-fn find(server: &Server, uri: &Uri, headers: &HeaderMap, most: Option<usize>) -> Result<Response, Refusal> {
+fn find(server: &Server, uri: &Uri, headers: &HeaderMap, most: Option<usize>) -> Result<Response, MediaRefusal> {
     let file = server.media.get(uri.path()).map_err(|missing| {
         let status = match missing {
             Missing::Never => StatusCode::NOT_FOUND,
             Missing::Gone => StatusCode::GONE,
         };
-        Refusal::Said(status, missing.to_string())
+        MediaRefusal::Answered(status, missing.to_string())
     })?;
     let picture = uri.path().split('/').nth(2) == Some(PICTURES);
     let kind = if picture { "image/jpeg" } else { "application/octet-stream" };
@@ -226,7 +238,8 @@ fn find(server: &Server, uri: &Uri, headers: &HeaderMap, most: Option<usize>) ->
         }
         Err(()) => {
             let range = format!("bytes */{}", file.len());
-            let why = Refusal::Said(StatusCode::RANGE_NOT_SATISFIABLE, "the file ends before this range".into());
+            let why =
+                MediaRefusal::Answered(StatusCode::RANGE_NOT_SATISFIABLE, "the file ends before this range".into());
             ([(header::CONTENT_RANGE, range)], why).into_response()
         }
     })

@@ -31,7 +31,7 @@ use tls::{Identity, SavedIdentity};
 
 pub(super) use http::router;
 pub(super) use http::serve;
-pub(super) use store::{Full, Missing};
+pub(super) use store::{Missing, StorageFull};
 
 /// How long, in seconds, a client may use the hosts of `media_conn`.
 pub(super) const HOSTS_TTL: u64 = 300;
@@ -119,13 +119,13 @@ impl Media {
     }
 
     /// Stores a file; returns its direct path.
-    pub(super) fn put(&self, kind: MediaType, bytes: Bytes) -> Result<String, Full> {
+    pub(super) fn put(&self, kind: MediaType, bytes: Bytes) -> Result<String, StorageFull> {
         let folder = folder(kind.upload_path()).unwrap_or_default();
         self.store.put(folder, bytes)
     }
 
     /// Stores a profile picture, which is not encrypted; returns its direct path.
-    pub(super) fn put_picture(&self, bytes: Bytes) -> Result<String, Full> {
+    pub(super) fn put_picture(&self, bytes: Bytes) -> Result<String, StorageFull> {
         self.store.put(PICTURES, bytes)
     }
 
@@ -135,8 +135,8 @@ impl Media {
     }
 
     /// Whether the counted bytes equal the size of the files; only valid while nobody uploads.
-    pub(super) fn adds_up(&self) -> bool {
-        self.store.adds_up()
+    pub(super) fn size_is_consistent(&self) -> bool {
+        self.store.size_is_consistent()
     }
 
     /// Deletes a file, which gets 410 from then on. `false` when there was none.

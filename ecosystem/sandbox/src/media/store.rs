@@ -19,7 +19,7 @@ pub(super) type Hash = [u8; 32];
 /// The file does not fit within the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the sandbox stores at most {limit} bytes of media, and {more} more do not fit")]
-pub(in super::super) struct Full {
+pub(in super::super) struct StorageFull {
     limit: usize,
     more: usize,
 }
@@ -102,7 +102,7 @@ impl Store {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn put(&self, folder: &str, bytes: Bytes) -> Result<String, Full> {
+    pub(super) fn put(&self, folder: &str, bytes: Bytes) -> Result<String, StorageFull> {
         self.reserve(bytes.len())?;
         Ok(self.keep(folder, sha2::Sha256::digest(&bytes).into(), bytes))
     }
@@ -150,21 +150,21 @@ impl Store {
         Some(Incoming { store: self, hash, bytes })
     }
 
-    pub(super) fn adds_up(&self) -> bool {
+    pub(super) fn size_is_consistent(&self) -> bool {
         let files = self.files();
         let whole: usize = files.whole.values().map(|(_, bytes)| bytes.len()).sum();
         let partial: usize = files.partial.values().map(Vec::len).sum();
         files.used == whole + partial && files.used <= self.limit
     }
 
-    fn reserve(&self, more: usize) -> Result<(), Full> {
+    fn reserve(&self, more: usize) -> Result<(), StorageFull> {
         let mut files = self.files();
         match files.used.checked_add(more).filter(|used| *used <= self.limit) {
             Some(used) => {
                 files.used = used;
                 Ok(())
             }
-            None => Err(Full { limit: self.limit, more }),
+            None => Err(StorageFull { limit: self.limit, more }),
         }
     }
 
@@ -197,7 +197,7 @@ pub(super) struct Incoming<'a> {
 }
 
 impl Incoming<'_> {
-    pub(super) fn add(&mut self, more: &[u8]) -> Result<(), Full> {
+    pub(super) fn add(&mut self, more: &[u8]) -> Result<(), StorageFull> {
         self.store.reserve(more.len())?;
         self.bytes.extend_from_slice(more);
         Ok(())
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn x1_a_broken_upload_is_resumed() -> Result<(), Full> {
+    fn x1_a_broken_upload_is_resumed() -> Result<(), StorageFull> {
         let store = Store::new(100);
         let whole = b"0123456789";
         let mut first = store.begin(hash(whole), 0).expect("an upload can start at 0");
@@ -256,12 +256,12 @@ mod tests {
     }
 
     #[test]
-    fn x1_storage_is_bounded_and_removal_frees_room() -> Result<(), Full> {
+    fn x1_storage_is_bounded_and_removal_frees_room() -> Result<(), StorageFull> {
         let store = Store::new(10);
         let path = store.put("folder", Bytes::from_static(b"12345678"))?;
-        assert_eq!(store.put("folder", Bytes::from_static(b"123")), Err(Full { limit: 10, more: 3 }));
+        assert_eq!(store.put("folder", Bytes::from_static(b"123")), Err(StorageFull { limit: 10, more: 3 }));
         let mut incoming = store.begin(hash(b"x"), 0).expect("an upload can start at 0");
-        assert_eq!(incoming.add(b"123"), Err(Full { limit: 10, more: 3 }));
+        assert_eq!(incoming.add(b"123"), Err(StorageFull { limit: 10, more: 3 }));
         incoming.add(b"12")?;
         assert_eq!(incoming.finish("folder"), Err(hash(b"12")));
         assert!(store.remove(&path));

@@ -9,36 +9,36 @@ import { quoteOf } from './conversation.js';
 let context = {};
 /** Unsent text, by phone and chat. */
 const drafts = new Map();
-const place = () => `${store.account} ${store.chat}`;
+const draftKey = () => `${store.account} ${store.chat}`;
 
 /** The chat with a typing notice, and its time. It is repeated every 10 s, and `paused` follows after 4 s without a key. */
-let told = null;
+let notice = null;
 
-const tell = ({ account, chat }, state) => ask('POST', `/phones/${account}/typing`, { to: chat, state }).catch(() => {});
+const sendTyping = ({ account, chat }, state) => ask('POST', `/phones/${account}/typing`, { to: chat, state }).catch(() => {});
 
 function pausing() {
-  if (!told) return;
-  clearTimeout(told.timer);
-  tell(told, 'paused');
-  told = null;
+  if (!notice) return;
+  clearTimeout(notice.timer);
+  sendTyping(notice, 'paused');
+  notice = null;
 }
 
 function writing() {
   const { account, chat } = store;
   // Typing notices exist in one-to-one chats only.
   if (isGroup(chat) || !phoneOf(chat) || own()?.phone === 'off') return;
-  clearTimeout(told?.timer);
-  if (!told || Date.now() - told.at > 10e3) tell(told = { account, chat, at: Date.now() }, 'composing');
-  told.timer = setTimeout(pausing, 4000);
+  clearTimeout(notice?.timer);
+  if (!notice || Date.now() - notice.at > 10e3) sendTyping(notice = { account, chat, at: Date.now() }, 'composing');
+  notice.timer = setTimeout(pausing, 4000);
 }
 
 export function composer() {
   context = {};
   pausing();
   const input = h('textarea', {
-    id: 'words', rows: 1, placeholder: 'Write a message', 'aria-label': 'Write a message', value: drafts.get(place()) ?? '',
+    id: 'words', rows: 1, placeholder: 'Write a message', 'aria-label': 'Write a message', value: drafts.get(draftKey()) ?? '',
     oninput: () => {
-      drafts.set(place(), input.value);
+      drafts.set(draftKey(), input.value);
       fit(input);
       (input.value ? writing : pausing)();
     },
@@ -141,7 +141,7 @@ async function send(input) {
   const { reply, edit, image } = context;
   if (!text && !image) return;
   // Emptied at once for the next message; restored if sending fails.
-  const [from, account, to] = [place(), store.account, store.chat];
+  const [from, account, to] = [draftKey(), store.account, store.chat];
   pausing();
   write({});
   input.value = '';
@@ -150,5 +150,5 @@ async function send(input) {
   const what = image ? { image: { data: await base64(image), mime: image.type, ...(text && { caption: text }) } }
     : edit ? { edit: { id: edit.id, text } } : reply ? { reply: { id: reply.id, text } } : { text };
   const sent = await attempt('POST', `/phones/${account}/send`, { to, ...what });
-  if (!sent && from === place() && !input.value) input.value = text;
+  if (!sent && from === draftKey() && !input.value) input.value = text;
 }

@@ -34,7 +34,7 @@ pub(super) use passkey::{
     Attempt, assert as assert_passkey, nonce as passkey_nonce, options as passkey_options,
     prologue as passkey_prologue, reference as passkey_reference, request as passkey_request,
 };
-pub(super) use qr::{Scanned, Shown, by_id, scan, show};
+pub(super) use qr::{OfferedCode, Scanned, by_id, scan, show};
 
 /// How many references a client gets; it shows their codes one after the other.
 const REFERENCES: usize = 6;
@@ -51,7 +51,7 @@ pub(super) struct Waiting {
     /// Each of the device's QR codes contains one of these.
     references: Vec<String>,
     /// The QR code that is offered to all phones.
-    pub(super) shown: Option<Shown>,
+    pub(super) shown: Option<OfferedCode>,
     /// The device's request for linking by pairing code.
     pub(super) code: Option<CodeRequest>,
 }
@@ -83,9 +83,7 @@ pub(super) enum LinkError {
     NoRequest(String),
     #[error("this code has expired: it was valid for {0} seconds, and the device must request a new one")]
     Expired(u64),
-    #[error(
-        "code: the phone cannot decrypt the device's answer, so the device shows another code; tries left: {0}"
-    )]
+    #[error("code: the phone cannot decrypt the device's answer, so the device shows another code; tries left: {0}")]
     WrongCode(u32),
     #[error("too many wrong codes for this request; the device must request a new one")]
     TooManyTries,

@@ -45,13 +45,13 @@ pub(in super::super) struct Attempt {
     pub(in super::super) number: String,
     challenge: String,
     reference: Option<String>,
-    begun: Option<Begun>,
+    exchange: Option<PasskeyExchange>,
     /// The code that phone and device show for comparison.
     pub(in super::super) code: Option<String>,
 }
 
 /// The state after the passkey was shown: the keys of both sides.
-struct Begun {
+struct PasskeyExchange {
     /// The device's message as received, to recognise a repetition.
     payload: Vec<u8>,
     identity: Vec<u8>,
@@ -61,7 +61,7 @@ struct Begun {
     nonce: [u8; 32],
 }
 
-impl std::fmt::Debug for Begun {
+impl std::fmt::Debug for PasskeyExchange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Begun").field("payload", &hex::encode(&self.payload)).finish_non_exhaustive()
     }
@@ -70,7 +70,7 @@ impl std::fmt::Debug for Begun {
 impl Attempt {
     /// The stage of the attempt.
     pub(in super::super) fn stage(&self) -> &'static str {
-        match (&self.begun, &self.code) {
+        match (&self.exchange, &self.code) {
             (None, _) => "requested",
             (Some(_), None) => "proven",
             (Some(_), Some(_)) => "code",
@@ -97,7 +97,7 @@ pub(super) fn demand(server: &Server, state: &mut State, number: &str, connectio
         number: number.to_owned(),
         challenge: BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()),
         reference: None,
-        begun: None,
+        exchange: None,
         code: None,
     };
     let options = leaf("passkey_request_options", attempt.options());
@@ -109,8 +109,8 @@ pub(super) fn demand(server: &Server, state: &mut State, number: &str, connectio
 /// A device has reconnected: repeats the phone's last message, which may not have reached it.
 pub(super) fn resume(server: &Server, state: &State, connection: u64) {
     let Some(waiting) = state.waiting.get(&connection) else { return };
-    if let Some(Attempt { begun: Some(begun), code: None, .. }) = state.passkeys.get(&waiting.noise_key) {
-        waiting.link.send(continuation(server, begun));
+    if let Some(Attempt { exchange: Some(exchange), code: None, .. }) = state.passkeys.get(&waiting.noise_key) {
+        waiting.link.send(continuation(server, exchange));
     }
 }
 
@@ -125,10 +125,10 @@ fn notification(server: &Server, kind: &'static str, content: Node) -> Node {
 }
 
 /// The phone's message to the device.
-fn continuation(server: &Server, begun: &Begun) -> Node {
+fn continuation(server: &Server, exchange: &PasskeyExchange) -> Node {
     let identity = PrimaryEphemeralIdentity {
-        public_key: Some(public_bytes(&begun.phone).to_vec()),
-        nonce: Some(begun.nonce.to_vec()),
+        public_key: Some(public_bytes(&exchange.phone).to_vec()),
+        nonce: Some(exchange.nonce.to_vec()),
     };
     notification(server, "crsc_continuation", leaf("primary_ephemeral_identity", identity.encode_to_vec()))
 }
@@ -164,24 +164,24 @@ pub(in super::super) fn prologue(context: &mut Context<'_>, query: &Node) -> Ans
     let Some(attempt) = state.passkeys.get_mut(&waiting.noise_key) else { return NOT_ALLOWED };
     let Some(account) = state.accounts.get(&attempt.number) else { return NOT_ALLOWED };
     let payload = child_bytes(prologue, "prologue_payload");
-    if attempt.begun.as_ref().is_none_or(|begun| begun.payload != payload) {
+    if attempt.exchange.as_ref().is_none_or(|exchange| exchange.payload != payload) {
         let (credential, assertion) =
             (child_bytes(prologue, "credential_id"), child_bytes(prologue, "webauthn_assertion"));
-        if attempt.begun.is_some() || credential != credential_id(account) || !proves(account, attempt, &assertion) {
+        if attempt.exchange.is_some() || credential != credential_id(account) || !proves(account, attempt, &assertion) {
             return NOT_ALLOWED;
         }
-        let Some(begun) = begin(payload, attempt.reference.as_deref()) else { return BAD };
-        attempt.begun = Some(begun);
+        let Some(exchange) = begin(payload, attempt.reference.as_deref()) else { return BAD };
+        attempt.exchange = Some(exchange);
     }
     // The answer goes first: the phone may be quick.
     reply(context, query, Answer::Result(vec![]));
-    if let (Some(begun), None) = (&attempt.begun, &attempt.code) {
-        context.link.send(continuation(context.server, begun));
+    if let (Some(exchange), None) = (&attempt.exchange, &attempt.code) {
+        context.link.send(continuation(context.server, exchange));
     }
     Answer::Sent
 }
 
-fn begin(payload: Vec<u8>, reference: Option<&str>) -> Option<Begun> {
+fn begin(payload: Vec<u8>, reference: Option<&str>) -> Option<PasskeyExchange> {
     let parsed = ProloguePayload::decode_from_slice(&payload).ok()?;
     let identity = parsed.companion_ephemeral_identity?;
     let commitment = parsed.commitment.into_option()?.hash?;
@@ -189,7 +189,7 @@ fn begin(payload: Vec<u8>, reference: Option<&str>) -> Option<Begun> {
     if reference.is_none() || device.r#ref.as_deref() != reference {
         return None;
     }
-    Some(Begun { payload, identity, device, commitment, phone: new_key(), nonce: rand::random() })
+    Some(PasskeyExchange { payload, identity, device, commitment, phone: new_key(), nonce: rand::random() })
 }
 
 /// Receives the nonce of the device's commitment: both sides can now compute the code.
@@ -197,11 +197,11 @@ pub(in super::super) fn nonce(context: &mut Context<'_>, query: &Node) -> Answer
     let nonce = <[u8; 32]>::try_from(child_bytes(query, "companion_nonce"));
     let mut state = context.server.state();
     let Some(attempt) = attempt(&mut state, context) else { return NOT_ALLOWED };
-    let (Some(begun), Ok(nonce)) = (&attempt.begun, nonce) else { return BAD };
-    if ShortcakeUtils::commitment_hash(&begun.identity, &nonce).as_slice() != begun.commitment {
+    let (Some(exchange), Ok(nonce)) = (&attempt.exchange, nonce) else { return BAD };
+    if ShortcakeUtils::commitment_hash(&exchange.identity, &nonce).as_slice() != exchange.commitment {
         return NOT_ALLOWED;
     }
-    let code = ShortcakeUtils::derive_verification_code(&nonce, &public_bytes(&begun.phone), &begun.nonce);
+    let code = ShortcakeUtils::derive_verification_code(&nonce, &public_bytes(&exchange.phone), &exchange.nonce);
     let (first, second) = code.split_at(4);
     attempt.code = Some(format!("{first}-{second}"));
     Answer::Result(vec![])
@@ -214,8 +214,8 @@ pub(in super::super) fn request(context: &mut Context<'_>, query: &Node) -> Answ
         let state = &mut *state;
         let Some(waiting) = state.waiting.get(&context.link.id()) else { return NOT_ALLOWED };
         let Some(attempt) = state.passkeys.get(&waiting.noise_key) else { return NOT_ALLOWED };
-        let (Some(begun), Some(_)) = (&attempt.begun, &attempt.code) else { return NOT_ALLOWED };
-        let Some(request) = open(begun, &child_bytes(query, "encrypted_pairing_request")) else { return BAD };
+        let (Some(exchange), Some(_)) = (&attempt.exchange, &attempt.code) else { return NOT_ALLOWED };
+        let Some(request) = open(exchange, &child_bytes(query, "encrypted_pairing_request")) else { return BAD };
         let keys = (request.companion_public_key, request.companion_identity_key);
         if keys != (Some(waiting.noise_key.to_vec()), Some(waiting.bundle.identity.clone())) {
             return NOT_ALLOWED;
@@ -234,11 +234,11 @@ pub(in super::super) fn request(context: &mut Context<'_>, query: &Node) -> Answ
     Answer::Sent
 }
 
-fn open(begun: &Begun, sealed: &[u8]) -> Option<PairingRequest> {
+fn open(exchange: &PasskeyExchange, sealed: &[u8]) -> Option<PairingRequest> {
     let sealed = EncryptedPairingRequest::decode_from_slice(sealed).ok()?;
-    let device = PublicKey::from_djb_public_key_bytes(begun.device.public_key.as_deref()?).ok()?;
-    let shared = begun.phone.private_key.calculate_agreement(&device).ok()?;
-    let (kind, reference) = (begun.device.device_type?, begun.device.r#ref.as_deref()?);
+    let device = PublicKey::from_djb_public_key_bytes(exchange.device.public_key.as_deref()?).ok()?;
+    let shared = exchange.phone.private_key.calculate_agreement(&device).ok()?;
+    let (kind, reference) = (exchange.device.device_type?, exchange.device.r#ref.as_deref()?);
     let key = ShortcakeUtils::derive_encryption_key_from_shared_secret(&shared, kind, reference).ok()?;
     let (iv, mut opened) = (sealed.iv?, vec![]);
     aes_256_gcm_decrypt(&key, iv.as_slice().try_into().ok()?, b"", &sealed.encrypted_payload?, &mut opened).ok()?;

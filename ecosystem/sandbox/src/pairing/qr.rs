@@ -18,7 +18,7 @@ use super::{LinkError, Waiting, link, passkey};
 
 /// A QR code offered to all phones.
 #[derive(Debug, Clone)]
-pub(in super::super) struct Shown {
+pub(in super::super) struct OfferedCode {
     pub(in super::super) id: u64,
     pub(in super::super) qr: String,
     /// The name that its sender gives the device.
@@ -38,7 +38,7 @@ pub(in super::super) fn show(server: &Server, qr: &str, label: Option<String>) -
         return Ok(shown.id);
     }
     let id = server.next();
-    waiting.shown = Some(Shown { id, qr: qr.to_owned(), label, since: Instant::now() });
+    waiting.shown = Some(OfferedCode { id, qr: qr.to_owned(), label, since: Instant::now() });
     Ok(id)
 }
 

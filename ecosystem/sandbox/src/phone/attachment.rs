@@ -71,13 +71,13 @@ pub(in super::super) struct Sticker {
 
 impl Visual {
     pub(super) fn image(self) -> Message {
-        let mimetype = Some(or(self.mime, "image/jpeg"));
+        let mimetype = Some(or_default(self.mime, "image/jpeg"));
         let image = ImageMessage { mimetype, caption: self.caption, ..Default::default() };
         Message { image_message: buffa::MessageField::some(image), ..Default::default() }
     }
 
     pub(super) fn video(self) -> Message {
-        let mimetype = Some(or(self.mime, "video/mp4"));
+        let mimetype = Some(or_default(self.mime, "video/mp4"));
         let video = VideoMessage { mimetype, caption: self.caption, ..Default::default() };
         Message { video_message: buffa::MessageField::some(video), ..Default::default() }
     }
@@ -85,7 +85,7 @@ impl Visual {
 
 impl Audio {
     pub(super) fn message(self) -> Message {
-        let mimetype = Some(or(self.mime, if self.voice { "audio/ogg; codecs=opus" } else { "audio/mpeg" }));
+        let mimetype = Some(or_default(self.mime, if self.voice { "audio/ogg; codecs=opus" } else { "audio/mpeg" }));
         let audio = AudioMessage { mimetype, ptt: Some(self.voice), ..Default::default() };
         Message { audio_message: buffa::MessageField::some(audio), ..Default::default() }
     }
@@ -94,7 +94,7 @@ impl Audio {
 impl Document {
     pub(super) fn message(self) -> Message {
         let document = DocumentMessage {
-            mimetype: Some(or(self.mime, "application/octet-stream")),
+            mimetype: Some(or_default(self.mime, "application/octet-stream")),
             title: self.file_name.clone(),
             file_name: self.file_name,
             caption: self.caption,
@@ -106,12 +106,12 @@ impl Document {
 
 impl Sticker {
     pub(super) fn message(self) -> Message {
-        let sticker = StickerMessage { mimetype: Some(or(self.mime, "image/webp")), ..Default::default() };
+        let sticker = StickerMessage { mimetype: Some(or_default(self.mime, "image/webp")), ..Default::default() };
         Message { sticker_message: buffa::MessageField::some(sticker), ..Default::default() }
     }
 }
 
-fn or(mime: Option<String>, usual: &str) -> String {
+fn or_default(mime: Option<String>, usual: &str) -> String {
     mime.unwrap_or_else(|| usual.to_owned())
 }
 

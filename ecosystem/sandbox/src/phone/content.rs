@@ -109,7 +109,7 @@ pub(super) fn key(to: &Jid, entry: &Entry) -> MessageKey {
 
 /// The owner's view of a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Meaning {
+pub(super) struct VisibleContent {
     /// `text`, `image`, `reaction` …
     pub(super) kind: &'static str,
     /// Text, caption or emoji.
@@ -138,14 +138,14 @@ pub(super) const KINDS: &[&str] = &[
 ];
 
 /// Reads a message. `None` for one without visible content: protocol messages between devices, sender keys.
-pub(super) fn meaning(message: &Message) -> Option<Meaning> {
+pub(super) fn visible_content(message: &Message) -> Option<VisibleContent> {
     let message = message.get_base_message();
     let of = |kind, text: Option<&str>, quotes: Option<&str>| {
-        Some(Meaning { kind, text: text.map(str::to_owned), quotes: quotes.map(str::to_owned), target: None })
+        Some(VisibleContent { kind, text: text.map(str::to_owned), quotes: quotes.map(str::to_owned), target: None })
     };
     let about = |kind, text: Option<&str>, key: Option<&MessageKey>| {
         let target = key.and_then(|key| key.id.clone());
-        Some(Meaning { kind, text: text.map(str::to_owned), quotes: None, target })
+        Some(VisibleContent { kind, text: text.map(str::to_owned), quotes: None, target })
     };
     if let Some(reaction) = message.reaction_message.as_option() {
         return about("reaction", reaction.text.as_deref(), reaction.key.as_option());
@@ -185,7 +185,7 @@ pub(super) fn meaning(message: &Message) -> Option<Meaning> {
         let context = context(message);
         return of(kind, words, context.and_then(|context| context.stanza_id.as_deref()));
     }
-    is_chat(message).then(|| Meaning { kind: "other", ..Meaning::default() })
+    is_chat(message).then(|| VisibleContent { kind: "other", ..VisibleContent::default() })
 }
 
 /// The quote's context of a message other than a text.
@@ -223,13 +223,13 @@ mod tests {
         let (mut inbox, bob) = (Inbox::default(), Jid::pn("15550002"));
         let mut say = |draft: Draft, id: &str| {
             let message = draft.compose(&bob, &inbox)?;
-            let meaning = meaning(&message);
+            let meaning = visible_content(&message);
             inbox.add("15550002@s.whatsapp.net", "15550001@s.whatsapp.net", id, &message, true);
             Ok::<_, PhoneError>(meaning)
         };
         let expect = |kind, text: Option<&str>, quotes: Option<&str>, target: Option<&str>| {
             let owned = |text: Option<&str>| text.map(str::to_owned);
-            Some(Meaning { kind, text: owned(text), quotes: owned(quotes), target: owned(target) })
+            Some(VisibleContent { kind, text: owned(text), quotes: owned(quotes), target: owned(target) })
         };
         assert_eq!(say(Draft::Text("hi".into()), "A")?, expect("text", Some("hi"), None, None));
         let reply = Draft::Reply { id: "A".into(), text: "re".into() };
@@ -247,7 +247,7 @@ mod tests {
     fn x1_a_message_without_visible_content_is_not_shown() {
         let context = MessageContextInfo { message_secret: Some(vec![1]), ..Default::default() };
         let bare = Message { message_context_info: buffa::MessageField::some(context), ..Default::default() };
-        assert_eq!(meaning(&bare), None);
-        assert_eq!(meaning(&protocol(ProtocolMessage::default())), None);
+        assert_eq!(visible_content(&bare), None);
+        assert_eq!(visible_content(&protocol(ProtocolMessage::default())), None);
     }
 }

@@ -111,7 +111,11 @@ impl Pointer {
     }
 
     /// Uploads the encrypted file again, to a new path.
-    pub(super) fn upload_again(&mut self, server: &Server, sealed: Bytes) -> Result<(), super::super::media::Full> {
+    pub(super) fn upload_again(
+        &mut self,
+        server: &Server,
+        sealed: Bytes,
+    ) -> Result<(), super::super::media::StorageFull> {
         self.direct_path = server.media.put(self.kind, sealed)?;
         Ok(())
     }

@@ -89,7 +89,7 @@ impl Worker {
         carry_message(&self.server, &self.own, &stanza)?;
         for (_, phone) in audience.phones {
             // Two phones of one sandbox have no secrets from it; the copy needs no ciphertext.
-            phone.ask(Task::FromPhone {
+            phone.enqueue(Task::FromPhone {
                 number: self.own.number.clone(),
                 origin: Origin { to: to.clone(), participant: own.clone() },
                 id: id.to_owned(),
@@ -123,7 +123,7 @@ impl Worker {
         let readdress = |participant: &mut Option<String>| {
             let number = participant.as_deref().and_then(|jid| state.number_of(&jid.parse().ok()?));
             if let Some(number) = number {
-                *participant = Some(group.names(&state, &number).0.to_string());
+                *participant = Some(group.addresses(&state, &number).0.to_string());
             }
         };
         if let Some(key) = message.reaction_message.as_option_mut().and_then(|it| it.key.as_option_mut()) {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use waproto::whatsapp::Message as Content;
 
-use super::content::{KINDS, Meaning, meaning};
+use super::content::{KINDS, VisibleContent, visible_content};
 use super::file::{self, Media, MediaState, Pointer};
 
 /// The name of a message kind. With an alias, serde's derive does not try to borrow it.
@@ -94,14 +94,14 @@ pub(super) struct Inbox {
 impl Inbox {
     /// Adds a message that arrived or was sent. `false` when it has no visible content.
     pub(super) fn add(&mut self, chat: &str, sender: &str, id: &str, content: &Content, from_me: bool) -> bool {
-        let Some(meaning) = meaning(content) else { return false };
+        let Some(meaning) = visible_content(content) else { return false };
         if let Some(known) = self.with_id(id).find(|it| it.chat == chat && it.sender == sender) {
             known.arrivals += 1;
             return true;
         }
         self.apply(chat, sender, &meaning);
         self.by_id.entry(id.to_owned()).or_default().push(self.entries.len());
-        let Meaning { kind, text, quotes, target } = meaning;
+        let VisibleContent { kind, text, quotes, target } = meaning;
         let (pointer, media) = file::find(content).unzip();
         self.received += u64::from(!from_me && target.is_none());
         let shown = Message {
@@ -129,7 +129,7 @@ impl Inbox {
     }
 
     /// Changes the target of a reaction, an edit or a revocation.
-    fn apply(&mut self, chat: &str, sender: &str, meaning: &Meaning) {
+    fn apply(&mut self, chat: &str, sender: &str, meaning: &VisibleContent) {
         let Some(target) = meaning.target.as_deref() else { return };
         let Some(target) = self.with_id(target).find(|it| it.chat == chat) else { return };
         let words = meaning.text.as_deref().unwrap_or_default();
@@ -155,7 +155,9 @@ impl Inbox {
 
     /// Applies an admin's revocation: in a group, admins may delete messages of others.
     pub(super) fn moderate(&mut self, chat: &str, content: &Content) {
-        let Some(Meaning { kind: "revoke", target: Some(target), .. }) = meaning(content) else { return };
+        let Some(VisibleContent { kind: "revoke", target: Some(target), .. }) = visible_content(content) else {
+            return;
+        };
         if let Some(target) = self.with_id(&target).find(|it| it.chat == chat) {
             (target.text, target.revoked) = (None, true);
         }
@@ -175,7 +177,7 @@ impl Inbox {
     }
 
     /// Marks a message as seen; `false` when it was seen before.
-    pub(super) fn see(&mut self, id: &str) -> bool {
+    pub(super) fn mark_seen(&mut self, id: &str) -> bool {
         let mut new = false;
         for message in self.with_id(id) {
             new |= !std::mem::replace(&mut message.seen, true);
@@ -184,14 +186,14 @@ impl Inbox {
     }
 
     /// Marks messages as seen on another device.
-    pub(super) fn seen(&mut self, ids: &[String]) {
+    pub(super) fn mark_all_seen(&mut self, ids: &[String]) {
         for id in ids {
-            self.see(id);
+            self.mark_seen(id);
         }
     }
 
     /// Marks all messages of a chat as seen; returns sender and id of the new ones.
-    pub(super) fn see_chat(&mut self, chat: &str) -> Vec<(String, String)> {
+    pub(super) fn mark_chat_seen(&mut self, chat: &str) -> Vec<(String, String)> {
         let messages = self.entries.iter_mut().map(|entry| &mut entry.shown);
         let new = messages.filter(|message| message.chat == chat && !message.seen);
         new.map(|message| {

@@ -38,8 +38,8 @@ use super::account::{Account, DeviceId};
 use super::app_state::AppState;
 use super::ca::new_key;
 use super::changes::Watched;
-use super::group::Refusal;
-use super::media::Full;
+use super::group::GroupRefusal;
+use super::media::StorageFull;
 use super::presence::Presence;
 use super::profile::Profile;
 use super::saved::StateError;
@@ -57,7 +57,7 @@ pub(super) use attachment::Data;
 pub(super) use content::Draft;
 pub(super) use file::Pointer;
 pub use file::{Media, MediaState};
-pub(super) use history::{History, Told};
+pub(super) use history::{History, SentChunk};
 pub use inbox::{Message, Ticks};
 pub(super) use party::Party;
 pub(super) use saved::SavedPhone;
@@ -81,7 +81,7 @@ impl Default for Pace {
 /// When the owner of a phone reads messages.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Manner {
+pub(super) struct ReadingSettings {
     pub(super) pace: Pace,
     /// Whether the owner reads new messages unasked.
     pub(super) reads: bool,
@@ -103,13 +103,13 @@ pub(super) enum PhoneError {
     #[error("id: {0} is another person's message; only own messages can be edited or revoked")]
     NotOurs(String),
     #[error("to: {0}")]
-    Group(#[from] Refusal),
+    Group(#[from] GroupRefusal),
     #[error("to: status@broadcast takes new messages and their revocation; reply and react in the author's chat")]
     Status,
     #[error("cannot read a message: {0}")]
     Content(String),
     #[error(transparent)]
-    NoRoom(#[from] Full),
+    NoRoom(#[from] StorageFull),
     #[error("history: the phone already has another history; it is fixed when the phone is created")]
     OtherPast,
     #[error("the phone is switched off")]
@@ -154,7 +154,7 @@ pub(super) struct Phone {
     power: Power,
     inbox: Arc<Watched<Inbox>>,
     history: History,
-    told: Arc<Watched<Vec<Told>>>,
+    told: Arc<Watched<Vec<SentChunk>>>,
 }
 
 impl std::fmt::Debug for Phone {
@@ -194,7 +194,7 @@ impl Phone {
             profile: Profile::default(),
             presence: Presence::default(),
             settings: Settings::default(),
-            manner: Manner { pace: server.pace, reads: true },
+            manner: ReadingSettings { pace: server.pace, reads: true },
             watchers: BTreeSet::new(),
             last_device: 0,
             passkey: false,
@@ -211,7 +211,7 @@ impl Phone {
         Arc::new(Watched::new(inbox, &server.changes, [format!("/phones/{number}/messages")]))
     }
 
-    fn told(server: &Server, number: &str, told: Vec<Told>) -> Arc<Watched<Vec<Told>>> {
+    fn told(server: &Server, number: &str, told: Vec<SentChunk>) -> Arc<Watched<Vec<SentChunk>>> {
         Arc::new(Watched::new(told, &server.changes, [format!("/phones/{number}/history")]))
     }
 
@@ -263,52 +263,52 @@ impl Phone {
     /// Sends a message; returns its id when every copy has been sent.
     pub(super) async fn send(&self, to: Jid, draft: Draft) -> Result<String, PhoneError> {
         let (sent, answer) = oneshot::channel();
-        self.ask(Task::Send { to, draft, sent });
+        self.enqueue(Task::Send { to, draft, sent });
         answer.await.map_err(|_| PhoneError::Off)?
     }
 
     pub(super) fn receive(&self, from: Jid, device: DeviceId, node: Node) {
-        self.ask(Task::Receive { from, device, node });
+        self.enqueue(Task::Receive { from, device, node });
     }
 
     /// Applies an action of the owner; returns when the account's devices are notified.
     pub(super) async fn act(&self, action: Action) -> Result<(), PhoneError> {
         let (done, answer) = oneshot::channel();
-        self.ask(Task::Act { action, done });
+        self.enqueue(Task::Act { action, done });
         answer.await.map_err(|_| PhoneError::Off)?
     }
 
     /// Creates a new app-state key; returns when it was sent to every device.
     pub(super) async fn rotate_key(&self) -> Result<(), PhoneError> {
         let (done, answer) = oneshot::channel();
-        self.ask(Task::RotateKey(done));
+        self.enqueue(Task::RotateKey(done));
         answer.await.map_err(|_| PhoneError::Off)?
     }
 
     /// The settings as the owner sees them.
     pub(super) async fn settings(&self) -> Result<Value, PhoneError> {
         let (shown, answer) = oneshot::channel();
-        self.ask(Task::Settings(shown));
+        self.enqueue(Task::Settings(shown));
         answer.await.map_err(|_| PhoneError::Off)
     }
 
     pub(super) fn app_state_changed(&self, collection: String) {
-        self.ask(Task::AppStateChanged(collection));
+        self.enqueue(Task::AppStateChanged(collection));
     }
 
     /// A device was linked: it receives all further messages live.
     pub(super) fn linked(&self, device: u16) {
-        self.ask(Task::Linked(device));
+        self.enqueue(Task::Linked(device));
     }
 
     /// A device was unlinked: it must not read later settings.
     pub(super) fn unlinked(&self, device: u16) {
-        self.ask(Task::Unlinked(device));
+        self.enqueue(Task::Unlinked(device));
     }
 
     /// A new device has become active: sends it the app-state keys and the history.
     pub(super) fn introduce(&self, device: u16) {
-        self.ask(Task::Introduce(device));
+        self.enqueue(Task::Introduce(device));
     }
 
     /// A device acknowledged chunks of the history.
@@ -320,18 +320,18 @@ impl Phone {
     }
 
     /// The generated history of the phone, and the chunks that it has sent to devices.
-    pub(super) fn history(&self) -> (History, Vec<Told>) {
+    pub(super) fn history(&self) -> (History, Vec<SentChunk>) {
         (self.history, self.told.lock().clone())
     }
 
     pub(super) fn replenish(&self) {
-        self.ask(Task::Replenish);
+        self.enqueue(Task::Replenish);
     }
 
     /// The owner registers the number again, on a phone without the old keys.
     pub(super) async fn reregister(&self) -> Result<(), PhoneError> {
         let (done, answer) = oneshot::channel();
-        self.ask(Task::Reregister(done));
+        self.enqueue(Task::Reregister(done));
         answer.await.map_err(|_| PhoneError::Off)?
     }
 
@@ -343,7 +343,7 @@ impl Phone {
         self.power.is_on()
     }
 
-    fn ask(&self, task: Task) {
-        self.power.ask(task);
+    fn enqueue(&self, task: Task) {
+        self.power.enqueue(task);
     }
 }

@@ -55,7 +55,7 @@ impl Power {
     }
 
     /// Queues a task, now or when the phone is on again. Tasks of its owner are dropped while it is off.
-    pub(super) fn ask(&self, task: Task) {
+    pub(super) fn enqueue(&self, task: Task) {
         let mut held = self.held();
         let Some(waiting) = held.as_mut() else { return self.pass(task) };
         if matches!(
@@ -69,8 +69,8 @@ impl Power {
             && let Some(oldest) = waiting.pop_front()
         {
             match &oldest {
-                Task::Receive { device, node, .. } => self.ledger.let_go(&self.own, &device.number, &text(node, "id")),
-                Task::FromPhone { number, id, .. } => self.ledger.let_go(&self.own, number, id),
+                Task::Receive { device, node, .. } => self.ledger.dropped(&self.own, &device.number, &text(node, "id")),
+                Task::FromPhone { number, id, .. } => self.ledger.dropped(&self.own, number, id),
                 _ => {}
             }
         }

@@ -15,7 +15,7 @@ use super::worker::{Worker, is_many};
 
 impl Worker {
     /// Sends the delivery receipt and, a little later, the read receipt.
-    pub(super) fn look_at(&self, origin: &Origin, id: &str) {
+    pub(super) fn send_receipts(&self, origin: &Origin, id: &str) {
         let (server, own, inbox) = (Arc::clone(&self.server), self.own.clone(), Arc::clone(&self.inbox));
         let (origin, id) = (origin.clone(), id.to_owned());
         self.server.spawn(async move {
@@ -25,7 +25,7 @@ impl Worker {
             route_receipt(&server, &own, origin.receipt(&id).build());
             tokio::time::sleep(pace.read).await;
             // Meanwhile the owner's manner may have changed, or another device may have shown the message.
-            if manner().is_some_and(|manner| manner.reads) && inbox.lock().see(&id) {
+            if manner().is_some_and(|manner| manner.reads) && inbox.lock().mark_seen(&id) {
                 route_receipt(&server, &own, read_receipt(&server, &own, &origin, &[id]));
             }
         });
@@ -35,7 +35,7 @@ impl Worker {
 impl Phone {
     /// Reads all messages of a chat; returns the ids of the new ones.
     pub(in super::super) fn read(&self, server: &Server, own: &DeviceId, chat: &Jid) -> Vec<String> {
-        let new = self.inbox.lock().see_chat(&chat.to_string());
+        let new = self.inbox.lock().mark_chat_seen(&chat.to_string());
         let mut by_author: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for (author, id) in &new {
             by_author.entry(author).or_default().push(id.clone());
@@ -56,7 +56,7 @@ impl Phone {
 
 /// A read receipt, of the kind that the owner's privacy setting requires.
 fn read_receipt(server: &Server, own: &DeviceId, origin: &Origin, ids: &[String]) -> Node {
-    let open = server.state().accounts.get(&own.number).is_some_and(|account| account.settings.tells_when_read());
+    let open = server.state().accounts.get(&own.number).is_some_and(|account| account.settings.sends_read_receipts());
     let kind = if open { "read" } else { "read-self" };
     let (first, rest) = ids.split_first().map_or(("", ids), |(first, rest)| (first.as_str(), rest));
     let receipt = origin.receipt(first).attr("type", kind);

@@ -17,7 +17,7 @@ use super::super::saved::{Blob, Files, StateError};
 use super::super::server::Server;
 use super::app_state::SavedReplica;
 use super::file::{self, MediaState};
-use super::history::{History, Told};
+use super::history::{History, SentChunk};
 use super::inbox::{Entry, Inbox, Message};
 use super::keys::{Identities, Keys, OneTimeKeys, SenderKeys, Sessions, SignedKeys};
 use super::origin::Origin;
@@ -39,7 +39,7 @@ pub(in super::super) struct SavedPhone {
     app_state: SavedReplica,
     /// The generated history, the chunks sent to devices, and the end of the history for new devices.
     history: History,
-    told: Vec<Told>,
+    told: Vec<SentChunk>,
     cuts: BTreeMap<u16, usize>,
     messages: Vec<SavedMessage>,
     /// Own messages that devices may still request again.
@@ -283,7 +283,7 @@ impl Phone {
         if let Some(held) = saved.held {
             phone.switch(false);
             for task in held {
-                phone.ask(task.restore()?);
+                phone.enqueue(task.restore()?);
             }
         }
         Ok(phone)

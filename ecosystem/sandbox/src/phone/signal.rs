@@ -50,7 +50,7 @@ impl Worker {
     }
 
     /// Sends a retry receipt with fresh keys, after a failed decryption.
-    pub(super) fn ask_again(&mut self, origin: &Origin, node: &Node) -> Result<(), PhoneError> {
+    pub(super) fn send_retry_receipt(&mut self, origin: &Origin, node: &Node) -> Result<(), PhoneError> {
         let number = &self.own.number;
         let bundle = {
             let mut state = self.server.state();

@@ -21,7 +21,7 @@ use super::super::node::{listed_ids, text, unix_now};
 use super::super::server::Server;
 use super::app_state::Replica;
 use super::content::Draft;
-use super::history::{History, Told};
+use super::history::{History, SentChunk};
 use super::inbox::{Inbox, Ticks};
 use super::keys::Keys;
 use super::origin::Origin;
@@ -47,7 +47,7 @@ pub(super) struct Worker {
     pub(super) given: HashMap<String, BTreeSet<DeviceId>>,
     pub(super) app_state: Replica,
     pub(super) history: History,
-    pub(super) told: Arc<Watched<Vec<Told>>>,
+    pub(super) told: Arc<Watched<Vec<SentChunk>>>,
     /// For each linked device that is not active yet, how many inbox entries belong to its history.
     pub(super) cuts: HashMap<u16, usize>,
 }
@@ -59,7 +59,7 @@ impl Worker {
         keys: Keys,
         inbox: Arc<Watched<Inbox>>,
         history: History,
-        told: Arc<Watched<Vec<Told>>>,
+        told: Arc<Watched<Vec<SentChunk>>>,
     ) -> Self {
         Self {
             server,
@@ -86,7 +86,7 @@ impl Worker {
                 }
                 Task::FromPhone { number, origin, id, message } => {
                     if self.store(&origin.chat(&number), &number, &id, &message, false) {
-                        self.look_at(&origin, &id);
+                        self.send_receipts(&origin, &id);
                     }
                     self.server.ledger.opened(&self.own, &number, &id, true);
                     Ok(())
@@ -97,7 +97,7 @@ impl Worker {
                 }
                 Task::Unlinked(device) => self.unlinked(device).await,
                 Task::Introduce(device) => self.introduce(device).await,
-                Task::History(delivery) => self.go_on(delivery).await,
+                Task::History(delivery) => self.continue_history(delivery).await,
                 Task::RotateKey(done) => {
                     let _ = done.send(self.rotate_key().await);
                     Ok(())
@@ -155,7 +155,7 @@ impl Worker {
                             readable = false;
                             tracing::info!(target: LOG, phone = %self.own.number, %from, %error, "cannot decrypt a message; requesting it again");
                             // One retry receipt is enough: the answer contains the whole message.
-                            self.ask_again(&origin, node)?;
+                            self.send_retry_receipt(&origin, node)?;
                             break;
                         }
                     }
@@ -205,18 +205,23 @@ impl Worker {
             }
         }
         if self.store(&origin.chat(&device.number), &device.number, &id, &message, own) && !own {
-            self.look_at(origin, &id);
+            self.send_receipts(origin, &id);
         }
         Ok(())
     }
 
     /// Sends a device of our account a message that only devices see.
-    pub(super) async fn tell(&mut self, device: u16, message: &Message) -> Result<(), PhoneError> {
-        self.tell_as(&self.server.stanza_id(), device, message).await
+    pub(super) async fn send_peer_message(&mut self, device: u16, message: &Message) -> Result<(), PhoneError> {
+        self.send_peer_message_as(&self.server.stanza_id(), device, message).await
     }
 
     /// Sends such a message under a given id.
-    pub(super) async fn tell_as(&mut self, id: &str, device: u16, message: &Message) -> Result<(), PhoneError> {
+    pub(super) async fn send_peer_message_as(
+        &mut self,
+        id: &str,
+        device: u16,
+        message: &Message,
+    ) -> Result<(), PhoneError> {
         let device = DeviceId { number: self.own.number.clone(), device };
         let enc = self.seal(&device, message).await?;
         let stanza = self
@@ -232,9 +237,9 @@ impl Worker {
 
     /// Shows a message in a chat. `false` when it has no visible content.
     fn store(&self, chat: &Jid, sender: &str, id: &str, message: &Message, from_me: bool) -> bool {
-        self.server.state().wrote(&self.own.number, sender);
+        self.server.state().stop_typing(&self.own.number, sender);
         if let Some(words) = message.get_base_message().text_content() {
-            self.server.ledger.words(sender, id, words);
+            self.server.ledger.record_text(sender, id, words);
         }
         let known = |number: &str| Jid::pn(number).to_string();
         let (readers, admin) = match self.server.state().group(chat) {
@@ -285,7 +290,7 @@ impl Worker {
     /// Handles a receipt for a message of the account, from its recipient or from one of our own devices.
     fn ticked(&self, reader: &DeviceId, receipt: &Node) {
         if reader.number == self.own.number {
-            return self.inbox().seen(&listed_ids(receipt));
+            return self.inbox().mark_all_seen(&listed_ids(receipt));
         }
         let ticks = match text(receipt, "type").as_str() {
             "" => Ticks::Delivered,
@@ -355,7 +360,7 @@ impl Worker {
                         id: id.clone(),
                         message: Box::new(message.clone()),
                     };
-                    recipient.phone.ask(task);
+                    recipient.phone.enqueue(task);
                 }
             }
             (recipient.number.clone(), devices)

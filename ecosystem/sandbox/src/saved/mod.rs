@@ -183,7 +183,7 @@ pub(super) async fn collect(server: &Server) -> Result<(Vec<u8>, Files), StateEr
 }
 
 /// Writes the file when the state changes.
-pub(super) struct Keeper {
+pub(super) struct StateWriter {
     path: PathBuf,
     written: tokio::sync::Mutex<Written>,
 }
@@ -195,7 +195,7 @@ struct Written {
     media: BTreeSet<[u8; 32]>,
 }
 
-impl Keeper {
+impl StateWriter {
     /// Writes the file once, so that a file that cannot be written is an error at the start, and then after each change
     /// until the sandbox stops.
     pub(super) async fn start(server: &Arc<Server>, path: PathBuf) -> Result<Arc<Self>, SandboxError> {

@@ -9,7 +9,7 @@ use waproto::whatsapp::{ExternalBlobReference, SyncdPatch, SyncdSnapshot};
 
 use super::super::LOG;
 use super::super::account::DeviceId;
-use super::super::app_state::{Refusal, Update, upload};
+use super::super::app_state::{PatchRefusal, Update, upload};
 use super::super::faults::corrupt_app_state;
 use super::super::node::{bytes, children, leaf, text};
 use super::super::server::Server;
@@ -39,14 +39,14 @@ fn collection(server: &Server, own: &DeviceId, asked: &Node) -> Node {
         };
     };
     let patch = bytes(patch).and_then(|patch| SyncdPatch::decode_from_slice(&patch).ok());
-    match patch.ok_or(Refusal::Malformed).and_then(|patch| upload(server, own, &name, version, patch)) {
+    match patch.ok_or(PatchRefusal::Malformed).and_then(|patch| upload(server, own, &name, version, patch)) {
         Ok(version) => NodeBuilder::new("collection").attr("name", name).attr("version", version).build(),
-        Err(Refusal::Conflict) => match update(false) {
+        Err(PatchRefusal::Conflict) => match update(false) {
             Some(update) => hand_out(server, own, update, Some(("409", "conflict"))),
             None => refused(server, &name, "404", "item-not-found"),
         },
-        Err(Refusal::Malformed) => refused(server, &name, "400", "bad-request"),
-        Err(Refusal::Unknown) => refused(server, &name, "404", "item-not-found"),
+        Err(PatchRefusal::Malformed) => refused(server, &name, "400", "bad-request"),
+        Err(PatchRefusal::Unknown) => refused(server, &name, "404", "item-not-found"),
     }
 }
 

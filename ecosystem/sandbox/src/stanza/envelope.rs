@@ -39,7 +39,7 @@ impl<'a> Envelope<'a> {
 
     /// The stanza for one copy. It names the sender in the copy's form of address, and in the other form beside it, so
     /// that the recipient learns that both are the same.
-    pub(super) fn around(&self, copy: &Copy<'_>) -> Node {
+    pub(super) fn stanza(&self, copy: &Copy<'_>) -> Node {
         let Copy { device, addressing, content } = copy;
         let (sender, other) = match addressing {
             Addressing::Lid => (&self.from_lid, &self.from_pn),

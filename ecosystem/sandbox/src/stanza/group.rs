@@ -4,14 +4,14 @@ use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 
 use super::super::account::Addressing;
-use super::super::group::{Membership, Refusal, Setting};
+use super::super::group::{GroupRefusal, Membership, Setting};
 use super::super::node::{bytes, children, jid, signature, text};
 use super::super::state::State;
 use super::iq::Answer;
 use super::{Context, id};
 
 /// The answer's children.
-type Outcome = Result<Vec<Node>, Refusal>;
+type Outcome = Result<Vec<Node>, GroupRefusal>;
 
 pub(super) fn answer(context: &mut Context<'_>, query: &Node) -> Answer {
     let Some(own) = context.device else { return Answer::Refused(401, "not-authorized") };
@@ -122,7 +122,7 @@ fn members(
     let verdicts = state.change_members(context.server, group, by, change, &numbers)?;
     let addressed = state.group(&Jid::group(group))?;
     let answers = verdicts.into_iter().map(|(number, error)| {
-        let (jid, other) = addressed.names(state, &number);
+        let (jid, other) = addressed.addresses(state, &number);
         let mut participant = NodeBuilder::new("participant").attr("jid", jid);
         if addressed.addressing == Addressing::Lid {
             participant = participant.attr("phone_number", other);
@@ -142,9 +142,9 @@ fn named(state: &State, asked: &Node) -> Vec<String> {
 }
 
 /// A description names the version that it replaces, so that nobody overwrites a version that they have not seen.
-fn unchanged(state: &State, to: &Jid, asked: &Node) -> Result<(), Refusal> {
+fn unchanged(state: &State, to: &Jid, asked: &Node) -> Result<(), GroupRefusal> {
     let current = state.group(to)?.description.as_ref().map_or("", |description| description.id.as_str());
-    if asked.tag == "description" && text(asked, "prev") != current { Err(Refusal::Conflict) } else { Ok(()) }
+    if asked.tag == "description" && text(asked, "prev") != current { Err(GroupRefusal::Conflict) } else { Ok(()) }
 }
 
 fn setting(query: &Node, asked: &Node) -> Option<Setting> {

@@ -65,7 +65,7 @@ pub(super) fn digest(context: &mut Context<'_>, _query: &Node) -> Answer {
         &values.iter().map(Vec::as_slice).collect::<Vec<_>>(),
     );
     let ids = bundle.one_time.iter().map(|key| leaf("id", child_bytes(key, "id")));
-    let mut parts = bundle.lasting();
+    let mut parts = bundle.lasting_keys();
     parts.extend([NodeBuilder::new("list").children(ids).build(), leaf("hash", hash)]);
     Answer::Result(vec![NodeBuilder::new("digest").children(parts).build()])
 }

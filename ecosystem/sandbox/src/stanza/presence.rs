@@ -23,7 +23,7 @@ pub(super) fn presence(context: &mut Context<'_>, presence: &Node, signature: St
             if let Some(account) = state.accounts.get_mut(&number) {
                 account.presence.subscribe(own.clone(), addressing, context.link);
             }
-            state.tell_subscriber(&number, own);
+            state.notify_subscriber(&number, own);
         }
         ("unsubscribe", Some((number, _))) => {
             if let Some(account) = state.accounts.get_mut(&number) {

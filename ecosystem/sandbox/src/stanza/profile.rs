@@ -3,9 +3,9 @@
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{JidExt as _, Node};
 
-use super::super::media::Full;
+use super::super::media::StorageFull;
 use super::super::node::{bytes, child_bytes, jid, text};
-use super::super::profile::{self, Picture, Unset};
+use super::super::profile::{self, Picture, PictureRefusal};
 use super::Context;
 use super::iq::Answer;
 
@@ -59,11 +59,11 @@ fn set(context: &Context<'_>, query: &Node) -> Answer {
         return match set {
             Ok(Some(id)) => Answer::Result(vec![NodeBuilder::new("picture").attr("id", id).build()]),
             Ok(None) => Answer::Result(vec![]),
-            Err(Unset::Refused(refusal)) => {
+            Err(PictureRefusal::Refused(refusal)) => {
                 let (code, text) = refusal.wire();
                 Answer::Refused(code, text)
             }
-            Err(Unset::Full(_)) => Answer::Refused(507, "insufficient-storage"),
+            Err(PictureRefusal::Full(_)) => Answer::Refused(507, "insufficient-storage"),
         };
     }
     if let Some(target) = target
@@ -75,7 +75,7 @@ fn set(context: &Context<'_>, query: &Node) -> Answer {
     match profile::set_picture(context.server, &own.number, Some(own), picture.map(Into::into)) {
         Ok(Some(id)) => Answer::Result(vec![NodeBuilder::new("picture").attr("id", id).build()]),
         Ok(None) => Answer::Result(vec![]),
-        Err(Full { .. }) => Answer::Refused(507, "insufficient-storage"),
+        Err(StorageFull { .. }) => Answer::Refused(507, "insufficient-storage"),
     }
 }
 

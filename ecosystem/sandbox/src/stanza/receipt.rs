@@ -51,11 +51,11 @@ pub(in super::super) fn route(server: &Server, from: &DeviceId, receipt: Node) {
     if RETRIES.contains(&kind.as_str()) {
         let author = jid(&receipt, "participant").and_then(|author| state.number_of(&author));
         if let Some(author) = author.or_else(|| state.number_of(&to)) {
-            server.ledger.asked_again(from, &author, &id(&receipt));
+            server.ledger.retry_requested(from, &author, &id(&receipt));
         }
     }
     if SEEN.contains(&kind.as_str()) {
-        tell_siblings(server, &mut state, from, &to, &receipt);
+        notify_own_devices(server, &mut state, from, &to, &receipt);
     }
     if SILENT.contains(&kind.as_str()) {
         return;
@@ -109,7 +109,7 @@ pub(in super::super) fn route(server: &Server, from: &DeviceId, receipt: Node) {
 }
 
 /// Notifies the reader's other devices and phone that messages of `chat` were read.
-fn tell_siblings(server: &Server, state: &mut State, from: &DeviceId, chat: &Jid, receipt: &Node) {
+fn notify_own_devices(server: &Server, state: &mut State, from: &DeviceId, chat: &Jid, receipt: &Node) {
     let Some(account) = state.accounts.get(&from.number) else { return };
     let mut stanza = NodeBuilder::new("receipt")
         .attr("id", id(receipt))

@@ -9,7 +9,7 @@ use wacore::messages::MessageUtils;
 use wacore_binary::{Jid, JidExt as _, Node};
 
 use super::super::account::{Account, Addressing, DeviceId};
-use super::super::group::Refusal;
+use super::super::group::GroupRefusal;
 use super::super::node::{children, jid, text};
 use super::super::state::State;
 
@@ -31,14 +31,14 @@ pub(super) struct Recipients<'a> {
 
 /// Why a message is not delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NotSent {
+pub(super) enum Undeliverable {
     /// The sandbox does not support this kind of address.
     Unknown,
     NoAccount,
-    Group(Refusal),
+    Group(GroupRefusal),
 }
 
-impl NotSent {
+impl Undeliverable {
     /// The error code for the ack.
     pub(super) fn code(self) -> u16 {
         match self {
@@ -50,16 +50,21 @@ impl NotSent {
 }
 
 /// The copies of a message from a device or a phone.
-pub(super) fn of<'a>(state: &State, own: &DeviceId, message: &'a Node, to: &Jid) -> Result<Recipients<'a>, NotSent> {
+pub(super) fn of<'a>(
+    state: &State,
+    own: &DeviceId,
+    message: &'a Node,
+    to: &Jid,
+) -> Result<Recipients<'a>, Undeliverable> {
     if to.is_group() {
-        return in_group(state, own, message, to).map_err(NotSent::Group);
+        return in_group(state, own, message, to).map_err(Undeliverable::Group);
     }
     if to.is_status_broadcast() {
         return Ok(Recipients { copies: of_status(state, own, message), phash: None });
     }
-    let number = state.number_of(to).ok_or(NotSent::Unknown)?;
+    let number = state.number_of(to).ok_or(Undeliverable::Unknown)?;
     if !state.accounts.contains_key(&number) {
-        return Err(NotSent::NoAccount);
+        return Err(Undeliverable::NoAccount);
     }
     Ok(in_chat(state, own, message, to, &number))
 }
@@ -71,7 +76,7 @@ fn in_chat<'a>(state: &State, own: &DeviceId, message: &'a Node, to: &Jid, numbe
     };
     let mut copies: Vec<Copy<'a>> = listed(message).filter_map(named).collect();
     // A list names all devices; a message for a single device has none.
-    let phash = (!copies.is_empty()).then(|| corrected(state, own, &copies, to, number)).flatten();
+    let phash = (!copies.is_empty()).then(|| corrected_phash(state, own, &copies, to, number)).flatten();
     let direct: Vec<&Node> = sealed_for_all(message).collect();
     if !direct.is_empty() {
         copies.extend(named((to.clone(), direct)));
@@ -83,7 +88,7 @@ fn in_chat<'a>(state: &State, own: &DeviceId, message: &'a Node, to: &Jid, numbe
 }
 
 /// The checksum of both sides' devices without the sending one, if they differ from those with copies.
-fn corrected(state: &State, own: &DeviceId, copies: &[Copy<'_>], to: &Jid, number: &str) -> Option<String> {
+fn corrected_phash(state: &State, own: &DeviceId, copies: &[Copy<'_>], to: &Jid, number: &str) -> Option<String> {
     let numbers = BTreeSet::from([number, own.number.as_str()]);
     let there: BTreeSet<DeviceId> = numbers.into_iter().flat_map(|number| state.devices(number)).collect();
     let named: BTreeSet<&DeviceId> = copies.iter().map(|copy| &copy.device).collect();
@@ -104,7 +109,7 @@ fn corrected(state: &State, own: &DeviceId, copies: &[Copy<'_>], to: &Jid, numbe
     MessageUtils::participant_list_hash(&jids).ok()
 }
 
-fn in_group<'a>(state: &State, own: &DeviceId, message: &'a Node, to: &Jid) -> Result<Recipients<'a>, Refusal> {
+fn in_group<'a>(state: &State, own: &DeviceId, message: &'a Node, to: &Jid) -> Result<Recipients<'a>, GroupRefusal> {
     let group = state.group(to)?;
     group.require_writer(&own.number)?;
     let shared: Vec<&Node> = sealed_for_all(message).collect();
@@ -112,7 +117,7 @@ fn in_group<'a>(state: &State, own: &DeviceId, message: &'a Node, to: &Jid) -> R
     if let Some(asked) = jid(message, "participant") {
         // A retry for one device that could not read the message.
         let device = state.device_of(&asked).filter(|device| group.participants.contains_key(&device.number));
-        return Ok(Recipients { copies: vec![copy(device.ok_or(Refusal::NotIn)?, shared)], phash: None });
+        return Ok(Recipients { copies: vec![copy(device.ok_or(GroupRefusal::NotIn)?, shared)], phash: None });
     }
     let there: Vec<DeviceId> = group.participants.keys().flat_map(|number| state.devices(number)).collect();
     let believed = text(message, "phash");

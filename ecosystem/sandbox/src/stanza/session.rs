@@ -32,7 +32,7 @@ pub(super) fn activate(context: &mut Context<'_>, query: &Node) -> Answer {
         context.link.send(preview(&device.queue));
     }
     for (index, waiting) in device.queue.iter().enumerate() {
-        context.link.hand(waiting.marked(index));
+        context.link.send_parcel(waiting.marked(index));
     }
     let end = NodeBuilder::new("offline").attr("count", device.queue.len()).build();
     context.link.send(NodeBuilder::new("ib").attr("from", server_jid()).children([end]).build());

@@ -49,7 +49,7 @@ pub(super) fn blocklist(context: &mut Context<'_>, query: &Node) -> Answer {
             _ => return BAD,
         };
         let change = NodeBuilder::new("item").attr("jid", contact.to_non_ad()).attr("action", action).build();
-        tell_siblings(context.server, &mut state, own, &NodeBuilder::new("blocklist").children([change]).build());
+        notify_own_devices(context.server, &mut state, own, &NodeBuilder::new("blocklist").children([change]).build());
     }
     let Some(account) = state.accounts.get(&own.number) else { return NOT_LOGGED_IN };
     let items = account.settings.blocked.iter().map(|(number, since)| {
@@ -70,7 +70,7 @@ pub(super) fn disappearing(context: &mut Context<'_>, query: &Node) -> Answer {
     let now = unix_now();
     account.settings.disappearing = (duration, now);
     let mode = NodeBuilder::new("disappearing_mode").attr("duration", duration).attr("t", now).build();
-    tell_siblings(context.server, &mut state, own, &mode);
+    notify_own_devices(context.server, &mut state, own, &mode);
     Answer::Result(vec![])
 }
 
@@ -107,7 +107,7 @@ pub(super) fn tokens(context: &mut Context<'_>, query: &Node) -> Answer {
 }
 
 /// Notifies the account's other devices of a change.
-fn tell_siblings(server: &Server, state: &mut State, own: &DeviceId, change: &Node) {
+fn notify_own_devices(server: &Server, state: &mut State, own: &DeviceId, change: &Node) {
     let Some(account) = state.accounts.get(&own.number) else { return };
     let from = account.jid(Addressing::Pn, 0);
     let siblings: Vec<u16> = account.devices.keys().copied().filter(|device| *device != own.device).collect();

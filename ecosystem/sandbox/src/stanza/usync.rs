@@ -23,7 +23,7 @@ pub(super) fn query(context: &mut Context<'_>, query: &Node) -> Answer {
                 if let (Some(device), true) = (context.device, protocols.contains(&"devices")) {
                     account.watchers.insert(device.clone());
                 }
-                let facts = protocols.iter().filter_map(|protocol| fact(account, protocol));
+                let facts = protocols.iter().filter_map(|protocol| protocol_result(account, protocol));
                 users.push(NodeBuilder::new("user").attr("jid", asked.to_non_ad()).children(facts).build());
             }
             // A number without an account gets an entry only in a contact check.
@@ -58,7 +58,7 @@ fn contact(user: &Node) -> Option<Jid> {
     (!digits.is_empty()).then(|| Jid::pn(digits))
 }
 
-fn fact(account: &Account, protocol: &str) -> Option<Node> {
+fn protocol_result(account: &Account, protocol: &str) -> Option<Node> {
     match protocol {
         "devices" => {
             let mut devices = vec![NodeBuilder::new("device").attr("id", 0_u16).build()];

@@ -16,7 +16,7 @@ use waproto::whatsapp::message::{
     AppStateSyncKeyFingerprint, AppStateSyncKeyId, AppStateSyncKeyShare, ProtocolMessage,
 };
 
-use super::super::app_state::{COLLECTIONS, Refusal, upload};
+use super::super::app_state::{COLLECTIONS, PatchRefusal, upload};
 use super::PhoneError;
 use super::worker::Worker;
 
@@ -84,7 +84,7 @@ impl Worker {
             }),
             ..Default::default()
         };
-        self.tell(device, &message).await
+        self.send_peer_message(device, &message).await
     }
 
     /// Applies an action of the owner.
@@ -102,7 +102,7 @@ impl Worker {
             match upload(&self.server, &self.own, change.collection, base, patch) {
                 Ok(_) => break,
                 // A device was faster; build the patch again.
-                Err(Refusal::Conflict) => {}
+                Err(PatchRefusal::Conflict) => {}
                 Err(refusal) => return Err(PhoneError::Content(refusal.to_string())),
             }
         }

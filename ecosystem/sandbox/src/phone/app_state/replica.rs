@@ -41,14 +41,14 @@ pub(super) struct Refused {
 
 /// One collection: its running hash, and each record's MAC by the MAC of its index.
 #[derive(Default)]
-pub(super) struct Local {
+pub(super) struct LocalCollection {
     pub(super) hash: HashState,
     pub(super) macs: HashMap<Vec<u8>, Vec<u8>>,
 }
 
 pub(in super::super) struct Replica {
     pub(super) keys: SyncKeys,
-    pub(super) collections: BTreeMap<&'static str, Local>,
+    pub(super) collections: BTreeMap<&'static str, LocalCollection>,
     /// By index: the kind of setting, then the chat, message or contact.
     pub(super) settings: BTreeMap<Vec<String>, Setting>,
     pub(super) refused: Vec<Refused>,
@@ -107,7 +107,7 @@ impl Replica {
             .records
             .iter()
             .filter_map(|record| Some((record.index.blob.clone()?, record.value.blob.as_ref().and_then(tail)?)));
-        self.collections.insert(name, Local { hash, macs: macs.collect() });
+        self.collections.insert(name, LocalCollection { hash, macs: macs.collect() });
         self.settings.retain(|_, setting| setting.collection != name);
         match done {
             Ok(done) => done.mutations.into_iter().for_each(|mutation| self.set(name, mutation)),
@@ -128,7 +128,9 @@ impl Replica {
                 let _ = hash.update_hash(&patch.mutations, |mac, _| Ok(known(mac)));
                 Some(error.to_string())
             }
-            Ok(_) if hash.mac_mismatch_fatal => Some("snapshot MAC mismatch: the hash of all records differs".to_owned()),
+            Ok(_) if hash.mac_mismatch_fatal => {
+                Some("snapshot MAC mismatch: the hash of all records differs".to_owned())
+            }
             Ok(_) => None,
         };
         (hash.version, hash.mac_mismatch_fatal) = (version, false);
@@ -162,7 +164,7 @@ impl Replica {
 
     /// The patch for a change, and the version that it is built on. `None` when there is nothing to change.
     pub(super) fn build(&self, change: &Change) -> Result<Option<(u64, SyncdPatch)>, serde_json::Error> {
-        let nothing = Local::default();
+        let nothing = LocalCollection::default();
         let local = self.collections.get(change.collection).unwrap_or(&nothing);
         let index = serde_json::to_vec(&change.index)?;
         let former = self.settings.get(&change.index).map(|setting| setting.value.clone()).unwrap_or_default();

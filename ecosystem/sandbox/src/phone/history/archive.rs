@@ -42,24 +42,24 @@ impl Archive {
     }
 
     pub(super) fn len(&self, chat: usize) -> usize {
-        match self.place(chat) {
-            Place::Generated(_) => self.generated.messages as usize,
-            Place::Lived(at) => self.lived.get(at).map_or(0, |(_, places)| places.len()),
+        match self.source(chat) {
+            ChatSource::Generated(_) => self.generated.messages as usize,
+            ChatSource::Lived(at) => self.lived.get(at).map_or(0, |(_, places)| places.len()),
         }
     }
 
     pub(super) fn jid(&self, chat: usize) -> String {
-        match self.place(chat) {
-            Place::Generated(chat) => self.generated.jid(chat),
-            Place::Lived(at) => self.lived.get(at).map(|(jid, _)| jid.clone()).unwrap_or_default(),
+        match self.source(chat) {
+            ChatSource::Generated(chat) => self.generated.jid(chat),
+            ChatSource::Lived(at) => self.lived.get(at).map(|(jid, _)| jid.clone()).unwrap_or_default(),
         }
     }
 
     /// The name of the other side, for a generated chat.
     pub(super) fn name(&self, chat: usize) -> Option<String> {
-        match self.place(chat) {
-            Place::Generated(chat) => Some(self.generated.name(chat)),
-            Place::Lived(_) => None,
+        match self.source(chat) {
+            ChatSource::Generated(chat) => Some(self.generated.name(chat)),
+            ChatSource::Lived(_) => None,
         }
     }
 
@@ -72,11 +72,11 @@ impl Archive {
 
     /// The position of a message in its chat; the newest has 0.
     pub(super) fn position(&self, chat: usize, id: &str, entries: &[Entry]) -> Option<usize> {
-        match self.place(chat) {
-            Place::Generated(chat) => {
+        match self.source(chat) {
+            ChatSource::Generated(chat) => {
                 self.generated.find(id).filter(|(found, _)| *found == chat).map(|(_, newest)| newest as usize)
             }
-            Place::Lived(at) => {
+            ChatSource::Lived(at) => {
                 let (_, places) = self.lived.get(at)?;
                 places.iter().rev().position(|place| entries.get(*place).is_some_and(|entry| entry.shown.id == id))
             }
@@ -85,9 +85,9 @@ impl Archive {
 
     /// A message of a chat by its position; the newest has 0.
     pub(super) fn message(&self, chat: usize, newest: usize, entries: &[Entry]) -> Option<WebMessageInfo> {
-        match self.place(chat) {
-            Place::Generated(chat) => Some(self.generated.message(chat, u32::try_from(newest).ok()?)),
-            Place::Lived(at) => {
+        match self.source(chat) {
+            ChatSource::Generated(chat) => Some(self.generated.message(chat, u32::try_from(newest).ok()?)),
+            ChatSource::Lived(at) => {
                 let (_, places) = self.lived.get(at)?;
                 let entry = entries.get(*places.iter().rev().nth(newest)?)?;
                 Some(remembered(entry, &self.own))
@@ -95,15 +95,15 @@ impl Archive {
         }
     }
 
-    fn place(&self, chat: usize) -> Place {
+    fn source(&self, chat: usize) -> ChatSource {
         match u32::try_from(chat).ok().filter(|chat| *chat < self.generated.chats) {
-            Some(chat) => Place::Generated(chat),
-            None => Place::Lived(chat - self.generated.chats as usize),
+            Some(chat) => ChatSource::Generated(chat),
+            None => ChatSource::Lived(chat - self.generated.chats as usize),
         }
     }
 }
 
-enum Place {
+enum ChatSource {
     Generated(u32),
     Lived(usize),
 }

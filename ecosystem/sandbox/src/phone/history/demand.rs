@@ -55,7 +55,7 @@ impl Worker {
         let conversations = found.into_iter().collect();
         let sync_type = HistorySyncType::ON_DEMAND;
         let chunk = HistorySync { sync_type, progress: Some(100), conversations, ..Default::default() };
-        self.tell_chunk(device, chunk, false, Some(id.to_owned())).await
+        self.send_chunk(device, chunk, false, Some(id.to_owned())).await
     }
 
     /// The chat with those messages, if there is one.
@@ -122,6 +122,6 @@ impl Worker {
             }),
             ..Default::default()
         };
-        self.tell(device, &message).await
+        self.send_peer_message(device, &message).await
     }
 }

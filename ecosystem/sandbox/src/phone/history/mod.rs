@@ -34,7 +34,7 @@ const INLINE: usize = 128 * 1024;
 
 /// A chunk that was sent to a device, for `GET /phones/{n}/history`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(in super::super) struct Told {
+pub(in super::super) struct SentChunk {
     pub(super) device: u16,
     /// The id of the message that announced the chunk.
     pub(super) id: String,
@@ -79,17 +79,17 @@ impl Worker {
             let until = cut.unwrap_or(entries.len());
             self.archive(entries.get(..until).unwrap_or(entries))
         };
-        self.go_on(Box::new(Delivery::new(device, inline, full, archive))).await
+        self.continue_history(Box::new(Delivery::new(device, inline, full, archive))).await
     }
 
     /// Sends the next chunk, and queues the one after it.
-    pub(super) async fn go_on(&mut self, mut delivery: Box<Delivery>) -> Result<(), PhoneError> {
+    pub(super) async fn continue_history(&mut self, mut delivery: Box<Delivery>) -> Result<(), PhoneError> {
         let chunk = delivery.next(self.inbox().entries(), |archive, chat| self.head(archive, chat));
         let Some(chunk) = chunk else { return Ok(()) };
-        self.tell_chunk(delivery.device, chunk, delivery.inline, None).await?;
+        self.send_chunk(delivery.device, chunk, delivery.inline, None).await?;
         let state = self.server.state();
         if let Some(own) = state.accounts.get(&self.own.number) {
-            own.phone.ask(Task::History(delivery));
+            own.phone.enqueue(Task::History(delivery));
         }
         Ok(())
     }
@@ -120,7 +120,7 @@ impl Worker {
     }
 
     /// Encrypts a chunk, stores it, and sends the device its place.
-    async fn tell_chunk(
+    async fn send_chunk(
         &mut self,
         device: u16,
         mut sync: HistorySync,
@@ -163,7 +163,7 @@ impl Worker {
             ..Default::default()
         };
         let id = self.server.stanza_id();
-        let told = Told {
+        let told = SentChunk {
             device,
             id: id.clone(),
             kind: format!("{:?}", sync.sync_type),
@@ -178,7 +178,7 @@ impl Worker {
         };
         // Recorded first, because the device may acknowledge quickly.
         self.told.lock().push(told);
-        let done = self.tell_as(&id, device, &message).await;
+        let done = self.send_peer_message_as(&id, device, &message).await;
         if done.is_err() {
             self.told.lock().retain(|told| told.id != id);
         }
