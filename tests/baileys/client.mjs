@@ -3,12 +3,12 @@
 //
 //   LIBRARY  which version: v6 or v7
 //   WS_URL   the sandbox's WebSocket
-//   CA_ROOT  the root's public key in hex; Baileys 7 checks the server's certificate chain against it, 6.7 checks no root
+//   CA_ROOT  the root's public key in hex; Baileys 7 checks the server's chain against it, 6.7 checks no root
 //   NODE_EXTRA_CA_CERTS  a file with the root of the media server's certificate (an option of Node)
 //   HISTORY  1 waits for the history of a new link, as the library does by default
 //
-// Messages are JSON with the protocol's names, bytes as base64, large numbers as text. Commands name a message by its id;
-// the message must have been sent or received before.
+// Messages are JSON with the protocol's names, bytes as base64, large numbers as text. Commands name a message by its
+// id; the message must have been sent or received before.
 //
 // stdout: {"event":"qr","qr"} {"event":"open","jid","lid"} {"event":"close","code"} {"event":"undecryptable","id"}
 //         {"event":"message","id","from","sender","chat","from_me","text","content"}: `from` (the chat) and `sender` are
@@ -135,7 +135,7 @@ function opened({ ev, user, sendPresenceUpdate }) {
 
 function closed(which, code) {
   emit({ event: 'close', code });
-  // 401 and 403 are final, and after a conflict (440) the newer connection stays. After all other codes, and always after
+  // 401 and 403 are final, and after a conflict (440) the newer connection stays. After other codes, and always after
   // 515 (linked), the client reconnects.
   if (stopped || which !== sock || [401, 403, 440].includes(code)) return;
   setTimeout(() => stopped || connect(), code === 515 ? 0 : 100);

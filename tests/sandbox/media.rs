@@ -271,13 +271,13 @@ async fn x1_profile_pictures_are_set_seen_and_removed() -> Result<()> {
     alice.send(BOB, "hi").await?;
     control.shown(BOB, "hi").await?;
     let set = bob.client.profile().set_profile_picture(noise(3000)).await?;
-    let told = alice
+    let notified = alice
         .wait("the new picture", |event| match event {
             Event::PictureUpdate(update) if !update.removed => Some((update.jid.clone(), update.picture_id.clone())),
             _ => None,
         })
         .await?;
-    assert_eq!(told, (bob_jid.clone(), Some(set.id.clone())));
+    assert_eq!(notified, (bob_jid.clone(), Some(set.id.clone())));
     let found = alice.client.contacts().get_profile_picture(&bob_jid, true).await?.context("no picture")?;
     assert_eq!(found.id, set.id);
     let answer = MediaClient::new().execute(HttpRequest::get(found.url)).await?;

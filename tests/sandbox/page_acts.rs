@@ -190,22 +190,22 @@ async fn x3_typing_is_shown_and_sent() -> Result<()> {
     browser.shows("#log", "second").await?;
     browser.until("!document.querySelector('#log .typing')").await?;
 
-    let told = |state: ChatPresence| {
+    let chat_presence = |state: ChatPresence| {
         move |event: &Event| match event {
             Event::ChatPresence(update) if update.state == state => Some(()),
             _ => None,
         }
     };
     browser.write("#words", "half a").await?;
-    alice.wait("typing", told(ChatPresence::Composing)).await?;
+    alice.wait("typing", chat_presence(ChatPresence::Composing)).await?;
     assert_eq!(alice.count("half a"), 0);
     // A pause in typing, and then the rest.
-    alice.wait("a pause", told(ChatPresence::Paused)).await?;
+    alice.wait("a pause", chat_presence(ChatPresence::Paused)).await?;
     alice.seen.clear();
     browser.write("#words", " word").await?;
-    alice.wait("typing again", told(ChatPresence::Composing)).await?;
+    alice.wait("typing again", chat_presence(ChatPresence::Composing)).await?;
     browser.write("#words", "\u{E007}").await?;
-    alice.wait("no more typing", told(ChatPresence::Paused)).await?;
+    alice.wait("no more typing", chat_presence(ChatPresence::Paused)).await?;
     alice.text("half a word").await?;
     check_no_script_ran(&browser).await?;
     sandbox.shutdown().await;

@@ -45,15 +45,15 @@ impl Changes {
     /// A listener for all changes from now on.
     pub(super) fn listen(&self) -> Listener {
         let mut log = self.0.subscribe();
-        let heard = log.borrow_and_update().now;
-        Listener { log, heard, rested: Instant::now() }
+        let seen = log.borrow_and_update().now;
+        Listener { log, seen, rested: Instant::now() }
     }
 }
 
 /// Receives changes.
 pub(super) struct Listener {
     log: watch::Receiver<Log>,
-    heard: u64,
+    seen: u64,
     rested: Instant,
 }
 
@@ -63,9 +63,9 @@ impl Listener {
         tokio::time::sleep_until(self.rested).await;
         self.log.changed().await.ok()?;
         let log = self.log.borrow_and_update();
-        let changed = log.last.iter().filter(|(_, at)| **at > self.heard).map(|(subject, _)| Arc::clone(subject));
+        let changed = log.last.iter().filter(|(_, at)| **at > self.seen).map(|(subject, _)| Arc::clone(subject));
         let changed = changed.collect();
-        self.heard = log.now;
+        self.seen = log.now;
         self.rested = Instant::now() + BREATH;
         Some(changed)
     }

@@ -144,6 +144,7 @@ pub enum SandboxError {
     /// The state file is damaged, of another program or version, or cannot be read. It stays as it is.
     #[error("the state file {path} cannot be used: {why}", path = path.display())]
     State {
+        /// The state file.
         path: PathBuf,
         /// The reason.
         why: String,

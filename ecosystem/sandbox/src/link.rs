@@ -63,7 +63,7 @@ pub(super) struct SocketState {
     device: OnceLock<DeviceId>,
     closed: AtomicBool,
     held: Mutex<Option<CancellationToken>>,
-    gone: CancellationToken,
+    client_closed: CancellationToken,
 }
 
 impl SocketState {
@@ -87,8 +87,8 @@ impl SocketState {
     }
 
     /// Cancelled when the client has disconnected.
-    pub(super) fn gone(&self) -> &CancellationToken {
-        &self.gone
+    pub(super) fn client_closed(&self) -> &CancellationToken {
+        &self.client_closed
     }
 
     fn holder(&self) -> Option<CancellationToken> {
@@ -112,7 +112,7 @@ impl Link {
             device: OnceLock::new(),
             closed: AtomicBool::new(false),
             held: Mutex::new(None),
-            gone: CancellationToken::new(),
+            client_closed: CancellationToken::new(),
         };
         (Self { wire: Arc::new(wire), sender }, outgoing)
     }
@@ -175,7 +175,7 @@ impl Link {
 
     /// Records that the client has disconnected.
     pub(super) fn disconnected(&self) {
-        self.wire.gone.cancel();
+        self.wire.client_closed.cancel();
         self.wire.close();
     }
 }

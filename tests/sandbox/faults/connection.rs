@@ -76,8 +76,8 @@ async fn after_stream_error(
 ) -> Result<(Linked, String)> {
     let mut client = Linked::link(sandbox, control, number).await?;
     set(control, json!({ "fault": { "stream_error": error }, "number": number })).await?;
-    let told = end_of_connection(&mut client).await?;
-    Ok((client, told))
+    let event = end_of_connection(&mut client).await?;
+    Ok((client, event))
 }
 
 #[tokio::test]
@@ -97,8 +97,8 @@ async fn x2_a_stream_error_ends_the_connection_or_the_session() -> Result<()> {
     ];
     let each = cases.into_iter().enumerate().map(async |(index, (code, expected, returns))| {
         let number = format!("1555200{index}");
-        let (_client, told) = after_stream_error(&sandbox, &control, &number, json!({ "code": code })).await?;
-        assert_eq!(told, expected, "{code}");
+        let (_client, event) = after_stream_error(&sandbox, &control, &number, json!({ "code": code })).await?;
+        assert_eq!(event, expected, "{code}");
         if returns {
             until_connected(&control, &number, true).await?;
         }
@@ -262,15 +262,15 @@ async fn x2_baileys_reports_the_code_of_each_stream_error() -> Result<()> {
     // reported that it is online: until its keys are ready it queues incoming stanzas, and a connection that ends
     // before that has no error for it.
     for code in [405, 408, 411, 428, 500, 503, 403, 440] {
-        let told = baileys.seen.len();
+        let seen = baileys.seen.len();
         set(&control, json!({ "fault": { "stream_error": { "code": code } }, "number": ALICE })).await?;
-        baileys.wait_close_after(told, code).await?;
+        baileys.wait_close_after(seen, code).await?;
         match code {
             440 => break,
             403 => drop(baileys.command("start", json!({})).await?),
             _ => {}
         }
-        baileys.open_after(told).await?;
+        baileys.open_after(seen).await?;
     }
     sandbox.shutdown().await;
     Ok(())

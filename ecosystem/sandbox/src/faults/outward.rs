@@ -164,7 +164,7 @@ impl Outward {
 
     /// Waits, but no longer than the client stays connected.
     async fn while_connected(&self, wait: impl Future<Output = ()>) {
-        self.wire.gone().run_until_cancelled(wait).await;
+        self.wire.client_closed().run_until_cancelled(wait).await;
     }
 
     fn later(&self, after: Duration, letter: SocketStanza) {

@@ -87,8 +87,8 @@ impl Rule {
     /// A field that does not apply to the fault would make the rule wait for a match that never comes.
     fn check_moment(&self) -> Result<(), String> {
         let moment = self.moment();
-        let nobody = self.number.is_none() && self.device.is_none();
-        if moment == Moment::Accept && !nobody {
+        let any_device = self.number.is_none() && self.device.is_none();
+        if moment == Moment::Accept && !any_device {
             return Err("number, device: not accepted here; this fault strikes before the client is known".into());
         }
         if moment != Moment::Stanza && self.stanza.is_some() {
@@ -97,9 +97,9 @@ impl Rule {
         if !matches!(moment, Moment::Stanza | Moment::Media) && self.direction.is_some() {
             return Err("direction: accepted only with a stanza, or a fault of stanzas or media".into());
         }
-        if moment == Moment::Media && !nobody && self.direction != Some(Direction::In) {
+        if moment == Moment::Media && !any_device && self.direction != Some(Direction::In) {
             return Err("number, device: accepted for media only with the direction \"in\"; an upload names its \
-                        device, and nobody says who downloads"
+                        device, and a downloader is not known"
                 .into());
         }
         if self.stanza.as_ref().is_some_and(|stanza| stanza.0.trim().is_empty()) {

@@ -96,14 +96,14 @@ impl Client {
 
     /// Returns the stanzas received since the last call. Each must be writable and readable.
     pub(super) fn received(&mut self) -> Vec<Node> {
-        let mut heard = vec![];
+        let mut stanzas = vec![];
         while let Ok(outgoing) = self.outgoing.try_recv() {
             if let Outgoing::SocketStanza(letter) | Outgoing::Judged(letter) = outgoing {
                 let bytes = letter.bytes().expect("a stanza to a client can be written").into_owned();
-                heard.push(node::read(&bytes).expect("a stanza to a client can be read"));
+                stanzas.push(node::read(&bytes).expect("a stanza to a client can be read"));
             }
         }
-        heard
+        stanzas
     }
 
     /// The parts of the client's QR code, with a reference that the server has offered.

@@ -34,7 +34,7 @@ pub fn frames(data: &[u8]) {
         let (payload, stanzas) = parts.split_first().map_or((&[][..], &[][..]), |(first, others)| (*first, others));
         let (to_server, from_client) = unbounded();
         let (to_client, from_server) = unbounded();
-        let client = Initiator { hint: how & 4 != 0, sends: to_server, hears: from_server };
+        let client = Initiator { hint: how & 4 != 0, outgoing: to_server, incoming: from_server };
         let kind = ["xx", "ik", "fallback"][usize::from(how % 4) - 1];
         let server_side = async {
             let mut reader = FrameReader::new(from_client.map(Ok));
@@ -82,8 +82,8 @@ async fn raw(server: &Server, parts: &[&[u8]]) {
 /// The client's side of the handshake.
 struct Initiator {
     hint: bool,
-    sends: UnboundedSender<WsMessage>,
-    hears: UnboundedReceiver<WsMessage>,
+    outgoing: UnboundedSender<WsMessage>,
+    incoming: UnboundedReceiver<WsMessage>,
 }
 
 impl Initiator {
@@ -125,12 +125,12 @@ impl Initiator {
 
     fn send(&self, payload: &[u8], header: Option<&[u8]>) {
         if let Ok(frame) = framing::encode_frame(payload, header) {
-            let _ = self.sends.unbounded_send(WsMessage::Binary(frame.into()));
+            let _ = self.outgoing.unbounded_send(WsMessage::Binary(frame.into()));
         }
     }
 
     async fn next_frame(&mut self) -> Option<Vec<u8>> {
-        let WsMessage::Binary(frame) = self.hears.next().await? else { return None };
+        let WsMessage::Binary(frame) = self.incoming.next().await? else { return None };
         frame.get(framing::FRAME_LENGTH_SIZE..).map(<[u8]>::to_vec)
     }
 }

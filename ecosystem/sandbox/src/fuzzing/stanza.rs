@@ -59,9 +59,9 @@ impl<'a> Clients<'a> {
         let Ok(stanza) = node::read(bytes) else { return };
         let expected = expected(&stanza, self.all[who].device.is_some());
         self.all[who].send(self.server, stanza.clone());
-        let heard: Vec<Vec<Node>> = self.all.iter_mut().map(Client::hears).collect();
+        let received: Vec<Vec<Node>> = self.all.iter_mut().map(Client::received).collect();
         if let Some((tag, id)) = expected {
-            let answers = heard[who].iter().filter(|node| node.tag == tag && text(node, "id") == id);
+            let answers = received[who].iter().filter(|node| node.tag == tag && text(node, "id") == id);
             assert!(answers.count() > 0, "no {tag} for {stanza:?}");
         }
     }

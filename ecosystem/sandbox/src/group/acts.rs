@@ -66,9 +66,9 @@ impl State {
         }
         let id = group.id.clone();
         let create = NodeBuilder::new("create").attr("type", "new").children([group.node(self)]).build();
-        let everybody: Vec<String> = group.participants.keys().cloned().collect();
+        let members: Vec<String> = group.participants.keys().cloned().collect();
         self.groups.insert(id.clone(), group);
-        self.notify_participants(server, &id, by, create, everybody);
+        self.notify_participants(server, &id, by, create, members);
         Ok((id, verdicts))
     }
 
@@ -148,9 +148,9 @@ impl State {
         }
         let code = new_invite();
         entry.former_invites.push(std::mem::replace(&mut entry.invite, code.clone()));
-        let everybody = entry.participants.keys().cloned().collect();
+        let members = entry.participants.keys().cloned().collect();
         let change = NodeBuilder::new("invite").attr("code", code.as_str()).build();
-        self.notify_participants(server, group, by, change, everybody);
+        self.notify_participants(server, group, by, change, members);
         Ok(code)
     }
 
@@ -164,9 +164,9 @@ impl State {
     ) -> Result<(), GroupRefusal> {
         let entry = self.groups.get_mut(group).ok_or(GroupRefusal::NotFound)?;
         entry.apply(by, setting)?;
-        let everybody = entry.participants.keys().cloned().collect();
+        let members = entry.participants.keys().cloned().collect();
         let entry = self.groups.get(group).ok_or(GroupRefusal::NotFound)?;
-        self.notify_participants(server, group, by, entry.change(self, setting), everybody);
+        self.notify_participants(server, group, by, entry.change(self, setting), members);
         Ok(())
     }
 
@@ -190,15 +190,15 @@ impl State {
         let create = (change == Membership::Add)
             .then(|| with_reason(NodeBuilder::new("create")).children([entry.node(self)]).build());
         let new: BTreeSet<String> = changed.into_iter().collect();
-        let mut told: BTreeSet<String> = entry.participants.keys().cloned().collect();
+        let mut recipients: BTreeSet<String> = entry.participants.keys().cloned().collect();
         if let Some(create) = create {
-            told = told.difference(&new).cloned().collect();
+            recipients = recipients.difference(&new).cloned().collect();
             self.notify_participants(server, group, by, create, new.into_iter().collect());
         } else {
             // A removed participant gets this last notification.
-            told.extend(new);
+            recipients.extend(new);
         }
-        self.notify_participants(server, group, by, change_node, told.into_iter().collect());
+        self.notify_participants(server, group, by, change_node, recipients.into_iter().collect());
     }
 
     /// Notifies every linked device of some numbers. A phone needs no notification: it looks the group up when it

@@ -21,6 +21,7 @@ pub struct Message {
     pub chat: String,
     /// Who wrote the message, as a phone-number address.
     pub sender: String,
+    /// Chosen by the sender.
     pub id: String,
     /// `text`, `image`, `reaction`, `edit`, `revoke` …; `other` for a kind that the sandbox does not know.
     #[serde(deserialize_with = "known_kind")]

@@ -18,6 +18,7 @@ mod reading;
 mod renewal;
 mod reupload;
 mod saved;
+mod sending;
 mod signal;
 mod worker;
 
@@ -154,7 +155,7 @@ pub(super) struct Phone {
     power: Power,
     inbox: Arc<Watched<Inbox>>,
     history: History,
-    told: Arc<Watched<Vec<SentChunk>>>,
+    sent_chunks: Arc<Watched<Vec<SentChunk>>>,
 }
 
 impl std::fmt::Debug for Phone {
@@ -175,9 +176,9 @@ impl Phone {
         let key = new_key();
         let (keys, phone_bundle) = Keys::new(&key)?;
         let inbox = Self::inbox(server, number, Inbox::default());
-        let told = Self::told(server, number, vec![]);
+        let sent_chunks = Self::sent_chunks(server, number, vec![]);
         let own = DeviceId { number: number.to_owned(), device: 0 };
-        let worker = Worker::new(Arc::clone(server), own, keys, inbox, history.unwrap_or_default(), told);
+        let worker = Worker::new(Arc::clone(server), own, keys, inbox, history.unwrap_or_default(), sent_chunks);
         let phone = Self::start(server, worker);
         // Derived from the number, so that a log is easy to read; clients must not rely on it.
         let lid = format!("9{number}");
@@ -211,16 +212,17 @@ impl Phone {
         Arc::new(Watched::new(inbox, &server.changes, [format!("/phones/{number}/messages")]))
     }
 
-    fn told(server: &Server, number: &str, told: Vec<SentChunk>) -> Arc<Watched<Vec<SentChunk>>> {
-        Arc::new(Watched::new(told, &server.changes, [format!("/phones/{number}/history")]))
+    fn sent_chunks(server: &Server, number: &str, sent_chunks: Vec<SentChunk>) -> Arc<Watched<Vec<SentChunk>>> {
+        Arc::new(Watched::new(sent_chunks, &server.changes, [format!("/phones/{number}/history")]))
     }
 
     fn start(server: &Arc<Server>, worker: Worker) -> Self {
         let (tasks, queue) = unbounded_channel();
         let power = Power::new(worker.own.clone(), tasks, Arc::clone(&server.ledger));
-        let (inbox, history, told) = (Arc::clone(&worker.inbox), worker.history, Arc::clone(&worker.told));
+        let (inbox, history, sent_chunks) =
+            (Arc::clone(&worker.inbox), worker.history, Arc::clone(&worker.sent_chunks));
         server.spawn(worker.run(queue));
-        Self { power, inbox, history, told }
+        Self { power, inbox, history, sent_chunks }
     }
 
     /// The phone's whole state, after its queued tasks.
@@ -313,15 +315,15 @@ impl Phone {
 
     /// A device acknowledged chunks of the history.
     pub(super) fn history_received(&self, device: u16, ids: &[String]) {
-        let mut told = self.told.lock();
-        for piece in told.iter_mut().filter(|piece| piece.device == device && ids.contains(&piece.id)) {
+        let mut sent_chunks = self.sent_chunks.lock();
+        for chunk in sent_chunks.iter_mut().filter(|chunk| chunk.device == device && ids.contains(&chunk.id)) {
             piece.received.get_or_insert_with(Utc::now);
         }
     }
 
     /// The generated history of the phone, and the chunks that it has sent to devices.
     pub(super) fn history(&self) -> (History, Vec<SentChunk>) {
-        (self.history, self.told.lock().clone())
+        (self.history, self.sent_chunks.lock().clone())
     }
 
     pub(super) fn replenish(&self) {

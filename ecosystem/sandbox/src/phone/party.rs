@@ -22,11 +22,12 @@ impl Party {
     /// Creates keys for a linked device, and gives the server their public halves.
     pub(in super::super) fn new(server: &Arc<Server>, own: DeviceId) -> Result<Self, PhoneError> {
         let (keys, bundle) = Keys::new(&new_key())?;
-        let (inbox, told) = (Phone::inbox(server, &own.number, Inbox::default()), Phone::told(server, "", vec![]));
+        let (inbox, sent_chunks) =
+            (Phone::inbox(server, &own.number, Inbox::default()), Phone::sent_chunks(server, "", vec![]));
         if let Some(device) = server.state().device(&own) {
             device.bundle = bundle;
         }
-        Ok(Self(Worker::new(Arc::clone(server), own, keys, inbox, History::default(), told)))
+        Ok(Self(Worker::new(Arc::clone(server), own, keys, inbox, History::default(), sent_chunks)))
     }
 
     /// A message, encrypted for one device. `None` when the bytes are no message.

@@ -39,7 +39,8 @@ pub(in super::super) struct SavedPhone {
     app_state: SavedReplica,
     /// The generated history, the chunks sent to devices, and the end of the history for new devices.
     history: History,
-    told: Vec<SentChunk>,
+    #[serde(rename = "told")]
+    sent_chunks: Vec<SentChunk>,
     cuts: BTreeMap<u16, usize>,
     messages: Vec<SavedMessage>,
     /// Own messages that devices may still request again.
@@ -186,7 +187,7 @@ impl Worker {
             given: self.given.iter().map(|(chat, devices)| (chat.clone(), devices.clone())).collect(),
             app_state: self.app_state.save(),
             history: self.history,
-            told: self.told.lock().clone(),
+            sent_chunks: self.sent_chunks.lock().clone(),
             cuts: self.cuts.iter().map(|(device, until)| (*device, *until)).collect(),
             messages,
             sent: self
@@ -271,9 +272,9 @@ impl Phone {
             sent.push_back(Sent { id, to: jid(&to)?, message: message(&content)? });
         }
         let inbox = Self::inbox(server, number, inbox);
-        let told = Self::told(server, number, saved.told);
+        let sent_chunks = Self::sent_chunks(server, number, saved.sent_chunks);
         let own = DeviceId { number: number.to_owned(), device: 0 };
-        let mut worker = Worker::new(Arc::clone(server), own, keys, inbox, saved.history, told);
+        let mut worker = Worker::new(Arc::clone(server), own, keys, inbox, saved.history, sent_chunks);
         worker.cuts = saved.cuts.into_iter().collect();
         worker.sent = sent;
         worker.given = saved.given.into_iter().collect();

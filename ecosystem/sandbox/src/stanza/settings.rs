@@ -22,7 +22,7 @@ pub(super) fn privacy(context: &mut Context<'_>, query: &Node) -> Answer {
     let asked = query.get_optional_child("privacy").map(children).unwrap_or_default();
     let category =
         |name: &str, value: &str| NodeBuilder::new("category").attr("name", name).attr("value", value).build();
-    let told: Vec<Node> = if text(query, "type") == "set" {
+    let categories: Vec<Node> = if text(query, "type") == "set" {
         let settings = &mut account.settings;
         if !asked.iter().all(|asked| settings.set(&text(asked, "name"), &text(asked, "value"))) {
             return BAD;
@@ -31,7 +31,7 @@ pub(super) fn privacy(context: &mut Context<'_>, query: &Node) -> Answer {
     } else {
         account.settings.privacy.iter().map(|(name, value)| category(name, value)).collect()
     };
-    Answer::Result(vec![NodeBuilder::new("privacy").children(told).build()])
+    Answer::Result(vec![NodeBuilder::new("privacy").children(categories).build()])
 }
 
 pub(super) fn blocklist(context: &mut Context<'_>, query: &Node) -> Answer {

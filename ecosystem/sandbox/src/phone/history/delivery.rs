@@ -31,13 +31,13 @@ pub(in super::super) struct Delivery {
     /// The position in the current stage: the chat, how many of its messages, and how many messages in all.
     chat: usize,
     at: usize,
-    told: usize,
+    sent: usize,
 }
 
 impl Delivery {
     pub(super) fn new(device: u16, inline: bool, full: bool, archive: Archive) -> Self {
         let next = Some(HistorySyncType::INITIAL_BOOTSTRAP);
-        Self { device, inline, full, archive, next, order: 0, chat: 0, at: 0, told: 0 }
+        Self { device, inline, full, archive, next, order: 0, chat: 0, at: 0, sent: 0 }
     }
 
     /// The next chunk, or `None` at the end. `head` creates a chat without its messages.
@@ -76,7 +76,7 @@ impl Delivery {
             _ => None,
         };
         if self.next != Some(stage) {
-            (self.chat, self.at, self.told) = (0, 0, 0);
+            (self.chat, self.at, self.sent) = (0, 0, 0);
         }
         self.order += 1;
         sync.chunk_order = Some(self.order);
@@ -115,7 +115,7 @@ impl Delivery {
                 }
                 sync.conversations.push(conversation);
             }
-            (room, self.told) = (room - (to - from), self.told + (to - from));
+            (room, self.sent) = (room - (to - from), self.sent + (to - from));
             if to == span.end {
                 (self.chat, self.at) = (chat + 1, 0);
                 // Chats without messages to send need no chunk of their own.
@@ -125,7 +125,7 @@ impl Delivery {
             }
         }
         let total = self.total(stage).max(1);
-        let percent = if self.chat < self.archive.chats() { self.told * 100 / total } else { 100 };
+        let percent = if self.chat < self.archive.chats() { self.sent * 100 / total } else { 100 };
         sync.progress = u32::try_from(percent).ok();
     }
 
@@ -169,7 +169,7 @@ mod tests {
 
     /// The stages of a whole sync, with their numbers of messages and their progress. Asserts that no message is sent
     /// twice.
-    fn told(history: History, full: bool) -> Vec<(HistorySyncType, usize, Option<u32>)> {
+    fn stages(history: History, full: bool) -> Vec<(HistorySyncType, usize, Option<u32>)> {
         let mut delivery = Delivery::new(1, true, full, Archive::new(history, String::new(), &[]));
         let mut ids = HashSet::new();
         let head = |archive: &Archive, chat| Conversation { id: archive.jid(chat), ..Default::default() };
@@ -186,8 +186,8 @@ mod tests {
     fn x1_history_chunks_are_complete_and_in_order() {
         use HistorySyncType as T;
         let around = [(T::PUSH_NAME, 0, Some(100)), (T::NON_BLOCKING_DATA, 0, Some(100))];
-        assert_eq!(told(History::default(), true), [(T::INITIAL_BOOTSTRAP, 0, Some(100))]);
-        let small = told(History { chats: 3, messages: 50, seed: 1 }, true);
+        assert_eq!(stages(History::default(), true), [(T::INITIAL_BOOTSTRAP, 0, Some(100))]);
+        let small = stages(History { chats: 3, messages: 50, seed: 1 }, true);
         assert_eq!(
             small,
             [&[(T::INITIAL_BOOTSTRAP, 30, Some(100))], &around[..], &[(T::RECENT, 120, Some(100))]].concat()
@@ -195,9 +195,9 @@ mod tests {
         let large = History { chats: 2, messages: 1510, seed: 1 };
         let recent = [(T::INITIAL_BOOTSTRAP, 20, Some(100)), around[0], around[1], (T::RECENT, 1000, Some(50))];
         let recent = [&recent[..], &[(T::RECENT, 1000, Some(100))]].concat();
-        assert_eq!(told(large, false), recent);
-        assert_eq!(told(large, true), [&recent[..], &[(T::FULL, 1000, Some(100))]].concat());
-        let short = told(History { chats: 1, messages: 2, seed: 1 }, true);
+        assert_eq!(stages(large, false), recent);
+        assert_eq!(stages(large, true), [&recent[..], &[(T::FULL, 1000, Some(100))]].concat());
+        let short = stages(History { chats: 1, messages: 2, seed: 1 }, true);
         assert_eq!(
             short,
             [&[(T::INITIAL_BOOTSTRAP, 2, Some(100))], &around[..], &[(T::RECENT, 0, Some(100))]].concat()

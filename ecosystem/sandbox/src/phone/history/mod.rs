@@ -163,7 +163,7 @@ impl Worker {
             ..Default::default()
         };
         let id = self.server.stanza_id();
-        let told = SentChunk {
+        let chunk_sent = SentChunk {
             device,
             id: id.clone(),
             kind: format!("{:?}", sync.sync_type),
@@ -177,10 +177,10 @@ impl Worker {
             received: None,
         };
         // Recorded first, because the device may acknowledge quickly.
-        self.told.lock().push(told);
+        self.sent_chunks.lock().push(chunk_sent);
         let done = self.send_peer_message_as(&id, device, &message).await;
         if done.is_err() {
-            self.told.lock().retain(|told| told.id != id);
+            self.sent_chunks.lock().retain(|sent| sent.id != id);
         }
         done
     }
