@@ -35,11 +35,11 @@ async fn last_chunk(linked: &mut Linked) -> Result<()> {
 
 /// All messages of all received chunks, each with its chat.
 fn received_messages(linked: &Linked) -> Vec<(String, WebMessageInfo)> {
-    let pieces = linked.seen.iter().filter_map(|event| match event.as_ref() {
+    let chunks = linked.seen.iter().filter_map(|event| match event.as_ref() {
         Event::HistorySync(history) => history.get(),
         _ => None,
     });
-    let chats = pieces.flat_map(|piece| &piece.conversations);
+    let chats = chunks.flat_map(|chunk| &chunk.conversations);
     chats.flat_map(|chat| chat.messages.iter().map(|it| (chat.id.clone(), (*it.message).clone()))).collect()
 }
 
@@ -71,10 +71,10 @@ async fn x1_history_arrives_completely_and_once() -> Result<()> {
     let sent = control
         .until(&format!("/phones/{ALICE}/history"), |history| {
             let sent = history["sent"].as_array()?;
-            (sent.len() == 4 && sent.iter().all(|piece| !piece["received"].is_null())).then(|| sent.clone())
+            (sent.len() == 4 && sent.iter().all(|chunk| !chunk["received"].is_null())).then(|| sent.clone())
         })
         .await?;
-    let kinds: Vec<_> = sent.iter().map(|piece| (piece["kind"].as_str(), piece["chunk"].as_u64())).collect();
+    let kinds: Vec<_> = sent.iter().map(|chunk| (chunk["kind"].as_str(), chunk["chunk"].as_u64())).collect();
     let kind = |kind, chunk| (Some(kind), Some(chunk));
     let wanted = ["INITIAL_BOOTSTRAP", "PUSH_NAME", "NON_BLOCKING_DATA", "RECENT"];
     assert_eq!(kinds, wanted.iter().zip(1..).map(|(name, chunk)| kind(*name, chunk)).collect::<Vec<_>>());

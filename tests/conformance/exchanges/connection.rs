@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::super::party::{Draft, Party, Way};
 use super::super::stage::{ALICE, BOB, Kind, Stage};
-use super::tell;
+use super::send_text;
 
 pub(in super::super) async fn link_by_qr(stage: &Stage, kind: Kind) -> Result<()> {
     link(stage, kind, Way::Qr).await
@@ -41,7 +41,7 @@ pub(in super::super) async fn offline(stage: &Stage, kind: Kind) -> Result<()> {
         let live = if absence.is_empty() { "any duplicates?" } else { "are you back?" };
         send_text(stage, &mut bob, &mut *alice, live).await?;
         let received = alice.texts();
-        ensure!(received == [absence, &[live]].concat(), "{heard:?} arrived after the absence");
+        ensure!(received == [absence, &[live]].concat(), "{received:?} arrived after the absence");
         stage.until_settled().await?;
     }
     Ok(())

@@ -32,7 +32,7 @@ async fn write(stage: &Stage, everybody: &mut [&mut dyn Party], writer: usize, g
     ensure!((own.text(), own.chat.as_str(), own.sender.as_str()) == (Some(words), group, number.as_str()), "{own:?}");
     for reader in everybody.iter_mut().filter(|reader| reader.number() != number) {
         let received = reader.find(&format!("{words:?}, sent as {id}"), &|message| message.id == id).await?;
-        ensure!((received.chat.as_str(), received.from_me) == (group, false), "{heard:?}");
+        ensure!((received.chat.as_str(), received.from_me) == (group, false), "{received:?}");
         same(&received, &own)?;
     }
     Ok(())

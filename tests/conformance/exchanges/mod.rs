@@ -45,7 +45,7 @@ async fn change_of(party: &mut dyn Party, place: &str, id: &str) -> Result<Recei
 async fn send_text(stage: &Stage, from: &mut dyn Party, to: &mut dyn Party, words: &str) -> Result<Received> {
     let id = from.send(to.number(), Draft::text(words)).await?;
     let received = to.find(&format!("{words:?}, sent as {id}"), &|message| message.id == id).await?;
-    ensure!(received.text() == Some(words), "{words:?} arrived as {heard:?}");
+    ensure!(received.text() == Some(words), "{words:?} arrived as {received:?}");
     is_from(&received, from)?;
     let own = stage.phone(ALICE).await?.find(words, &|message| message.id == id).await?;
     ensure!(

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::super::party::{Draft, Party, Ticks};
 use super::super::stage::{ALICE, BOB, CAROL, Kind, Stage};
-use super::hears;
+use super::receives;
 
 /// The phone receives the client's message, and its owner reads it.
 pub(in super::super) async fn receipts_of_the_phone(stage: &Stage, kind: Kind) -> Result<()> {
