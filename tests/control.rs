@@ -1,4 +1,4 @@
-//! The sandbox's control API, as a test uses it.
+//! A client of the sandbox's control API, for tests.
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -8,7 +8,6 @@ use wagres::session::http::MediaClient;
 
 use crate::support::until::until;
 
-/// A sandbox's control API.
 #[derive(Debug, Clone)]
 pub(crate) struct Control {
     authority: String,
@@ -19,7 +18,7 @@ impl Control {
         Self { authority: url.trim_start_matches("http://").trim_end_matches('/').to_owned() }
     }
 
-    /// One request; the status and the JSON body.
+    /// Sends one request; returns the status and the JSON body.
     pub(crate) async fn request(&self, method: &str, path: &str, body: Option<Value>) -> Result<(u16, Value)> {
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         let head = format!(
@@ -33,7 +32,7 @@ impl Control {
         Ok((status, serde_json::from_str(body).with_context(|| format!("not JSON: {body:?}"))?))
     }
 
-    /// A request whose head is given line by line; the whole answer.
+    /// Sends a request whose head is given line by line; returns the whole answer.
     pub(crate) async fn exchange(&self, head: &str, body: &str) -> Result<String> {
         let mut socket = tokio::net::TcpStream::connect(&self.authority).await?;
         socket.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await?;
@@ -42,14 +41,14 @@ impl Control {
         while !answer.ends_with("\r\n\r\n") {
             let start = answer.len();
             if socket.read_line(&mut answer).await? == 0 {
-                bail!("the answer ended early: {answer:?}");
+                bail!("the answer is incomplete: {answer:?}");
             }
             let header = answer[start..].split_once(':');
             if let Some((_, value)) = header.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
                 length = Some(value.trim().parse()?);
             }
         }
-        // Not every server closes the connection that it was asked to close.
+        // Not every server closes the connection as requested.
         socket.take(length.unwrap_or(u64::MAX)).read_to_string(&mut answer).await?;
         Ok(answer)
     }
@@ -69,9 +68,9 @@ impl Control {
         }
     }
 
-    /// Polls until the answer is what the test wants, and returns what it picked from it.
+    /// Polls until `pick` finds something in the answer, and returns that.
     pub(crate) async fn until<T>(&self, path: &str, pick: impl Fn(&Value) -> Option<T>) -> Result<T> {
-        until(&format!("what GET {path} should say"), async || {
+        until(&format!("the expected answer of GET {path}"), async || {
             let value = self.get(path).await?;
             Ok(pick(&value).ok_or(value))
         })
@@ -87,7 +86,7 @@ impl Control {
         .await
     }
 
-    /// A message of a phone, once its file is fetched or given up.
+    /// A message of a phone, once the download of its file has ended.
     pub(crate) async fn settled(&self, number: &str, id: &str) -> Result<Value> {
         self.until(&format!("/phones/{number}/messages"), |value| {
             let message = value["messages"].as_array()?.iter().find(|message| message["id"] == id)?;
@@ -96,7 +95,7 @@ impl Control {
         .await
     }
 
-    /// The file of a message of a phone, which must have it by now.
+    /// The file of a phone's message, which the phone must already have.
     pub(crate) async fn file(&self, number: &str, id: &str) -> Result<Vec<u8>> {
         self.bytes(&format!("/phones/{number}/messages/{id}/media")).await
     }

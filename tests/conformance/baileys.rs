@@ -1,4 +1,4 @@
-//! Baileys, driven line by line.
+//! Baileys, driven by JSON lines.
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
@@ -13,12 +13,12 @@ use crate::control::Control;
 pub(super) struct BaileysClient {
     number: String,
     baileys: Baileys,
-    /// How much of what it said was before the last start.
+    /// How many lines the driver wrote before the last start.
     before: usize,
 }
 
 impl BaileysClient {
-    /// A client that is linked in this way, and open.
+    /// A client, linked in this way and open.
     pub(super) async fn link(
         library: Library,
         way: Way,
@@ -99,7 +99,7 @@ impl Client for BaileysClient {
         messages.filter_map(|message| message.text().map(str::to_owned)).collect()
     }
 
-    fn invitations(&self) -> usize {
+    fn codes_shown(&self) -> usize {
         self.baileys.seen.iter().filter(|line| line["event"] == "qr" || !line["result"]["code"].is_null()).count()
     }
 

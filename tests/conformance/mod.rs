@@ -1,7 +1,7 @@
 //! X1: the same exchanges with every client library, each in a sandbox of its own. A client that cannot run here is
 //! skipped, with the reason printed.
 //!
-//! To add an exchange write it over [`party`] in `exchanges`, and give it its line in [`conformance`] below.
+//! A new exchange is written over [`party`] in `exchanges`, and gets a line in [`conformance`] below.
 
 mod baileys;
 mod exchanges;
@@ -17,8 +17,8 @@ use wagres_sandbox::{Options, Pace};
 
 use stage::{Kind, run};
 
-/// For exchanges in which no owner of a phone is to look at anything.
-fn nobody_looks() -> Options {
+/// For exchanges in which no phone may send receipts.
+fn without_read_receipts() -> Options {
     let never = Duration::from_hours(1);
     Options { pace: Pace { delivered: never, read: never }, ..Options::default() }
 }
@@ -45,7 +45,7 @@ macro_rules! conformance {
 }
 
 #[test]
-fn x1_conformance_is_documented_exchange_by_exchange() {
+fn x1_each_conformance_exchange_is_documented() {
     let docs = include_str!("../../ecosystem/sandbox/docs/sandbox.md");
     let section = docs.split("## Conformance").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap_or_default();
     let rows: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
@@ -73,7 +73,7 @@ conformance! {
         x1_conformance_group_text_baileys_7 x1_conformance_group_text_baileys_6;
     receipts_of_the_phone => x1_conformance_receipts_of_the_phone_whatsapp_rust
         x1_conformance_receipts_of_the_phone_baileys_7 x1_conformance_receipts_of_the_phone_baileys_6;
-    receipts_of_the_client, nobody_looks() => x1_conformance_receipts_of_the_client_whatsapp_rust
+    receipts_of_the_client, without_read_receipts() => x1_conformance_receipts_of_the_client_whatsapp_rust
         x1_conformance_receipts_of_the_client_baileys_7 x1_conformance_receipts_of_the_client_baileys_6;
     offline => x1_conformance_offline_whatsapp_rust
         x1_conformance_offline_baileys_7 x1_conformance_offline_baileys_6;

@@ -1,4 +1,4 @@
-//! What an exchange knows of those who take part in it: a simulated phone, or a client of any kind.
+//! The parties of an exchange: a simulated phone, or a client of any kind.
 
 use anyhow::{Result, bail};
 use async_trait::async_trait;
@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// Something to send. As JSON it is what the sandbox's control API and the Baileys driver take.
+/// Something to send. Its JSON is the form of the sandbox's control API and of the Baileys driver.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Draft {
@@ -33,13 +33,13 @@ impl Draft {
     }
 }
 
-/// A message as a party has it.
+/// A message as a party received it.
 #[derive(Debug, Clone)]
 pub(super) struct Received {
     pub(super) id: String,
     /// The number of the other side, or the address of the group.
     pub(super) chat: String,
-    /// The number of who wrote it.
+    /// The author's number.
     pub(super) sender: String,
     pub(super) from_me: bool,
     /// The whole message; see [`canonical`].
@@ -47,12 +47,12 @@ pub(super) struct Received {
 }
 
 impl Received {
-    /// The words of a text, plain or with a context.
+    /// The words of a text message.
     pub(super) fn text(&self) -> Option<&str> {
         text(&self.content)
     }
 
-    /// A part of the content: `at("reactionmessage.key.id")`.
+    /// A field of the content: `at("reactionmessage.key.id")`.
     pub(super) fn at(&self, path: &str) -> Option<&str> {
         path.split('.').try_fold(&self.content, |value, key| value.get(key))?.as_str()
     }
@@ -63,71 +63,72 @@ pub(super) fn text(content: &Value) -> Option<&str> {
     content["conversation"].as_str().or_else(|| content["extendedtextmessage"]["text"].as_str())
 }
 
-/// How far a message has come, by the receipts that its sender got.
+/// The progress of a message, by the receipts that its sender received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ticks {
     Delivered,
     Read,
 }
 
-/// Somebody who sends and receives.
+/// Sends and receives messages.
 #[async_trait(?Send)]
 pub(super) trait Party {
     fn number(&self) -> &str;
 
-    /// Sends to a number, or to the address of a group; the id of the message, or of the message that it changes where the library tells no other.
+    /// Sends to a number or to a group's address. Returns the message's id, or the id of the changed message where the
+    /// library returns that.
     async fn send(&mut self, to: &str, draft: Draft) -> Result<String>;
 
-    /// Waits for a message, or finds it among those that came before.
+    /// Waits for a message, or finds it among the earlier ones.
     async fn find(&mut self, what: &str, pick: Pick<'_>) -> Result<Received>;
 
-    /// The file of a message that it has, decrypted.
+    /// The decrypted file of a received message.
     async fn file(&mut self, message: &Received) -> Result<Vec<u8>>;
 
     /// Waits for a receipt for an own message.
     async fn ticked(&mut self, id: &str, ticks: Ticks) -> Result<()>;
 }
 
-/// How a client is linked.
+/// The way to link a client.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Way {
     Qr,
     Code,
 }
 
-/// Which message is wanted.
+/// Selects a message.
 pub(super) type Pick<'a> = &'a (dyn Fn(&Received) -> bool + Sync);
 
 /// A client library, linked to a number.
 #[async_trait(?Send)]
 pub(super) trait Client: Party {
-    /// Goes offline, and keeps what it needs to come back.
+    /// Goes offline, and keeps its state.
     async fn stop(&mut self) -> Result<()>;
 
-    /// Comes back as the same device.
+    /// Comes online again as the same device.
     async fn start(&mut self) -> Result<()>;
 
     /// The texts received since the last start, in the order in which the library reported them.
     fn texts(&self) -> Vec<String>;
 
-    /// How often it showed something to scan or to type.
-    fn invitations(&self) -> usize;
+    /// How often the client showed a QR code or a pairing code.
+    fn codes_shown(&self) -> usize;
 
-    /// Tells the other side that a received message was read.
+    /// Sends the read receipt for a received message.
     async fn read(&mut self, message: &Received) -> Result<()>;
 
-    /// Makes a group with itself and these numbers; its address.
+    /// Creates a group with itself and these numbers; returns its address.
     async fn create_group(&mut self, subject: &str, participants: &[&str]) -> Result<String>;
 
     /// Unlinks itself.
     async fn log_out(&mut self) -> Result<()>;
 
-    /// Waits until the library says that it is unlinked.
+    /// Waits until the library reports that the device is unlinked.
     async fn logged_out(&mut self) -> Result<()>;
 }
 
-/// An address in one form: a number for a user, whichever of its two addresses a library goes by. The sandbox's LIDs are
-/// the number with a 9 before it.
+/// An address in one form: a number for a user, whichever of its two addresses a library uses. The sandbox's LIDs are
+/// the number with a leading 9.
 pub(super) fn address(jid: &str) -> String {
     match jid.strip_suffix("@lid").and_then(|lid| lid.strip_prefix('9')) {
         Some(number) => number.to_owned(),
@@ -135,11 +136,11 @@ pub(super) fn address(jid: &str) -> String {
     }
 }
 
-/// One form for what the libraries and the control API call the same thing: names without case and underscores, bytes as
-/// base64, numbers as text, nothing that is not set. Left out is what is for one recipient only: the wrapping of a copy
-/// for the sender's own devices, the context with its device list and secret, and the sender key that comes with the first
-/// message to a group. Of the message that a reaction is to only the id stays, because Baileys rewrites the rest into its
-/// own view of the chat.
+/// One form for messages of all libraries and of the control API: field names without case and underscores, bytes as
+/// base64, numbers as text, no unset fields. Parts for a single recipient are removed: the wrapping of a copy for the
+/// sender's own devices, the context with its device list and secret, and the sender key that comes with the first
+/// message to a group. Of a reaction's target only the id stays, because Baileys rewrites the rest to its own view of
+/// the chat.
 pub(super) fn canonical(message: Value) -> Value {
     let Some(Value::Object(mut fields)) = tidy(message) else { return Value::Object(Map::new()) };
     if let Some(Value::Object(mut sent)) = fields.remove("devicesentmessage")
@@ -173,12 +174,12 @@ fn tidy(value: Value) -> Option<Value> {
     })
 }
 
-/// Of the lists of small numbers in a message all are bytes.
+/// Every list of small numbers in a message holds bytes.
 fn bytes(items: &[Value]) -> Option<Vec<u8>> {
     items.iter().map(|item| u8::try_from(item.as_u64()?).ok()).collect()
 }
 
-/// Two parties have the same message, field by field.
+/// Checks that two parties have the same message, field by field.
 pub(super) fn same(one: &Received, other: &Received) -> Result<()> {
     if one.content != other.content {
         bail!("the same message differs:\n{}\n{}", one.content, other.content);

@@ -13,12 +13,12 @@ use crate::support::until::until;
 pub(super) struct Phone {
     number: String,
     control: Control,
-    /// What was fetched already, by id; the content of a message does not change.
+    /// Messages already requested, by id; the content of a message does not change.
     known: HashMap<String, Received>,
 }
 
 impl Phone {
-    /// The phone with a number, made if there is none.
+    /// The phone of a number, created if there is none.
     pub(super) async fn new(control: &Control, number: &str) -> Result<Self> {
         control.post("/phones", json!({ "number": number })).await?;
         Ok(Self { number: number.to_owned(), control: control.clone(), known: HashMap::new() })

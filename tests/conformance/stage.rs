@@ -1,4 +1,4 @@
-//! Where an exchange takes place: a sandbox of its own, the client under test, and those it talks with.
+//! The stage of an exchange: a sandbox of its own, the client under test, and its peers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(super) const BOB: &str = "15550002";
 /// The number of another client.
 pub(super) const CAROL: &str = "15550003";
 
-/// Which library.
+/// The client library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     WhatsappRust,
@@ -51,12 +51,12 @@ impl Stage {
         Ok(Self { sandbox, control })
     }
 
-    /// A client that is linked by QR and open.
+    /// A client, linked by QR and open.
     pub(super) async fn client(&self, kind: Kind, number: &str) -> Result<Box<dyn Client>> {
         self.linked(kind, Way::Qr, number).await
     }
 
-    /// A client that is linked in this way and open.
+    /// A client, linked in this way and open.
     pub(super) async fn linked(&self, kind: Kind, way: Way, number: &str) -> Result<Box<dyn Client>> {
         Ok(match kind.library() {
             None => Box::new(WhatsappRust::link(&self.sandbox, way, &self.control, number).await?),
@@ -71,8 +71,8 @@ impl Stage {
         Phone::new(&self.control, number).await
     }
 
-    /// The client under test, and whom it talks with: a simulated phone and another client.
-    pub(super) async fn company(&self, kind: Kind) -> Result<(Box<dyn Client>, [Box<dyn Party>; 2])> {
+    /// The client under test and its peers: a simulated phone and another client.
+    pub(super) async fn client_and_peers(&self, kind: Kind) -> Result<(Box<dyn Client>, [Box<dyn Party>; 2])> {
         let bob = self.phone(BOB).await?;
         let (alice, carol) = tokio::try_join!(self.client(kind, ALICE), self.client(Kind::WhatsappRust, CAROL))?;
         Ok((alice, [Box::new(bob), carol]))
@@ -89,7 +89,7 @@ impl Stage {
         self.control.until("/phones", settled).await
     }
 
-    /// How many handshakes there were.
+    /// The number of handshakes so far.
     pub(super) async fn handshakes(&self) -> Result<u64> {
         Ok(handshakes(&self.control.get("/stats").await?))
     }
@@ -98,7 +98,7 @@ impl Stage {
         self.control.until("/stats", |stats| (handshakes(stats) >= count).then_some(())).await
     }
 
-    /// The devices of the client's account, as the server knows them.
+    /// Waits until the client's account has this many devices on the server.
     pub(super) async fn until_devices(&self, count: usize) -> Result<()> {
         let counted = |value: &Value| (alice(value)?["devices"].as_array()?.len() == count).then_some(());
         self.control.until("/phones", counted).await
@@ -114,7 +114,7 @@ fn handshakes(stats: &Value) -> u64 {
     stats["handshakes"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum()
 }
 
-/// Runs one exchange of one client in a sandbox of its own, and holds it to it that the sandbox understood everything.
+/// Runs one exchange of one client in a sandbox of its own, and checks that the sandbox understood every stanza.
 pub(super) async fn run(
     kind: Kind,
     mut options: Options,
@@ -126,12 +126,12 @@ pub(super) async fn run(
         return Ok(());
     }
     if kind == Kind::Baileys6 {
-        // Far enough for a machine that runs many tests at the same time; see the option.
+        // Long enough for a machine that runs many tests at the same time; see the option.
         options.distance = Duration::from_secs(1);
     }
     let stage = Stage::new(options).await?;
     exchange(&stage, kind).await?;
     let stats = stage.control.get("/stats").await?;
-    ensure!(stats["unknown"] == json!({}), "the sandbox did not understand all that the client said: {stats}");
+    ensure!(stats["unknown"] == json!({}), "the sandbox did not understand every stanza of the client: {stats}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! whatsapp-rust, with its own store in memory.
+//! whatsapp-rust, with its own in-memory store.
 
 use std::sync::Arc;
 
@@ -28,12 +28,12 @@ use crate::support::linked::Linked;
 pub(super) struct WhatsappRust {
     number: String,
     linked: Linked,
-    /// Where it comes back to.
+    /// The sandbox, for a restart of the client.
     sandbox: Arc<Running>,
 }
 
 impl WhatsappRust {
-    /// A client that is linked in this way, and open.
+    /// A client, linked in this way and open.
     pub(super) async fn link(sandbox: &Arc<Running>, way: Way, control: &Control, number: &str) -> Result<Self> {
         let linked = match way {
             Way::Qr => Linked::link(sandbox, control, number).await?,
@@ -42,7 +42,7 @@ impl WhatsappRust {
         Ok(Self { number: number.to_owned(), linked, sandbox: Arc::clone(sandbox) })
     }
 
-    /// A message that it received, as the library holds it.
+    /// A received message, as the library reported it.
     async fn inbound(&mut self, what: &str, pick: impl Fn(&InboundMessage) -> bool) -> Result<InboundMessage> {
         self.linked.wait(what, |event| event.messages().find(|message| pick(message)).cloned()).await
     }
@@ -55,7 +55,7 @@ impl WhatsappRust {
 async fn by_code(sandbox: &Running, control: &Control, number: &str) -> Result<Linked> {
     control.post("/phones", json!({ "number": number })).await?;
     let mut linked = Linked::start(sandbox, Arc::new(InMemoryBackend::new())).await?;
-    // Its socket is up by then, and the server has asked what it wants.
+    // By then the socket is open, and the server has sent its references.
     linked.wait("a QR code", |event| matches!(event, Event::PairingQrCode(_)).then_some(())).await?;
     let options = PairCodeOptions { phone_number: number.to_owned(), ..Default::default() };
     let code = linked.client.pair_with_code(options).await.map_err(|error| anyhow!("{error:?}"))?;
@@ -131,7 +131,7 @@ impl Party for WhatsappRust {
     async fn find(&mut self, what: &str, pick: Pick<'_>) -> Result<Received> {
         let found = self.inbound(what, |message| received(message).is_some_and(|message| pick(&message))).await;
         let found = found.with_context(|| format!("whatsapp-rust, {}", self.number))?;
-        received(&found).context("it does not serialise")
+        received(&found).context("the message does not serialise")
     }
 
     async fn file(&mut self, message: &Received) -> Result<Vec<u8>> {
@@ -166,7 +166,7 @@ impl Client for WhatsappRust {
         messages.filter_map(|message| message.text().map(str::to_owned)).collect()
     }
 
-    fn invitations(&self) -> usize {
+    fn codes_shown(&self) -> usize {
         let invites = |event: &&Arc<Event>| matches!(***event, Event::PairingQrCode(_) | Event::PairingCode { .. });
         self.linked.seen.iter().filter(invites).count()
     }

@@ -13,7 +13,7 @@ const ALICE: &str = "15550001";
 const BOB: &str = "15550002";
 const BOB_JID: &str = "15550002@s.whatsapp.net";
 
-/// What the phone shows.
+/// The path of the phone's settings.
 fn settings() -> String {
     format!("/phones/{ALICE}/app-state")
 }
@@ -32,17 +32,18 @@ async fn archived(linked: &mut Linked, on: bool) -> Result<()> {
         .await
 }
 
-/// Whether an event is the one that a device waits for.
+/// Whether an event is the expected one.
 type Seen = fn(&Event) -> bool;
 
 #[tokio::test]
-async fn x1_what_a_device_sets_is_seen_by_the_phone_and_the_other_device() -> Result<()> {
+async fn x1_a_devices_settings_reach_the_phone_and_the_other_device() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let first = Linked::link(&sandbox, &control, ALICE).await?;
     let mut second = Linked::link(&sandbox, &control, ALICE).await?;
     let bob = Jid::pn(BOB);
 
-    // Each is seen before the next is done: the library drops a notification that comes while it still reads an answer.
+    // Each change is seen before the next is made: the library drops a notification that arrives while it still reads
+    // an answer.
     let actions = first.client.chat_actions();
     actions.archive_chat(&bob, None).await?;
     archived(&mut second, true).await?;
@@ -69,7 +70,7 @@ async fn x1_what_a_device_sets_is_seen_by_the_phone_and_the_other_device() -> Re
     );
     assert_eq!(shown["starred"], json!(["3EB0STAR"]));
     assert_eq!(shown["versions"], json!({ "critical_unblock_low": 1, "regular_high": 2, "regular_low": 3 }));
-    assert_eq!(shown["refused"], json!([]), "every MAC checks");
+    assert_eq!(shown["refused"], json!([]), "every MAC is valid");
     let stats = control.get("/stats").await?;
     assert_eq!(stats["unknown"], json!({}), "{stats}");
     sandbox.shutdown().await;
@@ -77,7 +78,7 @@ async fn x1_what_a_device_sets_is_seen_by_the_phone_and_the_other_device() -> Re
 }
 
 #[tokio::test]
-async fn x1_what_the_owner_sets_reaches_every_device() -> Result<()> {
+async fn x1_the_owners_settings_reach_every_device() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut first = Linked::link(&sandbox, &control, ALICE).await?;
     let mut second = Linked::link(&sandbox, &control, ALICE).await?;
@@ -113,7 +114,7 @@ async fn x1_what_the_owner_sets_reaches_every_device() -> Result<()> {
     ];
     for (action, seen) in steps {
         assert_eq!(control.post(&settings(), action.clone()).await?, json!({ "set": true }), "{action}");
-        // Before the next one: the library drops a notification that comes while it still reads an answer.
+        // Before the next change: the library drops a notification that arrives while it still reads an answer.
         for device in [&mut first, &mut second] {
             device.wait(&action.to_string(), |event| seen(event).then_some(())).await?;
         }
@@ -122,7 +123,7 @@ async fn x1_what_the_owner_sets_reaches_every_device() -> Result<()> {
     let shown = control.get(&settings()).await?;
     assert_eq!((&shown["push_name"], &shown["locale"]), (&json!("Alice Liddell"), &json!("de")));
     assert_eq!(shown["starred"], json!([id]));
-    // A contact that is taken out is gone from the collection.
+    // A deleted contact is gone from the collection.
     control.post(&settings(), json!({ "contact": { "chat": BOB } })).await?;
     until_shown(&control, "/contacts", json!({})).await?;
     assert_eq!(control.get(&settings()).await?["refused"], json!([]));
@@ -137,7 +138,7 @@ async fn x1_a_patch_on_an_old_version_is_built_again() -> Result<()> {
     let second = Linked::link(&sandbox, &control, ALICE).await?;
     let (bob, actions) = (Jid::pn(BOB), [first.client.chat_actions(), second.client.chat_actions()]);
 
-    // Both at once, and the phone with them: whoever comes second starts from a version that is gone.
+    // Both devices and the phone at the same time: the second uploads a patch on an old version.
     let path = settings();
     let phone = async {
         for on in [true, false, true, false] {
@@ -155,20 +156,20 @@ async fn x1_a_patch_on_an_old_version_is_built_again() -> Result<()> {
     until_shown(&control, "/versions", json!({ "regular_low": 10 })).await?;
     let shown = control.get(&settings()).await?;
     assert_eq!(shown["chats"][BOB_JID], json!({ "archived": true, "pinned": true, "read": false }));
-    assert_eq!(shown["refused"], json!([]), "every patch was built on what it follows");
+    assert_eq!(shown["refused"], json!([]), "every patch was built on its predecessor");
     sandbox.shutdown().await;
     Ok(())
 }
 
 #[tokio::test]
-async fn x1_a_device_comes_back_and_reads_on_from_its_version() -> Result<()> {
+async fn x1_a_reconnected_device_continues_from_its_version() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     control.post(&settings(), json!({ "archive": { "chat": BOB, "on": true } })).await?;
     archived(&mut alice, true).await?;
     let backend = alice.stop().await?;
 
-    // More than fit into one answer.
+    // More patches than fit into one answer.
     for step in 0..60 {
         control.post(&settings(), json!({ "pin": { "chat": BOB, "on": step % 2 == 0 } })).await?;
     }
@@ -176,7 +177,7 @@ async fn x1_a_device_comes_back_and_reads_on_from_its_version() -> Result<()> {
     let mut alice = Linked::start(&sandbox, backend).await?;
     archived(&mut alice, false).await?;
     let archives = alice.seen.iter().filter(|event| matches!(event.as_ref(), Event::ArchiveUpdate(_))).count();
-    assert_eq!(archives, 1, "what it had already did not come again");
+    assert_eq!(archives, 1, "earlier changes were sent again");
     let pins = alice.seen.iter().filter(|event| matches!(event.as_ref(), Event::PinUpdate(_))).count();
     assert_eq!(pins, 60);
     assert_eq!(alice.backend.get_version("regular_low").await?.version, 62);
@@ -185,7 +186,7 @@ async fn x1_a_device_comes_back_and_reads_on_from_its_version() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x1_a_new_key_is_used_by_all_and_the_old_one_still_read() -> Result<()> {
+async fn x1_a_new_app_state_key_is_used_and_the_old_one_still_read() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut first = Linked::link(&sandbox, &control, ALICE).await?;
     let old = first.backend.get_latest_sync_key_id().await?.context("no key")?;
@@ -195,7 +196,7 @@ async fn x1_a_new_key_is_used_by_all_and_the_old_one_still_read() -> Result<()> 
     control.post(&format!("{}/rotate-key", settings()), json!({})).await?;
     let keys = control.get(&settings()).await?["keys"].clone();
     assert_eq!(keys, json!([hex::encode(&old), "000000000002"]));
-    // The phone's next patch takes the record under the old key away and sets it under the new one.
+    // The phone's next patch removes the record under the old key and sets it under the new one.
     control.post(&settings(), json!({ "archive": { "chat": BOB, "on": false } })).await?;
     archived(&mut first, false).await?;
     let new = first.backend.get_latest_sync_key_id().await?.context("no key")?;
@@ -203,7 +204,7 @@ async fn x1_a_new_key_is_used_by_all_and_the_old_one_still_read() -> Result<()> 
     first.client.chat_actions().pin_chat(&Jid::pn(BOB)).await?;
     until_shown(&control, &format!("/chats/{BOB_JID}"), json!({ "archived": false, "pinned": true })).await?;
 
-    // A device that is linked now gets all of it, under whatever key it is.
+    // A device that is linked now gets all settings, under whatever key.
     let mut second = Linked::link(&sandbox, &control, ALICE).await?;
     second.wait("a pin", |event| matches!(event, Event::PinUpdate(_)).then_some(())).await?;
     archived(&mut second, false).await?;
@@ -213,14 +214,14 @@ async fn x1_a_new_key_is_used_by_all_and_the_old_one_still_read() -> Result<()> 
 }
 
 #[tokio::test]
-async fn x1_a_device_that_lacks_too_much_gets_a_snapshot() -> Result<()> {
+async fn x1_a_device_missing_too_many_patches_gets_a_snapshot() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     control.post(&settings(), json!({ "archive": { "chat": BOB, "on": true } })).await?;
     archived(&mut alice, true).await?;
     let backend = alice.stop().await?;
 
-    // More than the server keeps.
+    // More patches than the server keeps.
     for step in 0..=200 {
         control.post(&settings(), json!({ "pin": { "chat": BOB, "on": step % 2 == 0 } })).await?;
     }
@@ -229,18 +230,18 @@ async fn x1_a_device_that_lacks_too_much_gets_a_snapshot() -> Result<()> {
         |linked: &Linked| linked.seen.iter().filter(|event| matches!(event.as_ref(), Event::PinUpdate(_))).count();
     let mut alice = Linked::start(&sandbox, backend).await?;
     archived(&mut alice, false).await?;
-    // A device that has nothing gets the same one, and both read on from there.
+    // A device without any state gets the same snapshot, and both continue from there.
     let mut second = Linked::link(&sandbox, &control, ALICE).await?;
     archived(&mut second, false).await?;
     for device in [&mut alice, &mut second] {
         device.wait("the last pin", |event| matches!(event, Event::PinUpdate(_)).then_some(())).await?;
-        assert_eq!(pins(device), 1, "what is left of all patches, and not each of them");
+        assert_eq!(pins(device), 1, "the remaining records, not every patch");
         assert_eq!(device.backend.get_version("regular_low").await?.version, 203);
     }
     second.client.chat_actions().archive_chat(&Jid::pn(BOB), None).await?;
     let mutes = json!({ "mute": { "chat": BOB, "on": true } });
     until_shown(&control, &format!("/chats/{BOB_JID}/archived"), json!(true)).await?;
-    // Before the next one: the library drops a notification that comes while it still reads an answer.
+    // Before the next change: the library drops a notification that arrives while it still reads an answer.
     archived(&mut alice, true).await?;
     control.post(&settings(), mutes).await?;
     for device in [&mut alice, &mut second] {
@@ -254,7 +255,7 @@ async fn x1_a_device_that_lacks_too_much_gets_a_snapshot() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x1_an_unlinked_device_does_not_have_the_key_that_comes_after_it() -> Result<()> {
+async fn x1_an_unlinked_device_does_not_get_the_next_app_state_key() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let first = Linked::link(&sandbox, &control, ALICE).await?;
     let mut second = Linked::link(&sandbox, &control, ALICE).await?;
@@ -262,7 +263,7 @@ async fn x1_an_unlinked_device_does_not_have_the_key_that_comes_after_it() -> Re
     assert_eq!(shown["keys"].as_array().map(Vec::len), Some(1), "{shown}");
     first.client.logout().await;
     control.until(&settings(), |shown| (shown["keys"].as_array()?.len() == 2).then_some(())).await?;
-    // The other one has the new key, and reads what is written with it.
+    // The other device has the new key, and reads settings encrypted with it.
     control.post(&settings(), json!({ "archive": { "chat": BOB, "on": true } })).await?;
     archived(&mut second, true).await?;
     let newest = second.backend.get_latest_sync_key_id().await?.context("no key")?;
@@ -279,7 +280,7 @@ async fn x1_wrong_settings_are_refused_with_a_reason() -> Result<()> {
         (json!({ "archive": { "chat": "bob", "on": true } }), 400, "chat: "),
         (json!({ "archive": { "chat": BOB } }), 400, "missing field `on`"),
         (json!({ "frobnicate": {} }), 400, "unknown variant `frobnicate`, expected one of `archive`"),
-        (json!({}), 400, "what to set: "),
+        (json!({}), 400, "action: "),
         (json!({ "push_name": { "name": "" } }), 400, "name: must not be empty"),
         (json!({ "star": { "id": "3EB0", "on": true } }), 404, "id: the phone has no message 3EB0"),
     ] {

@@ -32,7 +32,7 @@ async fn phones(numbers: &[&str]) -> Result<(Running, Control)> {
     Ok((sandbox, control))
 }
 
-/// A group that Alice's phone makes.
+/// A group that Alice's phone creates.
 async fn group(control: &Control, participants: &[&str]) -> Result<Jid> {
     let body = json!({ "subject": "friends", "creator": ALICE, "participants": participants });
     let made = control.post("/groups", body).await?;
@@ -43,21 +43,21 @@ fn words(text: &str) -> Message {
     Message { conversation: Some(text.into()), ..Default::default() }
 }
 
-async fn say(client: &Linked, to: &Jid, text: &str) -> Result<String> {
+async fn send_text(client: &Linked, to: &Jid, text: &str) -> Result<String> {
     Ok(client.client.send_message(to.clone(), words(text)).await?.message_id)
 }
 
-async fn phone_says(control: &Control, number: &str, body: Value) -> Result<String> {
+async fn phone_sends(control: &Control, number: &str, body: Value) -> Result<String> {
     let sent = control.post(&format!("/phones/{number}/send"), body).await?;
     sent["id"].as_str().map(str::to_owned).context("no id")
 }
 
-/// Waits for a notification about a group.
-async fn told(client: &mut Linked, what: &str, pick: impl Fn(&Action) -> bool) -> Result<()> {
+/// Waits for a group notification.
+async fn group_event(client: &mut Linked, what: &str, pick: impl Fn(&Action) -> bool) -> Result<()> {
     client.wait(what, |event| matches!(event, Event::GroupUpdate(update) if pick(&update.action)).then_some(())).await
 }
 
-/// The error with which the server refused a message.
+/// Waits for the error with which the server refused a message.
 async fn refused(client: &mut Linked, id: &str) -> Result<Option<String>> {
     client
         .wait("the ack", |event| match event {
@@ -75,16 +75,16 @@ async fn x1_a_group_carries_text_between_devices_and_phones() -> Result<()> {
     let options = GroupCreateOptions::new("friends")
         .with_participants([BOB, CAROL].map(|it| GroupParticipantOptions::from_phone(Jid::pn(it))).to_vec());
     let group = alice.client.groups().create_group(options).await?.metadata.id;
-    told(&mut bob, "the new group", |action| matches!(action, Action::Create { .. })).await?;
+    group_event(&mut bob, "the new group", |action| matches!(action, Action::Create { .. })).await?;
 
-    let id = say(&alice, &group, "hello all").await?;
+    let id = send_text(&alice, &group, "hello all").await?;
     let (chat, _) = bob.text("hello all").await?;
     assert_eq!(chat, group);
     let shown = control.shown(CAROL, "hello all").await?;
     assert_eq!(shown["chat"], group.to_string());
     assert_eq!(shown["sender"], format!("{ALICE}@s.whatsapp.net"));
     assert_eq!(control.shown(ALICE, "hello all").await?["from_me"], true);
-    // Ticks of each, on the device and on the phone.
+    // Each participant's ticks, on the device and on the phone.
     for reader in [BOB, CAROL] {
         alice
             .wait(&format!("{reader} to read it"), |event| match event {
@@ -102,9 +102,9 @@ async fn x1_a_group_carries_text_between_devices_and_phones() -> Result<()> {
     let ticks = control.until(&path, read).await?;
     assert_eq!(ticks, json!({ "15550002@s.whatsapp.net": "read", "15550003@s.whatsapp.net": "read" }));
 
-    say(&bob, &group, "from bob").await?;
+    send_text(&bob, &group, "from bob").await?;
     alice.text("from bob").await?;
-    let sent = phone_says(&control, CAROL, json!({ "to": group.to_string(), "text": "from a phone" })).await?;
+    let sent = phone_sends(&control, CAROL, json!({ "to": group.to_string(), "text": "from a phone" })).await?;
     for client in [&mut alice, &mut bob] {
         let (chat, id) = client.text("from a phone").await?;
         assert_eq!((chat, &id), (group.clone(), &sent));
@@ -116,27 +116,27 @@ async fn x1_a_group_carries_text_between_devices_and_phones() -> Result<()> {
     }
     let stats = control.get("/stats").await?;
     assert_eq!(stats["unknown"], json!({}), "{stats}");
-    assert_eq!(stats["stanzas"]["receipt retry retry"], Value::Null, "nobody had to ask again: {stats}");
-    assert_eq!(stats["lists_corrected"], 0, "everybody knew all devices: {stats}");
+    assert_eq!(stats["stanzas"]["receipt retry retry"], Value::Null, "a retry receipt was sent: {stats}");
+    assert_eq!(stats["lists_corrected"], 0, "a sender had an old device list: {stats}");
     sandbox.shutdown().await;
     Ok(())
 }
 
 #[tokio::test]
-async fn x1_a_device_linked_later_reads_the_group_from_then_on() -> Result<()> {
+async fn x1_a_device_linked_later_reads_only_new_group_messages() -> Result<()> {
     let (sandbox, control) = phones(&[ALICE, BOB, CAROL]).await?;
     let mut bob = Linked::link(&sandbox, &control, BOB).await?;
     let group = group(&control, &[BOB, CAROL]).await?;
-    say(&bob, &group, "before").await?;
+    send_text(&bob, &group, "before").await?;
     control.shown(ALICE, "before").await?;
-    phone_says(&control, CAROL, json!({ "to": group.to_string(), "text": "also before" })).await?;
+    phone_sends(&control, CAROL, json!({ "to": group.to_string(), "text": "also before" })).await?;
     bob.text("also before").await?;
 
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let settled = |value: &Value| (value["phones"][1]["devices"][0]["unacknowledged"] == 0).then_some(());
     control.until("/phones", settled).await?;
-    say(&bob, &group, "after").await?;
-    phone_says(&control, CAROL, json!({ "to": group.to_string(), "text": "also after" })).await?;
+    send_text(&bob, &group, "after").await?;
+    phone_sends(&control, CAROL, json!({ "to": group.to_string(), "text": "also after" })).await?;
     alice.text("after").await?;
     alice.text("also after").await?;
     assert_eq!(alice.count("before") + alice.count("also before"), 0);
@@ -145,28 +145,28 @@ async fn x1_a_device_linked_later_reads_the_group_from_then_on() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x1_who_was_removed_is_told_and_gets_nothing_more() -> Result<()> {
+async fn x1_a_removed_member_is_notified_and_gets_no_more_messages() -> Result<()> {
     let (sandbox, control) = phones(&[ALICE, BOB, CAROL]).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let mut bob = Linked::link(&sandbox, &control, BOB).await?;
     let group = group(&control, &[BOB, CAROL]).await?;
     for from in [ALICE, CAROL] {
         let text = format!("with bob, from {from}");
-        phone_says(&control, from, json!({ "to": group.to_string(), "text": text })).await?;
+        phone_sends(&control, from, json!({ "to": group.to_string(), "text": text })).await?;
         bob.text(&text).await?;
     }
-    say(&alice, &group, "with bob, from a device").await?;
+    send_text(&alice, &group, "with bob, from a device").await?;
     bob.text("with bob, from a device").await?;
 
     let removed = alice.client.groups().remove_participants(group.clone(), &[Jid::pn(BOB)]).await?;
     assert!(removed.iter().all(|it| it.error.is_none()), "{removed:?}");
-    told(&mut bob, "his removal", |action| matches!(action, Action::Remove { .. })).await?;
-    say(&alice, &group, "without bob").await?;
-    phone_says(&control, CAROL, json!({ "to": group.to_string(), "text": "without him as well" })).await?;
+    group_event(&mut bob, "his removal", |action| matches!(action, Action::Remove { .. })).await?;
+    send_text(&alice, &group, "without bob").await?;
+    phone_sends(&control, CAROL, json!({ "to": group.to_string(), "text": "without him as well" })).await?;
     alice.text("without him as well").await?;
     control.shown(CAROL, "without bob").await?;
-    // He cannot write there either, and what he is sent otherwise still comes.
-    let id = say(&bob, &group, "let me in").await;
+    // Bob cannot write to the group either, and messages outside it still arrive.
+    let id = send_text(&bob, &group, "let me in").await;
     if let Ok(id) = id {
         assert_eq!(refused(&mut bob, &id).await?.as_deref(), Some("403"));
     }
@@ -179,7 +179,7 @@ async fn x1_who_was_removed_is_told_and_gets_nothing_more() -> Result<()> {
 
     let added = control.post(&format!("/groups/{group}/participants"), json!({ "by": ALICE, "add": [BOB] })).await?;
     assert_eq!(added, json!({ "participants": [{ "number": BOB, "error": null }] }));
-    phone_says(&control, CAROL, json!({ "to": group.to_string(), "text": "welcome back" })).await?;
+    phone_sends(&control, CAROL, json!({ "to": group.to_string(), "text": "welcome back" })).await?;
     bob.text("welcome back").await?;
     sandbox.shutdown().await;
     Ok(())
@@ -191,10 +191,10 @@ async fn x1_messages_of_a_group_are_answered_edited_and_revoked() -> Result<()> 
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let group = group(&control, &[BOB, CAROL]).await?;
     let to = group.to_string();
-    let id = phone_says(&control, BOB, json!({ "to": to, "text": "helo" })).await?;
+    let id = phone_sends(&control, BOB, json!({ "to": to, "text": "helo" })).await?;
     alice.text("helo").await?;
     // By the author's phone.
-    phone_says(&control, BOB, json!({ "to": to, "edit": { "id": id, "text": "hello" } })).await?;
+    phone_sends(&control, BOB, json!({ "to": to, "edit": { "id": id, "text": "hello" } })).await?;
     let key = MessageKey {
         remote_jid: Some(to.clone()),
         from_me: Some(false),
@@ -203,7 +203,7 @@ async fn x1_messages_of_a_group_are_answered_edited_and_revoked() -> Result<()> 
     };
     // By a device, and by a phone that names the author as the group does.
     alice.client.send_reaction(group.clone(), key, "👍").await?;
-    phone_says(&control, CAROL, json!({ "to": to, "react": { "id": id, "emoji": "🎉" } })).await?;
+    phone_sends(&control, CAROL, json!({ "to": to, "react": { "id": id, "emoji": "🎉" } })).await?;
     let target = alice
         .wait("the reaction", |event| {
             let mut keys = event.messages().filter_map(|message| {
@@ -220,13 +220,13 @@ async fn x1_messages_of_a_group_are_answered_edited_and_revoked() -> Result<()> 
     let message = control.until(&path, both).await?;
     assert_eq!((&message["text"], &message["edited"]), (&json!("hello"), &json!(true)));
 
-    // An admin takes back what somebody else wrote.
+    // An admin deletes another member's message.
     let gone = |value: &Value| (value["message"]["revoked"] == true).then_some(());
     let admin = RevokeType::Admin { original_sender: Jid::lid(format!("9{BOB}")) };
     alice.client.revoke_message(group.clone(), id.clone(), admin).await?;
     control.until(&path, gone).await?;
 
-    let own = say(&alice, &group, "oops").await?;
+    let own = send_text(&alice, &group, "oops").await?;
     control.shown(CAROL, "oops").await?;
     alice.client.revoke_message(group.clone(), own.clone(), RevokeType::Sender).await?;
     control.until(&format!("/phones/{CAROL}/messages/{own}"), gone).await?;
@@ -235,15 +235,15 @@ async fn x1_messages_of_a_group_are_answered_edited_and_revoked() -> Result<()> 
 }
 
 #[tokio::test]
-async fn x1_group_messages_wait_for_an_absent_device() -> Result<()> {
+async fn x1_group_messages_wait_for_an_offline_device() -> Result<()> {
     let (sandbox, control) = phones(&[ALICE, BOB, CAROL]).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let group = group(&control, &[BOB, CAROL]).await?;
-    told(&mut alice, "the group", |action| matches!(action, Action::Create { .. })).await?;
+    group_event(&mut alice, "the group", |action| matches!(action, Action::Create { .. })).await?;
     let backend = alice.stop().await?;
     until_connected(&control, ALICE, false).await?;
     for (from, text) in [(BOB, "one"), (CAROL, "two"), (BOB, "three")] {
-        phone_says(&control, from, json!({ "to": group.to_string(), "text": text })).await?;
+        phone_sends(&control, from, json!({ "to": group.to_string(), "text": text })).await?;
     }
     control.post(&format!("/groups/{group}/subject"), json!({ "by": BOB, "subject": "while you were out" })).await?;
     let mut alice = Linked::start(&sandbox, backend).await?;
@@ -253,24 +253,24 @@ async fn x1_group_messages_wait_for_an_absent_device() -> Result<()> {
     }
     let renamed =
         |action: &Action| matches!(action, Action::Subject { subject, .. } if subject == "while you were out");
-    told(&mut alice, "the new subject", renamed).await?;
+    group_event(&mut alice, "the new subject", renamed).await?;
     sandbox.shutdown().await;
     Ok(())
 }
 
 #[tokio::test]
-async fn x1_what_could_not_be_read_in_a_group_is_sent_again() -> Result<()> {
+async fn x1_an_unreadable_group_message_is_sent_again() -> Result<()> {
     let (sandbox, control) = phones(&[ALICE, BOB, CAROL]).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let mut bob = Linked::link(&sandbox, &control, BOB).await?;
     let group = group(&control, &[BOB, CAROL]).await?;
-    phone_says(&control, CAROL, json!({ "to": group.to_string(), "text": "by the phone" })).await?;
-    say(&bob, &group, "by the device").await?;
+    phone_sends(&control, CAROL, json!({ "to": group.to_string(), "text": "by the phone" })).await?;
+    send_text(&bob, &group, "by the device").await?;
     for text in ["by the phone", "by the device"] {
         alice.text(text).await?;
     }
-    // The device loses the sender key of the phone, which believes that it has it. What it had not acknowledged would
-    // bring it.
+    // The device loses the sender key of the phone, which still expects it to be there. An unacknowledged message would
+    // contain the key again.
     let settled = |value: &Value| (value["phones"][0]["devices"][0]["unacknowledged"] == 0).then_some(());
     control.until("/phones", settled).await?;
     let backend = alice.stop().await?;
@@ -278,11 +278,11 @@ async fn x1_what_could_not_be_read_in_a_group_is_sent_again() -> Result<()> {
     let mut alice = Linked::start(&sandbox, backend).await?;
     alice.connected().await?;
     let sent =
-        phone_says(&control, CAROL, json!({ "to": group.to_string(), "text": "once more by the phone" })).await?;
+        phone_sends(&control, CAROL, json!({ "to": group.to_string(), "text": "once more by the phone" })).await?;
     assert_eq!(alice.text("once more by the phone").await?.1, sent);
-    let sent = say(&bob, &group, "once more by the device").await?;
+    let sent = send_text(&bob, &group, "once more by the device").await?;
     assert_eq!(alice.text("once more by the device").await?.1, sent);
-    // Who could read it did not get it again.
+    // A device that could read the message did not get it again.
     assert_eq!(bob.text("once more by the phone").await?.0, group);
     assert_eq!(bob.count("once more by the phone"), 1);
     assert_eq!(control.shown(CAROL, "once more by the device").await?["arrivals"], 1);
@@ -297,7 +297,7 @@ async fn x1_a_status_reaches_devices_and_phones() -> Result<()> {
     let (sandbox, control) = phones(&[BOB, CAROL]).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let mut bob = Linked::link(&sandbox, &control, BOB).await?;
-    // Each knows the other before.
+    // Both know each other before.
     alice.send(BOB, "hi").await?;
     bob.text("hi").await?;
     let recipients = [Jid::pn(BOB), Jid::pn(CAROL)];
@@ -312,9 +312,9 @@ async fn x1_a_status_reaches_devices_and_phones() -> Result<()> {
         assert_eq!(shown["sender"], format!("{ALICE}@s.whatsapp.net"));
         alice.receipt(&id, ReceiptType::Read).await?;
     }
-    // From a phone, to those that it has a chat with.
+    // From a phone, to the people that it has a chat with.
     let status = json!({ "to": "status@broadcast", "text": "by a phone" });
-    let sent = phone_says(&control, CAROL, status).await?;
+    let sent = phone_sends(&control, CAROL, status).await?;
     assert_eq!(alice.text("by a phone").await?.1, sent);
     control.shown(ALICE, "by a phone").await?;
     let stranger = control.get(&format!("/phones/{BOB}/messages")).await?;
@@ -356,7 +356,7 @@ async fn x1_queries_about_groups_are_answered_and_refused() -> Result<()> {
     let error = theirs.get_invite_info(invitation).await.err().as_ref().map(code).unwrap_or_default();
     assert!(error.contains("410"), "{error}");
 
-    // A member is no admin until made one.
+    // A member is not an admin until promoted.
     let error = theirs.set_announce(group.clone(), true).await.err().as_ref().map(code).unwrap_or_default();
     assert!(error.contains("401"), "{error}");
     theirs.set_subject(group.clone(), GroupSubject::new("ours")?).await?;
@@ -370,10 +370,10 @@ async fn x1_queries_about_groups_are_answered_and_refused() -> Result<()> {
     assert_eq!((metadata.subject.as_str(), metadata.description.as_deref()), ("ours", Some("about us")));
     assert!(metadata.is_announcement && metadata.is_locked);
     let demoted = theirs.demote_participants(group.clone(), &[Jid::pn(ALICE)]).await?;
-    assert_eq!(demoted.first().and_then(|it| it.error.as_deref()), Some("405"), "nobody demotes who made the group");
+    assert_eq!(demoted.first().and_then(|it| it.error.as_deref()), Some("405"), "the creator cannot be demoted");
     theirs.leave(group.clone()).await?;
     assert!(theirs.get_metadata(&group).await.is_err());
-    told(&mut bob, "his promotion", |action| matches!(action, Action::Promote { .. })).await?;
+    group_event(&mut bob, "his promotion", |action| matches!(action, Action::Promote { .. })).await?;
     let stats = control.get("/stats").await?;
     assert_eq!(stats["unknown"], json!({}), "{stats}");
     sandbox.shutdown().await;
@@ -381,7 +381,7 @@ async fn x1_queries_about_groups_are_answered_and_refused() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x1_the_control_api_makes_and_changes_groups() -> Result<()> {
+async fn x1_the_control_api_creates_and_changes_groups() -> Result<()> {
     let (sandbox, control) = phones(&[ALICE, BOB, CAROL]).await?;
     let body = json!({ "subject": "by number", "creator": ALICE, "participants": [BOB], "addressing": "pn" });
     let made = control.post("/groups", body).await?;
@@ -435,9 +435,9 @@ async fn x1_baileys_writes_and_reads_in_a_group() -> Result<()> {
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let group = group(&control, &[BOB, CAROL]).await?;
     let to = group.to_string();
-    say(&alice, &group, "from whatsapp-rust").await?;
+    send_text(&alice, &group, "from whatsapp-rust").await?;
     assert_eq!(baileys.wait_message("from whatsapp-rust").await?["from"], to);
-    phone_says(&control, CAROL, json!({ "to": to, "text": "from a phone" })).await?;
+    phone_sends(&control, CAROL, json!({ "to": to, "text": "from a phone" })).await?;
     assert_eq!(baileys.wait_message("from a phone").await?["from"], to);
     let id = baileys.send(&to, "from Baileys").await?;
     assert_eq!(alice.text("from Baileys").await?, (group, id));
@@ -449,7 +449,7 @@ async fn x1_baileys_writes_and_reads_in_a_group() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x1_a_large_group_is_no_burden() -> Result<()> {
+async fn x1_a_large_group_receives_and_reads_messages() -> Result<()> {
     let (sandbox, control) = phones(&[ALICE]).await?;
     let members: Vec<String> = (0..100).map(|index| format!("1666{index:04}")).collect();
     for member in &members {
@@ -459,10 +459,10 @@ async fn x1_a_large_group_is_no_burden() -> Result<()> {
     let members: Vec<&str> = members.iter().map(String::as_str).collect();
     let group = group(&control, &members).await?;
     for text in ["from a phone", "and again"] {
-        phone_says(&control, members[0], json!({ "to": group.to_string(), "text": text })).await?;
+        phone_sends(&control, members[0], json!({ "to": group.to_string(), "text": text })).await?;
         alice.text(text).await?;
     }
-    // Everybody has it and has read it.
+    // All members have received and read it.
     let read = |value: &Value| {
         let last = value["messages"].as_array()?.last()?;
         (last["ticks"] == "read" && last["receipts"].as_object()?.len() == 100).then_some(())

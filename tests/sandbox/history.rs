@@ -1,4 +1,4 @@
-//! X1: a newly linked device is told the past, once and in whole, and can ask for more.
+//! X1: a newly linked device gets the history, once and completely, and can request more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,8 +18,8 @@ async fn with_history(control: &Control, chats: u32, messages: u32) -> Result<Va
     control.post("/phones", json!({ "number": ALICE, "history": { "chats": chats, "messages": messages } })).await
 }
 
-/// Waits for a piece of history.
-async fn piece(linked: &mut Linked, what: &str, pick: impl Fn(&HistorySync) -> bool) -> Result<HistorySync> {
+/// Waits for a history chunk.
+async fn chunk(linked: &mut Linked, what: &str, pick: impl Fn(&HistorySync) -> bool) -> Result<HistorySync> {
     linked
         .wait(what, |event| match event {
             Event::HistorySync(history) => history.get().filter(|sync| pick(sync)).cloned(),
@@ -28,18 +28,18 @@ async fn piece(linked: &mut Linked, what: &str, pick: impl Fn(&HistorySync) -> b
         .await
 }
 
-async fn last_piece(linked: &mut Linked) -> Result<()> {
+async fn last_chunk(linked: &mut Linked) -> Result<()> {
     let last = |sync: &HistorySync| sync.sync_type == HistorySyncType::RECENT && sync.progress == Some(100);
-    piece(linked, "the last recent messages", last).await.map(drop)
+    chunk(linked, "the last recent messages", last).await.map(drop)
 }
 
-/// All messages of all pieces that came, each with its chat.
-fn told(linked: &Linked) -> Vec<(String, WebMessageInfo)> {
-    let pieces = linked.seen.iter().filter_map(|event| match event.as_ref() {
+/// All messages of all received chunks, each with its chat.
+fn received_messages(linked: &Linked) -> Vec<(String, WebMessageInfo)> {
+    let chunks = linked.seen.iter().filter_map(|event| match event.as_ref() {
         Event::HistorySync(history) => history.get(),
         _ => None,
     });
-    let chats = pieces.flat_map(|piece| &piece.conversations);
+    let chats = chunks.flat_map(|chunk| &chunk.conversations);
     chats.flat_map(|chat| chat.messages.iter().map(|it| (chat.id.clone(), (*it.message).clone()))).collect()
 }
 
@@ -48,15 +48,15 @@ fn ids(messages: &[(String, WebMessageInfo)]) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn x1_a_past_arrives_whole_and_once() -> Result<()> {
+async fn x1_history_arrives_completely_and_once() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     with_history(&control, 3, 50).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
-    last_piece(&mut alice).await?;
-    let names = piece(&mut alice, "names", |sync| sync.sync_type == HistorySyncType::PUSH_NAME).await?;
+    last_chunk(&mut alice).await?;
+    let names = chunk(&mut alice, "names", |sync| sync.sync_type == HistorySyncType::PUSH_NAME).await?;
     assert_eq!(names.pushnames.len(), 3);
 
-    let messages = told(&alice);
+    let messages = received_messages(&alice);
     assert_eq!((messages.len(), ids(&messages).len()), (150, 150));
     let mut of_each: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for (chat, message) in &messages {
@@ -67,24 +67,24 @@ async fn x1_a_past_arrives_whole_and_once() -> Result<()> {
     assert_eq!(of_each.values().map(Vec::len).collect::<Vec<_>>(), [50, 50, 50]);
     assert!(of_each.values().all(|times| times.is_sorted_by(|a, b| a > b)), "newest first");
 
-    // The device said of each piece that it has it.
+    // The device acknowledged each chunk.
     let sent = control
         .until(&format!("/phones/{ALICE}/history"), |history| {
             let sent = history["sent"].as_array()?;
-            (sent.len() == 4 && sent.iter().all(|piece| !piece["received"].is_null())).then(|| sent.clone())
+            (sent.len() == 4 && sent.iter().all(|chunk| !chunk["received"].is_null())).then(|| sent.clone())
         })
         .await?;
-    let kinds: Vec<_> = sent.iter().map(|piece| (piece["kind"].as_str(), piece["chunk"].as_u64())).collect();
+    let kinds: Vec<_> = sent.iter().map(|chunk| (chunk["kind"].as_str(), chunk["chunk"].as_u64())).collect();
     let kind = |kind, chunk| (Some(kind), Some(chunk));
     let wanted = ["INITIAL_BOOTSTRAP", "PUSH_NAME", "NON_BLOCKING_DATA", "RECENT"];
     assert_eq!(kinds, wanted.iter().zip(1..).map(|(name, chunk)| kind(*name, chunk)).collect::<Vec<_>>());
-    assert_eq!(sent[0]["inline"], true, "the first one came inside of its message");
+    assert_eq!(sent[0]["inline"], true, "the first chunk is not inside its message");
     assert_eq!(sent[3]["inline"], false);
 
-    // The next device is told the same, and one that comes back nothing.
+    // The next device gets the same history, and a device that reconnects gets none.
     let mut second = Linked::link(&sandbox, &control, ALICE).await?;
-    last_piece(&mut second).await?;
-    assert_eq!(ids(&told(&second)), ids(&messages));
+    last_chunk(&mut second).await?;
+    assert_eq!(ids(&received_messages(&second)), ids(&messages));
     let backend = alice.stop().await?;
     let alice = Linked::start(&sandbox, backend).await?;
     alice.connected().await?;
@@ -97,7 +97,7 @@ async fn x1_a_past_arrives_whole_and_once() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x1_what_really_happened_is_told_as_it_stands() -> Result<()> {
+async fn x1_history_has_real_messages_in_their_present_state() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let bob = control.post("/phones", json!({ "number": BOB })).await?;
     control.post("/phones", json!({ "number": ALICE })).await?;
@@ -112,12 +112,12 @@ async fn x1_what_really_happened_is_told_as_it_stands() -> Result<()> {
     control.post(&format!("/phones/{ALICE}/app-state"), json!({ "archive": { "chat": BOB, "on": true } })).await?;
 
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
-    last_piece(&mut alice).await?;
-    let bootstrap = piece(&mut alice, "chats", |sync| sync.sync_type == HistorySyncType::INITIAL_BOOTSTRAP).await?;
+    last_chunk(&mut alice).await?;
+    let bootstrap = chunk(&mut alice, "chats", |sync| sync.sync_type == HistorySyncType::INITIAL_BOOTSTRAP).await?;
     let chat = bootstrap.conversations.first().context("no chat")?;
     assert_eq!((chat.id.as_str(), chat.archived), (&*format!("{BOB}@s.whatsapp.net"), Some(true)));
     assert_eq!(chat.lid_jid.as_deref(), bob["lid"].as_str());
-    let messages = told(&alice);
+    let messages = received_messages(&alice);
     let found = |id: &Value| messages.iter().map(|(_, it)| it).find(|it| it.key.id.as_deref() == id.as_str());
     assert_eq!(messages.len(), 2, "{messages:?}");
     let edited = found(&first).context("the first message is missing")?;
@@ -126,10 +126,10 @@ async fn x1_what_really_happened_is_told_as_it_stands() -> Result<()> {
     let revoked = found(&gone).context("the revoked message is missing")?;
     ensure!(!revoked.message.is_set() && revoked.message_stub_type.is_some(), "{revoked:?}");
 
-    // What comes after the link comes live, and only so.
+    // Messages after the link arrive live, and only so.
     control.post(&from_bob, json!({ "to": ALICE, "text": "live" })).await?;
     alice.text("live").await?;
-    assert_eq!((alice.count("live"), told(&alice).len()), (1, 2));
+    assert_eq!((alice.count("live"), received_messages(&alice).len()), (1, 2));
     sandbox.shutdown().await;
     Ok(())
 }
@@ -139,9 +139,9 @@ async fn x1_a_device_asks_for_older_messages() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     with_history(&control, 1, 1100).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
-    last_piece(&mut alice).await?;
-    let had = told(&alice);
-    assert_eq!(had.len(), 1010, "older ones only for who asks");
+    last_chunk(&mut alice).await?;
+    let had = received_messages(&alice);
+    assert_eq!(had.len(), 1010, "older messages without a request");
     let (chat, oldest) = had.last().context("no message")?;
     let id = oldest.key.id.as_deref().context("no id")?;
     let time = oldest.message_timestamp.context("no time")?.cast_signed() * 1000;
@@ -160,15 +160,15 @@ async fn x1_a_device_asks_for_older_messages() -> Result<()> {
         let messages = &answer.conversations.first().context("no chat")?.messages;
         assert_eq!(messages.len(), usize::try_from(count)?);
         let older = messages.iter().all(|it| it.message.message_timestamp < oldest.message_timestamp);
-        assert!(older, "the one that the device has is not among them");
+        assert!(older, "the answer contains a message that the device has");
     }
-    assert_eq!(ids(&told(&alice)).len(), 1100);
+    assert_eq!(ids(&received_messages(&alice)).len(), 1100);
     sandbox.shutdown().await;
     Ok(())
 }
 
 #[tokio::test]
-async fn x1_a_phone_sends_a_message_again_that_a_device_could_not_read() -> Result<()> {
+async fn x1_a_phone_resends_the_accounts_unreadable_message_on_request() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     control.post("/phones", json!({ "number": BOB })).await?;
@@ -187,18 +187,18 @@ async fn x1_a_phone_sends_a_message_again_that_a_device_could_not_read() -> Resu
 }
 
 #[tokio::test]
-async fn x1_an_account_without_a_past_says_so() -> Result<()> {
+async fn x1_an_account_without_a_history_sends_an_empty_one() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
-    let bootstrap = piece(&mut alice, "the beginning", |_| true).await?;
+    let bootstrap = chunk(&mut alice, "the beginning", |_| true).await?;
     assert_eq!((bootstrap.conversations.len(), bootstrap.progress), (0, Some(100)));
     let history = control.get(&format!("/phones/{ALICE}/history")).await?;
     assert_eq!(history["sent"].as_array().map(Vec::len), Some(1), "{history}");
 
     for (history, says) in [
         (json!({ "chats": 1 }), "missing field `messages`"),
-        (json!({ "chats": 20_000, "messages": 1 }), "history.chats: at most 10000"),
-        (json!({ "chats": 1, "messages": 1_000_000 }), "history.messages: at most 100000"),
+        (json!({ "chats": 20_000, "messages": 1 }), "history.chats: 20000 is too many"),
+        (json!({ "chats": 1, "messages": 1_000_000 }), "history.messages: 1000000 is too many"),
         (json!({ "chats": -1, "messages": 1 }), "invalid value"),
     ] {
         let body = json!({ "number": BOB, "history": history });
@@ -208,7 +208,7 @@ async fn x1_an_account_without_a_past_says_so() -> Result<()> {
     }
     let body = json!({ "number": ALICE, "history": { "chats": 1, "messages": 1 } });
     let (status, answer) = control.request("POST", "/phones", Some(body)).await?;
-    assert_eq!(status, 409, "a past cannot be given later: {answer}");
+    assert_eq!(status, 409, "a history cannot be added later: {answer}");
     sandbox.shutdown().await;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! X1: bytes that are no frames end the connection that they came on and nothing else. What comes behind the handshake and
-//! over HTTP is tried without sockets, in `src/fuzzing/`. The inputs are made up anew each time.
+//! X1: bytes that are no frames end only their own connection. The property tests in `tests/fuzzing/` cover the rest of
+//! the protocol and HTTP without sockets. The inputs are random in each run.
 
 use std::sync::Arc;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -19,7 +19,7 @@ use crate::support::linked::{Linked, sandbox};
 
 const BOB: &str = "15550002";
 
-/// Panics outside of the tests themselves. One in a task of the sandbox would otherwise end that task and be lost.
+/// Panics outside the tests. One in a task of the sandbox would otherwise be lost with the task.
 static PANICS: LazyLock<Arc<Mutex<Vec<String>>>> = LazyLock::new(|| {
     let panics = Arc::new(Mutex::new(vec![]));
     let (counted, before) = (Arc::clone(&panics), std::panic::take_hook());
@@ -32,7 +32,7 @@ static PANICS: LazyLock<Arc<Mutex<Vec<String>>>> = LazyLock::new(|| {
     panics
 });
 
-/// The sandbox works as before: a client that links now exchanges texts with a phone.
+/// Checks that the sandbox still works: a new client links and exchanges texts with a phone.
 async fn still_works(sandbox: &Running, control: &Control) -> Result<()> {
     let panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner).clone();
     ensure!(panics.is_empty(), "panics: {panics:?}");
@@ -44,15 +44,15 @@ async fn still_works(sandbox: &Running, control: &Control) -> Result<()> {
     Ok(())
 }
 
-/// So many values of a strategy.
-fn some<S: Strategy>(strategy: S, count: usize) -> Result<Vec<S::Value>> {
+/// `count` values of a strategy.
+fn sample<S: Strategy>(strategy: S, count: usize) -> Result<Vec<S::Value>> {
     let mut runner = TestRunner::default();
     let make =
         |_| strategy.new_tree(&mut runner).map(|tree| tree.current()).map_err(|error| anyhow::anyhow!("{error}"));
     (0..count).map(make).collect()
 }
 
-/// What a client might send as its first message: noise, a greeting with noise, a hello with noise in it.
+/// Possible first messages of a client: random bytes, a greeting with random bytes, a hello with random fields.
 fn openings() -> impl Strategy<Value = Vec<u8>> {
     let noise = || vec(any::<u8>(), 0..200);
     let framed = |bytes: Vec<u8>| {
@@ -61,7 +61,7 @@ fn openings() -> impl Strategy<Value = Vec<u8>> {
     };
     let hello = (vec(any::<u8>(), 30..34), proptest::option::of(noise()), proptest::option::of(noise()));
     let hello = hello.prop_map(|(ephemeral, key, payload)| {
-        // Protobuf by hand: field 2 is the hello, and in it fields 1 to 3 are bytes.
+        // Protobuf by hand: field 2 is the hello, and its fields 1 to 3 are bytes.
         let mut fields = vec![];
         for (field, bytes) in [(1, Some(ephemeral)), (2, key), (3, payload)] {
             let Some(bytes) = bytes else { continue };
@@ -80,7 +80,7 @@ fn openings() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A length below 16384 as protobuf may write it.
+/// A length below 16384 as a protobuf varint.
 fn length(length: usize) -> [u8; 2] {
     let low = |length: usize| length.to_le_bytes()[0];
     [low(length) | 128, low(length >> 7)]
@@ -92,10 +92,10 @@ async fn x1_hostile_bytes_end_their_own_connection_only() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     let address = sandbox.ws_url().trim_start_matches("ws://").split('/').next().context("no address")?.to_owned();
-    for opening in some(openings(), 150)? {
+    for opening in sample(openings(), 150)? {
         let socket = tokio::net::TcpStream::connect(&address).await?;
         let (mut socket, _) = tokio_tungstenite::client_async(sandbox.ws_url(), socket).await?;
-        // The second message is not expected to be welcome any more.
+        // The second message may be refused.
         let _ = socket.send(WsMessage::Binary(opening.clone().into())).await;
         let _ = socket.send(WsMessage::Binary(opening.into())).await;
         let _ = socket.close(None).await;

@@ -1,4 +1,4 @@
-//! X1: key bundles over their whole life, what waits for a device, and what the server says of an account.
+//! X1: key bundles over their whole life, waiting stanzas, and account queries.
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -17,7 +17,7 @@ const BOB: &str = "15550002";
 /// How many keys a test client uploads at a time.
 const UPLOADED: usize = 30;
 
-/// Waits until the server has keys of the client, and checks that they are the client's: how many there are.
+/// Waits until the server has keys of the client, and checks that they are the client's. Returns their number.
 async fn keys_on_the_server(client: &Linked, wanted: impl Fn(usize) -> bool) -> Result<usize> {
     let digest = until("the keys on the server", async || {
         Ok(match client.client.execute(DigestKeyBundleSpec::new()).await {
@@ -44,11 +44,11 @@ async fn keys_on_the_server(client: &Linked, wanted: impl Fn(usize) -> bool) -> 
 }
 
 #[tokio::test]
-async fn x1_a_device_is_warned_of_its_last_keys_and_makes_new_ones() -> Result<()> {
+async fn x1_a_device_is_warned_of_few_keys_and_uploads_new_ones() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let bob = Linked::link(&sandbox, &control, BOB).await?;
-    // Its phone may have taken one by now, to share the keys of app state with it.
+    // The phone may have used one already, to share the app-state keys.
     let uploaded = keys_on_the_server(&alice, |keys| keys > 0).await?;
     assert!((UPLOADED - 1..=UPLOADED).contains(&uploaded), "{uploaded}");
     let device = Jid::pn_device(ALICE, 1);
@@ -58,7 +58,8 @@ async fn x1_a_device_is_warned_of_its_last_keys_and_makes_new_ones() -> Result<(
     }
     let left = keys_on_the_server(&alice, |keys| keys >= UPLOADED).await?;
 
-    // Away, it cannot; it is written to without one-time keys, and makes new ones when it is back.
+    // While offline the client cannot upload keys; others write to it without one-time keys, and it uploads new ones
+    // when it reconnects.
     let backend = alice.stop().await?;
     until_connected(&control, ALICE, false).await?;
     let fetches = (0..left).map(|_| bob.client.execute(PreKeyFetchSpec::new(vec![device.clone()])));
@@ -75,7 +76,7 @@ async fn x1_a_device_is_warned_of_its_last_keys_and_makes_new_ones() -> Result<(
 }
 
 #[tokio::test]
-async fn x1_a_number_that_is_registered_anew_has_another_identity() -> Result<()> {
+async fn x1_a_number_registered_again_has_a_new_identity() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let mut bob = Linked::link(&sandbox, &control, BOB).await?;
@@ -94,7 +95,7 @@ async fn x1_a_number_that_is_registered_anew_has_another_identity() -> Result<()
     assert_eq!(control.shown(BOB, "to the new phone").await?["arrivals"], 1);
     control.post(&format!("/phones/{BOB}/send"), json!({ "to": ALICE, "text": "from it" })).await?;
     alice.text("from it").await?;
-    // And the number takes devices again.
+    // The number can link devices again.
     let again = Linked::link(&sandbox, &control, BOB).await?;
     again.send(ALICE, "from a new device").await?;
     alice.text("from a new device").await?;
@@ -103,7 +104,7 @@ async fn x1_a_number_that_is_registered_anew_has_another_identity() -> Result<()
 }
 
 #[tokio::test]
-async fn x1_a_device_hears_first_how_much_waits() -> Result<()> {
+async fn x1_a_device_gets_the_number_of_waiting_stanzas_first() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     control.post("/phones", json!({ "number": BOB })).await?;
@@ -124,7 +125,10 @@ async fn x1_a_device_hears_first_how_much_waits() -> Result<()> {
     let texts: Vec<_> = texts.filter_map(|it| crate::support::linked::text_of(&it.message)).collect();
     assert_eq!(texts, ["one", "two", "three"]);
     let first = alice.seen.iter().position(|event| matches!(&**event, Event::OfflineSyncPreview(_)));
-    assert!(first < alice.seen.iter().position(|event| event.messages().next().is_some()), "the preview came late");
+    assert!(
+        first < alice.seen.iter().position(|event| event.messages().next().is_some()),
+        "the preview arrived after a message"
+    );
     sandbox.shutdown().await;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! X1: linking by pairing code, and QR codes that are shown to all phones.
+//! X1: linking by pairing code, and QR codes offered to all phones.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::support::world::{Worker, wagres};
 const ALICE: &str = "15550001";
 const BOB: &str = "15550002";
 
-/// A client that waits to be linked, and the QR code that it shows.
+/// An unlinked client, and its QR code.
 async fn waiting(sandbox: &Running) -> Result<(Linked, String)> {
     let mut client = Linked::start(sandbox, Arc::new(InMemoryBackend::new())).await?;
     let qr = client
@@ -33,7 +33,7 @@ async fn ask_for_code(client: &Linked, number: &str) -> Result<String> {
     Ok(client.client.pair_with_code(options).await?)
 }
 
-/// The refusal of a request, with its status.
+/// The status and the error of a refused request.
 async fn refused(control: &Control, path: &str, body: serde_json::Value) -> Result<(u16, String)> {
     let (status, answer) = control.request("POST", path, Some(body)).await?;
     Ok((status, answer["error"].as_str().context("no error")?.to_owned()))
@@ -57,7 +57,7 @@ async fn x1_a_device_links_by_pairing_code() -> Result<()> {
     assert!(request["device"].as_str().is_some_and(|device| !device.is_empty()), "{phones}");
     assert_eq!(phones["phones"][1]["code_request"], json!(null), "{phones}");
 
-    // Neither what is no code nor another code, and then the right one as people type it.
+    // A malformed code, a wrong code, and then the right one as people type it.
     let (status, error) = refused(&control, &path, json!({ "code": "ABC" })).await?;
     assert!(status == 400 && error.contains("8 letters and digits"), "{status} {error}");
     let wrong = if code.starts_with('A') { "BBBBBBBB" } else { "AAAAAAAA" };
@@ -87,12 +87,12 @@ async fn x1_a_pairing_code_is_refused_for_a_number_without_a_phone() -> Result<(
 }
 
 #[tokio::test]
-async fn x1_a_shown_code_is_scanned_by_its_id() -> Result<()> {
+async fn x1_an_offered_code_is_scanned_by_its_id() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     control.post("/phones", json!({ "number": ALICE })).await?;
     let (alice, qr) = waiting(&sandbox).await?;
     let first = control.post("/qr", json!({ "qr": qr, "label": "shop" })).await?;
-    assert_eq!(control.post("/qr", json!({ "qr": qr })).await?, first, "the same code twice is one");
+    assert_eq!(control.post("/qr", json!({ "qr": qr })).await?, first, "the same code got another id");
     let codes = control.get("/qr").await?;
     assert_eq!(codes["codes"].as_array().map(Vec::len), Some(1), "{codes}");
     let code = &codes["codes"][0];
@@ -104,7 +104,7 @@ async fn x1_a_shown_code_is_scanned_by_its_id() -> Result<()> {
     assert!(status == 404 && error.contains("GET /qr"), "{status} {error}");
     assert_eq!(control.post(&path, first).await?["device"], 1);
     alice.connected().await?;
-    assert_eq!(control.get("/qr").await?, json!({ "codes": [] }), "a used code is not shown any more");
+    assert_eq!(control.get("/qr").await?, json!({ "codes": [] }), "a used code is still listed");
     let (status, _) = refused(&control, "/qr", json!({ "qr": qr })).await?;
     assert_eq!(status, 409);
     sandbox.shutdown().await;
@@ -112,7 +112,7 @@ async fn x1_a_shown_code_is_scanned_by_its_id() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x1_up_shows_the_codes_of_its_sessions_to_the_phones() -> Result<()> {
+async fn x1_up_offers_its_sessions_codes_to_the_phones() -> Result<()> {
     let db = crate::support::db::fresh().await;
     let mut command = wagres();
     command.args(["up", "--sandbox", "--json", "--http", "127.0.0.1:0", "--database-url", &db.url]);

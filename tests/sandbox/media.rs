@@ -24,7 +24,7 @@ const ALICE: &str = "15550001";
 const BOB: &str = "15550002";
 const CAROL: &str = "15550003";
 
-/// Bytes that do not repeat, so that a part in the wrong place shows.
+/// Bytes that do not repeat, so that a misplaced part is noticed.
 pub(super) fn noise(len: usize) -> Vec<u8> {
     (0_u32..).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).take(len).collect()
 }
@@ -41,7 +41,7 @@ pub(super) fn document(upload: UploadResponse) -> DocumentMessage {
     }
 }
 
-/// Encrypted bytes sent by hand, announced under `token`.
+/// Uploads encrypted bytes without a client, announced under `token`.
 async fn upload_by_hand(sandbox: &Running, auth: &str, token: &str, sealed: &[u8], more: &str) -> Result<(u16, Value)> {
     let url = format!("{}/mms/image/{token}?auth={auth}&token={token}{more}", sandbox.media_url());
     let answer = MediaClient::new().execute(HttpRequest::post(url).with_body(sealed.to_vec())).await?;
@@ -57,15 +57,15 @@ fn token(sealed: &EncryptedMedia) -> String {
 }
 
 #[tokio::test]
-async fn x1_a_client_uploads_and_downloads_what_it_uploaded() -> Result<()> {
+async fn x1_a_client_downloads_its_own_upload() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let alice = Linked::link(&sandbox, &control, ALICE).await?;
-    // The larger one is above the size from which the library first asks how much the server has.
+    // The last size makes the library first ask how much the server has.
     for len in [0, 100_000, 5 * 1024 * 1024] {
         let data = noise(len);
         let uploaded = alice.client.upload(data.clone(), MediaType::Document, UploadOptions::new()).await?;
         let found = alice.client.download(&document(uploaded)).await?;
-        assert!(found == data, "{len} bytes came back as {} others", found.len());
+        assert!(found == data, "{len} bytes came back as {} different ones", found.len());
     }
     let stats = control.get("/stats").await?;
     assert_eq!(stats["media"], json!({"uploads":3,"uploads_refused":0,"downloads":3,"downloads_refused":0}));
@@ -75,7 +75,7 @@ async fn x1_a_client_uploads_and_downloads_what_it_uploaded() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x1_an_upload_must_be_what_was_announced() -> Result<()> {
+async fn x1_an_upload_must_match_its_announced_hash() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let alice = Linked::link(&sandbox, &control, ALICE).await?;
     let auth = auth(&alice.client).await?;
@@ -90,7 +90,7 @@ async fn x1_an_upload_must_be_what_was_announced() -> Result<()> {
     assert_eq!(status, 400, "{answer}");
     let (status, answer) = upload_by_hand(&sandbox, &auth, &token, &bytes[500..], "&file_offset=500").await?;
     assert_eq!(status, 400, "{answer}");
-    // Nothing of all this was kept.
+    // None of these uploads was stored.
     assert_eq!(upload_by_hand(&sandbox, &auth, &token, &[], "&resume=1").await?, (200, json!({ "resume": "0" })));
     let (status, answer) = upload_by_hand(&sandbox, &auth, &token, bytes, "").await?;
     assert_eq!(status, 200, "{answer}");
@@ -120,7 +120,7 @@ async fn x1_downloads_are_served_in_parts() -> Result<()> {
     Ok(())
 }
 
-/// The first message with an id, with its inner message taken out of its wrappers.
+/// Waits for the first message with an id; returns its inner message without wrappers.
 async fn received(linked: &mut Linked, id: &str) -> Result<Message> {
     linked
         .wait(id, |event| event.messages().find(|it| it.info.id == id).map(|it| it.message.get_base_message().clone()))
@@ -128,7 +128,7 @@ async fn received(linked: &mut Linked, id: &str) -> Result<Message> {
 }
 
 #[tokio::test]
-async fn x1_a_phone_shows_what_a_client_uploaded() -> Result<()> {
+async fn x1_a_phone_shows_a_clients_upload() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let alice = Linked::link(&sandbox, &control, ALICE).await?;
     control.post("/phones", json!({ "number": BOB })).await?;
@@ -138,7 +138,9 @@ async fn x1_a_phone_shows_what_a_client_uploaded() -> Result<()> {
         DocumentMessage { mimetype: Some("text/x-test".into()), file_name: Some("a.txt".into()), ..document(uploaded) };
     let lying = DocumentMessage { file_sha256: Some(vec![0; 32]), ..good.clone() };
     let lost = DocumentMessage { direct_path: Some("/v/t62.7119-24/never".into()), ..good.clone() };
-    for (message, problem) in [(good, None), (lying, Some("SHA-256 of the file")), (lost, Some("never a file"))] {
+    for (message, problem) in
+        [(good, None), (lying, Some("SHA-256 of the file")), (lost, Some("no file was ever stored"))]
+    {
         let message = Message { document_message: Some(message).into(), ..Default::default() };
         let id = alice.client.send_message(Jid::pn(BOB), message).await?.message_id;
         let shown = control.settled(BOB, &id).await?;
@@ -153,7 +155,7 @@ async fn x1_a_phone_shows_what_a_client_uploaded() -> Result<()> {
         } else {
             assert_eq!(media["state"], "ready");
             assert!(control.file(BOB, &id).await? == data);
-            // The own phone has it too.
+            // The sender's own phone has the file, too.
             control.settled(ALICE, &id).await?;
             assert!(control.file(ALICE, &id).await? == data);
         }
@@ -199,7 +201,7 @@ async fn x1_a_phone_sends_every_kind_of_media() -> Result<()> {
         assert_eq!(media["voice"], fields["voice"] == true);
         assert_eq!(media["file_name"], fields["file_name"]);
     }
-    // Two phones among themselves.
+    // Between two phones.
     let draft = json!({ "to": CAROL, "image": { "data": base64 } });
     control.post("/phones", json!({ "number": CAROL })).await?;
     let sent = control.post(&format!("/phones/{BOB}/send"), draft).await?;
@@ -221,7 +223,7 @@ async fn x1_a_phone_sends_every_kind_of_media() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x1_a_phone_uploads_again_what_is_gone() -> Result<()> {
+async fn x1_a_phone_uploads_a_deleted_file_again() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     control.post("/phones", json!({ "number": BOB })).await?;
@@ -265,22 +267,22 @@ async fn x1_profile_pictures_are_set_seen_and_removed() -> Result<()> {
     let bob = Linked::link(&sandbox, &control, BOB).await?;
     let (alice_jid, bob_jid) = (Jid::pn(ALICE), Jid::pn(BOB));
     assert!(alice.client.contacts().get_profile_picture(&bob_jid, false).await.is_ok_and(|it| it.is_none()));
-    // Who writes to somebody is told of changes.
+    // A device that wrote to a contact is notified of changes.
     alice.send(BOB, "hi").await?;
     control.shown(BOB, "hi").await?;
     let set = bob.client.profile().set_profile_picture(noise(3000)).await?;
-    let told = alice
+    let notified = alice
         .wait("the new picture", |event| match event {
             Event::PictureUpdate(update) if !update.removed => Some((update.jid.clone(), update.picture_id.clone())),
             _ => None,
         })
         .await?;
-    assert_eq!(told, (bob_jid.clone(), Some(set.id.clone())));
+    assert_eq!(notified, (bob_jid.clone(), Some(set.id.clone())));
     let found = alice.client.contacts().get_profile_picture(&bob_jid, true).await?.context("no picture")?;
     assert_eq!(found.id, set.id);
     let answer = MediaClient::new().execute(HttpRequest::get(found.url)).await?;
     assert!(answer.status_code == 200 && answer.body == noise(3000), "{}", answer.status_code);
-    // The owner changes it on the phone, and the device of the account hears of it.
+    // The owner changes the picture on the phone, and the account's device is notified.
     let picture = json!({ "data": BASE64_STANDARD.encode(noise(10)) });
     let changed = control.post(&format!("/phones/{ALICE}/picture"), picture).await?;
     let found = bob.client.contacts().get_profile_picture(&alice_jid, false).await?.context("no picture")?;

@@ -1,4 +1,4 @@
-//! X3: the page that plays the phones, in a real browser; and what browsers may ask of the control API.
+//! X3: the page that plays the phones, in a real browser; and which browser requests the control API accepts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::support::linked::{Linked, sandbox};
 
 pub(super) const ALICE: &str = "15550001";
 pub(super) const BOB: &str = "15550002";
-/// Would tell if a browser took it for more than text.
+/// Sets `window.struck` if a browser treats it as more than text.
 pub(super) const HOSTILE: &str = "<img src=x onerror=\"window.struck=1\"><script>window.struck=1</script>";
 
 fn qr_code(event: &Event) -> Option<String> {
@@ -25,7 +25,7 @@ fn qr_code(event: &Event) -> Option<String> {
     }
 }
 
-/// Opens the page with a phone in hand and one of its chats.
+/// Opens the page with a phone and one of its chats.
 pub(super) async fn open(browser: &Browser, url: &str, number: &str, with: &str) -> Result<()> {
     // A change of the fragment alone would not load the page again.
     browser.open("about:blank").await?;
@@ -43,7 +43,7 @@ async fn x3_a_client_links_and_talks_to_the_page() -> Result<()> {
         browser.shows("#account", number).await?;
     }
 
-    // The QR code of a client, pasted.
+    // The pasted QR code of a client.
     let mut alice = Linked::start(&sandbox, Arc::new(InMemoryBackend::new())).await?;
     let qr = alice.wait("a QR code", qr_code).await?;
     browser.click("#open-devices").await?;
@@ -52,7 +52,7 @@ async fn x3_a_client_links_and_talks_to_the_page() -> Result<()> {
     alice.connected().await?;
     browser.shows("#device-list", "connected").await?;
 
-    // Both ways, with Bob's phone in hand.
+    // Both directions, on Bob's phone.
     open(&browser, &url, BOB, ALICE).await?;
     let id = alice.send(BOB, "hello page").await?;
     browser.shows(&format!("#m-{id} .words"), "hello page").await?;
@@ -60,7 +60,7 @@ async fn x3_a_client_links_and_talks_to_the_page() -> Result<()> {
     let (_, hello) = alice.text("hello client").await?;
     browser.until(&format!("document.querySelector('#m-{hello}.mine .ticks.read')")).await?;
 
-    // Reply, react, edit, take back.
+    // Reply, react, edit, delete.
     let tool = |id: &str, name: &str| format!("#m-{id} [data-act={name}]");
     browser.click(&tool(&id, "bubble")).await?;
     browser.click(&tool(&id, "reply")).await?;
@@ -75,7 +75,7 @@ async fn x3_a_client_links_and_talks_to_the_page() -> Result<()> {
     browser.shows(&format!("#m-{answer} .words"), "an answer!").await?;
     browser.click(&tool(&hello, "bubble")).await?;
     browser.click(&tool(&hello, "revoke")).await?;
-    browser.shows(&format!("#m-{hello}"), "taken back").await?;
+    browser.shows(&format!("#m-{hello}"), "deleted").await?;
     let known = |id: &str| {
         let path = format!("/phones/{ALICE}/messages/{id}");
         let control = control.clone();
@@ -96,7 +96,7 @@ async fn x3_a_client_links_and_talks_to_the_page() -> Result<()> {
     alice.wait("LoggedOut", |event| matches!(event, Event::LoggedOut(_)).then_some(())).await?;
     browser.shows("#device-list", "None yet").await?;
 
-    // Linked anew, by a code that is typed in; and another one by a QR code that somebody holds up.
+    // Linked again by a typed code; and a second client by an offered QR code.
     let mut alice = Linked::start(&sandbox, Arc::new(InMemoryBackend::new())).await?;
     alice.wait("a QR code", qr_code).await?;
     let options = PairCodeOptions { phone_number: ALICE.into(), ..Default::default() };
@@ -117,7 +117,7 @@ async fn x3_a_client_links_and_talks_to_the_page() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x3_what_others_write_is_text_and_fits_a_phone() -> Result<()> {
+async fn x3_received_text_is_never_markup_and_fits_a_phone() -> Result<()> {
     let Some(browser) = Browser::start(360, 740).await? else { return Ok(()) };
     let (sandbox, control) = sandbox().await?;
     for number in [ALICE, BOB] {
@@ -133,7 +133,7 @@ async fn x3_what_others_write_is_text_and_fits_a_phone() -> Result<()> {
     browser.click("#chat-list button").await?;
     browser.shows("#log .words", HOSTILE).await?;
     browser.until(fits).await?;
-    // Quoted, announced, and as a name of nobody in the address of the page.
+    // As a quote, in the announcement, and as an unknown name in the page's address.
     let id = control.shown(BOB, HOSTILE).await?["id"].clone();
     control.post("/phones/15550001/send", json!({ "to": BOB, "reply": { "id": id, "text": HOSTILE } })).await?;
     browser.shows("#log .quote", HOSTILE).await?;
@@ -164,7 +164,7 @@ async fn x3_the_page_survives_a_restart_of_the_sandbox() -> Result<()> {
     let address = url.trim_start_matches("http://").parse()?;
     let options = wagres_sandbox::Options { control: address, ..Default::default() };
     let second = wagres_sandbox::Sandbox::start(options).await?;
-    browser.shows("#toasts", "started anew").await?;
+    browser.shows("#toasts", "was restarted").await?;
     browser.shows("#conversation", "Add a phone").await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     browser.shows("#phone-list", BOB).await?;
@@ -200,14 +200,14 @@ async fn x3_events_name_the_paths_that_changed_and_end_with_the_sandbox() -> Res
     until(&["data:", "\"/phones/15550002/presence\""]).await?;
     control.post("/faults", json!({ "fault": { "lose": {} } })).await?;
     until(&["data:", "\"/faults\""]).await?;
-    // Well before the time after which it gives up waiting for its tasks.
+    // Well before the sandbox gives up waiting for its tasks.
     tokio::time::timeout(Duration::from_secs(4), sandbox.shutdown())
         .await
-        .context("an open stream holds the sandbox up")
+        .context("an open event stream delays the shutdown")
 }
 
 #[tokio::test]
-async fn x3_pages_of_others_are_refused() -> Result<()> {
+async fn x3_requests_of_other_pages_are_refused() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let host = sandbox.control_url().trim_start_matches("http://").to_owned();
     let ask = async |head: &str| control.exchange(&format!("{head}\r\nconnection: close"), "").await;

@@ -1,4 +1,4 @@
-//! X3: images, groups, faults and typing on the page that plays the phones, with real clients on the other side.
+//! X3: images, groups, faults and typing on the page, with real clients on the other side.
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -15,11 +15,11 @@ use crate::support::browser::Browser;
 use crate::support::linked::{Linked, sandbox};
 
 const CAROL: &str = "15550003";
-/// Would tell, likewise, and can be the name of a file.
+/// Like `HOSTILE`, but valid as a file name.
 const FILE: &str = "<img src=x onerror=window.struck=1>.png";
 
-/// Nothing that somebody wrote was run, and the browser has nothing to complain of.
-async fn calm(browser: &Browser) -> Result<()> {
+/// Checks that no injected script ran and the browser logged no error.
+async fn check_no_script_ran(browser: &Browser) -> Result<()> {
     assert_eq!(browser.run("return window.struck ?? null").await?, json!(null));
     assert_eq!(browser.log().await?, Vec::<String>::new());
     Ok(())
@@ -49,7 +49,7 @@ async fn x3_images_go_both_ways_and_names_of_files_are_text() -> Result<()> {
     };
     let (id, got) = alice.wait("an image", received).await?;
     assert_eq!(got.caption.as_deref(), Some("a caption"));
-    assert!(alice.client.download(&got).await? == image, "other bytes than those picked");
+    assert!(alice.client.download(&got).await? == image, "the bytes differ from the picked image");
     let drawn = |id: &str| format!("document.querySelector('#m-{id} .picture img')?.naturalWidth === 1000");
     browser.until(&drawn(&id)).await?;
     tokio::fs::remove_dir_all(&folder).await?;
@@ -93,7 +93,7 @@ async fn x3_images_go_both_ways_and_names_of_files_are_text() -> Result<()> {
     browser.shows(".preview", "drop.png").await?;
     give("drop", "#log", "text/plain").await?;
     browser.shows("#toasts", "Only images").await?;
-    calm(&browser).await?;
+    check_no_script_ran(&browser).await?;
     sandbox.shutdown().await;
     Ok(())
 }
@@ -120,7 +120,7 @@ async fn x3_a_group_made_on_the_page_carries_text() -> Result<()> {
     browser.shows(&format!("#m-{id} .words"), "hello all").await?;
     browser.shows(&format!("#m-{id} .author"), ALICE).await?;
     control.shown(CAROL, "hello all").await?;
-    calm(&browser).await?;
+    check_no_script_ran(&browser).await?;
     sandbox.shutdown().await;
     Ok(())
 }
@@ -134,7 +134,7 @@ async fn x3_a_fault_set_on_the_page_strikes_and_is_counted() -> Result<()> {
     open(&browser, &sandbox.control_url(), ALICE, BOB).await?;
     browser.click("#open-faults").await?;
 
-    // By its words, since what is chosen from is the browser's own list.
+    // Chosen by its label, because the options are drawn by the browser.
     let choose = async |words: &str| {
         let words = json!(words);
         let script = format!(
@@ -156,7 +156,7 @@ async fn x3_a_fault_set_on_the_page_strikes_and_is_counted() -> Result<()> {
     browser.shows("#fault-list", "spent: struck 1 of 1").await?;
     browser.until("document.querySelector('#fault-count').hidden").await?;
 
-    // Closed, the connection comes back, and with it what was lost on the way.
+    // The closed connection is reopened, and the lost message arrives with it.
     choose("Close the connection").await?;
     browser.click("#new-fault .button").await?;
     alice.wait("Disconnected", |event| matches!(event, Event::Disconnected(_)).then_some(())).await?;
@@ -165,13 +165,13 @@ async fn x3_a_fault_set_on_the_page_strikes_and_is_counted() -> Result<()> {
     browser.click("#clear-faults").await?;
     browser.shows("#fault-list", "None").await?;
     assert_eq!(control.get("/faults").await?["faults"], json!([]));
-    calm(&browser).await?;
+    check_no_script_ran(&browser).await?;
     sandbox.shutdown().await;
     Ok(())
 }
 
 #[tokio::test]
-async fn x3_typing_is_shown_and_told() -> Result<()> {
+async fn x3_typing_is_shown_and_sent() -> Result<()> {
     let Some(browser) = Browser::start(1000, 700).await? else { return Ok(()) };
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
@@ -190,24 +190,24 @@ async fn x3_typing_is_shown_and_told() -> Result<()> {
     browser.shows("#log", "second").await?;
     browser.until("!document.querySelector('#log .typing')").await?;
 
-    let told = |state: ChatPresence| {
+    let chat_presence = |state: ChatPresence| {
         move |event: &Event| match event {
             Event::ChatPresence(update) if update.state == state => Some(()),
             _ => None,
         }
     };
     browser.write("#words", "half a").await?;
-    alice.wait("typing", told(ChatPresence::Composing)).await?;
+    alice.wait("typing", chat_presence(ChatPresence::Composing)).await?;
     assert_eq!(alice.count("half a"), 0);
-    // The pause of somebody who thinks, and then the rest.
-    alice.wait("a pause", told(ChatPresence::Paused)).await?;
+    // A pause in typing, and then the rest.
+    alice.wait("a pause", chat_presence(ChatPresence::Paused)).await?;
     alice.seen.clear();
     browser.write("#words", " word").await?;
-    alice.wait("typing again", told(ChatPresence::Composing)).await?;
+    alice.wait("typing again", chat_presence(ChatPresence::Composing)).await?;
     browser.write("#words", "\u{E007}").await?;
-    alice.wait("no more typing", told(ChatPresence::Paused)).await?;
+    alice.wait("no more typing", chat_presence(ChatPresence::Paused)).await?;
     alice.text("half a word").await?;
-    calm(&browser).await?;
+    check_no_script_ran(&browser).await?;
     sandbox.shutdown().await;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! X3: draws the pictures of the documentation; see ecosystem/sandbox/docs/sandbox.md.
+//! X3: draws the pictures for `ecosystem/sandbox/docs/sandbox.md`.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};

@@ -12,8 +12,8 @@ use crate::support::linked::{Linked, sandbox};
 const ALICE: &str = "15550001";
 const BOB: &str = "15550002";
 
-/// Waits for the newest word on whether `number` is online.
-async fn told(client: &mut Linked, number: &str, unavailable: bool) -> Result<Option<i64>> {
+/// Waits for the next presence of `number`; returns its `last_seen`.
+async fn presence_of(client: &mut Linked, number: &str, unavailable: bool) -> Result<Option<i64>> {
     let jid = Jid::pn(number);
     client
         .wait(&format!("{number} unavailable: {unavailable}"), |event| match event {
@@ -36,8 +36,8 @@ async fn typing(client: &mut Linked, state: ChatPresence, media: ChatPresenceMed
         .await
 }
 
-/// What the phone of `number` shows of `contact`.
-async fn shown(control: &Control, number: &str, contact: &str, field: &str, wanted: Value) -> Result<Value> {
+/// Waits until the phone of `number` shows `wanted` in a field of `contact`.
+async fn until_shown(control: &Control, number: &str, contact: &str, field: &str, wanted: Value) -> Result<Value> {
     let chat = format!("{contact}@s.whatsapp.net");
     let pick = |value: &Value| {
         let entry = value["presence"].as_array()?.iter().find(|entry| entry["chat"] == chat.as_str())?;
@@ -47,34 +47,34 @@ async fn shown(control: &Control, number: &str, contact: &str, field: &str, want
 }
 
 #[tokio::test]
-async fn x1_presence_is_told_to_those_who_subscribed_and_are_online() -> Result<()> {
+async fn x1_presence_goes_to_online_subscribers() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     alice.client.presence().set_available().await?;
     alice.client.presence().subscribe(Jid::pn(BOB)).await?;
-    assert_eq!(told(&mut alice, BOB, true).await?, None, "Bob was never seen");
+    assert_eq!(presence_of(&mut alice, BOB, true).await?, None, "Bob was never seen");
 
     let path = format!("/phones/{BOB}/presence");
     control.post(&path, json!({ "state": "available" })).await?;
-    told(&mut alice, BOB, false).await?;
+    presence_of(&mut alice, BOB, false).await?;
     alice.seen.clear();
     control.post(&path, json!({ "state": "unavailable" })).await?;
-    assert!(told(&mut alice, BOB, true).await?.is_some(), "now Bob has been seen");
+    assert!(presence_of(&mut alice, BOB, true).await?.is_some(), "now Bob has been seen");
 
-    // Somebody who is not online themself is not told; the next word comes after they are.
+    // A contact that is not online itself is not notified; the next notification comes once it is online.
     alice.seen.clear();
     alice.client.presence().set_unavailable().await?;
     alice.send(BOB, "I am away").await?;
     control.shown(BOB, "I am away").await?;
     control.post(&path, json!({ "state": "available" })).await?;
-    shown(&control, BOB, ALICE, "state", json!("unavailable")).await?;
+    until_shown(&control, BOB, ALICE, "state", json!("unavailable")).await?;
     alice.client.presence().set_available().await?;
-    shown(&control, BOB, ALICE, "state", json!("available")).await?;
+    until_shown(&control, BOB, ALICE, "state", json!("available")).await?;
     control.post(&path, json!({ "state": "unavailable" })).await?;
-    told(&mut alice, BOB, true).await?;
+    presence_of(&mut alice, BOB, true).await?;
     let online = alice.seen.iter().filter(|event| matches!(&***event, Event::Presence(update) if !update.unavailable));
-    assert_eq!(online.count(), 0, "Alice was told while she was away");
+    assert_eq!(online.count(), 0, "Alice was notified while she was offline");
 
     let (code, refusal) = control.request("POST", &path, Some(json!({ "state": "busy" }))).await?;
     let error = refusal["error"].as_str().context("no error")?;
@@ -93,22 +93,22 @@ async fn x1_typing_is_shown_on_the_other_side() -> Result<()> {
     let lid = control.get("/phones").await?["phones"][0]["lid"].as_str().context("no LID")?.to_owned();
     for client in [&alice, &bob] {
         client.client.presence().set_available().await?;
-        // An answer says that the server has read everything before the question.
+        // An answer shows that the server has handled all earlier stanzas.
         client.client.blocking().get_blocklist().await?;
     }
 
     bob.client.chatstate().send_recording(&Jid::pn(ALICE)).await?;
     let chat = typing(&mut alice, ChatPresence::Composing, ChatPresenceMedia::Audio).await?;
     assert_eq!(chat, Jid::pn(BOB));
-    shown(&control, ALICE, BOB, "typing", json!("recording")).await?;
+    until_shown(&control, ALICE, BOB, "typing", json!("recording")).await?;
     bob.client.chatstate().send_composing(&lid.parse()?).await?;
     let chat = typing(&mut alice, ChatPresence::Composing, ChatPresenceMedia::Text).await?;
-    assert!(chat.is_lid(), "in the form that Bob used: {chat}");
-    shown(&control, ALICE, BOB, "typing", json!("composing")).await?;
-    // What was typed has arrived.
+    assert!(chat.is_lid(), "not in Bob's form of address: {chat}");
+    until_shown(&control, ALICE, BOB, "typing", json!("composing")).await?;
+    // The typed message has arrived.
     bob.send(ALICE, "typed").await?;
     alice.text("typed").await?;
-    shown(&control, ALICE, BOB, "typing", json!(null)).await?;
+    until_shown(&control, ALICE, BOB, "typing", json!(null)).await?;
 
     control.post(&format!("/phones/{ALICE}/typing"), json!({ "to": BOB, "state": "composing" })).await?;
     typing(&mut bob, ChatPresence::Composing, ChatPresenceMedia::Text).await?;

@@ -1,4 +1,4 @@
-//! X1: who has read what, on which device, and how the owner of a phone reads.
+//! X1: read receipts between devices and phones, and when the owner of a phone reads.
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -25,7 +25,7 @@ async fn seen(control: &Control, number: &str, id: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn x1_what_one_device_reads_is_read_on_the_others_and_on_the_phone() -> Result<()> {
+async fn x1_reading_on_one_device_marks_all_the_others() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut first = Linked::link(&sandbox, &control, ALICE).await?;
     let mut second = Linked::link(&sandbox, &control, ALICE).await?;
@@ -43,7 +43,7 @@ async fn x1_what_one_device_reads_is_read_on_the_others_and_on_the_phone() -> Re
     seen(&control, ALICE, &id).await?;
     assert_eq!(control.get("/phones").await?["phones"][0]["unread"], 0);
 
-    // Without read receipts the own devices agree all the same, and the sender is not told.
+    // Without read receipts the account's own devices still agree, and the sender is not notified.
     second.client.set_privacy_setting(PrivacyCategory::ReadReceipts, PrivacyValue::None).await?;
     let settings = first.client.fetch_privacy_settings().await?;
     assert_eq!(settings.get_value(&PrivacyCategory::ReadReceipts), Some(&PrivacyValue::None));
@@ -53,16 +53,16 @@ async fn x1_what_one_device_reads_is_read_on_the_others_and_on_the_phone() -> Re
     assert_eq!(read, json!({ "read": [id] }));
     first.receipt(&id, ReceiptType::ReadSelf).await?;
     second.receipt(&id, ReceiptType::ReadSelf).await?;
-    // Bob has everything that came before this.
+    // Bob has received everything sent before this.
     control.post(&format!("/phones/{ALICE}/send"), json!({ "to": BOB, "text": "done" })).await?;
     bob.text("done").await?;
-    assert!(!bob.seen.iter().any(|event| has(event, &id, &ReceiptType::Read)), "Bob was told");
+    assert!(!bob.seen.iter().any(|event| has(event, &id, &ReceiptType::Read)), "Bob got a read receipt");
     sandbox.shutdown().await;
     Ok(())
 }
 
 #[tokio::test]
-async fn x1_a_phone_reads_when_its_owner_wants_to() -> Result<()> {
+async fn x1_a_phone_reads_unasked_or_on_request() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     control.post("/phones", json!({ "number": BOB })).await?;
@@ -80,7 +80,7 @@ async fn x1_a_phone_reads_when_its_owner_wants_to() -> Result<()> {
     alice.receipt(&first, ReceiptType::Read).await?;
     alice.receipt(&second, ReceiptType::Read).await?;
     let reads = alice.seen.iter().filter(|event| has(event, &first, &ReceiptType::Read)).count();
-    assert_eq!(reads, 1, "told to read once, read once");
+    assert_eq!(reads, 1, "the phone sent more than one read receipt");
     assert_eq!(control.post(&format!("/phones/{BOB}/read"), json!({ "chat": ALICE })).await?, json!({ "read": [] }));
 
     control.post(&path, json!({ "read": "auto" })).await?;
@@ -95,7 +95,7 @@ async fn x1_a_phone_reads_when_its_owner_wants_to() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x1_a_blocked_contact_gets_nothing_through_and_is_not_told() -> Result<()> {
+async fn x1_a_blocked_contact_cannot_send_and_is_not_notified() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let bob = Linked::link(&sandbox, &control, BOB).await?;
@@ -107,7 +107,7 @@ async fn x1_a_blocked_contact_gets_nothing_through_and_is_not_told() -> Result<(
 
     let lost = bob.send(ALICE, "into the void").await?;
     control.post(&path, json!({ "to": ALICE, "text": "and from the phone" })).await?;
-    // Both are on Bob's own phone, so the server had them.
+    // Bob's own phone shows both, so the server received them.
     control.shown(BOB, "into the void").await?;
     control.shown(BOB, "and from the phone").await?;
     alice.client.blocking().unblock(&chat).await?;

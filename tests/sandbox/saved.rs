@@ -1,4 +1,4 @@
-//! X1: what a sandbox keeps over its restarts.
+//! X1: the state that a sandbox keeps over its restarts.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ const ALICE: &str = "15550001";
 const BOB: &str = "15550002";
 const CAROL: &str = "15550003";
 
-/// A file that is gone with the test, and the folder beside it.
+/// A state file, deleted with its media folder at the end of the test.
 struct File(PathBuf);
 
 impl File {
@@ -54,18 +54,18 @@ async fn start(path: &Path) -> Result<(Running, Control)> {
     Ok((sandbox, control))
 }
 
-async fn phone_says(control: &Control, number: &str, body: Value) -> Result<String> {
+async fn phone_sends(control: &Control, number: &str, body: Value) -> Result<String> {
     let sent = control.post(&format!("/phones/{number}/send"), body).await?;
     sent["id"].as_str().map(str::to_owned).context("no id")
 }
 
-async fn say(client: &Linked, to: &Jid, text: &str) -> Result<String> {
+async fn send_text(client: &Linked, to: &Jid, text: &str) -> Result<String> {
     let message = Message { conversation: Some(text.into()), ..Default::default() };
     Ok(client.client.send_message(to.clone(), message).await?.message_id)
 }
 
-/// Nobody had to ask for anything again, and nothing is lost.
-async fn all_well(control: &Control) -> Result<()> {
+/// Checks that no message was lost and no retry receipt was sent.
+async fn check_nothing_lost(control: &Control) -> Result<()> {
     let verdict = control.until("/verdict", |it| (it["counts"]["pending"] == 0).then(|| it.clone())).await?;
     assert_eq!(verdict["ok"], true, "{verdict}");
     let ledger = control.get("/ledger").await?;
@@ -78,16 +78,16 @@ async fn all_well(control: &Control) -> Result<()> {
 }
 
 #[tokio::test]
-async fn x1_a_restarted_sandbox_knows_its_devices_and_what_waits_for_them() -> Result<()> {
+async fn x1_a_restarted_sandbox_keeps_devices_and_their_queues() -> Result<()> {
     let file = File::new("restarted");
     let (sandbox, control) = start(&file.0).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     let first = alice.send(BOB, "before").await?;
     control.shown(BOB, "before").await?;
-    phone_says(&control, BOB, json!({ "to": ALICE, "text": "heard" })).await?;
+    phone_sends(&control, BOB, json!({ "to": ALICE, "text": "heard" })).await?;
     alice.text("heard").await?;
-    phone_says(&control, BOB, json!({ "to": ALICE, "react": { "id": first, "emoji": "👍" } })).await?;
+    phone_sends(&control, BOB, json!({ "to": ALICE, "react": { "id": first, "emoji": "👍" } })).await?;
     let path = format!("/phones/{ALICE}/messages/{first}");
     let liked = |it: &Value| {
         let message = &it["message"];
@@ -96,14 +96,14 @@ async fn x1_a_restarted_sandbox_knows_its_devices_and_what_waits_for_them() -> R
     let liked = control.until(&path, liked).await?;
     let body = json!({ "subject": "friends", "creator": BOB, "participants": [ALICE] });
     let group: Jid = control.post("/groups", body).await?["jid"].as_str().context("no jid")?.parse()?;
-    phone_says(&control, BOB, json!({ "to": group.to_string(), "text": "welcome" })).await?;
+    phone_sends(&control, BOB, json!({ "to": group.to_string(), "text": "welcome" })).await?;
     alice.text("welcome").await?;
-    say(&alice, &group, "thanks").await?;
+    send_text(&alice, &group, "thanks").await?;
     control.shown(BOB, "thanks").await?;
     let groups = control.get("/groups").await?;
     let backend = alice.stop().await?;
     until_connected(&control, ALICE, false).await?;
-    let waiting = phone_says(&control, BOB, json!({ "to": ALICE, "text": "while you were away" })).await?;
+    let waiting = phone_sends(&control, BOB, json!({ "to": ALICE, "text": "while you were away" })).await?;
     let root = sandbox.root_public_key();
     sandbox.shutdown().await;
 
@@ -117,23 +117,23 @@ async fn x1_a_restarted_sandbox_knows_its_devices_and_what_waits_for_them() -> R
     let (_, id) = alice.text("while you were away").await?;
     assert_eq!(waiting, id);
     assert_eq!(control.get("/stats").await?["handshakes"], json!({ "ik": 1 }));
-    // Both ratchets go on where they were, and so do the keys of the group.
+    // Both ratchets continue, and so do the group's sender keys.
     alice.send(BOB, "after").await?;
     control.shown(BOB, "after").await?;
-    phone_says(&control, BOB, json!({ "to": ALICE, "text": "and back" })).await?;
+    phone_sends(&control, BOB, json!({ "to": ALICE, "text": "and back" })).await?;
     alice.text("and back").await?;
-    say(&alice, &group, "still here").await?;
+    send_text(&alice, &group, "still here").await?;
     control.shown(BOB, "still here").await?;
-    phone_says(&control, BOB, json!({ "to": group.to_string(), "text": "me too" })).await?;
+    phone_sends(&control, BOB, json!({ "to": group.to_string(), "text": "me too" })).await?;
     alice.text("me too").await?;
     assert_eq!(alice.count("while you were away"), 1);
-    all_well(&control).await?;
+    check_nothing_lost(&control).await?;
     sandbox.shutdown().await;
     Ok(())
 }
 
 #[tokio::test]
-async fn x1_a_restarted_sandbox_knows_pictures_files_and_settings() -> Result<()> {
+async fn x1_a_restarted_sandbox_keeps_pictures_files_and_settings() -> Result<()> {
     let file = File::new("settings");
     let (sandbox, control) = start(&file.0).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
@@ -142,7 +142,7 @@ async fn x1_a_restarted_sandbox_knows_pictures_files_and_settings() -> Result<()
     control.post(&format!("/phones/{BOB}/picture"), json!({ "data": BASE64_STANDARD.encode(&picture) })).await?;
     control.post(&format!("/phones/{BOB}/about"), json!({ "text": "at work" })).await?;
     let image = json!({ "to": ALICE, "image": { "data": BASE64_STANDARD.encode(&photo) } });
-    let id = phone_says(&control, BOB, image).await?;
+    let id = phone_sends(&control, BOB, image).await?;
     let ready = |it: &Value| (it["message"]["media"]["state"] == "ready").then_some(());
     control.until(&format!("/phones/{ALICE}/messages/{id}"), ready).await?;
     let settings = format!("/phones/{ALICE}/app-state");
@@ -152,7 +152,7 @@ async fn x1_a_restarted_sandbox_knows_pictures_files_and_settings() -> Result<()
     alice.client.set_privacy_setting(PrivacyCategory::ReadReceipts, PrivacyValue::None).await?;
     let backend = alice.stop().await?;
     sandbox.shutdown().await;
-    assert_eq!(std::fs::read_dir(file.media())?.count(), 2, "the picture and the photo, once each");
+    assert_eq!(std::fs::read_dir(file.media())?.count(), 2, "expected the picture and the photo, once each");
 
     let (sandbox, control) = start(&file.0).await?;
     assert_eq!(control.get(&settings).await?, set);
@@ -167,7 +167,7 @@ async fn x1_a_restarted_sandbox_knows_pictures_files_and_settings() -> Result<()
     alice.connected().await?;
     let privacy = alice.client.fetch_privacy_settings().await?;
     assert_eq!(privacy.get_value(&PrivacyCategory::ReadReceipts), Some(&PrivacyValue::None));
-    // The media server has it too, and the collections go on from their versions with the keys that there were.
+    // The media server has the picture, too, and the collections continue from their versions with the same keys.
     let found = alice.client.contacts().get_profile_picture(&Jid::pn(BOB), false).await?.context("no picture")?;
     assert!(MediaClient::new().execute(HttpRequest::get(found.url)).await?.body == picture);
     control.post(&settings, json!({ "pin": { "chat": BOB, "on": true } })).await?;
@@ -177,7 +177,7 @@ async fn x1_a_restarted_sandbox_knows_pictures_files_and_settings() -> Result<()
         control.until(&settings, |it| (it["chats"].to_string().contains("\"archived\":false")).then(|| it.clone()));
     let shown = shown.await?;
     assert_eq!((&shown["keys"], &shown["refused"]), (&set["keys"], &json!([])));
-    // What nobody needs any more leaves the folder.
+    // A file that nothing refers to is deleted from the folder.
     let (status, _) = control.request("DELETE", &format!("/phones/{BOB}/picture"), None).await?;
     assert_eq!(status, 200);
     sandbox.shutdown().await;
@@ -196,7 +196,7 @@ async fn process(file: &File) -> Result<(Worker, String, Control)> {
 }
 
 #[tokio::test]
-async fn x1_a_sandbox_that_was_killed_has_lost_a_second_at_most() -> Result<()> {
+async fn x1_a_killed_sandbox_loses_one_second_at_most() -> Result<()> {
     let file = File::new("killed");
     let (sandbox, ws, control) = process(&file).await?;
     let mut alice = Linked::link_at(&ws, &control, ALICE).await?;
@@ -204,10 +204,10 @@ async fn x1_a_sandbox_that_was_killed_has_lost_a_second_at_most() -> Result<()> 
         control.post("/phones", json!({ "number": number })).await?;
     }
     control.post("/phones", json!({ "number": CAROL, "phone": "off" })).await?;
-    phone_says(&control, BOB, json!({ "to": CAROL, "text": "kept" })).await?;
-    phone_says(&control, BOB, json!({ "to": ALICE, "text": "first" })).await?;
+    phone_sends(&control, BOB, json!({ "to": CAROL, "text": "kept" })).await?;
+    phone_sends(&control, BOB, json!({ "to": ALICE, "text": "first" })).await?;
     alice.text("first").await?;
-    // The file has it without anybody asking for it.
+    // The file is written without a request.
     let kept = || -> Option<()> {
         let saved = file.read()?;
         let phone =
@@ -216,8 +216,8 @@ async fn x1_a_sandbox_that_was_killed_has_lost_a_second_at_most() -> Result<()> 
         (held == 1 && phone(ALICE)?["messages"].as_array()?.len() == 1).then_some(())
     };
     control.until("/stats", |_| kept()).await?;
-    // The client has heard what the file will not know.
-    phone_says(&control, BOB, json!({ "to": ALICE, "text": "in the last second" })).await?;
+    // The client receives a message that the file does not contain.
+    phone_sends(&control, BOB, json!({ "to": ALICE, "text": "in the last second" })).await?;
     alice.text("in the last second").await?;
     sandbox.kill().await?;
     let backend = alice.stop().await?;
@@ -230,8 +230,8 @@ async fn x1_a_sandbox_that_was_killed_has_lost_a_second_at_most() -> Result<()> 
     let mut alice = Linked::start_at(&ws, backend).await?;
     alice.connected().await?;
     assert_eq!(control.get("/stats").await?["handshakes"], json!({ "ik": 1 }));
-    // The phone uses no key a second time, though its file is older than what it has sent.
-    phone_says(&control, BOB, json!({ "to": ALICE, "text": "and again" })).await?;
+    // The phone reuses no key, although its file is older than its last message.
+    phone_sends(&control, BOB, json!({ "to": ALICE, "text": "and again" })).await?;
     alice.text("and again").await?;
     alice.send(BOB, "so it is").await?;
     control.shown(BOB, "so it is").await?;
@@ -253,12 +253,12 @@ async fn x1_a_damaged_state_file_is_refused_and_left_alone() -> Result<()> {
         assert!(error.contains("cannot be used") && error.contains("damaged.json"), "{error}");
         assert_eq!(std::fs::read(&file.0)?, bad);
     }
-    // A file of another sandbox's media in the place of ours.
+    // Another sandbox's media file in the place of ours.
     std::fs::write(&file.0, &good)?;
     let picture = std::fs::read_dir(file.media())?.next().context("no picture")??.path();
     std::fs::write(&picture, "ho")?;
     let error = start(&file.0).await.err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(error.contains("folder of media"), "{error}");
+    assert!(error.contains("media folder"), "{error}");
     std::fs::write(&picture, "hi")?;
     start(&file.0).await?.0.shutdown().await;
     Ok(())

@@ -1,4 +1,4 @@
-//! X2: what the sandbox says about lost, doubled, overtaken and badly encrypted messages.
+//! X2: the verdict on lost, duplicated, reordered and badly encrypted messages.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -12,14 +12,14 @@ use crate::support::linked::{Linked, sandbox, until_connected};
 const ALICE: &str = "15550001";
 const BOB: &str = "15550002";
 
-/// The verdict when nothing waits any more.
+/// The verdict once no copy is pending.
 async fn settled(control: &Control, query: &str) -> Result<Value> {
     control
         .until(&format!("/verdict?{query}"), |verdict| (verdict["counts"]["pending"] == 0).then(|| verdict.clone()))
         .await
 }
 
-/// The number of findings of each kind that there are any of.
+/// The kinds of findings with a count above 0.
 fn found(verdict: &Value) -> Vec<(&str, u64)> {
     let counts = verdict["counts"].as_object().into_iter().flatten();
     counts.map(|(kind, count)| (kind.as_str(), count.as_u64().unwrap_or_default())).filter(|it| it.1 != 0).collect()
@@ -54,7 +54,7 @@ async fn x2_a_clean_run_has_a_clean_verdict() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x2_what_waits_is_pending_and_what_was_unlinked_is_not_lost() -> Result<()> {
+async fn x2_a_waiting_copy_is_pending_and_an_unlinked_one_is_not_lost() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     control.post("/phones", json!({ "number": BOB })).await?;
@@ -80,7 +80,7 @@ async fn x2_a_restored_backend_uses_keys_again() -> Result<()> {
     alice.send(BOB, "the first").await?;
     control.shown(BOB, "the first").await?;
     let backend = alice.stop().await?;
-    // What a backup holds: the sessions as they are now.
+    // The content of a backup: the sessions as they are now.
     let addresses = [format!("{BOB}@c.us.0"), format!("9{BOB}@lid.0")];
     let mut backup = vec![];
     for address in &addresses {
@@ -112,9 +112,9 @@ async fn x2_a_restored_backend_uses_keys_again() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x2_what_was_sent_again_on_request_is_neither_lost_nor_doubled_nor_late() -> Result<()> {
+async fn x2_a_retried_message_is_not_lost_duplicated_or_late() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
-    let mut alice = Linked::estranged(&sandbox, &control, ALICE, BOB).await?;
+    let mut alice = Linked::without_sessions(&sandbox, &control, ALICE, BOB).await?;
     let path = format!("/phones/{BOB}/send");
     control.post(&path, json!({ "to": ALICE, "text": "lost and found" })).await?;
     alice.text("lost and found").await?;
@@ -127,7 +127,7 @@ async fn x2_what_was_sent_again_on_request_is_neither_lost_nor_doubled_nor_late(
 }
 
 #[tokio::test]
-async fn x2_the_ledger_forgets_the_oldest_and_says_so() -> Result<()> {
+async fn x2_the_ledger_drops_the_oldest_messages_and_counts_them() -> Result<()> {
     let sandbox = Sandbox::start(Options { ledger_limit: 3, ..Options::default() }).await?;
     let control = Control::new(&sandbox.control_url());
     for number in [ALICE, BOB] {
@@ -160,7 +160,7 @@ async fn x2_the_ledger_forgets_the_oldest_and_says_so() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x1_a_phone_that_is_off_gets_the_newest_of_what_waits_when_it_is_on_again() -> Result<()> {
+async fn x1_a_phone_switched_on_gets_the_newest_waiting_messages() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     for number in [ALICE, BOB] {
         control.post("/phones", json!({ "number": number })).await?;
@@ -189,7 +189,7 @@ async fn x1_a_phone_that_is_off_gets_the_newest_of_what_waits_when_it_is_on_agai
     Ok(())
 }
 
-/// Sets a rule for what passes to or from a device; waits for nothing.
+/// Adds a rule for stanzas from or to a device.
 async fn fault(control: &Control, fault: Value, number: &str, stanza: &str, direction: &str) -> Result<()> {
     let rule = json!({ "fault": fault, "number": number, "stanza": stanza, "direction": direction });
     control.post("/faults", rule).await.map(drop)
@@ -203,7 +203,7 @@ async fn struck(control: &Control) -> Result<()> {
 }
 
 #[tokio::test]
-async fn x2_what_is_lost_on_the_way_to_a_device_waits_for_its_next_login() -> Result<()> {
+async fn x2_a_stanza_lost_on_its_way_out_waits_for_the_next_login() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     control.post("/phones", json!({ "number": BOB })).await?;
@@ -219,7 +219,7 @@ async fn x2_what_is_lost_on_the_way_to_a_device_waits_for_its_next_login() -> Re
     alice.text("swallowed").await?;
     let verdict = settled(&control, "").await?;
     assert_eq!((verdict["ok"].as_bool(), found(&verdict)), (Some(true), vec![]), "{verdict:#}");
-    // A message that is lost on the way in was never the server's.
+    // The server never had a message that was lost on the way in.
     fault(&control, json!({ "lose": {} }), ALICE, "message", "in").await?;
     let id = alice.send(BOB, "into the void").await?;
     struck(&control).await?;
@@ -229,7 +229,7 @@ async fn x2_what_is_lost_on_the_way_to_a_device_waits_for_its_next_login() -> Re
 }
 
 #[tokio::test]
-async fn x2_what_is_asked_for_again_in_vain_is_lost_until_it_comes() -> Result<()> {
+async fn x2_an_unanswered_retry_is_lost_until_it_is_answered() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let mut bob = Linked::link(&sandbox, &control, BOB).await?;
@@ -244,8 +244,9 @@ async fn x2_what_is_asked_for_again_in_vain_is_lost_until_it_comes() -> Result<(
     assert_eq!((verdict["ok"].as_bool(), found(&verdict)), (Some(false), vec![("lost", 1)]), "{verdict:#}");
     let lost = &verdict["lost"][0];
     assert_eq!(lost["recipient"], "15550001:1", "{lost}");
-    assert!(lost["why"].as_str().is_some_and(|why| why.contains("asked for again")), "{lost}");
-    // The device has it from its phone meanwhile, which is nothing of the sender's; the request waits for their login.
+    assert!(lost["why"].as_str().is_some_and(|why| why.contains("requested it again")), "{lost}");
+    // Meanwhile the device got the text from its phone, which does not concern the sender's copy; the retry receipt
+    // waits for the sender's login.
     let backend = bob.stop().await?;
     let bob = Linked::start(&sandbox, backend).await?;
     bob.connected().await?;
@@ -256,20 +257,20 @@ async fn x2_what_is_asked_for_again_in_vain_is_lost_until_it_comes() -> Result<(
 }
 
 #[tokio::test]
-async fn x2_a_duplicate_is_no_other_message() -> Result<()> {
+async fn x2_a_duplicate_is_the_same_message() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     fault(&control, json!({ "duplicate": { "copies": 3 } }), ALICE, "message", "out").await?;
     let sent = control.post(&format!("/phones/{BOB}/send"), json!({ "to": ALICE, "text": "four times" })).await?;
     alice.text("four times").await?;
-    // All four were there before the device could say that it has one.
+    // All four were written before the device could acknowledge one.
     let verdict = settled(&control, "").await?;
     assert_eq!((verdict["ok"].as_bool(), found(&verdict)), (Some(true), vec![]), "{verdict:#}");
     let id = sent["id"].as_str().context("no id")?;
     let page = control.get(&format!("/ledger?id_prefix={id}&recipient={ALICE}:1")).await?;
     assert_eq!(page["messages"][0]["copies"][0]["handed"], 4, "{page:#}");
-    // Twice on the way in, it is given twice, with the same ciphertext and so without the reuse of a key.
+    // A duplicate on the way in is given twice, with the same ciphertext and so without key reuse.
     fault(&control, json!({ "duplicate": {} }), ALICE, "message", "in").await?;
     let id = alice.send(BOB, "given twice").await?;
     alice.receipt(&id, ReceiptType::Delivered).await?;
@@ -283,7 +284,7 @@ async fn x2_a_duplicate_is_no_other_message() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x2_what_a_fault_reorders_is_out_of_order() -> Result<()> {
+async fn x2_messages_reordered_by_a_fault_are_out_of_order() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     control.post("/phones", json!({ "number": BOB })).await?;
@@ -300,7 +301,7 @@ async fn x2_what_a_fault_reorders_is_out_of_order() -> Result<()> {
     let overtaken = &verdict["out_of_order"][0];
     assert_eq!((&overtaken["id"], &overtaken["recipient"]), (&first["id"], &json!("15550001:1")), "{verdict:#}");
     assert_eq!(overtaken["overtaken_by"].as_u64(), overtaken["seq"].as_u64().map(|seq| seq + 1), "{verdict:#}");
-    // On the way in the server takes them in the other order, and that is their order.
+    // On the way in the server receives them in the other order, which is then their order.
     alice.send(BOB, "so the session is established").await?;
     let from = verdict["range"]["to"].as_u64().unwrap_or_default() + 2;
     fault(&control, json!({ "reorder": {} }), ALICE, "message", "in").await?;

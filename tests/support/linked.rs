@@ -1,4 +1,4 @@
-//! An unmodified whatsapp-rust client in the sandbox, and everything that it reported.
+//! An unmodified whatsapp-rust client in the sandbox, and all its events.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use whatsapp_rust::client::Client;
 use crate::control::Control;
 use crate::support::until::LIMIT;
 
-/// A whatsapp-rust client and everything that it reported.
+/// A whatsapp-rust client and all its events.
 pub(crate) struct Linked<B = InMemoryBackend> {
     pub(crate) client: Arc<Client>,
     pub(crate) events: Receiver<Arc<Event>>,
@@ -28,7 +28,7 @@ pub(crate) struct Linked<B = InMemoryBackend> {
 }
 
 impl Linked {
-    /// Starts a client on what a backend holds.
+    /// Starts a client with the state of a backend.
     pub(crate) async fn start(sandbox: &Running, backend: Arc<InMemoryBackend>) -> Result<Self> {
         Self::start_at(&sandbox.ws_url(), backend).await
     }
@@ -38,9 +38,14 @@ impl Linked {
         Self::link_at(&sandbox.ws_url(), control, number).await
     }
 
-    /// A device of `number` that a phone has written to, and that has since lost its sessions with it: what the phone
-    /// writes next makes no sense to it.
-    pub(crate) async fn estranged(sandbox: &Running, control: &Control, number: &str, phone: &str) -> Result<Self> {
+    /// A device of `number` that has received messages of a phone and then lost its sessions with it, so that it cannot
+    /// decrypt the phone's next message.
+    pub(crate) async fn without_sessions(
+        sandbox: &Running,
+        control: &Control,
+        number: &str,
+        phone: &str,
+    ) -> Result<Self> {
         let mut linked = Self::link(sandbox, control, number).await?;
         control.post("/phones", json!({ "number": phone })).await?;
         control.post(&format!("/phones/{phone}/send"), json!({ "to": number, "text": "readable" })).await?;
@@ -62,7 +67,7 @@ impl Linked {
 }
 
 impl<B: Backend + 'static> Linked<B> {
-    /// Starts a client on what a backend holds, with the sandbox of any process.
+    /// Starts a client with the state of a backend, against the sandbox of any process.
     pub(crate) async fn start_at(ws_url: &str, backend: Arc<B>) -> Result<Self> {
         let transport = whatsapp_rust_tokio_transport::TokioWebSocketTransportFactory::new().with_url(ws_url);
         let bot = Bot::builder()
@@ -78,12 +83,12 @@ impl<B: Backend + 'static> Linked<B> {
         let client = bot.client();
         let (handler, events) = ChannelEventHandler::new();
         client.subscribe_handler(handler).detach();
-        // A device that somebody looks at, so that its delivery receipts are real ones.
+        // Otherwise its delivery receipts have the type `inactive`.
         client.set_force_active_delivery_receipts(true);
         Ok(Self { client, events, seen: vec![], handle: Some(bot.spawn()), backend })
     }
 
-    /// Links a new device to a number, and keeps it in a backend.
+    /// Links a new device to a number, with its state in a backend.
     pub(crate) async fn link_on(ws_url: &str, control: &Control, number: &str, backend: Arc<B>) -> Result<Self> {
         control.post("/phones", json!({ "number": number })).await?;
         let mut linked = Self::start_at(ws_url, backend).await?;
@@ -102,7 +107,7 @@ impl<B: Backend + 'static> Linked<B> {
         self.client.wait_for_connected(LIMIT).await.map_err(|error| anyhow::anyhow!("not connected: {error}"))
     }
 
-    /// Waits for an event, or finds it among those that came before.
+    /// Waits for an event, or finds it among the earlier ones.
     pub(crate) async fn wait<T>(&mut self, what: &str, pick: impl Fn(&Event) -> Option<T>) -> Result<T> {
         if let Some(found) = self.seen.iter().find_map(|event| pick(event)) {
             return Ok(found);
@@ -116,10 +121,10 @@ impl<B: Backend + 'static> Linked<B> {
                 }
             }
         };
-        tokio::time::timeout(LIMIT, wait).await.with_context(|| format!("waited in vain for {what}"))?
+        tokio::time::timeout(LIMIT, wait).await.with_context(|| format!("timed out waiting for {what}"))?
     }
 
-    /// Waits for a text; the chat it came in, and its id.
+    /// Waits for a text; returns its chat and its id.
     pub(crate) async fn text(&mut self, text: &str) -> Result<(Jid, String)> {
         self.wait(text, |event| {
             let mut messages = event.messages().filter(|message| text_of(&message.message) == Some(text));
@@ -143,7 +148,7 @@ impl<B: Backend + 'static> Linked<B> {
         Ok(self.client.send_message(Jid::pn(to), message).await?.message_id)
     }
 
-    /// Goes offline for good; the backend stays.
+    /// Goes offline and keeps the backend.
     pub(crate) async fn stop(&mut self) -> Result<Arc<B>> {
         self.client.disconnect().await;
         let handle = self.handle.take().context("stopped twice")?;
@@ -172,7 +177,7 @@ pub(crate) async fn sandbox() -> Result<(Running, Control)> {
     Ok((sandbox, control))
 }
 
-/// Waits until the server sees a device of a number in the wanted state.
+/// Waits until a device of a number is connected, or not, on the server.
 pub(crate) async fn until_connected(control: &Control, number: &str, connected: bool) -> Result<()> {
     control
         .until("/phones", |value| {

@@ -1,4 +1,4 @@
-//! Accounts and their devices as the server knows them: public keys, queues, and who is connected.
+//! Accounts and their devices as the server knows them: public keys, queues, and which devices are connected.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -16,7 +16,7 @@ use super::ca::sign;
 use super::link::Link;
 use super::node::{leaf, unix_now};
 use super::parcel::Parcel;
-use super::phone::{Manner, Phone};
+use super::phone::{Phone, ReadingSettings};
 use super::presence::Presence;
 use super::profile::Profile;
 use super::settings::Settings;
@@ -36,7 +36,6 @@ pub(super) struct DeviceId {
 pub(super) enum Addressing {
     /// By phone number.
     Pn,
-    /// By the number-less id that WhatsApp prefers.
     Lid,
 }
 
@@ -55,13 +54,13 @@ pub(super) struct Bundle {
     pub(super) signed: Node,
     /// The `<key>` nodes as uploaded; each is handed out once.
     pub(super) one_time: VecDeque<Node>,
-    /// Whether the owner was told that few are left, and has uploaded none since.
+    /// Whether the owner was warned that few keys are left, and has uploaded none since.
     pub(super) warned: bool,
 }
 
 impl Bundle {
-    /// The keys that stay.
-    pub(super) fn lasting(&self) -> Vec<Node> {
+    /// The identity, registration id and signed key: the part of the bundle that no fetch uses up.
+    pub(super) fn lasting_keys(&self) -> Vec<Node> {
         vec![
             leaf("registration", self.registration.clone()),
             leaf("type", vec![5]),
@@ -70,32 +69,32 @@ impl Bundle {
         ]
     }
 
-    /// What a fetch gets: the lasting keys and one one-time key, or none when they are used up.
+    /// The answer to a fetch: the lasting keys and one one-time key, or no one-time key when they are used up.
     pub(super) fn take(&mut self) -> Vec<Node> {
-        let mut nodes = self.lasting();
+        let mut nodes = self.lasting_keys();
         nodes.extend(self.one_time.pop_front());
         nodes
     }
 }
 
-/// What a device said about itself when it registered.
+/// The properties that a device registered with.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Properties {
-    /// What it calls itself.
+    /// The name that the device gives itself.
     #[serde(default)]
     pub(super) name: String,
-    /// What it looks like, in the protocol's words.
+    /// The kind of program, in the protocol's words (`CHROME`, `DESKTOP`).
     #[serde(default)]
     pub(super) platform: String,
-    /// It takes the first chunk inside of the message that announces it.
+    /// The device takes the first history chunk inside the message that announces it.
     pub(super) inline: bool,
-    /// It wants everything, and not only what is recent.
+    /// The device wants the full history, not only the recent part.
     pub(super) full: bool,
 }
 
 impl Properties {
-    /// Reads the properties that a device registers with. What is unreadable says nothing.
+    /// Reads the properties that a device registers with. Unreadable bytes count as no properties.
     pub(super) fn read(properties: &[u8]) -> Self {
         let properties = DeviceProps::decode_from_slice(properties).unwrap_or_default();
         Self {
@@ -110,19 +109,18 @@ impl Properties {
 /// A linked device.
 #[derive(Debug)]
 pub(super) struct Device {
-    /// The Noise key it must log in with.
+    /// The Noise key that the device must log in with.
     pub(super) noise_key: [u8; 32],
-    /// The device identity it signed when it was linked; others check it.
+    /// The device identity that the device signed when it was linked; other clients check it.
     pub(super) identity: Vec<u8>,
     pub(super) bundle: Bundle,
     pub(super) link: Option<Link>,
-    /// Whether it asked for its messages on this connection.
+    /// Whether the device has asked for its messages on this connection.
     pub(super) active: bool,
-    /// Whether the phone has given it the app-state keys and begun to tell it of the past.
+    /// Whether the phone has sent the app-state keys and started the history.
     pub(super) introduced: bool,
-    /// What it said about itself.
     pub(super) properties: Properties,
-    /// Everything handed to it or waiting for it that it has not acknowledged, in order.
+    /// Every stanza that the device has not acknowledged, sent or still waiting, in order.
     pub(super) queue: VecDeque<Parcel>,
 }
 
@@ -143,12 +141,12 @@ impl Device {
     /// Queues a stanza until it is acknowledged, and sends it if the device is listening.
     pub(super) fn deliver(&mut self, parcel: Parcel) {
         if let (Some(link), true) = (&self.link, self.active) {
-            link.hand(parcel.clone());
+            link.send_parcel(parcel.clone());
         }
         self.queue.push_back(parcel);
     }
 
-    /// Forgets a stanza that the device acknowledged, and returns it.
+    /// Removes a stanza that the device acknowledged, and returns it.
     pub(super) fn settle(&mut self, tag: &str, id: &str, kind: Option<&str>) -> Option<Parcel> {
         let find = |kind| self.queue.iter().position(|parcel| parcel.is(tag, id, kind));
         let found = find(kind).or_else(|| find(None))?;
@@ -162,25 +160,25 @@ pub(super) struct Account {
     pub(super) lid: String,
     /// The phone's identity key, which vouches for every linked device.
     pub(super) key: KeyPair,
-    /// Names this generation of the account in device identities.
+    /// Identifies this generation of the account in device identities.
     pub(super) raw_id: u32,
     pub(super) phone: Phone,
     pub(super) phone_bundle: Bundle,
     pub(super) devices: BTreeMap<u16, Device>,
-    /// The name that others are shown.
+    /// The name that others see.
     pub(super) push_name: Option<String>,
-    /// What others see of the account beside the name.
+    /// What others see of the account besides the name.
     pub(super) profile: Profile,
     pub(super) presence: Presence,
     pub(super) settings: Settings,
-    /// How the owner of the phone treats what arrives.
-    pub(super) manner: Manner,
-    /// Devices that asked for our device list, and are told when it changes.
+    /// When the owner of the phone reads what arrives.
+    pub(super) manner: ReadingSettings,
+    /// Devices that asked for our device list; each is notified when it changes.
     pub(super) watchers: BTreeSet<DeviceId>,
     pub(super) last_device: u16,
-    /// Whether its owner has to show a passkey for each device that is linked.
+    /// Whether linking a device to this account requires a passkey.
     pub(super) passkey: bool,
-    /// The device list as last signed, with the devices it is of.
+    /// The signed device list, and the devices that it covers.
     pub(super) signed_list: Mutex<Option<(Vec<u32>, Node)>>,
     /// Settings that our devices share.
     pub(super) app_state: AppState,
@@ -195,19 +193,18 @@ impl Account {
         }
     }
 
-    /// Who is told when something about the account changes: its devices, and whoever asked for their list.
+    /// The devices to notify when the account changes: its own, and those that asked for its device list.
     pub(super) fn audience(&self) -> BTreeSet<DeviceId> {
         let own = self.devices.keys().map(|device| DeviceId { number: self.number.clone(), device: *device });
         own.chain(self.watchers.iter().cloned()).collect()
     }
 
-    /// What others are shown as our name.
     pub(super) fn shown_name(&self) -> &str {
         self.push_name.as_deref().unwrap_or(&self.number)
     }
 
-    /// The list of our devices, signed by the phone. It is signed once for each list, because a large group asks for
-    /// hundreds of them.
+    /// The list of our devices, signed by the phone. The signature is kept for each list, because a large group asks
+    /// for hundreds of them.
     pub(super) fn key_index_list(&self) -> Result<Node, CurveError> {
         let valid: Vec<u32> = std::iter::once(0).chain(self.devices.keys().copied().map(u32::from)).collect();
         let mut kept = self.signed_list.lock().unwrap_or_else(PoisonError::into_inner);
@@ -228,7 +225,7 @@ impl Account {
             ..Default::default()
         }
         .encode_to_vec();
-        // Two bytes that keep this signature from being taken for one over a device identity (06 00).
+        // These two bytes keep the signature distinct from one over a device identity, which starts with 06 00.
         let signature = sign(&self.key, &[&[6, 2], details.as_slice()].concat())?;
         let signed =
             ADVSignedKeyIndexList { details: Some(details), account_signature: Some(signature), ..Default::default() };
@@ -238,7 +235,7 @@ impl Account {
 
 #[cfg(test)]
 impl Device {
-    /// A device that has uploaded nothing and wishes nothing.
+    /// A device that has uploaded no keys and sent no properties.
     pub(super) fn bare() -> Self {
         let bundle = Bundle {
             registration: vec![],
@@ -256,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn x1_an_acknowledgement_settles_the_stanza_it_names() -> Result<(), wacore_binary::BinaryError> {
+    fn x1_an_acknowledgement_removes_the_stanza_it_names() -> Result<(), wacore_binary::BinaryError> {
         let mut device = Device::bare();
         for (tag, kind) in [("message", "text"), ("receipt", ""), ("receipt", "read")] {
             let stanza = NodeBuilder::new(tag).attr("id", "A").attr("type", kind).build();
@@ -266,7 +263,7 @@ mod tests {
         assert!(device.settle("message", "B", None).is_none());
         assert_eq!(device.queue.len(), 2);
         assert!(device.queue[0].is("message", "A", None) && device.queue[1].is("receipt", "A", Some("")));
-        // A type that none has: the acknowledgement is about the only one there is.
+        // No queued receipt has this type: the acknowledgement then takes the only one there is.
         assert!(device.settle("receipt", "A", Some("played")).is_some());
         assert!(device.settle("message", "A", None).is_some());
         assert!(device.queue.is_empty());

@@ -1,9 +1,10 @@
-//! App state as the server keeps it: for each account five collections of settings, in records that it cannot read.
+//! App state as the server keeps it: for each account five collections of settings, in records that the server cannot
+//! read.
 //!
-//! What it promises is one order of patches in each collection: a patch that was built on the newest version is the
-//! next version, any other is a conflict. From the patches it keeps what is left of them, so that a device that has
-//! nothing gets a snapshot; the snapshot's MAC is the one that the newest patch came with, over the state that all
-//! devices must compute from it. It checks no MAC, because it has no key.
+//! What it promises is one order of patches in each collection. A patch built on the newest version becomes the next
+//! version; any other patch is a conflict. The server folds the patches into the records that remain, so that a device
+//! without any state gets a snapshot. The snapshot's MAC is the one that came with the newest patch, over the state
+//! that all devices must compute from it. The server checks no MAC, because it has no key.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -21,12 +22,12 @@ use super::server::Server;
 pub(super) const COLLECTIONS: [&str; 5] =
     ["critical_block", "critical_unblock_low", "regular_low", "regular_high", "regular"];
 
-/// The name of a collection, if there is such a one.
+/// The static name of a collection, or `None` when there is no such collection.
 pub(super) fn collection_name(name: &str) -> Option<&'static str> {
     COLLECTIONS.into_iter().find(|known| *known == name)
 }
 
-/// How many patches are kept for devices that were away; one that missed more gets a snapshot.
+/// How many patches are kept for devices that were offline; a device that missed more gets a snapshot.
 const KEPT: usize = 200;
 /// How many patches go into one answer.
 const PAGE: usize = 50;
@@ -38,33 +39,33 @@ pub(super) struct AppState(pub(super) BTreeMap<&'static str, Collection>);
 #[derive(Debug, Default)]
 pub(super) struct Collection {
     pub(super) version: u64,
-    /// The newest ones, each with its version in it.
+    /// The newest patches, each with its version.
     pub(super) patches: VecDeque<SyncdPatch>,
-    /// What is left of all patches, in the order it was written.
+    /// The records that remain after all patches, in the order in which they were written.
     pub(super) records: BTreeMap<u64, SyncdRecord>,
-    /// From a record's index MAC to its place among the records.
+    /// From a record's index MAC to its key in `records`.
     pub(super) places: HashMap<Vec<u8>, u64>,
     pub(super) written: u64,
-    /// The snapshot that was stored last: of which version, and where.
+    /// The snapshot stored last: its version and its place on the media server.
     pub(super) stored: Option<(u64, ExternalBlobReference)>,
 }
 
-/// What somebody lacks of a collection.
+/// The part of a collection that a device lacks.
 #[derive(Debug)]
 pub(super) struct Update {
     pub(super) name: &'static str,
-    /// The newest version there is.
+    /// The newest version of the collection.
     pub(super) version: u64,
     pub(super) snapshot: Option<SyncdSnapshot>,
-    /// In order, following the snapshot or the version that was asked about.
+    /// In order, following the snapshot or the version that the device named.
     pub(super) patches: Vec<SyncdPatch>,
     /// Whether there are more patches than these.
     pub(super) more: bool,
 }
 
-/// Why a patch was not taken.
+/// Why a patch was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum PatchRefusal {
     #[error("there is no such collection")]
     Unknown,
     #[error("the patch is malformed")]
@@ -74,7 +75,8 @@ pub(super) enum Refusal {
 }
 
 impl AppState {
-    /// What a device lacks that has version `since`, and whether it would rather have a snapshot. `None` when there is no such collection.
+    /// What a device with version `since` lacks. `want_snapshot` says that the device prefers a snapshot. `None` when
+    /// there is no such collection.
     pub(super) fn update(&self, name: &str, since: u64, want_snapshot: bool) -> Option<Update> {
         let name = collection_name(name)?;
         let mut update = Update { name, version: 0, snapshot: None, patches: vec![], more: false };
@@ -82,7 +84,7 @@ impl AppState {
         update.version = collection.version;
         let missing = collection.version.saturating_sub(since);
         let missing = usize::try_from(missing).unwrap_or(usize::MAX);
-        // What fits into one answer is quicker read as it is.
+        // Patches that fit into one answer are cheaper than a snapshot.
         if missing > collection.patches.len() || (want_snapshot && missing > PAGE) {
             update.snapshot = Some(collection.snapshot());
             return Some(update);
@@ -93,30 +95,29 @@ impl AppState {
         Some(update)
     }
 
-    /// Where the snapshot of a version lies on the media server, if it has been stored.
+    /// The place of a version's snapshot on the media server, if it has been stored.
     pub(super) fn stored(&self, name: &str, version: u64) -> Option<ExternalBlobReference> {
         let (of, reference) = self.0.get(name)?.stored.as_ref()?;
         (*of == version).then(|| reference.clone())
     }
 
-    /// Remembers where the snapshot of a version was stored.
     pub(super) fn keep(&mut self, name: &str, version: u64, reference: ExternalBlobReference) {
         if let Some(collection) = self.0.get_mut(name) {
             collection.stored = Some((version, reference));
         }
     }
 
-    /// Takes a patch that was built on version `base`; its version.
-    fn push(&mut self, name: &str, base: u64, mut patch: SyncdPatch) -> Result<u64, Refusal> {
-        let name = collection_name(name).ok_or(Refusal::Unknown)?;
+    /// Takes a patch that was built on version `base`, and returns the new version.
+    fn push(&mut self, name: &str, base: u64, mut patch: SyncdPatch) -> Result<u64, PatchRefusal> {
+        let name = collection_name(name).ok_or(PatchRefusal::Unknown)?;
         let collection = self.0.entry(name).or_default();
         if base != collection.version {
-            return Err(Refusal::Conflict);
+            return Err(PatchRefusal::Conflict);
         }
         let complete =
             |patch: &SyncdPatch| patch.snapshot_mac.is_some() && patch.patch_mac.is_some() && patch.key_id.id.is_some();
         if patch.mutations.is_empty() || !complete(&patch) || !patch.mutations.iter().all(is_readable) {
-            return Err(Refusal::Malformed);
+            return Err(PatchRefusal::Malformed);
         }
         collection.version += 1;
         patch.version = buffa::MessageField::some(SyncdVersion { version: Some(collection.version) });
@@ -131,7 +132,7 @@ impl AppState {
     }
 }
 
-/// Whether the server can file a mutation: it names its index, and its value can hold a MAC.
+/// Whether the server can file a mutation: it has an index, and its value is long enough for a MAC.
 fn is_readable(mutation: &SyncdMutation) -> bool {
     let record = &mutation.record;
     let sized = |blob: &Option<Vec<u8>>, least: usize| blob.as_ref().is_some_and(|blob| blob.len() >= least);
@@ -152,7 +153,7 @@ impl Collection {
         }
     }
 
-    /// Files a record that has no former version, as the newest.
+    /// Files a record that has no earlier version, as the newest.
     pub(super) fn add(&mut self, record: SyncdRecord) {
         self.written += 1;
         self.places.insert(record.index.blob.clone().unwrap_or_default(), self.written);
@@ -170,10 +171,16 @@ impl Collection {
     }
 }
 
-/// Takes a patch from a device or the phone and tells all others of its account. The patch's version.
-pub(super) fn upload(server: &Server, by: &DeviceId, name: &str, base: u64, patch: SyncdPatch) -> Result<u64, Refusal> {
+/// Takes a patch from a device or the phone, and notifies the account's other devices. Returns the patch's version.
+pub(super) fn upload(
+    server: &Server,
+    by: &DeviceId,
+    name: &str,
+    base: u64,
+    patch: SyncdPatch,
+) -> Result<u64, PatchRefusal> {
     let mut state = server.state();
-    let account = state.accounts.get_mut(&by.number).ok_or(Refusal::Unknown)?;
+    let account = state.accounts.get_mut(&by.number).ok_or(PatchRefusal::Unknown)?;
     let version = account.app_state.push(name, base, patch)?;
     if by.device != 0 {
         account.phone.app_state_changed(name.to_owned());
@@ -226,16 +233,16 @@ mod tests {
     fn x1_a_patch_on_an_old_version_is_a_conflict() {
         let mut state = AppState::default();
         assert_eq!(state.push("regular", 0, patch(1, SyncdOperation::SET)), Ok(1));
-        assert_eq!(state.push("regular", 0, patch(2, SyncdOperation::SET)), Err(Refusal::Conflict));
+        assert_eq!(state.push("regular", 0, patch(2, SyncdOperation::SET)), Err(PatchRefusal::Conflict));
         assert_eq!(state.push("regular", 1, patch(2, SyncdOperation::SET)), Ok(2));
-        assert_eq!(state.push("irregular", 0, patch(2, SyncdOperation::SET)), Err(Refusal::Unknown));
-        assert_eq!(state.push("regular", 2, SyncdPatch::default()), Err(Refusal::Malformed));
+        assert_eq!(state.push("irregular", 0, patch(2, SyncdOperation::SET)), Err(PatchRefusal::Unknown));
+        assert_eq!(state.push("regular", 2, SyncdPatch::default()), Err(PatchRefusal::Malformed));
         assert_eq!(seen(state.update("regular", 1, false)), Some((1, Some(2), false, false)));
         assert_eq!(seen(state.update("regular", 7, false)), Some((0, None, false, false)));
     }
 
     #[test]
-    fn x1_a_snapshot_holds_what_is_left_of_the_patches() {
+    fn x1_a_snapshot_holds_the_remaining_records() {
         let mut state = AppState::default();
         let steps = [(1, SyncdOperation::SET), (2, SyncdOperation::SET), (1, SyncdOperation::SET)];
         for (base, (index, operation)) in (0..).zip(steps) {
@@ -251,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn x1_long_histories_come_in_pages_and_too_long_ones_as_a_snapshot() {
+    fn x1_many_patches_are_paged_and_too_many_become_a_snapshot() {
         let mut state = AppState::default();
         for base in 0..=KEPT as u64 {
             assert_eq!(state.push("regular", base, patch(1, SyncdOperation::SET)), Ok(base + 1));

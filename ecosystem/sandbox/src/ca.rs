@@ -1,8 +1,8 @@
 //! The certificate chain that the server presents inside the Noise handshake: root, intermediate, leaf.
 //!
-//! Clients check that the leaf's key is the server's Noise key, the issuer serials, and both signatures (`XEdDSA`). The
-//! chain is signed properly by a root of our own, made anew at each start: a client accepts it once it is given that
-//! root, and the root of one sandbox is worth nothing anywhere else.
+//! Clients check that the leaf's key is the server's Noise key, the issuer serials, and both signatures (`XEdDSA`). A
+//! root of our own signs the chain. The root is new at each start without a state file. A client accepts the chain once
+//! it is given that root, and the root of one sandbox is worth nothing anywhere else.
 
 use buffa::Message as _;
 use serde::{Deserialize, Serialize};
@@ -14,20 +14,20 @@ use super::SandboxError;
 use super::node::unix_now;
 use super::saved::{Blob, StateError};
 
-/// The serial that clients demand of the root.
+/// The serial that clients expect of the root.
 const ROOT_SERIAL: u32 = 0;
 const INTERMEDIATE_SERIAL: u32 = 1;
 const LEAF_SERIAL: u32 = 2;
 const DAY: u64 = 24 * 60 * 60;
 
-/// The sandbox's keys and the chain that vouches for them.
+/// The sandbox's keys and its certificate chain.
 pub(super) struct Authority {
     root: KeyPair,
     leaf: KeyPair,
     chain: Vec<u8>,
 }
 
-/// The same in the state file.
+/// [`Authority`] in the state file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SavedAuthority {
@@ -36,7 +36,7 @@ pub(super) struct SavedAuthority {
     chain: Blob,
 }
 
-// The private keys have no business in a log line.
+// Keeps the private keys out of logs.
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Authority").field("root", &hex::encode(self.root_public_key())).finish_non_exhaustive()
@@ -53,7 +53,7 @@ impl Authority {
         Ok(Self { root, leaf, chain: chain.encode_to_vec() })
     }
 
-    /// The keys and the chain of an earlier start, so that clients know this server again.
+    /// Restores the keys and the chain of an earlier start, so that clients recognise this server.
     pub(super) fn restore(saved: &SavedAuthority) -> Result<Self, StateError> {
         Ok(Self { root: saved.root.pair()?, leaf: saved.leaf.pair()?, chain: saved.chain.0.clone() })
     }
@@ -110,7 +110,7 @@ pub(super) fn public_bytes(pair: &KeyPair) -> [u8; 32] {
     out
 }
 
-/// `XEdDSA`, as everything in this protocol is signed.
+/// `XEdDSA`, the signature that every part of this protocol uses.
 pub(super) fn sign(pair: &KeyPair, message: &[u8]) -> Result<Vec<u8>, wacore::libsignal::protocol::CurveError> {
     Ok(pair.calculate_signature(message, &mut rand::rng())?.to_vec())
 }

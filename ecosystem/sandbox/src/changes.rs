@@ -1,9 +1,9 @@
-//! What has changed: a lock that tells, and listeners that hear of it.
+//! Change notification: a lock that announces changes, and listeners that receive them.
 //!
-//! A subject is the path of the control API whose answer may be another one now, such as `/phones/15550001/messages`.
-//! [`Watched`] tells by itself whenever somebody had its value in hand to change it, so that no change can be forgotten;
-//! it may also tell of one that was none. What a listener hears is only that there were changes since it last heard:
-//! many between two readings are one, and whoever begins to listen reads everything first.
+//! A subject is the path of the control API whose answer may have changed, such as `/phones/15550001/messages`.
+//! [`Watched`] announces a change by itself whenever its value was borrowed mutably, so that no change can be
+//! forgotten; it may also announce one that changed nothing. A listener learns only that there were changes since its
+//! last read: several changes between two reads count as one. A new listener therefore reads everything first.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -13,24 +13,24 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// The shortest time between two answers to a listener: what changes faster is told together.
+/// The shortest time between two answers to a listener: faster changes are grouped into one answer.
 const BREATH: Duration = Duration::from_millis(50);
 
-/// When each subject last changed, counted in changes.
+/// For each subject, the number of its latest change.
 #[derive(Debug, Default)]
 struct Log {
     now: u64,
     last: BTreeMap<Arc<str>, u64>,
 }
 
-/// Where changes are told.
+/// Announces changes to listeners.
 #[derive(Debug, Default)]
 pub(super) struct Changes(watch::Sender<Log>);
 
 impl Changes {
-    /// Tells that the answers of some paths may be others now.
-    pub(super) fn tell(&self, subjects: impl IntoIterator<Item = Arc<str>>) {
-        // Almost always nobody listens, and this is on the way of every stanza.
+    /// Announces that the answers of some paths may have changed.
+    pub(super) fn announce(&self, subjects: impl IntoIterator<Item = Arc<str>>) {
+        // There is hardly ever a listener, and every stanza comes through here.
         if self.0.receiver_count() == 0 {
             return;
         }
@@ -42,36 +42,36 @@ impl Changes {
         });
     }
 
-    /// Hears of everything from now on.
+    /// A listener for all changes from now on.
     pub(super) fn listen(&self) -> Listener {
         let mut log = self.0.subscribe();
-        let heard = log.borrow_and_update().now;
-        Listener { log, heard, rested: Instant::now() }
+        let seen = log.borrow_and_update().now;
+        Listener { log, seen, rested: Instant::now() }
     }
 }
 
-/// Somebody who wants to know.
+/// Receives changes.
 pub(super) struct Listener {
     log: watch::Receiver<Log>,
-    heard: u64,
+    seen: u64,
     rested: Instant,
 }
 
 impl Listener {
-    /// Waits for changes; the subjects that changed since the last answer. `None` when there will be no more.
+    /// Waits for changes, and returns the subjects that changed since the last call. `None` when there will be no more.
     pub(super) async fn next(&mut self) -> Option<Vec<Arc<str>>> {
         tokio::time::sleep_until(self.rested).await;
         self.log.changed().await.ok()?;
         let log = self.log.borrow_and_update();
-        let changed = log.last.iter().filter(|(_, at)| **at > self.heard).map(|(subject, _)| Arc::clone(subject));
+        let changed = log.last.iter().filter(|(_, at)| **at > self.seen).map(|(subject, _)| Arc::clone(subject));
         let changed = changed.collect();
-        self.heard = log.now;
+        self.seen = log.now;
         self.rested = Instant::now() + BREATH;
         Some(changed)
     }
 }
 
-/// A value behind a lock that tells when it was changed.
+/// A value behind a lock that announces its changes.
 #[derive(Debug)]
 pub(super) struct Watched<T> {
     value: Mutex<T>,
@@ -90,13 +90,13 @@ impl<T> Watched<T> {
     }
 
     pub(super) fn lock(&self) -> Guard<'_, T> {
-        // A panic elsewhere must not take everything with it; each change is complete in itself.
+        // A panic in one task must not stop the others; each change is complete in itself.
         let value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
         Guard { value, changed: false, watched: self }
     }
 }
 
-/// The value in hand.
+/// The locked value.
 pub(super) struct Guard<'a, T> {
     value: MutexGuard<'a, T>,
     changed: bool,
@@ -120,9 +120,9 @@ impl<T> DerefMut for Guard<'_, T> {
 
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
-        // Before the lock is open, and no harm: who hears of it and reads at once waits for the lock.
+        // The lock is still held here, which does no harm: a listener that reads at once waits for the lock.
         if self.changed {
-            self.watched.changes.tell(self.watched.subjects.iter().cloned());
+            self.watched.changes.announce(self.watched.subjects.iter().cloned());
         }
     }
 }
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn x3_changes_are_told_once_and_reading_is_none() {
+    async fn x3_changes_are_announced_once_and_reads_never() {
         let changes = Arc::new(Changes::default());
         let one = Watched::new(1, &changes, ["/one"]);
         let two = Watched::new(2, &changes, ["/two"]);

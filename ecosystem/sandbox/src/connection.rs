@@ -19,22 +19,22 @@ use super::link::{Link, Outgoing};
 use super::node::{leaf, server_jid, unix_now};
 use super::noise::{self, FrameReader, StanzaReader, StanzaWriter, WireError};
 use super::pairing;
-use super::prompt::Prompt;
+use super::prompt::PromptSocket;
 use super::server::Server;
 use super::stanza::Context;
 
-/// A client that is not through its handshake by then is not going to be.
+/// The time limit for the handshake; a slower client is not going to finish it.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(20);
-/// Where this server is, as the real one names its data centres.
+/// The name of this server's location, as the real one names its data centres.
 const LOCATION: &str = "sandbox";
-/// How long a closed socket is read on, so that the last stanza is not lost to a reset.
+/// How long the server still reads from a socket that it closed, so that the last stanza is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(2);
-/// Enough for a frame of text; the default of 128 KiB a socket would be the largest part of the sandbox's memory.
+/// Enough for a text frame. The default of 128 KiB per socket would be the largest part of the sandbox's memory.
 const READ_BUFFER: usize = 16 * 1024;
-/// How many stanzas go out in one write.
+/// How many stanzas one write contains at most.
 const BATCH: usize = 64;
 
-/// Accepts sockets until the sandbox lets nobody in any more.
+/// Accepts sockets until shutdown starts.
 pub(super) async fn accept(server: Arc<Server>, listener: TcpListener) {
     let accepting = async {
         loop {
@@ -48,8 +48,8 @@ pub(super) async fn accept(server: Arc<Server>, listener: TcpListener) {
                     });
                 }
                 Err(error) => {
-                    // Out of file descriptors, most likely: trying again at once would only spin.
-                    tracing::warn!(target: LOG, %error, "cannot accept a connection");
+                    // The process is most likely out of file descriptors; retrying at once would only spin.
+                    tracing::warn!(target: LOG, %error, "cannot accept a connection; retrying");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -65,7 +65,7 @@ async fn serve(server: &Arc<Server>, socket: TcpStream) -> Result<(), WireError>
     let opening = server.while_open(tokio::time::timeout(HANDSHAKE_LIMIT, open(server, socket))).await;
     let Some(opening) = opening else { return Ok(()) };
     let (reader, writer, client_key, payload) =
-        opening.map_err(|_| WireError::Client("took too long to connect"))??;
+        opening.map_err(|_| WireError::Client("exceeded the time limit of the handshake"))??;
     let (link, outgoing) = Link::new(server.next());
     let (wire, queue) = link.writing_end();
     let outward = Outward::new(Arc::clone(server), wire, queue);
@@ -78,17 +78,17 @@ async fn serve(server: &Arc<Server>, socket: TcpStream) -> Result<(), WireError>
             faults::connected(server, &link, device);
         }
         let result = read(server, reader, &link, device.as_ref(), &closing).await;
-        link.left();
+        link.disconnected();
         server.state().disconnected(link.id(), device.as_ref());
         result
     });
     let writing = async {
         if let Err(error) = write(writer, outgoing, outward).await {
-            tracing::debug!(target: LOG, %error, "cannot write to a client");
+            tracing::debug!(target: LOG, %error, "cannot write to a client; connection closed");
         }
         closing.cancel();
     };
-    // One task for both, first the reading: the answers to all that has come go out in one write.
+    // Both run in one task, reading first, so that the answers to all pending stanzas go out in one write.
     let (result, ()) = tokio::join!(biased; reading, writing);
     result.unwrap_or(Ok(()))
 }
@@ -98,7 +98,7 @@ async fn open(
     socket: TcpStream,
 ) -> Result<(StanzaReader, StanzaWriter, [u8; 32], ClientPayload), WireError> {
     let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
-    let socket = tokio_tungstenite::accept_async_with_config(Prompt::new(socket), Some(config)).await?;
+    let socket = tokio_tungstenite::accept_async_with_config(PromptSocket::new(socket), Some(config)).await?;
     let (mut sink, stream) = socket.split();
     let mut frames = FrameReader::new(stream);
     let handshake = noise::respond(&server.authority, &mut frames, &mut sink).await?;
@@ -108,7 +108,7 @@ async fn open(
     Ok((reader, writer, client_key, payload))
 }
 
-/// Decides what the client is: a device to be linked, a known device, or nobody.
+/// Decides what the client is: a device to be linked, a linked device, or an unknown one.
 pub(super) fn enter(
     server: &Arc<Server>,
     link: &Link,
@@ -132,7 +132,7 @@ pub(super) fn enter(
     let mut state = server.state();
     let lid = state.accounts.get(&id.number).map(|account| account.jid(Addressing::Lid, device));
     let (Some(lid), Some(device)) = (lid, state.device(&id).filter(|device| device.noise_key == client_key)) else {
-        tracing::info!(target: LOG, number = %id.number, device, "refused a device that is not linked");
+        tracing::info!(target: LOG, number = %id.number, device, "login refused: the device is not linked");
         server.stats.count(|counters| counters.logins_refused += 1);
         refuse(link, NodeBuilder::new("failure").attr("reason", "401").attr("location", LOCATION).build());
         return None;
@@ -143,7 +143,7 @@ pub(super) fn enter(
         former.close();
     }
     device.active = false;
-    link.belongs_to(&id);
+    link.set_device(&id);
     link.send(
         NodeBuilder::new("success")
             .attr("t", unix_now())
@@ -153,7 +153,7 @@ pub(super) fn enter(
             .attr("location", LOCATION)
             .build(),
     );
-    // Clients send it in front of their next handshake, so that they get to the same place.
+    // Clients send this hint before their next handshake, so that they reach the same server.
     let routing = NodeBuilder::new("edge_routing").children([leaf("routing_info", LOCATION.as_bytes())]).build();
     link.send(NodeBuilder::new("ib").attr("from", server_jid()).children([routing]).build());
     Some(id)
@@ -181,7 +181,7 @@ async fn read(
     loop {
         let stanza = tokio::select! {
             biased;
-            // Before anything new, for it came before.
+            // Held stanzas come before new ones, because they arrived earlier.
             () = inward.released(&context) => {
                 inward.release(&mut context).await;
                 continue;
@@ -191,7 +191,8 @@ async fn read(
         };
         match stanza {
             None => return Ok(()),
-            // What arrives after we have closed is read, so that the client sees our last words, and not answered.
+            // After we have closed, incoming stanzas are read, so that the client receives our last stanzas, but not
+            // answered.
             Some(_) if link.is_closed() || closing.is_cancelled() => {}
             Some(stanza) => inward.pass(&mut context, stanza).await,
         }
@@ -204,12 +205,13 @@ async fn write(
     mut faults: Outward,
 ) -> Result<(), WireError> {
     let mut ready = Vec::new();
-    // What is ready goes out in one write. None: every way to this socket is gone, and so is its reader, which holds one.
+    // All ready stanzas go out in one write. Zero means that every sender to this socket is gone, and with them its
+    // reader, which holds one.
     while outgoing.recv_many(&mut ready, BATCH).await > 0 {
         faults.begin(&ready);
         for item in ready.drain(..) {
             let flow = match item {
-                Outgoing::Letter(letter) => faults.pass(&mut writer, letter).await?,
+                Outgoing::SocketStanza(letter) => faults.pass(&mut writer, letter).await?,
                 Outgoing::Judged(letter) => faults.write(&mut writer, &letter).await?,
                 Outgoing::Hold(until) => faults.hold(&mut writer, &until).await?,
                 Outgoing::Close => Flow::End,

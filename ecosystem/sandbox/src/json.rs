@@ -1,5 +1,5 @@
-//! A WhatsApp message as JSON for the control API: the fields that are set, under the names of the protocol in snake case,
-//! bytes as `{"type":"Buffer","data":"<base64>"}`.
+//! A WhatsApp message as JSON for the control API: the fields that are set, with the protocol's names in snake case,
+//! and bytes as `{"type":"Buffer","data":"<base64>"}`.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -10,7 +10,7 @@ use serde_value::Value as Typed;
 /// Converts `message`.
 ///
 /// # Errors
-/// The message does not serialise. The generated types always do.
+/// When the message does not serialise. The generated types always do.
 pub(crate) fn of(message: &impl Serialize) -> Result<Value, serde_value::SerializerError> {
     Ok(convert(serde_value::to_value(message)?).unwrap_or(Value::Object(Map::new())))
 }

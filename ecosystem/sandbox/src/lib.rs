@@ -1,37 +1,38 @@
 //! A WhatsApp on loopback: server, simulated phones and a control API, in one process and in memory.
 //!
-//! What it promises: an unmodified client library (whatsapp-rust, Baileys) links by QR or pairing code, logs in, exchanges
-//! end-to-end encrypted messages, in chats of two and in groups, with other linked devices and with simulated phones, and
-//! gets acks, receipts and, after an absence, everything that was sent meanwhile, in order. The server side sees only
-//! ciphertext, as the real one does; the phones are real Signal parties.
+//! What it promises: an unmodified client library (whatsapp-rust, Baileys) links by QR or pairing code, logs in, and
+//! exchanges end-to-end encrypted messages with other linked devices and with simulated phones, in one-to-one chats and
+//! in groups. It gets acks and receipts and, after an absence, every stanza sent meanwhile, in order. The server sees
+//! only ciphertext, as the real one does; the phones are real Signal parties.
 //!
-//! What it does not: it is not a WhatsApp for anybody else (it refuses to bind to anything but loopback), it keeps
-//! nothing over a restart without a state file. What it does not know it refuses with an error and counts in
-//! `GET /stats`, so that a gap shows as a number instead of as a hanging client.
+//! What it does not: it serves this machine only (it refuses to listen on anything but loopback), and without a state
+//! file it keeps nothing over a restart. It refuses stanzas that it does not understand with an error and counts them
+//! in `GET /stats`, so that a gap shows as a number and not as a hanging client.
 //!
-//! Where things are:
+//! The files:
 //!
-//! | file | idea |
+//! | file | content |
 //! | --- | --- |
-//! | `ca` | the certificate chain that a client checks |
-//! | `noise` | the handshake and the encrypted frames |
-//! | `connection`, `link` | one socket from accept to close, and the way to it |
-//! | `pairing` | linking a device: QR codes, pairing codes, the signed device identity |
-//! | `changes` | a lock that tells when what it guards has changed |
-//! | `account`, `state` | what the server knows: accounts, devices, key bundles, queues |
-//! | `parcel` | a stanza in a queue |
-//! | `ledger` | what became of every message |
+//! | `server`, `state` | one running sandbox, and its memory behind one lock |
+//! | `account` | accounts, devices, key bundles and queues |
+//! | `settings`, `presence`, `profile` | per account: privacy and blocked contacts; who is online and typing; picture and about text |
+//! | `group` | groups: participants, roles, and the notifications of changes |
 //! | `app_state` | the settings that an account's devices share, as opaque records |
-//! | `group` | groups: who is in, who may do what, who is told |
-//! | `media` | the files that messages point to, and the server that keeps them |
-//! | `presence`, `settings` | who is online and typing; privacy, blocked contacts |
-//! | `saved` | the state file |
-//! | `stanza` | what a client may ask; one table says who answers |
+//! | `media` | the media server: encrypted files and profile pictures |
+//! | `ca`, `noise` | the certificate chain that a client checks; the handshake and the encrypted frames |
+//! | `prompt` | a socket that acknowledges promptly |
+//! | `connection`, `link` | one socket from accept to close; the queue of stanzas to it |
+//! | `node`, `parcel` | helpers for stanzas; an encoded stanza in a queue |
+//! | `stanza` | the stanzas of clients and their handlers, in one table |
+//! | `pairing` | linking a device: QR code, pairing code, passkey, and the signed device identity |
 //! | `phone` | the simulated phone |
-//! | `profile` | pictures and about texts |
-//! | `faults` | what goes wrong on demand |
-//! | `fuzzing` | each of its decoders as a function of bytes, for fuzz targets and property tests |
-//! | `control` | the HTTP API that plays the owner of the phones, and the page that does so for people |
+//! | `faults` | faults on demand |
+//! | `ledger` | the fate of every message |
+//! | `stats`, `changes` | counters; a lock that announces changes |
+//! | `saved` | the state file |
+//! | `control` | the HTTP API that plays the owners of the phones, and the page for people (`src/page`) |
+//! | `json` | a WhatsApp message as JSON |
+//! | `fuzzing` | each decoder as a function of bytes, for fuzz targets and property tests; always compiled, hidden in the docs |
 
 mod account;
 mod app_state;
@@ -75,13 +76,13 @@ use server::Server;
 pub use faults::{Scenario, ScenarioError};
 pub use phone::{Media as PhoneMedia, MediaState, Message as PhoneMessage, Pace, Ticks};
 
-/// The target of every log line of this module.
+/// The target of every log line of this crate.
 const LOG: &str = "wagres_sandbox";
 
-/// How many messages the ledger remembers unless something else is asked for.
+/// The default of [`Options::ledger_limit`].
 const LEDGER_LIMIT: usize = 1_000_000;
 
-/// See [`Options::distance`].
+/// The default of [`Options::distance`].
 const DISTANCE: Duration = Duration::from_millis(50);
 
 /// Where the sandbox listens and how its phones behave.
@@ -95,17 +96,17 @@ pub struct Options {
     pub media: SocketAddr,
     /// How many bytes of media are stored at most.
     pub media_limit: usize,
-    /// How fast the owner of a phone looks at a new message.
+    /// How fast the owner of a phone reads a new message.
     pub pace: Pace,
-    /// How long the server takes to answer a login. No real one is nearer than some milliseconds, and Baileys 6.7 relies
-    /// on it: it has its transport keys only a moment after it has sent the last message of the handshake, and breaks on
-    /// a stanza that comes before. On a busy machine that moment is longer.
+    /// How long the server takes to answer a login. Every real server needs some milliseconds, and Baileys 6.7 relies
+    /// on that: its transport keys are ready only shortly after it has sent the last message of the handshake, and it
+    /// breaks on a stanza that arrives earlier. On a busy machine it needs longer.
     pub distance: Duration,
     /// How many messages the ledger remembers; see `GET /verdict`.
     pub ledger_limit: usize,
-    /// What the chance in faults begins with: the same seed and rules, the same decisions.
+    /// The seed of the chance in faults: the same seed and rules give the same decisions.
     pub seed: u64,
-    /// The file that keeps accounts, devices, queues and phones over restarts. Without one everything is in memory.
+    /// The file that keeps accounts, devices, queues and phones over restarts. Without one, all state is in memory.
     pub state: Option<PathBuf>,
 }
 
@@ -129,29 +130,29 @@ impl Default for Options {
 /// Why the sandbox did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// The address is reachable from elsewhere; the sandbox authenticates nobody, so it stays on this machine.
-    #[error("the sandbox listens on loopback only, and {0} is not a loopback address")]
+    /// The address is reachable from other machines. The sandbox has no authentication, so it listens on loopback only.
+    #[error("the sandbox listens on loopback only; {0} is not a loopback address")]
     NotLoopback(SocketAddr),
-    /// The port is taken, or not ours to take.
+    /// The port is taken, or not permitted.
     #[error("the sandbox cannot listen on {addr}")]
     Bind {
-        /// The address that was asked for.
+        /// The requested address.
         addr: SocketAddr,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The state file is not ours, damaged, or cannot be read. It stays as it is.
+    /// The state file is damaged, of another program or version, or cannot be read. It stays as it is.
     #[error("the state file {path} cannot be used: {why}", path = path.display())]
     State {
-        /// The file.
+        /// The state file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
-    /// Its certificates could not be made.
-    #[error("the sandbox cannot make its certificates: {0}")]
+    /// The certificates could not be created.
+    #[error("the sandbox cannot create its certificates: {0}")]
     Certificate(String),
-    /// A phone of the scenario could not be made.
+    /// A phone of the scenario could not be created.
     #[error("the scenario cannot be played: {0}")]
     Scenario(String),
 }
@@ -161,8 +162,8 @@ pub enum SandboxError {
 pub struct Sandbox;
 
 impl Sandbox {
-    /// Starts a sandbox: as its state file says, else with no accounts and new certificates. It listens when this
-    /// returns.
+    /// Starts a sandbox from its state file; without one, with no accounts and new certificates. When this function
+    /// returns, all three addresses accept connections.
     pub async fn start(options: Options) -> Result<Running, SandboxError> {
         let ws = bind(options.ws).await?;
         let control = bind(options.control).await?;
@@ -172,14 +173,14 @@ impl Sandbox {
             None => Server::new(&options, ca::Authority::new()?, Media::new(media.1, options.media_limit)?, 1),
         };
         let keeper = match &options.state {
-            Some(path) => Some(saved::Keeper::start(&server, path.clone()).await?),
+            Some(path) => Some(saved::StateWriter::start(&server, path.clone()).await?),
             None => None,
         };
         let (ws_addr, control_addr) = (ws.1, control.1);
         server.spawn(connection::accept(Arc::clone(&server), ws.0));
         server.spawn(control::serve(Arc::clone(&server), control.0));
         server.spawn(media::serve(Arc::clone(&server), media.0));
-        tracing::info!(target: LOG, %ws_addr, %control_addr, media_addr = %media.1, "sandbox is up");
+        tracing::info!(target: LOG, %ws_addr, %control_addr, media_addr = %media.1, "sandbox started");
         Ok(Running { server, keeper, ws: ws_addr, control: control_addr })
     }
 }
@@ -194,10 +195,10 @@ async fn bind(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), SandboxErro
     Ok((listener, bound))
 }
 
-/// A sandbox that is up. Dropping it stops it without waiting; [`Running::shutdown`] waits.
+/// A running sandbox. Dropping it stops it without waiting; [`Running::shutdown`] waits.
 pub struct Running {
     server: Arc<Server>,
-    keeper: Option<Arc<saved::Keeper>>,
+    keeper: Option<Arc<saved::StateWriter>>,
     ws: SocketAddr,
     control: SocketAddr,
 }
@@ -209,7 +210,7 @@ impl std::fmt::Debug for Running {
 }
 
 impl Running {
-    /// What a client library takes as its WebSocket address.
+    /// The WebSocket address for client libraries.
     #[must_use]
     pub fn ws_url(&self) -> String {
         format!("ws://{}/ws/chat", self.ws)
@@ -233,14 +234,14 @@ impl Running {
         self.server.authority.root_public_key()
     }
 
-    /// Holds a QR code that a client shows in front of the cameras of the phones, under a name for the client, so that
-    /// whoever plays a phone can pick it. `false` when no client is waiting under this code (any more).
+    /// Offers a client's QR code to all phones, under a name for the client, so that a person who plays a phone can
+    /// pick it. `false` when no client is waiting under this code (any more).
     #[must_use]
     pub fn show_qr(&self, qr: &str, label: &str) -> bool {
         pairing::show(&self.server, qr, Some(label.to_owned())).is_ok()
     }
 
-    /// Makes the phones of a scenario and sets its faults in the place of all others; its clock starts now.
+    /// Creates the phones of a scenario and replaces all faults by the scenario's; its clock starts now.
     pub fn play(&self, scenario: Scenario) -> Result<(), SandboxError> {
         scenario.play(&self.server).map(drop).map_err(|error| SandboxError::Scenario(error.to_string()))
     }
@@ -251,19 +252,19 @@ impl Running {
             self.server.doors.cancel();
             self.server.readers.close();
             self.server.readers.wait().await;
-            // Nothing new comes in, so the file is complete when the phones have done what they have.
+            // No new stanzas arrive from here on, so the file is complete once the phones have done their tasks.
             if let Some(keeper) = &self.keeper {
                 keeper.keep(&self.server).await;
             }
         };
         if tokio::time::timeout(Duration::from_secs(5), ending).await.is_err() {
-            tracing::warn!(target: LOG, "the sandbox could not end in order");
+            tracing::warn!(target: LOG, "sandbox shutdown timed out; stopping its tasks");
         }
         self.server.stop.cancel();
         self.server.tasks.close();
-        // A task that does not end is a bug of ours, and not a reason to hang the program that embeds the sandbox.
+        // A task that does not end is a bug of the sandbox, and must not hang the program that embeds it.
         if tokio::time::timeout(Duration::from_secs(5), self.server.tasks.wait()).await.is_err() {
-            tracing::warn!(target: LOG, "some tasks of the sandbox did not end in time");
+            tracing::warn!(target: LOG, "tasks of the sandbox did not end in time; leaving them");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The way to a socket, and what is known of it on both sides of its queue.
+//! The path to a socket, and the shared state on both sides of its queue.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,17 +12,16 @@ use super::account::DeviceId;
 use super::ledger::Ticket;
 use super::parcel::Parcel;
 
-/// A stanza for a socket.
 #[derive(Debug)]
-pub(super) enum Letter {
-    /// Said once, and lost with the socket.
+pub(super) enum SocketStanza {
+    /// A stanza that is sent once and lost with the socket.
     Stanza(Node),
-    /// From the device's queue.
+    /// A stanza from the device's queue.
     Parcel(Parcel),
 }
 
-impl Letter {
-    /// Its place in the ledger, if it is a message.
+impl SocketStanza {
+    /// The ledger's ticket, if it is a message.
     pub(super) fn ticket(&self) -> Option<Ticket> {
         match self {
             Self::Parcel(parcel) => parcel.ticket(),
@@ -30,7 +29,6 @@ impl Letter {
         }
     }
 
-    /// What it says.
     pub(super) fn node(&self) -> Result<Cow<'_, Node>, BinaryError> {
         Ok(match self {
             Self::Stanza(node) => Cow::Borrowed(node),
@@ -38,7 +36,7 @@ impl Letter {
         })
     }
 
-    /// What a socket takes.
+    /// The encoded stanza.
     pub(super) fn bytes(&self) -> Result<Cow<'_, [u8]>, BinaryError> {
         Ok(match self {
             Self::Stanza(node) => Cow::Owned(wacore_binary::marshal(node)?),
@@ -47,50 +45,50 @@ impl Letter {
     }
 }
 
-/// What the server writes to a socket.
+/// An entry of the queue to a socket.
 #[derive(Debug)]
 pub(super) enum Outgoing {
-    Letter(Letter),
-    /// A stanza that a fault has had its part in already.
-    Judged(Letter),
-    /// Nothing behind this goes out before the token is cancelled.
+    SocketStanza(SocketStanza),
+    /// A stanza whose fault has been applied already.
+    Judged(SocketStanza),
+    /// Stops everything behind it until the token is cancelled.
     Hold(CancellationToken),
     Close,
 }
 
-/// What there is to know of a socket.
+/// The shared state of a socket.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct SocketState {
     id: u64,
     device: OnceLock<DeviceId>,
     closed: AtomicBool,
     held: Mutex<Option<CancellationToken>>,
-    gone: CancellationToken,
+    client_closed: CancellationToken,
 }
 
-impl Wire {
+impl SocketState {
     pub(super) fn id(&self) -> u64 {
         self.id
     }
 
-    /// Who logged in here.
+    /// The device that logged in on this socket.
     pub(super) fn device(&self) -> Option<&DeviceId> {
         self.device.get()
     }
 
-    /// Nothing that comes in from now on is answered.
+    /// Stops answers to all further incoming stanzas.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
     }
 
-    /// What comes in waits until the token is cancelled.
+    /// Holds incoming stanzas until the token is cancelled.
     pub(super) fn hold(&self, until: &CancellationToken) {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(until.clone());
     }
 
-    /// Cancelled when the client has left.
-    pub(super) fn gone(&self) -> &CancellationToken {
-        &self.gone
+    /// Cancelled when the client has disconnected.
+    pub(super) fn client_closed(&self) -> &CancellationToken {
+        &self.client_closed
     }
 
     fn holder(&self) -> Option<CancellationToken> {
@@ -98,23 +96,23 @@ impl Wire {
     }
 }
 
-/// The way to a socket. Clones lead to the same one.
+/// The path to a socket. Clones lead to the same one.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
-    wire: Arc<Wire>,
+    wire: Arc<SocketState>,
     sender: UnboundedSender<Outgoing>,
 }
 
 impl Link {
-    /// A link and its other end: what it sends.
+    /// A link, and the receiving end of its queue.
     pub(super) fn new(id: u64) -> (Self, UnboundedReceiver<Outgoing>) {
         let (sender, outgoing) = unbounded_channel();
-        let wire = Wire {
+        let wire = SocketState {
             id,
             device: OnceLock::new(),
             closed: AtomicBool::new(false),
             held: Mutex::new(None),
-            gone: CancellationToken::new(),
+            client_closed: CancellationToken::new(),
         };
         (Self { wire: Arc::new(wire), sender }, outgoing)
     }
@@ -124,34 +122,34 @@ impl Link {
     }
 
     pub(super) fn send(&self, node: Node) {
-        self.push(Outgoing::Letter(Letter::Stanza(node)));
+        self.push(Outgoing::SocketStanza(SocketStanza::Stanza(node)));
     }
 
-    /// Sends what stays in the device's queue until it is acknowledged.
-    pub(super) fn hand(&self, parcel: Parcel) {
-        self.push(Outgoing::Letter(Letter::Parcel(parcel)));
+    /// Sends a stanza that stays in the device's queue until it is acknowledged.
+    pub(super) fn send_parcel(&self, parcel: Parcel) {
+        self.push(Outgoing::SocketStanza(SocketStanza::Parcel(parcel)));
     }
 
-    /// Closes the socket behind what was sent before; nothing that comes in from now on is answered.
+    /// Closes the socket after everything sent before; further incoming stanzas are not answered.
     pub(super) fn close(&self) {
         self.wire.close();
         self.push(Outgoing::Close);
     }
 
-    /// Nothing passes any more, in either direction, until the token is cancelled.
+    /// Holds both directions until the token is cancelled.
     pub(super) fn hold(&self, until: &CancellationToken) {
         self.wire.hold(until);
         self.push(Outgoing::Hold(until.clone()));
     }
 
     fn push(&self, outgoing: Outgoing) {
-        // A socket that is gone needs no stanza: what must not be lost is in the device's queue.
+        // A closed socket loses the stanza; stanzas that must not be lost are in the device's queue.
         let _ = self.sender.send(outgoing);
     }
 
-    /// The device has logged in.
-    pub(super) fn belongs_to(&self, device: &DeviceId) {
-        // A connection logs in once.
+    /// Records the device that has logged in.
+    pub(super) fn set_device(&self, device: &DeviceId) {
+        // Each connection logs in only once.
         let _ = self.wire.device.set(device.clone());
     }
 
@@ -170,14 +168,14 @@ impl Link {
         }
     }
 
-    /// For the task that writes: it must not keep the queue open that it waits for.
-    pub(super) fn writing_end(&self) -> (Arc<Wire>, WeakUnboundedSender<Outgoing>) {
+    /// For the writing task, which must not keep the queue open that it waits for.
+    pub(super) fn writing_end(&self) -> (Arc<SocketState>, WeakUnboundedSender<Outgoing>) {
         (Arc::clone(&self.wire), self.sender.downgrade())
     }
 
-    /// The client has left.
-    pub(super) fn left(&self) {
-        self.wire.gone.cancel();
+    /// Records that the client has disconnected.
+    pub(super) fn disconnected(&self) {
+        self.wire.client_closed.cancel();
         self.wire.close();
     }
 }

@@ -5,13 +5,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{BinaryError, Jid, Node, NodeContent, Server};
 
-/// Reads a stanza as it is written on the wire, compressed or not.
+/// Decodes a stanza from the wire, compressed or not.
 pub(super) fn read(bytes: &[u8]) -> Result<Node, BinaryError> {
     let plain = wacore_binary::util::unpack(bytes)?;
     Ok(wacore_binary::marshal::unmarshal_ref(&plain)?.to_owned())
 }
 
-/// An attribute as text; empty when it is missing, which no attribute of this protocol legitimately is.
+/// An attribute as text; empty when missing, because no attribute of this protocol may be empty.
 pub(super) fn text(node: &Node, key: &str) -> String {
     node.attrs.get(key).map(|value| value.as_str().into_owned()).unwrap_or_default()
 }
@@ -21,7 +21,7 @@ pub(super) fn jid(node: &Node, key: &str) -> Option<Jid> {
     node.attrs.get(key)?.to_jid()
 }
 
-/// The children, none when there is other content.
+/// The children; none when the node has other content.
 pub(super) fn children(node: &Node) -> &[Node] {
     node.children().unwrap_or_default()
 }
@@ -60,15 +60,15 @@ pub(super) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// The messages that a receipt is about: the one in its head and those in its list.
+/// The message ids of a receipt: the one in its head and those in its list.
 pub(super) fn listed_ids(receipt: &Node) -> Vec<String> {
     let listed = receipt.get_optional_child("list").into_iter().flat_map(|list| list.get_children_by_tag("item"));
     std::iter::once(receipt).chain(listed).map(|node| text(node, "id")).collect()
 }
 
-/// What a stanza is about, short enough to be counted: `iq get encrypt count`.
+/// The kind of a stanza, short enough to be counted: `iq get encrypt count`.
 pub(super) fn signature(node: &Node) -> String {
-    // Made for every stanza, so without a string for each part.
+    // Computed for every stanza, so it allocates no string for each part.
     let mut signature = node.tag.to_string();
     let mut add = |part: &str| {
         if !part.is_empty() {

@@ -1,8 +1,8 @@
-//! The responder's side of the Noise handshake, and the framed, encrypted stanzas that follow it.
+//! The server's side of the Noise handshake, and the framed, encrypted stanzas that follow it.
 //!
-//! A client that never saw this server opens with XX; one that kept its certificate opens with IK and sends its login in
-//! the first message. If that cannot be decrypted (the sandbox was restarted and has a new key) the answer is XX-shaped
-//! and both sides go on with `XXfallback`, so that the client loses one round trip and not its session.
+//! A new client starts with XX. A client that kept this server's certificate starts with IK and sends its login in the
+//! first message. If that login cannot be decrypted (the sandbox was restarted with a new key), the answer has the form
+//! of XX and both sides continue with `XXfallback`, so that the client loses one round trip and not its session.
 
 use buffa::Message as _;
 use bytes::BytesMut;
@@ -18,24 +18,24 @@ use waproto::whatsapp::{ClientPayload, HandshakeMessage};
 
 use super::ca::{Authority, new_key, public_bytes};
 use super::node;
-use super::prompt::Prompt;
+use super::prompt::PromptSocket;
 
-type Socket = WebSocketStream<Prompt>;
+type Socket = WebSocketStream<PromptSocket>;
 
-/// Where a client's WebSocket messages come from: a socket, but for the fuzz targets.
-pub(super) trait Source: Stream<Item = Result<WsMessage, WsError>> + Unpin {}
+/// The source of a client's WebSocket messages: a socket, or a fuzz target.
+pub(super) trait FrameSource: Stream<Item = Result<WsMessage, WsError>> + Unpin {}
 
-impl<S: Stream<Item = Result<WsMessage, WsError>> + Unpin> Source for S {}
+impl<S: Stream<Item = Result<WsMessage, WsError>> + Unpin> FrameSource for S {}
 
-/// Where those for the client go.
-pub(super) trait Drain: Sink<WsMessage, Error = WsError> + Unpin {}
+/// The sink for the WebSocket messages to a client.
+pub(super) trait FrameSink: Sink<WsMessage, Error = WsError> + Unpin {}
 
-impl<S: Sink<WsMessage, Error = WsError> + Unpin> Drain for S {}
+impl<S: Sink<WsMessage, Error = WsError> + Unpin> FrameSink for S {}
 
-/// How many bytes are written at once before the next stanza is sealed.
+/// How many buffered bytes trigger a write before the next stanza is sealed.
 const FULL: usize = 64 * 1024;
 
-/// Why a connection ended before its time.
+/// Why a connection failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WireError {
     #[error("WebSocket: {0}")]
@@ -60,7 +60,7 @@ impl From<WsError> for WireError {
     }
 }
 
-/// What a finished handshake tells.
+/// The result of a handshake.
 pub(super) struct Handshake {
     pub(super) kind: &'static str,
     pub(super) client_key: [u8; 32],
@@ -69,17 +69,17 @@ pub(super) struct Handshake {
     send: NoiseCipher,
 }
 
-/// Answers the client's hello in whatever pattern it came.
+/// Answers the client's hello, in the pattern that the client chose.
 pub(super) async fn respond(
     authority: &Authority,
-    reader: &mut FrameReader<impl Source>,
-    writer: &mut impl Drain,
+    reader: &mut FrameReader<impl FrameSource>,
+    writer: &mut impl FrameSink,
 ) -> Result<Handshake, WireError> {
     let frame = reader.next_frame().await?.ok_or(WireError::Client("closed before its hello"))?;
     let hello = HandshakeMessage::decode_from_slice(&frame)?
         .client_hello
         .into_option()
-        .ok_or(WireError::Client("did not begin with a hello"))?;
+        .ok_or(WireError::Client("did not start with a hello"))?;
     let their_ephemeral = key32(hello.ephemeral.as_deref(), "sent no ephemeral key")?;
     let Some(resumed) = resume(authority, &hello, &their_ephemeral) else {
         let (pattern, kind) =
@@ -96,7 +96,7 @@ pub(super) async fn respond(
     finish(noise, "ik", client_key, &payload)
 }
 
-/// The client's part of IK, if it was made for our key.
+/// Reads the client's part of IK, if it was encrypted for our key.
 fn resume(
     authority: &Authority,
     hello: &ClientHello,
@@ -114,11 +114,11 @@ fn resume(
     Some((noise, client_key, payload))
 }
 
-/// XX and `XXfallback`, which differ in the name of the pattern only.
+/// Completes XX or `XXfallback`, which differ only in the pattern's name.
 async fn full(
     authority: &Authority,
-    reader: &mut FrameReader<impl Source>,
-    writer: &mut impl Drain,
+    reader: &mut FrameReader<impl FrameSource>,
+    writer: &mut impl FrameSink,
     their_ephemeral: &[u8; 32],
     pattern: &str,
     kind: &'static str,
@@ -134,8 +134,8 @@ async fn full(
     let chain = noise.encrypt(authority.chain())?;
     send_hello(writer, public_bytes(&ephemeral), Some(sealed_key), chain).await?;
 
-    // A client that does not trust the certificate leaves here.
-    let frame = reader.next_frame().await?.ok_or(WireError::Client("left after seeing the certificate"))?;
+    // A client that does not trust the certificate disconnects here.
+    let frame = reader.next_frame().await?.ok_or(WireError::Client("disconnected after receiving the certificate"))?;
     let end = HandshakeMessage::decode_from_slice(&frame)?
         .client_finish
         .into_option()
@@ -159,7 +159,7 @@ fn finish(
 }
 
 async fn send_hello(
-    writer: &mut impl Drain,
+    writer: &mut impl FrameSink,
     ephemeral: [u8; 32],
     sealed_key: Option<Vec<u8>>,
     chain: Vec<u8>,
@@ -183,14 +183,14 @@ fn key32(bytes: Option<&[u8]>, complaint: &'static str) -> Result<[u8; 32], Wire
     bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(WireError::Client(complaint))
 }
 
-/// Cuts the socket's messages into frames.
+/// Splits the socket's messages into frames.
 pub(super) struct FrameReader<S = SplitStream<Socket>> {
     socket: S,
     frames: framing::FrameDecoder,
     greeted: bool,
 }
 
-impl<S: Source> FrameReader<S> {
+impl<S: FrameSource> FrameReader<S> {
     pub(super) fn new(socket: S) -> Self {
         Self { socket, frames: framing::FrameDecoder::new(), greeted: false }
     }
@@ -215,7 +215,7 @@ impl<S: Source> FrameReader<S> {
     }
 }
 
-/// Skips the `WA` header and, before it, the routing hint that a client got from an earlier connection.
+/// Skips the `WA` header and, before it, the routing hint that a client may keep from an earlier connection.
 fn after_greeting(data: &[u8]) -> Result<&[u8], WireError> {
     let data = match data.strip_prefix(b"ED\x00\x01") {
         Some([high, middle, low, rest @ ..]) => {
@@ -231,14 +231,14 @@ fn after_greeting(data: &[u8]) -> Result<&[u8], WireError> {
     }
 }
 
-/// The stanzas that a client sends.
+/// Reads the client's stanzas.
 pub(super) struct StanzaReader<S = SplitStream<Socket>> {
     frames: FrameReader<S>,
     cipher: NoiseCipher,
     counter: u32,
 }
 
-impl<S: Source> StanzaReader<S> {
+impl<S: FrameSource> StanzaReader<S> {
     /// The next stanza; `None` when the client closed.
     pub(super) async fn next(&mut self) -> Result<Option<Node>, WireError> {
         let Some(mut frame) = self.frames.next_frame().await? else { return Ok(None) };
@@ -248,16 +248,16 @@ impl<S: Source> StanzaReader<S> {
     }
 }
 
-/// The stanzas that the server sends.
+/// Writes the server's stanzas.
 pub(super) struct StanzaWriter<W = SplitSink<Socket, WsMessage>> {
     socket: W,
     cipher: NoiseCipher,
     counter: u32,
-    /// Frames that go out together. A client cuts them apart by their lengths, as it must with the real server's.
+    /// Frames that go out in one write. A client splits them by their lengths, as it must with the real server's.
     ready: BytesMut,
 }
 
-impl<W: Drain> StanzaWriter<W> {
+impl<W: FrameSink> StanzaWriter<W> {
     /// Seals a stanza's bytes; [`StanzaWriter::flush`] puts them on the wire.
     pub(super) async fn feed(&mut self, stanza: &[u8]) -> Result<(), WireError> {
         let sealed = self.cipher.encrypt_with_counter(self.counter, stanza)?;
@@ -278,13 +278,13 @@ impl<W: Drain> StanzaWriter<W> {
     }
 
     pub(super) async fn close(&mut self) {
-        // The other side may be gone already, which is as good as closed.
+        // An error means that the other side is gone, and the socket is closed anyway.
         let _ = self.socket.close().await;
     }
 }
 
 /// Splits a finished handshake into its two directions.
-pub(super) fn directions<S: Source, W: Drain>(
+pub(super) fn directions<S: FrameSource, W: FrameSink>(
     handshake: Handshake,
     frames: FrameReader<S>,
     socket: W,
@@ -301,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn x1_greetings_are_cut_off_and_bad_ones_refused() -> Result<(), WireError> {
+    fn x1_greetings_are_skipped_and_bad_ones_refused() -> Result<(), WireError> {
         assert_eq!(after_greeting(b"WA\x06\x03abc")?, b"abc");
         assert_eq!(after_greeting(b"ED\x00\x01\x00\x00\x02xyWA\x06\x03abc")?, b"abc");
         for bad in [&b""[..], b"WA", b"GET / HTTP", b"ED\x00\x01", b"ED\x00\x01\xff\xff\xff"] {

@@ -1,6 +1,7 @@
-//! A stanza on its way to a device: written down once as bytes, and shared between the device's queue and its socket.
+//! A stanza on its way to a device: encoded once, and shared between the device's queue and its socket.
 //!
-//! A queue is the largest thing that a sandbox holds, and a tree of nodes takes several times the memory of its bytes.
+//! Queues are the largest part of the sandbox's memory, and a tree of nodes takes several times the memory of its
+//! bytes.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use wacore_binary::{BinaryError, Node};
 use super::ledger::Ticket;
 use super::node::{self, text};
 
-/// A stanza as bytes, with what its acknowledgement names it by. Clones share the bytes.
+/// An encoded stanza, with the fields that its acknowledgement names. Clones share the bytes.
 #[derive(Debug, Clone)]
 pub(super) struct Parcel(Arc<Content>);
 
@@ -23,7 +24,7 @@ struct Content {
 }
 
 impl Parcel {
-    /// Writes a stanza down; a message comes with its place in the ledger.
+    /// Encodes a stanza; a message has a ticket of the ledger.
     pub(super) fn new(node: &Node, ticket: Option<Ticket>) -> Result<Self, BinaryError> {
         Ok(Self(Arc::new(Content {
             tag: node.tag.to_string(),
@@ -38,34 +39,34 @@ impl Parcel {
         &self.0.tag
     }
 
-    /// Its place in the ledger, if it is a message.
+    /// The ledger's ticket, if it is a message.
     pub(super) fn ticket(&self) -> Option<Ticket> {
         self.0.ticket
     }
 
-    /// What a socket takes.
+    /// The encoded stanza.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0.bytes
     }
 
-    /// The stanza, read again.
+    /// Decodes the stanza.
     pub(super) fn node(&self) -> Result<Node, BinaryError> {
         node::read(&self.0.bytes)
     }
 
-    /// The same stanza as it comes at a login, with its place among those that waited.
+    /// The same stanza as sent at a login, with its position among the waiting ones.
     pub(super) fn marked(&self, place: usize) -> Self {
         let mark = || {
             let mut node = self.node()?;
             node.attrs.insert("offline", place.to_string());
             Self::new(&node, self.0.ticket)
         };
-        // What was written down can be read; should it not be, the mark is what can be done without.
+        // An encoded stanza can be decoded; if not, the mark is dispensable.
         mark().unwrap_or_else(|_: BinaryError| self.clone())
     }
 
-    /// Whether an acknowledgement is about this stanza. A receipt and its message have the same id, and one message gets
-    /// several receipts, so the tag and, where the acknowledgement names it, the type must agree.
+    /// Whether an acknowledgement names this stanza. A receipt and its message have the same id, and one message gets
+    /// several receipts, so the tag and, if the acknowledgement has one, the type must match.
     pub(super) fn is(&self, tag: &str, id: &str, kind: Option<&str>) -> bool {
         self.0.tag == tag && self.0.id == id && kind.is_none_or(|kind| self.0.kind == kind)
     }
@@ -77,7 +78,7 @@ mod tests {
     use wacore_binary::builder::NodeBuilder;
 
     #[test]
-    fn x1_a_stanza_survives_being_written_down() -> Result<(), BinaryError> {
+    fn x1_a_stanza_survives_encoding() -> Result<(), BinaryError> {
         let node = NodeBuilder::new("message").attr("id", "A").attr("type", "text").bytes(vec![1, 2]).build();
         let parcel = Parcel::new(&node, None)?;
         let mut marked = node.clone();

@@ -1,9 +1,9 @@
 //! Who is online, and who is typing.
 //!
-//! An account is available while one of its devices says so, and is last seen when the last of them stops. That is told
-//! to devices that subscribed on their present connection and are available themselves, at once or never: nothing of it
-//! waits for a device that is away. The same holds for typing, which needs no subscription. A blocked contact learns
-//! neither. A phone's screen shows both whether or not its owner is online; that is for whoever plays the owner.
+//! An account is available while one of its devices says so; `last_seen` is the time when the last of them stopped.
+//! Devices that subscribed on their present connection and are available themselves are notified at once or never: no
+//! notification waits for an offline device. Typing works the same way, but needs no subscription. A blocked contact
+//! learns neither. A phone's screen shows both whether or not its owner is online, for the person who plays the owner.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,30 +17,30 @@ use super::link::Link;
 use super::node::unix_now;
 use super::state::State;
 
-/// Somebody who stops without saying so is not shown as typing for longer.
+/// How long a person is shown as typing who stops without saying so.
 const TYPING: Duration = Duration::from_secs(25);
 
-/// What others may learn of an account, and what its phone sees of others.
+/// What others may learn of an account, and what its phone shows of others.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
-    /// Devices that say that somebody looks at them; 0 is the phone.
+    /// Devices in the foreground; 0 is the phone.
     available: BTreeSet<u16>,
-    /// Seconds since 1970 when the last of them stopped.
+    /// Seconds since 1970 when the last of them went to the background.
     last_seen: Option<u64>,
     subscribers: BTreeMap<DeviceId, Subscription>,
-    /// By number: what others do in their chat with this account.
+    /// By number: the activity of others in their chat with this account.
     typing: BTreeMap<String, (Activity, Instant)>,
 }
 
-/// How a device asked to be told.
+/// A device's subscription.
 #[derive(Debug)]
 struct Subscription {
     addressing: Addressing,
-    /// A subscription ends with its connection.
+    /// The connection with which the subscription ends.
     connection: u64,
 }
 
-/// What somebody does in a chat.
+/// A person's activity in a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Activity {
@@ -87,7 +87,7 @@ impl Presence {
         self.subscribers.remove(device);
     }
 
-    /// What the phone shows of somebody in their chat.
+    /// The activity that the phone shows in a person's chat.
     pub(super) fn activity_of(&self, number: &str) -> Option<Activity> {
         self.typing.get(number).filter(|(_, since)| since.elapsed() < TYPING).map(|(activity, _)| *activity)
     }
@@ -99,21 +99,21 @@ impl Presence {
 }
 
 impl State {
-    /// Somebody's message has arrived at a phone, so they are not typing it any more.
-    pub(super) fn wrote(&mut self, number: &str, sender: &str) {
+    /// A person's message has arrived at a phone, so that person is no longer typing it.
+    pub(super) fn stop_typing(&mut self, number: &str, sender: &str) {
         let Some(account) = self.accounts.get_mut(number) else { return };
         if account.presence.typing.remove(sender).is_some() {
-            self.tell_pages([number]);
+            self.announce_presence([number]);
         }
     }
 
-    /// Tells those who look at these phones from outside that they may show something else of others now.
-    fn tell_pages<S: std::fmt::Display>(&self, numbers: impl IntoIterator<Item = S>) {
+    /// Announces to listeners that these phones may show other presence now.
+    fn announce_presence<S: std::fmt::Display>(&self, numbers: impl IntoIterator<Item = S>) {
         let path = |number| Arc::from(format!("/phones/{number}/presence"));
-        self.changes.tell(numbers.into_iter().map(path));
+        self.changes.announce(numbers.into_iter().map(path));
     }
 
-    /// A device or phone says whether somebody looks at it; those who may know are told when that changes the account.
+    /// Sets whether a device or phone is in the foreground; subscribers are notified when that changes the account.
     pub(super) fn set_available(&mut self, id: &DeviceId, available: bool) {
         let Some(account) = self.accounts.get_mut(&id.number) else { return };
         let before = account.presence.available();
@@ -128,10 +128,10 @@ impl State {
         }
         account.presence.last_seen = (!after).then(unix_now);
         let subscribers = std::mem::take(&mut account.presence.subscribers);
-        self.tell_pages(self.accounts.keys());
+        self.announce_presence(self.accounts.keys());
         if let Some(account) = self.accounts.get(&id.number) {
             for (device, subscription) in &subscribers {
-                self.tell_presence(account, device, subscription);
+                self.send_presence(account, device, subscription);
             }
         }
         let current = |device: &DeviceId, subscription: &Subscription| {
@@ -144,15 +144,15 @@ impl State {
         }
     }
 
-    /// Tells a new subscriber how things are.
-    pub(super) fn tell_subscriber(&self, number: &str, subscriber: &DeviceId) {
+    /// Sends a new subscriber the current presence.
+    pub(super) fn notify_subscriber(&self, number: &str, subscriber: &DeviceId) {
         let Some(account) = self.accounts.get(number) else { return };
         if let Some(subscription) = account.presence.subscribers.get(subscriber) {
-            self.tell_presence(account, subscriber, subscription);
+            self.send_presence(account, subscriber, subscription);
         }
     }
 
-    fn tell_presence(&self, account: &Account, to: &DeviceId, subscription: &Subscription) {
+    fn send_presence(&self, account: &Account, to: &DeviceId, subscription: &Subscription) {
         let Some(link) = self.listening(to).filter(|link| link.id() == subscription.connection) else { return };
         if account.settings.hides_presence_from(&to.number) {
             return;
@@ -168,7 +168,7 @@ impl State {
         link.send(presence.build());
     }
 
-    /// Passes on what somebody does in a chat, to those of the other side's devices that somebody looks at.
+    /// Passes an activity in a chat on to the other side's devices in the foreground.
     pub(super) fn pass_on(&mut self, from: &DeviceId, to: &Jid, activity: Activity) {
         let (Some(sender), Some(number)) = (self.accounts.get(&from.number), self.number_of(to)) else { return };
         let Some(recipient) = self.accounts.get(&number) else { return };
@@ -186,11 +186,11 @@ impl State {
         }
         if let Some(recipient) = self.accounts.get_mut(&number) {
             recipient.presence.typing.insert(from.number.clone(), (activity, Instant::now()));
-            self.tell_pages([number]);
+            self.announce_presence([number]);
         }
     }
 
-    /// The way to a device that is connected and that somebody looks at.
+    /// The link of a device that is connected and in the foreground.
     fn listening(&self, id: &DeviceId) -> Option<&Link> {
         let account = self.accounts.get(&id.number)?;
         let device = account.devices.get(&id.device).filter(|_| account.presence.available.contains(&id.device))?;

@@ -1,4 +1,4 @@
-//! What an account shows of itself: picture and about text, and who is told when they change.
+//! Profiles: picture and about text, and the notifications when they change.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -6,19 +6,18 @@ use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 
 use super::account::{Addressing, DeviceId};
-use super::group::Refusal;
-use super::media::Full;
+use super::group::GroupRefusal;
+use super::media::StorageFull;
 use super::node::unix_now;
 use super::server::Server;
 use super::state::State;
 
-/// The profile of an account.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Profile {
     pub(super) picture: Option<Picture>,
     pub(super) about: String,
-    /// Since when it says that, in seconds since 1970.
+    /// Since when the text is set, in seconds since 1970.
     pub(super) about_at: u64,
 }
 
@@ -32,25 +31,25 @@ impl Default for Profile {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Picture {
-    /// What the server calls it; a new picture has a new one.
+    /// The server's id of the picture; each new picture has a new one.
     pub(super) id: String,
     pub(super) direct_path: String,
 }
 
-fn kept(server: &Server, picture: Option<Bytes>) -> Result<Option<Picture>, Full> {
+fn stored_picture(server: &Server, picture: Option<Bytes>) -> Result<Option<Picture>, StorageFull> {
     let path = picture.map(|bytes| server.media.put_picture(bytes)).transpose()?;
     Ok(path.map(|direct_path| Picture { id: server.next().to_string(), direct_path }))
 }
 
-/// Sets an account's picture, or takes it away, and tells who should know, except the device that did it. The picture's
-/// id. Nothing happens when there is no account, which the caller has made sure of.
+/// Sets or deletes an account's picture, and notifies the interested devices except the one that made the change.
+/// Returns the picture's id. The caller makes sure that the account exists.
 pub(super) fn set_picture(
     server: &Server,
     number: &str,
     by: Option<&DeviceId>,
     picture: Option<Bytes>,
-) -> Result<Option<String>, Full> {
-    let picture = kept(server, picture)?;
+) -> Result<Option<String>, StorageFull> {
+    let picture = stored_picture(server, picture)?;
     let id = picture.as_ref().map(|picture| picture.id.clone());
     let mut state = server.state();
     let Some(account) = state.accounts.get_mut(number) else { return Ok(None) };
@@ -60,7 +59,7 @@ pub(super) fn set_picture(
         Some(id) => NodeBuilder::new("set").attr("jid", &own).attr("id", id.as_str()).attr("author", &own),
         None => NodeBuilder::new("delete").attr("jid", &own).attr("author", &own),
     };
-    tell(server, &mut state, number, by, "picture", &change.build());
+    notify_interested(server, &mut state, number, by, "picture", &change.build());
     drop(state);
     if let Some(former) = former {
         server.media.remove(&former.direct_path);
@@ -68,19 +67,19 @@ pub(super) fn set_picture(
     Ok(id)
 }
 
-/// The same of a group, for whoever may name it; its members hear of it.
+/// Sets or deletes a group's picture, for members who may change the group; its members are notified.
 pub(super) fn set_group_picture(
     server: &Server,
     group: &str,
     by: &DeviceId,
     picture: Option<Bytes>,
-) -> Result<Option<String>, Unset> {
-    server.state().groups.get(group).ok_or(Refusal::NotFound)?.require_editor(&by.number)?;
-    let picture = kept(server, picture)?;
+) -> Result<Option<String>, PictureRefusal> {
+    server.state().groups.get(group).ok_or(GroupRefusal::NotFound)?.require_editor(&by.number)?;
+    let picture = stored_picture(server, picture)?;
     let id = picture.as_ref().map(|picture| picture.id.clone());
     let mut state = server.state();
     let author = state.accounts.get(&by.number).map(|account| account.jid(Addressing::Pn, 0));
-    let entry = state.groups.get_mut(group).ok_or(Refusal::NotFound)?;
+    let entry = state.groups.get_mut(group).ok_or(GroupRefusal::NotFound)?;
     let former = std::mem::replace(&mut entry.picture, picture);
     let (jid, members): (_, Vec<String>) = (entry.jid(), entry.participants.keys().cloned().collect());
     let change = NodeBuilder::new(if id.is_some() { "set" } else { "delete" }).attr("jid", &jid);
@@ -103,25 +102,32 @@ pub(super) fn set_group_picture(
     Ok(id)
 }
 
-/// Why a group's picture is not changed.
+/// Why a group's picture was not changed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unset {
+pub(super) enum PictureRefusal {
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] GroupRefusal),
     #[error(transparent)]
-    Full(#[from] Full),
+    Full(#[from] StorageFull),
 }
 
-/// Sets an account's about text and tells who should know, except the device that did it.
+/// Sets an account's about text, and notifies the interested devices except the one that made the change.
 pub(super) fn set_about(server: &Server, number: &str, by: Option<&DeviceId>, text: &str) {
     let mut state = server.state();
     let Some(account) = state.accounts.get_mut(number) else { return };
     (account.profile.about, account.profile.about_at) = (text.to_owned(), unix_now());
     let change = NodeBuilder::new("set").bytes(text.as_bytes().to_vec()).build();
-    tell(server, &mut state, number, by, "status", &change);
+    notify_interested(server, &mut state, number, by, "status", &change);
 }
 
-fn tell(server: &Server, state: &mut State, number: &str, by: Option<&DeviceId>, kind: &'static str, change: &Node) {
+fn notify_interested(
+    server: &Server,
+    state: &mut State,
+    number: &str,
+    by: Option<&DeviceId>,
+    kind: &'static str,
+    change: &Node,
+) {
     let Some(account) = state.accounts.get(number) else { return };
     let (from, audience) = (account.jid(Addressing::Pn, 0), account.audience());
     for id in audience.iter().filter(|id| Some(*id) != by) {

@@ -1,9 +1,9 @@
-//! A socket that does not keep a client waiting for the acknowledgement of what it has sent.
+//! A socket that does not keep a client waiting for TCP acknowledgements.
 //!
-//! Clients do not switch Nagle's algorithm off: what they write while something of theirs is unacknowledged waits for the
-//! acknowledgement, and a kernel with nothing to send puts that off for 40 ms. Over a real distance nobody notices; on
-//! loopback it would be nearly all the time that an exchange takes. An answer carries the acknowledgement with it, and
-//! nearly everything is answered at once; only what is not is acknowledged by itself.
+//! Clients do not switch Nagle's algorithm off: while sent bytes are unacknowledged, their next bytes wait, and a
+//! kernel without anything to send delays the acknowledgement by 40 ms. Over a real distance nobody notices; on
+//! loopback the delay would be nearly the whole time of an exchange. An answer carries the acknowledgement, and nearly
+//! everything is answered at once; only the rest needs an acknowledgement of its own.
 
 use std::io;
 use std::pin::Pin;
@@ -12,61 +12,62 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// See the module.
+/// A socket that acknowledges promptly; see the module.
 #[derive(Debug)]
-pub(super) struct Prompt {
+pub(super) struct PromptSocket {
     socket: TcpStream,
-    debt: Debt,
+    debt: PendingAck,
 }
 
-/// What the client has to be told of what it has sent.
+/// The state of the outstanding acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Debt {
+enum PendingAck {
     None,
-    /// There is something new, and whoever reads it may answer.
+    /// New bytes have arrived, and their reader may answer.
     New,
-    /// They had the time to.
+    /// The reader has had its chance to answer.
     Due,
 }
 
-impl Prompt {
+impl PromptSocket {
     pub(super) fn new(socket: TcpStream) -> Self {
-        // A stanza is small and somebody waits for it.
+        // Stanzas are small, and the client waits for them.
         let _ = socket.set_nodelay(true);
-        Self { socket, debt: Debt::None }
+        Self { socket, debt: PendingAck::None }
     }
 
     fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if matches!(written, Poll::Ready(Ok(1..))) {
-            self.debt = Debt::None;
+            self.debt = PendingAck::None;
         }
         written
     }
 }
 
-impl AsyncRead for Prompt {
+impl AsyncRead for PromptSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.socket).poll_read(cx, buf);
         self.debt = match (self.debt, &read) {
-            (_, Poll::Ready(_)) => Debt::New,
-            // Everything is read. The next turn of the reader comes behind the writer's.
-            (Debt::New, Poll::Pending) => {
+            (_, Poll::Ready(_)) => PendingAck::New,
+            // Everything is read. The reader's next turn comes after the writer's.
+            (PendingAck::New, Poll::Pending) => {
                 cx.waker().wake_by_ref();
-                Debt::Due
+                PendingAck::Due
             }
-            (Debt::Due, Poll::Pending) => {
-                // The kernel forgets it again, so it is said each time. Where it cannot be said, it is slower.
+            (PendingAck::Due, Poll::Pending) => {
+                // The kernel resets this option, so it is set each time. Where it cannot be set, the exchange is only
+                // slower.
                 #[cfg(target_os = "linux")]
                 let _ = self.socket.set_quickack(true);
-                Debt::None
+                PendingAck::None
             }
-            (Debt::None, Poll::Pending) => Debt::None,
+            (PendingAck::None, Poll::Pending) => PendingAck::None,
         };
         read
     }
 }
 
-impl AsyncWrite for Prompt {
+impl AsyncWrite for PromptSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(cx, buf);
         self.written(written)
@@ -103,15 +104,15 @@ mod tests {
 
     use super::*;
 
-    /// A kernel that puts an acknowledgement off does so for 40 ms, but not for the first ones of a connection.
+    /// A kernel delays an acknowledgement by 40 ms, except for the first ones of a connection.
     const PIECES: u32 = 50;
 
     #[tokio::test]
-    async fn x1_a_client_need_not_wait_for_what_is_never_answered() -> io::Result<()> {
+    async fn x1_unanswered_bytes_are_acknowledged_promptly() -> io::Result<()> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let mut client = TcpStream::connect(listener.local_addr()?).await?;
         client.set_nodelay(false)?;
-        let mut socket = Prompt::new(listener.accept().await?.0);
+        let mut socket = PromptSocket::new(listener.accept().await?.0);
         let writing = tokio::spawn(async move {
             for _ in 0..PIECES {
                 // The second half waits in the client until the first is acknowledged.

@@ -1,4 +1,4 @@
-//! What every connection, phone and control request shares.
+//! The state that all connections, phones and control requests share.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::stats::Stats;
 
 /// One running sandbox.
 pub(super) struct Server {
-    /// Tells this sandbox from one that was here before.
+    /// Distinguishes this sandbox from an earlier one at the same address.
     pub(super) name: Uuid,
     state: Watched<State>,
     pub(super) changes: Arc<Changes>,
@@ -33,7 +33,7 @@ pub(super) struct Server {
     pub(super) pace: Pace,
     pub(super) distance: Duration,
     pub(super) tasks: TaskTracker,
-    /// What reads from clients; it ends before everything else.
+    /// The tasks that read from clients; they end before all others.
     pub(super) readers: TaskTracker,
     pub(super) doors: CancellationToken,
     pub(super) stop: CancellationToken,
@@ -65,27 +65,27 @@ impl Server {
         })
     }
 
-    /// The state. Never held over an await, and never while a phone works: encryption happens outside.
+    /// Locks the state. Never held over an await or during encryption.
     pub(super) fn state(&self) -> Guard<'_, State> {
         self.state.lock()
     }
 
-    /// A number that nothing else in this sandbox has.
+    /// A number that is unique in this sandbox.
     pub(super) fn next(&self) -> u64 {
         self.sequence.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The number that comes next.
+    /// The next number of [`Self::next`].
     pub(super) fn sequence(&self) -> u64 {
         self.sequence.load(Ordering::Relaxed)
     }
 
-    /// A new id for a stanza that the server itself sends.
+    /// A new id for a stanza of the server.
     pub(super) fn stanza_id(&self) -> String {
         format!("sandbox-{}", self.next())
     }
 
-    /// Lets clients in or reads from one, until that ends or nobody is let in any more.
+    /// Accepts or reads from clients, until the future ends or shutdown starts.
     pub(super) async fn while_open<T>(&self, reading: impl Future<Output = T>) -> Option<T> {
         let _counted = self.readers.token();
         self.doors.run_until_cancelled(reading).await

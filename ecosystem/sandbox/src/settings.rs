@@ -1,25 +1,24 @@
-//! What an account has set: privacy, blocked contacts, disappearing messages, and the tokens that it gave to contacts.
+//! The settings of an account: privacy, blocked contacts, disappearing messages, and the tokens given to contacts.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The settings of an account, as its devices set them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Settings {
-    /// By category, in the words of the protocol.
+    /// By category, with the protocol's values.
     #[serde(deserialize_with = "known_categories")]
     pub(super) privacy: BTreeMap<&'static str, String>,
     /// By number: since when, in seconds since 1970.
     pub(super) blocked: BTreeMap<String, u64>,
-    /// For new chats: how long messages stay in seconds, 0 for ever, and when that was set.
+    /// For new chats: the lifetime of messages in seconds, 0 for ever, and when it was set, in seconds since 1970.
     pub(super) disappearing: (u32, u64),
-    /// By number: the trusted-contact token that this account gave away, and when.
+    /// By number: the trusted-contact token that this account gave, and when, in seconds since 1970.
     pub(super) tokens: BTreeMap<String, (Vec<u8>, u64)>,
 }
 
-/// Each category with what it accepts; the first is what a new account has.
+/// Each category with its values; the first is the default.
 const CATEGORIES: &[(&str, &[&str])] = &[
     ("readreceipts", &["all", "none"]),
     ("last", &["all", "contacts", "contact_blacklist", "none"]),
@@ -44,7 +43,7 @@ impl Default for Settings {
     }
 }
 
-/// Privacy from the state file; what it does not say is as in a new account.
+/// Privacy from the state file; a missing category has its default.
 fn known_categories<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<&'static str, String>, D::Error> {
     let mut settings = Settings::default();
     for (category, value) in BTreeMap::<String, String>::deserialize(deserializer)? {
@@ -56,7 +55,7 @@ fn known_categories<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeM
 }
 
 impl Settings {
-    /// Sets a category; `false` when there is none of that name, or it does not take the value.
+    /// Sets a category; `false` when the category or the value is unknown.
     pub(super) fn set(&mut self, category: &str, value: &str) -> bool {
         let known = CATEGORIES.iter().find(|(name, values)| *name == category && values.contains(&value));
         known.is_some_and(|(name, _)| {
@@ -69,8 +68,8 @@ impl Settings {
         self.blocked.contains_key(number)
     }
 
-    /// Whether others are told when the owner reads.
-    pub(super) fn tells_when_read(&self) -> bool {
+    /// Whether senders get read receipts.
+    pub(super) fn sends_read_receipts(&self) -> bool {
         !self.is("readreceipts", "none")
     }
 
@@ -78,7 +77,7 @@ impl Settings {
         !self.is("last", "none")
     }
 
-    /// Whether somebody may not know if the owner is online.
+    /// Whether a number may not learn if the owner is online.
     pub(super) fn hides_presence_from(&self, number: &str) -> bool {
         self.blocks(number) || (self.is("online", "match_last_seen") && !self.shows_last_seen())
     }
@@ -95,7 +94,7 @@ mod tests {
     #[test]
     fn x1_a_privacy_setting_takes_its_own_values_only() {
         let mut settings = Settings::default();
-        assert!(settings.tells_when_read() && settings.shows_last_seen() && !settings.hides_presence_from("1"));
+        assert!(settings.sends_read_receipts() && settings.shows_last_seen() && !settings.hides_presence_from("1"));
         for (category, value) in [("last", "known"), ("lost", "all"), ("readreceipts", "contacts")] {
             assert!(!settings.set(category, value), "{category} took {value}");
         }

@@ -1,4 +1,4 @@
-//! The server's memory: accounts by number, and the links that are being made.
+//! The server's memory: accounts by number, groups, and devices that are being linked.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use super::pairing::{Attempt, Pairing, Waiting};
 use super::parcel::Parcel;
 use super::stats::Stats;
 
-/// How many statuses the server knows again when they are sent once more.
+/// How many statuses the server remembers, to recognise retries.
 const STATUSES: usize = 1000;
 
-/// Everything that the server knows. Kept behind one lock: each operation is a few map look-ups, and one order of events
-/// for all connections is what makes a test repeatable.
+/// The whole state of the server, behind one lock. Each operation takes a few map look-ups, and one order of events for
+/// all connections makes tests repeatable.
 pub(super) struct State {
     /// By number.
     pub(super) accounts: HashMap<String, Account>,
@@ -28,16 +28,16 @@ pub(super) struct State {
     pub(super) lids: HashMap<String, String>,
     /// Devices that want to be linked, by their connection.
     pub(super) waiting: HashMap<u64, Waiting>,
-    /// Vouched for, and waiting for the device to sign; by the id of the query that asked it to.
+    /// Devices whose identity the phone has signed and which have not signed yet; by the id of the query to them.
     pub(super) pairings: HashMap<String, Pairing>,
-    /// Devices that a passkey is demanded from, by their Noise keys.
+    /// Devices that must show a passkey, by their Noise keys.
     pub(super) passkeys: HashMap<[u8; 32], Attempt>,
     pub(super) ledger: Arc<Ledger>,
-    /// For what changes in the view of one phone alone.
+    /// Announces changes that concern the view of one phone only.
     pub(super) changes: Arc<Changes>,
-    /// By what stands before `@g.us`.
+    /// By the part before `@g.us`.
     pub(super) groups: BTreeMap<String, Group>,
-    /// The last statuses: which device posted which id.
+    /// The latest statuses: the posting device and the id.
     pub(super) statuses: VecDeque<(DeviceId, String)>,
 }
 
@@ -56,7 +56,7 @@ impl State {
         }
     }
 
-    /// The number behind an address, whether or not it has an account.
+    /// The number of an address, whether or not it has an account.
     pub(super) fn number_of(&self, jid: &Jid) -> Option<String> {
         if jid.server.is_lid_family() {
             self.lids.get(jid.user.as_str()).cloned()
@@ -67,12 +67,12 @@ impl State {
         }
     }
 
-    /// The account behind an address.
+    /// The account of an address.
     pub(super) fn account_of(&self, jid: &Jid) -> Option<&Account> {
         self.accounts.get(&self.number_of(jid)?)
     }
 
-    /// The device behind an address, whether or not it exists.
+    /// The device of an address, whether or not it exists.
     pub(super) fn device_of(&self, jid: &Jid) -> Option<DeviceId> {
         Some(DeviceId { number: self.number_of(jid)?, device: jid.device })
     }
@@ -84,7 +84,7 @@ impl State {
         devices.map(move |device| DeviceId { number: number.to_owned(), device })
     }
 
-    /// Remembers that a device posted a status.
+    /// Remembers a device's status.
     pub(super) fn posted(&mut self, device: &DeviceId, id: String) {
         let status = (device.clone(), id);
         if !self.statuses.contains(&status) {
@@ -100,17 +100,17 @@ impl State {
         self.accounts.get_mut(&id.number)?.devices.get_mut(&id.device)
     }
 
-    /// The name of a chat in the ledger: the group, or the other side's number whatever form it was addressed in.
+    /// The ledger's name of a chat: the group, or the other side's number in any form of address.
     pub(super) fn chat_of(&self, jid: &Jid) -> String {
         self.number_of(jid).map_or_else(|| jid.to_non_ad().to_string(), |number| Jid::pn(number).to_string())
     }
 
-    /// Notes in the ledger that a copy of a message goes to a device.
+    /// Records in the ledger that a copy of a message goes to a device.
     fn note(&self, to: &DeviceId, message: &Node) -> Option<Ticket> {
         let (from, participant) = (jid(message, "from")?, jid(message, "participant"));
         let sender = self.device_of(participant.as_ref().unwrap_or(&from))?;
         let chat = match (participant, jid(message, "recipient")) {
-            // The ledger knows it from the sender.
+            // The ledger takes the chat from the sender's own entry.
             _ if sender.device != 0 => String::new(),
             (Some(_), _) => from.to_string(),
             (None, Some(recipient)) => self.chat_of(&recipient),
@@ -119,7 +119,7 @@ impl State {
         self.ledger.routed(&sender, &chat, message, to)
     }
 
-    /// Hands a stanza to a device, or to the phone when the device is 0. Nothing happens when there is none.
+    /// Delivers a stanza to a device, or to the phone when the device is 0. Does nothing when there is none.
     pub(super) fn deliver(&mut self, to: &DeviceId, node: Node, stats: &Stats) {
         if !self.accounts.contains_key(&to.number) {
             return;
@@ -131,8 +131,8 @@ impl State {
         });
         let ticket = if node.tag == "message" { self.note(to, &node) } else { None };
         if to.device == 0 {
-            // The phone has no use for the LID; it thinks in numbers and answers in the form it was addressed in.
-            // In a group it is the participant who says something.
+            // The phone does not use LIDs: it identifies senders by number and answers in the form of address of the
+            // stanza. In a group the sender is the participant.
             let from = jid(&node, "participant").or_else(|| jid(&node, "from"));
             let from = from.and_then(|from| self.device_of(&from).map(|device| (from, device)));
             if let (Some((jid, device)), Some(account)) = (from, self.accounts.get(&to.number)) {
@@ -141,12 +141,12 @@ impl State {
         } else if let Some(device) = self.device(to) {
             match Parcel::new(&node, ticket) {
                 Ok(parcel) => device.deliver(parcel),
-                Err(error) => tracing::error!(target: LOG, ?to, %error, "a stanza cannot be written down"),
+                Err(error) => tracing::error!(target: LOG, ?to, %error, "cannot encode a stanza; it is dropped"),
             }
         }
     }
 
-    /// A device has stanzas safely: they leave its queue.
+    /// A device acknowledged stanzas: removes them from its queue.
     pub(super) fn settle(&mut self, own: &DeviceId, tag: &str, ids: &[String], kind: Option<&str>) {
         let Some(device) = self.device(own) else { return };
         let settled: Vec<_> = ids.iter().filter_map(|id| device.settle(tag, id, kind)?.ticket()).collect();
@@ -155,13 +155,13 @@ impl State {
         }
     }
 
-    /// Forgets what hung on a socket that is gone.
+    /// Removes the state of a closed socket.
     pub(super) fn disconnected(&mut self, link: u64, device: Option<&DeviceId>) {
         self.waiting.remove(&link);
         self.pairings.retain(|_, pairing| pairing.link.id() != link);
         let Some(id) = device else { return };
         if let Some(device) = self.device(id) {
-            // Unless a newer connection has taken its place.
+            // A newer connection may have replaced this one.
             if device.link.as_ref().is_some_and(|current| current.id() != link) {
                 return;
             }
@@ -171,7 +171,7 @@ impl State {
         self.set_available(id, false);
     }
 
-    /// The devices that are connected, and the ways to them.
+    /// The connected devices and their links.
     pub(super) fn links(&self) -> Vec<(DeviceId, Link)> {
         let accounts = self.accounts.iter();
         let devices = accounts.flat_map(|(number, account)| account.devices.iter().map(move |device| (number, device)));
@@ -181,7 +181,7 @@ impl State {
         linked.collect()
     }
 
-    /// How many devices are connected.
+    /// The number of connected devices.
     pub(super) fn connected(&self) -> usize {
         self.accounts
             .values()

@@ -3,8 +3,8 @@ import https from 'node:https';
 export * from '@whiskeysockets/baileys';
 export { default } from '@whiskeysockets/baileys';
 
-// This version downloads from mmg.whatsapp.net whatever a message says, so its requests are led to the host that it was
-// told to upload to. The name in the certificate stays the one that it asked for.
+// This version ignores the host in a message and downloads from mmg.whatsapp.net, so this agent connects to the upload
+// host instead. The certificate is still checked for mmg.whatsapp.net.
 export function mediaOptions({ hosts: [{ hostname }] }) {
   const [host, port] = hostname.split(':');
   return { httpsAgent: new https.Agent({ host, port }) };

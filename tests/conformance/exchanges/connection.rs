@@ -1,11 +1,11 @@
-//! Linking, absence and the end of a link.
+//! Linking, absence and unlinking.
 
 use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::super::party::{Draft, Party, Way};
 use super::super::stage::{ALICE, BOB, Kind, Stage};
-use super::tell;
+use super::send_text;
 
 pub(in super::super) async fn link_by_qr(stage: &Stage, kind: Kind) -> Result<()> {
     link(stage, kind, Way::Qr).await
@@ -19,17 +19,17 @@ async fn link(stage: &Stage, kind: Kind, way: Way) -> Result<()> {
     let mut bob = stage.phone(BOB).await?;
     let mut alice = stage.linked(kind, way, ALICE).await?;
     stage.until_devices(1).await?;
-    ensure!(alice.invitations() > 0, "linked without a code");
-    tell(stage, &mut *alice, &mut bob, "linked").await?;
-    tell(stage, &mut bob, &mut *alice, "welcome").await.map(drop)
+    ensure!(alice.codes_shown() > 0, "linked without a code");
+    send_text(stage, &mut *alice, &mut bob, "linked").await?;
+    send_text(stage, &mut bob, &mut *alice, "welcome").await.map(drop)
 }
 
-/// What was sent to an absent client comes when it is back: once, and in order.
+/// Messages sent to an offline client arrive once and in order when it reconnects.
 pub(in super::super) async fn offline(stage: &Stage, kind: Kind) -> Result<()> {
     let mut bob = stage.phone(BOB).await?;
     let mut alice = stage.client(kind, ALICE).await?;
     // The first message opens the session; the others are sent in it.
-    tell(stage, &mut bob, &mut *alice, "before").await?;
+    send_text(stage, &mut bob, &mut *alice, "before").await?;
     let texts: [&str; 3] = ["one", "two", "three"];
     for absence in [texts.as_slice(), &[]] {
         alice.stop().await?;
@@ -38,27 +38,27 @@ pub(in super::super) async fn offline(stage: &Stage, kind: Kind) -> Result<()> {
             bob.send(ALICE, Draft::text(text)).await?;
         }
         alice.start().await?;
-        let live = if absence.is_empty() { "nothing twice?" } else { "are you back?" };
-        tell(stage, &mut bob, &mut *alice, live).await?;
-        let heard = alice.texts();
-        ensure!(heard == [absence, &[live]].concat(), "{heard:?} came after the absence");
+        let live = if absence.is_empty() { "any duplicates?" } else { "are you back?" };
+        send_text(stage, &mut bob, &mut *alice, live).await?;
+        let received = alice.texts();
+        ensure!(received == [absence, &[live]].concat(), "{received:?} arrived after the absence");
         stage.until_settled().await?;
     }
     Ok(())
 }
 
-/// A dropped socket is opened again, without a scan.
+/// The client reopens a dropped socket without a new link.
 pub(in super::super) async fn reconnect(stage: &Stage, kind: Kind) -> Result<()> {
     let mut bob = stage.phone(BOB).await?;
     let mut alice = stage.client(kind, ALICE).await?;
-    let shown = alice.invitations();
+    let shown = alice.codes_shown();
     let handshakes = stage.handshakes().await?;
     stage.control.post(&format!("/devices/{ALICE}/1/drop"), json!({})).await?;
     stage.until_handshakes(handshakes + 1).await?;
     stage.until_connected(true).await?;
-    tell(stage, &mut bob, &mut *alice, "still there?").await?;
-    tell(stage, &mut *alice, &mut bob, "yes").await?;
-    ensure!(alice.invitations() == shown, "it wanted to be linked again");
+    send_text(stage, &mut bob, &mut *alice, "still there?").await?;
+    send_text(stage, &mut *alice, &mut bob, "yes").await?;
+    ensure!(alice.codes_shown() == shown, "the client showed a new code");
     Ok(())
 }
 
@@ -70,7 +70,7 @@ pub(in super::super) async fn log_out(stage: &Stage, kind: Kind) -> Result<()> {
     stage.until_devices(0).await
 }
 
-/// The phone unlinks the client, which learns it at once.
+/// The phone unlinks the client, which learns of it at once.
 pub(in super::super) async fn unlink(stage: &Stage, kind: Kind) -> Result<()> {
     let mut alice = stage.client(kind, ALICE).await?;
     stage.control.post(&format!("/phones/{ALICE}/unlink"), json!({ "device": 1 })).await?;

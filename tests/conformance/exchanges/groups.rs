@@ -6,9 +6,9 @@ use serde_json::json;
 use super::super::party::{Draft, Party, same};
 use super::super::stage::{ALICE, BOB, CAROL, Kind, Stage};
 
-/// Everybody writes, twice, in a group that the client made and in one that a phone made; everybody else reads it.
+/// Each party writes twice, in a group that the client created and in one that a phone created; all others read it.
 pub(in super::super) async fn group_text(stage: &Stage, kind: Kind) -> Result<()> {
-    let (mut alice, [mut bob, mut carol]) = stage.company(kind).await?;
+    let (mut alice, [mut bob, mut carol]) = stage.client_and_peers(kind).await?;
     let own = alice.create_group("friends", &[BOB, CAROL]).await?;
     let other = json!({ "subject": "others", "creator": BOB, "participants": [ALICE, CAROL] });
     let other = stage.control.post("/groups", other).await?;
@@ -24,16 +24,16 @@ pub(in super::super) async fn group_text(stage: &Stage, kind: Kind) -> Result<()
     Ok(())
 }
 
-/// One writes to a group and the others have it, unchanged and under the same id, as the client's own phone has.
+/// One party writes to a group; the others and the client's own phone receive the same message under the same id.
 async fn write(stage: &Stage, everybody: &mut [&mut dyn Party], writer: usize, group: &str, words: &str) -> Result<()> {
     let number = everybody[writer].number().to_owned();
     let id = everybody[writer].send(group, Draft::text(words)).await?;
     let own = stage.phone(ALICE).await?.find(words, &|message| message.id == id).await?;
     ensure!((own.text(), own.chat.as_str(), own.sender.as_str()) == (Some(words), group, number.as_str()), "{own:?}");
     for reader in everybody.iter_mut().filter(|reader| reader.number() != number) {
-        let heard = reader.find(&format!("{words:?}, sent as {id}"), &|message| message.id == id).await?;
-        ensure!((heard.chat.as_str(), heard.from_me) == (group, false), "{heard:?}");
-        same(&heard, &own)?;
+        let received = reader.find(&format!("{words:?}, sent as {id}"), &|message| message.id == id).await?;
+        ensure!((received.chat.as_str(), received.from_me) == (group, false), "{received:?}");
+        same(&received, &own)?;
     }
     Ok(())
 }

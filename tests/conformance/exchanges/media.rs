@@ -1,4 +1,4 @@
-//! Files: what one uploads the others download, byte for byte.
+//! Files: the others download exactly the bytes that one uploads.
 
 use anyhow::{Result, ensure};
 
@@ -6,7 +6,7 @@ use super::super::party::{Draft, Party as _, same};
 use super::super::stage::{ALICE, Kind, Stage};
 use super::{each_way, is_from};
 
-/// Some thousand bytes that are nobody else's, and no whole number of cipher blocks.
+/// Some thousand bytes that are unique to this upload and no multiple of the cipher's block size.
 fn bytes(of: &str) -> Vec<u8> {
     (0_u32..1999).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).chain(of.bytes()).collect()
 }

@@ -13,8 +13,8 @@ use crate::baileys::Baileys;
 use crate::control::Control;
 use crate::support::linked::{Linked, sandbox, until_connected};
 
-/// What an event says about the connection, in a word.
-fn word(event: &Event) -> Option<String> {
+/// A short name for an event of the connection.
+fn event_name(event: &Event) -> Option<String> {
     Some(match event {
         Event::LoggedOut(out) if out.on_connect => "LoggedOut at login".to_owned(),
         Event::LoggedOut(_) => "LoggedOut".to_owned(),
@@ -28,14 +28,14 @@ fn word(event: &Event) -> Option<String> {
     })
 }
 
-/// Waits for the first event of a connection's end.
-async fn end(client: &mut Linked) -> Result<String> {
+/// Waits for the first event that ends the connection.
+async fn end_of_connection(client: &mut Linked) -> Result<String> {
     client.seen.clear();
-    client.wait("the end of the connection", word).await
+    client.wait("the end of the connection", event_name).await
 }
 
 #[tokio::test]
-async fn x2_a_refused_login_says_why() -> Result<()> {
+async fn x2_a_refused_login_gives_the_reason() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let cases = [
         (json!({ "login_failure": { "reason": 400 } }), "ConnectFailure Generic", false),
@@ -55,7 +55,7 @@ async fn x2_a_refused_login_says_why() -> Result<()> {
         let backend = client.stop().await?;
         let id = set(&control, json!({ "fault": fault, "number": number })).await?;
         let mut client = Linked::start(&sandbox, backend).await?;
-        assert_eq!(end(&mut client).await?, expected, "{fault}");
+        assert_eq!(end_of_connection(&mut client).await?, expected, "{fault}");
         assert_eq!(counts(&control, id).await?, (1, 1));
         if returns {
             until_connected(&control, &number, true).await?;
@@ -67,7 +67,7 @@ async fn x2_a_refused_login_says_why() -> Result<()> {
     Ok(())
 }
 
-/// Links a client, ends its stream with an error, and says what the client reported first.
+/// Links a client, ends its stream with an error, and returns the client's first event.
 async fn after_stream_error(
     sandbox: &Running,
     control: &Control,
@@ -76,8 +76,8 @@ async fn after_stream_error(
 ) -> Result<(Linked, String)> {
     let mut client = Linked::link(sandbox, control, number).await?;
     set(control, json!({ "fault": { "stream_error": error }, "number": number })).await?;
-    let told = end(&mut client).await?;
-    Ok((client, told))
+    let event = end_of_connection(&mut client).await?;
+    Ok((client, event))
 }
 
 #[tokio::test]
@@ -97,36 +97,36 @@ async fn x2_a_stream_error_ends_the_connection_or_the_session() -> Result<()> {
     ];
     let each = cases.into_iter().enumerate().map(async |(index, (code, expected, returns))| {
         let number = format!("1555200{index}");
-        let (_client, told) = after_stream_error(&sandbox, &control, &number, json!({ "code": code })).await?;
-        assert_eq!(told, expected, "{code}");
+        let (_client, event) = after_stream_error(&sandbox, &control, &number, json!({ "code": code })).await?;
+        assert_eq!(event, expected, "{code}");
         if returns {
             until_connected(&control, &number, true).await?;
         }
         Ok::<_, anyhow::Error>(())
     });
     try_join_all(each).await?;
-    // After 515 the client comes back at once and without a word.
+    // After 515 the client reconnects at once, without an event.
     let mut client = Linked::link(&sandbox, &control, ALICE).await?;
     set(&control, json!({ "fault": { "stream_error": { "code": 515 } }, "number": ALICE })).await?;
     until_connected(&control, ALICE, true).await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     write(&control, BOB, ALICE, "back").await?;
     client.text("back").await?;
-    assert_eq!(client.seen.iter().find_map(|event| word(event)), None);
+    assert_eq!(client.seen.iter().find_map(|event| event_name(event)), None);
     sandbox.shutdown().await;
     Ok(())
 }
 
 #[tokio::test]
-async fn x2_a_stream_error_without_a_close_shows_which_ones_the_client_acts_on() -> Result<()> {
+async fn x2_a_client_ignores_some_stream_errors_without_a_close() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
-    // These two the client reads as "stay": the same connection still delivers.
+    // After these two the client stays: the same connection still delivers.
     for code in [500, 408] {
         set(&control, json!({ "fault": { "stream_error": { "code": code, "close": false } } })).await?;
         let expected = format!("StreamError {code}");
-        alice.wait("StreamError", |event| word(event).filter(|word| *word == expected)).await?;
+        alice.wait("StreamError", |event| event_name(event).filter(|word| *word == expected)).await?;
     }
     write(&control, BOB, ALICE, "still here").await?;
     alice.text("still here").await?;
@@ -136,13 +136,13 @@ async fn x2_a_stream_error_without_a_close_shows_which_ones_the_client_acts_on()
 }
 
 #[tokio::test]
-async fn x2_a_dropped_connection_takes_the_stanza_with_it() -> Result<()> {
+async fn x2_a_dropped_connection_loses_the_stanza() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     let alice = Linked::link(&sandbox, &control, ALICE).await?;
     alice.send(BOB, "before").await?;
     control.shown(BOB, "before").await?;
-    // The server has the message, and its ack dies with the connection.
+    // The server has the message, and its ack is lost with the connection.
     let after = set(&control, json!({ "fault": { "drop": {} }, "stanza": "ack message", "direction": "out" })).await?;
     let id = alice.send(BOB, "accepted").await?;
     control.shown(BOB, "accepted").await?;
@@ -153,8 +153,8 @@ async fn x2_a_dropped_connection_takes_the_stanza_with_it() -> Result<()> {
     while let Ok(event) = alice.events.try_recv() {
         events.push(event);
     }
-    assert!(!events.iter().any(acked), "the ack came through");
-    // The message itself dies with the connection: the server never had it.
+    assert!(!events.iter().any(acked), "the ack arrived");
+    // The message itself is lost with the connection: the server never received it.
     set(&control, json!({ "fault": { "drop": {} }, "stanza": "message", "direction": "in" })).await?;
     alice.connected().await?;
     alice.send(BOB, "lost").await?;
@@ -194,7 +194,7 @@ async fn x2_a_black_hole_holds_everything_until_it_ends() -> Result<()> {
         alice.send(BOB, text).await?;
         write(&control, BOB, ALICE, &format!("{text} back")).await?;
     }
-    // The server has what it would send, and the client has not.
+    // The server has stanzas to send, and the client has not received them.
     control
         .until("/phones", |value| {
             (value["phones"][0]["devices"][0]["unacknowledged"].as_u64() >= Some(2)).then_some(())
@@ -211,7 +211,7 @@ async fn x2_a_black_hole_holds_everything_until_it_ends() -> Result<()> {
     let texts = shown["messages"].as_array().context("messages")?.iter().filter_map(|it| it["text"].as_str());
     let from_alice: Vec<&str> = texts.filter(|text| ["one", "two"].contains(text)).collect();
     assert_eq!(from_alice, ["one", "two"]);
-    assert_eq!(control.get("/stats").await?["handshakes"], json!({ "xx": 2 }), "it was one connection all the time");
+    assert_eq!(control.get("/stats").await?["handshakes"], json!({ "xx": 2 }), "it was the same connection throughout");
     sandbox.shutdown().await;
     Ok(())
 }
@@ -224,7 +224,7 @@ async fn x2_a_black_hole_ends_with_its_time_or_with_the_client() -> Result<()> {
     set(&control, json!({ "fault": { "black_hole": {} }, "number": ALICE, "for_ms": 200 })).await?;
     write(&control, BOB, ALICE, "after the hole").await?;
     alice.text("after the hole").await?;
-    // At the next one the client gives up and comes back on another connection.
+    // In the next black hole the client gives up and reconnects.
     set(&control, json!({ "fault": { "black_hole": {} }, "number": ALICE })).await?;
     let backend = alice.stop().await?;
     until_connected(&control, ALICE, false).await?;
@@ -244,7 +244,7 @@ async fn x2_a_logout_can_be_timed_by_a_stanza() -> Result<()> {
     for text in ["goes", "goes nowhere"] {
         alice.send(BOB, text).await?;
     }
-    assert_eq!(end(&mut alice).await?, "LoggedOut");
+    assert_eq!(end_of_connection(&mut alice).await?, "LoggedOut");
     control.shown(BOB, "goes").await?;
     let shown = control.get(&format!("/phones/{BOB}/messages")).await?;
     assert!(!shown.to_string().contains("goes nowhere"), "{shown}");
@@ -258,19 +258,19 @@ async fn x2_baileys_reports_the_code_of_each_stream_error() -> Result<()> {
     let Some(mut baileys) = Baileys::link(&sandbox.ws_url(), &sandbox.control_url(), ALICE).await? else {
         return Ok(());
     };
-    // It takes every one of them for the end of the connection; whether it comes back is up to the program. It must have
-    // said that it is in: until its keys are in place it puts aside what comes, and when the connection ends before that
-    // it has seen no error.
+    // Baileys closes the connection after each of them, and the program decides whether to reconnect. Baileys must have
+    // reported that it is online: until its keys are ready it queues incoming stanzas, and a connection that ends
+    // before that has no error for it.
     for code in [405, 408, 411, 428, 500, 503, 403, 440] {
-        let told = baileys.seen.len();
+        let seen = baileys.seen.len();
         set(&control, json!({ "fault": { "stream_error": { "code": code } }, "number": ALICE })).await?;
-        baileys.wait_close_after(told, code).await?;
+        baileys.wait_close_after(seen, code).await?;
         match code {
             440 => break,
             403 => drop(baileys.command("start", json!({})).await?),
             _ => {}
         }
-        baileys.open_after(told).await?;
+        baileys.open_after(seen).await?;
     }
     sandbox.shutdown().await;
     Ok(())
@@ -293,7 +293,7 @@ async fn x2_baileys_reports_the_code_of_a_refused_login() -> Result<()> {
         set(&control, json!({ "fault": { "drop": {} } })).await?;
         baileys.wait_close(code).await?;
     }
-    // Its word for each of those drops.
+    // The code with which Baileys reports each of these drops.
     baileys.wait_close(428).await?;
     sandbox.shutdown().await;
     Ok(())

@@ -10,7 +10,7 @@ use super::{ALICE, BOB, counts, set, write};
 use crate::support::linked::{Linked, sandbox};
 
 #[tokio::test]
-async fn x2_a_corrupt_group_message_is_asked_for_again_and_healed() -> Result<()> {
+async fn x2_a_corrupt_group_message_recovers_by_a_retry() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
@@ -27,7 +27,7 @@ async fn x2_a_corrupt_group_message_is_asked_for_again_and_healed() -> Result<()
     assert_eq!(alice.seen.iter().filter(|event| undecryptable(event)).count(), 1);
     assert_eq!(counts(&control, rule).await?, (1, 1));
 
-    // And towards the phones.
+    // And on the way to the phones.
     let send = async |text: &str| {
         let message = Message { conversation: Some(text.into()), ..Default::default() };
         anyhow::Ok(alice.client.send_message(group.parse::<Jid>()?, message).await?.message_id)

@@ -22,7 +22,7 @@ async fn x2_a_session_opens_without_a_one_time_key() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x2_a_session_that_cannot_open_is_healed_by_a_retry() -> Result<()> {
+async fn x2_a_session_with_an_unknown_key_recovers_by_a_retry() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let fault = json!({ "fault": { "unknown_pre_key": {} }, "number": ALICE, "device": 1 });

@@ -11,10 +11,10 @@ use super::super::media::{document, noise};
 use super::{ALICE, BOB, counts, set};
 use crate::support::linked::{Linked, sandbox};
 
-/// The size from which the library first asks how much the server has.
+/// The size in bytes from which the library first asks how much the server has.
 const RESUMED: usize = 5 * 1024 * 1024;
 
-/// What went wrong, with its causes; nothing when it went well.
+/// The error with its causes; empty on success.
 fn refusal<T>(outcome: Result<T>) -> String {
     outcome.err().map(|error| format!("{error:#}")).unwrap_or_default()
 }
@@ -43,14 +43,14 @@ async fn x2_media_is_slow_and_refused() -> Result<()> {
     set(&control, fail(500, "out")).await?;
     let error = refusal(alice.client.download(&file).await);
     assert!(error.contains("status: 500"), "{error}");
-    // These say that the token or the address is old: it asks for new ones and tries again.
+    // These statuses mean that the token or the address is old: the client requests new ones and retries.
     for (status, direction) in [(401, "in"), (403, "out"), (410, "out")] {
         let rule = set(&control, fail(status, direction)).await?;
         upload().await?;
         assert!(alice.client.download(&file).await? == data);
         assert_eq!(counts(&control, rule).await?, (1, 1), "{status} {direction}");
     }
-    // Of somebody else's uploads it says nothing.
+    // A rule for another device's uploads does not apply.
     let other =
         set(&control, json!({ "fault": { "fail_media": { "status": 500 } }, "number": BOB, "direction": "in" }))
             .await?;
@@ -63,17 +63,17 @@ async fn x2_media_is_slow_and_refused() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x2_an_upload_that_is_cut_goes_on_where_it_broke() -> Result<()> {
+async fn x2_a_cut_upload_is_resumed() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let alice = Linked::link(&sandbox, &control, ALICE).await?;
     let data = noise(RESUMED);
-    // With the same key it is the same file to the server.
+    // With the same key it is the same file for the server.
     let upload =
         || alice.client.upload(data.clone(), MediaType::Document, UploadOptions::new().with_media_key([7; 32]));
     let cut = |bytes: usize| json!({ "fault": { "cut_media": { "bytes": bytes } }, "number": ALICE, "device": 1, "direction": "in" });
     let first = set(&control, cut(3_000_000)).await?;
     assert!(upload().await.is_err(), "the upload was not cut");
-    // What is left is less than this, and the whole is more: only an upload that goes on comes through.
+    // The rest is smaller than this limit, and the whole is larger: only a resumed upload gets through.
     let second = set(&control, cut(2_500_000)).await?;
     let file = document(upload().await?);
     for rule in [first, second] {
@@ -85,7 +85,7 @@ async fn x2_an_upload_that_is_cut_goes_on_where_it_broke() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x2_a_download_that_is_cut_is_no_file() -> Result<()> {
+async fn x2_a_cut_download_is_an_error() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let alice = Linked::link(&sandbox, &control, ALICE).await?;
     let data = noise(200_000);
@@ -95,7 +95,7 @@ async fn x2_a_download_that_is_cut_is_no_file() -> Result<()> {
         assert!(alice.client.download(&file).await.is_err(), "{bytes}");
     }
     set(&control, json!({ "fault": { "cut_media": { "bytes": 1_000_000 } }, "direction": "out" })).await?;
-    assert!(alice.client.download(&file).await? == data, "shorter than where it is cut");
+    assert!(alice.client.download(&file).await? == data, "the file is shorter than the limit");
     sandbox.shutdown().await;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! X2: faults on demand, and what unmodified clients make of them.
+//! X2: faults on demand, and how unmodified clients react to them.
 
 mod app_state;
 mod connection;
@@ -16,7 +16,7 @@ use crate::control::Control;
 const ALICE: &str = "15550001";
 const BOB: &str = "15550002";
 
-/// Sets a rule; its id.
+/// Adds a rule; returns its id.
 async fn set(control: &Control, rule: Value) -> Result<u64> {
     control.post("/faults", rule).await?["id"].as_u64().context("no id")
 }
@@ -35,7 +35,7 @@ async fn delete(control: &Control, path: &str) -> Result<Value> {
     Ok(answer)
 }
 
-/// A phone writes to a number; the message's id.
+/// Writes from a phone to a number; returns the message's id.
 async fn write(control: &Control, from: &str, to: &str, text: &str) -> Result<String> {
     let sent = control.post(&format!("/phones/{from}/send"), json!({ "to": to, "text": text })).await?;
     sent["id"].as_str().map(str::to_owned).context("no id")

@@ -9,7 +9,7 @@ use crate::control::Control;
 use crate::support::linked::{Linked, sandbox};
 
 #[tokio::test]
-async fn x2_a_bad_rule_is_refused_with_what_is_accepted() -> Result<()> {
+async fn x2_a_bad_rule_is_refused_with_the_accepted_values() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let lose = json!({ "lose": {} });
     let cases = [
@@ -76,7 +76,7 @@ async fn x2_rules_are_listed_and_deleted() -> Result<()> {
     Ok(())
 }
 
-/// Which of 40 messages were acknowledged under a rule of chance.
+/// Which of 40 messages were acknowledged under a random rule.
 async fn acked(seed: u64) -> Result<(Vec<bool>, u64)> {
     let sandbox = Sandbox::start(Options { seed, ..Options::default() }).await?;
     let control = Control::new(&sandbox.control_url());
@@ -142,7 +142,7 @@ async fn x2_a_scenario_reads_the_same_as_json_and_toml() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x2_a_scenario_replaces_the_rules_and_says_what_is_wrong_with_it() -> Result<()> {
+async fn x2_a_scenario_replaces_the_rules_and_a_bad_one_is_refused() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     set(&control, json!({ "fault": { "refuse": {} } })).await?;
     for (scenario, says) in [
@@ -154,7 +154,11 @@ async fn x2_a_scenario_replaces_the_rules_and_says_what_is_wrong_with_it() -> Re
         let error = answer["error"].as_str().unwrap_or_default();
         assert!(status == 400 && error.contains(says), "{scenario}: {status} {answer}");
     }
-    assert_eq!(control.get("/faults").await?["faults"].as_array().map(Vec::len), Some(1), "a bad one changed nothing");
+    assert_eq!(
+        control.get("/faults").await?["faults"].as_array().map(Vec::len),
+        Some(1),
+        "a bad scenario changed nothing"
+    );
     let scenario = json!({ "phones": [ALICE], "faults": [{ "fault": { "lose": {} }, "stanza": "ack" }] });
     let played = control.post("/scenario", scenario).await?;
     assert_eq!((&played["seed"], &played["phones"]), (&json!(1), &json!([ALICE])));
@@ -168,7 +172,7 @@ async fn x2_a_scenario_replaces_the_rules_and_says_what_is_wrong_with_it() -> Re
 }
 
 #[tokio::test]
-async fn x2_a_timed_rule_strikes_at_its_time_and_an_old_one_no_more() -> Result<()> {
+async fn x2_a_timed_rule_strikes_at_its_time_and_an_expired_one_never() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
     let stream_error = json!({ "stream_error": { "code": 440 } });

@@ -9,7 +9,7 @@ use super::{ALICE, BOB, counts, set, write};
 use crate::baileys::Baileys;
 use crate::support::linked::{Linked, sandbox, text_of};
 
-/// The server's ack of a message; its error, if it has one.
+/// Waits for the server's ack of a message; returns its error, if any.
 async fn ack(client: &mut Linked, id: &str) -> Result<Option<String>> {
     client
         .wait(&format!("the ack of {id}"), |event| match event {
@@ -38,7 +38,7 @@ fn undecryptable(client: &Linked) -> usize {
 }
 
 #[tokio::test]
-async fn x2_a_lost_ack_leaves_the_message_where_it_went() -> Result<()> {
+async fn x2_a_message_is_delivered_despite_a_lost_ack() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
@@ -74,7 +74,7 @@ async fn x2_late_lets_others_overtake_and_delay_does_not() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x2_the_way_in_can_be_late_and_lossy_too() -> Result<()> {
+async fn x2_inbound_stanzas_can_be_late_delayed_or_lost() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
@@ -106,7 +106,7 @@ async fn x2_a_duplicate_is_dropped_by_its_ciphertext() -> Result<()> {
     alice.text("and on").await?;
     assert_eq!(texts(&alice), ["three times", "and on"]);
     assert_eq!((counts(&control, out).await?, undecryptable(&alice)), ((1, 1), 0));
-    // The same towards the phone, which knows as well what it has decrypted before.
+    // The same towards the phone, which also recognises a ciphertext that it has decrypted before.
     set(&control, rule).await?;
     let id = alice.send(BOB, "thrice back").await?;
     ack(&mut alice, &id).await?;
@@ -137,7 +137,7 @@ async fn x2_reorder_swaps_two_messages() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x2_a_refused_message_goes_nowhere() -> Result<()> {
+async fn x2_a_refused_message_is_not_delivered() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
@@ -154,11 +154,11 @@ async fn x2_a_refused_message_goes_nowhere() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x2_a_corrupt_message_is_asked_for_again_and_healed() -> Result<()> {
+async fn x2_a_corrupt_message_recovers_by_a_retry() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
-    // The first message of a session is of another kind than those in it.
+    // The first message of a session has another type than later ones.
     for text in ["first of the session", "in the session"] {
         alice.seen.clear();
         set(&control, json!({ "fault": { "corrupt": {} }, "number": ALICE, "direction": "out" })).await?;
@@ -167,7 +167,7 @@ async fn x2_a_corrupt_message_is_asked_for_again_and_healed() -> Result<()> {
         assert_eq!(undecryptable(&alice), 1, "{text}");
         alice.send(BOB, "so the session is established").await?;
     }
-    // And towards the phone.
+    // And on the way to the phone.
     set(&control, json!({ "fault": { "corrupt": {} }, "number": ALICE, "direction": "in" })).await?;
     let id = alice.send(BOB, "healed on the phone").await?;
     assert_eq!(control.shown(BOB, "healed on the phone").await?["id"], id);
@@ -176,11 +176,11 @@ async fn x2_a_corrupt_message_is_asked_for_again_and_healed() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x2_a_message_whose_retries_are_corrupt_is_given_up() -> Result<()> {
+async fn x2_a_message_with_corrupt_retries_is_given_up() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     let mut alice = Linked::link(&sandbox, &control, ALICE).await?;
-    // On, it would give the device what it could read itself.
+    // A phone that is on would send the device the messages that it could read itself.
     control.post("/phones", json!({ "number": ALICE, "phone": "off" })).await?;
     let rule = json!({ "fault": { "corrupt": { "retries": true } }, "number": ALICE, "direction": "out" });
     let rule = set(&control, rule).await?;
@@ -197,7 +197,7 @@ async fn x2_a_message_whose_retries_are_corrupt_is_given_up() -> Result<()> {
 }
 
 #[tokio::test]
-async fn x2_baileys_heals_a_corrupt_message_and_shows_a_nack() -> Result<()> {
+async fn x2_baileys_recovers_a_corrupt_message_and_reports_a_nack() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
     control.post("/phones", json!({ "number": BOB })).await?;
     let Some(mut baileys) = Baileys::link(&sandbox.ws_url(), &sandbox.control_url(), ALICE).await? else {
@@ -209,7 +209,7 @@ async fn x2_baileys_heals_a_corrupt_message_and_shows_a_nack() -> Result<()> {
     assert_eq!(control.get("/stats").await?["stanzas"]["receipt retry retry"], 1);
     set(&control, json!({ "fault": { "nack": { "code": 479 } } })).await?;
     let refused = baileys.send(BOB, "refused").await?;
-    // 0 is its word for an error.
+    // Baileys reports an error as status 0.
     baileys.wait_failed(&refused).await?;
     sandbox.shutdown().await;
     Ok(())

@@ -1,4 +1,4 @@
-//! App state: what the owner of a phone sets, and what the phone shows of it.
+//! App state: changes by the owner of a phone, and the settings that the phone shows.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ async fn show(State(server): Shared, Path(number): Path<String>) -> Outcome {
 async fn act(State(server): Shared, Path(number): Path<String>, Body(body): Body<Map<String, Value>>) -> Outcome {
     let phone = phone(&server, &number)?;
     let action = serde_json::from_value(Value::Object(body));
-    let mut action: Action = action.map_err(|error| Failure::bad(format!("what to set: {error}")))?;
+    let mut action: Action = action.map_err(|error| Failure::bad(format!("action: {error}")))?;
     if let Some(named) = action.chat_mut() {
         *named = chat("chat", named)?.to_string();
     }

@@ -1,10 +1,10 @@
-//! What a browser may ask of this API: the page that the sandbox serves may ask everything, any other page nothing.
+//! Which browser requests this API accepts: any from the page that the sandbox serves, none from another page.
 //!
-//! The API authenticates nobody; being reachable from this machine alone is its protection. A browser on this machine
-//! also runs what strangers wrote. Their pages cannot read an answer, since none allows it (no CORS); but they can send
-//! requests, and with a name of theirs that leads to 127.0.0.1 they could read as well. So a request must name a loopback
-//! host, and if a browser says that it comes from elsewhere it is refused. Programs that are no browsers send none of
-//! these headers but `Host`.
+//! The API has no authentication; its protection is that only this machine can reach it. But a browser on this machine
+//! also runs pages of strangers. Such a page cannot read an answer, because no answer allows cross-origin reads (CORS).
+//! It could still send requests, and with a host name of its own that resolves to 127.0.0.1 it could read answers, too.
+//! So a request must name a loopback host, and a request whose headers name another origin is refused. Programs other
+//! than browsers send none of these headers but `Host`.
 
 use axum::extract::Request;
 use axum::http::header::{CONTENT_SECURITY_POLICY, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS};
@@ -14,11 +14,11 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::request::Failure;
 
-/// For every answer that brings no policy of its own: whatever a browser takes it for, it runs and loads nothing. Media
-/// has the type that its sender gave it, which may be `text/html`.
+/// For every answer without a policy of its own: a browser runs and loads nothing of it, whatever type it assumes.
+/// Media has the content type that its sender chose, which may be `text/html`.
 const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox");
 
-/// Refuses what comes from a page elsewhere, and keeps answers from being taken for a page.
+/// Refuses requests of pages from other origins, and keeps answers from being used as a page.
 pub(super) async fn guard(request: Request, next: Next) -> Response {
     if let Err(reason) = check(request.method(), request.uri(), request.headers()) {
         return Failure(StatusCode::FORBIDDEN, reason).into_response();
@@ -37,24 +37,24 @@ fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), String> 
     let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("unreadable"));
     let host = header(HOST.as_str()).unwrap_or_default();
     if !is_loopback(host) {
-        return Err(format!("host: {host:?} is not accepted; 127.0.0.1, [::1] or localhost is, with any port"));
+        return Err(format!("host: {host:?} is not accepted; use 127.0.0.1, [::1] or localhost, with any port"));
     }
     if let Some(origin) = header(ORIGIN.as_str())
         && origin.strip_prefix("http://").is_none_or(|from| !from.eq_ignore_ascii_case(host))
     {
-        return Err(format!("origin: {origin:?} is not accepted; of all pages only http://{host}/ may use this API"));
+        return Err(format!("origin: {origin:?} is not accepted; only the page http://{host}/ may use this API"));
     }
     match header("sec-fetch-site") {
         None | Some("same-origin" | "none") => Ok(()),
-        // Somebody followed a link to the page, which does nothing by itself and cannot be framed.
+        // A followed link to the page is harmless: the page does nothing by itself and cannot be framed.
         Some(_) if method == Method::GET && uri.path() == "/" && header("sec-fetch-dest") == Some("document") => Ok(()),
         Some(site) => {
-            Err(format!("sec-fetch-site: {site:?} is not accepted; of all pages only http://{host}/ may use this API"))
+            Err(format!("sec-fetch-site: {site:?} is not accepted; only the page http://{host}/ may use this API"))
         }
     }
 }
 
-/// Whether a `Host` header can only mean this machine, whoever answers for names.
+/// Whether a `Host` header can only mean this machine, whatever DNS answers.
 fn is_loopback(host: &str) -> bool {
     let Ok(host) = host.parse::<axum::http::uri::Authority>() else { return false };
     if host.as_str().contains('@') {

@@ -1,4 +1,4 @@
-//! Devices: what can be done to their connections.
+//! Devices: closing their connections.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! `GET /events`: server-sent events that say which answers of this API may be others now.
+//! `GET /events`: server-sent events that name the paths of this API whose answers may have changed.
 //!
-//! The first event, `hello`, names the sandbox by an id that is new at each start; the others, `changed`, list paths.
-//! They carry nothing of what changed: whoever is interested in a path asks for it, and misses nothing however slow.
+//! The first event, `hello`, carries an id that is new at each start of the sandbox; the others, `changed`, list paths.
+//! They carry no content: a client requests the paths that it needs, so a slow client misses nothing.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ async fn events(State(server): Shared) -> Sse<impl Stream<Item = Result<Event, I
         let paths: Vec<&str> = paths.iter().map(AsRef::as_ref).collect();
         Some((event("changed", &json!(paths)), listener))
     });
-    // The server waits for its open answers when it stops, and this one would never end.
+    // At shutdown the server waits for open answers, and this one would never end.
     let stop = server.stop.clone().cancelled_owned();
     Sse::new(stream::iter([hello]).chain(changed).map(Ok).take_until(stop)).keep_alive(KeepAlive::default())
 }

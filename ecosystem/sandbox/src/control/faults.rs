@@ -1,4 +1,4 @@
-//! Faults: rules set, listed and deleted, and scenarios.
+//! Faults: setting, listing and deleting rules, and playing scenarios.
 
 use std::sync::Arc;
 
@@ -31,11 +31,11 @@ async fn list(State(server): Shared) -> Outcome {
 }
 
 async fn remove(State(server): Shared, Path(id): Path<String>) -> Outcome {
-    let number = id.parse().map_err(|_| Failure::bad(format!("id: {id:?} is not the number of a fault")))?;
+    let number = id.parse().map_err(|_| Failure::bad(format!("id: {id:?} is not a fault's id, which is a number")))?;
     if server.faults.delete(number) {
         return Ok(Json(json!({ "deleted": 1 })));
     }
-    Err(Failure::missing(format!("id: there is no fault {id}; GET /faults lists them")))
+    Err(Failure::missing(format!("id: no fault has the id {id}; GET /faults lists them")))
 }
 
 async fn clear(State(server): Shared) -> Outcome {
@@ -43,7 +43,7 @@ async fn clear(State(server): Shared) -> Outcome {
 }
 
 async fn play(State(server): Shared, body: Bytes) -> Outcome {
-    let text = std::str::from_utf8(&body).map_err(|_| Failure::bad("the scenario: not UTF-8"))?;
+    let text = std::str::from_utf8(&body).map_err(|_| Failure::bad("the scenario: is not UTF-8"))?;
     let scenario = Scenario::read(text).map_err(|error| Failure::bad(error.to_string()))?;
     let phones = scenario.phones().to_vec();
     let (seed, faults) = scenario.play(&server)?;

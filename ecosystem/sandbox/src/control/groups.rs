@@ -1,4 +1,4 @@
-//! Groups: made, listed, and what their participants do with them.
+//! Groups: creating and listing them, and the actions of their participants.
 
 use std::sync::Arc;
 
@@ -30,28 +30,28 @@ pub(super) fn routes() -> Router<Arc<Server>> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct New {
+struct NewGroup {
     subject: String,
     creator: String,
     participants: Vec<String>,
     #[serde(default)]
-    addressing: Form,
+    addressing: AddressingForm,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
-enum Form {
+enum AddressingForm {
     #[default]
     Lid,
     Pn,
 }
 
-async fn create(State(server): Shared, Body(body): Body<New>) -> Outcome {
-    let by = person(&server, "creator", &body.creator)?;
-    let numbers = people(&server, "participants", &body.participants)?;
+async fn create(State(server): Shared, Body(body): Body<NewGroup>) -> Outcome {
+    let by = number_with_phone(&server, "creator", &body.creator)?;
+    let numbers = numbers_with_phones(&server, "participants", &body.participants)?;
     let addressing = match body.addressing {
-        Form::Lid => Addressing::Lid,
-        Form::Pn => Addressing::Pn,
+        AddressingForm::Lid => Addressing::Lid,
+        AddressingForm::Pn => Addressing::Pn,
     };
     let (id, _) = server.state().create_group(&server, &by, body.subject, addressing, numbers, &[])?;
     Ok(Json(json!({ "jid": Jid::group(id).to_string() })))
@@ -99,7 +99,7 @@ struct Participants {
 }
 
 async fn participants(State(server): Shared, Path(jid): Path<String>, Body(body): Body<Participants>) -> Outcome {
-    let (jid, by) = (group("jid", &jid)?, person(&server, "by", &body.by)?);
+    let (jid, by) = (group("jid", &jid)?, number_with_phone(&server, "by", &body.by)?);
     let mut changes = [
         (Membership::Add, body.add),
         (Membership::Remove, body.remove),
@@ -109,9 +109,11 @@ async fn participants(State(server): Shared, Path(jid): Path<String>, Body(body)
     .into_iter()
     .filter_map(|(change, numbers)| Some((change, numbers?)));
     let (Some((change, numbers)), None) = (changes.next(), changes.next()) else {
-        return Err(Failure::bad("beside by stands one of add, remove, promote and demote, a list of numbers"));
+        return Err(Failure::bad(
+            "the body needs by and exactly one of add, remove, promote and demote, a list of numbers",
+        ));
     };
-    let numbers = people(&server, change.tag(), &numbers)?;
+    let numbers = numbers_with_phones(&server, change.tag(), &numbers)?;
     let verdicts = server.state().change_members(&server, &jid.user, &by, change, &numbers)?;
     let verdicts: Vec<Value> =
         verdicts.into_iter().map(|(number, error)| json!({ "number": number, "error": error })).collect();
@@ -161,9 +163,9 @@ async fn settings(State(server): Shared, Path(jid): Path<String>, Body(body): Bo
     change(&server, &jid, &body.by, given.into_iter().flatten().collect())
 }
 
-/// Makes changes, and shows the group as it is then.
+/// Applies changes, and returns the group as changed.
 fn change(server: &Server, jid: &str, by: &str, settings: Vec<Setting>) -> Outcome {
-    let (jid, by) = (group("jid", jid)?, person(server, "by", by)?);
+    let (jid, by) = (group("jid", jid)?, number_with_phone(server, "by", by)?);
     let mut state = server.state();
     for setting in settings {
         state.change_group(server, &jid.user, &by, &setting)?;
@@ -173,12 +175,12 @@ fn change(server: &Server, jid: &str, by: &str, settings: Vec<Setting>) -> Outco
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct By {
+struct GroupRequest {
     by: String,
 }
 
-async fn leave(State(server): Shared, Path(jid): Path<String>, Body(body): Body<By>) -> Outcome {
-    let (jid, by) = (group("jid", &jid)?, person(&server, "by", &body.by)?);
+async fn leave(State(server): Shared, Path(jid): Path<String>, Body(body): Body<GroupRequest>) -> Outcome {
+    let (jid, by) = (group("jid", &jid)?, number_with_phone(&server, "by", &body.by)?);
     server.state().leave_group(&server, &jid.user, &by)?;
     Ok(Json(json!({ "left": true })))
 }
@@ -188,8 +190,8 @@ async fn invite(State(server): Shared, Path(jid): Path<String>) -> Outcome {
     Ok(Json(json!({ "code": server.state().group(&jid)?.invite })))
 }
 
-async fn reset_invite(State(server): Shared, Path(jid): Path<String>, Body(body): Body<By>) -> Outcome {
-    let (jid, by) = (group("jid", &jid)?, person(&server, "by", &body.by)?);
+async fn reset_invite(State(server): Shared, Path(jid): Path<String>, Body(body): Body<GroupRequest>) -> Outcome {
+    let (jid, by) = (group("jid", &jid)?, number_with_phone(&server, "by", &body.by)?);
     Ok(Json(json!({ "code": server.state().invitation(&server, &jid.user, &by, true)? })))
 }
 
@@ -201,18 +203,18 @@ struct Join {
 }
 
 async fn join(State(server): Shared, Body(body): Body<Join>) -> Outcome {
-    let by = person(&server, "by", &body.by)?;
+    let by = number_with_phone(&server, "by", &body.by)?;
     let id = server.state().join_group(&server, &body.code, &by)?;
     Ok(Json(json!({ "jid": Jid::group(id).to_string() })))
 }
 
-/// The number of somebody who has a phone.
-fn person(server: &Server, field: &str, number: &str) -> Result<String, Failure> {
+/// The digits of a number that has a phone.
+fn number_with_phone(server: &Server, field: &str, number: &str) -> Result<String, Failure> {
     let number = digits(field, number)?;
     phone(server, &number)?;
     Ok(number)
 }
 
-fn people(server: &Server, field: &str, numbers: &[String]) -> Result<Vec<String>, Failure> {
-    numbers.iter().map(|number| person(server, field, number)).collect()
+fn numbers_with_phones(server: &Server, field: &str, numbers: &[String]) -> Result<Vec<String>, Failure> {
+    numbers.iter().map(|number| number_with_phone(server, field, number)).collect()
 }

@@ -1,4 +1,4 @@
-//! Linking devices to phones: QR codes, pairing codes, and the end of it.
+//! Linking devices to phones by QR code, pairing code and passkey, and unlinking them.
 
 use std::sync::Arc;
 
@@ -27,13 +27,13 @@ pub(super) fn routes() -> Router<Arc<Server>> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Show {
+struct OfferRequest {
     qr: String,
     label: Option<String>,
 }
 
-/// Holds a code in front of the phones' cameras.
-async fn show(State(server): Shared, Body(body): Body<Show>) -> Outcome {
+/// Offers a QR code to all phones.
+async fn show(State(server): Shared, Body(body): Body<OfferRequest>) -> Outcome {
     Ok(Json(json!({ "shown": pairing::show(&server, &body.qr, body.label)? })))
 }
 
@@ -52,19 +52,19 @@ async fn shown(State(server): Shared) -> Outcome {
     Ok(Json(json!({ "codes": codes })))
 }
 
-/// A code as text, or one that is shown.
+/// The text of a QR code, or the id of an offered one.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
-enum Scan {
+enum ScanRequest {
     Qr(String),
     Shown(u64),
 }
 
-async fn scan(State(server): Shared, Path(number): Path<String>, Body(body): Body<Scan>) -> Outcome {
+async fn scan(State(server): Shared, Path(number): Path<String>, Body(body): Body<ScanRequest>) -> Outcome {
     let number = switched_on(&server, &number)?;
     let qr = match body {
-        Scan::Qr(qr) => qr,
-        Scan::Shown(id) => pairing::by_id(&server, id)?,
+        ScanRequest::Qr(qr) => qr,
+        ScanRequest::Shown(id) => pairing::by_id(&server, id)?,
     };
     Ok(match pairing::scan(&server, &number, &qr).await? {
         Scanned::Linked(device) => linked(&device),
@@ -78,7 +78,7 @@ struct Passkey {
     request: Value,
 }
 
-/// What the owner's browser answers to what a device was asked with.
+/// The owner's browser answers a device's WebAuthn request.
 async fn passkey(State(server): Shared, Path(number): Path<String>, Body(body): Body<Passkey>) -> Outcome {
     let number = digits("number", &number)?;
     let state = server.state();
@@ -113,7 +113,7 @@ async fn unlink(State(server): Shared, Path(number): Path<String>, Body(body): B
     Err(Failure::missing(format!("device: {} has no linked device {}", id.number, id.device)))
 }
 
-/// The digits of a number that has a phone that is on.
+/// The digits of a number whose phone is switched on.
 fn switched_on(server: &Server, number: &str) -> Result<String, Failure> {
     let number = digits("number", number)?;
     match server.state().accounts.get(&number) {

@@ -1,4 +1,4 @@
-//! Media: the files of messages, and what a client needs to trust the media server.
+//! Media: the files of messages, and the certificate that a client needs to trust the media server.
 
 use std::sync::Arc;
 
@@ -31,17 +31,18 @@ async fn file(State(server): Shared, Path((number, id)): Path<(String, String)>)
     let (shown, _) = phone.content(&id).ok_or_else(|| no_file(&number, &id))?;
     let (pointer, sealed) = phone.file(&id).ok_or_else(|| no_file(&number, &id))?;
     let Some(sealed) = sealed else {
-        let why = shown.media.and_then(|media| media.problem).unwrap_or_else(|| "it is still being fetched".to_owned());
+        let why =
+            shown.media.and_then(|media| media.problem).unwrap_or_else(|| "the download has not finished".to_owned());
         return Err(Failure::conflict(format!("the phone does not have the file: {why}")));
     };
     let opened = pointer.open(&sealed).await.map_err(Failure::internal)?;
     let mime = shown.media.and_then(|media| media.mime);
-    // A sender may claim anything; what is no header value is not a type either.
+    // A sender may claim any type; one that no header can carry is left out.
     let mime = mime.filter(|mime| mime.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
     Ok(([(header::CONTENT_TYPE, mime.unwrap_or_else(|| "application/octet-stream".to_owned()))], opened))
 }
 
-/// Takes the file of a message away from the media server, as time does on the real one. The phone keeps it.
+/// Deletes a message's file from the media server, as the real one does after some time. The phone keeps the file.
 async fn expire(State(server): Shared, Path((number, id)): Path<(String, String)>) -> Outcome {
     let (pointer, _): (Pointer, _) = phone(&server, &number)?.file(&id).ok_or_else(|| no_file(&number, &id))?;
     if server.media.remove(&pointer.direct_path) {

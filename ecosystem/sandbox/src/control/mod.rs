@@ -1,6 +1,6 @@
 //! The HTTP control API: it plays the owners of the phones. JSON in and out; `docs/sandbox.md` describes it.
 //!
-//! One file a subject, each with its routes; the next subject gets its file and its line in [`router`].
+//! Each subject has one file with its routes. A new subject gets a file and a line in [`router`].
 
 mod app_state;
 mod browser;
@@ -32,7 +32,7 @@ use request::{Failure, Outcome};
 
 pub(super) use request::phone_number;
 
-/// The longest body. Files come in base64.
+/// The longest body in bytes. Files arrive as base64.
 const BODY_LIMIT: usize = 256 * 1024 * 1024;
 
 type Shared = State<Arc<Server>>;
@@ -42,11 +42,11 @@ pub(super) async fn serve(server: Arc<Server>, listener: TcpListener) {
     let stop = server.stop.clone();
     let serving = axum::serve(listener, router(server)).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = serving.await {
-        tracing::warn!(target: LOG, %error, "the control API ended");
+        tracing::warn!(target: LOG, %error, "the control API stopped");
     }
 }
 
-/// Who answers what.
+/// The routes of all subjects.
 pub(super) fn router(server: Arc<Server>) -> Router {
     Router::new()
         .merge(phones::routes())
@@ -63,9 +63,12 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .merge(app_state::routes())
         .route("/ca", get(ca))
         .route("/stats", get(stats))
-        .fallback(|| async { Failure(StatusCode::NOT_FOUND, "no such path; docs/sandbox.md lists them".into()) })
+        .fallback(|| async { Failure(StatusCode::NOT_FOUND, "no such path; docs/sandbox.md lists all paths".into()) })
         .method_not_allowed_fallback(|| async {
-            Failure(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method; docs/sandbox.md lists them".into())
+            Failure(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this path does not accept the method; docs/sandbox.md lists all paths".into(),
+            )
         })
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(axum::middleware::from_fn(browser::guard))

@@ -1,4 +1,4 @@
-//! What the owner of a phone does besides writing: being online, typing, reading, and beginning anew.
+//! Actions of a phone's owner other than writing: going online, typing, reading, and registering again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::super::server::Server;
 use super::Shared;
 use super::request::{Body, Failure, Outcome, chat, digits, phone};
 
-/// The longest that an owner takes to look at a message.
+/// The longest delay that `pace` accepts.
 const SLOWEST: Duration = Duration::from_hours(1);
 
 pub(super) fn routes() -> Router<Arc<Server>> {
@@ -29,12 +29,12 @@ pub(super) fn routes() -> Router<Arc<Server>> {
         .route("/phones/{number}/reregister", post(reregister))
 }
 
-/// The same of a phone that is switched on, for its owner to do something with it.
+/// The phone as a device of its account, if it is switched on; otherwise its owner cannot act.
 fn in_use(server: &Server, number: &str) -> Result<DeviceId, Failure> {
     if phone(server, number)?.is_on() { owner(server, number) } else { Err(PhoneError::Off.into()) }
 }
 
-/// The phone itself, as a device of its account.
+/// The phone as a device of its account.
 fn owner(server: &Server, number: &str) -> Result<DeviceId, Failure> {
     let number = digits("number", number)?;
     if server.state().accounts.contains_key(&number) {
@@ -54,7 +54,7 @@ async fn typing(State(server): Shared, Path(number): Path<String>, Body(body): B
     let (own, to) = (in_use(&server, &number)?, chat("to", &body.to)?);
     let mut state = server.state();
     if state.account_of(&to).is_none() {
-        return Err(Failure::missing(format!("to: there is no account {}", to.user)));
+        return Err(Failure::missing(format!("to: {} has no account", to.user)));
     }
     state.pass_on(&own, &to, body.state);
     Ok(Json(json!({ "to": to.to_string(), "state": body.state })))
@@ -84,7 +84,7 @@ fn word(available: bool) -> &'static str {
     if available { "available" } else { "unavailable" }
 }
 
-/// What the phone shows of the people in its chats, and of those who are typing to it.
+/// The presence of the people in the phone's chats, and of those who are typing to the phone.
 async fn presence(State(server): Shared, Path(number): Path<String>) -> Outcome {
     let own = owner(&server, &number)?;
     let chats = phone(&server, &number)?.chats();
@@ -113,11 +113,11 @@ fn shown(account: &Account, contact: &Account) -> Value {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Read {
+struct ReadRequest {
     chat: String,
 }
 
-async fn read(State(server): Shared, Path(number): Path<String>, Body(body): Body<Read>) -> Outcome {
+async fn read(State(server): Shared, Path(number): Path<String>, Body(body): Body<ReadRequest>) -> Outcome {
     let (own, chat) = (in_use(&server, &number)?, chat("chat", &body.chat)?);
     // The phone files chats under numbers.
     let filed = server.state().number_of(&chat).map_or_else(|| chat.clone(), Jid::pn);
@@ -169,7 +169,7 @@ async fn pace(State(server): Shared, Path(number): Path<String>) -> Outcome {
     })))
 }
 
-/// The number is registered on a new phone: every device is unlinked, and contacts learn that the identity has changed.
+/// Registers the number on a new phone: every device is unlinked, and contacts learn that the identity has changed.
 async fn reregister(State(server): Shared, Path(number): Path<String>) -> Outcome {
     phone(&server, &number)?.reregister().await?;
     Ok(Json(json!({ "reregistered": true })))

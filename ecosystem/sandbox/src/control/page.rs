@@ -1,5 +1,5 @@
-//! `GET /`: a page that plays the phones, for people. Its files are in `src/sandbox/page`, are part of the binary and
-//! load nothing from elsewhere; it uses this API and nothing besides.
+//! `GET /`: a page that plays the phones, for people. Its files are in `src/page` and part of the binary. The page
+//! loads nothing from elsewhere, and uses only this API.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use axum::routing::get;
 
 use super::super::server::Server;
 
-/// Own files only, and nothing that stands in the page itself runs, whatever got into it.
+/// The page loads its own files only, and no inline script runs, so that injected text stays text.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
@@ -19,7 +19,7 @@ macro_rules! files {
     };
 }
 
-/// Path, content type and content.
+/// Path, content type and content of each file.
 const FILES: &[(&str, &str, &str)] = files! {
     "/", "index.html", "text/html";
     "/page/style.css", "style.css", "text/css";

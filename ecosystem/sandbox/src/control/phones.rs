@@ -1,4 +1,4 @@
-//! Phones: made, listed, and what their owners do.
+//! Phones: creating and listing them, and what their owners send.
 
 use std::sync::Arc;
 
@@ -30,11 +30,11 @@ pub(super) fn routes() -> Router<Arc<Server>> {
 #[serde(deny_unknown_fields)]
 struct NewPhone {
     number: String,
-    /// Whether it is switched on; as it is when this is left out.
+    /// Whether the phone is switched on; left out, the phone stays as it is.
     phone: Option<Switch>,
-    /// The past that it is made with; none when this is left out.
+    /// The generated history of a new phone; left out, none.
     history: Option<History>,
-    /// Whether linking a device to it needs its passkey; as it is when this is left out.
+    /// Whether linking a device requires a passkey; left out, the setting stays.
     passkey: Option<bool>,
 }
 
@@ -51,7 +51,7 @@ async fn create_phone(State(server): Shared, Body(body): Body<NewPhone>) -> Outc
         let (chats, messages) = History::MOST;
         for (field, given, most) in [("chats", history.chats, chats), ("messages", history.messages, messages)] {
             if given > most {
-                return Err(Failure::bad(format!("history.{field}: at most {most} is accepted")));
+                return Err(Failure::bad(format!("history.{field}: {given} is too many; at most {most}")));
             }
         }
     }
@@ -112,27 +112,27 @@ async fn list_phones(State(server): Shared) -> Outcome {
     Ok(Json(json!({ "phones": phones.collect::<Value>() })))
 }
 
-/// How far the devices are that need the phone's passkey, and the codes that it shows.
+/// The devices that must show a passkey: how far each has come, and the code to compare.
 fn passkey(state: &super::super::state::State, number: &str) -> Vec<Value> {
     let attempts = state.passkeys.values().filter(|attempt| attempt.number == number);
     attempts.map(|attempt| json!({ "stage": attempt.stage(), "code": attempt.code })).collect()
 }
 
-/// A device that waits for its pairing code to be typed in; the phone shows a notification of it.
+/// A device that waits for the owner to type its pairing code; the phone shows a notification for it.
 fn code_request(request: &CodeRequest) -> Option<Value> {
     let left = request.time_left()?.as_secs();
     Some(json!({ "device": request.device, "seconds_left": left, "tries_left": request.tries_left() }))
 }
 
-/// `{"to": …}` and one thing to do there.
+/// Takes `{"to": …}` and one thing to do in that chat.
 async fn send(State(server): Shared, Path(number): Path<String>, Body(mut body): Body<Map<String, Value>>) -> Outcome {
     let phone = phone(&server, &number)?;
     let to = match body.remove("to") {
         Some(Value::String(to)) => chat("to", &to)?,
-        _ => return Err(Failure::bad(format!("to: missing; {CHATS} is accepted"))),
+        _ => return Err(Failure::bad(format!("to: missing; use {CHATS}"))),
     };
     let draft = serde_json::from_value(Value::Object(body));
-    let draft: Draft = draft.map_err(|error| Failure::bad(format!("what to do in the chat: {error}")))?;
+    let draft: Draft = draft.map_err(|error| Failure::bad(format!("the action in the chat: {error}")))?;
     if matches!(&draft, Draft::Text(text) | Draft::Reply { text, .. } | Draft::Edit { text, .. } if text.is_empty()) {
         return Err(Failure::bad("text: must not be empty"));
     }
@@ -143,13 +143,12 @@ async fn messages(State(server): Shared, Path(number): Path<String>) -> Outcome 
     Ok(Json(json!({ "messages": phone(&server, &number)?.messages() })))
 }
 
-/// The past, and what devices were told of it.
+/// The generated history, and the chunks that devices were sent.
 async fn history(State(server): Shared, Path(number): Path<String>) -> Outcome {
     let (history, sent) = phone(&server, &number)?.history();
     Ok(Json(json!({ "history": history, "sent": sent })))
 }
 
-/// One message with its whole content.
 async fn message(State(server): Shared, Path((number, id)): Path<(String, String)>) -> Outcome {
     let found = phone(&server, &number)?.content(&id);
     let (shown, content) = found.ok_or_else(|| Failure::missing(format!("id: {number} has no message {id}")))?;

@@ -1,4 +1,4 @@
-//! What all requests have in common: bodies, refusals, and the fields that occur everywhere.
+//! The parts that all requests share: bodies, errors, and common fields.
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -9,15 +9,15 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wacore_binary::{Jid, JidExt as _};
 
-use super::super::group::Refusal;
-use super::super::media::Full;
+use super::super::group::GroupRefusal;
+use super::super::media::StorageFull;
 use super::super::pairing::LinkError;
 use super::super::phone::{Phone, PhoneError};
 use super::super::server::Server;
 
 pub(super) type Outcome = Result<Json<Value>, Failure>;
 
-/// A refusal: `{"error": "…"}` with its status.
+/// An error answer: `{"error": "…"}` with its status.
 pub(super) struct Failure(pub(super) StatusCode, pub(super) String);
 
 impl IntoResponse for Failure {
@@ -67,19 +67,19 @@ impl From<LinkError> for Failure {
     }
 }
 
-impl From<Full> for Failure {
-    fn from(error: Full) -> Self {
+impl From<StorageFull> for Failure {
+    fn from(error: StorageFull) -> Self {
         Self(StatusCode::INSUFFICIENT_STORAGE, error.to_string())
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
+impl From<GroupRefusal> for Failure {
+    fn from(refusal: GroupRefusal) -> Self {
         let status = match refusal {
-            Refusal::NotFound | Refusal::Gone => StatusCode::NOT_FOUND,
-            Refusal::NotIn | Refusal::NotAdmin | Refusal::Announcements => StatusCode::FORBIDDEN,
-            Refusal::AlreadyIn | Refusal::Conflict => StatusCode::CONFLICT,
-            Refusal::Words | Refusal::Full => StatusCode::BAD_REQUEST,
+            GroupRefusal::NotFound | GroupRefusal::Gone => StatusCode::NOT_FOUND,
+            GroupRefusal::NotIn | GroupRefusal::NotAdmin | GroupRefusal::Announcements => StatusCode::FORBIDDEN,
+            GroupRefusal::AlreadyIn | GroupRefusal::Conflict => StatusCode::CONFLICT,
+            GroupRefusal::Words | GroupRefusal::Full => StatusCode::BAD_REQUEST,
         };
         Self(status, refusal.to_string())
     }
@@ -99,7 +99,8 @@ impl From<PhoneError> for Failure {
     }
 }
 
-/// A JSON body whose mistakes are answered in our own form. The content type is not insisted on: curl sends another one.
+/// A JSON body whose errors are answered in our own form. Any content type is accepted, because curl sends another one
+/// by default.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
@@ -111,7 +112,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         match Json::from_bytes(&bytes) {
             Ok(Json(body)) => Ok(Self(body)),
             Err(error) => Err(Failure::bad(match error {
-                // The inner error names the field; the wrapper only says that there is one.
+                // The inner error names the field; the outer one adds nothing.
                 JsonRejection::JsonDataError(error) => format!("the body: {}", inner(&error)),
                 JsonRejection::JsonSyntaxError(error) => format!("the body is not JSON: {}", inner(&error)),
                 error => error.body_text(),
@@ -133,7 +134,7 @@ pub(super) fn digits(field: &str, number: &str) -> Result<String, Failure> {
     phone_number(field, number).map_err(Failure::bad)
 }
 
-/// The digits of a phone number, or what is wrong with it.
+/// The digits of a phone number, or an error text.
 pub(in super::super) fn phone_number(field: &str, number: &str) -> Result<String, String> {
     let digits = number.strip_prefix('+').unwrap_or(number);
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
@@ -141,11 +142,11 @@ pub(in super::super) fn phone_number(field: &str, number: &str) -> Result<String
         return Ok(digits.to_owned());
     }
     Err(format!(
-        "{field}: {number:?} is not a phone number; 5 to 15 digits with the country code are, with or without a leading +"
+        "{field}: {number:?} is not a phone number; use 5 to 15 digits with the country code, with or without a leading +"
     ))
 }
 
-/// A chat: a number, or an address in one of the forms that a client uses.
+/// A chat: a phone number, or an address in one of the forms that clients use.
 pub(super) fn chat(field: &str, given: &str) -> Result<Jid, Failure> {
     if !given.contains('@') {
         return Ok(Jid::pn(digits(field, given)?));
@@ -155,19 +156,17 @@ pub(super) fn chat(field: &str, given: &str) -> Result<Jid, Failure> {
         .parse::<Jid>()
         .ok()
         .filter(|jid| !jid.user.is_empty() && known(jid))
-        .ok_or_else(|| Failure::bad(format!("{field}: {given:?} is not accepted; {CHATS} is")))
+        .ok_or_else(|| Failure::bad(format!("{field}: {given:?} is not an address; use {CHATS}")))
 }
 
-/// The forms in which a chat may be named.
 pub(super) const CHATS: &str = "a phone number, user@s.whatsapp.net, user@lid, group@g.us or status@broadcast";
 
 /// A group's address.
 pub(super) fn group(field: &str, given: &str) -> Result<Jid, Failure> {
     let jid = given.parse::<Jid>().ok().filter(|jid| jid.is_group() && !jid.user.is_empty());
-    jid.ok_or_else(|| Failure::bad(format!("{field}: {given:?} is not a group's address; 120363…@g.us is")))
+    jid.ok_or_else(|| Failure::bad(format!("{field}: {given:?} is not a group's address, such as 120363…@g.us")))
 }
 
-/// The phone with a number.
 pub(super) fn phone(server: &Server, number: &str) -> Result<Phone, Failure> {
     let number = digits("number", number)?;
     let state = server.state();

@@ -1,4 +1,4 @@
-//! What became of the messages: the verdict, and the ledger behind it.
+//! The verdict on the messages, and the ledger that it is computed from.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,9 +19,9 @@ use super::super::state::State as ServerState;
 use super::Shared;
 use super::request::{Failure, Outcome, digits};
 
-/// How long a list is unless something else is asked for.
+/// The default length of a list.
 const LIMIT: usize = 100;
-/// And at most.
+/// The greatest length of a list.
 const LONGEST: usize = 10_000;
 
 pub(super) fn routes() -> Router<Arc<Server>> {
@@ -30,7 +30,7 @@ pub(super) fn routes() -> Router<Arc<Server>> {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct LedgerQuery {
     from: Option<u64>,
     to: Option<u64>,
     sender: Option<String>,
@@ -40,30 +40,30 @@ struct Asked {
     limit: Option<usize>,
 }
 
-type Question = Result<Query<Asked>, QueryRejection>;
+type ParsedQuery = Result<Query<LedgerQuery>, QueryRejection>;
 
-async fn verdict(State(server): Shared, question: Question) -> Outcome {
-    let filter = filter(&server, question)?;
+async fn verdict(State(server): Shared, query: ParsedQuery) -> Outcome {
+    let filter = filter(&server, query)?;
     let state = server.state();
     Ok(Json(server.ledger.verdict(&filter, &whereabouts(&state))))
 }
 
-async fn ledger(State(server): Shared, question: Question) -> Outcome {
-    let filter = filter(&server, question)?;
+async fn ledger(State(server): Shared, query: ParsedQuery) -> Outcome {
+    let filter = filter(&server, query)?;
     let state = server.state();
     Ok(Json(json!(server.ledger.page(&filter, &whereabouts(&state)))))
 }
 
-fn filter(server: &Server, question: Question) -> Result<Filter, Failure> {
-    let Query(asked) = question.map_err(|error| Failure::bad(error.body_text()))?;
+fn filter(server: &Server, query: ParsedQuery) -> Result<Filter, Failure> {
+    let Query(asked) = query.map_err(|error| Failure::bad(error.body_text()))?;
     let limit = asked.limit.unwrap_or(LIMIT);
     if limit > LONGEST {
-        return Err(Failure::bad(format!("limit: {limit} is not accepted; 0 to {LONGEST} is")));
+        return Err(Failure::bad(format!("limit: {limit} is not accepted; use 0 to {LONGEST}")));
     }
     if let (Some(from), Some(to)) = (asked.from, asked.to)
         && from > to
     {
-        return Err(Failure::bad(format!("from: {from} is after to, which is {to}; from must not be the greater one")));
+        return Err(Failure::bad(format!("from: {from} is greater than to, which is {to}")));
     }
     let device = |field, given: Option<String>| given.map(|given| device(server, field, &given)).transpose();
     Ok(Filter {
@@ -77,13 +77,13 @@ fn filter(server: &Server, question: Question) -> Result<Filter, Failure> {
     })
 }
 
-/// A number, an address of an account, or either with a device: `15550001:1`.
+/// A number or an account's address, either with an optional device: `15550001:1`.
 fn device(server: &Server, field: &str, given: &str) -> Result<(String, Option<u16>), Failure> {
     if given.contains('@') {
         let number = given.parse::<Jid>().ok().and_then(|jid| Some((server.state().number_of(&jid)?, jid.device)));
         let unknown = || {
             Failure::bad(format!(
-                "{field}: {given:?} is not an account; a number, a number:device, user@s.whatsapp.net or user@lid is"
+                "{field}: {given:?} is not an account; use a number, number:device, user@s.whatsapp.net or user@lid"
             ))
         };
         return number.map(|(number, device)| (number, (device != 0).then_some(device))).ok_or_else(unknown);
@@ -98,18 +98,21 @@ fn device(server: &Server, field: &str, given: &str) -> Result<(String, Option<u
     Ok((digits(field, number)?, device.transpose()?))
 }
 
-/// A number, an address of an account, or a group, as the ledger names chats.
+/// A number, an account's address or a group's address, converted to the ledger's name of the chat.
 fn chat(server: &Server, given: &str) -> Result<String, Failure> {
     if !given.contains('@') {
         return Ok(Jid::pn(digits("chat", given)?).to_string());
     }
     let jid: Jid = given.parse().map_err(|_| {
-        Failure::bad(format!("chat: {given:?} is not an address; a number, user@s.whatsapp.net, user@lid or …@g.us is"))
+        Failure::bad(format!(
+            "chat: {given:?} is not an address; use a number, user@s.whatsapp.net, user@lid or …@g.us"
+        ))
     })?;
     Ok(server.state().chat_of(&jid))
 }
 
-/// Where copies may still be. The state stays locked while the ledger is read, lest a copy move in between.
+/// Where unacknowledged copies may be. The state stays locked while the ledger is read, so that no copy moves in
+/// between.
 fn whereabouts(state: &ServerState) -> Whereabouts {
     let mut found = Whereabouts { queued: HashSet::new(), devices: HashSet::new() };
     for (number, account) in &state.accounts {

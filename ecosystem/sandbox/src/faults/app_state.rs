@@ -1,6 +1,6 @@
-//! Flipping a bit of a MAC in app state, so that its recipient does not take it and asks again.
+//! Flips a bit of a MAC in app state, so that the device refuses the patch and requests it again.
 //!
-//! Only patches are corrupted: a snapshot goes out as it is.
+//! Only patches are corrupted; a snapshot goes out unchanged.
 
 use waproto::whatsapp::SyncdPatch;
 
@@ -9,16 +9,16 @@ use super::super::server::Server;
 use super::fault::{Fault, Mac, Moment};
 use super::rule::Occasion;
 
-/// The patches that a device gets of a collection: as they are, or as a rule wants them.
+/// Corrupts the newest of the patches that go to a device, if a rule says so.
 pub(in super::super) fn corrupt(server: &Server, device: &DeviceId, patches: &mut [SyncdPatch]) {
-    // The newest, so that what comes before it is there to be taken.
+    // The newest patch, so that the earlier ones can be applied.
     let Some(patch) = patches.last_mut() else { return };
     let strike = server.faults.strike(Occasion::Of(Moment::AppState), Some(device));
     let Some(Fault::CorruptAppState { what }) = strike.map(|strike| strike.fault) else { return };
     let mac = match what {
         Mac::Patch => patch.patch_mac.as_mut(),
         Mac::Snapshot => patch.snapshot_mac.as_mut(),
-        // It is the end of the record's value.
+        // The MAC is at the end of the record's value.
         Mac::Value => patch
             .mutations
             .first_mut()

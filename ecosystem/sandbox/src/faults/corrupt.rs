@@ -1,4 +1,4 @@
-//! Flipping a bit of a ciphertext, so that its recipient sees a bad MAC and asks for it again.
+//! Flips a bit of a ciphertext, so that the recipient finds a bad MAC and requests the message again.
 
 use buffa::Message as _;
 use wacore_binary::{Node, NodeContent};
@@ -6,9 +6,9 @@ use waproto::whatsapp::PreKeySignalMessage;
 
 use super::super::node::text;
 
-/// What stands behind the ciphertext in a Signal message: its MAC.
+/// The length of the MAC at the end of a Signal message.
 const MAC: usize = 8;
-/// What stands behind it in a sender-key message: its signature.
+/// The length of the signature at the end of a sender-key message.
 const SIGNATURE: usize = 64;
 
 /// Flips a bit in each `<enc>` of a message.
@@ -23,12 +23,12 @@ pub(super) fn corrupt(node: &mut Node) {
     }
 }
 
-/// Flips a bit of the ciphertext proper. The keys and counters around it stay as they are, so that the recipient finds
-/// its session and fails at the check that is meant to fail.
+/// Flips a bit of the ciphertext itself. The keys and counters around it stay intact, so that the recipient finds its
+/// session and fails at the MAC.
 fn flip(kind: &str, sealed: &mut Vec<u8>) {
     match kind {
         "pkmsg" => {
-            // The first message of a session carries the Signal message inside, and its own fields behind that.
+            // The first message of a session wraps the Signal message, with its own fields after it.
             let Some((version, fields)) = sealed.split_first() else { return };
             let Ok(mut outer) = PreKeySignalMessage::decode_from_slice(fields) else { return };
             if let Some(inner) = &mut outer.message {

@@ -1,4 +1,4 @@
-//! Stanzas on their way from a client: the one place where they pass before they are answered.
+//! Stanzas from a client: all pass here before they are handled.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use super::fault::Fault;
 use super::link::to_connection;
 use super::rule::{Direction, Occasion, Stanzas};
 
-/// The way in of one connection.
+/// The inbound direction of one connection.
 #[derive(Default)]
 pub(in super::super) struct Inward {
-    /// Waits for the next one of these to overtake it.
+    /// A stanza that waits until the next matching one has overtaken it.
     overtaken: Option<(Option<Stanzas>, Node)>,
-    /// What came while nothing passes.
+    /// Stanzas received during a black hole.
     held: VecDeque<Node>,
 }
 
 impl Inward {
-    /// Answers a stanza, or does what there is to do in its place.
+    /// Handles a stanza, or applies a fault instead.
     pub(in super::super) async fn pass(&mut self, context: &mut Context<'_>, node: Node) {
         if context.link.is_held() || !self.held.is_empty() {
             self.held.push_back(node);
@@ -31,7 +31,7 @@ impl Inward {
         }
     }
 
-    /// Returns when what was held may pass; never while there is nothing.
+    /// Returns when held stanzas may pass; never when none are held.
     pub(in super::super) async fn released(&self, context: &Context<'_>) {
         if self.held.is_empty() {
             std::future::pending::<()>().await;
@@ -39,7 +39,7 @@ impl Inward {
         context.link.released().await;
     }
 
-    /// Lets pass what was held.
+    /// Handles the held stanzas.
     pub(in super::super) async fn release(&mut self, context: &mut Context<'_>) {
         for node in std::mem::take(&mut self.held) {
             self.pass(context, node).await;
@@ -82,7 +82,7 @@ impl Inward {
             Fault::Drop {} | Fault::StreamError { .. } | Fault::Logout {} => {
                 to_connection(context.server, context.link, context.device, &strike);
             }
-            // These have another moment, so no rule with them matches here.
+            // These strike at other moments, so no rule with them matches here.
             Fault::Refuse {}
             | Fault::LoginFailure { .. }
             | Fault::Ban { .. }
@@ -96,12 +96,12 @@ impl Inward {
     }
 }
 
-/// Answers a stanza after those that come now.
+/// Handles a stanza after a delay, while later ones pass.
 fn later(context: &Context<'_>, after: Duration, node: Node) {
     let (server, link, device) = (Arc::clone(context.server), context.link.clone(), context.device.cloned());
     context.server.spawn(async move {
         tokio::time::sleep(after).await;
-        // Gone with the connection, as what is late on a real one.
+        // A late stanza is lost with its connection, as on a real one.
         if !link.is_closed() {
             stanza::dispatch(&mut Context { server: &server, link: &link, device: device.as_ref() }, node);
         }

@@ -1,4 +1,4 @@
-//! What is done to key bundles that the server hands out.
+//! Faults in the key bundles that the server hands out.
 
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
@@ -11,10 +11,10 @@ use super::super::state::State;
 use super::fault::{Fault, Moment};
 use super::rule::Occasion;
 
-/// The highest id that three bytes hold. Owners count from 1.
+/// The highest id that fits three bytes. Owners count from 1, so no key has this id.
 const UNKNOWN_ID: [u8; 3] = [0xFF; 3];
 
-/// The bundle that somebody gets of a device or a phone: as it is, or as a rule wants it.
+/// The bundle of a device or a phone, unchanged or as a rule demands.
 pub(in super::super) fn hand_out(server: &Server, state: &mut State, jid: &Jid) -> Option<Vec<Node>> {
     let owner = state.device_of(jid)?;
     let mut bundle = take_bundle(server, state, jid)?;

@@ -1,4 +1,4 @@
-//! What is done to a connection: before it is one, at its login, while it lives.
+//! Faults of connections: at accept, at login, and while connected.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::fault::{Fault, Moment};
 use super::rule::{Occasion, Rule};
 use super::{Faults, Strike};
 
-/// Sets a rule; its id. A rule for connections strikes those that there are as soon as it comes to life.
+/// Adds a rule and returns its id. A rule for connections strikes the existing ones as soon as it becomes active.
 pub(in super::super) fn set(server: &Arc<Server>, rule: Rule) -> u64 {
     let moment = rule.moment();
     let (id, from, until, ended) = server.faults.add(rule);
@@ -43,7 +43,7 @@ async fn expire(until: Instant, ended: CancellationToken) {
     }
 }
 
-/// One rule and all devices that are connected now, in the order of their numbers.
+/// Applies one rule to all devices that are connected now, ordered by number.
 fn strike_all(server: &Arc<Server>, rule: u64) {
     let mut links = server.state().links();
     links.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -54,12 +54,12 @@ fn strike_all(server: &Arc<Server>, rule: u64) {
     }
 }
 
-/// Whether a new socket is refused.
 pub(in super::super) fn at_accept(faults: &Faults) -> bool {
     faults.strike(Occasion::Of(Moment::Accept), None).is_some()
 }
 
-/// How a login is refused, if it is. The device is the one that the client says it is; `None` when it wants to be linked.
+/// The refusal of a login, if a rule demands one. `device` is the device that the client claims to be; `None` for a
+/// client that wants to be linked.
 pub(in super::super) fn at_login(faults: &Faults, device: Option<&DeviceId>) -> Option<Node> {
     let strike = faults.strike(Occasion::Of(Moment::Login), device)?;
     let failure = NodeBuilder::new("failure").attr("location", "sandbox");
@@ -72,14 +72,14 @@ pub(in super::super) fn at_login(faults: &Faults, device: Option<&DeviceId>) -> 
     }
 }
 
-/// A device has logged in.
+/// Applies the rules for connected devices to a device that has just logged in.
 pub(in super::super) fn connected(server: &Arc<Server>, link: &Link, device: &DeviceId) {
     if let Some(strike) = server.faults.strike(Occasion::Of(Moment::Connected), Some(device)) {
         to_connection(server, link, Some(device), &strike);
     }
 }
 
-/// Does to a connection what needs no stanza.
+/// Applies a fault that needs no stanza to a connection.
 pub(super) fn to_connection(server: &Arc<Server>, link: &Link, device: Option<&DeviceId>, strike: &Strike) {
     match &strike.fault {
         Fault::Drop {} => hang_up(server, link, device),
@@ -91,26 +91,27 @@ pub(super) fn to_connection(server: &Arc<Server>, link: &Link, device: Option<&D
             }
         }
         Fault::Logout {} => unlink(server, device),
-        // All others have another moment.
+        // All other faults strike at other moments.
         _ => {}
     }
 }
 
-/// Ends a connection from our side. What was sent before goes out; the device counts as gone at once.
+/// Closes a connection from the server's side. Stanzas sent before still go out; the device counts as disconnected at
+/// once.
 pub(in super::super) fn hang_up(server: &Server, link: &Link, device: Option<&DeviceId>) {
     server.state().disconnected(link.id(), device);
     link.close();
 }
 
-/// The owner unlinks the device on the phone. A client that is not linked yet cannot be.
+/// Unlinks the device, as its owner does on the phone. Does nothing for a client that is not linked yet.
 pub(super) fn unlink(server: &Arc<Server>, device: Option<&DeviceId>) {
     if let Some(device) = device {
         pairing::unlink(server, device);
     }
 }
 
-/// What the real server says before it ends a stream. Being replaced and being removed are told by a child; for being
-/// replaced the child is all there is.
+/// The stanza with which the real server ends a stream. A child element reports that the device was replaced or
+/// removed; when it was replaced, the stanza has that child only.
 pub(super) fn stream_error(code: u16) -> Node {
     let conflict = |kind: &'static str| [NodeBuilder::new("conflict").attr("type", kind).build()];
     let error = NodeBuilder::new("stream:error");

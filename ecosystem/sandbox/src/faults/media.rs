@@ -1,4 +1,4 @@
-//! What is done to a file on its way to the media server or from it.
+//! Faults in uploads to the media server and downloads from it.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use super::super::server::Server;
 use super::fault::Fault;
 use super::rule::{Direction, Occasion};
 
-/// What a transfer of a file comes to.
+/// The outcome of a file transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Transfer {
-    /// It goes as it would.
+    /// The whole file passes.
     Whole,
-    /// It is refused with this status.
+    /// The transfer is refused with this status.
     Refused(u16),
-    /// The connection breaks once this much has passed and there is more.
+    /// The connection breaks after this many bytes, if the file is longer.
     Cut(usize),
 }
 
-/// Asks what a transfer comes to; waits as long as it is to be slow. Of who downloads nothing is known.
+/// Decides the outcome of a transfer, and waits if a rule makes it slow. A downloader is not known.
 pub(in super::super) async fn transfer(server: &Server, direction: Direction, who: Option<&DeviceId>) -> Transfer {
     let strike = server.faults.strike(Occasion::Media(direction), who);
     match strike.map(|strike| strike.fault) {

@@ -1,23 +1,23 @@
 //! Faults on demand: rules that say what goes wrong, when, for whom and how often.
 //!
-//! What it promises: a rule strikes exactly as often as it says; rules are asked in the order they were given, and the
-//! first that strikes decides alone. Each rule draws its chance from a generator of its own, made of the sandbox's seed
-//! and the rule's place in the order, so that the same rules decide the same about the same matches in every run. Every
-//! decision is counted. Without rules that can still strike, a moment costs one atomic read.
+//! What it promises: a rule strikes exactly as often as it says. Rules are checked in the order in which they were
+//! added, and only the first that strikes applies. Each rule has its own random generator, seeded with the sandbox's
+//! seed and the rule's position, so that the same rules decide the same about the same matches in every run. Every
+//! decision is counted. Without rules that can still strike, a check costs one atomic read.
 //!
-//! What it does not: the order in which the stanzas of different connections pass is the machine's, not the seed's.
+//! What it does not: the machine, not the seed, decides in which order the stanzas of different connections pass.
 //!
-//! | file | idea |
+//! | file | content |
 //! | --- | --- |
-//! | `fault` | the kinds |
-//! | `rule` | a rule as it is given |
+//! | `fault` | the kinds of faults |
+//! | `rule` | a rule as given in JSON |
 //! | `scenario` | rules and phones in a file |
-//! | `link` | what is done to a connection |
-//! | `inward`, `outward` | what is done to a stanza on its way in and out |
-//! | `keys` | what is done to a key bundle |
-//! | `media` | what is done to a file on its way to or from the media server |
-//! | `app_state` | what is done to app state on its way to a device |
-//! | `corrupt` | flipping a bit of a ciphertext |
+//! | `link` | faults of connections |
+//! | `inward`, `outward` | faults of stanzas from and to a client |
+//! | `keys` | faults of key bundles |
+//! | `media` | faults of uploads and downloads |
+//! | `app_state` | faults of app state on its way to a device |
+//! | `corrupt` | flips a bit of a ciphertext |
 
 mod app_state;
 mod corrupt;
@@ -65,13 +65,13 @@ pub(super) struct Faults {
 
 struct Rules {
     seed: u64,
-    /// How many rules there were since the seed was set; makes each rule's chance its own.
+    /// How many rules were added since the seed was set; part of each rule's own seed.
     seeded: u64,
     last_id: u64,
     entries: Vec<Entry>,
 }
 
-/// A rule at work.
+/// A rule and its progress.
 struct Entry {
     id: u64,
     rule: Rule,
@@ -80,13 +80,13 @@ struct Entry {
     until: Option<Instant>,
     matched: u64,
     struck: u64,
-    /// The messages that were corrupted, when their retries are to be as well.
+    /// The ids of corrupted messages whose retries are to be corrupted, too.
     corrupted: HashSet<String>,
-    /// Cancelled when the rule is deleted or has expired; what it still does to a connection ends with it.
+    /// Cancelled when the rule is deleted or expires; this also ends its effects on connections.
     ended: CancellationToken,
 }
 
-/// A rule that strikes.
+/// A strike of a rule.
 struct Strike {
     fault: Fault,
     /// The stanzas that the rule names.
@@ -94,35 +94,34 @@ struct Strike {
     ended: CancellationToken,
 }
 
-/// A rule and what it has done, as in `GET /faults`.
+/// A rule and its counts, as in `GET /faults`.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     id: u64,
     #[serde(flatten)]
     rule: Rule,
     state: Phase,
-    /// How many moments it was for. What comes after its last strike is not looked at.
+    /// How many moments the rule matched. Moments after its last strike are not counted.
     matched: u64,
-    /// How many of them it struck.
+    /// How many of them the rule struck.
     struck: u64,
 }
 
-/// Where a rule is in its life.
+/// The state of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Phase {
-    /// Its time has not come.
+    /// The rule is not active yet.
     Waiting,
-    /// It may strike.
+    /// The rule may strike.
     Active,
-    /// It has struck as often as it may.
+    /// The rule has struck as often as it may.
     Spent,
-    /// Its time is over.
+    /// The rule's time is over.
     Expired,
 }
 
 impl Faults {
-    /// No rules, and chance from this seed.
     pub(super) fn new(seed: u64, changes: &Arc<Changes>) -> Self {
         let rules = Rules { seed, seeded: 0, last_id: 0, entries: vec![] };
         Self { armed: AtomicBool::new(false), rules: Watched::new(rules, changes, ["/faults"]) }
@@ -132,14 +131,14 @@ impl Faults {
         self.rules.lock()
     }
 
-    /// Puts a rule behind the others; its id, its times, and the token of its end.
+    /// Appends a rule. Returns its id, the times of its start and end, and the token that its end cancels.
     fn add(&self, rule: Rule) -> (u64, Instant, Option<Instant>, CancellationToken) {
         let mut rules = self.rules();
-        let from = Instant::now() + rule.waits();
-        let until = rule.lives().map(|lives| from + lives);
+        let from = Instant::now() + rule.delay();
+        let until = rule.lifetime().map(|lives| from + lives);
         rules.last_id += 1;
         rules.seeded += 1;
-        // The multiplier keeps the streams of neighbouring rules and neighbouring seeds apart.
+        // The multiplier separates the random streams of neighbouring rules and neighbouring seeds.
         let chance = StdRng::seed_from_u64(rules.seed ^ rules.seeded.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let (id, ended) = (rules.last_id, CancellationToken::new());
         rules.entries.push(Entry {
@@ -157,7 +156,7 @@ impl Faults {
         (id, from, until, ended)
     }
 
-    /// Deletes all rules and sets the seed, or keeps the one there is and starts it anew.
+    /// Deletes all rules, and sets the seed or restarts the current one.
     fn reset(&self, seed: Option<u64>) -> u64 {
         self.clear();
         let mut rules = self.rules();
@@ -166,12 +165,12 @@ impl Faults {
         rules.seed
     }
 
-    /// Deletes one rule; `false` when there is none.
+    /// Deletes one rule; `false` when no rule has this id.
     pub(super) fn delete(&self, id: u64) -> bool {
         self.delete_where(|entry| entry.id == id) > 0
     }
 
-    /// Deletes all rules; how many there were.
+    /// Deletes all rules, and returns how many there were.
     pub(super) fn clear(&self) -> usize {
         self.delete_where(|_| true)
     }
@@ -186,7 +185,7 @@ impl Faults {
         deleted.len()
     }
 
-    /// The seed, and every rule with what it has done.
+    /// The seed, and every rule with its counts.
     pub(super) fn report(&self) -> (u64, Vec<Report>) {
         let (rules, now) = (self.rules(), Instant::now());
         let reports = rules.entries.iter().map(|entry| Report {
@@ -201,11 +200,11 @@ impl Faults {
 
     /// Whether any rule can strike, now or later.
     fn armed(&self) -> bool {
-        // A rule that was set a moment ago may be missed by what is under way, as it may in any order of the two.
+        // A stanza under way may miss a rule that was just added; either order is correct.
         self.armed.load(Ordering::Relaxed)
     }
 
-    /// Asks the rules, in order, whether one strikes now.
+    /// Checks the rules in order. Returns the first strike.
     fn strike(&self, occasion: Occasion<'_>, who: Option<&DeviceId>) -> Option<Strike> {
         if !self.armed() {
             return None;
@@ -217,7 +216,7 @@ impl Faults {
         strike
     }
 
-    /// Asks one rule about a device that is connected.
+    /// Checks one rule for a connected device.
     fn strike_connected(&self, id: u64, who: &DeviceId) -> Option<Strike> {
         let mut rules = self.rules();
         let entry = rules.entries.iter_mut().find(|entry| entry.id == id)?;
@@ -243,7 +242,6 @@ impl Entry {
         }
     }
 
-    /// Whether it may strike now or later.
     fn can_strike(&self, now: Instant) -> bool {
         match self.phase(now) {
             Phase::Waiting | Phase::Active => true,
@@ -278,7 +276,7 @@ impl Entry {
             self.struck += 1;
             self.corrupted.extend(message);
         }
-        tracing::info!(target: super::LOG, rule = self.id, fault = ?self.rule.fault, ?who, "a fault strikes");
+        tracing::info!(target: super::LOG, rule = self.id, fault = ?self.rule.fault, ?who, "fault struck");
         Some(Strike { fault: self.rule.fault.clone(), stanzas: self.rule.stanza.clone(), ended: self.ended.clone() })
     }
 }

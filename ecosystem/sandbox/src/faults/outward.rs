@@ -1,4 +1,4 @@
-//! Stanzas on their way to a client: the one place where they pass before they are encrypted.
+//! Stanzas to a client: all pass here before they are encrypted.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::WeakUnboundedSender;
 use tokio_util::sync::CancellationToken;
 
-use super::super::link::{Letter, Outgoing, Wire};
+use super::super::link::{Outgoing, SocketStanza, SocketState};
 use super::super::noise::{StanzaWriter, WireError};
 use super::super::parcel::Parcel;
 use super::super::server::Server;
@@ -16,56 +16,60 @@ use super::fault::Fault;
 use super::link::{stream_error, unlink};
 use super::rule::{Direction, Occasion, Stanzas};
 
-/// Whether there is more to write.
+/// Whether the connection stays open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Flow {
     On,
     End,
 }
 
-/// The way out of one connection.
+/// The outbound direction of one connection.
 pub(in super::super) struct Outward {
     server: Arc<Server>,
-    wire: Arc<Wire>,
-    /// Back into the queue of this connection, as long as anybody else can write to it.
+    wire: Arc<SocketState>,
+    /// Puts stanzas back into the queue of this connection, as long as anyone else can write to it.
     queue: WeakUnboundedSender<Outgoing>,
-    /// Waits for the next one of these to overtake it.
-    overtaken: Option<(Option<Stanzas>, Letter)>,
-    /// Whether rules are asked about what is being written.
+    /// A stanza that waits until the next matching one has overtaken it.
+    overtaken: Option<(Option<Stanzas>, SocketStanza)>,
+    /// Whether the rules are checked for the current batch.
     judging: bool,
 }
 
 impl Outward {
-    pub(in super::super) fn new(server: Arc<Server>, wire: Arc<Wire>, queue: WeakUnboundedSender<Outgoing>) -> Self {
+    pub(in super::super) fn new(
+        server: Arc<Server>,
+        wire: Arc<SocketState>,
+        queue: WeakUnboundedSender<Outgoing>,
+    ) -> Self {
         Self { server, wire, queue, overtaken: None, judging: false }
     }
 
-    /// Looks at what is about to be written. When nothing can go wrong with it, all of it is on its way with this.
+    /// Prepares a batch. When no rule can strike, the whole batch counts as handed over here.
     pub(in super::super) fn begin(&mut self, batch: &[Outgoing]) {
         let held = batch.iter().any(|item| matches!(item, Outgoing::Hold(_)));
         self.judging = held || self.overtaken.is_some() || self.server.faults.armed();
         if !self.judging {
             let letters = batch.iter().filter_map(|item| match item {
-                Outgoing::Letter(letter) => Some(letter),
+                Outgoing::SocketStanza(letter) => Some(letter),
                 Outgoing::Judged(_) | Outgoing::Hold(_) | Outgoing::Close => None,
             });
-            // Before they leave, for the answer may be here before the writing is over.
-            self.server.ledger.handed(letters.filter_map(Letter::ticket));
+            // Recorded before writing, because the answer may arrive before the write returns.
+            self.server.ledger.handed(letters.filter_map(SocketStanza::ticket));
         }
     }
 
-    /// Writes what there is to write in place of a stanza.
+    /// Writes a stanza, or what a fault puts in its place.
     pub(in super::super) async fn pass(
         &mut self,
         writer: &mut StanzaWriter,
-        letter: Letter,
+        letter: SocketStanza,
     ) -> Result<Flow, WireError> {
         if !self.judging {
             writer.feed(&letter.bytes()?).await?;
             return Ok(Flow::On);
         }
         let node = letter.node()?;
-        let overtakes = |held: &mut (Option<Stanzas>, Letter)| held.0.as_ref().is_none_or(|s| s.contain(&node));
+        let overtakes = |held: &mut (Option<Stanzas>, SocketStanza)| held.0.as_ref().is_none_or(|s| s.contain(&node));
         if let Some((_, overtaken)) = self.overtaken.take_if(overtakes) {
             self.write(writer, &letter).await?;
             return self.write(writer, &overtaken).await;
@@ -78,7 +82,7 @@ impl Outward {
             Fault::Lose {} => Ok(Flow::On),
             Fault::Delay { ms } => {
                 writer.flush().await?;
-                self.unless_gone(tokio::time::sleep(Duration::from_millis(ms))).await;
+                self.while_connected(tokio::time::sleep(Duration::from_millis(ms))).await;
                 self.write(writer, &letter).await
             }
             Fault::Late { ms } => {
@@ -87,7 +91,8 @@ impl Outward {
                 Ok(Flow::On)
             }
             Fault::Duplicate { copies } => {
-                // All of them before the first leaves, for the answer to it may be here before the last is written.
+                // All copies are recorded before the first is written, because its answer may arrive before the last is
+                // written.
                 let copies = usize::from(copies) + 1;
                 self.server.ledger.handed(std::iter::repeat_n(letter.ticket(), copies).flatten());
                 let bytes = letter.bytes()?;
@@ -105,7 +110,7 @@ impl Outward {
                 let mut node = node.into_owned();
                 corrupt(&mut node);
                 let parcel = Parcel::new(&node, letter.ticket())?;
-                self.write(writer, &Letter::Parcel(parcel)).await
+                self.write(writer, &SocketStanza::Parcel(parcel)).await
             }
             Fault::BlackHole {} => {
                 self.wire.hold(&strike.ended);
@@ -114,14 +119,14 @@ impl Outward {
             }
             Fault::Drop {} => Ok(self.end()),
             Fault::StreamError { code, close } => {
-                self.write(writer, &Letter::Stanza(stream_error(code))).await?;
+                self.write(writer, &SocketStanza::Stanza(stream_error(code))).await?;
                 Ok(if close { self.end() } else { Flow::On })
             }
             Fault::Logout {} => {
                 unlink(&self.server, self.wire.device());
                 Ok(Flow::On)
             }
-            // These have another moment or another direction, so no rule with them matches here.
+            // These strike at other moments or in the other direction, so no rule with them matches here.
             Fault::Refuse {}
             | Fault::LoginFailure { .. }
             | Fault::Ban { .. }
@@ -135,41 +140,45 @@ impl Outward {
         }
     }
 
-    /// Writes a stanza as it is.
-    pub(in super::super) async fn write(&self, writer: &mut StanzaWriter, letter: &Letter) -> Result<Flow, WireError> {
+    /// Writes a stanza unchanged.
+    pub(in super::super) async fn write(
+        &self,
+        writer: &mut StanzaWriter,
+        letter: &SocketStanza,
+    ) -> Result<Flow, WireError> {
         self.server.ledger.handed(letter.ticket());
         writer.feed(&letter.bytes()?).await?;
         Ok(Flow::On)
     }
 
-    /// Writes nothing before the token is cancelled.
+    /// Waits until the token is cancelled.
     pub(in super::super) async fn hold(
         &self,
         writer: &mut StanzaWriter,
         until: &CancellationToken,
     ) -> Result<Flow, WireError> {
         writer.flush().await?;
-        self.unless_gone(until.cancelled()).await;
+        self.while_connected(until.cancelled()).await;
         Ok(Flow::On)
     }
 
-    /// Waits, but not for longer than the client stays.
-    async fn unless_gone(&self, wait: impl Future<Output = ()>) {
-        self.wire.gone().run_until_cancelled(wait).await;
+    /// Waits, but no longer than the client stays connected.
+    async fn while_connected(&self, wait: impl Future<Output = ()>) {
+        self.wire.client_closed().run_until_cancelled(wait).await;
     }
 
-    fn later(&self, after: Duration, letter: Letter) {
+    fn later(&self, after: Duration, letter: SocketStanza) {
         let queue = self.queue.clone();
         self.server.spawn(async move {
             tokio::time::sleep(after).await;
             if let Some(queue) = queue.upgrade() {
-                // Gone with the connection, as what is late on a real one.
+                // A late stanza is lost with its connection, as on a real one.
                 let _ = queue.send(Outgoing::Judged(letter));
             }
         });
     }
 
-    /// The socket closes here: what is queued behind stays unsent, and what still comes in is not answered.
+    /// Closes the socket here: queued stanzas stay unsent, and incoming ones are not answered.
     fn end(&self) -> Flow {
         self.wire.close();
         self.server.state().disconnected(self.wire.id(), self.wire.device());

@@ -1,4 +1,4 @@
-//! A rule: a fault, and which moments it is for. It reads the same in `POST /faults` and in a scenario.
+//! A rule: a fault, and the moments that it applies to. `POST /faults` and scenarios use the same form.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,36 +13,35 @@ use super::super::control::phone_number;
 use super::super::node::signature;
 use super::fault::{Fault, Moment};
 
-/// One rule as it was given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct Rule {
     pub(super) fault: Fault,
-    /// The account; all when missing.
+    /// The account; any when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     number: Option<String>,
-    /// The device of the account; all when missing.
+    /// The device of the account; any when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     device: Option<u16>,
-    /// The first words of a stanza's signature; all stanzas when missing.
+    /// The first words of a stanza's signature; any stanza when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) stanza: Option<Stanzas>,
-    /// Which way the stanza or the file goes; both when missing.
+    /// The direction of the stanza or the file; both when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     direction: Option<Direction>,
-    /// How many matches pass first.
+    /// How many matches pass before the first strike.
     #[serde(default)]
     pub(super) skip: u64,
     /// How many matches are struck.
     #[serde(default)]
     pub(super) times: Times,
-    /// How likely a match is struck.
+    /// The chance that a match is struck, 0 to 1.
     #[serde(default = "certain")]
     pub(super) probability: f64,
-    /// When the rule comes to life, after it was given.
+    /// When the rule becomes active, in milliseconds after it was added.
     #[serde(default)]
     at_ms: u64,
-    /// How long it lives from then.
+    /// How long the rule is active, in milliseconds; without a limit when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     for_ms: Option<u64>,
 }
@@ -51,7 +50,7 @@ fn certain() -> f64 {
     1.0
 }
 
-/// Which way a stanza or a file goes, as the sandbox sees it.
+/// The direction of a stanza or a file, as seen from the sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in super::super) enum Direction {
@@ -61,19 +60,17 @@ pub(in super::super) enum Direction {
     Out,
 }
 
-/// What a rule is asked about.
+/// The moment for which the rules are checked.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) enum Occasion<'a> {
-    /// Any moment of which there is no more to say.
+    /// A moment without further properties.
     Of(Moment),
-    /// A stanza passes.
     Stanza(Direction, &'a Node),
-    /// A file passes.
     Media(Direction),
 }
 
 impl Rule {
-    /// Reads a rule and checks what its types cannot; the error names the field and what is accepted.
+    /// Reads a rule and checks what its types cannot; the error names the field and the accepted values.
     pub(in super::super) fn read(given: Value) -> Result<Self, String> {
         let mut rule: Self = serde_json::from_value(given).map_err(|error| error.to_string())?;
         rule.fault.check()?;
@@ -81,46 +78,39 @@ impl Rule {
             rule.number = Some(phone_number("number", number)?);
         }
         if !(0.0..=1.0).contains(&rule.probability) {
-            return Err(format!("probability: {} is not accepted; 0 to 1 is", rule.probability));
+            return Err(format!("probability: {} is not accepted; use 0 to 1", rule.probability));
         }
         rule.check_moment()?;
         Ok(rule)
     }
 
-    /// A field that has no meaning for the fault would make the rule wait for what never comes.
+    /// A field that does not apply to the fault would make the rule wait for a match that never comes.
     fn check_moment(&self) -> Result<(), String> {
         let moment = self.moment();
-        let nobody = self.number.is_none() && self.device.is_none();
-        if moment == Moment::Accept && !nobody {
-            return Err(
-                "number, device: not accepted here; this fault strikes before anybody knows who connects".into()
-            );
+        let any_device = self.number.is_none() && self.device.is_none();
+        if moment == Moment::Accept && !any_device {
+            return Err("number, device: not accepted here; this fault strikes before the client is known".into());
         }
         if moment != Moment::Stanza && self.stanza.is_some() {
-            return Err("stanza: not accepted here; this fault does not strike at a stanza".into());
+            return Err("stanza: not accepted here; this fault does not apply to stanzas".into());
         }
         if !matches!(moment, Moment::Stanza | Moment::Media) && self.direction.is_some() {
             return Err("direction: accepted only with a stanza, or a fault of stanzas or media".into());
         }
-        if moment == Moment::Media && !nobody && self.direction != Some(Direction::In) {
+        if moment == Moment::Media && !any_device && self.direction != Some(Direction::In) {
             return Err("number, device: accepted for media only with the direction \"in\"; an upload names its \
-                        device, and nobody says who downloads"
+                        device, and a downloader is not known"
                 .into());
         }
         if self.stanza.as_ref().is_some_and(|stanza| stanza.0.trim().is_empty()) {
-            return Err(
-                "stanza: empty; accepted are the first words of a signature in GET /stats, such as message".into()
-            );
+            return Err("stanza: empty; use the first words of a signature in GET /stats, such as message".into());
         }
         let messages = self.stanza.as_ref().is_none_or(|stanza| starts_with_words(&stanza.0, "message"));
         if matches!(self.fault, Fault::Nack { .. }) && !(messages && self.direction != Some(Direction::Out)) {
-            return Err(
-                "nack: strikes at messages from a device; stanza \"message …\" and direction \"in\" are accepted"
-                    .into(),
-            );
+            return Err("nack: applies to messages from a device; use stanza \"message …\" and direction \"in\"".into());
         }
         if matches!(self.fault, Fault::Corrupt { .. }) && !messages {
-            return Err("corrupt: strikes at what is encrypted; stanza \"message …\" is accepted".into());
+            return Err("corrupt: applies to encrypted messages; use stanza \"message …\"".into());
         }
         Ok(())
     }
@@ -129,17 +119,17 @@ impl Rule {
         self.fault.moment(self.stanza.is_some())
     }
 
-    /// How long after it was given it comes to life.
-    pub(super) fn waits(&self) -> Duration {
+    /// How long after it was added the rule becomes active.
+    pub(super) fn delay(&self) -> Duration {
         Duration::from_millis(self.at_ms)
     }
 
-    /// How long it lives from then; without end when `None`.
-    pub(super) fn lives(&self) -> Option<Duration> {
+    /// How long the rule is active; `None` without a limit.
+    pub(super) fn lifetime(&self) -> Option<Duration> {
         self.for_ms.map(Duration::from_millis)
     }
 
-    /// Whether this is a moment for the rule.
+    /// Whether the rule applies to this moment and device.
     pub(super) fn matches(&self, occasion: Occasion<'_>, who: Option<&DeviceId>) -> bool {
         let number = self.number.as_ref().is_none_or(|number| who.is_some_and(|who| who.number == *number));
         let device = self.device.is_none_or(|device| who.is_some_and(|who| who.device == device));
@@ -177,7 +167,7 @@ impl Stanzas {
     }
 }
 
-/// The last word must be whole: `iq get encrypt key` is not `iq get encrypt key_fetch`.
+/// The last word must match whole: `iq get encrypt key` does not match `iq get encrypt key_fetch`.
 fn starts_with_words(signature: &str, words: &str) -> bool {
     signature.strip_prefix(words).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
 }
@@ -203,8 +193,8 @@ impl Serialize for Times {
 
 impl<'de> Deserialize<'de> for Times {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Read;
-        impl Visitor<'_> for Read {
+        struct TimesVisitor;
+        impl Visitor<'_> for TimesVisitor {
             type Value = Times;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -213,9 +203,7 @@ impl<'de> Deserialize<'de> for Times {
 
             fn visit_u64<E: serde::de::Error>(self, times: u64) -> Result<Times, E> {
                 if times == 0 {
-                    return Err(E::custom(
-                        "times: 0 never strikes; a number from 1 up, \"always\" or null is accepted",
-                    ));
+                    return Err(E::custom("times: 0 never strikes; use a number from 1 up, \"always\" or null"));
                 }
                 Ok(Times(Some(times)))
             }
@@ -232,6 +220,6 @@ impl<'de> Deserialize<'de> for Times {
                 Ok(Times(None))
             }
         }
-        deserializer.deserialize_any(Read)
+        deserializer.deserialize_any(TimesVisitor)
     }
 }

@@ -11,7 +11,7 @@ use super::super::server::Server;
 use super::link::set;
 use super::rule::Rule;
 
-/// What a sandbox is to begin with: `{"seed": …, "phones": ["15550001"], "faults": [{…rule…, "at_ms": …}]}`.
+/// The start of a sandbox: `{"seed": …, "phones": ["15550001"], "faults": [{…rule…, "at_ms": …}]}`.
 #[derive(Debug, Clone)]
 pub struct Scenario {
     seed: Option<u64>,
@@ -19,14 +19,14 @@ pub struct Scenario {
     faults: Vec<Rule>,
 }
 
-/// What is wrong with a scenario, and what is accepted.
+/// Why a scenario is refused, and what is accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the scenario: {0}")]
 pub struct ScenarioError(String);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Given {
+struct ScenarioFile {
     seed: Option<u64>,
     #[serde(default)]
     phones: Vec<String>,
@@ -35,16 +35,16 @@ struct Given {
 }
 
 impl Scenario {
-    /// Reads JSON, which begins with a brace, or TOML.
+    /// Reads JSON, which starts with a brace, or TOML.
     pub fn read(text: &str) -> Result<Self, ScenarioError> {
         let json = text.trim_start().starts_with('{');
         let value: Result<Value, String> = if json {
-            serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
+            serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))
         } else {
-            toml::from_str(text).map_err(|error| format!("neither JSON, which begins with {{, nor TOML: {error}"))
+            toml::from_str(text).map_err(|error| format!("is neither JSON, which starts with {{, nor TOML: {error}"))
         };
         let given = value.and_then(|value| serde_json::from_value(value).map_err(|error| error.to_string()));
-        let Given { seed, phones, faults } = given.map_err(ScenarioError)?;
+        let ScenarioFile { seed, phones, faults } = given.map_err(ScenarioError)?;
         let phones = phones.iter().enumerate().map(|(at, number)| phone_number(&format!("phones[{at}]"), number));
         let faults = faults
             .into_iter()
@@ -57,7 +57,7 @@ impl Scenario {
         })
     }
 
-    /// Makes the phones and puts the rules in the place of all others; the seed in force and the ids of the rules.
+    /// Creates the phones and replaces all rules. Returns the seed in force and the ids of the rules.
     pub(in super::super) fn play(self, server: &Arc<Server>) -> Result<(u64, Vec<u64>), PhoneError> {
         for number in &self.phones {
             Phone::create(server, number, None)?;

@@ -1,5 +1,5 @@
-//! The other end of a socket, without the socket: what the server says to a client, and the few things that a client
-//! must do before it is linked.
+//! A client without a socket: it receives the server's stanzas, and does the few things that a client must do before it
+//! is linked.
 
 use std::sync::Arc;
 
@@ -26,19 +26,19 @@ pub(super) struct Client {
     pub(super) link: Link,
     pub(super) device: Option<DeviceId>,
     outgoing: UnboundedReceiver<Outgoing>,
-    /// The identity key that it registers with.
+    /// The identity key that the client registers with.
     identity: [u8; 32],
 }
 
-/// What a device that wants to be linked shows.
-pub(super) struct Shown {
+/// The parts of the QR code that an unlinked device shows.
+pub(super) struct CodeParts {
     pub(super) reference: String,
     pub(super) noise_key: String,
     pub(super) identity_key: String,
     pub(super) secret: String,
 }
 
-impl Shown {
+impl CodeParts {
     pub(super) fn qr(&self) -> String {
         [&*self.reference, &self.noise_key, &self.identity_key, &self.secret].join(",")
     }
@@ -50,8 +50,8 @@ pub(super) fn noise_key() -> KeyPair {
 }
 
 impl Client {
-    /// One that wants to be linked.
-    pub(super) fn stranger(server: &Arc<Server>) -> Self {
+    /// A client that wants to be linked.
+    pub(super) fn unlinked(server: &Arc<Server>) -> Self {
         let (identity, signed) = (new_key(), new_key());
         let signature = sign(&identity, &signed.public_key.serialize()).expect("a signature");
         let data = DevicePairingRegistrationData {
@@ -67,7 +67,7 @@ impl Client {
         Self { identity: public_bytes(&identity), ..client }
     }
 
-    /// A device that is linked, logged in and listening.
+    /// A device that is linked, logged in and active.
     pub(super) fn login(server: &Arc<Server>, device: &DeviceId) -> Self {
         let payload = ClientPayload {
             username: device.number.parse().ok(),
@@ -78,42 +78,42 @@ impl Client {
         assert_eq!(client.device.as_ref(), Some(device), "a linked device may log in");
         let active = NodeBuilder::new("active").build();
         let query = NodeBuilder::new("iq").attr("id", "active").attr("type", "set").attr("xmlns", "passive");
-        client.says(server, query.children([active]).build());
+        client.send(server, query.children([active]).build());
         client
     }
 
-    /// Whoever logs in with this.
+    /// A client that logs in with this key and payload.
     pub(super) fn new(server: &Arc<Server>, key: [u8; 32], payload: ClientPayload) -> Self {
         let (link, outgoing) = Link::new(server.next());
         let device = enter(server, &link, key, payload);
         Self { link, device, outgoing, identity: [0; 32] }
     }
 
-    /// One stanza from it.
-    pub(super) fn says(&self, server: &Arc<Server>, stanza: Node) {
+    /// Sends one stanza from the client.
+    pub(super) fn send(&self, server: &Arc<Server>, stanza: Node) {
         dispatch(&mut Context { server, link: &self.link, device: self.device.as_ref() }, stanza);
     }
 
-    /// What it has been told since it last listened. Whatever it is, it can be written and read.
-    pub(super) fn hears(&mut self) -> Vec<Node> {
-        let mut heard = vec![];
+    /// Returns the stanzas received since the last call. Each must be writable and readable.
+    pub(super) fn received(&mut self) -> Vec<Node> {
+        let mut stanzas = vec![];
         while let Ok(outgoing) = self.outgoing.try_recv() {
-            if let Outgoing::Letter(letter) | Outgoing::Judged(letter) = outgoing {
-                let bytes = letter.bytes().expect("what is said to a client can be written").into_owned();
-                heard.push(node::read(&bytes).expect("what is said to a client can be read"));
+            if let Outgoing::SocketStanza(letter) | Outgoing::Judged(letter) = outgoing {
+                let bytes = letter.bytes().expect("a stanza to a client can be written").into_owned();
+                stanzas.push(node::read(&bytes).expect("a stanza to a client can be read"));
             }
         }
-        heard
+        stanzas
     }
 
-    /// What it shows, of which the server has offered it the reference.
-    pub(super) fn shows(&mut self) -> Shown {
-        let offer = self.hears().into_iter().find(|stanza| stanza.get_optional_child("pair-device").is_some());
-        let offer = offer.expect("a stranger is offered references");
+    /// The parts of the client's QR code, with a reference that the server has offered.
+    pub(super) fn show_code(&mut self) -> CodeParts {
+        let offer = self.received().into_iter().find(|stanza| stanza.get_optional_child("pair-device").is_some());
+        let offer = offer.expect("the server offers references to an unlinked client");
         let references = offer.get_optional_child("pair-device").map(children).unwrap_or_default();
         let reference = references.first().and_then(bytes).expect("a reference");
         let encode = |bytes: &[u8]| BASE64_STANDARD.encode(bytes);
-        Shown {
+        CodeParts {
             reference: String::from_utf8(reference).expect("text"),
             noise_key: encode(&public_bytes(&noise_key())),
             identity_key: encode(&self.identity),
@@ -121,9 +121,9 @@ impl Client {
         }
     }
 
-    /// Signs for the device that a phone has vouched for on this connection. `false` when none has.
-    pub(super) fn signs(&mut self, server: &Arc<Server>) -> bool {
-        let vouched = self.hears().into_iter().find(|stanza| stanza.get_optional_child("pair-success").is_some());
+    /// Signs the device identity that a phone has sent on this connection. `false` when there is none.
+    pub(super) fn sign_identity(&mut self, server: &Arc<Server>) -> bool {
+        let vouched = self.received().into_iter().find(|stanza| stanza.get_optional_child("pair-success").is_some());
         let Some(vouched) = vouched else { return false };
         let identity = leaf("device-identity", vec![1]);
         pairing::signed(
@@ -134,11 +134,11 @@ impl Client {
         true
     }
 
-    /// Links it to the phone of a number.
+    /// Links the client to a phone.
     pub(super) async fn linked(mut self, server: &Arc<Server>, number: &str) {
-        let qr = self.shows().qr();
+        let qr = self.show_code().qr();
         let signing = async {
-            assert!(self.signs(server), "the phone vouches for a device whose code it scans");
+            assert!(self.sign_identity(server), "the phone signs the identity of a device whose code it scans");
         };
         let (linked, ()) = tokio::join!(pairing::scan(server, number, &qr), signing);
         linked.expect("a device is linked");

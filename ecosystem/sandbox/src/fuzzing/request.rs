@@ -1,6 +1,6 @@
-//! HTTP requests in text, without a socket. An input is requests with the byte 0x1E between them; a request is
-//! `METHOD path`, lines of headers, an empty line and the body. In a body 0x1D ends a chunk, and one at the very end breaks
-//! the request off there.
+//! HTTP requests as text, without a socket. An input is a list of requests separated by the byte 0x1E. A request is
+//! `METHOD path`, lines of headers, an empty line and the body. In a body, 0x1D ends a chunk; at the very end it breaks
+//! the request off.
 
 use std::time::Duration;
 
@@ -15,25 +15,25 @@ use tower::ServiceExt as _;
 
 const BETWEEN_REQUESTS: u8 = 0x1E;
 const BETWEEN_CHUNKS: u8 = 0x1D;
-/// A request that is not answered by then never is.
+/// The time limit for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) struct Request {
     pub(super) head: http::request::Parts,
     pub(super) chunks: Vec<Bytes>,
-    /// Whether the client leaves before the end of the body.
+    /// Whether the client disconnects before the end of the body.
     pub(super) broken: bool,
 }
 
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
-    /// Empty when it broke off, or has no end.
+    /// Empty when the body broke off or has no end.
     pub(super) body: Bytes,
     pub(super) whole: bool,
 }
 
-/// The requests of an input. What is no HTTP is left out.
+/// The requests of an input. Text that is no HTTP request is left out.
 pub(super) fn requests(data: &[u8], fill: impl Fn(&str, &[u8]) -> String) -> Vec<Request> {
     data.split(|byte| *byte == BETWEEN_REQUESTS).filter_map(|text| Request::read(text, &fill)).collect()
 }
@@ -61,7 +61,7 @@ impl Request {
         Some(Self { head, chunks: vec![], broken: false })
     }
 
-    /// `fill` is given the head and the whole body, and puts into the head what the input cannot know.
+    /// `fill` receives the head and the whole body, and replaces the placeholders in the head.
     fn read(text: &[u8], fill: &impl Fn(&str, &[u8]) -> String) -> Option<Self> {
         let end = text.windows(2).position(|pair| pair == b"\n\n");
         let (head, body) = end.map_or((text, &[][..]), |end| (&text[..end], &text[end + 2..]));
@@ -73,7 +73,7 @@ impl Request {
         Some(Self { chunks, broken, ..Self::new(method, path, &lines.collect::<Vec<_>>())? })
     }
 
-    /// Asks, and waits for the whole answer.
+    /// Sends the request, and waits for the whole answer.
     pub(super) async fn ask(self, router: &Router) -> Answer {
         let parts = format!("{} {}", self.head.method, self.head.uri);
         let mut chunks: Vec<std::io::Result<Bytes>> = self.chunks.into_iter().map(Ok).collect();
@@ -84,7 +84,7 @@ impl Request {
         let answering = async {
             let answer = router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
             let (head, body) = answer.into_parts();
-            // Events go on for ever.
+            // The event stream never ends.
             let endless = head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
             let body = if endless { Ok(Bytes::new()) } else { axum::body::to_bytes(body, usize::MAX).await };
             Answer {
@@ -100,7 +100,7 @@ impl Request {
 }
 
 impl Answer {
-    /// A refusal says what is wrong, and nothing that a client sends is an error of the server's.
+    /// A refusal must give a reason, and no request may cause a server error.
     pub(super) fn check(&self) {
         if self.status < 400 || !self.whole {
             return;

@@ -13,8 +13,8 @@ use super::client::Client;
 use super::request::Request;
 use super::world::{check, close, fixture, restore, run};
 
-/// A state file, or changes to one that is good: a list of pointers (RFC 6901) with the values to put there, `{…}` of
-/// which is replaced. A file that is accepted is one that a sandbox can work with.
+/// Opens a state file, or a list of changes to a good one: pointers (RFC 6901) with the values to put there, in which
+/// `{…}` is filled in. A sandbox must be able to work with each file that it accepts.
 pub fn saved(data: &[u8]) {
     let changes = serde_json::from_slice::<Vec<(String, Value)>>(data);
     run(async |_| {
@@ -24,11 +24,11 @@ pub fn saved(data: &[u8]) {
         };
         match restore(&state) {
             Ok(server) => {
-                work(&server).await;
+                use_sandbox(&server).await;
                 check(&server).await;
                 close(&server).await;
             }
-            Err(why) => assert!(!why.is_empty(), "an error says what is wrong"),
+            Err(why) => assert!(!why.is_empty(), "an error gives a reason"),
         }
     });
 }
@@ -43,8 +43,8 @@ fn changed(changes: Vec<(String, Value)>) -> Vec<u8> {
     state.to_string().into_bytes()
 }
 
-/// What the owners and devices of any sandbox do.
-async fn work(server: &Arc<Server>) {
+/// Typical actions of owners and devices.
+async fn use_sandbox(server: &Arc<Server>) {
     let (numbers, devices) = {
         let state = server.state();
         let numbers: Vec<String> = state.accounts.keys().cloned().collect();
@@ -60,17 +60,17 @@ async fn work(server: &Arc<Server>) {
         };
         let mut client = Client::new(server, key, payload);
         let active = NodeBuilder::new("iq").attr("type", "set").attr("xmlns", "passive").attr("id", "1");
-        client.says(server, active.children([NodeBuilder::new("active").build()]).build());
+        client.send(server, active.children([NodeBuilder::new("active").build()]).build());
         let keys = NodeBuilder::new("iq").attr("type", "get").attr("xmlns", "encrypt").attr("id", "2");
         let users = numbers.iter().map(|number| NodeBuilder::new("user").attr("jid", Jid::pn(number.as_str())).build());
-        client.says(server, keys.children([NodeBuilder::new("key").children(users).build()]).build());
+        client.send(server, keys.children([NodeBuilder::new("key").children(users).build()]).build());
         for (number, id) in numbers.iter().zip(3_u32..) {
             let to = NodeBuilder::new("to").attr("jid", Jid::pn(number.as_str())).children([leaf("enc", [1])]).build();
             let message = NodeBuilder::new("message").attr("to", Jid::pn(number.as_str())).attr("id", id);
             let list = NodeBuilder::new("participants").children([to]).build();
-            client.says(server, message.attr("type", "text").children([list]).build());
+            client.send(server, message.attr("type", "text").children([list]).build());
         }
-        client.hears();
+        client.received();
     }
     let router = router(Arc::clone(server));
     let post = async |path: String, body: Value| Request::post(&path, &body).ask(&router).await;

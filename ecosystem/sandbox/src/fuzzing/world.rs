@@ -1,4 +1,4 @@
-//! The small sandbox that each input meets, and what must hold of it afterwards.
+//! The small sandbox that each input gets, and the checks afterwards.
 
 use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,19 +20,19 @@ use super::request::Request;
 
 /// Has two linked devices, and is in the group.
 pub(super) const ALICE: &str = "15550001";
-/// Has one, and made the group.
+/// Has one linked device, and created the group.
 pub(super) const BOB: &str = "15550002";
-/// Has none, and her phone is switched off.
+/// Has no linked device, and her phone is switched off.
 pub(super) const CAROL: &str = "15550003";
 /// The group of the three.
 pub(super) const GROUP: &str = "120363000000000001";
 
-/// What the media server takes at most: little, so that an input can fill it.
+/// The media limit in bytes: small, so that an input can reach it.
 const MEDIA_LIMIT: usize = 16 * 1024;
-/// Where nobody listens.
+/// An address without a listener.
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
-/// A state file that was made once in this process, and its media.
+/// A state file that is created once per process, and its media.
 pub(super) struct Fixture {
     pub(super) state: Vec<u8>,
     pub(super) files: Files,
@@ -40,7 +40,7 @@ pub(super) struct Fixture {
 
 thread_local! {
     static RUNTIME: Runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
-    /// How many panics there were on this thread; one in a task would else be lost with the task.
+    /// The number of panics on this thread; otherwise a panic in a task would be lost with the task.
     static PANICS: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -55,7 +55,7 @@ pub(super) fn device(number: &str, device: u16) -> DeviceId {
     DeviceId { number: number.to_owned(), device }
 }
 
-/// The state file that the sandboxes of this process begin with.
+/// The state file that each sandbox of this process starts with.
 pub(super) fn fixture() -> &'static Fixture {
     FIXTURE.get_or_init(|| RUNTIME.with(|runtime| runtime.block_on(make())))
 }
@@ -68,7 +68,7 @@ async fn make() -> Fixture {
         Phone::create(&server, number, None).expect("a phone");
     }
     for number in [ALICE, ALICE, BOB] {
-        Client::stranger(&server).linked(&server, number).await;
+        Client::unlinked(&server).linked(&server, number).await;
     }
     let others = vec![ALICE.to_owned(), CAROL.to_owned()];
     let group = server.state().create_group(&server, BOB, "Friends".into(), Addressing::Lid, others, &[]);
@@ -84,7 +84,7 @@ async fn make() -> Fixture {
         let answer = Request::post(&path, &body).ask(&router).await;
         assert_eq!(answer.status, 200, "POST {path} {body}");
     }
-    // Their phones have told them everything, and they have it.
+    // Wait until the phones have sent everything to their devices and the devices have acknowledged it.
     for device in [device(ALICE, 1), device(ALICE, 2), device(BOB, 1)] {
         Client::login(&server, &device);
         let phone = server.state().accounts.get(&device.number).map(|account| account.phone.clone());
@@ -93,14 +93,14 @@ async fn make() -> Fixture {
     for account in server.state().accounts.values_mut() {
         account.devices.values_mut().for_each(|device| device.queue.clear());
     }
-    let (state, files) = saved::collect(&server).await.expect("what is saved");
+    let (state, files) = saved::collect(&server).await.expect("the fixture can be saved");
     close(&server).await;
-    // Its name is drawn, and inputs are to know it.
+    // The group's name is random, and inputs must know it.
     let state = String::from_utf8(state).expect("JSON").replace(&group, GROUP).into_bytes();
     Fixture { state, files }
 }
 
-/// Runs what an input does to a sandbox of its own.
+/// Runs an input against a sandbox of its own.
 pub(super) fn run(input: impl AsyncFnOnce(Arc<Server>)) {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -121,33 +121,33 @@ pub(super) fn run(input: impl AsyncFnOnce(Arc<Server>)) {
     assert_eq!(PANICS.get(), panics, "a task of the sandbox panicked");
 }
 
-/// The sandbox that a state file tells of, with the media of the fixture.
+/// The sandbox of a state file, with the media of the fixture.
 pub(super) fn restore(state: &[u8]) -> Result<Arc<Server>, String> {
     saved::read(state, &options(), NOWHERE, &fixture().files).map_err(|error| error.to_string())
 }
 
-/// Ends everything that runs in a sandbox.
+/// Ends all tasks of a sandbox.
 pub(super) async fn close(server: &Server) {
     server.stop.cancel();
     server.tasks.close();
     server.tasks.wait().await;
 }
 
-/// What must hold after whatever came: the owners can look at everything, and what there is can be saved and read back.
+/// Must hold after any input: the control API can read everything, and the state can be saved and restored.
 pub(super) async fn check(server: &Arc<Server>) {
-    look(server).await;
-    assert!(server.media.adds_up(), "the room that is counted as used is not what the files take");
+    read_everything(server).await;
+    assert!(server.media.size_is_consistent(), "the counted bytes differ from the size of the files");
     let (state, files) = saved::collect(server).await.expect("the state can be saved");
-    let again = saved::read(&state, &options(), NOWHERE, &files).expect("what was saved can be read");
-    let (again_state, _) = saved::collect(&again).await.expect("what was read can be saved");
+    let again = saved::read(&state, &options(), NOWHERE, &files).expect("a saved state can be read");
+    let (again_state, _) = saved::collect(&again).await.expect("a state that was read can be saved");
     let shape =
         |state: &[u8]| serde_json::from_slice::<Value>(state).expect("JSON")["accounts"].as_array().map(Vec::len);
     assert_eq!(shape(&state), shape(&again_state), "accounts were lost");
     close(&again).await;
 }
 
-/// Everything that can be looked at over the control API.
-async fn look(server: &Arc<Server>) {
+/// Reads everything that the control API shows.
+async fn read_everything(server: &Arc<Server>) {
     let numbers: Vec<String> = server.state().accounts.keys().cloned().collect();
     let router = router(Arc::clone(server));
     let mut paths: Vec<String> =

@@ -1,7 +1,8 @@
-//! What people do with groups, and who is told of it.
+//! Group actions, and the notifications that they cause.
 //!
-//! Clients (`stanza/group`) and the owners of phones (`control/groups`) end up here. Every device of every participant
-//! is told of a change, that of whoever made it included; somebody new is given the whole group instead.
+//! Requests of clients (`stanza/group`) and of phones' owners (`control/groups`) end here. Every device of every
+//! participant is notified of a change, including the device that made it; a new participant gets the whole group
+//! instead.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +12,9 @@ use wacore_binary::builder::NodeBuilder;
 use super::super::account::{Addressing, DeviceId};
 use super::super::server::Server;
 use super::super::state::State;
-use super::{Group, MOST_PARTICIPANTS, Refusal, Role, Setting, new_invite};
+use super::{Group, GroupRefusal, MOST_PARTICIPANTS, Role, Setting, new_invite};
 
-/// A change of who is in a group or what they may do.
+/// A change of membership or role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Membership {
     Add,
@@ -34,11 +35,11 @@ impl Membership {
     }
 }
 
-/// How it went with one of the numbers that a change of membership names: the code of the error, if there was one.
+/// The result for one number of a membership change: the number, and the error code if the change failed.
 pub(in super::super) type Verdict = (String, Option<u16>);
 
 impl State {
-    /// Makes a group. Numbers without an account are left out, and named with 404 in the result.
+    /// Creates a group. Numbers without an account are left out and reported with 404.
     pub(in super::super) fn create_group(
         &mut self,
         server: &Server,
@@ -47,9 +48,9 @@ impl State {
         addressing: Addressing,
         numbers: Vec<String>,
         settings: &[Setting],
-    ) -> Result<(String, Vec<Verdict>), Refusal> {
+    ) -> Result<(String, Vec<Verdict>), GroupRefusal> {
         if numbers.len() >= MOST_PARTICIPANTS {
-            return Err(Refusal::Full);
+            return Err(GroupRefusal::Full);
         }
         let mut group = Group::new(by, subject, addressing)?;
         for setting in settings {
@@ -65,13 +66,13 @@ impl State {
         }
         let id = group.id.clone();
         let create = NodeBuilder::new("create").attr("type", "new").children([group.node(self)]).build();
-        let everybody: Vec<String> = group.participants.keys().cloned().collect();
+        let members: Vec<String> = group.participants.keys().cloned().collect();
         self.groups.insert(id.clone(), group);
-        self.tell(server, &id, by, create, everybody);
+        self.notify_participants(server, &id, by, create, members);
         Ok((id, verdicts))
     }
 
-    /// Changes who is in a group.
+    /// Changes members or their roles.
     pub(in super::super) fn change_members(
         &mut self,
         server: &Server,
@@ -79,9 +80,9 @@ impl State {
         by: &str,
         change: Membership,
         numbers: &[String],
-    ) -> Result<Vec<Verdict>, Refusal> {
+    ) -> Result<Vec<Verdict>, GroupRefusal> {
         let known: BTreeSet<&String> = numbers.iter().filter(|number| self.accounts.contains_key(*number)).collect();
-        let entry = self.groups.get_mut(group).ok_or(Refusal::NotFound)?;
+        let entry = self.groups.get_mut(group).ok_or(GroupRefusal::NotFound)?;
         entry.role(by)?;
         if change != Membership::Add || entry.admins_add {
             entry.require_admin(by)?;
@@ -96,31 +97,36 @@ impl State {
         Ok(verdicts)
     }
 
-    /// Takes whoever asks out of a group.
-    pub(in super::super) fn leave_group(&mut self, server: &Server, group: &str, by: &str) -> Result<(), Refusal> {
-        let entry = self.groups.get_mut(group).ok_or(Refusal::NotFound)?;
+    /// Removes the requesting member.
+    pub(in super::super) fn leave_group(&mut self, server: &Server, group: &str, by: &str) -> Result<(), GroupRefusal> {
+        let entry = self.groups.get_mut(group).ok_or(GroupRefusal::NotFound)?;
         entry.role(by)?;
         entry.participants.remove(by);
         self.members_changed(server, group, by, Membership::Remove, vec![by.to_owned()], None);
         Ok(())
     }
 
-    /// The group that an invitation leads to.
-    pub(in super::super) fn invited_to(&self, code: &str) -> Result<&Group, Refusal> {
+    /// The group of an invitation code.
+    pub(in super::super) fn invited_to(&self, code: &str) -> Result<&Group, GroupRefusal> {
         let former = || self.groups.values().any(|group| group.former_invites.iter().any(|former| former == code));
         let found = self.groups.values().find(|group| group.invite == code);
-        found.ok_or_else(|| if former() { Refusal::Gone } else { Refusal::NotFound })
+        found.ok_or_else(|| if former() { GroupRefusal::Gone } else { GroupRefusal::NotFound })
     }
 
-    /// Takes whoever asks into the group that an invitation leads to; the group's id.
-    pub(in super::super) fn join_group(&mut self, server: &Server, code: &str, by: &str) -> Result<String, Refusal> {
+    /// Adds the requesting person to the group of an invitation code; returns the group's id.
+    pub(in super::super) fn join_group(
+        &mut self,
+        server: &Server,
+        code: &str,
+        by: &str,
+    ) -> Result<String, GroupRefusal> {
         let id = self.invited_to(code)?.id.clone();
-        let group = self.groups.get_mut(&id).ok_or(Refusal::NotFound)?;
+        let group = self.groups.get_mut(&id).ok_or(GroupRefusal::NotFound)?;
         if group.participants.contains_key(by) {
-            return Err(Refusal::AlreadyIn);
+            return Err(GroupRefusal::AlreadyIn);
         }
         if group.participants.len() >= MOST_PARTICIPANTS {
-            return Err(Refusal::Full);
+            return Err(GroupRefusal::Full);
         }
         group.participants.insert(by.to_owned(), Role::Member);
         self.members_changed(server, &id, by, Membership::Add, vec![by.to_owned()], Some("invite"));
@@ -134,17 +140,17 @@ impl State {
         group: &str,
         by: &str,
         reset: bool,
-    ) -> Result<String, Refusal> {
-        let entry = self.groups.get_mut(group).ok_or(Refusal::NotFound)?;
+    ) -> Result<String, GroupRefusal> {
+        let entry = self.groups.get_mut(group).ok_or(GroupRefusal::NotFound)?;
         entry.require_admin(by)?;
         if !reset {
             return Ok(entry.invite.clone());
         }
         let code = new_invite();
         entry.former_invites.push(std::mem::replace(&mut entry.invite, code.clone()));
-        let everybody = entry.participants.keys().cloned().collect();
+        let members = entry.participants.keys().cloned().collect();
         let change = NodeBuilder::new("invite").attr("code", code.as_str()).build();
-        self.tell(server, group, by, change, everybody);
+        self.notify_participants(server, group, by, change, members);
         Ok(code)
     }
 
@@ -155,16 +161,16 @@ impl State {
         group: &str,
         by: &str,
         setting: &Setting,
-    ) -> Result<(), Refusal> {
-        let entry = self.groups.get_mut(group).ok_or(Refusal::NotFound)?;
+    ) -> Result<(), GroupRefusal> {
+        let entry = self.groups.get_mut(group).ok_or(GroupRefusal::NotFound)?;
         entry.apply(by, setting)?;
-        let everybody = entry.participants.keys().cloned().collect();
-        let entry = self.groups.get(group).ok_or(Refusal::NotFound)?;
-        self.tell(server, group, by, entry.change(self, setting), everybody);
+        let members = entry.participants.keys().cloned().collect();
+        let entry = self.groups.get(group).ok_or(GroupRefusal::NotFound)?;
+        self.notify_participants(server, group, by, entry.change(self, setting), members);
         Ok(())
     }
 
-    /// Tells everybody who has come, gone, risen or fallen.
+    /// Notifies participants of new, removed, promoted or demoted members.
     fn members_changed(
         &mut self,
         server: &Server,
@@ -184,19 +190,20 @@ impl State {
         let create = (change == Membership::Add)
             .then(|| with_reason(NodeBuilder::new("create")).children([entry.node(self)]).build());
         let new: BTreeSet<String> = changed.into_iter().collect();
-        let mut told: BTreeSet<String> = entry.participants.keys().cloned().collect();
+        let mut recipients: BTreeSet<String> = entry.participants.keys().cloned().collect();
         if let Some(create) = create {
-            told = told.difference(&new).cloned().collect();
-            self.tell(server, group, by, create, new.into_iter().collect());
+            recipients = recipients.difference(&new).cloned().collect();
+            self.notify_participants(server, group, by, create, new.into_iter().collect());
         } else {
-            // Somebody who was removed hears of it once more.
-            told.extend(new);
+            // A removed participant gets this last notification.
+            recipients.extend(new);
         }
-        self.tell(server, group, by, change_node, told.into_iter().collect());
+        self.notify_participants(server, group, by, change_node, recipients.into_iter().collect());
     }
 
-    /// Notifies every linked device of some numbers. A phone needs no notification: it looks the group up when it sends.
-    fn tell(&mut self, server: &Server, group: &str, by: &str, change: Node, numbers: Vec<String>) {
+    /// Notifies every linked device of some numbers. A phone needs no notification: it looks the group up when it
+    /// sends.
+    fn notify_participants(&mut self, server: &Server, group: &str, by: &str, change: Node, numbers: Vec<String>) {
         let Some(group) = self.groups.get(group) else { return };
         let notification = group.notification(self, server.stanza_id(), by, change);
         for number in numbers {
@@ -210,7 +217,7 @@ impl State {
 }
 
 impl Group {
-    /// Changes one participant, or says with a code why not.
+    /// Changes one participant; an error is the code for the client.
     fn change_member(&mut self, number: &str, known: bool, change: Membership) -> Result<(), u16> {
         let role = self.participants.get(number).copied();
         let to = match (change, role) {
@@ -218,7 +225,7 @@ impl Group {
             (Membership::Add, None) if self.participants.len() >= MOST_PARTICIPANTS => return Err(419),
             (Membership::Add, None) if known => Role::Member,
             (_, None) => return Err(404),
-            // Nobody takes the group from who made it.
+            // The creator cannot be removed or demoted.
             (Membership::Remove | Membership::Demote, Some(Role::SuperAdmin)) => return Err(405),
             (Membership::Remove, Some(_)) => {
                 self.participants.remove(number);

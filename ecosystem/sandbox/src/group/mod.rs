@@ -1,7 +1,7 @@
-//! Groups as the server knows them: who is in, who may do what, and how they are called.
+//! Groups as the server knows them: participants, roles and settings.
 //!
-//! This file holds a group and the rules about it, `acts` what people do with groups and who is told of it, and `nodes`
-//! how a group looks in a stanza. Communities and joining by approval are not there.
+//! This file holds a group and its rules, `acts` the actions and their notifications, and `nodes` the group's form in
+//! stanzas. Communities and joining by approval are not supported.
 
 mod acts;
 mod nodes;
@@ -20,21 +20,21 @@ use super::state::State;
 
 pub(super) use acts::Membership;
 
-/// As the official app has it.
+/// The limit of the official app.
 const MOST_PARTICIPANTS: usize = 1024;
 
-/// What a participant may do.
+/// The role of a participant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Role {
     Member,
     Admin,
-    /// Who made the group. Nobody takes it from them.
+    /// The creator. Nobody can demote or remove them.
     SuperAdmin,
 }
 
 impl Role {
-    /// As it stands in a stanza; nothing for a member.
+    /// The role's name in a stanza; `None` for a member.
     pub(super) fn name(self) -> Option<&'static str> {
         match self {
             Self::Member => None,
@@ -44,24 +44,24 @@ impl Role {
     }
 }
 
-/// Words that somebody wrote at some time.
+/// A subject or description, with its author and time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Words {
+pub(super) struct AuthoredText {
     pub(super) text: String,
-    /// The number of who wrote them.
+    /// The author's number.
     pub(super) by: String,
     /// Seconds since 1970.
     pub(super) at: u64,
-    /// Names this version of a description; a subject has none.
+    /// Identifies this version of a description; empty for a subject.
     pub(super) id: String,
 }
 
-/// A change of the group itself.
+/// A change of the group's properties.
 #[derive(Debug, Clone)]
 pub(super) enum Setting {
     Subject(String),
-    /// `None` takes it away.
+    /// `None` deletes the description.
     Description {
         id: String,
         text: Option<String>,
@@ -72,62 +72,61 @@ pub(super) enum Setting {
     Ephemeral(u32),
 }
 
-/// One group.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Group {
-    /// What stands before `@g.us`.
+    /// The part before `@g.us`.
     pub(super) id: String,
-    /// How participants are named in it.
+    /// How the group addresses its participants.
     pub(super) addressing: Addressing,
     pub(super) subject: Words,
-    /// The number of who made it.
+    /// The creator's number.
     pub(super) creator: String,
     /// Seconds since 1970.
     pub(super) created: u64,
-    /// By number.
+    /// Roles by number.
     pub(super) participants: BTreeMap<String, Role>,
-    pub(super) description: Option<Words>,
-    /// Only admins write messages.
+    pub(super) description: Option<AuthoredText>,
+    /// Only admins may send messages.
     pub(super) announce: bool,
-    /// Only admins change subject, description and settings.
+    /// Only admins may change subject, description and settings.
     pub(super) locked: bool,
-    /// Only admins add people.
+    /// Only admins may add participants.
     pub(super) admins_add: bool,
-    /// Seconds after which messages disappear; 0 is never.
+    /// Seconds after which messages disappear; 0 for never.
     pub(super) ephemeral: u32,
     /// The code of its invitation link.
     pub(super) invite: String,
-    /// Codes that were reset: who follows one is told so.
+    /// Revoked codes: joining with one gets an error of its own.
     former_invites: Vec<String>,
     #[serde(default)]
     pub(super) picture: Option<Picture>,
 }
 
-/// Why the server does not do what somebody wants with a group.
+/// Why the server refuses a group action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum GroupRefusal {
     #[error("there is no such group")]
     NotFound,
-    #[error("who asks is not in the group")]
+    #[error("the sender is not in the group")]
     NotIn,
-    #[error("who asks is not an admin of the group")]
+    #[error("the sender is not an admin of the group")]
     NotAdmin,
-    #[error("only admins write in this group")]
+    #[error("only admins may send messages to this group")]
     Announcements,
-    #[error("the invitation code was reset")]
+    #[error("the invitation code was revoked")]
     Gone,
-    #[error("who asks is in the group already")]
+    #[error("the sender is already in the group")]
     AlreadyIn,
     #[error("a subject has 1 to 100 characters and a description at most 2048")]
     Words,
     #[error("a group has at most 1024 participants")]
     Full,
-    #[error("the description was changed by somebody else meanwhile")]
+    #[error("another participant has changed the description since")]
     Conflict,
 }
 
-impl Refusal {
+impl GroupRefusal {
     /// Code and text of the error that a client gets.
     pub(super) fn wire(self) -> (u16, &'static str) {
         match self {
@@ -136,7 +135,7 @@ impl Refusal {
             Self::NotAdmin => (401, "not-authorized"),
             Self::Gone => (410, "gone"),
             Self::AlreadyIn => (304, "already-exists"),
-            Self::Words => (406, "not-acceptable"),
+            Self::AuthoredText => (406, "not-acceptable"),
             Self::Full => (419, "resource-limit"),
             Self::Conflict => (409, "conflict"),
         }
@@ -144,13 +143,18 @@ impl Refusal {
 }
 
 impl Group {
-    fn new(creator: &str, subject: String, addressing: Addressing) -> Result<Self, Refusal> {
+    fn new(creator: &str, subject: String, addressing: Addressing) -> Result<Self, GroupRefusal> {
         let now = unix_now();
         Ok(Self {
-            // The real ones are of this length, and start so.
+            // Real group ids have this length and this prefix.
             id: format!("120363{:012}", rand::random::<u64>() % 1_000_000_000_000),
             addressing,
-            subject: Words { text: checked_subject(subject)?, by: creator.to_owned(), at: now, id: String::new() },
+            subject: AuthoredText {
+                text: checked_subject(subject)?,
+                by: creator.to_owned(),
+                at: now,
+                id: String::new(),
+            },
             creator: creator.to_owned(),
             created: now,
             participants: BTreeMap::from([(creator.to_owned(), Role::SuperAdmin)]),
@@ -165,41 +169,42 @@ impl Group {
         })
     }
 
-    /// Its address.
+    /// The group's address.
     pub(super) fn jid(&self) -> Jid {
         Jid::group(self.id.as_str())
     }
 
-    /// The role of a number, which must be in.
-    pub(super) fn role(&self, number: &str) -> Result<Role, Refusal> {
-        self.participants.get(number).copied().ok_or(Refusal::NotIn)
+    /// The role of a participant; an error when the number is not in the group.
+    pub(super) fn role(&self, number: &str) -> Result<Role, GroupRefusal> {
+        self.participants.get(number).copied().ok_or(GroupRefusal::NotIn)
     }
 
-    /// Whether a number may do what admins do.
-    pub(super) fn require_admin(&self, number: &str) -> Result<(), Refusal> {
-        if self.role(number)? == Role::Member { Err(Refusal::NotAdmin) } else { Ok(()) }
+    /// Requires that a number is an admin.
+    pub(super) fn require_admin(&self, number: &str) -> Result<(), GroupRefusal> {
+        if self.role(number)? == Role::Member { Err(GroupRefusal::NotAdmin) } else { Ok(()) }
     }
 
-    /// Whether a number may change what the group is called.
-    pub(super) fn require_editor(&self, number: &str) -> Result<(), Refusal> {
+    /// Requires that a number may change the group's properties.
+    pub(super) fn require_editor(&self, number: &str) -> Result<(), GroupRefusal> {
         if self.locked { self.require_admin(number) } else { self.role(number).map(|_| ()) }
     }
 
-    /// Whether a number may write messages.
-    pub(super) fn require_writer(&self, number: &str) -> Result<(), Refusal> {
+    /// Requires that a number may send messages.
+    pub(super) fn require_writer(&self, number: &str) -> Result<(), GroupRefusal> {
         match self.role(number)? {
-            Role::Member if self.announce => Err(Refusal::Announcements),
+            Role::Member if self.announce => Err(GroupRefusal::Announcements),
             _ => Ok(()),
         }
     }
 
-    /// Changes the group, if a number may do that.
-    fn apply(&mut self, by: &str, setting: &Setting) -> Result<(), Refusal> {
+    /// Applies a change, if the number may make it.
+    fn apply(&mut self, by: &str, setting: &Setting) -> Result<(), GroupRefusal> {
         match setting {
             Setting::Subject(_) | Setting::Description { .. } | Setting::Ephemeral(_) => self.require_editor(by)?,
             Setting::Announce(_) | Setting::Locked(_) | Setting::AdminsAdd(_) => self.require_admin(by)?,
         }
-        let words = |text: String, id: &str| Words { text, by: by.to_owned(), at: unix_now(), id: id.to_owned() };
+        let words =
+            |text: String, id: &str| AuthoredText { text, by: by.to_owned(), at: unix_now(), id: id.to_owned() };
         match setting {
             Setting::Subject(text) => self.subject = words(checked_subject(text.clone())?, ""),
             Setting::Description { id, text } => {
@@ -214,8 +219,8 @@ impl Group {
         Ok(())
     }
 
-    /// The address of a participant in the group's form, and in the other one.
-    pub(super) fn names(&self, state: &State, number: &str) -> (Jid, Jid) {
+    /// The address of a participant in the group's form, and in the other form.
+    pub(super) fn addresses(&self, state: &State, number: &str) -> (Jid, Jid) {
         let lid = state.accounts.get(number).map_or_else(String::new, |account| account.lid.clone());
         match self.addressing {
             Addressing::Lid => (Jid::lid(lid), Jid::pn(number)),
@@ -223,28 +228,28 @@ impl Group {
         }
     }
 
-    /// A checksum of who is in, by which a client asks whether its list is still true.
+    /// A checksum of the participants, with which a client checks whether its list is current.
     pub(super) fn hash(&self, state: &State) -> Option<String> {
-        let names: Vec<Jid> = self.participants.keys().map(|number| self.names(state, number).0).collect();
+        let names: Vec<Jid> = self.participants.keys().map(|number| self.addresses(state, number).0).collect();
         MessageUtils::participant_list_hash(&names).ok()
     }
 }
 
 impl State {
-    /// The group with an address.
-    pub(super) fn group(&self, jid: &Jid) -> Result<&Group, Refusal> {
+    /// The group with this address.
+    pub(super) fn group(&self, jid: &Jid) -> Result<&Group, GroupRefusal> {
         let known = if jid.server == Server::Group { self.groups.get(jid.user.as_str()) } else { None };
-        known.ok_or(Refusal::NotFound)
+        known.ok_or(GroupRefusal::NotFound)
     }
 }
 
-fn checked_subject(subject: String) -> Result<String, Refusal> {
+fn checked_subject(subject: String) -> Result<String, GroupRefusal> {
     let length = subject.chars().count();
-    if (1..=GROUP_SUBJECT_MAX_LENGTH).contains(&length) { Ok(subject) } else { Err(Refusal::Words) }
+    if (1..=GROUP_SUBJECT_MAX_LENGTH).contains(&length) { Ok(subject) } else { Err(GroupRefusal::Words) }
 }
 
-fn checked_description(text: String) -> Result<String, Refusal> {
-    if text.chars().count() <= GROUP_DESCRIPTION_MAX_LENGTH { Ok(text) } else { Err(Refusal::Words) }
+fn checked_description(text: String) -> Result<String, GroupRefusal> {
+    if text.chars().count() <= GROUP_DESCRIPTION_MAX_LENGTH { Ok(text) } else { Err(GroupRefusal::Words) }
 }
 
 fn new_invite() -> String {
@@ -256,17 +261,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn x1_who_may_do_what_in_a_group() -> Result<(), Refusal> {
+    fn x1_roles_decide_group_permissions() -> Result<(), GroupRefusal> {
         let mut group = Group::new("1", "a".into(), Addressing::Lid)?;
         group.participants.insert("2".into(), Role::Member);
         assert_eq!(group.require_writer("2"), Ok(()));
         assert_eq!(group.require_editor("2"), Ok(()));
-        assert_eq!(group.require_admin("2"), Err(Refusal::NotAdmin));
+        assert_eq!(group.require_admin("2"), Err(GroupRefusal::NotAdmin));
         (group.announce, group.locked) = (true, true);
-        assert_eq!(group.require_writer("2"), Err(Refusal::Announcements));
-        assert_eq!(group.require_editor("2"), Err(Refusal::NotAdmin));
+        assert_eq!(group.require_writer("2"), Err(GroupRefusal::Announcements));
+        assert_eq!(group.require_editor("2"), Err(GroupRefusal::NotAdmin));
         assert_eq!(group.require_writer("1"), Ok(()));
-        assert_eq!(group.require_editor("3"), Err(Refusal::NotIn));
+        assert_eq!(group.require_editor("3"), Err(GroupRefusal::NotIn));
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! How a group looks in a stanza.
+//! The form of a group in stanzas.
 
 use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
@@ -6,10 +6,10 @@ use wacore_binary::builder::NodeBuilder;
 use super::super::account::Addressing;
 use super::super::node::unix_now;
 use super::super::state::State;
-use super::{Group, Setting, Words};
+use super::{AuthoredText, Group, Setting};
 
 impl Addressing {
-    /// As `addressing_mode` says it.
+    /// The value of `addressing_mode`.
     pub(in super::super) fn name(self) -> &'static str {
         match self {
             Self::Lid => "lid",
@@ -19,10 +19,10 @@ impl Addressing {
 }
 
 impl Group {
-    /// Everything about it.
+    /// The whole group.
     pub(in super::super) fn node(&self, state: &State) -> Node {
-        let (creator, creator_other) = self.names(state, &self.creator);
-        let (subject_owner, subject_owner_other) = self.names(state, &self.subject.by);
+        let (creator, creator_other) = self.addresses(state, &self.creator);
+        let (subject_owner, subject_owner_other) = self.addresses(state, &self.subject.by);
         let mut group = NodeBuilder::new("group")
             .attr("id", self.id.as_str())
             .attr("addressing_mode", self.addressing.name())
@@ -50,7 +50,7 @@ impl Group {
 
     /// One participant, in both forms of address.
     pub(super) fn participant(&self, state: &State, number: &str) -> Node {
-        let (jid, other) = self.names(state, number);
+        let (jid, other) = self.addresses(state, number);
         let alternative = match self.addressing {
             Addressing::Lid => "phone_number",
             Addressing::Pn => "lid",
@@ -62,8 +62,8 @@ impl Group {
         participant.build()
     }
 
-    fn description(&self, state: &State, words: &Words) -> Node {
-        let (by, other) = self.names(state, &words.by);
+    fn description(&self, state: &State, words: &AuthoredText) -> Node {
+        let (by, other) = self.addresses(state, &words.by);
         let mut description =
             NodeBuilder::new("description").attr("id", words.id.as_str()).attr("t", words.at).attr("participant", by);
         if self.addressing == Addressing::Lid {
@@ -72,12 +72,12 @@ impl Group {
         description.children([NodeBuilder::new("body").string_content(words.text.as_str()).build()]).build()
     }
 
-    /// A change that was made, as it is told.
+    /// A change, in the form of its notification.
     pub(super) fn change(&self, state: &State, setting: &Setting) -> Node {
         let empty = |on: bool, yes: &'static str, no: &'static str| NodeBuilder::new(if on { yes } else { no }).build();
         match setting {
             Setting::Subject(text) => {
-                let (owner, other) = self.names(state, &self.subject.by);
+                let (owner, other) = self.addresses(state, &self.subject.by);
                 let mut subject = NodeBuilder::new("subject")
                     .attr("subject", text.as_str())
                     .attr("s_t", self.subject.at)
@@ -107,9 +107,9 @@ impl Group {
         NodeBuilder::new("member_add_mode").string_content(mode).build()
     }
 
-    /// What devices are told when something about the group has changed. `by` is who changed it.
+    /// The notification of a change to a device. `by` is the number that made the change.
     pub(super) fn notification(&self, state: &State, id: String, by: &str, change: Node) -> Node {
-        let (actor, other) = self.names(state, by);
+        let (actor, other) = self.addresses(state, by);
         let alternative = match self.addressing {
             Addressing::Lid => "participant_pn",
             Addressing::Pn => "participant_lid",

@@ -1,4 +1,4 @@
-//! The messages in the order in which the server took them, found by sender and id; the oldest are forgotten.
+//! The messages in the order in which the server accepted them, found by sender and id; the oldest are dropped.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -13,7 +13,7 @@ use super::entry::{Copy, Entry, Party, Stamp, Ticket};
 pub(super) struct Book {
     limit: usize,
     entries: VecDeque<Entry>,
-    /// The place of the oldest entry that is remembered. The first message has place 1.
+    /// The number of the oldest remembered entry. The first message has number 1.
     pub(super) first: u64,
     /// The newest message by a hash of its sender's number and its id.
     by_id: HashMap<u64, u64>,
@@ -39,14 +39,14 @@ impl Book {
         }
     }
 
-    /// The time, later than any before.
+    /// The current time, always later than the previous one.
     pub(super) fn now(&mut self) -> Stamp {
         let micros = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
         self.clock = Stamp::try_from(micros).unwrap_or(Stamp::MAX).max(self.clock + 1);
         self.clock
     }
 
-    /// A message is taken. One that the server has had from this sender in this chat is the same message.
+    /// Records an accepted message. The same sender, chat and id mean the same message.
     pub(super) fn accept(&mut self, sender: &DeviceId, chat: &str, id: &str) -> u64 {
         let chat = self.name(chat);
         if let Some(seq) = self.find(&sender.number, id)
@@ -106,7 +106,7 @@ impl Book {
         self.by_id.get(&self.key(number, id)).copied()
     }
 
-    /// The copy for a device; a new one when there is none yet.
+    /// The copy for a device; created if there is none yet.
     pub(super) fn copy(&mut self, seq: u64, device: &DeviceId) -> Option<Ticket> {
         let recipient = self.party(device);
         let copies = &mut self.get_mut(seq)?.copies;
@@ -122,22 +122,22 @@ impl Book {
         self.get_mut(ticket.seq)?.copies.get_mut(ticket.copy as usize)
     }
 
-    /// The copy that a device has of a message.
+    /// A device's copy of a message.
     pub(super) fn copy_of(&mut self, sender: &str, id: &str, device: &DeviceId) -> Option<&mut Copy> {
         let seq = self.find(sender, id)?;
         let recipient = self.party(device);
         self.get_mut(seq)?.copies.iter_mut().find(|copy| copy.recipient == recipient)
     }
 
-    /// What a message says, as a phone showed it.
-    pub(super) fn words(&mut self, sender: &str, id: &str, words: &str) {
+    /// Records the text of a message, as a phone showed it.
+    pub(super) fn record_text(&mut self, sender: &str, id: &str, words: &str) {
         let hash = self.hasher.hash_one(words).max(1);
         if let Some(entry) = self.find(sender, id).and_then(|seq| self.get_mut(seq)) {
             entry.words = hash;
         }
     }
 
-    /// Notes the keys that encrypted a message, and for whom it is.
+    /// Records the keys that encrypted a message, and whether it is a peer message.
     pub(super) fn note(&mut self, seq: u64, sender: &DeviceId, chat: &str, message: &Node) {
         let keys = self.chains.note(&self.hasher, seq, sender, chat, message);
         if let Some(entry) = self.get_mut(seq) {
@@ -150,12 +150,12 @@ impl Book {
         self.entries.get_mut(usize::try_from(seq.checked_sub(self.first)?).ok()?)
     }
 
-    /// The place of the newest message; 0 before the first one.
+    /// The number of the newest message; 0 before the first one.
     pub(super) fn last(&self) -> u64 {
         self.first + self.entries.len() as u64 - 1
     }
 
-    /// The messages from one place to another, both included, as far as they are remembered.
+    /// The remembered messages between two numbers, both included.
     pub(super) fn range(&self, from: u64, to: u64) -> impl DoubleEndedIterator<Item = (u64, &Entry)> {
         let from = from.clamp(self.first, self.last() + 1);
         let to = to.min(self.last()).max(from - 1);
@@ -178,7 +178,7 @@ impl Book {
         Party { number: self.name(&device.number), device: device.device }
     }
 
-    /// Numbers and chats are few and occur in every message, so each is kept once, for good.
+    /// Numbers and chats are few and occur in every message, so each is stored once and never dropped.
     fn name(&mut self, name: &str) -> u32 {
         if let Some(known) = self.numbers.get(name) {
             return *known;

@@ -1,8 +1,8 @@
-//! Which key of which chain encrypted what. A key that encrypts two different things is the worst fault that a client can
-//! have: whoever holds both ciphertexts can learn about both messages.
+//! Which key of which chain encrypted which ciphertext. A key that encrypts two different texts is the worst fault of a
+//! client: with both ciphertexts an attacker can learn about both messages.
 //!
-//! A one-to-one chain is known by the sender's ratchet key, which no other session shares; a group's chain by its sender,
-//! the group and the chain's id. Both say in plain text how far they are.
+//! A one-to-one chain is identified by the sender's ratchet key, which no other session shares; a group's chain by its
+//! sender, the group and the chain's id. Both carry their position in plain text.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -13,34 +13,34 @@ use wacore_binary::{Node, NodeContent};
 use super::super::account::DeviceId;
 use super::super::node::text;
 
-/// How many reuses are remembered; after that many nobody needs the next.
+/// How many reuses are remembered; further ones would add nothing.
 const REMEMBERED: usize = 10_000;
 
 #[derive(Default)]
 pub(super) struct Chains {
-    used: HashMap<u64, Use>,
-    pub(super) reuses: VecDeque<Reuse>,
+    used: HashMap<u64, KeyUse>,
+    pub(super) reuses: VecDeque<KeyReuse>,
 }
 
-/// What a key encrypted first.
-struct Use {
+/// The first use of a key.
+struct KeyUse {
     ciphertext: u64,
     seq: u64,
 }
 
-/// A key that encrypted two different things.
+/// A key that encrypted two different texts.
 #[derive(Debug)]
-pub(super) struct Reuse {
+pub(super) struct KeyReuse {
     /// `session` or `sender_key`.
     pub(super) chain: &'static str,
-    /// The ratchet key, or the id of the chain; hexadecimal.
+    /// The ratchet key or the chain's id, in hexadecimal.
     pub(super) key: String,
     pub(super) counter: u32,
     pub(super) first: u64,
     pub(super) second: u64,
 }
 
-/// What a ciphertext says about its key in plain text, and the ciphertext without anything that may differ by itself.
+/// The plain header of a ciphertext, and a hash of the ciphertext without the parts that change at each encryption.
 struct Header {
     chain: &'static str,
     key: Vec<u8>,
@@ -49,7 +49,7 @@ struct Header {
 }
 
 impl Chains {
-    /// Notes every ciphertext of a message; the keys that are new with it.
+    /// Records every ciphertext of a message; returns the keys that it used first.
     pub(super) fn note(
         &mut self,
         hasher: &RandomState,
@@ -63,7 +63,7 @@ impl Chains {
         let copies = participants.flat_map(|participants| participants.get_children_by_tag("to"));
         for enc in std::iter::once(message).chain(copies).flat_map(|node| node.get_children_by_tag("enc")) {
             let Some(NodeContent::Bytes(sealed)) = &enc.content else { continue };
-            // What cannot be read here cannot be read by its recipient either, who will complain.
+            // The recipient cannot read such a ciphertext either, and will send a retry receipt.
             let Some(header) = header(hasher, &text(enc, "type"), sealed) else { continue };
             let key = match header.chain {
                 "session" => hasher.hash_one((&header.key, header.counter)),
@@ -71,7 +71,7 @@ impl Chains {
             };
             match self.used.get(&key) {
                 None => {
-                    self.used.insert(key, Use { ciphertext: header.ciphertext, seq });
+                    self.used.insert(key, KeyUse { ciphertext: header.ciphertext, seq });
                     keys.push(key);
                 }
                 Some(first) if first.ciphertext != header.ciphertext => {
@@ -79,7 +79,7 @@ impl Chains {
                     if self.reuses.len() >= REMEMBERED {
                         self.reuses.pop_front();
                     }
-                    let reuse = Reuse { chain, key: hex::encode(key), counter, first: first.seq, second: seq };
+                    let reuse = KeyReuse { chain, key: hex::encode(key), counter, first: first.seq, second: seq };
                     self.reuses.push_back(reuse);
                 }
                 Some(_) => {}
@@ -88,7 +88,7 @@ impl Chains {
         keys
     }
 
-    /// Forgets the keys of a message.
+    /// Drops the keys of a message.
     pub(super) fn forget(&mut self, keys: &[u64], seq: u64) {
         for key in keys {
             if self.used.get(key).is_some_and(|used| used.seq == seq) {
@@ -107,7 +107,7 @@ fn header(hasher: &RandomState, kind: &str, sealed: &[u8]) -> Option<Header> {
     };
     match kind {
         "msg" => SignalMessage::try_from(sealed).ok().as_ref().map(session),
-        // The same message may come with and without the keys that open the session.
+        // The same message may be sent with and without the keys that open the session.
         "pkmsg" => PreKeySignalMessage::try_from(sealed).ok().map(|message| session(message.message())),
         "skmsg" => {
             let message = SenderKeyMessage::try_from(sealed).ok()?;
@@ -115,7 +115,7 @@ fn header(hasher: &RandomState, kind: &str, sealed: &[u8]) -> Option<Header> {
                 chain: "sender_key",
                 key: message.chain_id().to_be_bytes().to_vec(),
                 counter: message.iteration(),
-                // The signature is another one each time.
+                // The signature differs at each encryption.
                 ciphertext: hasher.hash_one(message.ciphertext().ok()?),
             })
         }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn x2_a_key_is_reused_when_it_encrypts_something_else() {
+    fn x2_a_key_is_reused_when_it_encrypts_another_text() {
         let (hasher, mut chains) = (RandomState::new(), Chains::default());
         let (ratchet, other) = (super::super::super::ca::new_key(), super::super::super::ca::new_key());
         let sender = DeviceId { number: "15550001".into(), device: 1 };
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(note(3, sealed(&ratchet, 1, b"two")), (1, 0));
         assert_eq!(note(4, sealed(&other, 0, b"two")), (1, 0), "another chain");
         assert_eq!(note(5, sealed(&ratchet, 0, b"two")), (0, 1));
-        // A group's chain belongs to its sender and its group.
+        // A group's chain is separate for each sender and each group.
         let mut in_group = |seq, chat, iteration, body: &[u8]| {
             let key = ratchet.private_key.clone();
             let message = SenderKeyMessage::new(3, 9, iteration, body.into(), &mut rand::rng(), &key).unwrap();

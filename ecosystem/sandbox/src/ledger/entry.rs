@@ -1,60 +1,59 @@
-//! One message and its copies, as small as they can be: a ledger holds a million of them.
+//! One message and its copies, as small as possible: a ledger holds a million of them.
 
-/// Names a copy.
+/// Identifies a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in super::super) struct Ticket {
-    /// The message, by its place in the order of acceptance.
+    /// The message, by its number in the order of acceptance.
     pub(super) seq: u64,
-    /// The copy within it.
+    /// The index of the copy in the message.
     pub(super) copy: u32,
 }
 
-/// Microseconds since 1970, and never the same one twice: an order and a time in one. 0 is never.
+/// Microseconds since 1970, each value used once, so that stamps give both time and order. 0 for never.
 pub(super) type Stamp = u64;
 
-/// A device, its number by the place in the book's names.
+/// A device; the number is an index into the book's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Party {
     pub(super) number: u32,
     pub(super) device: u16,
 }
 
-/// A message that a device or a phone gave to the server.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) sender: Party,
-    /// By the place in the book's names.
+    /// An index into the book's names.
     pub(super) chat: u32,
     pub(super) id: Box<str>,
-    /// When it was taken or refused.
+    /// When the message was accepted or refused.
     pub(super) at: Stamp,
-    /// The code of the refusal; 0 for a message that was taken.
+    /// The code of the refusal; 0 for an accepted message.
     pub(super) refused: u16,
-    /// How often the sender gave it to the server.
+    /// How often the sender sent it to the server.
     pub(super) given: u16,
-    /// Between devices of one account (keys, history): it stands in no chat, so it has no place in the order of one.
+    /// Between devices of one account (keys, history): such a message is in no chat and has no order there.
     pub(super) peer: bool,
-    /// A hash of its words, where a phone showed them; else 0.
+    /// A hash of its text, if a phone showed it; else 0.
     pub(super) words: u64,
     pub(super) copies: Vec<Copy>,
-    /// The keys that encrypted it, for forgetting them with it.
+    /// The keys that encrypted the message, to drop them together with it.
     pub(super) keys: Vec<u64>,
 }
 
-/// What may be true of a copy.
+/// The flags of a copy.
 #[derive(Debug, Clone, Copy)]
 #[repr(u8)]
 pub(super) enum Flag {
-    /// It reached the queue of its device, or its phone.
+    /// The copy reached its device's queue or its phone.
     Routed = 1,
-    /// The recipient has asked for it again and has not got it yet.
+    /// The recipient sent a retry receipt and has not received the message again yet.
     Retry = 2,
-    /// It was asked for again and came again.
+    /// The message was sent again after a retry receipt.
     Resent = 4,
-    /// A phone had it and could not read it.
+    /// The phone received the copy and could not read it.
     Unreadable = 8,
-    /// A phone that was switched off let it go.
-    LetGo = 16,
+    /// The phone was switched off and its queue dropped the copy.
+    Dropped = 16,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -74,14 +73,13 @@ impl Flags {
     }
 }
 
-/// One recipient's copy.
 #[derive(Debug)]
 pub(super) struct Copy {
     pub(super) recipient: Party,
     pub(super) flags: Flags,
-    /// How often it was handed over again after it had been acknowledged.
+    /// How often the copy was handed over after it had been acknowledged.
     pub(super) again: u8,
-    /// How often it was handed over: written to a socket, or opened by a phone.
+    /// How often the copy was handed over: written to a socket, or opened by a phone.
     pub(super) handed: u16,
     pub(super) first_handed: Stamp,
     pub(super) acknowledged: Stamp,
@@ -92,7 +90,7 @@ impl Copy {
         Self { recipient, flags: Flags::default(), again: 0, handed: 0, first_handed: 0, acknowledged: 0 }
     }
 
-    pub(super) fn hand(&mut self, now: Stamp) {
+    pub(super) fn hand_over(&mut self, now: Stamp) {
         self.handed = self.handed.saturating_add(1);
         if self.first_handed == 0 {
             self.first_handed = now;
@@ -108,7 +106,8 @@ impl Copy {
         }
     }
 
-    /// Where it stands in the recipient's order. A message that had to be sent again had its place when it came first.
+    /// The copy's position in the recipient's order. A message that was sent again keeps the position of its first
+    /// arrival.
     pub(super) fn place(&self) -> Option<Stamp> {
         let place = if self.flags.has(Flag::Resent) { self.first_handed } else { self.acknowledged };
         (self.acknowledged != 0 && place != 0).then_some(place)

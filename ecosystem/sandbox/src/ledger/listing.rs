@@ -1,4 +1,4 @@
-//! What may be asked of the ledger, and its pages.
+//! Filters of the ledger, and its pages.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -6,34 +6,34 @@ use serde::Serialize;
 use super::Whereabouts;
 use super::book::Book;
 use super::entry::{Entry, Party, Stamp, Ticket};
-use super::verdict::fate;
+use super::verdict::copy_state;
 
-/// Which messages and which copies of them.
+/// Selects messages and their copies.
 #[derive(Debug, Clone, Default)]
 pub(in super::super) struct Filter {
-    /// The first message, by its place in the order of acceptance.
+    /// The number of the first message.
     pub(in super::super) from: Option<u64>,
-    /// The last one.
+    /// The number of the last message.
     pub(in super::super) to: Option<u64>,
-    /// The number that wrote it, or one device of it.
+    /// The sender: a phone number, optionally one device of it.
     pub(in super::super) sender: Option<(String, Option<u16>)>,
-    /// The number that it is for, or one device of it.
+    /// The recipient: a phone number, optionally one device of it.
     pub(in super::super) recipient: Option<(String, Option<u16>)>,
-    /// The group, or one of the two sides.
+    /// The group, or either side of a one-to-one chat.
     pub(in super::super) chat: Option<String>,
-    /// How its id begins.
+    /// The start of the message id.
     pub(in super::super) id_prefix: Option<String>,
-    /// How long a list may be.
+    /// The greatest length of a list.
     pub(in super::super) limit: usize,
 }
 
 impl Filter {
-    /// The messages that are meant.
+    /// The selected messages.
     pub(super) fn entries<'a>(&'a self, book: &'a Book) -> impl DoubleEndedIterator<Item = (u64, &'a Entry)> {
         let (from, to) = (self.from.unwrap_or(0), self.to.unwrap_or(u64::MAX));
         book.range(from, to).filter(move |(_, entry)| {
             let sender = self.sender.as_ref().is_none_or(|wanted| is(book, entry.sender, wanted));
-            // A chat of two has the name of the recipient on one side and of the sender on the other.
+            // Each side of a one-to-one chat knows it by the other side's number.
             let chat = self.chat.as_ref().is_none_or(|wanted| {
                 let (chat, sender) = (book.text(entry.chat), book.text(entry.sender.number));
                 chat == wanted || (!chat.ends_with("@g.us") && wanted.split('@').next() == Some(sender))
@@ -43,7 +43,7 @@ impl Filter {
         })
     }
 
-    /// The copies of a message that are meant.
+    /// The selected copies of a message.
     pub(super) fn copies<'a>(
         &'a self,
         book: &'a Book,
@@ -65,9 +65,9 @@ fn is(book: &Book, party: Party, (number, device): &(String, Option<u16>)) -> bo
 #[derive(Debug, Serialize)]
 pub(in super::super) struct Page {
     messages: Vec<Listed>,
-    /// Where the next page begins.
+    /// The number with which the next page starts.
     next: Option<u64>,
-    /// How many messages are forgotten, from the first one on.
+    /// How many messages were dropped, counted from the first.
     forgotten: u64,
 }
 
@@ -78,9 +78,9 @@ struct Listed {
     sender: String,
     chat: String,
     at: Option<DateTime<Utc>>,
-    /// The code that the sender was refused with.
+    /// The error code that the sender received.
     refused: Option<u16>,
-    /// How often the sender gave it to the server.
+    /// How often the sender sent it to the server.
     given: u16,
     copies: Vec<ListedCopy>,
 }
@@ -112,7 +112,7 @@ pub(super) fn page(book: &Book, filter: &Filter, whereabouts: &Whereabouts) -> P
                 .copies(book, seq, entry)
                 .map(|(ticket, copy)| ListedCopy {
                     recipient: name(book, copy.recipient),
-                    state: fate(book, ticket, copy, whereabouts).name(),
+                    state: copy_state(book, ticket, copy, whereabouts).name(),
                     handed: copy.handed,
                     first_handed: time(copy.first_handed),
                     acknowledged: time(copy.acknowledged),

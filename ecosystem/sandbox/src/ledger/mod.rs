@@ -1,19 +1,19 @@
-//! The ledger: what became of every message, for whoever must know whether one was lost, doubled, overtaken or
-//! encrypted with a used key.
+//! The ledger: the fate of every message, to find lost, duplicated and reordered messages and reused keys.
 //!
-//! What it promises: each message that the server took or refused, and each copy of it, with the order of what happened
-//! to them; and each key of a ratchet or sender-key chain that encrypted two different things. It sees what the server
-//! sees, ciphertext and its plain headers; from the phones it hears what their owners were shown.
+//! What it promises: each message that the server accepted or refused, and each copy of it, with the order of events;
+//! and each key of a ratchet or sender-key chain that encrypted two different texts. The ledger sees what the server
+//! sees, ciphertexts and their plain headers; the phones report the messages that they showed.
 //!
-//! What it does not: it forgets the oldest messages beyond its limit and says how many, and it begins anew with each
-//! start of the sandbox. It judges nothing while traffic passes: `verdict` does, when it is asked.
+//! What it does not: it drops the oldest messages beyond its limit and says how many, and starts empty at each start of
+//! the sandbox. It does not judge while traffic passes: `verdict` does so on request.
 //!
-//! | file | idea |
+//! | file | content |
 //! | --- | --- |
 //! | `entry` | one message and its copies |
-//! | `book` | the messages in their order, found by id; the oldest forgotten |
-//! | `chains` | which key of which chain encrypted what |
-//! | `verdict` | what is wrong within a range |
+//! | `book` | the messages in order, found by id; the oldest are dropped |
+//! | `chains` | which key of which chain encrypted which ciphertext |
+//! | `listing` | filters and pages |
+//! | `verdict` | the faults within a range |
 
 mod book;
 mod chains;
@@ -34,19 +34,19 @@ use entry::Flag;
 pub(super) use entry::Ticket;
 pub(super) use listing::{Filter, Page};
 
-/// Everything that happened to messages. Its lock is taken after the state's, never before.
+/// Everything that happened to messages. Lock order: the state's lock first, then this one.
 pub(super) struct Ledger(Mutex<Book>);
 
-/// What the verdict asks the server about a copy that nobody has acknowledged.
+/// The server's knowledge about unacknowledged copies, for the verdict.
 pub(super) struct Whereabouts {
-    /// Copies that stand in the queue of a device.
+    /// Copies in a device's queue.
     pub(super) queued: HashSet<Ticket>,
-    /// Every device and phone that there is.
+    /// Every existing device and phone.
     pub(super) devices: HashSet<DeviceId>,
 }
 
 impl Ledger {
-    /// An empty ledger that remembers this many messages.
+    /// An empty ledger that remembers up to `limit` messages.
     pub(super) fn new(limit: usize) -> Self {
         Self(Mutex::new(Book::new(limit)))
     }
@@ -55,7 +55,7 @@ impl Ledger {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The server has taken a message from a device: in which chat, and for whom there is a copy.
+    /// The server accepted a message from a device, in a chat, with a copy for each of these devices.
     pub(super) fn accepted<'a>(
         &self,
         sender: &DeviceId,
@@ -71,7 +71,7 @@ impl Ledger {
         book.note(seq, sender, chat, message);
     }
 
-    /// A phone sends a message. Its ciphertexts are seen with the copies; from phone to phone it goes without any.
+    /// A phone sends a message. Its ciphertexts are recorded with the copies; phones send each other plain text.
     pub(super) fn phone_sends(
         &self,
         phone: &DeviceId,
@@ -89,12 +89,13 @@ impl Ledger {
         }
     }
 
-    /// The server has told the sender that it does not take a message.
+    /// The server refused a message and told its sender.
     pub(super) fn refused(&self, sender: &DeviceId, chat: &str, id: &str, code: u16) {
         self.book().refuse(sender, chat, id, code);
     }
 
-    /// A copy goes to a device's queue or to a phone. What a phone sends between devices is taken with its first copy.
+    /// A copy goes to a device's queue or to a phone. A message that a phone sends to devices is recorded with its
+    /// first copy.
     pub(super) fn routed(&self, sender: &DeviceId, chat: &str, message: &Node, to: &DeviceId) -> Option<Ticket> {
         let mut book = self.book();
         let id = text(message, "id");
@@ -109,7 +110,7 @@ impl Ledger {
         let ticket = book.copy(seq, to)?;
         let copy = book.at(ticket)?;
         if copy.flags.has(Flag::Retry) {
-            // Asked for again, so what came before was not had.
+            // The recipient requested it again, so the earlier acknowledgement no longer counts.
             copy.acknowledged = 0;
             copy.flags.clear(Flag::Retry);
             copy.flags.clear(Flag::Unreadable);
@@ -125,12 +126,12 @@ impl Ledger {
         let now = book.now();
         for ticket in tickets {
             if let Some(copy) = book.at(ticket) {
-                copy.hand(now);
+                copy.hand_over(now);
             }
         }
     }
 
-    /// A device has copies safely. They are named in one stanza, so none comes before the other.
+    /// A device acknowledged copies. One stanza names them all, so they have no order among themselves.
     pub(super) fn acknowledged(&self, tickets: impl IntoIterator<Item = Ticket>) {
         let mut book = self.book();
         let now = book.now();
@@ -141,28 +142,28 @@ impl Ledger {
         }
     }
 
-    /// A device or a phone cannot read its copy and asks for another one.
-    pub(super) fn asked_again(&self, recipient: &DeviceId, sender: &str, id: &str) {
+    /// A device or a phone sent a retry receipt for its copy.
+    pub(super) fn retry_requested(&self, recipient: &DeviceId, sender: &str, id: &str) {
         let mut book = self.book();
         if let Some(copy) = book.copy_of(sender, id, recipient) {
             copy.flags.set(Flag::Retry);
         }
     }
 
-    /// A phone that is switched off lets a copy go.
-    pub(super) fn let_go(&self, phone: &DeviceId, sender: &str, id: &str) {
+    /// The queue of a switched-off phone dropped a copy.
+    pub(super) fn dropped(&self, phone: &DeviceId, sender: &str, id: &str) {
         let mut book = self.book();
         if let Some(copy) = book.copy_of(sender, id, phone) {
-            copy.flags.set(Flag::LetGo);
+            copy.flags.set(Flag::Dropped);
         }
     }
 
-    /// A phone has opened a message, or failed to.
+    /// A phone opened a message, or failed to.
     pub(super) fn opened(&self, phone: &DeviceId, sender: &str, id: &str, readable: bool) {
         let mut book = self.book();
         let now = book.now();
         let Some(copy) = book.copy_of(sender, id, phone) else { return };
-        copy.hand(now);
+        copy.hand_over(now);
         if readable {
             copy.acknowledge(now);
         } else {
@@ -170,17 +171,16 @@ impl Ledger {
         }
     }
 
-    /// What a message says, as a phone shows it.
-    pub(super) fn words(&self, sender: &str, id: &str, words: &str) {
-        self.book().words(sender, id, words);
+    /// Records the text of a message, as a phone shows it.
+    pub(super) fn record_text(&self, sender: &str, id: &str, words: &str) {
+        self.book().record_text(sender, id, words);
     }
 
-    /// What is wrong within a range.
+    /// The faults within a range.
     pub(super) fn verdict(&self, filter: &Filter, whereabouts: &Whereabouts) -> Value {
         verdict::of(&self.book(), filter, whereabouts)
     }
 
-    /// A page of the messages within a range.
     pub(super) fn page(&self, filter: &Filter, whereabouts: &Whereabouts) -> Page {
         listing::page(&self.book(), filter, whereabouts)
     }

@@ -1,4 +1,4 @@
-//! What is wrong within a range of messages. `docs/sandbox.md` says what each word means, and this is its only meaning.
+//! The faults within a range of messages. `docs/sandbox.md` defines each word, and this file implements it.
 
 use std::collections::HashMap;
 
@@ -10,58 +10,58 @@ use super::book::Book;
 use super::entry::{Copy, Entry, Flag, Party, Stamp, Ticket};
 use super::listing::{Filter, name};
 
-/// What became of a copy.
+/// The state of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// Its device acknowledged it, or its phone showed it.
+pub(super) enum CopyState {
+    /// The device acknowledged the copy, or the phone showed it.
     Acknowledged,
-    /// It waits for its device or its phone.
+    /// The copy waits for its device or its phone.
     Pending,
-    /// Its device is not linked, or is no longer.
+    /// The device is not linked, or no longer linked.
     Unlinked,
-    /// Its phone was switched off and let it go.
-    LetGo,
-    /// It is nowhere, and this is why.
+    /// The phone was switched off and its queue dropped the copy.
+    Dropped,
+    /// The copy is nowhere; the text gives the reason.
     Lost(&'static str),
 }
 
-impl Fate {
+impl CopyState {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Acknowledged => "acknowledged",
             Self::Pending => "pending",
             Self::Unlinked => "unlinked",
-            Self::LetGo => "let_go",
+            Self::Dropped => "let_go",
             Self::Lost(_) => "lost",
         }
     }
 }
 
-pub(super) fn fate(book: &Book, ticket: Ticket, copy: &Copy, whereabouts: &Whereabouts) -> Fate {
+pub(super) fn copy_state(book: &Book, ticket: Ticket, copy: &Copy, whereabouts: &Whereabouts) -> CopyState {
     let has = |flag| copy.flags.has(flag);
     let asked_again = has(Flag::Retry);
     if copy.acknowledged != 0 && !asked_again {
-        Fate::Acknowledged
+        CopyState::Acknowledged
     } else if copy.acknowledged == 0 && whereabouts.queued.contains(&ticket) {
-        Fate::Pending
-    } else if has(Flag::LetGo) {
-        Fate::LetGo
+        CopyState::Pending
+    } else if has(Flag::Dropped) {
+        CopyState::Dropped
     } else if !whereabouts.devices.contains(&book.device(copy.recipient)) {
-        Fate::Unlinked
+        CopyState::Unlinked
     } else if asked_again {
-        Fate::Lost("it could not be read, was asked for again and has not come again")
+        CopyState::Lost("the recipient could not read it and requested it again, and it has not been sent again")
     } else if has(Flag::Unreadable) {
-        Fate::Lost("the phone could not read it")
+        CopyState::Lost("the phone could not read it")
     } else if !has(Flag::Routed) {
-        Fate::Lost("it never reached the queue of its device or its phone")
+        CopyState::Lost("it never reached its phone or the queue of its device")
     } else if copy.recipient.device == 0 {
-        Fate::Pending
+        CopyState::Pending
     } else {
-        Fate::Lost("it left the queue of its device without having been acknowledged")
+        CopyState::Lost("it left the queue of its device unacknowledged")
     }
 }
 
-/// A list that is cut and counted in full.
+/// A list with a limit, and the full count.
 struct List<T> {
     items: Vec<T>,
     count: usize,
@@ -81,7 +81,7 @@ impl<T> List<T> {
     }
 }
 
-/// A message, and what is to be said of it.
+/// A message with details of the finding.
 #[derive(Serialize)]
 struct Message {
     seq: u64,
@@ -99,7 +99,7 @@ impl Message {
     }
 }
 
-/// A copy of a message, and what is to be said of it.
+/// A copy of a message with details of the finding.
 #[derive(Serialize)]
 struct Finding {
     recipient: String,
@@ -123,12 +123,12 @@ pub(super) fn of(book: &Book, filter: &Filter, whereabouts: &Whereabouts) -> Val
         messages += 1;
         for (ticket, copy) in filter.copies(book, seq, entry) {
             let found = |more| finding(book, seq, entry, copy.recipient, more);
-            match fate(book, ticket, copy, whereabouts) {
-                Fate::Acknowledged => {}
-                Fate::Pending => pending.add(|| found(json!({ "handed": copy.handed }))),
-                Fate::Unlinked => unlinked.add(|| found(json!({}))),
-                Fate::LetGo => let_go += 1,
-                Fate::Lost(why) => lost.add(|| found(json!({ "why": why }))),
+            match copy_state(book, ticket, copy, whereabouts) {
+                CopyState::Acknowledged => {}
+                CopyState::Pending => pending.add(|| found(json!({ "handed": copy.handed }))),
+                CopyState::Unlinked => unlinked.add(|| found(json!({}))),
+                CopyState::Dropped => let_go += 1,
+                CopyState::Lost(why) => lost.add(|| found(json!({ "why": why }))),
             }
             if copy.again != 0 {
                 shown_twice.add(|| found(json!({ "again": copy.again, "given": entry.given })));
@@ -170,7 +170,7 @@ pub(super) fn of(book: &Book, filter: &Filter, whereabouts: &Whereabouts) -> Val
 
 /// Copies that a later message of the same account in the same chat overtook on the way to the same device.
 fn out_of_order(book: &Book, filter: &Filter) -> List<Finding> {
-    // From the newest back: the earliest place of those that were taken later.
+    // From the newest to the oldest: the earliest acknowledgement of the messages accepted later.
     let mut earliest: HashMap<(u32, u32, Party), (Stamp, u64)> = HashMap::new();
     let mut overtaken = vec![];
     for (seq, entry) in filter.entries(book).rev().filter(|(_, entry)| !entry.peer) {
@@ -192,7 +192,7 @@ fn out_of_order(book: &Book, filter: &Filter) -> List<Finding> {
     list
 }
 
-/// Texts that an account's phone or its recipients' phones showed under more than one id of a chat.
+/// Texts that phones showed under more than one id of the same account and chat.
 fn repeated_text(book: &Book, filter: &Filter) -> List<Message> {
     let mut seen: HashMap<(u32, u32, u64), u64> = HashMap::new();
     let mut list = List::new(filter.limit);
@@ -205,7 +205,7 @@ fn repeated_text(book: &Book, filter: &Filter) -> List<Message> {
     list
 }
 
-/// Keys that encrypted two different things, the second of them within the range.
+/// Keys that encrypted two different texts, the second of them within the range.
 fn key_reuse(book: &Book, filter: &Filter) -> List<Message> {
     let mut list = List::new(filter.limit);
     for reuse in &book.chains.reuses {
@@ -238,7 +238,7 @@ mod tests {
         NodeBuilder::new("message").attr("id", id).build()
     }
 
-    /// A message that the server takes from one device for another.
+    /// Records a message that the server accepts from one device for another.
     fn taken(ledger: &Ledger, id: &str) {
         ledger.accepted(&device("15550001", 1), CHAT, &message(id), [&device("15550002", 1)]);
     }
@@ -253,13 +253,13 @@ mod tests {
         ledger.verdict(&Filter { limit: 10, ..Filter::default() }, &whereabouts)
     }
 
-    /// The ids of what was found.
+    /// The ids in a list of the verdict.
     fn ids<'a>(verdict: &'a Value, kind: &str) -> Vec<&'a str> {
         verdict[kind].as_array().into_iter().flatten().filter_map(|it| it["id"].as_str()).collect()
     }
 
     #[test]
-    fn x2_what_is_nowhere_is_lost() {
+    fn x2_a_copy_that_is_nowhere_is_lost() {
         let ledger = Ledger::new(10);
         for id in ["DROPPED", "GONE", "WAITS", "HAD"] {
             taken(&ledger, id);
@@ -270,24 +270,24 @@ mod tests {
         assert_eq!((ids(&found, "lost"), ids(&found, "pending")), (vec!["DROPPED", "GONE"], vec!["WAITS"]));
         assert!(found["lost"][0]["why"].as_str().unwrap().contains("never reached"), "{found}");
         assert_eq!(found["ok"], false);
-        // Asked for again, it is not had until it comes again.
-        ledger.asked_again(&device("15550002", 1), "15550001", "HAD");
+        // After a retry receipt the copy is lost until it is sent again.
+        ledger.retry_requested(&device("15550002", 1), "15550001", "HAD");
         assert_eq!(ids(&verdict(&ledger, &[waits]), "lost"), ["DROPPED", "GONE", "HAD"]);
         let again = routed(&ledger, "HAD");
         assert_eq!(ids(&verdict(&ledger, &[waits, again]), "pending"), ["WAITS", "HAD"]);
     }
 
     #[test]
-    fn x2_what_comes_again_after_its_acknowledgement_is_shown_twice() {
+    fn x2_a_copy_sent_again_after_its_acknowledgement_is_shown_twice() {
         let ledger = Ledger::new(10);
         taken(&ledger, "A");
         let copy = routed(&ledger, "A");
-        // Twice before the acknowledgement: the device was away in between.
+        // Handed over twice before the acknowledgement: the device reconnected in between.
         ledger.handed([copy]);
         ledger.handed([copy]);
         ledger.acknowledged([copy]);
         assert_eq!(verdict(&ledger, &[])["ok"], true);
-        // The sender gives the same id again, and it is the same message.
+        // The same id from the same sender is the same message.
         taken(&ledger, "A");
         assert_eq!(routed(&ledger, "A"), copy);
         ledger.handed([copy]);
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn x2_what_a_later_message_overtook_is_out_of_order() {
+    fn x2_an_overtaken_message_is_out_of_order() {
         let ledger = Ledger::new(10);
         let [late, second, third, fourth] = ["LATE", "SECOND", "THIRD", "FOURTH"].map(|id| {
             taken(&ledger, id);
@@ -306,7 +306,7 @@ mod tests {
             ledger.handed([copy]);
             copy
         });
-        // One receipt for two has no order.
+        // One receipt for two messages gives them no order.
         ledger.acknowledged([third, second]);
         assert_eq!(verdict(&ledger, &[late, fourth])["ok"], true);
         ledger.acknowledged([late]);
@@ -314,7 +314,7 @@ mod tests {
         let found = verdict(&ledger, &[]);
         assert_eq!(ids(&found, "out_of_order"), ["LATE"], "{found}");
         assert_eq!((&found["out_of_order"][0]["overtaken_by"], &found["ok"]), (&json!(2), &json!(false)));
-        // What devices of one account tell each other stands in no chat.
+        // Messages between devices of one account are in no chat.
         let [key, history] = ["KEY", "HISTORY"].map(|id| {
             let message = NodeBuilder::new("message").attr("id", id).attr("category", "peer").build();
             ledger.routed(&device("15550001", 0), CHAT, &message, &device("15550002", 1)).unwrap()
@@ -322,14 +322,14 @@ mod tests {
         ledger.acknowledged([history]);
         ledger.acknowledged([key]);
         assert_eq!(ids(&verdict(&ledger, &[]), "out_of_order"), ["LATE"]);
-        // Another chat has an order of its own.
+        // Each chat has an order of its own.
         let filter = Filter { chat: Some("15550009@s.whatsapp.net".into()), limit: 10, ..Filter::default() };
         let nowhere = Whereabouts { queued: HashSet::new(), devices: HashSet::new() };
         assert_eq!(ledger.verdict(&filter, &nowhere)["messages"], 0);
     }
 
     #[test]
-    fn x2_what_was_sent_again_on_request_has_the_place_where_it_came_first() {
+    fn x2_a_retried_copy_keeps_its_first_position() {
         let ledger = Ledger::new(10);
         let [first, second] = ["FIRST", "SECOND"].map(|id| {
             taken(&ledger, id);
@@ -337,7 +337,7 @@ mod tests {
             ledger.handed([copy]);
             copy
         });
-        ledger.asked_again(&device("15550002", 1), "15550001", "FIRST");
+        ledger.retry_requested(&device("15550002", 1), "15550001", "FIRST");
         ledger.acknowledged([first]);
         ledger.acknowledged([second]);
         taken(&ledger, "FIRST");

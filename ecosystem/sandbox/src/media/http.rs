@@ -27,41 +27,41 @@ use super::{Missing, PICTURES, folder, range};
 
 type Shared = State<Arc<Server>>;
 
-/// Why a request gets no file and leaves none.
-enum Refusal {
+/// Why a request stores or returns no file.
+enum MediaRefusal {
     /// `{"error": "…"}` with its status.
-    Said(StatusCode, String),
+    Answered(StatusCode, String),
     /// The connection breaks without an answer.
     Broken,
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for MediaRefusal {
     fn into_response(self) -> Response {
         match self {
-            Self::Said(status, why) => (status, Json(json!({ "error": why }))).into_response(),
+            Self::Answered(status, why) => (status, Json(json!({ "error": why }))).into_response(),
             Self::Broken => Body::from_stream(stream::once(async { broken() })).into_response(),
         }
     }
 }
 
-/// A body that breaks the connection behind these bytes.
+/// A body that breaks the connection after these bytes.
 fn cut(passes: Bytes) -> Body {
     Body::from_stream(stream::once(async { Ok(passes) }).chain(stream::once(async {
-        // What is before it is on its way by then.
+        // By now the bytes before it are on the wire.
         tokio::task::yield_now().await;
         broken()
     })))
 }
 
-/// What makes a body break its connection; nothing of an answer goes out when it comes first.
+/// Makes a body break its connection. When it comes first, nothing of the answer is sent.
 fn broken() -> std::io::Result<Bytes> {
     Err(ErrorKind::ConnectionAborted.into())
 }
 
-/// What a rule for faults refuses a transfer with.
-fn at_fault(status: u16) -> Refusal {
+/// The refusal that a fault rule demands.
+fn at_fault(status: u16) -> MediaRefusal {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    Refusal::Said(status, "a fault was asked for here; GET /faults lists them".into())
+    MediaRefusal::Answered(status, "a fault rule applies here; GET /faults lists the rules".into())
 }
 
 /// Serves media until the sandbox stops.
@@ -70,11 +70,11 @@ pub(in super::super) async fn serve(server: Arc<Server>, listener: TcpListener) 
     let listener = Listener::new(&server, listener);
     let serving = axum::serve(listener, router(server)).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = serving.await {
-        tracing::warn!(target: LOG, %error, "the media server ended");
+        tracing::warn!(target: LOG, %error, "the media server stopped");
     }
 }
 
-/// Who answers what.
+/// The routes of the media server.
 pub(in super::super) fn router(server: Arc<Server>) -> Router {
     Router::new()
         .route("/mms/{kind}/{hash}", post(upload))
@@ -85,41 +85,41 @@ pub(in super::super) fn router(server: Arc<Server>) -> Router {
         .with_state(server)
 }
 
-async fn unknown(State(server): Shared, method: axum::http::Method, uri: Uri) -> Refusal {
+async fn unknown(State(server): Shared, method: axum::http::Method, uri: Uri) -> MediaRefusal {
     server.stats.unknown(format!("media {method} {}", uri.path()));
-    Refusal::Said(StatusCode::NOT_FOUND, "no such path on the media server".into())
+    MediaRefusal::Answered(StatusCode::NOT_FOUND, "no such path on the media server".into())
 }
 
-async fn another_method() -> Refusal {
-    Refusal::Said(
+async fn another_method() -> MediaRefusal {
+    MediaRefusal::Answered(
         StatusCode::METHOD_NOT_ALLOWED,
-        "this path takes another method: POST to upload, GET to download".into(),
+        "this path does not accept the method: use POST to upload, GET to download".into(),
     )
 }
 
-/// What stands behind the question mark of an upload.
+/// The query string of an upload.
 #[derive(Debug, Deserialize)]
 struct UploadQuery {
     #[serde(default)]
     auth: String,
     #[serde(default)]
     token: String,
-    /// Set when the client only asks how much of the file is here.
+    /// Set when the client only asks how much of the file the server has.
     resume: Option<String>,
-    /// How many bytes are here already.
+    /// The offset in bytes at which the client resumes.
     #[serde(default)]
     file_offset: usize,
 }
 
-/// The query, or why it is none: a parameter that comes twice, an offset that is no number.
-type AskedQuery = Result<Query<UploadQuery>, QueryRejection>;
+/// The parsed query, or the error: a parameter given twice, an offset that is not a number.
+type ParsedQuery = Result<Query<UploadQuery>, QueryRejection>;
 
-async fn upload(State(server): Shared, uri: Uri, query: AskedQuery, body: Body) -> Response {
+async fn upload(State(server): Shared, uri: Uri, query: ParsedQuery, body: Body) -> Response {
     let mut body = body.into_data_stream();
     let outcome = accept(&server, &uri, query, &mut body).await;
     if let Err(refusal) = &outcome {
         server.stats.count(|counters| counters.media.uploads_refused += 1);
-        if matches!(refusal, Refusal::Said(..)) {
+        if matches!(refusal, MediaRefusal::Answered(..)) {
             // A client that is still sending would see a broken connection instead of the reason.
             while let Some(Ok(_)) = body.next().await {}
         }
@@ -130,14 +130,17 @@ async fn upload(State(server): Shared, uri: Uri, query: AskedQuery, body: Body) 
 async fn accept(
     server: &Server,
     uri: &Uri,
-    query: AskedQuery,
+    query: ParsedQuery,
     body: &mut axum::body::BodyDataStream,
-) -> Result<Value, Refusal> {
-    let refuse = |status, why: String| Err(Refusal::Said(status, why));
-    let Query(query) = query.map_err(|error| Refusal::Said(error.status(), error.body_text()))?;
+) -> Result<Value, MediaRefusal> {
+    let refuse = |status, why: String| Err(MediaRefusal::Answered(status, why));
+    let Query(query) = query.map_err(|error| MediaRefusal::Answered(error.status(), error.body_text()))?;
     let media = &server.media;
     let Some(device) = media.holder(&query.auth) else {
-        return refuse(StatusCode::UNAUTHORIZED, "auth: not a token of this server, or expired; ask media_conn".into());
+        return refuse(
+            StatusCode::UNAUTHORIZED,
+            "auth: not a token of this server, or expired; request a new one with media_conn".into(),
+        );
     };
     let (path, token) = uri.path().rsplit_once('/').unwrap_or_default();
     let Some(folder) = folder(path) else {
@@ -148,7 +151,7 @@ async fn accept(
     let Some(named) = named.filter(|_| token == query.token) else {
         return refuse(
             StatusCode::BAD_REQUEST,
-            "token: the SHA-256 of the encrypted file is accepted, in unpadded URL-safe base64, the same in path and query"
+            "token: must be the SHA-256 of the encrypted file, in unpadded URL-safe base64, the same in path and query"
                 .into(),
         );
     };
@@ -158,7 +161,7 @@ async fn accept(
             Progress::Partial(bytes) => json!({ "resume": bytes.to_string() }),
         });
     }
-    // The file itself, and not the question how much of it is here.
+    // Faults strike file transfers, not the question how much of a file the server has.
     let most = match transfer(server, Direction::In, Some(&device)).await {
         Transfer::Whole => None,
         Transfer::Refused(status) => return Err(at_fault(status)),
@@ -166,22 +169,31 @@ async fn accept(
     };
     let mut came = 0;
     let Some(mut incoming) = media.store.begin(named, query.file_offset) else {
-        return refuse(StatusCode::BAD_REQUEST, format!("file_offset: {} bytes are not here", query.file_offset));
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            format!("file_offset: the server has fewer than {} bytes", query.file_offset),
+        );
     };
     while let Some(more) = body.next().await {
-        let mut more =
-            more.map_err(|error| Refusal::Said(StatusCode::BAD_REQUEST, format!("the upload broke off: {error}")))?;
+        let mut more = more.map_err(|error| {
+            MediaRefusal::Answered(StatusCode::BAD_REQUEST, format!("the upload broke off: {error}"))
+        })?;
         came += more.len();
         let beyond = most.map_or(0, |most| came.saturating_sub(most));
         more.truncate(more.len().saturating_sub(beyond));
-        incoming.add(&more).map_err(|full| Refusal::Said(StatusCode::INSUFFICIENT_STORAGE, full.to_string()))?;
+        incoming
+            .add(&more)
+            .map_err(|full| MediaRefusal::Answered(StatusCode::INSUFFICIENT_STORAGE, full.to_string()))?;
         if beyond > 0 {
-            return Err(Refusal::Broken);
+            return Err(MediaRefusal::Broken);
         }
     }
     let direct_path = incoming.finish(folder).map_err(|found| {
         let found = BASE64_URL_SAFE_NO_PAD.encode(found);
-        Refusal::Said(StatusCode::BAD_REQUEST, format!("what came has the SHA-256 {found}, and {token} was announced"))
+        MediaRefusal::Answered(
+            StatusCode::BAD_REQUEST,
+            format!("the uploaded file has the SHA-256 {found}, not {token} as announced"),
+        )
     })?;
     server.stats.count(|counters| counters.media.uploads += 1);
     Ok(json!({ "url": media.url(&direct_path), "direct_path": direct_path }))
@@ -200,14 +212,14 @@ async fn download(State(server): Shared, uri: Uri, headers: HeaderMap) -> Respon
     outcome.into_response()
 }
 
-/// The answer with what was asked for, which breaks off after so many bytes if it is to.
-fn find(server: &Server, uri: &Uri, headers: &HeaderMap, most: Option<usize>) -> Result<Response, Refusal> {
+/// The requested file or part; `most` breaks the answer off after that many bytes.
+fn find(server: &Server, uri: &Uri, headers: &HeaderMap, most: Option<usize>) -> Result<Response, MediaRefusal> {
     let file = server.media.get(uri.path()).map_err(|missing| {
         let status = match missing {
             Missing::Never => StatusCode::NOT_FOUND,
             Missing::Gone => StatusCode::GONE,
         };
-        Refusal::Said(status, missing.to_string())
+        MediaRefusal::Answered(status, missing.to_string())
     })?;
     let picture = uri.path().split('/').nth(2) == Some(PICTURES);
     let kind = if picture { "image/jpeg" } else { "application/octet-stream" };
@@ -226,7 +238,8 @@ fn find(server: &Server, uri: &Uri, headers: &HeaderMap, most: Option<usize>) ->
         }
         Err(()) => {
             let range = format!("bytes */{}", file.len());
-            let why = Refusal::Said(StatusCode::RANGE_NOT_SATISFIABLE, "the file ends before this range".into());
+            let why =
+                MediaRefusal::Answered(StatusCode::RANGE_NOT_SATISFIABLE, "the file ends before this range".into());
             ([(header::CONTENT_RANGE, range)], why).into_response()
         }
     })

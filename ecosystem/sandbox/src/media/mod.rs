@@ -1,13 +1,12 @@
-//! The media server: where encrypted files and profile pictures lie, and the way to them.
+//! The media server: it stores encrypted files and profile pictures, and serves them over HTTP.
 //!
-//! What it promises: a file is accepted only whole, with a token that this server gave out, and when its SHA-256 is the
-//! one that the client named; it is served byte for byte, in parts when asked, until somebody takes it away, and then
-//! with 410. Whoever knows the path gets the file, as on the real server; the files are encrypted. The address speaks
-//! HTTP and HTTPS on the same port, because client libraries insist on `https://`; the root of its certificate is made
-//! at the first start.
+//! What it promises: it accepts a file only whole, with a token of this server, and with the SHA-256 that the client
+//! named. It serves the file byte for byte, in parts on request, until the file is deleted; then it answers 410. Anyone
+//! who knows the path gets the file, as on the real server; the files are encrypted. One port serves HTTP and HTTPS,
+//! because client libraries insist on `https://`; the root of its certificate is created at the first start.
 //!
-//! What it does not: it never sees a media key, it makes no thumbnails, and without a state file it keeps nothing over
-//! a restart. What is stored is bounded by `Options::media_limit`, beyond which uploads are refused with 507.
+//! What it does not: it never sees a media key, creates no thumbnails, and keeps nothing over a restart without a state
+//! file. `Options::media_limit` bounds the stored bytes; uploads beyond it get 507.
 
 mod http;
 mod range;
@@ -32,14 +31,14 @@ use tls::{Identity, SavedIdentity};
 
 pub(super) use http::router;
 pub(super) use http::serve;
-pub(super) use store::{Full, Missing};
+pub(super) use store::{Missing, StorageFull};
 
-/// How long a client may use what it was told about hosts.
+/// How long, in seconds, a client may use the hosts of `media_conn`.
 pub(super) const HOSTS_TTL: u64 = 300;
-/// How long a token is good for uploads.
+/// How long, in seconds, an upload token is valid.
 pub(super) const AUTH_TTL: u64 = 21_600;
 
-/// What an upload may be, by the path it comes on, and the folder that such files get.
+/// The upload paths, and the folder for the files of each.
 const FOLDERS: &[(&str, &str)] = &[
     ("/mms/image", "t62.7118-24"),
     ("/mms/video", "t62.7161-24"),
@@ -52,7 +51,7 @@ const FOLDERS: &[(&str, &str)] = &[
     ("/mms/thumbnail-link", "t62.36144-24"),
     ("/product/image", "t45.5328-4"),
 ];
-/// How long the signature in a token is.
+/// The length of a token's signature in bytes.
 const SIGNATURE: usize = 32;
 /// The folder of profile pictures.
 const PICTURES: &str = "t61.24694-24";
@@ -66,20 +65,20 @@ pub(super) struct MediaCounters {
     pub(super) uploads_refused: u64,
     /// Files handed out, whole or in part.
     pub(super) downloads: u64,
-    /// Downloads refused: gone, never there, or a range beyond the end.
+    /// Downloads refused: deleted, never stored, or a range beyond the end.
     pub(super) downloads_refused: u64,
 }
 
-/// The media server's memory and its identity.
+/// The stored files and the server's identity.
 pub(super) struct Media {
     store: Store,
     identity: Identity,
     address: SocketAddr,
-    /// Signs the tokens that clients upload with.
+    /// Signs the upload tokens.
     secret: [u8; 32],
 }
 
-/// The same in the state file.
+/// [`Media`] in the state file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SavedMedia {
@@ -89,7 +88,7 @@ pub(super) struct SavedMedia {
 }
 
 impl Media {
-    /// The media server as it was, reached at another address.
+    /// Restores the media server at another address.
     pub(super) fn restore(
         address: SocketAddr,
         limit: usize,
@@ -104,12 +103,12 @@ impl Media {
         SavedMedia { store: self.store.save(files), identity: self.identity.save(), secret: self.secret }
     }
 
-    /// A media server that is reached at `address` and stores at most `limit` bytes.
+    /// A media server at `address` that stores at most `limit` bytes.
     pub(super) fn new(address: SocketAddr, limit: usize) -> Result<Self, SandboxError> {
         Ok(Self { store: Store::new(limit), identity: Identity::new()?, address, secret: rand::random() })
     }
 
-    /// What clients are told as the host, port included.
+    /// The host that clients are given, port included.
     pub(super) fn host(&self) -> String {
         self.address.to_string()
     }
@@ -120,13 +119,13 @@ impl Media {
     }
 
     /// Stores a file; returns its direct path.
-    pub(super) fn put(&self, kind: MediaType, bytes: Bytes) -> Result<String, Full> {
+    pub(super) fn put(&self, kind: MediaType, bytes: Bytes) -> Result<String, StorageFull> {
         let folder = folder(kind.upload_path()).unwrap_or_default();
         self.store.put(folder, bytes)
     }
 
     /// Stores a profile picture, which is not encrypted; returns its direct path.
-    pub(super) fn put_picture(&self, bytes: Bytes) -> Result<String, Full> {
+    pub(super) fn put_picture(&self, bytes: Bytes) -> Result<String, StorageFull> {
         self.store.put(PICTURES, bytes)
     }
 
@@ -135,29 +134,29 @@ impl Media {
         self.store.get(direct_path)
     }
 
-    /// Whether the room that is counted as used is what the files take, which nobody is sending now.
-    pub(super) fn adds_up(&self) -> bool {
-        self.store.adds_up()
+    /// Whether the counted bytes equal the size of the files; only valid while nobody uploads.
+    pub(super) fn size_is_consistent(&self) -> bool {
+        self.store.size_is_consistent()
     }
 
-    /// Takes a file away: from now on it is gone. `false` when there was none.
+    /// Deletes a file, which gets 410 from then on. `false` when there was none.
     pub(super) fn remove(&self, direct_path: &str) -> bool {
         self.store.remove(direct_path)
     }
 
-    /// The address of a file, as it stands in messages.
+    /// The URL of a file, as messages carry it.
     pub(super) fn url(&self, direct_path: &str) -> String {
         format!("https://{}{direct_path}", self.address)
     }
 
-    /// A new token for a device's uploads: our signature, until when it is good, and whose it is.
+    /// A new upload token for a device: our signature, the expiry, and the device.
     pub(super) fn token(&self, device: &DeviceId) -> String {
         let until = (unix_now() + AUTH_TTL).to_be_bytes();
         let says = [&until, device.device.to_be_bytes().as_slice(), device.number.as_bytes()].concat();
         BASE64_URL_SAFE_NO_PAD.encode([self.sign(&says).as_slice(), &says].concat())
     }
 
-    /// Whose a token is, when it is ours and still good.
+    /// The device of a token, if the token is ours and valid.
     fn holder(&self, token: &str) -> Option<DeviceId> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
         let (signature, says) = bytes.split_first_chunk::<SIGNATURE>()?;
@@ -176,7 +175,7 @@ impl Media {
     }
 }
 
-/// The folder of what is uploaded on a path.
+/// The folder for files that are uploaded to a path.
 fn folder(upload_path: &str) -> Option<&'static str> {
     FOLDERS.iter().find(|(path, _)| *path == upload_path).map(|(_, folder)| *folder)
 }

@@ -1,9 +1,9 @@
-//! The part of a file that a request wants.
+//! The requested part of a file.
 
 use std::ops::Range;
 
-/// Reads a `Range` header for a file of `len` bytes. `Ok(None)` when the whole file is to be served, which is also the
-/// answer to what we do not understand (RFC 9110 lets a server ignore it); `Err` when the part is beyond the end.
+/// Reads a `Range` header for a file of `len` bytes. `Ok(None)` stands for the whole file, which is also the answer to
+/// unknown forms (RFC 9110 lets a server ignore the header); `Err` means that the part is beyond the end.
 pub(super) fn parse(header: &str, len: usize) -> Result<Option<Range<usize>>, ()> {
     let Some((first, last)) = header.strip_prefix("bytes=").and_then(|spec| spec.split_once('-')) else {
         return Ok(None);
@@ -11,7 +11,7 @@ pub(super) fn parse(header: &str, len: usize) -> Result<Option<Range<usize>>, ()
     let (first, last) = match (first.trim().parse::<usize>(), last.trim().parse::<usize>()) {
         (Ok(first), Ok(last)) => (first, last.saturating_add(1).min(len)),
         (Ok(first), Err(_)) if last.trim().is_empty() => (first, len),
-        // The last so many bytes.
+        // The last `count` bytes.
         (Err(_), Ok(count)) if first.trim().is_empty() => (len.saturating_sub(count), len),
         _ => return Ok(None),
     };

@@ -1,4 +1,4 @@
-//! The files, by direct path, and what broken uploads left behind.
+//! The files, by direct path, and the partial files of broken uploads.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,13 +13,13 @@ use super::super::node::unix_now;
 use super::super::saved::{Blob, Files as Kept, StateError};
 use super::PICTURES;
 
-/// The SHA-256 of a file as it is stored, that is encrypted.
+/// The SHA-256 of a file as stored, that is, encrypted.
 pub(super) type Hash = [u8; 32];
 
-/// No room for so many bytes.
+/// The file does not fit within the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the sandbox stores at most {limit} bytes of media, and {more} more do not fit")]
-pub(in super::super) struct Full {
+pub(in super::super) struct StorageFull {
     limit: usize,
     more: usize,
 }
@@ -27,31 +27,31 @@ pub(in super::super) struct Full {
 /// Why there is no file at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(in super::super) enum Missing {
-    #[error("there was never a file at this path")]
+    #[error("no file was ever stored at this path")]
     Never,
-    #[error("the file at this path is gone")]
+    #[error("the file at this path was deleted")]
     Gone,
 }
 
 /// How much of a file the server has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// All of it, at this direct path.
+    /// The whole file, at this direct path.
     Complete(String),
-    /// The first bytes.
+    /// The first bytes; how many.
     Partial(usize),
 }
 
 #[derive(Default)]
 struct Files {
-    /// By path, without what follows the question mark.
+    /// By path without its query string.
     whole: HashMap<String, (Hash, Bytes)>,
-    /// The newest direct path of a hash.
+    /// The newest direct path for each hash.
     paths: HashMap<Hash, String>,
-    /// The beginnings of files whose upload broke off.
+    /// The partial files of broken uploads.
     partial: HashMap<Hash, Vec<u8>>,
     gone: HashSet<String>,
-    /// Bytes of whole and partial files, and of those that are coming in.
+    /// Bytes of whole and partial files, and of running uploads.
     used: usize,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Store {
     limit: usize,
 }
 
-/// What lies where, in the state file; the bytes are in files beside it.
+/// The store in the state file; the file contents are in files beside it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SavedStore {
@@ -70,7 +70,7 @@ pub(super) struct SavedStore {
 }
 
 impl Store {
-    /// What broken uploads left behind is not kept: their clients begin again.
+    /// Partial uploads are not kept: their clients start again.
     pub(super) fn save(&self, kept: &mut Kept) -> SavedStore {
         let files = self.files();
         SavedStore {
@@ -102,13 +102,12 @@ impl Store {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores a whole file in a folder.
-    pub(super) fn put(&self, folder: &str, bytes: Bytes) -> Result<String, Full> {
+    pub(super) fn put(&self, folder: &str, bytes: Bytes) -> Result<String, StorageFull> {
         self.reserve(bytes.len())?;
         Ok(self.keep(folder, sha2::Sha256::digest(&bytes).into(), bytes))
     }
 
-    /// The file at a direct path or a path.
+    /// The file at a path, with or without its query string.
     pub(super) fn get(&self, direct_path: &str) -> Result<Bytes, Missing> {
         let (files, path) = (self.files(), path(direct_path));
         let found = files.whole.get(path).map(|(_, bytes)| bytes.clone());
@@ -127,7 +126,6 @@ impl Store {
         true
     }
 
-    /// How much of a file is here.
     pub(super) fn progress(&self, hash: &Hash) -> Progress {
         let files = self.files();
         match files.paths.get(hash) {
@@ -136,7 +134,7 @@ impl Store {
         }
     }
 
-    /// Begins an upload that goes on after the first `offset` bytes. `None` when fewer are here.
+    /// Starts an upload after the first `offset` bytes. `None` when the server has fewer.
     pub(super) fn begin(&self, hash: Hash, offset: usize) -> Option<Incoming<'_>> {
         let mut files = self.files();
         let mut bytes = files.partial.remove(&hash).unwrap_or_default();
@@ -152,27 +150,27 @@ impl Store {
         Some(Incoming { store: self, hash, bytes })
     }
 
-    pub(super) fn adds_up(&self) -> bool {
+    pub(super) fn size_is_consistent(&self) -> bool {
         let files = self.files();
         let whole: usize = files.whole.values().map(|(_, bytes)| bytes.len()).sum();
         let partial: usize = files.partial.values().map(Vec::len).sum();
         files.used == whole + partial && files.used <= self.limit
     }
 
-    fn reserve(&self, more: usize) -> Result<(), Full> {
+    fn reserve(&self, more: usize) -> Result<(), StorageFull> {
         let mut files = self.files();
         match files.used.checked_add(more).filter(|used| *used <= self.limit) {
             Some(used) => {
                 files.used = used;
                 Ok(())
             }
-            None => Err(Full { limit: self.limit, more }),
+            None => Err(StorageFull { limit: self.limit, more }),
         }
     }
 
-    /// Stores bytes whose room is reserved.
+    /// Stores bytes whose room is already reserved.
     fn keep(&self, folder: &str, hash: Hash, bytes: Bytes) -> String {
-        // The form of real paths: a random name, a signature, and in hex until when the path is good.
+        // The form of real paths: a random name, a signature, and the expiry in hexadecimal.
         let name: [u8; 16] = rand::random();
         let extension = if folder == PICTURES { "jpg" } else { "enc" };
         let path = format!("/v/{folder}/{}_n.{extension}", hex::encode(name));
@@ -191,7 +189,7 @@ fn path(direct_path: &str) -> &str {
     direct_path.split_once('?').map_or(direct_path, |(path, _)| path)
 }
 
-/// An upload on its way. What has come stays for the client to go on with when the upload breaks off.
+/// A running upload. If it breaks off, the received bytes stay, so that the client can resume.
 pub(super) struct Incoming<'a> {
     store: &'a Store,
     hash: Hash,
@@ -199,13 +197,14 @@ pub(super) struct Incoming<'a> {
 }
 
 impl Incoming<'_> {
-    pub(super) fn add(&mut self, more: &[u8]) -> Result<(), Full> {
+    pub(super) fn add(&mut self, more: &[u8]) -> Result<(), StorageFull> {
         self.store.reserve(more.len())?;
         self.bytes.extend_from_slice(more);
         Ok(())
     }
 
-    /// The end of the file. Its path if it is what the client named, else the hash of what came, and nothing is kept.
+    /// Finishes the upload. Returns the direct path if the hash is the announced one; otherwise the actual hash, and
+    /// stores nothing.
     pub(super) fn finish(mut self, folder: &str) -> Result<String, Hash> {
         let bytes = std::mem::take(&mut self.bytes);
         let found: Hash = sha2::Sha256::digest(&bytes).into();
@@ -239,17 +238,17 @@ mod tests {
     }
 
     #[test]
-    fn x1_a_broken_upload_is_gone_on_with() -> Result<(), Full> {
+    fn x1_a_broken_upload_is_resumed() -> Result<(), StorageFull> {
         let store = Store::new(100);
         let whole = b"0123456789";
-        let mut first = store.begin(hash(whole), 0).expect("nothing is needed to begin");
+        let mut first = store.begin(hash(whole), 0).expect("an upload can start at 0");
         first.add(&whole[..6])?;
         drop(first);
         assert_eq!(store.progress(&hash(whole)), Progress::Partial(6));
         assert!(store.begin(hash(whole), 7).is_none());
-        let mut second = store.begin(hash(whole), 4).expect("six bytes are here");
+        let mut second = store.begin(hash(whole), 4).expect("the store has six bytes");
         second.add(&whole[4..])?;
-        let path = second.finish("folder").expect("it is what was named");
+        let path = second.finish("folder").expect("the hash matches");
         assert_eq!(store.get(&path).as_deref(), Ok(whole.as_slice()));
         assert_eq!(store.progress(&hash(whole)), Progress::Complete(path));
         assert_eq!(store.files().used, 10);
@@ -257,12 +256,12 @@ mod tests {
     }
 
     #[test]
-    fn x1_what_is_stored_is_bounded_and_removal_makes_room() -> Result<(), Full> {
+    fn x1_storage_is_bounded_and_removal_frees_room() -> Result<(), StorageFull> {
         let store = Store::new(10);
         let path = store.put("folder", Bytes::from_static(b"12345678"))?;
-        assert_eq!(store.put("folder", Bytes::from_static(b"123")), Err(Full { limit: 10, more: 3 }));
-        let mut incoming = store.begin(hash(b"x"), 0).expect("nothing is needed to begin");
-        assert_eq!(incoming.add(b"123"), Err(Full { limit: 10, more: 3 }));
+        assert_eq!(store.put("folder", Bytes::from_static(b"123")), Err(StorageFull { limit: 10, more: 3 }));
+        let mut incoming = store.begin(hash(b"x"), 0).expect("an upload can start at 0");
+        assert_eq!(incoming.add(b"123"), Err(StorageFull { limit: 10, more: 3 }));
         incoming.add(b"12")?;
         assert_eq!(incoming.finish("folder"), Err(hash(b"12")));
         assert!(store.remove(&path));

@@ -1,4 +1,4 @@
-//! HTTP and HTTPS on one port: the first byte of a connection tells which it is.
+//! HTTP and HTTPS on one port: the first byte of a connection tells them apart.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -22,14 +22,14 @@ use super::super::saved::Blob;
 use super::super::server::Server;
 use super::super::{LOG, SandboxError};
 
-/// Whom the server may be taken for: itself, and the host that clients have built in.
+/// The host names of the certificate: the server itself, and the hosts that clients have built in.
 const NAMES: &[&str] = &["localhost", "127.0.0.1", "::1", "mmg.whatsapp.net", "media.whatsapp.net", "pps.whatsapp.net"];
 /// The first byte of a TLS connection: a handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
-/// A client that has said nothing by then is not going to.
+/// The time limit for the first byte; a slower client is not going to send it.
 const OPENING_LIMIT: Duration = Duration::from_secs(20);
 
-/// The server's certificate and the root that vouches for it.
+/// The server's certificate and the root that signed it.
 pub(super) struct Identity {
     pub(super) root_pem: String,
     leaf: Vec<u8>,
@@ -37,7 +37,7 @@ pub(super) struct Identity {
     acceptor: TlsAcceptor,
 }
 
-/// The same in the state file.
+/// [`Identity`] in the state file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SavedIdentity {
@@ -91,7 +91,7 @@ impl Identity {
     }
 }
 
-/// The text form of a certificate.
+/// A certificate as PEM.
 fn pem(der: &[u8]) -> String {
     let encoded = BASE64_STANDARD.encode(der);
     let lines = encoded.as_bytes().chunks(64).map(String::from_utf8_lossy);
@@ -113,7 +113,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Opens what comes to `listener`, each connection in its own task: a slow one keeps nobody waiting.
+    /// Opens the connections of `listener`, each in its own task, so that a slow one delays no other.
     pub(super) fn new(server: &Arc<Server>, mut listener: TcpListener) -> Self {
         let (sender, ready) = channel(16);
         let inner = Arc::clone(server);
@@ -126,7 +126,7 @@ impl Listener {
                     match opening.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
                         // The receiver ends with the sandbox.
                         Ok(socket) => drop(sender.send((socket, peer)).await),
-                        Err(error) => tracing::info!(target: LOG, %peer, %error, "no connection to the media server"),
+                        Err(error) => tracing::info!(target: LOG, %peer, %error, "media connection failed"),
                     }
                 });
             }
@@ -152,7 +152,7 @@ impl serve::Listener for Listener {
     async fn accept(&mut self) -> Open {
         match self.ready.recv().await {
             Some(open) => open,
-            // Nobody opens connections any more: the sandbox is stopping, and ends this task too.
+            // No task opens connections any more: the sandbox is stopping, and also ends this task.
             None => std::future::pending().await,
         }
     }

@@ -1,44 +1,44 @@
-// Where the owner of the phone writes.
+// The composer, in which the owner of the phone writes.
 
 import { at, h, icon, redraw, toast } from './dom.js';
 import { conversation, isGroup, own, phoneOf } from './people.js';
 import { ask, attempt, store } from './store.js';
 import { quoteOf } from './conversation.js';
 
-/** What the next words are: a text, a `reply` to a message, an `edit` of one, or the caption of an `image`. */
+/** The kind of the next message: a text, a `reply`, an `edit`, or an `image` with a caption. */
 let context = {};
-/** Words that were begun and not sent, by phone and chat. */
+/** Unsent text, by phone and chat. */
 const drafts = new Map();
-const place = () => `${store.account} ${store.chat}`;
+const draftKey = () => `${store.account} ${store.chat}`;
 
-/** Who was told that the owner writes, and when; told again every 10 s, and after 4 s without a key that they pause. */
-let told = null;
+/** The chat with a typing notice, and its time. It is repeated every 10 s, and `paused` follows after 4 s without a key. */
+let notice = null;
 
-const tell = ({ account, chat }, state) => ask('POST', `/phones/${account}/typing`, { to: chat, state }).catch(() => {});
+const sendTyping = ({ account, chat }, state) => ask('POST', `/phones/${account}/typing`, { to: chat, state }).catch(() => {});
 
 function pausing() {
-  if (!told) return;
-  clearTimeout(told.timer);
-  tell(told, 'paused');
-  told = null;
+  if (!notice) return;
+  clearTimeout(notice.timer);
+  sendTyping(notice, 'paused');
+  notice = null;
 }
 
 function writing() {
   const { account, chat } = store;
-  // Typing is passed on between two people only.
+  // Typing notices exist in one-to-one chats only.
   if (isGroup(chat) || !phoneOf(chat) || own()?.phone === 'off') return;
-  clearTimeout(told?.timer);
-  if (!told || Date.now() - told.at > 10e3) tell(told = { account, chat, at: Date.now() }, 'composing');
-  told.timer = setTimeout(pausing, 4000);
+  clearTimeout(notice?.timer);
+  if (!notice || Date.now() - notice.at > 10e3) sendTyping(notice = { account, chat, at: Date.now() }, 'composing');
+  notice.timer = setTimeout(pausing, 4000);
 }
 
 export function composer() {
   context = {};
   pausing();
   const input = h('textarea', {
-    id: 'words', rows: 1, placeholder: 'Write a message', 'aria-label': 'Write a message', value: drafts.get(place()) ?? '',
+    id: 'words', rows: 1, placeholder: 'Write a message', 'aria-label': 'Write a message', value: drafts.get(draftKey()) ?? '',
     oninput: () => {
-      drafts.set(place(), input.value);
+      drafts.set(draftKey(), input.value);
       fit(input);
       (input.value ? writing : pausing)();
     },
@@ -58,7 +58,7 @@ export function composer() {
   return form;
 }
 
-/** Lets images be dropped on a pane. */
+/** Accepts images dropped on a pane. */
 export function droppable(pane) {
   const files = (event) => at('words') && event.dataTransfer.types.includes('Files');
   pane.addEventListener('dragover', (event) => {
@@ -75,7 +75,7 @@ export function droppable(pane) {
   });
 }
 
-/** Takes the first image of some files, to be sent next. */
+/** Selects the first image of some files as the next message. */
 function take(files) {
   const image = [...files].find(({ type }) => type.startsWith('image/'));
   if (image) write({ image });
@@ -83,7 +83,7 @@ function take(files) {
   return files.length > 0;
 }
 
-/** As high as its words. */
+/** Fits the height to the text. */
 function fit(input) {
   input.style.height = 'auto';
   input.style.height = `${input.scrollHeight + 2}px`;
@@ -106,7 +106,7 @@ function key(event, input) {
   }
 }
 
-/** Begins a reply, an edit or an image, or with nothing a plain text. */
+/** Starts a reply, an edit or an image; without an argument, a plain text. */
 export function write(next) {
   const input = at('words');
   if (context.edit || next.edit) input.value = next.edit?.text ?? '';
@@ -116,7 +116,7 @@ export function write(next) {
   bar.hidden = !message && !next.image;
   redraw(bar, [message, next.image && Math.random()], () => [
     next.image ? preview(next.image) : message && h('div', { class: 'quote' }, quoteOf(message)),
-    h('button', { type: 'button', class: 'square quiet', 'aria-label': 'Leave that', onclick: () => write({}) }, icon('close')),
+    h('button', { type: 'button', class: 'square quiet', 'aria-label': 'Cancel', onclick: () => write({}) }, icon('close')),
   ]);
   fit(input);
   input.focus();
@@ -140,8 +140,8 @@ async function send(input) {
   const text = input.value.trim();
   const { reply, edit, image } = context;
   if (!text && !image) return;
-  // Emptied at once, so that the next words can be written; given back if this cannot be sent.
-  const [from, account, to] = [place(), store.account, store.chat];
+  // Emptied at once for the next message; restored if sending fails.
+  const [from, account, to] = [draftKey(), store.account, store.chat];
   pausing();
   write({});
   input.value = '';
@@ -150,5 +150,5 @@ async function send(input) {
   const what = image ? { image: { data: await base64(image), mime: image.type, ...(text && { caption: text }) } }
     : edit ? { edit: { id: edit.id, text } } : reply ? { reply: { id: reply.id, text } } : { text };
   const sent = await attempt('POST', `/phones/${account}/send`, { to, ...what });
-  if (!sent && from === place() && !input.value) input.value = text;
+  if (!sent && from === draftKey() && !input.value) input.value = text;
 }

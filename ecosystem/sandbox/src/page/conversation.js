@@ -1,4 +1,4 @@
-// The open chat: its messages, and what can be done to each.
+// The open chat: its messages, and the actions on each.
 
 import { at, day, h, hue, icon, keep, redraw, size, time, when } from './dom.js';
 import { avatar, chats, conversation, doing, gist, groupOf, isGroup, KINDS, look, nameOf, numberOf, own, phoneOf, types } from './people.js';
@@ -7,11 +7,11 @@ import { composer, write } from './composer.js';
 import { devicesOf, ticks } from './lists.js';
 
 const EMOJI = ['👍', '❤️', '😂', '😮', '😢', '🙏'];
-/** A run of one person's messages is drawn as one block. */
+/** Consecutive messages of one person are drawn as one block. */
 const RUN = 5 * 60e3;
 
 let announced = null;
-/** Whether the newest message is in sight, and shall stay so. */
+/** Whether the view follows the newest message. */
 let pinned = true;
 let newest = null;
 
@@ -27,7 +27,7 @@ export function draw() {
   const log = at('log');
   const last = conversation().at(-1);
   keep(log, lines(), ({ key }) => key, ({ sign }) => sign, ({ make }) => make());
-  // Who reads further up is not dragged down, unless by words of their own.
+  // A reader further up stays there, unless the new message is their own.
   if (last?.from_me && last.id !== newest) pinned = true;
   newest = last?.id;
   if (pinned) log.scrollTop = log.scrollHeight;
@@ -38,7 +38,7 @@ function frame() {
   const log = h('div', { id: 'log', role: 'log', 'aria-live': 'off', 'aria-label': 'Messages', tabindex: '0', onscroll: () => {
     pinned = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
   } });
-  // The window, or the room for writing, takes another size.
+  // The window or the composer has changed its size.
   new ResizeObserver(() => { if (pinned) log.scrollTop = log.scrollHeight; }).observe(log);
   return [
     h('header', { class: 'bar' },
@@ -70,7 +70,7 @@ function nothing() {
   return h('div', { class: 'empty' }, h('img', { src: '/page/icon.svg', alt: '', width: 56, height: 56 }), words);
 }
 
-/** What is drawn, from top to bottom: days and messages. */
+/** The drawn items from top to bottom: days and messages. */
 function* lines() {
   let before = null;
   const shown = conversation();
@@ -111,7 +111,7 @@ function bubble(message, next, quoted) {
 }
 
 function body(message) {
-  if (message.revoked) return h('span', { class: 'gone' }, icon('none'), 'Message taken back');
+  if (message.revoked) return h('span', { class: 'gone' }, icon('none'), 'Message deleted');
   if (message.kind === 'text') {
     const large = /^\p{Extended_Pictographic}[\p{Extended_Pictographic}\u200d\ufe0f\u{1f3fb}-\u{1f3ff}]{0,9}$/u.test(message.text ?? '');
     return h('span', { class: large ? 'words large' : 'words' }, message.text ?? '');
@@ -122,7 +122,7 @@ function body(message) {
   if (media?.state === 'ready' && ['image', 'sticker'].includes(message.kind)) {
     return [h('span', { class: 'picture' }, h('img', { src: source, alt: message.text ?? KINDS[message.kind] })), words];
   }
-  const note = { fetching: 'being fetched', unreadable: 'cannot be read' }[media?.state] ?? (media?.size && size(media.size));
+  const note = { fetching: 'downloading', unreadable: 'cannot be read' }[media?.state] ?? (media?.size && size(media.size));
   return [h('span', { class: 'kind', title: media?.problem }, media?.file_name || KINDS[message.kind] || message.kind, note && h('span', { class: 'small soft' }, note)), words];
 }
 
@@ -131,7 +131,7 @@ export function quoteOf(message) {
 }
 
 function quote(id, quoted) {
-  if (!quoted) return h('span', { class: 'quote' }, h('span', null, 'A message that is not here'));
+  if (!quoted) return h('span', { class: 'quote' }, h('span', null, 'This phone does not have the message'));
   return h('button', { class: 'quote', 'data-act': 'quote', 'aria-label': `Go to the quoted message: ${gist(quoted)}`, onclick: () => show(id) }, quoteOf(quoted));
 }
 
@@ -154,12 +154,12 @@ function tools(message) {
   const tool = (name, label, act) => h('button', { 'aria-label': label, title: label, 'data-act': name, onclick: act }, icon(name));
   const send = (what) => attempt('POST', `/phones/${store.account}/send`, { to: store.chat, ...what });
   const mine = Object.entries(message.reactions).find(([jid]) => phoneOf(jid)?.number === store.account)?.[1];
-  const bar = h('div', { class: 'tools', role: 'toolbar', 'aria-label': 'To this message' });
+  const bar = h('div', { class: 'tools', role: 'toolbar', 'aria-label': 'Message actions' });
   const usual = [
     tool('react', 'React', () => { bar.replaceChildren(...emoji); bar.firstChild.focus(); }),
     tool('reply', 'Reply', () => write({ reply: message })),
     message.from_me && message.kind === 'text' && tool('edit', 'Edit', () => write({ edit: message })),
-    message.from_me && tool('revoke', 'Take back for everyone', () => send({ revoke: { id: message.id } })),
+    message.from_me && tool('revoke', 'Delete for everyone', () => send({ revoke: { id: message.id } })),
   ].filter(Boolean);
   const emoji = EMOJI.map((it) => h('button', {
     'aria-label': `React with ${it}`, 'aria-pressed': String(it === mine), 'data-act': it,
@@ -174,7 +174,7 @@ function tools(message) {
   return bar;
 }
 
-/** Reads the newest message aloud to who listens instead of looking. */
+/** Announces the newest message to screen readers. */
 function announce() {
   const last = store.messages.findLast((message) => !message.target);
   const name = last && `${store.account} ${last.sender} ${last.id}`;

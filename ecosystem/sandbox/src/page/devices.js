@@ -1,4 +1,4 @@
-// The devices linked to the phone in hand: link, drop, unlink.
+// The linked devices of the chosen phone: link, drop, unlink.
 
 import { at, h, keep, redraw, toast } from './dom.js';
 import { own } from './people.js';
@@ -12,10 +12,10 @@ export function begin() {
       h('div', { class: 'row' }, h('button', { type: 'button', class: 'button slim plain', id: 'power', onclick: power }))),
     h('form', { class: 'block', id: 'confirm', hidden: true, onsubmit: (event) => link(event, 'confirm', { code: code.value.trim() }, code) },
       h('h3', null, 'A device wants to be linked'), h('p', { id: 'request' }),
-      h('div', { class: 'field' }, h('label', { for: 'code' }, 'The code that it shows'), code),
+      h('div', { class: 'field' }, h('label', { for: 'code' }, 'The code on the device'), code),
       h('div', { class: 'row' }, h('button', { class: 'button' }, 'Confirm'))),
     h('section', { class: 'block' }, h('h3', null, 'Link a device'),
-      h('p', null, 'A client that wants to be linked shows a QR code. This is the phone that scans it.'),
+      h('p', null, 'An unlinked client shows a QR code. This is the phone that scans the code.'),
       h('ul', { id: 'codes', class: 'cards' }),
       h('form', { class: 'fields', onsubmit: (event) => link(event, 'scan', { qr: qr.value.trim() }, qr) },
         h('div', { class: 'field' }, h('label', { for: 'qr' }, 'Text of the QR code'), qr),
@@ -38,7 +38,7 @@ async function link(event, how, body, input) {
   toast(linked.passkey ? 'The device asks for the passkey of this account now.' : `Device ${linked.device} is linked.`);
 }
 
-/** A button that wants to be pressed twice. */
+/** A button that must be pressed twice. */
 function careful(words, act) {
   const button = h('button', { type: 'button', class: 'button slim plain', 'data-act': words, onclick: () => {
     if (button.classList.contains('danger')) return act();
@@ -54,14 +54,14 @@ function device({ device, connected, unacknowledged }) {
   return h('li', { class: 'card' },
     h('div', { class: 'row' }, h('span', { class: `dot ${connected ? 'on' : 'off'}` }), h('b', { class: 'grow' }, `Device ${device}`),
       h('span', { class: 'small soft' }, connected ? 'connected' : 'offline')),
-    unacknowledged > 0 && h('p', null, `${unacknowledged} not acknowledged yet`),
+    unacknowledged > 0 && h('p', null, `${unacknowledged} stanzas not acknowledged`),
     h('div', { class: 'row' },
       h('button', { type: 'button', class: 'button slim plain', disabled: !connected, 'data-act': 'drop', onclick: () => attempt('POST', `/devices/${number}/${device}/drop`) }, 'Drop connection'),
       careful('Unlink', () => attempt('POST', `/phones/${number}/unlink`, { device }))));
 }
 
 function code({ shown, label, qr }) {
-  return h('li', { class: 'card' }, h('div', { class: 'row' }, h('b', { class: 'grow' }, label || 'A QR code that waits'),
+  return h('li', { class: 'card' }, h('div', { class: 'row' }, h('b', { class: 'grow' }, label || 'Waiting QR code'),
     h('button', { type: 'button', class: 'button slim', 'data-act': 'scan', onclick: (event) => link(event, 'scan', { shown }) }, 'Scan')),
     h('p', { class: 'mono one-line' }, qr));
 }

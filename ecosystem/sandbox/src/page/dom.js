@@ -1,11 +1,10 @@
-// Makes and keeps elements. Text goes into text nodes and attributes, never through a parser: what anybody wrote stays text.
+// Creates and updates elements. Text goes into text nodes and attributes, never through a parser, so that it stays text.
 
 const SVG = 'http://www.w3.org/2000/svg';
 
-/** The element of the document with an id. */
 export const at = (id) => document.getElementById(id);
 
-/** Makes an element. `on…` are listeners, `style` are custom properties, false and null are left out. */
+/** Creates an element. `on…` are listeners, `style` are custom properties, false and null are left out. */
 export function h(tag, props, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(props ?? {})) {
@@ -19,7 +18,7 @@ export function h(tag, props, ...children) {
   return node;
 }
 
-/** One of the drawings in the page. */
+/** One of the icons in the page. */
 export function icon(name, cls = 'icon', label = null) {
   const svg = document.createElementNS(SVG, 'svg');
   svg.setAttribute('class', cls);
@@ -34,8 +33,8 @@ export function icon(name, cls = 'icon', label = null) {
 }
 
 /**
- * Makes the children of `parent` the nodes of `items`, and leaves alone what has not changed: an item is known by
- * `key`, and is made anew when `sign`, all that it is drawn from, is another. The focus stays where it was.
+ * Makes the children of `parent` the nodes of `items`, and keeps unchanged ones: `key` identifies an item, and the item
+ * is drawn again when `sign`, the data that it is drawn from, differs. The focus stays where it was.
  */
 export function keep(parent, items, key, sign, make) {
   const had = new Map([...parent.children].map((node) => [node.dataset.key, node]));
@@ -63,7 +62,7 @@ export function keep(parent, items, key, sign, make) {
   for (const node of had.values()) node.remove();
 }
 
-/** Draws `node` anew when what it is drawn from is another. */
+/** Draws `node` again when its data differs. */
 export function redraw(node, sign, ...children) {
   const signature = JSON.stringify(sign);
   if (node.signature === signature) return;
@@ -71,7 +70,7 @@ export function redraw(node, sign, ...children) {
   node.replaceChildren(...children.flatMap((child) => (typeof child === 'function' ? child() : child)).filter(Boolean));
 }
 
-/** Says something for a few seconds. */
+/** Shows a notice for a few seconds. */
 export function toast(words) {
   const note = h('p', null, words);
   at('toasts').append(note);
@@ -89,13 +88,13 @@ const daysAgo = (at) => Math.round((new Date().setHours(0, 0, 0, 0) - new Date(a
 /** `Today`, `Yesterday` or the date. */
 export const day = (at) => ['Today', 'Yesterday'][daysAgo(at)] ?? date.format(new Date(at));
 
-/** The time today, else the day. */
+/** The time if today, else the day. */
 export const when = (at) => (daysAgo(at) === 0 ? time(at) : daysAgo(at) === 1 ? 'Yesterday' : short.format(new Date(at)));
 
-/** A number of bytes. */
+/** A file size. */
 export const size = (bytes) => (bytes < 1e3 ? `${bytes} B` : bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
 const HUES = [285, 30, 165, 240, 345, 75, 205, 315, 130];
 
-/** A colour that belongs to a name; numbers that follow each other have different ones. */
+/** The hue of a name; consecutive numbers get different ones. */
 export const hue = (name) => HUES[[...name].reduce((sum, letter) => (sum * 10 + letter.codePointAt(0)) % 9973, 0) % HUES.length];

@@ -1,4 +1,4 @@
-// Faults: what may go wrong on purpose, set and cleared.
+// Faults: setting and clearing rules.
 
 import { at, h, keep } from './dom.js';
 import { own } from './people.js';
@@ -10,7 +10,7 @@ const IN = { direction: 'in' };
 const OUT = { direction: 'out' };
 const MESSAGE = { stanza: 'message' };
 
-/** What can be chosen: words, the fault, its parameters, and what it shall strike at. */
+/** The choices: label, fault, parameters, and the fields of the rule. */
 const CHOICES = [
   ['The connection', [
     ['Close the connection', 'drop'],
@@ -29,7 +29,7 @@ const CHOICES = [
     ['Damage the ciphertext', 'corrupt', [], { ...MESSAGE, ...OUT }],
   ]],
   ['Messages from the device', [
-    ['Lose before the server has it', 'lose', [], { ...MESSAGE, ...IN }],
+    ['Lose before the server receives it', 'lose', [], { ...MESSAGE, ...IN }],
     ['Delay', 'delay', [MS], { ...MESSAGE, ...IN }],
     ['Refuse with an error', 'nack', [CODE(479)]],
     ['Lose the server\'s ack', 'lose', [], { stanza: 'ack message', ...OUT }],
@@ -50,7 +50,7 @@ export function begin() {
     choices.map(([words]) => h('option', { value: index++ }, words)))));
   fields = h('div', { class: 'fields' });
   at('faults').append(
-    h('section', { class: 'block' }, h('h3', null, 'Faults at work'), h('ul', { id: 'fault-list', class: 'cards' }),
+    h('section', { class: 'block' }, h('h3', null, 'Active faults'), h('ul', { id: 'fault-list', class: 'cards' }),
       h('div', { class: 'row' }, h('button', { type: 'button', class: 'button slim plain', id: 'clear-faults', onclick: () => change('DELETE', '/faults') }, 'Clear all'))),
     h('form', { class: 'block', id: 'new-fault', onsubmit: set }, h('h3', null, 'New fault'),
       h('div', { class: 'field' }, h('label', { for: 'fault' }, 'What goes wrong'), kind),
@@ -85,7 +85,7 @@ function set(event) {
   change('POST', '/faults', rule);
 }
 
-/** What a rule does, in the words it was chosen by where it can have been. */
+/** The label of a rule: the one of its choice, else its kind. */
 function words(rule) {
   const [[name, parameters]] = Object.entries(rule.fault);
   const known = FLAT.find(([, fault, , strikes]) => fault === name && strikes?.stanza === rule.stanza && strikes?.direction === rule.direction);
@@ -111,7 +111,7 @@ export function draw() {
   const active = faults.filter(({ state }) => state === 'active' || state === 'waiting').length;
   at('fault-count').hidden = !active;
   at('fault-count').textContent = active;
-  // Time alone ends these, and nobody tells of that.
+  // Rules end by time without an event.
   clearTimeout(timer);
   if (active && faults.some(({ for_ms, at_ms }) => for_ms || at_ms)) timer = setTimeout(() => refresh('/faults'), 1000);
   const account = own();

@@ -1,4 +1,4 @@
-// A new group: its subject, and who is in it.
+// A new group: its subject and participants.
 
 import { at, h } from './dom.js';
 import { nameOf } from './people.js';
@@ -23,7 +23,7 @@ function ask() {
     h('div', { class: 'field' }, h('label', { for: 'subject' }, 'Subject'), subject),
     h('fieldset', null, h('legend', null, 'With'), others.map(({ number }) => h('label', { class: 'check' },
       h('input', { type: 'checkbox', value: number, checked: others.length < 6 }), nameOf(number)))),
-    h('div', { class: 'row' }, h('button', { class: 'button' }, 'Make the group'),
+    h('div', { class: 'row' }, h('button', { class: 'button' }, 'Create the group'),
       h('button', { type: 'button', class: 'button plain', onclick: () => dialog.close() }, 'Cancel')));
   const dialog = h('dialog', { 'aria-label': 'New group', onclose: () => dialog.remove() }, form);
   document.body.append(dialog);

@@ -1,4 +1,4 @@
-// The phones, and the chats of the one in hand.
+// The phones, and the chats of the chosen one.
 
 import { at, h, icon, keep, redraw, when } from './dom.js';
 import { addressOf, avatar, chats, doing, gist, isGroup, nameOf, own, types, unread, unreadOf } from './people.js';
@@ -21,7 +21,7 @@ export function begin() {
   });
 }
 
-/** How many devices are linked and connected. */
+/** The state of the linked devices. */
 export function devicesOf(phone) {
   const count = phone.devices.length;
   const on = phone.devices.filter((device) => device.connected).length;
@@ -53,7 +53,7 @@ function chat(chat) {
   return h('li', null, h('button', { class: 'item', 'aria-current': chosen && 'true', onclick: () => choose(store.account, jid) },
     avatar(jid), h('span', { class: 'lines' },
       h('span', null, h('b', null, nameOf(jid)), last && h('time', null, when(last.at))),
-      h('span', null, !types(jid) && last?.from_me && !last.revoked && ticks(last), types(jid) ? h('small', { class: 'now' }, doing(jid)) : h('small', null, last ? by + gist(last) : isGroup(jid) ? 'Nothing written yet' : 'New chat'),
+      h('span', null, !types(jid) && last?.from_me && !last.revoked && ticks(last), types(jid) ? h('small', { class: 'now' }, doing(jid)) : h('small', null, last ? by + gist(last) : isGroup(jid) ? 'No messages yet' : 'New chat'),
         !chosen && badge(unread(chat))))));
 }
 

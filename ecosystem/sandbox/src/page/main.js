@@ -1,4 +1,4 @@
-// Puts the panes together, and draws each when the store has changed.
+// Assembles the panes, and draws each when the store has changed.
 
 import { at, h, redraw } from './dom.js';
 import { begin as connect, choose, onChange, store } from './store.js';
@@ -13,7 +13,7 @@ import * as lists from './lists.js';
 const TABS = ['devices', 'faults'];
 let tab = null;
 
-/** Opens a tab at the side, or with null closes it. */
+/** Opens a side tab; with null, closes it. */
 function open(name) {
   tab = name && own() ? name : null;
   draw();
@@ -36,13 +36,13 @@ function status() {
     .map((word) => `${verdict.counts[word]} ${word.replaceAll('_', ' ')}`).join(', ');
   const unknown = Object.entries(stats?.unknown ?? {});
   redraw(at('status'), [online, stats?.connected_devices, stats?.messages_routed, unknown, phones.length, verdict?.ok, wrong], () => [
-    h('span', null, h('span', { class: `dot ${online ? 'on' : 'off'}` }), online ? 'Sandbox is up' : h('span', { class: 'bad' }, 'Sandbox does not answer; trying again')),
+    h('span', null, h('span', { class: `dot ${online ? 'on' : 'off'}` }), online ? 'Sandbox is running' : h('span', { class: 'bad' }, 'Sandbox does not answer; retrying')),
     ...(stats ? [
       h('span', { class: 'wide' }, h('b', null, phones.length), 'phones'),
       h('span', null, h('b', null, stats.connected_devices), 'devices connected'),
       h('span', { class: 'wide' }, h('b', null, stats.messages_routed), 'messages routed'),
     ] : []),
-    verdict && h('span', { class: wrong ? 'bad' : 'good', title: 'GET /verdict' }, wrong ? `Wrong: ${wrong}` : 'All messages well'),
+    verdict && h('span', { class: wrong ? 'bad' : 'good', title: 'GET /verdict' }, wrong ? `Message faults: ${wrong}` : 'No message faults'),
     unknown.length > 0 && h('span', { class: 'bad grow', title: unknown.map(([what, count]) => `${what}: ${count}`).join('\n') }, `${unknown.length} kinds of stanza not understood`),
   ]);
 }
@@ -53,7 +53,7 @@ function draw() {
   for (const pane of [conversation.draw, lists.draw, devices.draw, faults.draw, side, status]) pane();
 }
 
-/** The chat above or below. */
+/** Chooses the chat above or below. */
 function step(by) {
   const all = chats();
   const next = all[all.findIndex(({ jid }) => jid === store.chat) + by];

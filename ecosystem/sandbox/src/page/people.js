@@ -1,12 +1,12 @@
-// Who is who, what is a chat, and what of it has been seen.
+// People, chats, and which messages were on screen.
 
 import { h, hue, icon } from './dom.js';
 import { store } from './store.js';
 
-/** What stands before the @, without the device. */
+/** The part before the @, without the device. */
 const user = (jid) => jid.split('@')[0].split(':')[0];
 
-/** The phone behind a number or an address in either form. */
+/** The phone of a number or of an address in either form. */
 export function phoneOf(jid) {
   const name = user(jid);
   return store.phones.find((phone) => (jid.endsWith('@lid') ? user(phone.lid) === name : phone.number === name));
@@ -15,7 +15,7 @@ export function phoneOf(jid) {
 export const isGroup = (jid) => jid.endsWith('@g.us');
 export const groupOf = (jid) => store.groups.find((group) => group.jid === jid);
 
-/** How somebody is called: a group by its subject, a person by the name they chose or the number. */
+/** The name of a chat: a group's subject, a person's own name or number. */
 export function nameOf(jid) {
   if (jid === 'status@broadcast') return 'Statuses';
   if (isGroup(jid)) return groupOf(jid)?.subject || 'A group';
@@ -23,7 +23,7 @@ export function nameOf(jid) {
   return phone ? phone.name || `+${phone.number}` : jid.endsWith('@s.whatsapp.net') || !jid.includes('@') ? `+${user(jid)}` : jid;
 }
 
-/** The number, for who is called otherwise. */
+/** The number, for a person who is shown by name. */
 export const numberOf = (phone) => (phone.name ? `+${phone.number} · ` : '');
 export const addressOf = (number) => `${number}@s.whatsapp.net`;
 export const own = () => store.phones.find((phone) => phone.number === store.account);
@@ -36,10 +36,10 @@ export function avatar(jid, little = false) {
   return h('span', props, isGroup(jid) || !letters ? icon('group') : letters);
 }
 
-/** Whether a message is shown as such; the others change one that is. */
+/** Whether a message is shown itself; the others change a shown one. */
 const stands = (message) => !message.target;
 
-/** The chats of the phone in hand, the newest first: `{jid, last, incoming}`. */
+/** The chats of the chosen phone, the newest first: `{jid, last, incoming}`. */
 export function chats() {
   const all = new Map();
   for (const message of store.messages.filter(stands)) {
@@ -55,7 +55,7 @@ export function chats() {
   return [...all.values()].sort((a, b) => age(b) - age(a));
 }
 
-/** What somebody does in their chat just now, in a word, or whether they are online. */
+/** A person's activity in their chat, or whether they are online. */
 export function doing(jid) {
   const { typing, state } = store.presence.get(jid) ?? {};
   return { composing: 'typing…', recording: 'recording…' }[typing] ?? (state === 'available' ? 'online' : '');
@@ -65,28 +65,28 @@ export const types = (jid) => doing(jid).endsWith('…');
 /** The messages of the open chat. */
 export const conversation = () => store.messages.filter((message) => stands(message) && message.chat === store.chat);
 
-// How many messages of each chat were on screen in this tab. A sandbox that starts anew counts from nothing.
+// How many messages of each chat were on screen in this tab. After a restart of the sandbox the counts start at zero.
 const place = () => `seen ${store.sandbox} ${store.account}`;
 const read = (name) => JSON.parse(sessionStorage.getItem(name) ?? '{}');
 
 export const unread = (chat) => Math.max(0, chat.incoming - (read(place())[chat.jid] ?? 0));
 
-/** The open chat has been looked at. */
+/** Marks the open chat as seen. */
 export function look(chat) {
   const seen = read(place());
   if (!chat || document.hidden || seen[chat.jid] === chat.incoming) return;
   sessionStorage.setItem(place(), JSON.stringify({ ...seen, [chat.jid]: chat.incoming }));
 }
 
-/** How many messages of a phone have not been on screen. */
+/** How many messages of a phone were not on screen yet. */
 export function unreadOf(phone) {
   const seen = read(`seen ${store.sandbox} ${phone.number}`);
   return Math.max(0, phone.received - Object.values(seen).reduce((sum, count) => sum + count, 0));
 }
 
-/** A message in a few words. */
+/** A short text for a message. */
 export function gist(message) {
-  if (message.revoked) return 'Message taken back';
+  if (message.revoked) return 'Message deleted';
   return message.text || KINDS[message.kind] || 'Message';
 }
 

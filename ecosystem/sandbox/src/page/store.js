@@ -1,5 +1,5 @@
-// What the page knows, and how it learns of changes: GET /events names the paths whose answer is another one now, and
-// those of them that are on show are asked for again, each at most every few tenths of a second.
+// The data of the page, and its updates: GET /events names the paths whose answers may have changed, and the page requests
+// those that it shows again, each at most every few tenths of a second.
 
 import { toast } from './dom.js';
 
@@ -8,20 +8,20 @@ export const store = {
   sandbox: null,
   phones: [],
   messages: [],
-  /** What the phone in hand shows of others: who is online, who types; by chat. */
+  /** By chat: who is online or typing, as the chosen phone shows it. */
   presence: new Map(),
   stats: null,
   groups: [],
   faults: [],
   verdict: null,
-  /** QR codes that wait to be scanned. */
+  /** QR codes offered to the phones. */
   codes: [],
-  /** The number of the phone in hand, and the address of the chat that is open on it. */
+  /** The number of the chosen phone, and the address of its open chat. */
   account: null,
   chat: null,
 };
 
-/** The answers that are kept, and what each fills. */
+/** The stored answers, and the field of each. */
 const KEPT = new Map([
   ['/verdict', (answer) => { store.verdict = answer; }],
   ['/phones', (answer) => { store.phones = answer.phones; }],
@@ -30,7 +30,7 @@ const KEPT = new Map([
   ['/faults', (answer) => { store.faults = answer.faults; }],
   ['/qr', (answer) => { store.codes = answer.codes; }],
 ]);
-/** How long an answer is good enough; the verdict goes through all messages. */
+/** The shortest time between two requests; the verdict reads all messages. */
 const pause = (path) => (path === '/verdict' ? 2000 : 150);
 const listeners = [];
 const pending = new Map();
@@ -40,14 +40,14 @@ let drawing = 0;
 export const onChange = (listener) => listeners.push(listener);
 
 export function changed() {
-  // A page in the background draws no frames, and shall still count what arrives.
+  // A background page draws no frames, but must still count new messages.
   drawing ||= (document.hidden ? setTimeout : requestAnimationFrame)(() => {
     drawing = 0;
     listeners.forEach((listener) => listener());
   });
 }
 
-/** One request. Throws what the sandbox says is wrong. */
+/** One request. Throws the sandbox's error text. */
 export async function ask(method, path, body) {
   const answer = await fetch(path, { method, body: body && JSON.stringify(body) });
   const json = await answer.json();
@@ -55,7 +55,7 @@ export async function ask(method, path, body) {
   return json;
 }
 
-/** Does something that the sandbox may refuse; says so, and returns null, if it does. */
+/** Sends a request. If the sandbox refuses it, shows the reason and returns null. */
 export async function attempt(method, path, body) {
   try {
     return await ask(method, path, body);
@@ -65,18 +65,18 @@ export async function attempt(method, path, body) {
   }
 }
 
-/** The same for the phone in hand, below its path. */
+/** The same below the chosen phone's path. */
 const OWN = {
   messages: (answer) => { store.messages = answer.messages; },
   presence: ({ presence }, path) => {
     store.presence = new Map(presence.map((it) => [it.chat, it]));
-    // Who says no more is not shown as typing for longer than 25 s.
+    // Typing without a new notice is shown for 25 s at most.
     if (presence.some(({ typing }) => typing)) setTimeout(() => refresh(path), 26e3);
   },
 };
 const ownPaths = () => (store.account ? Object.keys(OWN).map((what) => `/phones/${store.account}/${what}`) : []);
 
-/** Asks for a path again: now, or as soon as the last answer is a moment old. */
+/** Requests a path again: now, or when the last answer is old enough. */
 export function refresh(path) {
   const known = pending.get(path);
   if (known) {
@@ -94,7 +94,7 @@ export function refresh(path) {
   });
 }
 
-/** Takes a phone in hand. */
+/** Chooses a phone. */
 export function choose(account, chat = null) {
   if (account !== store.account) {
     store.account = account;
@@ -119,7 +119,7 @@ function connect() {
   events.addEventListener('hello', ({ data }) => {
     const { sandbox } = JSON.parse(data);
     if (store.sandbox && store.sandbox !== sandbox) {
-      toast('The sandbox has started anew; what was in the old one is gone.');
+      toast('The sandbox was restarted; its earlier state is gone.');
       Object.assign(store, { phones: [], messages: [], presence: new Map(), stats: null, verdict: null, account: null, chat: null });
     }
     store.sandbox = sandbox;
@@ -129,13 +129,13 @@ function connect() {
   events.addEventListener('changed', ({ data }) => {
     for (const path of JSON.parse(data)) {
       if (KEPT.has(path) || ownPaths().includes(path)) refresh(path);
-      // How many messages have come in on the other phones stands in the list of phones.
+      // The list of phones has the message counts of the other phones.
       else if (path.endsWith('/messages')) refresh('/phones');
     }
   });
   events.addEventListener('error', () => {
     online(false);
-    // The browser tries again by itself, unless the answer was an error.
+    // The browser retries by itself, unless the answer was an error.
     if (events.readyState === EventSource.CLOSED) setTimeout(connect, 1000);
   });
 }

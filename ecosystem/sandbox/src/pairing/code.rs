@@ -1,8 +1,8 @@
 //! Linking by pairing code: the device shows eight characters, and the phone's owner types them in.
 //!
-//! The code itself never reaches the server. It encrypts the two ephemeral keys that device and phone exchange through
-//! it, without any checksum: a wrong code gives wrong keys on both sides, and only when the phone cannot open what the
-//! device sends at the end does anybody know. A device does not answer a fourth try, so there are three.
+//! The server never learns the code. The code encrypts the two ephemeral keys that device and phone exchange, without
+//! any checksum: a wrong code gives wrong keys on both sides, and the mistake shows only when the phone cannot decrypt
+//! the device's last message. A device does not answer a fourth attempt, so there are three.
 
 use std::time::{Duration, Instant};
 
@@ -22,28 +22,29 @@ use super::super::stanza::{Answer, Context, reply};
 use super::super::state::State;
 use super::{LinkError, link};
 
-/// Salt and initialisation vector in front of an encrypted key bundle, and the bundle's three keys.
+/// The lengths of the salt and the initialisation vector before an encrypted key bundle, and of the bundle's three
+/// keys.
 const SALT: usize = 32;
 const IV: usize = 12;
 const KEY: usize = 32;
 
-/// What a device told the server when it began to show a pairing code.
+/// A device's request, made when it began to show a pairing code.
 #[derive(Debug)]
 pub(in super::super) struct CodeRequest {
-    /// Whose phone is to be asked.
+    /// The number whose phone is to link the device.
     pub(in super::super) number: String,
-    /// What the device calls itself.
+    /// The name that the device gives itself.
     pub(in super::super) device: String,
     pub(in super::super) since: Instant,
     tries: u32,
     reference: Vec<u8>,
     /// The device's ephemeral key, encrypted with the code.
     wrapped: Vec<u8>,
-    /// Takes the device's key bundle while somebody types a code in.
+    /// Receives the device's key bundle while the owner's code is being checked.
     finish: Option<oneshot::Sender<Finish>>,
 }
 
-/// The device's last word: keys that only somebody with the right code can open.
+/// The device's last message: keys that only the right code can decrypt.
 #[derive(Debug)]
 struct Finish {
     bundle: Vec<u8>,
@@ -55,12 +56,12 @@ impl CodeRequest {
         PairCodeUtils::max_primary_hello_attempts().saturating_sub(self.tries)
     }
 
-    /// For how long the code is still good.
+    /// How long the code is still valid.
     pub(in super::super) fn time_left(&self) -> Option<Duration> {
         PairCodeUtils::code_validity().checked_sub(self.since.elapsed())
     }
 
-    /// Uses up one try.
+    /// Uses up one attempt.
     fn attempt(&mut self) -> Result<oneshot::Receiver<Finish>, LinkError> {
         if self.time_left().is_none() {
             return Err(LinkError::Expired(PairCodeUtils::code_validity().as_secs()));
@@ -75,7 +76,7 @@ impl CodeRequest {
     }
 }
 
-/// A device begins or ends its half of the exchange.
+/// Handles the device's first or last message of the exchange.
 pub(in super::super) fn companion_reg(context: &mut Context<'_>, query: &Node) -> Answer {
     let Some(reg) = query.get_optional_child("link_code_companion_reg") else {
         return Answer::Refused(400, "bad-request");
@@ -87,7 +88,7 @@ pub(in super::super) fn companion_reg(context: &mut Context<'_>, query: &Node) -
     }
 }
 
-/// The device shows a code from now on; an earlier one of its own is void.
+/// The device shows a code from now on; its earlier code is void.
 fn hello(context: &mut Context<'_>, reg: &Node) -> Answer {
     let wrapped = child_bytes(reg, "link_code_pairing_wrapped_companion_ephemeral_pub");
     let mut state = context.server.state();
@@ -114,7 +115,7 @@ fn hello(context: &mut Context<'_>, reg: &Node) -> Answer {
     Answer::Result(vec![answer.build()])
 }
 
-/// The device's key bundle, for the phone. The server does not know whether the phone can open it.
+/// Passes the device's key bundle to the phone. The server does not know whether the phone can decrypt it.
 fn finish(context: &mut Context<'_>, query: &Node, reg: &Node) -> Answer {
     let reference = child_bytes(reg, "link_code_pairing_ref");
     let mut state = context.server.state();
@@ -126,13 +127,13 @@ fn finish(context: &mut Context<'_>, query: &Node, reg: &Node) -> Answer {
         bundle: child_bytes(reg, "link_code_pairing_wrapped_key_bundle"),
         identity: child_bytes(reg, "companion_identity_public"),
     };
-    // The answer first: the phone may be quick, and the device must not be linked before it knows that it was heard.
+    // The answer goes first: the phone may be quick, and the device must not be linked before it has this answer.
     reply(context, query, Answer::Result(vec![]));
     let _ = phone.send(finish);
     Answer::Sent
 }
 
-/// The newest request for a code of a number, with its connection: the server knows requests by number, not by code.
+/// The newest code request for a number, with its connection: the server knows requests by number, not by code.
 pub(in super::super) fn request_of<'a>(state: &'a State, number: &str) -> Option<(u64, &'a CodeRequest)> {
     let requests = state.waiting.iter().filter_map(|(connection, waiting)| Some((*connection, waiting.code.as_ref()?)));
     requests.filter(|(_, code)| code.number == number).max_by_key(|(_, code)| code.since)
@@ -154,7 +155,7 @@ pub(in super::super) async fn confirm(server: &Server, number: &str, code: &str)
     };
     let ephemeral = new_key();
     let public = public_bytes(&ephemeral);
-    // Deriving a key from a code is slow on purpose, so the phone opens the device's half while the device works on its.
+    // Deriving a key from a code is slow on purpose, so phone and device derive theirs at the same time.
     let theirs = tokio::task::spawn_blocking({
         let typed = typed.clone();
         move || PairCodeUtils::decrypt_primary_ephemeral_pub(&wrapped, &typed)
@@ -167,7 +168,7 @@ pub(in super::super) async fn confirm(server: &Server, number: &str, code: &str)
         waiting.link.send(primary_hello(server.stanza_id(), ours, public_bytes(&key), reference));
         waiting.code.as_ref().map_or(0, CodeRequest::tries_left)
     };
-    // As long as the device itself hopes for the phone after that.
+    // The device itself waits this long for the phone.
     let finish = tokio::time::timeout(PairCodeUtils::primary_hello_pair_success_timeout(), answer).await;
     let Ok(Ok(finish)) = finish else { return Err(LinkError::Unfinished) };
     let theirs = theirs.await.map_err(|error| LinkError::Keys(error.to_string()))?;
@@ -185,7 +186,7 @@ fn read(code: &str) -> Result<String, LinkError> {
     Err(LinkError::NotACode(code.to_owned()))
 }
 
-/// The phone's keys, on their way to the device.
+/// The phone's keys, as a notification to the device.
 fn primary_hello(id: String, wrapped: [u8; 80], identity: [u8; 32], reference: Vec<u8>) -> Node {
     let reg = NodeBuilder::new("link_code_companion_reg").attr("stage", "primary_hello").children([
         leaf("link_code_pairing_wrapped_primary_ephemeral_pub", wrapped),
@@ -201,7 +202,7 @@ fn primary_hello(id: String, wrapped: [u8; 80], identity: [u8; 32], reference: V
         .build()
 }
 
-/// Opens the device's key bundle and derives the secret that both know now. `None` when the code was not the right one.
+/// Decrypts the device's key bundle and derives the shared secret. `None` when the code was wrong.
 fn open(ephemeral: &KeyPair, own: &KeyPair, device_ephemeral: &[u8], finish: &Finish) -> Option<Vec<u8>> {
     let (salt, rest) = finish.bundle.split_at_checked(SALT)?;
     let (iv, sealed) = rest.split_at_checked(IV)?;

@@ -1,9 +1,9 @@
-//! Linking a device, from what it shows to the device identity that the phone signs for it.
+//! Linking a device, from the code that it shows to the device identity that the phone signs.
 //!
-//! A device that wants to be linked waits on its connection ([`Waiting`]). It is named by what it shows: a QR code (`qr`)
-//! or a pairing code (`code`). An account may demand a passkey besides (`passkey`). All ways end in a secret that phone and
-//! device share and the server does not know, and from there they are one: the phone vouches for the device under that
-//! secret, the device signs, and is told to log in as what it now is.
+//! A device that wants to be linked waits on its connection ([`Waiting`]), and is found by its QR code (`qr`) or its
+//! pairing code (`code`). An account may demand a passkey, too (`passkey`). Each way ends with a secret that phone and
+//! device share and the server does not know. From there all are the same: the phone signs the device's identity under
+//! that secret, the device signs it too, and the server tells it to log in as a linked device.
 
 mod code;
 mod passkey;
@@ -34,11 +34,11 @@ pub(super) use passkey::{
     Attempt, assert as assert_passkey, nonce as passkey_nonce, options as passkey_options,
     prologue as passkey_prologue, reference as passkey_reference, request as passkey_request,
 };
-pub(super) use qr::{Scanned, Shown, by_id, scan, show};
+pub(super) use qr::{OfferedCode, Scanned, by_id, scan, show};
 
-/// How many references a client gets; it shows one after the other.
+/// How many references a client gets; it shows their codes one after the other.
 const REFERENCES: usize = 6;
-/// How long the phone waits for the device to sign.
+/// How long the phone waits for the device's signature.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A device that wants to be linked.
@@ -48,15 +48,15 @@ pub(super) struct Waiting {
     noise_key: [u8; 32],
     bundle: Bundle,
     properties: Properties,
-    /// Each of its QR codes holds one of these.
+    /// Each of the device's QR codes contains one of these.
     references: Vec<String>,
-    /// The code that is held in front of the phones' cameras.
-    pub(super) shown: Option<Shown>,
-    /// What it told the server about the pairing code that it shows.
+    /// The QR code that is offered to all phones.
+    pub(super) shown: Option<OfferedCode>,
+    /// The device's request for linking by pairing code.
     pub(super) code: Option<CodeRequest>,
 }
 
-/// A device that the phone vouches for and that has not signed yet.
+/// A device whose identity the phone has signed, and which has not signed yet.
 #[derive(Debug)]
 pub(super) struct Pairing {
     pub(super) link: Link,
@@ -67,40 +67,37 @@ pub(super) struct Pairing {
     done: oneshot::Sender<()>,
 }
 
-/// Why no device was linked.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkError {
     #[error("no phone has the number {0}; create it with POST /phones")]
     NoPhone(String),
-    #[error("qr is not a WhatsApp linking code: {0}")]
+    #[error("qr: not a WhatsApp linking code: {0}")]
     Unreadable(String),
-    #[error("this code is used or expired: the device that showed it is gone or shows another one by now")]
+    #[error("this code is used or expired: its device has disconnected or shows another code")]
     Stale,
-    #[error("shown: no code with the id {0} is shown; GET /qr lists those that are")]
+    #[error("shown: no code has the id {0}; GET /qr lists the codes")]
     NotShown(u64),
-    #[error("code: {0:?} is not a pairing code; 8 letters and digits are, with or without a dash in the middle")]
+    #[error("code: {0:?} is not a pairing code; use 8 letters and digits, with or without a dash in the middle")]
     NotACode(String),
-    #[error("no device has asked for a pairing code for {0}; GET /phones shows when one has, as code_request")]
+    #[error("no device has requested a pairing code for {0}; GET /phones shows a request as code_request")]
     NoRequest(String),
-    #[error("this code is expired: it was good for {0} seconds, and the device must ask for a new one")]
+    #[error("this code has expired: it was valid for {0} seconds, and the device must request a new one")]
     Expired(u64),
-    #[error(
-        "code: the phone cannot decrypt what the device answered, so the device shows another code; tries left: {0}"
-    )]
+    #[error("code: the phone cannot decrypt the device's answer, so the device shows another code; tries left: {0}")]
     WrongCode(u32),
-    #[error("too many wrong codes for this request; the device must ask for a new one")]
+    #[error("too many wrong codes for this request; the device must request a new one")]
     TooManyTries,
-    #[error("the account has had as many devices as there are numbers for them")]
+    #[error("the account has used up all device numbers")]
     UsedUp,
     #[error("the device did not finish linking")]
     Unfinished,
-    #[error("request: {0}; what is accepted is the request of the device as JSON, with challenge and rpId")]
+    #[error("request: {0}; use the device's request as JSON, with challenge and rpId")]
     Passkey(String),
-    #[error("the phone cannot make the keys for this: {0}")]
+    #[error("the phone cannot create the keys: {0}")]
     Keys(String),
 }
 
-/// Hands a registering client its references.
+/// Gives an unlinked client its references.
 pub(super) fn offer(server: &Server, link: &Link, noise_key: [u8; 32], data: DevicePairingRegistrationData) {
     let properties = Properties::read(&data.device_props.unwrap_or_default());
     let bundle = Bundle {
@@ -141,7 +138,7 @@ pub(super) fn offer(server: &Server, link: &Link, noise_key: [u8; 32], data: Dev
     passkey::resume(server, &server.state(), link.id());
 }
 
-/// The phone vouches for the device that waits on a connection, under the secret that both know. Returns when the
+/// The phone signs the identity of the device that waits on a connection, under their shared secret. Returns when the
 /// device is linked.
 async fn link(server: &Server, number: &str, connection: u64, secret: &[u8]) -> Result<DeviceId, LinkError> {
     let (done, signed) = oneshot::channel();
@@ -149,10 +146,10 @@ async fn link(server: &Server, number: &str, connection: u64, secret: &[u8]) -> 
         let mut state = server.state();
         let state = &mut *state;
         let account = state.accounts.get_mut(number).ok_or_else(|| LinkError::NoPhone(number.to_owned()))?;
-        // Whatever else it shows is void with it.
+        // This also voids the device's other codes.
         let waiting = state.waiting.remove(&connection).ok_or(LinkError::Stale)?;
         let Waiting { link, noise_key, bundle, properties, .. } = waiting;
-        // Numbers of devices are never used again, and the protocol has 16 bits for them.
+        // Device numbers are never reused, and the protocol has 16 bits for them.
         account.last_device = account.last_device.checked_add(1).ok_or(LinkError::UsedUp)?;
         let device = DeviceId { number: number.to_owned(), device: account.last_device };
         let stanza_id = server.stanza_id();
@@ -217,7 +214,7 @@ fn pair_success(
         .build())
 }
 
-/// The device signed: it is linked, and must log in again as what it now is.
+/// The device has signed: it is linked, and must log in again as a linked device.
 pub(super) fn signed(server: &Arc<Server>, stanza_id: &str, sign: &Node) {
     let pairing = {
         let mut state = server.state();
@@ -232,13 +229,14 @@ pub(super) fn signed(server: &Arc<Server>, stanza_id: &str, sign: &Node) {
         (pairing.link, pairing.done)
     };
     let (link, done) = pairing;
-    // Nobody waits when the scan's request is gone; the device is linked all the same.
+    // The scan's request may be gone; the device is linked all the same.
     let _ = done.send(());
     link.send(NodeBuilder::new("stream:error").attr("code", "515").build());
     link.close();
 }
 
-/// Unlinks a device: it is told, its connection ends, and it cannot log in again. `false` when there is no such device.
+/// Unlinks a device: notifies it, closes its connection and refuses its next login. `false` when there is no such
+/// device.
 pub(super) fn unlink(server: &Arc<Server>, id: &DeviceId) -> bool {
     let mut state = server.state();
     let Some(account) = state.accounts.get_mut(&id.number) else { return false };
@@ -253,7 +251,7 @@ pub(super) fn unlink(server: &Arc<Server>, id: &DeviceId) -> bool {
     true
 }
 
-/// Tells the account's other devices, and whoever asked for its device list, that the list has changed.
+/// Notifies the account's other devices, and those that asked for its device list, of the new list.
 fn announce(server: &Server, state: &mut super::state::State, changed: &DeviceId, operation: &'static str) {
     let Some(account) = state.accounts.get(&changed.number) else { return };
     let Ok(key_index_list) = account.key_index_list() else { return };

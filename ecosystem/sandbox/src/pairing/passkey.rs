@@ -1,11 +1,12 @@
-//! Linking with a passkey, which some accounts demand after their QR code was scanned.
+//! Linking with a passkey, which some accounts demand after the scan of the QR code.
 //!
-//! The server challenges the owner's passkey, which answers in a browser and not on the phone. With the answer the device
-//! commits itself to a nonce; the phone says who it is; the device opens the commitment, and both show the code that
-//! follows from the two nonces. Once its user has compared them the device sends its keys and a new secret, encrypted for
-//! the phone, and from there it is linked under that secret as it is with any other way.
+//! The server challenges the owner's passkey, which answers in a browser and not on the phone. With the answer the
+//! device commits itself to a nonce. The phone identifies itself. The device opens the commitment, and both show the
+//! code that follows from the two nonces. Once the user has compared them, the device sends its keys and a new secret,
+//! encrypted for the phone; then it is linked under that secret, as with any other way.
 //!
-//! An attempt belongs to the device's keys and not to a connection, so a device that was cut off goes on where it was.
+//! An attempt belongs to the device's keys and not to a connection, so a device that lost its connection continues
+//! where it was.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -29,29 +30,29 @@ use super::super::stanza::{Answer, Context, reply};
 use super::super::state::State;
 use super::{LinkError, link};
 
-/// Where passkeys of this account are good.
+/// The relying party of the passkeys.
 const RELYING_PARTY: &str = "whatsapp.com";
 const ORIGIN: &str = "https://web.whatsapp.com";
-/// How long the owner has to answer.
+/// How long the owner has to answer, in milliseconds.
 const TIMEOUT_MS: u64 = 600_000;
 
 const BAD: Answer = Answer::Refused(400, "bad-request");
 const NOT_ALLOWED: Answer = Answer::Refused(401, "not-authorized");
 
-/// A device whose owner has to show the passkey.
+/// A device whose owner must show the passkey.
 #[derive(Debug)]
 pub(in super::super) struct Attempt {
     pub(in super::super) number: String,
     challenge: String,
     reference: Option<String>,
-    begun: Option<Begun>,
-    /// What phone and device show to be compared.
+    exchange: Option<PasskeyExchange>,
+    /// The code that phone and device show for comparison.
     pub(in super::super) code: Option<String>,
 }
 
-/// The passkey was shown; phone and device make themselves known.
-struct Begun {
-    /// As it came, to know it again.
+/// The state after the passkey was shown: the keys of both sides.
+struct PasskeyExchange {
+    /// The device's message as received, to recognise a repetition.
     payload: Vec<u8>,
     identity: Vec<u8>,
     device: CompanionEphemeralIdentity,
@@ -60,23 +61,23 @@ struct Begun {
     nonce: [u8; 32],
 }
 
-impl std::fmt::Debug for Begun {
+impl std::fmt::Debug for PasskeyExchange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Begun").field("payload", &hex::encode(&self.payload)).finish_non_exhaustive()
     }
 }
 
 impl Attempt {
-    /// How far it is.
+    /// The stage of the attempt.
     pub(in super::super) fn stage(&self) -> &'static str {
-        match (&self.begun, &self.code) {
+        match (&self.exchange, &self.code) {
             (None, _) => "requested",
             (Some(_), None) => "proven",
             (Some(_), Some(_)) => "code",
         }
     }
 
-    /// What a browser is given to ask the passkey with.
+    /// The WebAuthn options for the browser.
     fn options(&self) -> String {
         json!({
             "challenge": self.challenge,
@@ -96,7 +97,7 @@ pub(super) fn demand(server: &Server, state: &mut State, number: &str, connectio
         number: number.to_owned(),
         challenge: BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()),
         reference: None,
-        begun: None,
+        exchange: None,
         code: None,
     };
     let options = leaf("passkey_request_options", attempt.options());
@@ -105,11 +106,11 @@ pub(super) fn demand(server: &Server, state: &mut State, number: &str, connectio
     Ok(())
 }
 
-/// A device has come back: what the phone said to it may not have reached it.
+/// A device has reconnected: repeats the phone's last message, which may not have reached it.
 pub(super) fn resume(server: &Server, state: &State, connection: u64) {
     let Some(waiting) = state.waiting.get(&connection) else { return };
-    if let Some(Attempt { begun: Some(begun), code: None, .. }) = state.passkeys.get(&waiting.noise_key) {
-        waiting.link.send(continuation(server, begun));
+    if let Some(Attempt { exchange: Some(exchange), code: None, .. }) = state.passkeys.get(&waiting.noise_key) {
+        waiting.link.send(continuation(server, exchange));
     }
 }
 
@@ -123,29 +124,29 @@ fn notification(server: &Server, kind: &'static str, content: Node) -> Node {
         .build()
 }
 
-/// The phone's half, for the device.
-fn continuation(server: &Server, begun: &Begun) -> Node {
+/// The phone's message to the device.
+fn continuation(server: &Server, exchange: &PasskeyExchange) -> Node {
     let identity = PrimaryEphemeralIdentity {
-        public_key: Some(public_bytes(&begun.phone).to_vec()),
-        nonce: Some(begun.nonce.to_vec()),
+        public_key: Some(public_bytes(&exchange.phone).to_vec()),
+        nonce: Some(exchange.nonce.to_vec()),
     };
     notification(server, "crsc_continuation", leaf("primary_ephemeral_identity", identity.encode_to_vec()))
 }
 
-/// The attempt of the device that waits on a connection.
+/// The attempt of the device on this connection.
 fn attempt<'a>(state: &'a mut State, context: &Context<'_>) -> Option<&'a mut Attempt> {
     let waiting = state.waiting.get(&context.link.id())?;
     state.passkeys.get_mut(&waiting.noise_key)
 }
 
-/// What to ask the passkey with, for a device that was not told along with the demand.
+/// Returns the WebAuthn options, for a device that did not receive them with the demand.
 pub(in super::super) fn options(context: &mut Context<'_>, _query: &Node) -> Answer {
     let mut state = context.server.state();
     let Some(attempt) = attempt(&mut state, context) else { return NOT_ALLOWED };
     Answer::Result(vec![leaf("passkey_request_options", attempt.options())])
 }
 
-/// A name for the attempt, which both sides mix into their keys.
+/// Returns the attempt's reference, which both sides mix into their keys.
 pub(in super::super) fn reference(context: &mut Context<'_>, _query: &Node) -> Answer {
     let mut state = context.server.state();
     let Some(attempt) = attempt(&mut state, context) else { return NOT_ALLOWED };
@@ -154,7 +155,7 @@ pub(in super::super) fn reference(context: &mut Context<'_>, _query: &Node) -> A
     Answer::Result(vec![leaf("ref", reference)])
 }
 
-/// The passkey's answer, and what the device commits itself to. The same once more is answered as it was.
+/// Receives the passkey's answer and the device's commitment. A repetition gets the same answer.
 pub(in super::super) fn prologue(context: &mut Context<'_>, query: &Node) -> Answer {
     let Some(prologue) = query.get_optional_child("passkey_prologue") else { return BAD };
     let mut state = context.server.state();
@@ -163,24 +164,24 @@ pub(in super::super) fn prologue(context: &mut Context<'_>, query: &Node) -> Ans
     let Some(attempt) = state.passkeys.get_mut(&waiting.noise_key) else { return NOT_ALLOWED };
     let Some(account) = state.accounts.get(&attempt.number) else { return NOT_ALLOWED };
     let payload = child_bytes(prologue, "prologue_payload");
-    if attempt.begun.as_ref().is_none_or(|begun| begun.payload != payload) {
+    if attempt.exchange.as_ref().is_none_or(|exchange| exchange.payload != payload) {
         let (credential, assertion) =
             (child_bytes(prologue, "credential_id"), child_bytes(prologue, "webauthn_assertion"));
-        if attempt.begun.is_some() || credential != credential_id(account) || !proves(account, attempt, &assertion) {
+        if attempt.exchange.is_some() || credential != credential_id(account) || !proves(account, attempt, &assertion) {
             return NOT_ALLOWED;
         }
-        let Some(begun) = begin(payload, attempt.reference.as_deref()) else { return BAD };
-        attempt.begun = Some(begun);
+        let Some(exchange) = begin(payload, attempt.reference.as_deref()) else { return BAD };
+        attempt.exchange = Some(exchange);
     }
-    // The answer first: the phone may be quick.
+    // The answer goes first: the phone may be quick.
     reply(context, query, Answer::Result(vec![]));
-    if let (Some(begun), None) = (&attempt.begun, &attempt.code) {
-        context.link.send(continuation(context.server, begun));
+    if let (Some(exchange), None) = (&attempt.exchange, &attempt.code) {
+        context.link.send(continuation(context.server, exchange));
     }
     Answer::Sent
 }
 
-fn begin(payload: Vec<u8>, reference: Option<&str>) -> Option<Begun> {
+fn begin(payload: Vec<u8>, reference: Option<&str>) -> Option<PasskeyExchange> {
     let parsed = ProloguePayload::decode_from_slice(&payload).ok()?;
     let identity = parsed.companion_ephemeral_identity?;
     let commitment = parsed.commitment.into_option()?.hash?;
@@ -188,33 +189,33 @@ fn begin(payload: Vec<u8>, reference: Option<&str>) -> Option<Begun> {
     if reference.is_none() || device.r#ref.as_deref() != reference {
         return None;
     }
-    Some(Begun { payload, identity, device, commitment, phone: new_key(), nonce: rand::random() })
+    Some(PasskeyExchange { payload, identity, device, commitment, phone: new_key(), nonce: rand::random() })
 }
 
-/// The nonce that the device has committed itself to: both sides know the code now.
+/// Receives the nonce of the device's commitment: both sides can now compute the code.
 pub(in super::super) fn nonce(context: &mut Context<'_>, query: &Node) -> Answer {
     let nonce = <[u8; 32]>::try_from(child_bytes(query, "companion_nonce"));
     let mut state = context.server.state();
     let Some(attempt) = attempt(&mut state, context) else { return NOT_ALLOWED };
-    let (Some(begun), Ok(nonce)) = (&attempt.begun, nonce) else { return BAD };
-    if ShortcakeUtils::commitment_hash(&begun.identity, &nonce).as_slice() != begun.commitment {
+    let (Some(exchange), Ok(nonce)) = (&attempt.exchange, nonce) else { return BAD };
+    if ShortcakeUtils::commitment_hash(&exchange.identity, &nonce).as_slice() != exchange.commitment {
         return NOT_ALLOWED;
     }
-    let code = ShortcakeUtils::derive_verification_code(&nonce, &public_bytes(&begun.phone), &begun.nonce);
+    let code = ShortcakeUtils::derive_verification_code(&nonce, &public_bytes(&exchange.phone), &exchange.nonce);
     let (first, second) = code.split_at(4);
     attempt.code = Some(format!("{first}-{second}"));
     Answer::Result(vec![])
 }
 
-/// The device's keys and its new secret: the phone links it.
+/// Receives the device's keys and its new secret: the phone links the device.
 pub(in super::super) fn request(context: &mut Context<'_>, query: &Node) -> Answer {
     let opened = {
         let mut state = context.server.state();
         let state = &mut *state;
         let Some(waiting) = state.waiting.get(&context.link.id()) else { return NOT_ALLOWED };
         let Some(attempt) = state.passkeys.get(&waiting.noise_key) else { return NOT_ALLOWED };
-        let (Some(begun), Some(_)) = (&attempt.begun, &attempt.code) else { return NOT_ALLOWED };
-        let Some(request) = open(begun, &child_bytes(query, "encrypted_pairing_request")) else { return BAD };
+        let (Some(exchange), Some(_)) = (&attempt.exchange, &attempt.code) else { return NOT_ALLOWED };
+        let Some(request) = open(exchange, &child_bytes(query, "encrypted_pairing_request")) else { return BAD };
         let keys = (request.companion_public_key, request.companion_identity_key);
         if keys != (Some(waiting.noise_key.to_vec()), Some(waiting.bundle.identity.clone())) {
             return NOT_ALLOWED;
@@ -222,37 +223,37 @@ pub(in super::super) fn request(context: &mut Context<'_>, query: &Node) -> Answ
         request.adv_secret.map(|secret| (attempt.number.clone(), secret))
     };
     let Some((number, secret)) = opened else { return BAD };
-    // The answer first: the device must know that it was heard before it is linked.
+    // The answer goes first: the device must have it before it is linked.
     reply(context, query, Answer::Result(vec![]));
     let (server, connection) = (context.server.clone(), context.link.id());
     context.server.spawn(async move {
         if let Err(error) = link(&server, &number, connection, &secret).await {
-            tracing::info!(target: super::super::LOG, number, %error, "a device with a passkey was not linked");
+            tracing::info!(target: super::super::LOG, number, %error, "linking with a passkey failed");
         }
     });
     Answer::Sent
 }
 
-fn open(begun: &Begun, sealed: &[u8]) -> Option<PairingRequest> {
+fn open(exchange: &PasskeyExchange, sealed: &[u8]) -> Option<PairingRequest> {
     let sealed = EncryptedPairingRequest::decode_from_slice(sealed).ok()?;
-    let device = PublicKey::from_djb_public_key_bytes(begun.device.public_key.as_deref()?).ok()?;
-    let shared = begun.phone.private_key.calculate_agreement(&device).ok()?;
-    let (kind, reference) = (begun.device.device_type?, begun.device.r#ref.as_deref()?);
+    let device = PublicKey::from_djb_public_key_bytes(exchange.device.public_key.as_deref()?).ok()?;
+    let shared = exchange.phone.private_key.calculate_agreement(&device).ok()?;
+    let (kind, reference) = (exchange.device.device_type?, exchange.device.r#ref.as_deref()?);
     let key = ShortcakeUtils::derive_encryption_key_from_shared_secret(&shared, kind, reference).ok()?;
     let (iv, mut opened) = (sealed.iv?, vec![]);
     aes_256_gcm_decrypt(&key, iv.as_slice().try_into().ok()?, b"", &sealed.encrypted_payload?, &mut opened).ok()?;
     PairingRequest::decode_from_slice(&opened).ok()
 }
 
-/// What the owner's browser answers when it is given what the device was asked with, on WhatsApp's page.
+/// The answer of the owner's browser to a device's WebAuthn request, on WhatsApp's page.
 pub(in super::super) fn assert(account: &Account, options: &Value) -> Result<Value, LinkError> {
     let field = |name: &str| options[name].as_str().ok_or_else(|| LinkError::Passkey(format!("{name}: missing")));
     let (challenge, party) = (field("challenge")?, field("rpId")?);
     if party != RELYING_PARTY {
-        return Err(LinkError::Passkey(format!("rpId: {party} is not the owner's page; {RELYING_PARTY} is")));
+        return Err(LinkError::Passkey(format!("rpId: {party} is not accepted; use {RELYING_PARTY}")));
     }
     let client = json!({ "type": "webauthn.get", "challenge": challenge, "origin": ORIGIN }).to_string();
-    // User present and verified; the counter is of no use to passkeys and stays 0.
+    // User present and verified; passkeys do not use the counter, which stays 0.
     let authenticator = [Sha256::digest(party).as_slice(), &[0x05], &[0; 4]].concat();
     let signature = sign(&account.key, &[authenticator.as_slice(), &Sha256::digest(&client)].concat())
         .map_err(|error| LinkError::Keys(error.to_string()))?;
@@ -275,7 +276,7 @@ fn credential_id(account: &Account) -> Vec<u8> {
     Sha256::digest(["passkey of ", account.number.as_str()].concat())[..16].to_vec()
 }
 
-/// Whether an answer is this account's passkey's to this attempt's challenge.
+/// Whether an assertion is signed by this account's passkey for this attempt's challenge.
 fn proves(account: &Account, attempt: &Attempt, assertion: &[u8]) -> bool {
     let Ok(assertion) = serde_json::from_slice::<Value>(assertion) else { return false };
     let part = |name: &str| {

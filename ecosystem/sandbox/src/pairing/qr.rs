@@ -1,8 +1,8 @@
 //! Linking by QR code.
 //!
-//! The code goes from the device's screen to the phone's camera and past the server, which is why a phone can be told a
-//! code that the sandbox has never seen ([`scan`]). Whoever sees the screen can also hold it in front of the cameras of
-//! all phones ([`show`]), so that somebody who plays a phone can pick it.
+//! The code goes from the device's screen to the phone's camera and does not pass the server, so a phone can scan a
+//! code that the sandbox has never seen ([`scan`]). Anyone who sees the screen can also offer the code to all phones
+//! ([`show`]), so that a person who plays a phone can pick it.
 
 use std::time::Instant;
 
@@ -16,18 +16,18 @@ use super::super::server::Server;
 use super::super::state::State;
 use super::{LinkError, Waiting, link, passkey};
 
-/// A code in front of the cameras.
+/// A QR code offered to all phones.
 #[derive(Debug, Clone)]
-pub(in super::super) struct Shown {
+pub(in super::super) struct OfferedCode {
     pub(in super::super) id: u64,
     pub(in super::super) qr: String,
-    /// What whoever holds it calls the device.
+    /// The name that its sender gives the device.
     pub(in super::super) label: Option<String>,
     pub(in super::super) since: Instant,
 }
 
-/// Holds a code in front of the cameras, instead of the one that the same device showed before. The device must be
-/// waiting for it. Returns the id to scan it by.
+/// Offers a code to all phones, in place of the device's earlier one. The device must be waiting under this code.
+/// Returns the id to scan it by.
 pub(in super::super) fn show(server: &Server, qr: &str, label: Option<String>) -> Result<u64, LinkError> {
     let read = Qr::read(qr)?;
     let mut state = server.state();
@@ -38,26 +38,26 @@ pub(in super::super) fn show(server: &Server, qr: &str, label: Option<String>) -
         return Ok(shown.id);
     }
     let id = server.next();
-    waiting.shown = Some(Shown { id, qr: qr.to_owned(), label, since: Instant::now() });
+    waiting.shown = Some(OfferedCode { id, qr: qr.to_owned(), label, since: Instant::now() });
     Ok(id)
 }
 
-/// The shown code with an id.
+/// The offered code with an id.
 pub(in super::super) fn by_id(server: &Server, id: u64) -> Result<String, LinkError> {
     let state = server.state();
     let mut shown = state.waiting.values().filter_map(|waiting| waiting.shown.as_ref());
     shown.find(|shown| shown.id == id).map(|shown| shown.qr.clone()).ok_or(LinkError::NotShown(id))
 }
 
-/// What came of a scan.
+/// The result of a scan.
 #[derive(Debug)]
 pub(in super::super) enum Scanned {
     Linked(DeviceId),
-    /// The device is asked for the owner's passkey first.
+    /// The device must first show the owner's passkey.
     PasskeyDemanded,
 }
 
-/// The phone's owner scans a code. Returns when the device is linked, or knows what more there is to do.
+/// The phone's owner scans a code. Returns when the device is linked or a passkey is demanded.
 pub(in super::super) async fn scan(server: &Server, number: &str, qr: &str) -> Result<Scanned, LinkError> {
     let qr = Qr::read(qr)?;
     let connection = {
@@ -73,7 +73,7 @@ pub(in super::super) async fn scan(server: &Server, number: &str, qr: &str) -> R
     Ok(Scanned::Linked(link(server, number, connection, &qr.secret).await?))
 }
 
-/// What a linking code says.
+/// The parts of a linking code.
 struct Qr {
     reference: String,
     noise_key: [u8; 32],
@@ -85,7 +85,7 @@ impl Qr {
     fn read(code: &str) -> Result<Self, LinkError> {
         let (reference, noise_key, identity_key) =
             PairUtils::parse_qr_code(code).map_err(|error| LinkError::Unreadable(error.to_string()))?;
-        // The library's parser leaves out the secret, which is the fourth field after the optional link prefix.
+        // The library's parser drops the secret, which is the fourth field after the optional link prefix.
         let body = code.strip_prefix(NATIVE_CAMERA_DEEP_LINK_PREFIX).unwrap_or(code);
         let secret = body.split(',').nth(3).unwrap_or_default();
         let secret = BASE64_STANDARD
@@ -99,7 +99,7 @@ impl Qr {
         let mut waiting = state.waiting.values_mut();
         let waiting = waiting.find(|waiting| waiting.references.contains(&self.reference)).ok_or(LinkError::Stale)?;
         if waiting.noise_key != self.noise_key || waiting.bundle.identity != self.identity_key {
-            return Err(LinkError::Unreadable("its keys are not those of the device that waits under it".into()));
+            return Err(LinkError::Unreadable("its keys differ from those of the waiting device".into()));
         }
         Ok(waiting)
     }

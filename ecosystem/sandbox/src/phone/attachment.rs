@@ -1,4 +1,4 @@
-//! Files that the owner of a phone sends: taken from the control API, encrypted and uploaded.
+//! Files that the owner of a phone sends: received over the control API, encrypted and uploaded.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -32,7 +32,7 @@ impl TryFrom<String> for Data {
     }
 }
 
-/// A picture or a film.
+/// An image or a video.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct Visual {
@@ -41,7 +41,7 @@ pub(in super::super) struct Visual {
     caption: Option<String>,
 }
 
-/// A sound, or with `voice` something said into the phone.
+/// An audio file; with `voice` a voice message.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct Audio {
@@ -71,13 +71,13 @@ pub(in super::super) struct Sticker {
 
 impl Visual {
     pub(super) fn image(self) -> Message {
-        let mimetype = Some(or(self.mime, "image/jpeg"));
+        let mimetype = Some(or_default(self.mime, "image/jpeg"));
         let image = ImageMessage { mimetype, caption: self.caption, ..Default::default() };
         Message { image_message: buffa::MessageField::some(image), ..Default::default() }
     }
 
     pub(super) fn video(self) -> Message {
-        let mimetype = Some(or(self.mime, "video/mp4"));
+        let mimetype = Some(or_default(self.mime, "video/mp4"));
         let video = VideoMessage { mimetype, caption: self.caption, ..Default::default() };
         Message { video_message: buffa::MessageField::some(video), ..Default::default() }
     }
@@ -85,7 +85,7 @@ impl Visual {
 
 impl Audio {
     pub(super) fn message(self) -> Message {
-        let mimetype = Some(or(self.mime, if self.voice { "audio/ogg; codecs=opus" } else { "audio/mpeg" }));
+        let mimetype = Some(or_default(self.mime, if self.voice { "audio/ogg; codecs=opus" } else { "audio/mpeg" }));
         let audio = AudioMessage { mimetype, ptt: Some(self.voice), ..Default::default() };
         Message { audio_message: buffa::MessageField::some(audio), ..Default::default() }
     }
@@ -94,7 +94,7 @@ impl Audio {
 impl Document {
     pub(super) fn message(self) -> Message {
         let document = DocumentMessage {
-            mimetype: Some(or(self.mime, "application/octet-stream")),
+            mimetype: Some(or_default(self.mime, "application/octet-stream")),
             title: self.file_name.clone(),
             file_name: self.file_name,
             caption: self.caption,
@@ -106,12 +106,12 @@ impl Document {
 
 impl Sticker {
     pub(super) fn message(self) -> Message {
-        let sticker = StickerMessage { mimetype: Some(or(self.mime, "image/webp")), ..Default::default() };
+        let sticker = StickerMessage { mimetype: Some(or_default(self.mime, "image/webp")), ..Default::default() };
         Message { sticker_message: buffa::MessageField::some(sticker), ..Default::default() }
     }
 }
 
-fn or(mime: Option<String>, usual: &str) -> String {
+fn or_default(mime: Option<String>, usual: &str) -> String {
     mime.unwrap_or_else(|| usual.to_owned())
 }
 
@@ -123,10 +123,10 @@ pub(super) struct Attachment {
 }
 
 impl Attachment {
-    /// Encrypts and uploads the file, and makes the message point to it.
+    /// Encrypts and uploads the file, and sets the message's pointer to it.
     pub(super) async fn upload(self, server: &Server, message: &mut Message) -> Result<(), PhoneError> {
         let (kind, data, length) = (self.kind, self.data.clone(), self.data.len() as u64);
-        // Large files take their time, and other phones live on the same threads.
+        // Large files take time, and other phones share these threads.
         let sealed = tokio::task::spawn_blocking(move || encrypt_media(&data, kind)).await;
         let mut sealed =
             sealed.map_err(|_| PhoneError::Off)?.map_err(|error| PhoneError::Content(error.to_string()))?;
@@ -138,7 +138,7 @@ impl Attachment {
 }
 
 fn point(message: &mut Message, sealed: &EncryptedMedia, url: &str, direct_path: &str, length: u64) {
-    // The five kinds name these fields alike and share no type.
+    // The five message types have the same fields and share no trait.
     macro_rules! point {
         ($($part:ident),*) => { $(
             if let Some(part) = message.$part.as_option_mut() {
@@ -160,7 +160,7 @@ fn point(message: &mut Message, sealed: &EncryptedMedia, url: &str, direct_path:
         audio.streaming_sidecar.clone_from(&sealed.streaming_sidecar);
     }
     if message.document_message.as_option().is_some_and(|document| document.caption.is_some()) {
-        // The official apps wrap a document with words, for apps from before there were such.
+        // The official apps wrap a document with a caption, because old apps know no captions there.
         let inner = FutureProofMessage { message: buffa::MessageField::some(std::mem::take(message)) };
         message.document_with_caption_message = buffa::MessageField::some(inner);
     }

@@ -1,4 +1,4 @@
-//! What messages say: what an owner does on the phone as a message, and a message as the owner sees it.
+//! The content of messages: an owner's action converted to a message, and a message converted to the owner's view.
 
 use chrono::Utc;
 use serde::Deserialize;
@@ -21,17 +21,17 @@ pub(in super::super) enum Draft {
     Text(String),
     /// A text that quotes a message of the chat.
     Reply { id: String, text: String },
-    /// An emoji on a message; empty takes it back.
+    /// An emoji on a message; an empty one removes it.
     React { id: String, emoji: String },
-    /// New words for an own message.
+    /// New text for an own message.
     Edit { id: String, text: String },
-    /// An own message taken back for everyone.
+    /// Deletes an own message for everyone.
     Revoke { id: String },
-    /// A picture.
+    /// An image.
     Image(Visual),
-    /// A film.
+    /// A video.
     Video(Visual),
-    /// A sound, or something said.
+    /// An audio file or voice message.
     Audio(Audio),
     /// Any other file.
     Document(Document),
@@ -40,7 +40,6 @@ pub(in super::super) enum Draft {
 }
 
 impl Draft {
-    /// The file to upload, if there is one.
     pub(super) fn attachment(&self) -> Option<Attachment> {
         let (kind, data) = match self {
             Self::Image(it) => (MediaType::Image, &it.data),
@@ -55,7 +54,7 @@ impl Draft {
         Some(Attachment { kind, data: data.0.clone() })
     }
 
-    /// The message to encrypt, for the chat `to`; a file is not yet in it.
+    /// The message to encrypt, for the chat `to`; a file is added later.
     pub(super) fn compose(self, to: &Jid, inbox: &Inbox) -> Result<Message, PhoneError> {
         let find = |id: &str| inbox.find(id).ok_or_else(|| PhoneError::NoMessage(id.to_owned()));
         let own = |id: &str| match find(id)? {
@@ -97,7 +96,7 @@ fn protocol(message: ProtocolMessage) -> Message {
     Message { protocol_message: buffa::MessageField::some(message), ..Default::default() }
 }
 
-/// How a message names another one of the chat `to`.
+/// The key with which a message names another one of the chat `to`.
 pub(super) fn key(to: &Jid, entry: &Entry) -> MessageKey {
     let shown = &entry.shown;
     MessageKey {
@@ -108,20 +107,20 @@ pub(super) fn key(to: &Jid, entry: &Entry) -> MessageKey {
     }
 }
 
-/// What a message is to its reader.
+/// The owner's view of a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Meaning {
+pub(super) struct VisibleContent {
     /// `text`, `image`, `reaction` …
     pub(super) kind: &'static str,
-    /// Words, caption or emoji.
+    /// Text, caption or emoji.
     pub(super) text: Option<String>,
-    /// The message that it quotes.
+    /// The id of the quoted message.
     pub(super) quotes: Option<String>,
-    /// The message that it changes: reactions, edits, revocations.
+    /// The id of the message that a reaction, edit or revocation changes.
     pub(super) target: Option<String>,
 }
 
-/// Every kind that there is, beside `other`.
+/// Every known kind, besides `other`.
 pub(super) const KINDS: &[&str] = &[
     "text",
     "reaction",
@@ -138,15 +137,15 @@ pub(super) const KINDS: &[&str] = &[
     "poll_vote",
 ];
 
-/// Reads a message. `None` for what nobody sees: protocol talk between devices, sender keys.
-pub(super) fn meaning(message: &Message) -> Option<Meaning> {
+/// Reads a message. `None` for one without visible content: protocol messages between devices, sender keys.
+pub(super) fn visible_content(message: &Message) -> Option<VisibleContent> {
     let message = message.get_base_message();
     let of = |kind, text: Option<&str>, quotes: Option<&str>| {
-        Some(Meaning { kind, text: text.map(str::to_owned), quotes: quotes.map(str::to_owned), target: None })
+        Some(VisibleContent { kind, text: text.map(str::to_owned), quotes: quotes.map(str::to_owned), target: None })
     };
     let about = |kind, text: Option<&str>, key: Option<&MessageKey>| {
         let target = key.and_then(|key| key.id.clone());
-        Some(Meaning { kind, text: text.map(str::to_owned), quotes: None, target })
+        Some(VisibleContent { kind, text: text.map(str::to_owned), quotes: None, target })
     };
     if let Some(reaction) = message.reaction_message.as_option() {
         return about("reaction", reaction.text.as_deref(), reaction.key.as_option());
@@ -186,10 +185,10 @@ pub(super) fn meaning(message: &Message) -> Option<Meaning> {
         let context = context(message);
         return of(kind, words, context.and_then(|context| context.stanza_id.as_deref()));
     }
-    is_chat(message).then(|| Meaning { kind: "other", ..Meaning::default() })
+    is_chat(message).then(|| VisibleContent { kind: "other", ..VisibleContent::default() })
 }
 
-/// What a message says of the one that it quotes; texts aside.
+/// The quote's context of a message other than a text.
 fn context(message: &Message) -> Option<&ContextInfo> {
     let media = [
         message.image_message.as_option().map(|it| &it.context_info),
@@ -205,7 +204,7 @@ fn context(message: &Message) -> Option<&ContextInfo> {
     media.into_iter().flatten().find_map(|context| context.as_option())
 }
 
-/// Whether anything is left that an owner would see in a chat.
+/// Whether any visible content is left.
 fn is_chat(message: &Message) -> bool {
     use buffa::Message as _;
     let mut rest = message.clone();
@@ -220,17 +219,17 @@ mod tests {
     use waproto::whatsapp::MessageContextInfo;
 
     #[test]
-    fn x1_a_draft_reads_back_as_what_it_was() -> Result<(), PhoneError> {
+    fn x1_a_composed_message_reads_back_as_its_draft() -> Result<(), PhoneError> {
         let (mut inbox, bob) = (Inbox::default(), Jid::pn("15550002"));
         let mut say = |draft: Draft, id: &str| {
             let message = draft.compose(&bob, &inbox)?;
-            let meaning = meaning(&message);
+            let meaning = visible_content(&message);
             inbox.add("15550002@s.whatsapp.net", "15550001@s.whatsapp.net", id, &message, true);
             Ok::<_, PhoneError>(meaning)
         };
         let expect = |kind, text: Option<&str>, quotes: Option<&str>, target: Option<&str>| {
             let owned = |text: Option<&str>| text.map(str::to_owned);
-            Some(Meaning { kind, text: owned(text), quotes: owned(quotes), target: owned(target) })
+            Some(VisibleContent { kind, text: owned(text), quotes: owned(quotes), target: owned(target) })
         };
         assert_eq!(say(Draft::Text("hi".into()), "A")?, expect("text", Some("hi"), None, None));
         let reply = Draft::Reply { id: "A".into(), text: "re".into() };
@@ -245,10 +244,10 @@ mod tests {
     }
 
     #[test]
-    fn x1_what_nobody_sees_is_not_shown() {
+    fn x1_a_message_without_visible_content_is_not_shown() {
         let context = MessageContextInfo { message_secret: Some(vec![1]), ..Default::default() };
         let bare = Message { message_context_info: buffa::MessageField::some(context), ..Default::default() };
-        assert_eq!(meaning(&bare), None);
-        assert_eq!(meaning(&protocol(ProtocolMessage::default())), None);
+        assert_eq!(visible_content(&bare), None);
+        assert_eq!(visible_content(&protocol(ProtocolMessage::default())), None);
     }
 }

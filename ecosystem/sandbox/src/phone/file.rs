@@ -1,4 +1,4 @@
-//! Files that messages point to, as the phone that shows the message has them.
+//! The files of messages, on the phone that shows the message.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -13,17 +13,17 @@ use super::super::server::Server;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Media {
-    /// What it is, as its sender says.
+    /// The MIME type, as stated by the sender.
     pub mime: Option<String>,
-    /// Its size in bytes, as its sender says.
+    /// The size in bytes, as stated by the sender.
     pub size: Option<u64>,
-    /// Its name, as its sender says.
+    /// The file name, as stated by the sender.
     pub file_name: Option<String>,
-    /// Whether it was said into a phone.
+    /// Whether it is a voice message.
     pub voice: bool,
-    /// Whether the phone has it.
+    /// Whether the phone has the file.
     pub state: MediaState,
-    /// Why it cannot be read.
+    /// Why the file cannot be read.
     pub problem: Option<String>,
 }
 
@@ -31,15 +31,15 @@ pub struct Media {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MediaState {
-    /// It is being fetched and checked.
+    /// The phone is downloading and checking the file.
     Fetching,
-    /// It is there, and is what the message says.
+    /// The phone has the file, and it matches the message.
     Ready,
-    /// It could not be fetched, or is not what the message says.
+    /// The download failed, or the file does not match the message.
     Unreadable,
 }
 
-/// Where the file of a message is, and what is needed to read and check it.
+/// Where the file of a message is, and the keys and hashes to decrypt and check it.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Pointer {
     kind: MediaType,
@@ -50,7 +50,7 @@ pub(in super::super) struct Pointer {
     length: Option<u64>,
 }
 
-/// The file of a message, and how its owner sees it before it is fetched. `None` for a message without one.
+/// The file of a message, and its state before the download. `None` for a message without a file.
 pub(super) fn find(message: &Message) -> Option<(Pointer, Media)> {
     let message = message.get_base_message();
     let (of, mime, file_name, voice): (&dyn Downloadable, _, _, _) = if let Some(it) = message.image_message.as_option()
@@ -80,23 +80,22 @@ pub(super) fn find(message: &Message) -> Option<(Pointer, Media)> {
 }
 
 impl Pointer {
-    /// Fetches the file and checks all that can be checked; the encrypted bytes, or what is wrong with them.
+    /// Downloads the file and makes every check. Returns the encrypted bytes, or the reason of the failure.
     pub(super) async fn fetch(&self, server: &Server) -> Result<Bytes, String> {
         let sealed = server.media.get(&self.direct_path).map_err(|missing| missing.to_string())?;
         self.open(&sealed).await?;
         Ok(sealed)
     }
 
-    /// Decrypts and checks.
     pub(in super::super) async fn open(&self, sealed: &Bytes) -> Result<Vec<u8>, String> {
         let (pointer, sealed) = (self.clone(), sealed.clone());
-        // Large files take their time, and other phones live on the same threads.
+        // Large files take time, and other phones share these threads.
         let opened = tokio::task::spawn_blocking(move || pointer.open_now(&sealed)).await;
         opened.unwrap_or_else(|_| Err("the sandbox is stopping".to_owned()))
     }
 
     fn open_now(&self, sealed: &[u8]) -> Result<Vec<u8>, String> {
-        let wrong = |what: &str| Err(format!("the {what} is not the one that the message names"));
+        let wrong = |what: &str| Err(format!("the {what} differs from the one in the message"));
         if sha2::Sha256::digest(sealed).as_slice() != self.sealed_hash {
             return wrong("SHA-256 of the encrypted file");
         }
@@ -112,7 +111,11 @@ impl Pointer {
     }
 
     /// Uploads the encrypted file again, to a new path.
-    pub(super) fn upload_again(&mut self, server: &Server, sealed: Bytes) -> Result<(), super::super::media::Full> {
+    pub(super) fn upload_again(
+        &mut self,
+        server: &Server,
+        sealed: Bytes,
+    ) -> Result<(), super::super::media::StorageFull> {
         self.direct_path = server.media.put(self.kind, sealed)?;
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The phone in groups and with statuses: what is encrypted once, with a sender key that every device was given.
+//! The phone in groups and with statuses: a message is encrypted once, with a sender key that every device was sent.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ use super::signal::{ENC_VERSION, address, rng};
 use super::worker::Worker;
 use super::{Phone, PhoneError, Task};
 
-/// Who a message to many is for.
+/// The recipients of a group message or status.
 struct Audience {
     addressing: Addressing,
     people: Vec<Jid>,
@@ -35,7 +35,7 @@ struct Audience {
 }
 
 impl Worker {
-    /// Decrypts what was encrypted once for everybody in a chat.
+    /// Decrypts a ciphertext that is shared by all recipients of a chat.
     pub(super) async fn open_shared(
         &mut self,
         chat: &Jid,
@@ -47,7 +47,7 @@ impl Worker {
         decode_plaintext(&plain, ENC_VERSION).map_err(|error| PhoneError::Content(error.to_string()))
     }
 
-    /// Keeps the sender key that a message brings, if it brings one.
+    /// Stores the sender key that a message contains, if any.
     pub(super) async fn learn_sender_key(
         &mut self,
         chat: &Jid,
@@ -75,7 +75,7 @@ impl Worker {
         let name = self.sender_key(to);
         let shared = group_encrypt(&mut self.keys.senders, &name, &plain, &mut rng()).await?;
         if to.is_status_broadcast() {
-            // The server knows no contacts: whom it is for stands in the message.
+            // The server does not know the owner's contacts, so a status names its recipients.
             listed.extend(audience.people.iter().map(|person| NodeBuilder::new("to").attr("jid", person).build()));
         }
         let shared =
@@ -89,7 +89,7 @@ impl Worker {
         carry_message(&self.server, &self.own, &stanza)?;
         for (_, phone) in audience.phones {
             // Two phones of one sandbox have no secrets from it; the copy needs no ciphertext.
-            phone.ask(Task::FromPhone {
+            phone.enqueue(Task::FromPhone {
                 number: self.own.number.clone(),
                 origin: Origin { to: to.clone(), participant: own.clone() },
                 id: id.to_owned(),
@@ -99,7 +99,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Encrypts a message anew for one device of a chat of many, with the sender key that it may be lacking.
+    /// Encrypts a message again for one device of a group or status, with the sender key, which the device may lack.
     pub(super) async fn send_again_to_one(
         &mut self,
         device: &DeviceId,
@@ -116,14 +116,14 @@ impl Worker {
         Ok(carry_message(&self.server, &self.own, &stanza)?)
     }
 
-    /// Names people in a message as the group names them; the owner's own list knows numbers.
+    /// Replaces addresses in a message by the group's form; the owner's own list uses numbers.
     pub(super) fn address_in(&self, to: &Jid, message: &mut Message) {
         let state = self.server.state();
         let Ok(group) = state.group(to) else { return };
         let readdress = |participant: &mut Option<String>| {
             let number = participant.as_deref().and_then(|jid| state.number_of(&jid.parse().ok()?));
             if let Some(number) = number {
-                *participant = Some(group.names(&state, &number).0.to_string());
+                *participant = Some(group.addresses(&state, &number).0.to_string());
             }
         };
         if let Some(key) = message.reaction_message.as_option_mut().and_then(|it| it.key.as_option_mut()) {
@@ -135,7 +135,8 @@ impl Worker {
         }
     }
 
-    /// Our sender key for the devices that lack it. Where somebody has it who is no longer to read along, it is a new one.
+    /// Our sender key for the devices that lack it. If a device has the key that must no longer read along, the key is
+    /// a new one.
     async fn distribute(&mut self, to: &Jid, audience: &Audience) -> Result<Vec<Node>, PhoneError> {
         let there: BTreeSet<&DeviceId> = audience.devices.iter().map(|(device, _)| device).collect();
         let mut given = self.given.remove(&to.to_string()).unwrap_or_default();
@@ -155,9 +156,9 @@ impl Worker {
                     sealed.push(NodeBuilder::new("to").attr("jid", jid).children([enc]).build());
                     given.insert(device.clone());
                 }
-                // A device that cannot be written to must not keep the others from their copy.
+                // An error of one device must not keep the message from the others.
                 Err(error) => {
-                    tracing::warn!(target: LOG, phone = %self.own.number, ?device, %error, "a sender key was not sent");
+                    tracing::warn!(target: LOG, phone = %self.own.number, ?device, %error, "cannot send the sender key to a device");
                 }
             }
         }
@@ -165,7 +166,7 @@ impl Worker {
         Ok(sealed)
     }
 
-    /// Our sender key for a chat, made if there is none.
+    /// Our sender key for a chat, created if there is none.
     async fn distribution(&mut self, to: &Jid) -> Result<Distribution, PhoneError> {
         let name = self.sender_key(to);
         let key = create_sender_key_distribution_message(&name, &mut self.keys.senders, &mut rng()).await?;
@@ -179,7 +180,7 @@ impl Worker {
         make_sender_key_name(chat, &address(&self.own))
     }
 
-    /// A group's members; for a status everybody that the owner has a chat with. We are among them.
+    /// A group's members; for a status, everyone that the owner has a chat with. We are among them.
     fn audience(&self, to: &Jid) -> Result<Audience, PhoneError> {
         let contacts = if to.is_group() { BTreeSet::new() } else { self.contacts() };
         let state = self.server.state();
@@ -207,7 +208,6 @@ impl Worker {
     }
 }
 
-/// The head of a message to many, as a client writes it.
 fn head(to: &Jid, id: &str, message: &Message) -> NodeBuilder {
     let stanza =
         NodeBuilder::new("message").attr("to", to).attr("id", id).attr("type", stanza_type_from_message(message));

@@ -1,4 +1,4 @@
-//! What the owner of a phone sees.
+//! The messages as the owner of a phone sees them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -7,54 +7,54 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use waproto::whatsapp::Message as Content;
 
-use super::content::{KINDS, Meaning, meaning};
+use super::content::{KINDS, VisibleContent, visible_content};
 use super::file::{self, Media, MediaState, Pointer};
 
-/// The name of a kind of message. (By this name, or the code that reads it would want to borrow it.)
+/// The name of a message kind. With an alias, serde's derive does not try to borrow it.
 pub(super) type Kind = &'static str;
 
-/// A message on a phone. The official app knows a message by chat, sender and id, and so does this list.
+/// A message on a phone, identified by chat, sender and id, as in the official app.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each a field of the JSON")]
 pub struct Message {
-    /// The other side or the group; the other side as a phone-number address whatever form was used on the way.
+    /// The group or the other side, always as a phone-number address.
     pub chat: String,
-    /// Who wrote it, likewise.
+    /// Who wrote the message, as a phone-number address.
     pub sender: String,
-    /// The id that the sender gave it.
+    /// Chosen by the sender.
     pub id: String,
-    /// `text`, `image`, `reaction`, `edit`, `revoke` …; `other` for what the sandbox has no name for.
+    /// `text`, `image`, `reaction`, `edit`, `revoke` …; `other` for a kind that the sandbox does not know.
     #[serde(deserialize_with = "known_kind")]
     pub kind: Kind,
-    /// Its words: text, caption or emoji, as last edited.
+    /// Text, caption or emoji, as last edited.
     pub text: Option<String>,
-    /// The id of the message that it quotes.
+    /// The id of the quoted message.
     pub quotes: Option<String>,
-    /// The id of the message that it changes: reactions, edits, revocations.
+    /// The id of the message that a reaction, edit or revocation changes.
     pub target: Option<String>,
     /// Whether the owner's account wrote it, on the phone or on a linked device.
     pub from_me: bool,
-    /// How often it arrived. More than once is a duplicate that the owner does not see.
+    /// How often it arrived. Above 1, it has duplicates, which the owner does not see.
     pub arrivals: u32,
-    /// When it arrived first.
+    /// When it first arrived.
     pub at: DateTime<Utc>,
-    /// Whether its sender has changed its words.
+    /// Whether its sender has edited it.
     pub edited: bool,
-    /// Whether its sender has taken it back.
+    /// Whether its sender has deleted it for everyone.
     pub revoked: bool,
-    /// Emoji on it, by who put it there.
+    /// Reactions: the emoji of each person.
     pub reactions: BTreeMap<String, String>,
     /// The ticks of an own message.
     pub ticks: Ticks,
-    /// The file that it points to.
+    /// The file of the message.
     pub media: Option<Media>,
     /// In a group and for a status, the ticks of each participant.
     pub receipts: BTreeMap<String, Ticks>,
-    /// Whether the owner has seen it, here or on a linked device. Own messages are.
+    /// Whether the owner has seen it, here or on a linked device. Own messages count as seen.
     pub seen: bool,
 }
 
-/// How far an own message has come with the slowest that is known of its recipient.
+/// The progress of an own message; in a group, that of the slowest participant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ticks {
@@ -75,12 +75,11 @@ fn known_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static str
     Ok(KINDS.iter().find(|known| **known == kind).unwrap_or(&"other"))
 }
 
-/// A message with its whole content.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) shown: Message,
     pub(super) content: Content,
-    /// Where its file is, and the encrypted bytes once the phone has them.
+    /// Its file, and the encrypted bytes once the phone has them.
     pub(super) file: Option<(Pointer, Option<Bytes>)>,
 }
 
@@ -88,22 +87,22 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     entries: Vec<Entry>,
-    /// Where the messages with an id are; almost always one.
+    /// The positions of the messages with an id; almost always one.
     by_id: HashMap<String, Vec<usize>>,
     received: u64,
 }
 
 impl Inbox {
-    /// Adds what arrived or was sent. `false` when nobody sees such a message.
+    /// Adds a message that arrived or was sent. `false` when it has no visible content.
     pub(super) fn add(&mut self, chat: &str, sender: &str, id: &str, content: &Content, from_me: bool) -> bool {
-        let Some(meaning) = meaning(content) else { return false };
+        let Some(meaning) = visible_content(content) else { return false };
         if let Some(known) = self.with_id(id).find(|it| it.chat == chat && it.sender == sender) {
             known.arrivals += 1;
             return true;
         }
         self.apply(chat, sender, &meaning);
         self.by_id.entry(id.to_owned()).or_default().push(self.entries.len());
-        let Meaning { kind, text, quotes, target } = meaning;
+        let VisibleContent { kind, text, quotes, target } = meaning;
         let (pointer, media) = file::find(content).unzip();
         self.received += u64::from(!from_me && target.is_none());
         let shown = Message {
@@ -130,8 +129,8 @@ impl Inbox {
         true
     }
 
-    /// Changes the message that a reaction, an edit or a revocation is about.
-    fn apply(&mut self, chat: &str, sender: &str, meaning: &Meaning) {
+    /// Changes the target of a reaction, an edit or a revocation.
+    fn apply(&mut self, chat: &str, sender: &str, meaning: &VisibleContent) {
         let Some(target) = meaning.target.as_deref() else { return };
         let Some(target) = self.with_id(target).find(|it| it.chat == chat) else { return };
         let words = meaning.text.as_deref().unwrap_or_default();
@@ -142,7 +141,7 @@ impl Inbox {
             "reaction" => {
                 target.reactions.insert(sender.to_owned(), words.to_owned());
             }
-            // Nobody changes what others wrote.
+            // Only the author may edit a message.
             "edit" if target.sender == sender => {
                 target.text = Some(words.to_owned());
                 target.edited = true;
@@ -155,15 +154,17 @@ impl Inbox {
         }
     }
 
-    /// Does with what an admin of a group wrote what only admins may do: they take back what others wrote.
+    /// Applies an admin's revocation: in a group, admins may delete messages of others.
     pub(super) fn moderate(&mut self, chat: &str, content: &Content) {
-        let Some(Meaning { kind: "revoke", target: Some(target), .. }) = meaning(content) else { return };
+        let Some(VisibleContent { kind: "revoke", target: Some(target), .. }) = visible_content(content) else {
+            return;
+        };
         if let Some(target) = self.with_id(&target).find(|it| it.chat == chat) {
             (target.text, target.revoked) = (None, true);
         }
     }
 
-    /// A receipt for an own message; of a participant, where there are many.
+    /// Applies a receipt for an own message; `reader` is the participant in a group.
     pub(super) fn tick(&mut self, id: &str, reader: Option<&str>, ticks: Ticks) {
         for message in self.with_id(id).filter(|message| message.from_me) {
             let mut slowest = ticks;
@@ -176,8 +177,8 @@ impl Inbox {
         }
     }
 
-    /// The owner sees a message; `false` when they have before.
-    pub(super) fn see(&mut self, id: &str) -> bool {
+    /// Marks a message as seen; `false` when it was seen before.
+    pub(super) fn mark_seen(&mut self, id: &str) -> bool {
         let mut new = false;
         for message in self.with_id(id) {
             new |= !std::mem::replace(&mut message.seen, true);
@@ -185,15 +186,15 @@ impl Inbox {
         new
     }
 
-    /// The owner has seen messages on another device.
-    pub(super) fn seen(&mut self, ids: &[String]) {
+    /// Marks messages as seen on another device.
+    pub(super) fn mark_all_seen(&mut self, ids: &[String]) {
         for id in ids {
-            self.see(id);
+            self.mark_seen(id);
         }
     }
 
-    /// The owner sees everything in a chat; who wrote what was new, and its id.
-    pub(super) fn see_chat(&mut self, chat: &str) -> Vec<(String, String)> {
+    /// Marks all messages of a chat as seen; returns sender and id of the new ones.
+    pub(super) fn mark_chat_seen(&mut self, chat: &str) -> Vec<(String, String)> {
         let messages = self.entries.iter_mut().map(|entry| &mut entry.shown);
         let new = messages.filter(|message| message.chat == chat && !message.seen);
         new.map(|message| {
@@ -207,14 +208,14 @@ impl Inbox {
         self.entries.iter().filter(|entry| !entry.shown.seen).count()
     }
 
-    /// All chats that there are messages in.
+    /// All chats that have messages.
     pub(super) fn chats(&self) -> BTreeSet<String> {
         self.entries.iter().map(|entry| entry.shown.chat.clone()).collect()
     }
 
     fn with_id(&mut self, id: &str) -> impl Iterator<Item = &mut Message> {
         let wanted = self.by_id.get(id).map(Vec::as_slice).unwrap_or_default();
-        // Ascending, so the entries can be walked once; there is hardly ever a second one.
+        // Ascending positions allow one pass over the entries; there is hardly ever a second entry.
         let (mut rest, mut passed) = (self.entries.as_mut_slice(), 0);
         wanted.iter().filter_map(move |index| {
             let (entry, after) = std::mem::take(&mut rest).get_mut(index - passed..)?.split_first_mut()?;
@@ -223,7 +224,7 @@ impl Inbox {
         })
     }
 
-    /// What became of fetching the file of a message.
+    /// Records the result of a download.
     pub(super) fn fetched(&mut self, id: &str, outcome: Result<Bytes, String>) {
         let newest = self.by_id.get(id).and_then(|indices| indices.last().copied());
         let Some(entry) = newest.and_then(|index| self.entries.get_mut(index)) else { return };
@@ -245,7 +246,7 @@ impl Inbox {
         self.by_id.get(id)?.last().and_then(|index| self.entries.get(*index))
     }
 
-    /// How many there are from others, without those that only change another one.
+    /// The number of messages from others, without those that only change another one.
     pub(super) fn received(&self) -> u64 {
         self.received
     }
@@ -255,7 +256,7 @@ impl Inbox {
         self.entries.iter().rev().find(|entry| entry.shown.chat == chat)
     }
 
-    /// Adds a message as it was.
+    /// Adds a message of the state file.
     pub(super) fn restore(&mut self, entry: Entry) {
         self.received += u64::from(!entry.shown.from_me && entry.shown.target.is_none());
         self.by_id.entry(entry.shown.id.clone()).or_default().push(self.entries.len());
@@ -297,7 +298,7 @@ mod tests {
             inbox.tick("1", None, ticks);
         }
         assert_eq!(inbox.find("1").map(|entry| entry.shown.ticks), Some(Ticks::Read));
-        // In a group they wait for the slowest.
+        // In a group the ticks are those of the slowest.
         inbox.add("g", "a", "2", &text("hi"), true);
         let ticks = [("b", Ticks::Sent), ("c", Ticks::Sent), ("b", Ticks::Read), ("c", Ticks::Delivered)];
         let shown = ticks.map(|(reader, ticks)| {

@@ -17,15 +17,15 @@ use super::super::node::{leaf, unix_now};
 
 type Result<T> = std::result::Result<T, SignalProtocolError>;
 
-/// The phone's registration id; any number serves.
+/// The phone's registration id; any number would do.
 const REGISTRATION: u32 = 77;
 const SIGNED_KEY_ID: u32 = 1;
-/// The greatest id of a key, for it is three bytes on the wire. After it they begin anew; who had the first is long served.
+/// The greatest id of a key: it has three bytes on the wire. Ids then start again at 1; the first keys are long used.
 const LAST_KEY_ID: u32 = 0x00FF_FFFF;
-/// How many one-time keys a phone makes at a time.
+/// How many one-time keys a phone creates at a time.
 const BATCH: u32 = 20;
 
-/// Everything that a phone needs to encrypt and decrypt.
+/// The keys and sessions of a phone.
 pub(super) struct Keys {
     pub(super) sessions: Sessions,
     pub(super) identities: Identities,
@@ -36,7 +36,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// New keys, and the public half for the server.
+    /// New keys, and their public halves for the server.
     pub(super) fn new(identity: &KeyPair) -> std::result::Result<(Self, Bundle), CurveError> {
         let pair = IdentityKeyPair::new(IdentityKey::new(identity.public_key), identity.private_key.clone());
         let signed = new_key();
@@ -67,7 +67,7 @@ impl Keys {
         Ok((keys, bundle))
     }
 
-    /// Another batch of one-time keys; the public halves are for the server.
+    /// Another batch of one-time keys; returns the public halves for the server.
     pub(super) fn more(&mut self) -> VecDeque<Node> {
         (0..BATCH)
             .map(|_| {
@@ -130,7 +130,7 @@ impl IdentityKeyStore for Identities {
     }
 
     async fn is_trusted_identity(&self, _: &ProtocolAddress, _: &IdentityKey, _: Direction) -> Result<bool> {
-        // A device that is linked again has a new identity, and the app goes on with it.
+        // A device that is linked again has a new identity, and the app accepts it.
         Ok(true)
     }
 
@@ -173,7 +173,7 @@ impl SignedPreKeyStore for SignedKeys {
     }
 }
 
-/// The keys of groups and statuses: those of others, and ours for each chat.
+/// The sender keys of groups and statuses: those of others, and ours for each chat.
 #[derive(Default)]
 pub(super) struct SenderKeys(pub(super) HashMap<String, SenderKeyRecord>);
 

@@ -1,7 +1,7 @@
 //! The simulated phone: the primary device of an account, a Signal party like any other.
 //!
-//! Each phone is a task that does one thing after the other, as a phone does; [`Phone`] is the handle to it. What it
-//! sends goes through the same routing as what a device sends.
+//! Each phone is a task that handles one job after the other, as a phone does; [`Phone`] is the handle to it. Its
+//! messages take the same routing as those of a device.
 
 mod app_state;
 mod attachment;
@@ -18,6 +18,7 @@ mod reading;
 mod renewal;
 mod reupload;
 mod saved;
+mod sending;
 mod signal;
 mod worker;
 
@@ -38,8 +39,8 @@ use super::account::{Account, DeviceId};
 use super::app_state::AppState;
 use super::ca::new_key;
 use super::changes::Watched;
-use super::group::Refusal;
-use super::media::Full;
+use super::group::GroupRefusal;
+use super::media::StorageFull;
 use super::presence::Presence;
 use super::profile::Profile;
 use super::saved::StateError;
@@ -57,12 +58,12 @@ pub(super) use attachment::Data;
 pub(super) use content::Draft;
 pub(super) use file::Pointer;
 pub use file::{Media, MediaState};
-pub(super) use history::{History, Told};
+pub(super) use history::{History, SentChunk};
 pub use inbox::{Message, Ticks};
 pub(super) use party::Party;
 pub(super) use saved::SavedPhone;
 
-/// How fast the owner of a phone looks at a new message.
+/// How fast the owner of a phone reads a new message.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pace {
@@ -78,19 +79,19 @@ impl Default for Pace {
     }
 }
 
-/// How the owner of one phone treats what arrives.
+/// When the owner of a phone reads messages.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Manner {
+pub(super) struct ReadingSettings {
     pub(super) pace: Pace,
     /// Whether the owner reads new messages unasked.
     pub(super) reads: bool,
 }
 
-/// Why a phone did not do what its owner wanted.
+/// Why a phone did not do what its owner asked for.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PhoneError {
-    #[error("there is no account {0}; the recipient needs a phone, create it with POST /phones")]
+    #[error("{0} has no account; the recipient needs a phone, create it with POST /phones")]
     NoAccount(String),
     #[error("encryption failed: {0}")]
     Signal(#[from] wacore::libsignal::protocol::SignalProtocolError),
@@ -100,51 +101,51 @@ pub(super) enum PhoneError {
     NoKeys(String, u16),
     #[error("id: the phone has no message {0}")]
     NoMessage(String),
-    #[error("id: {0} was written by somebody else; only own messages can be edited or revoked")]
+    #[error("id: {0} is another person's message; only own messages can be edited or revoked")]
     NotOurs(String),
     #[error("to: {0}")]
-    Group(#[from] Refusal),
-    #[error("status@broadcast takes new messages and their revocation; answer and react in the chat of who wrote it")]
+    Group(#[from] GroupRefusal),
+    #[error("to: status@broadcast takes new messages and their revocation; reply and react in the author's chat")]
     Status,
-    #[error("a message could not be read: {0}")]
+    #[error("cannot read a message: {0}")]
     Content(String),
     #[error(transparent)]
-    NoRoom(#[from] Full),
-    #[error("history: the phone has another past already; it is given when the phone is made")]
+    NoRoom(#[from] StorageFull),
+    #[error("history: the phone already has another history; it is fixed when the phone is created")]
     OtherPast,
     #[error("the phone is switched off")]
     Off,
 }
 
-/// What a phone is asked to do.
+/// A task for a phone.
 enum Task {
-    /// A stanza for it, with its sender in both forms.
+    /// A stanza arrived, with its sender in both forms.
     Receive { from: Jid, device: DeviceId, node: Node },
-    /// Its owner writes something.
+    /// The owner sends a message.
     Send { to: Jid, draft: Draft, sent: oneshot::Sender<Result<String, PhoneError>> },
-    /// Another phone has sent it a message.
+    /// Another phone has sent a message.
     FromPhone { number: String, origin: Origin, id: String, message: Box<Content> },
-    /// A device was linked to its account.
+    /// A device was linked to the account.
     Linked(u16),
-    /// A device was unlinked from it.
+    /// A device was unlinked.
     Unlinked(u16),
-    /// A newly linked device listens for the first time.
+    /// A newly linked device has become active.
     Introduce(u16),
-    /// The next piece of the past for a device.
+    /// The next chunk of a device's history sync.
     History(Box<Delivery>),
-    /// A new key for app state.
+    /// Creates a new app-state key.
     RotateKey(oneshot::Sender<Result<(), PhoneError>>),
     /// A device has changed a collection of app state.
     AppStateChanged(String),
-    /// Its owner sets something.
+    /// The owner changes a setting.
     Act { action: Action, done: oneshot::Sender<Result<(), PhoneError>> },
-    /// Somebody wants to see the settings.
+    /// Returns the settings.
     Settings(oneshot::Sender<Value>),
-    /// The server has few one-time keys of it left.
+    /// The server has few of the phone's one-time keys left.
     Replenish,
-    /// Its owner starts anew on another phone.
+    /// The owner registers the number again on another phone.
     Reregister(oneshot::Sender<Result<(), PhoneError>>),
-    /// The state file is to be written.
+    /// Returns the phone's state for the state file.
     Save(oneshot::Sender<Result<SavedPhone, StateError>>),
 }
 
@@ -154,7 +155,7 @@ pub(super) struct Phone {
     power: Power,
     inbox: Arc<Watched<Inbox>>,
     history: History,
-    told: Arc<Watched<Vec<Told>>>,
+    sent_chunks: Arc<Watched<Vec<SentChunk>>>,
 }
 
 impl std::fmt::Debug for Phone {
@@ -164,8 +165,8 @@ impl std::fmt::Debug for Phone {
 }
 
 impl Phone {
-    /// Makes an account with a phone, switches the phone on, and returns the account's LID. An account that exists
-    /// already stays as it is, and its past cannot be changed.
+    /// Creates an account with a phone, starts the phone, and returns the account's LID. An existing account stays as
+    /// it is; its history cannot be changed.
     pub(super) fn create(server: &Arc<Server>, number: &str, history: Option<History>) -> Result<String, PhoneError> {
         let mut state = server.state();
         if let Some(account) = state.accounts.get(number) {
@@ -175,11 +176,11 @@ impl Phone {
         let key = new_key();
         let (keys, phone_bundle) = Keys::new(&key)?;
         let inbox = Self::inbox(server, number, Inbox::default());
-        let told = Self::told(server, number, vec![]);
+        let sent_chunks = Self::sent_chunks(server, number, vec![]);
         let own = DeviceId { number: number.to_owned(), device: 0 };
-        let worker = Worker::new(Arc::clone(server), own, keys, inbox, history.unwrap_or_default(), told);
+        let worker = Worker::new(Arc::clone(server), own, keys, inbox, history.unwrap_or_default(), sent_chunks);
         let phone = Self::start(server, worker);
-        // Derived from the number, so that a log is easy to read; clients must not and do not rely on it.
+        // Derived from the number, so that a log is easy to read; clients must not rely on it.
         let lid = format!("9{number}");
         state.lids.insert(lid.clone(), number.to_owned());
         let account = Account {
@@ -194,7 +195,7 @@ impl Phone {
             profile: Profile::default(),
             presence: Presence::default(),
             settings: Settings::default(),
-            manner: Manner { pace: server.pace, reads: true },
+            manner: ReadingSettings { pace: server.pace, reads: true },
             watchers: BTreeSet::new(),
             last_device: 0,
             passkey: false,
@@ -206,24 +207,25 @@ impl Phone {
         Ok(lid)
     }
 
-    /// An inbox that tells who watches its phone.
+    /// An inbox that announces its changes.
     fn inbox(server: &Server, number: &str, inbox: Inbox) -> Arc<Watched<Inbox>> {
         Arc::new(Watched::new(inbox, &server.changes, [format!("/phones/{number}/messages")]))
     }
 
-    fn told(server: &Server, number: &str, told: Vec<Told>) -> Arc<Watched<Vec<Told>>> {
-        Arc::new(Watched::new(told, &server.changes, [format!("/phones/{number}/history")]))
+    fn sent_chunks(server: &Server, number: &str, sent_chunks: Vec<SentChunk>) -> Arc<Watched<Vec<SentChunk>>> {
+        Arc::new(Watched::new(sent_chunks, &server.changes, [format!("/phones/{number}/history")]))
     }
 
     fn start(server: &Arc<Server>, worker: Worker) -> Self {
         let (tasks, queue) = unbounded_channel();
         let power = Power::new(worker.own.clone(), tasks, Arc::clone(&server.ledger));
-        let (inbox, history, told) = (Arc::clone(&worker.inbox), worker.history, Arc::clone(&worker.told));
+        let (inbox, history, sent_chunks) =
+            (Arc::clone(&worker.inbox), worker.history, Arc::clone(&worker.sent_chunks));
         server.spawn(worker.run(queue));
-        Self { power, inbox, history, told }
+        Self { power, inbox, history, sent_chunks }
     }
 
-    /// Everything that the phone remembers, when it has done what it has to do.
+    /// The phone's whole state, after its queued tasks.
     pub(super) async fn save(&self) -> Result<SavedPhone, StateError> {
         let (saved, answer) = oneshot::channel();
         self.power.pass(Task::Save(saved));
@@ -232,110 +234,109 @@ impl Phone {
         Ok(saved)
     }
 
-    /// What the owner sees.
+    /// The messages that the owner sees.
     pub(super) fn messages(&self) -> Vec<Message> {
         self.inbox.lock().all()
     }
 
-    /// How many messages others have written to it.
+    /// The number of messages from others.
     pub(super) fn received(&self) -> u64 {
         self.inbox.lock().received()
     }
 
-    /// The chats with a message in them.
+    /// The chats that have messages.
     pub(super) fn chats(&self) -> BTreeSet<String> {
         self.inbox.lock().chats()
     }
 
-    /// One of them with its whole content, by its id.
+    /// One message with its whole content, by its id.
     pub(super) fn content(&self, id: &str) -> Option<(Message, Content)> {
         let inbox = self.inbox.lock();
         inbox.find(id).map(|entry| (entry.shown.clone(), entry.content.clone()))
     }
 
-    /// The file of a message, once it is there, and what is needed to read it.
+    /// The file of a message, and its encrypted bytes once downloaded.
     pub(super) fn file(&self, id: &str) -> Option<(Pointer, Option<Bytes>)> {
         let mut inbox = self.inbox.lock();
         let (pointer, sealed) = inbox.pointer(id)?;
         Some((pointer.clone(), sealed.clone()))
     }
 
-    /// The owner writes something; returns the message's id when every copy is on its way.
+    /// Sends a message; returns its id when every copy has been sent.
     pub(super) async fn send(&self, to: Jid, draft: Draft) -> Result<String, PhoneError> {
         let (sent, answer) = oneshot::channel();
-        self.ask(Task::Send { to, draft, sent });
+        self.enqueue(Task::Send { to, draft, sent });
         answer.await.map_err(|_| PhoneError::Off)?
     }
 
     pub(super) fn receive(&self, from: Jid, device: DeviceId, node: Node) {
-        self.ask(Task::Receive { from, device, node });
+        self.enqueue(Task::Receive { from, device, node });
     }
 
-    /// The owner sets something; returns when the account's devices are told.
+    /// Applies an action of the owner; returns when the account's devices are notified.
     pub(super) async fn act(&self, action: Action) -> Result<(), PhoneError> {
         let (done, answer) = oneshot::channel();
-        self.ask(Task::Act { action, done });
+        self.enqueue(Task::Act { action, done });
         answer.await.map_err(|_| PhoneError::Off)?
     }
 
-    /// A new key for app state; returns when every device has been sent it.
+    /// Creates a new app-state key; returns when it was sent to every device.
     pub(super) async fn rotate_key(&self) -> Result<(), PhoneError> {
         let (done, answer) = oneshot::channel();
-        self.ask(Task::RotateKey(done));
+        self.enqueue(Task::RotateKey(done));
         answer.await.map_err(|_| PhoneError::Off)?
     }
 
     /// The settings as the owner sees them.
     pub(super) async fn settings(&self) -> Result<Value, PhoneError> {
         let (shown, answer) = oneshot::channel();
-        self.ask(Task::Settings(shown));
+        self.enqueue(Task::Settings(shown));
         answer.await.map_err(|_| PhoneError::Off)
     }
 
     pub(super) fn app_state_changed(&self, collection: String) {
-        self.ask(Task::AppStateChanged(collection));
+        self.enqueue(Task::AppStateChanged(collection));
     }
 
-    /// A device was linked: what comes from now on it gets live.
+    /// A device was linked: it receives all further messages live.
     pub(super) fn linked(&self, device: u16) {
-        self.ask(Task::Linked(device));
+        self.enqueue(Task::Linked(device));
     }
 
-    /// A device was unlinked: it must not read what is set from now on.
+    /// A device was unlinked: it must not read later settings.
     pub(super) fn unlinked(&self, device: u16) {
-        self.ask(Task::Unlinked(device));
+        self.enqueue(Task::Unlinked(device));
     }
 
-    /// A new device listens: it needs the app-state keys and hears of the past.
+    /// A new device has become active: sends it the app-state keys and the history.
     pub(super) fn introduce(&self, device: u16) {
-        self.ask(Task::Introduce(device));
+        self.enqueue(Task::Introduce(device));
     }
 
-    /// A device says that it has pieces of the past.
+    /// A device acknowledged chunks of the history.
     pub(super) fn history_received(&self, device: u16, ids: &[String]) {
-        let mut told = self.told.lock();
-        for piece in told.iter_mut().filter(|piece| piece.device == device && ids.contains(&piece.id)) {
+        let mut sent_chunks = self.sent_chunks.lock();
+        for chunk in sent_chunks.iter_mut().filter(|chunk| chunk.device == device && ids.contains(&chunk.id)) {
             piece.received.get_or_insert_with(Utc::now);
         }
     }
 
-    /// The past that the phone was made with, and what it has told devices.
-    pub(super) fn history(&self) -> (History, Vec<Told>) {
-        (self.history, self.told.lock().clone())
+    /// The generated history of the phone, and the chunks that it has sent to devices.
+    pub(super) fn history(&self) -> (History, Vec<SentChunk>) {
+        (self.history, self.sent_chunks.lock().clone())
     }
 
     pub(super) fn replenish(&self) {
-        self.ask(Task::Replenish);
+        self.enqueue(Task::Replenish);
     }
 
-    /// The owner registers the number anew, on a phone without the old keys.
+    /// The owner registers the number again, on a phone without the old keys.
     pub(super) async fn reregister(&self) -> Result<(), PhoneError> {
         let (done, answer) = oneshot::channel();
-        self.ask(Task::Reregister(done));
+        self.enqueue(Task::Reregister(done));
         answer.await.map_err(|_| PhoneError::Off)?
     }
 
-    /// Switches the phone on or off.
     pub(super) fn switch(&self, on: bool) {
         self.power.switch(on);
     }
@@ -344,7 +345,7 @@ impl Phone {
         self.power.is_on()
     }
 
-    fn ask(&self, task: Task) {
-        self.power.ask(task);
+    fn enqueue(&self, task: Task) {
+        self.power.enqueue(task);
     }
 }

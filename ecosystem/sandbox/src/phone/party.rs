@@ -1,4 +1,4 @@
-//! A linked device as a Signal party, for the fuzz targets: what it says reaches a phone encrypted, as a client's words.
+//! A linked device as a Signal party, for the fuzz targets: its messages reach a phone encrypted, as a client's do.
 
 use std::sync::Arc;
 
@@ -15,21 +15,22 @@ use super::keys::Keys;
 use super::worker::Worker;
 use super::{Phone, PhoneError};
 
-/// A worker that nobody runs: only its keys are used.
+/// A worker that never runs: only its keys are used.
 pub(in super::super) struct Party(Worker);
 
 impl Party {
-    /// Gives a linked device new keys, and the server their public halves.
+    /// Creates keys for a linked device, and gives the server their public halves.
     pub(in super::super) fn new(server: &Arc<Server>, own: DeviceId) -> Result<Self, PhoneError> {
         let (keys, bundle) = Keys::new(&new_key())?;
-        let (inbox, told) = (Phone::inbox(server, &own.number, Inbox::default()), Phone::told(server, "", vec![]));
+        let (inbox, sent_chunks) =
+            (Phone::inbox(server, &own.number, Inbox::default()), Phone::sent_chunks(server, "", vec![]));
         if let Some(device) = server.state().device(&own) {
             device.bundle = bundle;
         }
-        Ok(Self(Worker::new(Arc::clone(server), own, keys, inbox, History::default(), told)))
+        Ok(Self(Worker::new(Arc::clone(server), own, keys, inbox, History::default(), sent_chunks)))
     }
 
-    /// A message for one device, encrypted. `None` when the bytes are no message.
+    /// A message, encrypted for one device. `None` when the bytes are no message.
     pub(in super::super) async fn seal(&mut self, to: &DeviceId, message: &[u8]) -> Option<Node> {
         let message = Message::decode_from_slice(message).ok()?;
         self.0.seal(to, &message).await.ok()

@@ -1,8 +1,8 @@
-//! A phone that is switched off, and what waits for it.
+//! The power switch of a phone, and the stanzas that wait while it is off.
 //!
-//! An account goes on without its phone: others still encrypt for it, as they do in reality, and the server keeps their
-//! copies. It keeps the newest only, so that many phones may be off in a long run, and the ledger says of the others that
-//! they were let go.
+//! An account works without its phone: others still encrypt for the phone, as in reality, and the server keeps their
+//! copies. It keeps only the newest, so that many phones may be off in a long run; the ledger marks the dropped copies
+//! as `let_go`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,15 +16,15 @@ use super::super::saved::StateError;
 use super::Task;
 use super::saved::SavedTask;
 
-/// How much waits for a phone that is off.
+/// How many tasks wait at most for a phone that is off.
 const HELD: usize = 50;
 
-/// The switch of a phone. Clones are the same one.
+/// The power switch of a phone. Clones share it.
 #[derive(Clone)]
 pub(super) struct Power {
     own: DeviceId,
     tasks: UnboundedSender<Task>,
-    /// What waits; `None` while the phone is on.
+    /// The waiting tasks; `None` while the phone is on.
     held: Arc<Mutex<Option<VecDeque<Task>>>>,
     ledger: Arc<Ledger>,
 }
@@ -42,7 +42,7 @@ impl Power {
         self.held().is_none()
     }
 
-    /// Switches the phone on or off. Switched on, it gets what waits, in order.
+    /// Switches the phone on or off. Switched on, it gets the waiting tasks, in order.
     pub(super) fn switch(&self, on: bool) {
         let mut held = self.held();
         if !on {
@@ -54,8 +54,8 @@ impl Power {
         }
     }
 
-    /// Gives the phone something to do, now or when it is on again. What its owner would do is not done at all.
-    pub(super) fn ask(&self, task: Task) {
+    /// Queues a task, now or when the phone is on again. Tasks of its owner are dropped while it is off.
+    pub(super) fn enqueue(&self, task: Task) {
         let mut held = self.held();
         let Some(waiting) = held.as_mut() else { return self.pass(task) };
         if matches!(
@@ -69,23 +69,23 @@ impl Power {
             && let Some(oldest) = waiting.pop_front()
         {
             match &oldest {
-                Task::Receive { device, node, .. } => self.ledger.let_go(&self.own, &device.number, &text(node, "id")),
-                Task::FromPhone { number, id, .. } => self.ledger.let_go(&self.own, number, id),
+                Task::Receive { device, node, .. } => self.ledger.dropped(&self.own, &device.number, &text(node, "id")),
+                Task::FromPhone { number, id, .. } => self.ledger.dropped(&self.own, number, id),
                 _ => {}
             }
         }
     }
 
-    /// What waits, for the state file.
+    /// The waiting tasks, for the state file.
     pub(super) fn save(&self) -> Result<Option<Vec<SavedTask>>, StateError> {
         let held = self.held();
         let Some(held) = held.as_ref() else { return Ok(None) };
         held.iter().map(SavedTask::of).filter_map(Result::transpose).collect::<Result<_, _>>().map(Some)
     }
 
-    /// Gives the phone something to do even if it is off.
+    /// Queues a task even if the phone is off.
     pub(super) fn pass(&self, task: Task) {
-        // A phone ends with the whole sandbox only.
+        // A phone ends only with the whole sandbox.
         let _ = self.tasks.send(task);
     }
 }

@@ -1,4 +1,4 @@
-//! The owner of a phone looks at what arrives, by themself or when told, and the senders hear of it.
+//! Reading: the owner of a phone reads messages, unasked or on request, and the senders get receipts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use super::origin::Origin;
 use super::worker::{Worker, is_many};
 
 impl Worker {
-    /// The phone says that it has a message and, a little later, that its owner has read it.
-    pub(super) fn look_at(&self, origin: &Origin, id: &str) {
+    /// Sends the delivery receipt and, a little later, the read receipt.
+    pub(super) fn send_receipts(&self, origin: &Origin, id: &str) {
         let (server, own, inbox) = (Arc::clone(&self.server), self.own.clone(), Arc::clone(&self.inbox));
         let (origin, id) = (origin.clone(), id.to_owned());
         self.server.spawn(async move {
@@ -24,8 +24,8 @@ impl Worker {
             tokio::time::sleep(pace.delivered).await;
             route_receipt(&server, &own, origin.receipt(&id).build());
             tokio::time::sleep(pace.read).await;
-            // The owner may have changed their manner meanwhile, or have read it on another device.
-            if manner().is_some_and(|manner| manner.reads) && inbox.lock().see(&id) {
+            // Meanwhile the owner's manner may have changed, or another device may have shown the message.
+            if manner().is_some_and(|manner| manner.reads) && inbox.lock().mark_seen(&id) {
                 route_receipt(&server, &own, read_receipt(&server, &own, &origin, &[id]));
             }
         });
@@ -33,9 +33,9 @@ impl Worker {
 }
 
 impl Phone {
-    /// The owner reads everything in a chat; the ids of what was new.
+    /// Reads all messages of a chat; returns the ids of the new ones.
     pub(in super::super) fn read(&self, server: &Server, own: &DeviceId, chat: &Jid) -> Vec<String> {
-        let new = self.inbox.lock().see_chat(&chat.to_string());
+        let new = self.inbox.lock().mark_chat_seen(&chat.to_string());
         let mut by_author: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for (author, id) in &new {
             by_author.entry(author).or_default().push(id.clone());
@@ -48,15 +48,15 @@ impl Phone {
         new.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// How many messages the owner has not read.
+    /// The number of messages that the owner has not read.
     pub(in super::super) fn unread(&self) -> usize {
         self.inbox.lock().unread()
     }
 }
 
-/// A receipt for messages that the owner has read, of the kind that their privacy setting asks for.
+/// A read receipt, of the kind that the owner's privacy setting requires.
 fn read_receipt(server: &Server, own: &DeviceId, origin: &Origin, ids: &[String]) -> Node {
-    let open = server.state().accounts.get(&own.number).is_some_and(|account| account.settings.tells_when_read());
+    let open = server.state().accounts.get(&own.number).is_some_and(|account| account.settings.sends_read_receipts());
     let kind = if open { "read" } else { "read-self" };
     let (first, rest) = ids.split_first().map_or(("", ids), |(first, rest)| (first.as_str(), rest));
     let receipt = origin.receipt(first).attr("type", kind);

@@ -1,4 +1,4 @@
-//! The owner registers the number anew on another phone: new keys, and everything that hung on the old ones ends.
+//! Registering the number again on another phone: new keys, and the end of everything that used the old ones.
 
 use wacore_binary::builder::NodeBuilder;
 
@@ -11,8 +11,8 @@ use super::keys::Keys;
 use super::worker::Worker;
 
 impl Worker {
-    /// Makes new keys, unlinks every device, and tells the devices that know the account that its identity has changed.
-    /// What the owner has on the screen stays, as after a restored backup.
+    /// Creates new keys, unlinks every device, and notifies the devices that know the account of its new identity. The
+    /// owner's messages stay, as after a restored backup.
     pub(super) fn reregister(&mut self) -> Result<(), PhoneError> {
         let key = new_key();
         let (keys, bundle) = Keys::new(&key)?;

@@ -1,4 +1,4 @@
-//! A device that finds a file gone asks the phone for it, and the phone, which still has it, uploads it again.
+//! A device that cannot download a file asks the phone, which still has the file, to upload it again.
 
 use buffa::Message as _;
 use wacore::crypto::hkdf_sha256_into;
@@ -15,7 +15,7 @@ use super::PhoneError;
 use super::worker::Worker;
 
 impl Worker {
-    /// Answers a device of our account that asks for the file of a message.
+    /// Answers a device of our account that requests the file of a message.
     pub(super) fn upload_again(&mut self, device: &DeviceId, request: &Node) -> Result<(), PhoneError> {
         if device.number != self.own.number {
             return Ok(());
@@ -38,12 +38,12 @@ impl Worker {
         Ok(())
     }
 
-    /// The file's new path and its key.
+    /// The file's new path and its media key.
     fn new_path(&self, id: &str, request: &Node) -> Result<(String, Vec<u8>), ResultType> {
         let mut inbox = self.inbox();
         let (pointer, sealed) = inbox.pointer(id).ok_or(ResultType::NOT_FOUND)?;
         let sealed = sealed.clone().ok_or(ResultType::NOT_FOUND)?;
-        // Baileys calls this part useless, because the real phone answers without it; what is there must be right.
+        // Baileys calls this part useless, because the real phone answers without it; if present, it must be right.
         if let Some(encrypted) = request.get_optional_child("encrypt") {
             let (request, iv) = (child_bytes(encrypted, "enc_p"), child_bytes(encrypted, "enc_iv"));
             decrypt_media_retry_notification(&pointer.key, id, &iv, &request)
@@ -54,7 +54,7 @@ impl Worker {
     }
 }
 
-/// `<encrypt>` with the new path, readable with the file's own key.
+/// `<encrypt>` with the new path, encrypted with the file's own key.
 fn success(id: &str, direct_path: &str, media_key: &[u8]) -> Result<Node, PhoneError> {
     let failed = |error: &dyn std::fmt::Display| PhoneError::Content(error.to_string());
     let plain = MediaRetryNotification {

@@ -1,4 +1,4 @@
-//! A phone in the state file: its keys, its sessions, its messages and settings, and what waits for it while it is off.
+//! A phone in the state file: its keys, sessions, messages and settings, and its waiting tasks while it is off.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::super::saved::{Blob, Files, StateError};
 use super::super::server::Server;
 use super::app_state::SavedReplica;
 use super::file::{self, MediaState};
-use super::history::{History, Told};
+use super::history::{History, SentChunk};
 use super::inbox::{Entry, Inbox, Message};
 use super::keys::{Identities, Keys, OneTimeKeys, SenderKeys, Sessions, SignedKeys};
 use super::origin::Origin;
@@ -32,19 +32,20 @@ pub(in super::super) struct SavedPhone {
     one_time_keys: Vec<Blob>,
     signed_key: Blob,
     next_key: u32,
-    /// Of groups and statuses: those of others, and ours.
+    /// Sender keys of groups and statuses: those of others, and ours.
     sender_keys: BTreeMap<String, Blob>,
     /// By chat, the devices that have our sender key.
     given: BTreeMap<String, BTreeSet<DeviceId>>,
     app_state: SavedReplica,
-    /// The past that it was made with, what devices were told of it, and where the past of new devices ends.
+    /// The generated history, the chunks sent to devices, and the end of the history for new devices.
     history: History,
-    told: Vec<Told>,
+    #[serde(rename = "told")]
+    sent_chunks: Vec<SentChunk>,
     cuts: BTreeMap<u16, usize>,
     messages: Vec<SavedMessage>,
-    /// Own messages that devices may still ask for again.
+    /// Own messages that devices may still request again.
     sent: Vec<(String, String, Blob)>,
-    /// What waits for it while it is off.
+    /// The waiting tasks while the phone is off.
     pub(super) held: Option<Vec<SavedTask>>,
     /// The encrypted files of its messages.
     #[serde(skip)]
@@ -56,11 +57,11 @@ pub(in super::super) struct SavedPhone {
 struct SavedMessage {
     shown: Message,
     content: Blob,
-    /// Where its file is now; it may have been uploaded again.
+    /// The current path of its file, which may have been uploaded again.
     direct_path: Option<String>,
 }
 
-/// What a phone that is off will do.
+/// A waiting task of a phone that is off.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SavedTask {
@@ -82,7 +83,7 @@ fn message(bytes: &Blob) -> Result<Content, StateError> {
 }
 
 impl SavedTask {
-    /// What an owner asked for is not kept: the answer would find nobody.
+    /// Requests of an owner are not saved: nobody would receive the answer.
     pub(super) fn of(task: &Task) -> Result<Option<Self>, StateError> {
         Ok(Some(match task {
             Task::Receive { from, device, node } => Self::Receive {
@@ -108,7 +109,7 @@ impl SavedTask {
             | Task::RotateKey(_)
             | Task::Settings(_)
             | Task::Reregister(_)
-            // Half a past is not told on; see the documentation.
+            // An unfinished history sync is not resumed; see `docs/sandbox.md`.
             | Task::History(_)
             | Task::Save(_) => return Ok(None),
         }))
@@ -134,7 +135,6 @@ impl SavedTask {
 }
 
 impl Worker {
-    /// Everything that the phone remembers.
     pub(super) fn save(&self) -> Result<SavedPhone, StateError> {
         let keys = &self.keys;
         let place = |address: &ProtocolAddress| (address.name().to_owned(), u32::from(address.device_id()));
@@ -154,7 +154,7 @@ impl Worker {
             .collect();
         let mut one_time: Vec<_> = keys.one_time.0.values().collect();
         one_time.sort_by_key(|record| record.id().ok().map(u32::from));
-        // The same state is the same file.
+        // Sorted, so that the same state gives the same file.
         sessions.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
         identities.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
         let mut sender_keys = BTreeMap::new();
@@ -187,7 +187,7 @@ impl Worker {
             given: self.given.iter().map(|(chat, devices)| (chat.clone(), devices.clone())).collect(),
             app_state: self.app_state.save(),
             history: self.history,
-            told: self.told.lock().clone(),
+            sent_chunks: self.sent_chunks.lock().clone(),
             cuts: self.cuts.iter().map(|(device, until)| (*device, *until)).collect(),
             messages,
             sent: self
@@ -202,7 +202,7 @@ impl Worker {
 }
 
 impl Worker {
-    /// Fetches the files that were on their way when the sandbox ended.
+    /// Downloads the files whose download the last shutdown interrupted.
     fn fetch_missing(&self) {
         let on_its_way =
             |entry: &&Entry| entry.shown.media.as_ref().is_some_and(|media| media.state == MediaState::Fetching);
@@ -228,7 +228,7 @@ impl SavedMessage {
     }
 }
 
-/// The keys of the phone whose identity is given.
+/// The keys of a phone with this identity.
 fn keys(identity: &KeyPair, saved: &SavedPhone) -> Result<Keys, StateError> {
     let place = |name: &str, device: u32| ProtocolAddress::new(name, device.into());
     let mut sessions = Sessions::default();
@@ -254,7 +254,7 @@ fn keys(identity: &KeyPair, saved: &SavedPhone) -> Result<Keys, StateError> {
 }
 
 impl Phone {
-    /// The phone as it was, running.
+    /// Restores the phone and starts it.
     pub(in super::super) fn restore(
         server: &Arc<Server>,
         number: &str,
@@ -272,9 +272,9 @@ impl Phone {
             sent.push_back(Sent { id, to: jid(&to)?, message: message(&content)? });
         }
         let inbox = Self::inbox(server, number, inbox);
-        let told = Self::told(server, number, saved.told);
+        let sent_chunks = Self::sent_chunks(server, number, saved.sent_chunks);
         let own = DeviceId { number: number.to_owned(), device: 0 };
-        let mut worker = Worker::new(Arc::clone(server), own, keys, inbox, saved.history, told);
+        let mut worker = Worker::new(Arc::clone(server), own, keys, inbox, saved.history, sent_chunks);
         worker.cuts = saved.cuts.into_iter().collect();
         worker.sent = sent;
         worker.given = saved.given.into_iter().collect();
@@ -284,7 +284,7 @@ impl Phone {
         if let Some(held) = saved.held {
             phone.switch(false);
             for task in held {
-                phone.ask(task.restore()?);
+                phone.enqueue(task.restore()?);
             }
         }
         Ok(phone)

@@ -1,4 +1,4 @@
-//! The phone as a Signal party: sessions with devices, encryption, decryption, and asking for what could not be read.
+//! The phone as a Signal party: sessions with devices, encryption, decryption, and retry receipts.
 
 use wacore::libsignal::protocol::{
     CiphertextMessage, IdentityKey, PreKeyBundle, PreKeySignalMessage, PreKeyStore as _, ProtocolAddress, PublicKey,
@@ -49,8 +49,8 @@ impl Worker {
         decode_plaintext(&opened.plaintext, ENC_VERSION).map_err(|error| PhoneError::Content(error.to_string()))
     }
 
-    /// Tells the sender that we could not decrypt, with fresh keys to do it again.
-    pub(super) fn ask_again(&mut self, origin: &Origin, node: &Node) -> Result<(), PhoneError> {
+    /// Sends a retry receipt with fresh keys, after a failed decryption.
+    pub(super) fn send_retry_receipt(&mut self, origin: &Origin, node: &Node) -> Result<(), PhoneError> {
         let number = &self.own.number;
         let bundle = {
             let mut state = self.server.state();
@@ -73,8 +73,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Begins a session with a device, by the keys that it has at the server. One that there is stays readable for what was
-    /// sent in it before.
+    /// Starts a session with a device, with the key bundle that the server has. An existing session stays readable for
+    /// messages sent in it before.
     pub(super) async fn begin_session(&mut self, device: &DeviceId) -> Result<(), PhoneError> {
         let bundle = fetch_bundle(&self.server, device)?;
         let keys = &mut self.keys;
@@ -90,7 +90,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Encrypts for one device, beginning a session if there is none.
+    /// Encrypts for one device, starting a session if there is none.
     pub(super) async fn seal(&mut self, device: &DeviceId, message: &Message) -> Result<Node, PhoneError> {
         let address = address(device);
         if !self.keys.sessions.contains(&address) {
@@ -108,7 +108,7 @@ impl Worker {
     }
 }
 
-/// One session for each device, whatever form it is addressed in.
+/// One session for each device, whatever form of address is used.
 pub(super) fn address(device: &DeviceId) -> ProtocolAddress {
     Jid::pn_device(device.number.as_str(), device.device).to_protocol_address()
 }
@@ -117,7 +117,7 @@ pub(super) fn rng() -> rand::rngs::StdRng {
     rand::make_rng()
 }
 
-/// Reads the nodes of a bundle from the server.
+/// Reads a device's bundle from the server.
 fn fetch_bundle(server: &Server, device: &DeviceId) -> Result<PreKeyBundle, PhoneError> {
     let missing = || PhoneError::NoKeys(device.number.clone(), device.device);
     let jid = Jid::pn_device(device.number.as_str(), device.device);

@@ -1,15 +1,11 @@
-//! What a phone does, one task after the other.
+//! The phone's task: it handles one job after the other.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use wacore::libsignal::protocol::SignalProtocolError;
-use wacore::messages::wrap_device_sent;
 use wacore::proto_helpers::MessageExt as _;
-use wacore::send::{media_type_from_message, stanza_type_from_message};
-use wacore::types::message::EditAttribute;
-use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, JidExt as _, Node};
 use waproto::whatsapp::Message;
 use waproto::whatsapp::message::protocol_message::Type;
@@ -17,20 +13,16 @@ use waproto::whatsapp::message::protocol_message::Type;
 use super::super::LOG;
 use super::super::account::{Addressing, DeviceId};
 use super::super::changes::{Guard, Watched};
-use super::super::node::{listed_ids, text, unix_now};
+use super::super::node::{listed_ids, text};
 use super::super::server::Server;
 use super::app_state::Replica;
-use super::content::Draft;
-use super::history::{History, Told};
+use super::history::{History, SentChunk};
 use super::inbox::{Inbox, Ticks};
 use super::keys::Keys;
 use super::origin::Origin;
 use super::{PhoneError, Task};
 
-/// How many sent messages a phone can still encrypt again for a device that could not read them.
-const REMEMBERED: usize = 1000;
-
-/// A message that was sent, for a retry.
+/// A sent message, kept for retries.
 pub(super) struct Sent {
     pub(super) id: String,
     pub(super) to: Jid,
@@ -47,8 +39,8 @@ pub(super) struct Worker {
     pub(super) given: HashMap<String, BTreeSet<DeviceId>>,
     pub(super) app_state: Replica,
     pub(super) history: History,
-    pub(super) told: Arc<Watched<Vec<Told>>>,
-    /// How much of the inbox is the past of a device that is not introduced yet.
+    pub(super) sent_chunks: Arc<Watched<Vec<SentChunk>>>,
+    /// For each linked device that is not active yet, how many inbox entries belong to its history.
     pub(super) cuts: HashMap<u16, usize>,
 }
 
@@ -59,7 +51,7 @@ impl Worker {
         keys: Keys,
         inbox: Arc<Watched<Inbox>>,
         history: History,
-        told: Arc<Watched<Vec<Told>>>,
+        sent_chunks: Arc<Watched<Vec<SentChunk>>>,
     ) -> Self {
         Self {
             server,
@@ -70,7 +62,7 @@ impl Worker {
             given: HashMap::new(),
             app_state: Replica::new(),
             history,
-            told,
+            sent_chunks,
             cuts: HashMap::new(),
         }
     }
@@ -80,13 +72,13 @@ impl Worker {
             let done = match task {
                 Task::Receive { from, device, node } => self.receive(&from, &device, &node).await,
                 Task::Send { to, draft, sent } => {
-                    // The request may be gone; the message is not.
+                    // The request may be gone; the message is sent all the same.
                     let _ = sent.send(self.send(to, draft).await);
                     Ok(())
                 }
                 Task::FromPhone { number, origin, id, message } => {
                     if self.store(&origin.chat(&number), &number, &id, &message, false) {
-                        self.look_at(&origin, &id);
+                        self.send_receipts(&origin, &id);
                     }
                     self.server.ledger.opened(&self.own, &number, &id, true);
                     Ok(())
@@ -97,7 +89,7 @@ impl Worker {
                 }
                 Task::Unlinked(device) => self.unlinked(device).await,
                 Task::Introduce(device) => self.introduce(device).await,
-                Task::History(delivery) => self.go_on(delivery).await,
+                Task::History(delivery) => self.continue_history(delivery).await,
                 Task::RotateKey(done) => {
                     let _ = done.send(self.rotate_key().await);
                     Ok(())
@@ -119,7 +111,7 @@ impl Worker {
                     Ok(())
                 }
                 Task::Save(saved) => {
-                    // Whoever asked may have given up.
+                    // The receiver may have given up.
                     let _ = saved.send(self.save());
                     Ok(())
                 }
@@ -132,7 +124,7 @@ impl Worker {
                 }
             };
             if let Err(error) = done {
-                tracing::warn!(target: LOG, phone = %self.own.number, %error, "the phone could not do its task");
+                tracing::warn!(target: LOG, phone = %self.own.number, %error, "phone task failed; continuing with the next");
             }
         }
     }
@@ -149,13 +141,13 @@ impl Worker {
                     };
                     match opened {
                         Ok(message) => self.read(&origin, device, node, message).await?,
-                        // The same ciphertext has come again: there is nothing new to read.
+                        // The same ciphertext arrived again; there is nothing new to read.
                         Err(PhoneError::Signal(SignalProtocolError::DuplicatedMessage(..))) => return Ok(()),
                         Err(error) => {
                             readable = false;
-                            tracing::info!(target: LOG, phone = %self.own.number, %from, %error, "cannot decrypt");
-                            // One answer is enough: it brings all that the message had.
-                            self.ask_again(&origin, node)?;
+                            tracing::info!(target: LOG, phone = %self.own.number, %from, %error, "cannot decrypt a message; requesting it again");
+                            // One retry receipt is enough: the answer contains the whole message.
+                            self.send_retry_receipt(&origin, node)?;
                             break;
                         }
                     }
@@ -173,7 +165,7 @@ impl Worker {
         }
     }
 
-    /// Does with a decrypted message what a phone does with it.
+    /// Handles a decrypted message.
     async fn read(
         &mut self,
         origin: &Origin,
@@ -187,7 +179,7 @@ impl Worker {
         }
         let own = device.number == self.own.number;
         if own && let Some(copy) = message.device_sent_message.as_option() {
-            // Written on one of our other devices: shown, and not receipted.
+            // Written on one of our other devices: shown, without a receipt.
             let chat = copy.destination_jid.as_deref().and_then(|jid| jid.parse::<Jid>().ok());
             let chat = chat.and_then(|chat| self.server.state().number_of(&chat));
             if let (Some(chat), Some(inner)) = (chat, copy.message.as_option()) {
@@ -205,18 +197,23 @@ impl Worker {
             }
         }
         if self.store(&origin.chat(&device.number), &device.number, &id, &message, own) && !own {
-            self.look_at(origin, &id);
+            self.send_receipts(origin, &id);
         }
         Ok(())
     }
 
-    /// Sends a device of our account something that only devices see.
-    pub(super) async fn tell(&mut self, device: u16, message: &Message) -> Result<(), PhoneError> {
-        self.tell_as(&self.server.stanza_id(), device, message).await
+    /// Sends a device of our account a message that only devices see.
+    pub(super) async fn send_peer_message(&mut self, device: u16, message: &Message) -> Result<(), PhoneError> {
+        self.send_peer_message_as(&self.server.stanza_id(), device, message).await
     }
 
-    /// Does so under an id.
-    pub(super) async fn tell_as(&mut self, id: &str, device: u16, message: &Message) -> Result<(), PhoneError> {
+    /// Sends such a message under a given id.
+    pub(super) async fn send_peer_message_as(
+        &mut self,
+        id: &str,
+        device: u16,
+        message: &Message,
+    ) -> Result<(), PhoneError> {
         let device = DeviceId { number: self.own.number.clone(), device };
         let enc = self.seal(&device, message).await?;
         let stanza = self
@@ -230,11 +227,11 @@ impl Worker {
         Ok(())
     }
 
-    /// Shows a message in a chat. `false` when there is nothing to show.
-    fn store(&self, chat: &Jid, sender: &str, id: &str, message: &Message, from_me: bool) -> bool {
-        self.server.state().wrote(&self.own.number, sender);
+    /// Shows a message in a chat. `false` when it has no visible content.
+    pub(super) fn store(&self, chat: &Jid, sender: &str, id: &str, message: &Message, from_me: bool) -> bool {
+        self.server.state().stop_typing(&self.own.number, sender);
         if let Some(words) = message.get_base_message().text_content() {
-            self.server.ledger.words(sender, id, words);
+            self.server.ledger.record_text(sender, id, words);
         }
         let known = |number: &str| Jid::pn(number).to_string();
         let (readers, admin) = match self.server.state().group(chat) {
@@ -261,14 +258,14 @@ impl Worker {
         shown
     }
 
-    /// Everybody that the owner has a chat with, and the owner.
+    /// The owner, and everyone that the owner has a chat with.
     pub(super) fn contacts(&self) -> BTreeSet<String> {
         let chats = self.inbox().chats();
         let people = chats.iter().filter_map(|chat| chat.parse::<Jid>().ok()).filter(Jid::is_pn);
         people.map(|chat| chat.user.to_string()).chain([self.own.number.clone()]).collect()
     }
 
-    /// Fetches the file of a message, if it points to one.
+    /// Downloads the file of a message, if there is one.
     pub(super) fn fetch(&self, id: &str) {
         let Some((pointer, _)) = self.inbox().pointer(id).cloned() else { return };
         let (server, inbox, id) = (Arc::clone(&self.server), Arc::clone(&self.inbox), id.to_owned());
@@ -282,10 +279,10 @@ impl Worker {
         self.inbox.lock()
     }
 
-    /// Somebody's receipt for what the account wrote, or one of our own devices' for what it has shown.
+    /// Handles a receipt for a message of the account, from its recipient or from one of our own devices.
     fn ticked(&self, reader: &DeviceId, receipt: &Node) {
         if reader.number == self.own.number {
-            return self.inbox().seen(&listed_ids(receipt));
+            return self.inbox().mark_all_seen(&listed_ids(receipt));
         }
         let ticks = match text(receipt, "type").as_str() {
             "" => Ticks::Delivered,
@@ -300,123 +297,9 @@ impl Worker {
             inbox.tick(&id, reader.as_deref(), ticks);
         }
     }
-
-    /// Encrypts a message anew for a device that could not read it.
-    async fn send_again(&mut self, device: &DeviceId, id: &str) -> Result<(), PhoneError> {
-        let Some(sent) = self.sent.iter().find(|sent| sent.id == id) else { return Ok(()) };
-        let (to, message) = (sent.to.clone(), sent.message.clone());
-        self.begin_session(device).await?;
-        if is_many(&to) {
-            return self.send_again_to_one(device, &to, id, &message).await;
-        }
-        self.copy_to(device, &to, id, &message).await
-    }
-
-    /// Sends what the owner wrote to the recipient's phone, all their devices and all our own other devices.
-    async fn send(&mut self, to: Jid, draft: Draft) -> Result<String, PhoneError> {
-        let id = format!("3A{}", hex::encode_upper(rand::random::<[u8; 9]>()));
-        let to = to.to_non_ad();
-        if to.is_status_broadcast() && !matches!(draft, Draft::Text(_) | Draft::Revoke { .. }) {
-            return Err(PhoneError::Status);
-        }
-        let attachment = draft.attachment();
-        let mut message = draft.compose(&to, &self.inbox())?;
-        if let Some(attachment) = attachment {
-            attachment.upload(&self.server, &mut message).await?;
-        }
-        if is_many(&to) {
-            self.address_in(&to, &mut message);
-            self.send_to_many(&to, &id, &message).await?;
-            self.store(&to, &self.own.number, &id, &message, true);
-            self.remember(&id, &to, &message);
-            return Ok(id);
-        }
-        let (recipient, devices) = {
-            let state = self.server.state();
-            let recipient = state.account_of(&to).ok_or_else(|| PhoneError::NoAccount(to.user.to_string()))?;
-            let of = |number: &str| -> Vec<DeviceId> {
-                let devices = state.accounts.get(number).into_iter().flat_map(|account| account.devices.keys());
-                devices.map(|device| DeviceId { number: number.to_owned(), device: *device }).collect()
-            };
-            // Who is blocked is not told, and writes on.
-            let blocked = recipient.settings.blocks(&self.own.number);
-            let mut devices = if blocked { vec![] } else { of(&recipient.number) };
-            if recipient.number != self.own.number {
-                devices.extend(of(&self.own.number));
-                let phone = DeviceId { number: recipient.number.clone(), device: 0 };
-                let addressed = devices.iter().cloned().chain((!blocked).then_some(phone));
-                self.server.ledger.phone_sends(&self.own, &state.chat_of(&to), &id, addressed);
-                let addressed = state.accounts.get(&self.own.number).map(|own| own.jid(Addressing::of(&to), 0));
-                if let Some(addressed) = addressed.filter(|_| !blocked) {
-                    // Two phones of one sandbox have no secrets from it; the copy needs no ciphertext.
-                    let task = Task::FromPhone {
-                        number: self.own.number.clone(),
-                        origin: Origin { to: addressed, participant: None },
-                        id: id.clone(),
-                        message: Box::new(message.clone()),
-                    };
-                    recipient.phone.ask(task);
-                }
-            }
-            (recipient.number.clone(), devices)
-        };
-        self.store(&Jid::pn(recipient), &self.own.number, &id, &message, true);
-        self.remember(&id, &to, &message);
-        for device in devices {
-            // A device that cannot be written to must not keep the others from their copy.
-            if let Err(error) = self.copy_to(&device, &to, &id, &message).await {
-                tracing::warn!(target: LOG, phone = %self.own.number, ?device, %error, "a copy was not sent");
-            }
-        }
-        Ok(id)
-    }
-
-    fn remember(&mut self, id: &str, to: &Jid, message: &Message) {
-        self.sent.push_back(Sent { id: id.to_owned(), to: to.clone(), message: message.clone() });
-        if self.sent.len() > REMEMBERED {
-            self.sent.pop_front();
-        }
-    }
-
-    /// One device's copy of a message in the chat `to`.
-    async fn copy_to(&mut self, device: &DeviceId, to: &Jid, id: &str, message: &Message) -> Result<(), PhoneError> {
-        let own = device.number == self.own.number;
-        let content = if own { wrap_device_sent(message.clone(), to.to_string()) } else { message.clone() };
-        let mut enc = self.seal(device, &content).await?;
-        if let Some(kind) = media_type_from_message(message) {
-            enc.attrs.insert("mediatype", kind);
-        }
-        let mut stanza = self.envelope(Addressing::of(to), id)?;
-        if own {
-            stanza = stanza.attr("recipient", to);
-        }
-        if let Some(edit) = EditAttribute::infer_from_message(message) {
-            stanza = stanza.attr("edit", edit.as_str());
-        }
-        let stanza = stanza.attr("type", stanza_type_from_message(message)).children([enc]).build();
-        self.server.state().deliver(device, stanza, &self.server.stats);
-        Ok(())
-    }
-
-    /// The head of a message from us.
-    pub(super) fn envelope(&self, addressing: Addressing, id: &str) -> Result<NodeBuilder, PhoneError> {
-        let state = self.server.state();
-        let number = &self.own.number;
-        let own = state.accounts.get(number).ok_or_else(|| PhoneError::NoAccount(number.clone()))?;
-        let (alternative, other) = match addressing {
-            Addressing::Lid => ("sender_pn", own.jid(Addressing::Pn, 0)),
-            Addressing::Pn => ("sender_lid", own.jid(Addressing::Lid, 0)),
-        };
-        Ok(NodeBuilder::new("message")
-            .attr("from", own.jid(addressing, 0))
-            .attr(alternative, other)
-            .attr("id", id)
-            .attr("t", unix_now())
-            .attr("notify", number.as_str()))
-    }
 }
 
-/// Whether a chat is one of many people.
+/// Whether a chat is a group or `status@broadcast`.
 pub(super) fn is_many(chat: &Jid) -> bool {
     chat.is_group() || chat.is_status_broadcast()
 }

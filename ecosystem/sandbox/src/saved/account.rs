@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::account::{Account, Bundle, Device, DeviceId, Properties};
 use super::super::parcel::Parcel;
-use super::super::phone::{Manner, Phone, SavedPhone};
+use super::super::phone::{Phone, ReadingSettings, SavedPhone};
 use super::super::presence::Presence;
 use super::super::profile::Profile;
 use super::super::server::Server;
@@ -31,7 +31,7 @@ pub(in super::super) struct SavedAccount {
     watchers: BTreeSet<DeviceId>,
     profile: Profile,
     settings: Settings,
-    manner: Manner,
+    manner: ReadingSettings,
     app_state: SavedAppState,
     phone: SavedPhone,
 }
@@ -124,7 +124,7 @@ impl SavedAccount {
         })
     }
 
-    /// The account, its phone running. Nobody is online.
+    /// Restores the account and starts its phone. No device is online.
     pub(super) fn restore(self, server: &Arc<Server>, files: &Files) -> Result<Account, StateError> {
         let key = self.key.pair()?;
         let devices = self.devices.into_iter().map(|(id, device)| Ok((id, device.restore()?)));

@@ -18,7 +18,7 @@ pub(super) struct SavedAppState(BTreeMap<String, SavedCollection>);
 struct SavedCollection {
     version: u64,
     patches: Vec<Blob>,
-    /// In the order they were written.
+    /// In the order in which they were written.
     records: Vec<Blob>,
 }
 

@@ -1,7 +1,7 @@
 //! The media of a sandbox: files in a folder beside the state file, each named by its SHA-256.
 //!
-//! They would make the state file as large as the media, to be written each second; so each is written once, before the
-//! state file that first speaks of it, and removed after the first that does not.
+//! Inside the state file they would be written again each second. Each is therefore written once, before the first
+//! state file that names it, and removed after the first that does not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::{Blob, StateError, replace};
 
 type Hash = [u8; 32];
 
-/// Bytes by their hash.
+/// File contents by their hash.
 #[derive(Default)]
 pub(in super::super) struct Files(BTreeMap<Hash, Bytes>);
 
@@ -24,7 +24,7 @@ fn folder(state_file: &Path) -> PathBuf {
 }
 
 impl Files {
-    /// Keeps a file; the hash that finds it again.
+    /// Adds a file; returns the hash that finds it again.
     pub(in super::super) fn add(&mut self, hash: Hash, bytes: &Bytes) -> Blob {
         self.0.insert(hash, bytes.clone());
         Blob(hash.to_vec())
@@ -35,7 +35,7 @@ impl Files {
         found.map(|(hash, bytes)| (*hash, bytes.clone())).ok_or_else(|| StateError::Media(hex::encode(&hash.0)))
     }
 
-    /// Reads the whole folder. What is not what its name says is left out, and missed by who wants it.
+    /// Reads the whole folder. A file that does not match its name is left out; whoever needs it reports it as missing.
     pub(super) fn read(state_file: &Path) -> std::io::Result<Self> {
         let mut files = Self::default();
         for entry in entries(&folder(state_file))? {
@@ -48,7 +48,7 @@ impl Files {
         Ok(files)
     }
 
-    /// Writes what is not in `there` yet.
+    /// Writes the files that are not in `there` yet.
     pub(super) fn write(&self, state_file: &Path, there: &mut BTreeSet<Hash>) -> std::io::Result<()> {
         let folder = folder(state_file);
         for (hash, bytes) in self.0.iter().filter(|(hash, _)| !there.contains(*hash)).collect::<Vec<_>>() {
@@ -59,7 +59,7 @@ impl Files {
         Ok(())
     }
 
-    /// Removes from the folder what nobody speaks of any more.
+    /// Removes the files that the state file no longer names.
     pub(super) fn tidy(&self, state_file: &Path, there: &mut BTreeSet<Hash>) -> std::io::Result<()> {
         let gone: Vec<Hash> = there.iter().filter(|hash| !self.0.contains_key(*hash)).copied().collect();
         for hash in gone {

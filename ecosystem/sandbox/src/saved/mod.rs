@@ -1,15 +1,15 @@
-//! The state file: what a sandbox knows, kept over its restarts.
+//! The state file, which keeps a sandbox over its restarts.
 //!
-//! What it promises: accounts with their profiles and settings, linked devices with their keys and queues, groups, app
-//! state, media, phones with their sessions and messages, and the sandbox's own keys are in the file at most a second
-//! after they changed, and all of them after an orderly end. The file is replaced as a whole, so that whoever reads it
-//! never sees half of one. A file that is not ours, of another version or damaged is refused, and left as it is.
+//! What it promises: the file holds accounts with their profiles and settings, linked devices with their keys and
+//! queues, groups, app state, media, phones with their sessions and messages, and the sandbox's own keys. A change is
+//! in the file after at most a second, and every change after an orderly shutdown. The file is replaced as a whole, so
+//! that no reader sees half of one. A file of another program or version, or a damaged one, is refused and left as it
+//! is.
 //!
-//! What it does not: the ledger, the counters, presence and faults begin anew, and a receipt that a phone's owner was
-//! about to send is not sent. It is written as a whole each time, for tests and demos and not for load.
+//! What it does not: the ledger, the counters, presence and faults start empty, and a receipt that a phone was about to
+//! send is not sent. The file is written as a whole each time, for tests and demos and not for load.
 //!
-//! Something new that the sandbox is to remember gets its field in one of these structs, with `#[serde(default)]`, so
-//! that the files that there are can be read.
+//! New state gets a field in one of these structs, with `#[serde(default)]`, so that existing files stay readable.
 
 mod account;
 mod app_state;
@@ -36,12 +36,12 @@ use account::SavedAccount;
 pub(super) use blob::Blob;
 pub(super) use files::Files;
 
-/// How often changes are looked for.
+/// How often changes are written.
 const PACE: Duration = Duration::from_secs(1);
 const FORMAT: &str = "wagres sandbox";
 const VERSION: u32 = 1;
 
-/// What every version of the file begins with.
+/// The start of every version of the file.
 #[derive(Deserialize)]
 struct Head {
     format: String,
@@ -63,16 +63,16 @@ pub(super) struct Saved {
     media: SavedMedia,
 }
 
-/// Why something could not be saved or read back.
+/// Why the state could not be saved or restored.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StateError {
     #[error("{0}")]
     File(#[from] std::io::Error),
-    #[error("it is damaged, or no state file: {0}")]
+    #[error("it is damaged, or not a state file: {0}")]
     Json(#[from] serde_json::Error),
-    #[error("it is no state file of a sandbox, but of {0:?}")]
+    #[error("it is not a sandbox's state file, but one of {0:?}")]
     Foreign(String),
-    #[error("it has version {0}, and this program reads version {VERSION}")]
+    #[error("it has version {0}; this program reads version {VERSION}")]
     Version(u32),
     #[error("it is damaged: {0}")]
     Stanza(#[from] wacore_binary::BinaryError),
@@ -82,9 +82,9 @@ pub(super) enum StateError {
     Signal(#[from] wacore::libsignal::protocol::SignalProtocolError),
     #[error("it is damaged: {0}")]
     Protobuf(#[from] buffa::DecodeError),
-    #[error("it is damaged: there is no collection {0} of this form")]
+    #[error("it is damaged: the collection {0} is unknown or malformed")]
     Collection(String),
-    #[error("the file {0} is missing in the folder of media, or damaged")]
+    #[error("the file {0} in the media folder is missing or damaged")]
     Media(String),
     #[error("it is damaged: {0}")]
     Certificate(String),
@@ -94,7 +94,7 @@ pub(super) enum StateError {
     Phone(#[from] PhoneError),
 }
 
-/// The server that a state file tells of; a new one when there is no such file yet.
+/// The server of a state file; a new one when the file does not exist yet.
 pub(super) async fn open(path: &Path, options: &Options, media: SocketAddr) -> Result<Arc<Server>, SandboxError> {
     let refused = |why: StateError| SandboxError::State { path: path.to_owned(), why: why.to_string() };
     let bytes = match tokio::fs::read(path).await {
@@ -109,7 +109,7 @@ pub(super) async fn open(path: &Path, options: &Options, media: SocketAddr) -> R
     read(&bytes, options, media, &files).map_err(refused)
 }
 
-/// The server that the bytes of a state file tell of.
+/// The server of a state file's bytes.
 pub(super) fn read(
     bytes: &[u8],
     options: &Options,
@@ -131,7 +131,7 @@ fn parse(bytes: &[u8]) -> Result<Saved, StateError> {
 }
 
 impl Saved {
-    /// A server that knows what the file says, its phones running.
+    /// Restores a server and starts its phones.
     fn restore(self, options: &Options, media: SocketAddr, files: &Files) -> Result<Arc<Server>, StateError> {
         let media = Media::restore(media, options.media_limit, self.media, files)?;
         let server = Server::new(options, Authority::restore(&self.authority)?, media, self.sequence);
@@ -140,7 +140,7 @@ impl Saved {
             (state.groups, state.statuses) = (self.groups, self.statuses);
         }
         for saved in self.accounts {
-            // The phones that run already must not outlive an error.
+            // After an error, the phones that were already started must stop.
             let account = saved.restore(&server, files).inspect_err(|_| server.stop.cancel())?;
             let mut state = server.state();
             state.lids.insert(account.lid.clone(), account.number.clone());
@@ -150,7 +150,7 @@ impl Saved {
     }
 }
 
-/// Everything as it is now. Each phone is asked first, behind whatever it has still to do.
+/// The present state. Each phone is asked first, and answers after its queued tasks.
 pub(super) async fn collect(server: &Server) -> Result<(Vec<u8>, Files), StateError> {
     let phones: Vec<(String, Phone)> = {
         let state = server.state();
@@ -182,22 +182,22 @@ pub(super) async fn collect(server: &Server) -> Result<(Vec<u8>, Files), StateEr
     Ok((serde_json::to_vec(&saved)?, files))
 }
 
-/// Keeps the file up to date.
-pub(super) struct Keeper {
+/// Writes the file when the state changes.
+pub(super) struct StateWriter {
     path: PathBuf,
     written: tokio::sync::Mutex<Written>,
 }
 
-/// What is on the disk.
+/// The state on disk.
 #[derive(Clone, Default)]
 struct Written {
     state: Vec<u8>,
     media: BTreeSet<[u8; 32]>,
 }
 
-impl Keeper {
-    /// Writes the file a first time, so that nobody relies on one that cannot be written, and from then on until the
-    /// sandbox stops.
+impl StateWriter {
+    /// Writes the file once, so that a file that cannot be written is an error at the start, and then after each change
+    /// until the sandbox stops.
     pub(super) async fn start(server: &Arc<Server>, path: PathBuf) -> Result<Arc<Self>, SandboxError> {
         let refused = |why: StateError| SandboxError::State { path: path.clone(), why: why.to_string() };
         let media = Files::read(&path).map_err(|error| refused(error.into()))?.hashes();
@@ -215,10 +215,10 @@ impl Keeper {
         }
     }
 
-    /// Writes the file if something has changed. What goes wrong is said in the log.
+    /// Writes the file if the state has changed. Logs an error.
     pub(super) async fn keep(&self, server: &Server) {
         if let Err(error) = self.write(server).await {
-            tracing::error!(target: LOG, path = %self.path.display(), %error, "cannot write the state file");
+            tracing::error!(target: LOG, path = %self.path.display(), %error, "cannot write the state file; retrying");
         }
     }
 
@@ -229,7 +229,7 @@ impl Keeper {
             return Ok(());
         }
         let (path, mut media) = (self.path.clone(), written.media.clone());
-        // Disks are slow, and the phones live on the same threads.
+        // Disks are slow, and the phones share these threads.
         let writing = tokio::task::spawn_blocking(move || {
             files.write(&path, &mut media)?;
             replace(&path, &state)?;
@@ -241,7 +241,7 @@ impl Keeper {
     }
 }
 
-/// Replaces a file by another one, as a whole and for good.
+/// Replaces a file as a whole, and syncs it to disk.
 fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
@@ -256,10 +256,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn x2_what_is_no_state_file_is_refused() {
+    fn x2_a_bad_state_file_is_refused() {
         for (bytes, says) in [
-            (&b"hello"[..], "no state file"),
-            (b"", "no state file"),
+            (&b"hello"[..], "not a state file"),
+            (b"", "not a state file"),
             (br#"{"format":"other","version":1}"#, "other"),
             (br#"{"format":"wagres sandbox","version":2}"#, "version 2"),
             (br#"{"format":"wagres sandbox","version":1,"accounts":["#, "damaged"),

@@ -1,4 +1,4 @@
-//! App state on the wire: what devices ask for and upload, collection by collection.
+//! App state on the wire: queries and uploads of devices, by collection.
 
 use buffa::Message as _;
 use wacore::download::MediaType;
@@ -9,14 +9,14 @@ use waproto::whatsapp::{ExternalBlobReference, SyncdPatch, SyncdSnapshot};
 
 use super::super::LOG;
 use super::super::account::DeviceId;
-use super::super::app_state::{Refusal, Update, upload};
+use super::super::app_state::{PatchRefusal, Update, upload};
 use super::super::faults::corrupt_app_state;
 use super::super::node::{bytes, children, leaf, text};
 use super::super::server::Server;
 use super::Context;
 use super::iq::Answer;
 
-/// Answers for each collection that is named. A client is not connected before it has heard this.
+/// Answers for each named collection. A client counts as connected only after this answer.
 pub(super) fn sync(context: &mut Context<'_>, query: &Node) -> Answer {
     let Some(own) = context.device else { return Answer::Refused(401, "not-authorized") };
     let asked = query.get_optional_child("sync").map(children).unwrap_or_default();
@@ -26,7 +26,7 @@ pub(super) fn sync(context: &mut Context<'_>, query: &Node) -> Answer {
 
 fn collection(server: &Server, own: &DeviceId, asked: &Node) -> Node {
     let name = text(asked, "name");
-    // A device that has nothing leaves the version out.
+    // A device without any state leaves the version out.
     let version = text(asked, "version").parse().unwrap_or(0);
     let update = |want_snapshot| {
         let state = server.state();
@@ -39,18 +39,18 @@ fn collection(server: &Server, own: &DeviceId, asked: &Node) -> Node {
         };
     };
     let patch = bytes(patch).and_then(|patch| SyncdPatch::decode_from_slice(&patch).ok());
-    match patch.ok_or(Refusal::Malformed).and_then(|patch| upload(server, own, &name, version, patch)) {
+    match patch.ok_or(PatchRefusal::Malformed).and_then(|patch| upload(server, own, &name, version, patch)) {
         Ok(version) => NodeBuilder::new("collection").attr("name", name).attr("version", version).build(),
-        Err(Refusal::Conflict) => match update(false) {
+        Err(PatchRefusal::Conflict) => match update(false) {
             Some(update) => hand_out(server, own, update, Some(("409", "conflict"))),
             None => refused(server, &name, "404", "item-not-found"),
         },
-        Err(Refusal::Malformed) => refused(server, &name, "400", "bad-request"),
-        Err(Refusal::Unknown) => refused(server, &name, "404", "item-not-found"),
+        Err(PatchRefusal::Malformed) => refused(server, &name, "400", "bad-request"),
+        Err(PatchRefusal::Unknown) => refused(server, &name, "404", "item-not-found"),
     }
 }
 
-/// What a device gets of a collection. Every patch and every snapshot goes to a device through here.
+/// The answer for one collection. Every patch and every snapshot that goes to a device passes here.
 fn hand_out(server: &Server, device: &DeviceId, update: Update, error: Option<(&'static str, &'static str)>) -> Node {
     let Update { name, version, snapshot, mut patches, more } = update;
     corrupt_app_state(server, device, &mut patches);
@@ -67,7 +67,7 @@ fn hand_out(server: &Server, device: &DeviceId, update: Update, error: Option<(&
         match stored(server, device, name, &snapshot) {
             Ok(reference) => content.push(leaf("snapshot", reference.encode_to_vec())),
             Err(error) => {
-                tracing::warn!(target: LOG, name, %error, "no snapshot for a device");
+                tracing::warn!(target: LOG, name, %error, "cannot store a snapshot; the device gets an error");
                 return refused(server, name, "503", "service-unavailable");
             }
         }
@@ -79,7 +79,7 @@ fn hand_out(server: &Server, device: &DeviceId, update: Update, error: Option<(&
     collection.children(content).build()
 }
 
-/// Where a snapshot lies on the media server, encrypted. One of the same version is stored once.
+/// The place of an encrypted snapshot on the media server. Each version is stored once.
 fn stored(
     server: &Server,
     device: &DeviceId,
@@ -111,7 +111,7 @@ fn stored(
     Ok(reference)
 }
 
-/// One collection's error does not keep the others from their answer.
+/// An error of one collection, which does not affect the others.
 fn refused(server: &Server, name: &str, code: &'static str, reason: &'static str) -> Node {
     server.stats.unknown(format!("app state {name}: {reason}"));
     let error = NodeBuilder::new("error").attr("code", code).attr("text", reason).build();

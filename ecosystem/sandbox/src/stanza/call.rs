@@ -1,5 +1,5 @@
-//! Calls: their signalling goes to the other side's connected devices. There is no relay here, so no call ever has sound;
-//! it can be offered, rejected and ended. Nothing of it waits for a device that is away.
+//! Calls: signalling goes to the other side's connected devices. There is no relay, so no call ever has sound; it can
+//! be offered, rejected and ended. Signalling does not wait for offline devices.
 
 use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
@@ -8,7 +8,7 @@ use super::super::account::Addressing;
 use super::super::node::{first_tag, jid, text, unix_now};
 use super::{Context, id};
 
-/// Passes on a device's part of a call, and acknowledges it.
+/// Passes on a call stanza, and acknowledges it.
 pub(super) fn pass_on(context: &mut Context<'_>, call: &Node) {
     let (Some(own), Some(to)) = (context.device, jid(call, "to")) else { return };
     let ack = NodeBuilder::new("ack").attr("class", "call").attr("id", id(call)).attr("from", to.clone());
@@ -29,7 +29,7 @@ pub(super) fn pass_on(context: &mut Context<'_>, call: &Node) {
         }
     }
     let stanza = stanza.apply_content(call.content.clone()).build();
-    // To one device when one is named, as in the answer to an offer; to all that are there otherwise.
+    // To the named device, as in the answer to an offer; otherwise to all that are connected.
     let named = |device: u16| to.device == 0 || to.device == device;
     for device in other.devices.iter().filter(|(id, device)| named(**id) && device.active).map(|(_, device)| device) {
         if let Some(link) = &device.link {

@@ -1,4 +1,4 @@
-//! How a message looks to whoever gets it: what surrounds the ciphertext.
+//! The envelope of a message: the stanza around the ciphertext, as its recipient receives it.
 
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, JidExt as _, Node};
@@ -7,10 +7,10 @@ use super::super::account::{Account, Addressing};
 use super::super::node::children;
 use super::recipients::Copy;
 
-/// Parts of a message that its recipients need and that are not encrypted for one of them.
+/// Parts of a message that all recipients get; they are not encrypted for one device.
 const SHARED_PARTS: &[&str] = &["device-identity", "meta", "reporting", "biz", "bot"];
 
-/// What all copies of a message have in common.
+/// The parts that all copies of a message share.
 pub(super) struct Envelope<'a> {
     message: &'a Node,
     to: &'a Jid,
@@ -37,9 +37,9 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// The stanza for one copy. The sender is named in the form the copy is addressed in, and the other form beside it,
-    /// so that the recipient learns that the two are one.
-    pub(super) fn around(&self, copy: &Copy<'_>) -> Node {
+    /// The stanza for one copy. It names the sender in the copy's form of address, and in the other form beside it, so
+    /// that the recipient learns that both are the same.
+    pub(super) fn stanza(&self, copy: &Copy<'_>) -> Node {
         let Copy { device, addressing, content } = copy;
         let (sender, other) = match addressing {
             Addressing::Lid => (&self.from_lid, &self.from_pn),

@@ -1,19 +1,18 @@
-//! Queries about groups (`w:g2`): each is read here, and done or refused by `group`.
+//! Queries about groups (`w:g2`): read here, carried out or refused by `group`.
 
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 
 use super::super::account::Addressing;
-use super::super::group::{Membership, Refusal, Setting};
+use super::super::group::{GroupRefusal, Membership, Setting};
 use super::super::node::{bytes, children, jid, signature, text};
 use super::super::state::State;
 use super::iq::Answer;
 use super::{Context, id};
 
 /// The answer's children.
-type Outcome = Result<Vec<Node>, Refusal>;
+type Outcome = Result<Vec<Node>, GroupRefusal>;
 
-/// Answers any query about groups.
 pub(super) fn answer(context: &mut Context<'_>, query: &Node) -> Answer {
     let Some(own) = context.device else { return Answer::Refused(401, "not-authorized") };
     let (Some(asked), Some(to)) = (children(query).first(), jid(query, "to")) else {
@@ -23,7 +22,7 @@ pub(super) fn answer(context: &mut Context<'_>, query: &Node) -> Answer {
     let group = to.user.as_str();
     let (server, tag) = (context.server, asked.tag.as_ref());
     let mut state = server.state();
-    // To the group, and to the group server itself.
+    // Some queries go to a group, others to the group server itself.
     let outcome = match (text(query, "type").as_str(), tag, group.is_empty()) {
         ("set", "create", true) => match create(context, &mut state, by, query, asked) {
             Some(outcome) => outcome,
@@ -65,7 +64,7 @@ fn unknown(context: &Context<'_>, query: &Node) -> Answer {
     Answer::Refused(501, "feature-not-implemented")
 }
 
-/// Makes a group. Nothing that the sandbox would then not do is taken: communities, joining by approval.
+/// Creates a group. Unsupported options are refused: communities, joining by approval.
 fn create(context: &Context<'_>, state: &mut State, by: &str, query: &Node, asked: &Node) -> Option<Outcome> {
     let mut settings = vec![];
     for part in children(asked) {
@@ -100,7 +99,7 @@ fn leave(context: &Context<'_>, state: &mut State, by: &str, asked: &Node) -> Ou
     Ok(vec![NodeBuilder::new("leave").children(left).build()])
 }
 
-/// Everything about a group, for those in it. Somebody who knows its participants already gets an empty answer.
+/// The whole group, for its members. A client that already has the current participants gets an empty answer.
 fn metadata(state: &State, by: &str, to: &Jid, asked: &Node) -> Outcome {
     let group = state.group(to)?;
     group.role(by)?;
@@ -123,7 +122,7 @@ fn members(
     let verdicts = state.change_members(context.server, group, by, change, &numbers)?;
     let addressed = state.group(&Jid::group(group))?;
     let answers = verdicts.into_iter().map(|(number, error)| {
-        let (jid, other) = addressed.names(state, &number);
+        let (jid, other) = addressed.addresses(state, &number);
         let mut participant = NodeBuilder::new("participant").attr("jid", jid);
         if addressed.addressing == Addressing::Lid {
             participant = participant.attr("phone_number", other);
@@ -136,16 +135,16 @@ fn members(
     Ok(vec![NodeBuilder::new(change.tag()).children(answers.collect::<Vec<_>>()).build()])
 }
 
-/// The numbers of the participants that a query names. A LID that nobody has stands for itself, and is refused later.
+/// The numbers of the participants that a query names. An unknown LID stands for itself and is refused later.
 fn named(state: &State, asked: &Node) -> Vec<String> {
     let participants = asked.get_children_by_tag("participant").filter_map(|participant| jid(participant, "jid"));
     participants.map(|jid| state.number_of(&jid).unwrap_or_else(|| jid.user.to_string())).collect()
 }
 
-/// A description names the one that it replaces, so that nobody overwrites what they have not seen.
-fn unchanged(state: &State, to: &Jid, asked: &Node) -> Result<(), Refusal> {
+/// A description names the version that it replaces, so that nobody overwrites a version that they have not seen.
+fn unchanged(state: &State, to: &Jid, asked: &Node) -> Result<(), GroupRefusal> {
     let current = state.group(to)?.description.as_ref().map_or("", |description| description.id.as_str());
-    if asked.tag == "description" && text(asked, "prev") != current { Err(Refusal::Conflict) } else { Ok(()) }
+    if asked.tag == "description" && text(asked, "prev") != current { Err(GroupRefusal::Conflict) } else { Ok(()) }
 }
 
 fn setting(query: &Node, asked: &Node) -> Option<Setting> {
@@ -154,7 +153,7 @@ fn setting(query: &Node, asked: &Node) -> Option<Setting> {
         "subject" => Setting::Subject(content()?),
         "description" => {
             let body = asked.get_optional_child("body").and_then(bytes).and_then(|body| String::from_utf8(body).ok());
-            // A client that deletes a description may leave its id to us.
+            // A client that deletes a description may leave its id to the server.
             let given = text(asked, "id");
             Setting::Description { id: if given.is_empty() { id(query) } else { given }, text: body }
         }

@@ -1,4 +1,4 @@
-//! Queries: one table from namespace and first child to the function that answers.
+//! Queries: a table maps namespace and first child to the function that answers.
 
 use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
@@ -7,13 +7,13 @@ use super::super::node::{first_tag, server_jid, text};
 use super::super::pairing;
 use super::{Context, app_state, group, id, media, prekeys, profile, session, settings, usync};
 
-/// How a query ends.
+/// The answer to a query.
 pub(in super::super) enum Answer {
     /// `<iq type=result>` with these children.
     Result(Vec<Node>),
     /// `<iq type=error>` with this code and text.
     Refused(u16, &'static str),
-    /// The function has answered by itself, because something had to follow the answer.
+    /// The function has already sent the answer, because something had to follow it.
     Sent,
 }
 
@@ -22,7 +22,7 @@ type Handler = fn(&mut Context<'_>, &Node) -> Answer;
 /// Stands for any child, or none.
 const ANY: &str = "*";
 
-/// Namespace, tag of the first child, who answers.
+/// Namespace, tag of the first child, handler.
 const ROUTES: &[(&str, &str, Handler)] = &[
     ("encrypt", "registration", prekeys::upload),
     ("encrypt", "rotate", prekeys::rotate),
@@ -55,12 +55,12 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("privacy", "tokens", settings::tokens),
     ("disappearing_mode", "disappearing_mode", settings::disappearing),
     ("w:biz", "business_profile", session::business_profile),
-    // Clients wait for the answer and need nothing in it.
+    // Clients wait for the answer but use none of its content.
     ("urn:xmpp:whatsapp:push", ANY, session::pong),
     ("w:stats", ANY, session::pong),
 ];
 
-/// Answers a query, or takes the client's answer to one of ours.
+/// Answers a query, or takes the client's answer to a query of the server.
 pub(super) fn answer(context: &mut Context<'_>, node: &Node, signature: String) {
     if matches!(text(node, "type").as_str(), "result" | "error") {
         if let Some(sign) = node.get_optional_child("pair-device-sign") {
@@ -79,7 +79,6 @@ pub(super) fn answer(context: &mut Context<'_>, node: &Node, signature: String) 
     reply(context, node, answer);
 }
 
-/// Sends an answer.
 pub(in super::super) fn reply(context: &Context<'_>, query: &Node, answer: Answer) {
     let (kind, children) = match answer {
         Answer::Result(children) => ("result", children),

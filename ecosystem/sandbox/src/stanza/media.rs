@@ -1,4 +1,4 @@
-//! Where media goes.
+//! The address of the media server.
 
 use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
@@ -7,7 +7,7 @@ use super::super::media::{AUTH_TTL, HOSTS_TTL};
 use super::Context;
 use super::iq::Answer;
 
-/// The media server's host and a token for uploads.
+/// The media server's host, and an upload token.
 pub(super) fn connection(context: &mut Context<'_>, _query: &Node) -> Answer {
     let Some(device) = context.device else { return Answer::Refused(401, "not-authorized") };
     let media = &context.server.media;

@@ -1,18 +1,18 @@
-//! Messages: each encrypted copy goes to the device it is for, and the sender gets the server's ack.
+//! Messages: each encrypted copy goes to its device, and the sender gets the server's ack.
 
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, JidExt as _, Node};
 
 use super::super::account::DeviceId;
-use super::super::group::Refusal;
+use super::super::group::GroupRefusal;
 use super::super::node::{jid, unix_now};
 use super::super::server::Server;
 use super::super::state::State;
 use super::envelope::Envelope;
-use super::recipients::{self, Copy, NotSent};
+use super::recipients::{self, Copy, Undeliverable};
 use super::{Context, id};
 
-/// Takes a message from a device.
+/// Accepts a message from a device.
 pub(super) fn accept(context: &mut Context<'_>, message: &Node) {
     let Some(own) = context.device else { return };
     let Some(to) = jid(message, "to") else { return };
@@ -27,13 +27,14 @@ pub(super) fn accept(context: &mut Context<'_>, message: &Node) {
             }
             let addressed = recipients.copies.iter().map(|copy| &copy.device);
             context.server.ledger.accepted(own, &state.chat_of(&to), message, addressed);
-            // The ack first, as the real server does: it has the message, whoever is to get it.
+            // The ack goes first, as on the real server: it says that the server has the message, whoever the
+            // recipients are.
             context.link.send(ack.build());
-            hand_over(context.server, &mut state, own, message, &to, now, recipients.copies);
+            deliver_copies(context.server, &mut state, own, message, &to, now, recipients.copies);
         }
         Err(why) => {
             drop(state);
-            if why == NotSent::Unknown {
+            if why == Undeliverable::Unknown {
                 context.server.stats.unknown(format!("message to {}", to.server.as_str()));
             }
             refuse(context, message, why.code());
@@ -41,7 +42,7 @@ pub(super) fn accept(context: &mut Context<'_>, message: &Node) {
     }
 }
 
-/// Refuses a message from a device with an error in its ack; it goes nowhere.
+/// Refuses a message from a device with an error in its ack. The message is not delivered.
 pub(in super::super) fn refuse(context: &Context<'_>, message: &Node, code: u16) {
     let (Some(own), Some(to)) = (context.device, jid(message, "to")) else { return };
     let chat = context.server.state().chat_of(&to);
@@ -49,28 +50,28 @@ pub(in super::super) fn refuse(context: &Context<'_>, message: &Node, code: u16)
     context.link.send(ack(message, &to).attr("error", code).build());
 }
 
-/// The server's word that it has decided about a message.
+/// The server's ack for a message.
 fn ack(message: &Node, to: &Jid) -> NodeBuilder {
     let ack = NodeBuilder::new("ack").attr("class", "message").attr("id", id(message));
     ack.attr("from", to).attr("t", unix_now())
 }
 
-/// Carries a message of many that a phone has encrypted. The phones among its readers get it another way.
-pub(in super::super) fn carry(server: &Server, own: &DeviceId, message: &Node) -> Result<(), Refusal> {
-    let to = jid(message, "to").ok_or(Refusal::NotFound)?;
+/// Delivers a group message or status that a phone has encrypted to linked devices. Phones get it another way.
+pub(in super::super) fn deliver_encrypted(server: &Server, own: &DeviceId, message: &Node) -> Result<(), GroupRefusal> {
+    let to = jid(message, "to").ok_or(GroupRefusal::NotFound)?;
     let mut state = server.state();
     match recipients::of(&state, own, message, &to) {
         Ok(recipients) => {
             let copies = recipients.copies.into_iter().filter(|copy| copy.device.device != 0).collect();
-            hand_over(server, &mut state, own, message, &to, unix_now(), copies);
+            deliver_copies(server, &mut state, own, message, &to, unix_now(), copies);
             Ok(())
         }
-        Err(NotSent::Group(refusal)) => Err(refusal),
-        Err(NotSent::Unknown | NotSent::NoAccount) => Err(Refusal::NotFound),
+        Err(Undeliverable::Group(refusal)) => Err(refusal),
+        Err(Undeliverable::Unknown | Undeliverable::NoAccount) => Err(GroupRefusal::NotFound),
     }
 }
 
-fn hand_over(
+fn deliver_copies(
     server: &Server,
     state: &mut State,
     own: &DeviceId,
@@ -81,7 +82,7 @@ fn hand_over(
 ) {
     let Some(account) = state.accounts.get(&own.number) else { return };
     let envelope = Envelope::new(account, own.device, message, to, now);
-    let stanzas: Vec<_> = copies.into_iter().map(|copy| (envelope.around(&copy), copy.device)).collect();
+    let stanzas: Vec<_> = copies.into_iter().map(|copy| (envelope.stanza(&copy), copy.device)).collect();
     if to.is_status_broadcast() {
         state.posted(own, id(message));
     }

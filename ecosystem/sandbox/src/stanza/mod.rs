@@ -1,7 +1,7 @@
-//! What a client may say, and who answers.
+//! The stanzas of clients, and their handlers.
 //!
-//! A stanza's tag decides here; a query (`iq`) is decided by the table in `iq`. The next kind of stanza gets its file
-//! beside these and its line in one of the two places.
+//! A stanza's tag is matched here, a query (`iq`) by the table in `iq`. A new kind of stanza gets a file beside these
+//! and a line in one of the two places.
 
 mod app_state;
 mod call;
@@ -29,11 +29,11 @@ use super::node::{signature, text};
 use super::server::Server;
 
 pub(super) use iq::{Answer, reply};
-pub(super) use message::{carry as carry_message, refuse as refuse_message};
+pub(super) use message::{deliver_encrypted as carry_message, refuse as refuse_message};
 pub(super) use prekeys::take_bundle;
 pub(super) use receipt::route as route_receipt;
 
-/// Who says something, and the way back.
+/// The sender of a stanza, and the link for the answers.
 pub(super) struct Context<'a> {
     pub(super) server: &'a Arc<Server>,
     pub(super) link: &'a Link,
@@ -41,7 +41,7 @@ pub(super) struct Context<'a> {
     pub(super) device: Option<&'a DeviceId>,
 }
 
-/// Answers one stanza. It cannot fail: what is malformed or unknown is refused or counted, as suits its kind.
+/// Handles one stanza. It cannot fail: a malformed or unknown stanza is refused or counted, depending on its kind.
 pub(super) fn dispatch(context: &mut Context<'_>, node: Node) {
     let signature = signature(&node);
     tracing::trace!(target: super::LOG, device = ?context.device, stanza = ?node, "received");
@@ -54,15 +54,16 @@ pub(super) fn dispatch(context: &mut Context<'_>, node: Node) {
         "presence" => presence::presence(context, &node, signature),
         "call" => call::pass_on(context, &node),
         "chatstate" => presence::chatstate(context, &node, signature),
-        // The client's notes about its own state; one that asks for a batch of what waits has been sent everything.
+        // Notes about the client's own state; a request for a batch of waiting stanzas needs nothing, as all have been
+        // sent.
         "ib" => {}
-        // A client that closes politely.
+        // The client closes the connection.
         "xmlstreamend" | "stream:end" => context.link.close(),
         _ => context.server.stats.unknown(signature),
     }
 }
 
-/// The stanza's id, which its answer must carry.
+/// The stanza's id, which the answer must carry.
 fn id(node: &Node) -> String {
     text(node, "id")
 }

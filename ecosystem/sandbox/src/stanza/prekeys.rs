@@ -1,4 +1,4 @@
-//! Key bundles: uploaded by their owner, handed out one one-time key at a time.
+//! Key bundles: uploaded by their owners, and fetched with one one-time key each.
 
 use wacore::prekeys::compute_key_bundle_digest;
 use wacore_binary::builder::NodeBuilder;
@@ -12,17 +12,17 @@ use super::super::state::State;
 use super::Context;
 use super::iq::Answer;
 
-/// With fewer one-time keys than this left, their owner is warned and makes new ones.
+/// With fewer one-time keys left than this, the server warns their owner, who uploads new ones.
 const LOW: usize = 5;
 
-/// The device uploads its keys. One-time keys add to those that are left.
+/// Stores the device's keys. One-time keys are added to the remaining ones.
 pub(super) fn upload(context: &mut Context<'_>, query: &Node) -> Answer {
     let Some(signed) = query.get_optional_child("skey") else { return Answer::Refused(400, "bad-request") };
     let fresh = query.get_optional_child("list").map(children).unwrap_or_default();
     with_bundle(context, |bundle| {
         let registration = child_bytes(query, "registration");
         let identity = child_bytes(query, "identity");
-        // A new identity makes the old keys useless.
+        // A new identity invalidates the old keys.
         if identity != bundle.identity {
             bundle.one_time.clear();
         }
@@ -34,7 +34,7 @@ pub(super) fn upload(context: &mut Context<'_>, query: &Node) -> Answer {
     })
 }
 
-/// The device replaces its signed key.
+/// Replaces the device's signed key.
 pub(super) fn rotate(context: &mut Context<'_>, query: &Node) -> Answer {
     let signed = query.get_optional_child("rotate").and_then(|rotate| rotate.get_optional_child("skey"));
     let Some(signed) = signed else { return Answer::Refused(400, "bad-request") };
@@ -44,13 +44,13 @@ pub(super) fn rotate(context: &mut Context<'_>, query: &Node) -> Answer {
     })
 }
 
-/// How many one-time keys are left.
+/// The number of one-time keys left.
 pub(super) fn count(context: &mut Context<'_>, _query: &Node) -> Answer {
     with_bundle(context, |bundle| vec![NodeBuilder::new("count").attr("value", bundle.one_time.len()).build()])
 }
 
-/// What the server holds and a checksum over it, for a client that wants to compare. Without one-time keys the answer
-/// is 404, which makes the client upload everything again.
+/// The stored keys with a checksum, for a client that wants to compare. Without one-time keys the answer is 404, which
+/// makes the client upload everything again.
 pub(super) fn digest(context: &mut Context<'_>, _query: &Node) -> Answer {
     let mut state = context.server.state();
     let bundle = context.device.and_then(|own| state.device(own)).map(|device| &device.bundle);
@@ -65,12 +65,12 @@ pub(super) fn digest(context: &mut Context<'_>, _query: &Node) -> Answer {
         &values.iter().map(Vec::as_slice).collect::<Vec<_>>(),
     );
     let ids = bundle.one_time.iter().map(|key| leaf("id", child_bytes(key, "id")));
-    let mut parts = bundle.lasting();
+    let mut parts = bundle.lasting_keys();
     parts.extend([NodeBuilder::new("list").children(ids).build(), leaf("hash", hash)]);
     Answer::Result(vec![NodeBuilder::new("digest").children(parts).build()])
 }
 
-/// Key bundles of others.
+/// Returns key bundles of other devices.
 pub(super) fn fetch(context: &mut Context<'_>, query: &Node) -> Answer {
     let users = children(query).first().map(children).unwrap_or_default();
     let mut state = context.server.state();
@@ -88,7 +88,7 @@ fn user_node(server: &Server, state: &mut State, jid: &Jid) -> Node {
     user.children([NodeBuilder::new("error").attr("code", "406").attr("text", "not-acceptable").build()]).build()
 }
 
-/// The keys to open a session with a device or a phone. Uses up a one-time key.
+/// The keys to start a session with a device or a phone. Uses up a one-time key.
 pub(in super::super) fn take_bundle(server: &Server, state: &mut State, jid: &Jid) -> Option<Vec<Node>> {
     let number = state.number_of(jid)?;
     let account = state.accounts.get_mut(&number)?;

@@ -1,4 +1,4 @@
-//! Presence and typing as a device says it; `presence` in the folder above decides who hears of it.
+//! Presence and typing stanzas of devices; `crate::presence` decides who is notified.
 
 use wacore_binary::Node;
 
@@ -7,7 +7,7 @@ use super::super::node::{children, jid, text};
 use super::super::presence::Activity;
 use super::Context;
 
-/// The device says who it is and whether somebody looks at it, or asks to be told about a contact.
+/// Sets the device's name and availability, or subscribes to a contact's presence.
 pub(super) fn presence(context: &mut Context<'_>, presence: &Node, signature: String) {
     let Some(own) = context.device else { return };
     let mut state = context.server.state();
@@ -23,14 +23,14 @@ pub(super) fn presence(context: &mut Context<'_>, presence: &Node, signature: St
             if let Some(account) = state.accounts.get_mut(&number) {
                 account.presence.subscribe(own.clone(), addressing, context.link);
             }
-            state.tell_subscriber(&number, own);
+            state.notify_subscriber(&number, own);
         }
         ("unsubscribe", Some((number, _))) => {
             if let Some(account) = state.accounts.get_mut(&number) {
                 account.presence.unsubscribe(own);
             }
         }
-        // Only a name, or a chat that has no presence: a group.
+        // A stanza with a name only, or for a group, which has no presence.
         ("" | "subscribe" | "unsubscribe", _) => {}
         _ => {
             drop(state);
@@ -39,7 +39,7 @@ pub(super) fn presence(context: &mut Context<'_>, presence: &Node, signature: St
     }
 }
 
-/// The device says what its owner does in a chat.
+/// Passes the owner's activity in a chat on.
 pub(super) fn chatstate(context: &mut Context<'_>, chatstate: &Node, signature: String) {
     let (Some(own), Some(to)) = (context.device, jid(chatstate, "to")) else { return };
     match children(chatstate).first().and_then(Activity::of) {

@@ -1,22 +1,22 @@
-//! Profile pictures and about texts, as devices ask for them and change them.
+//! Profile pictures and about texts: queries and changes of devices.
 
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{JidExt as _, Node};
 
-use super::super::media::Full;
+use super::super::media::StorageFull;
 use super::super::node::{bytes, child_bytes, jid, text};
-use super::super::profile::{self, Picture, Unset};
+use super::super::profile::{self, Picture, PictureRefusal};
 use super::Context;
 use super::iq::Answer;
 
 const NOT_AUTHORIZED: Answer = Answer::Refused(401, "not-authorized");
 
-/// Asks for a picture, or changes the own one.
+/// Returns a picture, or changes the device's own or a group's.
 pub(super) fn picture(context: &mut Context<'_>, query: &Node) -> Answer {
     if text(query, "type") == "set" { set(context, query) } else { get(context, query) }
 }
 
-/// Where the picture of an account or of a group is. There is one size of it.
+/// The address of an account's or a group's picture. Each has one size only.
 fn get(context: &Context<'_>, query: &Node) -> Answer {
     let Some(own) = context.device else { return NOT_AUTHORIZED };
     let state = context.server.state();
@@ -38,7 +38,7 @@ fn shown(context: &Context<'_>, query: &Node, picture: Option<Picture>) -> Answe
     let asked = query.get_optional_child("picture");
     let kind = asked.map(|asked| text(asked, "type")).filter(|kind| !kind.is_empty());
     let node = NodeBuilder::new("picture").attr("id", picture.id.as_str());
-    // Who knows this picture already needs no address.
+    // A client that already has this picture needs no address.
     if asked.is_some_and(|asked| text(asked, "id") == picture.id) {
         return Answer::Result(vec![node.build()]);
     }
@@ -49,7 +49,7 @@ fn shown(context: &Context<'_>, query: &Node, picture: Option<Picture>) -> Answe
     Answer::Result(vec![node.build()])
 }
 
-/// A new picture of the own account or of a group; without one the old one goes.
+/// Sets the picture of the own account or of a group; without a picture, deletes it.
 fn set(context: &Context<'_>, query: &Node) -> Answer {
     let Some(own) = context.device else { return NOT_AUTHORIZED };
     let picture = query.get_optional_child("picture").and_then(bytes).filter(|bytes| !bytes.is_empty());
@@ -59,11 +59,11 @@ fn set(context: &Context<'_>, query: &Node) -> Answer {
         return match set {
             Ok(Some(id)) => Answer::Result(vec![NodeBuilder::new("picture").attr("id", id).build()]),
             Ok(None) => Answer::Result(vec![]),
-            Err(Unset::Refused(refusal)) => {
+            Err(PictureRefusal::Refused(refusal)) => {
                 let (code, text) = refusal.wire();
                 Answer::Refused(code, text)
             }
-            Err(Unset::Full(_)) => Answer::Refused(507, "insufficient-storage"),
+            Err(PictureRefusal::Full(_)) => Answer::Refused(507, "insufficient-storage"),
         };
     }
     if let Some(target) = target
@@ -75,11 +75,11 @@ fn set(context: &Context<'_>, query: &Node) -> Answer {
     match profile::set_picture(context.server, &own.number, Some(own), picture.map(Into::into)) {
         Ok(Some(id)) => Answer::Result(vec![NodeBuilder::new("picture").attr("id", id).build()]),
         Ok(None) => Answer::Result(vec![]),
-        Err(Full { .. }) => Answer::Refused(507, "insufficient-storage"),
+        Err(StorageFull { .. }) => Answer::Refused(507, "insufficient-storage"),
     }
 }
 
-/// A new about text of the own account.
+/// Sets the about text of the own account.
 pub(super) fn about(context: &mut Context<'_>, query: &Node) -> Answer {
     let Some(own) = context.device else { return NOT_AUTHORIZED };
     let about = String::from_utf8_lossy(&child_bytes(query, "status")).into_owned();

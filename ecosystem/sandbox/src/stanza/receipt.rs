@@ -1,4 +1,4 @@
-//! Receipts: they settle the message they are about and travel back to its sender.
+//! Receipts: they acknowledge a message and go back to its sender.
 
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, JidExt as _, Node};
@@ -9,16 +9,16 @@ use super::super::server::Server;
 use super::super::state::State;
 use super::{Context, id};
 
-/// Asks the sender to encrypt again, so it concerns the sending device alone, and the message is not settled.
+/// Requests a new encryption from the sending device only; the message stays unacknowledged.
 const RETRIES: &[&str] = &["retry", "enc_rekey_retry"];
-/// Between a device and the server: nobody else is told.
+/// Between a device and the server only.
 const PRIVATE: &[&str] = &["sender", "peer_msg", "hist_sync"];
-/// The owner has seen or heard a message, which the account's other devices show as well …
+/// The owner has seen or heard a message; the account's other devices show that, too.
 const SEEN: &[&str] = &["read", "played", "read-self", "played-self"];
-/// … and of these the sender is not told, because the owner does not want it.
+/// Of those, the kinds that the sender does not get, because the owner does not want it.
 const SILENT: &[&str] = &["read-self", "played-self"];
 
-/// Takes a receipt from a device.
+/// Handles a receipt from a device.
 pub(super) fn accept(context: &mut Context<'_>, receipt: Node) {
     let Some(own) = context.device else { return };
     let kind = text(&receipt, "type");
@@ -39,8 +39,8 @@ pub(super) fn accept(context: &mut Context<'_>, receipt: Node) {
     route(context.server, own, receipt);
 }
 
-/// Carries a receipt from a device or a phone to whom it is addressed. In a group and for a status that is whoever wrote
-/// the message, who is told which participant it comes from.
+/// Delivers a receipt from a device or a phone to its addressee. In a group and for a status, the addressee is the
+/// message's author, who also learns which participant sent the receipt.
 pub(in super::super) fn route(server: &Server, from: &DeviceId, receipt: Node) {
     let kind = text(&receipt, "type");
     let Some(to) = jid(&receipt, "to") else { return };
@@ -51,11 +51,11 @@ pub(in super::super) fn route(server: &Server, from: &DeviceId, receipt: Node) {
     if RETRIES.contains(&kind.as_str()) {
         let author = jid(&receipt, "participant").and_then(|author| state.number_of(&author));
         if let Some(author) = author.or_else(|| state.number_of(&to)) {
-            server.ledger.asked_again(from, &author, &id(&receipt));
+            server.ledger.retry_requested(from, &author, &id(&receipt));
         }
     }
     if SEEN.contains(&kind.as_str()) {
-        tell_siblings(server, &mut state, from, &to, &receipt);
+        notify_own_devices(server, &mut state, from, &to, &receipt);
     }
     if SILENT.contains(&kind.as_str()) {
         return;
@@ -65,7 +65,7 @@ pub(in super::super) fn route(server: &Server, from: &DeviceId, receipt: Node) {
     let many = to.is_group() || to.is_status_broadcast();
     let author = if many {
         let addressing = match state.group(&to) {
-            // Whoever has left has no more say in what was written there.
+            // A member who has left cannot send receipts to the group any more.
             Ok(group) if group.role(&from.number).is_err() => return,
             Ok(group) => group.addressing,
             Err(_) if to.is_group() => return,
@@ -90,17 +90,17 @@ pub(in super::super) fn route(server: &Server, from: &DeviceId, receipt: Node) {
     }
     let stanza = stanza.apply_content(receipt.content).build();
     let Some(number) = state.number_of(&author) else { return };
-    // Where many write, nobody is shown ticks of their own.
+    // In a group, an author gets no receipts of their own devices.
     if many && number == from.number && !RETRIES.contains(&kind.as_str()) {
         return;
     }
     let devices: Vec<DeviceId> = if kind == "server-error" {
-        // A file is gone, and only the phone can upload it again, whichever device is named.
+        // The file is gone, and only the phone can upload it again, whichever device is named.
         vec![DeviceId { number, device: 0 }]
     } else if RETRIES.contains(&kind.as_str()) {
         vec![DeviceId { number, device: author.device }]
     } else {
-        // The phone and all other devices of the sender show the ticks.
+        // The sender's phone and all other devices of the sender show the ticks.
         state.devices(&number).collect()
     };
     for to in devices {
@@ -108,8 +108,8 @@ pub(in super::super) fn route(server: &Server, from: &DeviceId, receipt: Node) {
     }
 }
 
-/// Shows the reader's other devices, and their phone, what was read in the chat `chat`.
-fn tell_siblings(server: &Server, state: &mut State, from: &DeviceId, chat: &Jid, receipt: &Node) {
+/// Notifies the reader's other devices and phone that messages of `chat` were read.
+fn notify_own_devices(server: &Server, state: &mut State, from: &DeviceId, chat: &Jid, receipt: &Node) {
     let Some(account) = state.accounts.get(&from.number) else { return };
     let mut stanza = NodeBuilder::new("receipt")
         .attr("id", id(receipt))

@@ -1,7 +1,7 @@
-//! Who gets a message: the devices behind its addresses, each with the ciphertext that is for it.
+//! The recipients of a message: the devices behind its addresses, each with its ciphertext.
 //!
-//! In a chat of two the sender names every device. In a group the server knows the members, and what the sender names
-//! are the devices that need its sender key with this message. A status goes to the people that the sender names.
+//! In a one-to-one chat the sender names every device. In a group the server knows the members, and the sender names
+//! only the devices that need its sender key. A status goes to the people that the sender names.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,37 +9,37 @@ use wacore::messages::MessageUtils;
 use wacore_binary::{Jid, JidExt as _, Node};
 
 use super::super::account::{Account, Addressing, DeviceId};
-use super::super::group::Refusal;
+use super::super::group::GroupRefusal;
 use super::super::node::{children, jid, text};
 use super::super::state::State;
 
 /// One device's copy.
 pub(super) struct Copy<'a> {
     pub(super) device: DeviceId,
-    /// The form of address in which its sender is named to it.
+    /// The form of address for the sender's name in this copy.
     pub(super) addressing: Addressing,
-    /// The parts of the message that are for it.
+    /// The parts of the message for this device.
     pub(super) content: Vec<&'a Node>,
 }
 
-/// Everybody's copies.
+/// The copies of a message.
 pub(super) struct Recipients<'a> {
     pub(super) copies: Vec<Copy<'a>>,
-    /// The checksum of the devices that there are, when the sender believes in others.
+    /// The checksum of the actual devices, when the sender's list of devices is out of date.
     pub(super) phash: Option<String>,
 }
 
-/// Why a message goes to nobody.
+/// Why a message is not delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NotSent {
-    /// The sandbox has nothing of this kind.
+pub(super) enum Undeliverable {
+    /// The sandbox does not support this kind of address.
     Unknown,
     NoAccount,
-    Group(Refusal),
+    Group(GroupRefusal),
 }
 
-impl NotSent {
-    /// The error of the acknowledgement.
+impl Undeliverable {
+    /// The error code for the ack.
     pub(super) fn code(self) -> u16 {
         match self {
             Self::Unknown => 405,
@@ -50,16 +50,21 @@ impl NotSent {
 }
 
 /// The copies of a message from a device or a phone.
-pub(super) fn of<'a>(state: &State, own: &DeviceId, message: &'a Node, to: &Jid) -> Result<Recipients<'a>, NotSent> {
+pub(super) fn of<'a>(
+    state: &State,
+    own: &DeviceId,
+    message: &'a Node,
+    to: &Jid,
+) -> Result<Recipients<'a>, Undeliverable> {
     if to.is_group() {
-        return in_group(state, own, message, to).map_err(NotSent::Group);
+        return in_group(state, own, message, to).map_err(Undeliverable::Group);
     }
     if to.is_status_broadcast() {
         return Ok(Recipients { copies: of_status(state, own, message), phash: None });
     }
-    let number = state.number_of(to).ok_or(NotSent::Unknown)?;
+    let number = state.number_of(to).ok_or(Undeliverable::Unknown)?;
     if !state.accounts.contains_key(&number) {
-        return Err(NotSent::NoAccount);
+        return Err(Undeliverable::NoAccount);
     }
     Ok(in_chat(state, own, message, to, &number))
 }
@@ -70,27 +75,27 @@ fn in_chat<'a>(state: &State, own: &DeviceId, message: &'a Node, to: &Jid, numbe
         Some(Copy { device, addressing: Addressing::of(&jid), content })
     };
     let mut copies: Vec<Copy<'a>> = listed(message).filter_map(named).collect();
-    // A list that is there is a list of everybody; a message for one device comes without.
-    let phash = (!copies.is_empty()).then(|| corrected(state, own, &copies, to, number)).flatten();
+    // A list names all devices; a message for a single device has none.
+    let phash = (!copies.is_empty()).then(|| corrected_phash(state, own, &copies, to, number)).flatten();
     let direct: Vec<&Node> = sealed_for_all(message).collect();
     if !direct.is_empty() {
         copies.extend(named((to.clone(), direct)));
     }
-    // Who is blocked is not told, and neither is whoever blocked them.
+    // A block in either direction stops the message, and neither side is told.
     let blocks = |account: &Account| account.settings.blocks(&own.number);
     copies.retain(|copy| !state.accounts.get(&copy.device.number).is_some_and(blocks));
     Recipients { copies, phash }
 }
 
-/// The checksum of the devices of both sides without the sending one, if they are not those that have copies.
-fn corrected(state: &State, own: &DeviceId, copies: &[Copy<'_>], to: &Jid, number: &str) -> Option<String> {
+/// The checksum of both sides' devices without the sending one, if they differ from those with copies.
+fn corrected_phash(state: &State, own: &DeviceId, copies: &[Copy<'_>], to: &Jid, number: &str) -> Option<String> {
     let numbers = BTreeSet::from([number, own.number.as_str()]);
     let there: BTreeSet<DeviceId> = numbers.into_iter().flat_map(|number| state.devices(number)).collect();
     let named: BTreeSet<&DeviceId> = copies.iter().map(|copy| &copy.device).collect();
     if there.iter().filter(|device| *device != own).eq(named) {
         return None;
     }
-    // Each side in the form in which the sender names it.
+    // Each side in the form of address that the sender uses.
     let forms: BTreeMap<&str, Addressing> =
         copies.iter().map(|copy| (copy.device.number.as_str(), copy.addressing)).collect();
     let jids: Vec<Jid> = there
@@ -104,15 +109,15 @@ fn corrected(state: &State, own: &DeviceId, copies: &[Copy<'_>], to: &Jid, numbe
     MessageUtils::participant_list_hash(&jids).ok()
 }
 
-fn in_group<'a>(state: &State, own: &DeviceId, message: &'a Node, to: &Jid) -> Result<Recipients<'a>, Refusal> {
+fn in_group<'a>(state: &State, own: &DeviceId, message: &'a Node, to: &Jid) -> Result<Recipients<'a>, GroupRefusal> {
     let group = state.group(to)?;
     group.require_writer(&own.number)?;
     let shared: Vec<&Node> = sealed_for_all(message).collect();
     let copy = |device: DeviceId, content| Copy { device, addressing: group.addressing, content };
     if let Some(asked) = jid(message, "participant") {
-        // Encrypted again for one device that could not read it.
+        // A retry for one device that could not read the message.
         let device = state.device_of(&asked).filter(|device| group.participants.contains_key(&device.number));
-        return Ok(Recipients { copies: vec![copy(device.ok_or(Refusal::NotIn)?, shared)], phash: None });
+        return Ok(Recipients { copies: vec![copy(device.ok_or(GroupRefusal::NotIn)?, shared)], phash: None });
     }
     let there: Vec<DeviceId> = group.participants.keys().flat_map(|number| state.devices(number)).collect();
     let believed = text(message, "phash");
@@ -133,7 +138,7 @@ fn in_group<'a>(state: &State, own: &DeviceId, message: &'a Node, to: &Jid) -> R
     Ok(Recipients { copies: copies.collect(), phash: phash.flatten().filter(|phash| *phash != believed) })
 }
 
-/// A status goes to every device of the people named; sent once more, to the devices named.
+/// A status goes to every device of the named people; a retry goes to the named devices only.
 fn of_status<'a>(state: &State, own: &DeviceId, message: &'a Node) -> Vec<Copy<'a>> {
     let shared: Vec<&Node> = sealed_for_all(message).collect();
     if let Some(device) = jid(message, "participant").and_then(|asked| state.device_of(&asked)) {
@@ -157,13 +162,13 @@ fn of_status<'a>(state: &State, own: &DeviceId, message: &'a Node) -> Vec<Copy<'
     sealed.into_iter().map(copy).collect()
 }
 
-/// What is encrypted for single devices, and the people that are only named.
+/// The people named in a message, each with the parts that are encrypted for one device, if any.
 fn listed(message: &Node) -> impl Iterator<Item = (Jid, Vec<&Node>)> {
     let list = message.get_optional_child("participants").into_iter().flat_map(|list| list.get_children_by_tag("to"));
     list.filter_map(|to| Some((jid(to, "jid")?, children(to).iter().collect())))
 }
 
-/// What is encrypted once.
+/// The part that is encrypted once for all.
 fn sealed_for_all(message: &Node) -> impl Iterator<Item = &Node> {
     message.get_children_by_tag("enc")
 }
@@ -195,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn x1_a_sender_with_an_old_device_list_is_told_the_checksum_of_the_new_one() -> Result<(), String> {
+    async fn x1_a_sender_with_an_old_device_list_gets_the_new_checksum() -> Result<(), String> {
         let server = server(&[("15550001", 1), ("15550001", 2), ("15550002", 1)]).ok_or("no server")?;
         let (own, to) = (DeviceId { number: "15550001".into(), device: 1 }, Jid::pn("15550002"));
         let phash = |named: &[Jid]| {

@@ -1,5 +1,5 @@
-//! Around a login: becoming active, the messages that waited, acknowledgements, and the small questions that every client
-//! asks and few need an answer to.
+//! The session after a login: becoming active, waiting stanzas, acknowledgements, and small queries that every client
+//! sends.
 
 use std::collections::VecDeque;
 
@@ -13,18 +13,18 @@ use super::super::parcel::Parcel;
 use super::iq::{Answer, reply};
 use super::{Context, id};
 
-/// The device wants its messages: those that waited, in order, then the mark that there are no more, then live ones.
+/// The device becomes active: it gets the waiting stanzas in order, the mark of their end, and then live ones.
 pub(super) fn activate(context: &mut Context<'_>, query: &Node) -> Answer {
     let Some(id) = context.device else { return Answer::Refused(401, "not-authorized") };
     reply(context, query, Answer::Result(vec![]));
     let mut state = context.server.state();
     let phone = state.accounts.get(&id.number).map(|account| account.phone.clone());
     let Some(device) = state.device(id) else { return Answer::Sent };
-    // Everything goes through the link that asked: a newer connection may have replaced it already.
+    // Only for the link that asked: a newer connection may have replaced it already.
     if device.link.as_ref().is_none_or(|link| link.id() != context.link.id()) {
         return Answer::Sent;
     }
-    // Asking again is no reason to send again what is on its way.
+    // A second request must not send stanzas again that are on their way.
     if std::mem::replace(&mut device.active, true) {
         return Answer::Sent;
     }
@@ -32,7 +32,7 @@ pub(super) fn activate(context: &mut Context<'_>, query: &Node) -> Answer {
         context.link.send(preview(&device.queue));
     }
     for (index, waiting) in device.queue.iter().enumerate() {
-        context.link.hand(waiting.marked(index));
+        context.link.send_parcel(waiting.marked(index));
     }
     let end = NodeBuilder::new("offline").attr("count", device.queue.len()).build();
     context.link.send(NodeBuilder::new("ib").attr("from", server_jid()).children([end]).build());
@@ -44,7 +44,7 @@ pub(super) fn activate(context: &mut Context<'_>, query: &Node) -> Answer {
     Answer::Sent
 }
 
-/// How much is waiting, by kind.
+/// The number of waiting stanzas by kind.
 fn preview(queue: &VecDeque<Parcel>) -> Node {
     let of = |tag: &str| queue.iter().filter(|parcel| parcel.tag() == tag).count();
     let preview = NodeBuilder::new("offline_preview")
@@ -57,7 +57,7 @@ fn preview(queue: &VecDeque<Parcel>) -> Node {
     NodeBuilder::new("ib").attr("from", server_jid()).children([preview.build()]).build()
 }
 
-/// The device wants nothing for now.
+/// The device becomes passive.
 pub(super) fn deactivate(context: &mut Context<'_>, _query: &Node) -> Answer {
     if let Some(own) = context.device
         && let Some(device) = context.server.state().device(own)
@@ -77,25 +77,25 @@ pub(super) fn remove_device(context: &mut Context<'_>, query: &Node) -> Answer {
     Answer::Sent
 }
 
-/// The device has a stanza safely.
+/// The device acknowledged a stanza.
 pub(super) fn acknowledged(context: &mut Context<'_>, ack: &Node) {
     let class = text(ack, "class");
     if !matches!(class.as_str(), "message" | "receipt" | "notification") {
         return;
     }
     let Some(own) = context.device else { return };
-    // The type tells a read receipt from a delivery receipt; a message's type says nothing about which one it is.
+    // For receipts the type is needed to tell them apart; for messages the type does not identify one.
     let kind = text(ack, "type");
     let kind = (class != "message").then_some(kind.as_str());
     context.server.state().settle(own, &class, &[id(ack)], kind);
 }
 
-/// An empty result: a ping, or something that the client wants noted and no more.
+/// An empty result, for a ping or a notice that needs no action.
 pub(super) fn pong(_context: &mut Context<'_>, _query: &Node) -> Answer {
     Answer::Result(vec![])
 }
 
-/// Server-side switches: none.
+/// Server-side properties: none.
 pub(super) fn properties(_context: &mut Context<'_>, _query: &Node) -> Answer {
     let properties = NodeBuilder::new("props")
         .attr("protocol", "1")
@@ -105,7 +105,7 @@ pub(super) fn properties(_context: &mut Context<'_>, _query: &Node) -> Answer {
     Answer::Result(vec![properties.build()])
 }
 
-/// Business profiles: nobody here has one.
+/// Business profiles: no account has one.
 pub(super) fn business_profile(_context: &mut Context<'_>, _query: &Node) -> Answer {
     Answer::Result(vec![NodeBuilder::new("business_profile").build()])
 }

@@ -1,4 +1,4 @@
-//! Settings as a device reads and changes them, and what its account's other devices and its contacts hear of it.
+//! Settings: queries and changes of devices, and the notifications to the account's other devices and to contacts.
 
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
@@ -22,7 +22,7 @@ pub(super) fn privacy(context: &mut Context<'_>, query: &Node) -> Answer {
     let asked = query.get_optional_child("privacy").map(children).unwrap_or_default();
     let category =
         |name: &str, value: &str| NodeBuilder::new("category").attr("name", name).attr("value", value).build();
-    let told: Vec<Node> = if text(query, "type") == "set" {
+    let categories: Vec<Node> = if text(query, "type") == "set" {
         let settings = &mut account.settings;
         if !asked.iter().all(|asked| settings.set(&text(asked, "name"), &text(asked, "value"))) {
             return BAD;
@@ -31,10 +31,9 @@ pub(super) fn privacy(context: &mut Context<'_>, query: &Node) -> Answer {
     } else {
         account.settings.privacy.iter().map(|(name, value)| category(name, value)).collect()
     };
-    Answer::Result(vec![NodeBuilder::new("privacy").children(told).build()])
+    Answer::Result(vec![NodeBuilder::new("privacy").children(categories).build()])
 }
 
-/// Reads the list of blocked contacts, or changes it.
 pub(super) fn blocklist(context: &mut Context<'_>, query: &Node) -> Answer {
     let Some(own) = context.device else { return NOT_LOGGED_IN };
     let mut state = context.server.state();
@@ -50,7 +49,7 @@ pub(super) fn blocklist(context: &mut Context<'_>, query: &Node) -> Answer {
             _ => return BAD,
         };
         let change = NodeBuilder::new("item").attr("jid", contact.to_non_ad()).attr("action", action).build();
-        tell_siblings(context.server, &mut state, own, &NodeBuilder::new("blocklist").children([change]).build());
+        notify_own_devices(context.server, &mut state, own, &NodeBuilder::new("blocklist").children([change]).build());
     }
     let Some(account) = state.accounts.get(&own.number) else { return NOT_LOGGED_IN };
     let items = account.settings.blocked.iter().map(|(number, since)| {
@@ -61,7 +60,7 @@ pub(super) fn blocklist(context: &mut Context<'_>, query: &Node) -> Answer {
     Answer::Result(vec![NodeBuilder::new("list").children(items).build()])
 }
 
-/// Sets how long messages of new chats stay.
+/// Sets the lifetime of messages in new chats.
 pub(super) fn disappearing(context: &mut Context<'_>, query: &Node) -> Answer {
     let Some(own) = context.device else { return NOT_LOGGED_IN };
     let mode = query.get_optional_child("disappearing_mode");
@@ -71,11 +70,11 @@ pub(super) fn disappearing(context: &mut Context<'_>, query: &Node) -> Answer {
     let now = unix_now();
     account.settings.disappearing = (duration, now);
     let mode = NodeBuilder::new("disappearing_mode").attr("duration", duration).attr("t", now).build();
-    tell_siblings(context.server, &mut state, own, &mode);
+    notify_own_devices(context.server, &mut state, own, &mode);
     Answer::Result(vec![])
 }
 
-/// Gives trusted-contact tokens: each recipient's devices get theirs. The same contact gets the same token again.
+/// Gives trusted-contact tokens to the devices of each recipient. The same contact gets the same token again.
 pub(super) fn tokens(context: &mut Context<'_>, query: &Node) -> Answer {
     let Some(own) = context.device else { return NOT_LOGGED_IN };
     let mut state = context.server.state();
@@ -107,8 +106,8 @@ pub(super) fn tokens(context: &mut Context<'_>, query: &Node) -> Answer {
     Answer::Result(vec![])
 }
 
-/// A change that the account's other devices must know of.
-fn tell_siblings(server: &Server, state: &mut State, own: &DeviceId, change: &Node) {
+/// Notifies the account's other devices of a change.
+fn notify_own_devices(server: &Server, state: &mut State, own: &DeviceId, change: &Node) {
     let Some(account) = state.accounts.get(&own.number) else { return };
     let from = account.jid(Addressing::Pn, 0);
     let siblings: Vec<u16> = account.devices.keys().copied().filter(|device| *device != own.device).collect();

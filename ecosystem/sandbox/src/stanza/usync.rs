@@ -1,4 +1,4 @@
-//! User queries: which devices, which LID, is this number on WhatsApp at all.
+//! User queries: devices, LIDs, and whether a number is on WhatsApp.
 
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
@@ -8,7 +8,7 @@ use super::super::node::{bytes, children, jid, text, unix_now};
 use super::Context;
 use super::iq::Answer;
 
-/// Answers every protocol asked for, for every user asked about.
+/// Answers every requested protocol for every named user.
 pub(super) fn query(context: &mut Context<'_>, query: &Node) -> Answer {
     let Some(usync) = query.get_optional_child("usync") else { return Answer::Refused(400, "bad-request") };
     let part = |name: &str| usync.get_optional_child(name).map(children).unwrap_or_default();
@@ -23,10 +23,10 @@ pub(super) fn query(context: &mut Context<'_>, query: &Node) -> Answer {
                 if let (Some(device), true) = (context.device, protocols.contains(&"devices")) {
                     account.watchers.insert(device.clone());
                 }
-                let facts = protocols.iter().filter_map(|protocol| fact(account, protocol));
+                let facts = protocols.iter().filter_map(|protocol| protocol_result(account, protocol));
                 users.push(NodeBuilder::new("user").attr("jid", asked.to_non_ad()).children(facts).build());
             }
-            // A number without an account is only worth an entry to somebody who asked for just that.
+            // A number without an account gets an entry only in a contact check.
             None if protocols.contains(&"contact") => {
                 let out = NodeBuilder::new("contact").attr("type", "out").build();
                 users.push(NodeBuilder::new("user").attr("jid", asked.to_non_ad()).children([out]).build());
@@ -51,14 +51,14 @@ pub(super) fn query(context: &mut Context<'_>, query: &Node) -> Answer {
     ])
 }
 
-/// A user named by a phone number as typed, not by an address.
+/// A user given as a typed phone number, not as an address.
 fn contact(user: &Node) -> Option<Jid> {
     let typed = String::from_utf8(bytes(user.get_optional_child("contact")?)?).ok()?;
     let digits = typed.trim_start_matches('+');
     (!digits.is_empty()).then(|| Jid::pn(digits))
 }
 
-fn fact(account: &Account, protocol: &str) -> Option<Node> {
+fn protocol_result(account: &Account, protocol: &str) -> Option<Node> {
     match protocol {
         "devices" => {
             let mut devices = vec![NodeBuilder::new("device").attr("id", 0_u16).build()];
@@ -86,7 +86,7 @@ fn fact(account: &Account, protocol: &str) -> Option<Node> {
             let (duration, since) = account.settings.disappearing;
             Some(NodeBuilder::new("disappearing_mode").attr("duration", duration).attr("t", since).build())
         }
-        // Nobody here is a business, and then the real server says nothing of it.
+        // No account here is a business, and the real server then leaves the entry out.
         _ => None,
     }
 }

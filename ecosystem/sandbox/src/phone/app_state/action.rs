@@ -1,4 +1,4 @@
-//! What the owner of a phone sets, as the change of app state that it makes.
+//! Actions of a phone's owner, and the changes of app state that they make.
 
 use chrono::Utc;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use super::super::content::key;
 use super::super::inbox::Inbox;
 use super::replica::Change;
 
-/// Something that the owner does to a chat, a message, a contact or the account. Chats are full addresses.
+/// An action on a chat, a message, a contact or the account. Chats are full addresses.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(in super::super::super) enum Action {
@@ -23,13 +23,13 @@ pub(in super::super::super) enum Action {
         chat: String,
         on: bool,
     },
-    /// `until` is in milliseconds since 1970; for ever without it.
+    /// `until` is in milliseconds since 1970; without it, for ever.
     Mute {
         chat: String,
         on: bool,
         until: Option<i64>,
     },
-    /// Off marks the chat as unread.
+    /// `false` marks the chat as unread.
     Read {
         chat: String,
         on: bool,
@@ -41,7 +41,7 @@ pub(in super::super::super) enum Action {
     DeleteChat {
         chat: String,
     },
-    /// The name that a number has in the owner's address book; without one the contact is taken out.
+    /// The name of a number in the owner's address book; without a name, deletes the contact.
     Contact {
         chat: String,
         name: Option<String>,
@@ -49,14 +49,14 @@ pub(in super::super::super) enum Action {
     PushName {
         name: String,
     },
-    /// A language, perhaps with a country: `de`, `pt_BR`.
+    /// A language, optionally with a country: `de`, `pt_BR`.
     Locale {
         locale: String,
     },
 }
 
 impl Action {
-    /// The address that the action names, to be brought into its full form.
+    /// The chat's address, so that the caller can replace it by its full form.
     pub(in super::super::super) fn chat_mut(&mut self) -> Option<&mut String> {
         match self {
             Self::Archive { chat, .. }
@@ -81,7 +81,7 @@ impl Action {
                 set(&schemas::PIN, [chat], |value| value.pin_action = buffa::MessageField::some(action))
             }
             Self::Mute { chat, on, until } => {
-                // -1 stands for no end.
+                // -1 means no end.
                 let until = if on { until.unwrap_or(-1) } else { 0 };
                 let action =
                     value::MuteAction { muted: Some(on), mute_end_timestamp: Some(until), ..Default::default() };
@@ -135,7 +135,7 @@ impl Action {
     }
 }
 
-/// The change that sets an action's value, at the index that its name and its arguments make.
+/// The change that sets the action's value at its index.
 fn set<const N: usize>(schema: &Schema, index: [String; N], fill: impl FnOnce(&mut SyncActionValue)) -> Change {
     let mut value = SyncActionValue { timestamp: Some(Utc::now().timestamp_millis()), ..Default::default() };
     fill(&mut value);
@@ -147,7 +147,7 @@ fn set<const N: usize>(schema: &Schema, index: [String; N], fill: impl FnOnce(&m
     }
 }
 
-/// Up to where the owner knew the chat, so that a device does not do it to messages that came later.
+/// The newest message that the owner knew, so that a device does not apply the action to later ones.
 fn range(chat: &str, inbox: &Inbox) -> value::SyncActionMessageRange {
     let Some(last) = inbox.last_in(chat) else { return value::SyncActionMessageRange::default() };
     let at = last.shown.at.timestamp();

@@ -1,4 +1,4 @@
-//! The keys that an account's app state is encrypted with. The phone makes them; each device gets them from it.
+//! The keys that encrypt an account's app state. The phone creates them and sends them to each device.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use waproto::whatsapp::message::{
 use super::super::super::node::unix_now;
 use super::super::super::saved::Blob;
 
-/// All keys that the phone has made, the newest last. Old ones are needed as long as a record is encrypted with them.
+/// All keys that the phone has created, the newest last. An old one is needed as long as a record uses it.
 pub(super) struct SyncKeys(Vec<SyncKey>);
 
 struct SyncKey {
@@ -21,7 +21,6 @@ struct SyncKey {
     expanded: Arc<ExpandedAppStateKeys>,
 }
 
-/// A key in the state file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SavedKey {
@@ -35,7 +34,7 @@ impl SyncKeys {
         self.0.iter().map(|key| SavedKey { id: Blob(key.id.clone()), data: key.data, made: key.made }).collect()
     }
 
-    /// The keys of the state file; should it have none, a new one.
+    /// The keys of the state file; a new one if there are none.
     pub(super) fn restore(saved: Vec<SavedKey>) -> Self {
         let keys = saved.into_iter().map(|SavedKey { id, data, made }| {
             let expanded = Arc::new(expand_app_state_keys(&data));
@@ -51,19 +50,19 @@ impl SyncKeys {
         keys
     }
 
-    /// Makes a key that is used from now on.
+    /// Creates a key for all further changes.
     pub(super) fn rotate(&mut self) {
         let data: [u8; 32] = rand::random();
-        // Two bytes for the device that made it, which is the phone, and an epoch that clients expect to grow.
+        // Two bytes for the device that created the key, which is the phone, and an epoch that clients expect to grow.
         let epoch = u32::try_from(self.0.len()).unwrap_or(u32::MAX).saturating_add(1);
         let id = [&[0, 0], epoch.to_be_bytes().as_slice()].concat();
         let expanded = Arc::new(expand_app_state_keys(&data));
-        // Some clients take the key with the latest time for the newest.
+        // Some clients take the key with the latest time as the newest.
         let made = self.0.last().map_or(0, |newest| newest.made + 1).max(unix_now());
         self.0.push(SyncKey { id, data, made, expanded });
     }
 
-    /// The key to encrypt with, and the older ones, each with its id.
+    /// The key to encrypt with, and then the older ones, each with its id.
     pub(super) fn newest_first(&self) -> impl Iterator<Item = (&[u8], &Arc<ExpandedAppStateKeys>)> {
         self.0.iter().rev().map(|key| (key.id.as_slice(), &key.expanded))
     }
@@ -73,7 +72,6 @@ impl SyncKeys {
         key.map(|key| Arc::clone(&key.expanded)).ok_or(AppStateError::KeyNotFound)
     }
 
-    /// The ids as text, the newest last.
     pub(super) fn ids(&self) -> Vec<String> {
         self.0.iter().map(|key| hex::encode(&key.id)).collect()
     }
@@ -84,7 +82,7 @@ impl SyncKeys {
         AppStateSyncKeyShare { keys: keys.collect() }
     }
 
-    /// The keys that a device lacks; one that the phone does not have comes back without its data.
+    /// The requested keys; one that the phone does not have is sent without data.
     pub(super) fn answer(
         &self,
         wanted: &[AppStateSyncKeyId],

@@ -1,7 +1,7 @@
-//! App state as the phone keeps it: the keys, which it makes and shares with the account's devices, and the settings.
+//! App state on the phone: the keys, which the phone creates and shares with the account's devices, and the settings.
 //!
-//! The phone is one more party of the collections: it decrypts what devices upload and uploads what its owner sets, and
-//! begins anew when a device was faster.
+//! The phone is one more party of the collections: it decrypts what devices upload and uploads what its owner sets.
+//! When a device was faster, the phone builds its patch again.
 
 mod action;
 mod keys;
@@ -16,7 +16,7 @@ use waproto::whatsapp::message::{
     AppStateSyncKeyFingerprint, AppStateSyncKeyId, AppStateSyncKeyShare, ProtocolMessage,
 };
 
-use super::super::app_state::{COLLECTIONS, Refusal, upload};
+use super::super::app_state::{COLLECTIONS, PatchRefusal, upload};
 use super::PhoneError;
 use super::worker::Worker;
 
@@ -25,13 +25,13 @@ pub(super) use replica::Replica;
 pub(super) use saved::SavedReplica;
 
 impl Worker {
-    /// Gives a new device of our account the keys that app state is encrypted with.
+    /// Sends the app-state keys to a new device of our account.
     pub(super) async fn share_keys(&mut self, device: u16) -> Result<(), PhoneError> {
         let share = self.app_state.keys.share(&self.fingerprint()?);
         self.give_keys(device, share).await
     }
 
-    /// Gives a device the keys that it says it lacks.
+    /// Sends a device the keys that it requested.
     pub(super) async fn answer_key_request(
         &mut self,
         device: u16,
@@ -41,7 +41,7 @@ impl Worker {
         self.give_keys(device, share).await
     }
 
-    /// Makes a new key and gives it to all devices.
+    /// Creates a new key and sends it to all devices.
     pub(super) async fn rotate_key(&mut self) -> Result<(), PhoneError> {
         self.app_state.keys.rotate();
         let devices: Vec<u16> = {
@@ -49,15 +49,15 @@ impl Worker {
             state.accounts.get(&self.own.number).into_iter().flat_map(|own| own.devices.keys().copied()).collect()
         };
         for device in devices {
-            // A device that cannot be written to must not keep the others from the key.
+            // An error of one device must not keep the key from the others.
             if let Err(error) = self.share_keys(device).await {
-                tracing::warn!(target: super::super::LOG, phone = %self.own.number, device, %error, "no key for a device");
+                tracing::warn!(target: super::super::LOG, phone = %self.own.number, device, %error, "cannot send the app-state key to a device");
             }
         }
         Ok(())
     }
 
-    /// A device is gone. What is set from now on is encrypted with a key that it does not have.
+    /// A device was unlinked. A new key encrypts all further changes, so that the device cannot read them.
     pub(super) async fn unlinked(&mut self, device: u16) -> Result<(), PhoneError> {
         self.cuts.remove(&device);
         self.rotate_key().await
@@ -84,10 +84,10 @@ impl Worker {
             }),
             ..Default::default()
         };
-        self.tell(device, &message).await
+        self.send_peer_message(device, &message).await
     }
 
-    /// The owner sets something.
+    /// Applies an action of the owner.
     pub(super) fn act(&mut self, action: Action) -> Result<(), PhoneError> {
         if let Action::PushName { name } = &action
             && let Some(own) = self.server.state().accounts.get_mut(&self.own.number)
@@ -101,8 +101,8 @@ impl Worker {
             let Some((base, patch)) = patch else { return Ok(()) };
             match upload(&self.server, &self.own, change.collection, base, patch) {
                 Ok(_) => break,
-                // A device was faster.
-                Err(Refusal::Conflict) => {}
+                // A device was faster; build the patch again.
+                Err(PatchRefusal::Conflict) => {}
                 Err(refusal) => return Err(PhoneError::Content(refusal.to_string())),
             }
         }
@@ -110,7 +110,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Reads everything that the server has of a collection and the phone has not.
+    /// Reads the changes of a collection that the phone lacks.
     pub(super) fn catch_up(&mut self, collection: &str) {
         loop {
             let version = self.app_state.version(collection);

@@ -1,7 +1,7 @@
-//! The phone's copy of the collections: reads what devices upload, writes what the owner does, checks everything.
+//! The phone's copy of the collections: it verifies and reads the patches of devices, and builds those of the owner.
 //!
-//! A patch that does not check is refused as the official app refuses it, and shown in `GET /phones/{n}/app-state`. The
-//! running hash follows the server's records all the same, so that one bad patch does not spoil those after it.
+//! The phone refuses an invalid patch, as the official app does, and `GET /phones/{n}/app-state` shows it. The running
+//! hash still follows the server's records, so that one bad patch does not break those after it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,23 +15,22 @@ use waproto::whatsapp::{Conversation, KeyId, SyncActionValue, SyncdMutation, Syn
 use super::super::super::app_state::Update;
 use super::keys::SyncKeys;
 
-/// A change that the owner makes: `None` takes the setting away.
+/// A change by the owner: `None` deletes the setting.
 pub(super) struct Change {
     pub(super) collection: &'static str,
     pub(super) index: Vec<String>,
     pub(super) value: Option<SyncActionValue>,
-    /// The version of the action's schema.
     pub(super) schema: i32,
 }
 
-/// A setting as the phone reads it.
+/// A decrypted setting.
 #[derive(Debug, Clone)]
 pub(super) struct Setting {
     pub(super) collection: &'static str,
     pub(super) value: SyncActionValue,
 }
 
-/// A patch or snapshot that did not check.
+/// A patch or snapshot that failed verification.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Refused {
@@ -40,17 +39,17 @@ pub(super) struct Refused {
     error: String,
 }
 
-/// One collection: its running hash, and the MAC of each record by the MAC of its index.
+/// One collection: its running hash, and each record's MAC by the MAC of its index.
 #[derive(Default)]
-pub(super) struct Local {
+pub(super) struct LocalCollection {
     pub(super) hash: HashState,
     pub(super) macs: HashMap<Vec<u8>, Vec<u8>>,
 }
 
 pub(in super::super) struct Replica {
     pub(super) keys: SyncKeys,
-    pub(super) collections: BTreeMap<&'static str, Local>,
-    /// By index: what it is about, then the chat, message or contact.
+    pub(super) collections: BTreeMap<&'static str, LocalCollection>,
+    /// By index: the kind of setting, then the chat, message or contact.
     pub(super) settings: BTreeMap<Vec<String>, Setting>,
     pub(super) refused: Vec<Refused>,
 }
@@ -76,7 +75,7 @@ impl Replica {
         &self.refused
     }
 
-    /// Takes over what the server has and the phone lacks.
+    /// Applies the part that the phone lacks.
     pub(super) fn apply(&mut self, update: &Update) {
         if let Some(snapshot) = &update.snapshot {
             self.restore(update.name, snapshot);
@@ -86,7 +85,7 @@ impl Replica {
         }
     }
 
-    /// Puts what the owner has set about a chat into its head.
+    /// Copies the owner's settings of a chat into its history head.
     pub(in super::super) fn describe(&self, chat: &mut Conversation) {
         let about = |action: &str| self.settings.get([action.to_owned(), chat.id.clone()].as_slice());
         let archived = about("archive").and_then(|it| it.value.archive_chat_action.archived);
@@ -108,7 +107,7 @@ impl Replica {
             .records
             .iter()
             .filter_map(|record| Some((record.index.blob.clone()?, record.value.blob.as_ref().and_then(tail)?)));
-        self.collections.insert(name, Local { hash, macs: macs.collect() });
+        self.collections.insert(name, LocalCollection { hash, macs: macs.collect() });
         self.settings.retain(|_, setting| setting.collection != name);
         match done {
             Ok(done) => done.mutations.into_iter().for_each(|mutation| self.set(name, mutation)),
@@ -125,11 +124,13 @@ impl Replica {
         let error = match &done {
             Err(error) => {
                 hash = local.hash.clone();
-                // What cannot be filed at all the server has not taken.
+                // The server refuses records that cannot be filed at all.
                 let _ = hash.update_hash(&patch.mutations, |mac, _| Ok(known(mac)));
                 Some(error.to_string())
             }
-            Ok(_) if hash.mac_mismatch_fatal => Some("snapshot MAC mismatch: another hash of all records".to_owned()),
+            Ok(_) if hash.mac_mismatch_fatal => {
+                Some("snapshot MAC mismatch: the hash of all records differs".to_owned())
+            }
             Ok(_) => None,
         };
         (hash.version, hash.mac_mismatch_fatal) = (version, false);
@@ -163,7 +164,7 @@ impl Replica {
 
     /// The patch for a change, and the version that it is built on. `None` when there is nothing to change.
     pub(super) fn build(&self, change: &Change) -> Result<Option<(u64, SyncdPatch)>, serde_json::Error> {
-        let nothing = Local::default();
+        let nothing = LocalCollection::default();
         let local = self.collections.get(change.collection).unwrap_or(&nothing);
         let index = serde_json::to_vec(&change.index)?;
         let former = self.settings.get(&change.index).map(|setting| setting.value.clone()).unwrap_or_default();
@@ -175,19 +176,19 @@ impl Replica {
             };
             let known = local.macs.contains_key(&generate_index_mac(&index, &keys.index));
             match &change.value {
-                // The index looks different under each key, so a record under an old one has to go.
+                // The index differs under each key, so a record under an old key must be removed.
                 Some(value) if age == 0 => add(SyncdOperation::SET, value),
                 _ if known => add(SyncdOperation::REMOVE, &former),
                 _ => {}
             }
         }
-        // The removals first: who reads in order shall end with the new value.
+        // Removals go first, so that a reader ends with the new value.
         mutations.reverse();
         let Some((id, keys)) = self.keys.newest_first().next().filter(|_| !mutations.is_empty()) else {
             return Ok(None);
         };
         let (base, mut hash) = (local.hash.version, local.hash.clone());
-        // Only an operation that does not exist would be an error.
+        // Only an unknown operation would be an error.
         let _ = hash.update_hash(&mutations, |mac, _| Ok(local.macs.get(mac).cloned()));
         hash.version += 1;
         let mut patch = SyncdPatch {

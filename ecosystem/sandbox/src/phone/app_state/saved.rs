@@ -10,7 +10,7 @@ use waproto::whatsapp::SyncActionValue;
 use super::super::super::app_state::collection_name;
 use super::super::super::saved::{Blob, StateError};
 use super::keys::{SavedKey, SyncKeys};
-use super::replica::{Local, Refused, Replica, Setting};
+use super::replica::{LocalCollection, Refused, Replica, Setting};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,7 +26,7 @@ pub(in super::super) struct SavedReplica {
 struct SavedLocal {
     version: u64,
     hash: Blob,
-    /// By the MAC of the index, in order: the same state is the same file.
+    /// By the MAC of the index, sorted, so that the same state gives the same file.
     macs: Vec<(Blob, Blob)>,
 }
 
@@ -68,7 +68,7 @@ impl SavedReplica {
             let mut hash = HashState { version: local.version, ..HashState::default() };
             hash.hash = local.hash.0.try_into().map_err(|_| StateError::Collection(name.clone()))?;
             let macs = local.macs.into_iter().map(|(index, mac)| (index.0, mac.0)).collect();
-            collections.insert(known(&name)?, Local { hash, macs });
+            collections.insert(known(&name)?, LocalCollection { hash, macs });
         }
         for SavedSetting { index, collection, value } in self.settings {
             let value = SyncActionValue::decode_from_slice(&value.0)?;

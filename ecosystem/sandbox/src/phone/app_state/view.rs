@@ -1,4 +1,4 @@
-//! The settings as the phone shows them: by chat, contact and message, and all of them as they are.
+//! The settings as the phone shows them: by chat, contact and message, and as raw records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +36,7 @@ pub(super) fn of(replica: &Replica) -> Value {
         }
     }
     let records = replica.settings().iter().map(|(index, setting)| {
-        // The generated types serialise; what does not is shown as nothing.
+        // The generated types always serialise; null stands for one that does not.
         let value = as_json(&setting.value).unwrap_or_default();
         json!({ "index": index, "collection": setting.collection, "value": value })
     });

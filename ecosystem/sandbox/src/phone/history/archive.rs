@@ -1,4 +1,4 @@
-//! All chats that a phone can tell a device about: the generated ones, then what really happened on the phone.
+//! All chats of a phone's history: the generated ones, then the real messages.
 
 use wacore::proto_helpers::MessageBuilderExt as _;
 use waproto::whatsapp::web_message_info::{Status, StubType};
@@ -8,25 +8,24 @@ use super::super::content::key;
 use super::super::inbox::{Entry, Ticks};
 use super::generated::History;
 
-/// Where statuses are written.
 const STATUS_BROADCAST: &str = "status@broadcast";
 
-/// The chats at one moment. It knows where messages are and makes each when it is needed, so it stays small.
+/// The chats at one moment. The archive stores positions and creates each message on request, so it stays small.
 #[derive(Debug)]
 pub(super) struct Archive {
     generated: History,
     /// The owner's address.
     own: String,
-    /// Chats of the inbox, each with the places of its messages, oldest first.
+    /// Chats of the inbox, each with the positions of its messages, oldest first.
     lived: Vec<(String, Vec<usize>)>,
 }
 
 impl Archive {
-    /// The past, and the first messages of an inbox.
+    /// The archive of the generated history and the first entries of an inbox.
     pub(super) fn new(generated: History, own: String, entries: &[Entry]) -> Self {
         let mut archive = Self { generated, own, lived: vec![] };
         for (place, entry) in entries.iter().enumerate() {
-            // What changes another message is told with that one, and a status is no chat.
+            // A change of another message is sent with that message, and a status is no chat.
             if entry.shown.target.is_some() || entry.shown.chat == STATUS_BROADCAST {
                 continue;
             }
@@ -38,32 +37,29 @@ impl Archive {
         archive
     }
 
-    /// How many chats there are.
     pub(super) fn chats(&self) -> usize {
         self.generated.chats as usize + self.lived.len()
     }
 
-    /// How many messages a chat has.
     pub(super) fn len(&self, chat: usize) -> usize {
-        match self.place(chat) {
-            Place::Generated(_) => self.generated.messages as usize,
-            Place::Lived(at) => self.lived.get(at).map_or(0, |(_, places)| places.len()),
+        match self.source(chat) {
+            ChatSource::Generated(_) => self.generated.messages as usize,
+            ChatSource::Lived(at) => self.lived.get(at).map_or(0, |(_, places)| places.len()),
         }
     }
 
-    /// The chat's address.
     pub(super) fn jid(&self, chat: usize) -> String {
-        match self.place(chat) {
-            Place::Generated(chat) => self.generated.jid(chat),
-            Place::Lived(at) => self.lived.get(at).map(|(jid, _)| jid.clone()).unwrap_or_default(),
+        match self.source(chat) {
+            ChatSource::Generated(chat) => self.generated.jid(chat),
+            ChatSource::Lived(at) => self.lived.get(at).map(|(jid, _)| jid.clone()).unwrap_or_default(),
         }
     }
 
-    /// The name of the other side, where one was generated.
+    /// The name of the other side, for a generated chat.
     pub(super) fn name(&self, chat: usize) -> Option<String> {
-        match self.place(chat) {
-            Place::Generated(chat) => Some(self.generated.name(chat)),
-            Place::Lived(_) => None,
+        match self.source(chat) {
+            ChatSource::Generated(chat) => Some(self.generated.name(chat)),
+            ChatSource::Lived(_) => None,
         }
     }
 
@@ -74,24 +70,24 @@ impl Archive {
         generated.or_else(|| lived().map(|at| self.generated.chats as usize + at))
     }
 
-    /// The place of a message in its chat, the newest being 0.
+    /// The position of a message in its chat; the newest has 0.
     pub(super) fn position(&self, chat: usize, id: &str, entries: &[Entry]) -> Option<usize> {
-        match self.place(chat) {
-            Place::Generated(chat) => {
+        match self.source(chat) {
+            ChatSource::Generated(chat) => {
                 self.generated.find(id).filter(|(found, _)| *found == chat).map(|(_, newest)| newest as usize)
             }
-            Place::Lived(at) => {
+            ChatSource::Lived(at) => {
                 let (_, places) = self.lived.get(at)?;
                 places.iter().rev().position(|place| entries.get(*place).is_some_and(|entry| entry.shown.id == id))
             }
         }
     }
 
-    /// A message of a chat by its place, the newest being 0.
+    /// A message of a chat by its position; the newest has 0.
     pub(super) fn message(&self, chat: usize, newest: usize, entries: &[Entry]) -> Option<WebMessageInfo> {
-        match self.place(chat) {
-            Place::Generated(chat) => Some(self.generated.message(chat, u32::try_from(newest).ok()?)),
-            Place::Lived(at) => {
+        match self.source(chat) {
+            ChatSource::Generated(chat) => Some(self.generated.message(chat, u32::try_from(newest).ok()?)),
+            ChatSource::Lived(at) => {
                 let (_, places) = self.lived.get(at)?;
                 let entry = entries.get(*places.iter().rev().nth(newest)?)?;
                 Some(remembered(entry, &self.own))
@@ -99,20 +95,20 @@ impl Archive {
         }
     }
 
-    fn place(&self, chat: usize) -> Place {
+    fn source(&self, chat: usize) -> ChatSource {
         match u32::try_from(chat).ok().filter(|chat| *chat < self.generated.chats) {
-            Some(chat) => Place::Generated(chat),
-            None => Place::Lived(chat - self.generated.chats as usize),
+            Some(chat) => ChatSource::Generated(chat),
+            None => ChatSource::Lived(chat - self.generated.chats as usize),
         }
     }
 }
 
-enum Place {
+enum ChatSource {
     Generated(u32),
     Lived(usize),
 }
 
-/// A message as it stands on the phone now: edited, revoked, with its reactions and ticks.
+/// A message in its present state on the phone: edited, revoked, with its reactions and ticks.
 pub(super) fn remembered(entry: &Entry, own: &str) -> WebMessageInfo {
     let shown = &entry.shown;
     let chat = shown.chat.parse().unwrap_or_default();
@@ -149,7 +145,7 @@ pub(super) fn remembered(entry: &Entry, own: &str) -> WebMessageInfo {
     }
 }
 
-/// A message with the words that its sender has given it since.
+/// A message with its text replaced by the latest edit.
 fn reworded(content: &Message, words: &str) -> Message {
     let mut message = content.clone();
     let caption = if let Some(image) = message.image_message.as_option_mut() {

@@ -1,5 +1,5 @@
-//! What a newly linked device is told, piece by piece: the newest messages of all chats first, then names, then older
-//! messages. No message comes twice.
+//! The history sync of a new device, in chunks: the newest messages of all chats first, then names, then older
+//! messages. No message is sent twice.
 
 use std::ops::Range;
 
@@ -10,37 +10,37 @@ use waproto::whatsapp::{Conversation, HistorySync, HistorySyncMsg, Pushname};
 use super::super::inbox::Entry;
 use super::archive::Archive;
 
-/// How many messages go into the first chunk at most, and how many of each chat.
+/// The greatest number of messages in the first chunk, and of each chat.
 const BOOTSTRAP: (usize, usize) = (1000, 10);
-/// How many messages of a chat, after those, are recent; older ones go to a device that asked for everything.
+/// How many further messages of a chat are recent; older ones go only to a device that asked for the full history.
 const RECENT: usize = 1000;
-/// How many messages go into a later chunk.
+/// How many messages a later chunk contains at most.
 const CHUNK: usize = 1000;
 
-/// A delivery that is under way.
+/// A history sync in progress.
 #[derive(Debug)]
 pub(in super::super) struct Delivery {
     pub(super) device: u16,
-    /// Whether the device takes the first chunk inside of the message.
+    /// Whether the device takes the first chunk inside the message.
     pub(super) inline: bool,
-    /// Whether the device wants all there is.
+    /// Whether the device asked for the full history.
     full: bool,
     archive: Archive,
     next: Option<HistorySyncType>,
     order: u32,
-    /// Where in the current stage: the chat, how many of its messages, and how many messages in all.
+    /// The position in the current stage: the chat, how many of its messages, and how many messages in all.
     chat: usize,
     at: usize,
-    told: usize,
+    sent: usize,
 }
 
 impl Delivery {
     pub(super) fn new(device: u16, inline: bool, full: bool, archive: Archive) -> Self {
         let next = Some(HistorySyncType::INITIAL_BOOTSTRAP);
-        Self { device, inline, full, archive, next, order: 0, chat: 0, at: 0, told: 0 }
+        Self { device, inline, full, archive, next, order: 0, chat: 0, at: 0, sent: 0 }
     }
 
-    /// The next chunk, or nothing when all is told. `head` makes a chat without its messages.
+    /// The next chunk, or `None` at the end. `head` creates a chat without its messages.
     pub(super) fn next(
         &mut self,
         entries: &[Entry],
@@ -51,7 +51,7 @@ impl Delivery {
         self.next = match stage {
             HistorySyncType::INITIAL_BOOTSTRAP => {
                 self.fill(&mut sync, usize::MAX, entries, head);
-                // An account without a past has nothing more to tell.
+                // An account without a history has nothing more to send.
                 (self.archive.chats() > 0).then_some(HistorySyncType::PUSH_NAME)
             }
             HistorySyncType::PUSH_NAME => {
@@ -76,7 +76,7 @@ impl Delivery {
             _ => None,
         };
         if self.next != Some(stage) {
-            (self.chat, self.at, self.told) = (0, 0, 0);
+            (self.chat, self.at, self.sent) = (0, 0, 0);
         }
         self.order += 1;
         sync.chunk_order = Some(self.order);
@@ -84,7 +84,7 @@ impl Delivery {
         Some(sync)
     }
 
-    /// Puts the next messages of the stage into a chunk.
+    /// Adds the next messages of the stage to a chunk.
     fn fill(
         &mut self,
         sync: &mut HistorySync,
@@ -115,17 +115,17 @@ impl Delivery {
                 }
                 sync.conversations.push(conversation);
             }
-            (room, self.told) = (room - (to - from), self.told + (to - from));
+            (room, self.sent) = (room - (to - from), self.sent + (to - from));
             if to == span.end {
                 (self.chat, self.at) = (chat + 1, 0);
-                // What follows without a message to tell does not need a chunk of its own.
+                // Chats without messages to send need no chunk of their own.
                 self.skip(stage);
             } else {
                 self.at += to - from;
             }
         }
         let total = self.total(stage).max(1);
-        let percent = if self.chat < self.archive.chats() { self.told * 100 / total } else { 100 };
+        let percent = if self.chat < self.archive.chats() { self.sent * 100 / total } else { 100 };
         sync.progress = u32::try_from(percent).ok();
     }
 
@@ -138,7 +138,7 @@ impl Delivery {
         }
     }
 
-    /// Which messages of a chat of this length a stage tells.
+    /// The messages that a stage sends of a chat with `len` messages.
     fn span(&self, stage: HistorySyncType, len: usize) -> Range<usize> {
         let (in_all, of_each) = BOOTSTRAP;
         let bootstrap = (in_all / self.archive.chats().max(1)).clamp(1, of_each).min(len);
@@ -155,7 +155,7 @@ impl Delivery {
     }
 }
 
-/// A message in a chunk; clients sort by the number where times are equal.
+/// A message of a chunk; clients sort by the number where times are equal.
 pub(super) fn numbered(message: waproto::whatsapp::WebMessageInfo) -> HistorySyncMsg {
     let msg_order_id = message.message_timestamp;
     HistorySyncMsg { message: buffa::MessageField::some(message), msg_order_id }
@@ -167,8 +167,9 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    /// The stages of a whole delivery with their numbers of messages and their progress; no message comes twice.
-    fn told(history: History, full: bool) -> Vec<(HistorySyncType, usize, Option<u32>)> {
+    /// The stages of a whole sync, with their numbers of messages and their progress. Asserts that no message is sent
+    /// twice.
+    fn stages(history: History, full: bool) -> Vec<(HistorySyncType, usize, Option<u32>)> {
         let mut delivery = Delivery::new(1, true, full, Archive::new(history, String::new(), &[]));
         let mut ids = HashSet::new();
         let head = |archive: &Archive, chat| Conversation { id: archive.jid(chat), ..Default::default() };
@@ -182,11 +183,11 @@ mod tests {
     }
 
     #[test]
-    fn x1_a_past_is_told_whole_and_in_order() {
+    fn x1_history_chunks_are_complete_and_in_order() {
         use HistorySyncType as T;
         let around = [(T::PUSH_NAME, 0, Some(100)), (T::NON_BLOCKING_DATA, 0, Some(100))];
-        assert_eq!(told(History::default(), true), [(T::INITIAL_BOOTSTRAP, 0, Some(100))]);
-        let small = told(History { chats: 3, messages: 50, seed: 1 }, true);
+        assert_eq!(stages(History::default(), true), [(T::INITIAL_BOOTSTRAP, 0, Some(100))]);
+        let small = stages(History { chats: 3, messages: 50, seed: 1 }, true);
         assert_eq!(
             small,
             [&[(T::INITIAL_BOOTSTRAP, 30, Some(100))], &around[..], &[(T::RECENT, 120, Some(100))]].concat()
@@ -194,9 +195,9 @@ mod tests {
         let large = History { chats: 2, messages: 1510, seed: 1 };
         let recent = [(T::INITIAL_BOOTSTRAP, 20, Some(100)), around[0], around[1], (T::RECENT, 1000, Some(50))];
         let recent = [&recent[..], &[(T::RECENT, 1000, Some(100))]].concat();
-        assert_eq!(told(large, false), recent);
-        assert_eq!(told(large, true), [&recent[..], &[(T::FULL, 1000, Some(100))]].concat());
-        let short = told(History { chats: 1, messages: 2, seed: 1 }, true);
+        assert_eq!(stages(large, false), recent);
+        assert_eq!(stages(large, true), [&recent[..], &[(T::FULL, 1000, Some(100))]].concat());
+        let short = stages(History { chats: 1, messages: 2, seed: 1 }, true);
         assert_eq!(
             short,
             [&[(T::INITIAL_BOOTSTRAP, 2, Some(100))], &around[..], &[(T::RECENT, 0, Some(100))]].concat()

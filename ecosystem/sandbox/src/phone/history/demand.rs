@@ -1,4 +1,4 @@
-//! What a device asks its phone for later: older messages of a chat, and messages that it could not read.
+//! Later requests of a device: older messages of a chat, and messages that it could not read.
 
 use buffa::Message as _;
 use wacore_binary::Jid;
@@ -21,11 +21,11 @@ use super::super::worker::Worker;
 use super::archive::remembered;
 use super::delivery::numbered;
 
-/// How many messages a device gets that does not say how many it wants, and how many it gets at most.
+/// How many messages a device gets by default, and at most.
 const COUNT: (usize, usize) = (50, 1000);
 
 impl Worker {
-    /// Answers a device's request; `id` is that of the request's message.
+    /// Answers a device's request; `id` is the id of the request's message.
     pub(in super::super) async fn answer_peer(
         &mut self,
         device: u16,
@@ -46,7 +46,7 @@ impl Worker {
         }
     }
 
-    /// The messages of a chat that come before the oldest one that the device has.
+    /// Sends the messages of a chat before the oldest one that the device has.
     async fn older(&mut self, device: u16, id: &str, wanted: &HistorySyncOnDemandRequest) -> Result<(), PhoneError> {
         let asked = wanted.chat_jid.clone().unwrap_or_default();
         let known = asked.parse::<Jid>().ok().filter(Jid::is_lid).and_then(|lid| self.server.state().number_of(&lid));
@@ -55,7 +55,7 @@ impl Worker {
         let conversations = found.into_iter().collect();
         let sync_type = HistorySyncType::ON_DEMAND;
         let chunk = HistorySync { sync_type, progress: Some(100), conversations, ..Default::default() };
-        self.tell_chunk(device, chunk, false, Some(id.to_owned())).await
+        self.send_chunk(device, chunk, false, Some(id.to_owned())).await
     }
 
     /// The chat with those messages, if there is one.
@@ -65,7 +65,7 @@ impl Worker {
         let archive = self.archive(entries);
         let chat = archive.find(jid)?;
         let oldest = wanted.oldest_msg_id.as_deref().unwrap_or_default();
-        // Without that message its time says where to go on.
+        // If the phone does not know that message, its time gives the position.
         let before = wanted.oldest_msg_timestamp_ms.unwrap_or(i64::MAX).cast_unsigned() / 1000;
         let earlier = |place: &usize| {
             let message = archive.message(chat, *place, entries);
@@ -88,7 +88,7 @@ impl Worker {
         Some(conversation)
     }
 
-    /// Messages that the phone could read and the device could not.
+    /// Sends messages that the phone could read and the device could not.
     async fn resend(
         &mut self,
         device: u16,
@@ -122,6 +122,6 @@ impl Worker {
             }),
             ..Default::default()
         };
-        self.tell(device, &message).await
+        self.send_peer_message(device, &message).await
     }
 }

@@ -1,13 +1,13 @@
-//! A past that never was: contacts, chats and texts made from a seed, each when it is asked for.
+//! A generated history: contacts, chats and texts from a seed, each created on request.
 //!
-//! The same numbers give the same past, message ids and times included, so a test can know what has to arrive.
+//! The same numbers give the same history, message ids and times included, so a test knows which messages must arrive.
 
 use serde::{Deserialize, Serialize};
 use wacore::proto_helpers::MessageBuilderExt as _;
 use waproto::whatsapp::web_message_info::Status;
 use waproto::whatsapp::{Message, MessageKey, WebMessageInfo};
 
-/// When the newest generated message was written: 15 June 2025.
+/// The time of the newest generated message: 15 June 2025.
 const NEWEST: u64 = 1_750_000_000;
 
 const FIRST: [&str; 12] =
@@ -18,21 +18,21 @@ const WORDS: [&str; 16] = [
     "your", "book",
 ];
 
-/// How much past an account has before anything happens in the sandbox.
+/// The generated history of an account.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in super::super::super) struct History {
-    /// How many one-to-one chats.
+    /// The number of one-to-one chats.
     pub(in super::super::super) chats: u32,
-    /// How many messages each of them has.
+    /// The number of messages in each chat.
     pub(in super::super::super) messages: u32,
-    /// Another seed is another past.
+    /// A different seed gives a different history.
     #[serde(default)]
     pub(in super::super::super) seed: u32,
 }
 
 impl History {
-    /// The most chats, and the most messages of each, that message ids have room for.
+    /// The most chats, and the most messages of each, that fit into message ids.
     pub(in super::super::super) const MOST: (u32, u32) = (10_000, 100_000);
 
     /// The other side of a chat.
@@ -40,7 +40,6 @@ impl History {
         format!("1999{:04}{chat:05}@s.whatsapp.net", self.seed % 10_000)
     }
 
-    /// The name that the other side is known by.
     pub(super) fn name(self, chat: u32) -> String {
         let [first, last, ..] = self.mix(chat, u32::MAX).map(usize::from);
         let name = |names: &[&'static str], at: usize| names.get(at % names.len()).copied().unwrap_or_default();
@@ -52,7 +51,7 @@ impl History {
         (0..self.chats).find(|chat| self.jid(*chat) == jid)
     }
 
-    /// A message by its place, the newest being 0.
+    /// A message by its position; the newest has 0.
     pub(super) fn message(self, chat: u32, newest: u32) -> WebMessageInfo {
         let [mine, length, words @ ..] = self.mix(chat, newest);
         let from_me = mine % 2 == 0;
@@ -72,12 +71,12 @@ impl History {
         }
     }
 
-    /// When a message was written: a minute apart in one chat, a second apart between chats.
+    /// The time of a message: a minute apart in one chat, a second apart between chats.
     pub(super) fn time(chat: u32, newest: u32) -> u64 {
         NEWEST - u64::from(newest) * 60 - u64::from(chat % 60)
     }
 
-    /// The chat and place of a message.
+    /// The chat and position of a message.
     pub(super) fn find(self, id: &str) -> Option<(u32, u32)> {
         let places = id.strip_prefix(&format!("3EB0{:07X}", self.seed & 0x0FFF_FFFF))?;
         let (chat, newest) = places.split_at_checked(5)?;
@@ -85,7 +84,7 @@ impl History {
         (places.len() == 11 && chat < self.chats && newest < self.messages).then_some((chat, newest))
     }
 
-    /// Bytes that look random and are always the same for one place: the finisher of `SplitMix64`.
+    /// Bytes that look random and are always the same for one position: the finisher of `SplitMix64`.
     fn mix(self, chat: u32, place: u32) -> [u8; 8] {
         let mut bits = u64::from(self.seed) << 20 ^ u64::from(chat) << 32 ^ u64::from(place);
         for factor in [0xBF58_476D_1CE4_E5B9, 0x94D0_49BB_1331_11EB, 0x9E37_79B9_7F4A_7C15_u64] {

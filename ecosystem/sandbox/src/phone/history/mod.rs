@@ -1,8 +1,8 @@
-//! History sync: a phone tells each newly linked device about its past.
+//! History sync: a phone sends each newly linked device its history.
 //!
-//! The past is told once, right after the link, up to what the device then gets live; each chunk is made when it is its
-//! turn, so a long past costs the phone no memory, and other tasks of the phone come in between. Chunks lie encrypted on
-//! the media server, except for a small first one, which travels inside of its message.
+//! The history is sent once, right after the link, and ends where live messages begin. Each chunk is created when its
+//! turn comes, so a long history costs the phone no memory, and other tasks of the phone run in between. Chunks are
+//! stored encrypted on the media server; a small first one travels inside its message.
 
 mod archive;
 mod delivery;
@@ -29,42 +29,42 @@ use archive::Archive;
 pub(super) use delivery::Delivery;
 pub(in super::super) use generated::History;
 
-/// The largest first chunk, compressed, that travels inside of its message.
+/// The greatest compressed size, in bytes, of a first chunk inside its message.
 const INLINE: usize = 128 * 1024;
 
 /// A chunk that was sent to a device, for `GET /phones/{n}/history`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(in super::super) struct Told {
+pub(in super::super) struct SentChunk {
     pub(super) device: u16,
-    /// The id of the message that announced it.
+    /// The id of the message that announced the chunk.
     pub(super) id: String,
     kind: String,
     chunk: Option<u32>,
     progress: Option<u32>,
     chats: usize,
     messages: usize,
-    /// Compressed.
+    /// The compressed size.
     bytes: usize,
     inline: bool,
     at: DateTime<Utc>,
-    /// When the device said that it has it.
+    /// When the device acknowledged the chunk.
     pub(super) received: Option<DateTime<Utc>>,
 }
 
 impl Worker {
-    /// A device was linked: what comes from now on it gets live.
+    /// A device was linked: it receives all further messages live.
     pub(super) fn linked(&mut self, device: u16) {
         let until = self.inbox().entries().len();
         self.cuts.insert(device, until);
     }
 
-    /// A new device listens for the first time. The keys come first: without them it waits 10 seconds.
+    /// Starts a new device that has become active. The keys go first: without them the device waits 10 seconds.
     pub(super) async fn introduce(&mut self, device: u16) -> Result<(), PhoneError> {
         self.share_keys(device).await?;
         self.begin_history(device).await
     }
 
-    /// Begins to tell a device about the past.
+    /// Starts the history sync of a device.
     async fn begin_history(&mut self, device: u16) -> Result<(), PhoneError> {
         let wish = {
             let state = self.server.state();
@@ -79,34 +79,34 @@ impl Worker {
             let until = cut.unwrap_or(entries.len());
             self.archive(entries.get(..until).unwrap_or(entries))
         };
-        self.go_on(Box::new(Delivery::new(device, inline, full, archive))).await
+        self.continue_history(Box::new(Delivery::new(device, inline, full, archive))).await
     }
 
-    /// Tells the next chunk, and queues the one after it.
-    pub(super) async fn go_on(&mut self, mut delivery: Box<Delivery>) -> Result<(), PhoneError> {
+    /// Sends the next chunk, and queues the one after it.
+    pub(super) async fn continue_history(&mut self, mut delivery: Box<Delivery>) -> Result<(), PhoneError> {
         let chunk = delivery.next(self.inbox().entries(), |archive, chat| self.head(archive, chat));
         let Some(chunk) = chunk else { return Ok(()) };
-        self.tell_chunk(delivery.device, chunk, delivery.inline, None).await?;
+        self.send_chunk(delivery.device, chunk, delivery.inline, None).await?;
         let state = self.server.state();
         if let Some(own) = state.accounts.get(&self.own.number) {
-            own.phone.ask(Task::History(delivery));
+            own.phone.enqueue(Task::History(delivery));
         }
         Ok(())
     }
 
-    /// All chats that some messages of the inbox are of, and the generated ones.
+    /// All chats of these inbox entries, and the generated ones.
     fn archive(&self, entries: &[Entry]) -> Archive {
         Archive::new(self.history, Jid::pn(self.own.number.as_str()).to_string(), entries)
     }
 
-    /// A chat as it stands on the phone, without messages.
+    /// A chat in its present state on the phone, without messages.
     fn head(&self, archive: &Archive, chat: usize) -> Conversation {
         let mut conversation = Conversation { name: archive.name(chat), id: archive.jid(chat), ..Default::default() };
         self.app_state.describe(&mut conversation);
         conversation
     }
 
-    /// Says by which other address each person of a chunk is known.
+    /// Adds the other address of each person in a chunk.
     fn map_lids(&self, chunk: &mut HistorySync) {
         let state = self.server.state();
         for chat in &mut chunk.conversations {
@@ -119,8 +119,8 @@ impl Worker {
         }
     }
 
-    /// Encrypts a chunk, stores it and tells the device where it is.
-    async fn tell_chunk(
+    /// Encrypts a chunk, stores it, and sends the device its place.
+    async fn send_chunk(
         &mut self,
         device: u16,
         mut sync: HistorySync,
@@ -163,7 +163,7 @@ impl Worker {
             ..Default::default()
         };
         let id = self.server.stanza_id();
-        let told = Told {
+        let chunk_sent = SentChunk {
             device,
             id: id.clone(),
             kind: format!("{:?}", sync.sync_type),
@@ -176,17 +176,17 @@ impl Worker {
             at: Utc::now(),
             received: None,
         };
-        // First, because the device may be quick to say that it has it.
-        self.told.lock().push(told);
-        let done = self.tell_as(&id, device, &message).await;
+        // Recorded first, because the device may acknowledge quickly.
+        self.sent_chunks.lock().push(chunk_sent);
+        let done = self.send_peer_message_as(&id, device, &message).await;
         if done.is_err() {
-            self.told.lock().retain(|told| told.id != id);
+            self.sent_chunks.lock().retain(|sent| sent.id != id);
         }
         done
     }
 }
 
-/// Compresses as clients expect it.
+/// Compresses in the format that clients expect.
 fn zlib(raw: &[u8]) -> Vec<u8> {
     let mut packed = vec![0; zlib_rs::compress_bound(raw.len())];
     let len = zlib_rs::compress_slice(&mut packed, raw, zlib_rs::DeflateConfig::default()).0.len();
