@@ -24,8 +24,8 @@ impl Held {
         Self { hold, traffic: Arc::default(), relink: Notify::new(), dead: Notify::new(), past: Arc::default() }
     }
 
-    /// The span of the session's log lines.
+    /// The span of the session's log lines. It has no parent: the connection outlives the job that made it.
     pub(super) fn span(&self) -> tracing::Span {
-        tracing::info_span!("session", session = &*self.hold.session, epoch = self.hold.fence.epoch)
+        tracing::info_span!(parent: None, "session", session = &*self.hold.session, epoch = self.hold.fence.epoch)
     }
 }
