@@ -127,7 +127,7 @@ pub(super) async fn restore(config: &Config, args: RestoreArgs, json: bool) -> a
     if args.dry_run {
         text.push_str("nothing was written (--dry-run)");
     } else {
-        let _ = write!(text, "restored; connect with: SELECT wa.connect('{session}')");
+        let _ = write!(text, "restored; connect the session with: SELECT wa.connect('{session}')");
     }
     print(json, &json!({ "session": session, "restored": !args.dry_run, "report": done }), &text);
     Ok(())
@@ -141,7 +141,7 @@ pub(super) async fn export(config: &Config, command: ExportCommand, json: bool) 
     let snapshot = snapshot::read(&mut transaction, &vault, &session).await?;
     if snapshot.held {
         bail!(
-            "nothing was exported: a worker holds {session:?}; close the session first: SELECT wa.close('{session}')"
+            "nothing was exported: session {session:?} is held by a worker; close the session first: SELECT wa.close('{session}')"
         );
     }
     let bar = progress("keys converted");

@@ -1,4 +1,5 @@
-//! `wagres campaign list | follow | pause | resume | cancel`: the view `wa.campaigns`, and the functions for a campaign.
+//! `wagres campaign list | follow | pause | resume | cancel`: the view `wa.campaigns`, and the functions for a
+//! campaign.
 
 use super::{RowWatch, connect, print, sql_error, stop_signal};
 use crate::config::Config;

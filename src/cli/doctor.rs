@@ -169,7 +169,7 @@ async fn database(config: &Config, report: &mut Report) {
         "raise max_connections of the server, or lower worker.connections",
     );
     if !facts.there {
-        return report.must(false, "schema", "there is no schema wa", "run wagres migrate");
+        return report.must(false, "schema", "there is no schema wa", "wagres migrate");
     }
     schema(&pool, report).await;
 }
@@ -192,11 +192,11 @@ async fn schema(pool: &Db, report: &mut Report) {
         Err(error @ DbError::OldLayout) => {
             return report.must(false, "schema", &error.to_string(), "migrate a new database");
         }
-        Err(error) => return report.must(false, "schema", &error.to_string(), "run wagres migrate"),
+        Err(error) => return report.must(false, "schema", &error.to_string(), "wagres migrate"),
     };
     let text = format!("the database is at migration {migrated}, this version at {newest}");
     let advice = if migrated < newest {
-        "run wagres migrate"
+        "wagres migrate"
     } else {
         "a newer version of wagres migrated the database: use that version"
     };
@@ -213,11 +213,11 @@ async fn schema(pool: &Db, report: &mut Report) {
     };
     let found = if facts.may_work { "the role may run a worker" } else { "the role may not run a worker" };
     report.should(facts.may_work, "rights", found, "GRANT wa_worker TO that role, if it should");
-    report.should(facts.workers > 0, "workers", &format!("{} running", facts.workers), "run wagres worker");
+    report.should(facts.workers > 0, "workers", &format!("{} running", facts.workers), "wagres worker");
     report.should(
         facts.connected == facts.wished,
         "sessions",
-        &format!("{} of the {} that should be connected are", facts.connected, facts.wished),
+        &format!("{} of {} that should be connected are", facts.connected, facts.wished),
         "wagres session list shows why",
     );
     let list = |names: Option<Vec<String>>| names.unwrap_or_default().join(", ");

@@ -105,7 +105,7 @@ pub(super) async fn run(config: &Config, command: ImportCommand, json: bool) -> 
     if dry_run {
         text.push_str("nothing was written (--dry-run)");
     } else {
-        let _ = write!(text, "imported; connect with: SELECT wa.connect('{session}')");
+        let _ = write!(text, "imported; connect the session with: SELECT wa.connect('{session}')");
     }
     print(json, &outcome, &text);
     Ok(())

@@ -1,8 +1,8 @@
 //! Configuration: defaults, then `wagres.toml`, then the environment, then flags; the later wins.
 //!
 //! A file is a section: its settings, their defaults and their limits. An unknown key and a value of the wrong kind are
-//! refused by name and by the place where they stand. To add a setting: a documented field, its default in the section's
-//! [`Default`], and its limits in the section's `check`, the only place that states them.
+//! refused by name and by the place where they stand. To add a setting: a documented field, its default in the
+//! section's [`Default`], and its limits in the section's `check`, the only place that states them.
 
 mod device;
 mod encryption;

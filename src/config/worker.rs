@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerConfig {
-    /// Length of a worker's lease, in seconds. A worker whose heartbeats stop for this long is dead, and its sessions go
-    /// to the others.
+    /// Length of a worker's lease, in seconds. A worker whose heartbeats stop for this long is dead, and its sessions
+    /// go to the others.
     pub lease_seconds: u32,
     /// Pause between polls for work without a wake-up, in milliseconds; jittered by a quarter.
     pub poll_ms: u32,

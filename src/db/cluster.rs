@@ -1,8 +1,8 @@
 //! The private Postgres of `wagres up`: a cluster in a folder, run from the installed server binaries.
 //!
-//! The server listens on a free loopback port until [`Cluster::stop`]. The server of a killed owner still runs at the next
-//! start, which stops it and starts it again. As root the server runs as user `postgres`, because Postgres refuses to run
-//! as root.
+//! The server listens on a free loopback port until [`Cluster::stop`]. The server of a killed owner still runs at the
+//! next start, which stops it and starts it again. As root the server runs as user `postgres`, because Postgres refuses
+//! to run as root.
 
 use crate::config::Secret;
 use std::path::{Path, PathBuf};
@@ -175,7 +175,8 @@ async fn give_to_server_user(path: &Path) -> Result<(), ClusterError> {
 }
 
 async fn run(program: &'static str, mut command: Command) -> Result<(), ClusterError> {
-    // A file and not a pipe: the server that pg_ctl starts would hold the pipe open, and this process would wait for it.
+    // A file and not a pipe: the server that pg_ctl starts would hold the pipe open, and this process would wait for
+    // it.
     let text = |output: &Output| {
         [&output.stdout, &output.stderr].map(|b| String::from_utf8_lossy(b).trim().to_owned()).join(" ")
     };

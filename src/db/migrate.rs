@@ -1,7 +1,8 @@
 //! Migrations, then the parts of the schema that are replaced whole: functions, triggers, views.
 //!
-//! No release has been made yet. Until the first one the files of `migrations/` are edited in place, each table whole in
-//! one file; from then on never: a change is a new file. Files of `sql/schema` may be edited and renamed at any time.
+//! No release has been made yet. Until the first one the files of `migrations/` are edited in place, each table whole
+//! in one file; from then on never: a change is a new file. Files of `sql/schema` may be edited and renamed at any
+//! time.
 
 use super::DbError;
 use sqlx::migrate::{AppliedMigration, Migrate as _, MigrateError, Migrator};

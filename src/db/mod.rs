@@ -1,4 +1,5 @@
-//! The database: pools, migrations, LISTEN, backoff, fence and hold of a session, and the private server of `wagres up`.
+//! The database: pools, migrations, LISTEN, backoff, fence and hold of a session, and the private server of `wagres
+//! up`.
 
 pub mod backoff;
 pub mod cluster;

@@ -1,7 +1,7 @@
 //! Outages, which pass by themselves: a server that restarts, a lost connection, a full pool or disk (R3).
 //!
-//! The server may have run a statement whose answer was lost. So only statements that may run twice are repeated here: reads,
-//! and writes with the same result.
+//! The server may have run a statement whose answer was lost. So only statements that may run twice are repeated here:
+//! reads, and writes with the same result.
 
 use super::backoff::Backoff;
 use sqlx::Error;
@@ -20,8 +20,8 @@ const LAST_CHANCE: Duration = Duration::from_secs(1);
 pub fn is_outage(error: &Error) -> bool {
     match error {
         Error::Io(_) | Error::Tls(_) | Error::PoolTimedOut => true,
-        // Connection lost; out of disk or memory; shutting down or starting up; the disk failed; read-only, as a server is
-        // during a failover.
+        // Connection lost; out of disk or memory; shutting down or starting up; the disk failed; read-only, as a server
+        // is during a failover.
         Error::Database(error) => {
             let classes = ["08", "53", "57P", "58", "25006"];
             error.code().is_some_and(|code| classes.iter().any(|class| code.starts_with(class)))
@@ -30,8 +30,8 @@ pub fn is_outage(error: &Error) -> bool {
     }
 }
 
-/// Repeats a statement during an outage, until it is answered or the caller is `stopped`. After a stop it has a last chance
-/// of a second; then the outage is the answer.
+/// Repeats a statement during an outage, until it is answered or the caller is `stopped`. After a stop it has a last
+/// chance of a second; then the outage is the answer.
 pub async fn outlast<T, F>(stopped: &CancellationToken, ask: impl FnMut() -> F) -> sqlx::Result<T>
 where
     F: Future<Output = sqlx::Result<T>>,
@@ -39,7 +39,8 @@ where
     repeat(stopped, is_outage, ask).await
 }
 
-/// Repeats a statement after every error, because nothing else would run it later. `None` if the caller is `stopped` first.
+/// Repeats a statement after every error, because nothing else would run it later. `None` if the caller is `stopped`
+/// first.
 pub async fn insist<T, F>(stopped: &CancellationToken, ask: impl FnMut() -> F) -> Option<T>
 where
     F: Future<Output = sqlx::Result<T>>,

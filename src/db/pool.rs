@@ -1,10 +1,10 @@
 //! The destination of statements: the server itself, or a pooler whose clients share its connections (Q9).
 //!
-//! Such a pooler (`PgBouncer`'s `pool_mode = transaction`) gives each transaction any free connection of the server. State of
-//! a connection then reaches other clients: LISTEN, session-level locks, and prepared statements. That includes unnamed
-//! ones, because the driver prepares a statement and runs it in two exchanges, so one statement could run with the parameters
-//! of another. Therefore each statement through a pooler is a transaction of its own, which keeps both exchanges on one
-//! connection, and leaves no named statement behind.
+//! Such a pooler (`PgBouncer`'s `pool_mode = transaction`) gives each transaction any free connection of the server.
+//! State of a connection then reaches other clients: LISTEN, session-level locks, and prepared statements. That
+//! includes unnamed ones, because the driver prepares a statement and runs it in two exchanges, so one statement could
+//! run with the parameters of another. Therefore each statement through a pooler is a transaction of its own, which
+//! keeps both exchanges on one connection, and leaves no named statement behind.
 
 use super::{DbError, options};
 use crate::config::Secret;
@@ -32,7 +32,8 @@ impl Db {
     /// Connects a pool of at most `connections` to the server, or to a `pooler` in front of it.
     ///
     /// # Errors
-    /// No connection; or a pooler although `pooler` is false. That is refused because most statements would seem to work.
+    /// No connection; or a pooler although `pooler` is false. That is refused because most statements would seem to
+    /// work.
     pub async fn connect(url: &Secret, pooler: bool, connections: u32, name: &str) -> Result<Self, DbError> {
         let pool = super::connect(url, connections, name).await?;
         if !pooler && shares_connections(&pool, url).await? {

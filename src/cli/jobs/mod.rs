@@ -1,5 +1,5 @@
-//! `wagres jobs queue | list | show | retry | cancel | purge`: the rows of the job tables; of messages unless `--table` says
-//! otherwise.
+//! `wagres jobs queue | list | show | retry | cancel | purge`: the rows of the job tables; of messages unless `--table`
+//! says otherwise.
 
 mod others;
 mod purge;

@@ -26,7 +26,8 @@ pub(super) async fn confirm(pool: &Db, name: &str, code: &str, json: bool) -> an
     Ok(())
 }
 
-/// Queues the link job and follows the session's row until the session is connected or the job has ended without a scan.
+/// Queues the link job and follows the session's row until the session is connected or the job has ended without a
+/// scan.
 pub(super) async fn link(
     config: &Config,
     pool: &Db,
@@ -93,8 +94,8 @@ fn next_step(name: &str, stage: &str, request: &Value, code: Option<&str>, error
         "requested" => format!(
             "This account demands its passkey. In a browser that has the passkey, open https://web.whatsapp.com, and in \
              the console (F12) run:\n\n  copy(JSON.stringify((await navigator.credentials.get({{publicKey: \
-             PublicKeyCredential.parseRequestOptionsFromJSON({request})}})).toJSON()))\n\nThen paste the copied text into: \
-             wagres session passkey {name}"
+             PublicKeyCredential.parseRequestOptionsFromJSON({request})}})).toJSON()))\n\nThen paste the copied text \
+             into: wagres session passkey {name}"
         ),
         "code" => {
             format!("If the phone shows {code}: wagres session confirm {name} {code}", code = code.unwrap_or_default())
