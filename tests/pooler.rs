@@ -98,7 +98,7 @@ async fn q9_an_undeclared_pooler_is_refused_with_its_remedy() -> Result<()> {
         for command in [["migrate"].as_slice(), &["up", "--http", "127.0.0.1:0"]] {
             let mut declared = wagres();
             declared.env("DATABASE_URL", &pooler.url).env("WAGRES_DATABASE_POOLER", "true").args(command);
-            let text = refused(&mut told).await?;
+            let text = refused(&mut declared).await?;
             ensure!(text.contains("database_pooler: migrating needs the server itself"), "{text}");
         }
     }
