@@ -223,7 +223,8 @@ async fn refusal(db: &db::TestDb, arguments: &[&str]) -> Result<String> {
 #[tokio::test]
 async fn q12_h7_messages_that_have_ended_are_purged_on_demand() -> Result<()> {
     let db = db::fresh().await;
-    // More than two pages. The first 2400 are 40 days old: of each ten 5 read, 2 failed, 3 queued; every other is of "b".
+    // More than two pages. The first 2400 are 40 days old: of each ten 5 read, 2 failed, 3 queued; every other is of
+    // "b".
     sqlx::raw_sql(
         "SELECT wa.add_session('a'), wa.add_session('b');
          INSERT INTO wa.outbound (session, recipient, body)

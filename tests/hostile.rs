@@ -1,5 +1,5 @@
-//! Absurd values that are accepted (`tests/refusals.rs` has those that are refused): they end as rows with an outcome, and
-//! good messages beside them are sent (Q3, R5).
+//! Absurd values that are accepted (`tests/refusals.rs` has those that are refused): they end as rows with an outcome,
+//! and good messages beside them are sent (Q3, R5).
 
 use crate::support::world::{World, wagres};
 use anyhow::{Context, Result, ensure};

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# X1: the rate of messages through the sandbox between clients of the bare client library, in a release build, and the CPU
-# time of a message in sandbox and clients, beside the encryption alone on the same cores; at the end 2,000 connected
-# devices. Prints a table for docs/benchmarks.md. Takes about two minutes after the build:
+# X1: the rate of messages through the sandbox between clients of the bare client library, in a release build, and the
+# CPU time of a message in sandbox and clients, beside the encryption alone on the same cores; at the end 2,000
+# connected devices. Prints a table for docs/benchmarks.md. Takes about two minutes after the build:
 # ecosystem/bench/sandbox.sh [SECONDS]
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -155,8 +155,8 @@ tell "Postgres   $database"
 tell "WhatsApp   $whatsapp (the sandbox)"
 tell "phones     $control"
 
-# A psql that listens from here on. psql prints notifications after each command, so it gets empty ones; each line is kept
-# with its time of arrival.
+# A psql that listens from here on. psql prints notifications after each command, so it gets empty ones; each line is
+# kept with its time of arrival.
 notifications=$folder/notifications
 : >"$notifications"
 (

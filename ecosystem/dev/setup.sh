@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the programs that a make target needs and this machine lacks: ecosystem/dev/setup.sh demo|test|fuzz|lint|sqlx.
-# Prints what it installs, and nothing if no program is missing. Needs Debian or Ubuntu with Rust; apt-get runs as root or
-# by sudo.
+# Installs the programs that a make target needs and this machine lacks: ecosystem/dev/setup.sh
+# demo|test|fuzz|lint|sqlx. Prints what it installs, and nothing if no program is missing. Needs Debian or Ubuntu with
+# Rust; apt-get runs as root or by sudo.
 set -euo pipefail
 
 target=${1:?usage: ecosystem/dev/setup.sh demo|test|fuzz|lint|sqlx}
@@ -48,8 +48,8 @@ have_pgbouncer() {
     have pgbouncer || [ -x /usr/sbin/pgbouncer ]
 }
 
-# The package starts a service, which is stopped again, because the tests start their own. Where services cannot be managed
-# (a container has systemctl and no systemd) none was started, so a failure there is no error.
+# The package starts a service, which is stopped again, because the tests start their own. Where services cannot be
+# managed (a container has systemctl and no systemd) none was started, so a failure there is no error.
 install_pgbouncer() {
     apt_install pgbouncer || return
     ! have systemctl || as_root systemctl disable --now --quiet pgbouncer >/dev/null 2>&1 || true
@@ -71,8 +71,8 @@ for_tests() {
 
 install_cargo_tool() {
     say "installing $1 with cargo install (it is compiled, which takes some minutes)"
-    # Away from the repository, so that its settings do not apply. Unoptimised: that compiles in less than half the time,
-    # and the tool is hardly slower.
+    # Away from the repository, so that its settings do not apply. Unoptimised: that compiles in less than half the
+    # time, and the tool is hardly slower.
     (cd / && cargo install --locked --quiet --debug "$1")
 }
 

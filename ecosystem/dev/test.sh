@@ -7,7 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 . ecosystem/dev/lib.sh
 export SQLX_OFFLINE=true
-# Property tests get the same inputs in each run, so that a failure is due to the change; PROPTEST_RNG_SEED=… tries others.
+# Property tests get the same inputs in each run, so that a failure is due to the change; PROPTEST_RNG_SEED=… tries
+# others.
 export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-1}
 # The error text of a failed test is enough; stack frames of the test runner would hide it.
 export RUST_LIB_BACKTRACE=${RUST_LIB_BACKTRACE:-0}
