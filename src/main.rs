@@ -1,4 +1,4 @@
-//! The binary: parses the command line and leaves the rest to the library.
+//! The binary: parses the command line and calls the library.
 #![recursion_limit = "512"]
 
 use clap::Parser;

@@ -1,4 +1,4 @@
-//! The command line: one-process mode, refusals of the wrong server, configuration.
+//! The command line: `wagres up`, refused servers, configuration, sessions, messages, jobs and campaigns.
 
 use crate::control::Control;
 use crate::support::db;
@@ -10,14 +10,15 @@ use std::process::Output;
 use tokio::process::Command;
 
 async fn output(mut command: Command) -> Result<(Output, String)> {
-    let done =
-        tokio::time::timeout(crate::support::until::LIMIT, command.output()).await.context("it does not end")??;
+    let done = tokio::time::timeout(crate::support::until::LIMIT, command.output())
+        .await
+        .context("the command does not end")??;
     let text = [&done.stdout, &done.stderr].map(|b| String::from_utf8_lossy(b).into_owned()).concat();
     Ok((done, text))
 }
 
 #[tokio::test]
-async fn h7_up_says_where_everything_is_and_leaves_nothing_running() -> Result<()> {
+async fn h7_up_prints_every_address_and_leaves_nothing_running() -> Result<()> {
     let folder = std::env::temp_dir().join(format!("wagres-up-{}", std::process::id()));
     let mut command = wagres();
     command.args(["up", "--sandbox", "--json", "--http", "127.0.0.1:0", "--data"]).arg(&folder);
@@ -33,15 +34,15 @@ async fn h7_up_says_where_everything_is_and_leaves_nothing_running() -> Result<(
     ensure!(workers == 1, "{workers} workers");
     ensure!(folder.join("postgres/postmaster.pid").exists(), "the private server does not run");
     pool.close().await;
-    let url_was = url("database_url")?;
+    let database_url = url("database_url")?;
     up.stop().await?;
     ensure!(!folder.join("postgres/postmaster.pid").exists(), "the private server still runs");
     ensure!(
-        <sqlx::PgConnection as sqlx::Connection>::connect(&url_was).await.is_err(),
+        <sqlx::PgConnection as sqlx::Connection>::connect(&database_url).await.is_err(),
         "the private server still answers"
     );
 
-    // Killed, it leaves a server behind; the next start takes over.
+    // A killed process leaves its Postgres behind; the next start takes it over.
     let start = || {
         let mut command = wagres();
         command.args(["up", "--json", "--whatsapp-url", "ws://127.0.0.1:9/", "--http", "127.0.0.1:0", "--data"]);
@@ -93,7 +94,7 @@ async fn x2_a_scenario_is_read_from_a_file() -> Result<()> {
     Ok(())
 }
 
-/// A build without the feature `sandbox`: the one that `make test` made, else one made here in a folder of its own.
+/// A build without the feature `sandbox`: that of `make test`, else one made here in a folder of its own.
 async fn plain_build() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("PLAIN_WAGRES") {
         return Ok(path.into());
@@ -115,13 +116,13 @@ async fn x4_the_default_build_refuses_the_sandboxs_certificate() -> Result<()> {
     command.args(["--whatsapp-url", &world.sandbox.ws_url()]);
     let worker = Worker::start(command).await?;
     sqlx::query("SELECT wa.add_session('shop'), wa.link('shop')").execute(world.pool()).await?;
-    // It meets the server, does not believe it, and says so; no QR is ever shown.
+    // The client reaches the server, refuses its certificate and writes the error; no QR code is ever shown.
     world.holds("SELECT status = 'disconnected' AND qr IS NULL AND failures > 0 FROM wa.session").await?;
     let stats = world.control.get("/stats").await?;
     ensure!(stats["connected_devices"] == 0, "{stats}");
     worker.stop().await?;
 
-    // The same world and a build that trusts the sandbox: the certificate was the reason.
+    // A build that trusts the sandbox connects in the same world, so the certificate was the reason.
     let worker = world.worker().await?;
     let _qr: String = world.until("SELECT qr FROM wa.session").await?;
     worker.stop().await
@@ -201,7 +202,7 @@ async fn h7_sessions_and_messages_from_the_command_line() -> Result<()> {
     worker.stop().await
 }
 
-/// Runs a command on a database; its lines, which are JSON.
+/// Runs a command on a database and returns its lines of JSON.
 async fn lines(db: &db::TestDb, arguments: &[&str]) -> Result<Vec<Value>> {
     let mut command = wagres();
     command.args(["--json", "--log", "error", "--database-url", &db.url]).args(arguments);
@@ -210,7 +211,7 @@ async fn lines(db: &db::TestDb, arguments: &[&str]) -> Result<Vec<Value>> {
     text.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
 }
 
-/// What a command says that fails.
+/// The output of a command that must fail.
 async fn refusal(db: &db::TestDb, arguments: &[&str]) -> Result<String> {
     let mut command = wagres();
     command.args(["--database-url", &db.url]).args(arguments);
@@ -222,7 +223,8 @@ async fn refusal(db: &db::TestDb, arguments: &[&str]) -> Result<String> {
 #[tokio::test]
 async fn q12_h7_messages_that_have_ended_are_purged_on_demand() -> Result<()> {
     let db = db::fresh().await;
-    // More than two pages. The first 2400 are 40 days old: of each ten 5 read, 2 failed, 3 queued; every other is of "b".
+    // More than two pages. The first 2400 are 40 days old: of each ten 5 read, 2 failed, 3 queued; every other is of
+    // "b".
     sqlx::raw_sql(
         "SELECT wa.add_session('a'), wa.add_session('b');
          INSERT INTO wa.outbound (session, recipient, body)
@@ -238,14 +240,14 @@ async fn q12_h7_messages_that_have_ended_are_purged_on_demand() -> Result<()> {
     .await?;
     let left = async |count: i64| {
         let found: i64 = sqlx::query_scalar("SELECT count(*) FROM wa.outbound").fetch_one(&db.pool).await?;
-        ensure!(found == count, "{found} messages are left, not {count}");
+        ensure!(found == count, "{found} messages left, not {count}");
         Ok(())
     };
     let purge = ["jobs", "purge", "--older-than", "30d"];
     let with = |more: &[&'static str]| [&purge, more].concat();
     ensure!(refusal(&db, &["jobs", "purge"]).await?.contains("--older-than"));
     ensure!(refusal(&db, &["jobs", "purge", "--older-than", "30"]).await?.contains("such as 12h, 30d or 4w"));
-    ensure!(refusal(&db, &with(&["--status", "queued"])).await?.contains("no status of a message that has ended"));
+    ensure!(refusal(&db, &with(&["--status", "queued"])).await?.contains("not a status of a message that has ended"));
     ensure!(refusal(&db, &with(&["--session", "nobody"])).await?.contains("no session is named"));
     left(2500).await?;
     ensure!(lines(&db, &with(&["--dry-run"])).await? == [serde_json::json!({ "would_delete": 1680 })]);
@@ -257,7 +259,7 @@ async fn q12_h7_messages_that_have_ended_are_purged_on_demand() -> Result<()> {
     ensure!(lines(&db, &purge).await? == [serde_json::json!({ "deleted": 1440 })]);
     left(820).await?;
     let young = "SELECT count(*) FROM wa.outbound WHERE status IN ('read', 'failed')";
-    ensure!(sqlx::query_scalar::<_, i64>(young).fetch_one(&db.pool).await? == 70, "something young went");
+    ensure!(sqlx::query_scalar::<_, i64>(young).fetch_one(&db.pool).await? == 70, "a young message was deleted");
     Ok(())
 }
 
@@ -277,16 +279,16 @@ async fn h7_jobs_of_sessions_and_housekeeping_from_the_command_line() -> Result<
         ensure!(lines(&db, &["jobs", "show", "--table", table, &id]).await?[0]["status"] == "queued");
         ensure!(refusal(&db, &["jobs", "retry", "--table", table, &id]).await?.contains("status:"));
         ensure!(lines(&db, &["jobs", "cancel", "--table", table, &id]).await?[0]["done"] == true);
-        let said = refusal(&db, &["jobs", "cancel", "--table", table, &id, "999"]).await?;
-        ensure!(said.contains("is cancelled") && said.contains("999 does not exist"), "{said}");
+        let text = refusal(&db, &["jobs", "cancel", "--table", table, &id, "999"]).await?;
+        ensure!(text.contains("is cancelled") && text.contains("999 does not exist"), "{text}");
         ensure!(lines(&db, &["jobs", "retry", "--table", table, &id]).await?[0]["done"] == true);
         ensure!(lines(&db, &["jobs", "list", "--table", table, "--status", "queued"]).await?.len() == 1);
-        ensure!(refusal(&db, &["jobs", "show", "--table", table, "999"]).await?.contains("999"));
+        ensure!(refusal(&db, &["jobs", "show", "--table", table, "999"]).await?.contains("no job with id 999"));
     }
     let of_others = lines(&db, &["jobs", "list", "--table", "session", "--session", "nobody"]).await?;
     ensure!(of_others.is_empty(), "{of_others:?}");
-    let said = refusal(&db, &["jobs", "cancel", "--table", "session", "--session", "shop"]).await?;
-    ensure!(said.contains("only for messages"), "{said}");
+    let text = refusal(&db, &["jobs", "cancel", "--table", "session", "--session", "shop"]).await?;
+    ensure!(text.contains("only for messages"), "{text}");
     Ok(())
 }
 
@@ -300,27 +302,28 @@ async fn m1_campaigns_are_listed_followed_paused_resumed_and_cancelled() -> Resu
     .execute(&db.pool)
     .await?;
     let of = |verb: &'static str| ["campaign", verb, "shop", "may"];
-    let said = |what: &str, count: i64| vec![serde_json::json!({ "session": "shop", "campaign": "may", what: count })];
-    ensure!(lines(&db, &of("pause")).await? == said("held", 3));
+    let changed =
+        |what: &str, count: i64| vec![serde_json::json!({ "session": "shop", "campaign": "may", what: count })];
+    ensure!(lines(&db, &of("pause")).await? == changed("held", 3));
     let [row] = &lines(&db, &["campaign", "list", "--session", "shop"]).await?[..] else {
         anyhow::bail!("not one campaign");
     };
     ensure!(row["messages"] == 3 && row["held"] == 3 && row["paused_at"].is_string(), "{row}");
     ensure!(lines(&db, &["campaign", "list", "--session", "other"]).await?.is_empty());
-    ensure!(lines(&db, &of("resume")).await? == said("resumed", 3));
-    // Follows until nothing waits any more.
+    ensure!(lines(&db, &of("resume")).await? == changed("resumed", 3));
+    // `follow` ends when no message waits any more.
     let mut following = wagres();
     following.args(["--json", "--log", "error", "--database-url", &db.url]).args(of("follow"));
     following.stdout(std::process::Stdio::piped()).kill_on_drop(true);
     let mut following = following.spawn()?;
-    let mut told =
+    let mut output =
         tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(following.stdout.take().context("no output")?));
-    let first: Value = serde_json::from_str(&told.next_line().await?.context("nothing was said")?)?;
+    let first: Value = serde_json::from_str(&output.next_line().await?.context("no first line")?)?;
     ensure!(first["waiting"] == 3 && first["paused_at"].is_null(), "{first}");
-    ensure!(lines(&db, &of("cancel")).await? == said("cancelled", 3));
-    let last: Value = serde_json::from_str(&told.next_line().await?.context("the end was not told")?)?;
+    ensure!(lines(&db, &of("cancel")).await? == changed("cancelled", 3));
+    let last: Value = serde_json::from_str(&output.next_line().await?.context("no last line")?)?;
     ensure!(last["waiting"] == 0 && last["withdrawn"] == 3, "{last}");
-    ensure!(told.next_line().await?.is_none() && following.wait().await?.success());
+    ensure!(output.next_line().await?.is_none() && following.wait().await?.success());
     let text = refusal(&db, &["campaign", "follow", "shop", "july"]).await?;
     ensure!(text.contains("no message of campaign \"july\""), "{text}");
     let text = refusal(&db, &["campaign", "pause", "shop", ""]).await?;

@@ -1,10 +1,10 @@
-//! Values that nobody would mean, where they are not refused (`tests/refusals.rs` has those that are): they end as rows with
-//! an outcome, and what is good goes on beside them (Q3, R5).
+//! Absurd values that are accepted (`tests/refusals.rs` has those that are refused): they end as rows with an outcome,
+//! and good messages beside them are sent (Q3, R5).
 
 use crate::support::world::{World, wagres};
 use anyhow::{Context, Result, ensure};
 
-/// What Postgres itself does not take, so that it never gets as far as a trigger, and its SQLSTATE.
+/// Statements that Postgres itself refuses, before any trigger runs, and their SQLSTATE.
 const NOT_FOR_POSTGRES: &[(&str, &str)] = &[
     (r"SELECT wa.send_text('shop', '+15550002', E'\xff')", "22021"),
     (r"SELECT wa.send_text('shop', '+15550002', E'\xed\xa0\x80')", "22021"),
@@ -17,21 +17,21 @@ const NOT_FOR_POSTGRES: &[(&str, &str)] = &[
 ];
 
 const ACCEPTED: &[&str] = &[
-    // Bodies: what no font has, what turns the line around, what is no character, four bytes each, SQL, much of it.
+    // Bodies: noncharacters, text direction, long combining sequences, four bytes a character, SQL, blank.
     r"SELECT wa.send_text('shop', '+15550002', E'\uFFFE\uFFFF\u200F\u202E\u0001\uFEFF')",
     r"SELECT wa.send_text('shop', '+15550002', 'e' || repeat(U&'\0301', 5000))",
     r"SELECT wa.send_text('shop', '+15550002', repeat(U&'\+01F4A9', 65536))",
     r"SELECT wa.send_text('shop', '+15550002', '''); DROP TABLE wa.outbound; --')",
     r"SELECT wa.send_text('shop', '+15550002', '\u0000')",
     "SELECT wa.send_text('shop', '+15550002', ' ')",
-    // Orders, as far as they go.
+    // Orders at their limits.
     "SELECT wa.send_text('shop', '+15550002', 'least', priority => -100, max_attempts => 1000)",
     "SELECT wa.send_text('shop', '+15550002', 'late', send_at => '4713-01-01 BC')",
     "SELECT wa.send_text('shop', '+15550002', 'for long', expires_at => '2999-12-31')",
     r"SELECT wa.send_text('shop', '+15550002', 'once', dedupe_key => repeat(U&'\0001', 255))",
     "SELECT wa.send_text('shop', '+15550002', 'once more', dedupe_key => ''' OR 1 = 1 --')",
     "INSERT INTO wa.outbound (session, recipient, body, message_id) VALUES ('shop', '+15550002', 'own id', repeat('9', 40))",
-    // What the worker alone may say, and others said.
+    // Columns that only the worker may set.
     "INSERT INTO wa.outbound (session, recipient, body, status, attempts, run_at, created_at, errors, waits_for)
      VALUES ('shop', '+15550002', 'claims', 'sending', 2147483647, 'infinity', 'infinity', '[1e308]', 'retry')",
     "INSERT INTO wa.session_job (session, kind, attempts, status, worker_id, created_at, started_at, finished_at)
@@ -46,7 +46,7 @@ const ACCEPTED: &[&str] = &[
      VALUES ('liar', 'connected', 'connected', 2147483647, repeat('x', 1000000), 'infinity', 'infinity', 'infinity', 'infinity')",
     "INSERT INTO wa.session (name, status, desired, failures, jid)
      VALUES ('liar2', 'linking', 'connected', -2147483648, repeat('@', 1000000))",
-    // Pacing and schedules at the edge of what there is.
+    // Pacing and schedules at their limits.
     "SELECT wa.set_pacing('shop', per_minute => 6000, burst => 10000, quiet_from => '24:00', quiet_until => '00:00',
                           first_contacts => 2147483647)",
     "SELECT wa.schedule('x', '59 23 31 12 *', 'text',
@@ -68,7 +68,7 @@ async fn q3_r5_hostile_values_end_as_rows_with_an_outcome_and_the_queue_goes_on(
     }
     for (n, sql) in ACCEPTED.iter().enumerate() {
         sqlx::raw_sql(*sql).execute(world.pool()).await.with_context(|| (*sql).to_owned())?;
-        // Whatever it was, a good message behind it is sent, to another chat.
+        // A good message behind it, to another chat, is sent all the same.
         let other = format!("15551{n:03}");
         world.phone(&other).await?;
         let good = world.send("shop", &other, "good").await?;
@@ -77,7 +77,7 @@ async fn q3_r5_hostile_values_end_as_rows_with_an_outcome_and_the_queue_goes_on(
     world.holds("SELECT bool_and(status = 'read') FROM wa.outbound").await?;
     world.holds("SELECT bool_and(status IN ('done', 'cancelled')) FROM wa.session_job WHERE session = 'shop'").await?;
     world.holds("SELECT bool_and(status = 'done') FROM wa.maintenance_job").await?;
-    // What they said of themselves is forgotten, so that nobody acts on it.
+    // Columns set by the inserter were reset, so that nothing acts on them.
     world
         .holds("SELECT bool_and(status = 'new' AND failures = 0 AND qr IS NULL AND jid IS NULL) FROM wa.session WHERE name LIKE 'liar%'")
         .await?;
@@ -89,15 +89,15 @@ async fn q3_r5_hostile_values_end_as_rows_with_an_outcome_and_the_queue_goes_on(
             .await?;
     ensure!(
         seen == bodies,
-        "a text came changed, or in another order: {:?}",
+        "a text arrived changed or in another order: {:?}",
         seen.iter().map(String::len).collect::<Vec<_>>()
     );
-    // Everything can be shown.
+    // The command line can show all these rows.
     for arguments in [["jobs", "list"], ["jobs", "queue"], ["session", "list"], ["schedule", "list"]] {
         let shown = wagres().args(["--database-url", &world.db.url]).args(arguments).output().await?;
         ensure!(shown.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&shown.stderr));
     }
     let alone = format!("SELECT count(*) FROM wa.worker WHERE pid = {}", worker.pid()?);
-    ensure!(world.count(&alone).await? == 1, "the worker is not what it was");
+    ensure!(world.count(&alone).await? == 1, "the worker did not keep its id");
     worker.stop().await
 }

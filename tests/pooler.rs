@@ -1,4 +1,4 @@
-//! Workers and the command line behind a pooler that has its clients share connections (Q9).
+//! Workers and the command line behind a pooler whose clients share connections (Q9).
 
 use crate::support::db;
 use crate::support::pooler::Pooler;
@@ -11,15 +11,15 @@ use tokio::process::Command;
 use wagres::config::Secret;
 use wagres::db::{Db, DbError};
 
-/// Each transaction goes to another connection than the one before it.
+/// Each transaction gets another connection than the one before.
 const IN_TURN: &str = "pool_mode = transaction\ndefault_pool_size = 3\nserver_round_robin = 1";
 
-/// What a command says that fails.
+/// The output of a command that must fail.
 async fn refused(command: &mut Command) -> Result<String> {
-    let done = tokio::time::timeout(LIMIT, command.output()).await.context("it does not end")??;
-    let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    ensure!(!done.status.success(), "accepted: {said}");
-    Ok(said)
+    let done = tokio::time::timeout(LIMIT, command.output()).await.context("the command does not end")??;
+    let text = String::from_utf8_lossy(&done.stderr).into_owned();
+    ensure!(!done.status.success(), "accepted: {text}");
+    Ok(text)
 }
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn q9_a_worker_behind_a_transaction_pooler_works_by_polling() -> Result<()
         world.phone(phone).await?;
     }
 
-    // An application behind the same pooler. One after the other, so that each waits for a poll.
+    // An application behind the same pooler inserts messages one after the other, so that each waits for a poll.
     let app = Db::connect(&Secret::new(&pooler.url), true, 4, "application").await?;
     let insert = "INSERT INTO wa.outbound (session, recipient, body) VALUES ($1, $2, $3) RETURNING id";
     for n in 1..=5 {
@@ -47,9 +47,9 @@ async fn q9_a_worker_behind_a_transaction_pooler_works_by_polling() -> Result<()
         world.message_is(id, "read").await?;
     }
     let waited = "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM sending_at - created_at)) < 0.75 FROM wa.outbound";
-    ensure!(world.until::<bool>(waited).await?, "not within the poll interval");
+    ensure!(world.until::<bool>(waited).await?, "longer than the poll interval");
 
-    // Many at once, both ways, so that statements of all kinds share the three connections.
+    // Many messages at once, both ways, so that statements of all kinds share the three connections.
     let many = "INSERT INTO wa.outbound (session, recipient, body)
                 SELECT s, '1555000' || p, s || n FROM unnest('{shop,cafe}'::text[]) s, unnest('{8,9}'::text[]) p, generate_series(1, 20) n";
     ensure!(sqlx::query(many).execute(&app).await?.rows_affected() == 80);
@@ -63,7 +63,7 @@ async fn q9_a_worker_behind_a_transaction_pooler_works_by_polling() -> Result<()
     let verdict = world.control.until("/verdict", |it| (it["counts"]["pending"] == 0).then(|| it.clone())).await?;
     ensure!(verdict["ok"] == true && verdict["counts"]["repeated_text"] == 0, "{verdict:#}");
 
-    // Nothing is left on any of the connections, whose next user would find it there.
+    // No connection keeps a statement or a lock, which its next user would find.
     for _ in 0..6 {
         let left = "SELECT count(*) FROM pg_prepared_statements";
         let (names, locks): (i64, i64) = sqlx::query_as(AssertSqlSafe(format!(
@@ -78,35 +78,35 @@ async fn q9_a_worker_behind_a_transaction_pooler_works_by_polling() -> Result<()
 }
 
 #[tokio::test]
-async fn q9_a_pooler_that_nobody_spoke_of_is_found_and_what_to_do_is_said() -> Result<()> {
+async fn q9_an_undeclared_pooler_is_refused_with_its_remedy() -> Result<()> {
     let world = World::new().await?;
     let one = "pool_mode = transaction\ndefault_pool_size = 1";
     let latest = "pool_mode = transaction\ndefault_pool_size = 3";
     for settings in [one, latest, IN_TURN] {
         let Some(pooler) = Pooler::before(&world.db, settings).await? else { return Ok(()) };
-        // Also when it has connections to choose from.
+        // Three times, because a pooler with several connections may answer differently.
         let url = Secret::new(&pooler.url);
         for _ in 0..3 {
             let found = Db::connect(&url, false, 2, "test").await;
             ensure!(matches!(found, Err(DbError::Pooler)), "{settings}: {found:?}");
         }
-        let said = refused(&mut world.worker_on(&pooler.url)).await?;
-        ensure!(said.contains("database_pooler = true"), "{said}");
-        let said = refused(wagres().env("DATABASE_URL", &pooler.url).args(["jobs", "queue"])).await?;
-        ensure!(said.contains("WAGRES_DATABASE_POOLER=true"), "{said}");
-        // What cannot be done through one is refused although it was spoken of.
+        let text = refused(&mut world.worker_on(&pooler.url)).await?;
+        ensure!(text.contains("database_pooler = true"), "{text}");
+        let text = refused(wagres().env("DATABASE_URL", &pooler.url).args(["jobs", "queue"])).await?;
+        ensure!(text.contains("WAGRES_DATABASE_POOLER=true"), "{text}");
+        // Migrating through a pooler is refused even if the pooler is declared.
         for command in [["migrate"].as_slice(), &["up", "--http", "127.0.0.1:0"]] {
-            let mut told = wagres();
-            told.env("DATABASE_URL", &pooler.url).env("WAGRES_DATABASE_POOLER", "true").args(command);
-            let said = refused(&mut told).await?;
-            ensure!(said.contains("database_pooler: migrating needs the server itself"), "{said}");
+            let mut declared = wagres();
+            declared.env("DATABASE_URL", &pooler.url).env("WAGRES_DATABASE_POOLER", "true").args(command);
+            let text = refused(&mut declared).await?;
+            ensure!(text.contains("database_pooler: migrating needs the server itself"), "{text}");
         }
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn q9_a_pooler_that_keeps_connections_apart_is_like_the_server() -> Result<()> {
+async fn q9_a_pooler_with_a_connection_for_each_client_needs_no_setting() -> Result<()> {
     let db = db::fresh().await;
     let Some(pooler) = Pooler::before(&db, "pool_mode = session").await? else { return Ok(()) };
     Db::connect(&Secret::new(&pooler.url), false, 2, "test").await?;

@@ -1,4 +1,4 @@
-//! The main path through every layer, and what can cut it.
+//! The main path through every layer, and the interruptions of that path.
 
 use crate::baileys::Baileys;
 use crate::support::world::World;
@@ -10,9 +10,9 @@ use sqlx::postgres::PgListener;
 async fn announced(listener: &mut PgListener, id: i64, last: &str) -> Result<Vec<String>> {
     let mut seen = Vec::new();
     while seen.last().map(String::as_str) != Some(last) {
-        let heard =
+        let notification =
             tokio::time::timeout(crate::support::until::LIMIT, listener.recv()).await.context("no notification")??;
-        let payload: Value = serde_json::from_str(heard.payload())?;
+        let payload: Value = serde_json::from_str(notification.payload())?;
         if payload["ids"].as_array().is_some_and(|ids| ids.contains(&json!(id))) {
             seen.push(payload["status"].as_str().context("status")?.to_owned());
         }
@@ -34,7 +34,7 @@ async fn q2_q11_m3_m4_an_insert_becomes_a_message_and_a_message_becomes_a_row() 
     let id = world.send("shop", "+1 555-0002", "Hello").await?;
 
     let seen = announced(&mut statuses, id, "read").await?;
-    // What it passed within a moment is not told of by itself, but stands in the row.
+    // A status that the message passes within a moment is not announced by itself, but its time is in the row.
     let order = ["sending", "sent", "delivered", "read"];
     let ranks: Vec<_> = seen.iter().map(|s| order.iter().position(|o| o == s)).collect();
     ensure!(ranks.is_sorted() && ranks.iter().all(Option::is_some), "{seen:?}");
@@ -42,13 +42,13 @@ async fn q2_q11_m3_m4_an_insert_becomes_a_message_and_a_message_becomes_a_row() 
                            AND delivered_at <= read_at AND attempts = 1 FROM wa.outbound WHERE id = ";
     world.holds(&format!("{in_order}{id}")).await?;
 
-    let heard: Value = serde_json::from_str(inbound.recv().await?.payload())?;
-    ensure!(heard["session"] == "anna" && heard["chat"] == "15550001@s.whatsapp.net", "{heard}");
-    let row: Value = world.until(&format!("SELECT to_jsonb(i) FROM wa.inbox i WHERE id = {}", heard["id"])).await?;
+    let announced: Value = serde_json::from_str(inbound.recv().await?.payload())?;
+    ensure!(announced["session"] == "anna" && announced["chat"] == "15550001@s.whatsapp.net", "{announced}");
+    let row: Value = world.until(&format!("SELECT to_jsonb(i) FROM wa.inbox i WHERE id = {}", announced["id"])).await?;
     ensure!(row["body"] == "Hello" && row["kind"] == "text" && row["from_me"] == false, "{row}");
     ensure!(row["sender"] == "15550001@s.whatsapp.net" && row["message"]["conversation"] == "Hello", "{row}");
     let sent: String = world.until(&format!("SELECT message_id FROM wa.outbound WHERE id = {id}")).await?;
-    ensure!(row["message_id"] == sent.as_str() && heard["message_id"] == sent.as_str(), "{row}");
+    ensure!(row["message_id"] == sent.as_str() && announced["message_id"] == sent.as_str(), "{row}");
     worker.stop().await
 }
 
@@ -65,13 +65,13 @@ async fn r1_q6_q7_a_worker_killed_under_load_loses_and_doubles_nothing_and_needs
     )
     .execute(world.pool())
     .await?;
-    // Some are sent, and one of each chat is on its way.
+    // Some are sent, and one of each chat is in hand.
     world.holds("SELECT count(*) >= 10 FROM wa.outbound WHERE sent_at IS NOT NULL").await?;
     world.kill(first).await?;
     ensure!(world.count("SELECT count(*) FROM wa.outbound WHERE sent_at IS NULL").await? > 0, "killed too late");
 
     let second = world.worker().await?;
-    // A receipt that the dead worker had taken in but not written is gone; that the message was sent is not.
+    // Receipts that the killed worker had received but not written are lost; acks are not.
     world.holds("SELECT bool_and(status IN ('sent', 'delivered', 'read')) FROM wa.outbound").await?;
     world
         .holds(
@@ -83,25 +83,25 @@ async fn r1_q6_q7_a_worker_killed_under_load_loses_and_doubles_nothing_and_needs
         let seen = world.seen_by(number).await?;
         ensure!(seen == expected, "{number} sees {seen:?}");
     }
-    // Linked once, by the first worker; the second logged in with what it found in the database.
+    // Linked once, by the first worker; the second logged in with the auth state in the database.
     ensure!(world.count("SELECT count(*) FROM wa.session_job WHERE kind = 'link'").await? == 1, "a second link");
-    ensure!(world.count("SELECT epoch FROM wa.lease").await? == 2, "the hold did not change hands once");
+    ensure!(world.count("SELECT epoch FROM wa.lease").await? == 2, "not exactly one takeover");
     second.stop().await
 }
 
 #[tokio::test]
-async fn s3_the_sessions_of_a_killed_worker_go_to_the_other() -> Result<()> {
+async fn s3_the_other_worker_takes_over_the_sessions_of_a_killed_one() -> Result<()> {
     let world = World::new().await?;
     let first = world.worker().await?;
     world.link("shop", "15550001").await?;
     world.phone("15550002").await?;
     let second = world.worker().await?;
     world.kill(first).await?;
-    let id = world.send("shop", "15550002", "after the fall").await?;
+    let id = world.send("shop", "15550002", "after the kill").await?;
     world.message_is(id, "read").await?;
-    ensure!(world.count("SELECT count(*) FROM wa.worker").await? == 1, "the dead worker is not buried");
+    ensure!(world.count("SELECT count(*) FROM wa.worker").await? == 1, "the dead worker's row was not removed");
     second.stop().await?;
-    ensure!(world.count("SELECT count(*) FROM wa.worker").await? == 0, "a stopped worker takes itself off the list");
+    ensure!(world.count("SELECT count(*) FROM wa.worker").await? == 0, "the stopped worker left its row");
     world.session_is("shop", "disconnected").await
 }
 
@@ -128,7 +128,7 @@ async fn q9_a_row_that_commits_long_after_its_insert_is_sent() -> Result<()> {
     world.phone("15550002").await?;
     let mut transaction = world.pool().begin().await?;
     sqlx::query("SELECT wa.send_text('shop', '+15550002', 'late')").execute(&mut *transaction).await?;
-    // The worker has gone to sleep since; the insert looked at the doorbell before.
+    // The worker parks only now, after the INSERT has looked whether to ring.
     world.holds("SELECT parked FROM wa.worker").await?;
     transaction.commit().await?;
     world.holds("SELECT status = 'read' FROM wa.outbound").await?;
@@ -136,7 +136,7 @@ async fn q9_a_row_that_commits_long_after_its_insert_is_sent() -> Result<()> {
 }
 
 #[tokio::test]
-async fn r2_m4_what_arrives_while_no_worker_runs_is_in_the_inbox_once() -> Result<()> {
+async fn r2_m4_a_message_that_arrives_while_no_worker_runs_is_in_the_inbox_once() -> Result<()> {
     let world = World::new().await?;
     let worker = world.worker().await?;
     world.link("shop", "15550001").await?;
@@ -151,7 +151,7 @@ async fn r2_m4_what_arrives_while_no_worker_runs_is_in_the_inbox_once() -> Resul
     send("while dead").await?;
     let worker = world.worker().await?;
     world.holds("SELECT count(*) = 1 FROM wa.inbox WHERE body = 'while dead'").await?;
-    ensure!(world.count("SELECT count(*) FROM wa.inbox").await? == 2, "something came twice");
+    ensure!(world.count("SELECT count(*) FROM wa.inbox").await? == 2, "a message was stored twice");
     worker.stop().await
 }
 
@@ -193,7 +193,7 @@ async fn s7_a_closed_session_keeps_its_link_and_its_queue() -> Result<()> {
     let ours = phones["phones"].as_array().into_iter().flatten().find(|p| p["number"] == "15550001");
     ensure!(ours.is_some_and(|p| p["devices"] == json!([])), "still linked: {phones}");
     let left = "SELECT (SELECT count(*) FROM wa.auth) + (SELECT count(*) FROM wa.auth_key)";
-    ensure!(world.count(left).await? == 0, "auth state is left");
+    ensure!(world.count(left).await? == 0, "auth state was not deleted");
     worker.stop().await
 }
 

@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
-# X1: what the sandbox carries between clients of the bare client library, in a release build, and what a message costs in
-# it and in the clients, beside what the same cores encrypt without any network; at the end 2,000 connected devices.
-# Prints a table for docs/benchmarks.md. About two minutes after the build.
-# sandbox.sh [SECONDS]
+# X1: the rate of messages through the sandbox between clients of the bare client library, in a release build, and the
+# CPU time of a message in sandbox and clients, beside the encryption alone on the same cores; at the end 2,000
+# connected devices. Prints a table for docs/benchmarks.md. Takes about two minutes after the build:
+# ecosystem/bench/sandbox.sh [SECONDS]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. ecosystem/dev/lib.sh
 seconds=${1:-8}
 
 SQLX_OFFLINE=true cargo build --release --locked -p wagres-bench
-ulimit -n "$(ulimit -Hn)" # one file for each socket
+cargo_settled
+ulimit -n "$(ulimit -Hn)" # a file descriptor for each socket
 
 field() { sed -n "s/.*$1:\"\{0,1\}\([^,}\"]*\).*/\1/p" <<<"$result"; }
 row() {
-    result=$(WAGRES_LOG=error target/release/wagres-bench sandbox --json --seconds "$seconds" "$@")
+    result=$(WAGRES_LOG=error "${CARGO_TARGET_DIR:-target}/release/wagres-bench" sandbox --json --seconds "$seconds" "$@")
     printf '| %s | %s | %s | %s | %s | %s | %s | %.0f | %.0f | %.0f %% | %.0f | %s |\n' \
         "$(field '"devices"')" "$(field '"pairs"')" "$(field '"window"')" "$([ "$(field '"phones"')" = true ] && echo on || echo off)" \
         "$(field '"messages_per_second"')" "$(field '"p50"')" "$(field '"p99"')" \

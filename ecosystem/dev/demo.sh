@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# The story of two messages, told as it happens, with psql and curl only (make demo).
+# Shows two messages on their way, with psql and curl only (make demo).
 #
-#   DEMO_EXIT=1     end after the story; also when standard input is not a terminal
-#   DEMO_BIN=FILE   show this binary (built with the sandbox) instead of building one
+#   DEMO_EXIT=1     end after the story; the default if standard input is not a terminal
+#   DEMO_BIN=FILE   run this binary (built with the sandbox) instead of building one
 #
-# Exits 0 once the story is complete and 1 when a step fails or takes longer than its limit. Nothing is left running.
+# Exits 0 after the story, and 1 if a step fails or exceeds its time limit. Leaves nothing running.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. ecosystem/dev/lib.sh
 
-# The demo shows its own database and its own settings, whatever this shell works with otherwise.
+# The demo uses its own database and its own settings, not those of this shell.
 for name in ${!WAGRES_@} ${!PG@} DATABASE_URL; do unset "$name"; done
 export LC_ALL=C.UTF-8 NO_COLOR=1
 
@@ -40,14 +41,14 @@ fail() {
     exit 1
 } >&2
 
-# await SECONDS WHAT COMMAND…: repeats the command until it succeeds; fails, saying WHAT did not happen, when time is up.
+# await SECONDS PROBLEM COMMAND…: repeats the command until it succeeds; when time is up, fails with PROBLEM.
 await() {
-    local limit=$1 what=$2 end
+    local limit=$1 problem=$2 end
     shift 2
     end=$((SECONDS + limit))
     until "$@"; do
-        [ "$SECONDS" -lt "$end" ] || fail "$what within $limit s"
-        kill -0 "$wagres_pid" 2>/dev/null || fail "wagres ended by itself"
+        [ "$SECONDS" -lt "$end" ] || fail "$problem within $limit s"
+        kill -0 "$wagres_pid" 2>/dev/null || fail "wagres ended unexpectedly"
         sleep 0.05
     done
 }
@@ -55,7 +56,7 @@ await() {
 sql() { PGCONNECT_TIMEOUT=5 psql -XAtq -v ON_ERROR_STOP=1 -d "$database" -c "SET statement_timeout = '10s'" -c "$1"; }
 is() { [ "$(sql "$1")" = "$2" ]; }
 
-# phone PATH JSON: asks something of the sandbox's phones.
+# phone PATH JSON: a request to the sandbox's phones.
 phone() {
     local answer
     answer=$(curl -sS --max-time 30 "$control$1" -d "$2" 2>&1) || fail "the sandbox does not answer: $answer"
@@ -64,7 +65,7 @@ phone() {
 
 field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" "$folder/ready"; }
 
-# Seconds from $inserted to $1, both as EPOCHREALTIME has them.
+# Seconds from $inserted to $1, both in the format of EPOCHREALTIME.
 since_insert() {
     local micros=$((${1/[.,]/} - ${inserted/[.,]/}))
     printf '%d.%03d s' $((micros / 1000000)) $((micros / 1000 % 1000))
@@ -98,7 +99,7 @@ clean_up() {
             echo "wagres ended with exit code $ended; its log is ${log#"$PWD/"}." >&2
             code=1
         fi
-        # Only when wagres could not stop it.
+        # Still running only if wagres could not stop it.
         if postgres_runs; then kill -INT "$(postgres_pid)" 2>/dev/null || true; fi
         rm -rf "$data/postgres"
         [ "$data" = "$folder" ] || rm -rf "$data"
@@ -109,27 +110,28 @@ clean_up() {
 # ---------------------------------------------------------------------------------------------------------------------
 
 echo "${bold}wagres: a message from one session to another, by an INSERT.${plain}"
-echo "WhatsApp is played by the sandbox on this machine; nothing leaves it and no account is needed."
+echo "The sandbox plays WhatsApp on this machine; nothing leaves the machine, and no account is needed."
 
 if [ -n "${DEMO_BIN:-}" ]; then
     binary=$DEMO_BIN
 else
     chapter 'Building'
     tell 'cargo build --features sandbox (some minutes the first time)'
-    SQLX_OFFLINE=true cargo build --locked --quiet --features sandbox || fail 'cargo build failed; its messages are above'
+    SQLX_OFFLINE=true cargo build --locked --quiet --features sandbox || fail 'cargo build failed; see above'
+    cargo_settled
     binary=${CARGO_TARGET_DIR:-target}/debug/wagres
 fi
 [ -x "$binary" ] || fail "there is no program at $binary"
 
 chapter 'Starting'
 mkdir -p "$folder"
-# As root the server runs as user postgres, who may not be allowed into the folder of this repository.
+# As root the server runs as user postgres, who may have no access to the folder of this repository.
 if [ "$(id -u)" = 0 ] && ! setpriv --reuid=postgres --regid=postgres --init-groups test -x "$folder" 2>/dev/null; then
     data=$(mktemp -d /tmp/wagres-demo.XXXXXX)
     chmod 755 "$data"
 fi
 if postgres_runs; then
-    fail "a demo is already running here, or left its Postgres behind; end that one first: kill -INT $(postgres_pid)"
+    fail "a demo is already running here, or left its Postgres behind; stop that Postgres first: kill -INT $(postgres_pid)"
 fi
 rm -rf "$folder/postgres"
 : >"$log"
@@ -138,50 +140,50 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 started=$SECONDS
-# In a session of its own, so that Ctrl-C reaches this script, which then stops it in order.
+# In a process group of its own, so that Ctrl-C reaches only this script, which then stops wagres in order.
 setsid "$binary" up --sandbox --json --config "$folder/wagres.toml" --data "$data" --http 127.0.0.1:0 \
     >"$folder/ready" 2>"$log" </dev/null &
 wagres_pid=$!
 tell 'wagres up --sandbox'
 await 60 'Postgres did not start' test -s "$data/postgres/postmaster.pid"
-good 'a private Postgres is started'
+good 'a private Postgres has started'
 await 60 'wagres was not ready' grep -q '"ready":true' "$folder/ready"
 database=$(field database_url) control=$(field sandbox_control) whatsapp=$(field sandbox)
 [ -n "$database" ] && [ -n "$control" ] || fail "the line printed when ready lacks an address: $(cat "$folder/ready")"
-good "the schema wa is there, the worker has begun, $((SECONDS - started)) s after the start"
+good "the schema wa is migrated and the worker is ready, $((SECONDS - started)) s after the start"
 tell "Postgres   $database"
 tell "WhatsApp   $whatsapp (the sandbox)"
 tell "phones     $control"
 
-# A psql that listens from here on. psql prints notifications after each command, so it is given empty ones; each line
-# is kept with the moment of its arrival.
-heard=$folder/heard
-: >"$heard"
+# A psql that listens from here on. psql prints notifications after each command, so it gets empty ones; each line is
+# kept with its time of arrival.
+notifications=$folder/notifications
+: >"$notifications"
 (
     echo 'LISTEN wa_status; LISTEN wa_inbound; SELECT 1;'
     while sleep 0.02; do echo 'SELECT WHERE false;'; done
 ) 2>/dev/null | psql -XAtq -d "$database" 2>/dev/null | while IFS= read -r line; do
     printf '%s %s\n' "$EPOCHREALTIME" "$line"
-done >"$heard" &
+done >"$notifications" &
 helpers+=($!)
-await 10 'psql did not begin to listen' test -s "$heard"
+await 10 'psql did not listen' test -s "$notifications"
 
 chapter 'Two sessions'
 for name in shop cafe; do
     sql "SELECT wa.add_session('$name')" >/dev/null || fail "the session $name could not be added"
     tell "SELECT wa.add_session('$name');"
 done
-is "SELECT count(*) FROM wa.session WHERE name IN ('shop', 'cafe')" 2 || fail 'the sessions do not stand in wa.session'
-good 'both stand in wa.session'
+is "SELECT count(*) FROM wa.session WHERE name IN ('shop', 'cafe')" 2 || fail 'the sessions are not in wa.session'
+good 'both are in wa.session'
 
-# scan NAME NUMBER: the phone with this number scans the code that the session shows now.
+# scan NAME NUMBER: the phone with this number scans the session's current QR code.
 has_qr() { qr=$(sql "SELECT qr FROM wa.session WHERE name = '$1' AND qr IS NOT NULL") && [ -n "$qr" ]; }
 scan() {
     phone /phones "{\"number\":\"$2\"}"
     await 20 "no QR code appeared in wa.session for $1" has_qr "$1"
     phone "/phones/$2/scan" "{\"qr\":\"$qr\"}"
     await 20 "the session $1 did not become connected" is "SELECT status FROM wa.session WHERE name = '$1'" connected
-    good "the phone +$2 scanned it; $1 is $(sql "SELECT status || ' as +' || phone FROM wa.session WHERE name = '$1'")"
+    good "the phone +$2 scanned the code; $1 is $(sql "SELECT status || ' as +' || phone FROM wa.session WHERE name = '$1'")"
 }
 
 chapter 'Linking by QR'
@@ -193,7 +195,7 @@ await 20 'no QR code was drawn' grep -q 'scan it' "$folder/link"
 sed -n '1,/scan it/p' "$folder/link"
 scan shop 15550001
 wait "$linked_by_hand" || fail "wagres session link ended with an error: $(tail -n 1 "$folder/link")"
-tell "SELECT wa.link('cafe');   -- the same in SQL; the text of the QR code is in wa.session.qr"
+tell "SELECT wa.link('cafe');   -- the same in SQL; the QR code's text is in wa.session.qr"
 sql "SELECT wa.link('cafe')" >/dev/null || fail 'wa.link was refused'
 scan cafe 15550002
 
@@ -202,17 +204,17 @@ insert="INSERT INTO wa.outbound (session, recipient, body) VALUES ('shop', '+155
 tell "$insert;"
 inserted=$EPOCHREALTIME
 id=$(sql "$insert RETURNING id") || fail 'the INSERT was refused'
-good "the row has id $id; what becomes of it, as heard on LISTEN wa_status, counted from before the INSERT:"
-# The row is queued from its first moment; an INSERT is not announced as a change of status.
+good "the row has id $id; its statuses as announced on wa_status, timed from before the INSERT:"
+# The INSERT makes the row queued; that is not announced as a change of status.
 printf '    %-10s %s\n' queued "$(since_insert "$inserted")"
-status_heard() { line=$(grep -m 1 "\"wa_status\" with payload .*\"status\" *: *\"$1\".*\"ids\" *: *\[[^]]*\b$id\b" "$heard"); }
-await 30 'the message was not read' status_heard read
-# What it passed within a moment is not told of by itself.
+announced() { line=$(grep -m 1 "\"wa_status\" with payload .*\"status\" *: *\"$1\".*\"ids\" *: *\[[^]]*\b$id\b" "$notifications"); }
+await 30 'the message was not read' announced read
+# A status that the message passes within a moment is not announced by itself.
 for status in sending sent delivered read; do
-    ! status_heard "$status" || printf '    %-10s %s\n' "$status" "$(since_insert "${line%% *}")"
+    ! announced "$status" || printf '    %-10s %s\n' "$status" "$(since_insert "${line%% *}")"
 done
 is "SELECT status FROM wa.outbound WHERE id = $id" read || fail 'the row in wa.outbound is not read'
-good 'the row in wa.outbound says read'
+good 'the row in wa.outbound is read'
 
 chapter 'The same message, on the other side'
 message=$(sql "SELECT message_id FROM wa.outbound WHERE id = $id")
@@ -221,9 +223,9 @@ await 20 'the message did not arrive in wa.inbox of cafe' \
 tell "SELECT session, chat, kind, body, received_at FROM wa.inbox WHERE session = 'cafe';"
 psql -Xq -P footer=off -d "$database" -c \
     "SELECT session, chat, kind, body, received_at FROM wa.inbox WHERE session = 'cafe' AND message_id = '$message'" | show
-inbound_heard() { line=$(grep -m 1 "\"wa_inbound\" with payload .*\"session\" *: *\"$1\".*\"message_id\" *: *\"$2\"" "$heard"); }
-await 10 'nothing was heard on LISTEN wa_inbound' inbound_heard cafe "$message"
-tell "heard on LISTEN wa_inbound after $(since_insert "${line%% *}"):"
+inbound_announced() { line=$(grep -m 1 "\"wa_inbound\" with payload .*\"session\" *: *\"$1\".*\"message_id\" *: *\"$2\"" "$notifications"); }
+await 10 'nothing was announced on wa_inbound' inbound_announced cafe "$message"
+tell "announced on wa_inbound after $(since_insert "${line%% *}"):"
 printf '%s\n' "${line#* }" | show
 good 'one message, encrypted end to end between the two sessions'
 
@@ -236,8 +238,8 @@ await 20 'the text did not arrive in wa.inbox of shop' \
 message=$(sql "SELECT message_id FROM wa.inbox WHERE session = 'shop' AND body = 'Is the shop open?'")
 psql -Xq -P footer=off -d "$database" -c \
     "SELECT session, chat, kind, body, received_at FROM wa.inbox WHERE session = 'shop' AND message_id = '$message'" | show
-await 10 'nothing was heard on LISTEN wa_inbound' inbound_heard shop "$message"
-good "it stands in wa.inbox of shop; heard on wa_inbound after $(since_insert "${line%% *}")"
+await 10 'nothing was announced on wa_inbound' inbound_announced shop "$message"
+good "the text is in wa.inbox of shop; announced on wa_inbound after $(since_insert "${line%% *}")"
 
 if [ -n "${DEMO_EXIT:-}" ] || [ ! -t 0 ]; then
     step='stopping'
@@ -247,11 +249,11 @@ fi
 
 cat <<END
 
-${bold}That is the story.${plain} All of it goes on running; look around in another terminal:
+${bold}That is the story.${plain} Everything keeps running; look around in another terminal:
 
   psql $database
 
-and paste there:
+and paste into it:
 
   LISTEN wa_inbound; LISTEN wa_status;
   INSERT INTO wa.outbound (session, recipient, body) VALUES ('cafe', '+15550001', 'Yes, until six');
@@ -271,4 +273,4 @@ END
 step='running'
 trap 'echo; echo "Stopping wagres, its Postgres and the sandbox."; exit 0' INT TERM
 wait "$wagres_pid" || true
-fail 'wagres ended by itself'
+fail 'wagres ended unexpectedly'

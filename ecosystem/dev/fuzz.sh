@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
-# Fuzzes for some seconds each target, or those that are named: fuzz.sh SECONDS [TARGET…]. It begins with the committed
-# seeds and what earlier runs have found (fuzz/corpus, not committed). Ends at the first input that does harm, which then
-# lies in fuzz/artifacts.
+# Fuzzes all targets, or the named ones, for some seconds each: ecosystem/dev/fuzz.sh SECONDS [TARGET…]. Starts with the
+# committed seeds and the inputs found by earlier runs (fuzz/corpus, not committed). Ends at the first input that does
+# harm, and leaves that input in fuzz/artifacts.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-# The flags are for the nightly compiler; with the first of these the stable one takes them.
+. ecosystem/dev/lib.sh
+# The fuzzer's flags are for the nightly compiler; with RUSTC_BOOTSTRAP the stable one accepts them.
 export RUSTC_BOOTSTRAP=1 SQLX_OFFLINE=true
 
 seconds=${1:?usage: ecosystem/dev/fuzz.sh SECONDS [TARGET…]}
 shift
 [ $# -gt 0 ] || set -- $(cargo fuzz list)
 
-# No sanitizer: our code has no unsafe block, and without one twice as much is tried in the same time. Built once and run by
-# hand, because `cargo fuzz run` builds much of it again for each target.
+# No sanitizer: the code has no unsafe block, and without a sanitizer the fuzzer tries twice as many inputs. The targets
+# are built once and run directly, because `cargo fuzz run` builds much of the code again for each target.
 cargo fuzz build --sanitizer none
+CARGO_TARGET_DIR=fuzz/target cargo_settled
 triple=$(rustc -vV | sed -n 's/^host: //p')
 for target in "$@"; do
     printf 'fuzz: %s for %s s\n' "$target" "$seconds" >&2

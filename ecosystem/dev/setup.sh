@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what a make target needs and this machine lacks: setup.sh demo|test|fuzz|lint|sqlx. Says what it installs; does
-# nothing and says nothing when everything is there. Needs Debian (or Ubuntu) with Rust; apt-get runs as root or by sudo.
+# Installs the programs that a make target needs and this machine lacks: ecosystem/dev/setup.sh
+# demo|test|fuzz|lint|sqlx. Prints what it installs, and nothing if no program is missing. Needs Debian or Ubuntu with
+# Rust; apt-get runs as root or by sudo.
 set -euo pipefail
 
 target=${1:?usage: ecosystem/dev/setup.sh demo|test|fuzz|lint|sqlx}
@@ -12,13 +13,13 @@ have() { command -v "$1" >/dev/null 2>&1; }
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
     elif have sudo; then sudo "$@"
-    else die "to install packages run this as root, or install sudo"
+    else die "installing packages needs root or sudo"
     fi
 }
 
 updated=
 apt_install() {
-    have apt-get || die "no apt-get here; please install by hand: $*"
+    have apt-get || die "no apt-get; please install by hand: $*"
     say "installing $* with apt-get"
     if [ -z "$updated" ]; then
         as_root apt-get -qq update || die "apt-get update failed"
@@ -32,32 +33,46 @@ have_postgres() {
     have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
 }
 
-# Only the programs are wanted. The package would make and start a server of its own; a setting forbids that for the
-# time of the installation.
+# Only the programs are needed. The package would also create and start a server; a setting prevents that during the
+# installation.
 install_postgres() {
     local off=/etc/postgresql-common/createcluster.d/wagres.conf
     as_root mkdir -p "${off%/*}"
     echo 'create_main_cluster = false' | as_root tee "$off" >/dev/null
     apt_install postgresql
     as_root rm -f "$off"
-    have_postgres || die "the package postgresql brought no initdb"
+    have_postgres || die "the package postgresql has no initdb"
 }
 
 have_pgbouncer() {
     have pgbouncer || [ -x /usr/sbin/pgbouncer ]
 }
 
-# Its service, which the package starts, is not wanted; the tests start their own. Where services cannot be managed (a
-# container has systemctl and no systemd) none was started, so that to fail there is no error.
+# The package starts a service, which is stopped again, because the tests start their own. Where services cannot be
+# managed (a container has systemctl and no systemd) none was started, so a failure there is no error.
 install_pgbouncer() {
     apt_install pgbouncer || return
     ! have systemctl || as_root systemctl disable --now --quiet pgbouncer >/dev/null 2>&1 || true
 }
 
+have_node() { have node && have npm; }
+have_browser() { have chromium && have chromedriver; }
+
+# for_tests WHAT CHECK INSTALL…: installs a program that only some tests need. A build server must have it; elsewhere
+# test.sh leaves those tests out.
+for_tests() {
+    local what=$1 check=$2
+    shift 2
+    "$check" && return
+    ("$@") && "$check" && return
+    [ -z "${CI:-}" ] || die "$what could not be installed, and CI is set, so its tests may not be left out"
+    say "$what could not be installed; its tests will be left out"
+}
+
 install_cargo_tool() {
     say "installing $1 with cargo install (it is compiled, which takes some minutes)"
-    # Away from the repository, so that none of its settings apply to another program. Unoptimised: compiling it takes
-    # less than half the time, and running it takes no longer that one would notice.
+    # Away from the repository, so that its settings do not apply. Unoptimised: that compiles in less than half the
+    # time, and the tool is hardly slower.
     (cd / && cargo install --locked --quiet --debug "$1")
 }
 
@@ -74,18 +89,16 @@ have setpriv || packages+=(util-linux)
 case $target in
     demo | sqlx) ;;
     test)
-        # Without it the tests run under cargo test, which is slower and does not stop a test that hangs.
+        # Without nextest the tests run under cargo test, which is slower and does not stop a hanging test.
         cargo nextest --version >/dev/null 2>&1 || install_cargo_tool cargo-nextest ||
             say "cargo-nextest could not be installed; the tests will run under cargo test"
-        # A connection pooler, for the tests of workers behind one.
-        have_pgbouncer || (install_pgbouncer) || say "without pgbouncer the tests of workers behind a pooler are skipped"
-        # A browser, for the tests of the page that the sandbox serves.
-        if ! have chromium || ! have chromedriver; then
-            (apt_install chromium chromium-driver) || say "without a browser the tests of the sandbox's page are skipped"
-        fi
+        # Node.js runs Baileys and an S3 server, the browser the sandbox's page.
+        for_tests Node.js have_node apt_install nodejs npm
+        for_tests Chromium have_browser apt_install chromium chromium-driver
+        for_tests PgBouncer have_pgbouncer install_pgbouncer
         ;;
     fuzz)
-        # The fuzzer itself is C++.
+        # The fuzzer is written in C++.
         have c++ || apt_install g++
         cargo fuzz --version >/dev/null 2>&1 || install_cargo_tool cargo-fuzz || die "cargo-fuzz could not be installed"
         ;;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Renews .sqlx, what the compiler knows of each SQL statement (parameters, columns, nullability), from the schema as
-# migrations and sql/schema make it. With --check it changes nothing and fails when .sqlx is not what it would write.
+# Renews .sqlx, the compiler's data about each SQL statement (parameters, columns, nullability), from a database made by
+# migrations/ and sql/schema. With --check it changes nothing and fails if .sqlx is out of date.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -10,7 +10,7 @@ case $mode in
     *) echo "usage: ecosystem/dev/sqlx.sh [--check]" >&2; exit 2 ;;
 esac
 
-# The newest packaged server, else the one on PATH; as wagres itself looks for it.
+# The newest packaged server, else the one on PATH, as in src/db/cluster.rs.
 bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
 [ -n "$bin" ] && [ -x "$bin/initdb" ] || bin=$(dirname "$(command -v initdb)")
 
@@ -32,7 +32,7 @@ trap 'exit 130' INT TERM
 mkdir "$server" "$data"
 chmod 755 "$work"
 [ "$(id -u)" != 0 ] || chown postgres:postgres "$server"
-# A socket in the folder and no port: nothing to collide with, nothing to reach from outside.
+# A socket in the folder and no port: no collisions, and no access from outside.
 (
     cd /
     as_server "$bin/initdb" -D "$server/data" -U wagres -A trust -E UTF8 --locale=C.UTF-8 -N
@@ -43,7 +43,7 @@ for file in migrations/*.sql sql/schema/*.sql; do
     psql -XqAt -v ON_ERROR_STOP=1 -d "$url" -f "$file" >/dev/null
 done
 
-# The macros ask the database only when they are expanded, so the crate must be compiled anew.
+# The macros ask the database only when they are expanded, so the crates must be compiled again.
 touch src/lib.rs tests/main.rs ecosystem/bench/src/main.rs
 SQLX_OFFLINE=false DATABASE_URL=$url SQLX_OFFLINE_DIR=$data cargo check --locked --workspace --all-targets --features sandbox
 count=$(find "$data" -name 'query-*.json' | wc -l)

@@ -9,27 +9,27 @@ use serde_json::json;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuthCommand {
-    /// Rows and bytes of the auth state by session and kind.
-    Stats(OfSession),
-    /// What could not be read and was put aside.
-    Quarantine(OfSession),
-    /// Queue the job that encrypts everything with the key in force.
+    /// Show keys and bytes of the auth state by session and kind
+    Stats(SessionFilter),
+    /// Show quarantined values, which could not be read, and why
+    Quarantine(SessionFilter),
+    /// Queue the job that encrypts the auth state of all sessions with the key in force
     Reseal,
-    /// Print a new key for the encryption of the auth state.
+    /// Print a new key for the encryption of the auth state
     NewKey,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct OfSession {
-    /// Only this session.
+pub(super) struct SessionFilter {
+    /// Only of this session
     #[arg(long, value_name = "NAME")]
     session: Option<String>,
 }
 
 pub(super) async fn run(config: &Config, command: AuthCommand, json: bool) -> anyhow::Result<()> {
     match command {
-        AuthCommand::Stats(OfSession { session }) => stats(config, session, json).await,
-        AuthCommand::Quarantine(OfSession { session }) => quarantine(config, session, json).await,
+        AuthCommand::Stats(SessionFilter { session }) => stats(config, session, json).await,
+        AuthCommand::Quarantine(SessionFilter { session }) => quarantine(config, session, json).await,
         AuthCommand::Reseal => {
             let pool = connect(config).await?;
             let id = sqlx::query_scalar!("INSERT INTO wa.maintenance_job (kind) VALUES ('reseal_keys') RETURNING id")

@@ -1,6 +1,6 @@
 //! `wagres backup`, `wagres restore`, `wagres export baileys`.
 
-use super::import::{progress, told};
+use super::import::{progress, report_text};
 use super::{connect, print};
 use crate::auth::backup::{self, Backup};
 use crate::auth::baileys::{self, folder};
@@ -17,9 +17,9 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct BackupArgs {
-    /// The session.
+    /// Name of the session
     session: String,
-    /// The file to write; must not be there.
+    /// File to write; it must not exist
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
@@ -28,19 +28,19 @@ pub(super) struct BackupArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct RestoreArgs {
-    /// The file that `wagres backup` wrote.
+    /// File of wagres backup
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The session that it becomes; the one that it was of when not given. Made when it is not there.
+    /// Session to restore, added if it does not exist [default: the one of the backup]
     #[arg(long, value_name = "NAME")]
     session: Option<String>,
-    /// Whose session, when it is made.
+    /// Tenant of the session, if it is added
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
-    /// Replace the auth state of a session that has been connected since.
+    /// Replace the auth state of a session that has been connected since the backup
     #[arg(long)]
     replace: bool,
-    /// Do all of it and take it back: shows what would be restored.
+    /// Roll everything back: only show what would be restored
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -49,18 +49,18 @@ pub(super) struct RestoreArgs {
 
 #[derive(Debug, Args)]
 struct PassphraseArgs {
-    /// File with the passphrase that encrypts the backup.
+    /// File with the passphrase of the backup; without it a backup is not encrypted
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ExportCommand {
-    /// To a folder as Baileys' useMultiFileAuthState reads it. Close the session first.
+    /// Export to a folder for Baileys' useMultiFileAuthState; close the session first
     Baileys {
-        /// The session.
+        /// Name of the session
         session: String,
-        /// The folder; must be empty or not there.
+        /// Folder to write; it must be empty or not exist
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
@@ -88,46 +88,48 @@ pub(super) async fn backup(config: &Config, args: BackupArgs, json: bool) -> any
     let keys = snapshot.state.keys.len();
     let backup = Backup::of(&args.session, snapshot);
     let (encrypted, held) = (passphrase.is_some(), backup.header.held);
-    let text = tokio::task::spawn_blocking(move || backup.write(passphrase.as_deref())).await??;
+    let content = tokio::task::spawn_blocking(move || backup.write(passphrase.as_deref())).await??;
     let file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&args.file);
     let mut file = file.with_context(|| args.file.display().to_string())?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| args.file.display().to_string())?;
-    let mut said = format!("{}: {keys} keys and the credentials of {}", args.file.display(), args.session);
+    file.write_all(content.as_bytes())
+        .and_then(|()| file.sync_all())
+        .with_context(|| args.file.display().to_string())?;
+    let mut text = format!("{}: {keys} keys and the credentials of {}", args.file.display(), args.session);
     if held {
-        said.push_str("\nit is connected, so chats will begin new Signal sessions when this is restored");
+        text.push_str("\nthe session is connected, so a restore will start a new Signal session in each chat");
     }
     let outcome =
         json!({ "session": args.session, "file": args.file, "keys": keys, "encrypted": encrypted, "held": held });
-    print(json, &outcome, &said);
+    print(json, &outcome, &text);
     Ok(())
 }
 
 pub(super) async fn restore(config: &Config, args: RestoreArgs, json: bool) -> anyhow::Result<()> {
     let passphrase = args.passphrase.read()?;
-    let text = std::fs::read_to_string(&args.file).with_context(|| args.file.display().to_string())?;
-    let read = tokio::task::spawn_blocking(move || Backup::read(&text, passphrase.as_deref())).await?;
+    let content = std::fs::read_to_string(&args.file).with_context(|| args.file.display().to_string())?;
+    let read = tokio::task::spawn_blocking(move || Backup::read(&content, passphrase.as_deref())).await?;
     let backup = read.with_context(|| args.file.display().to_string())?;
     let session = args.session.unwrap_or_else(|| backup.header.session.clone());
     let (vault, db) = (Vault::open(&config.encryption).await?, connect(config).await?);
     let mut connection = db.pool().acquire().await?;
     let (tenant, replace) = (args.tenant.as_deref(), args.replace);
     let done = backup::restore(&mut connection, &vault, &session, tenant, backup, replace, args.dry_run).await?;
-    let mut said = String::new();
+    let mut text = String::new();
     for (kind, count) in &done.keys {
-        let _ = writeln!(said, "{kind:<24} {count:>9}");
+        let _ = writeln!(text, "{kind:<24} {count:>9}");
     }
     match done.ratchets_reset {
-        None => said.push_str("ratchets stand where they stood: nobody has used them since\n"),
+        None => text.push_str("ratchets restored: nobody has used them since the backup\n"),
         Some(keys) => {
-            let _ = writeln!(said, "{keys} of these were left out, so that each chat begins a new Signal session");
+            let _ = writeln!(text, "{keys} of these keys were left out, so that each chat starts a new Signal session");
         }
     }
     if args.dry_run {
-        said.push_str("nothing was written (--dry-run)");
+        text.push_str("nothing was written (--dry-run)");
     } else {
-        let _ = write!(said, "restored; connect it with: SELECT wa.connect('{session}')");
+        let _ = write!(text, "restored; connect the session with: SELECT wa.connect('{session}')");
     }
-    print(json, &json!({ "session": session, "restored": !args.dry_run, "report": done }), &said);
+    print(json, &json!({ "session": session, "restored": !args.dry_run, "report": done }), &text);
     Ok(())
 }
 
@@ -138,21 +140,26 @@ pub(super) async fn export(config: &Config, command: ExportCommand, json: bool) 
     let mut transaction = connection.begin().await?;
     let snapshot = snapshot::read(&mut transaction, &vault, &session).await?;
     if snapshot.held {
-        bail!("nothing was exported: {session:?} is held by a worker; close it first: SELECT wa.close('{session}')");
+        bail!(
+            "nothing was exported: session {session:?} is held by a worker; close the session first: SELECT wa.close('{session}')"
+        );
     }
-    let shown = progress("keys converted");
-    shown.set_length(snapshot.state.keys.len() as u64);
-    let exported = baileys::export(snapshot.state, || shown.inc(1))?;
-    shown.finish_and_clear();
+    let bar = progress("keys converted");
+    bar.set_length(snapshot.state.keys.len() as u64);
+    let exported = baileys::export(snapshot.state, || bar.inc(1))?;
+    bar.finish_and_clear();
     sqlx::query_file!("sql/auth/mark_exported.sql", snapshot.session_id).execute(&mut *transaction).await?;
-    let shown = progress("files written");
-    let written = folder::write(&folder, &exported.creds, &exported.entries, || shown.inc(1));
+    let bar = progress("files written");
+    let written = folder::write(&folder, &exported.creds, &exported.entries, || bar.inc(1));
     written.with_context(|| folder.display().to_string())?;
-    shown.finish_and_clear();
+    bar.finish_and_clear();
     transaction.commit().await?;
-    let mut said = told(&exported.report);
-    let _ =
-        write!(said, "{} is Baileys' now; connected here again, its chats begin new Signal sessions", folder.display());
-    print(json, &json!({ "session": session, "folder": folder, "report": exported.report }), &said);
+    let mut text = report_text(&exported.report);
+    let _ = write!(
+        text,
+        "{} is Baileys' now; if you connect the session here again, each chat starts a new Signal session",
+        folder.display()
+    );
+    print(json, &json!({ "session": session, "folder": folder, "report": exported.report }), &text);
     Ok(())
 }

@@ -1,6 +1,7 @@
-//! `wagres campaign list | follow | pause | resume | cancel`: what wa.campaigns shows, and what can be done about one.
+//! `wagres campaign list | follow | pause | resume | cancel`: the view `wa.campaigns`, and the functions for a
+//! campaign.
 
-use super::{Ear, connect, print, sql_error, stop_signal};
+use super::{RowWatch, connect, print, sql_error, stop_signal};
 use crate::config::Config;
 use crate::db::Db;
 use anyhow::bail;
@@ -11,27 +12,27 @@ use serde_json::{Value, json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CampaignCommand {
-    /// Show how far each campaign came, the newest first.
+    /// Show the progress of all campaigns, the newest first
     List {
-        /// Of this session only.
+        /// Only of this session
         #[arg(long, value_name = "NAME")]
         session: Option<String>,
     },
-    /// Show a campaign's progress until nothing of it waits any more.
-    Follow(Named),
-    /// Hold back what is queued of a campaign, and what is inserted for it; what is on its way goes out.
-    Pause(Named),
-    /// Let it go on.
-    Resume(Named),
-    /// Cancel what is queued of it.
-    Cancel(Named),
+    /// Show the progress of a campaign until none of its messages waits any more
+    Follow(CampaignName),
+    /// Hold back the queued messages of a campaign and those inserted later; messages in hand are still sent
+    Pause(CampaignName),
+    /// Resume a paused campaign
+    Resume(CampaignName),
+    /// Cancel the queued messages of a campaign
+    Cancel(CampaignName),
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Named {
-    /// The session that sends it.
+pub(super) struct CampaignName {
+    /// Session that sends the campaign
     session: String,
-    /// Its name, as wa.outbound.campaign has it.
+    /// Name of the campaign, as in wa.outbound.campaign
     campaign: String,
 }
 
@@ -40,39 +41,39 @@ pub(super) async fn run(config: &Config, command: CampaignCommand, json: bool) -
     match command {
         CampaignCommand::List { session } => list(&pool, session, json).await?,
         CampaignCommand::Follow(named) => {
-            let ear = Ear::on("wa_status", config).await?;
-            follow(&pool, &named, ear, json).await?;
+            let watch = RowWatch::on("wa_status", config).await?;
+            follow(&pool, &named, watch, json).await?;
         }
-        CampaignCommand::Pause(Named { session, campaign }) => {
+        CampaignCommand::Pause(CampaignName { session, campaign }) => {
             let held = sqlx::query_scalar!(r#"SELECT wa.pause_campaign($1, $2) AS "count!""#, session, campaign)
                 .fetch_one(&pool);
             let held = held.await.map_err(sql_error)?;
-            said(json, &session, &campaign, "held", held);
+            print_count(json, &session, &campaign, "held", held);
         }
-        CampaignCommand::Resume(Named { session, campaign }) => {
+        CampaignCommand::Resume(CampaignName { session, campaign }) => {
             let resumed = sqlx::query_scalar!(r#"SELECT wa.resume_campaign($1, $2) AS "count!""#, session, campaign)
                 .fetch_one(&pool);
             let resumed = resumed.await.map_err(sql_error)?;
-            said(json, &session, &campaign, "resumed", resumed);
+            print_count(json, &session, &campaign, "resumed", resumed);
         }
-        CampaignCommand::Cancel(Named { session, campaign }) => {
+        CampaignCommand::Cancel(CampaignName { session, campaign }) => {
             let cancelled = sqlx::query_scalar!(r#"SELECT wa.cancel_campaign($1, $2) AS "count!""#, session, campaign)
                 .fetch_one(&pool);
             let cancelled = cancelled.await.map_err(sql_error)?;
-            said(json, &session, &campaign, "cancelled", cancelled);
+            print_count(json, &session, &campaign, "cancelled", cancelled);
         }
     }
     Ok(())
 }
 
-fn said(json: bool, session: &str, campaign: &str, what: &str, count: i64) {
+fn print_count(json: bool, session: &str, campaign: &str, what: &str, count: i64) {
     let line = json!({ "session": session, "campaign": campaign, what: count });
-    print(json, &line, &format!("{campaign} of {session}: {count} messages {what}"));
+    print(json, &line, &format!("campaign {campaign} of session {session}: {count} messages {what}"));
 }
 
 /// A row of `wa.campaigns`.
 #[derive(PartialEq, Eq)]
-struct Row {
+struct Campaign {
     session: String,
     campaign: String,
     messages: i64,
@@ -87,8 +88,8 @@ struct Row {
     paused_at: Option<DateTime<Utc>>,
 }
 
-impl Row {
-    fn line(&self) -> Value {
+impl Campaign {
+    fn json(&self) -> Value {
         json!({
             "session": self.session, "campaign": self.campaign, "messages": self.messages, "waiting": self.waiting,
             "held": self.held, "sent": self.sent, "delivered": self.delivered, "read": self.read, "failed": self.failed,
@@ -98,7 +99,7 @@ impl Row {
 }
 
 async fn list(pool: &Db, session: Option<String>, json: bool) -> anyhow::Result<()> {
-    let rows = sqlx::query_file_as!(Row, "sql/cli/campaigns.sql", session, None::<&str>).fetch_all(pool).await;
+    let rows = sqlx::query_file_as!(Campaign, "sql/cli/campaigns.sql", session, None::<&str>).fetch_all(pool).await;
     if !json {
         println!(
             "{:<20} {:<24} {:>8} {:>8} {:>8} {:>8} {:>9} {:>8} {:>7} {:>9} PAUSED",
@@ -120,37 +121,37 @@ async fn list(pool: &Db, session: Option<String>, json: bool) -> anyhow::Result<
             row.failed,
             row.withdrawn
         );
-        print(json, &row.line(), text.trim_end());
+        print(json, &row.json(), text.trim_end());
     }
     Ok(())
 }
 
-/// A bar on standard error, where that is a terminal; a line of JSON for each change; and at the end how it went.
-async fn follow(pool: &Db, named: &Named, mut ear: Ear, json: bool) -> anyhow::Result<()> {
+/// Shows a bar on standard error, if that is a terminal, and the result at the end; with `json` a line for each change.
+async fn follow(pool: &Db, named: &CampaignName, mut watch: RowWatch, json: bool) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let bar = ProgressBar::no_length();
     bar.set_style(ProgressStyle::with_template("{bar:40} {percent:>3} %  {pos}/{len}  {msg}  {elapsed}")?);
-    let mut before: Option<Row> = None;
+    let mut before: Option<Campaign> = None;
     loop {
-        let row = sqlx::query_file_as!(Row, "sql/cli/campaigns.sql", named.session, named.campaign);
+        let row = sqlx::query_file_as!(Campaign, "sql/cli/campaigns.sql", named.session, named.campaign);
         let Some(row) = row.fetch_optional(pool).await.map_err(sql_error)? else {
             bail!("session {} has no message of campaign \"{}\"", named.session, named.campaign);
         };
         let changed = before.as_ref() != Some(&row);
         if changed && json {
-            println!("{}", row.line());
+            println!("{}", row.json());
         }
         bar.set_length(row.messages.unsigned_abs());
         bar.set_position((row.messages - row.waiting).unsigned_abs());
         let paused = if row.paused_at.is_some() { "paused; " } else { "" };
-        let told =
+        let counts =
             format!("{paused}{} sent, {} delivered, {} read, {} failed", row.sent, row.delivered, row.read, row.failed);
-        bar.set_message(told.clone());
+        bar.set_message(counts.clone());
         if row.waiting == 0 {
             bar.finish_and_clear();
             if !json {
                 println!(
-                    "{} of {}: {} messages; {told}, {} withdrawn",
+                    "{} of {}: {} messages; {counts}, {} withdrawn",
                     row.campaign, row.session, row.messages, row.withdrawn
                 );
             }
@@ -159,7 +160,7 @@ async fn follow(pool: &Db, named: &Named, mut ear: Ear, json: bool) -> anyhow::R
         before = Some(row);
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            heard = ear.wait() => heard?,
+            changed = watch.wait() => changed?,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `wagres console`: a prompt for whoever looks after sessions, over the commands that there are.
+//! `wagres console`: a prompt for operators, made of the other commands.
 
 use super::inbox::{self, InboxArgs};
 use super::jobs::{self, JobsCommand};
@@ -12,24 +12,24 @@ use std::io::{IsTerminal as _, Write as _};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 const HELP: &str = "\
-status                          sessions, and what each has left to send
-workers                         workers that are alive
+status                          sessions and their queues
+workers                         running workers
 send SESSION RECIPIENT TEXT     queue a text
 inbox [SESSION]                 the last messages received
-errors SESSION                  what went wrong with a session
-metrics                         what was sent within the last minute and hour
-help                            this
-exit                            leave; so does the end of the input";
+errors SESSION                  the last errors of a session
+metrics                         messages sent within the last minute and hour
+help                            this list
+exit                            leave the console, as does the end of the input";
 
-/// How many messages and errors are shown.
+/// Most messages and errors that are shown.
 const LAST: u32 = 10;
 
 pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<()> {
-    // Whether there is a database is better known before the first command.
+    // A missing database is reported before the first command.
     connect(config).await?.close().await;
     let prompt = !json && std::io::stdin().is_terminal();
     if prompt {
-        println!("wagres {}; help says what there is", env!("CARGO_PKG_VERSION"));
+        println!("wagres {}; type help for the commands", env!("CARGO_PKG_VERSION"));
     }
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     loop {
@@ -42,9 +42,9 @@ pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<()> {
         match command {
             "" => {}
             "exit" | "quit" => return Ok(()),
-            // What fails is said, and the next line counts all the same.
+            // A failed command does not end the console.
             command => {
-                if let Err(error) = obey(config, command, rest.trim(), json).await {
+                if let Err(error) = run_command(config, command, rest.trim(), json).await {
                     print(json, &json!({ "error": error.to_string() }), &format!("{error:#}"));
                 }
             }
@@ -52,7 +52,7 @@ pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<()> {
     }
 }
 
-async fn obey(config: &Config, command: &str, rest: &str, json: bool) -> anyhow::Result<()> {
+async fn run_command(config: &Config, command: &str, rest: &str, json: bool) -> anyhow::Result<()> {
     let named = || (!rest.is_empty()).then(|| rest.to_owned());
     match command {
         "help" => print(json, &json!({ "help": HELP }), HELP),
@@ -67,12 +67,12 @@ async fn obey(config: &Config, command: &str, rest: &str, json: bool) -> anyhow:
             session::run(config, SessionCommand::Errors { name, limit: LAST }, json).await?;
         }
         "metrics" => metrics(config, json).await?,
-        other => anyhow::bail!("\"{other}\" is no command; help says what there is"),
+        other => anyhow::bail!("unknown command \"{other}\"; type help"),
     }
     Ok(())
 }
 
-/// The text is all that comes after the recipient, as it was typed.
+/// The text is the rest of the line after the recipient, as typed.
 fn message(rest: &str) -> anyhow::Result<SendArgs> {
     let words = rest.split_once(char::is_whitespace);
     let words = words.and_then(|(session, rest)| Some((session, rest.trim_start().split_once(char::is_whitespace)?)));
@@ -95,8 +95,10 @@ async fn metrics(config: &Config, json: bool) -> anyhow::Result<()> {
             "median_seconds": row.median_seconds,
         });
         let median = row.median_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.3} s to sent"));
-        let text =
-            format!("{:<24} {:>6} in a minute {:>8} in an hour  {median}", row.session, row.last_minute, row.last_hour);
+        let text = format!(
+            "{:<24} {:>6} in the last minute {:>8} in the last hour  {median}",
+            row.session, row.last_minute, row.last_hour
+        );
         print(json, &line, &text);
     }
     Ok(())

@@ -1,10 +1,11 @@
-//! `wagres doctor`: looks at everything that a worker needs, and says what to do about what is not well.
+//! `wagres doctor`: checks everything that a worker needs, and prints a remedy for each problem.
 
 use super::print;
 use crate::auth::Vault;
 use crate::config::Config;
 use crate::db::{Db, DbError, migrate};
 use crate::session::endpoint::Endpoint;
+use crate::telemetry::wall_clock;
 use anyhow::bail;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -12,68 +13,69 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use url::Url;
 
-/// The oldest server that is tried.
+/// The oldest Postgres that is tested.
 const OLDEST: i32 = 15;
-/// Leases run by the database's clock; so far apart clocks make what the log says hard to follow.
-const APART: TimeDelta = TimeDelta::seconds(2);
-/// File descriptors besides those of sessions and of the database.
-const OTHERS: u64 = 100;
-/// How long WhatsApp may take to accept a connection.
-const ANSWER: Duration = Duration::from_secs(10);
+/// Largest difference of the clocks. Leases follow the database's clock; a larger difference only makes the log hard to
+/// follow.
+const MAX_CLOCK_DIFFERENCE: TimeDelta = TimeDelta::seconds(2);
+/// File descriptors beside those of sessions and database connections.
+const OTHER_DESCRIPTORS: u64 = 100;
+/// Limit for a connection to WhatsApp.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How it is with something.
+/// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Well,
-    /// It works, and will not always.
-    Doubtful,
-    /// A worker cannot do its work.
-    Ill,
+enum Verdict {
+    Ok,
+    /// Workers work now, but may fail later.
+    Warn,
+    /// Workers cannot work.
+    Fail,
 }
 
-/// What was found, printed as it is found.
+/// Prints each result at once and counts failures.
 struct Report {
     json: bool,
-    ill: usize,
+    failures: usize,
 }
 
 impl Report {
-    fn say(&mut self, state: State, what: &str, found: &str, advice: &str) {
-        let name = match state {
-            State::Well => "ok",
-            State::Doubtful => "warn",
-            State::Ill => "fail",
+    fn add(&mut self, verdict: Verdict, what: &str, found: &str, advice: &str) {
+        let name = match verdict {
+            Verdict::Ok => "ok",
+            Verdict::Warn => "warn",
+            Verdict::Fail => "fail",
         };
-        self.ill += usize::from(state == State::Ill);
-        let advice = if state == State::Well { "" } else { advice };
+        self.failures += usize::from(verdict == Verdict::Fail);
+        let advice = if verdict == Verdict::Ok { "" } else { advice };
         let text = format!("{name:<5} {what:<14} {found}");
         let text = if advice.is_empty() { text } else { format!("{text}\n{:21}{advice}", "") };
         print(self.json, &json!({ "state": name, "what": what, "found": found, "advice": advice }), &text);
     }
 
-    /// Ill unless it holds.
+    /// A failure unless `holds`.
     fn must(&mut self, holds: bool, what: &str, found: &str, advice: &str) {
-        self.say(if holds { State::Well } else { State::Ill }, what, found, advice);
+        self.add(if holds { Verdict::Ok } else { Verdict::Fail }, what, found, advice);
     }
 
-    /// Doubtful unless it holds.
+    /// A warning unless `holds`.
     fn should(&mut self, holds: bool, what: &str, found: &str, advice: &str) {
-        self.say(if holds { State::Well } else { State::Doubtful }, what, found, advice);
+        self.add(if holds { Verdict::Ok } else { Verdict::Warn }, what, found, advice);
     }
 }
 
 pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<()> {
-    let mut report = Report { json, ill: 0 };
+    let mut report = Report { json, failures: 0 };
     let vault = Vault::open(&config.encryption).await.map(|_| ());
-    let found = vault.as_ref().err().map_or_else(|| "its keys are there".to_owned(), ToString::to_string);
+    let found = vault.as_ref().err().map_or_else(|| "all keys are readable".to_owned(), ToString::to_string);
     report.must(vault.is_ok(), "encryption", &found, "see [encryption] in the configuration, and docs/auth.md");
     descriptors(config, &mut report);
     whatsapp(config, &mut report).await;
     database(config, &mut report).await;
-    match report.ill {
+    match report.failures {
         0 => Ok(()),
-        1 => bail!("one thing keeps workers from their work"),
-        ill => bail!("{ill} things keep workers from their work"),
+        1 => bail!("one problem keeps workers from working"),
+        failures => bail!("{failures} problems keep workers from working"),
     }
 }
 
@@ -81,33 +83,38 @@ fn descriptors(config: &Config, report: &mut Report) {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next());
     let Some(limit) = limit else { return };
-    // "unlimited" is no number.
+    // The limit may be "unlimited".
     let open: u64 = limit.parse().unwrap_or(u64::MAX);
-    let wanted = u64::from(config.worker.max_sessions) + u64::from(config.worker.connections) + OTHERS;
+    let needed = u64::from(config.worker.max_sessions) + u64::from(config.worker.connections) + OTHER_DESCRIPTORS;
     report.should(
-        open >= wanted,
+        open >= needed,
         "descriptors",
-        &format!("{limit} may be open, {wanted} are wanted for worker.max_sessions = {}", config.worker.max_sessions),
-        &format!("raise the limit (ulimit -n {wanted}, LimitNOFILE= of systemd), or lower worker.max_sessions"),
+        &format!("{limit} may be open; worker.max_sessions = {} needs {needed}", config.worker.max_sessions),
+        &format!("raise the limit (ulimit -n {needed}, LimitNOFILE= of systemd), or lower worker.max_sessions"),
     );
 }
 
 async fn whatsapp(config: &Config, report: &mut Report) {
     let url = config.whatsapp_url.as_str();
     if let Err(error) = Endpoint::parse(url) {
-        return report.must(false, "whatsapp", &error.to_string(), "set whatsapp_url, or use the other build");
+        return report.must(
+            false,
+            "whatsapp",
+            &error.to_string(),
+            "set whatsapp_url, or use the build with (without) the sandbox",
+        );
     }
     let target = Url::parse(url).ok();
     let target = target.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
     let Some(target) = target else { return };
-    let reached = tokio::time::timeout(ANSWER, TcpStream::connect(target)).await;
+    let reached = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(target)).await;
     let (reached, found) = match reached {
         Ok(Ok(_)) => (true, format!("{url} accepts connections")),
         Ok(Err(error)) => (false, format!("{url}: {error}")),
-        Err(_) => (false, format!("{url} does not answer within {} s", ANSWER.as_secs())),
+        Err(_) => (false, format!("{url} does not answer within {} s", CONNECT_TIMEOUT.as_secs())),
     };
-    // Sessions with a proxy get there all the same.
-    report.should(reached, "whatsapp", &found, "look at name server, firewall and proxy of this machine");
+    // A warning only: sessions with a proxy may still reach the server.
+    report.should(reached, "whatsapp", &found, "check name server, firewall and proxy of this machine");
 }
 
 async fn database(config: &Config, report: &mut Report) {
@@ -118,27 +125,27 @@ async fn database(config: &Config, report: &mut Report) {
     let pool = match Db::connect(url, config.database_pooler, 2, "wagres doctor").await {
         Ok(pool) => pool,
         Err(error) => {
-            let advice = "look whether the server runs, and at host, port, user and password of the URL";
+            let advice = "check that the server runs, and host, port, user and password of the URL";
             return report.must(false, "database", &error.to_string(), advice);
         }
     };
-    // The first statement of a connection takes longer than those that come after.
+    // A first statement for nothing, because it takes longer than the next ones, and the next one times the clocks.
     let asked = match sqlx::query_file!("sql/cli/doctor.sql").fetch_one(&pool).await {
-        Ok(_) => Utc::now(),
-        Err(error) => return report.must(false, "database", &error.to_string(), "look at the server's log"),
+        Ok(_) => wall_clock(),
+        Err(error) => return report.must(false, "database", &error.to_string(), "see the server's log"),
     };
     let facts = match sqlx::query_file!("sql/cli/doctor.sql").fetch_one(&pool).await {
         Ok(facts) => facts,
-        Err(error) => return report.must(false, "database", &error.to_string(), "look at the server's log"),
+        Err(error) => return report.must(false, "database", &error.to_string(), "see the server's log"),
     };
     let version = facts.version / 10_000;
     let text = format!("PostgreSQL {version}, as {}", facts.role);
-    report.must(version >= OLDEST, "database", &text, &format!("PostgreSQL {OLDEST} or later is wanted"));
+    report.must(version >= OLDEST, "database", &text, &format!("upgrade to PostgreSQL {OLDEST} or later"));
     report.must(
         !facts.read_only,
         "writing",
-        if facts.read_only { "the server takes no writes" } else { "the server takes writes" },
-        "it is a standby, or default_transaction_read_only is on: connect to the primary",
+        if facts.read_only { "the server refuses writes" } else { "the server accepts writes" },
+        "the server is a standby, or default_transaction_read_only is on: connect to the primary",
     );
     report.should(
         facts.fsync,
@@ -149,15 +156,16 @@ async fn database(config: &Config, report: &mut Report) {
     report.should(
         facts.autovacuum,
         "autovacuum",
-        &format!("it is {}", on(facts.autovacuum)),
-        "without it the job tables grow",
+        &format!("autovacuum is {}", on(facts.autovacuum)),
+        "without autovacuum the job tables grow",
     );
     clock(facts.now, asked, report);
-    let wanted = i64::from(config.worker.connections) + 2;
+    // Two more: heartbeat and listener.
+    let needed = i64::from(config.worker.connections) + 2;
     report.should(
-        facts.free_connections >= wanted,
+        facts.free_connections >= needed,
         "connections",
-        &format!("{} are free, a worker takes {wanted}", facts.free_connections),
+        &format!("{} are free; a worker needs {needed}", facts.free_connections),
         "raise max_connections of the server, or lower worker.connections",
     );
     if !facts.there {
@@ -170,24 +178,28 @@ const fn on(is: bool) -> &'static str {
     if is { "on" } else { "off" }
 }
 
-/// The database's clock, read between two looks at ours.
+/// Compares the database's clock with this machine's, which was read before and is read after.
 fn clock(theirs: DateTime<Utc>, before: DateTime<Utc>, report: &mut Report) {
-    let after = Utc::now();
+    let after = wall_clock();
     let apart = (theirs - after).max(before - theirs).max(TimeDelta::zero());
     let found = format!("{} ms from the database's", apart.num_milliseconds());
-    report.should(apart <= APART, "clock", &found, "let a time service set the clocks of both machines");
+    report.should(apart <= MAX_CLOCK_DIFFERENCE, "clock", &found, "run a time service on both machines");
 }
 
 async fn schema(pool: &Db, report: &mut Report) {
     let (migrated, newest) = match migrate::versions(pool.pool()).await {
         Ok(versions) => versions,
         Err(error @ DbError::OldLayout) => {
-            return report.must(false, "schema", &error.to_string(), "a new database");
+            return report.must(false, "schema", &error.to_string(), "migrate a new database");
         }
         Err(error) => return report.must(false, "schema", &error.to_string(), "wagres migrate"),
     };
-    let text = format!("at migration {migrated}, this version knows {newest}");
-    let advice = if migrated < newest { "wagres migrate" } else { "a newer version has migrated it: use that one" };
+    let text = format!("the database is at migration {migrated}, this version at {newest}");
+    let advice = if migrated < newest {
+        "wagres migrate"
+    } else {
+        "a newer version of wagres migrated the database: use that version"
+    };
     report.must(migrated == newest, "schema", &text, advice);
     if migrated != newest {
         return;
@@ -200,23 +212,28 @@ async fn schema(pool: &Db, report: &mut Report) {
         }
     };
     let found = if facts.may_work { "the role may run a worker" } else { "the role may not run a worker" };
-    report.should(facts.may_work, "rights", found, "GRANT wa_worker TO that role, unless it is not meant to");
-    report.should(facts.workers > 0, "workers", &format!("{} at work", facts.workers), "wagres worker");
+    report.should(facts.may_work, "rights", found, "GRANT wa_worker TO that role, if it should");
+    report.should(facts.workers > 0, "workers", &format!("{} running", facts.workers), "wagres worker");
     report.should(
         facts.connected == facts.wished,
         "sessions",
-        &format!("{} of {} that are wished connected are", facts.connected, facts.wished),
-        "wagres session list says why",
+        &format!("{} of {} that should be connected are", facts.connected, facts.wished),
+        "wagres session list shows why",
     );
     let list = |names: Option<Vec<String>>| names.unwrap_or_default().join(", ");
     let lists = [
-        ("decryption", "none has too many errors", list(facts.ill), "wagres session errors NAME; docs/sessions.md"),
-        ("rest", "none rests", list(facts.resting), "wagres session show NAME; wa.connect tries at once"),
-        ("schedules", "those of the product are on", list(facts.disabled), "wagres schedule enable NAME"),
+        (
+            "decryption",
+            "no session has too many errors",
+            list(facts.ill),
+            "wagres session errors NAME; docs/sessions.md",
+        ),
+        ("rest", "no session rests", list(facts.resting), "wagres session show NAME; wa.connect retries at once"),
+        ("schedules", "all default schedules are enabled", list(facts.disabled), "wagres schedule enable NAME"),
     ];
     for (what, none, found, advice) in lists {
         report.should(found.is_empty(), what, if found.is_empty() { none } else { &found }, advice);
     }
-    let text = format!("{} failed within the hour", facts.failed);
+    let text = format!("{} failed within the last hour", facts.failed);
     report.should(facts.failed == 0, "messages", &text, "SELECT * FROM wa.failure ORDER BY failed_at DESC");
 }

@@ -16,15 +16,15 @@ use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ImportCommand {
-    /// From a folder of Baileys' useMultiFileAuthState. Stop the program that uses it first.
+    /// Import a folder of Baileys' useMultiFileAuthState; first stop the program that uses the folder
     Baileys(FolderArgs),
-    /// From tables of Postgres in which a program keeps what Baileys gives it. Stop that program first.
+    /// Import Postgres tables in which a program keeps the state of Baileys; first stop that program
     BaileysPostgres(TablesArgs),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct FolderArgs {
-    /// The folder with creds.json.
+    /// Folder with creds.json
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     #[command(flatten)]
@@ -33,19 +33,19 @@ pub(super) struct FolderArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct TablesArgs {
-    /// Where the tables are.
+    /// Postgres URL of the database with the tables
     #[arg(long, value_name = "URL")]
     from: String,
-    /// Table of the credentials, or of everything.
+    /// Table of the credentials, or of credentials and keys
     #[arg(long, value_name = "TABLE")]
     auth_table: String,
-    /// Table of the keys, when they have one of their own.
+    /// Table of the keys, if they have their own
     #[arg(long, value_name = "TABLE")]
     keys_table: Option<String>,
-    /// Whose rows, when there are several devices: `company_id=42`.
+    /// Rows of the device, if the tables hold several devices: company_id=42
     #[arg(long, value_name = "COLUMN=VALUE", value_parser = owner)]
     owner: Option<(String, String)>,
-    /// A column that has another name than the usual ones: `value=payload`. What there is: creds, name, kind, id, value, expiry.
+    /// A column with an unusual name: value=payload; WHAT is creds, name, kind, id, value or expiry
     #[arg(long = "column", value_name = "WHAT=COLUMN", value_parser = column)]
     columns: Vec<(String, String)>,
     #[command(flatten)]
@@ -67,59 +67,59 @@ fn owner(text: &str) -> Result<(String, String), &'static str> {
 
 #[derive(Debug, Args)]
 struct TargetArgs {
-    /// The session that it becomes; made when it is not there.
+    /// Session to import into, added if it does not exist
     #[arg(long, value_name = "NAME")]
     session: String,
-    /// Whose session, when it is made.
+    /// Tenant of the session, if it is added
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
-    /// Do all of it and take it back: shows what would be imported.
+    /// Roll everything back: only show what would be imported
     #[arg(long)]
     dry_run: bool,
 }
 
 pub(super) async fn run(config: &Config, command: ImportCommand, json: bool) -> anyhow::Result<()> {
-    let shown = progress("read");
+    let bar = progress("read");
     let (found, target) = match command {
         ImportCommand::Baileys(FolderArgs { folder, target }) => {
-            let found = folder::read(&folder, || shown.inc(1));
+            let found = folder::read(&folder, || bar.inc(1));
             (found.with_context(|| format!("reading {}", folder.display()))?, target)
         }
         ImportCommand::BaileysPostgres(TablesArgs { from, auth_table, keys_table, owner, columns, target }) => {
             let mut connection = db::options(&Secret::new(from), "wagres import")?.connect().await.context("--from")?;
             let tables = Tables { auth: auth_table, keys: keys_table, owner, columns: columns.into_iter().collect() };
-            (tables::read(&mut connection, &tables, || shown.inc(1)).await?, target)
+            (tables::read(&mut connection, &tables, || bar.inc(1)).await?, target)
         }
     };
-    shown.finish_and_clear();
+    bar.finish_and_clear();
     let TargetArgs { session, tenant, dry_run } = target;
-    let shown = progress("keys converted");
-    shown.set_length(found.entries.len() as u64);
-    let converted = baileys::convert(found, || shown.inc(1)).map_err(import::ImportError::from)?;
-    shown.finish_and_clear();
+    let bar = progress("keys converted");
+    bar.set_length(found.entries.len() as u64);
+    let converted = baileys::convert(found, || bar.inc(1)).map_err(import::ImportError::from)?;
+    bar.finish_and_clear();
     let (vault, db) = (Vault::open(&config.encryption).await?, connect(config).await?);
     let mut connection = db.pool().acquire().await?;
     let report = import::import(&mut connection, &vault, &session, tenant.as_deref(), converted, dry_run).await?;
     let outcome = json!({ "session": session, "imported": !dry_run, "report": report });
-    let mut said = told(&report);
+    let mut text = report_text(&report);
     if dry_run {
-        said.push_str("nothing was written (--dry-run)");
+        text.push_str("nothing was written (--dry-run)");
     } else {
-        let _ = write!(said, "imported; connect it with: SELECT wa.connect('{session}')");
+        let _ = write!(text, "imported; connect the session with: SELECT wa.connect('{session}')");
     }
-    print(json, &outcome, &said);
+    print(json, &outcome, &text);
     Ok(())
 }
 
-/// On a terminal; elsewhere it shows nothing.
+/// A counter on standard error, if that is a terminal.
 pub(super) fn progress(what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_message(what);
     bar.set_style(ProgressStyle::with_template("{pos} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }
 
-/// A table of what became of the keys, and what to know of those that were not converted.
-pub(super) fn told(report: &Report) -> String {
+/// Counts by kind of key, and a line for each key that was not converted.
+pub(super) fn report_text(report: &Report) -> String {
     let mut text = format!("{:<24} {:>9} {:>9} {:>9}\n", "kind", "converted", "skipped", "failed");
     for (kind, count) in report {
         let skipped: u64 = count.skipped.values().sum();

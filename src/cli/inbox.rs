@@ -1,6 +1,6 @@
 //! `wagres inbox [--follow]`.
 
-use super::{Ear, connect, print, sql_error, stop_signal};
+use super::{RowWatch, connect, print, sql_error, stop_signal};
 use crate::config::Config;
 use crate::db::Db;
 use chrono::{DateTime, Utc};
@@ -10,24 +10,25 @@ use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, Args)]
 pub(super) struct InboxArgs {
-    /// Only this session.
+    /// Only of this session
     #[arg(long, value_name = "NAME")]
     pub(super) session: Option<String>,
-    /// How many of the latest messages to show first.
+    /// Latest messages to show first
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(super) last: u32,
-    /// Read as this consumer (`wa.add_consumer`) what it has not read yet, and acknowledge it.
+    /// Read the unread messages of this consumer (wa.add_consumer) and acknowledge them
     #[arg(long, value_name = "NAME", conflicts_with_all = ["session", "last"])]
     pub(super) consumer: Option<String>,
-    /// Go on with what arrives, until interrupted.
+    /// Show new messages as they arrive, until interrupted
     #[arg(long, short)]
     pub(super) follow: bool,
 }
 
 pub(super) async fn run(config: &Config, args: InboxArgs, json: bool) -> anyhow::Result<()> {
     let pool = connect(config).await?;
-    // Listening begins before the first look, so that nothing falls between.
-    let mut following = if args.follow { Some((Ear::on("wa_inbound", config).await?, stop_signal()?)) } else { None };
+    // Listening starts before the first query, so that no message falls between.
+    let mut following =
+        if args.follow { Some((RowWatch::on("wa_inbound", config).await?, stop_signal()?)) } else { None };
     if let Some(consumer) = &args.consumer {
         return consume(&pool, consumer, following, json).await;
     }
@@ -35,27 +36,31 @@ pub(super) async fn run(config: &Config, args: InboxArgs, json: bool) -> anyhow:
         .fetch_one(&pool)
         .await?;
     loop {
-        for row in sqlx::query_file_as!(Row, "sql/cli/inbox_after.sql", args.session, after).fetch_all(&pool).await? {
+        for row in sqlx::query_file_as!(ReceivedMessage, "sql/cli/inbox_after.sql", args.session, after)
+            .fetch_all(&pool)
+            .await?
+        {
             after = row.id;
             row.print(json);
         }
-        let Some((ear, stop)) = &mut following else { return Ok(()) };
+        let Some((watch, stop)) = &mut following else { return Ok(()) };
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            heard = ear.wait() => heard?,
+            changed = watch.wait() => changed?,
         }
     }
 }
 
-/// What is shown is acknowledged, so a consumer that is interrupted is shown at most one batch again.
+/// Acknowledges each batch after printing it, so an interrupted consumer repeats at most one batch.
 async fn consume(
     pool: &Db,
     consumer: &str,
-    mut following: Option<(Ear, CancellationToken)>,
+    mut following: Option<(RowWatch, CancellationToken)>,
     json: bool,
 ) -> anyhow::Result<()> {
     loop {
-        let claimed = sqlx::query_file_as!(Row, "sql/cli/claim_messages.sql", consumer).fetch_all(pool).await;
+        let claimed =
+            sqlx::query_file_as!(ReceivedMessage, "sql/cli/claim_messages.sql", consumer).fetch_all(pool).await;
         let claimed = claimed.map_err(sql_error)?;
         let ids: Vec<i64> = claimed.iter().map(|row| row.id).collect();
         for row in claimed {
@@ -67,16 +72,16 @@ async fn consume(
             acknowledge.fetch_one(pool).await.map_err(sql_error)?;
             continue;
         }
-        let Some((ear, stop)) = &mut following else { return Ok(()) };
+        let Some((watch, stop)) = &mut following else { return Ok(()) };
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            heard = ear.wait() => heard?,
+            changed = watch.wait() => changed?,
         }
     }
 }
 
 /// A message of `wa.inbox`.
-struct Row {
+struct ReceivedMessage {
     id: i64,
     session: String,
     chat: String,
@@ -89,7 +94,7 @@ struct Row {
     received_at: DateTime<Utc>,
 }
 
-impl Row {
+impl ReceivedMessage {
     fn print(self, json: bool) {
         let line = json!({
             "id": self.id, "session": self.session, "chat": self.chat, "sender": self.sender,

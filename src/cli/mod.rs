@@ -1,4 +1,4 @@
-//! The command line. It asks Postgres what it wants, like any other program, and prints what comes back.
+//! The command line. It works through SQL, as any other program does, and prints the answers.
 
 mod auth;
 mod backup;
@@ -26,20 +26,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// WhatsApp by rows: insert into wa.outbound and a message is sent; a message arrives and stands in wa.inbox.
+/// A WhatsApp gateway on Postgres: an INSERT into wa.outbound sends a message; received messages are rows of wa.inbox.
 #[derive(Debug, Parser)]
 #[command(name = "wagres", version, propagate_version = true)]
 pub struct Cli {
-    /// Configuration file; else wagres.toml in this folder, when there is one.
+    /// Configuration file [default: wagres.toml in the working folder, if there is one]
     #[arg(long, global = true, value_name = "FILE", env = "WAGRES_CONFIG")]
     config: Option<PathBuf>,
-    /// Postgres URL; overrides the environment and the file.
+    /// Postgres URL; overrides the environment and the configuration file
     #[arg(long, global = true, value_name = "URL")]
     database_url: Option<String>,
-    /// What to log: info, wagres=debug …
+    /// Log filter: info, wagres=debug …
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
-    /// Print JSON, one value a line.
+    /// Print JSON, one value on each line
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -48,20 +48,20 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run everything: migrate, and a worker; a private Postgres too when no database URL is set.
+    /// Run everything: migrate the database and run a worker; without a database URL also a private Postgres
     Up {
-        /// Run the loopback WhatsApp too and talk to it.
+        /// Run the sandbox too, a WhatsApp on this machine, and connect the worker to it
         #[arg(long)]
         sandbox: bool,
         #[command(flatten)]
         faults: FaultFlags,
-        /// Folder of the private Postgres.
+        /// Folder of the private Postgres [default: wagres-data]
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
         #[command(flatten)]
         worker: WorkerFlags,
     },
-    /// Run a worker on a migrated database; or look after those that run.
+    /// Run a worker on a migrated database; or list and drain running workers
     #[command(args_conflicts_with_subcommands = true)]
     Worker {
         #[command(flatten)]
@@ -69,76 +69,76 @@ enum Command {
         #[command(subcommand)]
         command: Option<worker::WorkerCommand>,
     },
-    /// Bring the schema wa up to this version.
+    /// Migrate the schema wa to this version
     Migrate,
-    /// Run the loopback WhatsApp alone.
+    /// Run the sandbox alone: a WhatsApp server with simulated phones on this machine
     Sandbox {
-        /// Where devices connect.
+        /// Address for the connections of devices; port 0 takes a free one
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
         ws: SocketAddr,
-        /// Where the control API listens.
+        /// Address of the control API and the page; port 0 takes a free one
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
         control: SocketAddr,
         #[command(flatten)]
         faults: FaultFlags,
-        /// Keep everything in this file over restarts; otherwise it is in memory only.
+        /// Keep the sandbox's state in this file over restarts [default: in memory only]
         #[arg(long, value_name = "FILE")]
         state: Option<PathBuf>,
     },
-    /// Add, link, list and close sessions.
+    /// Add, link, show, pause, move, connect and close sessions
     #[command(subcommand)]
     Session(session::SessionCommand),
-    /// Send a text.
+    /// Queue a text message
     Send(send::SendArgs),
-    /// Look at the queue; show, retry and cancel messages.
+    /// Show the queue; list, retry, cancel and purge jobs
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
-    /// Follow, pause, resume and cancel campaigns.
+    /// List, follow, pause, resume and cancel campaigns
     #[command(subcommand)]
     Campaign(campaign::CampaignCommand),
-    /// Show received messages.
+    /// Show received messages
     Inbox(inbox::InboxArgs),
-    /// Take over a device that another program linked, without a new scan.
+    /// Import a device that another program linked, without a new scan
     #[command(subcommand)]
     Import(import::ImportCommand),
-    /// Look after what keeps devices linked: size, quarantine, encryption.
+    /// Look after the auth state, which keeps devices linked: size, quarantine, encryption
     #[command(subcommand)]
     Auth(auth::AuthCommand),
-    /// Give a device to another program, without a new scan.
+    /// Export a device to another program, without a new scan
     #[command(subcommand)]
     Export(backup::ExportCommand),
-    /// Write the auth state of a session into a file.
+    /// Write the auth state of a session to a file
     Backup(backup::BackupArgs),
-    /// Put a session back from a file.
+    /// Restore a session from such a file
     Restore(backup::RestoreArgs),
-    /// Show, make, change and run schedules.
+    /// Show, set, enable, disable, run and delete schedules
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
-    /// Look at everything that a worker needs, and say what to do about what is not well.
+    /// Check everything that a worker needs, and print a remedy for each problem
     Doctor,
-    /// A prompt: status, send, inbox, errors, metrics.
+    /// Open a prompt for operators: status, send, inbox, errors, metrics
     Console,
-    /// Show the configuration in force, secrets masked.
+    /// Show the configuration in force, with secrets masked
     Config,
 }
 
-/// What goes wrong in the loopback WhatsApp.
+/// Faults of the sandbox.
 #[derive(Debug, clap::Args)]
 struct FaultFlags {
-    /// Phones and timed faults of the loopback WhatsApp, as JSON or TOML.
+    /// Scenario of the sandbox, a JSON or TOML file: seed, phones and fault rules
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
-    /// What chance in its faults begins with; a scenario may name another one.
+    /// Seed of the sandbox's random faults; a scenario may set another
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
 }
 
 #[derive(Debug, clap::Args)]
 struct WorkerFlags {
-    /// WhatsApp server.
+    /// WebSocket URL of the WhatsApp server [default: WhatsApp's own]
     #[arg(long, value_name = "URL")]
     whatsapp_url: Option<String>,
-    /// Address of the HTTP face.
+    /// Address of /health and /metrics; port 0 takes a free one [default: 127.0.0.1:7460]
     #[arg(long, value_name = "ADDR")]
     http: Option<SocketAddr>,
 }
@@ -146,12 +146,12 @@ struct WorkerFlags {
 /// Runs a command to its end.
 ///
 /// # Errors
-/// What went wrong, for a person to read.
+/// A text for the user.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     let mut overrides = Overrides { database_url: cli.database_url, log: cli.log, ..Overrides::default() };
     match &cli.command {
         Command::Up { sandbox: false, faults: FaultFlags { scenario: Some(_), .. }, .. } => {
-            anyhow::bail!("--scenario: only with --sandbox, which runs the WhatsApp that it is for");
+            anyhow::bail!("--scenario: only with --sandbox, which runs the sandbox that the scenario is for");
         }
         Command::Up { data, worker, .. } => {
             overrides.data_dir.clone_from(data);
@@ -194,13 +194,13 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
 }
 
 async fn migrate(config: &Config, json: bool) -> anyhow::Result<()> {
-    bring_up_to_date(config).await?;
+    migrate_schema(config).await?;
     print(json, &serde_json::json!({ "migrated": true }), "the schema wa is up to date");
     Ok(())
 }
 
-/// Migrations lock for as long as a connection lives, which a pooler hands on to others.
-async fn bring_up_to_date(config: &Config) -> anyhow::Result<()> {
+/// Refused through a pooler: the migrations' lock belongs to a connection, which a pooler passes on to other clients.
+async fn migrate_schema(config: &Config) -> anyhow::Result<()> {
     if config.database_pooler {
         return Err(DbError::NotThroughPooler("migrating").into());
     }
@@ -226,7 +226,6 @@ fn show(config: &Config, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The configured database's URL.
 fn database_url(config: &Config) -> anyhow::Result<&Secret> {
     config.database_url.as_ref().context(
         "database_url: missing; set DATABASE_URL to postgres://user:password@host:port/database (wagres up prints its own)",
@@ -237,11 +236,10 @@ async fn connect(config: &Config) -> anyhow::Result<Db> {
     Ok(Db::connect(database_url(config)?, config.database_pooler, 2, "wagres cli").await?)
 }
 
-/// Waits for rows to change. They are the truth; a notification only makes us look sooner, and none comes through a
-/// pooler.
-struct Ear(Option<PgListener>);
+/// Waits for rows to change. A notification only ends the wait sooner; through a pooler there is none.
+struct RowWatch(Option<PgListener>);
 
-impl Ear {
+impl RowWatch {
     async fn on(channel: &str, config: &Config) -> anyhow::Result<Self> {
         if config.database_pooler {
             return Ok(Self(None));
@@ -249,15 +247,15 @@ impl Ear {
         Ok(Self(Some(listener::connect(database_url(config)?, channel).await?)))
     }
 
-    /// Until there may be something new.
+    /// Waits for a notification, at most two seconds.
     async fn wait(&mut self) -> sqlx::Result<()> {
-        let heard = async {
+        let notified = async {
             match &mut self.0 {
                 Some(listener) => listener.try_recv().await.map(drop),
                 None => std::future::pending().await,
             }
         };
-        tokio::time::timeout(Duration::from_secs(2), heard).await.unwrap_or(Ok(()))
+        tokio::time::timeout(Duration::from_secs(2), notified).await.unwrap_or(Ok(()))
     }
 }
 
@@ -291,7 +289,7 @@ fn stop_signal() -> anyhow::Result<CancellationToken> {
     Ok(stop)
 }
 
-/// Errors of SQL as the database meant them: message and hint, without the driver's wrapping.
+/// The database's message and hint, without the driver's wrapping.
 fn sql_error(error: sqlx::Error) -> anyhow::Error {
     let Some(database) = error.as_database_error() else { return error.into() };
     let hint = database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().and_then(|e| e.hint());

@@ -10,94 +10,95 @@ use serde_json::{Value, json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ScheduleCommand {
-    /// Show all schedules.
+    /// Show all schedules
     List,
-    /// Show one schedule and its last ticks.
+    /// Show a schedule and its last ticks
     Show {
-        /// The schedule.
+        /// Name of the schedule
         name: String,
-        /// How many ticks.
+        /// Most ticks to show
         #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=10_000))]
         ticks: u32,
     },
-    /// Make a schedule, or change one; what is left out stays as it is.
+    /// Add or change a schedule; settings that you leave out stay as they are
     Set(SetArgs),
-    /// Let a schedule fire again, from its next tick on.
+    /// Enable a schedule, from its next tick on
     Enable {
-        /// The schedule.
+        /// Name of the schedule
         name: String,
     },
-    /// Keep a schedule from firing.
+    /// Disable a schedule
     Disable {
-        /// The schedule.
+        /// Name of the schedule
         name: String,
     },
-    /// Queue the job of a schedule now, enabled or not.
+    /// Queue the job of a schedule now, whether it is enabled or not
     Run {
-        /// The schedule.
+        /// Name of the schedule
         name: String,
     },
-    /// Delete a schedule; the jobs that it made stay.
+    /// Delete a schedule; its jobs stay
     Delete {
-        /// The schedule.
+        /// Name of the schedule
         name: String,
     },
 }
 
 #[derive(Debug, Args)]
 pub(super) struct SetArgs {
-    /// 1 to 63 letters, digits, dots, underscores, hyphens.
+    /// Name of the schedule: 1 to 63 letters, digits, dots, underscores, hyphens
     name: String,
-    /// Minute, hour, day of month, month, day of week: "30 3 * * *".
+    /// Cron expression of minute, hour, day of month, month, day of week: "30 3 * * *"
     #[arg(long, value_name = "EXPRESSION")]
     cron: Option<String>,
-    #[arg(long, help = "What is done: sweep_keys, reseal_keys, retention; connect, close, text for a session")]
+    #[arg(long, help = "Kind of the job: sweep_keys, reseal_keys, retention; for a session: connect, close, text")]
     kind: Option<String>,
-    /// What the kind takes, as a JSON object.
+    /// Arguments of the kind, a JSON object
     #[arg(long, value_name = "JSON", value_parser = object)]
     args: Option<Value>,
-    /// The session, for kinds that are for one.
+    /// Session, for kinds of a session
     #[arg(long, value_name = "NAME")]
     session: Option<String>,
-    /// By whose clock: Europe/Berlin, UTC … [a new one: UTC]
+    /// Time zone of the cron expression: Europe/Berlin, UTC … [new schedules: UTC]
     #[arg(long, value_name = "NAME")]
     time_zone: Option<String>,
-    /// What becomes of ticks that passed while no worker ran [a new one: once]
+    /// Rule for ticks missed while no worker ran: fire none, one or all of them [new schedules: once]
     #[arg(long, value_name = "RULE", value_parser = ["skip", "once", "all"])]
     missed: Option<String>,
 }
 
-/// A type that has `From<String>` would be given the text as it is.
+/// Parses JSON. Without this parser clap would make a JSON string of the text, because `Value` is `From<String>`.
 fn object(text: &str) -> serde_json::Result<Value> {
     serde_json::from_str(text)
 }
 
 pub(super) async fn run(config: &Config, command: ScheduleCommand, json: bool) -> anyhow::Result<()> {
     let pool = connect(config).await?;
-    let told =
-        |name: &str, what: &str| print(json, &json!({ "schedule": name, what: true }), &format!("{name} is {what}"));
+    let print_done = |name: &str, state: &str| {
+        print(json, &json!({ "schedule": name, state: true }), &format!("schedule {name} is {state}"));
+    };
     match command {
         ScheduleCommand::List => list(&pool, json).await?,
         ScheduleCommand::Show { name, ticks } => show(&pool, &name, ticks, json).await?,
         ScheduleCommand::Set(args) => set(&pool, args, json).await?,
         ScheduleCommand::Enable { name } => {
             sqlx::query!("SELECT wa.enable_schedule($1)", name).execute(&pool).await.map_err(sql_error)?;
-            told(&name, "enabled");
+            print_done(&name, "enabled");
         }
         ScheduleCommand::Disable { name } => {
             sqlx::query!("SELECT wa.disable_schedule($1)", name).execute(&pool).await.map_err(sql_error)?;
-            told(&name, "disabled");
+            print_done(&name, "disabled");
         }
         ScheduleCommand::Run { name } => {
             let job = sqlx::query_scalar!(r#"SELECT wa.run_now($1) AS "job!""#, name)
                 .fetch_one(&pool)
                 .await
                 .map_err(sql_error)?;
-            print(json, &json!({ "schedule": name, "job": job }), &format!("{name} is queued as job {job}"));
+            print(json, &json!({ "schedule": name, "job": job }), &format!("schedule {name}: queued as job {job}"));
         }
         ScheduleCommand::Delete { name } => {
             sqlx::query!("SELECT wa.unschedule($1)", name).execute(&pool).await.map_err(sql_error)?;
-            told(&name, "deleted");
+            print_done(&name, "deleted");
         }
     }
     Ok(())
@@ -173,6 +174,6 @@ async fn set(pool: &Db, args: SetArgs, json: bool) -> anyhow::Result<()> {
     .fetch_one(pool)
     .await
     .map_err(sql_error)?;
-    print(json, &json!({ "schedule": name, "set": true }), &format!("{name} is set"));
+    print(json, &json!({ "schedule": name, "set": true }), &format!("schedule {name} is set"));
     Ok(())
 }

@@ -7,11 +7,11 @@ use serde_json::json;
 
 #[derive(Debug, Args)]
 pub(super) struct SendArgs {
-    /// Name of the session that sends.
+    /// Name of the session that sends
     pub(super) session: String,
-    /// International phone number or JID.
+    /// Phone number with country code, or JID
     pub(super) recipient: String,
-    /// The text.
+    /// Text of the message
     pub(super) body: String,
 }
 
@@ -22,6 +22,6 @@ pub(super) async fn run(config: &Config, args: SendArgs, json: bool) -> anyhow::
             .fetch_one(&pool)
             .await
             .map_err(sql_error)?;
-    print(json, &json!({ "id": id, "status": "queued" }), &format!("queued as row {id} of wa.outbound"));
+    print(json, &json!({ "id": id, "status": "queued" }), &format!("queued as message {id} of wa.outbound"));
     Ok(())
 }

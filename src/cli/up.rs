@@ -1,6 +1,6 @@
-//! `wagres up`, `worker` and `sandbox`: what runs until it is told to stop.
+//! `wagres up`, `worker` and `sandbox`: the commands that run until they are stopped.
 
-use super::{FaultFlags, bring_up_to_date, database_url, print, stop_signal};
+use super::{FaultFlags, database_url, migrate_schema, print, stop_signal};
 use crate::config::Config;
 use crate::db::cluster::Cluster;
 use crate::http;
@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
-/// Everything in one process; stops in the reverse order of its start. With a sandbox when there are flags for one.
+/// Runs everything in one process, with a sandbox if there are flags for one. Stops in the reverse order of the start.
 pub(super) async fn up(mut config: Config, sandbox: Option<&FaultFlags>, json: bool) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let sandbox = if let Some(faults) = sandbox {
@@ -29,14 +29,14 @@ pub(super) async fn up(mut config: Config, sandbox: Option<&FaultFlags>, json: b
     } else {
         None
     };
-    let worked = async {
-        bring_up_to_date(&config).await?;
+    let ended = async {
+        migrate_schema(&config).await?;
         let url = database_url(&config)?.clone();
         let working = work(config, sandbox.as_ref(), json, stop);
         match &sandbox {
             Some(sandbox) => tokio::select! {
-                worked = working => worked,
-                never = sandbox.show_codes(&url) => match never {},
+                ended = working => ended,
+                never = sandbox.show_qr_codes(&url) => match never {},
             },
             None => working.await,
         }
@@ -48,16 +48,16 @@ pub(super) async fn up(mut config: Config, sandbox: Option<&FaultFlags>, json: b
     if let Some(sandbox) = sandbox {
         sandbox.stop().await;
     }
-    worked
+    ended
 }
 
-/// A worker alone.
+/// Runs a worker alone.
 pub(super) async fn worker(config: Config, json: bool) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     work(config, None, json, stop).await
 }
 
-/// The sandbox alone.
+/// Runs the sandbox alone.
 pub(super) async fn sandbox(
     ws: SocketAddr,
     control: SocketAddr,
@@ -68,13 +68,13 @@ pub(super) async fn sandbox(
     let stop = stop_signal()?;
     let sandbox = Sandbox::start(ws, control, faults, state).await?;
     let line = json!({ "sandbox": sandbox.ws_url(), "sandbox_control": sandbox.control_url() });
-    print(json, &line, &format!("devices connect to {}\ncontrol API at {}", sandbox.ws_url(), sandbox.control_url()));
+    print(json, &line, &format!("devices      {}\ncontrol API  {}", sandbox.ws_url(), sandbox.control_url()));
     stop.cancelled().await;
     sandbox.stop().await;
     Ok(())
 }
 
-/// Runs the worker and the HTTP face, and says when they are ready.
+/// Runs the worker and the HTTP server, and prints their addresses when they are ready.
 async fn work(config: Config, sandbox: Option<&Sandbox>, json: bool, stop: CancellationToken) -> anyhow::Result<()> {
     let url = database_url(&config)?.clone();
     let address = config.http;
@@ -97,7 +97,7 @@ async fn work(config: Config, sandbox: Option<&Sandbox>, json: bool, stop: Cance
     } else {
         let mut ready = Map::from_iter([
             ("ready".to_owned(), Value::from(true)),
-            // The whole URL, for whoever started us is to use it.
+            // With the password, because the caller uses this URL.
             ("database_url".to_owned(), Value::from(url.expose())),
             ("http".to_owned(), Value::from(http.as_str())),
         ]);
@@ -113,7 +113,7 @@ async fn work(config: Config, sandbox: Option<&Sandbox>, json: bool, stop: Cance
         running.await
     };
     http_stop.cancel();
-    serving.await.context("the HTTP face")?;
+    serving.await.context("the HTTP server")?;
     ended.context("the worker")??;
     Ok(())
 }
@@ -134,7 +134,7 @@ mod running_sandbox {
     use tokio_util::sync::CancellationToken;
     use wagres_sandbox::{Options, Running, Scenario};
 
-    /// The loopback WhatsApp, running.
+    /// The running sandbox.
     pub(super) struct Sandbox(Running);
 
     impl Sandbox {
@@ -168,30 +168,29 @@ mod running_sandbox {
             self.0.control_url()
         }
 
-        /// Holds each QR code that a session shows in front of the phones' cameras, so that whoever plays a phone has
-        /// only to pick it.
-        pub(super) async fn show_codes(&self, url: &Secret) -> Infallible {
+        /// Shows each session's QR code to the sandbox's phones, so that the user of a phone only has to pick it.
+        pub(super) async fn show_qr_codes(&self, url: &Secret) -> Infallible {
             let wake = Notify::new();
             let listening =
                 listener::wake_on(url.clone(), "wa_session", |_| wake.notify_one(), CancellationToken::new());
-            let showing = async {
+            let forwarding = async {
                 loop {
                     wake.notified().await;
-                    if let Err(error) = self.show_those_of(url).await {
-                        tracing::warn!(%error, "cannot show the QR codes of the sessions to the phones");
+                    if let Err(error) = self.show_current_codes(url).await {
+                        tracing::warn!(%error, "could not show the sessions' QR codes to the sandbox's phones");
                     }
                 }
             };
-            tokio::join!(listening, showing).1
+            tokio::join!(listening, forwarding).1
         }
 
-        async fn show_those_of(&self, url: &Secret) -> anyhow::Result<()> {
+        async fn show_current_codes(&self, url: &Secret) -> anyhow::Result<()> {
             let pool = db::connect(url, 1, "wagres sandbox").await?;
             let codes = sqlx::query!(
                 r#"SELECT name, qr AS "qr!" FROM wa.session WHERE qr IS NOT NULL AND qr_expires_at > now()"#
             );
             for code in codes.fetch_all(&pool).await? {
-                // A code whose device has gone meanwhile is not worth a word: its row changes next.
+                // Fails if the device has disconnected meanwhile; then its row changes next.
                 let _ = self.0.show_qr(&code.qr, &code.name);
             }
             pool.close().await;
@@ -204,7 +203,7 @@ mod running_sandbox {
     }
 }
 
-/// What stands in its place in a build without the feature: it cannot be started.
+/// Takes its place in a build without the feature; it cannot be started.
 #[cfg(not(feature = "sandbox"))]
 enum Sandbox {}
 
@@ -224,7 +223,7 @@ impl Sandbox {
     }
 
     #[expect(clippy::unused_async, reason = "the same shape as the real one")]
-    async fn show_codes(&self, _: &crate::config::Secret) -> std::convert::Infallible {
+    async fn show_qr_codes(&self, _: &crate::config::Secret) -> std::convert::Infallible {
         match *self {}
     }
 

@@ -8,11 +8,11 @@ use uuid::Uuid;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WorkerCommand {
-    /// Show the workers that are alive.
+    /// Show the running workers
     List,
-    /// Make a worker give its sessions to the others, and end.
+    /// Stop a worker in order: it hands its sessions over to the others and ends
     Drain {
-        /// Its id, as the list shows it.
+        /// Id of the worker, see wagres worker list
         worker_id: Uuid,
     },
 }
@@ -23,17 +23,17 @@ pub(super) async fn run(config: &Config, command: WorkerCommand, json: bool) -> 
         WorkerCommand::List => {
             let rows = sqlx::query_file!("sql/cli/list_workers.sql").fetch_all(&pool).await.map_err(sql_error)?;
             if !json {
-                println!("{:<36} {:<20} {:>8} {:>10} {:>6}  SINCE", "WORKER", "HOST", "SESSIONS", "SHARE", "STATE");
+                println!("{:<36} {:<20} {:>8} {:>10} {:>8}  SINCE", "WORKER", "HOST", "SESSIONS", "SHARE", "STATE");
             }
             for row in rows {
-                let state = if row.draining { "drains" } else { "works" };
+                let state = if row.draining { "draining" } else { "running" };
                 let line = json!({
                     "worker_id": row.worker_id, "host": row.host, "pid": row.pid, "version": row.version,
                     "sessions": row.sessions, "share": row.share, "max_sessions": row.max_sessions,
                     "draining": row.draining, "since": row.started_at, "lease_until": row.lease_until,
                 });
                 let text = format!(
-                    "{:<36} {:<20} {:>8} {:>10} {:>6}  {}",
+                    "{:<36} {:<20} {:>8} {:>10} {:>8}  {}",
                     row.worker_id,
                     format!("{} ({})", row.host, row.pid),
                     row.sessions,
@@ -46,7 +46,7 @@ pub(super) async fn run(config: &Config, command: WorkerCommand, json: bool) -> 
         }
         WorkerCommand::Drain { worker_id } => {
             sqlx::query!("SELECT wa.drain_worker($1)::text", worker_id).fetch_one(&pool).await.map_err(sql_error)?;
-            let text = format!("worker {worker_id} gives its sessions to the others, and ends");
+            let text = format!("worker {worker_id} hands its sessions over and ends");
             print(json, &json!({ "worker_id": worker_id, "draining": true }), &text);
         }
     }

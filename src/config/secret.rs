@@ -1,4 +1,4 @@
-//! A text that must not be shown: neither `Debug` nor `Serialize` gives it away.
+//! A text that must not be shown: `Debug` and `Serialize` mask it.
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -19,7 +19,7 @@ impl Secret {
         &self.0
     }
 
-    /// What may be shown.
+    /// The text that may be shown: a URL without its passwords, else asterisks.
     #[must_use]
     pub fn masked(&self) -> String {
         match url::Url::parse(&self.0) {

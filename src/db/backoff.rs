@@ -1,10 +1,10 @@
-//! Pauses between attempts. Every loop that waits and tries again takes its pauses from here.
+//! Pauses between attempts. Every loop that retries takes its pauses from here.
 
 use rand::RngExt as _;
 use std::time::Duration;
 
-/// Pauses that double from `first` to `longest`, each spread by a quarter, so that many who failed together do not come
-/// back together.
+/// Pauses that double from `first` to `longest`, each spread by a quarter, so that clients that failed together do not
+/// retry together.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
@@ -13,13 +13,13 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The first pause is about `first`, none is much longer than `longest`.
+    /// The first pause is `first`, the longest `longest`, each give or take a quarter.
     #[must_use]
     pub const fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest, next: first }
     }
 
-    /// After a success: the next pause is the first one again.
+    /// Call after a success: the next pause is the first one again.
     pub const fn reset(&mut self) {
         self.next = self.first;
     }
@@ -37,7 +37,7 @@ impl Backoff {
     }
 }
 
-/// A time between three and five quarters of `time`.
+/// A random time between three and five quarters of `time`.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "chance here spreads load; nothing depends on the value")]
 pub fn spread(time: Duration) -> Duration {
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn r3_pauses_double_to_a_limit_and_begin_again_after_a_success() {
+    fn r3_pauses_double_to_a_limit_and_start_over_after_a_success() {
         let (first, longest) = (Duration::from_millis(100), Duration::from_millis(350));
         let mut backoff = Backoff::new(first, longest);
         let near = |pause: Duration, wanted: u64| {

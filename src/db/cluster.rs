@@ -1,8 +1,8 @@
 //! The private Postgres of `wagres up`: a cluster in a folder, run from the installed server binaries.
 //!
-//! It listens on a free loopback port and lives as long as the process: [`Cluster::stop`] ends it, and a cluster whose
-//! owner was killed is found running at the next start and taken over. As root the server runs as user `postgres`,
-//! because Postgres refuses to run as root.
+//! The server listens on a free loopback port until [`Cluster::stop`]. The server of a killed owner still runs at the
+//! next start, which stops it and starts it again. As root the server runs as user `postgres`, because Postgres refuses
+//! to run as root.
 
 use crate::config::Secret;
 use std::path::{Path, PathBuf};
@@ -15,20 +15,20 @@ pub enum ClusterError {
     /// No `initdb` on PATH or under `/usr/lib/postgresql`.
     #[error("no PostgreSQL server found: install it (Debian: apt-get install postgresql) or set database_url")]
     NotInstalled,
-    /// The folder cannot be made or given to the server's user.
+    /// The folder cannot be created or given to the server's user.
     #[error("{path}: {source}")]
     Folder {
         /// The data folder.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A server program failed; the text is what it printed.
+    /// A server program failed.
     #[error("{program} failed: {output}")]
     Program {
         /// `initdb`, `pg_ctl` or `createdb`.
         program: &'static str,
-        /// What it said.
+        /// The program's output.
         output: String,
     },
 }
@@ -42,7 +42,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes the cluster in `folder` if there is none and starts it.
+    /// Starts the cluster in `folder`; creates it first if there is none.
     ///
     /// # Errors
     /// See [`ClusterError`].
@@ -50,7 +50,7 @@ impl Cluster {
         Self::start_with(folder, &[]).await
     }
 
-    /// The same with settings of the server, each as `name=value`.
+    /// As [`Self::start`], with settings of the server, each as `name=value`.
     ///
     /// # Errors
     /// See [`ClusterError`].
@@ -67,12 +67,12 @@ impl Cluster {
             initdb.arg("-D").arg(&data).args(["-U", "wagres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"]);
             run("initdb", initdb).await?;
         }
-        // A server whose owner was killed still runs; it is stopped so that this start decides on port and settings.
+        // The server of a killed owner still runs. It is stopped so that this start decides on port and settings.
         if data.join("postmaster.pid").exists() {
             let mut stop = server_command(&bin.join("pg_ctl"));
             stop.arg("-D").arg(&data).args(["-m", "fast", "-w", "stop"]);
             if let Err(error) = run("pg_ctl", stop).await {
-                tracing::debug!(%error, "no server to take over");
+                tracing::debug!(%error, "no server was running in the folder");
             }
         }
         let port = free_port().map_err(fail)?;
@@ -97,16 +97,16 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// URL of the database `wagres` in it.
+    /// URL of the cluster's database `wagres`.
     #[must_use]
     pub fn url(&self) -> Secret {
         Secret::new(&self.url)
     }
 
-    /// Stops the server and waits until it is gone.
+    /// Stops the server and waits until it has ended.
     ///
     /// # Errors
-    /// When `pg_ctl` says so.
+    /// `pg_ctl` fails or needs more than a minute.
     pub async fn stop(&self) -> Result<(), ClusterError> {
         let mut stop = server_command(&self.bin.join("pg_ctl"));
         stop.arg("-D").arg(&self.data).args(["-m", "fast", "-w", "-t", "60", "stop"]);
@@ -130,18 +130,18 @@ pub fn server_program(name: &str) -> Option<PathBuf> {
     program.exists().then_some(program)
 }
 
-/// Folder of `initdb` and its siblings: the newest under `/usr/lib/postgresql`, else where PATH has it.
+/// Folder of `initdb` and the other server programs: the newest under `/usr/lib/postgresql`, else the one on PATH.
 fn server_binaries() -> Option<PathBuf> {
-    let whole = |dir: &PathBuf| ["initdb", "pg_ctl", "postgres", "createdb"].iter().all(|p| dir.join(p).exists());
+    let complete = |dir: &PathBuf| ["initdb", "pg_ctl", "postgres", "createdb"].iter().all(|p| dir.join(p).exists());
     let mut packaged: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
-        .filter(|(_, dir)| whole(dir))
+        .filter(|(_, dir)| complete(dir))
         .collect();
     packaged.sort();
-    packaged.pop().map(|(_, dir)| dir).or_else(|| std::env::split_paths(&std::env::var_os("PATH")?).find(whole))
+    packaged.pop().map(|(_, dir)| dir).or_else(|| std::env::split_paths(&std::env::var_os("PATH")?).find(complete))
 }
 
 fn is_root() -> bool {
@@ -150,7 +150,7 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0)
 }
 
-/// A server program, as user `postgres` when we are root.
+/// A server program, run as user `postgres` if this process runs as root.
 fn server_command(program: &Path) -> Command {
     let mut command = if is_root() {
         let mut command = Command::new("setpriv");
@@ -159,8 +159,8 @@ fn server_command(program: &Path) -> Command {
     } else {
         Command::new(program)
     };
-    // The server must not die of a Ctrl-C meant for us: we stop it in order. Its working folder must be one that its
-    // user may enter.
+    // A Ctrl-C for this process must not kill the server, which is stopped in order. The server's user must be allowed
+    // into the working folder.
     command.process_group(0).current_dir("/").stdin(Stdio::null()).env("LC_ALL", "C.UTF-8");
     command
 }
@@ -175,7 +175,8 @@ async fn give_to_server_user(path: &Path) -> Result<(), ClusterError> {
 }
 
 async fn run(program: &'static str, mut command: Command) -> Result<(), ClusterError> {
-    // A file and not a pipe: pg_ctl leaves a server behind that would hold the pipe open, and we would wait for it.
+    // A file and not a pipe: the server that pg_ctl starts would hold the pipe open, and this process would wait for
+    // it.
     let text = |output: &Output| {
         [&output.stdout, &output.stderr].map(|b| String::from_utf8_lossy(b).trim().to_owned()).join(" ")
     };
@@ -193,7 +194,7 @@ async fn run(program: &'static str, mut command: Command) -> Result<(), ClusterE
     Err(ClusterError::Program { program, output: text(&output) })
 }
 
-/// A file without a name, for what a program prints.
+/// A file without a name, for the output of a program.
 fn tempfile() -> std::io::Result<std::fs::File> {
     let path = std::env::temp_dir().join(format!("wagres-{}", uuid::Uuid::new_v4()));
     let file = std::fs::OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;

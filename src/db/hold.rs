@@ -1,4 +1,4 @@
-//! A session that this worker holds: under which fence, and until when.
+//! A hold: one session in the hands of this worker, with its fence and its end.
 
 use super::Db;
 use super::fence::Fence;
@@ -6,16 +6,16 @@ use super::outage::{insist, outlast};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// A hold of a session. Everything that acts for the session has one; clones are the same hold.
+/// A hold of a session. Every task that acts for the session has a clone of the same hold.
 #[derive(Debug, Clone)]
 pub struct Hold {
-    /// Under which epoch this worker writes.
+    /// Session and epoch of this worker's writes.
     pub fence: Fence,
     /// `wa.session.name`.
     pub session: Arc<str>,
-    /// Cancelled when the hold is lost: nothing may be sent or written for the session any more.
+    /// Cancelled when the hold is lost. From then on nothing may be sent or written for the session.
     pub lost: CancellationToken,
-    /// Where the session's rows are.
+    /// The database of the session's rows.
     pub db: Db,
 }
 
@@ -32,10 +32,10 @@ impl Hold {
         Self { fence: Fence { epoch, ..self.fence }, ..self.clone() }
     }
 
-    /// Runs a statement that may run twice. An outage of the database is waited out for as long as the hold lasts.
+    /// Runs a statement that may run twice. Waits out an outage of the database for as long as the hold lasts.
     ///
     /// # Errors
-    /// What the database says, or that it was away when the hold was lost.
+    /// The database's error, or the outage if the hold was lost during it.
     pub async fn ask<T, F>(&self, ask: impl FnMut() -> F) -> sqlx::Result<T>
     where
         F: Future<Output = sqlx::Result<T>>,
@@ -43,8 +43,8 @@ impl Hold {
         outlast(&self.lost, ask).await
     }
 
-    /// Runs a fenced write until it is done or the hold is lost, whatever the database says. `write` tells whether the
-    /// fence still stood; if it did not, the hold is lost.
+    /// Runs a fenced write until it is done or the hold is lost, whatever error the database returns. `write` returns
+    /// whether the fence still stood; if it did not, the hold is lost.
     pub async fn write<F>(&self, write: impl FnMut() -> F)
     where
         F: Future<Output = sqlx::Result<bool>>,
@@ -52,7 +52,7 @@ impl Hold {
         match insist(&self.lost, write).await {
             Some(true) => {}
             Some(false) => self.lost.cancel(),
-            None => tracing::warn!("hold lost; a change of the session is not written"),
+            None => tracing::warn!("hold lost; a change of the session was not written"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! LISTEN on a connection of its own, always drained, reconnecting with backoff.
 //!
-//! A wake-up may be lost or doubled, so what is given out is no more than "look again", and where. After each reconnect it
-//! is given too, for everywhere, because whatever was announced meanwhile was not heard.
+//! A notification may be lost or doubled, so it means no more than "look again", and where. Each reconnect means "look
+//! everywhere", because notifications sent meanwhile were lost.
 
 use super::backoff::Backoff;
 use super::{DbError, options};
@@ -10,8 +10,8 @@ use sqlx::postgres::{PgListener, PgPoolOptions};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Listens on `channel` until `stop`, and calls `wake` at each notification with its payload, and at each (re)connect
-/// with `None`.
+/// Listens on `channel` until `stop`. Calls `wake` with the payload of each notification, and with `None` after each
+/// connect and reconnect.
 pub async fn wake_on(url: Secret, channel: &'static str, wake: impl Fn(Option<&str>), stop: CancellationToken) {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     while !stop.is_cancelled() {
@@ -20,7 +20,7 @@ pub async fn wake_on(url: Secret, channel: &'static str, wake: impl Fn(Option<&s
             ended = listen(&url, channel, &wake, &mut backoff) => ended,
         };
         if let Err(error) = ended {
-            tracing::warn!(channel, %error, "listener lost; polling until it is back");
+            tracing::warn!(channel, %error, "listener connection lost; polling until it is back");
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -38,8 +38,8 @@ async fn listen(
     let mut listener = connect(url, channel).await?;
     backoff.reset();
     wake(None);
-    while let Some(heard) = listener.try_recv().await? {
-        wake(Some(heard.payload()));
+    while let Some(notification) = listener.try_recv().await? {
+        wake(Some(notification.payload()));
     }
     Ok(())
 }

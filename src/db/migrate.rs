@@ -1,7 +1,8 @@
-//! Migrations, then everything that is replaced whole: functions, triggers, views.
+//! Migrations, then the parts of the schema that are replaced whole: functions, triggers, views.
 //!
-//! No release has been made yet. Until the first one the files of `migrations/` are edited in place, each table whole in
-//! one file; from then on never: a change is a new file. Files of `sql/schema` may be edited and renamed at any time.
+//! No release has been made yet. Until the first one the files of `migrations/` are edited in place, each table whole
+//! in one file; from then on never: a change is a new file. Files of `sql/schema` may be edited and renamed at any
+//! time.
 
 use super::DbError;
 use sqlx::migrate::{AppliedMigration, Migrate as _, MigrateError, Migrator};
@@ -10,7 +11,8 @@ use sqlx::{Connection, Executor, PgPool};
 /// Tables, types, indexes and policies.
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
-/// The replaced part, in the order of the files' numbers. The macro only reads the folder: sqlx keeps no record of it.
+/// Functions, triggers and views, in the order of the files' numbers. The macro only reads the folder; sqlx keeps no
+/// record of these files.
 static SCHEMA: Migrator = sqlx::migrate!("./sql/schema");
 
 /// The last migration of the database, and the last one that this version knows.
@@ -44,9 +46,9 @@ pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
     }
     let mut connection = pool.acquire().await?;
     let mut tx = connection.begin().await?;
-    // A transaction-level lock works through poolers too; the number is "wagres" on a telephone keypad.
+    // The number of the lock is "wagres" on a telephone keypad.
     tx.execute("SELECT pg_advisory_xact_lock(924737)").await?;
-    // Only warnings are worth reading here, not notices.
+    // "IF EXISTS" causes a notice for each object; only warnings are worth reading.
     tx.execute("SET LOCAL client_min_messages = warning").await?;
     for file in SCHEMA.iter() {
         (&mut *tx).execute(sqlx::raw_sql(file.sql.clone())).await.map_err(|source| DbError::Schema {
@@ -58,7 +60,7 @@ pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Whether a migration of the database differs from the one of that number here.
+/// Whether a migration of the database differs from this version's migration with the same number.
 fn other_layout(applied: &[AppliedMigration]) -> bool {
     applied.iter().any(|old| MIGRATIONS.iter().any(|own| own.version == old.version && own.checksum != old.checksum))
 }

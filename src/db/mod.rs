@@ -1,4 +1,5 @@
-//! The database: pools, migrations, LISTEN, backoff, fence and hold of a session, and the private server of `wagres up`.
+//! The database: pools, migrations, LISTEN, backoff, fence and hold of a session, and the private server of `wagres
+//! up`.
 
 pub mod backoff;
 pub mod cluster;
@@ -26,33 +27,33 @@ pub enum DbError {
     /// No connection; the text has the server's or the system's reason.
     #[error("cannot connect to the database: {0}")]
     Connect(#[source] sqlx::Error),
-    /// Statements go through a pooler that shares connections, and nobody said so.
+    /// The URL leads to a pooler that shares connections, and `database_pooler` is false.
     #[error(
         "database_url: this leads to a pooler that changes connections between transactions (as PgBouncer's pool_mode = \
          transaction does); accepted is the server itself, or a pooler with database_pooler = true \
          (WAGRES_DATABASE_POOLER=true)"
     )]
     Pooler,
-    /// What this needs is not to be had through a pooler.
+    /// The operation is impossible through a pooler.
     #[error(
         "database_pooler: {0} needs the server itself; set database_url to it, and database_pooler to false, for this"
     )]
     NotThroughPooler(&'static str),
-    /// A migration failed or the schema is newer than this program.
+    /// A migration failed, or the schema is newer than this program.
     #[error("migrating the database: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
-    /// The database was migrated by a version from before the first release, whose tables were laid out otherwise.
+    /// The database was made before the first release, with another layout of the tables.
     #[error(
         "migrating the database: it was made before the first release, by an older layout of the tables, and cannot be \
          migrated; save each session with wagres backup, then migrate a new database and wagres restore them there"
     )]
     OldLayout,
-    /// A replaced function, trigger or view did not apply.
+    /// A function, trigger or view could not be replaced.
     #[error("applying {file}: {source}")]
     Schema {
         /// The file under `sql/schema`.
         file: String,
-        /// Why.
+        /// The database's error.
         source: sqlx::Error,
     },
     /// Any other statement.
@@ -60,14 +61,14 @@ pub enum DbError {
     Sql(#[from] sqlx::Error),
 }
 
-/// Connects a pool of at most `connections` to the server itself, and makes sure that it answers.
+/// Connects a pool of at most `connections` to the server itself, and checks that the server answers.
 pub async fn connect(url: &Secret, connections: u32, name: &str) -> Result<PgPool, DbError> {
     let options = options(url, name)?;
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(10))
-        // The pool asks a connection how it is when it comes back. One that died while it lay there gives an error that
-        // everybody here has to expect of any statement, and asking again before each would double their round trips.
+        // The pool checks a connection when it is returned. A connection that dies afterwards gives an error that every
+        // caller has to expect of any statement; a check before each statement would double the round trips.
         .test_before_acquire(false)
         .connect_with(options)
         .await
@@ -77,6 +78,6 @@ pub async fn connect(url: &Secret, connections: u32, name: &str) -> Result<PgPoo
 /// Connection options with the name that `pg_stat_activity` shows.
 pub fn options(url: &Secret, name: &str) -> Result<PgConnectOptions, DbError> {
     let options = PgConnectOptions::from_str(url.expose()).map_err(DbError::Url)?;
-    // The driver's wish for more digits is of servers older than 12, and poolers refuse the setting.
+    // The driver sets `extra_float_digits` for servers older than 12, and poolers refuse the setting.
     Ok(options.extra_float_digits(None).application_name(name))
 }

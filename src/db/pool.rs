@@ -1,10 +1,10 @@
-//! Where statements go: the server itself, or a pooler that has many clients share its connections (Q9).
+//! The destination of statements: the server itself, or a pooler whose clients share its connections (Q9).
 //!
-//! Such a pooler (`PgBouncer`'s `pool_mode = transaction`) gives each transaction whichever connection of the server is
-//! free. What belongs to a connection is then somebody else's: LISTEN, locks of the session, and prepared statements,
-//! also unnamed ones, for the driver prepares a statement and runs it in two exchanges. A statement could so be run with
-//! the parameters of another. So through a pooler each statement is a transaction of its own, which keeps both exchanges
-//! on one connection, and leaves no name behind.
+//! Such a pooler (`PgBouncer`'s `pool_mode = transaction`) gives each transaction any free connection of the server.
+//! State of a connection then reaches other clients: LISTEN, session-level locks, and prepared statements. That
+//! includes unnamed ones, because the driver prepares a statement and runs it in two exchanges, so one statement could
+//! run with the parameters of another. Therefore each statement through a pooler is a transaction of its own, which
+//! keeps both exchanges on one connection, and leaves no named statement behind.
 
 use super::{DbError, options};
 use crate::config::Secret;
@@ -14,14 +14,14 @@ use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
 use sqlx::{ConnectOptions, Connection, Describe, Either, Execute, Executor, Row, SqlStr};
 
-/// A pool of connections. Statements run on it as on sqlx's own, one by one.
+/// A pool of connections. Statements run on it as on sqlx's own pool, one by one.
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: PgPool,
     pooler: bool,
 }
 
-/// For who is on the server itself.
+/// A pool on the server itself.
 impl From<PgPool> for Db {
     fn from(pool: PgPool) -> Self {
         Self { pool, pooler: false }
@@ -29,10 +29,11 @@ impl From<PgPool> for Db {
 }
 
 impl Db {
-    /// Connects a pool of at most `connections` to the server, or to a `pooler` before it.
+    /// Connects a pool of at most `connections` to the server, or to a `pooler` in front of it.
     ///
     /// # Errors
-    /// No connection; or a pooler that was not said to be one, because most would seem to work over it.
+    /// No connection; or a pooler although `pooler` is false. That is refused because most statements would seem to
+    /// work.
     pub async fn connect(url: &Secret, pooler: bool, connections: u32, name: &str) -> Result<Self, DbError> {
         let pool = super::connect(url, connections, name).await?;
         if !pooler && shares_connections(&pool, url).await? {
@@ -41,28 +42,28 @@ impl Db {
         Ok(Self { pool, pooler })
     }
 
-    /// The pool, for what takes several statements on one connection; through a pooler these must be in a transaction.
+    /// The pool, for several statements on one connection; through a pooler these must be in a transaction.
     #[must_use]
     pub const fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// Closes all connections when they have done what they are at.
+    /// Closes all connections after their current statements.
     pub async fn close(&self) {
         self.pool.close().await;
     }
 }
 
-/// Whether transactions of one connection run on connections of others: two of ours ask for their backend, one after
-/// the other and one within the transaction of the other, and each must have one of its own that stays.
+/// Whether clients share connections of the server. Two connections ask for their backend several times, once while the
+/// other has an open transaction; without sharing each always gets the same backend of its own.
 async fn shares_connections(pool: &PgPool, url: &Secret) -> Result<bool, DbError> {
     let mut one = pool.acquire().await?;
-    let mut other = options(url, "wagres looks for a pooler")?.connect().await.map_err(DbError::Connect)?;
+    let mut other = options(url, "wagres pooler check")?.connect().await.map_err(DbError::Connect)?;
     let mut ones = vec![backend(&mut one).await?];
     let mut others = vec![backend(&mut other).await?];
     let mut transaction = other.begin().await?;
     others.push(backend(&mut transaction).await?);
-    // With one connection for all, ours would wait for ever.
+    // If both share a single connection, a query on the other would wait for ever.
     if ones != [others[1]] {
         ones.push(backend(&mut one).await?);
     }
@@ -72,14 +73,14 @@ async fn shares_connections(pool: &PgPool, url: &Secret) -> Result<bool, DbError
     Ok(moved(&ones) || moved(&others) || ones.iter().any(|backend| others.contains(backend)))
 }
 
-/// Asked without preparing anything.
+/// The process id of the connection's backend, asked without preparing a statement.
 async fn backend(connection: &mut PgConnection) -> sqlx::Result<i32> {
     connection.fetch_one(sqlx::raw_sql("SELECT pg_backend_pid()")).await?.try_get(0)
 }
 
 type Step = Either<PgQueryResult, PgRow>;
 
-/// Runs a statement as a transaction. What it gives is told when it is committed.
+/// Runs a statement as a transaction and returns its rows after the commit.
 async fn run<'q>(pool: PgPool, query: impl Execute<'q, Postgres> + 'q) -> sqlx::Result<Vec<Step>> {
     let mut transaction = pool.begin().await?;
     let steps = transaction.fetch_many(Unnamed(query)).try_collect().await?;
@@ -129,7 +130,7 @@ impl<'p> Executor<'p> for &Db {
     }
 }
 
-/// A statement that is prepared without a name.
+/// A statement that the driver prepares without a name.
 struct Unnamed<E>(E);
 
 impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<E> {

@@ -1,4 +1,4 @@
-//! The HTTP face. It shows what the worker says and decides nothing.
+//! The HTTP server. It shows the worker's state and decides nothing.
 
 use crate::telemetry::{self, Usage};
 use crate::worker::{Phase, Window};
@@ -21,30 +21,29 @@ use tokio_util::sync::CancellationToken;
 struct Health {
     /// `ok`, `starting`, `waiting` (for the database) or `stopping`.
     status: &'static str,
-    /// Seconds since the start.
+    /// Seconds since the process began to serve.
     uptime: f64,
     timestamp: DateTime<Utc>,
     /// Sessions that are logged in.
     active_clients: usize,
-    /// Sessions that the worker holds, by name: whether each is logged in.
+    /// The sessions that the worker holds, by name, and whether each is logged in.
     clients: BTreeMap<String, bool>,
-    /// What the process uses.
     memory: Memory,
 }
 
-/// In bytes.
+/// Memory of the process, in bytes.
 #[derive(Debug, Serialize)]
 struct Memory {
     rss: u64,
 }
 
 #[derive(Clone)]
-struct Face {
+struct HttpState {
     window: Window,
     since: Instant,
 }
 
-/// Serves `/health` and `/metrics` until `stop`. Returns the address, for port 0, and the task.
+/// Serves `/health` and `/metrics` until `stop`. Returns the bound address, which is new for port 0, and the task.
 ///
 /// # Errors
 /// When the address cannot be bound.
@@ -59,19 +58,19 @@ pub async fn serve(
     let router = Router::new()
         .route("/health", get(health))
         .route("/metrics", get(metrics))
-        .with_state(Face { window, since: Instant::now() });
+        .with_state(HttpState { window, since: Instant::now() });
     let task = tokio::spawn(async move {
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
         if let Err(error) = serving.await {
-            tracing::error!(%error, "the HTTP face ended");
+            tracing::error!(%error, "HTTP server failed; /health and /metrics do not answer");
         }
     });
     Ok((bound, task))
 }
 
 /// 200 while the worker takes work, else 503.
-async fn health(State(face): State<Face>) -> (StatusCode, Json<Health>) {
-    let phase = *face.window.phase.borrow();
+async fn health(State(state): State<HttpState>) -> (StatusCode, Json<Health>) {
+    let phase = *state.window.phase.borrow();
     let (code, status) = match phase {
         Phase::Working => (StatusCode::OK, "ok"),
         Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
@@ -80,16 +79,16 @@ async fn health(State(face): State<Face>) -> (StatusCode, Json<Health>) {
     };
     let health = Health {
         status,
-        uptime: face.since.elapsed().as_secs_f64(),
-        timestamp: Utc::now(),
-        active_clients: face.window.load().connected,
-        clients: face.window.clients(),
+        uptime: state.since.elapsed().as_secs_f64(),
+        timestamp: telemetry::wall_clock(),
+        active_clients: state.window.load().connected,
+        clients: state.window.clients(),
         memory: Memory { rss: Usage::now().memory },
     };
     (code, Json(health))
 }
 
-/// The format that Prometheus scrapes.
-async fn metrics(State(face): State<Face>) -> ([(HeaderName, &'static str); 1], String) {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::render(face.window.load()))
+/// The text format of Prometheus.
+async fn metrics(State(state): State<HttpState>) -> ([(HeaderName, &'static str); 1], String) {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::render(state.window.load()))
 }

@@ -8,6 +8,7 @@ pub mod crypto;
 pub mod log;
 mod usage;
 
+use chrono::{DateTime, Utc};
 use crypto::{Attributing, CryptoError};
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -48,6 +49,14 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
 
 /// Upper bounds of the distributions, in seconds.
 const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// The clock of this machine, for people who read it and to compare it with the database's. Never for decisions: only the
+/// database's clock is the same for all workers.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+pub fn wall_clock() -> DateTime<Utc> {
+    Utc::now()
+}
 
 /// Installs the recorder, once in a process. `None` when another one is installed, which then gets all figures.
 pub fn install() -> Option<&'static PrometheusHandle> {

@@ -49,12 +49,12 @@ async fn h1_the_doctor_says_what_is_not_well_and_what_to_do() -> Result<()> {
     sqlx::query("UPDATE wa.session SET bad_macs = 7").execute(world.pool()).await?;
     let (found, ..) = run(&world.db.url, &["doctor"], "").await?;
     assert_eq!(of(&found, "workers")["state"], "ok", "{found:?}");
-    assert_eq!(of(&found, "sessions")["found"], "1 of 1 that are wished connected are", "{found:?}");
+    assert_eq!(of(&found, "sessions")["found"], "1 of 1 that should be connected are", "{found:?}");
     assert_eq!(of(&found, "decryption")["found"], "shop", "{found:?}");
     worker.stop().await?;
 
     let (found, well, error) = run("postgres://nobody@127.0.0.1:1/x", &["doctor"], "").await?;
-    assert!(!well && error.contains("one thing keeps workers from their work"), "{error}");
+    assert!(!well && error.contains("one problem keeps workers from working"), "{error}");
     assert_eq!(of(&found, "database")["state"], "fail", "{found:?}");
     let (empty, name) = world.db.url.rsplit_once('/').context("a URL")?;
     sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE \"{name}_empty\""))).execute(world.pool()).await?;
@@ -77,7 +77,7 @@ async fn h1_the_console_obeys_line_by_line_and_outlives_what_fails() -> Result<(
     assert_eq!(lines.len(), 7, "{lines:?}");
     assert_eq!((&lines[0]["session"], &lines[0]["ready"]), (&json!("shop"), &json!(0)));
     assert_eq!(lines[1]["status"], "queued");
-    for (line, says) in [(2, "SESSION RECIPIENT TEXT"), (3, "no session is named"), (4, "help says")] {
+    for (line, says) in [(2, "SESSION RECIPIENT TEXT"), (3, "no session is named"), (4, "type help")] {
         assert!(lines[line]["error"].as_str().is_some_and(|it| it.contains(says)), "{lines:?}");
     }
     assert_eq!((&lines[5]["session"], &lines[5]["last_minute"]), (&json!("shop"), &json!(0)));

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Installs the queues that `wagres bench` measures itself against, in the versions of the lock files here:
+# Installs the references of `wagres-bench`, in the versions of the lock files here:
 #   node/node_modules       graphile-worker and pg-boss, by npm
 #   baileys/node_modules    Baileys and its store of files, by npm
 #   .installed/venv         procrastinate, by pip
 #   .installed/target       apalis-postgres, compiled by cargo (some minutes the first time)
 #   .installed/bin          one program for each peer; a peer without one is reported as missing
-# install.sh [node|baileys|python|apalis …]; without arguments all of them. One that cannot be installed does not stop the others;
-# what is there already is not installed again.
+# Usage: ecosystem/bench/peers/install.sh [node|baileys|python|apalis …]; without arguments all of them. A peer that
+# cannot be installed does not stop the others; an installed one is not installed again.
 set -uo pipefail
 cd "$(dirname "$0")" || exit 1
 here=$PWD
 bin=$here/.installed/bin
 
 say() { printf 'peers: %s\n' "$*" >&2; }
-have() { command -v "$1" >/dev/null 2>&1 || { say "no $1 here; skipping $2"; return 1; }; }
+have() { command -v "$1" >/dev/null 2>&1 || { say "no $1; skipping $2"; return 1; }; }
 program() { # name, command …
     printf '#!/bin/sh\nexec %s "$@"\n' "${*:2}" >"$bin/$1.new"
     chmod +x "$bin/$1.new"

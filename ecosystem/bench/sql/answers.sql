@@ -1,2 +1,2 @@
--- How many messages have come.
+-- How many texts were received.
 SELECT count(*) AS "answers!" FROM wa.inbox WHERE kind = 'text'

@@ -1,4 +1,4 @@
--- Gives session $1 to a worker that never was.
+-- Gives session $1 to a made-up worker.
 WITH worker AS (
     INSERT INTO wa.worker (worker_id, host, pid, version, lease_until)
     VALUES (gen_random_uuid(), 'bench', 1, 'bench', now() + interval '1 day') RETURNING worker_id

@@ -1,5 +1,5 @@
--- Gives every lease to the one worker that there is, and says that it goes on with the sessions. Locks the leases and the
--- sessions.
+-- Gives every lease to the only worker, and sets sessions to linking, from where they may connect. Locks the leases and
+-- the sessions.
 WITH held AS (
     UPDATE wa.lease SET holder = (SELECT worker_id FROM wa.worker), epoch = epoch + 1, taken_at = now()
     RETURNING session_id, epoch

@@ -1,2 +1,2 @@
--- Makes session $1 and begins to link it.
+-- Adds session $1 and starts to link it.
 SELECT wa.add_session($1), wa.link($1)

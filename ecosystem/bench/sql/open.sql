@@ -1,2 +1,2 @@
--- Says that sessions are connected, which takes a socket otherwise. Locks them.
+-- Marks all sessions as connected, without a connection. Locks them.
 UPDATE wa.session SET status = 'connected', connected_at = now()

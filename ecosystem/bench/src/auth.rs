@@ -1,18 +1,19 @@
-//! `wagres bench auth`: loading and writing the auth state of a session, beside the client library's SQLite store and
+//! `wagres-bench auth`: loading and writing the auth state of a session, beside the client library's SQLite store and
 //! Baileys' store of files (A7, P7).
 //!
-//! Each side has a session of the same kinds of keys in the same proportion: of ten keys six pre-keys, two Signal sessions
-//! of 650 bytes, a sender key of 400 and a LID mapping. Loading is credentials and every key, read as the client needs
-//! them: ours with one statement, SQLite's by the calls that its interface has, Baileys' by its `keys.get` for all ids of
-//! each kind. Writing is one Signal session, as for a message to one, and a hundred in a batch. Our commits and SQLite's
-//! reach the disk; Baileys does not wait for it. Before each write of ratchets our store waits 3 ms for messages that are
-//! on their way to their row.
+//! Each side has a session of the same kinds of keys in the same proportion: of ten keys six pre-keys, two Signal
+//! sessions of 650 bytes, a sender key of 400 and a LID mapping. A load reads credentials and every key in the form
+//! that the client needs: ours with one statement, SQLite's by the calls of its interface, Baileys' by its `keys.get`
+//! for all ids of each kind. Writes are one Signal session, as for a message to one device, and a batch of a hundred.
+//! Our commits and SQLite's reach the disk; Baileys does not wait for the disk. Before each write of ratchets our store
+//! waits 3 ms for received messages that are not in their row yet.
 
 use super::figure::{self, Better, Figure, median};
 use super::server::{self, Database, ServerArgs};
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use rand::Rng;
+use rand::rngs::StdRng;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -29,22 +30,22 @@ use wagres::db::{self, Db, fence::Fence, hold::Hold};
 use waproto::codec as proto;
 use whatsapp_rust_sqlite_storage::{SqliteStore, SqliteStoreConfig, Synchronous};
 
-/// P7: so long may the load of 335 keys take.
+/// P7: limit for the load of 335 keys.
 const BUDGET_MS: f64 = 3.0;
 const BUDGET_KEYS: u32 = 335;
 
-/// What the writes of a round left.
+/// Ids of the sessions that a round writes, as a pattern of LIKE.
 const WRITTEN: &str = "8%@lid.0";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Sizes of sessions.
+    /// Keys of a session, one or several sizes
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [335, 5000])]
     keys: Vec<u32>,
-    /// How often each is measured; the median counts.
+    /// Measurements of each time; the figure is their median
     #[arg(long, value_name = "N", default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// The program of ecosystem/bench/peers/install.sh that measures Baileys.
+    /// Program of ecosystem/bench/peers/install.sh that measures Baileys
     #[arg(long, value_name = "FILE", default_value = "ecosystem/bench/peers/.installed/bin/baileys-store")]
     baileys: PathBuf,
     #[command(flatten)]
@@ -77,7 +78,7 @@ async fn measure(database: &Database, args: &Args, keys: u32) -> anyhow::Result<
     for (at, what) in NAMES.iter().enumerate() {
         let own = || Figure::new(if at == 0 { "P7" } else { "A3" }, format!("{what}, {keys} keys"), ours[at], "ms");
         if at == 0 && keys == BUDGET_KEYS {
-            figures.push(own().beside("what is wanted", BUDGET_MS, Better::Less).wanted(1.0));
+            figures.push(own().beside("the budget", BUDGET_MS, Better::Less).budget(1.0));
         }
         figures.push(own().beside("SQLite store of the library", sqlite[at], Better::Less));
         figures.push(match &baileys {
@@ -94,7 +95,7 @@ async fn measure(database: &Database, args: &Args, keys: u32) -> anyhow::Result<
 
 fn random(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
-    rand::rng().fill_bytes(&mut bytes);
+    rand::make_rng::<StdRng>().fill_bytes(&mut bytes);
     bytes
 }
 
@@ -102,14 +103,15 @@ fn sessions(count: u32) -> Vec<(Arc<str>, Bytes)> {
     (0..count).map(|n| (Arc::from(format!("8{n}@lid.0")), Bytes::from(random(650)))).collect()
 }
 
-/// Fills a store.
+/// Fills a store with credentials and `keys` keys.
 async fn fill(store: &dyn Backend, device: &Device, keys: u32) -> anyhow::Result<()> {
     store.save(device).await?;
+    let mut rng = rand::make_rng::<StdRng>();
     let (mut pre_keys, mut ratchets, mut sender_keys, mut lids) = (vec![], vec![], vec![], vec![]);
     for n in 0..keys {
         match n % 10 {
             0..6 => {
-                let record = new_pre_key_record(n, &KeyPair::generate(&mut rand::rng()));
+                let record = new_pre_key_record(n, &KeyPair::generate(&mut rng));
                 pre_keys.push((n, Bytes::from(proto::pre_key_record_to_vec(&record))));
             }
             6 | 7 => ratchets.push((Arc::from(format!("9{n}@lid.0")), Bytes::from(random(650)))),
@@ -140,13 +142,13 @@ async fn timed<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resu
     Ok((began.elapsed().as_secs_f64() * 1000.0, done))
 }
 
-/// Our times, and the statements of a load and of a write.
+/// Our times, and the numbers of statements of a load and of a write.
 async fn ours(database: &Database, args: &Args, keys: u32) -> anyhow::Result<(Times, [f64; 2])> {
     db::migrate::migrate(&database.pool).await?;
     let session_id =
         sqlx::query_scalar!(r#"SELECT wa.add_session($1) AS "session_id!""#, "bench").fetch_one(&database.pool).await?;
     sqlx::query_file!("sql/held_session.sql", session_id).execute(&database.pool).await?;
-    let pool = Db::connect(&database.url, false, 4, "wagres bench auth").await?;
+    let pool = Db::connect(&database.url, false, 4, "wagres-bench auth").await?;
     let fence = Fence { session_id, epoch: 1 };
     let store = AuthStore::new(Hold::new(pool.clone(), fence, "bench"), Arc::default());
     fill(&store, &device(), keys).await?;
@@ -161,7 +163,7 @@ async fn ours(database: &Database, args: &Args, keys: u32) -> anyhow::Result<(Ti
     };
     let mut times = [vec![], vec![], vec![]];
     let mut statements = 0;
-    // All loads before the writes, as in a table that has been vacuumed: the writes leave dead versions behind.
+    // All loads before the writes, because writes leave dead row versions behind.
     for _ in 0..=args.rounds {
         times[0].push(timed(load(&mut connection)).await?.0);
     }
@@ -180,12 +182,12 @@ async fn ours(database: &Database, args: &Args, keys: u32) -> anyhow::Result<(Ti
     Ok((times.map(after_the_first), [1.0, statements as f64]))
 }
 
-/// The first one makes plans and fills caches.
+/// Without the first time, in which plans are made and caches filled.
 fn after_the_first(times: Vec<f64>) -> f64 {
     median(times.into_iter().skip(1).collect())
 }
 
-/// All bytes in a value, revived.
+/// Revives all bytes in a value and returns their number.
 fn bytes_in(value: &Value) -> usize {
     if let Some(bytes) = codec::revive(value) {
         return bytes.len();
@@ -250,7 +252,7 @@ async fn baileys(args: &Args, keys: u32) -> anyhow::Result<Times> {
     command.args([keys.to_string(), args.rounds.to_string()]).arg(args.server.folder());
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true).output().await?;
     ensure!(output.status.success(), "{}", output.status);
-    let said: Value = serde_json::from_slice(&output.stdout)?;
-    let time = |name: &str| said[name].as_f64().with_context(|| format!("no {name}"));
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    let time = |name: &str| report[name].as_f64().with_context(|| format!("no {name}"));
     Ok([time("load_ms")?, time("one_ms")?, time("hundred_ms")?])
 }

@@ -1,7 +1,7 @@
-//! Our side of every comparison: the worker as it runs in production, but for what it does with a claimed message.
+//! Our side of the comparisons: a production worker, except for its handling of a claimed message.
 //!
-//! Dispatcher, apalis workers, progress writer, heartbeat, listener and fence are the real ones. Sessions have no socket:
-//! the benchmark takes their leases for the worker and says that they are connected.
+//! Dispatcher, apalis workers, progress writer, heartbeat, listener and fence are the real ones. Sessions have no
+//! connection: the benchmark gives their leases to the worker and marks them as connected.
 
 use super::server::Database;
 use anyhow::{Context, bail};
@@ -16,28 +16,28 @@ use wagres::db::{self, fence::Fence};
 use wagres::jobs::OutboundJob;
 use wagres::worker::{Handler, Phase, Worker, WorkerError};
 
-/// A drain that takes longer has got stuck.
-const PATIENCE: Duration = Duration::from_mins(20);
+/// Limit for a drain.
+const TIMEOUT: Duration = Duration::from_mins(20);
 
-/// How the jobs of a benchmark are spread.
+/// The sessions and chats of a benchmark's jobs.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct Lanes {
-    /// Sessions that the worker holds.
+    /// Sessions that the worker holds
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(super) sessions: u32,
-    /// Chats of each session; messages of one chat go one after another.
+    /// Chats of each session; messages of one chat are sent one after another
     #[arg(long, value_name = "C", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) chats: u32,
 }
 
-/// Makes the schema and the sessions.
+/// Migrates the schema and adds the sessions.
 pub(super) async fn prepare(database: &Database, lanes: Lanes) -> anyhow::Result<()> {
     db::migrate::migrate(&database.pool).await?;
     sqlx::query_file!("sql/add_sessions.sql", i64::from(lanes.sessions)).fetch_all(&database.pool).await?;
     Ok(())
 }
 
-/// Jobs that are in the table, by their first id and their number; nothing came after them.
+/// The last jobs of the table: their first id and their number.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Jobs {
     pub(super) first: i64,
@@ -51,7 +51,7 @@ pub(super) async fn insert(database: &Database, lanes: Lanes, count: u64) -> any
     Ok(Jobs { first: first.fetch_one(&database.pool).await?, count })
 }
 
-/// A worker that works.
+/// A running worker.
 pub(super) struct Engine {
     stop: CancellationToken,
     running: JoinHandle<Result<(), WorkerError>>,
@@ -62,7 +62,7 @@ impl Engine {
     pub(super) async fn start(database: &Database, config: &Config, handler: Handler) -> anyhow::Result<Self> {
         let mut config = config.clone();
         config.database_url = Some(database.url.clone());
-        // Nobody is called there, since no session has a socket; every build accepts it.
+        // Every build accepts this address, and no session connects.
         config.whatsapp_url = "ws://127.0.0.1:9/".into();
         let worker = Worker::new(config)?.with_handler(handler);
         let mut window = worker.window();
@@ -71,7 +71,7 @@ impl Engine {
         tokio::select! {
             ended = &mut running => {
                 ended??;
-                bail!("the worker ended before it began");
+                bail!("the worker ended before it was ready");
             }
             began = window.phase.wait_for(|phase| *phase == Phase::Working) => drop(began),
         }
@@ -81,7 +81,7 @@ impl Engine {
             let fence = Fence { session_id: row.session_id, epoch: row.epoch };
             window.ready.insert(fence, row.session_id.to_string().into());
         }
-        // As an insert does: whatever was there before is looked for.
+        // As an INSERT does, so that the worker claims the jobs inserted before.
         sqlx::raw_sql("NOTIFY wa_work").execute(&database.pool).await?;
         Ok(Self { stop, running })
     }
@@ -93,11 +93,11 @@ impl Engine {
     }
 }
 
-/// Jobs a second from the start of a worker until it has handled `jobs`, which must be all, and recorded the last.
+/// Jobs a second from the start of a worker until it has handled all `jobs` and recorded the last.
 pub(super) async fn drain(database: &Database, config: &Config, jobs: Jobs) -> anyhow::Result<f64> {
     let began = Instant::now();
-    let left = Arc::new(Countdown { handled: AtomicU64::new(0), jobs: jobs.count, over: Notify::new() });
-    let counted = Arc::clone(&left);
+    let countdown = Arc::new(Countdown { handled: AtomicU64::new(0), jobs: jobs.count, over: Notify::new() });
+    let counted = Arc::clone(&countdown);
     let handle = move |_: OutboundJob| {
         if counted.handled.fetch_add(1, Ordering::Relaxed) + 1 == counted.jobs {
             counted.over.notify_one();
@@ -106,21 +106,21 @@ pub(super) async fn drain(database: &Database, config: &Config, jobs: Jobs) -> a
     };
     let engine = Engine::start(database, config, Handler::new(handle)).await?;
     let over = async {
-        left.over.notified().await;
+        countdown.over.notified().await;
         while sqlx::query_file_scalar!("sql/unfinished.sql", jobs.first).fetch_one(&database.pool).await? {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         anyhow::Ok(began.elapsed().as_secs_f64())
     };
-    let seconds = tokio::time::timeout(PATIENCE, over).await.map_err(|_| {
-        let handled = left.handled.load(Ordering::Relaxed);
-        anyhow::anyhow!("{handled} of {} jobs handled in {PATIENCE:?}: stuck", jobs.count)
+    let seconds = tokio::time::timeout(TIMEOUT, over).await.map_err(|_| {
+        let handled = countdown.handled.load(Ordering::Relaxed);
+        anyhow::anyhow!("only {handled} of {} jobs handled in {TIMEOUT:?}", jobs.count)
     })??;
     engine.stop().await?;
     Ok(count(jobs.count) / seconds)
 }
 
-/// A number of jobs in a quotient.
+/// A number of jobs as a float.
 #[expect(clippy::cast_precision_loss, reason = "nothing counted here comes near 2^52")]
 pub(super) fn count(jobs: u64) -> f64 {
     jobs as f64

@@ -1,11 +1,11 @@
-//! A figure beside its reference, and how it is printed: as a row of a table or a line of JSON.
+//! A figure beside its reference, printed as a row of a table or a line of JSON.
 
 use serde::Serialize;
 
-/// See the module. The ratio is that of our merit to the reference's, so more is better whatever the unit.
+/// A figure and its reference. A ratio above 1 means that ours is better, whatever the unit.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Figure {
-    /// The budget of the specification that it belongs to.
+    /// The promise that the figure belongs to: P1, A3 …
     pub(super) id: &'static str,
     pub(super) name: String,
     #[serde(rename = "figure")]
@@ -15,15 +15,15 @@ pub(super) struct Figure {
     #[serde(rename = "reference_figure")]
     pub(super) reference_value: Option<f64>,
     pub(super) ratio: Option<f64>,
-    /// The least ratio that is wanted, where one is.
+    /// The least ratio, if there is one.
     pub(super) budget: Option<f64>,
     pub(super) met: Option<bool>,
-    /// Why something is missing, or what was special.
+    /// Why a value is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) note: Option<String>,
 }
 
-/// Whether more of the unit is more merit.
+/// Whether a larger or a smaller value is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Better {
     More,
@@ -35,7 +35,7 @@ impl Figure {
         Self { id, name: name.into(), value: Some(rounded(value)), unit, ..Self::default() }
     }
 
-    /// Beside what was measured of `reference`.
+    /// Adds the value of `reference`.
     pub(super) fn beside(mut self, reference: impl Into<String>, value: f64, better: Better) -> Self {
         self.reference = Some(reference.into());
         self.reference_value = Some(rounded(value));
@@ -47,14 +47,14 @@ impl Figure {
         self
     }
 
-    /// With the ratio that is wanted.
-    pub(super) fn wanted(mut self, budget: f64) -> Self {
+    /// Adds the least ratio.
+    pub(super) fn budget(mut self, budget: f64) -> Self {
         self.budget = Some(budget);
         self.met = self.ratio.map(|ratio| ratio >= budget);
         self
     }
 
-    /// Beside a reference that could not be measured.
+    /// Adds a reference that could not be measured, and why.
     pub(super) fn without(mut self, reference: impl Into<String>, why: impl Into<String>) -> Self {
         self.reference = Some(reference.into());
         self.note = Some(why.into());
@@ -73,7 +73,7 @@ fn rounded(value: f64) -> f64 {
     (value * scale).round() / scale
 }
 
-/// The middle of several measurements.
+/// The median of several measurements.
 pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -119,8 +119,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn p1_a_ratio_is_of_merit_whatever_the_unit() {
-        let rate = Figure::new("P1", "drain", 20_000.0, "jobs/s").beside("other", 40_000.0, Better::More).wanted(2.0);
+    fn p1_a_higher_ratio_is_better_whatever_the_unit() {
+        let rate = Figure::new("P1", "drain", 20_000.0, "jobs/s").beside("other", 40_000.0, Better::More).budget(2.0);
         assert_eq!((rate.ratio, rate.met), (Some(0.5), Some(false)));
         let cost = Figure::new("P10", "WAL", 200.0, "bytes").beside("other", 800.0, Better::Less);
         assert_eq!((cost.ratio, cost.met), (Some(4.0), None));

@@ -1,7 +1,7 @@
-//! Workers, sessions and phones of a benchmark that goes through the sandbox.
+//! Workers, sessions and phones of a benchmark through the sandbox.
 //!
-//! A worker is a process of its own, as an operator starts it. Sessions are linked by QR code through SQL and the sandbox's
-//! control API; the phones of their owners are switched off then, as their part is the sandbox's.
+//! A worker is a process of its own, as an operator starts it. Sessions are linked by QR code through SQL and the
+//! sandbox's control API; then their owners' phones are switched off, because their work would count as the sandbox's.
 
 use super::sandbox::process::Process;
 use super::server::Database;
@@ -14,11 +14,11 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use wagres::telemetry::Usage;
 
-/// How many devices are linked at the same time.
+/// Devices that are linked at the same time.
 const LINKING: usize = 8;
-/// How long anything may take.
-pub(super) const PATIENCE: Duration = Duration::from_mins(10);
-/// What has just connected still has things to do.
+/// Limit for every wait.
+pub(super) const TIMEOUT: Duration = Duration::from_mins(10);
+/// Pause after connecting, because a new connection still has work to do.
 pub(super) const SETTLING: Duration = Duration::from_secs(5);
 /// The number of the first session's phone, and of the first phone of its chats.
 const OWN: u64 = 15_560_000_000;
@@ -57,11 +57,11 @@ impl Worker {
         Ok(self.usage()?.memory as f64 / 1e6)
     }
 
-    /// In order.
+    /// Stops the worker in order.
     pub(super) async fn stop(mut self) -> anyhow::Result<()> {
         let status = Command::new("kill").args(["-TERM", &self.pid()?.to_string()]).status().await?;
         ensure!(status.success(), "cannot signal the worker");
-        let status = tokio::time::timeout(PATIENCE, self.0.wait()).await.context("the worker does not stop")??;
+        let status = tokio::time::timeout(TIMEOUT, self.0.wait()).await.context("the worker does not stop")??;
         ensure!(status.success(), "the worker ended with {status}");
         Ok(())
     }
@@ -71,7 +71,7 @@ impl Worker {
     }
 }
 
-/// Links sessions bench1, bench2 … (the first has number 0), some at a time.
+/// Links the sessions bench1, bench2 … (bench1 has number 0), some at a time.
 pub(super) async fn link(database: &Database, sandbox: &Process, numbers: std::ops::Range<u32>) -> anyhow::Result<()> {
     let linking = numbers.map(|number| async move {
         let (session, number) = (format!("bench{}", number + 1), own(number));
@@ -80,7 +80,7 @@ pub(super) async fn link(database: &Database, sandbox: &Process, numbers: std::o
         let start = Instant::now();
         let mut scanned = None;
         loop {
-            ensure!(start.elapsed() < PATIENCE, "session {session} was not linked in time");
+            ensure!(start.elapsed() < TIMEOUT, "session {session} was not linked in time");
             let row = sqlx::query_file!("sql/linked.sql", session).fetch_one(&database.pool).await?;
             if row.connected {
                 break;
@@ -103,7 +103,7 @@ pub(super) async fn now(database: &Database) -> anyhow::Result<Duration> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
-/// Waits until so many sessions have connected since that moment, and says when it was.
+/// Waits until this many sessions have connected since a time of the database's clock; returns the moment.
 pub(super) async fn connected(database: &Database, sessions: u32, since: Duration) -> anyhow::Result<Instant> {
     until("the sessions are connected", async || {
         let connected = sqlx::query_file_scalar!("sql/connected.sql", since.as_secs_f64());
@@ -115,8 +115,8 @@ pub(super) async fn connected(database: &Database, sessions: u32, since: Duratio
 pub(super) async fn until(what: &str, look: impl AsyncFn() -> anyhow::Result<bool>) -> anyhow::Result<Instant> {
     let start = Instant::now();
     while !look().await? {
-        if start.elapsed() > PATIENCE {
-            bail!("waited in vain until {what}");
+        if start.elapsed() > TIMEOUT {
+            bail!("timed out waiting until {what}");
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
@@ -128,7 +128,7 @@ pub(super) fn own(number: u32) -> String {
     (OWN + u64::from(number)).to_string()
 }
 
-/// The number of the phone at the other end of a chat, as `sql/bench/insert.sql` counts them.
+/// The number of a chat's phone, as in `sql/insert.sql`.
 pub(super) fn chat(number: u32) -> String {
     (CHATS + u64::from(number)).to_string()
 }

@@ -1,8 +1,10 @@
-//! `wagres bench history`: what a long history of finished messages costs those that are still to be sent.
+//! `wagres-bench history`: the cost of a long history of finished messages for those that are still to be sent.
 //!
-//! The same drain as `wagres bench queue`, in an empty table and in one with millions of finished rows, in turn. The rows
-//! of the history are copies of rows that the worker itself has finished, under message ids of their own; they are
-//! written without triggers, by the superuser that the server's user has to be.
+//! The same drain as `wagres-bench queue`, in an empty table and in one with millions of finished rows, in turn. The
+//! rows of the history are copies of rows that the worker has finished, under message ids of their own. They are
+//! written without triggers, so the server's user must be a superuser.
+
+#![expect(clippy::disallowed_types, reason = "the columns to copy are read from the catalogue")]
 
 use super::engine::{self, Lanes};
 use super::figure::{self, Better, Figure, median};
@@ -18,18 +20,19 @@ const BATCH: u64 = 50_000;
 const WRITERS: u32 = 4;
 /// Rows that are copied.
 const TEMPLATES: u64 = 1000;
-/// Jobs a second with the history to those without.
+/// Least ratio of the rate with the history to the rate without.
 const BUDGET: f64 = 0.9;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Finished rows; ten million take some 5 GB of disk and minutes to write.
-    #[arg(long, value_name = "N", default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(TEMPLATES..))]
+    /// Finished rows; ten million need 5 GB of disk, and minutes to write
+    # [arg(long, value_name = "N", default_value_t = 10_000_000, value_parser =
+    # clap::value_parser!(u64).range(TEMPLATES..))]
     rows: u64,
-    /// Jobs to drain each time.
+    /// Jobs of each drain
     #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
     jobs: u64,
-    /// How often each, in turn; the medians are compared.
+    /// Drains of each table, in turn; the medians are compared
     #[arg(long, value_name = "R", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     #[command(flatten)]
@@ -64,7 +67,7 @@ async fn measure(server: &Server, args: &Args, config: &Config) -> anyhow::Resul
     Ok(vec![
         Figure::new("P8", name, median(with), "jobs/s")
             .beside("empty table", median(without), Better::More)
-            .wanted(BUDGET),
+            .budget(BUDGET),
     ])
 }
 
@@ -74,12 +77,12 @@ async fn drain(database: &Database, lanes: Lanes, config: &Config, jobs: u64) ->
     engine::drain(database, config, jobs).await
 }
 
-/// Multiplies the rows that are there.
+/// Copies the rows of the table until there are `rows` more.
 async fn fill(database: &Database, rows: u64) -> anyhow::Result<()> {
     let template = "CREATE TABLE template AS SELECT *, row_number() OVER (ORDER BY id) - 1 AS place FROM wa.outbound; \
                     ANALYZE template";
     sqlx::raw_sql(template).execute(&database.pool).await?;
-    // Every column as it was, but for what must be unique.
+    // Every column except the unique ones.
     let columns: Vec<String> = sqlx::query_scalar(
         "SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = 'wa.outbound'::regclass AND attnum > 0 \
          AND NOT attisdropped AND attgenerated = '' AND attname NOT IN ('id', 'message_id') ORDER BY attnum",
@@ -92,7 +95,7 @@ async fn fill(database: &Database, rows: u64) -> anyhow::Result<()> {
          SELECT '3EB0' || upper(left(md5(random()::text || i), 18)), {columns} \
          FROM generate_series(1, $1::bigint) i JOIN template ON place = i % (SELECT count(*) FROM template)"
     );
-    let writers = db::connect(&database.url, WRITERS, "wagres bench").await?;
+    let writers = db::connect(&database.url, WRITERS, "wagres-bench").await?;
     let batches = (0..rows.div_ceil(BATCH)).map(|batch| BATCH.min(rows - batch * BATCH));
     let mut written = 0;
     let mut writing =

@@ -1,10 +1,12 @@
-//! `wagres bench insert`: what the wake-up costs those who insert.
+//! `wagres-bench insert`: the cost of the wake-up for inserting applications.
 //!
-//! A worker holds the session and takes what comes, without sending it. Clients of `pgbench` insert one row a transaction,
-//! with the trigger `ring` on, then off, then with a plain NOTIFY in its place, in turn, since no machine is equally fast
-//! for long. While the trigger is off a connection of the benchmark rings every few milliseconds, so that the worker has
-//! as much to do as otherwise: what differs is what an insert does. The last is only for orientation: it is what the
-//! trigger spares.
+//! A worker holds the session and claims the messages without sending them. Clients of `pgbench` insert one row in each
+//! transaction, with the trigger `ring` on, off, and replaced by a plain NOTIFY, in turn, because no machine is equally
+//! fast for long. While the trigger is off a connection of the benchmark rings every few milliseconds, so that the
+//! worker does the same work and only the INSERT differs. The plain NOTIFY is for orientation: it shows the cost that
+//! the trigger saves.
+
+#![expect(clippy::disallowed_types, reason = "the trigger in force is part of ALTER TABLE")]
 
 use super::engine::{self, Engine, Lanes};
 use super::figure::{self, Better, Figure, median};
@@ -21,29 +23,29 @@ use wagres::db::cluster;
 use wagres::worker::Handler;
 
 const CHATS: u32 = 1000;
-/// Inserts a second with the trigger to those without.
+/// Least ratio of the rate with the trigger to the rate without.
 const BUDGET: f64 = 0.9;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How many clients insert at once; several numbers are measured one after another.
+    /// Clients that insert at once, one or several numbers
     #[arg(long, value_name = "C", value_delimiter = ',', default_values_t = [1, 8, 50],
           value_parser = clap::value_parser!(u32).range(1..=150))]
     clients: Vec<u32>,
-    /// Seconds of each measurement.
+    /// Seconds of each measurement
     #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
-    /// How often each, in turn; the medians are compared.
+    /// Measurements of each trigger, in turn; the medians are compared
     #[arg(long, value_name = "R", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     #[command(flatten)]
     server: ServerArgs,
 }
 
-/// How often the worker is woken while inserts do not ring.
-const NUDGE: Duration = Duration::from_millis(5);
+/// Interval of the benchmark's wake-ups while the trigger is off.
+const RING_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What happens at an insert.
+/// The trigger on INSERT.
 #[derive(Debug, Clone, Copy)]
 enum Bell {
     Ring,
@@ -73,14 +75,14 @@ async fn measure(server: &Server, args: &Args, config: &Config, pgbench: &Path) 
     for &clients in &args.clients {
         let mut rates: [Vec<f64>; 3] = Default::default();
         for round in 1..=args.rounds {
-            // Each goes first in its turn.
+            // Each trigger goes first in its turn.
             for turn in 0..BELLS.len() {
                 let which = (turn + round as usize) % BELLS.len();
                 let bell = BELLS[which];
                 set(&database, bell).await?;
                 let rate = tokio::select! {
                     rate = inserts(pgbench, &database, clients, args.seconds) => rate?,
-                    error = nudge(&database), if matches!(bell, Bell::Off) => return Err(error),
+                    error = ring(&database), if matches!(bell, Bell::Off) => return Err(error),
                 };
                 tracing::info!(clients, round, ?bell, rate, "measured");
                 rates[which].push(rate);
@@ -90,14 +92,14 @@ async fn measure(server: &Server, args: &Args, config: &Config, pgbench: &Path) 
         let name = |what: &str| format!("inserts, {clients} clients, {what}");
         let beside =
             |what, rate| Figure::new("P9", name(what), rate, "inserts/s").beside("no wake-up", off, Better::More);
-        figures.push(beside("wake-up on", ring).wanted(BUDGET));
+        figures.push(beside("wake-up on", ring).budget(BUDGET));
         figures.push(beside("plain NOTIFY", plain));
     }
     engine.stop().await?;
     Ok(figures)
 }
 
-/// Empties the table and puts one of the triggers in force, or none.
+/// Empties the table and enables one of the triggers, or none.
 async fn set(database: &Database, bell: Bell) -> anyhow::Result<()> {
     let enable = match bell {
         Bell::Ring => "ALTER TABLE wa.outbound ENABLE TRIGGER ring",
@@ -111,13 +113,13 @@ async fn set(database: &Database, bell: Bell) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Wakes the worker again and again, until an error.
-async fn nudge(database: &Database) -> anyhow::Error {
+/// Rings the doorbell at an interval, until an error.
+async fn ring(database: &Database) -> anyhow::Error {
     loop {
         if let Err(error) = sqlx::raw_sql("NOTIFY wa_work").execute(&database.pool).await {
             return error.into();
         }
-        tokio::time::sleep(NUDGE).await;
+        tokio::time::sleep(RING_INTERVAL).await;
     }
 }
 

@@ -1,8 +1,8 @@
-//! `wagres bench latency`: from the INSERT of an application to the start of the handler, while the worker is idle.
+//! `wagres-bench latency`: from the INSERT of an application to the start of the handler, while the worker is idle.
 //!
-//! The floor is a bare NOTIFY from one connection to another that listens, in a database of its own. A transaction that
-//! only notifies does not wait for the disk, and one that inserts does, so the same with an INSERT into a table of nothing
-//! but that is measured too. All three in turn, one sample each.
+//! The floor is a bare NOTIFY from one connection to another, in a database of its own. A transaction that only
+//! notifies does not wait for the disk, and one that inserts does, so a NOTIFY with an INSERT into a plain table is
+//! measured too. All three take turns, one sample each.
 
 use super::engine::{self, Engine, Lanes};
 use super::figure::{self, Better, Figure};
@@ -18,17 +18,17 @@ use wagres::db::listener;
 use wagres::worker::Handler;
 
 const CHANNEL: &str = "wagres_bench_floor";
-/// Before each sample, so that the worker is idle; the peers do the same.
+/// Pause before each sample, so that the worker is idle; the peers pause too.
 const IDLE: Duration = Duration::from_millis(30);
-/// A sample that takes longer will never come.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Samples that do not count: connections and plans are new.
+/// Limit for a sample.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Samples that do not count, because connections and plans are new.
 const WARM_UP: u64 = 5;
-/// The floor's p50 to ours.
+/// Least ratio of the floor's p50 to ours.
 const BUDGET_FLOOR: f64 = 0.5;
-/// The best peer's p99 to ours.
+/// Least ratio of the best peer's p99 to ours.
 const BUDGET_PEER: f64 = 1.0;
-/// What there is to compare with, and its statement.
+/// Name and statement of each floor.
 const FLOORS: [(&str, &str); 2] = [
     ("NOTIFY round trip", "SELECT pg_notify($1, '')"),
     ("INSERT and NOTIFY round trip", "WITH written AS (INSERT INTO floor DEFAULT VALUES) SELECT pg_notify($1, '')"),
@@ -37,7 +37,7 @@ const NAMES: [&str; 2] = ["INSERT to handler, p50", "INSERT to handler, p99"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Jobs to insert, one at a time.
+    /// Jobs to insert, one at a time
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     jobs: u64,
     #[command(flatten)]
@@ -60,7 +60,7 @@ async fn measure(server: &Server, args: &Args, config: &Config, peers: &Peers) -
     let mut figures = vec![];
     for ((name, _), floor) in FLOORS.iter().zip(floors) {
         let p50 = own(0).beside(*name, floor[0], Better::Less);
-        figures.push(if figures.is_empty() { p50.wanted(BUDGET_FLOOR) } else { p50 });
+        figures.push(if figures.is_empty() { p50.budget(BUDGET_FLOOR) } else { p50 });
         figures.push(own(1).beside(*name, floor[1], Better::Less));
     }
     let mut measured = vec![];
@@ -74,7 +74,7 @@ async fn measure(server: &Server, args: &Args, config: &Config, peers: &Peers) -
     for (rank, (name, theirs)) in measured.into_iter().enumerate() {
         figures.push(own(0).beside(name, theirs[0], Better::Less));
         let p99 = own(1).beside(name, theirs[1], Better::Less);
-        figures.push(if rank == 0 { p99.wanted(BUDGET_PEER) } else { p99 });
+        figures.push(if rank == 0 { p99.budget(BUDGET_PEER) } else { p99 });
     }
     figures.extend(peers.missing("P2", NAMES[0]));
     Ok(figures)
@@ -86,14 +86,14 @@ async fn ours_and_floors(server: &Server, args: &Args, config: &Config) -> anyho
     engine::prepare(&database, Lanes { sessions: 1, chats: 1 }).await?;
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
     let handler = Handler::new(move |_| {
-        // Nobody waits any more: the measurement is over.
+        // Fails only after the measurement.
         let _ = arrived.send(Instant::now());
         std::future::ready(Ok(()))
     });
     let engine = Engine::start(&database, config, handler).await?;
     let floor_database = server.database().await?;
     let mut floor = Floor::new(&floor_database).await?;
-    // Taken once: a pool asks each connection how it is before it gives it away.
+    // Acquired once, because the pool may check a connection at each acquire.
     let mut inserts = database.pool.acquire().await?;
     let (mut ours, mut floors) = (vec![], [vec![], vec![]]);
     for sample in 0..WARM_UP + args.jobs {
@@ -117,8 +117,8 @@ async fn ours_and_floors(server: &Server, args: &Args, config: &Config) -> anyho
 async fn insert(connection: &mut PgConnection, arrivals: &mut mpsc::UnboundedReceiver<Instant>) -> anyhow::Result<f64> {
     let began = Instant::now();
     sqlx::query_file!("sql/insert_to.sql", 1, "15550000000").fetch_one(connection).await?;
-    let arrival = tokio::time::timeout(PATIENCE, arrivals.recv()).await.context("the job was never handled")?;
-    Ok(milliseconds(began, arrival.context("the worker is gone")?))
+    let arrival = tokio::time::timeout(TIMEOUT, arrivals.recv()).await.context("the job was not handled in time")?;
+    Ok(milliseconds(began, arrival.context("the worker has ended")?))
 }
 
 struct Floor {
@@ -134,15 +134,16 @@ impl Floor {
     }
 
     async fn sample(&mut self, statement: &'static str) -> anyhow::Result<f64> {
-        let heard = async {
-            let heard = tokio::time::timeout(PATIENCE, self.listener.recv()).await.context("NOTIFY was not heard")?;
-            heard.map(|_| Instant::now()).context("listening")
+        let received = async {
+            let received =
+                tokio::time::timeout(TIMEOUT, self.listener.recv()).await.context("no notification in time")?;
+            received.map(|_| Instant::now()).context("listening")
         };
         let began = Instant::now();
         let notify = sqlx::query(statement).bind(CHANNEL).execute(&mut *self.notify);
-        let (notified, heard) = tokio::join!(async { notify.await.context("notifying") }, heard);
+        let (notified, received) = tokio::join!(async { notify.await.context("notifying") }, received);
         notified?;
-        Ok(milliseconds(began, heard?))
+        Ok(milliseconds(began, received?))
     }
 }
 

@@ -1,5 +1,6 @@
-//! Measures what this machine and this build can do, each figure beside its reference from the same run.
-//! `docs/benchmarks.md` says how each is measured.
+//! `wagres-bench`: measures wagres on this machine, each figure beside a reference from the same run.
+//!
+//! A benchmark is a file or folder of its name. `docs/benchmarks.md` describes how each is measured.
 
 mod auth;
 mod cost;
@@ -23,22 +24,26 @@ use std::process::ExitCode;
 use tokio::process::Command;
 use wagres::config::{Config, Overrides};
 
-/// Measures wagres beside its references. A benchmark runs on a private Postgres, or on databases of its own on the server of
-/// --database-url, which it drops in the end.
+/// Measures wagres beside its references
+///
+/// A benchmark runs on a private Postgres, or in databases of its own on the server of --database-url, which it drops
+/// at the end. docs/benchmarks.md describes each benchmark.
 #[derive(Debug, Parser)]
 #[command(name = "wagres-bench", version)]
 struct Cli {
-    /// Configuration file; else wagres.toml in this folder, when there is one.
+    /// Configuration file [default: wagres.toml in the working folder, if there is one]
     #[arg(long, global = true, value_name = "FILE", env = "WAGRES_CONFIG")]
     config: Option<PathBuf>,
-    /// Server to measure on, instead of a private one. The environment and the configuration file do not count: the database
-    /// of an application is no place for a benchmark.
+    /// Postgres server to measure on, instead of a private one
+    ///
+    /// Environment and configuration file are ignored, because a benchmark must not run in the database of an
+    /// application.
     #[arg(long, global = true, value_name = "URL")]
     database_url: Option<String>,
-    /// What to log: info, wagres=debug …
+    /// Log filter: info, wagres=debug …
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
-    /// Print JSON, one figure a line.
+    /// Print JSON, one figure on each line
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -47,27 +52,27 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum BenchCommand {
-    /// Messages a second through the sandbox, between clients of the bare client library.
+    /// X1: messages a second through the sandbox, between clients of the bare client library
     Sandbox(sandbox::Args),
-    /// Loading and writing a session's auth state, beside the library's SQLite store and Baileys' files (P7).
+    /// P7: load and write a session's auth state, beside the client library's SQLite store and Baileys' files
     Auth(auth::Args),
-    /// Memory a session, start of many, and failover, through the sandbox (P4, P5, P6).
+    /// P4, P5, P6: memory of a session, start of many sessions, and failover, through the sandbox
     Sessions(sessions::Args),
-    /// From INSERT to acknowledgement and receipts in the row, through the sandbox, beside the bare client library and Baileys
-    /// (P3).
+    /// P3: from the INSERT to ack and receipts in the row, through the sandbox, beside the bare client library and
+    /// Baileys
     E2e(e2e::Args),
-    /// Jobs a second through the worker without WhatsApp, beside other queues on Postgres, and what each job costs (P1, P10).
+    /// P1, P10: jobs a second through the worker without WhatsApp, and their cost, beside other queues on Postgres
     Queue(queue::Args),
-    /// From INSERT to the start of the handler, beside a bare NOTIFY and other queues on Postgres (P2).
+    /// P2: from the INSERT to the start of the handler, beside a bare NOTIFY and other queues on Postgres
     Latency(latency::Args),
-    /// Inserts a second with the wake-up on and off (P9).
+    /// P9: inserts a second with the wake-up on and off
     Insert(insert::Args),
-    /// Jobs a second with a long history and with none (P8).
+    /// P8: jobs a second with a long history and with none
     History(history::Args),
-    /// Run the gateway's own command line: the processes that are measured.
+    /// Run the command line of wagres: benchmarks measure processes of this program
     #[command(hide = true, disable_help_flag = true)]
     Wagres {
-        /// What `wagres` takes.
+        /// Arguments of wagres
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -95,7 +100,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let config = Config::load(config.as_deref(), &Overrides { log, ..Overrides::default() })?;
     wagres::telemetry::log::start(&config.log, config.log_format)?;
     if cfg!(debug_assertions) {
-        tracing::warn!("development build; its figures say little");
+        tracing::warn!("development build; its figures are worthless");
     }
     let given = database_url.as_deref();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
@@ -114,7 +119,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     })
 }
 
-/// The gateway as a process of its own, with nothing of this environment's configuration.
+/// `wagres` as a process of its own, by the hidden subcommand, without this environment's configuration.
 fn wagres() -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("finding this program")?);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WAGRES_") || name == "DATABASE_URL") {

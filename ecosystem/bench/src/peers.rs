@@ -1,7 +1,7 @@
-//! The other queues on Postgres that `ecosystem/bench/peers` knows, as far as they are installed.
+//! The other queues on Postgres of `ecosystem/bench/peers`, as far as they are installed.
 //!
-//! Each is a program of its own, called as `PROGRAM insert|drain|latency JOBS` with `DATABASE_URL`, that prints one line
-//! of JSON. What is not installed is named as missing; no old figure stands in for it.
+//! Each is a program of its own, called as `PROGRAM insert|drain|latency JOBS` with `DATABASE_URL`, that prints one
+//! line of JSON. A peer that is not installed is reported as missing; no old figure replaces its own.
 
 use super::cost::Cost;
 use super::engine;
@@ -14,30 +14,30 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::Command;
 
-/// Longer than any peer needs for its share.
-const PATIENCE: Duration = Duration::from_mins(10);
+/// Limit for one call of a peer.
+const TIMEOUT: Duration = Duration::from_mins(10);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PeerArgs {
-    /// Folder of the programs that ecosystem/bench/peers/install.sh makes.
+    /// Folder of the programs of ecosystem/bench/peers/install.sh
     #[arg(long, value_name = "DIR", default_value = "ecosystem/bench/peers/.installed/bin")]
     peers: PathBuf,
 }
 
-/// One of them.
+/// Another queue on Postgres.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) name: &'static str,
-    /// It gets this part of the jobs: a rate of one thousand a second needs no hundred thousand to be seen.
-    part: u64,
+    /// Divisor of the number of jobs, so that a slow peer does not drain for minutes.
+    divisor: u64,
 }
 
 const PEERS: &[Peer] = &[
-    Peer { name: "graphile-worker-local-queue", part: 1 },
-    Peer { name: "apalis-postgres", part: 1 },
-    Peer { name: "pg-boss", part: 1 },
-    Peer { name: "graphile-worker", part: 5 },
-    Peer { name: "procrastinate", part: 20 },
+    Peer { name: "graphile-worker-local-queue", divisor: 1 },
+    Peer { name: "apalis-postgres", divisor: 1 },
+    Peer { name: "pg-boss", divisor: 1 },
+    Peer { name: "graphile-worker", divisor: 5 },
+    Peer { name: "procrastinate", divisor: 20 },
 ];
 
 /// Peers that are installed, and those that are not.
@@ -54,7 +54,7 @@ impl Peers {
         Ok(Self { folder, installed, missing })
     }
 
-    /// A row for each that is missing.
+    /// A row for each missing peer.
     pub(super) fn missing(&self, id: &'static str, name: &str) -> impl Iterator<Item = Figure> {
         let why = "not installed: ecosystem/bench/peers/install.sh";
         self.missing
@@ -62,9 +62,9 @@ impl Peers {
             .map(move |peer| Figure { id, name: name.to_owned(), ..Figure::default() }.without(peer.name, why))
     }
 
-    /// Jobs a second that the peer drains, and what each cost.
+    /// Jobs a second that the peer drains, and the cost of each.
     pub(super) async fn drain(&self, peer: &Peer, server: &Server, jobs: u64) -> anyhow::Result<(f64, Cost)> {
-        let jobs = (jobs / peer.part).max(1);
+        let jobs = (jobs / peer.divisor).max(1);
         let database = server.database().await?;
         self.call(peer, database.url.expose(), "insert", jobs).await?;
         database.settle().await?;
@@ -94,9 +94,9 @@ impl Peers {
             .stderr(Stdio::inherit())
             .kill_on_drop(true)
             .output();
-        let output = tokio::time::timeout(PATIENCE, called)
+        let output = tokio::time::timeout(TIMEOUT, called)
             .await
-            .map_err(|_| anyhow::anyhow!("{} {action}: not done in {PATIENCE:?}", peer.name))?
+            .map_err(|_| anyhow::anyhow!("{} {action}: no result in {TIMEOUT:?}", peer.name))?
             .with_context(|| format!("starting {}", peer.name))?;
         if !output.status.success() {
             bail!("{} {action}: {}", peer.name, output.status);
@@ -110,8 +110,8 @@ fn number(line: &Value, field: &str) -> anyhow::Result<f64> {
     line[field].as_f64().filter(|it| *it > 0.0).with_context(|| format!("no {field} in {line}"))
 }
 
-/// The median of several drains, and the costs of the last.
-pub(super) fn middle(runs: &[(f64, Cost)]) -> Option<(f64, Cost)> {
+/// The median of several drains, and the cost of the last.
+pub(super) fn median_run(runs: &[(f64, Cost)]) -> Option<(f64, Cost)> {
     let (_, cost) = runs.last()?;
     Some((median(runs.iter().map(|(rate, _)| *rate).collect()), *cost))
 }

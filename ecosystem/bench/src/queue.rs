@@ -1,8 +1,8 @@
-//! `wagres bench queue`: no-op jobs a second through our worker and through each installed peer, and what a job cost the
-//! database on either side.
+//! `wagres-bench queue`: no-op jobs a second through our worker and through each installed peer, and the cost of a job
+//! for the database on either side.
 //!
-//! All jobs are there before the clock starts; it stops when the last one is recorded as done. Lanes and fencing are on,
-//! finished rows stay.
+//! All jobs are inserted before the clock starts, and it stops when the last one is recorded as done. Lanes and fencing
+//! are on; finished rows are kept.
 
 use super::cost::{COUNTED, Cost};
 use super::engine::{self, Lanes};
@@ -12,15 +12,15 @@ use super::server::{self, Server, ServerArgs};
 use wagres::config::Config;
 
 const NAME: &str = "no-op jobs drained";
-/// Ours to the fastest peer.
+/// Least ratio of our rate to the fastest peer's.
 const BUDGET: f64 = 2.0;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Jobs to drain; slow peers get a part of them.
+    /// Jobs to drain; slow peers get fewer
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     jobs: u64,
-    /// How often, all in turn; the medians are compared.
+    /// Drains of each queue, in turn; the medians are compared
     #[arg(long, value_name = "R", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub(super) async fn run(args: Args, config: &Config, given: Option<&str>, json: 
     figure::print(&figures, json)
 }
 
-/// What came of a peer.
+/// The runs of a peer, until one failed.
 struct Outcome {
     peer: &'static Peer,
     runs: Vec<(f64, Cost)>,
@@ -75,16 +75,16 @@ async fn drain(server: &Server, args: &Args, config: &Config) -> anyhow::Result<
 }
 
 fn report(ours: &[(f64, Cost)], others: &[Outcome], peers: &Peers) -> Vec<Figure> {
-    let Some((rate, cost)) = peers::middle(ours) else { return vec![] };
+    let Some((rate, cost)) = peers::median_run(ours) else { return vec![] };
     let own = || Figure::new("P1", NAME, rate, "jobs/s");
     let mut measured: Vec<_> =
-        others.iter().filter_map(|other| Some((other.peer.name, peers::middle(&other.runs)?))).collect();
+        others.iter().filter_map(|other| Some((other.peer.name, peers::median_run(&other.runs)?))).collect();
     measured.sort_by(|(_, (one, _)), (_, (other, _))| other.total_cmp(one));
 
     let mut figures = vec![];
     for (place, (name, (theirs, _))) in measured.iter().enumerate() {
         let figure = own().beside(*name, *theirs, Better::More);
-        figures.push(if place == 0 { figure.wanted(BUDGET) } else { figure });
+        figures.push(if place == 0 { figure.budget(BUDGET) } else { figure });
     }
     if measured.is_empty() {
         figures.push(own());

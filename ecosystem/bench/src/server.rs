@@ -1,7 +1,10 @@
-//! The server of a benchmark: a private one whose folder goes when it stops, or the one of `--database-url`.
+//! The Postgres server of a benchmark: a private one whose folder is removed at the end, or the one of
+//! `--database-url`.
 //!
-//! Each side of a comparison gets a database of its own on it, so both run under the same settings and neither finds the
-//! other's rows. On a given server nothing is touched but these databases, which are dropped in the end.
+//! Each side of a comparison gets a database of its own on the server, so both have the same settings and neither finds
+//! the other's rows. On a given server the benchmark touches only these databases, and drops them at the end.
+
+#![expect(clippy::disallowed_types, reason = "CREATE and DROP DATABASE take no parameters")]
 
 use anyhow::Context;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -11,14 +14,14 @@ use url::Url;
 use wagres::config::Secret;
 use wagres::db::{self, cluster::Cluster};
 
-/// Settings of the private server: durable as the default is, and no checkpoint falls into a measurement.
+/// Settings of the private server: as durable as the default, and without checkpoints during a measurement.
 const SETTINGS: &[&str] = &["shared_buffers=512MB", "max_wal_size=16GB", "checkpoint_timeout=1h"];
-/// Counts statements; comes with Debian's package `postgresql`.
+/// Counts statements; part of Debian's package `postgresql`.
 const COUNTER: &str = "shared_preload_libraries=pg_stat_statements";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ServerArgs {
-    /// Where to make the folder of the private Postgres, if not among the temporary files. It goes in the end.
+    /// Parent of the private Postgres' folder, which is removed at the end [default: the system's temporary folder]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
@@ -33,11 +36,11 @@ pub(super) struct Server {
 /// A database of one side of a comparison.
 pub(super) struct Database {
     pub(super) url: Secret,
-    /// One connection to it, for whoever measures.
+    /// A pool of one connection, for the benchmark.
     pub(super) pool: PgPool,
 }
 
-/// Runs `measure` on a server and stops the server whatever comes of it.
+/// Runs `measure` on a server, and stops the server whatever the result.
 pub(super) async fn with<T>(
     args: &ServerArgs,
     given: Option<&str>,
@@ -46,7 +49,7 @@ pub(super) async fn with<T>(
     let server = Server::start(args, given).await?;
     let measured = tokio::select! {
         measured = measure(&server) => measured,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped by hand")),
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     let stopped = server.stop().await;
     let measured = measured?;
@@ -71,7 +74,7 @@ impl Server {
             let url = cluster.url();
             (Some((cluster, folder)), url)
         };
-        let admin = db::connect(&url, 1, "wagres bench").await?;
+        let admin = db::connect(&url, 1, "wagres-bench").await?;
         Ok(Self { private, url, admin, made: Mutex::default() })
     }
 
@@ -86,8 +89,8 @@ impl Server {
         let mut url = Url::parse(self.url.expose())?;
         url.set_path(&name);
         let url = Secret::new(url.as_str());
-        let pool = db::connect(&url, 1, "wagres bench").await?;
-        // Where it is not to be had, statements are not counted.
+        let pool = db::connect(&url, 1, "wagres-bench").await?;
+        // Without the extension statements are not counted.
         let _ = sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").execute(&pool).await;
         Ok(Database { url, pool })
     }
@@ -116,14 +119,14 @@ async fn private(folder: &Path) -> anyhow::Result<Cluster> {
     match Cluster::start_with(folder, &settings).await {
         Ok(cluster) => Ok(cluster),
         Err(error) => {
-            tracing::warn!(%error, "no start with pg_stat_statements; statements are not counted");
+            tracing::warn!(%error, "server did not start with pg_stat_statements; statements are not counted");
             Ok(Cluster::start_with(folder, SETTINGS).await?)
         }
     }
 }
 
 impl Database {
-    /// Brings the planner's statistics and the visibility map to where a settled table has them.
+    /// Vacuums and analyzes, so that a new table has the statistics and visibility map of an old one.
     pub(super) async fn settle(&self) -> anyhow::Result<()> {
         sqlx::raw_sql("VACUUM ANALYZE").execute(&self.pool).await?;
         Ok(())

@@ -1,10 +1,11 @@
-//! `wagres bench sessions`: memory of a connected session (P4), start to all connected (P5), and failover (P6).
+//! `wagres-bench sessions`: memory of a connected session (P4), start to all connected (P5), and failover (P6).
 //!
-//! Sandbox, workers and Postgres are processes of their own on this machine and compete for its cores. Sessions are linked
-//! first, then the worker is stopped: what is measured is a worker that starts with sessions that are linked already.
+//! Sandbox, workers and Postgres are processes of their own on this machine and compete for its cores. Sessions are
+//! linked first, then the worker is stopped: the figures are those of a worker that starts with linked sessions.
 //!
-//! Memory of a session is what each of those has cost that a larger worker has more than the one before (the first, than a
-//! worker without sessions). The bare library's clients are linked in the process that is measured, with stores in memory.
+//! The memory of a session is the growth of the worker from one size to the next (from a worker without sessions to the
+//! first size), divided by the sessions added. The bare library's clients are linked in the measured process, with
+//! stores in memory.
 
 use super::figure::{self, Better, Figure};
 use super::fleet::{SETTLING, Worker, connected, link, now, until};
@@ -16,23 +17,23 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 use wagres::db;
 
-/// P4: memory of one more session, and of a thousand.
+/// P4: limits for the memory of one more session, and of a worker with a thousand.
 const SESSION_MB: f64 = 0.35;
 const THOUSAND_MB: f64 = 400.0;
-/// P5: start to a thousand connected.
+/// P5: limit from the start to a thousand connected sessions.
 const START_SECONDS: f64 = 15.0;
-/// P6: so much longer than the lease may a failover take.
+/// P6: limit for the time of a failover beyond the lease.
 const FAILOVER_SECONDS: f64 = 5.0;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How many sessions a worker starts with.
+    /// Sessions with which a worker starts, one or several sizes
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [10, 100, 1000])]
     sessions: Vec<u32>,
-    /// How many sessions two workers share when one of them is killed; 0 leaves this out.
+    /// Sessions that two workers share when one of them is killed; 0 skips the failover
     #[arg(long, value_name = "N", default_value_t = 200)]
     failover: u32,
-    /// The workers' lease.
+    /// Length of the workers' lease
     #[arg(long, value_name = "S", default_value_t = 15)]
     lease_seconds: u32,
     #[command(flatten)]
@@ -51,19 +52,19 @@ async fn measure(database: &Database, args: &Args) -> anyhow::Result<Vec<Figure>
     let worker = async || Worker::start(database, &sandbox, args.lease_seconds).await;
     let idle = worker().await?;
     tokio::time::sleep(SETTLING).await;
-    let nothing = idle.memory_mb()?;
+    let idle_mb = idle.memory_mb()?;
     idle.stop().await?;
 
     let mut sizes = args.sessions.clone();
     sizes.sort_unstable();
     sizes.dedup();
     let mut figures = vec![];
-    let (mut linked, mut before_mb) = (0, nothing);
+    let (mut linked, mut before_mb) = (0, idle_mb);
     for size in sizes.iter().copied().filter(|size| *size > 0) {
         let linking = worker().await?;
         link(database, &sandbox, linked..size).await?;
         connected(database, size, Duration::ZERO).await?;
-        // Those that were linked last are still being introduced.
+        // The sessions linked last still exchange their first stanzas.
         tokio::time::sleep(SETTLING).await;
         linking.stop().await?;
 
@@ -76,7 +77,7 @@ async fn measure(database: &Database, args: &Args) -> anyhow::Result<Vec<Figure>
 
         let each = (memory - before_mb) / f64::from(size - linked);
         let one = || Figure::new("P4", format!("memory a session, {linked} to {size}"), each, "MB");
-        figures.push(one().beside("the budget", SESSION_MB, Better::Less).wanted(1.0));
+        figures.push(one().beside("the budget", SESSION_MB, Better::Less).budget(1.0));
         figures.push(match bare(size).await {
             Ok(bare) => one().beside(format!("bare library, 0 to {size}"), bare, Better::Less),
             Err(error) => one().without("bare library", error.to_string()),
@@ -85,10 +86,10 @@ async fn measure(database: &Database, args: &Args) -> anyhow::Result<Vec<Figure>
         let whole = Figure::new("P4", format!("memory of a worker, {size} sessions"), memory, "MB");
         let start = Figure::new("P5", format!("start to all {size} connected"), all, "s");
         if size == 1000 {
-            figures.push(whole.beside("the budget", THOUSAND_MB, Better::Less).wanted(1.0));
-            figures.push(start.beside("the budget", START_SECONDS, Better::Less).wanted(1.0));
+            figures.push(whole.beside("the budget", THOUSAND_MB, Better::Less).budget(1.0));
+            figures.push(start.beside("the budget", START_SECONDS, Better::Less).budget(1.0));
         } else {
-            figures.push(whole.beside("a worker without sessions", nothing, Better::Less));
+            figures.push(whole.beside("a worker without sessions", idle_mb, Better::Less));
             figures.push(start);
         }
     }
@@ -129,13 +130,13 @@ async fn failover(database: &Database, sandbox: &Process, args: &Args, linked: u
     let budget = f64::from(args.lease_seconds) + FAILOVER_SECONDS;
     Ok(Figure::new("P6", format!("kill of one of two workers, {all} sessions"), seconds, "s")
         .beside(format!("lease of {} s and 5 s", args.lease_seconds), budget, Better::Less)
-        .wanted(1.0))
+        .budget(1.0))
 }
 
 /// Megabytes of one client of the bare library, with its state in memory, in a process of its own.
 async fn bare(sessions: u32) -> anyhow::Result<f64> {
     let output = Command::new(std::env::current_exe()?)
-        .args(["--json", "--log", "error", "bench", "sandbox", "--pairs", "1", "--messages", "1", "--devices"])
+        .args(["--json", "--log", "error", "sandbox", "--pairs", "1", "--messages", "1", "--devices"])
         .arg(sessions.max(2).to_string())
         .output()
         .await?;

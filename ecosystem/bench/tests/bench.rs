@@ -1,4 +1,4 @@
-//! Short runs of the benchmarks: the figures are no measurement here, but they must be there and have the agreed shape.
+//! Short runs of the benchmarks. The figures measure nothing here, but they must have the documented shape.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 const PEERS: [&str; 5] =
     ["graphile-worker-local-queue", "apalis-postgres", "pg-boss", "graphile-worker", "procrastinate"];
 
-/// Runs a benchmark on a Postgres of its own, with no peer installed, and gives back its lines.
+/// Runs a benchmark on a Postgres of its own and returns its lines.
 async fn bench(arguments: &[&str]) -> Result<Vec<Value>> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wagres-bench"));
     command.args(["--json", "--log", "warn"]).args(arguments);

@@ -1,4 +1,5 @@
-//! `wagres jobs queue | list | show | retry | cancel | purge`: jobs as their tables have them, messages above all.
+//! `wagres jobs queue | list | show | retry | cancel | purge`: the rows of the job tables; of messages unless `--table`
+//! says otherwise.
 
 mod others;
 mod purge;
@@ -15,56 +16,56 @@ use serde_json::json;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum JobsCommand {
-    /// What each session has left to send, and why it waits.
+    /// Show each session's queue: messages ready, in hand and waiting, and the reason
     Queue,
-    /// Show jobs, the newest first.
+    /// List jobs, the newest first
     List {
-        /// Messages, or jobs of sessions, or housekeeping.
+        /// Job table: messages, jobs of sessions, or housekeeping
         #[arg(long, default_value = "outbound")]
         table: Table,
-        /// Of this session only.
+        /// Only of this session
         #[arg(long, value_name = "NAME")]
         session: Option<String>,
-        /// With this status only.
+        /// Only with this status
         #[arg(long, value_name = "STATUS")]
         status: Option<Status>,
-        /// At most so many.
+        /// Most jobs to list
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u32,
     },
-    /// Show all of a job's row.
+    /// Show all columns of a job
     Show {
-        /// Messages, or jobs of sessions, or housekeeping.
+        /// Job table: messages, jobs of sessions, or housekeeping
         #[arg(long, default_value = "outbound")]
         table: Table,
-        /// The job's id in its table.
+        /// Id of the job in its table
         id: i64,
     },
-    /// Queue what failed, was cancelled or expired again; of messages that wait, try them now.
+    /// Queue failed, cancelled and expired jobs again; waiting messages are tried at once
     Retry {
-        /// Messages, or jobs of sessions, or housekeeping.
+        /// Job table: messages, jobs of sessions, or housekeeping
         #[arg(long, default_value = "outbound")]
         table: Table,
-        /// The jobs' ids in their table.
+        /// Ids of the jobs in their table
         #[arg(required = true)]
         ids: Vec<i64>,
     },
-    /// Cancel what is queued; housekeeping also while it runs.
+    /// Cancel queued jobs; housekeeping also while it runs
     Cancel {
-        /// Messages, or jobs of sessions, or housekeeping.
+        /// Job table: messages, jobs of sessions, or housekeeping
         #[arg(long, default_value = "outbound")]
         table: Table,
-        /// The jobs' ids in their table.
+        /// Ids of the jobs in their table
         #[arg(required_unless_present = "session", conflicts_with = "session")]
         ids: Vec<i64>,
-        /// All that this session has queued.
+        /// All queued messages of this session
         #[arg(long, value_name = "NAME")]
         session: Option<String>,
-        /// Of these, only what goes to this number or JID.
+        /// Of these only the messages to this number or JID
         #[arg(long, value_name = "RECIPIENT", requires = "session")]
         to: Option<String>,
     },
-    /// Delete messages that have ended.
+    /// Delete messages that have ended
     Purge(PurgeArgs),
 }
 
@@ -85,7 +86,7 @@ impl Table {
     }
 }
 
-/// Those of messages, `wa.outbound_status`, and those of the other jobs, `wa.job_status`.
+/// A status of messages (`wa.outbound_status`) or of the other jobs (`wa.job_status`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "lower")]
 pub(super) enum Status {
@@ -103,7 +104,7 @@ pub(super) enum Status {
 }
 
 impl Status {
-    /// As SQL has it.
+    /// The status in SQL.
     fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
@@ -126,7 +127,7 @@ pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> an
                     .flatten(),
                 Some(other) => other.row(&pool, id).await?,
             };
-            let row = row.with_context(|| format!("nothing there has the id {id}"))?;
+            let row = row.with_context(|| format!("no job with id {id} in that table"))?;
             if json {
                 println!("{row}");
                 return Ok(());
@@ -137,23 +138,30 @@ pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> an
             Ok(())
         }
         JobsCommand::Retry { table, ids } => {
-            let mut left = Vec::new();
+            let mut refused = Vec::new();
             for id in ids {
                 if let Some(other) = table.other() {
-                    other.retry(&pool, id, json, &mut left).await?;
+                    other.retry(&pool, id, json, &mut refused).await?;
                     continue;
                 }
                 let done = sqlx::query_scalar!(r#"SELECT wa.retry($1) AS "done!""#, id)
                     .fetch_one(&pool)
                     .await
                     .map_err(sql_error)?;
-                told(json, id, done, "queued again", "nothing to try: it is queued, on its way, or sent", &mut left);
+                print_outcome(
+                    json,
+                    id,
+                    done,
+                    "queued again",
+                    "not retried: already queued, in hand or sent",
+                    &mut refused,
+                );
             }
-            all_done(&left)
+            all_done(&refused)
         }
         JobsCommand::Cancel { table, session: Some(session), to, .. } => {
             if table.other().is_some() {
-                bail!("--session: only for messages; name other jobs by their ids");
+                bail!("--session: only for messages; other jobs are cancelled by their ids");
             }
             let count = sqlx::query_scalar!(r#"SELECT wa.cancel_all($1, $2) AS "count!""#, session, to)
                 .fetch_one(&pool)
@@ -163,34 +171,34 @@ pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> an
             Ok(())
         }
         JobsCommand::Cancel { table, ids, .. } => {
-            let mut left = Vec::new();
+            let mut refused = Vec::new();
             for id in ids {
                 if let Some(other) = table.other() {
-                    other.cancel(&pool, id, json, &mut left).await?;
+                    other.cancel(&pool, id, json, &mut refused).await?;
                     continue;
                 }
                 let done = sqlx::query_scalar!(r#"SELECT wa.cancel($1) AS "done!""#, id)
                     .fetch_one(&pool)
                     .await
                     .map_err(sql_error)?;
-                told(json, id, done, "cancelled", "not cancelled: it is on its way, or has ended", &mut left);
+                print_outcome(json, id, done, "cancelled", "not cancelled: in hand or already ended", &mut refused);
             }
-            all_done(&left)
+            all_done(&refused)
         }
     }
 }
 
-/// Says of one message whether it was done.
-fn told(json: bool, id: i64, done: bool, yes: &str, no: &str, left: &mut Vec<i64>) {
+/// Prints whether the job was changed, and remembers it in `refused` if not.
+fn print_outcome(json: bool, id: i64, done: bool, yes: &str, no: &str, refused: &mut Vec<i64>) {
     print(json, &json!({ "id": id, "done": done }), &format!("{id}: {}", if done { yes } else { no }));
     if !done {
-        left.push(id);
+        refused.push(id);
     }
 }
 
-/// The exit code tells a script that not everything was done.
-fn all_done(left: &[i64]) -> anyhow::Result<()> {
-    if left.is_empty() { Ok(()) } else { bail!("not done: {left:?}") }
+/// Fails if a job was refused, so that a script sees it in the exit code.
+fn all_done(refused: &[i64]) -> anyhow::Result<()> {
+    if refused.is_empty() { Ok(()) } else { bail!("not done: {refused:?}") }
 }
 
 async fn queue(pool: &Db, json: bool) -> anyhow::Result<()> {
@@ -239,7 +247,7 @@ async fn list(
         .map_err(sql_error)?;
     if !json {
         println!(
-            "{:<10} {:<20} {:<26} {:<10} {:>5} {:<20} WAITS OR ERROR",
+            "{:<10} {:<20} {:<26} {:<10} {:>5} {:<20} WAITING FOR, OR ERROR",
             "ID", "SESSION", "RECIPIENT", "STATUS", "TRIES", "INSERTED"
         );
     }

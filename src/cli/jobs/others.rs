@@ -1,11 +1,10 @@
-//! Jobs of sessions, and housekeeping.
+//! The job tables besides `wa.outbound`: jobs of sessions and housekeeping.
 
-use super::{at, print, sql_error, told};
+use super::{at, print, print_outcome, sql_error};
 use crate::db::Db;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-/// The tables besides that of messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Other {
     Session,
@@ -14,7 +13,7 @@ pub(super) enum Other {
 
 struct Job {
     id: i64,
-    /// To which session, or by which schedule.
+    /// Its session, or its schedule.
     belongs_to: Option<String>,
     kind: String,
     status: String,
@@ -34,7 +33,7 @@ impl Other {
         json: bool,
     ) -> anyhow::Result<()> {
         let limit = i64::from(limit);
-        let (whose, jobs) = match self {
+        let (owner, jobs) = match self {
             Self::Session => {
                 let jobs = sqlx::query_file_as!(Job, "sql/cli/list_session_jobs.sql", session, status, limit);
                 ("session", jobs.fetch_all(pool).await)
@@ -48,7 +47,7 @@ impl Other {
             println!(
                 "{:<10} {:<20} {:<12} {:<10} {:>5} {:<20} RESULT OR REASON",
                 "ID",
-                whose.to_uppercase(),
+                owner.to_uppercase(),
                 "KIND",
                 "STATUS",
                 "TRIES",
@@ -57,7 +56,7 @@ impl Other {
         }
         for job in jobs.map_err(sql_error)? {
             let line = json!({
-                "id": job.id, whose: job.belongs_to, "kind": job.kind, "status": job.status, "attempts": job.attempts,
+                "id": job.id, owner: job.belongs_to, "kind": job.kind, "status": job.status, "attempts": job.attempts,
                 "created_at": job.created_at, "run_at": job.run_at, "note": job.note,
             });
             let text = format!(
@@ -75,7 +74,7 @@ impl Other {
         Ok(())
     }
 
-    /// All of a row.
+    /// All columns of a job.
     pub(super) async fn row(self, pool: &Db, id: i64) -> sqlx::Result<Option<Value>> {
         let row = match self {
             Self::Session => {
@@ -92,17 +91,17 @@ impl Other {
         Ok(row.flatten())
     }
 
-    pub(super) async fn retry(self, pool: &Db, id: i64, json: bool, left: &mut Vec<i64>) -> anyhow::Result<()> {
+    pub(super) async fn retry(self, pool: &Db, id: i64, json: bool, refused: &mut Vec<i64>) -> anyhow::Result<()> {
         let done = match self {
             Self::Session => sqlx::query!("SELECT wa.retry_session_job($1) AS job", id).fetch_one(pool).await.map(drop),
             Self::Maintenance => {
                 sqlx::query!("SELECT wa.retry_maintenance_job($1) AS job", id).fetch_one(pool).await.map(drop)
             }
         };
-        tell(done, id, json, "queued again", left)
+        report(done, id, json, "queued again", refused)
     }
 
-    pub(super) async fn cancel(self, pool: &Db, id: i64, json: bool, left: &mut Vec<i64>) -> anyhow::Result<()> {
+    pub(super) async fn cancel(self, pool: &Db, id: i64, json: bool, refused: &mut Vec<i64>) -> anyhow::Result<()> {
         let done = match self {
             Self::Session => {
                 sqlx::query!("SELECT wa.cancel_session_job($1) AS job", id).fetch_one(pool).await.map(drop)
@@ -111,19 +110,19 @@ impl Other {
                 sqlx::query!("SELECT wa.cancel_maintenance_job($1) AS job", id).fetch_one(pool).await.map(drop)
             }
         };
-        tell(done, id, json, "cancelled", left)
+        report(done, id, json, "cancelled", refused)
     }
 }
 
-/// Says what became of one job. That its status does not allow it is no reason to leave the others alone.
-fn tell(done: sqlx::Result<()>, id: i64, json: bool, yes: &str, left: &mut Vec<i64>) -> anyhow::Result<()> {
-    let refused = match done {
+/// Prints the outcome for one job. A job whose status forbids the change does not stop the change of the others.
+fn report(done: sqlx::Result<()>, id: i64, json: bool, yes: &str, refused: &mut Vec<i64>) -> anyhow::Result<()> {
+    let reason = match done {
         Ok(()) => None,
         Err(error) if error.as_database_error().is_some_and(|it| it.code().as_deref() == Some("WA024")) => {
             Some(sql_error(error).to_string())
         }
         Err(error) => return Err(sql_error(error)),
     };
-    told(json, id, refused.is_none(), yes, refused.as_deref().unwrap_or_default(), left);
+    print_outcome(json, id, reason.is_none(), yes, reason.as_deref().unwrap_or_default(), refused);
     Ok(())
 }

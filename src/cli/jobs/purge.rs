@@ -8,21 +8,21 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-/// Messages that one statement goes through.
+/// Messages that one statement looks at.
 const PAGE: i64 = 1000;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PurgeArgs {
-    /// Only what ended longer ago than this: 30d, 12h, 4w.
+    /// Delete messages that ended longer ago than this: 30d, 12h, 4w
     #[arg(long, value_name = "AGE", value_parser = days)]
     older_than: f64,
-    /// Of this session only.
+    /// Only of this session
     #[arg(long, value_name = "NAME")]
     session: Option<String>,
-    /// With this status only.
+    /// Only with this status
     #[arg(long, value_name = "STATUS")]
     status: Option<Status>,
-    /// Only count.
+    /// Only count the messages
     #[arg(long)]
     dry_run: bool,
 }
@@ -44,12 +44,12 @@ fn days(text: &str) -> Result<f64, String> {
 
 pub(super) async fn run(pool: &Db, args: PurgeArgs, json: bool) -> anyhow::Result<()> {
     if let Some(status @ (Status::Queued | Status::Sending | Status::Running | Status::Done)) = args.status {
-        bail!("--status: {} is no status of a message that has ended", status.name());
+        bail!("--status: {} is not a status of a message that has ended", status.name());
     }
     let PurgeArgs { older_than, session, status, dry_run } = args;
     let messages = Messages { days: older_than, dry_run, session, status: status.map(Status::name) };
     let newest = sqlx::query_scalar!("SELECT max(id) FROM wa.outbound").fetch_one(pool).await?.unwrap_or(0);
-    // On standard error, and only where that is a terminal.
+    // Shown on standard error, if that is a terminal.
     let bar = ProgressBar::new(newest.unsigned_abs());
     bar.set_style(ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}  {elapsed}")?);
     let (mut count, mut after) = (0, 0);

@@ -1,5 +1,5 @@
-// Baileys with its multi-file store, sending texts through the sandbox: how many a second until the last delivery receipt, and
-// how long one takes to the server's acknowledgement. One line of JSON.
+// Baileys with its multi-file store sends texts through the sandbox. Prints one line of JSON: messages a second until the
+// last delivery receipt, and the time of one message to the server's ack.
 //
 //   send.mjs '{"sandbox":"ws://…","control":"http://…","numbers":["1558…"],"chats":["1555…"],"messages":N,"samples":N,"folder":"…"}'
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import makeWASocket, { useMultiFileAuthState, WA_CERT_DETAILS } from 'baileys';
 
 const { sandbox, control, numbers, chats, messages, samples, folder } = JSON.parse(process.argv[2]);
-// Nothing but the result on stdout.
+// Only the result goes to stdout.
 console.log = console.info = console.debug = () => {};
 const silent = () => {};
 const logger = { level: 'silent', trace: silent, debug: silent, info: silent, warn: silent, error: silent, child: () => logger };
@@ -20,7 +20,7 @@ const { root_public_key } = await call('/ca');
 WA_CERT_DETAILS.PUBLIC_KEY = Buffer.from(root_public_key, 'hex');
 const files = await mkdtemp(join(folder, 'baileys-'));
 
-// A linked device: how far its messages have come, by id, and who waits for that.
+// A linked device: the status of each message by id, and who waits for it.
 class Device {
   reached = new Map();
   waiting = new Map();
@@ -39,7 +39,7 @@ class Device {
           version: [2, 3000, 1015901307],
           browser: ['Ubuntu', 'Chrome', '22'],
           syncFullHistory: false,
-          // Without this the first connection holds back all events for 20 seconds where no history comes.
+          // Otherwise the first connection holds back all events for 20 seconds if no history arrives.
           shouldSyncHistoryMessage: () => false,
         });
         const { ev } = device.socket;
@@ -47,13 +47,13 @@ class Device {
         ev.on('connection.update', ({ qr, connection }) => {
           if (qr) call(`/phones/${number}/scan`, { qr }).catch(failed);
           if (connection === 'open') opened();
-          // Once linked, the server asks for a new connection.
+          // After linking the server demands a new connection.
           if (connection === 'close') connect();
         });
-        ev.on('messages.update', (updates) => updates.forEach(({ key, update }) => device.heard(key.id, update.status)));
+        ev.on('messages.update', (updates) => updates.forEach(({ key, update }) => device.progressed(key.id, update.status)));
         ev.on('messages.upsert', ({ messages }) => {
           for (const message of messages) {
-            if (message.key.fromMe) device.heard(message.key.id, message.status);
+            if (message.key.fromMe) device.progressed(message.key.id, message.status);
             else device.texts++;
           }
         });
@@ -64,8 +64,8 @@ class Device {
     return device;
   }
 
-  // 2: the server has it; 3: delivered.
-  heard(id, status) {
+  // 2: acknowledged by the server; 3: delivered.
+  progressed(id, status) {
     if (status === undefined || status <= (this.reached.get(id) ?? 0)) return;
     this.reached.set(id, status);
     for (const wait of this.waiting.get(id) ?? []) if (status >= wait.status) wait.done();
@@ -76,7 +76,7 @@ class Device {
     return new Promise((done) => this.waiting.set(id, [...(this.waiting.get(id) ?? []), { status, done }]));
   }
 
-  // Resolves when the library has sent it.
+  // Resolves with the message's id when the library has sent the message.
   async send(chat, text) {
     const message = await this.socket.sendMessage(`${chat}@s.whatsapp.net`, { text });
     return message.key.id;
@@ -118,5 +118,5 @@ for (let n = 0; n < samples; n++) {
 times.sort((a, b) => a - b);
 const part = (percent) => times[Math.round(((times.length - 1) * percent) / 100)];
 await rm(files, { recursive: true, force: true });
-const said = { per_second: messages / seconds, cpu_us: (user + system) / messages, p50_ms: part(50), p99_ms: part(99) };
-process.stdout.write(`${JSON.stringify(said)}\n`, () => process.exit(0));
+const report = { per_second: messages / seconds, cpu_us: (user + system) / messages, p50_ms: part(50), p99_ms: part(99) };
+process.stdout.write(`${JSON.stringify(report)}\n`, () => process.exit(0));

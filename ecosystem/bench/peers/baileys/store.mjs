@@ -1,5 +1,5 @@
-// Baileys' multi-file store with a session of as many keys as are asked for: how long it takes to load all of it, and to
-// write one and a hundred Signal sessions. One line of JSON.
+// Measures Baileys' multi-file store with a session of KEYS keys. Prints one line of JSON: the times of loading all keys, and
+// of writing one and a hundred Signal sessions.
 //
 //   store.mjs KEYS ROUNDS FOLDER
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -11,7 +11,7 @@ const [keys, rounds] = process.argv.slice(2, 4).map(Number);
 const folder = await mkdtemp(join(process.argv[4], 'baileys-'));
 const bytes = (length) => randomBytes(length);
 const median = (times) => times.sort((a, b) => a - b)[Math.floor(times.length / 2)];
-// The same kinds in the same proportion as on our side: of ten keys six pre-keys, two sessions, a sender key, a LID.
+// The same kinds in the same proportion as in wagres-bench: of ten keys six pre-keys, two sessions, a sender key, a LID.
 const ids = { 'pre-key': [], session: [], 'sender-key': [], 'lid-mapping': [] };
 const data = { 'pre-key': {}, session: {}, 'sender-key': {}, 'lid-mapping': {} };
 const put = (kind, id, value) => {
@@ -35,7 +35,7 @@ const load = async () => {
   const { state } = await useMultiFileAuthState(folder);
   for (const [kind, wanted] of Object.entries(ids)) {
     const found = await state.keys.get(kind, wanted);
-    if (Object.values(found).filter(Boolean).length !== wanted.length) throw new Error(`not all of ${kind}`);
+    if (Object.values(found).filter(Boolean).length !== wanted.length) throw new Error(`keys of kind ${kind} are missing`);
   }
   return performance.now() - began;
 };

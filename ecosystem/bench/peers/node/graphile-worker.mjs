@@ -1,6 +1,6 @@
 // graphile-worker. With --local-queue it fetches and completes in batches, as its page on performance recommends for
 // many short jobs; without, every job is fetched and completed by a statement of its own.
-// Finished jobs are deleted: that is all it can do.
+// Finished jobs are deleted; it cannot keep them.
 
 import pg from 'pg';
 import { Logger, run as runWorker, runMigrations } from 'graphile-worker';
@@ -8,7 +8,7 @@ import { connect, countdown, run, timeDrain, timeLatency, url } from './peer.mjs
 
 const batched = process.argv.includes('--local-queue');
 const quiet = new Logger(() => () => {});
-// One process, so as many jobs at once as keep its one thread busy; the pool is larger than what they use.
+// As many jobs at once as keep the one thread of the process busy; the pool is larger than they need.
 const worker = {
   concurrentJobs: 24,
   maxPoolSize: 20,

@@ -1,4 +1,4 @@
-// What the Node peers share: the command line, the clock, the line they print.
+// Shared by the Node.js peers: the command line, the clock, the printed line.
 
 import pg from 'pg';
 
@@ -6,7 +6,7 @@ export const url = process.env.DATABASE_URL;
 const [action, count] = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const jobs = Number(count);
 
-/** How long the queue is left alone before each job of the latency measurement, so that the worker is idle. */
+/** Pause before each job of the latency measurement, so that the worker is idle. */
 const IDLE_MS = 30;
 
 const now = () => Number(process.hrtime.bigint()) / 1e9;
@@ -20,18 +20,18 @@ export async function run(peer, actions) {
   }
   const figures = await actions[action](jobs);
   console.log(JSON.stringify({ peer, what: action, jobs, ...figures }));
-  // Timers and pools of the library may still be alive; what was asked is done.
+  // Timers and pools of the library would keep the process alive.
   process.exit(0);
 }
 
-/** One connection of our own beside those of the library. */
+/** A connection beside those of the library. */
 export async function connect() {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   return client;
 }
 
-/** Counts the calls of a handler and tells when there were as many as wanted. */
+/** Counts the calls of a handler and resolves `done` at the wanted number. */
 export function countdown(wanted) {
   let seen = 0;
   let resolve;

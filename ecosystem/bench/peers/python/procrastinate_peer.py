@@ -1,6 +1,6 @@
-"""procrastinate. It fetches and finishes each job by a statement of its own; more jobs at once is all there is to tune.
+"""procrastinate. It fetches and finishes each job by a statement of its own; the only tuning is more jobs at once.
 
-Finished jobs are kept as rows, for ever by default, and each change of their status is a row too.
+Finished jobs are kept as rows, for ever by default, and each change of their status adds a row.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ import psycopg
 
 PEER = "procrastinate"
 CONCURRENCY = 24
-# How long the queue is left alone before each job of the latency measurement, so that the worker is idle.
+# Pause before each job of the latency measurement, so that the worker is idle.
 IDLE_SECONDS = 0.03
 INSERT = "INSERT INTO procrastinate_jobs (queue_name, task_name, args) "
 
-# It warns of an app in the main module, which matters when tasks are found by their path.
+# It warns about an app in the main module, which matters only if tasks are found by their path.
 logging.getLogger("procrastinate").setLevel(logging.ERROR)
 url = os.environ.get("DATABASE_URL", "")
 app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url, max_size=20))
@@ -42,7 +42,7 @@ async def insert(jobs: int) -> dict:
 
 async def drain(jobs: int) -> dict:
     began = time.perf_counter()
-    # It ends when nothing is left, with every job recorded.
+    # The worker ends when no job is left and every job is recorded.
     await app.run_worker_async(
         wait=False, concurrency=CONCURRENCY, install_signal_handlers=False, listen_notify=False
     )
@@ -63,7 +63,7 @@ async def latency(rounds: int) -> dict:
     )
     times = []
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        # The first job tells that the worker listens.
+        # The first job shows that the worker listens.
         for _ in range(rounds + 1):
             await asyncio.sleep(IDLE_SECONDS)
             arrived = asyncio.get_running_loop().create_future()

@@ -1,4 +1,4 @@
-//! The same messages by clients of the bare library: no row, no database, state in memory.
+//! The same messages from clients of the bare library: no rows, no database, state in memory.
 
 use super::super::sandbox::client::Linked;
 use super::super::sandbox::process::Process;
@@ -18,25 +18,25 @@ use waproto::whatsapp::Message;
 
 /// The number of the first client's phone.
 const OWN: u64 = 15_570_000_000;
-/// How many clients are linked at the same time.
+/// Clients that are linked at the same time.
 const LINKING: usize = 8;
-/// How long the server may be silent.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// How many messages of a client may be without their receipt: more than the server needs to be busy.
+/// Limit for the next event.
+const TIMEOUT: Duration = Duration::from_mins(1);
+/// Messages of a client that may lack their receipt; enough to keep the server busy.
 const WINDOW: usize = 1000;
 
 pub(super) struct Clients(Vec<Arc<Linked>>);
 
-/// What a client heard of its messages, and how many texts came.
+/// Acks and receipts of a client's messages, and texts that it received.
 #[derive(Debug, Default)]
-struct Heard {
+struct Counts {
     acked: u64,
     delivered: u64,
     texts: u64,
 }
 
-impl Heard {
-    /// Listens until it is enough.
+impl Counts {
+    /// Counts events until `enough`.
     async fn until(&mut self, client: &Linked, enough: impl Fn(&Self) -> bool) -> anyhow::Result<()> {
         while !enough(self) {
             self.next(client).await?;
@@ -45,8 +45,8 @@ impl Heard {
     }
 
     async fn next(&mut self, client: &Linked) -> anyhow::Result<()> {
-        let event = tokio::time::timeout(PATIENCE, client.events.recv()).await;
-        match &*event.map_err(|_| anyhow::anyhow!("a client of the bare library waited in vain: {self:?}"))?? {
+        let event = tokio::time::timeout(TIMEOUT, client.events.recv()).await;
+        match &*event.map_err(|_| anyhow::anyhow!("no event for a client of the bare library in time: {self:?}"))?? {
             Event::ServerAck(ack) if ack.class.as_deref() == Some("message") => {
                 if let Some(code) = &ack.error {
                     bail!("the server refused a message of the bare library: {code}");
@@ -71,10 +71,10 @@ impl Clients {
             for chat in load.chats() {
                 client.client.send_message(Jid::pn(chat.as_str()), Message::text("Hello")).await?;
             }
-            let (chats, mut heard) = (u64::from(load.chats), Heard::default());
-            heard.until(&client, |heard| heard.acked >= chats && heard.delivered >= chats).await?;
+            let (chats, mut counts) = (u64::from(load.chats), Counts::default());
+            counts.until(&client, |counts| counts.acked >= chats && counts.delivered >= chats).await?;
             answer(sandbox, load, &client.number).await?;
-            heard.until(&client, |heard| heard.texts >= chats).await?;
+            counts.until(&client, |counts| counts.texts >= chats).await?;
             anyhow::Ok(Arc::new(client))
         });
         let linked: Vec<_> = futures::stream::iter(linking).buffer_unordered(LINKING).collect().await;
@@ -87,7 +87,7 @@ impl Clients {
         let sessions = u64::from(load.sessions);
         let mut running = vec![];
         for (client, number) in self.0.iter().zip(0..) {
-            // The share of this one, as the rows are dealt out.
+            // This client's share, the same as that of a session.
             let share = load.messages / sessions + u64::from(number < load.messages % sessions);
             let chats: Vec<Jid> = load.chats().map(|chat| Jid::pn(chat.as_str())).collect();
             running.push(tokio::spawn(exchange(Arc::clone(client), chats, share)));
@@ -98,21 +98,21 @@ impl Clients {
         Ok(Measured::new(load.messages, start.elapsed(), before, Usage::now()))
     }
 
-    /// Milliseconds from the call that sends to the server's acknowledgement, one message at a time.
+    /// Milliseconds from the call that sends to the server's ack, one message at a time.
     pub(super) async fn latencies(&self, load: &Load) -> anyhow::Result<Vec<f64>> {
         let mut times = vec![];
         for (client, chat) in load.samples(&self.0) {
-            let (start, mut heard) = (Instant::now(), Heard::default());
+            let (start, mut counts) = (Instant::now(), Counts::default());
             client.client.send_message(Jid::pn(chat), Message::text("one")).await?;
-            heard.until(client, |heard| heard.acked == 1).await?;
+            counts.until(client, |counts| counts.acked == 1).await?;
             times.push(milliseconds(start));
-            heard.until(client, |heard| heard.delivered == 1).await?;
+            counts.until(client, |counts| counts.delivered == 1).await?;
         }
         Ok(times)
     }
 }
 
-/// Sends to the chats in turn, and listens until all is acknowledged and delivered.
+/// Sends to the chats in turn, until all messages are acknowledged and delivered.
 async fn exchange(client: Arc<Linked>, chats: Vec<Jid>, share: u64) -> anyhow::Result<()> {
     let room = Semaphore::new(WINDOW);
     let sending = async {
@@ -122,14 +122,14 @@ async fn exchange(client: Arc<Linked>, chats: Vec<Jid>, share: u64) -> anyhow::R
         }
         anyhow::Ok(())
     };
-    let hearing = async {
-        let mut heard = Heard::default();
-        while heard.acked < share || heard.delivered < share {
-            let before = heard.delivered;
-            heard.next(&client).await?;
-            room.add_permits(usize::try_from(heard.delivered - before)?);
+    let counting = async {
+        let mut counts = Counts::default();
+        while counts.acked < share || counts.delivered < share {
+            let before = counts.delivered;
+            counts.next(&client).await?;
+            room.add_permits(usize::try_from(counts.delivered - before)?);
         }
         Ok(())
     };
-    futures::future::try_join(sending, hearing).await.map(drop)
+    futures::future::try_join(sending, counting).await.map(drop)
 }

@@ -1,10 +1,9 @@
-//! `wagres bench e2e`: from the INSERT of a message to the server's acknowledgement and the recipient's receipt in its row,
-//! end-to-end encrypted, through the sandbox (P3), beside the bare client library and beside Baileys with its store of
-//! files.
+//! `wagres-bench e2e`: from the INSERT of a message to the server's ack and the recipient's receipt in its row,
+//! end-to-end encrypted, through the sandbox (P3), beside the bare client library and Baileys with its store of files.
 //!
-//! All three send the same messages through the same sandbox to the same simulated phones, which decrypt each and confirm
-//! its delivery; sandbox, worker, Postgres, the bare clients and Baileys share the cores of this machine, and only one of
-//! the three sides is at work at a time. Each sender has exchanged a message with each chat before the clock starts.
+//! All three send the same messages through the same sandbox to the same simulated phones, which decrypt each message
+//! and confirm its delivery. Sandbox, worker, Postgres, bare clients and Baileys share the cores of this machine, and
+//! one of the three sides works at a time. Each sender has exchanged a message with each chat before the clock starts.
 
 mod bare;
 
@@ -24,46 +23,46 @@ use tokio::process::Command;
 use wagres::db;
 use wagres::telemetry::Usage;
 
-/// P3: part of the bare library's rate, and a multiple of Baileys'.
+/// P3: least ratio to the bare library's rate, and to Baileys'.
 const TO_BARE: f64 = 0.4;
 const TO_BAILEYS: f64 = 50.0;
-/// The workers' lease; nobody else wants it.
+/// Length of the worker's lease.
 const LEASE_SECONDS: u32 = 15;
-/// Where Baileys' phones begin.
+/// The first number of Baileys' phones.
 const BAILEYS: u64 = 15_580_000_000;
-/// How often a row is looked at that is to be acknowledged, and a table that is to be delivered.
-const LOOK: Duration = Duration::from_millis(1);
-const LOOK_AT_ALL: Duration = Duration::from_millis(20);
+/// Intervals of the queries for one ack, and for all receipts.
+const POLL_ONE: Duration = Duration::from_millis(1);
+const POLL_ALL: Duration = Duration::from_millis(20);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How many sessions send at the same time.
+    /// Sessions that send at the same time, one or several sizes
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 10, 100],
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     sessions: Vec<u32>,
-    /// Messages of one measurement.
+    /// Messages of one measurement
     #[arg(long, value_name = "M", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
     messages: u64,
-    /// Chats of each session; messages of one chat go one after another.
+    /// Chats of each session; messages of one chat are sent one after another
     #[arg(long, value_name = "C", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     chats: u32,
-    /// Messages that are sent one at a time, for the latency.
+    /// Messages that are sent one at a time, for the latency
     #[arg(long, value_name = "M", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
-    /// How often each rate is measured; the median counts.
+    /// Measurements of each rate; the figure is their median
     #[arg(long, value_name = "R", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// Messages that Baileys sends, which is slower.
+    /// Messages that Baileys, which is slower, sends
     #[arg(long, value_name = "M", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     baileys_messages: u64,
-    /// The program of ecosystem/bench/peers/install.sh that sends with Baileys.
+    /// Program of ecosystem/bench/peers/install.sh that sends with Baileys
     #[arg(long, value_name = "FILE", default_value = "ecosystem/bench/peers/.installed/bin/baileys-send")]
     baileys: PathBuf,
     #[command(flatten)]
     server: ServerArgs,
 }
 
-/// What is sent for one size.
+/// The messages of one size.
 #[derive(Debug, Clone, Copy)]
 struct Load {
     sessions: u32,
@@ -73,19 +72,19 @@ struct Load {
 }
 
 impl Load {
-    /// The numbers at the other end.
+    /// The recipients' numbers.
     fn chats(&self) -> impl Iterator<Item = String> + use<> {
         (0..self.chats).map(fleet::chat)
     }
 
-    /// A sender and a chat for each message that is sent alone.
+    /// A sender and a chat for each message of the latency.
     fn samples<'a, T>(&self, senders: &'a [T]) -> impl Iterator<Item = (&'a T, String)> + use<'a, T> {
         let chats = self.chats;
         (0..self.samples).zip(senders.iter().cycle()).map(move |(place, sender)| (sender, fleet::chat(place % chats)))
     }
 }
 
-/// A rate, and the processor time of the sender's process for each message.
+/// A rate, and the CPU time of the sender's process for each message.
 #[derive(Debug, Clone, Copy)]
 struct Measured {
     per_second: f64,
@@ -100,7 +99,7 @@ impl Measured {
     }
 }
 
-/// One side at one size.
+/// The figures of one side at one size.
 struct Side {
     per_second: f64,
     cpu_us: f64,
@@ -163,9 +162,9 @@ async fn measure(database: &Database, args: &Args, load: Load) -> anyhow::Result
     let cpu = Figure::new("P3", format!("CPU of a message, {sessions}"), own.cpu_us, "us");
     let names = ["p50", "p99"].map(|part| format!("INSERT to ack, {part}, {sessions}"));
     let latency = |at: usize| Figure::new("P3", &*names[at], own.latency[at], "ms");
-    let mut figures = vec![rate().beside("bare library", bare.per_second, Better::More).wanted(TO_BARE)];
+    let mut figures = vec![rate().beside("bare library", bare.per_second, Better::More).budget(TO_BARE)];
     figures.push(match &baileys {
-        Ok(baileys) => rate().beside("Baileys", baileys.per_second, Better::More).wanted(TO_BAILEYS),
+        Ok(baileys) => rate().beside("Baileys", baileys.per_second, Better::More).budget(TO_BAILEYS),
         Err(error) => rate().without("Baileys", format!("{error:#}")),
     });
     figures.push(cpu.beside("bare library", bare.cpu_us, Better::Less));
@@ -200,7 +199,7 @@ async fn introduce(database: &Database, sandbox: &Process, load: &Load) -> anyho
     Ok(())
 }
 
-/// Every chat writes to this number, as somebody who was written to does.
+/// Every chat answers this number.
 async fn answer(sandbox: &Process, load: &Load, number: &str) -> anyhow::Result<()> {
     for chat in load.chats() {
         sandbox.post(&format!("/phones/{chat}/send"), json!({ "to": number, "text": "Hi" })).await?;
@@ -208,11 +207,11 @@ async fn answer(sandbox: &Process, load: &Load, number: &str) -> anyhow::Result<
     Ok(())
 }
 
-/// Waits until every message from this id on was acknowledged and delivered, and its row says so.
+/// Waits until every message from id `first` on is acknowledged and delivered in its row.
 async fn delivered(database: &Database, first: i64) -> anyhow::Result<Instant> {
-    let looked = async |patience: Instant| {
+    let wait = async |deadline: Instant| {
         loop {
-            // Of the acknowledgements there is a small index, so it is asked first.
+            // A small index answers this query, so it comes first.
             if !sqlx::query_file_scalar!("sql/unfinished.sql", first).fetch_one(&database.pool).await? {
                 let row = sqlx::query_file!("sql/delivered.sql", first).fetch_one(&database.pool).await?;
                 ensure!(row.failed == 0, "{} messages failed", row.failed);
@@ -220,14 +219,14 @@ async fn delivered(database: &Database, first: i64) -> anyhow::Result<Instant> {
                     return Ok(Instant::now());
                 }
             }
-            ensure!(Instant::now() < patience, "not all messages were delivered in {:?}", fleet::PATIENCE);
-            tokio::time::sleep(LOOK_AT_ALL).await;
+            ensure!(Instant::now() < deadline, "not all messages were delivered in {:?}", fleet::TIMEOUT);
+            tokio::time::sleep(POLL_ALL).await;
         }
     };
-    looked(Instant::now() + fleet::PATIENCE).await
+    wait(Instant::now() + fleet::TIMEOUT).await
 }
 
-/// From the INSERT to the last receipt in a row.
+/// The rate from the INSERT to the last receipt in a row.
 async fn rate(database: &Database, worker: &Worker, load: &Load) -> anyhow::Result<Measured> {
     let (before, start) = (worker.usage()?, Instant::now());
     let first = insert(database, load, load.messages).await?;
@@ -235,7 +234,7 @@ async fn rate(database: &Database, worker: &Worker, load: &Load) -> anyhow::Resu
     Ok(Measured::new(load.messages, end - start, before, worker.usage()?))
 }
 
-/// Milliseconds from the INSERT (called) to the acknowledgement in the row (seen), one message at a time.
+/// Milliseconds from the call of the INSERT until a query finds the ack in the row, one message at a time.
 async fn latencies(database: &Database, load: &Load) -> anyhow::Result<Vec<f64>> {
     let sessions: Vec<i64> = (1..=i64::from(load.sessions)).collect();
     let mut connection = database.pool.acquire().await?;
@@ -244,12 +243,12 @@ async fn latencies(database: &Database, load: &Load) -> anyhow::Result<Vec<f64>>
         let start = Instant::now();
         let id = sqlx::query_file_scalar!("sql/insert_to.sql", session, chat).fetch_one(&mut *connection).await?;
         while sqlx::query_file_scalar!("sql/unfinished.sql", id).fetch_one(&mut *connection).await? {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_ONE).await;
         }
         times.push(milliseconds(start));
         while sqlx::query_file!("sql/delivered.sql", id).fetch_one(&mut *connection).await?.open > 0 {
-            ensure!(start.elapsed() < fleet::PATIENCE, "a message was not delivered");
-            tokio::time::sleep(LOOK).await;
+            ensure!(start.elapsed() < fleet::TIMEOUT, "a message was not delivered");
+            tokio::time::sleep(POLL_ONE).await;
         }
     }
     Ok(times)
@@ -259,7 +258,7 @@ fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
 }
 
-/// Baileys links as many devices and sends its messages, in a process of its own.
+/// Links as many devices with Baileys and sends its messages, in a process of its own.
 async fn baileys(args: &Args, sandbox: &Process, load: &Load) -> anyhow::Result<Side> {
     let program = std::path::absolute(&args.baileys).context("--baileys")?;
     ensure!(program.exists(), "not installed: ecosystem/bench/peers/install.sh baileys");
@@ -275,12 +274,12 @@ async fn baileys(args: &Args, sandbox: &Process, load: &Load) -> anyhow::Result<
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(fleet::PATIENCE, called).await.context("Baileys was not done in time")??;
+    let output = tokio::time::timeout(fleet::TIMEOUT, called).await.context("Baileys did not end in time")??;
     ensure!(output.status.success(), "Baileys: {}", output.status);
     let text = String::from_utf8_lossy(&output.stdout);
-    let said: Value = serde_json::from_str(text.trim()).with_context(|| format!("Baileys printed {text:?}"))?;
+    let report: Value = serde_json::from_str(text.trim()).with_context(|| format!("Baileys printed {text:?}"))?;
     let number =
-        |field: &str| said[field].as_f64().filter(|it| *it > 0.0).with_context(|| format!("no {field} in {said}"));
+        |field: &str| report[field].as_f64().filter(|it| *it > 0.0).with_context(|| format!("no {field} in {report}"));
     Ok(Side {
         per_second: number("per_second")?,
         cpu_us: number("cpu_us")?,

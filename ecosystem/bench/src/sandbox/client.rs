@@ -13,19 +13,19 @@ use whatsapp_rust::client::Client;
 
 use super::process::Process;
 
-/// How long linking one device may take; many are linked at once.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Limit for linking one device; many are linked at once.
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 pub(crate) struct Linked {
     pub(crate) number: String,
     pub(crate) client: Arc<Client>,
     pub(crate) events: Receiver<Arc<Event>>,
-    /// The client runs as long as this is held.
+    /// The client runs as long as this handle lives.
     _running: BotHandle,
 }
 
 impl Linked {
-    /// Makes an account and links a device to it.
+    /// Adds an account and links a device to it.
     pub(crate) async fn new(sandbox: &Process, number: String) -> anyhow::Result<Self> {
         sandbox.post("/phones", json!({ "number": number })).await?;
         let transport = whatsapp_rust_tokio_transport::TokioWebSocketTransportFactory::new().with_url(&sandbox.ws);
@@ -52,8 +52,8 @@ impl Linked {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, linking).await.context("a device did not link in time")??;
-        if let Err(error) = client.wait_for_connected(PATIENCE).await {
+        tokio::time::timeout(TIMEOUT, linking).await.context("a device did not link in time")??;
+        if let Err(error) = client.wait_for_connected(TIMEOUT).await {
             bail!("a linked device did not connect: {error}");
         }
         Ok(Self { number, client, events, _running: running })

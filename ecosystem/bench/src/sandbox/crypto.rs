@@ -18,16 +18,16 @@ use whatsapp_rust::store::signal_adapter::SignalProtocolStoreAdapter;
 
 use wagres::telemetry::Usage;
 
-/// What the cores can do.
+/// The rates of encryption on all cores.
 pub(super) struct Reference {
     /// A text encrypted and decrypted.
     pub(super) pairs: Rate,
-    /// What one message between two accounts with phones takes: encrypted for the recipient's device, the recipient's
-    /// phone and the sender's phone, decrypted by the device.
+    /// The encryption of one message between two accounts with phones: encrypted for the recipient's device, the
+    /// recipient's phone and the sender's phone, decrypted by the device.
     pub(super) messages: Rate,
 }
 
-/// How fast something goes, and what it costs, which is the same on a machine that has other work too.
+/// A rate, and the CPU time of one, which is the same on a machine with other work.
 pub(super) struct Rate {
     pub(super) per_second: f64,
     pub(super) cpu_us: f64,
@@ -38,7 +38,7 @@ pub(super) async fn measure(time: Duration) -> anyhow::Result<Reference> {
     Ok(Reference { pairs: rate(time, 0).await?, messages: rate(time, 2).await? })
 }
 
-/// Messages, each encrypted and decrypted and then encrypted this many times more.
+/// The rate of messages that are each encrypted and decrypted, and then encrypted `copies` times more.
 async fn rate(time: Duration, copies: usize) -> anyhow::Result<Rate> {
     let (start, before) = (Instant::now(), Usage::now());
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -54,7 +54,7 @@ async fn rate(time: Duration, copies: usize) -> anyhow::Result<Rate> {
 async fn exchange(time: Duration, copies: usize) -> anyhow::Result<u32> {
     let (mut alice, mut bob) = (Party::new("15550001"), Party::new("15550002"));
     alice.meet(&bob).await?;
-    // An answer, so that the session is established and messages are as short as they get.
+    // An answer, so that the session is established and messages have their smallest size.
     let first = alice.seal(&bob.address).await?;
     bob.open(&alice.address, &first).await?;
     let answer = bob.seal(&alice.address).await?;
@@ -64,7 +64,7 @@ async fn exchange(time: Duration, copies: usize) -> anyhow::Result<u32> {
         let sealed = alice.seal(&bob.address).await?;
         bob.open(&alice.address, &sealed).await?;
         for _ in 0..copies {
-            // Decrypted by nobody: as good as for another device, and the ratchet allows for gaps that are this small.
+            // Stands for a copy for another device. Nothing decrypts it; the ratchet allows such small gaps.
             bob.seal(&alice.address).await?;
         }
         count += 1;

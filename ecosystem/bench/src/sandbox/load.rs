@@ -1,4 +1,4 @@
-//! The load: pairs of clients, one of each writing to the other as fast as the other receives.
+//! The load: pairs of clients, in each of which one writes to the other as fast as the other receives.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,10 +12,10 @@ use waproto::whatsapp::Message;
 
 use super::client::Linked;
 
-/// How long the last messages may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Limit for the next message.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// When to stop, and how many messages of a pair may be on their way.
+/// When to stop, and how many messages of a pair may be under way.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     pub(super) seconds: Duration,
@@ -23,19 +23,19 @@ pub(super) struct Plan {
     pub(super) window: usize,
 }
 
-/// What came of it.
+/// The result of a load.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) sent: u64,
     pub(super) received: u64,
     /// From the first message sent to the last one received.
     pub(super) elapsed: Duration,
-    /// From the call that sends to the event that receives, in microseconds and ascending.
+    /// From the call that sends to the event that receives, in microseconds, ascending.
     pub(super) latencies: Vec<u32>,
 }
 
 impl Outcome {
-    /// The latency that this part of all messages did not exceed, in milliseconds.
+    /// The latency that this part of the messages did not exceed, in milliseconds.
     pub(super) fn latency(&self, part: f64) -> f64 {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let place = (self.latencies.len().saturating_sub(1) as f64 * part).round() as usize;
@@ -43,18 +43,18 @@ impl Outcome {
     }
 }
 
-/// One message each way first, so that sessions and device lists are known when the clock starts.
+/// Sends one message each way, so that sessions and device lists are known when the clock starts.
 pub(super) async fn warm_up(pairs: &[(Linked, Linked)]) -> anyhow::Result<()> {
     for (one, other) in pairs {
         for (from, to) in [(one, other), (other, one)] {
             from.client.send_message(Jid::pn(to.number.as_str()), Message::text("warm-up")).await?;
-            tokio::time::timeout(PATIENCE, receive(to, |text| text == "warm-up")).await.context("the warm-up")??;
+            tokio::time::timeout(TIMEOUT, receive(to, |text| text == "warm-up")).await.context("the warm-up")??;
         }
     }
     Ok(())
 }
 
-/// Waits for the next event with texts that are wanted, and returns how many there were.
+/// Waits for the next event with `wanted` texts, and returns their number.
 async fn receive(linked: &Linked, mut wanted: impl FnMut(&str) -> bool) -> anyhow::Result<u64> {
     loop {
         let event = linked.events.recv().await.context("a client ended")?;
@@ -114,7 +114,7 @@ async fn exchange(
     };
     let receiving = async {
         let mut outcome = Outcome::default();
-        let mut note = |text: &str| {
+        let mut record = |text: &str| {
             let times = times.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(at) = text.parse().ok().and_then(|place: usize| times.get(place)) else { return false };
             outcome.latencies.push(u32::try_from(at.elapsed().as_micros()).unwrap_or(u32::MAX));
@@ -125,8 +125,8 @@ async fn exchange(
         while !over || received < sent.load(Ordering::Relaxed) {
             tokio::select! {
                 () = ended.notified(), if !over => over = true,
-                found = tokio::time::timeout(PATIENCE, receive(&to, &mut note)) => {
-                    // What has not come by then is lost, and the report says so.
+                found = tokio::time::timeout(TIMEOUT, receive(&to, &mut record)) => {
+                    // A message that has not arrived by then is lost; the report shows fewer received than sent.
                     let Ok(found) = found else { break };
                     received += found?;
                     last = Instant::now();

@@ -1,7 +1,7 @@
-//! `wagres bench sandbox`: how much a sandbox carries before it is what limits a benchmark of something else.
+//! `wagres-bench sandbox`: the load at which the sandbox itself limits a benchmark.
 //!
-//! The sandbox runs as a process of its own; the clients, which cost far more, share this one. Both compete for the same
-//! cores, as they do in every benchmark that uses the sandbox, so the CPU time of each is reported beside the rate.
+//! The sandbox runs as a process of its own; the clients, which need far more CPU time, share this one. Both compete
+//! for the same cores, as in every benchmark through the sandbox, so the CPU time of each is reported beside the rate.
 
 pub(super) mod client;
 mod crypto;
@@ -20,31 +20,31 @@ use load::{Outcome, Plan};
 use process::Process;
 use wagres::telemetry::Usage;
 
-/// How many devices are linked at the same time.
+/// Devices that are linked at the same time.
 const LINKING: usize = 16;
-/// How long each part of the reference is measured.
+/// Time of each part of the reference.
 const REFERENCE: Duration = Duration::from_secs(2);
-/// How long the last acknowledgements may take.
+/// Limit for the last acks.
 const SETTLING: Duration = Duration::from_secs(20);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Devices to link and keep connected; those that are in no pair are idle.
+    /// Devices to link and keep connected; those outside the pairs are idle
     #[arg(long, value_name = "N", default_value_t = 20)]
     devices: usize,
-    /// Pairs of them, in each of which one writes to the other.
+    /// Pairs of devices, in each of which one writes to the other
     #[arg(long, value_name = "P", default_value_t = 10)]
     pairs: usize,
-    /// Stop after this many messages.
+    /// Stop after this many messages
     #[arg(long, value_name = "M", default_value_t = u64::MAX, hide_default_value = true)]
     messages: u64,
-    /// Stop after this many seconds.
+    /// Stop after this many seconds
     #[arg(long, value_name = "S", default_value_t = 10)]
     seconds: u64,
-    /// How many messages of a pair may be on their way.
+    /// Messages of a pair that may be under way
     #[arg(long, value_name = "W", default_value_t = 16)]
     window: usize,
-    /// Leave the accounts' phones on: each then decrypts its copy of each message, and reads and receipts it.
+    /// Leave the accounts' phones on: each phone then decrypts its copy of each message and sends receipts
     #[arg(long)]
     phones: bool,
 }
@@ -109,8 +109,8 @@ async fn link(sandbox: &Process, args: &Args) -> anyhow::Result<Vec<Linked>> {
     linked.into_iter().collect()
 }
 
-/// The verdict over the messages from a place on, when every device has acknowledged what it got, or when that takes too
-/// long. For phones that are off the newest copies stay pending.
+/// The verdict on the messages from `from` on, after every device has acknowledged its messages or the time is up. For
+/// phones that are off the newest copies stay pending.
 async fn verdict(sandbox: &Process, from: u64) -> anyhow::Result<Value> {
     let start = Instant::now();
     while start.elapsed() < SETTLING {
@@ -124,7 +124,7 @@ async fn verdict(sandbox: &Process, from: u64) -> anyhow::Result<Value> {
     sandbox.get(&format!("/verdict?limit=1&from={from}")).await
 }
 
-/// A count in a quotient.
+/// A count as a float.
 #[expect(clippy::cast_precision_loss, reason = "nothing counted here comes near 2^52")]
 fn count(count: u64) -> f64 {
     count as f64
@@ -192,7 +192,7 @@ impl Report<'_> {
         let outcome = self.outcome;
         let phones = if self.args.phones { "on" } else { "off" };
         println!(
-            "{} devices linked in {:.1} s, phones {phones}; {} pairs, {} messages on their way in each",
+            "{} devices linked in {:.1} s, phones {phones}; {} pairs, {} messages under way in each",
             self.args.devices,
             self.linking.as_secs_f64(),
             self.args.pairs,

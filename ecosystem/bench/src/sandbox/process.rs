@@ -1,4 +1,4 @@
-//! The sandbox as a process of its own, so that its memory and its CPU time are its own, and the way to its control API.
+//! The sandbox as a process of its own, to measure its memory and CPU time, and a client of its control API.
 
 use std::process::Stdio;
 
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::process::Child;
 use wagres::telemetry::Usage;
 
-/// A running sandbox; ends with this value.
+/// A running sandbox; it is killed when this value is dropped.
 pub(crate) struct Process {
     child: Child,
     pub(crate) ws: String,
@@ -17,7 +17,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts this same program as a sandbox.
+    /// Starts this program as a sandbox.
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let mut child = super::super::wagres()?
             .args(["sandbox", "--json"])
@@ -28,11 +28,12 @@ impl Process {
         let output = child.stdout.take().context("the sandbox has no output")?;
         let line = BufReader::new(output).lines().next_line().await?.context("the sandbox did not start")?;
         let ready: Value = serde_json::from_str(&line)?;
-        let field = |name: &str| ready[name].as_str().map(str::to_owned).context("the sandbox did not say where it is");
+        let field =
+            |name: &str| ready[name].as_str().map(str::to_owned).context("the sandbox did not print its addresses");
         Ok(Self { ws: field("sandbox")?, control: field("sandbox_control")?, child })
     }
 
-    /// What it uses.
+    /// The sandbox's memory and CPU time.
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
         Ok(Usage::of(self.child.id().context("the sandbox has ended")?))
     }
@@ -64,7 +65,7 @@ impl Process {
     }
 
     pub(crate) async fn stop(mut self) {
-        // It holds nothing that would have to be saved.
+        // The sandbox has no state to save, and an error means that it has ended.
         let _ = self.child.kill().await;
     }
 }

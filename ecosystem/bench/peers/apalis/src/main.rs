@@ -1,6 +1,6 @@
-//! apalis-postgres: fetches and completes in batches of 500. The second write that would mark each job as running is off,
-//! as in the library's own tests; fetching has locked the job already.
-//! Finished jobs are kept as rows; nothing deletes them by itself.
+//! apalis-postgres: fetches and completes in batches of 500. The second write that would mark each job as running is
+//! off, as in the library's own tests; fetching has locked the job already. Finished jobs are kept as rows; apalis does
+//! not delete them.
 
 use apalis::prelude::*;
 use apalis_postgres::{Config, PgPool, PostgresStorage};
@@ -16,9 +16,9 @@ const PEER: &str = "apalis-postgres";
 const BATCH: usize = 500;
 /// Jobs at once.
 const CONCURRENCY: usize = 24;
-/// The pause of the poller after it found nothing.
+/// Pause of the poller after it found no job.
 const POLL: Duration = Duration::from_millis(20);
-/// How long the queue is left alone before each job of the latency measurement, so that the worker is idle.
+/// Pause before each job of the latency measurement, so that the worker is idle.
 const IDLE: Duration = Duration::from_millis(30);
 /// Longer than any measurement of latency, so that only NOTIFY wakes the worker.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -89,14 +89,14 @@ async fn latency(pool: &PgPool, rounds: usize) -> Outcome<String> {
     let backend = storage(pool).with_pubsub().poll_with_interval(NEVER);
     let worker = WorkerBuilder::new("latency").backend(backend).concurrency(CONCURRENCY).data(arrived).build(noop);
     let mut worker = spawn(async move { worker.run().await });
-    // Only what comes after the first LISTEN is heard.
+    // A job inserted before the first LISTEN would not wake the worker.
     alive(&mut worker, Duration::from_secs(1)).await?;
     let mut times = Vec::with_capacity(rounds);
     for _ in 0..rounds {
         alive(&mut worker, IDLE).await?;
         let began = Instant::now();
         push.push(0).await?;
-        let arrival = arrivals.recv().await.ok_or("the worker is gone")?;
+        let arrival = arrivals.recv().await.ok_or("the worker has ended")?;
         times.push((arrival - began).as_secs_f64() * 1000.0);
     }
     times.sort_by(f64::total_cmp);
@@ -108,7 +108,7 @@ fn spawn(run: impl Future<Output = Result<(), WorkerError>> + Send + 'static) ->
     tokio::spawn(run)
 }
 
-/// Waits, unless the worker ends meanwhile: then nothing more would ever happen.
+/// Waits for `time`; fails if the worker ends meanwhile.
 async fn alive(worker: &mut JoinHandle<Result<(), WorkerError>>, time: Duration) -> Outcome<()> {
     match tokio::time::timeout(time, worker).await {
         Err(_) => Ok(()),

@@ -1,0 +1,216 @@
+//! `wagres session add | link | passkey | confirm | list | show | pause | resume | proxy | move | errors | connect |
+//! close | logout`.
+
+mod link;
+
+use super::{connect, print, sql_error};
+use crate::config::Config;
+use crate::db::Db;
+use anyhow::Context;
+use clap::Subcommand;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SessionCommand {
+    /// Add a session; does nothing if it exists
+    Add {
+        /// Name of the session: 1 to 63 letters, digits, dots, underscores, hyphens
+        name: String,
+    },
+    /// Link a phone: show QR codes until one is scanned
+    Link {
+        /// Name of the session
+        name: String,
+        /// Show a pairing code too, for the phone with this number
+        #[arg(long, value_name = "NUMBER")]
+        phone: Option<String>,
+    },
+    /// Hand in the answer of a passkey, for an account that demands one
+    Passkey {
+        /// Name of the session
+        name: String,
+        /// File with the answer as JSON [default: standard input]
+        file: Option<PathBuf>,
+    },
+    /// Confirm the code that the phone shows while it is linked with a passkey
+    Confirm {
+        /// Name of the session
+        name: String,
+        /// The code as the phone shows it: XXXX-XXXX
+        code: String,
+    },
+    /// Show all sessions
+    List,
+    /// Show everything about a session: status, worker, queue, last jobs
+    Show {
+        /// Name of the session
+        name: String,
+    },
+    /// Hold back a session's messages; it stays connected and receives
+    Pause {
+        /// Name of the session
+        name: String,
+        /// Reason, kept in the session's row
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Resume a paused session
+    Resume {
+        /// Name of the session
+        name: String,
+    },
+    /// Connect a session through a proxy, from its next connection on
+    Proxy {
+        /// Name of the session
+        name: String,
+        /// File with http:// or socks5://user:password@host:port [default: standard input]
+        file: Option<PathBuf>,
+        /// Remove the proxy
+        #[arg(long, conflicts_with = "file")]
+        none: bool,
+    },
+    /// Move a session to a worker, which keeps it as long as it lives
+    Move {
+        /// Name of the session
+        name: String,
+        /// Id of the worker, see wagres worker list [default: any worker with room]
+        worker_id: Option<Uuid>,
+    },
+    /// Show the last errors of a session, the latest at the end
+    Errors {
+        /// Name of the session
+        name: String,
+        /// Most errors to show
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// Connect a linked session at once, and keep it connected
+    Connect {
+        /// Name of the session
+        name: String,
+    },
+    /// Unlink the device and delete its auth state; to use the session again, link it again
+    Logout {
+        /// Name of the session, which must be connected
+        name: String,
+        /// Reason, kept in the session's row
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Disconnect a session; it stays linked
+    Close {
+        /// Name of the session
+        name: String,
+        /// Reason, kept in the session's row
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+pub(super) async fn run(config: &Config, command: SessionCommand, json: bool) -> anyhow::Result<()> {
+    let pool = connect(config).await?;
+    match command {
+        SessionCommand::Add { name } => {
+            let id = sqlx::query_scalar!(r#"SELECT wa.add_session($1) AS "session_id!""#, name).fetch_one(&pool).await;
+            let id = id.map_err(sql_error)?;
+            print(json, &json!({ "session": name, "session_id": id }), &format!("session {name} exists"));
+        }
+        SessionCommand::Link { name, phone } => link::link(config, &pool, &name, phone.as_deref(), json).await?,
+        SessionCommand::Passkey { name, file } => link::passkey(&pool, &name, file.as_deref(), json).await?,
+        SessionCommand::Confirm { name, code } => link::confirm(&pool, &name, &code, json).await?,
+        SessionCommand::List => list(&pool, json).await?,
+        SessionCommand::Show { name } => {
+            let shown = sqlx::query_file_scalar!("sql/cli/show_session.sql", name).fetch_one(&pool).await;
+            let shown = shown.map_err(sql_error)?;
+            print(json, &shown, &serde_json::to_string_pretty(&shown)?);
+        }
+        SessionCommand::Pause { name, reason } => {
+            let paused = sqlx::query_scalar!("SELECT wa.pause($1, $2)::text", name, reason).fetch_one(&pool).await;
+            paused.map_err(sql_error)?;
+            let text = format!("session {name} sends nothing until resumed");
+            print(json, &json!({ "session": name, "paused": true }), &text);
+        }
+        SessionCommand::Resume { name } => {
+            let resumed = sqlx::query_scalar!("SELECT wa.resume($1)::text", name).fetch_one(&pool).await;
+            resumed.map_err(sql_error)?;
+            print(json, &json!({ "session": name, "paused": false }), &format!("session {name} sends again"));
+        }
+        SessionCommand::Proxy { name, file, none } => {
+            // Not an argument, because every user of the machine can read those.
+            let url = if none { None } else { Some(read(file.as_deref())?.trim().to_owned()) };
+            let set = sqlx::query_scalar!("SELECT wa.set_proxy($1, $2)::text", name, url).fetch_one(&pool).await;
+            set.map_err(sql_error)?;
+            print(json, &json!({ "session": name }), "set; takes effect with the next connection");
+        }
+        SessionCommand::Move { name, worker_id } => {
+            let moved =
+                sqlx::query_scalar!("SELECT wa.move_session($1, $2)::text", name, worker_id).fetch_one(&pool).await;
+            moved.map_err(sql_error)?;
+            let target = worker_id.map_or("any worker with room".to_owned(), |id| format!("worker {id}"));
+            let text = format!("session {name} moves to {target}");
+            print(json, &json!({ "session": name, "worker_id": worker_id }), &text);
+        }
+        SessionCommand::Errors { name, limit } => {
+            let found = sqlx::query_file!("sql/cli/session_errors.sql", name, i64::from(limit)).fetch_all(&pool).await;
+            for row in found.map_err(sql_error)?.into_iter().rev() {
+                let line = json!({ "at": row.at, "what": row.what, "error": row.error });
+                print(json, &line, &format!("{}  {:<22} {}", row.at.format("%F %T"), row.what, row.error));
+            }
+        }
+        SessionCommand::Connect { name } => {
+            let job = sqlx::query_scalar!(r#"SELECT wa.connect($1) AS "job!""#, name).fetch_one(&pool).await;
+            print_job(json, &name, job.map_err(sql_error)?, "is being connected");
+        }
+        SessionCommand::Logout { name, reason } => {
+            let job = sqlx::query_scalar!(r#"SELECT wa.logout($1, $2) AS "job!""#, name, reason).fetch_one(&pool).await;
+            print_job(json, &name, job.map_err(sql_error)?, "is being unlinked");
+        }
+        SessionCommand::Close { name, reason } => {
+            let job = sqlx::query_scalar!(r#"SELECT wa.close($1, $2) AS "job!""#, name, reason).fetch_one(&pool).await;
+            print_job(json, &name, job.map_err(sql_error)?, "is being closed");
+        }
+    }
+    Ok(())
+}
+
+fn print_job(json: bool, session: &str, job: i64, text: &str) {
+    print(json, &json!({ "session": session, "job": job }), &format!("session {session} {text}"));
+}
+
+async fn list(pool: &Db, json: bool) -> anyhow::Result<()> {
+    let rows = sqlx::query!(
+        r#"SELECT name, status::text AS "status!", status_reason, status_at, desired::text AS "desired!", phone
+                   FROM wa.session ORDER BY name"#
+    )
+    .fetch_all(pool)
+    .await?;
+    if !json {
+        println!("{:<24} {:<13} {:<10} {:<16} REASON", "SESSION", "STATUS", "DESIRED", "PHONE");
+    }
+    for row in rows {
+        let line = json!({
+            "session": row.name, "status": row.status, "reason": row.status_reason,
+            "desired": row.desired, "phone": row.phone, "since": row.status_at,
+        });
+        let text = format!(
+            "{:<24} {:<13} {:<10} {:<16} {}",
+            row.name,
+            row.status,
+            row.desired,
+            row.phone.unwrap_or_default(),
+            row.status_reason.unwrap_or_default()
+        );
+        print(json, &line, text.trim_end());
+    }
+    Ok(())
+}
+
+/// The content of `file`, else of standard input.
+fn read(file: Option<&Path>) -> anyhow::Result<String> {
+    match file {
+        Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display())),
+        None => std::io::read_to_string(std::io::stdin()).context("cannot read standard input"),
+    }
+}
