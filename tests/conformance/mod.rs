@@ -1,5 +1,4 @@
-//! X1: the same exchanges with every client library, each in a sandbox of its own. A client that cannot run here is
-//! skipped, with the reason printed.
+//! X1: the same exchanges with every client library, each in a sandbox of its own.
 //!
 //! To add an exchange write it over [`party`] in `exchanges`, and give it its line in [`conformance`] below.
 

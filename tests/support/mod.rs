@@ -14,6 +14,8 @@ pub(crate) mod npm;
 #[cfg(feature = "sandbox")]
 pub(crate) mod pooler;
 #[cfg(feature = "sandbox")]
+pub(crate) mod programs;
+#[cfg(feature = "sandbox")]
 pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod until;
