@@ -3,16 +3,16 @@
 //
 //   LIBRARY  which version: v6 or v7
 //   WS_URL   the sandbox's WebSocket
-//   CA_ROOT  hex of the root's public key; Baileys 7 checks the server's certificate chain against it, 6.7 knows no root
-//   NODE_EXTRA_CA_CERTS  the root of the media server's certificate, as a file; this is Node's own
-//   HISTORY  1 waits for the history of a new link, as the library does unless told otherwise
+//   CA_ROOT  hex of the root's public key; Baileys 7 checks the server's certificate chain against it; 6.7 has no such check
+//   NODE_EXTRA_CA_CERTS  the root of the media server's certificate, as a file; Node itself reads this variable
+//   HISTORY  1 waits for the history of a new link, which is the library's default
 //
 // Messages are JSON in the protocol's own names, bytes as base64, large numbers as text. A message is named by its id,
-// which is known here once it was sent or received.
+// which this script knows once it has sent or received the message.
 //
 // stdout: {"event":"qr","qr"} {"event":"open","jid","lid"} {"event":"close","code"} {"event":"undecryptable","id"}
 //         {"event":"message","id","from","sender","chat","from_me","text","content"}: `from` (the chat) and `sender` are
-//             numbers where the library knows them, `chat` is as the message came
+//             numbers where the library knows them, `chat` is as in the message
 //         {"event":"update","id","status"}: 2 server, 3 delivered, 4 read
 //         {"event":"library","name","data"}: every other event of the library
 //         {"id","result"} or {"id","error"}: the answer to the command with that id
@@ -24,7 +24,7 @@
 //         {"id","cmd":"download","message"}: the media of a message, as base64
 //         {"id","cmd":"call","method","args"}: any method of the socket: groupCreate, sendPresenceUpdate, logout …
 //         {"id","cmd":"save","folder"}: the session as files
-//         {"id","cmd":"load","folder"}: goes on as the device in these files, and keeps it there
+//         {"id","cmd":"load","folder"}: continues as the device in these files, and saves it there
 //         {"id","cmd":"stop"} and {"id","cmd":"start"}: offline, and online again as the same device
 import readline from 'node:readline';
 
@@ -33,10 +33,10 @@ if (!LIBRARY || !WS_URL || !CA_ROOT) throw new Error('LIBRARY, WS_URL and CA_ROO
 const library = await import(`./${LIBRARY}/library.mjs`);
 const { BufferJSON, WA_CERT_DETAILS, downloadMediaMessage, initAuthCreds, jidNormalizedUser } = library;
 const { mediaOptions, proto } = library;
-// The only thing the client is told about the sandbox besides its address: whose signature to accept.
+// Besides the address, the root key is all that the client gets to know about the sandbox.
 if ('PUBLIC_KEY' in WA_CERT_DETAILS) WA_CERT_DETAILS.PUBLIC_KEY = Buffer.from(CA_ROOT, 'hex');
 
-// Silent unless asked, and never on stdout, which is ours.
+// Silent unless LOG_LEVEL is set, and never on stdout, which carries the events.
 const log = (...parts) => LOG_LEVEL && console.error(...parts);
 const trace = LOG_LEVEL === 'trace' ? log : () => {};
 const logger = { level: LOG_LEVEL ?? 'silent', trace, debug: log, info: log, warn: log, error: log, child: () => logger };
@@ -48,7 +48,7 @@ const emit = (line) => process.stdout.write(`${JSON.stringify(line, plain)}\n`);
 const asJson = (message) =>
   proto.Message.toObject(proto.Message.fromObject(message), { longs: String, enums: String, bytes: String });
 
-// The session is kept as text, as it would be in a file or a database, so that nothing of a connection outlives it.
+// The session is stored as text, as in a file or a database, so that no object outlives its connection.
 const store = { creds: undefined, keys: {} };
 const reviving = (text) => JSON.parse(text, BufferJSON.reviver);
 const saving = (value) => JSON.stringify(value, BufferJSON.replacer);
@@ -78,7 +78,7 @@ function session() {
   };
 }
 
-// Everything sent and received, by id: to quote it, to change it, and for Baileys to send it again.
+// All messages sent and received, by id: for quotes and edits, and for Baileys to send them again.
 const messages = new Map();
 const known = (id) => messages.get(id) ?? fail(`no message ${id}`);
 const fail = (text) => {
@@ -98,7 +98,7 @@ function connect() {
     version: [2, 3000, 1015901307],
     browser: ['Ubuntu', 'Chrome', '22'],
     syncFullHistory: false,
-    // Without this the first connection holds back all events for 20 seconds where no history comes.
+    // Without this the first connection holds back all events for 20 seconds if no history arrives.
     ...(HISTORY === '1' ? {} : { shouldSyncHistoryMessage: () => false }),
     getMessage: async (key) => messages.get(key.id)?.message,
   });
@@ -125,30 +125,30 @@ function connect() {
   });
 }
 
-// Somebody looks at this device, so that its delivery receipts are real ones; without a name the library does not say so.
+// An available device sends real delivery receipts. Without a name the library does not announce that it is available.
 function opened({ ev, user, sendPresenceUpdate }) {
   if (!user.name) ev.emit('creds.update', { me: { ...user, name: 'Baileys' } });
-  // The connection may be gone again by then; that is told by its end.
+  // If the connection has ended by then, its end is reported by `close`.
   sendPresenceUpdate('available').catch(log);
   emit({ event: 'open', jid: user.id, lid: user.lid });
 }
 
 function closed(which, code) {
   emit({ event: 'close', code });
-  // 401 and 403 are for good, and after a conflict the newer connection is right; after anything else, and always after
-  // 515 (linked), it comes back.
+  // 401 and 403 are final, and after a conflict (440) the newer connection wins; after any other end, and always after 515
+  // (linked), the client reconnects.
   if (stopped || which !== sock || [401, 403, 440].includes(code)) return;
   setTimeout(() => stopped || connect(), code === 515 ? 0 : 100);
 }
 
 function message(received) {
   const { key, message: content } = received;
-  // What the server said of an own message while the library held back its events stands in the message itself.
+  // The message itself has the status that the server gave while the library held back its events.
   if (key.fromMe && Object.hasOwn(received, 'status')) emit({ event: 'update', id: key.id, status: received.status });
   if (!content) return emit({ event: 'undecryptable', id: key.id });
   messages.set(key.id, received);
   const number = (...forms) => jidNormalizedUser(forms.find((jid) => jid?.endsWith('@s.whatsapp.net')) ?? forms[0]);
-  // The other form of an address has one name in 6.7 and another one in 7.
+  // 6.7 and 7 name the other form of an address differently.
   const { remoteJid, remoteJidAlt, participant, participantAlt, participantPn, senderPn } = key;
   const chat = participant || key.fromMe ? jidNormalizedUser(remoteJid) : number(remoteJid, remoteJidAlt ?? senderPn);
   const sender = key.fromMe
@@ -161,8 +161,8 @@ function message(received) {
   emit({ event: 'message', ...fields, content: asJson(content) });
 }
 
-// Baileys 6.7 may read the encrypted file before it has written it, and then uploads nothing, which the server refuses;
-// whoever sends with it sends again. 7 waits for the file.
+// Baileys 6.7 may read the encrypted file before writing it and upload nothing, which the server refuses; then the message
+// is sent again. Baileys 7 waits for the file.
 async function uploaded(send, attempts = LIBRARY === 'v6' ? 5 : 1) {
   try {
     return await send();
@@ -186,7 +186,7 @@ async function send(to, { text, reply, react, edit, revoke, image, raw }) {
   if (revoke) return sent({ delete: known(revoke.id).key });
   if (image) {
     const { data, mime, caption } = image;
-    // A thumbnail of its own would need an image that can be decoded; here bytes are bytes.
+    // An empty thumbnail, because making one would need bytes that decode as an image.
     const content = { image: Buffer.from(data, 'base64'), jpegThumbnail: '', mimetype: mime, caption };
     return uploaded(() => sent(content));
   }
@@ -214,7 +214,7 @@ const commands = {
     stopped = true;
     sock.end(undefined);
   },
-  // The session as a folder, written by the library's own hands.
+  // Writes the session as a folder, with the library's own function.
   save: async ({ folder }) => {
     const { state: saved, saveCreds: write } = await library.useMultiFileAuthState(folder);
     Object.assign(saved.creds, reviving(store.creds));
@@ -250,5 +250,5 @@ lines.on('line', async (line) => {
     emit({ id: command.id, error: String(error?.message ?? error) });
   }
 });
-// Whoever started this is gone.
+// The test that started this process has ended.
 lines.on('close', () => process.exit(0));

@@ -1,4 +1,4 @@
-//! Messages of every kind, out and in, and those who read them.
+//! Messages of every kind, outbound and inbound, and consumers of the inbox.
 
 mod consumers;
 mod delivery;

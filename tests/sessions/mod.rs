@@ -1,4 +1,4 @@
-//! S1–S11: sessions, as an operator and an application see them.
+//! S1–S11: sessions, as operators and applications see them.
 
 mod actions;
 mod crypto;

@@ -3,8 +3,8 @@ import https from 'node:https';
 export * from '@whiskeysockets/baileys';
 export { default } from '@whiskeysockets/baileys';
 
-// This version downloads from mmg.whatsapp.net whatever a message says, so its requests are led to the host that it was
-// told to upload to. The name in the certificate stays the one that it asked for.
+// This version always downloads from mmg.whatsapp.net, so its requests are redirected to the host that it uploads to. The
+// certificate still has the requested name.
 export function mediaOptions({ hosts: [{ hostname }] }) {
   const [host, port] = hostname.split(':');
   return { httpsAgent: new https.Agent({ host, port }) };
