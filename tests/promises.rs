@@ -60,7 +60,8 @@ fn cited(path: &str, text: &str) -> BTreeSet<String> {
         Some("sql") => comments("--"),
         _ => comments("#"),
     };
-    cited.iter()
+    cited
+        .iter()
         .flat_map(|line| line.split(|character: char| !character.is_alphanumeric() && character != '_'))
         .filter(|word| is_id(word))
         .map(str::to_owned)

@@ -486,7 +486,12 @@ async fn q3_a_bad_row_is_refused_with_its_column_and_the_accepted_values() -> Re
         let error = error.as_database_error().context("not an error of the database")?;
         let error = error.downcast_ref::<PgDatabaseError>();
         let words = format!("{} {}", error.message(), error.hint().unwrap_or_default());
-        ensure!(error.code() == *code && error.column() == Some(column), "{sql}: {} {:?}", error.code(), error.column());
+        ensure!(
+            error.code() == *code && error.column() == Some(column),
+            "{sql}: {} {:?}",
+            error.code(),
+            error.column()
+        );
         // An error in JSON names the field after the column.
         let named = [":", "."].iter().any(|end| error.message().starts_with(&format!("{column}{end}")));
         ensure!(named && words.contains(accepted), "{sql}: {words}");

@@ -20,7 +20,10 @@ async fn exchange_messages(world: &World, group: &str, day: u64, messages: u64) 
     for n in 0..messages {
         let to = if n % 4 == 3 { group } else { "15550001" };
         let message = json!({ "to": to, "text": format!("{day}/{n}?") });
-        world.control.post(&format!("/phones/{}/send", friend(if n % 4 == 3 { n % 3 } else { day + n })), message).await?;
+        world
+            .control
+            .post(&format!("/phones/{}/send", friend(if n % 4 == 3 { n % 3 } else { day + n })), message)
+            .await?;
     }
     world.holds("SELECT NOT EXISTS (SELECT FROM wa.outbound WHERE status NOT IN ('delivered', 'read'))").await?;
     world.holds(&format!("SELECT count(*) = {messages} FROM wa.inbox WHERE body LIKE '{day}/%?'")).await

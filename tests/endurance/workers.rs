@@ -68,7 +68,8 @@ async fn all_connected_without(world: &World, worker: &Worker) -> Result<()> {
 
 /// Waits until the worker is registered again, under a new id.
 async fn registers_again(world: &World, worker: &Worker, before: &str) -> Result<()> {
-    let registered = format!("SELECT count(*) = 1 FROM wa.worker WHERE pid = {} AND worker_id <> '{before}'", worker.pid()?);
+    let registered =
+        format!("SELECT count(*) = 1 FROM wa.worker WHERE pid = {} AND worker_id <> '{before}'", worker.pid()?);
     world.holds(&registered).await
 }
 

@@ -130,13 +130,19 @@ async fn q5_cancel_is_exact() -> Result<()> {
     let (db, mut worker) = shop().await?;
     run(&db.pool, "INSERT INTO wa.outbound (session, recipient, body) SELECT 'shop', '15550001', 'n' || n FROM generate_series(1, 3) n").await?;
     let first: i64 = one(&db.pool, "SELECT min(id) FROM wa.outbound").await?;
-    ensure!(one::<bool>(&db.pool, &format!("SELECT wa.cancel({first} + 1)")).await?, "a queued message was not cancelled");
+    ensure!(
+        one::<bool>(&db.pool, &format!("SELECT wa.cancel({first} + 1)")).await?,
+        "a queued message was not cancelled"
+    );
     worker.claim().await?;
     let job = worker.next().ok_or_else(|| anyhow::anyhow!("no message may be sent"))?;
     ensure!(job.id == first);
     ensure!(!one::<bool>(&db.pool, &format!("SELECT wa.cancel({first})")).await?, "a message in hand was cancelled");
     worker.end(job, Err(JobError::Retry("not now".into()))).await?;
-    ensure!(one::<bool>(&db.pool, &format!("SELECT wa.cancel({first})")).await?, "a message waiting for its retry was not cancelled");
+    ensure!(
+        one::<bool>(&db.pool, &format!("SELECT wa.cancel({first})")).await?,
+        "a message waiting for its retry was not cancelled"
+    );
     ensure!(send_all(&mut worker).await? == ["n3"]);
     ensure!(!one::<bool>(&db.pool, &format!("SELECT wa.cancel({first} + 2)")).await?, "a sent message was cancelled");
     ensure!(one::<bool>(&db.pool, &format!("SELECT wa.retry({first} + 1)")).await?);

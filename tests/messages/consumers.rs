@@ -102,8 +102,13 @@ async fn m5_no_message_is_missed_or_skipped_whatever_the_order_of_commits_and_cr
             let number = 2 * (writer * PAIRS + pair);
             let mut first = one.begin().await?;
             sqlx::raw_sql(AssertSqlSafe(insert_inbox("shop", "text", number, number))).execute(&mut *first).await?;
-            sqlx::raw_sql(AssertSqlSafe(insert_inbox("shop", "text", number + 1, number + 1))).execute(&mut other).await?;
-            until("the later message of the pair", async || Ok(if has_read(number + 1) { Ok(()) } else { Err("not read") })).await?;
+            sqlx::raw_sql(AssertSqlSafe(insert_inbox("shop", "text", number + 1, number + 1)))
+                .execute(&mut other)
+                .await?;
+            until("the later message of the pair", async || {
+                Ok(if has_read(number + 1) { Ok(()) } else { Err("not read") })
+            })
+            .await?;
             first.commit().await?;
         }
         anyhow::Ok(())
@@ -166,7 +171,8 @@ async fn m5_a_working_consumer_blocks_no_insert() -> Result<()> {
     let mut working = db.pool.begin().await?;
     let ids: Vec<i64> = sqlx::query_scalar("SELECT id FROM wa.claim_messages('crm')").fetch_all(&mut *working).await?;
     sqlx::query("SELECT wa.acknowledge_messages('crm', $1)").bind(&ids).execute(&mut *working).await?;
-    run(&db.pool, &format!("SET lock_timeout = '5s'; {}; RESET lock_timeout", insert_inbox("shop", "text", 2, 2))).await?;
+    run(&db.pool, &format!("SET lock_timeout = '5s'; {}; RESET lock_timeout", insert_inbox("shop", "text", 2, 2)))
+        .await?;
     working.rollback().await?;
     ensure!(bodies(&db.pool, "crm", 10).await? == ["1", "2"]);
     Ok(())

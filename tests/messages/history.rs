@@ -91,9 +91,18 @@ async fn m7_a4_message_secrets_are_derived_again_from_rows_and_not_stored() -> R
             "SELECT message->'message_context_info'->'message_secret'->>'data' FROM wa.inbox WHERE session = 'anna' AND message_id = '{sent}'"
         );
         let got: String = stage.world.until(&got).await?;
-        ensure!(secret(&stage, to, &sent).await?.as_ref() == Some(&got), "the derived secret differs from the one sent");
-        ensure!(secret(&stage, "15550009", &sent).await?.is_none(), "a secret for a chat that the message was not sent to");
-        ensure!(secret(&stage, to, "3EB0123456789ABCDEF012").await?.is_none(), "a secret for a message that no row has");
+        ensure!(
+            secret(&stage, to, &sent).await?.as_ref() == Some(&got),
+            "the derived secret differs from the one sent"
+        );
+        ensure!(
+            secret(&stage, "15550009", &sent).await?.is_none(),
+            "a secret for a chat that the message was not sent to"
+        );
+        ensure!(
+            secret(&stage, to, "3EB0123456789ABCDEF012").await?.is_none(),
+            "a secret for a message that no row has"
+        );
     }
     worker.stop().await?;
     let kept = "SELECT count(*) FROM wa.auth_key JOIN wa.session USING (session_id) WHERE name = 'shop' AND kind = 'message-secret'";

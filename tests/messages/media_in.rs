@@ -79,7 +79,8 @@ async fn m6_a_file_is_downloaded_to_postgres_on_demand_or_by_rule() -> Result<()
     ensure!(job["result"] == json!({ "media": row["media"], "mime": "text/plain", "size": 5 }), "{job}");
     // A second download returns the stored file, and equal bytes are stored once.
     ensure!(download(&stage, &unwanted).await?["result"] == job["result"], "a second download stored another file");
-    let twin = send_from_phone(&stage, json!({ "document": { "data": encoded(b"words"), "mime": "text/plain" } })).await?;
+    let twin =
+        send_from_phone(&stage, json!({ "document": { "data": encoded(b"words"), "mime": "text/plain" } })).await?;
     ensure!(download(&stage, &twin).await?["result"] == job["result"], "the same bytes are stored twice");
     // A rule for all sessions, and the removal of a rule.
     stage.world.count("SELECT wa.add_download_rule()").await?;
@@ -255,6 +256,9 @@ async fn m6_a_file_that_differs_from_its_description_fails_alone() -> Result<()>
     ensure!(job["status"] == "done", "{job}");
     worker.stop().await?;
     let log = std::fs::read_to_string(log.path())?;
-    ensure!(log.contains("more than media.max_bytes") && !log.contains("auth="), "the reason is not logged, or a token is: {log}");
+    ensure!(
+        log.contains("more than media.max_bytes") && !log.contains("auth="),
+        "the reason is not logged, or a token is: {log}"
+    );
     Ok(())
 }

@@ -166,7 +166,10 @@ async fn m1_every_kind_of_file_reaches_every_client_byte_for_byte() -> Result<()
         let message = json!({ "sticker_message": { "mimetype": "image/webp", "width": 512, "height": 512 } });
         stage.check_received(peer, &sent, &json!({ "kind": "sticker" }), &message).await?;
         let sticker = image::load_from_memory_with_format(&peer_file(&mut stage, peer, &sent).await?, WebP)?.to_rgba8();
-        ensure!(sticker.dimensions() == (512, 512) && sticker.get_pixel(256, 0)[3] == 0, "the sticker is not a square on a transparent ground");
+        ensure!(
+            sticker.dimensions() == (512, 512) && sticker.get_pixel(256, 0)[3] == 0,
+            "the sticker is not a square on a transparent ground"
+        );
     }
     // The thumbnail, which is shown before the file is loaded.
     let row = "SELECT message FROM wa.inbox WHERE session = 'anna' AND kind = 'image' AND body IS NOT NULL";

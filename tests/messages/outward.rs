@@ -244,7 +244,8 @@ async fn m1_every_kind_reaches_every_client_unchanged() -> Result<()> {
         for Case { kind, arguments, columns, message } in cases() {
             let arguments = arguments.replace("{own}", &own).replace("{theirs}", &theirs).replace("{chat}", to);
             let message_id = stage.send(kind, to, &arguments).await?;
-            let (columns, message) = (with_ids(&columns, peer, &own, &theirs)?, with_ids(&message, peer, &own, &theirs)?);
+            let (columns, message) =
+                (with_ids(&columns, peer, &own, &theirs)?, with_ids(&message, peer, &own, &theirs)?);
             let received = stage.check_received(peer, &message_id, &columns, &message).await;
             received.with_context(|| format!("{kind} {arguments} to {peer:?}"))?;
             seen(kind, peer);

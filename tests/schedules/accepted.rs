@@ -111,6 +111,9 @@ async fn q10_sql_and_worker_accept_the_same_expressions() -> Result<()> {
         accepted += usize::from(worker.is_ok());
         ensure!(worker.is_ok() == sql.is_none(), "{expression:?}: worker {worker:?}, SQL {sql:?}");
     }
-    ensure!((60..480).contains(&accepted), "{accepted} of 600 accepted: the strategy no longer mixes valid and invalid ones");
+    ensure!(
+        (60..480).contains(&accepted),
+        "{accepted} of 600 accepted: the strategy no longer mixes valid and invalid ones"
+    );
     Ok(())
 }

@@ -51,7 +51,8 @@ async fn q10_a_bad_schedule_is_refused_with_its_column_and_the_accepted_values()
     ] {
         let error = sqlx::query(AssertSqlSafe(sql.clone())).execute(world.pool()).await.err();
         let error = error.with_context(|| format!("accepted: {sql}"))?;
-        let error = error.as_database_error().context("not an error of the database")?.downcast_ref::<PgDatabaseError>();
+        let error =
+            error.as_database_error().context("not an error of the database")?.downcast_ref::<PgDatabaseError>();
         let words = format!("{} {}", error.message(), error.hint().unwrap_or_default());
         ensure!(
             error.code() == code && error.column() == Some(names),

@@ -18,7 +18,9 @@ async fn run_action(world: &World, ends: &mut PgListener, call: &str) -> Result<
 async fn run_to_end(world: &World, ends: &mut PgListener, call: &str) -> Result<(String, Value)> {
     let id = world.count(&format!("SELECT wa.{call}")).await.with_context(|| call.to_owned())?;
     loop {
-        let notice = tokio::time::timeout(LIMIT, ends.recv()).await.with_context(|| format!("{call}: its end was not announced"))??;
+        let notice = tokio::time::timeout(LIMIT, ends.recv())
+            .await
+            .with_context(|| format!("{call}: its end was not announced"))??;
         let notice: Value = serde_json::from_str(notice.payload())?;
         if notice["id"] == id {
             let row = world.until(&format!("SELECT to_jsonb(j) FROM wa.session_job j WHERE id = {id}")).await?;
@@ -79,7 +81,8 @@ async fn m2_m9_each_action_is_a_row_with_a_result() -> Result<()> {
     ensure!(listed[0]["jid"] == group.as_str() && listed[0]["description"].is_null(), "{listed:#}");
 
     run_action(&world, ends, &of("remove_participants", ", '{15550002}'")).await?;
-    let link = run_action(&world, ends, &of("group_invite_link", "")).await?["link"].as_str().context("link")?.to_owned();
+    let link =
+        run_action(&world, ends, &of("group_invite_link", "")).await?["link"].as_str().context("link")?.to_owned();
     let fresh = run_action(&world, ends, &of("group_invite_link", ", reset => true")).await?;
     ensure!(fresh["link"] != link.as_str(), "{fresh}");
     let (status, row) = run_to_end(&world, ends, &format!("join_group('anna', '{link}')")).await?;

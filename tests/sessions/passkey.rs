@@ -89,7 +89,8 @@ async fn s2_a_phone_with_a_passkey_is_linked_by_rows() -> Result<()> {
     assert!(wrong.starts_with("WA026 code: "), "{wrong}");
     confirm(&world, &code.to_lowercase().replace('-', " ")).await?;
     check_linked(&world).await?;
-    let events = "SELECT count(*) FROM wa.event WHERE session = 'shop' AND kind IN ('passkey_requested', 'passkey_code')";
+    let events =
+        "SELECT count(*) FROM wa.event WHERE session = 'shop' AND kind IN ('passkey_requested', 'passkey_code')";
     assert_eq!(world.count(events).await?, 2);
     worker.stop().await
 }

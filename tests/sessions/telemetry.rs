@@ -112,7 +112,8 @@ async fn h1_the_log_reports_the_resources_of_a_worker() -> Result<()> {
     until("the resource line", async || {
         let text = std::fs::read_to_string(log.path())?;
         let line = text.lines().find(|line| line.contains("resources")).map(str::to_owned);
-        let complete = |line: &String| ["held", "connected", "memory_mb", "descriptors"].iter().all(|it| line.contains(it));
+        let complete =
+            |line: &String| ["held", "connected", "memory_mb", "descriptors"].iter().all(|it| line.contains(it));
         Ok(if line.as_ref().is_some_and(complete) { Ok(()) } else { Err(text) })
     })
     .await?;

@@ -65,7 +65,8 @@ impl Browser {
         let address = format!("127.0.0.1:{port}");
         let body = json!({ "capabilities": { "alwaysMatch": capabilities } });
         let mut browser = Self { driver, address, session: String::new(), profile };
-        let started = browser.call("POST", "/session", body).await.context("Chromium did not start; `make test` installs it")?;
+        let started =
+            browser.call("POST", "/session", body).await.context("Chromium did not start; `make test` installs it")?;
         browser.session = format!("/session/{}", started["sessionId"].as_str().context("no session")?);
         browser.resize(width, height).await?;
         Ok(browser)

@@ -28,7 +28,10 @@ impl Disk {
             keep.args(["--map-root-user", "--mount", "sh", "-c", &mount]).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         BufReader::new(keeper.stdout.take().context("no stdout")?).read_line(&mut line)?;
-        ensure!(line == "mounted\n", "this machine forbids `unshare --map-root-user --mount`, so no small disk can be mounted");
+        ensure!(
+            line == "mounted\n",
+            "this machine forbids `unshare --map-root-user --mount`, so no small disk can be mounted"
+        );
         Ok(Self { keeper })
     }
 

@@ -138,7 +138,9 @@ fn is_root() -> bool {
 pub(super) fn binary(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file());
-    on_path.or_else(|| newest(name)).unwrap_or_else(|| panic!("{name} of Postgres is neither on PATH nor under /usr/lib/postgresql/*/bin; `make test` installs it"))
+    on_path.or_else(|| newest(name)).unwrap_or_else(|| {
+        panic!("{name} of Postgres is neither on PATH nor under /usr/lib/postgresql/*/bin; `make test` installs it")
+    })
 }
 
 fn newest(name: &str) -> Option<PathBuf> {

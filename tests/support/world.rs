@@ -62,7 +62,10 @@ impl World {
         let pid = i32::try_from(worker.pid()?)?;
         worker.kill().await?;
         let over = "UPDATE wa.worker SET lease_until = now() WHERE pid = $1";
-        ensure!(sqlx::query(over).bind(pid).execute(self.pool()).await?.rows_affected() == 1, "the worker had no lease");
+        ensure!(
+            sqlx::query(over).bind(pid).execute(self.pool()).await?.rows_affected() == 1,
+            "the worker had no lease"
+        );
         Ok(())
     }
 
@@ -179,7 +182,8 @@ impl Worker {
     pub(crate) async fn start(mut command: Command) -> Result<Self> {
         let mut child = command.stdout(Stdio::piped()).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
-        let line = tokio::time::timeout(LIMIT, lines.next_line()).await.context("the worker was not ready in time")??;
+        let line =
+            tokio::time::timeout(LIMIT, lines.next_line()).await.context("the worker was not ready in time")??;
         let line = line.context("the worker ended before it was ready")?;
         Ok(Self { child, ready: serde_json::from_str(&line).with_context(|| line.clone())? })
     }
