@@ -14,7 +14,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 /// The phone sends content to `shop`; waits for the inbox and returns the message id.
-async fn send_send_from_phone(stage: &Stage, content: Value) -> Result<String> {
+async fn send_from_phone(stage: &Stage, content: Value) -> Result<String> {
     let mut draft = content;
     draft["to"] = SHOP.into();
     let sent = stage.world.control.post(&format!("/phones/{}/send", Peer::Phone.number()), draft).await?;
@@ -55,7 +55,7 @@ async fn m6_a_file_is_downloaded_to_postgres_on_demand_or_by_rule() -> Result<()
     let wanted = send_from_phone(&stage, json!({ "image": { "data": encoded(&small) } })).await?;
     let said = send_from_phone(&stage, json!({ "audio": { "data": encoded(&speech()), "voice": true } })).await?;
     let too_large = send_from_phone(&stage, json!({ "image": { "data": encoded(&large) } })).await?;
-    let unwanted = from_phone(
+    let unwanted = send_from_phone(
         &stage,
         json!({ "document": { "data": encoded(b"words"), "file_name": "a.txt", "mime": "text/plain" } }),
     )

@@ -53,77 +53,13 @@ fn admins(group: &Value) -> Vec<String> {
 async fn m2_m9_each_action_is_a_row_with_a_result() -> Result<()> {
     let (world, mut ends, worker) = shop_and_anna().await?;
     world.phone("15550003").await?;
-    let ends = &mut ends;
+    numbers_and_groups(&world, &mut ends).await?;
+    contacts_and_files(&world, &mut ends).await?;
 
-    let found = run_action(&world, ends, "check_numbers('shop', '{+1 555 0002,15559998}')").await?;
-    let found = found.as_array().context("numbers")?;
-    ensure!(found.len() == 2, "{found:?}");
-    for person in found {
-        ensure!(person["on_whatsapp"] == (person["jid"] == "15550002@s.whatsapp.net"), "{person}");
-    }
-
-    let made = run_action(&world, ends, "create_group('shop', 'Team', '{15550002}')").await?;
-    let group = made["jid"].as_str().context("jid")?.to_owned();
-    ensure!(made["subject"] == "Team" && admins(&made) == ["15550001"], "{made:#}");
-    let of = |call: &str, rest: &str| format!("{call}('shop', '{group}'{rest})");
-    let added = run_action(&world, ends, &of("add_participants", ", '{15550003}'")).await?;
-    ensure!(added == json!([{ "jid": "15550003@s.whatsapp.net", "error": null }]), "{added}");
-    run_action(&world, ends, &of("promote_participants", ", '{15550002,15550003}'")).await?;
-    run_action(&world, ends, &of("demote_participants", ", '{15550003}'")).await?;
-    run_action(&world, ends, &of("set_group_subject", ", 'The team'")).await?;
-    run_action(&world, ends, &of("set_group_description", ", 'Who does it'")).await?;
-    let shown = run_action(&world, ends, &of("show_group", "")).await?;
-    ensure!(shown["subject"] == "The team" && shown["description"] == "Who does it", "{shown:#}");
-    ensure!(admins(&shown) == ["15550001", "15550002"], "{shown:#}");
-    ensure!(shown["participants"].as_array().is_some_and(|all| all.len() == 3), "{shown:#}");
-    run_action(&world, ends, &of("set_group_description", "")).await?;
-    let listed = run_action(&world, ends, "list_groups('shop')").await?;
-    ensure!(listed[0]["jid"] == group.as_str() && listed[0]["description"].is_null(), "{listed:#}");
-
-    run_action(&world, ends, &of("remove_participants", ", '{15550002}'")).await?;
-    let link =
-        run_action(&world, ends, &of("group_invite_link", "")).await?["link"].as_str().context("link")?.to_owned();
-    let fresh = run_action(&world, ends, &of("group_invite_link", ", reset => true")).await?;
-    ensure!(fresh["link"] != link.as_str(), "{fresh}");
-    let (status, row) = run_to_end(&world, ends, &format!("join_group('anna', '{link}')")).await?;
-    ensure!(status == "failed" && row["last_error"].is_string(), "{row:#}");
-    let link = fresh["link"].as_str().context("link")?;
-    let joined = run_action(&world, ends, &format!("join_group('anna', '{link}')")).await?;
-    ensure!(joined == json!({ "jid": group, "pending": false }), "{joined}");
-    run_action(&world, ends, &format!("leave_group('anna', '{group}')")).await?;
-    ensure!(run_action(&world, ends, "list_groups('anna')").await? == json!([]));
-
-    run_action(&world, ends, "watch_presence('anna', '15550001')").await?;
-    for available in [true, false] {
-        run_action(&world, ends, &format!("set_presence('shop', available => {available})")).await?;
-        world
-            .holds(&format!("SELECT (data->>'available')::boolean = {available} FROM wa.event WHERE session = 'anna' AND kind = 'presence' ORDER BY id DESC LIMIT 1"))
-            .await?;
-    }
-    ensure!(run_action(&world, ends, "contact_picture('shop', '15550002')").await?.is_null());
-    ensure!(run_action(&world, ends, "set_picture('shop')").await?.is_null(), "there was none to take away");
-    run_action(&world, ends, "watch_presence('shop', '15550002')").await?;
-    run_action(&world, ends, "block_contact('shop', '15550002')").await?;
-    let refused = world.send("anna", "15550001", "while blocked").await?;
-    world.holds(&format!("SELECT sent_at IS NOT NULL FROM wa.outbound WHERE id = {refused}")).await?;
-    run_action(&world, ends, "unblock_contact('shop', '15550002')").await?;
-    world.send("anna", "15550001", "after that").await?;
-    world
-        .holds(
-            "SELECT array_agg(body) = '{after that}' FROM wa.inbox WHERE session = 'shop' AND chat LIKE '15550002@%'",
-        )
-        .await?;
-
-    let picture = json!({ "to": "15550001", "image": { "data": "AAAA" } });
-    world.control.post("/phones/15550003/send", picture).await?;
-    let inbox_id: i64 = world.until("SELECT id FROM wa.inbox WHERE session = 'shop' AND media IS NOT NULL").await?;
-    let downloaded = run_action(&world, ends, &format!("download({inbox_id})")).await?;
-    ensure!(downloaded["size"] == 3, "{downloaded}");
-
-    let acted = "SELECT string_agg(a.kind, ', ') FROM wa.actions() a
+    let never = "SELECT string_agg(a.kind, ', ') FROM wa.actions() a
                  WHERE NOT EXISTS (SELECT FROM wa.session_job j WHERE j.kind = a.kind AND j.status = 'done')";
-    let never: Option<String> = sqlx::query_scalar(acted).fetch_one(world.pool()).await?;
-    ensure!(never.is_none(), "no test ran: {never:?}");
+    let never: Option<String> = sqlx::query_scalar(never).fetch_one(world.pool()).await?;
+    ensure!(never.is_none(), "never done: {never:?}");
     let table = "SELECT string_agg(format('| `%s` | %s | %s | %s |', a.kind, coalesce(f.fields, ''), coalesce('`' || a.gives || '`', ''), a.about), E'\\n' ORDER BY a.place)
                  FROM wa.actions() WITH ORDINALITY a (kind, gives, about, place)
                  LEFT JOIN (SELECT d.kind, string_agg(format('`%s`%s: %s', d.field, CASE WHEN d.required THEN '' ELSE ' (optional)' END, d.about), ' ' ORDER BY d.place) AS fields
@@ -135,6 +71,80 @@ async fn m2_m9_each_action_is_a_row_with_a_result() -> Result<()> {
         &format!("| action | takes | result | what it does |\n| --- | --- | --- | --- |\n{table}\n"),
     )?;
     worker.stop().await
+}
+
+async fn numbers_and_groups(world: &World, ends: &mut PgListener) -> Result<()> {
+    let found = run_action(world, ends, "check_numbers('shop', '{+1 555 0002,15559998}')").await?;
+    let found = found.as_array().context("numbers")?;
+    ensure!(found.len() == 2, "{found:?}");
+    for person in found {
+        ensure!(person["on_whatsapp"] == (person["jid"] == "15550002@s.whatsapp.net"), "{person}");
+    }
+
+    let made = run_action(world, ends, "create_group('shop', 'Team', '{15550002}')").await?;
+    let group = made["jid"].as_str().context("jid")?.to_owned();
+    ensure!(made["subject"] == "Team" && admins(&made) == ["15550001"], "{made:#}");
+    let of = |call: &str, rest: &str| format!("{call}('shop', '{group}'{rest})");
+    let added = run_action(world, ends, &of("add_participants", ", '{15550003}'")).await?;
+    ensure!(added == json!([{ "jid": "15550003@s.whatsapp.net", "error": null }]), "{added}");
+    run_action(world, ends, &of("promote_participants", ", '{15550002,15550003}'")).await?;
+    run_action(world, ends, &of("demote_participants", ", '{15550003}'")).await?;
+    run_action(world, ends, &of("set_group_subject", ", 'The team'")).await?;
+    run_action(world, ends, &of("set_group_description", ", 'Who does it'")).await?;
+    let shown = run_action(world, ends, &of("show_group", "")).await?;
+    ensure!(shown["subject"] == "The team" && shown["description"] == "Who does it", "{shown:#}");
+    ensure!(admins(&shown) == ["15550001", "15550002"], "{shown:#}");
+    ensure!(shown["participants"].as_array().is_some_and(|all| all.len() == 3), "{shown:#}");
+    run_action(world, ends, &of("set_group_description", "")).await?;
+    let listed = run_action(world, ends, "list_groups('shop')").await?;
+    ensure!(listed[0]["jid"] == group.as_str() && listed[0]["description"].is_null(), "{listed:#}");
+
+    run_action(world, ends, &of("remove_participants", ", '{15550002}'")).await?;
+    let link =
+        run_action(world, ends, &of("group_invite_link", "")).await?["link"].as_str().context("link")?.to_owned();
+    let fresh = run_action(world, ends, &of("group_invite_link", ", reset => true")).await?;
+    ensure!(fresh["link"] != link.as_str(), "{fresh}");
+    let (status, row) = run_to_end(world, ends, &format!("join_group('anna', '{link}')")).await?;
+    ensure!(status == "failed" && row["last_error"].is_string(), "{row:#}");
+    let link = fresh["link"].as_str().context("link")?;
+    let joined = run_action(world, ends, &format!("join_group('anna', '{link}')")).await?;
+    ensure!(joined == json!({ "jid": group, "pending": false }), "{joined}");
+    run_action(world, ends, &format!("leave_group('anna', '{group}')")).await?;
+    ensure!(run_action(world, ends, "list_groups('anna')").await? == json!([]));
+    Ok(())
+}
+
+async fn contacts_and_files(world: &World, ends: &mut PgListener) -> Result<()> {
+    run_action(world, ends, "watch_presence('anna', '15550001')").await?;
+    for available in [true, false] {
+        run_action(world, ends, &format!("set_presence('shop', available => {available})")).await?;
+        world
+            .holds(&format!("SELECT (data->>'available')::boolean = {available} FROM wa.event WHERE session = 'anna' AND kind = 'presence' ORDER BY id DESC LIMIT 1"))
+            .await?;
+    }
+    ensure!(run_action(world, ends, "contact_picture('shop', '15550002')").await?.is_null());
+    ensure!(
+        run_action(world, ends, "set_picture('shop')").await?.is_null(),
+        "a picture that never was set was removed"
+    );
+    run_action(world, ends, "watch_presence('shop', '15550002')").await?;
+    run_action(world, ends, "block_contact('shop', '15550002')").await?;
+    let refused = world.send("anna", "15550001", "while blocked").await?;
+    world.holds(&format!("SELECT sent_at IS NOT NULL FROM wa.outbound WHERE id = {refused}")).await?;
+    run_action(world, ends, "unblock_contact('shop', '15550002')").await?;
+    world.send("anna", "15550001", "after that").await?;
+    world
+        .holds(
+            "SELECT array_agg(body) = '{after that}' FROM wa.inbox WHERE session = 'shop' AND chat LIKE '15550002@%'",
+        )
+        .await?;
+
+    let picture = json!({ "to": "15550001", "image": { "data": "AAAA" } });
+    world.control.post("/phones/15550003/send", picture).await?;
+    let inbox_id: i64 = world.until("SELECT id FROM wa.inbox WHERE session = 'shop' AND media IS NOT NULL").await?;
+    let downloaded = run_action(world, ends, &format!("download({inbox_id})")).await?;
+    ensure!(downloaded["size"] == 3, "{downloaded}");
+    Ok(())
 }
 
 #[tokio::test]
