@@ -1,4 +1,4 @@
-//! Real Baileys clients, from npm, as peers in tests. They are skipped, with the reason printed, where Node is missing.
+//! Real Baileys clients, from npm, as peers in tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -31,19 +31,14 @@ impl Library {
     fn home(self) -> PathBuf {
         home().join(self.folder())
     }
-
-    /// Whether it can run here; installs it if it must. `false` comes with a printed reason.
-    pub(crate) async fn available(self) -> Result<bool> {
-        npm::available(&self.home()).await
-    }
 }
 
-/// Where the client is.
+/// The folder of the client script.
 fn home() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/baileys")
 }
 
-/// A file with the root certificate of a sandbox's media server, gone when this is dropped.
+/// A file with the root certificate of a sandbox's media server. Dropping it deletes the file.
 #[derive(Debug)]
 struct Roots(PathBuf);
 
@@ -61,7 +56,7 @@ impl Drop for Roots {
     }
 }
 
-/// A running Baileys client. It is killed when this is dropped.
+/// A running Baileys client. Dropping it kills the process.
 #[derive(Debug)]
 pub(crate) struct Baileys {
     _process: Child,
@@ -73,11 +68,12 @@ pub(crate) struct Baileys {
 }
 
 impl Baileys {
-    /// Starts a client that is not linked. `None` where Baileys cannot run; the reason is printed.
-    pub(crate) async fn start(library: Library, ws_url: &str, control: &Control) -> Result<Option<Self>> {
-        if !library.available().await? {
-            return Ok(None);
-        }
+    /// Starts a client that is not linked, and installs the library first where needed.
+    ///
+    /// # Errors
+    /// Node.js or npm is missing, or the client does not start.
+    pub(crate) async fn start(library: Library, ws_url: &str, control: &Control) -> Result<Self> {
+        npm::install(&library.home()).await?;
         let root = control.get("/ca").await?["root_public_key"].as_str().context("no root key")?.to_owned();
         let roots = Roots::new(control).await?;
         let mut process = Command::new("node")
@@ -91,20 +87,22 @@ impl Baileys {
             .spawn()?;
         let commands = process.stdin.take().context("no stdin")?;
         let lines = BufReader::new(process.stdout.take().context("no stdout")?).lines();
-        Ok(Some(Self { _process: process, _roots: roots, commands, lines, seen: vec![], next: 0 }))
+        Ok(Self { _process: process, _roots: roots, commands, lines, seen: vec![], next: 0 })
     }
 
-    /// Starts Baileys 7, links it by QR to a number of the sandbox (the phone is made if there is none) and waits until
-    /// it is open. `None` where Baileys cannot run; the reason is printed.
-    pub(crate) async fn link(ws_url: &str, control_url: &str, number: &str) -> Result<Option<Self>> {
+    /// Starts Baileys 7, links it by QR to a number of the sandbox (creating its phone if needed) and waits until it is
+    /// open.
+    ///
+    /// # Errors
+    /// As [`Baileys::start`], or the link fails.
+    pub(crate) async fn link(ws_url: &str, control_url: &str, number: &str) -> Result<Self> {
         let control = Control::new(control_url);
-        let Some(mut client) = Self::start(Library::V7, ws_url, &control).await? else { return Ok(None) };
+        let mut client = Self::start(Library::V7, ws_url, &control).await?;
         client.scanned(&control, number).await?;
-        Ok(Some(client))
+        Ok(client)
     }
 
-    /// Has the phone with this number scan the QR code (the phone is made if there is none), and waits until the client
-    /// is open.
+    /// The phone with this number scans the QR code (creating the phone if needed); waits until the client is open.
     pub(crate) async fn scanned(&mut self, control: &Control, number: &str) -> Result<()> {
         control.post("/phones", json!({ "number": number })).await?;
         let qr = self.qr().await?;
@@ -112,7 +110,7 @@ impl Baileys {
         self.open_after(0).await
     }
 
-    /// The same with a pairing code that is typed on the phone.
+    /// Links by a pairing code typed on the phone; waits until the client is open.
     pub(crate) async fn confirmed(&mut self, control: &Control, number: &str) -> Result<()> {
         control.post("/phones", json!({ "number": number })).await?;
         self.qr().await?;
@@ -126,12 +124,12 @@ impl Baileys {
         qr.context("no QR code")
     }
 
-    /// Waits until it is open, or was after so many lines.
+    /// Waits until the client reports that it is open, ignoring its first `lines` lines.
     pub(crate) async fn open_after(&mut self, lines: usize) -> Result<()> {
-        self.wait_after(lines, |line| (line["event"] == "open").then_some(())).await.context("it did not log in")
+        self.wait_after(lines, |line| (line["event"] == "open").then_some(())).await.context("Baileys did not log in")
     }
 
-    /// One command; its result.
+    /// Runs one command and returns its result.
     pub(crate) async fn command(&mut self, cmd: &str, mut arguments: Value) -> Result<Value> {
         self.next += 1;
         let id = self.next;
@@ -142,11 +140,11 @@ impl Baileys {
         let mut answer = self.wait(answer).await?;
         match answer.get_mut("result") {
             Some(result) => Ok(result.take()),
-            None => bail!("Baileys could not {arguments}: {answer}"),
+            None => bail!("Baileys failed {arguments}: {answer}"),
         }
     }
 
-    /// Sends anything that the client has a word for; `message_id`, and as `content` what it sent.
+    /// Sends content that `client.mjs` accepts; returns `message_id`, and the sent message as `content`.
     pub(crate) async fn send_content(&mut self, to: &str, content: Value) -> Result<Value> {
         self.command("send", json!({ "to": to, "content": content })).await
     }
@@ -157,7 +155,7 @@ impl Baileys {
         sent["message_id"].as_str().map(str::to_owned).with_context(|| format!("no id: {sent}"))
     }
 
-    /// Waits for a text; the whole event, with `from`, `id` and `from_me`.
+    /// Waits for a text; returns the whole event, with `from`, `id` and `from_me`.
     pub(crate) async fn wait_message(&mut self, text: &str) -> Result<Value> {
         self.wait(|line| (line["event"] == "message" && line["text"] == text).then(|| line.clone())).await
     }
@@ -171,12 +169,12 @@ impl Baileys {
         .await
     }
 
-    /// Waits until a connection has ended with a code of its own.
+    /// Waits until a connection has ended with this code.
     pub(crate) async fn wait_close(&mut self, code: u16) -> Result<()> {
         self.wait_close_after(0, code).await
     }
 
-    /// The same, and what is among the first so many lines does not count.
+    /// As [`Baileys::wait_close`], ignoring the first `lines` lines.
     pub(crate) async fn wait_close_after(&mut self, lines: usize, code: u16) -> Result<()> {
         self.wait_after(lines, |line| (line["event"] == "close" && line["code"] == code).then_some(())).await
     }
@@ -187,12 +185,12 @@ impl Baileys {
             .await
     }
 
-    /// Waits for a line, or finds it among those that came before.
+    /// Waits for a line, or finds it among the earlier ones.
     pub(crate) async fn wait<T>(&mut self, pick: impl Fn(&Value) -> Option<T>) -> Result<T> {
         self.wait_after(0, pick).await
     }
 
-    /// The same, and what is among the first so many lines does not count.
+    /// As [`Baileys::wait`], ignoring the first `lines` lines.
     async fn wait_after<T>(&mut self, lines: usize, pick: impl Fn(&Value) -> Option<T>) -> Result<T> {
         if let Some(found) = self.seen.iter().skip(lines).find_map(&pick) {
             return Ok(found);
@@ -200,10 +198,10 @@ impl Baileys {
         let deadline = tokio::time::Instant::now() + LIMIT + Duration::from_secs(30);
         loop {
             let line = tokio::time::timeout_at(deadline, self.lines.next_line()).await;
-            let Ok(line) = line else { bail!("Baileys did not say what was expected; it said {:?}", self.seen) };
-            let Some(line) = line? else { bail!("Baileys ended; it said {:?}", self.seen) };
+            let Ok(line) = line else { bail!("timed out waiting for a line of Baileys; its lines: {:?}", self.seen) };
+            let Some(line) = line? else { bail!("Baileys exited; its lines: {:?}", self.seen) };
             let Ok(value) = serde_json::from_str::<Value>(&line) else {
-                // A library that prints on its own is no reason to fail.
+                // The library may print lines of its own; they do not fail the test.
                 eprintln!("baileys: {line}");
                 continue;
             };

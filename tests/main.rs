@@ -1,6 +1,6 @@
-//! All tests in one binary, because linking is what costs.
+//! All tests in one binary, because linking takes most of the time.
 
-// The futures of the client library's app-state calls nest deeper than the compiler looks by default.
+// The futures of the client library's app-state calls nest deeper than the compiler's default limit.
 #![recursion_limit = "512"]
 
 mod auth;

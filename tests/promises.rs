@@ -1,5 +1,4 @@
-//! `docs/promises.md` against the tests and the ids that the repository cites, and the links of the documents. Reads files,
-//! needs no database.
+//! Checks `docs/promises.md` against the tests and the cited ids, and the links of the documents. Needs no database.
 
 use crate::support::docs;
 use anyhow::{Context, Result, ensure};
@@ -14,7 +13,7 @@ const PROMISES: &str = "docs/promises.md";
 /// The letters of the groups of promises.
 const LETTERS: &str = "QASMHXRPC";
 
-/// Folders of what is installed, built or found, none of which belongs to the repository.
+/// Folders of installed, built or generated files, which do not belong to the repository.
 const FOREIGN: [&str; 5] = ["target", "node_modules", "corpus", "artifacts", "wagres-data"];
 
 fn root() -> &'static Path {
@@ -52,16 +51,17 @@ fn is_id(word: &str) -> bool {
         && characters.all(|digit| digit.is_ascii_digit())
 }
 
-/// The ids in what this file says to people: its comments, or a document outside of its blocks of code.
+/// The ids cited in the comments of a file, or in a document outside of its blocks of code.
 fn cited(path: &str, text: &str) -> BTreeSet<String> {
     let comments = |mark: &str| text.lines().filter_map(|line| Some(line.split_once(mark)?.1)).collect::<Vec<_>>();
-    let said = match path.rsplit('.').next() {
+    let cited = match path.rsplit('.').next() {
         Some("md") => prose(text).collect(),
         Some("rs" | "js" | "mjs") => comments("//"),
         Some("sql") => comments("--"),
         _ => comments("#"),
     };
-    said.iter()
+    cited
+        .iter()
         .flat_map(|line| line.split(|character: char| !character.is_alphanumeric() && character != '_'))
         .filter(|word| is_id(word))
         .map(str::to_owned)
@@ -78,7 +78,7 @@ fn proven(name: &str) -> impl Iterator<Item = String> {
     name.split('_').map(str::to_uppercase).take_while(|part| is_id(part))
 }
 
-/// What proves each promise: tests by file, and benchmarks, whose figures carry its id.
+/// The proofs of each promise: tests by file, and benchmarks, whose figures carry its id.
 fn proofs() -> Result<BTreeMap<String, BTreeSet<(String, String)>>> {
     let mut proofs: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();
     for (path, text) in texts(&[".rs"])? {
@@ -164,7 +164,7 @@ fn each_promise_lists_what_proves_it() -> Result<()> {
     Ok(())
 }
 
-/// What a heading is called in a link, as GitHub makes it.
+/// The anchor that GitHub makes of a heading.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim_start_matches('#').trim().to_lowercase();
     kept.chars()
@@ -173,7 +173,7 @@ fn anchor(heading: &str) -> String {
         .collect()
 }
 
-/// The targets of the links of a paragraph, and what it has in backticks.
+/// The link targets of a paragraph, and its texts in backticks.
 fn references(paragraph: &str) -> (Vec<&str>, Vec<&str>) {
     let quoted = paragraph.split('`').skip(1).step_by(2).collect();
     let links = paragraph
@@ -231,12 +231,12 @@ fn every_link_and_path_in_the_documents_leads_somewhere() -> Result<()> {
     Ok(())
 }
 
-/// Whether this part of a path stands for others, as TARGET in `fuzz/seeds/TARGET/`.
+/// Whether this part of a path is a placeholder, as TARGET in `fuzz/seeds/TARGET/`.
 fn is_placeholder(part: &str) -> bool {
     !part.is_empty() && part.chars().all(|character| character.is_ascii_uppercase())
 }
 
-/// A path without `..`.
+/// Resolves `..` in a path.
 fn flat(path: &Path) -> PathBuf {
     path.components().fold(PathBuf::new(), |mut flat, part| {
         match part {

@@ -1,4 +1,4 @@
-//! What is refused at INSERT, and in which words (Q3, R5).
+//! Refusals at INSERT: SQLSTATE, column and accepted values (Q3, R5).
 
 use crate::support::{db, docs};
 use anyhow::{Context, Result, ensure};
@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 struct Case {
     sql: &'static str,
     code: &'static str,
-    names: &'static str,
+    column: &'static str,
+    /// Part of the message or hint that says what is accepted.
     accepted: &'static str,
 }
 
@@ -300,7 +301,7 @@ const CASES: &[Case] = &[
     case("SELECT wa.add_session(NULL)", "WA005", "name", "1 to 63"),
     case("INSERT INTO wa.session_job (session, kind) VALUES ('shop', 'explode')", "WA004", "kind", "link, connect"),
     case("INSERT INTO wa.maintenance_job (kind) VALUES ('explode')", "WA004", "kind", "sweep_keys"),
-    // Hostile (R5); those that are not refused are in tests/hostile.rs.
+    // Hostile values (R5); tests/hostile.rs has those that are accepted.
     case("SELECT wa.send_text('shop', '+79001234567', 'x', send_at => '294276-12-31')", "WA011", "send_at", "3000"),
     case(
         "SELECT wa.send_text('shop', '+79001234567', 'x', expires_at => '294276-12-31')",
@@ -472,22 +473,27 @@ const CASES: &[Case] = &[
     case("UPDATE wa.session SET status = 'banned'", "WA029", "status", "linking, connecting, disconnected, stopped"),
 ];
 
-const fn case(sql: &'static str, code: &'static str, names: &'static str, accepted: &'static str) -> Case {
-    Case { sql, code, names, accepted }
+const fn case(sql: &'static str, code: &'static str, column: &'static str, accepted: &'static str) -> Case {
+    Case { sql, code, column, accepted }
 }
 
 #[tokio::test]
-async fn q3_a_bad_row_is_refused_by_column_with_what_is_accepted() -> Result<()> {
+async fn q3_a_bad_row_is_refused_with_its_column_and_the_accepted_values() -> Result<()> {
     let db = db::fresh().await;
     sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;
-    for Case { sql, code, names, accepted } in CASES {
+    for Case { sql, code, column, accepted } in CASES {
         let error = sqlx::query(*sql).execute(&db.pool).await.err().with_context(|| format!("accepted: {sql}"))?;
-        let error = error.as_database_error().context("not the database's word")?;
+        let error = error.as_database_error().context("not an error of the database")?;
         let error = error.downcast_ref::<PgDatabaseError>();
         let words = format!("{} {}", error.message(), error.hint().unwrap_or_default());
-        ensure!(error.code() == *code && error.column() == Some(names), "{sql}: {} {:?}", error.code(), error.column());
-        // Of JSON, the field that is meant is said, too.
-        let named = [":", "."].iter().any(|end| error.message().starts_with(&format!("{names}{end}")));
+        ensure!(
+            error.code() == *code && error.column() == Some(column),
+            "{sql}: {} {:?}",
+            error.code(),
+            error.column()
+        );
+        // An error in JSON names the field after the column.
+        let named = [":", "."].iter().any(|end| error.message().starts_with(&format!("{column}{end}")));
         ensure!(named && words.contains(accepted), "{sql}: {words}");
     }
     let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM wa.outbound").fetch_one(&db.pool).await?;
@@ -495,7 +501,7 @@ async fn q3_a_bad_row_is_refused_by_column_with_what_is_accepted() -> Result<()>
     Ok(())
 }
 
-/// The codes in `'WA001'` and the like of all files below the folder.
+/// The SQLSTATEs quoted as `'WA001'` in all files below the folder.
 fn raised(folder: PathBuf) -> Result<BTreeSet<String>> {
     let mut codes = BTreeSet::new();
     for entry in std::fs::read_dir(folder)? {
@@ -533,7 +539,7 @@ async fn q3_every_sqlstate_is_in_the_list_and_in_the_docs() -> Result<()> {
 }
 
 #[tokio::test]
-async fn m2_a_number_in_any_usual_notation_is_one_chat() -> Result<()> {
+async fn m2_every_usual_notation_of_a_number_is_one_chat() -> Result<()> {
     let db = db::fresh().await;
     for recipient in ["+79001234567", "79001234567", "+7 900 123-45-67", "+7 (900) 123.45.67", " 79001234567 "] {
         let chat: String = sqlx::query_scalar("SELECT wa.chat_jid($1)").bind(recipient).fetch_one(&db.pool).await?;
@@ -549,7 +555,7 @@ async fn m2_a_number_in_any_usual_notation_is_one_chat() -> Result<()> {
 }
 
 #[tokio::test]
-async fn q11_what_the_worker_alone_may_say_cannot_be_inserted() -> Result<()> {
+async fn q11_columns_of_the_worker_are_reset_at_insert() -> Result<()> {
     let db = db::fresh().await;
     sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;
     let row: (String, i32, Option<String>) = sqlx::query_as(

@@ -1,11 +1,11 @@
-//! Q14: what each role may and may not do, tried by connecting as it.
+//! Q14: the rights of each role, tested by connecting as it.
 
 use crate::support::db::{TestDb, fresh};
 use anyhow::{Context as _, Result, ensure};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
-/// A login of this test alone that belongs to a role of ours.
+/// Connects as a new login that is a member of `role`.
 async fn login(db: &TestDb, role: &str, tenant: Option<&str>) -> Result<PgPool> {
     let mut url = url::Url::parse(&db.url)?;
     let name = format!("{role}_of_{}_{}", url.path().trim_start_matches('/'), tenant.unwrap_or("nobody"));
@@ -23,7 +23,7 @@ async fn run(pool: &PgPool, sql: &str) -> Result<()> {
     Ok(())
 }
 
-/// Rows that a query gives, or the SQLSTATE that refuses it.
+/// The number of rows of a query, or the SQLSTATE of its refusal.
 async fn outcome(pool: &PgPool, sql: &str) -> Result<usize, String> {
     sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(pool).await.map(|rows| rows.len()).map_err(|error| {
         error.as_database_error().and_then(|it| it.code().map(String::from)).unwrap_or(error.to_string())
@@ -57,7 +57,7 @@ async fn expect(pool: &PgPool, cases: &[(&str, Result<usize, &str>)]) -> Result<
 }
 
 #[tokio::test]
-async fn q14_an_application_sends_and_sees_what_is_its_tenants() -> Result<()> {
+async fn q14_an_application_sends_and_sees_only_for_its_tenant() -> Result<()> {
     let db = two_tenants().await?;
     let app = login(&db, "wa_app", Some("acme")).await?;
     expect(
@@ -101,7 +101,7 @@ async fn q14_an_application_sends_and_sees_what_is_its_tenants() -> Result<()> {
             ("SELECT wa.unschedule('morning')", Ok(1)),
             ("SELECT wa.schedule('evening', '0 18 * * *', 'close', session => 'b')", Err("WA001")),
             ("SELECT FROM wa.schedule WHERE name = 'retention'", Ok(1)),
-            // What it may not.
+            // Refused from here on.
             ("SELECT wa.schedule('sweeping', '* * * * *', 'sweep_keys')", DENIED),
             ("DELETE FROM wa.schedule WHERE name = 'retention' RETURNING 1", Ok(0)),
             ("UPDATE wa.schedule SET enabled = false WHERE name = 'retention' RETURNING name", Ok(0)),
@@ -135,7 +135,7 @@ async fn q14_an_application_sends_and_sees_what_is_its_tenants() -> Result<()> {
         ],
     )
     .await?;
-    // Messages and jobs of others are not there for it, whatever it asks.
+    // Messages and jobs of other tenants do not exist for it, whichever function it calls.
     run(&db.pool, "SELECT wa.schedule('of_bolt', '0 18 * * *', 'close', session => 'b')").await?;
     let job: i64 = sqlx::query("SELECT wa.close('b') AS id").fetch_one(&db.pool).await?.try_get(0)?;
     let others: i64 =
@@ -176,7 +176,7 @@ async fn q14_an_application_without_a_tenant_sees_the_default_one() -> Result<()
 }
 
 #[tokio::test]
-async fn q14_m5_a_consumer_reads_what_is_its_tenants() -> Result<()> {
+async fn q14_m5_a_consumer_reads_only_messages_of_its_tenant() -> Result<()> {
     let db = two_tenants().await?;
     let (acme, bolt) = (login(&db, "wa_app", Some("acme")).await?, login(&db, "wa_app", Some("bolt")).await?);
     run(&acme, "SELECT wa.add_consumer('crm')").await?;
@@ -207,7 +207,7 @@ async fn q14_m5_a_consumer_reads_what_is_its_tenants() -> Result<()> {
 }
 
 #[tokio::test]
-async fn q14_m1_m6_files_are_their_tenants() -> Result<()> {
+async fn q14_m1_m6_files_belong_to_one_tenant() -> Result<()> {
     let db = two_tenants().await?;
     let (acme, bolt) = (login(&db, "wa_app", Some("acme")).await?, login(&db, "wa_app", Some("bolt")).await?);
     let media: i64 = sqlx::query_scalar("SELECT wa.add_media('a', 'a file')").fetch_one(&acme).await?;
@@ -313,9 +313,9 @@ async fn q14_workers_and_administrators_see_every_tenant_and_administrators_no_s
     .await
 }
 
-/// The answer of a passkey is for WhatsApp alone.
+/// Only WhatsApp may see the answer of a passkey.
 #[tokio::test]
-async fn q14_s2_a_passkey_is_seen_without_its_answer() -> Result<()> {
+async fn q14_s2_roles_see_a_passkey_without_its_answer() -> Result<()> {
     let db = two_tenants().await?;
     run(
         &db.pool,
@@ -350,7 +350,7 @@ async fn q14_s2_a_passkey_is_seen_without_its_answer() -> Result<()> {
 }
 
 #[tokio::test]
-async fn q14_whoever_has_no_role_of_ours_sees_nothing() -> Result<()> {
+async fn q14_a_login_without_a_role_sees_nothing() -> Result<()> {
     let db = two_tenants().await?;
     let url = url::Url::parse(&db.url)?;
     let name = format!("stranger_of_{}", url.path().trim_start_matches('/'));
@@ -365,7 +365,7 @@ async fn q14_whoever_has_no_role_of_ours_sees_nothing() -> Result<()> {
     .await
 }
 
-/// The manual that psql shows: everything in the schema says what it is for.
+/// The comments are the manual that psql shows.
 #[tokio::test]
 async fn q2_everything_in_the_schema_has_a_comment() -> Result<()> {
     let db = fresh().await;

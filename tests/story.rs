@@ -204,7 +204,7 @@ async fn x1_a_real_baileys_talks_with_a_session_both_ways() -> Result<()> {
     world.link("shop", "15550001").await?;
     world.phone("15550009").await?;
     let (ws, control) = (world.sandbox.ws_url(), world.sandbox.control_url());
-    let Some(mut baileys) = Baileys::link(&ws, &control, "15550009").await? else { return worker.stop().await };
+    let mut baileys = Baileys::link(&ws, &control, "15550009").await?;
     let id = world.send("shop", "15550009", "hello Baileys").await?;
     baileys.wait_message("hello Baileys").await?;
     world.message_is(id, "read").await?;

@@ -220,9 +220,7 @@ async fn r7_a_failover_under_a_working_worker_is_noticed() -> Result<()> {
 async fn there_and_back(library: Library, in_group: bool) -> Result<()> {
     let (world, worker) = linked().await?;
     let mut group = String::new();
-    let Some(mut baileys) = Baileys::start(library, &world.sandbox.ws_url(), &world.control).await? else {
-        return worker.stop().await;
-    };
+    let mut baileys = Baileys::start(library, &world.sandbox.ws_url(), &world.control).await?;
     if in_group {
         let made = json!({ "subject": "Shop", "creator": FRIEND, "participants": [DEVICE] });
         let made = world.control.post("/groups", made).await?;

@@ -26,7 +26,7 @@ impl BaileysClient {
         control: &Control,
         number: &str,
     ) -> Result<Self> {
-        let mut baileys = Baileys::start(library, ws_url, control).await?.context("checked before")?;
+        let mut baileys = Baileys::start(library, ws_url, control).await?;
         match way {
             Way::Qr => baileys.scanned(control, number).await?,
             Way::Code => baileys.confirmed(control, number).await?,

@@ -1,5 +1,4 @@
-//! X1: the same exchanges with every client library, each in a sandbox of its own. A client that cannot run here is
-//! skipped, with the reason printed.
+//! X1: the same exchanges with every client library, each in a sandbox of its own.
 //!
 //! A new exchange is written over [`party`] in `exchanges`, and gets a line in [`conformance`] below.
 

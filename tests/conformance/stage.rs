@@ -120,11 +120,6 @@ pub(super) async fn run(
     mut options: Options,
     exchange: impl AsyncFnOnce(&Stage, Kind) -> Result<()>,
 ) -> Result<()> {
-    if let Some(library) = kind.library()
-        && !library.available().await?
-    {
-        return Ok(());
-    }
     if kind == Kind::Baileys6 {
         // Long enough for a machine that runs many tests at the same time; see the option.
         options.distance = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! A4, R6: a year of messages leaves no more auth state than the part of it that has not expired yet.
+//! A4, R6: auth state does not grow over a year of messages beyond what has not expired; memory and descriptors stay flat.
 
 use crate::support::world::{Worker, World};
 use anyhow::{Context, Result, ensure};
@@ -11,27 +11,30 @@ fn friend(n: u64) -> String {
     format!("1555{:04}", 2000 + n % FRIENDS)
 }
 
-/// The session writes to its friends and to a group, and they to it.
-async fn talk(world: &World, group: &str, day: u64, messages: u64) -> Result<()> {
+/// The session writes to its friends and to a group, and they write back.
+async fn exchange_messages(world: &World, group: &str, day: u64, messages: u64) -> Result<()> {
     let insert = "INSERT INTO wa.outbound (session, recipient, body) SELECT 'shop', r, b FROM unnest($1::text[], $2::text[]) AS m (r, b)";
     let to = |n: u64| if n % 4 == 3 { group.to_owned() } else { format!("+{}", friend(day + n)) };
     let (recipients, bodies): (Vec<_>, Vec<_>) = (0..messages).map(|n| (to(n), format!("{day}/{n}"))).unzip();
     sqlx::query(insert).bind(recipients).bind(bodies).execute(world.pool()).await?;
     for n in 0..messages {
         let to = if n % 4 == 3 { group } else { "15550001" };
-        let said = json!({ "to": to, "text": format!("{day}/{n}?") });
-        world.control.post(&format!("/phones/{}/send", friend(if n % 4 == 3 { n % 3 } else { day + n })), said).await?;
+        let message = json!({ "to": to, "text": format!("{day}/{n}?") });
+        world
+            .control
+            .post(&format!("/phones/{}/send", friend(if n % 4 == 3 { n % 3 } else { day + n })), message)
+            .await?;
     }
     world.holds("SELECT NOT EXISTS (SELECT FROM wa.outbound WHERE status NOT IN ('delivered', 'read'))").await?;
     world.holds(&format!("SELECT count(*) = {messages} FROM wa.inbox WHERE body LIKE '{day}/%?'")).await
 }
 
-/// Time passes: what stands in the auth state is as much older. Then the sweep comes.
-async fn pass(world: &World, days: u64) -> Result<Value> {
+/// Ages the auth state by so many days, then runs the sweep; returns its result.
+async fn age_and_sweep(world: &World, days: u64) -> Result<Value> {
     let older = format!(
         "UPDATE wa.auth_key SET expires_at = expires_at - interval '{days} days', updated_at = updated_at - interval '{days} days'"
     );
-    // The worker writes all the while, in an order of its own.
+    // The worker writes meanwhile, in another order of rows, which would deadlock without the table lock.
     let mut tx = world.pool().begin().await?;
     sqlx::raw_sql("LOCK TABLE wa.auth_key IN EXCLUSIVE MODE").execute(&mut *tx).await?;
     sqlx::query(sqlx::AssertSqlSafe(older)).execute(&mut *tx).await?;
@@ -48,8 +51,8 @@ async fn size(world: &World) -> Result<(i64, i64)> {
     Ok(sqlx::query_as(sum).fetch_one(world.pool()).await?)
 }
 
-/// `steps` of `days` each, with so many messages each way in each.
-async fn a_year(steps: u64, days: u64, messages: u64) -> Result<()> {
+/// Simulates `steps` of `days` each, with so many messages each way in each step.
+async fn simulate(steps: u64, days: u64, messages: u64) -> Result<()> {
     let world = World::new().await?;
     let mut worker = world.worker().await?;
     world.link("shop", "15550001").await?;
@@ -62,8 +65,8 @@ async fn a_year(steps: u64, days: u64, messages: u64) -> Result<()> {
     let mut sizes = vec![];
     let mut swept = 0;
     for step in 0..steps {
-        talk(&world, &group, step, messages).await?;
-        let result = pass(&world, days).await?;
+        exchange_messages(&world, &group, step, messages).await?;
+        let result = age_and_sweep(&world, days).await?;
         swept += result["deleted"].as_i64().context("a count")?;
         sizes.push(size(&world).await?);
         if step % 10 == 9 {
@@ -72,7 +75,7 @@ async fn a_year(steps: u64, days: u64, messages: u64) -> Result<()> {
             world.session_is("shop", "connected").await?;
         }
     }
-    // The longest time to live of anything that grows with messages has passed several times by then.
+    // By then the longest time to live of keys that grow with messages has passed several times.
     let settled = sizes.len() * 6 / 10;
     let most = |of: &[(i64, i64)]| (of.iter().map(|it| it.0).max(), of.iter().map(|it| it.1).max());
     let ((keys, bytes), (late_keys, late_bytes)) = (most(&sizes[..settled]), most(&sizes[settled..]));
@@ -90,26 +93,27 @@ async fn a_year(steps: u64, days: u64, messages: u64) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a4_r6_a_year_in_steps_of_a_month_leaves_no_more_keys() -> Result<()> {
-    a_year(20, 20, 12).await
+async fn a4_r6_keys_do_not_grow_over_a_year_in_steps_of_20_days() -> Result<()> {
+    simulate(20, 20, 12).await
 }
 
 #[tokio::test]
-#[ignore = "minutes; make soak runs it"]
-async fn a4_r6_a_year_of_days_in_long_leaves_no_more_keys() -> Result<()> {
-    a_year(365, 1, 40).await
+#[ignore = "takes minutes: make soak"]
+async fn a4_r6_keys_do_not_grow_over_a_year_in_long_daily_steps() -> Result<()> {
+    simulate(365, 1, 40).await
 }
 
-/// So many sessions that connect, talk and close, again and again.
+/// Sessions that connect, talk and close repeatedly.
 const GUESTS: usize = 5;
 
 /// Open descriptors and resident megabytes of a worker.
-fn used(worker: &Worker) -> Result<(u64, u64)> {
+fn usage(worker: &Worker) -> Result<(u64, u64)> {
     let usage = Usage::of(worker.pid()?);
     Ok((usage.descriptors, usage.memory / 1_000_000))
 }
 
-async fn turns(count: usize) -> Result<()> {
+/// Runs so many turns of connecting, talking and closing.
+async fn connect_talk_close(count: usize) -> Result<()> {
     let world = World::new().await?;
     let worker = world.worker().await?;
     world.phone("15559999").await?;
@@ -124,19 +128,19 @@ async fn turns(count: usize) -> Result<()> {
         let send = "INSERT INTO wa.outbound (session, recipient, body) SELECT name, '15559999', 'out' FROM wa.session";
         sqlx::query(send).execute(world.pool()).await?;
         for n in 1..=GUESTS {
-            let heard = json!({ "to": format!("1555000{n}"), "text": format!("in {turn}") });
-            world.control.post("/phones/15559999/send", heard).await?;
+            let message = json!({ "to": format!("1555000{n}"), "text": format!("in {turn}") });
+            world.control.post("/phones/15559999/send", message).await?;
         }
         world.holds(&format!("SELECT count(*) = {done} FROM wa.outbound WHERE read_at IS NOT NULL")).await?;
         world.holds(&format!("SELECT count(*) = {done} FROM wa.inbox")).await?;
         world.count(&each("wa.close(s.name)")).await?;
         world.holds(&all("stopped")).await?;
         world.holds("SELECT count(*) = 0 FROM wa.lease WHERE holder IS NOT NULL").await?;
-        uses.push(used(&worker)?);
+        uses.push(usage(&worker)?);
         world.count(&each("wa.connect(s.name)")).await?;
         world.holds(&all("connected")).await?;
     }
-    // What the first turns load stays loaded.
+    // Memory that the first turns load stays loaded, so the middle is the baseline.
     let (settled, last) = (uses[count / 2], uses[count - 1]);
     ensure!(last.0 <= settled.0 + 2, "descriptors of each turn, and megabytes: {uses:?}");
     ensure!(last.1 <= settled.1 + settled.1 / 5, "descriptors of each turn, and megabytes: {uses:?}");
@@ -147,12 +151,12 @@ async fn turns(count: usize) -> Result<()> {
 }
 
 #[tokio::test]
-async fn r6_sessions_that_connect_talk_and_close_leave_nothing_behind() -> Result<()> {
-    turns(8).await
+async fn r6_sessions_that_connect_talk_and_close_leak_nothing() -> Result<()> {
+    connect_talk_close(8).await
 }
 
 #[tokio::test]
 #[ignore = "takes minutes: make soak"]
-async fn r6_sessions_that_connect_talk_and_close_in_long_turns_leave_nothing_behind() -> Result<()> {
-    turns(150).await
+async fn r6_sessions_that_connect_talk_and_close_in_long_turns_leak_nothing() -> Result<()> {
+    connect_talk_close(150).await
 }

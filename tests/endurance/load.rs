@@ -1,4 +1,4 @@
-//! Messages both ways over many lanes while a test does its worst, and what must hold of them in the end.
+//! Messages in both directions over many lanes while a test causes faults, and the check of every message at the end.
 
 use crate::support::until::until;
 use crate::support::world::World;
@@ -6,28 +6,28 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-/// So many messages may wait to be sent; the next come when there are fewer.
+/// New messages are inserted only while fewer than this many wait to be sent.
 const BACKLOG: i64 = 40;
 
-/// Linked sessions, and phones that they write to and hear from.
+/// Linked sessions, and the phones that they exchange messages with.
 pub(super) struct Load<'a> {
     world: &'a World,
     sessions: Vec<String>,
     contacts: Vec<String>,
 }
 
-/// Links so many sessions over the workers that run, keeps messages coming between each of them and each contact while
-/// `events` happen, and then looks at every message.
+/// Links so many sessions, keeps messages going between each session and each contact while `faults` runs, and then checks
+/// every message. Workers must be running.
 pub(super) async fn under_load(
     world: &World,
     sessions: usize,
     contacts: usize,
-    events: impl AsyncFnOnce(&Load<'_>) -> Result<()>,
+    faults: impl AsyncFnOnce(&Load<'_>) -> Result<()>,
 ) -> Result<()> {
     let sessions: Vec<String> = (1..=sessions).map(|n| format!("s{n}")).collect();
     let contacts: Vec<String> = (1..=contacts).map(|n| format!("15551{n:03}")).collect();
     let link = async |session: &String| world.link(session, &number(session)).await;
-    // A few at a time: each has to be done within a test's patience.
+    // In groups, so that each link ends within the limit of a wait.
     for some in sessions.chunks(16) {
         futures::future::try_join_all(some.iter().map(link)).await?;
     }
@@ -36,25 +36,25 @@ pub(super) async fn under_load(
     }
     let load = Load { world, sessions, contacts };
     let over = CancellationToken::new();
-    let happening = async {
-        let happened = events(&load).await;
+    let run_faults = async {
+        let outcome = faults(&load).await;
         over.cancel();
-        happened
+        outcome
     };
-    let (rounds, ()) = tokio::try_join!(load.fill(&over), happening)?;
-    load.has_arrived(rounds).await
+    let (rounds, ()) = tokio::try_join!(load.keep_sending(&over), run_faults)?;
+    load.check_every_message(rounds).await
 }
 
 impl Load<'_> {
-    /// Waits until so many more messages are sent, and as many have come in.
-    pub(super) async fn goes_on(&self, count: i64) -> Result<()> {
+    /// Waits until so many more messages are sent, and as many received.
+    pub(super) async fn moves(&self, count: i64) -> Result<()> {
         let done = "SELECT least((SELECT count(*) FROM wa.outbound WHERE sent_at IS NOT NULL), (SELECT count(*) FROM wa.inbox))";
         let before = self.world.count(done).await?;
         self.world.holds(&format!("SELECT ({done}) >= {}", before + count)).await
     }
 
-    /// Waits until all that came is where it belongs, and looks at every one of them.
-    async fn has_arrived(&self, rounds: usize) -> Result<()> {
+    /// Waits until all messages have arrived, and checks each of them.
+    async fn check_every_message(&self, rounds: usize) -> Result<()> {
         let world = self.world;
         let all = self.sessions.len() * self.contacts.len() * rounds;
         world.holds("SELECT NOT EXISTS (SELECT FROM wa.outbound WHERE live)").await?;
@@ -66,15 +66,15 @@ impl Load<'_> {
         for bad in ["lost", "unlinked", "key_reuse", "repeated_text"] {
             ensure!(verdict["counts"][bad] == 0, "{bad}: {verdict:#}");
         }
-        // A worker that died between sending and recording gives the same id again, and that is one message to those who
-        // know messages by it (Q7); nothing else may come twice.
+        // A worker that dies between sending and recording sends the same id again, which is one message for a recipient
+        // that keys messages by id (Q7). Nothing else may come twice.
         let twice = verdict["shown_twice"].as_array().context("shown_twice")?;
         ensure!(twice.iter().all(|it| it["given"].as_u64() > Some(1)), "{verdict:#}");
         ensure!(verdict["range"]["forgotten"] == 0, "{}", verdict["range"]);
 
         let sent =
             format!("SELECT count(*) = {all} AND bool_and(sent_at IS NOT NULL AND failed_at IS NULL) FROM wa.outbound");
-        ensure!(world.until::<bool>(&sent).await?, "not all are sent");
+        ensure!(world.until::<bool>(&sent).await?, "some messages were not sent");
         let rows = world.count("SELECT count(*) FROM wa.inbox").await?;
         ensure!(usize::try_from(rows)? == all, "{rows} rows of {all} received messages");
         for session in &self.sessions {
@@ -84,7 +84,7 @@ impl Load<'_> {
         for contact in &self.contacts {
             let seen = world.seen_by(contact).await?;
             for session in &self.sessions {
-                let expected: Vec<String> = (1..=rounds).map(|n| outward(session, n)).collect();
+                let expected: Vec<String> = (1..=rounds).map(|n| outbound_text(session, n)).collect();
                 let of_session: Vec<_> = seen.iter().filter(|text| text.starts_with(&format!("{session} "))).collect();
                 ensure!(of_session.iter().copied().eq(&expected), "{contact} sees {of_session:?}");
                 let received = "SELECT array_agg(body) FROM wa.inbox WHERE session = $1 AND chat = $2";
@@ -93,7 +93,7 @@ impl Load<'_> {
                     .bind(format!("{contact}@s.whatsapp.net"))
                     .fetch_one(world.pool())
                     .await?;
-                let mut expected: Vec<String> = (1..=rounds).map(|n| inward(contact, n)).collect();
+                let mut expected: Vec<String> = (1..=rounds).map(|n| inbound_text(contact, n)).collect();
                 received.sort_unstable();
                 expected.sort_unstable();
                 ensure!(received == expected, "{session} has of {contact} {received:?}");
@@ -102,30 +102,30 @@ impl Load<'_> {
         Ok(())
     }
 
-    /// One message of each lane each way, again and again. Returns how often.
-    async fn fill(&self, over: &CancellationToken) -> Result<usize> {
+    /// Sends one message in each lane and direction, round after round; returns the number of rounds.
+    async fn keep_sending(&self, over: &CancellationToken) -> Result<usize> {
         let mut rounds = 0;
         while !over.is_cancelled() {
             rounds += 1;
             self.insert(rounds).await?;
             for contact in &self.contacts {
                 for session in &self.sessions {
-                    let message = json!({ "to": number(session), "text": inward(contact, rounds) });
+                    let message = json!({ "to": number(session), "text": inbound_text(contact, rounds) });
                     self.world.control.post(&format!("/phones/{contact}/send"), message).await?;
                 }
             }
             let waiting = "SELECT count(*) FROM wa.outbound WHERE live";
-            self.patiently("room for more", async || Ok(self.world.count(waiting).await? < BACKLOG)).await?;
+            self.until_ok("room for more", async || Ok(self.world.count(waiting).await? < BACKLOG)).await?;
         }
         Ok(rounds)
     }
 
-    /// As an application does that may lose its connection and not know whether its transaction was committed.
+    /// Inserts as an application that may lose its connection without knowing whether its transaction was committed.
     async fn insert(&self, round: usize) -> Result<()> {
         let insert = "INSERT INTO wa.outbound (session, recipient, body, dedupe_key)
                       SELECT s, c, s || ' says ' || $3::text, concat_ws(' ', c, $3::text) FROM unnest($1) s, unnest($2) c
                       ON CONFLICT (session_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING";
-        self.patiently("an insert", async || {
+        self.until_ok("an insert", async || {
             let inserted = sqlx::query(insert).bind(&self.sessions).bind(&self.contacts).bind(round.to_string());
             inserted.execute(self.world.pool()).await?;
             Ok(true)
@@ -133,8 +133,8 @@ impl Load<'_> {
         .await
     }
 
-    /// Waits also while the database does not answer.
-    async fn patiently(&self, what: &str, mut look: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+    /// Waits until `look` gives true; errors of the database count as "not yet".
+    async fn until_ok(&self, what: &str, mut look: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
         until(what, async || {
             Ok(match look().await {
                 Ok(true) => Ok(()),
@@ -150,15 +150,15 @@ fn number(session: &str) -> String {
     format!("1555000{}", &session[1..])
 }
 
-/// The phone number of the session with that number.
+/// The phone number of session number `session`.
 pub(super) fn number_of(session: usize) -> String {
     number(&format!("s{session}"))
 }
 
-fn outward(session: &str, round: usize) -> String {
+fn outbound_text(session: &str, round: usize) -> String {
     format!("{session} says {round}")
 }
 
-fn inward(contact: &str, round: usize) -> String {
+fn inbound_text(contact: &str, round: usize) -> String {
     format!("{contact} says {round}")
 }

@@ -1,4 +1,4 @@
-//! Postgres goes away and comes back; the worker waits and goes on by itself.
+//! Postgres goes away and comes back; the worker waits and resumes by itself.
 
 use super::load::under_load;
 use crate::control::Control;
@@ -9,11 +9,12 @@ use crate::support::world::{Worker, World};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-/// How often all connections are cut, each time after so many more messages.
+/// How often all connections are cut.
 const CUTS: usize = 8;
+/// Messages each way between two cuts.
 const BETWEEN: i64 = 10;
 
-/// A worker that gives no session up, however busy the machine is.
+/// A worker with a lease so long that it keeps its sessions however busy the machine is.
 async fn patient_worker(world: &World) -> Result<Worker> {
     let mut command = world.worker_on(&world.db.url);
     command.env("WAGRES_WORKER__LEASE_SECONDS", "60");
@@ -27,52 +28,52 @@ async fn r3_r2_postgres_restarted_under_load_costs_no_message() -> Result<()> {
     let worker = patient_worker(&world).await?;
     under_load(&world, 3, 3, async |load| {
         for mode in ["immediate", "fast"] {
-            load.goes_on(30).await?;
+            load.moves(30).await?;
             server.restart(mode).await?;
         }
-        load.goes_on(30).await
+        load.moves(30).await
     })
     .await?;
-    // The very process that was there, which has ended neither by itself nor by a fault.
-    let health = says(&worker, 200, "ok").await?;
+    // The same process still runs.
+    let health = health_is(&worker, 200, "ok").await?;
     ensure!(health["activeClients"] == 3, "{health}");
     worker.stop().await
 }
 
-/// Waits until `/health` answers so.
-async fn says(worker: &Worker, code: u16, status: &str) -> Result<Value> {
-    let face = Control::new(worker.ready["http"].as_str().context("http")?);
+/// Waits until `/health` answers with this code and status.
+async fn health_is(worker: &Worker, code: u16, status: &str) -> Result<Value> {
+    let http = Control::new(worker.ready["http"].as_str().context("http")?);
     until(&format!("{code} {status}"), async || {
-        let (found, health) = face.request("GET", "/health", None).await?;
+        let (found, health) = http.request("GET", "/health", None).await?;
         Ok(if found == code && health["status"] == status { Ok(health) } else { Err(format!("{found} {health}")) })
     })
     .await
 }
 
 #[tokio::test]
-async fn r3_health_says_that_the_database_is_away_and_that_it_is_back() -> Result<()> {
+async fn r3_health_shows_that_the_database_is_away_and_back() -> Result<()> {
     let (db, server) = db::fresh_on_its_own().await;
     let world = World::on(db).await?;
     let worker = patient_worker(&world).await?;
-    says(&worker, 200, "ok").await?;
+    health_is(&worker, 200, "ok").await?;
     server.stop("immediate").await?;
-    says(&worker, 503, "waiting").await?;
+    health_is(&worker, 503, "waiting").await?;
     server.restart("fast").await?;
-    says(&worker, 200, "ok").await?;
+    health_is(&worker, 200, "ok").await?;
     worker.stop().await
 }
 
-/// What befalls the worker's role in the database alone: SQL to begin and to end it.
-const TROUBLES: [[&str; 2]; 2] = [
-    // As between two masters, or because somebody has said so.
+/// Outages of the worker's role alone: the `ALTER ROLE` clauses that begin and end each.
+const OUTAGES: [[&str; 2]; 2] = [
+    // As on a standby during a failover, or set by an administrator.
     ["SET default_transaction_read_only = on", "RESET default_transaction_read_only"],
     ["CONNECTION LIMIT 0", "CONNECTION LIMIT -1"],
 ];
 
 #[tokio::test]
-async fn r3_r2_a_database_without_writes_or_connections_for_a_while_costs_no_message() -> Result<()> {
+async fn r3_r2_a_database_that_refuses_writes_or_connections_costs_no_message() -> Result<()> {
     let world = World::new().await?;
-    // With no more rights than a worker needs.
+    // This role has only the rights of a worker.
     let role = format!("worker_{}", std::process::id());
     let run = async |sql: String| sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(world.pool()).await;
     run(format!("CREATE ROLE {role} LOGIN IN ROLE wa_worker")).await?;
@@ -81,16 +82,16 @@ async fn r3_r2_a_database_without_writes_or_connections_for_a_while_costs_no_mes
     let worker = Worker::start(command).await?;
     let cut = format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{role}'");
     under_load(&world, 3, 3, async |load| {
-        for [begin, end] in TROUBLES {
-            load.goes_on(30).await?;
+        for [begin, end] in OUTAGES {
+            load.moves(30).await?;
             run(format!("ALTER ROLE {role} {begin}")).await?;
             ensure!(world.count(&cut).await? > 0, "no connection of the worker");
-            says(&worker, 503, "waiting").await?;
+            health_is(&worker, 503, "waiting").await?;
             run(format!("ALTER ROLE {role} {end}")).await?;
             world.count(&cut).await?;
-            says(&worker, 200, "ok").await?;
+            health_is(&worker, 200, "ok").await?;
         }
-        load.goes_on(30).await
+        load.moves(30).await
     })
     .await?;
     ensure!(world.count("SELECT count(*) FROM wa.session WHERE status = 'connected'").await? == 3);
@@ -99,18 +100,18 @@ async fn r3_r2_a_database_without_writes_or_connections_for_a_while_costs_no_mes
     Ok(())
 }
 
-/// A worker whose heartbeat cannot come through gives its sessions up by its own clock, with what it could not write.
+/// A worker whose heartbeats fail disconnects its sessions by its own clock, with some outcomes unwritten.
 #[tokio::test]
 async fn r3_r4_postgres_away_for_longer_than_a_lease_costs_no_message() -> Result<()> {
     let (db, server) = db::fresh_on_its_own().await;
     let world = World::on(db).await?;
     let worker = Worker::start(world.brief_worker_on(&world.db.url)).await?;
     under_load(&world, 3, 3, async |load| {
-        load.goes_on(30).await?;
+        load.moves(30).await?;
         server.stop("immediate").await?;
         world.control.until("/stats", |it| (it["connected_devices"] == 0).then_some(())).await?;
         server.restart("fast").await?;
-        load.goes_on(30).await
+        load.moves(30).await
     })
     .await?;
     worker.stop().await
@@ -124,18 +125,18 @@ async fn r3_r2_a_full_disk_costs_no_message() -> Result<()> {
     let worker = patient_worker(&world).await?;
     under_load(&world, 3, 3, async |load| {
         for _ in 0..2 {
-            load.goes_on(30).await?;
+            load.moves(30).await?;
             let refused = async || server.logged("No space left on device").await;
             let before = refused().await?;
             disk.fill()?;
-            until("statements that find no room", async || {
+            until("statements that fail on the full disk", async || {
                 let count = refused().await? - before;
                 Ok(if count >= 20 { Ok(()) } else { Err(count) })
             })
             .await?;
             disk.clear()?;
         }
-        load.goes_on(30).await
+        load.moves(30).await
     })
     .await?;
     ensure!(world.count("SELECT count(*) FROM wa.session WHERE status = 'connected'").await? == 3);
@@ -143,18 +144,18 @@ async fn r3_r2_a_full_disk_costs_no_message() -> Result<()> {
 }
 
 #[tokio::test]
-async fn r3_r2_connections_cut_again_and_again_cost_no_message() -> Result<()> {
+async fn r3_r2_connections_cut_repeatedly_cost_no_message() -> Result<()> {
     let world = World::new().await?;
     let worker = world.worker().await?;
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                WHERE datname = current_database() AND application_name LIKE 'wagres%'";
     under_load(&world, 3, 3, async |load| {
         for _ in 0..CUTS {
-            load.goes_on(BETWEEN).await?;
-            // The work, the heartbeat and the listener, whatever each of them is at.
+            load.moves(BETWEEN).await?;
+            // Cuts the connections of the work, the heartbeat and the listener, whatever each is doing.
             ensure!(world.count(cut).await? >= 2, "the worker has fewer connections than it needs");
         }
-        load.goes_on(BETWEEN).await
+        load.moves(BETWEEN).await
     })
     .await?;
     ensure!(world.count("SELECT count(*) FROM wa.session WHERE status = 'connected'").await? == 3);

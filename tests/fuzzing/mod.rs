@@ -1,5 +1,5 @@
-//! Property tests over every entry point (R5): good inputs that were spoilt, noise, and for stanzas and requests trees made
-//! of the protocol's own words. Beside them every seed that is committed, among which are the inputs that once did harm.
+//! Property tests over every entry point (R5): mutated good inputs, noise, and for stanzas and requests trees of the
+//! protocol's own words. Every committed seed runs as well, including the inputs that once did harm.
 
 use std::collections::BTreeSet;
 
@@ -45,10 +45,10 @@ fn r5_every_target_is_fuzzed_and_has_seeds() -> std::io::Result<()> {
 }
 
 #[test]
-fn r5_the_seeds_are_those_that_are_committed() {
+fn r5_the_generated_seeds_are_those_committed() {
     for ((target, name), input) in seeds() {
         let committed = std::fs::read(folder().join(target).join(&name)).unwrap_or_default();
-        assert_eq!(committed, input, "{target}/{name} is another one; run the test r5_write_the_seeds");
+        assert_eq!(committed, input, "{target}/{name} differs; run the test r5_write_the_seeds");
     }
 }
 
@@ -62,7 +62,7 @@ fn r5_write_the_seeds() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Whatever a target was once found to stumble over, it has learnt.
+/// A regression test with every input that once broke a target.
 #[test]
 fn r5_every_committed_input_does_no_harm() -> std::io::Result<()> {
     for (target, run) in TARGETS {
@@ -74,11 +74,11 @@ fn r5_every_committed_input_does_no_harm() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Noise, or a good input with some bytes changed, left out, put in or repeated.
-fn spoilt(target: &'static str) -> impl Strategy<Value = Vec<u8>> {
+/// Noise, or a good input with some bytes changed, removed, inserted or repeated.
+fn mutated(target: &'static str) -> impl Strategy<Value = Vec<u8>> {
     let good: Vec<Vec<u8>> = seeds().into_iter().filter(|((of, _), _)| *of == target).map(|(_, input)| input).collect();
     let change = (any::<Index>(), any::<u8>(), 0..4_u8);
-    let spoilt = (select(good), vec(change, 0..6)).prop_map(|(mut input, changes)| {
+    let mutated = (select(good), vec(change, 0..6)).prop_map(|(mut input, changes)| {
         for (at, byte, how) in changes {
             if input.is_empty() {
                 break;
@@ -96,25 +96,25 @@ fn spoilt(target: &'static str) -> impl Strategy<Value = Vec<u8>> {
         }
         input
     });
-    prop_oneof![1 => vec(any::<u8>(), 0..200), 9 => spoilt]
+    prop_oneof![1 => vec(any::<u8>(), 0..200), 9 => mutated]
 }
 
-macro_rules! spoilt {
+macro_rules! mutated {
     ($($test:ident: $target:ident, $cases:expr;)*) => { $(
         proptest! {
             #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases($cases) })]
             #[test]
-            fn $test(input in spoilt(stringify!($target))) {
+            fn $test(input in mutated(stringify!($target))) {
                 $target(&input);
             }
         }
     )* };
 }
 
-spoilt! {
-    r5_no_first_words_do_harm: frames, 32;
-    r5_no_conversation_does_harm: stanza, 16;
-    r5_no_code_does_harm: qr, 24;
+mutated! {
+    r5_no_frame_does_harm: frames, 32;
+    r5_no_stanza_does_harm: stanza, 16;
+    r5_no_qr_code_does_harm: qr, 24;
     r5_no_request_does_harm: control, 16;
     r5_no_media_does_harm: media, 40;
     r5_no_scenario_does_harm: scenario, 40;
@@ -127,12 +127,12 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(16) })]
 
     #[test]
-    fn r5_no_words_of_the_protocol_do_harm(input in conversations()) {
+    fn r5_no_stanza_of_known_words_does_harm(input in conversations()) {
         stanza(&input);
     }
 
     #[test]
-    fn r5_no_json_does_harm(input in requests()) {
+    fn r5_no_request_of_known_words_does_harm(input in requests()) {
         control(&input);
     }
 }

@@ -1,5 +1,5 @@
-//! Good inputs for each target: where fuzzing begins, and what property tests spoil. They are committed in `fuzz/seeds/`,
-//! beside inputs that once did harm; `cargo test -- --ignored r5_write_the_seeds` renews them.
+//! Good inputs for each target, from which fuzzing starts and which property tests mutate. They are committed in
+//! `fuzz/seeds/`, beside inputs that once did harm; `cargo test -- --ignored r5_write_the_seeds` renews them.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -12,7 +12,7 @@ use wacore_binary::builder::NodeBuilder;
 use waproto::whatsapp as wa;
 use whatsapp_rust::buffa::{Message as _, MessageField};
 
-/// By target and name.
+/// Inputs by target and name.
 pub(super) type Seeds = BTreeMap<(&'static str, String), Vec<u8>>;
 
 pub(super) fn folder() -> PathBuf {
@@ -64,7 +64,7 @@ fn texts(texts: &[(&'static str, &str)]) -> Vec<(&'static str, Vec<u8>)> {
     texts.iter().map(|(name, text)| (*name, text.as_bytes().to_vec())).collect()
 }
 
-/// One part of an input that has many: its length in two bytes, and the part.
+/// One part of an input with several: its length in two bytes, then the part.
 pub(super) fn part(bytes: &[u8]) -> Vec<u8> {
     let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes();
     [&length, bytes].concat()

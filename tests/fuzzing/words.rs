@@ -8,7 +8,7 @@ use serde_json::Value;
 use wacore_binary::Node;
 use wacore_binary::node::{Attrs, NodeContent};
 
-/// The words that stanzas are made of, those left out that end a connection by right.
+/// Tags of stanzas, without those that rightly end a connection. `iq` stands three times because it is the most frequent.
 const TAGS: &[&str] = &[
     "iq",
     "iq",
@@ -180,7 +180,7 @@ fn nodes() -> impl Strategy<Value = Node> {
     })
 }
 
-/// A few stanzas from each client, one after the other.
+/// A sequence of stanzas from several clients.
 pub(super) fn conversations() -> impl Strategy<Value = Vec<u8>> {
     vec((0..3_u8, nodes()), 1..12).prop_map(|stanzas| {
         let stanzas = stanzas.into_iter().filter_map(|(who, node)| {
@@ -191,7 +191,7 @@ pub(super) fn conversations() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// A request with a body that is JSON, of the words that there are.
+/// Requests with JSON bodies of known words.
 pub(super) fn requests() -> impl Strategy<Value = Vec<u8>> {
     let paths = [
         "/phones",

@@ -1,8 +1,8 @@
-//! Random interleavings of everything that can happen to messages, over several workers, and what must hold after each.
+//! Random interleavings of everything that can happen to messages, over several workers, and the invariants after each step.
 
 #![expect(clippy::panic, reason = "a property that does not hold ends the test")]
 
-use super::{Hands, run, session};
+use super::{ManualWorker, run, session};
 use crate::support::db::fresh;
 use anyhow::{Result, bail, ensure};
 use proptest::prelude::*;
@@ -23,25 +23,25 @@ enum Step {
         priority: i8,
         later: bool,
     },
-    /// A worker looks for work.
+    /// A worker claims messages.
     Claim(usize),
-    /// A worker begins the next message that it may.
+    /// A worker begins the next message that may be sent.
     Begin(usize),
-    /// A worker ends one of the messages that it began.
+    /// A worker records the outcome of a message that it began.
     End {
         worker: usize,
         which: usize,
         how: How,
     },
-    /// Somebody cancels a message.
+    /// An application cancels a message.
     Cancel(usize),
-    /// Somebody wants a message tried again by hand.
+    /// An operator retries a message by hand.
     Retry(usize),
     Pause(usize),
     Resume(usize),
-    /// A worker dies without a word.
+    /// A worker dies without releasing anything.
     Die(usize),
-    /// Another worker takes a session over; the old holder does not know.
+    /// Another worker takes a session over; the old holder does not notice.
     Take {
         worker: usize,
         session: usize,
@@ -78,10 +78,10 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the test knows of each message.
+/// The test's record of a message.
 #[derive(Debug, Default)]
 struct Known {
-    /// Under which epochs it was begun, and whether that attempt has ended.
+    /// The epochs under which the message was begun, and whether that attempt has ended.
     begun: HashMap<i64, bool>,
     cancelled: bool,
     sent: bool,
@@ -89,12 +89,12 @@ struct Known {
 
 struct World {
     pool: PgPool,
-    workers: Vec<Option<Hands>>,
-    /// What each worker has begun and not ended.
+    workers: Vec<Option<ManualWorker>>,
+    /// The messages that each worker has begun and not ended.
     begun: Vec<Vec<OutboundJob>>,
     ids: Vec<i64>,
     known: HashMap<i64, Known>,
-    /// Tried again by hand.
+    /// Messages retried by hand.
     again: HashSet<i64>,
 }
 
@@ -113,7 +113,7 @@ impl World {
             again: HashSet::new(),
         };
         for place in 0..3 {
-            world.workers.push(Some(Hands::new(&world.pool).await?));
+            world.workers.push(Some(ManualWorker::new(&world.pool).await?));
             if let (Some(name), Some(worker)) = (SESSIONS.get(place), &world.workers[place]) {
                 worker.hold(name).await?;
             }
@@ -140,8 +140,8 @@ impl World {
                 self.ids.extend(ids);
             }
             Step::Claim(worker) => {
-                if let Some(hands) = &mut self.workers[worker] {
-                    hands.claim().await?;
+                if let Some(manual) = &mut self.workers[worker] {
+                    manual.claim().await?;
                 }
             }
             Step::Begin(worker) => self.begin(worker).await?,
@@ -165,25 +165,25 @@ impl World {
             Step::Pause(session) => run(&self.pool, &format!("SELECT wa.pause('{}')", SESSIONS[session])).await?,
             Step::Resume(session) => run(&self.pool, &format!("SELECT wa.resume('{}')", SESSIONS[session])).await?,
             Step::Die(worker) => {
-                if let Some(hands) = self.workers[worker].take() {
+                if let Some(manual) = self.workers[worker].take() {
                     self.begun[worker].clear();
-                    hands.die().await?;
-                    // A fresh one in its place takes what is free.
-                    let hands = Hands::new(&self.pool).await?;
+                    manual.die().await?;
+                    // A new worker in its place takes the free sessions.
+                    let manual = ManualWorker::new(&self.pool).await?;
                     let free: Vec<String> = sqlx::query_scalar(
                         "SELECT name FROM wa.session JOIN wa.lease USING (session_id) WHERE holder IS NULL ORDER BY name",
                     )
                     .fetch_all(&self.pool)
                     .await?;
                     for name in free {
-                        hands.hold(&name).await?;
+                        manual.hold(&name).await?;
                     }
-                    self.workers[worker] = Some(hands);
+                    self.workers[worker] = Some(manual);
                 }
             }
             Step::Take { worker, session } => {
-                if let Some(hands) = &self.workers[worker] {
-                    hands.hold(SESSIONS[session]).await?;
+                if let Some(manual) = &self.workers[worker] {
+                    manual.hold(SESSIONS[session]).await?;
                 }
             }
             Step::Jump => {
@@ -198,15 +198,15 @@ impl World {
     }
 
     async fn begin(&mut self, worker: usize) -> Result<()> {
-        let Some(job) = self.workers[worker].as_mut().and_then(Hands::next) else { return Ok(()) };
+        let Some(job) = self.workers[worker].as_mut().and_then(ManualWorker::next) else { return Ok(()) };
         let known = self.known.entry(job.id).or_default();
-        // A holder that was deposed goes on with what it has in hand; what it does has no effect on the rows.
+        // A deposed holder goes on with the messages in its hand; its outcomes must not change the rows.
         let current: i64 = sqlx::query_scalar("SELECT epoch FROM wa.lease WHERE session_id = $1")
             .bind(job.fence.session_id)
             .fetch_one(&self.pool)
             .await?;
         if current == job.fence.epoch {
-            ensure!(!known.cancelled, "{} was cancelled and is begun", job.id);
+            ensure!(!known.cancelled, "{} was cancelled and is begun all the same", job.id);
             ensure!(!known.sent, "{} was sent and is begun again", job.id);
             ensure!(
                 known.begun.get(&job.fence.epoch).is_none_or(|ended| *ended),
@@ -214,7 +214,7 @@ impl World {
                 job.id,
                 job.fence.epoch
             );
-            // What was for later, or was ended and is tried again by hand, comes when it comes.
+            // Scheduled messages, and those retried by hand after their end, have no place in the order.
             let earlier: Vec<i64> = sqlx::query_scalar(
                 "SELECT id FROM wa.outbound WHERE session_id = $1 AND chat = $2 AND live AND id < $3 AND send_at IS NULL",
             )
@@ -251,15 +251,15 @@ impl World {
             .fetch_one(&self.pool)
             .await?;
         let before = self.row(id).await?;
-        let Some(hands) = &mut self.workers[worker] else { bail!("a dead worker ends a message") };
-        hands.end(job, outcome).await?;
+        let Some(manual) = &mut self.workers[worker] else { bail!("a dead worker ends a message") };
+        manual.end(job, outcome).await?;
         let after = self.row(id).await?;
         let known = self.known.entry(id).or_default();
         known.begun.insert(fence.epoch, true);
         if !valid {
-            // Its new holder may have said that it is on its way.
+            // The new holder may have set the row to sending.
             let same = before == after || (after.0 == "sending" && before.1 == after.1);
-            ensure!(same, "{id} was changed by a holder that was deposed: {before:?} {after:?}");
+            ensure!(same, "{id} was changed by a deposed holder: {before:?} {after:?}");
             return Ok(());
         }
         known.sent |= matches!(how, How::Sent);
@@ -284,7 +284,7 @@ impl World {
         Ok((row.try_get(0)?, row.try_get(1)?))
     }
 
-    /// All that is left goes out, by one worker.
+    /// One worker sends all that is left; then compares every row with the record.
     async fn finish(&mut self) -> Result<()> {
         for session in 0..2 {
             self.step(&Step::Resume(session)).await?;
@@ -310,7 +310,7 @@ impl World {
         let rows: Vec<(i64, String)> =
             sqlx::query_as("SELECT id, status::text FROM wa.outbound").fetch_all(&self.pool).await?;
         let there: HashSet<i64> = rows.iter().map(|(id, _)| *id).collect();
-        ensure!(self.ids.iter().all(|id| there.contains(id)), "rows are gone");
+        ensure!(self.ids.iter().all(|id| there.contains(id)), "rows were lost");
         for (id, status) in rows {
             let known = self.known.entry(id).or_default();
             ensure!(known.cancelled == (status == "cancelled"), "{id} is {status}, cancelled: {}", known.cancelled);
@@ -320,12 +320,12 @@ impl World {
     }
 }
 
-/// Runs interleavings of that many steps.
+/// Runs `cases` interleavings of up to `steps` steps.
 fn interleave(cases: u32, steps: usize) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.unwrap_or_else(|error| panic!("no runtime: {error}"));
     let config = Config { cases, max_shrink_iters: 40, failure_persistence: None, ..Config::default() };
-    // The same ones each time in the suite that everybody runs, new ones in the long variant.
+    // `make test` runs the same interleavings each time, the long variant new ones.
     let mut runner = if cases > 100 {
         TestRunner::new(config)
     } else {

@@ -1,4 +1,4 @@
-//! The job engine over real Postgres: the worker's own claims, lanes and progress, and the test in place of WhatsApp.
+//! The job engine over real Postgres: the worker's own claims, lanes and progress. The test stands in for WhatsApp.
 
 mod clients;
 mod interleavings;
@@ -18,8 +18,8 @@ use wagres::jobs::progress::{Attempts, Progress};
 use wagres::jobs::record::Record as _;
 use wagres::jobs::{JobError, OutboundJob, Ready};
 
-/// A worker whose handlers are the test.
-struct Hands {
+/// A worker that the test drives by hand: it claims, begins and ends messages when the test says so.
+struct ManualWorker {
     pool: PgPool,
     id: Uuid,
     ready: Ready,
@@ -31,8 +31,8 @@ struct Hands {
     stop: CancellationToken,
 }
 
-impl Hands {
-    /// A worker that holds no session yet.
+impl ManualWorker {
+    /// Registers a worker that holds no session yet.
     async fn new(pool: &PgPool) -> Result<Self> {
         let id = Uuid::new_v4();
         sqlx::query("INSERT INTO wa.worker (worker_id, host, pid, version, lease_until) VALUES ($1, 'test', 1, 'test', now() + interval '1 day')")
@@ -49,7 +49,7 @@ impl Hands {
         Ok(Self { pool: pool.clone(), id, ready, lanes, outbound, jobs, attempts, freed, stop })
     }
 
-    /// Takes the lease of a session, from whoever has it, and is connected.
+    /// Takes the lease of a session from its holder, if any, and marks the session as connected.
     async fn hold(&self, session: &str) -> Result<Fence> {
         let (session_id, epoch): (i64, i64) = sqlx::query_as(
             "UPDATE wa.lease SET holder = $1, epoch = epoch + 1 WHERE session_id = wa.session_id($2) RETURNING session_id, epoch",
@@ -63,7 +63,7 @@ impl Hands {
         Ok(fence)
     }
 
-    /// Claims until there is nothing more to claim now. How many came.
+    /// Claims until nothing more can be claimed now; returns the number of messages.
     async fn claim(&mut self) -> Result<usize> {
         let mut jobs = 0;
         self.outbound.look();
@@ -76,14 +76,14 @@ impl Hands {
         }
     }
 
-    /// The next message that may be sent now, if there is one.
+    /// Begins the next message that may be sent now, if there is one.
     fn next(&mut self) -> Option<OutboundJob> {
         let job = self.jobs.try_recv().ok()?;
         self.attempts.begun(&job);
         Some(job)
     }
 
-    /// Says what came of it, and waits until that is written and seen to.
+    /// Records the outcome of a message, and waits until it is written and the message is out of hand.
     async fn end(&mut self, job: OutboundJob, outcome: Result<(), JobError>) -> Result<()> {
         let (session, id) = (job.fence.session_id, job.id);
         self.attempts.record(job, outcome).await;
@@ -97,12 +97,12 @@ impl Hands {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), written).await.context("an outcome was not written")?;
-        // What was given back is put down with the next claim.
+        // Released messages are written by the next claim.
         self.outbound.claim().await?;
         Ok(())
     }
 
-    /// Dies without a word; its row goes as if its lease had run out.
+    /// Dies without releasing anything; its row is deleted as when its lease has expired.
     async fn die(self) -> Result<()> {
         self.stop.cancel();
         let gone = sqlx::query("DELETE FROM wa.worker WHERE worker_id = $1").bind(self.id).execute(&self.pool).await?;
@@ -111,7 +111,7 @@ impl Hands {
     }
 }
 
-/// A session that exists, for tests that bring their own holders.
+/// Adds a session that nobody holds; returns its id.
 async fn session(pool: &PgPool, name: &str) -> Result<i64> {
     Ok(sqlx::query_scalar("SELECT wa.add_session($1)").bind(name).fetch_one(pool).await?)
 }
@@ -124,7 +124,7 @@ where
     sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_one(pool).await.context(query.to_owned())
 }
 
-/// Runs statements that give nothing back.
+/// Runs statements that return nothing.
 async fn run(pool: &PgPool, sql: &str) -> Result<()> {
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(pool).await.context(sql.to_owned())?;
     Ok(())

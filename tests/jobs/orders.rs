@@ -1,6 +1,6 @@
-//! What may be said about a message besides its content, and what holds it back.
+//! Options of a message besides its content (priority, schedule, expiry, dedupe key), pacing, pauses, cancel and retry.
 
-use super::{Hands, one, run, session};
+use super::{ManualWorker, one, run, session};
 use crate::support::db::fresh;
 use crate::support::until::until;
 use anyhow::{Result, ensure};
@@ -8,32 +8,32 @@ use serde_json::Value;
 use sqlx::postgres::PgListener;
 use wagres::jobs::JobError;
 
-/// Sends all that may go now, and returns the texts in the order in which they went.
-async fn drain(hands: &mut Hands) -> Result<Vec<String>> {
+/// Sends all messages that may be sent now, and returns their texts in the order of sending.
+async fn send_all(worker: &mut ManualWorker) -> Result<Vec<String>> {
     let mut sent = Vec::new();
     loop {
-        while let Some(job) = hands.next() {
+        while let Some(job) = worker.next() {
             sent.push(job.body.clone().unwrap_or_default());
-            hands.end(job, Ok(())).await?;
+            worker.end(job, Ok(())).await?;
         }
-        if hands.claim().await? == 0 {
+        if worker.claim().await? == 0 {
             return Ok(sent);
         }
     }
 }
 
 /// A database with the session "shop", held by a worker.
-async fn shop() -> Result<(crate::support::db::TestDb, Hands)> {
+async fn shop() -> Result<(crate::support::db::TestDb, ManualWorker)> {
     let db = fresh().await;
     session(&db.pool, "shop").await?;
-    let hands = Hands::new(&db.pool).await?;
-    hands.hold("shop").await?;
-    Ok((db, hands))
+    let worker = ManualWorker::new(&db.pool).await?;
+    worker.hold("shop").await?;
+    Ok((db, worker))
 }
 
 #[tokio::test]
 async fn q5_more_urgent_chats_go_first_and_a_chat_keeps_its_order() -> Result<()> {
-    let (db, mut hands) = shop().await?;
+    let (db, mut worker) = shop().await?;
     run(
         &db.pool,
         "INSERT INTO wa.outbound (session, recipient, body, priority) VALUES
@@ -41,22 +41,22 @@ async fn q5_more_urgent_chats_go_first_and_a_chat_keeps_its_order() -> Result<()
             ('shop', '15550001', 'a urgent', 100), ('shop', '15550004', 'd', 0)",
     )
     .await?;
-    let sent = drain(&mut hands).await?;
-    // What is urgent lifts those before it in its chat.
+    let sent = send_all(&mut worker).await?;
+    // An urgent message lifts those before it in its chat.
     ensure!(sent == ["a", "b", "d", "c", "a urgent"], "{sent:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn q5_a_message_for_later_waits_visibly_and_holds_back_nothing() -> Result<()> {
-    let (db, mut hands) = shop().await?;
+async fn q5_a_scheduled_message_shows_that_it_waits_and_holds_back_no_other() -> Result<()> {
+    let (db, mut worker) = shop().await?;
     run(
         &db.pool,
         "INSERT INTO wa.outbound (session, recipient, body, send_at) VALUES
             ('shop', '15550001', 'later', now() + interval '1 hour'), ('shop', '15550001', 'now', NULL)",
     )
     .await?;
-    ensure!(drain(&mut hands).await? == ["now"]);
+    ensure!(send_all(&mut worker).await? == ["now"]);
     ensure!(
         one::<bool>(
             &db.pool,
@@ -65,40 +65,40 @@ async fn q5_a_message_for_later_waits_visibly_and_holds_back_nothing() -> Result
         .await?
     );
     run(&db.pool, "UPDATE wa.outbound SET run_at = now() WHERE body = 'later'").await?;
-    ensure!(drain(&mut hands).await? == ["later"]);
+    ensure!(send_all(&mut worker).await? == ["later"]);
     Ok(())
 }
 
 #[tokio::test]
-async fn q5_what_has_outlived_its_time_is_not_sent() -> Result<()> {
-    let (db, mut hands) = shop().await?;
+async fn q5_an_expired_message_is_not_sent() -> Result<()> {
+    let (db, mut worker) = shop().await?;
     run(
         &db.pool,
         "INSERT INTO wa.outbound (session, recipient, body, expires_at) VALUES
             ('shop', '15550001', 'in hand', now() + interval '1 hour'), ('shop', '15550002', 'queued', now() + interval '1 hour')",
     )
     .await?;
-    hands.claim().await?;
-    let job = hands.next().ok_or_else(|| anyhow::anyhow!("nothing came"))?;
-    ensure!(job.deadline.is_some(), "the worker does not know until when");
-    // An hour later, one of them is in hand and is left to its holder.
+    worker.claim().await?;
+    let job = worker.next().ok_or_else(|| anyhow::anyhow!("no message may be sent"))?;
+    ensure!(job.deadline.is_some(), "the worker does not know the deadline");
+    // An hour later, the message in hand is left to its holder.
     run(&db.pool, "UPDATE wa.outbound SET expires_at = now() - interval '1 second'").await?;
-    hands.end(job, Err(JobError::Expired)).await?;
-    let job = hands.next().ok_or_else(|| anyhow::anyhow!("the second did not come"))?;
+    worker.end(job, Err(JobError::Expired)).await?;
+    let job = worker.next().ok_or_else(|| anyhow::anyhow!("the second message may not be sent"))?;
     let ended: i64 = one(
         &db.pool,
         "SELECT cardinality(wa.withdraw(ARRAY(SELECT id FROM wa.outbound WHERE live), 'expired'))::bigint",
     )
     .await?;
-    ensure!(ended == 0, "what is in hand was taken from its holder");
-    hands.ready.remove(job.fence);
-    hands.end(job, Err(JobError::Release("the connection was lost".into()))).await?;
+    ensure!(ended == 0, "a message in hand was taken from its holder");
+    worker.ready.remove(job.fence);
+    worker.end(job, Err(JobError::Release("the connection was lost".into()))).await?;
     let ended: i64 = one(
         &db.pool,
         "SELECT cardinality(wa.withdraw(ARRAY(SELECT id FROM wa.outbound WHERE live), 'expired'))::bigint",
     )
     .await?;
-    ensure!(ended == 1, "what is queued did not expire");
+    ensure!(ended == 1, "a queued message did not expire");
     ensure!(
         one::<bool>(&db.pool, "SELECT bool_and(status = 'expired' AND expired_at IS NOT NULL) FROM wa.outbound")
             .await?
@@ -108,14 +108,14 @@ async fn q5_what_has_outlived_its_time_is_not_sent() -> Result<()> {
 
 #[tokio::test]
 async fn q4_a_dedupe_key_gives_the_first_row_or_a_conflict() -> Result<()> {
-    let (db, mut hands) = shop().await?;
+    let (db, mut worker) = shop().await?;
     session(&db.pool, "cafe").await?;
     let send =
         |session: &str| format!("SELECT wa.send_text('{session}', '15550001', 'ready', dedupe_key => 'order-17')");
     let first: i64 = one(&db.pool, &send("shop")).await?;
     ensure!(one::<i64>(&db.pool, &send("shop")).await? == first, "a second row");
-    ensure!(one::<i64>(&db.pool, &send("cafe")).await? != first, "keys of two sessions are one");
-    ensure!(drain(&mut hands).await? == ["ready"]);
+    ensure!(one::<i64>(&db.pool, &send("cafe")).await? != first, "two sessions share a dedupe key");
+    ensure!(send_all(&mut worker).await? == ["ready"]);
     ensure!(one::<i64>(&db.pool, &send("shop")).await? == first, "a second row after the first was sent");
     let insert =
         "INSERT INTO wa.outbound (session, recipient, body, dedupe_key) VALUES ('shop', '15550001', 'x', 'order-17')";
@@ -127,48 +127,54 @@ async fn q4_a_dedupe_key_gives_the_first_row_or_a_conflict() -> Result<()> {
 
 #[tokio::test]
 async fn q5_cancel_is_exact() -> Result<()> {
-    let (db, mut hands) = shop().await?;
+    let (db, mut worker) = shop().await?;
     run(&db.pool, "INSERT INTO wa.outbound (session, recipient, body) SELECT 'shop', '15550001', 'n' || n FROM generate_series(1, 3) n").await?;
     let first: i64 = one(&db.pool, "SELECT min(id) FROM wa.outbound").await?;
-    ensure!(one::<bool>(&db.pool, &format!("SELECT wa.cancel({first} + 1)")).await?, "a queued one stays");
-    hands.claim().await?;
-    let job = hands.next().ok_or_else(|| anyhow::anyhow!("nothing came"))?;
+    ensure!(
+        one::<bool>(&db.pool, &format!("SELECT wa.cancel({first} + 1)")).await?,
+        "a queued message was not cancelled"
+    );
+    worker.claim().await?;
+    let job = worker.next().ok_or_else(|| anyhow::anyhow!("no message may be sent"))?;
     ensure!(job.id == first);
-    ensure!(!one::<bool>(&db.pool, &format!("SELECT wa.cancel({first})")).await?, "one on its way was cancelled");
-    hands.end(job, Err(JobError::Retry("not now".into()))).await?;
-    ensure!(one::<bool>(&db.pool, &format!("SELECT wa.cancel({first})")).await?, "one that waits for its retry stays");
-    ensure!(drain(&mut hands).await? == ["n3"]);
-    ensure!(!one::<bool>(&db.pool, &format!("SELECT wa.cancel({first} + 2)")).await?, "a sent one was cancelled");
+    ensure!(!one::<bool>(&db.pool, &format!("SELECT wa.cancel({first})")).await?, "a message in hand was cancelled");
+    worker.end(job, Err(JobError::Retry("not now".into()))).await?;
+    ensure!(
+        one::<bool>(&db.pool, &format!("SELECT wa.cancel({first})")).await?,
+        "a message waiting for its retry was not cancelled"
+    );
+    ensure!(send_all(&mut worker).await? == ["n3"]);
+    ensure!(!one::<bool>(&db.pool, &format!("SELECT wa.cancel({first} + 2)")).await?, "a sent message was cancelled");
     ensure!(one::<bool>(&db.pool, &format!("SELECT wa.retry({first} + 1)")).await?);
-    ensure!(drain(&mut hands).await? == ["n2"]);
+    ensure!(send_all(&mut worker).await? == ["n2"]);
     Ok(())
 }
 
-/// A claim that waits for a cancellation must not take what was cancelled, though it began to look before.
+/// A claim that began before a cancellation committed must not take the cancelled message.
 #[tokio::test]
 async fn q5_a_claim_that_waited_for_a_cancel_sees_it() -> Result<()> {
-    let (db, mut hands) = shop().await?;
+    let (db, mut worker) = shop().await?;
     run(&db.pool, "SELECT wa.send_text('shop', '15550001', 'never')").await?;
     let mut transaction = db.pool.begin().await?;
     let done: bool = sqlx::query_scalar("SELECT wa.cancel(id) FROM wa.outbound").fetch_one(&mut *transaction).await?;
     ensure!(done);
-    let claim = tokio::spawn(async move { hands.claim().await.map(|jobs| (jobs, hands)) });
+    let claim = tokio::spawn(async move { worker.claim().await.map(|jobs| (jobs, worker)) });
     let waits =
         "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
     until("a claim that waits", async || {
         ensure!(!claim.is_finished(), "the claim did not wait");
-        Ok(if one::<bool>(&db.pool, waits).await? { Ok(()) } else { Err("nobody who waits") })
+        Ok(if one::<bool>(&db.pool, waits).await? { Ok(()) } else { Err("no waiting claim") })
     })
     .await?;
     transaction.commit().await?;
     let (jobs, _) = claim.await??;
-    ensure!(jobs == 0, "a cancelled message was taken");
+    ensure!(jobs == 0, "a cancelled message was claimed");
     Ok(())
 }
 
 #[tokio::test]
-async fn q8_each_failed_attempt_is_kept_and_the_last_one_ends_it() -> Result<()> {
-    let (db, mut hands) = shop().await?;
+async fn q8_each_failed_attempt_is_kept_and_the_last_fails_the_message() -> Result<()> {
+    let (db, mut worker) = shop().await?;
     run(
         &db.pool,
         "INSERT INTO wa.outbound (session, recipient, body, max_attempts) VALUES ('shop', '15550001', 'bad', 3), ('shop', '15550001', 'behind', 3),
@@ -178,10 +184,10 @@ async fn q8_each_failed_attempt_is_kept_and_the_last_one_ends_it() -> Result<()>
     let mut statuses = PgListener::connect(&db.url).await?;
     statuses.listen("wa_status").await?;
     for attempt in 1..=3 {
-        hands.claim().await?;
-        let job = hands.next().ok_or_else(|| anyhow::anyhow!("attempt {attempt} did not come"))?;
+        worker.claim().await?;
+        let job = worker.next().ok_or_else(|| anyhow::anyhow!("attempt {attempt} may not be made"))?;
         ensure!(job.body.as_deref() == Some("bad") && job.attempts == attempt, "{job:?}");
-        hands.end(job, Err(JobError::Retry(format!("no {attempt}")))).await?;
+        worker.end(job, Err(JobError::Retry(format!("no {attempt}")))).await?;
         if attempt < 3 {
             ensure!(
                 one::<bool>(
@@ -192,84 +198,84 @@ async fn q8_each_failed_attempt_is_kept_and_the_last_one_ends_it() -> Result<()>
             );
         }
         if attempt == 1 {
-            // The lane waits behind it, and no other does.
-            ensure!(drain(&mut hands).await? == ["elsewhere"]);
+            // Its lane waits behind it; other lanes do not.
+            ensure!(send_all(&mut worker).await? == ["elsewhere"]);
         }
         run(&db.pool, "UPDATE wa.outbound SET run_at = now() WHERE waits_for = 'retry'").await?;
     }
     let errors: Value = one(&db.pool, "SELECT errors FROM wa.outbound WHERE status = 'failed' AND last_error = 'no 3' AND attempts = 3 AND failed_at IS NOT NULL").await?;
-    let told: Vec<_> = errors
+    let attempts: Vec<_> = errors
         .as_array()
         .into_iter()
         .flatten()
         .map(|e| (e["attempt"].as_i64(), e["error"].as_str(), e["at"].is_string()))
         .collect();
     ensure!(
-        told == [(Some(1), Some("no 1"), true), (Some(2), Some("no 2"), true), (Some(3), Some("no 3"), true)],
+        attempts == [(Some(1), Some("no 1"), true), (Some(2), Some("no 2"), true), (Some(3), Some("no 3"), true)],
         "{errors}"
     );
-    ensure!(drain(&mut hands).await? == ["behind"]);
-    let mut heard = Vec::new();
-    while heard.last().is_none_or(|(status, _)| status != "failed") {
+    ensure!(send_all(&mut worker).await? == ["behind"]);
+    let mut notices = Vec::new();
+    while notices.last().is_none_or(|(status, _)| status != "failed") {
         let payload: Value = serde_json::from_str(statuses.recv().await?.payload())?;
-        heard.push((payload["status"].as_str().unwrap_or_default().to_owned(), payload["ids"].clone()));
+        notices.push((payload["status"].as_str().unwrap_or_default().to_owned(), payload["ids"].clone()));
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn q13_a_paused_session_or_tenant_sends_nothing() -> Result<()> {
-    let (db, mut hands) = shop().await?;
+    let (db, mut worker) = shop().await?;
     run(&db.pool, "SELECT wa.add_tenant('acme'); SELECT wa.add_session('cafe', 'acme')").await?;
-    hands.hold("cafe").await?;
+    worker.hold("cafe").await?;
     run(&db.pool, "SELECT wa.pause('shop', 'stock-taking'), wa.send_text('shop', '15550001', 'shop'), wa.send_text('cafe', '15550001', 'cafe')").await?;
-    ensure!(drain(&mut hands).await? == ["cafe"]);
+    ensure!(send_all(&mut worker).await? == ["cafe"]);
     run(&db.pool, "SELECT wa.resume('shop'), wa.pause_tenant('acme'), wa.send_text('cafe', '15550001', 'cafe 2')")
         .await?;
-    ensure!(drain(&mut hands).await? == ["shop"]);
+    ensure!(send_all(&mut worker).await? == ["shop"]);
     run(&db.pool, "SELECT wa.resume_tenant('acme')").await?;
-    ensure!(drain(&mut hands).await? == ["cafe 2"]);
+    ensure!(send_all(&mut worker).await? == ["cafe 2"]);
     Ok(())
 }
 
 #[tokio::test]
-async fn q13_a_paced_session_spends_its_bucket_and_shows_what_waits() -> Result<()> {
-    let (db, mut hands) = shop().await?;
+async fn q13_a_paced_session_uses_up_its_burst_and_shows_which_messages_wait() -> Result<()> {
+    let (db, mut worker) = shop().await?;
     run(
         &db.pool,
         "SELECT wa.set_pacing('shop', per_minute => 1, burst => 2);
          INSERT INTO wa.outbound (session, recipient, body) SELECT 'shop', '1555000' || n, 'n' || n FROM generate_series(1, 5) n",
     )
     .await?;
-    ensure!(drain(&mut hands).await? == ["n1", "n2"]);
+    ensure!(send_all(&mut worker).await? == ["n1", "n2"]);
     let wait = "SELECT waits_for = 'paced' AND run_at BETWEEN now() + interval '50 s' AND now() + interval '60 s' FROM wa.outbound WHERE body = 'n3'";
-    ensure!(one::<bool>(&db.pool, wait).await?, "it does not show that it waits");
-    // The bucket is in the database: the next holder finds it as it was left.
-    let mut next = Hands::new(&db.pool).await?;
+    ensure!(one::<bool>(&db.pool, wait).await?, "the row does not show that the message waits");
+    // The bucket is in the database, so the next holder continues with it.
+    let mut next = ManualWorker::new(&db.pool).await?;
     next.hold("shop").await?;
-    ensure!(drain(&mut next).await?.is_empty(), "the next holder began with a full bucket");
+    ensure!(send_all(&mut next).await?.is_empty(), "the next holder started with a full bucket");
     let minute = "UPDATE wa.sending SET counted_at = counted_at - interval '1 minute', gate_until = gate_until - interval '1 minute';
                   UPDATE wa.outbound SET run_at = run_at - interval '1 minute'";
     run(&db.pool, minute).await?;
-    ensure!(drain(&mut next).await? == ["n3"]);
+    ensure!(send_all(&mut next).await? == ["n3"]);
     run(&db.pool, minute).await?;
     run(&db.pool, "SELECT wa.send_text('shop', '15550009', 'urgent', priority => 10)").await?;
-    ensure!(drain(&mut next).await? == ["urgent"]);
+    ensure!(send_all(&mut next).await? == ["urgent"]);
     run(&db.pool, "SELECT wa.clear_pacing('shop')").await?;
-    ensure!(drain(&mut next).await? == ["n4", "n5"]);
+    ensure!(send_all(&mut next).await? == ["n4", "n5"]);
     Ok(())
 }
 
 #[tokio::test]
-async fn q13_jitter_lets_one_go_at_a_time() -> Result<()> {
-    let (db, mut hands) = shop().await?;
+async fn q13_jitter_sends_one_message_at_a_time() -> Result<()> {
+    let (db, mut worker) = shop().await?;
     run(
         &db.pool,
         "SELECT wa.set_pacing('shop', jitter => '10 minutes', burst => 10);
          INSERT INTO wa.outbound (session, recipient, body) SELECT 'shop', '1555000' || n, 'n' || n FROM generate_series(1, 3) n",
     )
     .await?;
-    ensure!(drain(&mut hands).await? == ["n1"]);
+    ensure!(send_all(&mut worker).await? == ["n1"]);
     ensure!(
         one::<bool>(
             &db.pool,
@@ -281,8 +287,8 @@ async fn q13_jitter_lets_one_go_at_a_time() -> Result<()> {
 }
 
 #[tokio::test]
-async fn q13_quiet_hours_hold_back_until_their_end_in_their_time_zone() -> Result<()> {
-    let (db, mut hands) = shop().await?;
+async fn q13_quiet_hours_hold_messages_until_they_end_in_their_time_zone() -> Result<()> {
+    let (db, mut worker) = shop().await?;
     // Quiet for the hour around now, in a zone that is not the server's.
     run(
         &db.pool,
@@ -292,7 +298,7 @@ async fn q13_quiet_hours_hold_back_until_their_end_in_their_time_zone() -> Resul
          SELECT wa.send_text('shop', '15550001', 'morning')",
     )
     .await?;
-    ensure!(drain(&mut hands).await?.is_empty());
+    ensure!(send_all(&mut worker).await?.is_empty());
     let until = "SELECT waits_for = 'quiet_hours' AND abs(extract(epoch FROM run_at - (now() + interval '30 min'))) < 60 FROM wa.outbound";
     ensure!(
         one::<bool>(&db.pool, until).await?,
@@ -300,15 +306,15 @@ async fn q13_quiet_hours_hold_back_until_their_end_in_their_time_zone() -> Resul
         one::<Value>(&db.pool, "SELECT to_jsonb(o) FROM wa.outbound o").await?
     );
     run(&db.pool, "SELECT wa.clear_pacing('shop')").await?;
-    ensure!(drain(&mut hands).await? == ["morning"]);
+    ensure!(send_all(&mut worker).await? == ["morning"]);
     Ok(())
 }
 
 #[tokio::test]
-async fn q13_first_contacts_are_limited_by_the_day() -> Result<()> {
-    let (db, mut hands) = shop().await?;
+async fn q13_first_contacts_are_limited_per_day() -> Result<()> {
+    let (db, mut worker) = shop().await?;
     run(&db.pool, "SELECT wa.send_text('shop', '15550001', 'old friend')").await?;
-    ensure!(drain(&mut hands).await? == ["old friend"]);
+    ensure!(send_all(&mut worker).await? == ["old friend"]);
     run(
         &db.pool,
         "SELECT wa.set_pacing('shop', first_contacts => 1);
@@ -316,7 +322,7 @@ async fn q13_first_contacts_are_limited_by_the_day() -> Result<()> {
             ('shop', '15550001', 'known'), ('shop', '15550002', 'not so new any more')",
     )
     .await?;
-    let mut sent = drain(&mut hands).await?;
+    let mut sent = send_all(&mut worker).await?;
     sent.sort();
     ensure!(sent == ["known", "new 2", "not so new any more"], "{sent:?}");
     ensure!(one::<bool>(&db.pool, "SELECT waits_for = 'first_contact' AND run_at = (current_date + 1)::timestamp AT TIME ZONE 'UTC' FROM wa.outbound WHERE live").await?
@@ -327,36 +333,36 @@ async fn q13_first_contacts_are_limited_by_the_day() -> Result<()> {
         "UPDATE wa.sending SET contacts_on = contacts_on - 1; UPDATE wa.outbound SET run_at = now() WHERE live",
     )
     .await?;
-    ensure!(drain(&mut hands).await? == ["new 3"]);
+    ensure!(send_all(&mut worker).await? == ["new 3"]);
     Ok(())
 }
 
 #[tokio::test]
-async fn q5_a_hundred_thousand_rows_in_one_statement() -> Result<()> {
-    let (db, _hands) = shop().await?;
+async fn q5_one_statement_inserts_a_hundred_thousand_messages() -> Result<()> {
+    let (db, _worker) = shop().await?;
     run(&db.pool, "INSERT INTO wa.outbound (session, recipient, body) SELECT 'shop', '1555' || (1000000 + n), 'n' || n FROM generate_series(1, 100000) n").await?;
     ensure!(one::<i64>(&db.pool, "SELECT count(DISTINCT message_id) FROM wa.outbound WHERE live").await? == 100_000);
     Ok(())
 }
 
 #[tokio::test]
-async fn q8_what_a_dead_worker_had_in_hand_is_counted_and_goes_again() -> Result<()> {
-    let (db, mut hands) = shop().await?;
+async fn q8_a_dead_workers_begun_attempts_count_and_its_messages_are_released() -> Result<()> {
+    let (db, mut worker) = shop().await?;
     run(
         &db.pool,
         "INSERT INTO wa.outbound (session, recipient, body, max_attempts) VALUES ('shop', '15550001', 'first', 1), ('shop', '15550001', 'second', 5),
             ('shop', '15550002', 'other', 5)",
     )
     .await?;
-    ensure!(hands.claim().await? == 3);
-    hands.die().await?;
+    ensure!(worker.claim().await? == 3);
+    worker.die().await?;
     let rows: Vec<(String, i32, String)> =
         sqlx::query_as("SELECT status::text, attempts, body FROM wa.outbound ORDER BY id").fetch_all(&db.pool).await?;
     let seen: Vec<_> =
         rows.iter().map(|(status, attempts, body)| (status.as_str(), *attempts, body.as_str())).collect();
     ensure!(seen == [("failed", 1, "first"), ("queued", 0, "second"), ("queued", 1, "other")], "{seen:?}");
-    let mut next = Hands::new(&db.pool).await?;
+    let mut next = ManualWorker::new(&db.pool).await?;
     next.hold("shop").await?;
-    ensure!(drain(&mut next).await? == ["second", "other"]);
+    ensure!(send_all(&mut next).await? == ["second", "other"]);
     Ok(())
 }

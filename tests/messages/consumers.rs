@@ -14,8 +14,8 @@ async fn run(pool: &PgPool, sql: &str) -> Result<()> {
     Ok(())
 }
 
-/// What stores messages, as far as consumers can tell: `body` is the number that `generate_series` gives.
-fn stored(session: &str, kind: &str, from: usize, to: usize) -> String {
+/// SQL that stores messages as the worker does; `body` is the number from `generate_series`.
+fn insert_inbox(session: &str, kind: &str, from: usize, to: usize) -> String {
     format!(
         "INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, body, from_me, sent_at, message)
          SELECT s.name, s.session_id, 'c', 'c', '{kind}' || n, '{kind}', n::text, false, now(), '{{}}'
@@ -44,49 +44,50 @@ async fn acknowledge(pool: &PgPool, consumer: &str, ids: &[i64]) -> Result<i64> 
 }
 
 #[tokio::test]
-async fn m5_a_consumer_reads_in_order_and_again_what_it_did_not_acknowledge() -> Result<()> {
+async fn m5_a_consumer_reads_in_order_and_rereads_what_it_did_not_acknowledge() -> Result<()> {
     let db = fresh().await?;
-    run(&db.pool, &stored("shop", "text", 1, 3)).await?;
+    run(&db.pool, &insert_inbox("shop", "text", 1, 3)).await?;
     run(&db.pool, "SELECT wa.add_consumer('late'), wa.add_consumer('all', since => '-infinity'), wa.add_consumer('pictures', 'shop', '{image}')").await?;
-    run(&db.pool, &stored("shop", "text", 4, 5)).await?;
-    run(&db.pool, &stored("shop", "image", 6, 6)).await?;
-    run(&db.pool, &stored("cafe", "image", 7, 7)).await?;
+    run(&db.pool, &insert_inbox("shop", "text", 4, 5)).await?;
+    run(&db.pool, &insert_inbox("shop", "image", 6, 6)).await?;
+    run(&db.pool, &insert_inbox("cafe", "image", 7, 7)).await?;
 
     ensure!(bodies(&db.pool, "late", 10).await? == ["4", "5", "6", "7"]);
     ensure!(bodies(&db.pool, "pictures", 10).await? == ["6"]);
     let first = claim(&db.pool, "all", 4).await?;
     let texts = |claimed: &[(i64, String)]| claimed.iter().map(|(_, body)| body.clone()).collect::<Vec<_>>();
     ensure!(texts(&first) == ["1", "2", "3", "4"], "{first:?}");
-    // Nobody is given what comes later, while that is neither acknowledged nor overdue.
+    // Later messages are not handed out while claimed ones are neither acknowledged nor overdue.
     ensure!(claim(&db.pool, "all", 10).await?.is_empty());
     ensure!(acknowledge(&db.pool, "all", &[first[0].0, first[1].0]).await? == 2);
     ensure!(claim(&db.pool, "all", 10).await?.is_empty());
     run(&db.pool, "UPDATE wa.consumer SET claimed_until = now() WHERE name = 'all'").await?;
     let again = claim(&db.pool, "all", 2).await?;
     ensure!(texts(&again) == ["3", "4"], "{again:?}");
-    // Whoever was late has done it all the same, once.
+    // A late acknowledgement counts, once.
     ensure!(acknowledge(&db.pool, "all", &first.iter().map(|(id, _)| *id).collect::<Vec<_>>()).await? == 2);
     ensure!(bodies(&db.pool, "all", 10).await? == ["5", "6", "7"]);
 
     let many: i64 = sqlx::query_scalar("SELECT wa.rewind_consumer('all', '-infinity')").fetch_one(&db.pool).await?;
     ensure!(many == 7 && bodies(&db.pool, "all", 1).await? == ["1"]);
-    // What retention deletes is passed over.
+    // Messages deleted by retention are passed over.
     run(&db.pool, "DELETE FROM wa.inbox WHERE body <= '6'; UPDATE wa.consumer SET claimed_until = now()").await?;
     ensure!(bodies(&db.pool, "all", 2).await? == ["7"]);
     run(&db.pool, "SELECT wa.rewind_consumer('all', 'infinity')").await?;
     ensure!(claim(&db.pool, "all", 1).await?.is_empty());
     run(&db.pool, "SELECT wa.drop_consumer('all')").await?;
-    let error = claim(&db.pool, "all", 1).await.err().context("it is gone")?;
+    let error = claim(&db.pool, "all", 1).await.err().context("a dropped consumer still reads")?;
     ensure!(error.to_string().contains("no consumer is named \"all\""), "{error}");
     Ok(())
 }
 
-/// So many writers, each with so many pairs of messages.
+/// Writers at once.
 const WRITERS: usize = 6;
+/// Pairs of messages of each writer.
 const PAIRS: usize = 10;
 const ALL: usize = WRITERS * PAIRS * 2;
 
-/// Of each pair, the message that took its id later is committed first, and the other one when that was read and
+/// Of each pair, the message with the later id is committed first; the other is committed after the later one was read and
 /// acknowledged. Half of the claims are never acknowledged, as if their process had died.
 #[tokio::test]
 async fn m5_no_message_is_missed_or_skipped_whatever_the_order_of_commits_and_crashes() -> Result<()> {
@@ -100,16 +101,21 @@ async fn m5_no_message_is_missed_or_skipped_whatever_the_order_of_commits_and_cr
         for pair in 0..PAIRS {
             let number = 2 * (writer * PAIRS + pair);
             let mut first = one.begin().await?;
-            sqlx::raw_sql(AssertSqlSafe(stored("shop", "text", number, number))).execute(&mut *first).await?;
-            sqlx::raw_sql(AssertSqlSafe(stored("shop", "text", number + 1, number + 1))).execute(&mut other).await?;
-            until("the later one", async || Ok(if has_read(number + 1) { Ok(()) } else { Err("not read") })).await?;
+            sqlx::raw_sql(AssertSqlSafe(insert_inbox("shop", "text", number, number))).execute(&mut *first).await?;
+            sqlx::raw_sql(AssertSqlSafe(insert_inbox("shop", "text", number + 1, number + 1)))
+                .execute(&mut other)
+                .await?;
+            until("the later message of the pair", async || {
+                Ok(if has_read(number + 1) { Ok(()) } else { Err("not read") })
+            })
+            .await?;
             first.commit().await?;
         }
         anyhow::Ok(())
     });
     let reader = async {
         let mut crash = false;
-        until("all of them", async || {
+        until("all messages", async || {
             let claimed = claim(&db.pool, "crm", 7).await?;
             let ids: Vec<i64> = claimed.iter().map(|(id, _)| *id).collect();
             ensure!(ids.is_sorted(), "{ids:?}");
@@ -134,12 +140,12 @@ async fn m5_no_message_is_missed_or_skipped_whatever_the_order_of_commits_and_cr
     Ok(())
 }
 
-/// What is being stored while a consumer is made is unread for it, though whoever stores it knows nothing of it.
+/// A message whose transaction began before the consumer existed is unread for the consumer.
 #[tokio::test]
-async fn m5_a_consumer_that_is_made_while_messages_are_stored_reads_them() -> Result<()> {
+async fn m5_a_consumer_created_while_messages_are_stored_reads_them() -> Result<()> {
     let db = fresh().await?;
     let mut storing = db.pool.begin().await?;
-    sqlx::raw_sql(AssertSqlSafe(stored("shop", "text", 1, 1))).execute(&mut *storing).await?;
+    sqlx::raw_sql(AssertSqlSafe(insert_inbox("shop", "text", 1, 1))).execute(&mut *storing).await?;
     let make = run(&db.pool, "SELECT wa.add_consumer('crm', since => '-infinity')");
     let store = async {
         let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'wa.inbox'::regclass";
@@ -151,21 +157,22 @@ async fn m5_a_consumer_that_is_made_while_messages_are_stored_reads_them() -> Re
         Ok(storing.commit().await?)
     };
     tokio::try_join!(make, store)?;
-    run(&db.pool, &stored("shop", "text", 2, 2)).await?;
+    run(&db.pool, &insert_inbox("shop", "text", 2, 2)).await?;
     ensure!(bodies(&db.pool, "crm", 10).await? == ["1", "2"]);
     Ok(())
 }
 
-/// A consumer may work for as long as it likes within its transaction.
+/// The consumer keeps its transaction open.
 #[tokio::test]
-async fn m5_a_consumer_at_work_keeps_no_message_from_being_stored() -> Result<()> {
+async fn m5_a_working_consumer_blocks_no_insert() -> Result<()> {
     let db = fresh().await?;
     run(&db.pool, "SELECT wa.add_consumer('crm')").await?;
-    run(&db.pool, &stored("shop", "text", 1, 1)).await?;
+    run(&db.pool, &insert_inbox("shop", "text", 1, 1)).await?;
     let mut working = db.pool.begin().await?;
     let ids: Vec<i64> = sqlx::query_scalar("SELECT id FROM wa.claim_messages('crm')").fetch_all(&mut *working).await?;
     sqlx::query("SELECT wa.acknowledge_messages('crm', $1)").bind(&ids).execute(&mut *working).await?;
-    run(&db.pool, &format!("SET lock_timeout = '5s'; {}; RESET lock_timeout", stored("shop", "text", 2, 2))).await?;
+    run(&db.pool, &format!("SET lock_timeout = '5s'; {}; RESET lock_timeout", insert_inbox("shop", "text", 2, 2)))
+        .await?;
     working.rollback().await?;
     ensure!(bodies(&db.pool, "crm", 10).await? == ["1", "2"]);
     Ok(())
@@ -175,7 +182,7 @@ async fn m5_a_consumer_at_work_keeps_no_message_from_being_stored() -> Result<()
 async fn m5_h7_the_command_line_reads_as_a_consumer() -> Result<()> {
     let db = fresh().await?;
     run(&db.pool, "SELECT wa.add_consumer('crm')").await?;
-    run(&db.pool, &stored("shop", "text", 1, 3)).await?;
+    run(&db.pool, &insert_inbox("shop", "text", 1, 3)).await?;
     for expected in [vec!["1", "2", "3"], vec![]] {
         let mut command = wagres();
         command.args(["inbox", "--consumer", "crm", "--json", "--database-url", &db.url]);

@@ -1,4 +1,4 @@
-//! M3: what the server refuses.
+//! M3: refusals of the server, and receipts of groups.
 
 use crate::support::docs;
 use crate::support::world::{Worker, World};
@@ -33,9 +33,9 @@ async fn m3_each_refusal_retries_fails_or_pauses_as_documented() -> Result<()> {
             Then::Pause => {
                 world.holds("SELECT paused_at IS NOT NULL FROM wa.session").await?;
                 world.holds(&format!("SELECT waits_for = 'retry' FROM wa.outbound WHERE id = {id}")).await?;
-                let told =
+                let paused =
                     "SELECT count(*) FROM wa.event WHERE kind = 'session_paused' AND data->>'reason' LIKE '%code ";
-                ensure!(world.count(&format!("{told}{code}:%'")).await? == 1);
+                ensure!(world.count(&format!("{paused}{code}:%'")).await? == 1);
                 sqlx::query("SELECT wa.resume('shop')").execute(world.pool()).await?;
                 "tried again; the session is paused"
             }
@@ -68,8 +68,8 @@ async fn q8_m3_a_number_that_is_not_on_whatsapp_fails_at_once() -> Result<()> {
     worker.stop().await
 }
 
-/// A group of the session and these, and a text for it; returns the group and the id of the text's row.
-async fn in_group(world: &World, others: &[String], subject: &str) -> Result<(String, i64)> {
+/// Makes a group of the session and others, and sends a text to it; returns the group and the id of the row.
+async fn send_to_new_group(world: &World, others: &[String], subject: &str) -> Result<(String, i64)> {
     let made = json!({ "subject": subject, "creator": "15550001", "participants": others });
     let group = world.control.post("/groups", made).await?["jid"].as_str().context("no jid")?.to_owned();
     let id = world.send("shop", &group, "Hello all").await?;
@@ -77,7 +77,7 @@ async fn in_group(world: &World, others: &[String], subject: &str) -> Result<(St
 }
 
 #[tokio::test]
-async fn m3_a_group_tells_who_got_and_who_read_a_message() -> Result<()> {
+async fn m3_a_group_message_shows_who_received_and_who_read_it() -> Result<()> {
     let world = World::new().await?;
     let worker = world.worker().await?;
     world.link("shop", "15550001").await?;
@@ -86,14 +86,14 @@ async fn m3_a_group_tells_who_got_and_who_read_a_message() -> Result<()> {
     for number in ["15550002", "15550003"] {
         world.control.post(&format!("/phones/{number}/pace"), json!({ "read": "never" })).await?;
     }
-    let (group, id) = in_group(&world, &["15550002".into(), "15550003".into()], "three").await?;
-    let got = |condition: &str| {
+    let (group, id) = send_to_new_group(&world, &["15550002".into(), "15550003".into()], "three").await?;
+    let participants = |condition: &str| {
         format!(
             "SELECT array_agg(participant ORDER BY participant)::text FROM wa.receipt WHERE outbound_id = {id} AND {condition}"
         )
     };
     let all = "{15550002@s.whatsapp.net,15550003@s.whatsapp.net}";
-    world.holds(&format!("SELECT ({}) = '{all}'", got("delivered_at IS NOT NULL"))).await?;
+    world.holds(&format!("SELECT ({}) = '{all}'", participants("delivered_at IS NOT NULL"))).await?;
     ensure!(
         world
             .count(&format!("SELECT count(*) FROM wa.receipt WHERE outbound_id = {id} AND read_at IS NOT NULL"))
@@ -104,27 +104,27 @@ async fn m3_a_group_tells_who_got_and_who_read_a_message() -> Result<()> {
     let read = format!("SELECT wa.send_read('anna', '{group}', '{{{message_id}}}', sender => '15550001')");
     world.holds("SELECT EXISTS (SELECT FROM wa.inbox WHERE session = 'anna')").await?;
     world.count(&read).await?;
-    world.holds(&format!("SELECT ({}) = '{{15550002@s.whatsapp.net}}'", got("read_at IS NOT NULL"))).await?;
+    world.holds(&format!("SELECT ({}) = '{{15550002@s.whatsapp.net}}'", participants("read_at IS NOT NULL"))).await?;
     world.control.post("/phones/15550003/read", json!({ "chat": group })).await?;
-    world.holds(&format!("SELECT ({}) = '{all}'", got("read_at >= delivered_at"))).await?;
-    // The row has the first of each, and never goes back.
+    world.holds(&format!("SELECT ({}) = '{all}'", participants("read_at >= delivered_at"))).await?;
+    // The row has the earliest time of each status, and its status never goes back.
     let row = format!(
         "SELECT o.status = 'read' AND o.delivered_at <= (SELECT min(delivered_at) FROM wa.receipt) AND o.read_at <= (SELECT min(read_at) FROM wa.receipt)
          FROM wa.outbound o WHERE id = {id}"
     );
     world.holds(&row).await?;
-    // In a chat with one person the row says it all.
+    // A chat with one person needs no rows in wa.receipt.
     let one = world.send("shop", "15550003", "Hello you").await?;
     world.message_is(one, "delivered").await?;
     ensure!(
         world.count(&format!("SELECT count(*) FROM wa.receipt WHERE outbound_id <> {id}")).await? == 0,
-        "more receipts"
+        "receipts of a chat with one person"
     );
     worker.stop().await
 }
 
 #[tokio::test]
-async fn m3_a_group_of_500_gets_a_message_and_each_receipt_is_kept() -> Result<()> {
+async fn m3_a_group_of_500_receives_a_message_and_each_receipt_is_stored() -> Result<()> {
     let world = World::new().await?;
     let worker = world.worker().await?;
     world.link("shop", "15550001").await?;
@@ -132,10 +132,10 @@ async fn m3_a_group_of_500_gets_a_message_and_each_receipt_is_kept() -> Result<(
     for number in &others {
         world.phone(number).await?;
     }
-    let (group, first) = in_group(&world, &others, "five hundred").await?;
+    let (group, first) = send_to_new_group(&world, &others, "five hundred").await?;
     let all = |id: i64| format!("SELECT count(*) = 499 FROM wa.receipt WHERE outbound_id = {id}");
     world.holds(&all(first)).await?;
-    // With the sender key that everybody has by now.
+    // This one uses the sender key that everybody has by now.
     let second = world.send("shop", &group, "And again").await?;
     world.holds(&all(second)).await?;
     let seen = world.seen_by(&others[498]).await?;
@@ -143,9 +143,9 @@ async fn m3_a_group_of_500_gets_a_message_and_each_receipt_is_kept() -> Result<(
     worker.stop().await
 }
 
-/// Of a session whose connection has gone silent as much is in hand as may be, and more is queued.
+/// The stuck session has a silent connection, as many messages in hand as allowed, and more queued.
 #[tokio::test]
-async fn q6_a_session_that_is_stuck_holds_up_no_other() -> Result<()> {
+async fn q6_a_stuck_session_holds_up_no_other() -> Result<()> {
     let world = World::new().await?;
     let mut command = world.worker_on(&world.db.url);
     command.env("WAGRES_WORKER__ACK_TIMEOUT_SECONDS", "600");
@@ -162,7 +162,7 @@ async fn q6_a_session_that_is_stuck_holds_up_no_other() -> Result<()> {
     for _ in 0..2 {
         let id = world.send("free", "15550003", "hello").await?;
         world.holds(&format!("SELECT sent_at IS NOT NULL FROM wa.outbound WHERE id = {id}")).await?;
-        ensure!(world.count(&format!("SELECT count(*) {full}")).await? == 1, "it is stuck no more");
+        ensure!(world.count(&format!("SELECT count(*) {full}")).await? == 1, "the stuck session went on");
     }
     worker.kill().await
 }

@@ -1,4 +1,4 @@
-//! M8: what WhatsApp tells beside messages.
+//! M8: events other than messages.
 
 use super::files::picture;
 use super::stage::{Peer, SHOP, Stage};
@@ -9,8 +9,8 @@ use base64::prelude::BASE64_STANDARD;
 use image::ImageFormat::Jpeg;
 use serde_json::{Value, json};
 
-/// Waits for an event of our session.
-async fn told(stage: &Stage, kind: &str, data: Value) -> Result<()> {
+/// Waits for an event of the session `shop`.
+async fn event_is(stage: &Stage, kind: &str, data: Value) -> Result<()> {
     let found = format!(
         "SELECT count(*) FROM wa.event WHERE session = 'shop' AND kind = '{kind}' AND data @> '{}'::jsonb HAVING count(*) > 0",
         data.to_string().replace('\'', "''")
@@ -35,38 +35,38 @@ async fn m8_groups_pictures_presence_and_typing_are_events() -> Result<()> {
     let (by, anna) = (format!("{phone}@s.whatsapp.net"), format!("{}@s.whatsapp.net", Peer::Session.number()));
     let made = json!({ "subject": "Team", "creator": phone, "participants": [SHOP] });
     let group = stage.world.control.post("/groups", made).await?["jid"].as_str().context("no jid")?.to_owned();
-    told(&stage, "group_changed", json!({ "group": group, "action": "create" })).await?;
+    event_is(&stage, "group_changed", json!({ "group": group, "action": "create" })).await?;
     let participants = |change: &str| json!({ "by": phone, change: [Peer::Session.number()] });
     for (change, action) in [("add", "add"), ("promote", "promote"), ("demote", "demote"), ("remove", "remove")] {
         stage.world.control.post(&format!("/groups/{group}/participants"), participants(change)).await?;
         let data = json!({ "group": group, "action": action, "by": by, "participants": [anna] });
-        told(&stage, "group_changed", data).await?;
+        event_is(&stage, "group_changed", data).await?;
     }
     for what in ["subject", "description"] {
         let change = json!({ "by": phone, what: "All of us" });
         stage.world.control.post(&format!("/groups/{group}/{what}"), change).await?;
-        told(&stage, "group_changed", json!({ "group": group, "action": what, what: "All of us" })).await?;
+        event_is(&stage, "group_changed", json!({ "group": group, "action": what, what: "All of us" })).await?;
     }
-    // Contacts hear of a picture, and whoever has written is one.
-    stage.hi(Peer::Phone).await?;
+    // Contacts are told of a new picture, and a peer that has written is a contact.
+    stage.peer_says_hi(Peer::Phone).await?;
     stage.send("text", phone, "'Hello'").await?;
     let picture = json!({ "data": BASE64_STANDARD.encode(picture(Jpeg, 64, 64)?) });
     stage.world.control.post(&format!("/phones/{phone}/picture"), picture).await?;
-    told(&stage, "picture_changed", json!({ "contact": by, "removed": false })).await?;
-    // Somebody types, and is seen to come and go by those who asked.
+    event_is(&stage, "picture_changed", json!({ "contact": by, "removed": false })).await?;
+    // Those who watch a contact see when it types, comes online and goes offline.
     stage.world.count(&format!("SELECT wa.watch_presence('shop', '{}')", Peer::Session.number())).await?;
     stage
         .world
         .holds("SELECT count(*) = 1 FROM wa.session_job WHERE kind = 'watch_presence' AND status = 'done'")
         .await?;
     stage.world.count(&format!("SELECT wa.watch_presence('anna', '{SHOP}')")).await?;
-    told(&stage, "presence", json!({ "contact": anna, "available": true })).await?;
+    event_is(&stage, "presence", json!({ "contact": anna, "available": true })).await?;
     for state in ["typing", "recording", "paused"] {
         stage.world.count(&format!("SELECT wa.send_chat_state('anna', '{SHOP}', '{state}')")).await?;
-        told(&stage, "chat_state", json!({ "chat": anna, "sender": anna, "state": state })).await?;
+        event_is(&stage, "chat_state", json!({ "chat": anna, "sender": anna, "state": state })).await?;
     }
     sqlx::query("SELECT wa.close('anna')").execute(stage.world.pool()).await?;
-    told(&stage, "presence", json!({ "contact": anna, "available": false })).await?;
+    event_is(&stage, "presence", json!({ "contact": anna, "available": false })).await?;
     let documented: String = sqlx::query_scalar(
         "SELECT string_agg(format('| %s | `%s` | %s |', (SELECT string_agg(format('`%s`', k), ', ') FROM unnest(string_to_array(e.kind, ', ')) k), e.data, e.about), E'\\n' ORDER BY e.place)
          FROM wa.event_kinds() WITH ORDINALITY e (kind, data, about, place)",
@@ -86,36 +86,32 @@ async fn m8_a_call_is_an_event() -> Result<()> {
     let mut stage = Stage::new().await?;
     let worker = stage.world.worker().await?;
     stage.link().await?;
-    if stage.baileys.is_none() {
-        return worker.stop().await;
-    }
     let caller = format!("{}@s.whatsapp.net", Peer::Baileys.number());
     let to = format!("{SHOP}@s.whatsapp.net");
-    // One after the other is seen: stanzas of calls have no order in the library when they come at once.
-    // One is seen before the other is sent: the library keeps no order among stanzas of calls.
+    // Each event is awaited before the next stanza: the library keeps no order among stanzas of calls.
     for (number, (tag, action)) in [("offer", "offered"), ("terminate", "terminated")].into_iter().enumerate() {
         let part = json!({ "tag": tag, "attrs": { "call-id": "CALL1", "call-creator": caller }, "content": [] });
         let stanza = json!({ "tag": "call", "attrs": { "to": to, "id": format!("CALL.{number}") }, "content": [part] });
-        let baileys = stage.baileys.as_mut().context("there is a Baileys client")?;
+        let baileys = stage.baileys()?;
         baileys.command("call", json!({ "method": "sendNode", "args": [stanza] })).await?;
-        told(&stage, "call", json!({ "call_id": "CALL1", "from": caller, "action": action })).await?;
+        event_is(&stage, "call", json!({ "call_id": "CALL1", "from": caller, "action": action })).await?;
     }
-    told(&stage, "call", json!({ "action": "offered", "video": false })).await?;
+    event_is(&stage, "call", json!({ "action": "offered", "video": false })).await?;
     worker.stop().await
 }
 
 #[tokio::test]
-async fn m8_another_security_code_is_an_event() -> Result<()> {
+async fn m8_a_changed_security_code_is_an_event() -> Result<()> {
     let mut stage = Stage::new().await?;
     let worker = stage.world.worker().await?;
     stage.link().await?;
     let phone = Peer::Phone.number();
-    stage.hi(Peer::Phone).await?;
+    stage.peer_says_hi(Peer::Phone).await?;
     stage.send("text", phone, "'Hello'").await?;
-    // WhatsApp was installed anew on that phone, which has another identity since.
+    // WhatsApp was reinstalled on that phone, which gives it a new identity key.
     stage.world.control.post(&format!("/phones/{phone}/reregister"), json!({})).await?;
     stage.send("text", phone, "'Is it still you?'").await?;
-    stage.hi(Peer::Phone).await?;
-    told(&stage, "security_code_changed", json!({ "contact": format!("{phone}@s.whatsapp.net") })).await?;
+    stage.peer_says_hi(Peer::Phone).await?;
+    event_is(&stage, "security_code_changed", json!({ "contact": format!("{phone}@s.whatsapp.net") })).await?;
     worker.stop().await
 }

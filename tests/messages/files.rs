@@ -1,16 +1,16 @@
-//! Files as programs make them, small and whole.
+//! Small, valid files of each type.
 
 use anyhow::Result;
 use image::{DynamicImage, ImageFormat, Rgba, RgbaImage};
 use std::io::Cursor;
 
-/// A picture with a gradient, so that each size is a file of its own.
+/// A picture with a gradient, so that each size gives different bytes.
 pub(super) fn picture(format: ImageFormat, width: u32, height: u32) -> Result<Vec<u8>> {
     let shade = |at: u32, of: u32| u8::try_from(at * 255 / of.max(1)).unwrap_or(255);
     let picture = RgbaImage::from_fn(width, height, |x, y| Rgba([shade(x, width), shade(y, height), 80, 255]));
     let picture = DynamicImage::ImageRgba8(picture);
     let mut file = Cursor::new(vec![]);
-    // JPEG knows no transparency.
+    // JPEG has no transparency.
     if format == ImageFormat::Jpeg {
         picture.to_rgb8().write_to(&mut file, format)
     } else {
@@ -19,7 +19,7 @@ pub(super) fn picture(format: ImageFormat, width: u32, height: u32) -> Result<Ve
     Ok(file.into_inner())
 }
 
-/// A film of 640 by 360 pixels and two and a half seconds, as its headers say; there is nothing to be seen in it.
+/// An MP4 whose headers claim 640 by 360 pixels and 2.5 seconds; it has no frames.
 pub(super) fn film() -> Vec<u8> {
     fn atom(name: [u8; 4], content: &[Vec<u8>]) -> Vec<u8> {
         let content = content.concat();
@@ -38,13 +38,13 @@ pub(super) fn film() -> Vec<u8> {
     [ftyp, moov, atom(*b"mdat", &[vec![0; 64]])].concat()
 }
 
-/// MP3, two and a half seconds of silence: 128 kbit/s, 1152 samples of 44.1 kHz a frame.
+/// An MP3 with 2.5 seconds of silence: 128 kbit/s, 1152 samples of 44.1 kHz a frame.
 pub(super) fn music() -> Vec<u8> {
     let frame = [&[0xff, 0xfb, 0x90, 0xc4][..], &[0; 413]].concat();
     frame.repeat(96)
 }
 
-/// Ogg with Opus, two and a half seconds.
+/// Ogg with Opus, 2.5 seconds.
 pub(super) fn speech() -> Vec<u8> {
     let head = [&b"OpusHead\x01\x01\0\0"[..], &48_000_u32.to_le_bytes(), &[0, 0, 0]].concat();
     let tags = [&b"OpusTags"[..], &4_u32.to_le_bytes(), b"none", &0_u32.to_le_bytes()].concat();

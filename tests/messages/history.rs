@@ -1,4 +1,4 @@
-//! M7: one history of each chat, which is read, searched, and asked for again.
+//! M7: one history of each chat: reading, searching, and messages that are requested again.
 
 use super::stage::{Peer, SHOP, Stage};
 use crate::support::docs;
@@ -18,7 +18,7 @@ async fn m7_a_chat_is_one_history_of_both_directions() -> Result<()> {
     let worker = stage.world.worker().await?;
     stage.link().await?;
     let to = Peer::Phone.number();
-    let hi = stage.hi(Peer::Phone).await?;
+    let hi = stage.peer_says_hi(Peer::Phone).await?;
     let answer = stage.send("text", to, &format!("'Good day, your invoice is here', quote => '{hi}'")).await?;
     stage.send("reaction", to, &format!("'{hi}', '👍'")).await?;
     stage.send("read", to, &format!("'{{{hi}}}'")).await?;
@@ -39,7 +39,7 @@ async fn m7_a_chat_is_one_history_of_both_directions() -> Result<()> {
     let pages = format!(
         "SELECT count(*) FROM wa.chat_history('shop', '{to}', most => 1) last, wa.chat_history('shop', '{to}', before => last.sent_at) earlier"
     );
-    ensure!(stage.world.count(&pages).await? == 2, "pages");
+    ensure!(stage.world.count(&pages).await? == 2, "chat_history does not page by `before`");
     let found = async |words: &str| -> Result<Vec<String>> {
         let search = format!("SELECT coalesce(array_agg(message_id ORDER BY sent_at), '{{}}') FROM wa.search({words})");
         stage.world.until(&search).await
@@ -49,7 +49,7 @@ async fn m7_a_chat_is_one_history_of_both_directions() -> Result<()> {
     );
     ensure!(found("'\"invoice is here\"'").await? == [answer.clone()] && found("'nobody said this'").await?.is_empty());
     ensure!(found(&format!("'invoice', 'shop', '{to}'")).await? == [answer]);
-    // The indexes of the documentation are what the search uses.
+    // The search uses the indexes that the documentation gives.
     for index in docs::statements("docs/messages.md", "CREATE INDEX")? {
         sqlx::raw_sql(sqlx::AssertSqlSafe(index)).execute(stage.world.pool()).await?;
     }
@@ -65,7 +65,7 @@ async fn m7_a_chat_is_one_history_of_both_directions() -> Result<()> {
     worker.stop().await
 }
 
-/// What the shop reads votes, reactions and edits with that are about a message to somebody, as base64.
+/// The secret with which the session reads votes, reactions and edits of its message to somebody, as base64.
 async fn secret(stage: &Stage, to: &str, message_id: &str) -> Result<Option<String>> {
     let held = "SELECT session_id, epoch FROM wa.lease JOIN wa.session USING (session_id) WHERE name = 'shop'";
     let (session_id, epoch) = sqlx::query_as(held).fetch_one(stage.world.pool()).await?;
@@ -77,7 +77,7 @@ async fn secret(stage: &Stage, to: &str, message_id: &str) -> Result<Option<Stri
 }
 
 #[tokio::test]
-async fn m7_a4_secrets_of_what_rows_say_are_made_again_and_not_kept() -> Result<()> {
+async fn m7_a4_message_secrets_are_derived_again_from_rows_and_not_stored() -> Result<()> {
     let stage = Stage::new().await?;
     let worker = stage.world.worker().await?;
     stage.world.link("shop", SHOP).await?;
@@ -91,25 +91,34 @@ async fn m7_a4_secrets_of_what_rows_say_are_made_again_and_not_kept() -> Result<
             "SELECT message->'message_context_info'->'message_secret'->>'data' FROM wa.inbox WHERE session = 'anna' AND message_id = '{sent}'"
         );
         let got: String = stage.world.until(&got).await?;
-        ensure!(secret(&stage, to, &sent).await?.as_ref() == Some(&got), "another secret");
-        ensure!(secret(&stage, "15550009", &sent).await?.is_none(), "it went to somebody else");
-        ensure!(secret(&stage, to, "3EB0123456789ABCDEF012").await?.is_none(), "no row says such a message");
+        ensure!(
+            secret(&stage, to, &sent).await?.as_ref() == Some(&got),
+            "the derived secret differs from the one sent"
+        );
+        ensure!(
+            secret(&stage, "15550009", &sent).await?.is_none(),
+            "a secret for a chat that the message was not sent to"
+        );
+        ensure!(
+            secret(&stage, to, "3EB0123456789ABCDEF012").await?.is_none(),
+            "a secret for a message that no row has"
+        );
     }
     worker.stop().await?;
     let kept = "SELECT count(*) FROM wa.auth_key JOIN wa.session USING (session_id) WHERE name = 'shop' AND kind = 'message-secret'";
-    ensure!(stage.world.count(kept).await? == 0, "secrets are kept");
+    ensure!(stage.world.count(kept).await? == 0, "message secrets are stored");
     Ok(())
 }
 
 #[tokio::test]
-async fn m7_who_asks_for_a_message_after_our_restart_gets_it() -> Result<()> {
+async fn m7_a_message_requested_after_a_restart_is_sent_again() -> Result<()> {
     let stage = Stage::new().await?;
     let worker = stage.world.worker().await?;
     stage.world.link("shop", SHOP).await?;
     stage.world.link("anna", Peer::Session.number()).await?;
     let to = Peer::Session.number();
-    stage.send("text", to, "'so that there is a session'").await?;
-    // Of a text the row says all. Of what else is sent the library keeps a copy for a day; it is asked for later than that.
+    stage.send("text", to, "'to establish a Signal session'").await?;
+    // The row of a plain text is enough. The library keeps a copy of other messages for a day; the request comes later.
     for (text, more, copies) in [("plain", "", 0), ("with a mention", ", mentions => '{+15550009}'", 1)] {
         let fault = |fault: &str, stanza, number| json!({ "fault": { fault: {} }, "number": number, "stanza": stanza, "direction": "out" });
         stage.world.control.post("/faults", fault("corrupt", "message", to)).await?;
@@ -124,18 +133,18 @@ async fn m7_who_asks_for_a_message_after_our_restart_gets_it() -> Result<()> {
         let open =
             |it: &Value| ["lost", "pending"].map(|what| it[what].as_array().map_or(0, Vec::len)).iter().sum::<usize>();
         let now = stage.world.control.get(&verdict).await?;
-        ensure!(open(&now) == 1, "it came without being sent again: {now:#}");
+        ensure!(open(&now) == 1, "the message arrived without being sent again: {now:#}");
         sqlx::query("SELECT wa.close('shop')").execute(stage.world.pool()).await?;
         stage.world.session_is("shop", "stopped").await?;
         let gone = "DELETE FROM wa.auth_key k USING wa.session s
                     WHERE s.session_id = k.session_id AND s.name = 'shop' AND k.kind = 'sent-message' AND right(k.key_id, length($1)) = $1";
         let gone = sqlx::query(gone).bind(&sent).execute(stage.world.pool()).await?;
         ensure!(gone.rows_affected() == copies, "{text}: the library kept {} copies", gone.rows_affected());
-        // The request waits for our login.
+        // The peer's request waits on the server until our login.
         sqlx::query("SELECT wa.connect('shop')").execute(stage.world.pool()).await?;
-        let came = |it: &Value| (it["ok"] == true && it["messages"] == 1 && open(it) == 0).then_some(());
-        stage.world.control.until(&verdict, came).await.with_context(|| text.to_owned())?;
-        // With the secret that later votes and reactions to it are read with.
+        let arrived = |it: &Value| (it["ok"] == true && it["messages"] == 1 && open(it) == 0).then_some(());
+        stage.world.control.until(&verdict, arrived).await.with_context(|| text.to_owned())?;
+        // It carries the secret for later votes on it and reactions to it.
         let got = format!(
             "SELECT message->'message_context_info'->'message_secret'->>'data' FROM wa.inbox WHERE session = 'anna' AND message_id = '{sent}'"
         );
@@ -147,16 +156,16 @@ async fn m7_who_asks_for_a_message_after_our_restart_gets_it() -> Result<()> {
 }
 
 #[tokio::test]
-async fn m7_the_past_is_kept_once_and_where_it_is_wanted() -> Result<()> {
+async fn m7_the_past_is_stored_once_and_only_for_sessions_that_keep_it() -> Result<()> {
     let stage = Stage::new().await?;
     let worker = stage.world.worker().await?;
     let pool = stage.world.pool();
-    let told = |number: &str| json!({ "number": number, "history": { "chats": 3, "messages": 50 } });
+    let phone = |number: &str| json!({ "number": number, "history": { "chats": 3, "messages": 50 } });
     let anna = Peer::Session.number();
     for number in [SHOP, anna] {
-        stage.world.control.post("/phones", told(number)).await?;
+        stage.world.control.post("/phones", phone(number)).await?;
     }
-    // One consumer of everything, which the past is no news for.
+    // A consumer of everything, for which the past is not new.
     sqlx::query("SELECT wa.add_consumer('crm'), wa.add_session('shop')").execute(pool).await?;
     sqlx::query("SELECT wa.keep_past('shop')").execute(pool).await?;
     stage.world.link("shop", SHOP).await?;
@@ -167,15 +176,15 @@ async fn m7_the_past_is_kept_once_and_where_it_is_wanted() -> Result<()> {
         .world
         .holds("SELECT sum((data->>'messages')::int) = 150 AND max((data->>'progress')::int) = 100 FROM wa.event WHERE session = 'shop' AND kind = 'past_kept'")
         .await?;
-    // The phone has told the other session too by now, as it says.
-    let heard = |it: &Value| {
+    // By its own account the phone has sent its history to the other session too.
+    let delivered = |it: &Value| {
         let sent = it["sent"].as_array()?;
         (sent.len() == 4 && sent.iter().all(|piece| !piece["received"].is_null())).then_some(())
     };
-    stage.world.control.until(&format!("/phones/{anna}/history"), heard).await?;
+    stage.world.control.until(&format!("/phones/{anna}/history"), delivered).await?;
     ensure!(stage.world.count("SELECT count(*) FROM wa.past WHERE session <> 'shop'").await? == 0);
-    ensure!(stage.world.count("SELECT count(*) FROM wa.unread").await? == 0, "the past is no news");
-    // As the phone's owner sees it: who, when, and what.
+    ensure!(stage.world.count("SELECT count(*) FROM wa.unread").await? == 0, "the past is unread for a consumer");
+    // Sender, time and text are as the phone's owner sees them.
     let (chat, from_me, body, sent_at, sender): (String, bool, String, chrono::DateTime<chrono::Utc>, String) =
         sqlx::query_as("SELECT chat, from_me, body, sent_at, sender FROM wa.past ORDER BY sent_at DESC LIMIT 1")
             .fetch_one(pool)
@@ -194,14 +203,14 @@ async fn m7_the_past_is_kept_once_and_where_it_is_wanted() -> Result<()> {
         .fetch_one(pool)
         .await?;
     ensure!(found > 0, "{word} is not found");
-    // An answer shows what it answers.
+    // A reply quotes the message of the past.
     let other = "SELECT message_id FROM wa.past WHERE NOT from_me ORDER BY sent_at DESC LIMIT 1";
     let answered: String = stage.world.until(other).await?;
     let of: String = stage.world.until(&format!("SELECT chat FROM wa.past WHERE message_id = '{answered}'")).await?;
     let number = of.split('@').next().context("no number")?;
     stage.world.phone(number).await?;
     stage.send("text", &of, &format!("'I remember', quote => '{answered}'")).await?;
-    // A new link tells it again, and nothing is there twice; what was sent from here is not of the past.
+    // A new link brings the past again, and nothing is stored twice; messages sent by the session are not in it.
     sqlx::query("SELECT wa.logout('shop')").execute(pool).await?;
     stage.world.session_is("shop", "logged_out").await?;
     stage.world.link("shop", SHOP).await?;

@@ -1,6 +1,6 @@
-//! M4: what others write stands in the columns of the inbox.
+//! M4: the columns of the inbox for each kind of received message.
 
-use super::stage::{Peer, SHOP, Stage, contains, table};
+use super::stage::{Peer, SHOP, Stage, contains, matrix_table};
 use crate::support::docs;
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use wacore::poll::{compute_option_hash, encrypt_poll_vote_with_secret};
 
-/// What others write: as each of them is told to write it, and the columns of our inbox that are set then. `{ours}` is a
-/// message of ours, `{theirs}` one of theirs.
-fn written(peer: Peer) -> Vec<(Value, Value)> {
+/// The messages that a peer sends: the draft as that peer takes it, and the inbox columns expected. `{ours}` is a message
+/// of ours, `{theirs}` one of the peer's.
+fn drafts(peer: Peer) -> Vec<(Value, Value)> {
     let data = "AAAA";
     let mut all = vec![
         (json!({ "text": "Good day" }), json!({ "kind": "text", "body": "Good day" })),
@@ -75,23 +75,22 @@ fn written(peer: Peer) -> Vec<(Value, Value)> {
 }
 
 #[tokio::test]
-async fn m4_every_kind_that_others_write_stands_in_the_columns_of_the_inbox() -> Result<()> {
+async fn m4_every_received_kind_fills_the_columns_of_the_inbox() -> Result<()> {
     let mut stage = Stage::new().await?;
     let worker = stage.world.worker().await?;
     stage.link().await?;
-    let peers: Vec<Peer> = stage.peers().filter(|peer| *peer != Peer::Session).collect();
     let mut matrix: BTreeMap<String, BTreeSet<Peer>> = BTreeMap::new();
-    for peer in peers {
-        let theirs = stage.hi(peer).await?;
+    for peer in [Peer::Baileys, Peer::Phone] {
+        let theirs = stage.peer_says_hi(peer).await?;
         let ours = stage.send("text", peer.number(), "'Our words'").await?;
         let (columns, message) = (json!({ "kind": "text" }), json!({ "conversation": "Our words" }));
-        stage.arrived(peer, &ours, &columns, &message).await?;
-        for (draft, columns) in written(peer) {
+        stage.check_received(peer, &ours, &columns, &message).await?;
+        for (draft, columns) in drafts(peer) {
             let named = |value: &Value| value.to_string().replace("{ours}", &ours).replace("{theirs}", &theirs);
             let (mut draft, columns): (Value, Value) =
                 (serde_json::from_str(&named(&draft))?, serde_json::from_str(&named(&columns))?);
             let sent = if peer == Peer::Baileys {
-                stage.baileys.as_mut().context("no Baileys")?.send_content(SHOP, draft).await?["message_id"].clone()
+                stage.baileys()?.send_content(SHOP, draft).await?["message_id"].clone()
             } else {
                 draft["to"] = SHOP.into();
                 stage.world.control.post(&format!("/phones/{}/send", peer.number()), draft).await?["id"].clone()
@@ -107,21 +106,18 @@ async fn m4_every_kind_that_others_write_stands_in_the_columns_of_the_inbox() ->
             matrix.entry(kind).or_default().insert(peer);
         }
     }
-    if stage.baileys.is_some() {
-        docs::table("docs/messages.md", "kinds in", &table(&matrix, &[Peer::Baileys, Peer::Phone]))?;
-    }
+    docs::table("docs/messages.md", "kinds in", &matrix_table(&matrix, &[Peer::Baileys, Peer::Phone]))?;
     worker.stop().await
 }
 
 #[tokio::test]
-async fn m4_a_vote_says_what_it_is_for() -> Result<()> {
+async fn m4_a_vote_names_the_chosen_options() -> Result<()> {
     let mut stage = Stage::new().await?;
     let worker = stage.world.worker().await?;
     stage.link().await?;
-    let theirs = stage.hi(Peer::Phone).await?;
-    let Some(baileys) = stage.baileys.as_mut() else { return worker.stop().await };
+    let theirs = stage.peer_says_hi(Peer::Phone).await?;
     let (creator, voter) = (format!("{SHOP}@s.whatsapp.net"), format!("{}@s.whatsapp.net", Peer::Baileys.number()));
-    baileys.send(SHOP, "Hi").await?;
+    stage.baileys()?.send(SHOP, "Hi").await?;
     let poll = stage.send("poll", Peer::Baileys.number(), "'Days?', '{Mon,\"Tue, late\",Wed}', choices => 0").await?;
     let secret: String = stage
         .world
@@ -139,7 +135,7 @@ async fn m4_a_vote_says_what_it_is_for() -> Result<()> {
         let key = json!({ "remoteJid": creator, "fromMe": false, "id": poll_id });
         let vote = json!({ "encPayload": BASE64_STANDARD.encode(payload), "encIv": BASE64_STANDARD.encode(iv) });
         let update = json!({ "raw": { "pollUpdateMessage": { "pollCreationMessageKey": key, "vote": vote } } });
-        let baileys = stage.baileys.as_mut().context("no Baileys")?;
+        let baileys = stage.baileys()?;
         let sent = baileys.send_content(SHOP, update).await?["message_id"].as_str().context("no id")?.to_owned();
         let row = format!("SELECT to_jsonb(i) FROM wa.inbox i WHERE session = 'shop' AND message_id = '{sent}'");
         let row: Value = stage.world.until(&row).await?;

@@ -1,7 +1,7 @@
-//! M1: files go out, from wherever they are, and are there byte for byte.
+//! M1: files of every kind reach every peer byte for byte.
 
 use super::files::{film, music, picture, speech};
-use super::stage::{PEERS, Peer, Stage, table};
+use super::stage::{PEERS, Peer, Stage, matrix_table};
 use crate::support::docs;
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
@@ -14,11 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Case {
     kind: &'static str,
     file: Vec<u8>,
-    /// What follows the file.
+    /// SQL arguments after the file.
     more: &'static str,
-    /// The columns of `wa.inbox` on the other side.
+    /// The expected columns of the peer's `wa.inbox`.
     columns: Value,
-    /// What is in the message.
+    /// The expected fields of the message.
     message: Value,
 }
 
@@ -113,11 +113,11 @@ fn cases() -> Result<Vec<Case>> {
     ])
 }
 
-/// The bytes that the other side makes of a message.
-async fn opened(stage: &mut Stage, peer: Peer, message_id: &str) -> Result<Vec<u8>> {
+/// The file of a message as the peer downloads and decrypts it.
+async fn peer_file(stage: &mut Stage, peer: Peer, message_id: &str) -> Result<Vec<u8>> {
     match peer {
         Peer::Baileys => {
-            let baileys = stage.baileys.as_mut().context("no Baileys")?;
+            let baileys = stage.baileys()?;
             let found = baileys.command("download", json!({ "message": message_id })).await?;
             Ok(BASE64_STANDARD.decode(found["data"].as_str().context("data")?)?)
         }
@@ -142,54 +142,55 @@ async fn opened(stage: &mut Stage, peer: Peer, message_id: &str) -> Result<Vec<u
 }
 
 #[tokio::test]
-async fn m1_every_kind_of_file_goes_to_every_client_byte_for_byte() -> Result<()> {
+async fn m1_every_kind_of_file_reaches_every_client_byte_for_byte() -> Result<()> {
     let mut stage = Stage::new().await?;
     let worker = stage.world.worker().await?;
     stage.link().await?;
     let mut matrix: BTreeMap<String, BTreeSet<Peer>> = BTreeMap::new();
-    for peer in stage.peers() {
-        let theirs = stage.hi(peer).await?;
+    for peer in PEERS {
+        let theirs = stage.peer_says_hi(peer).await?;
         for Case { kind, file, more, columns, message } in cases()? {
             let named = |text: &str| text.replace("{theirs}", &theirs);
             let more = if more.is_empty() { String::new() } else { format!(", {}", named(more)) };
             let data = BASE64_STANDARD.encode(&file);
             let sent = stage.send(kind, peer.number(), &format!("data => decode('{data}', 'base64'){more}")).await?;
             let read = |value: &Value| serde_json::from_str::<Value>(&named(&value.to_string()));
-            let arrived = stage.arrived(peer, &sent, &read(&columns)?, &read(&message)?).await;
-            arrived.with_context(|| format!("{kind}{more} to {peer:?}"))?;
-            ensure!(opened(&mut stage, peer, &sent).await? == file, "the {kind} for {peer:?} has other bytes");
+            let received = stage.check_received(peer, &sent, &read(&columns)?, &read(&message)?).await;
+            received.with_context(|| format!("{kind}{more} to {peer:?}"))?;
+            ensure!(peer_file(&mut stage, peer, &sent).await? == file, "the {kind} for {peer:?} has other bytes");
             matrix.entry(kind.to_owned()).or_default().insert(peer);
         }
-        // A picture that is no WebP becomes one.
+        // A sticker from another format is converted to WebP.
         let data = BASE64_STANDARD.encode(picture(Png, 100, 50)?);
         let sent = stage.send("sticker", peer.number(), &format!("data => decode('{data}', 'base64')")).await?;
         let message = json!({ "sticker_message": { "mimetype": "image/webp", "width": 512, "height": 512 } });
-        stage.arrived(peer, &sent, &json!({ "kind": "sticker" }), &message).await?;
-        let sticker = image::load_from_memory_with_format(&opened(&mut stage, peer, &sent).await?, WebP)?.to_rgba8();
-        ensure!(sticker.dimensions() == (512, 512) && sticker.get_pixel(256, 0)[3] == 0, "not a square on nothing");
+        stage.check_received(peer, &sent, &json!({ "kind": "sticker" }), &message).await?;
+        let sticker = image::load_from_memory_with_format(&peer_file(&mut stage, peer, &sent).await?, WebP)?.to_rgba8();
+        ensure!(
+            sticker.dimensions() == (512, 512) && sticker.get_pixel(256, 0)[3] == 0,
+            "the sticker is not a square on a transparent ground"
+        );
     }
-    // What is shown before it is loaded.
+    // The thumbnail, which is shown before the file is loaded.
     let row = "SELECT message FROM wa.inbox WHERE session = 'anna' AND kind = 'image' AND body IS NOT NULL";
     let message: Value = stage.world.until(row).await?;
     let thumbnail = message["image_message"]["jpeg_thumbnail"]["data"].as_str().context("no thumbnail")?;
     let small = image::load_from_memory_with_format(&BASE64_STANDARD.decode(thumbnail)?, Jpeg)?;
     ensure!((small.width(), small.height()) == (100, 50), "{} by {}", small.width(), small.height());
-    // A status, and what it takes.
-    let audience: Vec<&str> = stage.peers().map(Peer::number).collect();
+    // The kinds of file that a status takes.
+    let audience = PEERS.map(Peer::number);
     for (kind, file) in [("image", picture(Jpeg, 20, 20)?), ("video", film()), ("gif", film()), ("voice", speech())] {
         let (data, to) = (BASE64_STANDARD.encode(&file), audience.join(","));
         let arguments = format!("data => decode('{data}', 'base64'), audience => '{{{to}}}'");
         let sent = stage.send(kind, "status@broadcast", &arguments).await?;
-        ensure!(opened(&mut stage, Peer::Session, &sent).await? == file, "the {kind} of the status has other bytes");
+        ensure!(peer_file(&mut stage, Peer::Session, &sent).await? == file, "the {kind} of the status has other bytes");
     }
-    // Nothing is documented that was never sent; where files come from is tried elsewhere.
+    // Every documented field was sent; the sources of files have tests of their own.
     let never = "SELECT string_agg(d.kind || '.' || d.field, ', ') FROM wa.message_fields() d
                  WHERE d.kind IN (SELECT m.kind FROM wa.media_kinds() m) AND d.field NOT IN ('data', 'url', 'large_object', 'file')
                    AND NOT EXISTS (SELECT FROM wa.outbound o WHERE o.kind = d.kind AND o.content ? d.field AND o.sent_at IS NOT NULL)";
     let never: Option<String> = sqlx::query_scalar(never).fetch_one(stage.world.pool()).await?;
     ensure!(never.is_none(), "never sent: {never:?}");
-    if stage.baileys.is_some() {
-        docs::table("docs/messages.md", "files out", &table(&matrix, &PEERS))?;
-    }
+    docs::table("docs/messages.md", "files out", &matrix_table(&matrix, &PEERS))?;
     worker.stop().await
 }

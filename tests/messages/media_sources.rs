@@ -1,4 +1,4 @@
-//! M1: where files come from, that each is uploaded once, and what is said of those that cannot be sent.
+//! M1: the sources of files, one upload for many recipients, and the errors of files that cannot be sent.
 
 use super::files::{film, music, picture, speech};
 use super::stage::{Peer, SHOP, Stage};
@@ -24,14 +24,14 @@ const MOST: usize = 4 << 20;
 /// A web server with a file of each kind.
 #[derive(Clone, Default)]
 struct Web {
-    /// Requests for /same.jpg that were answered with the file, and with the word that it is the same.
+    /// Requests for /same.jpg answered with the file (200), and with 304.
     whole: Arc<AtomicUsize>,
     same: Arc<AtomicUsize>,
     busy_before: Arc<AtomicBool>,
     host: Arc<OnceLock<String>>,
 }
 
-fn of_kind(kind: &str) -> Result<Vec<u8>> {
+fn file_of(kind: &str) -> Result<Vec<u8>> {
     Ok(match kind {
         "image" => picture(Jpeg, 30, 30)?,
         "video" | "gif" => film(),
@@ -46,10 +46,10 @@ impl Web {
     async fn open() -> Result<Self> {
         let web = Self::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        web.host.set(format!("http://{}", listener.local_addr()?)).ok().context("opened twice")?;
+        web.host.set(format!("http://{}", listener.local_addr()?)).ok().context("Web::open ran twice")?;
         let file = |axum::extract::Path(kind): axum::extract::Path<String>| async move {
-            // What a server says of the type is not asked.
-            of_kind(&kind).map(|file| ([(header::CONTENT_TYPE, "text/html")], file)).map_err(|_| StatusCode::NOT_FOUND)
+            // The worker ignores the content type of a server.
+            file_of(&kind).map(|file| ([(header::CONTENT_TYPE, "text/html")], file)).map_err(|_| StatusCode::NOT_FOUND)
         };
         let router = Router::new()
             .route("/file/{kind}", get(file))
@@ -78,7 +78,7 @@ async fn same(State(web): State<Web>, asked: HeaderMap) -> Response {
         return StatusCode::NOT_MODIFIED.into_response();
     }
     web.whole.fetch_add(1, Ordering::Relaxed);
-    ([(header::ETAG, "\"first\"")], of_kind("image").unwrap_or_default()).into_response()
+    ([(header::ETAG, "\"first\"")], file_of("image").unwrap_or_default()).into_response()
 }
 
 async fn busy(State(web): State<Web>) -> Result<Vec<u8>, StatusCode> {
@@ -118,8 +118,8 @@ impl Sources {
         Ok(std::fs::write(path, bytes)?)
     }
 
-    /// What the phone has of a message of ours.
-    async fn on_phone(&self, message_id: &str) -> Result<Vec<u8>> {
+    /// The file of a message of ours as the phone downloads and decrypts it.
+    async fn phone_file(&self, message_id: &str) -> Result<Vec<u8>> {
         let found = self.stage.world.control.settled(Peer::Phone.number(), message_id).await?;
         ensure!(found["media"]["state"] == "ready", "{found}");
         self.stage.world.control.file(Peer::Phone.number(), message_id).await
@@ -136,7 +136,7 @@ async fn m1_files_come_from_urls_rows_large_objects_and_the_media_store() -> Res
     let pool = all.stage.world.pool();
     let to = Peer::Phone.number();
     for kind in ["image", "video", "gif", "audio", "voice", "document", "sticker"] {
-        let file = of_kind(kind)?;
+        let file = file_of(kind)?;
         all.put(&format!("default/offers/{kind}.bin"), &file)?;
         let media: i64 = sqlx::query_scalar("SELECT wa.add_media('shop', $1)").bind(&file).fetch_one(pool).await?;
         let large: i64 = sqlx::query_scalar("SELECT lo_from_bytea(0, $1)::bigint").bind(&file).fetch_one(pool).await?;
@@ -147,10 +147,10 @@ async fn m1_files_come_from_urls_rows_large_objects_and_the_media_store() -> Res
             format!("file => 'offers/{kind}.bin'"),
         ] {
             let sent = all.stage.send(kind, to, &source).await?;
-            ensure!(all.on_phone(&sent).await? == file, "{kind} of {source} has other bytes");
+            ensure!(all.phone_file(&sent).await? == file, "{kind} of {source} has other bytes");
         }
     }
-    // Larger than what is read of it at once.
+    // A file larger than one read.
     let large: Vec<u8> = (0..3 << 20).map(|at: u32| u8::try_from(at % 251).unwrap_or(0)).collect();
     all.put("default/large", &large)?;
     let media: i64 = sqlx::query_scalar("SELECT wa.add_media('shop', $1)").bind(&large).fetch_one(pool).await?;
@@ -160,14 +160,14 @@ async fn m1_files_come_from_urls_rows_large_objects_and_the_media_store() -> Res
         (format!("media => {media}"), &large[..]),
         (format!("large_object => {object}"), &large[1..]),
         ("file => 'large'".into(), &large[..]),
-        (format!("url => '{}'", all.web.url("/moved")), &of_kind("image")?),
-        // Tried again when the server is not busy any more.
+        (format!("url => '{}'", all.web.url("/moved")), &file_of("image")?),
+        // The first request gets 503, the retry the file.
         (format!("url => '{}'", all.web.url("/busy")), b"at last"),
     ] {
         let sent = all.stage.send("document", to, &source).await?;
-        ensure!(all.on_phone(&sent).await? == file, "{source} has other bytes");
+        ensure!(all.phone_file(&sent).await? == file, "{source} has other bytes");
     }
-    // A document is called what it is called where it comes from.
+    // A document without a name gets that of its source.
     let named =
         "SELECT message_id FROM wa.outbound WHERE kind = 'document' AND content ->> 'file' = 'offers/document.bin'";
     let found = all.stage.world.control.settled(to, &all.stage.world.until::<String>(named).await?).await?;
@@ -176,7 +176,7 @@ async fn m1_files_come_from_urls_rows_large_objects_and_the_media_store() -> Res
 }
 
 #[tokio::test]
-async fn m1_what_goes_to_many_is_uploaded_once() -> Result<()> {
+async fn m1_a_file_for_many_recipients_is_uploaded_once() -> Result<()> {
     let all = Sources::new().await?;
     let world = &all.stage.world;
     let numbers: Vec<String> = (0..20).map(|n| format!("1555010{n:02}")).collect();
@@ -208,16 +208,16 @@ async fn m1_what_goes_to_many_is_uploaded_once() -> Result<()> {
         );
         ensure!(got == (uploads, whole, same), "after {age}: {got:?}");
     }
-    // The same bytes from elsewhere.
-    let arguments = format!("data => decode('{}', 'base64')", BASE64_STANDARD.encode(of_kind("image")?));
+    // The same bytes from another source.
+    let arguments = format!("data => decode('{}', 'base64')", BASE64_STANDARD.encode(file_of("image")?));
     let last = all.stage.send("image", Peer::Phone.number(), &arguments).await?;
-    ensure!(all.uploads().await? - before == 2, "uploaded again");
-    ensure!(all.on_phone(&last).await? == of_kind("image")?, "other bytes");
+    ensure!(all.uploads().await? - before == 2, "the same bytes were uploaded again");
+    ensure!(all.phone_file(&last).await? == file_of("image")?, "other bytes");
     all.worker.stop().await
 }
 
 #[tokio::test]
-async fn m1_files_that_are_kept_are_quoted_and_forwarded() -> Result<()> {
+async fn m1_stored_files_are_quoted_and_forwarded() -> Result<()> {
     let mut stage = Stage::new().await?;
     let worker = stage.world.worker().await?;
     stage.link().await?;
@@ -229,15 +229,15 @@ async fn m1_files_that_are_kept_are_quoted_and_forwarded() -> Result<()> {
         "stanza_id": sent, "quoted_message": { "image_message": { "caption": "Look", "width": 50 } },
     } } });
     let columns = json!({ "kind": "text", "body": "As I said", "quoted_id": sent });
-    stage.arrived(Peer::Session, &quoting, &columns, &quoted).await?;
+    stage.check_received(Peer::Session, &quoting, &columns, &quoted).await?;
     let forwarded = stage.send("forward", Peer::Phone.number(), &format!("'{sent}', chat => '{to}'")).await?;
-    stage.arrived(Peer::Phone, &forwarded, &json!({ "kind": "image", "body": "Look" }), &Value::Null).await?;
+    stage.check_received(Peer::Phone, &forwarded, &json!({ "kind": "image", "body": "Look" }), &Value::Null).await?;
     stage.world.control.settled(Peer::Phone.number(), &forwarded).await?;
     ensure!(stage.world.control.file(Peer::Phone.number(), &forwarded).await? == file, "other bytes");
     worker.stop().await
 }
 
-/// A PNG that says of itself to be that large.
+/// A PNG whose header claims this width and height.
 fn bomb(side: u32) -> Result<Vec<u8>> {
     let mut png = picture(Png, 4, 4)?;
     png[16..20].copy_from_slice(&side.to_be_bytes());
@@ -250,7 +250,7 @@ fn bomb(side: u32) -> Result<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn m1_a_file_that_cannot_be_sent_says_why_and_holds_nothing_up() -> Result<()> {
+async fn m1_a_file_that_cannot_be_sent_fails_with_its_reason_and_holds_nothing_up() -> Result<()> {
     let all = Sources::new().await?;
     let (world, to) = (&all.stage.world, Peer::Phone.number());
     let data = |bytes: &[u8]| format!("data => decode('{}', 'base64')", BASE64_STANDARD.encode(bytes));
@@ -284,11 +284,11 @@ async fn m1_a_file_that_cannot_be_sent_says_why_and_holds_nothing_up() -> Result
         let errors = all.stage.errors(id).await?;
         ensure!(errors.contains(words), "{kind}: {errors}, not {words}");
     }
-    // What may get better is tried again.
+    // A temporary failure is retried.
     let silent = format!("SELECT wa.send_document('shop', '{to}', {}, max_attempts => 2)", url("/silent"));
     let id = world.count(&silent).await?;
     world.holds(&format!("SELECT errors::text LIKE '%content.url: timeout%' FROM wa.outbound WHERE id = {id}")).await?;
-    // What is gone between the insert and the sending.
+    // Files deleted between INSERT and sending.
     let later = "send_at => now() + interval '1 day'";
     let media =
         world.count(&format!("SELECT wa.send_document('shop', '15559998', {}, {later})", data(b"gone"))).await?;
@@ -307,16 +307,16 @@ async fn m1_a_file_that_cannot_be_sent_says_why_and_holds_nothing_up() -> Result
         let errors = all.stage.errors(id).await?;
         ensure!(errors.contains(words), "{errors}, not {words}");
     }
-    // A picture that would take gigabytes to read, and one that cannot be read to its end, are sent as they are.
+    // A picture that would take gigabytes to decode, and a truncated one, are sent as they are.
     for file in [bomb(60_000)?, cut] {
         let sent = all.stage.send("image", to, &data(&file)).await?;
-        ensure!(all.on_phone(&sent).await? == file, "other bytes");
+        ensure!(all.phone_file(&sent).await? == file, "other bytes");
     }
     all.worker.stop().await
 }
 
 #[tokio::test]
-async fn m1_the_network_of_the_worker_is_not_reached_by_a_url() -> Result<()> {
+async fn m1_a_url_cannot_reach_the_private_network_of_the_worker() -> Result<()> {
     let web = Web::open().await?;
     let stage = Stage::new().await?;
     let worker = stage.world.worker().await?;

@@ -1,5 +1,6 @@
-//! Messages of every kind, out and in, and those who read them.
+//! Messages of every kind, outbound and inbound, and consumers of the inbox.
 
+mod campaigns;
 mod consumers;
 mod delivery;
 mod events;

@@ -1,6 +1,6 @@
-//! M1: each kind goes to whoever may be on the other side and is there what it was here.
+//! M1: messages of each kind reach each peer unchanged.
 
-use super::stage::{PEERS, Peer, SHOP, Stage, shown, table};
+use super::stage::{PEERS, Peer, SHOP, Stage, matrix_table, phone_shows};
 use crate::support::docs;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// One of our messages.
 struct Case {
     kind: &'static str,
-    /// What follows session and recipient; `{own}` and `{theirs}` are messages of the chat.
+    /// SQL arguments after session and recipient; `{own}` and `{theirs}` are messages of the chat.
     arguments: &'static str,
-    /// The columns of `wa.inbox` on the other side, those that are set.
+    /// The expected columns of the peer's `wa.inbox`, those that are set.
     columns: Value,
-    /// What is in the message, in the protocol's names.
+    /// The expected fields of the message, in the protocol's names.
     message: Value,
 }
 
@@ -133,14 +133,14 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// With the ids of the chat's messages in their places.
-fn named(value: &Value, peer: Peer, own: &str, theirs: &str) -> Result<Value> {
-    // As each of them says it.
+/// Replaces the placeholders by the ids of the chat's messages.
+fn with_ids(value: &Value, peer: Peer, own: &str, theirs: &str) -> Result<Value> {
+    // Baileys and the others encode a plain text differently.
     let hi = match peer {
         Peer::Baileys => r#"{"extended_text_message":{"text":"Hi"}}"#,
         Peer::Phone | Peer::Session => r#"{"conversation":"Hi"}"#,
     };
-    // Baileys shows the key of what was reacted to as its own side has it.
+    // Baileys turns the key of the reacted-to message to its own side.
     let other = if peer == Peer::Baileys { r#""from_me":true"# } else { r#""from_me":false"# };
     let text = value.to_string().replace(r#""{hi}""#, hi).replace(r#""from_me":false"#, other);
     let text = text.replace("{own}", own).replace("{theirs}", theirs);
@@ -148,21 +148,20 @@ fn named(value: &Value, peer: Peer, own: &str, theirs: &str) -> Result<Value> {
 }
 
 #[tokio::test]
-async fn m1_a_status_is_seen_by_its_audience_and_taken_back() -> Result<()> {
+async fn m1_a_status_is_seen_by_its_audience_and_revoked() -> Result<()> {
     let mut stage = Stage::new().await?;
     let worker = stage.world.worker().await?;
     stage.link().await?;
-    let audience: Vec<&str> = stage.peers().map(Peer::number).collect();
-    let audience = format!("audience => '{{{}}}'", audience.join(","));
+    let audience = format!("audience => '{{{}}}'", PEERS.map(Peer::number).join(","));
     let status = stage.send("text", "status@broadcast", &format!("'Open until ten', {audience}")).await?;
     let (columns, message) =
         (json!({ "kind": "text", "body": "Open until ten" }), json!({ "conversation": "Open until ten" }));
-    for peer in stage.peers() {
-        stage.arrived(peer, &status, &columns, &message).await.with_context(|| format!("{peer:?}"))?;
+    for peer in PEERS {
+        stage.check_received(peer, &status, &columns, &message).await.with_context(|| format!("{peer:?}"))?;
     }
     stage.world.holds(&format!("SELECT chat = 'status@broadcast' FROM wa.inbox WHERE message_id = '{status}'")).await?;
     stage.send("revoke", "status@broadcast", &format!("'{status}', {audience}")).await?;
-    shown(&stage, &status, |it| it["revoked"] == true).await?;
+    phone_shows(&stage, &status, |it| it["revoked"] == true).await?;
     let nobody =
         stage.world.count("SELECT wa.send_text('shop', 'status@broadcast', 'x', audience => '{15559998}')").await?;
     stage.world.message_is(nobody, "failed").await?;
@@ -172,14 +171,12 @@ async fn m1_a_status_is_seen_by_its_audience_and_taken_back() -> Result<()> {
 }
 
 #[tokio::test]
-async fn m1_messages_of_a_group_answer_change_and_take_back_each_other() -> Result<()> {
+async fn m1_group_messages_are_quoted_edited_and_revoked() -> Result<()> {
     let mut stage = Stage::new().await?;
     let worker = stage.world.worker().await?;
     stage.link().await?;
     for addressing in ["pn", "lid"] {
-        let mut participants: Vec<&str> =
-            stage.peers().map(Peer::number).filter(|it| *it != Peer::Phone.number()).collect();
-        participants.push(SHOP);
+        let participants = [Peer::Baileys.number(), Peer::Session.number(), SHOP];
         let group = json!({
             "subject": addressing, "creator": Peer::Phone.number(), "participants": participants, "addressing": addressing,
         });
@@ -197,9 +194,9 @@ async fn m1_messages_of_a_group_answer_change_and_take_back_each_other() -> Resu
             .send("text", &group, &format!("'Hi @15550004', quote => '{theirs}', mentions => '{{15550004}}'"))
             .await?;
         let columns = json!({ "kind": "text", "body": "Hi @15550004", "quoted_id": theirs });
-        for peer in stage.peers() {
+        for peer in PEERS {
             stage
-                .arrived(peer, &answer, &columns, &json!({}))
+                .check_received(peer, &answer, &columns, &json!({}))
                 .await
                 .with_context(|| format!("{addressing} {peer:?}"))?;
         }
@@ -209,22 +206,22 @@ async fn m1_messages_of_a_group_answer_change_and_take_back_each_other() -> Resu
             .await?;
         ensure!(wrote == format!("{SHOP}@s.whatsapp.net"), "{wrote}");
         stage.send("reaction", &group, &format!("'{theirs}', '👍'")).await?;
-        shown(&stage, &theirs, |it| {
+        phone_shows(&stage, &theirs, |it| {
             it["reactions"].as_object().is_some_and(|them| them.values().any(|one| one == "👍"))
         })
         .await?;
         stage.send("edit", &group, &format!("'Hello', '{answer}'")).await?;
-        shown(&stage, &answer, |it| it["edited"] == true && it["text"] == "Hello").await?;
+        phone_shows(&stage, &answer, |it| it["edited"] == true && it["text"] == "Hello").await?;
         stage.send("read", &group, &format!("'{{{theirs}}}', sender => '{}'", Peer::Session.number())).await?;
         stage.world.holds(&format!("SELECT read_at IS NOT NULL FROM wa.outbound WHERE id = {asked}")).await?;
         stage.send("revoke", &group, &format!("'{answer}'")).await?;
-        shown(&stage, &answer, |it| it["revoked"] == true).await?;
-        // An admin takes back what others wrote.
+        phone_shows(&stage, &answer, |it| it["revoked"] == true).await?;
+        // An admin revokes the messages of others.
         let promote = json!({ "by": Peer::Phone.number(), "promote": [SHOP] });
         stage.world.control.post(&format!("/groups/{group}/participants"), promote).await?;
         stage.send("revoke", &group, &format!("'{theirs}'")).await?;
-        shown(&stage, &theirs, |it| it["revoked"] == true).await?;
-        // It cannot be forwarded under a name that nobody knows.
+        phone_shows(&stage, &theirs, |it| it["revoked"] == true).await?;
+        // A reaction to an unknown message fails.
         let unknown = stage.world.count(&format!("SELECT wa.send_reaction('shop', '{group}', 'NOBODY', '👍')")).await?;
         stage.world.message_is(unknown, "failed").await?;
         let errors = stage.errors(unknown).await?;
@@ -234,26 +231,27 @@ async fn m1_messages_of_a_group_answer_change_and_take_back_each_other() -> Resu
 }
 
 #[tokio::test]
-async fn m1_every_kind_goes_to_every_client_and_is_there_what_it_was() -> Result<()> {
+async fn m1_every_kind_reaches_every_client_unchanged() -> Result<()> {
     let mut stage = Stage::new().await?;
     let worker = stage.world.worker().await?;
     stage.link().await?;
     let mut matrix: BTreeMap<String, BTreeSet<Peer>> = BTreeMap::new();
     let mut seen = |kind: &str, peer| matrix.entry(kind.to_owned()).or_default().insert(peer);
-    for peer in stage.peers() {
+    for peer in PEERS {
         let to = peer.number();
-        let theirs = stage.hi(peer).await?;
+        let theirs = stage.peer_says_hi(peer).await?;
         let own = stage.send("text", to, "'Our words'").await?;
         for Case { kind, arguments, columns, message } in cases() {
             let arguments = arguments.replace("{own}", &own).replace("{theirs}", &theirs).replace("{chat}", to);
             let message_id = stage.send(kind, to, &arguments).await?;
-            let (columns, message) = (named(&columns, peer, &own, &theirs)?, named(&message, peer, &own, &theirs)?);
-            let arrived = stage.arrived(peer, &message_id, &columns, &message).await;
-            arrived.with_context(|| format!("{kind} {arguments} to {peer:?}"))?;
+            let (columns, message) =
+                (with_ids(&columns, peer, &own, &theirs)?, with_ids(&message, peer, &own, &theirs)?);
+            let received = stage.check_received(peer, &message_id, &columns, &message).await;
+            received.with_context(|| format!("{kind} {arguments} to {peer:?}"))?;
             seen(kind, peer);
         }
         stage.send("read", to, &format!("'{{{theirs}}}'")).await?;
-        read(&mut stage, peer, &theirs).await?;
+        peer_sees_read(&mut stage, peer, &theirs).await?;
         seen("read", peer);
     }
     for (state, shown) in [("typing", "composing"), ("recording", "recording"), ("paused", "paused")] {
@@ -265,24 +263,21 @@ async fn m1_every_kind_goes_to_every_client_and_is_there_what_it_was() -> Result
         };
         stage.world.control.until(&path, is_shown).await?;
         seen("chat_state", Peer::Phone);
-        if stage.baileys.is_some() {
-            stage.send("chat_state", Peer::Baileys.number(), &format!("'{state}'")).await?;
-            let baileys = stage.baileys.as_mut().context("no Baileys")?;
-            // It has a word for what is not typed any more of its own.
-            let shown = if state == "paused" { "available" } else { shown };
-            let told = |line: &Value| {
-                let presences = line["data"]["presences"].as_object().filter(|_| line["name"] == "presence.update")?;
-                presences.values().find(|p| p["lastKnownPresence"] == shown).map(|_| ())
-            };
-            baileys.wait(told).await?;
-            seen("chat_state", Peer::Baileys);
-        }
+        stage.send("chat_state", Peer::Baileys.number(), &format!("'{state}'")).await?;
+        // Baileys calls the end of typing "available".
+        let shown = if state == "paused" { "available" } else { shown };
+        let presence = |line: &Value| {
+            let presences = line["data"]["presences"].as_object().filter(|_| line["name"] == "presence.update")?;
+            presences.values().find(|p| p["lastKnownPresence"] == shown).map(|_| ())
+        };
+        stage.baileys()?.wait(presence).await?;
+        seen("chat_state", Peer::Baileys);
     }
     let audience = Peer::Phone.number();
     let status = stage.send("text", "status@broadcast", &format!("'For a day', audience => '{{{audience}}}'")).await?;
     stage.send("revoke", "status@broadcast", &format!("'{status}', audience => '{{{audience}}}'")).await?;
     stage.send("read", Peer::Phone.number(), &format!("'{{{status}}}', sender => '{audience}'")).await?;
-    // So that nothing is documented that was never sent.
+    // Every documented field was sent.
     let never = "SELECT string_agg(d.kind || '.' || d.field, ', ') AS never FROM wa.message_fields() d
                  WHERE d.kind NOT IN (SELECT m.kind FROM wa.media_kinds() m)
                    AND NOT EXISTS (SELECT FROM wa.outbound o WHERE o.kind = d.kind AND o.content ? d.field AND o.sent_at IS NOT NULL)";
@@ -305,16 +300,14 @@ async fn m1_every_kind_goes_to_every_client_and_is_there_what_it_was() -> Result
                  WHERE d.kind = 'image' AND d.field IN ('url', 'data', 'media', 'large_object', 'file')";
     let files: String = sqlx::query_scalar(files).fetch_one(stage.world.pool()).await?;
     docs::table("docs/messages.md", "files", &format!("| in content | what it is |\n| --- | --- |\n{files}\n"))?;
-    if stage.baileys.is_some() {
-        docs::table("docs/messages.md", "kinds out", &table(&matrix, &PEERS))?;
-    }
+    docs::table("docs/messages.md", "kinds out", &matrix_table(&matrix, &PEERS))?;
     worker.stop().await
 }
 
-/// The other side learns that we read its message.
-async fn read(stage: &mut Stage, peer: Peer, theirs: &str) -> Result<()> {
+/// Waits until the peer sees that we read its message.
+async fn peer_sees_read(stage: &mut Stage, peer: Peer, theirs: &str) -> Result<()> {
     match peer {
-        Peer::Baileys => stage.baileys.as_mut().context("no Baileys")?.wait_status(theirs, 4).await,
+        Peer::Baileys => stage.baileys()?.wait_status(theirs, 4).await,
         Peer::Phone => {
             let path = format!("/phones/{}/messages", peer.number());
             let read = |it: &Value| {
@@ -330,126 +323,4 @@ async fn read(stage: &mut Stage, peer: Peer, theirs: &str) -> Result<()> {
             stage.world.holds(&read).await
         }
     }
-}
-
-#[tokio::test]
-async fn m1_a_campaign_is_one_insert_that_is_followed_and_cancelled() -> Result<()> {
-    let stage = Stage::new().await?;
-    let worker = stage.world.worker().await?;
-    stage.world.link("shop", SHOP).await?;
-    let pool = stage.world.pool();
-    let numbers: Vec<String> = (0..30).map(|n| format!("1555020{n:02}")).collect();
-    for number in &numbers {
-        stage.world.phone(number).await?;
-    }
-    let insert = "INSERT INTO wa.outbound (session, recipient, body, campaign, send_at)
-                  SELECT 'shop', n, wa.render('Hello {{ name }}, {{name}}: {{sum}}', jsonb_build_object('name', '{{sum}} ' || place, 'sum', place * 1.5)), $2, $3
-                  FROM unnest($1::text[]) WITH ORDINALITY c (n, place)";
-    let later = chrono::Utc::now() + chrono::Duration::days(1);
-    sqlx::query(insert).bind(&numbers).bind("may").bind(None::<chrono::DateTime<chrono::Utc>>).execute(pool).await?;
-    sqlx::query(insert).bind(&numbers).bind("june").bind(later).execute(pool).await?;
-    let is = |campaign: &str, counts: &str| {
-        format!(
-            "SELECT array[messages, waiting, sent, delivered, failed, withdrawn] = '{{{counts}}}' FROM wa.campaigns WHERE campaign = '{campaign}'"
-        )
-    };
-    stage.world.holds(&is("may", "30,0,30,30,0,0")).await?;
-    stage.world.holds(&is("june", "30,30,0,0,0,0")).await?;
-    let seen = stage.world.seen_by(&numbers[1]).await?;
-    ensure!(seen == ["Hello {{sum}} 2, {{sum}} 2: 3.0"], "{seen:?}");
-    ensure!(stage.world.count("SELECT wa.cancel_campaign('shop', 'june')").await? == 30);
-    ensure!(stage.world.count("SELECT wa.cancel_campaign('shop', 'may')").await? == 0);
-    stage.world.holds(&is("june", "30,0,0,0,0,30")).await?;
-    worker.stop().await
-}
-
-#[tokio::test]
-async fn m1_q13_a_campaign_is_paused_and_resumed() -> Result<()> {
-    let stage = Stage::new().await?;
-    let pool = stage.world.pool();
-    for session in ["shop", "anna"] {
-        sqlx::query("SELECT wa.add_session($1)").bind(session).execute(pool).await?;
-    }
-    let insert = "INSERT INTO wa.outbound (session, recipient, body, campaign) SELECT 'shop', $1, 'Offer ' || n, 'may' FROM generate_series(1, $2::int) n";
-    let to = Peer::Phone.number();
-    sqlx::query(insert).bind(to).bind(3).execute(pool).await?;
-    ensure!(stage.world.count("SELECT wa.pause_campaign('shop', 'may')").await? == 3);
-    ensure!(stage.world.count("SELECT wa.pause_campaign('shop', 'may')").await? == 0, "they are held already");
-    // What comes for it later is held as well, and nothing else: not another campaign, nor one of that name of another session.
-    sqlx::query(insert).bind(to).bind(2).execute(pool).await?;
-    sqlx::query(
-        "INSERT INTO wa.outbound (session, recipient, body, campaign, send_at) VALUES
-         ('shop', $1, 'Tomorrow', 'may', now() + interval '1 day'), ('shop', $1, 'June', 'june', NULL),
-         ('anna', $1, 'Of anna', 'may', NULL), ('shop', $1, 'Your order is ready', NULL, NULL)",
-    )
-    .bind(to)
-    .execute(pool)
-    .await?;
-    let held = "SELECT held = 6 AND waiting = 6 AND paused_at IS NOT NULL FROM wa.campaigns WHERE (session, campaign) = ('shop', 'may')";
-    stage.world.holds(held).await?;
-    stage
-        .world
-        .holds("SELECT held = 6 AND ready = 2 AND next_run_at IS NULL FROM wa.queue WHERE session = 'shop'")
-        .await?;
-    stage.world.holds("SELECT count(*) = 1 FROM wa.outbound WHERE session = 'anna' AND waits_for IS NULL").await?;
-    let worker = stage.world.worker().await?;
-    stage.world.phone(to).await?;
-    stage.world.link("shop", SHOP).await?;
-    // Messages to the same chat that came later do not wait for it.
-    stage
-        .world
-        .holds("SELECT count(*) = 2 FROM wa.outbound WHERE session = 'shop' AND delivered_at IS NOT NULL")
-        .await?;
-    stage.world.holds(held).await?;
-    ensure!(stage.world.count("SELECT wa.resume_campaign('shop', 'may')").await? == 6);
-    stage
-        .world
-        .holds("SELECT delivered = 5 AND waiting = 1 AND held = 0 AND paused_at IS NULL FROM wa.campaigns WHERE (session, campaign) = ('shop', 'may')")
-        .await?;
-    stage.world.holds("SELECT waits_for = 'scheduled' FROM wa.outbound WHERE body = 'Tomorrow'").await?;
-    let seen = stage.world.seen_by(to).await?;
-    let order = ["June", "Your order is ready", "Offer 1", "Offer 2", "Offer 3", "Offer 1", "Offer 2"];
-    ensure!(seen == order, "{seen:?}");
-    ensure!(stage.world.count("SELECT wa.resume_campaign('shop', 'may')").await? == 0);
-    // A single message of a paused campaign can be sent all the same, and all can be cancelled.
-    sqlx::query("SELECT wa.pause_campaign('shop', 'may')").execute(pool).await?;
-    sqlx::query(insert).bind(to).bind(2).execute(pool).await?;
-    sqlx::query("SELECT wa.retry(min(id)) FROM wa.outbound WHERE waits_for = 'paused' AND send_at IS NULL")
-        .execute(pool)
-        .await?;
-    stage
-        .world
-        .holds("SELECT delivered = 6 AND held = 2 FROM wa.campaigns WHERE (session, campaign) = ('shop', 'may')")
-        .await?;
-    ensure!(stage.world.count("SELECT wa.cancel_campaign('shop', 'may')").await? == 2);
-    worker.stop().await
-}
-
-#[tokio::test]
-async fn m1_nothing_is_inserted_past_the_pause_of_a_campaign() -> Result<()> {
-    let stage = Stage::new().await?;
-    let pool = stage.world.pool();
-    sqlx::query("SELECT wa.add_session('shop')").execute(pool).await?;
-    let insert =
-        "INSERT INTO wa.outbound (session, recipient, body, campaign) VALUES ('shop', '+15550009', 'Offer', 'may')";
-    for (change, held) in [("pause", 1), ("resume", 0)] {
-        // A transaction that is still open has looked whether the campaign is paused.
-        let mut open = pool.begin().await?;
-        sqlx::query(insert).execute(&mut *open).await?;
-        let change = format!("SELECT wa.{change}_campaign('shop', 'may')");
-        let waiting = {
-            let (pool, change) = (pool.clone(), change.clone());
-            tokio::spawn(async move { sqlx::query(sqlx::AssertSqlSafe(change)).execute(&pool).await })
-        };
-        stage
-            .world
-            .holds("SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'advisory'")
-            .await?;
-        open.commit().await?;
-        waiting.await??;
-        let all =
-            format!("SELECT count(*) FILTER (WHERE waits_for IS NULL) = (1 - {held}) * count(*) FROM wa.outbound");
-        stage.world.holds(&all).await?;
-    }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! A session of ours, and whoever may be on the other side.
+//! A session of ours (`shop`), and the peers that it writes with.
 
 use crate::baileys::Baileys;
 use crate::support::world::World;
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const SHOP: &str = "15550001";
 
-/// Who writes and reads on the other side.
+/// A peer of the session `shop`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Peer {
     Baileys,
@@ -36,8 +36,8 @@ impl Peer {
     }
 }
 
-/// A table of `docs/messages.md`: what was seen of which peer, by kind.
-pub(super) fn table(seen: &BTreeMap<String, BTreeSet<Peer>>, peers: &[Peer]) -> String {
+/// A table of `docs/messages.md`: which kinds each peer has received or sent.
+pub(super) fn matrix_table(seen: &BTreeMap<String, BTreeSet<Peer>>, peers: &[Peer]) -> String {
     let heads: Vec<&str> = peers.iter().map(|peer| peer.name()).collect();
     let head = format!("| kind | {} |\n| --- |{}\n", heads.join(" | "), " --- |".repeat(peers.len()));
     let line = |(kind, seen): (&String, &BTreeSet<Peer>)| {
@@ -47,10 +47,10 @@ pub(super) fn table(seen: &BTreeMap<String, BTreeSet<Peer>>, peers: &[Peer]) -> 
     head + &seen.iter().map(line).collect::<String>()
 }
 
-/// Everybody there is, linked; no Baileys where there is no Node.
+/// The sandbox, the session `shop` and its peers.
 pub(super) struct Stage {
     pub(super) world: World,
-    pub(super) baileys: Option<Baileys>,
+    baileys: Option<Baileys>,
 }
 
 impl Stage {
@@ -59,24 +59,24 @@ impl Stage {
         Ok(Self { world, baileys: None })
     }
 
+    /// Links the sessions `shop` and `anna` and Baileys, and adds the phone.
     pub(super) async fn link(&mut self) -> Result<()> {
         self.world.link("shop", SHOP).await?;
         self.world.link("anna", Peer::Session.number()).await?;
         self.world.phone(Peer::Phone.number()).await?;
         let (ws_url, control) = (self.world.sandbox.ws_url(), self.world.sandbox.control_url());
-        self.baileys = Baileys::link(&ws_url, &control, Peer::Baileys.number()).await?;
+        self.baileys = Some(Baileys::link(&ws_url, &control, Peer::Baileys.number()).await?);
         Ok(())
     }
 
-    pub(super) fn peers(&self) -> impl Iterator<Item = Peer> + use<> {
-        let baileys = self.baileys.is_some();
-        PEERS.into_iter().filter(move |peer| baileys || *peer != Peer::Baileys)
+    pub(super) fn baileys(&mut self) -> Result<&mut Baileys> {
+        self.baileys.as_mut().context("Stage::link was not called")
     }
 
-    /// They write first: a text of theirs in our inbox. Returns its id.
-    pub(super) async fn hi(&mut self, peer: Peer) -> Result<String> {
+    /// The peer writes first: sends "Hi", waits until it is in our inbox, and returns its message id.
+    pub(super) async fn peer_says_hi(&mut self, peer: Peer) -> Result<String> {
         match peer {
-            Peer::Baileys => drop(self.baileys.as_mut().context("no Baileys")?.send(SHOP, "Hi").await?),
+            Peer::Baileys => drop(self.baileys()?.send(SHOP, "Hi").await?),
             Peer::Phone => {
                 let hi = json!({ "to": SHOP, "text": "Hi" });
                 self.world.control.post(&format!("/phones/{}/send", peer.number()), hi).await?;
@@ -89,7 +89,7 @@ impl Stage {
         self.world.until(&theirs).await
     }
 
-    /// Queues a message of ours and waits until the server has it. Returns its id.
+    /// Queues a message of ours, waits until the server has acknowledged it, and returns its message id.
     pub(super) async fn send(&self, kind: &str, to: &str, arguments: &str) -> Result<String> {
         let insert = format!("SELECT wa.send_{kind}('shop', '{to}', {arguments})");
         let id = self.world.count(&insert).await.with_context(|| insert.clone())?;
@@ -106,8 +106,8 @@ impl Stage {
         self.world.until(&format!("SELECT errors::text FROM wa.outbound WHERE id = {id}")).await
     }
 
-    /// The message as the other side has it.
-    pub(super) async fn arrived(
+    /// Waits until the peer has the message, and compares it with the columns and the message expected.
+    pub(super) async fn check_received(
         &mut self,
         peer: Peer,
         message_id: &str,
@@ -116,13 +116,13 @@ impl Stage {
     ) -> Result<()> {
         match peer {
             Peer::Baileys => {
-                let baileys = self.baileys.as_mut().context("no Baileys")?;
+                let baileys = self.baileys()?;
                 let found = baileys
                     .wait(|line| {
                         (line["event"] == "message" && line["id"] == message_id).then(|| line["content"].clone())
                     })
                     .await?;
-                ensure!(contains(&found, &camel(message)), "Baileys has {found:#}, not {message:#}");
+                ensure!(contains(&found, &camel_case(message)), "Baileys has {found:#}, not {message:#}");
             }
             Peer::Phone => {
                 let path = format!("/phones/{}/messages", peer.number());
@@ -131,7 +131,7 @@ impl Stage {
                     .control
                     .until(&path, |it| it["messages"].as_array()?.iter().find(|m| m["id"] == message_id).cloned())
                     .await?;
-                // It shows a GIF as the film that it is, and says apart from the kind that something was said.
+                // The phone shows a GIF as a video, and marks a voice note by a flag beside the kind.
                 let kind = if found["media"]["voice"] == true { "voice".into() } else { found["kind"].clone() };
                 let shown = json!({ "kind": kind, "body": found["text"], "quoted_id": found["quotes"], "target_id": found["target"] });
                 let expected = columns.as_object().context("columns")?;
@@ -160,21 +160,21 @@ impl Stage {
     }
 }
 
-/// Everything that is expected is there.
+/// Whether `found` has all that `expected` has; `found` may have more.
 pub(super) fn contains(found: &Value, expected: &Value) -> bool {
     match expected {
         Value::Object(fields) => fields.iter().all(|(name, value)| contains(&found[name], value)),
         Value::Array(items) => found
             .as_array()
             .is_some_and(|all| all.len() == items.len() && items.iter().zip(all).all(|(e, f)| contains(f, e))),
-        // What a client leaves out is what it is unless said otherwise.
+        // A client leaves out a field that has its default value.
         Value::Bool(false) => found.is_null() || found == false,
         _ => found == expected,
     }
 }
 
-/// The protocol's names as JavaScript has them.
-pub(super) fn camel(value: &Value) -> Value {
+/// Field names as JavaScript writes them.
+pub(super) fn camel_case(value: &Value) -> Value {
     let name = |snake: &str| {
         let mut words = snake.split('_');
         let first = words.next().unwrap_or_default().to_owned();
@@ -182,15 +182,15 @@ pub(super) fn camel(value: &Value) -> Value {
     };
     match value {
         Value::Object(fields) => {
-            fields.iter().map(|(key, value)| (name(key), camel(value))).collect::<Map<_, _>>().into()
+            fields.iter().map(|(key, value)| (name(key), camel_case(value))).collect::<Map<_, _>>().into()
         }
-        Value::Array(items) => items.iter().map(camel).collect(),
+        Value::Array(items) => items.iter().map(camel_case).collect(),
         other => other.clone(),
     }
 }
 
-/// How the phone shows one of the messages that it has.
-pub(super) async fn shown(stage: &Stage, message_id: &str, is: impl Fn(&Value) -> bool) -> Result<()> {
+/// Waits until the phone shows a message as expected.
+pub(super) async fn phone_shows(stage: &Stage, message_id: &str, is: impl Fn(&Value) -> bool) -> Result<()> {
     let path = format!("/phones/{}/messages", Peer::Phone.number());
     let found = |it: &Value| {
         let messages = it["messages"].as_array()?;

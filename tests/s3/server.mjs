@@ -1,4 +1,4 @@
-// An S3 server with the bucket "media" in the folder FOLDER, on a free port that it writes to stdout. It ends with its stdin.
+// An S3 server with the bucket "media" in the folder FOLDER, on a free port that it writes to stdout. Ends when stdin closes.
 import S3rver from 's3rver';
 
 const { FOLDER: directory } = process.env;

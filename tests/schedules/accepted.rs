@@ -1,4 +1,4 @@
-//! What is accepted as a cron expression, in SQL and by the worker: the same.
+//! SQL and the worker accept the same cron expressions.
 
 use crate::support::db;
 use anyhow::{Result, ensure};
@@ -7,14 +7,14 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use wagres::jobs::cron::expression::Expression;
 
-/// What SQL says to each expression; `None` is accepted.
+/// The error that SQL gives for each expression; `None` means accepted.
 async fn in_sql(pool: &sqlx::PgPool, expressions: &[String]) -> Result<Vec<Option<String>>> {
     let ask = "SELECT wa.cron_error(e) FROM unnest($1::text[]) WITH ORDINALITY AS t (e, n) ORDER BY n";
     Ok(sqlx::query_scalar(ask).bind(expressions).fetch_all(pool).await?)
 }
 
 #[tokio::test]
-async fn q10_an_expression_is_accepted_or_refused_in_words() -> Result<()> {
+async fn q10_an_expression_is_accepted_or_refused_with_a_reason() -> Result<()> {
     let db = db::fresh().await;
     for (expression, words) in [
         ("* * * * *", ""),
@@ -50,8 +50,8 @@ async fn q10_an_expression_is_accepted_or_refused_in_words() -> Result<()> {
         ("0 0 1 1 ſun", "only digits"),
         ("'; DROP TABLE wa.schedule; --", "only digits"),
     ] {
-        let said = in_sql(&db.pool, &[expression.to_owned()]).await?.pop().flatten().unwrap_or_default();
-        ensure!(said.contains(words) && said.is_empty() == words.is_empty(), "{expression:?}: {said:?}");
+        let error = in_sql(&db.pool, &[expression.to_owned()]).await?.pop().flatten().unwrap_or_default();
+        ensure!(error.contains(words) && error.is_empty() == words.is_empty(), "{expression:?}: {error:?}");
         let worker = Expression::parse(expression, "UTC");
         ensure!(worker.is_ok() == words.is_empty(), "{expression:?}: {worker:?}");
     }
@@ -62,7 +62,7 @@ async fn q10_an_expression_is_accepted_or_refused_in_words() -> Result<()> {
     Ok(())
 }
 
-/// One field, mostly right: values within its range, some just outside, names of this and other fields, and rubbish.
+/// One field, mostly valid: values within its range, some just outside, names of this and other fields, and rubbish.
 fn field(low: u8, high: u8) -> BoxedStrategy<String> {
     const STRANGE: [&str; 14] = ["jan", "Feb", "DEC", "SUN", "mon", "SAT", "x", "100", "", "L", "?", "+1", "-", "007"];
     let value = prop_oneof![
@@ -111,6 +111,9 @@ async fn q10_sql_and_worker_accept_the_same_expressions() -> Result<()> {
         accepted += usize::from(worker.is_ok());
         ensure!(worker.is_ok() == sql.is_none(), "{expression:?}: worker {worker:?}, SQL {sql:?}");
     }
-    ensure!((60..480).contains(&accepted), "{accepted} of 600 accepted: the strategy has lost its aim");
+    ensure!(
+        (60..480).contains(&accepted),
+        "{accepted} of 600 accepted: the strategy no longer mixes valid and invalid ones"
+    );
     Ok(())
 }

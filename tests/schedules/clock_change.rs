@@ -1,4 +1,4 @@
-//! The rule for the change of the clock, and that ticks are the same looked at forwards and backwards.
+//! The rule for clock changes, and ticks computed forwards and backwards.
 
 use super::{Scheduled, at};
 use anyhow::{Result, ensure};
@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use wagres::jobs::cron::expression::Expression;
 
-/// All ticks in Berlin from one moment to another, forwards, as UTC.
+/// All ticks in Berlin between two moments, computed forwards, in UTC.
 fn ticks(expression: &str, from: &str, to: &str) -> Result<Vec<DateTime<Utc>>> {
     forwards(&Expression::parse(expression, "Europe/Berlin")?, at(from)?, at(to)?)
 }
@@ -28,22 +28,22 @@ const SPRING: (&str, &str) = ("2026-03-28T23:30:00Z", "2026-03-29T21:30:00Z");
 const AUTUMN: (&str, &str) = ("2026-10-24T22:30:00Z", "2026-10-25T22:30:00Z");
 
 #[test]
-fn q10_a_fixed_time_in_the_hour_that_is_skipped_comes_right_after_it() -> Result<()> {
+fn q10_a_fixed_time_in_the_skipped_hour_fires_right_after_it() -> Result<()> {
     ensure!(ticks("30 2 * * *", SPRING.0, SPRING.1)? == [at("2026-03-29T01:00:00Z")?]);
-    // And is back at its time the day after.
+    // The day after, it fires at its usual time.
     ensure!(ticks("30 2 * * *", SPRING.1, "2026-03-30T12:00:00Z")? == [at("2026-03-30T00:30:00Z")?]);
     Ok(())
 }
 
 #[test]
-fn q10_a_fixed_time_in_the_hour_that_comes_twice_comes_the_first_time() -> Result<()> {
+fn q10_a_fixed_time_in_the_repeated_hour_fires_the_first_time_only() -> Result<()> {
     ensure!(ticks("30 2 * * *", AUTUMN.0, AUTUMN.1)? == [at("2026-10-25T00:30:00Z")?]);
     ensure!(ticks("0 3 * * *", AUTUMN.0, AUTUMN.1)? == [at("2026-10-25T02:00:00Z")?]);
     Ok(())
 }
 
 #[test]
-fn q10_a_wildcard_minute_comes_every_minute_of_real_time() -> Result<()> {
+fn q10_a_wildcard_minute_fires_every_minute_of_real_time() -> Result<()> {
     for (from, to, hours) in [(SPRING.0, SPRING.1, 22), (AUTUMN.0, AUTUMN.1, 24)] {
         let ticks = ticks("* * * * *", from, to)?;
         ensure!(ticks.len() == hours * 60, "{} ticks", ticks.len());
@@ -54,10 +54,10 @@ fn q10_a_wildcard_minute_comes_every_minute_of_real_time() -> Result<()> {
 
 #[test]
 fn q10_lists_and_steps_follow_the_wall_clock() -> Result<()> {
-    ensure!(ticks("0,30 2 * * *", SPRING.0, SPRING.1)?.is_empty(), "ticks in the hour that is skipped");
+    ensure!(ticks("0,30 2 * * *", SPRING.0, SPRING.1)?.is_empty(), "ticks in the skipped hour");
     let twice = ["2026-10-25T00:00:00Z", "2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z", "2026-10-25T01:30:00Z"];
     let twice: Vec<_> = twice.into_iter().map(at).collect::<Result<_>>()?;
-    ensure!(ticks("0,30 2 * * *", AUTUMN.0, AUTUMN.1)? == twice, "not twice in the hour that comes twice");
+    ensure!(ticks("0,30 2 * * *", AUTUMN.0, AUTUMN.1)? == twice, "not twice in the repeated hour");
     Ok(())
 }
 
@@ -82,13 +82,13 @@ proptest! {
 }
 
 #[tokio::test]
-async fn q10_a_worker_that_lives_through_the_change_fires_by_the_rule() -> Result<()> {
+async fn q10_a_worker_fires_by_the_rule_through_a_clock_change() -> Result<()> {
     for (day, fixed, listed) in [
         ("2026-03-29", &["03-29 01:00"][..], &[][..]),
         ("2026-10-25", &["10-25 00:30"], &["10-25 00:00", "10-25 00:30", "10-25 01:00", "10-25 01:30"]),
     ] {
         let world = Scheduled::at(&format!("{day}T00:00:00Z")).await?;
-        // The day before belongs to the test of the plan; here the clock stands just before the hour in question.
+        // The tests above cover the day before; here the clock starts just before the hour in question.
         world.sql("UPDATE public.clock SET now = now - interval '1 minute'").await?;
         world.sql("SELECT wa.schedule('fixed', '30 2 * * *', 'sweep_keys', time_zone => 'Europe/Berlin', missed => 'all')").await?;
         world.sql("SELECT wa.schedule('listed', '0,30 2 * * *', 'sweep_keys', time_zone => 'Europe/Berlin', missed => 'all')").await?;

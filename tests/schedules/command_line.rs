@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 #[tokio::test]
-async fn h7_q10_schedules_from_the_command_line() -> Result<()> {
+async fn h7_q10_the_command_line_manages_schedules() -> Result<()> {
     let world = Scheduled::at("2026-01-01T00:00:30Z").await?;
     let schedule = async |args: &[&str]| -> Result<(bool, String)> {
         let mut command = wagres();

@@ -1,13 +1,13 @@
-//! Ticks fire once, whatever becomes of the workers, and missed ones follow their rule.
+//! Each tick fires once, even when workers die, and missed ticks follow their rule.
 
-use super::{Looping, Scheduled, at};
+use super::{CronLoop, Scheduled, at};
 use anyhow::{Result, ensure};
 use chrono::TimeDelta;
 use rand::RngExt;
 use std::time::Duration;
 
 #[tokio::test]
-async fn q10_each_tick_fires_once_over_three_workers_that_are_killed_at_any_moment() -> Result<()> {
+async fn q10_each_tick_fires_once_over_three_workers_killed_at_any_moment() -> Result<()> {
     let world = Scheduled::at("2026-01-01T00:00:30Z").await?;
     world
         .sql(
@@ -15,14 +15,15 @@ async fn q10_each_tick_fires_once_over_three_workers_that_are_killed_at_any_mome
              SELECT wa.schedule('five', '*/5 * * * *', 'retention', missed => 'all')",
         )
         .await?;
-    let mut loops: Vec<Looping> = (0..3).map(|_| world.cron()).collect();
+    let mut loops: Vec<CronLoop> = (0..3).map(|_| world.cron()).collect();
     world.settled().await?;
     let mut rng = rand::rng();
     let start = at("2026-01-01T00:00:30Z")?;
     for minute in 1..=60 {
-        // The clock does not wait for anybody, and one of the three dies somewhere on its way.
+        // The clock moves without waiting for the loops, and every third minute one of the three is killed.
         world.clock(&(start + TimeDelta::minutes(minute)).to_rfc3339()).await?;
         if minute % 3 == 0 {
+            // A random moment of its work, not a wait for anything.
             tokio::time::sleep(Duration::from_micros(rng.random_range(0..3000))).await;
             loops.remove(0);
             loops.push(world.cron());
@@ -51,12 +52,12 @@ async fn q10_each_tick_fires_once_over_three_workers_that_are_killed_at_any_mome
 }
 
 #[tokio::test]
-async fn q10_two_that_saw_the_same_schedule_fire_it_once() -> Result<()> {
+async fn q10_two_workers_that_read_the_same_schedule_fire_it_once() -> Result<()> {
     let world = Scheduled::at("2026-01-01T00:00:30Z").await?;
     world.sql("SELECT wa.schedule('x', '* * * * *', 'sweep_keys')").await?;
     let fire = "SELECT wa.fire_schedule(schedule_id, cron, time_zone, missed, '2026-01-01T00:00:30Z',
                     '{2026-01-01T00:01:00Z}', '2026-01-01T00:01:10Z', '2026-01-01T00:02:00Z') FROM wa.schedule";
-    // The first has fired and not committed; the second waits for it, and then comes too late.
+    // The first has fired and not committed; the second waits for it and then finds the tick fired.
     let mut first = world.pool().begin().await?;
     let fired: Option<i32> = sqlx::query_scalar(fire).fetch_one(&mut *first).await?;
     let second = tokio::spawn({
@@ -68,7 +69,7 @@ async fn q10_two_that_saw_the_same_schedule_fire_it_once() -> Result<()> {
         .await?;
     first.commit().await?;
     ensure!(fired == Some(1) && second.await??.is_none());
-    // Even when the row is put back by hand, the tick is known.
+    // Even with the row reset by hand, the tick is known.
     world.sql("UPDATE wa.schedule SET ticked_to = '2026-01-01T00:00:30Z'").await?;
     ensure!(world.one::<Option<i32>>(fire).await? == Some(0));
     ensure!(world.one::<i64>("SELECT count(*) FROM wa.maintenance_job").await? == 1);
@@ -96,13 +97,13 @@ async fn q10_missed_ticks_follow_their_rule() -> Result<()> {
     ensure!(world.ticks("once").await? == ["01-01 03:00"], "{:?}", world.ticks("once").await?);
     let all = world.ticks("all").await?;
     ensure!(all.len() == 18 && all[0] == "01-01 00:10" && all[17] == "01-01 03:00", "{all:?}");
-    // What is half a minute late is not missed; and at most a hundred are made up for, the latest.
+    // A tick half a minute late is not missed; of the missed ones at most the latest hundred fire.
     ensure!(world.ticks("minutely-skip").await? == ["01-01 03:05"]);
     ensure!(world.ticks("minutely-once").await? == ["01-01 03:05"]);
     let all = world.ticks("minutely-all").await?;
     ensure!(all.len() == 100 && all[0] == "01-01 01:26" && all[99] == "01-01 03:05", "{all:?}");
 
-    // From there on they go on as ever.
+    // Later ticks fire as usual.
     world.clock("2026-01-01T03:10:01Z").await?;
     world.settled().await?;
     for rule in ["skip", "once", "all"] {
@@ -112,7 +113,7 @@ async fn q10_missed_ticks_follow_their_rule() -> Result<()> {
 }
 
 #[tokio::test]
-async fn q10_a_tick_is_folded_into_the_job_that_is_not_done() -> Result<()> {
+async fn q10_a_tick_is_folded_into_the_unfinished_job() -> Result<()> {
     let world = Scheduled::at("2026-01-01T00:00:30Z").await?;
     world.sql("SELECT wa.schedule('x', '* * * * *', 'sweep_keys')").await?;
     let _running = world.cron();
@@ -138,7 +139,7 @@ async fn q10_a_tick_is_folded_into_the_job_that_is_not_done() -> Result<()> {
 }
 
 #[tokio::test]
-async fn q10_session_jobs_and_messages_go_by_the_clock_too() -> Result<()> {
+async fn q10_schedules_fire_session_jobs_and_messages_too() -> Result<()> {
     let world = Scheduled::at("2026-01-01T22:59:30Z").await?;
     world
         .sql(
@@ -162,20 +163,20 @@ async fn q10_session_jobs_and_messages_go_by_the_clock_too() -> Result<()> {
             )
             .await?
     );
-    // One close waits already, and a second cannot; the message of the next day is folded while the first has not left.
+    // A second close cannot be queued behind the first, and the next day's message is folded into the unsent one.
     world.clock("2026-01-02T23:00:00Z").await?;
     world.settled().await?;
     ensure!(world.one::<i64>("SELECT count(*) FROM wa.schedule_tick WHERE outcome = 'folded'").await? == 2);
     world.sql("DELETE FROM wa.session").await?;
-    ensure!(world.one::<i64>("SELECT count(*) FROM wa.schedule").await? == 0, "a schedule outlives its session");
+    ensure!(world.one::<i64>("SELECT count(*) FROM wa.schedule").await? == 0, "a schedule outlived its session");
     Ok(())
 }
 
 #[tokio::test]
-async fn q10_a_change_is_heard_at_once_and_counts_from_then() -> Result<()> {
+async fn q10_a_changed_schedule_applies_at_once_and_from_then_on() -> Result<()> {
     let world = Scheduled::at("2026-01-01T00:00:30Z").await?;
     let _running = world.cron();
-    // No ring but that of the row itself: the clock stands, and the loop polls once an hour.
+    // Only the row's own notification can wake the loop: the clock stands still, and the loop polls once an hour.
     world.sql("SELECT wa.schedule('x', '0 12 * * *', 'sweep_keys', time_zone => 'Asia/Tokyo')").await?;
     world.holds("SELECT next_tick = '2026-01-01T03:00:00Z' FROM wa.schedule").await?;
     world.sql("SELECT wa.schedule('x', '30 12 * * *')").await?;
@@ -188,7 +189,7 @@ async fn q10_a_change_is_heard_at_once_and_counts_from_then() -> Result<()> {
     world.holds("SELECT next_tick = '2026-01-05T03:30:00Z' FROM wa.schedule").await?;
     ensure!(
         world.ticks("x").await?.is_empty(),
-        "ticks of the time when it was disabled: {:?}",
+        "ticks from the time when the schedule was disabled: {:?}",
         world.ticks("x").await?
     );
     Ok(())
@@ -199,7 +200,7 @@ async fn q10_run_now_queues_one_job_and_leaves_the_ticks_alone() -> Result<()> {
     let world = Scheduled::at("2026-01-01T00:00:30Z").await?;
     world.sql("SELECT wa.schedule('x', '* * * * *', 'retention', '{\"dry_run\": true}', enabled => false)").await?;
     let first: i64 = world.one("SELECT wa.run_now('x')").await?;
-    ensure!(world.one::<i64>("SELECT wa.run_now('x')").await? == first, "two at once");
+    ensure!(world.one::<i64>("SELECT wa.run_now('x')").await? == first, "run_now queued a second job");
     let job: String = world.one("SELECT concat_ws(' ', kind, args, schedule, tick) FROM wa.maintenance_job").await?;
     ensure!(job == "retention {\"dry_run\": true} x", "{job}");
     world.sql("UPDATE wa.maintenance_job SET status = 'done'").await?;
@@ -209,7 +210,7 @@ async fn q10_run_now_queues_one_job_and_leaves_the_ticks_alone() -> Result<()> {
 }
 
 #[tokio::test]
-async fn q10_a_schedule_that_cannot_fire_disables_itself_and_stops_no_other() -> Result<()> {
+async fn q10_a_schedule_that_cannot_fire_is_disabled_and_stops_no_other() -> Result<()> {
     let world = Scheduled::at("2026-01-01T00:00:30Z").await?;
     world
         .sql(
@@ -218,7 +219,7 @@ async fn q10_a_schedule_that_cannot_fire_disables_itself_and_stops_no_other() ->
                SELECT wa.schedule('zone', '* * * * *', 'sweep_keys');
                SELECT wa.schedule('cron', '* * * * *', 'sweep_keys');
                SELECT wa.schedule('text', '* * * * *', 'text', '{"recipient": "+79001234567", "body": "x"}', 'shop');
-               -- As a later version of the schema, or a dump of another server, might have them.
+               -- Values that a later version of the schema, or the dump of another server, may have.
                ALTER TABLE wa.schedule DISABLE TRIGGER validate;
                UPDATE wa.schedule SET time_zone = 'Mars/Olympus' WHERE name = 'zone';
                UPDATE wa.schedule SET cron = '0 0 L * *' WHERE name = 'cron';
@@ -239,7 +240,7 @@ async fn q10_a_schedule_that_cannot_fire_disables_itself_and_stops_no_other() ->
         ensure!(world.ticks(name).await?.is_empty(), "{name} fired");
     }
     ensure!(world.ticks("good").await? == ["01-01 00:01"]);
-    // Mended, it goes on.
+    // Once corrected, the schedule fires again.
     world.sql("SELECT wa.schedule('zone', time_zone => 'UTC', enabled => true)").await?;
     world.settled().await?;
     ensure!(world.one::<bool>("SELECT error IS NULL AND enabled FROM wa.schedule WHERE name = 'zone'").await?);

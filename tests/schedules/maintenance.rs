@@ -1,14 +1,14 @@
-//! Rows of `wa.maintenance_job` from insertion to their end, run by a whole worker.
+//! Rows of `wa.maintenance_job` from INSERT to their end, run by a worker in the test's process.
 
 use super::{holds, one};
 use crate::support::db::{self, TestDb};
-use crate::support::working::Working;
+use crate::support::in_process::InProcessWorker;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
 
-/// A database with a session `shop`, and no schedule in it.
-pub(super) async fn shop() -> Result<TestDb> {
+/// A database with the session `shop` and no schedule.
+pub(super) async fn db_with_shop() -> Result<TestDb> {
     let db = db::fresh().await;
     run(&db, "DELETE FROM wa.schedule; SELECT wa.add_session('shop')").await?;
     Ok(db)
@@ -25,7 +25,8 @@ pub(super) async fn job(db: &TestDb, kind: &str, args: &str) -> Result<i64> {
         .await
 }
 
-pub(super) async fn is(db: &TestDb, id: i64, status: &str) -> Result<Value> {
+/// Waits until a job has this status, and returns its row.
+pub(super) async fn job_is(db: &TestDb, id: i64, status: &str) -> Result<Value> {
     let state = format!("status = '{status}'");
     holds(&db.pool, &format!("SELECT {state} FROM wa.maintenance_job WHERE id = {id}")).await?;
     one(&db.pool, &format!("SELECT to_jsonb(j) FROM wa.maintenance_job j WHERE id = {id}")).await
@@ -43,8 +44,8 @@ async fn expired_keys(db: &TestDb, count: i64) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a4_a_sweep_deletes_what_has_expired_in_batches_and_counts() -> Result<()> {
-    let db = shop().await?;
+async fn a4_a_sweep_deletes_expired_keys_in_batches_and_counts_them() -> Result<()> {
+    let db = db_with_shop().await?;
     expired_keys(&db, 25).await?;
     run(&db, "UPDATE wa.auth_key SET expires_at = now() + interval '1 hour' WHERE key_id = '25'").await?;
     run(
@@ -54,9 +55,9 @@ async fn a4_a_sweep_deletes_what_has_expired_in_batches_and_counts() -> Result<(
          FROM wa.session, generate_series(-14, 1) n",
     )
     .await?;
-    let worker = Working::start(&db)?;
+    let worker = InProcessWorker::start(&db)?;
     let id = job(&db, "sweep_keys", r#"{"batch": 10, "pause_ms": 0}"#).await?;
-    let row = is(&db, id, "done").await?;
+    let row = job_is(&db, id, "done").await?;
     ensure!(
         row["result"]["deleted"] == 24 + 15 && row["attempts"] == 1 && row["errors"] == serde_json::json!([]),
         "{row}"
@@ -65,14 +66,14 @@ async fn a4_a_sweep_deletes_what_has_expired_in_batches_and_counts() -> Result<(
     ensure!(one::<i64>(&db.pool, "SELECT count(*) FROM wa.auth_quarantine").await? == 1);
     let kinds = serde_json::json!({ "tctoken": 24 });
     ensure!(row["result"]["kinds"] == kinds && row["result"]["quarantine"] == 15, "{row}");
-    let told: Value = one(&db.pool, "SELECT data FROM wa.event WHERE kind = 'keys_swept'").await?;
-    ensure!(told == row["result"], "{told}");
+    let event: Value = one(&db.pool, "SELECT data FROM wa.event WHERE kind = 'keys_swept'").await?;
+    ensure!(event == row["result"], "{event}");
     worker.stop().await
 }
 
 #[tokio::test]
-async fn a4_the_lid_of_somebody_with_whom_there_is_a_session_is_kept() -> Result<()> {
-    let db = shop().await?;
+async fn a4_the_lid_mapping_of_a_contact_with_a_signal_session_is_kept() -> Result<()> {
+    let db = db_with_shop().await?;
     run(
         &db,
         r#"INSERT INTO wa.auth_key (session_id, kind, key_id, value, expires_at)
@@ -85,8 +86,8 @@ async fn a4_the_lid_of_somebody_with_whom_there_is_a_session_is_kept() -> Result
                ('session', '4000@lid.0', '{}', NULL), ('session', '40@lid.0', '{}', NULL)) AS k"#,
     )
     .await?;
-    let worker = Working::start(&db)?;
-    let row = is(&db, job(&db, "sweep_keys", "{}").await?, "done").await?;
+    let worker = InProcessWorker::start(&db)?;
+    let row = job_is(&db, job(&db, "sweep_keys", "{}").await?, "done").await?;
     ensure!(row["result"]["kinds"] == serde_json::json!({ "lid-mapping": 1 }), "{row}");
     let left = "SELECT string_agg(key_id, ',' ORDER BY key_id) FROM wa.auth_key
                 WHERE kind = 'lid-mapping' AND expires_at BETWEEN now() + interval '6 days' AND now() + interval '7 days'";
@@ -95,8 +96,8 @@ async fn a4_the_lid_of_somebody_with_whom_there_is_a_session_is_kept() -> Result
 }
 
 #[tokio::test]
-async fn q8_a_failing_job_keeps_each_error_fails_at_last_and_can_be_retried_by_hand() -> Result<()> {
-    let db = shop().await?;
+async fn q8_a_failing_job_keeps_each_error_then_fails_and_can_be_retried_by_hand() -> Result<()> {
+    let db = db_with_shop().await?;
     expired_keys(&db, 1).await?;
     run(
         &db,
@@ -104,7 +105,7 @@ async fn q8_a_failing_job_keeps_each_error_fails_at_last_and_can_be_retried_by_h
          CREATE TRIGGER no BEFORE DELETE ON wa.auth_key FOR EACH ROW EXECUTE FUNCTION public.no()",
     )
     .await?;
-    let worker = Working::start(&db)?;
+    let worker = InProcessWorker::start(&db)?;
     let id: i64 =
         one(&db.pool, "INSERT INTO wa.maintenance_job (kind, max_attempts) VALUES ('sweep_keys', 2) RETURNING id")
             .await?;
@@ -117,7 +118,7 @@ async fn q8_a_failing_job_keeps_each_error_fails_at_last_and_can_be_retried_by_h
     .await?;
     ensure!((1.5..=2.5).contains(&backoff), "{backoff}");
     run(&db, "UPDATE wa.maintenance_job SET run_at = now()").await?;
-    let row = is(&db, id, "failed").await?;
+    let row = job_is(&db, id, "failed").await?;
     let errors = row["errors"].as_array().context("errors")?;
     ensure!(errors.len() == 2 && errors[0]["attempt"] == 1 && errors[1]["attempt"] == 2, "{row}");
     ensure!(errors.iter().all(|e| e["error"].as_str().is_some_and(|e| e.contains("not today"))), "{row}");
@@ -125,16 +126,16 @@ async fn q8_a_failing_job_keeps_each_error_fails_at_last_and_can_be_retried_by_h
 
     run(&db, "DROP TRIGGER no ON wa.auth_key").await?;
     run(&db, &format!("SELECT wa.retry_maintenance_job({id})")).await?;
-    let row = is(&db, id, "done").await?;
+    let row = job_is(&db, id, "done").await?;
     ensure!(row["errors"].as_array().map(Vec::len) == Some(2) && row["result"]["deleted"] == 1, "{row}");
     let again = sqlx::query("SELECT wa.retry_maintenance_job($1)").bind(id).execute(&db.pool).await;
-    ensure!(again.is_err_and(|e| e.to_string().contains("is done")), "a job that is done was queued again");
+    ensure!(again.is_err_and(|e| e.to_string().contains("is done")), "a finished job was queued again");
     worker.stop().await
 }
 
 #[tokio::test]
-async fn q1_a_kind_that_this_worker_does_not_know_waits() -> Result<()> {
-    let db = shop().await?;
+async fn q1_a_maintenance_job_of_an_unknown_kind_waits() -> Result<()> {
+    let db = db_with_shop().await?;
     run(
         &db,
         "ALTER TABLE wa.maintenance_job DISABLE TRIGGER validate;
@@ -142,9 +143,9 @@ async fn q1_a_kind_that_this_worker_does_not_know_waits() -> Result<()> {
          ALTER TABLE wa.maintenance_job ENABLE TRIGGER validate",
     )
     .await?;
-    let worker = Working::start(&db)?;
+    let worker = InProcessWorker::start(&db)?;
     let id = job(&db, "sweep_keys", "{}").await?;
-    is(&db, id, "done").await?;
+    job_is(&db, id, "done").await?;
     let polish: String =
         one(&db.pool, "SELECT status || ' ' || attempts FROM wa.maintenance_job WHERE kind = 'polish'").await?;
     ensure!(polish == "queued 0", "{polish}");
@@ -152,48 +153,48 @@ async fn q1_a_kind_that_this_worker_does_not_know_waits() -> Result<()> {
 }
 
 #[tokio::test]
-async fn q1_a_job_is_cancelled_while_it_runs_and_given_back_when_the_worker_stops() -> Result<()> {
-    let db = shop().await?;
+async fn q1_a_running_job_is_cancelled_by_sql_and_released_when_its_worker_stops() -> Result<()> {
+    let db = db_with_shop().await?;
     expired_keys(&db, 400).await?;
     let left = "SELECT count(*) FROM wa.auth_key";
-    let worker = Working::start(&db)?;
+    let worker = InProcessWorker::start(&db)?;
     let slow = r#"{"batch": 1, "pause_ms": 20}"#;
     let id = job(&db, "sweep_keys", slow).await?;
     holds(&db.pool, "SELECT (result ->> 'deleted')::integer > 1 FROM wa.maintenance_job").await?;
     run(&db, &format!("SELECT wa.cancel_maintenance_job({id})")).await?;
-    // Jobs run one at a time here, so the next one runs when the cancelled one has ended.
+    // Jobs run one at a time, so the next one starts when the cancelled one has ended.
     let next = job(&db, "sweep_keys", slow).await?;
     holds(&db.pool, &format!("SELECT result IS NOT NULL FROM wa.maintenance_job WHERE id = {next}")).await?;
-    let row = is(&db, id, "cancelled").await?;
+    let row = job_is(&db, id, "cancelled").await?;
     ensure!(row["errors"] == serde_json::json!([]) && one::<i64>(&db.pool, left).await? > 300, "{row}");
 
     worker.stop().await?;
-    let row = is(&db, next, "queued").await?;
+    let row = job_is(&db, next, "queued").await?;
     ensure!(row["attempts"] == 0 && row["worker_id"].is_null() && one::<i64>(&db.pool, left).await? > 200, "{row}");
     run(&db, r#"UPDATE wa.maintenance_job SET args = '{"pause_ms": 0}'"#).await?;
-    let worker = Working::start(&db)?;
-    is(&db, next, "done").await?;
+    let worker = InProcessWorker::start(&db)?;
+    job_is(&db, next, "done").await?;
     ensure!(one::<i64>(&db.pool, left).await? == 0);
     worker.stop().await
 }
 
 #[tokio::test]
-async fn r1_the_job_of_a_dead_worker_is_taken_over_until_its_attempts_are_used_up() -> Result<()> {
-    let db = shop().await?;
+async fn r1_a_dead_workers_job_is_taken_over_until_its_attempts_run_out() -> Result<()> {
+    let db = db_with_shop().await?;
     let (first, last) = (job(&db, "sweep_keys", "{}").await?, job(&db, "sweep_keys", "{}").await?);
-    // As a worker that claimed both and died leaves them.
+    // The rows as a dead worker leaves them.
     run(
         &db,
         &format!("UPDATE wa.maintenance_job SET status = 'running', attempts = CASE id WHEN {last} THEN 5 ELSE 1 END"),
     )
     .await?;
-    let worker = Working::start(&db)?;
-    let row = is(&db, first, "done").await?;
+    let worker = InProcessWorker::start(&db)?;
+    let row = job_is(&db, first, "done").await?;
     ensure!(
         row["attempts"] == 2 && row["errors"][0]["error"] == "the worker died" && row["errors"][0]["attempt"] == 1,
         "{row}"
     );
-    let row = is(&db, last, "failed").await?;
+    let row = job_is(&db, last, "failed").await?;
     ensure!(
         row["attempts"] == 5 && row["errors"][0]["attempt"] == 5 && row["last_error"] == "the worker died",
         "{row}"
@@ -202,8 +203,8 @@ async fn r1_the_job_of_a_dead_worker_is_taken_over_until_its_attempts_are_used_u
 }
 
 #[tokio::test]
-async fn q10_jobs_of_one_schedule_run_one_after_the_other() -> Result<()> {
-    let db = shop().await?;
+async fn q10_jobs_of_one_schedule_run_one_at_a_time() -> Result<()> {
+    let db = db_with_shop().await?;
     run(
         &db,
         "INSERT INTO wa.worker (worker_id, host, pid, version, lease_until)
@@ -213,7 +214,7 @@ async fn q10_jobs_of_one_schedule_run_one_after_the_other() -> Result<()> {
          WHERE id = (SELECT min(id) FROM wa.maintenance_job)",
     )
     .await?;
-    let worker = Working::start(&db)?;
+    let worker = InProcessWorker::start(&db)?;
     holds(&db.pool, "SELECT status = 'done' FROM wa.maintenance_job WHERE schedule = 'y'").await?;
     let of_x = "SELECT string_agg(status::text, ' ' ORDER BY id) FROM wa.maintenance_job WHERE schedule = 'x'";
     ensure!(one::<String>(&db.pool, of_x).await? == "running queued");
@@ -223,11 +224,11 @@ async fn q10_jobs_of_one_schedule_run_one_after_the_other() -> Result<()> {
 }
 
 #[tokio::test]
-async fn q10_a_whole_worker_plans_fires_and_does_what_is_scheduled() -> Result<()> {
-    let db = shop().await?;
+async fn q10_a_worker_plans_fires_and_runs_schedules() -> Result<()> {
+    let db = db_with_shop().await?;
     expired_keys(&db, 3).await?;
-    let worker = Working::start(&db)?;
-    // Due since before it was made, so that the test need not wait for the minute to end.
+    let worker = InProcessWorker::start(&db)?;
+    // Made due in the past, so that the test need not wait for the next minute.
     run(&db, "SELECT wa.schedule('x', '* * * * *', 'sweep_keys')").await?;
     holds(&db.pool, "SELECT next_tick > now() FROM wa.schedule").await?;
     run(&db, "UPDATE wa.schedule SET ticked_to = now() - interval '2 minutes', next_tick = now(), enabled = enabled")

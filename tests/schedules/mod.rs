@@ -1,4 +1,4 @@
-//! Cron as rows (Q10) and the housekeeping that it drives (Q12): over a real Postgres, with the loops that workers run.
+//! Cron as rows (Q10) and the maintenance that it drives (Q12): over a real Postgres, with the loops that workers run.
 
 mod accepted;
 mod clock_change;
@@ -29,7 +29,7 @@ fn at(text: &str) -> Result<DateTime<Utc>> {
     Ok(text.parse()?)
 }
 
-/// A database whose schedules go by a clock of the test's, with no schedule in it.
+/// A database without schedules, whose cron clock the test sets.
 struct Scheduled {
     db: TestDb,
 }
@@ -53,9 +53,9 @@ impl Scheduled {
         &self.db.pool
     }
 
-    /// Puts the clock, and rings as time itself would.
+    /// Sets the clock, and wakes the loops as the passing of time would.
     async fn clock(&self, now: &str) -> Result<()> {
-        let set = "WITH put AS (UPDATE public.clock SET now = $1) SELECT pg_notify('wa_work', 'schedule')";
+        let set = "WITH moved AS (UPDATE public.clock SET now = $1) SELECT pg_notify('wa_work', 'schedule')";
         sqlx::query(set).bind(at(now)?).execute(self.pool()).await?;
         Ok(())
     }
@@ -76,17 +76,18 @@ impl Scheduled {
         holds(self.pool(), query).await
     }
 
-    /// The loop that a worker runs, with a listener of its own. It polls so seldom that only a ring or a tick moves it.
-    fn cron(&self) -> Looping {
+    /// Starts the loop that a worker runs, with a listener of its own. It polls so rarely that only a notification or a tick
+    /// wakes it.
+    fn cron(&self) -> CronLoop {
         let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let cron = Cron { pool: self.pool().clone().into(), wake: wake.clone(), poll: Duration::from_hours(1) };
         let url = Secret::new(&self.db.url);
         let ring = move |_: Option<&str>| wake.notify_one();
         let listener = tokio::spawn(listener::wake_on(url, "wa_work", ring, stop.clone()));
-        Looping { cron: tokio::spawn(cron.run(stop.clone())), listener }
+        CronLoop { cron: tokio::spawn(cron.run(stop.clone())), listener }
     }
 
-    /// Waits until every enabled schedule is dealt with up to the clock and knows its next tick.
+    /// Waits until every enabled schedule has fired up to the clock and knows its next tick.
     async fn settled(&self) -> Result<()> {
         self.holds(
             "SELECT NOT EXISTS (SELECT FROM wa.schedule
@@ -95,7 +96,7 @@ impl Scheduled {
         .await
     }
 
-    /// What the schedule fired, as ticks in UTC.
+    /// The ticks that the schedule fired, in UTC.
     async fn ticks(&self, name: &str) -> Result<Vec<String>> {
         let ticks = "SELECT to_char(tick AT TIME ZONE 'UTC', 'MM-DD HH24:MI') FROM wa.schedule_tick
                      JOIN wa.schedule USING (schedule_id) WHERE name = $1 ORDER BY tick";
@@ -103,13 +104,13 @@ impl Scheduled {
     }
 }
 
-/// A running loop; dropped, it ends wherever it is.
-struct Looping {
+/// A running loop. Dropping it kills the loop wherever it is.
+struct CronLoop {
     cron: JoinHandle<()>,
     listener: JoinHandle<()>,
 }
 
-impl Drop for Looping {
+impl Drop for CronLoop {
     fn drop(&mut self) {
         self.cron.abort();
         self.listener.abort();

@@ -1,14 +1,14 @@
-//! Retention: bounded batches, and the age is respected.
+//! Retention: ages and bounded batches.
 
-use super::maintenance::{is, job, run, shop};
+use super::maintenance::{db_with_shop, job, job_is, run};
 use super::one;
 use crate::support::db::TestDb;
-use crate::support::working::Working;
+use crate::support::in_process::InProcessWorker;
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-/// Rows of every age: number n is n days old, of 1 to 100, and of `each` a day. Every tenth message is still queued, and
-/// every tenth job.
+/// Inserts rows of every age from 1 to 100 days, `each` messages a day. Every tenth message and every tenth job is still
+/// queued.
 async fn fill(db: &TestDb, each: i64) -> Result<()> {
     run(
         db,
@@ -54,22 +54,22 @@ async fn rows(db: &TestDb) -> Result<String> {
 }
 
 #[tokio::test]
-async fn q12_retention_deletes_what_is_finished_and_old_and_nothing_else() -> Result<()> {
-    let db = shop().await?;
+async fn q12_retention_deletes_old_finished_rows_and_nothing_else() -> Result<()> {
+    let db = db_with_shop().await?;
     fill(&db, 2).await?;
-    // Long ago made, and only yesterday at its end.
+    // An old message that ended only yesterday.
     run(&db, "UPDATE wa.outbound SET read_at = now() - interval '1 day' WHERE id = (SELECT min(id) FROM wa.outbound WHERE body = '99')").await?;
-    // A message waits for a file that was put here long ago.
+    // An old file that a scheduled message needs.
     run(&db, "SELECT wa.send_image('shop', '+79001234567', media => max(media_id), send_at => now() + interval '1 day') FROM wa.media").await?;
     let before = rows(&db).await?;
     ensure!(before == "201 200 100 100 100 100 100", "{before}");
-    let worker = Working::start(&db)?;
+    let worker = InProcessWorker::start(&db)?;
 
     let args = r#"{"outbound_days": 50, "inbox_days": null, "session_job_days": 95, "dry_run": true}"#;
     let id = job(&db, "retention", args).await?;
-    let row = is(&db, id, "done").await?;
-    // Days 51 to 100 without the tens that are queued and the one that ended yesterday; ages of exactly n days count,
-    // for a moment has passed since.
+    let row = job_is(&db, id, "done").await?;
+    // Days 51 to 100, without the queued tens and the message that ended yesterday. Rows of exactly n days count, because a
+    // moment has passed since.
     let counts = json!({ "outbound": 2 * (51 - 6) - 1, "session_job": 6, "maintenance_job": 71 - 8, "schedule_tick": 71, "media": 10, "upload": 11 });
     for (table, count) in counts.as_object().into_iter().flatten() {
         ensure!(row["result"][table] == *count, "{table}: {count} expected of {}", row["result"]);
@@ -78,7 +78,7 @@ async fn q12_retention_deletes_what_is_finished_and_old_and_nothing_else() -> Re
     ensure!(rows(&db).await? == before, "a dry run deleted");
 
     let id = job(&db, "retention", &args.replace("true", "false")).await?;
-    let done = is(&db, id, "done").await?;
+    let done = job_is(&db, id, "done").await?;
     for (table, count) in counts.as_object().into_iter().flatten() {
         ensure!(done["result"][table] == *count, "{table}: {count} expected of {}", done["result"]);
     }
@@ -89,13 +89,13 @@ async fn q12_retention_deletes_what_is_finished_and_old_and_nothing_else() -> Re
         "SELECT bool_and(status = 'queued' OR created_at > now() - interval '50 days' OR read_at IS NOT NULL) FROM wa.outbound",
     )
     .await?;
-    ensure!(kept, "something old and finished is left");
+    ensure!(kept, "an old finished message is left");
     worker.stop().await
 }
 
 #[tokio::test]
-async fn q12_retention_goes_in_bounded_batches_each_its_own_transaction() -> Result<()> {
-    let db = shop().await?;
+async fn q12_retention_deletes_in_bounded_batches_with_a_transaction_each() -> Result<()> {
+    let db = db_with_shop().await?;
     fill(&db, 2).await?;
     run(
         &db,
@@ -111,9 +111,9 @@ async fn q12_retention_goes_in_bounded_batches_each_its_own_transaction() -> Res
          CREATE TRIGGER log AFTER DELETE ON wa.schedule_tick REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION public.log();",
     )
     .await?;
-    let worker = Working::start(&db)?;
+    let worker = InProcessWorker::start(&db)?;
     let id = job(&db, "retention", r#"{"batch": 7, "pause_ms": 0, "outbound_days": 10, "inbox_days": 10}"#).await?;
-    let row = is(&db, id, "done").await?;
+    let row = job_is(&db, id, "done").await?;
     let (most, statements, transactions, sum): (i64, i64, i64, i64) =
         sqlx::query_as("SELECT max(count), count(*), count(DISTINCT xid), sum(count)::bigint FROM public.log")
             .fetch_one(&db.pool)

@@ -1,4 +1,4 @@
-//! The rows themselves: what is refused, and the schedules that are there from the start.
+//! Rows of `wa.schedule`: refusals, and the default schedules.
 
 use super::{Scheduled, one};
 use crate::support::db;
@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgDatabaseError;
 
 #[tokio::test]
-async fn q10_a_bad_schedule_is_refused_by_column_with_what_is_accepted() -> Result<()> {
+async fn q10_a_bad_schedule_is_refused_with_its_column_and_the_accepted_values() -> Result<()> {
     let world = Scheduled::at("2026-01-01T00:00:30Z").await?;
     world.sql("SELECT wa.add_session('shop'); SELECT wa.schedule('x', '* * * * *', 'sweep_keys')").await?;
     let insert = |columns: &str, values: &str| {
@@ -51,7 +51,8 @@ async fn q10_a_bad_schedule_is_refused_by_column_with_what_is_accepted() -> Resu
     ] {
         let error = sqlx::query(AssertSqlSafe(sql.clone())).execute(world.pool()).await.err();
         let error = error.with_context(|| format!("accepted: {sql}"))?;
-        let error = error.as_database_error().context("not the database's word")?.downcast_ref::<PgDatabaseError>();
+        let error =
+            error.as_database_error().context("not an error of the database")?.downcast_ref::<PgDatabaseError>();
         let words = format!("{} {}", error.message(), error.hint().unwrap_or_default());
         ensure!(
             error.code() == code && error.column() == Some(names),
@@ -66,7 +67,7 @@ async fn q10_a_bad_schedule_is_refused_by_column_with_what_is_accepted() -> Resu
 }
 
 #[tokio::test]
-async fn q10_the_default_schedules_are_there_once_and_then_the_users() -> Result<()> {
+async fn q10_the_default_schedules_are_created_once_and_then_belong_to_the_user() -> Result<()> {
     let db = db::fresh().await;
     let there = "SELECT string_agg(name || ' ' || cron || ' ' || kind, ', ' ORDER BY name) FROM wa.schedule";
     let found: String = one(&db.pool, there).await?;
@@ -74,7 +75,7 @@ async fn q10_the_default_schedules_are_there_once_and_then_the_users() -> Result
     let report = "resource-report * * * * * resource_report";
     let expected = format!("{looks}{report}, retention 30 3 * * * retention, sweep-keys 0 */6 * * * sweep_keys");
     ensure!(found == expected, "{found}");
-    // They would pass for what a user writes.
+    // A change by a user, which migrating again must leave alone.
     sqlx::query("UPDATE wa.schedule SET enabled = false").execute(&db.pool).await?;
     sqlx::query("UPDATE wa.schedule SET enabled = true").execute(&db.pool).await?;
 
@@ -88,7 +89,7 @@ async fn q10_the_default_schedules_are_there_once_and_then_the_users() -> Result
 }
 
 #[tokio::test]
-async fn q10_what_the_worker_alone_may_say_cannot_be_inserted() -> Result<()> {
+async fn q10_columns_of_the_worker_are_reset_at_insert() -> Result<()> {
     let world = Scheduled::at("2026-01-01T00:00:30Z").await?;
     let row: String = world
         .one(
@@ -110,7 +111,7 @@ async fn q10_what_the_worker_alone_may_say_cannot_be_inserted() -> Result<()> {
 }
 
 #[tokio::test]
-async fn q2_everything_of_schedules_has_a_comment() -> Result<()> {
+async fn q2_every_function_and_column_of_schedules_has_a_comment() -> Result<()> {
     let db = db::fresh().await;
     let bare: Option<String> = one(
         &db.pool,

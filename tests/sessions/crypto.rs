@@ -1,4 +1,4 @@
-//! S8: what cannot be decrypted is counted for the session that it befell.
+//! S8: decryption errors are counted for their session.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -11,22 +11,23 @@ use crate::support::world::World;
 const SHOP: &str = "15550001";
 const ANNA: &str = "15550002";
 
-/// Two linked sessions and somebody who has written to both.
+/// A world with the phone of Anna, who writes to the sessions.
 async fn world() -> Result<World> {
     let world = World::new().await?;
     world.phone(ANNA).await?;
     Ok(world)
 }
 
-async fn say(world: &World, to: &str, text: &str) -> Result<()> {
+/// Anna writes to a session.
+async fn anna_writes(world: &World, to: &str, text: &str) -> Result<()> {
     world.control.post(&format!("/phones/{ANNA}/send"), json!({ "to": to, "text": text })).await.map(drop)
 }
 
-/// A message to a session arrives damaged, and whole when it is asked for again.
-async fn damaged(world: &World, to: &str, text: &str) -> Result<()> {
+/// Anna's message arrives damaged first, and whole after the retry receipt.
+async fn deliver_damaged(world: &World, to: &str, text: &str) -> Result<()> {
     let damage = json!({ "fault": { "corrupt": {} }, "number": to, "device": 1, "direction": "out", "times": 1 });
     world.control.post("/faults", damage).await?;
-    say(world, to, text).await?;
+    anna_writes(world, to, text).await?;
     world.holds(&format!("SELECT count(*) = 1 FROM wa.inbox WHERE body = '{text}'")).await
 }
 
@@ -36,11 +37,11 @@ async fn health(world: &World, session: &str) -> Result<Value> {
     Ok(sqlx::query_scalar(health).bind(session).fetch_one(world.pool()).await?)
 }
 
-/// Events of a kind, as what they count.
-async fn told(world: &World, kind: &str) -> Result<Value> {
-    let told = "SELECT coalesce(jsonb_agg(jsonb_build_array(session, data->'error', data->'errors', data->'limit') ORDER BY id), '[]')
+/// The events of a kind: session, error, count and limit of each.
+async fn crypto_events(world: &World, kind: &str) -> Result<Value> {
+    let events = "SELECT coalesce(jsonb_agg(jsonb_build_array(session, data->'error', data->'errors', data->'limit') ORDER BY id), '[]')
         FROM wa.event WHERE kind = $1";
-    Ok(sqlx::query_scalar(told).bind(kind).fetch_one(world.pool()).await?)
+    Ok(sqlx::query_scalar(events).bind(kind).fetch_one(world.pool()).await?)
 }
 
 #[tokio::test]
@@ -50,26 +51,26 @@ async fn s8_bad_macs_are_counted_for_their_session_and_survive_its_worker() -> R
     world.link("shop", SHOP).await?;
     world.link("other", "15550003").await?;
     for to in [SHOP, "15550003"] {
-        say(&world, to, &format!("hello {to}")).await?;
+        anna_writes(&world, to, &format!("hello {to}")).await?;
     }
     world.holds("SELECT count(*) = 2 FROM wa.inbox").await?;
-    damaged(&world, SHOP, "one").await?;
-    damaged(&world, "15550003", "another").await?;
-    damaged(&world, SHOP, "two").await?;
+    deliver_damaged(&world, SHOP, "one").await?;
+    deliver_damaged(&world, "15550003", "another").await?;
+    deliver_damaged(&world, SHOP, "two").await?;
     world.holds("SELECT bad_macs = 2 FROM wa.session WHERE name = 'shop'").await?;
     assert_eq!(health(&world, "other").await?, json!([1, 0, true]));
-    assert_eq!(told(&world, "crypto_warning").await?, json!([["shop", "bad_mac", 2, 3]]));
-    damaged(&world, SHOP, "three").await?;
+    assert_eq!(crypto_events(&world, "crypto_warning").await?, json!([["shop", "bad_mac", 2, 3]]));
+    deliver_damaged(&world, SHOP, "three").await?;
     world.holds("SELECT bad_macs = 3 FROM wa.session WHERE name = 'shop'").await?;
     assert_eq!(health(&world, "shop").await?, json!([3, 0, false]));
-    assert_eq!(told(&world, "crypto_limit").await?, json!([["shop", "bad_mac", 3, 3]]));
-    // Nobody has asked for more than that, so it goes on, both ways and in a sound Signal session.
+    assert_eq!(crypto_events(&world, "crypto_limit").await?, json!([["shop", "bad_mac", 3, 3]]));
+    // Relinking is off by default, so the session goes on in both directions, with a healed Signal session.
     world.session_is("shop", "connected").await?;
     let id = world.send("shop", ANNA, "An answer").await?;
     world.holds(&format!("SELECT delivered_at IS NOT NULL FROM wa.outbound WHERE id = {id}")).await?;
-    say(&world, SHOP, "four").await?;
+    anna_writes(&world, SHOP, "four").await?;
     world.holds("SELECT count(*) = 1 FROM wa.inbox WHERE body = 'four'").await?;
-    telemetry::figure_is(&worker, "wagres_crypto_errors_total{error=\"bad_mac\"}", 4.0).await?;
+    telemetry::metric_is(&worker, "wagres_crypto_errors_total{error=\"bad_mac\"}", 4.0).await?;
     world.kill(worker).await?;
     assert_eq!(health(&world, "shop").await?, json!([3, 0, false]));
     let worker = world.worker().await?;
@@ -79,37 +80,37 @@ async fn s8_bad_macs_are_counted_for_their_session_and_survive_its_worker() -> R
 }
 
 #[tokio::test]
-async fn s8_a_session_that_wants_it_is_put_aside_at_the_limit_and_linked_anew() -> Result<()> {
+async fn s8_a_session_set_to_relink_is_quarantined_at_the_limit_and_can_be_linked_again() -> Result<()> {
     let world = world().await?;
     let worker = world.worker().await?;
     world.link("shop", SHOP).await?;
     sqlx::query("SELECT wa.set_crypto_limits('shop', bad_macs => 2, relink => true)").execute(world.pool()).await?;
-    say(&world, SHOP, "hello").await?;
+    anna_writes(&world, SHOP, "hello").await?;
     world.holds("SELECT count(*) = 1 FROM wa.inbox").await?;
-    damaged(&world, SHOP, "one").await?;
+    deliver_damaged(&world, SHOP, "one").await?;
     let damage = json!({ "fault": { "corrupt": {} }, "number": SHOP, "device": 1, "direction": "out", "times": 1 });
     world.control.post("/faults", damage).await?;
-    say(&world, SHOP, "two").await?;
+    anna_writes(&world, SHOP, "two").await?;
     world.session_is("shop", "logged_out").await?;
     world
         .holds("SELECT desired = 'stopped' AND jid IS NULL AND status_reason = '2 Bad MACs in one connection' FROM wa.session")
         .await?;
     assert_eq!(world.count("SELECT count(*) FROM wa.auth").await?, 0);
     assert_eq!(world.count("SELECT count(*) FROM wa.auth_key").await?, 0);
-    let aside: Value = world.until("SELECT data FROM wa.event WHERE kind = 'auth_quarantined'").await?;
-    assert_eq!(aside["keys"], world.count("SELECT count(*) FROM wa.auth_quarantine").await?, "{aside}");
+    let quarantined: Value = world.until("SELECT data FROM wa.event WHERE kind = 'auth_quarantined'").await?;
+    assert_eq!(quarantined["keys"], world.count("SELECT count(*) FROM wa.auth_quarantine").await?, "{quarantined}");
     assert!(world.count("SELECT count(*) FROM wa.auth_quarantine WHERE kind IN ('creds', 'session')").await? >= 2);
-    assert_eq!(told(&world, "crypto_limit").await?, json!([["shop", "bad_mac", 2, 2]]));
+    assert_eq!(crypto_events(&world, "crypto_limit").await?, json!([["shop", "bad_mac", 2, 2]]));
     // Its owner unlinks the dead device and links it again.
     world.link("shop", SHOP).await?;
     assert_eq!(health(&world, "shop").await?, json!([0, 0, true]));
-    say(&world, SHOP, "three").await?;
+    anna_writes(&world, SHOP, "three").await?;
     world.holds("SELECT count(*) = 1 FROM wa.inbox WHERE body = 'three'").await?;
     worker.stop().await
 }
 
 #[tokio::test]
-async fn s8_app_state_that_does_not_fit_is_counted_and_its_keys_are_asked_for_again() -> Result<()> {
+async fn s8_app_state_that_fails_to_decrypt_is_counted_and_its_keys_are_requested_again() -> Result<()> {
     let world = world().await?;
     let worker = world.worker().await?;
     world.link("shop", SHOP).await?;
@@ -127,7 +128,7 @@ async fn s8_app_state_that_does_not_fit_is_counted_and_its_keys_are_asked_for_ag
     sqlx::query("SELECT wa.set_crypto_limits('shop', bad_decrypts => 3)").execute(world.pool()).await?;
     let damage = json!({ "fault": { "corrupt_app_state": { "what": "patch_mac" } }, "number": SHOP, "times": 2 });
     world.control.post("/faults", damage).await?;
-    // The library passes over a change that it is told of while it still reads the one before.
+    // The library ignores a change announced while it still reads the previous one, so the change is repeated.
     let counted = "SELECT bad_decrypts = 2 FROM wa.session";
     for _ in 0..5 {
         archive(true).await?;
@@ -137,9 +138,9 @@ async fn s8_app_state_that_does_not_fit_is_counted_and_its_keys_are_asked_for_ag
         }
     }
     world.holds(counted).await?;
-    assert_eq!(told(&world, "crypto_warning").await?, json!([["shop", "bad_decrypt", 2, 3]]));
+    assert_eq!(crypto_events(&world, "crypto_warning").await?, json!([["shop", "bad_decrypt", 2, 3]]));
     assert_eq!(health(&world, "shop").await?, json!([0, 2, true]));
-    // The library asks the phone for the key and for the patch by itself.
+    // The library requests the key and the patch from the phone by itself.
     world.holds(&format!("SELECT {version} > {before}")).await?;
     assert_eq!(world.count(&format!("SELECT count(*) {keys} AND updated_at > '{given}'")).await?, 1);
     world.kill(worker).await?;
@@ -152,15 +153,15 @@ async fn s8_app_state_that_does_not_fit_is_counted_and_its_keys_are_asked_for_ag
     worker.stop().await
 }
 
-/// An old message that nobody can read any more says nothing about the session.
+/// An old message for a deleted pre-key is no fault of the session.
 #[tokio::test]
-async fn s8_a_message_for_a_pre_key_that_is_gone_counts_for_nothing() -> Result<()> {
+async fn s8_a_message_for_a_deleted_pre_key_is_not_counted() -> Result<()> {
     let world = world().await?;
     let worker = world.worker().await?;
     world.link("shop", SHOP).await?;
     world.holds("SELECT bool_or((value->>'uploaded')::boolean) FROM wa.auth_key WHERE kind = 'pre-key'").await?;
     world.kill(worker).await?;
-    say(&world, SHOP, "hello").await?;
+    anna_writes(&world, SHOP, "hello").await?;
     sqlx::query("DELETE FROM wa.auth_key WHERE kind = 'pre-key'").execute(world.pool()).await?;
     let worker = world.worker().await?;
     world.control.until("/stats", |it| it["stanzas"]["receipt retry retry"].as_u64().map(drop)).await?;

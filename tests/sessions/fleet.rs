@@ -1,4 +1,4 @@
-//! S3, S6: sessions among several workers, and rest for those that cannot connect.
+//! S3, S6: sessions spread over several workers, and the rest of sessions that cannot connect.
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use crate::support::until::until;
 use crate::support::world::{Worker, World, wagres};
 
-/// How many sessions each worker holds, the least first; only those that are connected count.
+/// The number of connected sessions of each worker, the smallest first.
 const HELD: &str = "SELECT array_agg(held ORDER BY held) FROM (
     SELECT count(s.session_id) FILTER (WHERE s.status = 'connected') AS held
     FROM wa.worker w LEFT JOIN wa.lease l ON l.holder = w.worker_id LEFT JOIN wa.session s USING (session_id)
     GROUP BY w.worker_id) AS held";
 
-async fn shared(world: &World, held: &[i64]) -> Result<()> {
+async fn shares_are(world: &World, held: &[i64]) -> Result<()> {
     world.holds(&format!("SELECT ({HELD}) = ARRAY{held:?}::bigint[]")).await
 }
 
@@ -24,12 +24,12 @@ async fn link(world: &World, sessions: std::ops::Range<u32>) -> Result<()> {
 }
 
 #[tokio::test]
-async fn s3_sessions_spread_when_a_worker_joins_and_come_together_when_one_leaves() -> Result<()> {
+async fn s3_sessions_spread_when_a_worker_joins_and_move_on_when_one_leaves() -> Result<()> {
     let world = World::new().await?;
     let first = world.worker().await?;
     link(&world, 1..5).await?;
     world.phone("15559999").await?;
-    // Messages go on all the while.
+    // Messages are sent all the while.
     let mut ids = vec![];
     let mut send = async |round: u32| -> Result<()> {
         for number in 1..5 {
@@ -40,17 +40,18 @@ async fn s3_sessions_spread_when_a_worker_joins_and_come_together_when_one_leave
     send(1).await?;
     let second = world.worker().await?;
     send(2).await?;
-    shared(&world, &[2, 2]).await?;
+    shares_are(&world, &[2, 2]).await?;
     let third = world.worker().await?;
     send(3).await?;
-    shared(&world, &[0, 2, 2]).await?;
+    shares_are(&world, &[0, 2, 2]).await?;
     second.stop().await?;
     send(4).await?;
-    shared(&world, &[2, 2]).await?;
+    shares_are(&world, &[2, 2]).await?;
     world.kill(third).await?;
     send(5).await?;
-    shared(&world, &[4]).await?;
-    // What a killed worker has heard in its last moment of receipts is lost with it, as the library acknowledges them.
+    shares_are(&world, &[4]).await?;
+    // Receipts in the last moment of a killed worker are lost, because the library acknowledges them first; so only
+    // `sent_at` is checked.
     for id in &ids {
         world.holds(&format!("SELECT sent_at IS NOT NULL FROM wa.outbound WHERE id = {id}")).await?;
     }
@@ -68,13 +69,13 @@ async fn s3_sessions_spread_when_a_worker_joins_and_come_together_when_one_leave
 }
 
 #[tokio::test]
-async fn s3_a_worker_that_is_drained_ends_and_the_other_has_its_sessions() -> Result<()> {
+async fn s3_a_drained_worker_exits_and_the_other_takes_its_sessions() -> Result<()> {
     let world = World::new().await?;
     let old = world.worker().await?;
     link(&world, 1..4).await?;
     let old_id: String = world.until("SELECT worker_id::text FROM wa.worker").await?;
     let new = world.worker().await?;
-    shared(&world, &[1, 2]).await?;
+    shares_are(&world, &[1, 2]).await?;
     let run = async |arguments: &[&str]| -> Result<String> {
         let mut command = wagres();
         command.args(["--database-url", &world.db.url, "--json", "worker"]).args(arguments);
@@ -88,12 +89,12 @@ async fn s3_a_worker_that_is_drained_ends_and_the_other_has_its_sessions() -> Re
     assert!(unknown.contains("worker_id: no live worker has the id"), "{unknown}");
     run(&["drain", &old_id]).await?;
     old.ended().await?;
-    shared(&world, &[3]).await?;
+    shares_are(&world, &[3]).await?;
     new.stop().await
 }
 
-/// The job that makes the next connection is due now.
-async fn hurry(world: &World, failures: i32) -> Result<()> {
+/// Waits for the reconnect job after so many failures, and makes it due now.
+async fn reconnect_now(world: &World, failures: i32) -> Result<()> {
     world.holds(&format!("SELECT failures = {failures} FROM wa.session")).await?;
     world.holds("SELECT count(*) = 1 FROM wa.session_job WHERE status = 'queued' AND kind = 'reconnect'").await?;
     sqlx::query("UPDATE wa.session_job SET run_at = now() WHERE status = 'queued'").execute(world.pool()).await?;
@@ -109,7 +110,7 @@ async fn s6_five_failures_are_followed_by_rest_and_one_probe() -> Result<()> {
     world.control.post("/devices/15550001/1/drop", json!({})).await?;
     for failures in 1..5 {
         world.holds(&format!("SELECT rest_until IS NULL FROM wa.session WHERE failures <= {failures}")).await?;
-        hurry(&world, failures).await?;
+        reconnect_now(&world, failures).await?;
     }
     let rests =
         "SELECT rest_until BETWEEN now() + interval '4 minutes' AND now() + interval '5 minutes' FROM wa.session";
@@ -117,17 +118,17 @@ async fn s6_five_failures_are_followed_by_rest_and_one_probe() -> Result<()> {
     world.holds(rests).await?;
     let due = "SELECT j.run_at = s.rest_until FROM wa.session_job j JOIN wa.session s USING (session_id) WHERE j.status = 'queued'";
     world.holds(due).await?;
-    let told: Value = world.until("SELECT data FROM wa.event WHERE kind = 'session_resting'").await?;
-    assert_eq!(told["failures"], 5, "{told}");
-    // The state goes with the session: another worker keeps it.
+    let event: Value = world.until("SELECT data FROM wa.event WHERE kind = 'session_resting'").await?;
+    assert_eq!(event["failures"], 5, "{event}");
+    // The breaker's state is in the row, so another worker keeps it.
     worker.stop().await?;
     let _worker = world.worker().await?;
     // The probe fails, and the session rests again.
-    hurry(&world, 5).await?;
+    reconnect_now(&world, 5).await?;
     world.holds("SELECT failures = 6 FROM wa.session").await?;
     world.holds(rests).await?;
     world.control.request("DELETE", &format!("/faults/{}", refuse["id"]), None).await?;
-    hurry(&world, 6).await?;
+    reconnect_now(&world, 6).await?;
     world.session_is("shop", "connected").await?;
     world.holds("SELECT failures = 0 AND rest_until IS NULL FROM wa.session").await
 }

@@ -1,19 +1,19 @@
-//! S9, S2, Q10: sessions are looked after by the clock.
+//! S9, S2, Q10: health checks, closing of idle sessions and the report.
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::support::world::World;
 
-/// What a maintenance job did.
-async fn job(world: &World, kind: &str) -> Result<Value> {
+/// Runs a maintenance job and returns its result.
+async fn run_maintenance(world: &World, kind: &str) -> Result<Value> {
     let insert = "INSERT INTO wa.maintenance_job (kind) VALUES ($1) RETURNING id";
     let id: i64 = sqlx::query_scalar(insert).bind(kind).fetch_one(world.pool()).await?;
     world.until(&format!("SELECT result FROM wa.maintenance_job WHERE id = {id} AND status = 'done'")).await
 }
 
 #[tokio::test]
-async fn s9_a_connection_that_is_open_and_dead_is_found_and_made_anew() -> Result<()> {
+async fn s9_a_dead_but_open_connection_is_found_and_replaced() -> Result<()> {
     let world = World::new().await?;
     let worker = world.worker().await?;
     world.link("shop", "15550001").await?;
@@ -23,14 +23,14 @@ async fn s9_a_connection_that_is_open_and_dead_is_found_and_made_anew() -> Resul
         (world.until(&format!("{since}'shop'")).await?, world.until(&format!("{since}'cafe'")).await?);
     let hole = json!({ "fault": { "black_hole": {} }, "number": "15550001", "times": 1 });
     world.control.post("/faults", hole).await?;
-    // Nobody has noticed; a message that is sent now waits.
+    // Nothing shows the fault yet; a message sent now waits.
     let id = world.send("shop", "15550002", "through the hole").await?;
-    assert_eq!(job(&world, "check_sessions").await?, json!({ "workers": 1, "sessions": 2 }));
+    assert_eq!(run_maintenance(&world, "check_sessions").await?, json!({ "workers": 1, "sessions": 2 }));
     world.holds(&format!("SELECT connected_at > '{shop}' FROM wa.session WHERE name = 'shop'")).await?;
     let reason = "SELECT reason = 'the health check got no answer' FROM wa.session_job WHERE kind = 'reconnect' ORDER BY id DESC LIMIT 1";
     world.holds(reason).await?;
     world.holds(&format!("SELECT sent_at IS NOT NULL FROM wa.outbound WHERE id = {id}")).await?;
-    // The other one answered, and its connection is the same.
+    // The other session answered and keeps its connection.
     let alive =
         format!("SELECT checked_at IS NOT NULL AND connected_at = '{cafe}' FROM wa.session WHERE name = 'cafe'");
     world.holds(&alive).await?;
@@ -51,7 +51,7 @@ async fn s2_a_session_that_nobody_links_is_closed() -> Result<()> {
     }
     let age = "UPDATE wa.session SET wished_at = wished_at - interval '31 minutes' WHERE name IN ('old', 'linked')";
     sqlx::query(age).execute(world.pool()).await?;
-    assert_eq!(job(&world, "close_idle").await?, json!({ "closed": 1 }));
+    assert_eq!(run_maintenance(&world, "close_idle").await?, json!({ "closed": 1 }));
     world.session_is("old", "stopped").await?;
     let closed = "SELECT desired = 'stopped' AND qr IS NULL AND wished_at IS NULL
                   AND status_reason = 'not linked within 30 minutes' FROM wa.session WHERE name = 'old'";
@@ -62,13 +62,13 @@ async fn s2_a_session_that_nobody_links_is_closed() -> Result<()> {
 }
 
 #[tokio::test]
-async fn q10_h1_the_report_counts_what_there_is() -> Result<()> {
+async fn q10_h1_the_report_counts_sessions_messages_and_workers() -> Result<()> {
     let world = World::new().await?;
     let worker = world.worker().await?;
     world.link("shop", "15550001").await?;
     sqlx::query("SELECT wa.add_session('other'), wa.pause('shop')").execute(world.pool()).await?;
     world.send("shop", "15550002", "later").await?;
-    let report = job(&world, "resource_report").await?;
+    let report = run_maintenance(&world, "resource_report").await?;
     assert_eq!(report["sessions"], json!({ "connected": 1, "new": 1 }), "{report}");
     assert_eq!(report["messages"], json!({ "queued": 1 }), "{report}");
     assert_eq!((&report["workers"], &report["resting"]), (&json!(1), &json!(0)), "{report}");

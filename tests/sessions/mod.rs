@@ -1,12 +1,14 @@
-//! S1–S11: sessions, as an operator and an application see them.
+//! S1–S11: sessions, as operators and applications see them.
 
 mod actions;
 mod crypto;
 mod fleet;
 mod health;
+mod log;
 mod pairing_code;
 mod passkey;
 mod proxy;
 mod states;
 mod telemetry;
 mod tools;
+mod unknown_kinds;

@@ -7,8 +7,8 @@ use crate::support::world::{World, wagres};
 
 const NUMBER: &str = "15550001";
 
-/// A session whose QR code a phone with a passkey has scanned, and what WhatsApp demands now.
-async fn demanded(world: &World) -> Result<Value> {
+/// A phone with a passkey scans the QR code; returns the request that WhatsApp makes.
+async fn demand_passkey(world: &World) -> Result<Value> {
     world.control.post("/phones", json!({ "number": NUMBER, "passkey": true })).await?;
     sqlx::query("SELECT wa.add_session('shop'), wa.link('shop')").execute(world.pool()).await?;
     let qr: String = world.until("SELECT qr FROM wa.session WHERE name = 'shop'").await?;
@@ -17,8 +17,8 @@ async fn demanded(world: &World) -> Result<Value> {
     world.until("SELECT request FROM wa.passkey WHERE session = 'shop' AND stage = 'requested'").await
 }
 
-/// What the browser of the phone's owner answers to it.
-async fn shown(world: &World, request: &Value) -> Result<Value> {
+/// The answer that the browser of the phone's owner gives to the request.
+async fn browser_answer(world: &World, request: &Value) -> Result<Value> {
     let answer = world.control.post(&format!("/phones/{NUMBER}/passkey"), json!({ "request": request })).await?;
     Ok(answer["assertion"].clone())
 }
@@ -32,7 +32,7 @@ async fn stage_is(world: &World, stage: &str) -> Result<()> {
     world.holds(&format!("SELECT stage = '{stage}' FROM wa.passkey WHERE session = 'shop'")).await
 }
 
-/// The code that we show, once the phone shows the same.
+/// The code that we show; the phone must show the same.
 async fn code(world: &World) -> Result<String> {
     let ours: String = world.until("SELECT code FROM wa.passkey WHERE session = 'shop'").await?;
     let phones = world.control.get("/phones").await?;
@@ -46,8 +46,8 @@ async fn confirm(world: &World, code: &str) -> Result<()> {
     Ok(())
 }
 
-/// It is linked and can be used, and nothing secret is left of how.
-async fn linked(world: &World) -> Result<()> {
+/// Checks that the session is linked and can send, and that no secret of the linking is left.
+async fn check_linked(world: &World) -> Result<()> {
     world.session_is("shop", "connected").await?;
     stage_is(world, "done").await?;
     let left = "SELECT count(*) FROM wa.auth_key WHERE kind = 'passkey'";
@@ -72,7 +72,7 @@ async fn s2_a_phone_with_a_passkey_is_linked_by_rows() -> Result<()> {
     let worker = world.worker().await?;
     let early = refusal(&world, "SELECT wa.add_session('shop'), wa.answer_passkey('shop', '{}')").await;
     assert!(early.starts_with("WA026 session: ") && early.contains("has demanded no passkey"), "{early}");
-    let request = demanded(&world).await?;
+    let request = demand_passkey(&world).await?;
     assert_eq!(request["rpId"], "whatsapp.com");
     let expires = "SELECT extract(epoch FROM expires_at - requested_at)::int8 FROM wa.passkey";
     assert_eq!(world.count(expires).await?, 600);
@@ -83,20 +83,21 @@ async fn s2_a_phone_with_a_passkey_is_linked_by_rows() -> Result<()> {
     let early = refusal(&world, "SELECT wa.confirm_passkey('shop', 'ABCD-EFGH')").await;
     assert!(early.starts_with("WA026 session: ") && early.contains("requested"), "{early}");
 
-    answer(&world, &shown(&world, &request).await?).await?;
+    answer(&world, &browser_answer(&world, &request).await?).await?;
     let code = code(&world).await?;
     let wrong = refusal(&world, "SELECT wa.confirm_passkey('shop', 'ABCD-EFGH')").await;
     assert!(wrong.starts_with("WA026 code: "), "{wrong}");
     confirm(&world, &code.to_lowercase().replace('-', " ")).await?;
-    linked(&world).await?;
-    let told = "SELECT count(*) FROM wa.event WHERE session = 'shop' AND kind IN ('passkey_requested', 'passkey_code')";
-    assert_eq!(world.count(told).await?, 2);
+    check_linked(&world).await?;
+    let events =
+        "SELECT count(*) FROM wa.event WHERE session = 'shop' AND kind IN ('passkey_requested', 'passkey_code')";
+    assert_eq!(world.count(events).await?, 2);
     worker.stop().await
 }
 
-/// WhatsApp says it once.
+/// WhatsApp sends the request once.
 #[tokio::test]
-async fn s2_r3_a_passkey_that_is_demanded_while_the_database_is_away_is_in_its_row() -> Result<()> {
+async fn s2_r3_a_passkey_demanded_while_the_database_is_away_reaches_its_row() -> Result<()> {
     let world = World::new().await?;
     let worker = world.worker().await?;
     let mut closed = world.pool().begin().await?;
@@ -108,25 +109,25 @@ async fn s2_r3_a_passkey_that_is_demanded_while_the_database_is_away_is_in_its_r
         closed.rollback().await?;
         anyhow::Ok(())
     };
-    let (demanded, cut) = tokio::join!(demanded(&world), cut);
+    let (request, cut) = tokio::join!(demand_passkey(&world), cut);
     cut?;
-    answer(&world, &shown(&world, &demanded?).await?).await?;
+    answer(&world, &browser_answer(&world, &request?).await?).await?;
     confirm(&world, &code(&world).await?).await?;
-    linked(&world).await?;
+    check_linked(&world).await?;
     worker.stop().await
 }
 
 #[tokio::test]
 async fn s2_a_linking_with_a_passkey_survives_a_kill_at_each_stage() -> Result<()> {
     let world = World::new().await?;
-    // The phone's word is lost on its way, as is everything that the first workers knew.
+    // The phone's notification is lost, and so is the memory of the first workers.
     let lost =
         json!({ "fault": { "lose": {} }, "stanza": "notification crsc_continuation", "direction": "out", "times": 1 });
     world.control.post("/faults", lost).await?;
     let worker = world.worker().await?;
-    let request = demanded(&world).await?;
+    let request = demand_passkey(&world).await?;
     world.kill(worker).await?;
-    answer(&world, &shown(&world, &request).await?).await?;
+    answer(&world, &browser_answer(&world, &request).await?).await?;
     let worker = world.worker().await?;
     stage_is(&world, "proven").await?;
     world.kill(worker).await?;
@@ -134,51 +135,51 @@ async fn s2_a_linking_with_a_passkey_survives_a_kill_at_each_stage() -> Result<(
     stage_is(&world, "code").await?;
     let shown = code(&world).await?;
     world.kill(worker).await?;
-    // Confirmed while nobody works; and the phone's last word is lost with the connection.
+    // Confirmed while no worker runs; the last stanza of the linking is lost with the connection.
     confirm(&world, &shown).await?;
     let cut = json!({ "fault": { "drop": {} }, "stanza": "iq set md pair-success", "direction": "out", "times": 1 });
     world.control.post("/faults", cut).await?;
     let worker = world.worker().await?;
-    linked(&world).await?;
+    check_linked(&world).await?;
     let faults = world.control.get("/faults").await?;
     assert_eq!((&faults["faults"][0]["struck"], &faults["faults"][1]["struck"]), (&json!(1), &json!(1)), "{faults}");
     worker.stop().await
 }
 
 #[tokio::test]
-async fn s2_what_another_passkey_answers_fails_and_says_so() -> Result<()> {
+async fn s2_an_answer_of_another_passkey_fails_with_its_reason() -> Result<()> {
     let world = World::new().await?;
     let _worker = world.worker().await?;
-    let request = demanded(&world).await?;
+    let request = demand_passkey(&world).await?;
     world.control.post("/phones", json!({ "number": "15550009", "passkey": true })).await?;
     let other = world.control.post("/phones/15550009/passkey", json!({ "request": request })).await?;
     answer(&world, &other["assertion"]).await?;
     stage_is(&world, "failed").await?;
     let error: String = world.until("SELECT error FROM wa.passkey").await?;
     assert!(error.contains("refused the passkey"), "{error}");
-    let told: Value = world.until("SELECT data FROM wa.event WHERE kind = 'passkey_failed'").await?;
-    assert_eq!(told["error"], json!(error));
-    // The next scan begins anew.
+    let event: Value = world.until("SELECT data FROM wa.event WHERE kind = 'passkey_failed'").await?;
+    assert_eq!(event["error"], json!(error));
+    // The next scan starts over.
     let qr: String = world.until("SELECT qr FROM wa.session WHERE name = 'shop'").await?;
     world.control.post(&format!("/phones/{NUMBER}/scan"), json!({ "qr": qr })).await?;
     let request: Value = world.until("SELECT request FROM wa.passkey WHERE stage = 'requested'").await?;
-    answer(&world, &shown(&world, &request).await?).await?;
+    answer(&world, &browser_answer(&world, &request).await?).await?;
     confirm(&world, &code(&world).await?).await?;
-    linked(&world).await
+    check_linked(&world).await
 }
 
 #[tokio::test]
-async fn s2_a_passkey_that_comes_too_late_is_refused() -> Result<()> {
+async fn s2_a_late_answer_of_a_passkey_is_refused() -> Result<()> {
     let world = World::new().await?;
     let worker = world.worker().await?;
-    let request = demanded(&world).await?;
+    let request = demand_passkey(&world).await?;
     world.kill(worker).await?;
-    let assertion = shown(&world, &request).await?;
+    let assertion = browser_answer(&world, &request).await?;
     sqlx::query("UPDATE wa.passkey SET expires_at = now()").execute(world.pool()).await?;
     let late = sqlx::query("SELECT wa.answer_passkey('shop', $1)").bind(assertion).execute(world.pool()).await;
-    let late = late.err().and_then(sqlx::Error::into_database_error).context("it was taken")?;
+    let late = late.err().and_then(sqlx::Error::into_database_error).context("the answer was accepted")?;
     assert!(late.message().contains("the time for it is over"), "{late}");
-    // Nobody goes on with it by himself, and the next link says so.
+    // No worker continues the linking by itself; the next link marks it as failed.
     let _worker = world.worker().await?;
     world.holds("SELECT holder IS NULL FROM wa.lease").await?;
     sqlx::query("SELECT wa.link('shop')").execute(world.pool()).await?;
@@ -187,10 +188,10 @@ async fn s2_a_passkey_that_comes_too_late_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
-async fn s2_the_command_line_leads_through_a_linking_with_a_passkey() -> Result<()> {
+async fn s2_the_command_line_guides_through_a_linking_with_a_passkey() -> Result<()> {
     let world = World::new().await?;
     let _worker = world.worker().await?;
-    let request = demanded(&world).await?;
+    let request = demand_passkey(&world).await?;
     let run = async |arguments: &[&str], input: Option<&Value>| -> Result<String> {
         let mut command = wagres();
         command.args(["--database-url", &world.db.url, "session"]).args(arguments);
@@ -202,12 +203,12 @@ async fn s2_the_command_line_leads_through_a_linking_with_a_passkey() -> Result<
         let output = command.output().await?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
     };
-    let said = run(&["confirm", "shop", "ABCD-EFGH"], None).await?;
-    assert!(said.contains("wa.answer_passkey"), "{said}");
-    let said = run(&["passkey", "shop"], Some(&shown(&world, &request).await?)).await?;
-    assert!(said.contains("handed in"), "{said}");
+    let output = run(&["confirm", "shop", "ABCD-EFGH"], None).await?;
+    assert!(output.contains("wa.answer_passkey"), "{output}");
+    let output = run(&["passkey", "shop"], Some(&browser_answer(&world, &request).await?)).await?;
+    assert!(output.contains("handed in"), "{output}");
     let code = code(&world).await?;
-    let said = run(&["confirm", "shop", &code], None).await?;
-    assert!(said.contains("confirmed"), "{said}");
-    linked(&world).await
+    let output = run(&["confirm", "shop", &code], None).await?;
+    assert!(output.contains("confirmed"), "{output}");
+    check_linked(&world).await
 }

@@ -1,4 +1,4 @@
-//! S11: sessions behind proxies, and what devices call themselves.
+//! S11: sessions behind proxies, and the name and platform of devices.
 
 use anyhow::Result;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::support::proxy::Proxy;
 use crate::support::world::{Worker, World, wagres};
 
 #[tokio::test]
-async fn s11_a_session_talks_through_its_own_proxy_by_either_protocol() -> Result<()> {
+async fn s11_a_session_connects_through_its_own_proxy_over_http_and_socks5() -> Result<()> {
     let world = World::new().await?;
     let worker = world.worker().await?;
     let proxy = Proxy::start().await?;
@@ -27,18 +27,18 @@ async fn s11_a_session_talks_through_its_own_proxy_by_either_protocol() -> Resul
         let before = proxy.reached().len();
         world.link(&session, &phone).await?;
         let reached = proxy.reached().split_off(before);
-        // To be linked, and then to log in.
+        // One connection for the link and one for the login.
         assert!(reached.len() >= 2, "{reached:?}");
         assert!(reached.iter().all(|it| *it == (scheme, whatsapp.to_owned())), "{reached:?}");
         let id = world.send(&session, "15559999", scheme).await?;
         world.holds(&format!("SELECT delivered_at IS NOT NULL FROM wa.outbound WHERE id = {id}")).await?;
     }
-    // Those without one, and those that had one, go directly.
+    // A session without a proxy, and one whose proxy was removed, connect directly.
     let before = proxy.reached().len();
     world.link("direct", "15550003").await?;
     let now: String = world.until("SELECT now()::text").await?;
-    let anew = "SELECT wa.set_proxy('http-shop', NULL), wa.close('http-shop'), wa.connect('http-shop')";
-    sqlx::query(anew).execute(world.pool()).await?;
+    let without = "SELECT wa.set_proxy('http-shop', NULL), wa.close('http-shop'), wa.connect('http-shop')";
+    sqlx::query(without).execute(world.pool()).await?;
     let connected = "SELECT status = 'connected' AND desired = 'connected' AND proxy IS NULL FROM wa.session";
     world.holds(&format!("{connected} WHERE name = 'http-shop' AND connected_at > '{now}'")).await?;
     assert_eq!(proxy.reached().len(), before);
@@ -46,7 +46,7 @@ async fn s11_a_session_talks_through_its_own_proxy_by_either_protocol() -> Resul
 }
 
 #[tokio::test]
-async fn s11_media_goes_through_the_proxy_with_its_name() -> Result<()> {
+async fn s11_media_goes_through_the_proxy_which_resolves_its_host() -> Result<()> {
     let world = World::new().await?;
     let proxy = Proxy::start().await?;
     let (_, port) =
@@ -63,7 +63,7 @@ async fn s11_media_goes_through_the_proxy_with_its_name() -> Result<()> {
 }
 
 #[tokio::test]
-async fn s11_a_proxy_that_is_away_is_a_lost_connection_and_no_way_around_it() -> Result<()> {
+async fn s11_a_session_whose_proxy_is_away_does_not_connect_directly() -> Result<()> {
     let world = World::new().await?;
     let worker = world.worker().await?;
     world.link("shop", "15550001").await?;
@@ -86,7 +86,7 @@ async fn s11_a_proxy_that_is_away_is_a_lost_connection_and_no_way_around_it() ->
 }
 
 #[tokio::test]
-async fn s11_a_device_calls_itself_what_the_configuration_says() -> Result<()> {
+async fn s11_a_device_has_the_configured_name_and_platform() -> Result<()> {
     let world = World::new().await?;
     let mut command = world.worker_on(&world.db.url);
     command.env("WAGRES_DEVICE__NAME", "Shop window").env("WAGRES_DEVICE__PLATFORM", "firefox");

@@ -1,4 +1,4 @@
-//! S1: what a session may become, and who says so.
+//! S1: the states of sessions and their transitions.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -15,14 +15,14 @@ async fn next(db: &db::TestDb, status: &str) -> Result<Vec<String>> {
 }
 
 #[tokio::test]
-async fn s1_every_edge_can_be_walked_and_no_other() -> Result<()> {
+async fn s1_every_listed_transition_is_accepted_and_no_other() -> Result<()> {
     let db = db::fresh().await;
     sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;
     for from in STATUSES {
         let next = next(&db, from).await?;
         for to in STATUSES {
             let mut connection = db.pool.acquire().await?;
-            // Put there by force, with what only one who links has.
+            // Set past the trigger, with the codes that only a linking session has.
             sqlx::raw_sql("SET session_replication_role = replica; DELETE FROM wa.event")
                 .execute(&mut *connection)
                 .await?;
@@ -31,36 +31,36 @@ async fn s1_every_edge_can_be_walked_and_no_other() -> Result<()> {
                 .execute(&mut *connection)
                 .await?;
             sqlx::raw_sql("SET session_replication_role = origin").execute(&mut *connection).await?;
-            let walked =
+            let changed =
                 sqlx::query("UPDATE wa.session SET status = $1::text::wa.session_status, status_reason = 'a test'")
                     .bind(to)
                     .execute(&mut *connection)
                     .await;
             let edge = format!("{from} -> {to}");
             if from != to && !next.iter().any(|it| it == to) {
-                let refused = walked.err().and_then(sqlx::Error::into_database_error).context(edge.clone())?;
+                let refused = changed.err().and_then(sqlx::Error::into_database_error).context(edge.clone())?;
                 let message = format!("status: session \"shop\" is {from} and cannot become {to}");
                 assert_eq!((refused.code().as_deref(), refused.message()), (Some("WA029"), message.as_str()));
                 continue;
             }
-            walked?;
+            changed?;
             let (now, codes): (bool, bool) = sqlx::query_as(
                 "SELECT status_at > now() - interval '1 hour', qr IS NOT NULL AND code IS NOT NULL FROM wa.session",
             )
             .fetch_one(&mut *connection)
             .await?;
             assert_eq!((now, codes), (from != to, to == "linking"), "{edge}");
-            let told: Vec<(String, Value)> =
+            let events: Vec<(String, Value)> =
                 sqlx::query_as("SELECT kind, data FROM wa.event").fetch_all(&mut *connection).await?;
             let expected = (from != to).then(|| (format!("session_{to}"), json!({ "from": from, "reason": "a test" })));
-            assert_eq!(told, Vec::from_iter(expected), "{edge}");
+            assert_eq!(events, Vec::from_iter(expected), "{edge}");
         }
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn s1_the_states_in_the_docs_are_those_of_the_database() -> Result<()> {
+async fn s1_the_states_in_the_docs_match_the_database() -> Result<()> {
     let db = db::fresh().await;
     let docs = include_str!("../../docs/sessions.md");
     let mut drawn: Vec<&str> = docs.lines().filter(|line| line.contains(" --> ")).map(str::trim).collect();
@@ -77,14 +77,14 @@ async fn s1_the_states_in_the_docs_are_those_of_the_database() -> Result<()> {
     for status in STATUSES {
         assert!(edges.iter().any(|edge| edge.ends_with(&format!(" {status}"))), "{status} cannot be reached");
     }
-    // Nothing goes from a logout to a connection without a link or an import.
+    // A logged-out session connects only after a link or an import.
     assert_eq!(next(&db, "logged_out").await?, ["linking", "disconnected", "stopped"]);
     Ok(())
 }
 
-/// Nobody but the owner of the phone can make it good if the code goes with its worker.
+/// If the code were lost with its worker, only the phone's owner could start the linking again.
 #[tokio::test]
-async fn s2_s3_a_session_that_is_being_linked_is_linked_on_by_another_worker() -> Result<()> {
+async fn s2_s3_another_worker_continues_a_linking() -> Result<()> {
     let world = World::new().await?;
     world.phone("15550001").await?;
     let first = world.worker().await?;
@@ -93,7 +93,7 @@ async fn s2_s3_a_session_that_is_being_linked_is_linked_on_by_another_worker() -
     world.kill(first).await?;
     let second = world.worker().await?;
     let shown: String = world.until(&format!("SELECT qr FROM wa.session WHERE qr <> '{shown}'")).await?;
-    // In order, this time.
+    // This worker stops in order.
     second.stop().await?;
     let third = world.worker().await?;
     let shown: String = world.until(&format!("SELECT qr FROM wa.session WHERE qr <> '{shown}'")).await?;
@@ -102,24 +102,24 @@ async fn s2_s3_a_session_that_is_being_linked_is_linked_on_by_another_worker() -
     third.stop().await
 }
 
-/// The phone has taken the device in, and the worker died before it could write more than the credentials.
+/// The phone accepted the device, and the worker died after writing only the credentials.
 #[tokio::test]
-async fn s2_s3_a_link_that_was_made_and_not_said_is_found() -> Result<()> {
+async fn s2_s3_a_link_that_was_made_but_not_recorded_is_found() -> Result<()> {
     let world = World::new().await?;
     let first = world.worker().await?;
     world.link("shop", "15550001").await?;
     world.kill(first).await?;
-    let unsaid = "SET session_replication_role = replica; UPDATE wa.session SET status = 'linking', jid = NULL, lid = NULL, connected_at = NULL";
-    sqlx::raw_sql(unsaid).execute(&mut world.pool().acquire().await?.detach()).await?;
+    let unrecorded = "SET session_replication_role = replica; UPDATE wa.session SET status = 'linking', jid = NULL, lid = NULL, connected_at = NULL";
+    sqlx::raw_sql(unrecorded).execute(&mut world.pool().acquire().await?.detach()).await?;
     let second = world.worker().await?;
     world.holds("SELECT status = 'connected' AND jid IS NOT NULL AND qr IS NULL FROM wa.session").await?;
     second.stop().await
 }
 
-/// Between the death of a worker and the correction of what it left another worker may look: it takes nothing then, and an
-/// application that is busy with one session holds up no other.
+/// A worker that looks between the death of another and the correction of its sessions takes nothing. An application that
+/// locks one session holds up no other.
 #[tokio::test]
-async fn s1_s3_what_a_dead_worker_left_is_taken_when_it_is_corrected() -> Result<()> {
+async fn s1_s3_a_dead_workers_sessions_are_taken_once_their_states_are_corrected() -> Result<()> {
     let world = World::new().await?;
     let first = world.worker().await?;
     world.link("busy", "15550001").await?;
@@ -151,8 +151,8 @@ async fn s2_a3_a_scan_whose_credentials_take_their_time_is_a_link() -> Result<()
     sqlx::query("SELECT FROM wa.auth FOR UPDATE").execute(&mut *slow).await?;
     let control = world.control.clone();
     let scan = tokio::spawn(async move { control.post("/phones/15550001/scan", json!({ "qr": qr })).await });
-    // The connection over which it was linked is gone, and the one that follows is not made from what is not there yet: not
-    // in the time that another session takes for the whole of it.
+    // The connection of the link has ended. The next one waits for the credentials, which are not stored yet: not even in
+    // the time that another session needs for its whole linking does it begin.
     let ended = |phones: &Value| (phones["phones"][0]["devices"][0]["connected"] == false).then_some(());
     world.control.until("/phones", ended).await?;
     world.link("other", "15550002").await?;
@@ -164,7 +164,7 @@ async fn s2_a3_a_scan_whose_credentials_take_their_time_is_a_link() -> Result<()
     worker.stop().await
 }
 
-/// What waits for a ban to end waits on when workers come and go.
+/// A banned session goes on waiting when workers come and go.
 #[tokio::test]
 async fn s1_s6_a_ban_outlives_its_worker() -> Result<()> {
     let world = World::new().await?;

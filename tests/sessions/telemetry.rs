@@ -1,4 +1,4 @@
-//! H1: what a worker says about itself over HTTP and in its log.
+//! H1: health, metrics and the resource line of a worker.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -7,8 +7,8 @@ use crate::control::Control;
 use crate::support::until::until;
 use crate::support::world::{Worker, World};
 
-/// The figures of a worker, by name and labels.
-async fn figures(worker: &Worker) -> Result<Vec<(String, f64)>> {
+/// The metrics of a worker, by name and labels.
+async fn metrics(worker: &Worker) -> Result<Vec<(String, f64)>> {
     let address = worker.ready["http"].as_str().context("http")?;
     let control = Control::new(address);
     let answer =
@@ -21,17 +21,18 @@ async fn figures(worker: &Worker) -> Result<Vec<(String, f64)>> {
         .collect()
 }
 
-pub(super) async fn figure_is(worker: &Worker, name: &str, value: f64) -> Result<()> {
+/// Waits until a metric has this value.
+pub(super) async fn metric_is(worker: &Worker, name: &str, value: f64) -> Result<()> {
     until(&format!("{name} {value}"), async || {
-        let found = figures(worker).await?;
-        let found = found.iter().find(|(figure, _)| figure == name).map(|(_, value)| *value);
+        let found = metrics(worker).await?;
+        let found = found.iter().find(|(metric, _)| metric == name).map(|(_, value)| *value);
         Ok(if found == Some(value) { Ok(()) } else { Err(format!("{found:?}")) })
     })
     .await
 }
 
 #[tokio::test]
-async fn h1_health_and_metrics_tell_what_a_worker_does() -> Result<()> {
+async fn h1_health_and_metrics_show_what_a_worker_does() -> Result<()> {
     let world = World::new().await?;
     let worker = world.worker().await?;
     let health = Control::new(worker.ready["http"].as_str().context("http")?);
@@ -43,21 +44,21 @@ async fn h1_health_and_metrics_tell_what_a_worker_does() -> Result<()> {
     sqlx::query("SELECT wa.close('cafe')").execute(world.pool()).await?;
     world.session_is("cafe", "stopped").await?;
 
-    let said: Value = until("health without the closed session", async || {
-        let said = health.get("/health").await?;
-        Ok(if said["clients"] == json!({ "shop": true }) { Ok(said) } else { Err(said) })
+    let found: Value = until("health without the closed session", async || {
+        let found = health.get("/health").await?;
+        Ok(if found["clients"] == json!({ "shop": true }) { Ok(found) } else { Err(found) })
     })
     .await?;
-    assert_eq!((&said["status"], &said["activeClients"]), (&json!("ok"), &json!(1)), "{said}");
-    assert!(said["memory"]["rss"].as_u64().is_some_and(|rss| rss > 1_000_000), "{said}");
-    assert!(said["uptime"].as_f64().is_some_and(|uptime| uptime > 0.0), "{said}");
+    assert_eq!((&found["status"], &found["activeClients"]), (&json!("ok"), &json!(1)), "{found}");
+    assert!(found["memory"]["rss"].as_u64().is_some_and(|rss| rss > 1_000_000), "{found}");
+    assert!(found["uptime"].as_f64().is_some_and(|uptime| uptime > 0.0), "{found}");
 
     for (name, value) in [
         ("wagres_sessions_held", 1.0),
         ("wagres_sessions_connected", 1.0),
         ("wagres_links_total", 2.0),
         ("wagres_qr_codes_total", 2.0),
-        // Each comes back once after its link.
+        // Each session reconnects once after its link.
         ("wagres_connections_total", 2.0),
         (r#"wagres_connections_ended_total{end="restart"}"#, 2.0),
         (r#"wagres_messages_total{outcome="sent"}"#, 1.0),
@@ -67,19 +68,19 @@ async fn h1_health_and_metrics_tell_what_a_worker_does() -> Result<()> {
         (r#"wagres_session_jobs_total{kind="close",status="done"}"#, 1.0),
         ("wagres_messages_in_hand", 0.0),
     ] {
-        figure_is(&worker, name, value).await.context(name)?;
+        metric_is(&worker, name, value).await.context(name)?;
     }
-    let found = figures(&worker).await?;
+    let found = metrics(&worker).await?;
     assert!(found.iter().any(|(name, value)| name == "process_resident_memory_bytes" && *value > 1e6), "{found:?}");
     assert!(
         found.iter().any(|(name, _)| name.starts_with("wa_send_total")),
-        "the client library counts too: {found:?}"
+        "no metrics of the client library: {found:?}"
     );
     assert!(!found.iter().any(|(name, _)| name.contains("1555") || name.contains("shop")), "{found:?}");
     worker.stop().await
 }
 
-/// A4: the sweep's counts stand in its row, in `wa.event` and in the figures.
+/// The sweep's counts are in its row, in `wa.event` and in the metrics.
 #[tokio::test]
 async fn h1_a4_the_sweep_is_counted() -> Result<()> {
     let world = World::new().await?;
@@ -94,15 +95,15 @@ async fn h1_a4_the_sweep_is_counted() -> Result<()> {
     sqlx::query("SELECT wa.run_now('sweep-keys')").execute(world.pool()).await?;
     let result: Value = world.until("SELECT result FROM wa.maintenance_job WHERE status = 'done'").await?;
     assert_eq!(result["kinds"], json!({ "tctoken": 3 }));
-    let told: Value = world.until("SELECT data FROM wa.event WHERE kind = 'keys_swept'").await?;
-    assert_eq!(told, result);
-    figure_is(&worker, r#"wagres_keys_swept_total{kind="tctoken"}"#, 3.0).await?;
-    figure_is(&worker, r#"wagres_maintenance_jobs_total{kind="sweep_keys",outcome="done"}"#, 1.0).await?;
+    let event: Value = world.until("SELECT data FROM wa.event WHERE kind = 'keys_swept'").await?;
+    assert_eq!(event, result);
+    metric_is(&worker, r#"wagres_keys_swept_total{kind="tctoken"}"#, 3.0).await?;
+    metric_is(&worker, r#"wagres_maintenance_jobs_total{kind="sweep_keys",outcome="done"}"#, 1.0).await?;
     worker.stop().await
 }
 
 #[tokio::test]
-async fn h1_the_log_says_what_a_worker_uses() -> Result<()> {
+async fn h1_the_log_reports_the_resources_of_a_worker() -> Result<()> {
     let world = World::new().await?;
     let log = tempfile::NamedTempFile::new()?;
     let mut command = world.worker_on(&world.db.url);
@@ -111,8 +112,9 @@ async fn h1_the_log_says_what_a_worker_uses() -> Result<()> {
     until("the resource line", async || {
         let text = std::fs::read_to_string(log.path())?;
         let line = text.lines().find(|line| line.contains("resources")).map(str::to_owned);
-        let told = |line: &String| ["held", "connected", "memory_mb", "descriptors"].iter().all(|it| line.contains(it));
-        Ok(if line.as_ref().is_some_and(told) { Ok(()) } else { Err(text) })
+        let complete =
+            |line: &String| ["held", "connected", "memory_mb", "descriptors"].iter().all(|it| line.contains(it));
+        Ok(if line.as_ref().is_some_and(complete) { Ok(()) } else { Err(text) })
     })
     .await?;
     worker.stop().await

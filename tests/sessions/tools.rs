@@ -1,4 +1,4 @@
-//! H1, S3: what the command line has for whoever looks after workers and sessions.
+//! H1, S3: the command line for operators: `doctor`, `console`, `session move`.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -8,71 +8,71 @@ use tokio::io::AsyncWriteExt as _;
 use crate::support::db;
 use crate::support::world::{World, wagres};
 
-/// Lines of JSON that a command prints, whether it ended well, and its error.
+/// Runs a command; returns the JSON lines that it prints, whether it succeeded, and its stderr.
 async fn run(url: &str, arguments: &[&str], input: &str) -> Result<(Vec<Value>, bool, String)> {
     let mut command = wagres();
     command.args(["--json", "--database-url", url]).args(arguments);
-    // Nobody is there; a build with the sandbox takes no address elsewhere.
+    // Nothing listens there; a build with the sandbox accepts only loopback addresses.
     command.env("WAGRES_WHATSAPP_URL", "ws://127.0.0.1:9/");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
-    child.stdin.take().context("its input")?.write_all(input.as_bytes()).await?;
+    child.stdin.take().context("no stdin")?.write_all(input.as_bytes()).await?;
     let output = child.wait_with_output().await?;
     let text = String::from_utf8(output.stdout)?;
     let lines = text.lines().map(serde_json::from_str).collect::<Result<_, _>>().with_context(|| text.clone())?;
     Ok((lines, output.status.success(), String::from_utf8(output.stderr)?))
 }
 
-/// What `doctor` says of something.
-fn of<'a>(lines: &'a [Value], what: &str) -> &'a Value {
+/// The line of `doctor` about one subject.
+fn check<'a>(lines: &'a [Value], what: &str) -> &'a Value {
     lines.iter().find(|line| line["what"] == what).unwrap_or(&Value::Null)
 }
 
 #[tokio::test]
-async fn h1_the_doctor_says_what_is_not_well_and_what_to_do() -> Result<()> {
+async fn h1_the_doctor_names_each_fault_and_its_remedy() -> Result<()> {
     let world = World::new().await?;
     sqlx::query("SELECT wa.add_session('shop')").execute(world.pool()).await?;
     let (found, well, error) = run(&world.db.url, &["doctor"], "").await?;
     assert!(well, "{error}");
     for what in ["encryption", "database", "writing", "clock", "schema", "rights", "decryption"] {
-        assert_eq!(of(&found, what)["state"], "ok", "{what}: {found:?}");
+        assert_eq!(check(&found, what)["state"], "ok", "{what}: {found:?}");
     }
     assert_eq!(
-        (&of(&found, "workers")["state"], &of(&found, "workers")["advice"]),
+        (&check(&found, "workers")["state"], &check(&found, "workers")["advice"]),
         (&json!("warn"), &json!("wagres worker"))
     );
-    assert_eq!(of(&found, "whatsapp")["state"], "warn", "{found:?}");
-    assert_eq!(of(&found, "durability")["state"], "warn", "the tests' server has fsync off: {found:?}");
+    assert_eq!(check(&found, "whatsapp")["state"], "warn", "{found:?}");
+    assert_eq!(check(&found, "durability")["state"], "warn", "the tests' server has fsync off: {found:?}");
 
     let worker = world.worker().await?;
     world.link("shop", "15550001").await?;
     sqlx::query("UPDATE wa.session SET bad_macs = 7").execute(world.pool()).await?;
     let (found, ..) = run(&world.db.url, &["doctor"], "").await?;
-    assert_eq!(of(&found, "workers")["state"], "ok", "{found:?}");
-    assert_eq!(of(&found, "sessions")["found"], "1 of 1 that should be connected are", "{found:?}");
-    assert_eq!(of(&found, "decryption")["found"], "shop", "{found:?}");
+    assert_eq!(check(&found, "workers")["state"], "ok", "{found:?}");
+    assert_eq!(check(&found, "sessions")["found"], "1 of 1 that should be connected are", "{found:?}");
+    assert_eq!(check(&found, "decryption")["found"], "shop", "{found:?}");
     worker.stop().await?;
 
     let (found, well, error) = run("postgres://nobody@127.0.0.1:1/x", &["doctor"], "").await?;
     assert!(!well && error.contains("one problem keeps workers from working"), "{error}");
-    assert_eq!(of(&found, "database")["state"], "fail", "{found:?}");
+    assert_eq!(check(&found, "database")["state"], "fail", "{found:?}");
     let (empty, name) = world.db.url.rsplit_once('/').context("a URL")?;
     sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE \"{name}_empty\""))).execute(world.pool()).await?;
     let (found, well, _) = run(&format!("{empty}/{name}_empty"), &["doctor"], "").await?;
     assert!(!well, "{found:?}");
     assert_eq!(
-        (&of(&found, "schema")["state"], &of(&found, "schema")["advice"]),
+        (&check(&found, "schema")["state"], &check(&found, "schema")["advice"]),
         (&json!("fail"), &json!("wagres migrate"))
     );
     Ok(())
 }
 
 #[tokio::test]
-async fn h1_the_console_obeys_line_by_line_and_outlives_what_fails() -> Result<()> {
+async fn h1_the_console_runs_line_by_line_and_survives_errors() -> Result<()> {
     let db = db::fresh().await;
     sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;
-    let said = "status\nsend shop +79001234567 Hello,  world\nsend shop\nsend cafe +79001234567 x\nnonsense\n\nerrors shop\nworkers\nmetrics\nstatus\nexit\nstatus\n";
-    let (lines, well, error) = run(&db.url, &["console"], said).await?;
+    let input = "status\nsend shop +79001234567 Hello,  world\nsend shop\nsend cafe +79001234567 x\nnonsense\n\nerrors shop\nworkers\nmetrics\nstatus\nexit\nstatus\n";
+    let (lines, well, error) = run(&db.url, &["console"], input).await?;
     assert!(well, "{error}");
     assert_eq!(lines.len(), 7, "{lines:?}");
     assert_eq!((&lines[0]["session"], &lines[0]["ready"]), (&json!("shop"), &json!(0)));
@@ -105,20 +105,20 @@ async fn s3_a_session_is_moved_to_a_worker_and_stays_there() -> Result<()> {
         sqlx::query_scalar("SELECT worker_id::text FROM wa.worker ORDER BY started_at").fetch_all(world.pool()).await?;
     let [one, two] = &workers[..] else { anyhow::bail!("{workers:?}") };
     world.holds(&held(two, 1)).await?;
-    // All three, which is more than the share of two.
+    // All three sessions: more than the fair share of one of two workers.
     for number in 1..4 {
-        let (said, well, error) = run(&world.db.url, &["session", "move", &format!("shop-{number}"), two], "").await?;
-        assert!(well && said[0]["worker_id"] == json!(two), "{error}");
+        let (moved, well, error) = run(&world.db.url, &["session", "move", &format!("shop-{number}"), two], "").await?;
+        assert!(well && moved[0]["worker_id"] == json!(two), "{error}");
     }
     world.holds(&held(two, 3)).await?;
-    // One goes where there is room, and that is with the other.
+    // Without a target the session goes to the worker with room, which is the other one.
     run(&world.db.url, &["session", "move", "shop-1"], "").await?;
     world.holds(&held(one, 1)).await?;
     world.holds(&held(two, 2)).await?;
     let unknown = "00000000-0000-0000-0000-000000000000";
     let (_, well, error) = run(&world.db.url, &["session", "move", "shop-1", unknown], "").await?;
     assert!(!well && error.contains("worker_id: no live worker has the id"), "{error}");
-    // What is gone keeps nothing.
+    // A dead worker keeps no session, however it got it.
     world.kill(second).await?;
     world.holds(&held(one, 3)).await?;
     let (errors, ..) = run(&world.db.url, &["session", "errors", "shop-2"], "").await?;

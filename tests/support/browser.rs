@@ -1,6 +1,6 @@
-//! A headless Chromium, driven by the `WebDriver` protocol. Where there is none, tests are skipped with the reason printed.
+//! A headless Chromium, driven by the `WebDriver` protocol.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,12 +11,13 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::control::Control;
+use crate::support::programs::missing;
 use crate::support::until::until;
 
-/// The key under which `WebDriver` hands out elements.
+/// The JSON key of an element's id in `WebDriver` answers.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// A browser with one window. It ends with this.
+/// A browser with one window. Dropping it ends the browser.
 #[derive(Debug)]
 pub(crate) struct Browser {
     driver: Child,
@@ -26,15 +27,17 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Starts a browser whose page is this many pixels wide and high. `None` where there is no Chromium; the reason is
-    /// printed.
-    pub(crate) async fn start(width: u32, height: u32) -> Result<Option<Self>> {
+    /// Starts a browser whose page is this many pixels wide and high.
+    ///
+    /// # Errors
+    /// Chromium or chromedriver is missing or does not start.
+    pub(crate) async fn start(width: u32, height: u32) -> Result<Self> {
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-        let Ok(mut driver) = command.spawn() else {
-            eprintln!("skipped: chromedriver is not installed (Debian: chromium and chromium-driver)");
-            return Ok(None);
-        };
+        let mut driver = command.spawn().map_err(|error| match error.kind() {
+            ErrorKind::NotFound => missing("Chromium (chromium and chromedriver)"),
+            _ => error.into(),
+        })?;
         let mut lines = BufReader::new(driver.stdout.take().context("no stdout")?).lines();
         let port = loop {
             let line = lines.next_line().await?.context("chromedriver ended")?;
@@ -62,10 +65,11 @@ impl Browser {
         let address = format!("127.0.0.1:{port}");
         let body = json!({ "capabilities": { "alwaysMatch": capabilities } });
         let mut browser = Self { driver, address, session: String::new(), profile };
-        let started = browser.call("POST", "/session", body).await.context("Chromium did not start")?;
+        let started =
+            browser.call("POST", "/session", body).await.context("Chromium did not start; `make test` installs it")?;
         browser.session = format!("/session/{}", started["sessionId"].as_str().context("no session")?);
         browser.resize(width, height).await?;
-        Ok(Some(browser))
+        Ok(browser)
     }
 
     async fn call(&self, method: &str, path: &str, body: Value) -> Result<Value> {
@@ -91,7 +95,7 @@ impl Browser {
         self.call("POST", "/url", json!({ "url": url })).await.map(drop)
     }
 
-    /// Runs the body of a function in the page; what it returns.
+    /// Runs the body of a function in the page and returns its result.
     pub(crate) async fn run(&self, script: &str) -> Result<Value> {
         self.call("POST", "/execute/sync", json!({ "script": script, "args": [] })).await
     }
@@ -107,7 +111,7 @@ impl Browser {
             Ok(()) => Ok(()),
             Err(error) => {
                 let page = self.run("return document.body.innerText").await?;
-                Err(error.context(format!("the page shows {page}, and said {:?}", self.log().await)))
+                Err(error.context(format!("the page shows {page}; its console: {:?}", self.log().await)))
             }
         }
     }
@@ -118,7 +122,7 @@ impl Browser {
         self.until(&format!("[...document.querySelectorAll({css})].some((it) => it.innerText.includes({text}))")).await
     }
 
-    /// Does something to an element as soon as there is one that lets it be done.
+    /// Acts on an element as soon as it exists and accepts the action.
     async fn act(&self, css: &str, action: &str, body: Value) -> Result<()> {
         until(&format!("{action} {css}"), async || {
             let acting = async {
@@ -147,7 +151,7 @@ impl Browser {
         Ok(base64::prelude::BASE64_STANDARD.decode(picture.as_str().context("no picture")?)?)
     }
 
-    /// What the page wrote to the console since the last time, warnings and errors of the browser included.
+    /// Console lines since the last call, including the browser's own warnings and errors.
     pub(crate) async fn log(&self) -> Result<Vec<String>> {
         let lines = self.call("POST", "/se/log", json!({ "type": "browser" })).await?;
         let lines = lines.as_array().context("no log")?.iter();
@@ -157,7 +161,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Killing the driver would leave its Chromium behind; the end of the session ends it.
+        // Killing the driver would leave its Chromium running, so the session is ended first.
         if let Ok(mut socket) = std::net::TcpStream::connect(&self.address) {
             let request = format!(
                 "DELETE {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",

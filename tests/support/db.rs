@@ -1,11 +1,11 @@
 //! A fresh database for each test.
 //!
-//! With `TEST_DATABASE_URL` the databases are made on that server, which should be a throw-away one. Otherwise a
-//! private server is started: once per test run, by the test that comes first, under a file lock; every process of the
-//! run finds its address in a folder named after the run. A small shell process outside of the test's process group
-//! waits for the end of the run, then stops the servers and deletes the folder, however the run ended.
+//! With `TEST_DATABASE_URL` the databases are created on that server, which should be a throw-away one. Otherwise the
+//! first test of a run starts a private server, under a file lock; every process of the run finds its address in a
+//! folder named after the run. A small shell process outside of the test's process group waits for the end of the run,
+//! then stops the servers and deletes the folder, however the run ended.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that has no database can only stop")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test without a database can only stop")]
 
 use std::{
     fs::{self, File},
@@ -22,11 +22,10 @@ use sqlx::{
 
 use super::server;
 
-/// A migrated database of its own.
+/// A migrated database of one test.
 pub(crate) struct TestDb {
-    /// A few connections to it.
     pub(crate) pool: PgPool,
-    /// Its address, for a process that is started by the test.
+    /// Its URL, for processes that the test starts.
     #[allow(dead_code, reason = "not every test starts a process")]
     pub(crate) url: String,
 }
@@ -36,7 +35,7 @@ pub(crate) async fn fresh() -> TestDb {
     fresh_with(None).await
 }
 
-/// The same, after some SQL of the test's own.
+/// A migrated, empty database on which the test's own SQL has run.
 pub(crate) async fn fresh_with(after_migrations: Option<&'static str>) -> TestDb {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let run = Run::new();
@@ -54,7 +53,8 @@ pub(crate) async fn fresh_with(after_migrations: Option<&'static str>) -> TestDb
     db
 }
 
-/// The same on a server of the test's own, which it may stop and start. What is committed there outlives that.
+/// A migrated, empty database on a server of the test's own, which the test may stop and start. Commits there survive a
+/// crash.
 #[cfg(feature = "sandbox")]
 pub(crate) async fn fresh_on_its_own() -> (TestDb, server::Server) {
     let run = Run::new();
@@ -66,7 +66,7 @@ pub(crate) async fn fresh_on_its_own() -> (TestDb, server::Server) {
     (db, server)
 }
 
-/// The same with all that is in the database, and nothing else, in that folder.
+/// The same, with the whole database, and nothing else, in a tablespace in that folder.
 #[cfg(feature = "sandbox")]
 pub(crate) async fn fresh_in(folder: &std::path::Path) -> (TestDb, server::Server) {
     let (db, server) = fresh_on_its_own().await;
@@ -86,12 +86,12 @@ async fn open(url: String) -> TestDb {
     TestDb { pool, url }
 }
 
-/// Brings the template up to date; each test's database is a copy of it.
+/// Migrates a database, as the template from which each test's database is copied.
 async fn migrate(pool: &PgPool) {
     wagres::db::migrate::migrate(pool).await.expect("migrate");
-    // What comes every few minutes comes to some tests and not to others; those that want it ask for it.
-    let often = "UPDATE wa.schedule SET enabled = false WHERE cron LIKE '*%'";
-    pool.execute(often).await.expect("disable what comes often");
+    // Schedules of every few minutes would fire in some tests and not in others; tests that want one run it by hand.
+    let frequent = "UPDATE wa.schedule SET enabled = false WHERE cron LIKE '*%'";
+    pool.execute(frequent).await.expect("disable the frequent schedules");
 }
 
 async fn connect(url: &str) -> PgConnection {
@@ -104,10 +104,10 @@ fn with_database(server: &str, name: &str) -> String {
     url.into()
 }
 
-/// One run of the tests: all processes that nextest starts, or this one.
+/// One run of the tests: all processes of nextest, or this process alone.
 struct Run {
     id: String,
-    /// The server goes when this process has gone.
+    /// The process whose end is the end of the run; then the server is stopped.
     owner: u32,
     folder: PathBuf,
 }
@@ -131,7 +131,7 @@ impl Run {
         format!("wagres_template_{}", self.id())
     }
 
-    /// The address of the run's server, which is started and given its template by the first to ask.
+    /// The URL of the run's server. The first caller starts the server and creates the template.
     async fn server(&self) -> String {
         fs::create_dir_all(&self.folder).expect("create the folder of the run");
         let lock = File::create(self.folder.join("lock")).expect("create the lock file");
@@ -160,8 +160,8 @@ impl Run {
         pool.close().await;
     }
 
-    /// Starts what cleans up after the run.
-    #[expect(clippy::zombie_processes, reason = "it outlives this process, which is why it is there")]
+    /// Starts the process that cleans up after the run.
+    #[expect(clippy::zombie_processes, reason = "it must outlive this process")]
     fn watch(&self, private: bool) {
         let (program, arguments) = server::as_server_user(&server::binary("pg_ctl"));
         let stop = format!("{program} {} stop -m immediate -w -D", arguments.join(" "));

@@ -1,45 +1,52 @@
-//! A small disk of a test's own: a file system in memory that one process mounts for itself, and that others reach through it.
+//! A small disk for one test: a file system in memory, mounted by one process in its own namespace; others reach it
+//! through that process.
 
+use super::programs::missing;
 use super::server::as_server_user_command;
 use anyhow::{Context, Result, ensure};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-/// Belongs to the user that servers of Postgres run as; dropped, it is gone.
+/// Owned by the user that Postgres servers run as. Dropping it unmounts it.
 pub(crate) struct Disk {
     keeper: Child,
 }
 
 impl Disk {
-    /// An empty one of so many megabytes.
+    /// Mounts an empty disk of so many megabytes.
     ///
     /// # Errors
-    /// Where this user may not mount anything, not even for itself.
+    /// `unshare` is missing, or this machine forbids mounting in a user namespace.
     pub(crate) fn new(megabytes: u32) -> Result<Self> {
         let mount =
             format!("mount -t tmpfs -o size={megabytes}m,mode=700 none /mnt && echo mounted && exec sleep infinity");
-        let mut keep = as_server_user_command(Path::new("/usr/bin/unshare"));
+        let unshare = Path::new("/usr/bin/unshare");
+        ensure!(unshare.exists(), missing("unshare (util-linux)"));
+        let mut keep = as_server_user_command(unshare);
         let mut keeper =
             keep.args(["--map-root-user", "--mount", "sh", "-c", &mount]).stdout(Stdio::piped()).spawn()?;
-        let mut said = String::new();
-        BufReader::new(keeper.stdout.take().context("its output")?).read_line(&mut said)?;
-        ensure!(said == "mounted\n", "no file system can be mounted here: unshare --map-root-user --mount fails");
+        let mut line = String::new();
+        BufReader::new(keeper.stdout.take().context("no stdout")?).read_line(&mut line)?;
+        ensure!(
+            line == "mounted\n",
+            "this machine forbids `unshare --map-root-user --mount`, so no small disk can be mounted"
+        );
         Ok(Self { keeper })
     }
 
-    /// Where the user of servers finds it.
+    /// Its path for processes of the servers' user.
     pub(crate) fn folder(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root/mnt", self.keeper.id()))
     }
 
-    /// Leaves no room on it.
+    /// Fills it.
     pub(crate) fn fill(&self) -> Result<()> {
-        // It ends when there is no more room, which is what it is for.
+        // dd fails when the disk is full, which is the aim.
         self.sh("dd if=/dev/zero of=\"$1\" bs=4096; [ -s \"$1\" ]")
     }
 
-    /// Gives the room back.
+    /// Frees the space again.
     pub(crate) fn clear(&self) -> Result<()> {
         self.sh("rm \"$1\"")
     }
@@ -53,7 +60,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // If it has gone already, so has the disk.
+        // If the process has ended already, the disk is gone.
         let _ = self.keeper.kill();
         let _ = self.keeper.wait();
     }

@@ -1,9 +1,9 @@
-//! Tables of the documentation that tests make.
+//! Tables of the documentation that tests generate.
 
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 
-/// The table between `<!-- name -->` and `<!-- end -->` is this one; with `WAGRES_WRITE_DOCS` set, it becomes this one.
+/// Checks that the table between `<!-- name -->` and `<!-- end -->` is this one; with `WAGRES_WRITE_DOCS` set, writes it.
 pub(crate) fn table(file: &str, name: &str, table: &str) -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let text = std::fs::read_to_string(&path)?;
@@ -16,12 +16,12 @@ pub(crate) fn table(file: &str, name: &str, table: &str) -> Result<()> {
     }
     ensure!(
         &text[from..to] == table,
-        "{file}: {name} is not what the test saw; WAGRES_WRITE_DOCS=1 writes it:\n{table}"
+        "{file}: the table {name} differs from the generated one; WAGRES_WRITE_DOCS=1 writes it:\n{table}"
     );
     Ok(())
 }
 
-/// The statements of the file's SQL that begin so.
+/// The statements in the file's SQL blocks that begin with `begin`.
 pub(crate) fn statements(file: &str, begin: &str) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file))?;
     let found: Vec<String> = text

@@ -1,4 +1,4 @@
-//! What tests share.
+//! Shared by all tests.
 
 #[cfg(feature = "sandbox")]
 pub(crate) mod browser;
@@ -7,6 +7,7 @@ pub(crate) mod db;
 pub(crate) mod disk;
 #[cfg(feature = "sandbox")]
 pub(crate) mod docs;
+pub(crate) mod in_process;
 #[cfg(feature = "sandbox")]
 pub(crate) mod linked;
 #[cfg(feature = "sandbox")]
@@ -14,11 +15,12 @@ pub(crate) mod npm;
 #[cfg(feature = "sandbox")]
 pub(crate) mod pooler;
 #[cfg(feature = "sandbox")]
+pub(crate) mod programs;
+#[cfg(feature = "sandbox")]
 pub(crate) mod proxy;
+#[cfg(feature = "sandbox")]
+pub(crate) mod relay;
 pub(crate) mod server;
 pub(crate) mod until;
-#[cfg(feature = "sandbox")]
-pub(crate) mod wire;
-pub(crate) mod working;
 #[cfg(feature = "sandbox")]
 pub(crate) mod world;

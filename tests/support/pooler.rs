@@ -1,12 +1,13 @@
-//! A connection pooler before a test's database.
+//! A PgBouncer in front of a test's database.
 
 use super::db::TestDb;
+use super::programs::missing;
 use super::server::{as_server_user_command, free_port};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use tokio::process::{Child, Command};
 
-/// A pooler whose clients share a few connections; dropped, it is gone.
+/// A pooler whose clients share a few connections. Dropping it ends the process.
 pub(crate) struct Pooler {
     /// The address of the test's database through it.
     pub(crate) url: String,
@@ -15,14 +16,13 @@ pub(crate) struct Pooler {
 }
 
 impl Pooler {
-    /// Starts one before `db`, with `settings` of `[pgbouncer]`. None where none is installed, which it says.
-    pub(crate) async fn before(db: &TestDb, settings: &str) -> Result<Option<Self>> {
-        let Some(program) =
-            ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].map(Path::new).into_iter().find(|it| it.exists())
-        else {
-            eprintln!("skipped: no PgBouncer here (apt-get install pgbouncer)");
-            return Ok(None);
-        };
+    /// Starts a pooler in front of `db`, with `settings` in its section `[pgbouncer]`.
+    ///
+    /// # Errors
+    /// `PgBouncer` is missing or does not start.
+    pub(crate) async fn before(db: &TestDb, settings: &str) -> Result<Self> {
+        let places = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].map(Path::new);
+        let program = places.into_iter().find(|path| path.exists()).ok_or_else(|| missing("PgBouncer (pgbouncer)"))?;
         let mut url = url::Url::parse(&db.url)?;
         let server = url.port().context("the server's port")?;
         let port = free_port();
@@ -39,7 +39,7 @@ impl Pooler {
             Ok(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.map(drop))
         })
         .await?;
-        Ok(Some(pooler))
+        Ok(pooler)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A proxy as they are rented: HTTP CONNECT and SOCKS5 on one port, for one user.
+//! A proxy such as providers rent out: HTTP CONNECT and SOCKS5 on one port, for one user.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ const PASSWORD: &str = "s@cret";
 
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
-    /// Where connections went, and by which protocol.
+    /// Protocol and target of each connection.
     reached: Arc<Mutex<Vec<(&'static str, String)>>>,
     task: JoinHandle<()>,
 }
@@ -45,7 +45,7 @@ impl Proxy {
         Ok(Self { address, reached, task })
     }
 
-    /// Its address with user and password.
+    /// Its URL with user and password.
     pub(crate) fn url(&self, scheme: &str) -> String {
         format!("{scheme}://{USER}:{}@{}", PASSWORD.replace('@', "%40"), self.address)
     }
@@ -73,9 +73,9 @@ async fn serve(mut stream: TcpStream, book: &Mutex<Vec<(&'static str, String)>>)
 async fn socks5(stream: &mut TcpStream) -> Result<String> {
     let mut methods = vec![0; stream.read_u8().await?.into()];
     stream.read_exact(&mut methods).await?;
-    ensure!(methods.contains(&2), "without a login");
+    ensure!(methods.contains(&2), "the client offers no login");
     stream.write_all(&[5, 2]).await?;
-    ensure!(stream.read_u8().await? == 1, "no login");
+    ensure!(stream.read_u8().await? == 1, "not a login by user and password");
     let mut text = async || -> Result<String> {
         let mut text = vec![0; stream.read_u8().await?.into()];
         stream.read_exact(&mut text).await?;

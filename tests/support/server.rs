@@ -1,13 +1,13 @@
-//! Servers of Postgres that tests start, as a user whom Postgres accepts.
+//! Postgres servers that tests start, as a user that Postgres accepts.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that has no database can only stop")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test without a database can only stop")]
 
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A server of one test's own; dropped, it is gone.
+/// A server of one test. Dropping it stops the server and deletes its data.
 #[cfg(feature = "sandbox")]
 pub(crate) struct Server {
     data: PathBuf,
@@ -21,22 +21,23 @@ impl Server {
         Self { data, url }
     }
 
-    /// The address of its database `postgres`.
+    /// The URL of its database `postgres`.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Stops it in that mode of `pg_ctl`.
+    /// Stops the server in this mode of `pg_ctl`.
     pub(crate) async fn stop(&self, mode: &str) -> anyhow::Result<()> {
         self.pg_ctl(&["stop", "-m", mode]).await
     }
 
-    /// Stops it in that mode of `pg_ctl`, when it runs, starts it at the same address, and waits until it answers.
+    /// Stops the server in this mode of `pg_ctl` if it runs, starts it at the same address, and waits until it answers.
     pub(crate) async fn restart(&self, mode: &str) -> anyhow::Result<()> {
         self.pg_ctl(&["restart", "-m", mode]).await
     }
 
-    /// Begins a new timeline, as a recovery and a failover do: becomes a standby of nobody, and is promoted.
+    /// Starts a new timeline, as a recovery or a failover does: the server becomes a standby without a primary and is
+    /// promoted.
     pub(crate) async fn promote(&self) -> anyhow::Result<()> {
         self.pg_ctl(&["stop", "-m", "fast"]).await?;
         let signal = self.data.join("standby.signal");
@@ -46,7 +47,7 @@ impl Server {
         self.pg_ctl(&["promote"]).await
     }
 
-    /// How often its log has that text.
+    /// The number of times that its log has this text.
     pub(crate) async fn logged(&self, text: &str) -> anyhow::Result<usize> {
         let mut cat = tokio::process::Command::from(as_server_user_command(Path::new("/bin/cat")));
         let log = cat.arg(self.data.join("log")).stdout(Stdio::piped()).output().await?;
@@ -66,13 +67,13 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let mut pg_ctl = server_command("pg_ctl");
-        // If it fails, what cleans up after the run tries again.
+        // If this fails, the process that cleans up after the run tries again.
         let _ = pg_ctl.args(["stop", "-w", "-s", "-m", "immediate", "-D"]).arg(&self.data).status();
         let _ = fs::remove_dir_all(&self.data);
     }
 }
 
-/// Starts a server in the folder `data`, with `settings` besides those of all tests, and gives back its address.
+/// Starts a server in the folder `data`, with `settings` besides those of all tests, and returns its URL.
 pub(super) fn start(data: &Path, settings: &[&str]) -> String {
     if is_root() {
         run(Command::new("install").args(["-d", "-m", "700", "-o", "postgres"]).arg(data));
@@ -80,7 +81,7 @@ pub(super) fn start(data: &Path, settings: &[&str]) -> String {
     let mut initdb = server_command("initdb");
     run(initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N", "-D"]).arg(data));
     for _ in 0..5 {
-        // Free now; if somebody else is quicker, the next round takes another.
+        // The port may be taken before Postgres binds it; then the next round tries another.
         let port = free_port();
         let mut options = format!(
             "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off -c full_page_writes=off \
@@ -96,7 +97,7 @@ pub(super) fn start(data: &Path, settings: &[&str]) -> String {
     panic!("the private Postgres does not start: {}", fs::read_to_string(data.join("log")).unwrap_or_default());
 }
 
-/// Free now.
+/// A port that is free now.
 pub(super) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port()
 }
@@ -106,12 +107,12 @@ fn run(command: &mut Command) {
     assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// A server program that runs as a user whom Postgres accepts, and holds none of our streams open.
+/// A server program that runs as a user that Postgres accepts, and keeps none of our streams open.
 fn server_command(name: &str) -> Command {
     as_server_user_command(&binary(name))
 }
 
-/// The same with a program that is not Postgres's own.
+/// The same for any program.
 pub(super) fn as_server_user_command(program: &Path) -> Command {
     let (program, arguments) = as_server_user(program);
     let mut command = Command::new(program);
@@ -119,7 +120,7 @@ pub(super) fn as_server_user_command(program: &Path) -> Command {
     command
 }
 
-/// Postgres refuses to run as root.
+/// The command line that runs a program as a user that Postgres accepts: it refuses to run as root.
 pub(super) fn as_server_user(program: &Path) -> (String, Vec<String>) {
     let program = program.display().to_string();
     if is_root() {
@@ -137,7 +138,9 @@ fn is_root() -> bool {
 pub(super) fn binary(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file());
-    on_path.or_else(|| newest(name)).unwrap_or_else(|| panic!("no {name} on PATH or under /usr/lib/postgresql/*/bin"))
+    on_path.or_else(|| newest(name)).unwrap_or_else(|| {
+        panic!("{name} of Postgres is neither on PATH nor under /usr/lib/postgresql/*/bin; `make test` installs it")
+    })
 }
 
 fn newest(name: &str) -> Option<PathBuf> {

@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// How long a condition may take. Generous, because it is only waited out when the test fails.
+/// The longest wait for a condition. It is generous, because only a failing test waits so long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-/// Looks again and again until it finds what is waited for: `Ok(Err(…))` says what there is instead, and `Err` ends the
-/// waiting at once.
+/// Polls `look` every 10 ms until it gives `Ok(Ok(…))`. `Ok(Err(…))` describes the current state, and `Err` ends the wait at
+/// once.
 pub(crate) async fn until<T, S: Display>(what: &str, mut look: impl AsyncFnMut() -> Result<Result<T, S>>) -> Result<T> {
     let start = Instant::now();
     loop {
         match look().await? {
             Ok(found) => return Ok(found),
-            Err(seen) if start.elapsed() > LIMIT => bail!("waited in vain for {what}; at last there was {seen}"),
+            Err(seen) if start.elapsed() > LIMIT => bail!("timed out waiting for {what}; last seen: {seen}"),
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }

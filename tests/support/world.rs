@@ -1,4 +1,4 @@
-//! A sandbox, a database and worker processes: the real parts, wired as an operator would.
+//! A sandbox, a database and worker processes, wired as an operator would.
 
 use crate::control::Control;
 use crate::support::db::{self, TestDb};
@@ -14,7 +14,7 @@ use wagres_sandbox::{Options, Running, Sandbox};
 /// The binary under test.
 pub(crate) const WAGRES: &str = env!("CARGO_BIN_EXE_wagres");
 
-/// A WhatsApp and a database, and nobody at work yet.
+/// A sandbox and a database, without workers.
 pub(crate) struct World {
     pub(crate) sandbox: Running,
     pub(crate) control: Control,
@@ -26,7 +26,7 @@ impl World {
         Self::on(db::fresh().await).await
     }
 
-    /// The same on a database that is there.
+    /// The same on an existing database.
     pub(crate) async fn on(db: TestDb) -> Result<Self> {
         let sandbox = Sandbox::start(Options::default()).await?;
         let control = Control::new(&sandbox.control_url());
@@ -42,7 +42,7 @@ impl World {
         Worker::start(self.worker_on(&self.db.url)).await
     }
 
-    /// What starts a worker that reaches the database at that address.
+    /// The command of a worker with this database URL.
     pub(crate) fn worker_on(&self, database_url: &str) -> Command {
         let mut command = wagres();
         command.args(["worker", "--json", "--http", "127.0.0.1:0", "--database-url", database_url]);
@@ -50,19 +50,22 @@ impl World {
         command
     }
 
-    /// The same with the shortest lease, for tests in which it runs out by the clock.
+    /// The same with the shortest lease, for tests in which it expires by the clock.
     pub(crate) fn brief_worker_on(&self, database_url: &str) -> Command {
         let mut command = self.worker_on(database_url);
         command.env("WAGRES_WORKER__LEASE_SECONDS", "3");
         command
     }
 
-    /// `kill -9`, and the rest of its lease is over.
+    /// `kill -9`; then the lease of the worker expires at once.
     pub(crate) async fn kill(&self, worker: Worker) -> Result<()> {
         let pid = i32::try_from(worker.pid()?)?;
         worker.kill().await?;
         let over = "UPDATE wa.worker SET lease_until = now() WHERE pid = $1";
-        ensure!(sqlx::query(over).bind(pid).execute(self.pool()).await?.rows_affected() == 1, "it had no lease");
+        ensure!(
+            sqlx::query(over).bind(pid).execute(self.pool()).await?.rows_affected() == 1,
+            "the worker had no lease"
+        );
         Ok(())
     }
 
@@ -79,7 +82,7 @@ impl World {
         let look = async || {
             let (status, qr): (String, Option<String>) =
                 sqlx::query_as(shown).bind(session).fetch_one(self.pool()).await?;
-            // Whatever is shown, as its owner would; a worker that begins anew shows another one.
+            // Scans each new code, because a worker that starts the linking over shows another one.
             if let Some(qr) = qr.filter(|qr| *qr != scanned) {
                 scanned.clone_from(&qr);
                 self.control.post(&format!("/phones/{number}/scan"), json!({ "qr": qr })).await?;
@@ -107,7 +110,7 @@ impl World {
         self.holds(&format!("SELECT status = '{status}' FROM wa.outbound WHERE id = {id}")).await
     }
 
-    /// The texts that a phone's owner sees, in order, and how often each came at most.
+    /// The texts that a phone's owner sees, in order.
     pub(crate) async fn seen_by(&self, number: &str) -> Result<Vec<String>> {
         let value = self.control.get(&format!("/phones/{number}/messages")).await?;
         let messages = value["messages"].as_array().context("messages")?;
@@ -136,7 +139,7 @@ impl World {
         self.until::<bool>(&only_true).await.map(drop)
     }
 
-    /// What there is, for whoever reads why a test failed.
+    /// Sessions, jobs and the latest messages, for the error of a failed test.
     async fn state(&self) -> Result<String> {
         let state: Option<Value> = sqlx::query_scalar(
             "SELECT jsonb_build_object('sessions', (SELECT jsonb_agg(to_jsonb(s)) FROM wa.session s),
@@ -160,7 +163,7 @@ pub(crate) fn wagres() -> Command {
     command
 }
 
-/// Nothing of the caller's configuration reaches the process.
+/// Keeps the caller's configuration from the process.
 pub(crate) fn clean(command: &mut Command) {
     let ours = std::env::vars().map(|(name, _)| name).filter(|n| n.starts_with("WAGRES_") || n == "DATABASE_URL");
     for name in ours {
@@ -169,7 +172,7 @@ pub(crate) fn clean(command: &mut Command) {
     command.current_dir(std::env::temp_dir()).kill_on_drop(true).stdin(Stdio::null());
 }
 
-/// A process that has said that it is ready.
+/// A worker process that has reported that it is ready.
 pub(crate) struct Worker {
     child: Child,
     pub(crate) ready: Value,
@@ -178,14 +181,15 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) async fn start(mut command: Command) -> Result<Self> {
         let mut child = command.stdout(Stdio::piped()).spawn()?;
-        let mut lines = BufReader::new(child.stdout.take().context("its output")?).lines();
-        let line = tokio::time::timeout(LIMIT, lines.next_line()).await.context("not ready in time")??;
-        let line = line.context("it ended before it was ready")?;
+        let mut lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
+        let line =
+            tokio::time::timeout(LIMIT, lines.next_line()).await.context("the worker was not ready in time")??;
+        let line = line.context("the worker ended before it was ready")?;
         Ok(Self { child, ready: serde_json::from_str(&line).with_context(|| line.clone())? })
     }
 
     pub(crate) fn pid(&self) -> Result<u32> {
-        self.child.id().context("it has ended")
+        self.child.id().context("the worker has ended")
     }
 
     /// `kill -9`.
@@ -200,21 +204,21 @@ impl Worker {
         Ok(())
     }
 
-    /// SIGTERM, and it must end in order.
+    /// Sends SIGTERM; the worker must exit with code 0.
     pub(crate) async fn stop(self) -> Result<()> {
         self.signal("TERM").await?;
         self.ended().await
     }
 
-    /// It ends in order by itself.
+    /// Waits until the worker exits with code 0.
     pub(crate) async fn ended(self) -> Result<()> {
         let code = self.code().await?;
-        ensure!(code == Some(0), "ended with {code:?}");
+        ensure!(code == Some(0), "the worker exited with {code:?}");
         Ok(())
     }
 
-    /// How it ends.
+    /// Waits until the worker exits, and returns its exit code.
     pub(crate) async fn code(mut self) -> Result<Option<i32>> {
-        Ok(tokio::time::timeout(LIMIT, self.child.wait()).await.context("it does not stop")??.code())
+        Ok(tokio::time::timeout(LIMIT, self.child.wait()).await.context("the worker does not stop")??.code())
     }
 }

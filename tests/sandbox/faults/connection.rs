@@ -255,9 +255,7 @@ async fn x2_a_logout_can_be_timed_by_a_stanza() -> Result<()> {
 #[tokio::test]
 async fn x2_baileys_reports_the_code_of_each_stream_error() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
-    let Some(mut baileys) = Baileys::link(&sandbox.ws_url(), &sandbox.control_url(), ALICE).await? else {
-        return Ok(());
-    };
+    let mut baileys = Baileys::link(&sandbox.ws_url(), &sandbox.control_url(), ALICE).await?;
     // Baileys closes the connection after each of them, and the program decides whether to reconnect. Baileys must have
     // reported that it is online: until its keys are ready it queues incoming stanzas, and a connection that ends
     // before that has no error for it.
@@ -279,9 +277,7 @@ async fn x2_baileys_reports_the_code_of_each_stream_error() -> Result<()> {
 #[tokio::test]
 async fn x2_baileys_reports_the_code_of_a_refused_login() -> Result<()> {
     let (sandbox, control) = sandbox().await?;
-    let Some(mut baileys) = Baileys::link(&sandbox.ws_url(), &sandbox.control_url(), ALICE).await? else {
-        return Ok(());
-    };
+    let mut baileys = Baileys::link(&sandbox.ws_url(), &sandbox.control_url(), ALICE).await?;
     for (fault, code) in [
         (json!({ "ban": { "code": 101, "seconds": 60 } }), 402),
         (json!({ "login_failure": { "reason": 405 } }), 405),

@@ -8,25 +8,25 @@ use wagres::config::{Config, Secret};
 use wagres::db::fence::Fence;
 use wagres::worker::{Handler, Phase, Window, Worker, WorkerError};
 
-/// Dropped, it stops where it is, as if killed.
-pub(crate) struct Working {
+/// Dropping it aborts the worker, as a kill would.
+pub(crate) struct InProcessWorker {
     stop: CancellationToken,
     task: JoinHandle<Result<(), WorkerError>>,
     window: Window,
 }
 
-impl Working {
-    /// One that polls often.
+impl InProcessWorker {
+    /// Starts a worker that polls every 50 ms.
     pub(crate) fn start(db: &TestDb) -> Result<Self> {
         Self::of(db, 50, |worker| worker)
     }
 
-    /// One that holds every session, gives their messages to `handler`, and looks for work by itself that seldom.
+    /// Starts a worker that holds every session, gives their messages to `handler` and polls every `poll_ms`.
     pub(crate) async fn with_handler(db: &TestDb, poll_ms: u32, handler: Handler) -> Result<Self> {
-        let mut working = Self::of(db, poll_ms, |worker| worker.with_handler(handler))?;
+        let mut worker = Self::of(db, poll_ms, |worker| worker.with_handler(handler))?;
         tokio::select! {
-            ended = &mut working.task => bail!("the worker ended before it began: {ended:?}"),
-            began = working.window.phase.wait_for(|phase| *phase == Phase::Working) => drop(began?),
+            ended = &mut worker.task => bail!("the worker ended before it took work: {ended:?}"),
+            began = worker.window.phase.wait_for(|phase| *phase == Phase::Working) => drop(began?),
         }
         let held: Vec<(i64, i64)> = sqlx::query_as(
             "UPDATE wa.lease SET holder = (SELECT worker_id FROM wa.worker), epoch = epoch + 1 RETURNING session_id, epoch",
@@ -34,9 +34,9 @@ impl Working {
         .fetch_all(&db.pool)
         .await?;
         for (session_id, epoch) in held {
-            working.window.ready.insert(Fence { session_id, epoch }, "shop".into());
+            worker.window.ready.insert(Fence { session_id, epoch }, "shop".into());
         }
-        Ok(working)
+        Ok(worker)
     }
 
     fn of(db: &TestDb, poll_ms: u32, change: impl FnOnce(Worker) -> Worker) -> Result<Self> {
@@ -56,7 +56,7 @@ impl Working {
     }
 }
 
-impl Drop for Working {
+impl Drop for InProcessWorker {
     fn drop(&mut self) {
         self.task.abort();
     }
