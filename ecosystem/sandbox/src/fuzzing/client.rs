@@ -123,12 +123,12 @@ impl Client {
 
     /// Signs the device identity that a phone has sent on this connection. `false` when there is none.
     pub(super) fn sign_identity(&mut self, server: &Arc<Server>) -> bool {
-        let vouched = self.received().into_iter().find(|stanza| stanza.get_optional_child("pair-success").is_some());
-        let Some(vouched) = vouched else { return false };
+        let success = self.received().into_iter().find(|stanza| stanza.get_optional_child("pair-success").is_some());
+        let Some(success) = success else { return false };
         let identity = leaf("device-identity", vec![1]);
         pairing::signed(
             server,
-            &text(&vouched, "id"),
+            &text(&success, "id"),
             &NodeBuilder::new("pair-device-sign").children([identity]).build(),
         );
         true

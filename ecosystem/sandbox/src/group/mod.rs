@@ -135,7 +135,7 @@ impl GroupRefusal {
             Self::NotAdmin => (401, "not-authorized"),
             Self::Gone => (410, "gone"),
             Self::AlreadyIn => (304, "already-exists"),
-            Self::AuthoredText => (406, "not-acceptable"),
+            Self::Words => (406, "not-acceptable"),
             Self::Full => (419, "resource-limit"),
             Self::Conflict => (409, "conflict"),
         }

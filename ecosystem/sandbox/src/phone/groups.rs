@@ -18,7 +18,7 @@ use waproto::whatsapp::message::SenderKeyDistributionMessage as Distribution;
 use super::super::LOG;
 use super::super::account::{Addressing, DeviceId};
 use super::super::node::bytes;
-use super::super::stanza::carry_message;
+use super::super::stanza::deliver_encrypted;
 use super::origin::Origin;
 use super::signal::{ENC_VERSION, address, rng};
 use super::worker::Worker;
@@ -86,7 +86,7 @@ impl Worker {
         let devices = audience.devices.iter().map(|(device, _)| device.clone());
         let addressed = devices.chain(audience.phones.iter().map(|(phone, _)| phone.clone()));
         self.server.ledger.phone_sends(&self.own, &to.to_string(), id, addressed);
-        carry_message(&self.server, &self.own, &stanza)?;
+        deliver_encrypted(&self.server, &self.own, &stanza)?;
         for (_, phone) in audience.phones {
             // Two phones of one sandbox have no secrets from it; the copy needs no ciphertext.
             phone.enqueue(Task::FromPhone {
@@ -113,7 +113,7 @@ impl Worker {
         self.given.entry(to.to_string()).or_default().insert(device.clone());
         let participant = Jid::pn_device(device.number.as_str(), device.device);
         let stanza = head(to, id, &message).attr("participant", participant).children([enc]).build();
-        Ok(carry_message(&self.server, &self.own, &stanza)?)
+        Ok(deliver_encrypted(&self.server, &self.own, &stanza)?)
     }
 
     /// Replaces addresses in a message by the group's form; the owner's own list uses numbers.

@@ -29,7 +29,7 @@ use super::node::{signature, text};
 use super::server::Server;
 
 pub(super) use iq::{Answer, reply};
-pub(super) use message::{deliver_encrypted as carry_message, refuse as refuse_message};
+pub(super) use message::{deliver_encrypted, refuse as refuse_message};
 pub(super) use prekeys::take_bundle;
 pub(super) use receipt::route as route_receipt;
 
