@@ -79,7 +79,7 @@ pub(super) struct Group {
     pub(super) id: String,
     /// How the group addresses its participants.
     pub(super) addressing: Addressing,
-    pub(super) subject: Words,
+    pub(super) subject: AuthoredText,
     /// The creator's number.
     pub(super) creator: String,
     /// Seconds since 1970.

@@ -317,7 +317,7 @@ impl Phone {
     pub(super) fn history_received(&self, device: u16, ids: &[String]) {
         let mut sent_chunks = self.sent_chunks.lock();
         for chunk in sent_chunks.iter_mut().filter(|chunk| chunk.device == device && ids.contains(&chunk.id)) {
-            piece.received.get_or_insert_with(Utc::now);
+            chunk.received.get_or_insert_with(Utc::now);
         }
     }
 
