@@ -1,7 +1,8 @@
-//! Each decoder of the product as a function of bytes (R5), which panics when an input does harm. The fuzz targets in `fuzz/` and
-//! the property tests in `tests/fuzzing/` call them by their names; the sandbox has its own in `wagres_sandbox::fuzzing`.
+//! Each decoder of the product as a function of bytes (R5), which panics when an input breaks a promise. The fuzz
+//! targets in `fuzz/` and the property tests in `tests/fuzzing/` call them by name; the sandbox has its own in
+//! `wagres_sandbox::fuzzing`.
 //!
-//! Each function stands beside the decoder that it tries. A new one gets a line here, its seeds in `fuzz/seeds/` and a file in
+//! Each function is next to its decoder. A new one gets a line here, its seeds in `fuzz/seeds/` and a file in
 //! `fuzz/fuzz_targets/`.
 
 pub use crate::auth::fuzzing::auth;

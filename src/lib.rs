@@ -1,36 +1,57 @@
 //! wagres: a WhatsApp gateway whose only interface is Postgres.
 //!
-//! A program inserts a row into `wa.outbound` and a message is sent; a message arrives and a row stands in `wa.inbox`
-//! before WhatsApp is told that it was received. Workers hold the sessions, one holder each, by lease and epoch.
+//! A program inserts a row into `wa.outbound`, and the worker sends a message. A message arrives, and the worker commits a
+//! row to `wa.inbox` before it acknowledges the message to WhatsApp. Workers hold the sessions: each session has one
+//! holder at a time, by lease and epoch.
 //!
-//! # Where things live
+//! # Modules and arrows
+//!
+//! A module imports only modules below it, and no two files import each other in a ring; `tests/structure.rs` checks both.
+//!
+//! ```text
+//! cli                      commands; the only module that knows the sandbox
+//!  └ http                  /health, /metrics
+//!     └ worker             starts, joins and stops everything in a process
+//!        └ session         leases, clients, linking, session jobs
+//!           └ messages     sends, receives, files
+//!              └ jobs      claims, runs and records the rows of the job tables
+//!                 └ auth   credentials and Signal keys
+//!                    └ message    rows ⇄ WhatsApp messages; private and pure
+//!                       └ db      pool, migrations, listener, fence, hold, backoff
+//!                          └ telemetry    metrics and log
+//!                             └ config
+//! ```
+//!
+//! # What goes where
 //!
 //! | place | what it holds | what goes there next |
 //! | --- | --- | --- |
-//! | `migrations/` | tables, types, indexes; never edited after landing | a new table or column |
-//! | `sql/schema/` | functions, triggers, views; replaced whole at each `migrate` | a new SQL function, a check at INSERT |
-//! | `sql/<module>/` | the worker's statements, one file each, checked against the schema at compile time | a new statement |
-//! | [`config`] | typed configuration | a new setting |
-//! | [`db`] | pool, migrations, listener, fence, the private Postgres of `wagres up` | |
-//! | [`jobs`] | claiming, doorbell, batched completion, the apalis workers over the three job tables, cron | a new job table; a new maintenance kind in [`jobs::maintenance`] |
+//! | `migrations/` | tables, types, indexes; edited in place until the first release, never after | a new table or column |
+//! | `sql/schema/` | functions, triggers, views; replaced as a whole at each `migrate` | a new SQL function, a check at INSERT |
+//! | `sql/<module>/` | the statements of a module, a file each, checked against the schema at compile time | a new statement |
+//! | [`config`] | typed settings with their limits | a new setting |
+//! | [`telemetry`] | metrics, the log, whose crypto error is whose | a new metric in `telemetry::DESCRIPTIONS` |
+//! | [`db`] | everything about Postgres that knows no session, and the [`Hold`](db::hold::Hold) of one; the private Postgres of `wagres up` | |
+//! | `message` | the content of a row and the WhatsApp message that it becomes, and back | a new kind of message in `message::content` |
 //! | [`auth`] | credentials and Signal keys as JSONB, the client library's storage traits | a new kind of key |
-//! | [`session`] | lease, one supervised client per session, the state machine, session jobs | a new session job kind in `session::jobs` |
-//! | [`messages`] | outbound rows to WhatsApp messages, acks and receipts, the inbound hook | a new kind of message in `messages::outbound` |
-//! | [`telemetry`] | what is counted, for `/metrics` | a new figure |
-//! | [`http`], [`cli`] | the faces; no logic of their own | |
+//! | [`jobs`] | dispatcher, lanes, batched outcomes, apalis feeds, cron | a new maintenance kind in [`jobs::maintenance`] |
+//! | [`messages`] | rows of `wa.outbound` to WhatsApp, acks and refusals, the inbound hook, files | a refusal in [`messages::nack`] |
+//! | [`session`] | heartbeat and reconciler, one supervised client per session, what follows its end | a session job in [`session::jobs`], an action in `session::actions` |
+//! | [`worker`] | one life of a worker: its tasks, bells, stop | a new loop in `worker::life` |
+//! | [`http`], [`cli`] | the faces; no logic of their own | a command, an endpoint |
 //! | `fuzzing` | each decoder as a function of bytes, for fuzz targets and property tests | a new decoder |
-//! | `sandbox` | the loopback WhatsApp (feature `sandbox`) | a new stanza in `sandbox::stanza` |
 //!
-//! Arrows point one way: faces → [`worker`] → session and messages → jobs and auth → db → config.
+//! Outside of this package: `ecosystem/sandbox` is the loopback WhatsApp, a crate that the feature `sandbox` pulls in;
+//! `ecosystem/bench` has the benchmarks. The sandbox depends on nothing of this package.
 //!
 //! # What holds everywhere
 //!
-//! * **Write, then tell.** An inbound message is committed before it is acknowledged; an outbound row carries its message
-//!   id from the moment of insertion and every attempt uses it again.
-//! * **The lease is the claim.** Only a session's holder consumes its outbound rows, and every write made for a session
-//!   is valid only under the epoch that made it ([`db::fence::Fence`]), checked in the statement that writes.
+//! * **Write first, then tell.** An inbound message is committed before it is acknowledged. An outbound row has its message
+//!   id from its insertion, and every attempt uses that id.
+//! * **The lease is the claim.** Only a session's holder consumes its outbound rows. Every write for a session is valid only
+//!   under the epoch that made it ([`db::fence::Fence`]); the statement that writes checks the epoch.
 //! * **Time is the database's.** Leases, backoff and expiry compare with `now()` in Postgres.
-//! * **Wake-ups carry no data.** A lost or doubled NOTIFY costs time, never a message.
+//! * **Wake-ups carry no data.** A lost or repeated NOTIFY costs time, never a message.
 #![recursion_limit = "512"]
 
 pub mod auth;

@@ -155,7 +155,10 @@ fn imports() -> Result<BTreeMap<Module, BTreeSet<Module>>> {
         (own.clone(), found)
     };
     let found: BTreeMap<Module, BTreeSet<Module>> = files.iter().map(of).collect();
-    ensure!(found.values().map(BTreeSet::len).sum::<usize>() > 300, "too few imports found; is this test reading them?");
+    ensure!(
+        found.values().map(BTreeSet::len).sum::<usize>() > 300,
+        "too few imports found; is this test reading them?"
+    );
     Ok(found)
 }
 

@@ -1,16 +1,16 @@
 //! Claims due rows for this worker, and sleeps without missing any.
 //!
-//! The doorbell: an inserter rings (`NOTIFY wa_work`) only when some worker says that it is parked, so busy workers cost
-//! inserters nothing. The race in that is an inserter that looked before the worker parked and commits after the
-//! worker's last look. So after parking the worker asks who is running, and looks again at short intervals until it has
-//! looked after the end of all of them, and for ever after at the slow, jittered poll, which also serves databases behind
-//! poolers where LISTEN does not work.
+//! The doorbell: an inserter rings (`NOTIFY wa_work`) only when some worker is parked, so busy workers cost inserters
+//! nothing. There is a race: an inserter may check before the worker parks and commit after the worker's last look. So
+//! after parking the worker reads which transactions are running, and looks again at short intervals until it has
+//! looked after the end of all of them. From then on it looks at the slow, jittered poll, which also serves databases
+//! behind poolers where LISTEN does not work.
 
 use super::bells::Bells;
-use super::maintenance::Kind;
+use super::maintenance::MaintenanceKind;
 use super::outbound::Outbound;
+use super::retry_loop::RetryLoop;
 use super::session_work::{self, SessionWork};
-use super::turns::Turns;
 use super::{MaintenanceJob, SessionJob};
 use crate::db::Db;
 use crate::db::backoff::{Backoff, spread};
@@ -21,51 +21,51 @@ use uuid::Uuid;
 
 /// Most rows of one claim of session or maintenance jobs.
 const BATCH: usize = 500;
-/// Most messages that one statement ends because they have outlived their time.
+/// Most expired messages that one statement ends.
 const EXPIRE: i64 = 1000;
 /// How long the worker stays awake when there is nothing to do: parking for each message would cost two writes. Nobody
-/// rings meanwhile, so what comes then waits for so long.
+/// rings meanwhile, so a new message may wait for so long.
 const AWAKE: Duration = Duration::from_millis(3);
-/// How long the worker goes on with what it knows of before it looks for what came.
+/// How long the worker continues with known messages before it looks for new ones.
 const BUSY: Duration = Duration::from_millis(50);
 
-/// See the module.
+/// Claims for one worker, see the module.
 #[derive(Debug)]
 pub struct Dispatcher {
     /// Where the tables are.
     pub pool: Db,
-    /// For whom to claim.
+    /// The worker that claims.
     pub worker_id: Uuid,
-    /// Of which [`Bells::claim`] and [`Bells::freed`] wake the dispatcher.
+    /// [`Bells::claim`] and [`Bells::freed`] wake the dispatcher.
     pub bells: Bells,
     /// Claims messages.
     pub outbound: Outbound,
     /// Where claimed session jobs go.
     pub session: mpsc::Sender<SessionJob>,
-    /// Most session jobs in hand that are downloads, so that they hold no connection up.
+    /// Most downloads among the session jobs in hand, so that downloads delay no connection.
     pub downloads: i64,
     /// Where claimed maintenance jobs go.
     pub maintenance: mpsc::Sender<MaintenanceJob>,
-    /// The slow poll.
+    /// The interval of the slow poll.
     pub poll: Duration,
 }
 
-impl Turns for Dispatcher {
-    const WHAT: &'static str = "claim";
+impl RetryLoop for Dispatcher {
+    const NAME: &'static str = "dispatcher";
 
-    /// Works until there is nothing to claim, then sleeps until there may be.
-    async fn turn(&mut self) -> sqlx::Result<()> {
+    /// Claims until there is nothing to claim, then sleeps until there may be.
+    async fn pass(&mut self) -> sqlx::Result<()> {
         while self.claim().await? > 0 {}
         if self.outbound.waits_for_room() {
-            // Nobody need ring for what is known to be there, and what comes meanwhile is seen soon.
-            return self.rung(Instant::now() + BUSY).await.map(drop);
+            // Known messages need no ring, and new ones are seen soon.
+            return self.wait_for_ring(Instant::now() + BUSY).await.map(drop);
         }
-        if self.rung(Instant::now() + AWAKE).await? || self.claim().await? > 0 {
+        if self.wait_for_ring(Instant::now() + AWAKE).await? || self.claim().await? > 0 {
             return Ok(());
         }
         sqlx::query_file!("sql/jobs/park.sql", self.worker_id).execute(&self.pool).await?;
         self.sleep().await?;
-        // What rang comes before the bookkeeping: whoever rings meanwhile does so in vain, and that is all.
+        // The claim comes before the bookkeeping; a ring between the two is superfluous and harmless.
         let claimed = self.claim().await;
         sqlx::query_file!("sql/jobs/unpark.sql", self.worker_id).execute(&self.pool).await?;
         claimed.map(drop)
@@ -73,13 +73,13 @@ impl Turns for Dispatcher {
 }
 
 impl Dispatcher {
-    /// Sleeps, parked, until a claim found something or somebody rang.
+    /// Sleeps, parked, until a claim finds something or the bell rings.
     async fn sleep(&mut self) -> sqlx::Result<()> {
         let (mut backoff, mut horizon) = (Backoff::new(Duration::from_millis(2), self.poll), None);
         loop {
-            // Asked before the look: whoever ends between the two is seen by it, or runs still.
+            // Read before the look: a transaction that ends between the two is seen by the look, or still runs.
             let running = sqlx::query_file!("sql/jobs/transaction_ids.sql").fetch_one(&self.pool).await?;
-            // Whoever comes from now on sees that we are parked.
+            // Transactions from here on see that this worker is parked.
             let horizon = *horizon.get_or_insert(running.next);
             if self.claim().await? > 0 {
                 return Ok(());
@@ -87,12 +87,12 @@ impl Dispatcher {
             if running.oldest >= horizon {
                 break;
             }
-            if self.rung(Instant::now() + backoff.pause()).await? {
+            if self.wait_for_ring(Instant::now() + backoff.pause()).await? {
                 return Ok(());
             }
         }
         loop {
-            if self.rung(Instant::now() + spread(self.poll)).await? {
+            if self.wait_for_ring(Instant::now() + spread(self.poll)).await? {
                 return Ok(());
             }
             sqlx::query_file_scalar!("sql/jobs/expire.sql", EXPIRE).fetch_one(&self.pool).await?;
@@ -102,9 +102,9 @@ impl Dispatcher {
         }
     }
 
-    /// Waits until somebody rings, at most to that moment, and goes on meanwhile with lanes that are freed and with
-    /// messages that become due. True when it was rung, which says nothing of what there is to do.
-    async fn rung(&mut self, end: Instant) -> sqlx::Result<bool> {
+    /// Waits for the bell, at most until `end`, and meanwhile claims for lanes that are freed and messages that become
+    /// due. True when the bell rang, whether or not there is something to do.
+    async fn wait_for_ring(&mut self, end: Instant) -> sqlx::Result<bool> {
         loop {
             let next = self.outbound.next().map_or(end, |next| next.min(end));
             tokio::select! {
@@ -113,17 +113,17 @@ impl Dispatcher {
                 () = self.bells.freed.notified() => {}
                 () = tokio::time::sleep_until(next.into()) => if Instant::now() >= end { return Ok(false) },
             }
-            self.messages().await?;
+            self.claim_messages().await?;
         }
     }
 
-    /// Looks at each table, as far as there is room. Returns how many rows came.
+    /// Claims from each table, as far as there is room. Returns the number of rows.
     async fn claim(&mut self) -> sqlx::Result<usize> {
         self.outbound.look();
-        Ok(self.messages().await? + self.claim_session().await? + self.claim_maintenance().await?)
+        Ok(self.claim_messages().await? + self.claim_session().await? + self.claim_maintenance().await?)
     }
 
-    async fn messages(&mut self) -> sqlx::Result<usize> {
+    async fn claim_messages(&mut self) -> sqlx::Result<usize> {
         let mut jobs = 0;
         loop {
             let claimed = self.outbound.claim().await?;
@@ -154,7 +154,7 @@ impl Dispatcher {
                 reason: row.reason,
                 attempts: row.attempts,
             };
-            give(&self.session, job).await;
+            hand_on(&self.session, job).await;
         }
         Ok(claimed)
     }
@@ -164,15 +164,15 @@ impl Dispatcher {
         if room == 0 {
             return Ok(0);
         }
-        let rows = sqlx::query_file!("sql/jobs/claim_maintenance.sql", self.worker_id, room, &Kind::names())
+        let rows = sqlx::query_file!("sql/jobs/claim_maintenance.sql", self.worker_id, room, &MaintenanceKind::names())
             .fetch_all(&self.pool)
             .await?;
         let claimed = rows.len();
         for row in rows {
-            // The claim names the kinds that are known.
-            let Some(kind) = Kind::named(&row.kind) else { continue };
+            // The claim names only known kinds.
+            let Some(kind) = MaintenanceKind::parse(&row.kind) else { continue };
             let job = MaintenanceJob { id: row.id, kind, args: row.args, attempts: row.attempts };
-            give(&self.maintenance, job).await;
+            hand_on(&self.maintenance, job).await;
         }
         Ok(claimed)
     }
@@ -182,9 +182,9 @@ fn room<J>(feed: &mpsc::Sender<J>) -> i64 {
     i64::try_from(feed.capacity().min(BATCH)).unwrap_or(0)
 }
 
-/// There is room, because this is the only sender and it asked before it claimed.
-async fn give<J>(feed: &mpsc::Sender<J>, job: J) {
+/// Never waits: this is the only sender, and it checked the room before it claimed.
+async fn hand_on<J>(feed: &mpsc::Sender<J>, job: J) {
     if feed.send(job).await.is_err() {
-        tracing::debug!("claimed while stopping; the row falls free with the lease");
+        tracing::debug!("worker stopping; the claimed row is released with the lease");
     }
 }

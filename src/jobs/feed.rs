@@ -1,7 +1,7 @@
 //! The apalis backend over claimed rows: a bounded queue that the dispatcher fills.
 //!
-//! Claiming happens elsewhere, so no error of the database can end an apalis worker, and the bound is the backpressure:
-//! the dispatcher claims no more than there is room for. Dropping the sender ends the worker once the queue is empty.
+//! The dispatcher claims, so no error of the database can end an apalis worker. The bound is the backpressure: the
+//! dispatcher claims no more than there is room for. Dropping the sender ends the worker once the queue is empty.
 
 use apalis_core::backend::finalize::Ephemeral;
 use apalis_core::backend::{Backend, BackendConfig};
@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 use tower::layer::util::Identity;
 
-/// The receiving end of a feed, as apalis polls it.
+/// The receiving end of a feed, which apalis polls.
 #[derive(Debug)]
 pub struct Feed<J>(mpsc::Receiver<J>);
 
@@ -42,7 +42,7 @@ impl<J> Backend for Feed<J> {
             && let Err(error) = worker.stop()
         {
             // An empty backend does not end an apalis worker by itself.
-            tracing::debug!(%error, "the apalis worker had stopped already");
+            tracing::debug!(%error, "apalis worker had stopped already");
         }
         Poll::Ready(job.map(|job| Ok(Task::new(job))))
     }

@@ -1,10 +1,10 @@
 //! The messages that this worker has in hand, in their lanes.
 //!
-//! A claim takes runs of messages, and the database's rows stay queued until something came of them. Until that is
-//! written, a message is *in hand*: no claim takes it again, and nobody can withdraw it. Here they stand in lanes
-//! (session, chat), each of which has one message under way and keeps the others waiting in order; a message that is to
-//! be tried again, or was not tried at all, sends those behind it back (Q6). All of it is memory: if the worker dies,
-//! the rows are as they were, and `wa.sending` tells the next holder what this one had.
+//! A claim takes runs of messages; their rows stay queued until the outcome of the attempt is written. Until then a
+//! message is *in hand*: no claim takes it again and nobody can cancel it. Each lane (session, chat) has one message
+//! under way and keeps the others waiting in order. A message that goes back to the queue, for a retry or because it
+//! was not tried, takes those behind it in its lane along (Q6). All of this is memory: if the worker dies, the rows are
+//! unchanged, and `wa.sending` shows the next holder which messages this worker had.
 
 use super::OutboundJob;
 use crate::db::fence::Fence;
@@ -17,13 +17,14 @@ use tokio::sync::mpsc;
 pub type LaneKey = (i64, Arc<str>);
 
 /// Most messages in hand at once.
-pub const MOST: usize = 4096;
-/// Most messages in hand of one session. What is in hand goes before what is more urgent and came later.
-pub const MOST_OF_SESSION: usize = 512;
-/// A lane that has so many messages in hand gets no more until it has ended; and most that one claim adds.
-pub const MOST_OF_LANE: usize = 32;
+pub const MAX_IN_HAND: usize = 4096;
+/// Most messages of one session in hand. Messages in hand go before more urgent ones that are inserted later.
+pub const MAX_IN_HAND_OF_SESSION: usize = 512;
+/// Most messages that one claim adds to a lane. A lane with this many in hand gets no more until all of them are
+/// written.
+pub const MAX_IN_HAND_OF_LANE: usize = 32;
 
-/// See the module. Clones lead to the same lanes.
+/// The lanes of a worker. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Lanes {
     inner: Arc<Mutex<Inner>>,
@@ -31,54 +32,54 @@ pub struct Lanes {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// None when nothing may begin any more.
+    /// `None` after [`Lanes::close`]: no message starts any more.
     feed: Option<mpsc::Sender<OutboundJob>>,
-    /// Most messages of one session that are begun at a time.
-    most_begun: usize,
-    begun: HashMap<i64, Begun>,
+    /// Most messages of one session under way at a time.
+    slots_per_session: usize,
+    slots: HashMap<i64, SessionSlots>,
     lanes: HashMap<LaneKey, Lane>,
     in_hand: HashMap<i64, HashMap<i64, InHand>>,
     count: usize,
-    ended: Vec<Ended>,
-    given_back: HashSet<Fence>,
-    /// Lanes of which messages came back since the present claim began: it may not know that.
-    came_back: HashSet<LaneKey>,
+    ended: Vec<EndedLane>,
+    released: HashSet<Fence>,
+    /// Lanes whose messages went back to the queue since the present claim started: the claim may not have seen that.
+    requeued: HashSet<LaneKey>,
 }
 
-/// Messages of a session that are under way.
+/// How many messages of a session are under way.
 #[derive(Debug, Default)]
-struct Begun {
+struct SessionSlots {
     count: usize,
-    /// The next of their lanes, which wait until others of the session are over.
+    /// The next messages of further lanes, which wait for a slot.
     next: VecDeque<OutboundJob>,
 }
 
 #[derive(Debug, Default)]
 struct Lane {
-    /// Of the hold under which its messages were claimed.
+    /// The epoch under which its messages were claimed.
     epoch: i64,
     under_way: bool,
     waiting: VecDeque<OutboundJob>,
     in_hand: usize,
-    /// A message came back and is to go first: nothing may be added until the lane has ended.
-    came_back: bool,
+    /// A message went back to the queue and has to go first: nothing may be added until the lane has ended.
+    requeued: bool,
 }
 
-/// A lane of which nothing is in hand any more.
+/// A lane with nothing in hand any more.
 #[derive(Debug)]
-pub struct Ended {
-    /// Which.
+pub struct EndedLane {
+    /// Session id and chat.
     pub key: LaneKey,
-    /// Whether messages of it were given back.
-    pub came_back: bool,
+    /// Whether messages of the lane went back to the queue.
+    pub requeued: bool,
 }
 
-/// What a claim has to know.
+/// What a claim has to leave out.
 #[derive(Debug)]
 pub struct Claiming {
-    /// Session ids and ids of all messages in hand, side by side.
+    /// Session ids and ids of all messages in hand, as parallel arrays.
     pub in_hand: (Vec<i64>, Vec<i64>),
-    /// Session ids and chats of lanes that take no more, side by side.
+    /// Session ids and chats of lanes that take no more, as parallel arrays.
     pub full: (Vec<i64>, Vec<String>),
 }
 
@@ -87,27 +88,28 @@ struct InHand {
     chat: Arc<str>,
     message_id: Arc<str>,
     epoch: i64,
-    began: Option<Instant>,
-    marked: bool,
+    started: Option<Instant>,
+    reported: bool,
 }
 
-/// A message that has been under way for a while.
+/// An attempt that has been under way for a while.
 #[derive(Debug)]
-pub struct Lasting {
-    /// Its session and the hold of it.
+pub struct LongAttempt {
+    /// The session, and the epoch of the claim.
     pub fence: Fence,
-    /// Its WhatsApp message id.
+    /// The WhatsApp message id.
     pub message_id: Arc<str>,
-    /// For how long it has been under way.
-    pub since: Duration,
+    /// How long the attempt has been under way.
+    pub elapsed: Duration,
 }
 
 impl Lanes {
-    /// No lane yet; what may begin goes into `feed`, which must have room for [`MOST`]: of each session so many at a time,
-    /// so that one whose connection has gone silent leaves the others their share of those who send.
+    /// No lane yet. Messages that may be sent go into `feed`, which must have room for [`MAX_IN_HAND`]. At most
+    /// `slots_per_session` messages of a session are under way at a time, so that a session whose connection has gone
+    /// silent leaves the other sessions their share of the senders.
     #[must_use]
-    pub fn new(feed: mpsc::Sender<OutboundJob>, most_begun: usize) -> Self {
-        Self { inner: Arc::new(Mutex::new(Inner { feed: Some(feed), most_begun, ..Inner::default() })) }
+    pub fn new(feed: mpsc::Sender<OutboundJob>, slots_per_session: usize) -> Self {
+        Self { inner: Arc::new(Mutex::new(Inner { feed: Some(feed), slots_per_session, ..Inner::default() })) }
     }
 
     /// How many messages are in hand.
@@ -122,63 +124,64 @@ impl Lanes {
         self.lock().in_hand.get(&session_id).is_some_and(|ids| !ids.is_empty())
     }
 
-    /// How many more messages there is room for, in all.
+    /// Room for further messages, in all.
     #[must_use]
     pub fn room(&self) -> usize {
-        MOST.saturating_sub(self.lock().count)
+        MAX_IN_HAND.saturating_sub(self.lock().count)
     }
 
-    /// How many more messages of each session there is room for.
+    /// Room for further messages of each session, in the order of `sessions`.
     #[must_use]
     pub fn room_of(&self, sessions: &[i64]) -> Vec<usize> {
         let inner = self.lock();
         sessions
             .iter()
-            .map(|id| MOST_OF_SESSION.saturating_sub(inner.in_hand.get(id).map_or(0, HashMap::len)))
+            .map(|id| MAX_IN_HAND_OF_SESSION.saturating_sub(inner.in_hand.get(id).map_or(0, HashMap::len)))
             .collect()
     }
 
-    /// Session ids and ids of all messages in hand, side by side.
+    /// Session ids and ids of all messages in hand, as parallel arrays.
     #[must_use]
     pub fn in_hand(&self) -> (Vec<i64>, Vec<i64>) {
         self.lock().in_hand()
     }
 
-    /// A claim begins, for these sessions under these epochs; [`Lanes::take`] ends it.
+    /// Starts a claim for these sessions under these epochs. [`Lanes::take`] ends it.
     #[must_use]
     pub fn claiming(&self, sessions: &[i64], epochs: &[i64]) -> Claiming {
         let held: HashMap<i64, i64> = sessions.iter().copied().zip(epochs.iter().copied()).collect();
         let mut inner = self.lock();
-        inner.came_back.clear();
+        inner.requeued.clear();
         let in_hand = inner.in_hand();
-        // What an earlier hold of ours took is not written yet, so nothing may go after it.
+        // Messages of an earlier hold of this worker are not written yet, so nothing may go after them.
         let full = |(key, lane): &(&LaneKey, &Lane)| {
-            lane.came_back || lane.in_hand >= MOST_OF_LANE || held.get(&key.0).is_some_and(|epoch| *epoch != lane.epoch)
+            lane.requeued
+                || lane.in_hand >= MAX_IN_HAND_OF_LANE
+                || held.get(&key.0).is_some_and(|epoch| *epoch != lane.epoch)
         };
         let full = inner.lanes.iter().filter(full).map(|(key, _)| (key.0, key.1.to_string())).unzip();
         Claiming { in_hand, full }
     }
 
-    /// Takes claimed messages in hand, in their order within each lane; what may begin begins. Gives back those whose lane
-    /// changed while they were claimed.
+    /// Takes claimed messages in hand, in their order within each lane, and starts those that may start. Releases those
+    /// whose lane changed during the claim.
     pub fn take(&self, jobs: impl IntoIterator<Item = OutboundJob>) {
         let mut inner = self.lock();
         for job in jobs {
             let (session, id) = (job.fence.session_id, job.id);
             let key = (session, job.chat.clone());
             let lane = inner.lanes.get(&key);
-            if lane.is_some_and(|lane| lane.came_back || lane.epoch != job.fence.epoch)
-                || inner.came_back.contains(&key)
+            if lane.is_some_and(|lane| lane.requeued || lane.epoch != job.fence.epoch) || inner.requeued.contains(&key)
             {
-                inner.given_back.insert(job.fence);
+                inner.released.insert(job.fence);
                 continue;
             }
             let entry = InHand {
                 chat: job.chat.clone(),
                 message_id: job.message_id.clone(),
                 epoch: job.fence.epoch,
-                began: None,
-                marked: false,
+                started: None,
+                reported: false,
             };
             inner.in_hand.entry(session).or_default().insert(id, entry);
             inner.count += 1;
@@ -189,99 +192,101 @@ impl Lanes {
                 lane.waiting.push_back(job);
             } else {
                 lane.under_way = true;
-                inner.begin(job);
+                inner.start(job);
             }
         }
     }
 
-    /// The attempt of a message begins now.
-    pub fn began(&self, job: &OutboundJob) {
+    /// The attempt to send a message starts now.
+    pub fn started(&self, job: &OutboundJob) {
         if let Some(it) = self.lock().in_hand.get_mut(&job.fence.session_id).and_then(|ids| ids.get_mut(&job.id)) {
-            it.began = Some(Instant::now());
+            it.started = Some(Instant::now());
         }
     }
 
-    /// The attempt of a message is over: the next one of its lane begins, or, when this one comes `again`, those behind it
-    /// are given back, and returned. Also tells for how long it was under way.
+    /// The attempt to send a message has ended, and the next one of its lane starts. If the message is `requeued`,
+    /// those behind it are returned instead and go back to the queue, too. Also returns how long the attempt took.
     #[must_use]
-    pub fn over(&self, job: &OutboundJob, again: bool) -> (Vec<OutboundJob>, Option<Duration>) {
+    pub fn finished(&self, job: &OutboundJob, requeued: bool) -> (Vec<OutboundJob>, Option<Duration>) {
         let mut inner = self.lock();
         let entry = inner.in_hand.get_mut(&job.fence.session_id).and_then(|ids| ids.get_mut(&job.id));
-        let lasted = entry.and_then(|it| {
-            // What came of it is about to be written, so that it lasted need not be.
-            it.marked = true;
-            it.began.map(|began| began.elapsed())
+        let took = entry.and_then(|it| {
+            // The outcome is about to be written, so `sending` need not be.
+            it.reported = true;
+            it.started.map(|started| started.elapsed())
         });
-        inner.one_is_over(job.fence.session_id);
+        inner.free_slot(job.fence.session_id);
         let key = (job.fence.session_id, job.chat.clone());
         let Some(lane) = inner.lanes.get_mut(&key) else {
-            return (vec![], lasted);
+            return (vec![], took);
         };
-        if again {
+        if requeued {
             lane.under_way = false;
-            lane.came_back = true;
+            lane.requeued = true;
             let behind = lane.waiting.drain(..).collect();
-            inner.came_back.insert(key);
-            return (behind, lasted);
+            inner.requeued.insert(key);
+            return (behind, took);
         }
         match lane.waiting.pop_front() {
-            Some(next) => inner.begin(next),
+            Some(next) => inner.start(next),
             None => lane.under_way = false,
         }
-        (vec![], lasted)
+        (vec![], took)
     }
 
-    /// What came of these messages (session id, id, whether it was given back) is written, so they are in hand no more.
+    /// The outcomes of these messages (session id, id, whether it goes back to the queue) are written, so the messages
+    /// are no longer in hand.
     pub fn written(&self, messages: impl IntoIterator<Item = (i64, i64, bool)>) {
         let mut inner = self.lock();
-        for (session, id, given_back) in messages {
-            inner.put_down(session, id, given_back);
+        for (session, id, released) in messages {
+            inner.remove_message(session, id, released);
         }
     }
 
-    /// Lanes of which nothing is in hand any more since the last call.
+    /// The lanes that have ended since the last call.
     #[must_use]
-    pub fn ended(&self) -> Vec<Ended> {
+    pub fn ended(&self) -> Vec<EndedLane> {
         std::mem::take(&mut self.lock().ended)
     }
 
-    /// Holds of sessions that were given messages back since the last call.
+    /// The holds whose messages were released since the last call.
     #[must_use]
-    pub fn given_back(&self) -> HashSet<Fence> {
-        std::mem::take(&mut self.lock().given_back)
+    pub fn take_released(&self) -> HashSet<Fence> {
+        std::mem::take(&mut self.lock().released)
     }
 
-    /// What [`Lanes::given_back`] told could not be written, and is to be told again.
-    pub fn still_given_back(&self, holds: HashSet<Fence>) {
-        self.lock().given_back.extend(holds);
+    /// Keeps holds of [`Lanes::take_released`] for its next call, because the release could not be written.
+    pub fn restore_released(&self, holds: HashSet<Fence>) {
+        self.lock().released.extend(holds);
     }
 
-    /// Messages that have been under way for at least `time`; each is named once.
+    /// Attempts that have been under way for at least `time`; each is returned once.
     #[must_use]
-    pub fn lasting(&self, time: Duration) -> Vec<Lasting> {
+    pub fn long_attempts(&self, time: Duration) -> Vec<LongAttempt> {
         let mut inner = self.lock();
-        let mut lasting = Vec::new();
+        let mut long_attempts = Vec::new();
         for (session_id, ids) in &mut inner.in_hand {
-            for it in ids.values_mut().filter(|it| !it.marked) {
-                let Some(since) = it.began.map(|began| began.elapsed()).filter(|since| *since >= time) else {
+            for it in ids.values_mut().filter(|it| !it.reported) {
+                let Some(elapsed) = it.started.map(|started| started.elapsed()).filter(|elapsed| *elapsed >= time)
+                else {
                     continue;
                 };
-                it.marked = true;
+                it.reported = true;
                 let fence = Fence { session_id: *session_id, epoch: it.epoch };
-                lasting.push(Lasting { fence, message_id: it.message_id.clone(), since });
+                long_attempts.push(LongAttempt { fence, message_id: it.message_id.clone(), elapsed });
             }
         }
-        lasting
+        long_attempts
     }
 
-    /// Nothing begins any more: what waits behind others is in hand no longer, and the feed ends with what is in it.
+    /// Starts no more messages: those that wait are no longer in hand, and the feed ends after what is in it.
     pub fn close(&self) {
         let mut inner = self.lock();
         inner.feed = None;
         let mut waiting: Vec<OutboundJob> = inner.lanes.values_mut().flat_map(|lane| lane.waiting.drain(..)).collect();
-        waiting.extend(inner.begun.values_mut().flat_map(|begun| begun.next.drain(..)));
+        waiting.extend(inner.slots.values_mut().flat_map(|slots| slots.next.drain(..)));
         for job in waiting {
-            inner.put_down(job.fence.session_id, job.id, true);
+            inner.remove_message(job.fence.session_id, job.id, true);
         }
     }
 
@@ -295,42 +300,42 @@ impl Inner {
         self.in_hand.iter().flat_map(|(session, ids)| ids.keys().map(|id| (*session, *id))).unzip()
     }
 
-    fn begin(&mut self, job: OutboundJob) {
-        let begun = self.begun.entry(job.fence.session_id).or_default();
-        if begun.count >= self.most_begun {
-            begun.next.push_back(job);
+    fn start(&mut self, job: OutboundJob) {
+        let slots = self.slots.entry(job.fence.session_id).or_default();
+        if slots.count >= self.slots_per_session {
+            slots.next.push_back(job);
             return;
         }
-        begun.count += 1;
-        // There is room for all that may be in hand, so only an end of the worker gets here.
+        slots.count += 1;
+        // The feed has room for everything in hand, so only a stopping worker gets here.
         if self.feed.as_ref().is_none_or(|feed| feed.try_send(job).is_err()) {
-            tracing::debug!("claimed while stopping; the message is still queued");
+            tracing::debug!("worker stopping; the claimed message stays queued");
         }
     }
 
-    fn one_is_over(&mut self, session: i64) {
-        let Some(begun) = self.begun.get_mut(&session) else { return };
-        begun.count = begun.count.saturating_sub(1);
-        match begun.next.pop_front() {
-            Some(next) => self.begin(next),
-            None if begun.count == 0 => drop(self.begun.remove(&session)),
+    fn free_slot(&mut self, session: i64) {
+        let Some(slots) = self.slots.get_mut(&session) else { return };
+        slots.count = slots.count.saturating_sub(1);
+        match slots.next.pop_front() {
+            Some(next) => self.start(next),
+            None if slots.count == 0 => drop(self.slots.remove(&session)),
             None => {}
         }
     }
 
-    fn put_down(&mut self, session: i64, id: i64, given_back: bool) {
+    fn remove_message(&mut self, session: i64, id: i64, released: bool) {
         let Some(entry) = self.in_hand.get_mut(&session).and_then(|ids| ids.remove(&id)) else { return };
         self.count -= 1;
-        if given_back {
-            self.given_back.insert(Fence { session_id: session, epoch: entry.epoch });
+        if released {
+            self.released.insert(Fence { session_id: session, epoch: entry.epoch });
         }
         let key = (session, entry.chat);
         let Some(lane) = self.lanes.get_mut(&key) else { return };
         lane.in_hand -= 1;
         if lane.in_hand == 0 {
-            let came_back = lane.came_back;
+            let requeued = lane.requeued;
             self.lanes.remove(&key);
-            self.ended.push(Ended { key, came_back });
+            self.ended.push(EndedLane { key, requeued });
         }
     }
 }

@@ -1,16 +1,17 @@
 //! The three job tables and the apalis workers over them.
 //!
-//! One [`claim::Dispatcher`] claims from all three tables and puts the rows into bounded feeds; an apalis worker drains
-//! each feed through tower layers into its handler, as many at once as configured; the outermost layer,
-//! [`record::RecordLayer`], writes what came of it back into the row. So apalis runs the work, and the SQL, which knows
-//! about holders, lanes and fencing, is ours. Leases and heartbeats never go through here.
+//! One [`claim::Dispatcher`] claims from all three tables and fills bounded feeds. An apalis worker drains each feed
+//! through tower layers into its handler, with the configured concurrency. The outermost layer,
+//! [`record::RecordLayer`], writes the outcome into the row. So apalis runs the work, and our own SQL knows about
+//! holders, lanes and fencing. Leases and heartbeats never go through here.
 //!
-//! Messages are claimed without writing their rows ([`outbound`]): only the holder of a session takes them, and what it has
-//! in hand stands in its memory ([`lanes`]) and in `wa.sending`. Their outcome is one batched UPDATE ([`progress`]).
+//! A claim of messages does not write their rows ([`outbound`]): only the session's holder claims them, and what the
+//! holder has in hand is in its memory ([`lanes`]) and in `wa.sending`. One batched UPDATE writes their outcomes
+//! ([`progress`]).
 //!
-//! What this promises: a row is claimed by the holder alone, a lane has one message on its way, an outcome is written
-//! once and only under the epoch of the claim. What it does not: that a handler runs only once. A worker that dies
-//! between doing and recording leaves the row to be done again, which is why messages carry their id from the start.
+//! Promised: only the holder claims a row, a lane has one message under way, and an outcome is written once and only
+//! under the epoch of the claim. Not promised: that a handler runs only once. If a worker dies between doing a job and
+//! recording it, the job is done again; therefore messages carry their id from the start.
 
 pub mod bells;
 pub mod claim;
@@ -21,8 +22,8 @@ pub mod maintenance;
 pub mod outbound;
 pub mod progress;
 pub mod record;
+pub mod retry_loop;
 pub mod session_work;
-pub mod turns;
 
 use crate::db::fence::Fence;
 use crate::message::content::ContentError;
@@ -34,46 +35,46 @@ use std::time::Instant;
 /// A claimed row of `wa.outbound`.
 #[derive(Debug, Clone)]
 pub struct OutboundJob {
-    /// The hold under which it was claimed.
+    /// The session, and the epoch of the claim.
     pub fence: Fence,
     /// `wa.outbound.id`.
     pub id: i64,
-    /// Name of the session.
+    /// `wa.session.name`.
     pub session: Arc<str>,
     /// The recipient's JID.
     pub chat: Arc<str>,
-    /// What is to be sent.
+    /// `wa.outbound.kind`, such as `text` or `image`.
     pub kind: String,
     /// The text, caption, question or emoji.
     pub body: Option<String>,
-    /// What else the kind needs.
+    /// The other fields that the kind takes.
     pub content: Option<serde_json::Value>,
     /// The WhatsApp message id, the same at every attempt.
     pub message_id: Arc<str>,
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub attempts: i32,
-    /// It is of no use after this moment.
+    /// When the message expires.
     pub deadline: Option<Instant>,
-    /// Its recipient is to see "typing…" for a moment before it.
+    /// Show "typing…" to the recipient for a moment before sending.
     pub typing: bool,
 }
 
-/// A claimed row of `wa.session_job`; the lease is ours.
+/// A claimed row of `wa.session_job`, whose session this worker holds.
 #[derive(Debug, Clone)]
 pub struct SessionJob {
-    /// The hold under which it was claimed.
+    /// The session, and the epoch of the claim.
     pub fence: Fence,
     /// `wa.session_job.id`.
     pub id: i64,
-    /// Name of the session.
+    /// `wa.session.name`.
     pub session: String,
-    /// Its kind in SQL.
+    /// `wa.session_job.kind`.
     pub kind: String,
-    /// What it asks for, or which of its arguments cannot be read.
+    /// What the job asks for, or which of its arguments cannot be read.
     pub work: Result<SessionWork, String>,
-    /// Why, in the words of whoever asked.
+    /// `wa.session_job.reason`, in the caller's words.
     pub reason: Option<String>,
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub attempts: i32,
 }
 
@@ -82,27 +83,27 @@ pub struct SessionJob {
 pub struct MaintenanceJob {
     /// `wa.maintenance_job.id`.
     pub id: i64,
-    /// What is to be done.
-    pub kind: maintenance::Kind,
-    /// The arguments of that kind.
+    /// `wa.maintenance_job.kind`.
+    pub kind: maintenance::MaintenanceKind,
+    /// `wa.maintenance_job.args`.
     pub args: serde_json::Value,
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub attempts: i32,
 }
 
-/// Why a handler did not do its job, and what becomes of the row.
+/// Why a handler did not do its job, which decides what happens to the row.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum JobError {
-    /// Once more after a backoff, until the row is out of attempts.
+    /// Retry after a backoff, until the row is out of attempts.
     #[error("{0}")]
     Retry(String),
-    /// Back into the queue at once, and the attempt does not count: nothing was tried.
+    /// Back to the queue at once. The attempt does not count, because nothing was tried.
     #[error("{0}")]
     Release(String),
-    /// Never again: trying cannot help.
+    /// Failed: another attempt cannot help.
     #[error("{0}")]
     Permanent(String),
-    /// It is too late for it.
+    /// The row expired before the attempt.
     #[error("expires_at had passed")]
     Expired,
 }
@@ -125,12 +126,12 @@ struct ReadySession {
 }
 
 impl Ready {
-    /// The session of that name is connected under this fence.
+    /// Marks a session as connected under this fence.
     pub fn insert(&self, fence: Fence, name: Arc<str>) {
         self.lock().insert(fence.session_id, ReadySession { epoch: fence.epoch, name });
     }
 
-    /// The session is not connected any more, unless under a later epoch.
+    /// Marks a session as not connected, unless it is connected under a later epoch.
     pub fn remove(&self, fence: Fence) {
         let mut map = self.lock();
         if map.get(&fence.session_id).is_some_and(|session| session.epoch == fence.epoch) {
@@ -138,13 +139,13 @@ impl Ready {
         }
     }
 
-    /// Session ids and their epochs, side by side.
+    /// Session ids and their epochs, as parallel arrays.
     #[must_use]
     pub fn snapshot(&self) -> (Vec<i64>, Vec<i64>) {
         self.lock().iter().map(|(id, session)| (*id, session.epoch)).unzip()
     }
 
-    /// The name of a session; empty when it has just been disconnected.
+    /// The name of a session; empty if it has just disconnected.
     #[must_use]
     pub fn name(&self, session_id: i64) -> Arc<str> {
         self.lock().get(&session_id).map(|session| session.name.clone()).unwrap_or_default()
@@ -157,7 +158,7 @@ impl Ready {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i64, ReadySession>> {
-        // A panic elsewhere cannot leave the map half changed, so a poisoned lock is as good as any.
+        // A panic elsewhere cannot leave the map half changed, so a poisoned lock is safe to use.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

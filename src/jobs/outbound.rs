@@ -1,11 +1,12 @@
 //! Claims messages for the sessions that are connected here, lane by lane.
 //!
-//! A *look* goes through the queued messages of a session once, in order of priority and age, some hundred rows at a time,
-//! and takes what follows in its lane on nothing or on what is in hand. What it passes over, because its lane is full or
-//! waits, is asked for when all that was in hand of the lane is written. So a look is needed only when rows may have come
-//! from outside, and a backlog of one busy chat is not gone through again for every message of it.
+//! A *look* is one pass through a session's queued messages, page by page, in order of priority and age. It takes
+//! messages that are first in their lane or follow messages in hand. It passes over messages whose lane is full or
+//! waits; the claim asks for those when everything that was in hand of the lane is written. So a look is needed only
+//! when others may have inserted or changed rows, and the backlog of one busy chat is not read again for every message
+//! of it.
 
-use super::lanes::{LaneKey, Lanes, MOST, MOST_OF_LANE, MOST_OF_SESSION};
+use super::lanes::{LaneKey, Lanes, MAX_IN_HAND, MAX_IN_HAND_OF_LANE, MAX_IN_HAND_OF_SESSION};
 use super::{OutboundJob, Ready};
 use crate::db::Db;
 use crate::db::fence::Fence;
@@ -13,68 +14,68 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// Rows of one session that one statement looks through: not many more than there is room for, since what cannot be taken is
-/// looked at again.
+/// Rows of one session that one page reads. Not many more than there is room for, because rows that cannot be taken are
+/// read again.
 const LOOK: std::ops::RangeInclusive<usize> = 32..=500;
 /// Most messages of one claim.
 const CLAIM: usize = 1000;
-/// Waiting messages of a session that one statement lets go.
+/// Waiting messages of a session that one statement releases.
 const DUE: i64 = 200;
-/// A look through many pages of which nothing can go takes as long as the backlog is deep; the next one waits this many times
-/// as long as these have taken.
+/// A look through many pages without a message to take costs time in proportion to the backlog. The next look at the
+/// session waits this many times as long as those pages took.
 const REST: u32 = 4;
 
-/// See the module.
+/// Claims the messages of one worker, see the module.
 #[derive(Debug)]
 pub struct Outbound {
     pool: Db,
     worker_id: Uuid,
     ready: Ready,
     lanes: Lanes,
-    /// Sessions that are being looked through.
+    /// Looks under way, by session.
     looks: HashMap<i64, Look>,
-    /// Sessions of which the last look passed over messages that can go when a lane has ended.
+    /// Sessions whose last look passed over messages that can go when a lane has ended.
     passed: HashSet<i64>,
-    /// Sessions that are to be looked through, when their present look and their rest are over.
+    /// Sessions whose next look waits for the end of the present look or of its rest.
     wanted: HashSet<i64>,
     rests: HashMap<i64, Instant>,
-    /// Somebody asked for a look.
-    look_wanted: bool,
-    /// Lanes to go on with.
-    ended: Vec<LaneKey>,
-    /// When messages were last taken, and when a session was last among those that could take some.
-    took: Instant,
-    asked_at: HashMap<i64, Instant>,
-    /// When what little room there is will be used for what is known to be there.
-    little: Option<Instant>,
-    /// When the next moment comes that a message is known to wait for.
-    due: Option<Instant>,
-    /// Sessions whose waiting messages were asked for.
-    asked: HashSet<i64>,
-    /// There may be a moment that is not known yet.
-    ask: bool,
+    /// A look at every session is requested.
+    look_at_all: bool,
+    /// Ended lanes whose next messages are to be claimed.
+    ended_lanes: Vec<LaneKey>,
+    /// When messages were last taken, and when each session last had room in a claim.
+    last_take: Instant,
+    had_room_at: HashMap<i64, Instant>,
+    /// When small room will be used, if messages are known to wait for it.
+    small_room_at: Option<Instant>,
+    /// The next moment for which a message is known to wait.
+    next_due: Option<Instant>,
+    /// Sessions whose waiting messages count in `next_due`.
+    due_known: HashSet<i64>,
+    /// A message may wait for a moment that is not known yet.
+    due_unknown: bool,
 }
 
-/// A claim costs the more the more is in hand, so less than this part of the room is used only every so often: what is in
-/// hand keeps everybody busy meanwhile.
-const ENOUGH: usize = 4;
-const PATIENCE: Duration = Duration::from_millis(100);
+/// The cost of a claim grows with the number of messages in hand. So room below one in this many is used only at
+/// intervals; the messages in hand keep all senders busy meanwhile.
+const SMALL_ROOM: usize = 4;
+const SMALL_ROOM_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A look at one session. Each has its own, so that one without room holds up no other.
+/// A look at one session. Each session has its own, so that one without room delays no other.
 #[derive(Debug, Clone, Copy)]
 struct Look {
-    /// How far it has come (negative priority, id).
+    /// The last row that was read (negative priority, id).
     mark: (i32, i64),
-    /// For how long it has gone through what cannot go.
-    in_vain: Duration,
-    /// Statements that it has taken.
+    /// Time spent on pages from which nothing was taken.
+    fruitless: Duration,
+    /// Pages read.
     pages: u32,
 }
 
-/// What came of a page of a look.
+/// The result of one page of a look.
 #[derive(Debug, Default)]
-struct Page {
-    /// Whether there may be more, and how far it came, if anything was gone past.
+struct LookPage {
+    /// Whether there may be more rows, and the last row that was read, if any was.
     more: bool,
     mark: Option<(i32, i64)>,
     /// Messages taken.
@@ -83,7 +84,7 @@ struct Page {
 
 impl Look {
     /// Before the first row.
-    const START: Self = Self { mark: (i32::MIN, 0), in_vain: Duration::ZERO, pages: 0 };
+    const START: Self = Self { mark: (i32::MIN, 0), fruitless: Duration::ZERO, pages: 0 };
 }
 
 impl Outbound {
@@ -100,41 +101,41 @@ impl Outbound {
             passed: HashSet::new(),
             wanted: HashSet::new(),
             rests: HashMap::new(),
-            look_wanted: true,
-            ended: vec![],
-            took: now,
-            asked_at: HashMap::new(),
-            little: None,
-            due: Some(now),
-            asked: HashSet::new(),
-            ask: true,
+            look_at_all: true,
+            ended_lanes: vec![],
+            last_take: now,
+            had_room_at: HashMap::new(),
+            small_room_at: None,
+            next_due: Some(now),
+            due_known: HashSet::new(),
+            due_unknown: true,
         }
     }
 
-    /// Rows may have come.
+    /// Rows may have been inserted or changed: the next claim looks at every session.
     pub fn look(&mut self) {
-        self.look_wanted = true;
-        // What came may be due before what was known.
-        self.ask = true;
+        self.look_at_all = true;
+        // A new row may be due before the known moment.
+        self.due_unknown = true;
     }
 
-    /// When [`Outbound::claim`] has something to do without being told.
+    /// When [`Outbound::claim`] has something to do without being woken.
     #[must_use]
     pub fn next(&self) -> Option<Instant> {
         let now = Instant::now();
         let wanted = self.wanted.iter().filter(|session| !self.looks.contains_key(session));
         let look = wanted.map(|session| self.rests.get(session).copied().unwrap_or(now)).min();
-        let look = if self.look_wanted { Some(now) } else { look };
-        look.into_iter().chain(self.little).chain(self.due).chain(self.ask.then_some(now)).min()
+        let look = if self.look_at_all { Some(now) } else { look };
+        look.into_iter().chain(self.small_room_at).chain(self.next_due).chain(self.due_unknown.then_some(now)).min()
     }
 
-    /// Whether messages are known to be there that will soon have room.
+    /// Whether messages are known to wait for room that is soon free.
     #[must_use]
     pub fn waits_for_room(&self) -> bool {
-        self.took.elapsed() < 2 * PATIENCE && !(self.looks.is_empty() && self.ended.is_empty())
+        self.last_take.elapsed() < 2 * SMALL_ROOM_INTERVAL && !(self.looks.is_empty() && self.ended_lanes.is_empty())
     }
 
-    /// One claim.
+    /// Makes one claim.
     pub async fn claim(&mut self) -> sqlx::Result<Claimed> {
         let (sessions, epochs) = self.ready.snapshot();
         let here: HashSet<i64> = sessions.iter().copied().collect();
@@ -142,45 +143,45 @@ impl Outbound {
         self.wanted.retain(|session| here.contains(session));
         self.rests.retain(|session, _| here.contains(session));
         let ended = self.lanes.ended().into_iter();
-        self.ended
-            .extend(ended.filter(|lane| lane.came_back || self.passed.contains(&lane.key.0)).map(|lane| lane.key));
-        self.ended.retain(|(session, _)| here.contains(session));
-        if put_down(&self.pool, self.worker_id, &self.lanes).await? {
-            // Those that failed wait for their retry.
-            self.ask = true;
+        self.ended_lanes
+            .extend(ended.filter(|lane| lane.requeued || self.passed.contains(&lane.key.0)).map(|lane| lane.key));
+        self.ended_lanes.retain(|(session, _)| here.contains(session));
+        if release_unsent(&self.pool, self.worker_id, &self.lanes).await? {
+            // Messages that failed wait for their retry.
+            self.due_unknown = true;
         }
         if sessions.is_empty() {
-            self.asked.clear();
-            (self.due, self.ask, self.little) = (None, false, None);
+            self.due_known.clear();
+            (self.next_due, self.due_unknown, self.small_room_at) = (None, false, None);
             return Ok(Claimed::default());
         }
-        self.asked.retain(|session| here.contains(session));
-        let due = self.due.is_some_and(|due| self.ask || due <= Instant::now());
-        if due || sessions.iter().any(|session| !self.asked.contains(session)) {
-            // What has waited goes before what came.
-            self.let_go(&sessions).await?;
+        self.due_known.retain(|session| here.contains(session));
+        let due = self.next_due.is_some_and(|due| self.due_unknown || due <= Instant::now());
+        if due || sessions.iter().any(|session| !self.due_known.contains(session)) {
+            // Messages that have waited go before new ones.
+            self.release_due(&sessions).await?;
         }
-        if std::mem::take(&mut self.look_wanted) {
+        if std::mem::take(&mut self.look_at_all) {
             self.wanted.clone_from(&here);
         }
         self.begin_looks();
-        self.asked_at.retain(|session, _| here.contains(session));
-        let room = usable(self.lanes.room(), MOST, Some(self.took)).min(CLAIM);
+        self.had_room_at.retain(|session, _| here.contains(session));
+        let room = usable(self.lanes.room(), MAX_IN_HAND, Some(self.last_take)).min(CLAIM);
         let rooms = self.lanes.room_of(&sessions);
         let rooms: Vec<usize> = sessions
             .iter()
             .zip(rooms)
-            .map(|(session, room)| usable(room, MOST_OF_SESSION, self.asked_at.get(session).copied()))
+            .map(|(session, room)| usable(room, MAX_IN_HAND_OF_SESSION, self.had_room_at.get(session).copied()))
             .collect();
         let mut claimed = Claimed::default();
         if room > 0 && self.pending(&sessions, &rooms).next().is_some() {
             claimed = self.take(&sessions, &epochs, &rooms, room).await?;
         }
-        self.little = self.next_little(&sessions);
-        self.due = self.due.into_iter().chain(claimed.gate).min();
-        // Where nothing is known to wait, what came does not wait for this.
-        if self.ask {
-            claimed.more |= self.let_go(&sessions).await?;
+        self.small_room_at = self.next_small_room(&sessions);
+        self.next_due = self.next_due.into_iter().chain(claimed.gate).min();
+        // If no message is known to wait, new messages are claimed before this query.
+        if self.due_unknown {
+            claimed.more |= self.release_due(&sessions).await?;
         }
         Ok(claimed)
     }
@@ -198,23 +199,23 @@ impl Outbound {
         });
     }
 
-    /// Sessions with something to look for and room for it.
+    /// Sessions with something to claim and room for it.
     fn pending<'a>(&self, sessions: &'a [i64], rooms: &'a [usize]) -> impl Iterator<Item = (i64, usize)> {
-        let ended: HashSet<i64> = self.ended.iter().map(|(session, _)| *session).collect();
+        let ended: HashSet<i64> = self.ended_lanes.iter().map(|(session, _)| *session).collect();
         let with_room = sessions.iter().copied().zip(rooms.iter().copied()).filter(|(_, room)| *room > 0);
         with_room.filter(move |(session, _)| self.looks.contains_key(session) || ended.contains(session))
     }
 
-    fn next_little(&self, sessions: &[i64]) -> Option<Instant> {
+    fn next_small_room(&self, sessions: &[i64]) -> Option<Instant> {
         let (room, rooms) = (self.lanes.room(), self.lanes.room_of(sessions));
         if room == 0 {
             return None;
         }
         let when = self
             .pending(sessions, &rooms)
-            .map(|(session, room)| usable_at(room, MOST_OF_SESSION, self.asked_at.get(&session).copied()))
+            .map(|(session, room)| usable_at(room, MAX_IN_HAND_OF_SESSION, self.had_room_at.get(&session).copied()))
             .min()?;
-        Some(when.max(usable_at(room, MOST, Some(self.took))))
+        Some(when.max(usable_at(room, MAX_IN_HAND, Some(self.last_take))))
     }
 
     async fn take(&mut self, sessions: &[i64], epochs: &[i64], rooms: &[usize], room: usize) -> sqlx::Result<Claimed> {
@@ -227,10 +228,10 @@ impl Outbound {
         let full: HashSet<i64> =
             sessions.iter().zip(rooms).filter(|(_, room)| **room == 0).map(|(session, _)| *session).collect();
         let (later, mut ended): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.ended).into_iter().partition(|(session, _)| full.contains(session));
+            std::mem::take(&mut self.ended_lanes).into_iter().partition(|(session, _)| full.contains(session));
         let beyond = ended.split_off(ended.len().min(room));
         let more_ended = !beyond.is_empty();
-        self.ended.extend(later.into_iter().chain(beyond));
+        self.ended_lanes.extend(later.into_iter().chain(beyond));
         let most: Vec<i32> = rooms.iter().map(|room| i32::try_from(*room).unwrap_or(i32::MAX)).collect();
         let (lane_sessions, lane_chats): (Vec<i64>, Vec<String>) =
             ended.iter().map(|(session, chat)| (*session, chat.to_string())).unzip();
@@ -244,9 +245,9 @@ impl Outbound {
             &most,
             &ranks as &[Option<i32>],
             &ids as &[Option<i64>],
-            many(look),
-            many(MOST_OF_LANE),
-            many(room),
+            to_bigint(look),
+            to_bigint(MAX_IN_HAND_OF_LANE),
+            to_bigint(room),
             &now.in_hand.0,
             &now.in_hand.1,
             &lane_sessions,
@@ -259,14 +260,14 @@ impl Outbound {
         let rows = match rows {
             Ok(rows) => rows,
             Err(error) => {
-                self.ended.extend(ended);
+                self.ended_lanes.extend(ended);
                 return Err(error);
             }
         };
         let now = Instant::now();
         let with_room = sessions.iter().zip(rooms).filter(|(_, room)| **room > 0);
-        self.asked_at.extend(with_room.map(|(session, _)| (*session, now)));
-        let mut pages: HashMap<i64, Page> = HashMap::new();
+        self.had_room_at.extend(with_room.map(|(session, _)| (*session, now)));
+        let mut pages: HashMap<i64, LookPage> = HashMap::new();
         let mut jobs = Vec::new();
         let mut gate: Option<Instant> = None;
         for row in rows {
@@ -298,7 +299,7 @@ impl Outbound {
             });
         }
         if !jobs.is_empty() {
-            self.took = now;
+            self.last_take = now;
         }
         let full = jobs.len() >= room;
         let mut more = false;
@@ -306,47 +307,48 @@ impl Outbound {
         for ((session, room), _) in sessions.iter().zip(rooms).zip(&ranks).filter(|(_, rank)| rank.is_some()) {
             let page = pages.remove(session).unwrap_or_default();
             more |= page.more && !full && page.taken < *room;
-            self.looked(*session, &page, each);
+            self.finish_page(*session, &page, each);
         }
         let claimed = Claimed { jobs: jobs.len(), more: more || more_ended, gate };
         self.lanes.take(jobs);
         Ok(claimed)
     }
 
-    /// A page of a session's look is done, and has taken so long.
-    fn looked(&mut self, session: i64, page: &Page, time: Duration) {
+    /// Records one page of a session's look and the time that the page took.
+    fn finish_page(&mut self, session: i64, page: &LookPage, time: Duration) {
         let Some(look) = self.looks.get_mut(&session) else { return };
         look.pages += 1;
         if page.taken == 0 {
-            look.in_vain += time;
+            look.fruitless += time;
         }
-        // Without a mark, nothing was gone past.
+        // Without a mark, no row was read.
         look.mark = page.mark.unwrap_or(look.mark);
         if page.more {
             return;
         }
         if look.pages > 1 {
-            self.rests.insert(session, Instant::now() + look.in_vain.min(Duration::from_secs(1)) * REST);
+            self.rests.insert(session, Instant::now() + look.fruitless.min(Duration::from_secs(1)) * REST);
         }
         self.looks.remove(&session);
     }
 
-    /// Messages whose moment has come are queued like any other. True when there were any.
-    async fn let_go(&mut self, sessions: &[i64]) -> sqlx::Result<bool> {
+    /// Queues waiting messages whose moment has come. True when there were any.
+    async fn release_due(&mut self, sessions: &[i64]) -> sqlx::Result<bool> {
         let now = Instant::now();
         let due = sqlx::query_file!("sql/jobs/release_due.sql", sessions, DUE).fetch_one(&self.pool).await?;
-        let known = self.due.filter(|due| *due > now);
-        self.due = known.into_iter().chain(due.wait.map(|wait| after(now, wait))).min();
-        self.asked = sessions.iter().copied().collect();
-        self.ask = false;
-        self.look_wanted |= due.gone > 0;
+        let known = self.next_due.filter(|due| *due > now);
+        self.next_due = known.into_iter().chain(due.wait.map(|wait| after(now, wait))).min();
+        self.due_known = sessions.iter().copied().collect();
+        self.due_unknown = false;
+        self.look_at_all |= due.gone > 0;
         Ok(due.gone > 0)
     }
 }
 
-/// Says in the database what worker `worker_id` was given back and has in hand no more. True when there was anything.
-pub async fn put_down(pool: &Db, worker_id: Uuid, lanes: &Lanes) -> sqlx::Result<bool> {
-    let holds = lanes.given_back();
+/// Writes what worker `worker_id` still has in hand, for the sessions whose messages were released. True when there
+/// were any such sessions.
+pub async fn release_unsent(pool: &Db, worker_id: Uuid, lanes: &Lanes) -> sqlx::Result<bool> {
+    let holds = lanes.take_released();
     if holds.is_empty() {
         return Ok(false);
     }
@@ -356,38 +358,38 @@ pub async fn put_down(pool: &Db, worker_id: Uuid, lanes: &Lanes) -> sqlx::Result
         .execute(pool)
         .await;
     if written.is_err() {
-        lanes.still_given_back(holds);
+        lanes.restore_released(holds);
     }
     written.map(|_| true)
 }
 
-/// What came of a claim.
+/// The result of a claim.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Claimed {
-    /// So many messages were taken in hand.
+    /// Messages taken in hand.
     pub jobs: usize,
     /// Another claim now may find more.
     pub more: bool,
-    /// When a paced session may go on.
+    /// When a paced session may send again.
     gate: Option<Instant>,
 }
 
-/// What of the room is used now, when some of it was used at that time.
+/// The part of the room that is used now, if some of it was last used at `last`.
 fn usable(room: usize, most: usize, last: Option<Instant>) -> usize {
     if usable_at(room, most, last) <= Instant::now() { room } else { 0 }
 }
 
 fn usable_at(room: usize, most: usize, last: Option<Instant>) -> Instant {
     let now = Instant::now();
-    if room * ENOUGH >= most { now } else { last.map_or(now, |last| last + PATIENCE) }
+    if room * SMALL_ROOM >= most { now } else { last.map_or(now, |last| last + SMALL_ROOM_INTERVAL) }
 }
 
-fn many(number: usize) -> i64 {
+fn to_bigint(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// The moment so many seconds after another.
+/// The moment `seconds` after `now`.
 fn after(now: Instant, seconds: f64) -> Instant {
-    // A day is as good as never: every look asks anew.
+    // A day stands for never: every look asks again.
     now + Duration::try_from_secs_f64(seconds.clamp(0.0, 86_400.0)).unwrap_or_default()
 }

@@ -1,10 +1,11 @@
-//! What happened to messages, written in batches: acks, receipts, failures, retries.
+//! Writes what happens to messages, in batches: acks, receipts, failures, retries.
 //!
-//! One UPDATE for whatever came in the last few milliseconds; changes of one message fold into one line of it. When the
-//! database is away the batch is kept and tried again until it is back or the lease is lost; the queue is bounded, so a
-//! long outage slows the sockets down instead of filling memory.
+//! One UPDATE writes the changes of the last few milliseconds; changes of one message are folded into one line. During
+//! an outage of the database the batch is kept and retried until the database answers or the lease is lost. The queue
+//! is bounded, so a long outage slows the sockets down instead of filling memory.
 //!
-//! That a message is being sent is written only when it takes its time: most that are sent at once never need that write.
+//! That a message is `sending` is written only for attempts that take long: most messages are sent at once and never
+//! need that write.
 
 use super::lanes::Lanes;
 use super::record::Record;
@@ -22,17 +23,17 @@ use tokio_util::sync::CancellationToken;
 
 /// Most changes in one statement.
 const BATCH: usize = 1000;
-/// How long the first change of a batch waits for company.
+/// How long the first change of a batch waits for others.
 const LINGER: Duration = Duration::from_millis(2);
-/// How long a message is under way before its row says so.
-const LASTING: Duration = Duration::from_millis(250);
+/// How long an attempt lasts before the row says `sending`.
+const LONG_ATTEMPT: Duration = Duration::from_millis(250);
 
-/// How far a message has come. A later one includes those before it.
+/// How far a message has come. Each state includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reached {
-    /// The server has it.
+    /// The server has acknowledged it.
     Sent,
-    /// A device of the recipient has it.
+    /// A device of the recipient has received it.
     Delivered,
     /// The recipient has seen it.
     Read,
@@ -53,16 +54,16 @@ impl Reached {
     }
 }
 
-/// What became of an attempt to send a message. Of several that are written at once, the last in this order counts.
+/// The outcome of an attempt to send a message. Of several in one batch, the last in this order counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Attempt {
-    /// It takes its time.
+    /// The attempt takes long and is still under way.
     Sending,
-    /// Nothing was tried; the message goes back into the queue.
+    /// Nothing was tried; the message goes back to the queue.
     Release,
-    /// It failed; the next one comes after a backoff.
+    /// The attempt failed; the next one follows after a backoff.
     Retry,
-    /// It came too late.
+    /// The message expired before the attempt.
     Expired,
     /// The message cannot be sent.
     Failed,
@@ -82,17 +83,17 @@ impl Attempt {
     }
 }
 
-/// What a change says.
+/// What a change reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
-    /// The message has come so far, at a time by WhatsApp's clock in whole seconds; `None` is now, by the database's.
+pub enum Update {
+    /// WhatsApp reported this state, at a time by its clock in whole seconds; `None` is now, by the database's clock.
     Reached(Reached, Option<DateTime<Utc>>),
-    /// An attempt to send it went so.
+    /// The outcome of an attempt.
     Attempt(Attempt),
 }
 
-impl News {
-    /// The name of what it says.
+impl Update {
+    /// The name of the state or the outcome in SQL.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -102,44 +103,44 @@ impl News {
     }
 }
 
-/// One thing that happened to one message.
+/// A change of one message.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// The hold under which it was learnt.
+    /// The session, and the epoch under which the change was received.
     pub fence: Fence,
     /// The WhatsApp message id.
     pub message_id: Arc<str>,
-    /// What happened.
-    pub news: News,
-    /// Why, for failures.
+    /// The state or the outcome.
+    pub update: Update,
+    /// The text for `wa.outbound.last_error`, if the attempt failed.
     pub error: Option<String>,
-    /// `wa.outbound.id`, when with this change the message is in hand no more.
+    /// `wa.outbound.id`, if the message is no longer in hand once this change is written.
     pub done: Option<i64>,
-    /// For how long it has been under way.
-    pub lasted: Option<Duration>,
-    /// Who got it, where it goes to more than one.
+    /// How long the attempt has taken.
+    pub duration: Option<Duration>,
+    /// The recipient's JID, if the message went to more than one.
     pub participant: Option<Arc<str>>,
 }
 
 impl Change {
-    /// WhatsApp says how far a message has come, at that time.
+    /// WhatsApp reports how far a message has come, and when.
     #[must_use]
-    pub fn learnt(fence: Fence, message_id: &str, reached: Reached, at: Option<DateTime<Utc>>) -> Self {
-        Self::new(fence, message_id.into(), News::Reached(reached, at))
+    pub fn reported(fence: Fence, message_id: &str, reached: Reached, at: Option<DateTime<Utc>>) -> Self {
+        Self::new(fence, message_id.into(), Update::Reached(reached, at))
     }
 
-    fn new(fence: Fence, message_id: Arc<str>, news: News) -> Self {
-        Self { fence, message_id, news, error: None, done: None, lasted: None, participant: None }
+    fn new(fence: Fence, message_id: Arc<str>, update: Update) -> Self {
+        Self { fence, message_id, update, error: None, done: None, duration: None, participant: None }
     }
 }
 
-/// Where changes go in.
+/// The sending end of the queue of changes.
 #[derive(Debug, Clone)]
 pub struct Progress(mpsc::Sender<Change>);
 
 impl Progress {
-    /// Starts the writer. It ends when every `Progress` is dropped or `stop` is cancelled, with all changes written that
-    /// came before. `freed` is rung after each batch, because lanes and room have become free.
+    /// Starts the writer. It ends when every `Progress` is dropped or `stop` is cancelled, after writing all changes
+    /// that were pushed before. It rings `freed` after each batch, because lanes and room are free again.
     pub fn start(
         pool: Db,
         lanes: Lanes,
@@ -150,20 +151,20 @@ impl Progress {
         (Self(sender), Writer { pool, lanes, freed }.run(receiver, stop))
     }
 
-    /// Hands a change over; waits while the queue is full.
+    /// Queues a change; waits while the queue is full.
     pub async fn push(&self, change: Change) {
         if self.0.send(change).await.is_err() {
-            tracing::debug!("a change came after the end and is dropped; the next holder finds the row in flight");
+            tracing::debug!("change dropped after the end; the next holder finds the row in flight");
         }
     }
 }
 
-/// Writes what came of attempts, and keeps the lanes going.
+/// Records the outcomes of attempts and keeps the lanes going.
 #[derive(Debug, Clone)]
 pub struct Attempts {
     /// Where changes go.
     pub progress: Progress,
-    /// Where the messages stand.
+    /// The messages in hand.
     pub lanes: Lanes,
 }
 
@@ -173,13 +174,13 @@ impl Record<OutboundJob> for Attempts {
         tracing::info_span!("job", kind, id, session = &**session, epoch = fence.epoch)
     }
 
-    fn begun(&self, job: &OutboundJob) {
-        self.lanes.began(job);
+    fn started(&self, job: &OutboundJob) {
+        self.lanes.started(job);
     }
 
     async fn record(&self, job: OutboundJob, outcome: Result<(), JobError>) {
-        let (news, error) = match outcome {
-            Ok(()) => (News::Reached(Reached::Sent, None), None),
+        let (update, error) = match outcome {
+            Ok(()) => (Update::Reached(Reached::Sent, None), None),
             Err(error) => {
                 let attempt = match &error {
                     JobError::Permanent(_) => Attempt::Failed,
@@ -187,28 +188,28 @@ impl Record<OutboundJob> for Attempts {
                     JobError::Release(_) => Attempt::Release,
                     JobError::Expired => Attempt::Expired,
                 };
-                (News::Attempt(attempt), Some(error.to_string()))
+                (Update::Attempt(attempt), Some(error.to_string()))
             }
         };
         if let Some(error) = &error {
-            tracing::info!(attempt = job.attempts, outcome = news.name(), error, "message not sent");
+            tracing::info!(attempt = job.attempts, outcome = update.name(), error, "message not sent");
         }
-        let (behind, lasted) = self.lanes.over(&job, is_given_back(news));
-        telemetry::message(news.name(), lasted);
-        let done = |job: &OutboundJob, news| Change {
+        let (behind, duration) = self.lanes.finished(&job, is_requeued(update));
+        telemetry::message(update.name(), duration);
+        let done = |job: &OutboundJob, update| Change {
             done: Some(job.id),
-            ..Change::new(job.fence, job.message_id.clone(), news)
+            ..Change::new(job.fence, job.message_id.clone(), update)
         };
-        self.progress.push(Change { error, lasted, ..done(&job, news) }).await;
+        self.progress.push(Change { error, duration, ..done(&job, update) }).await;
         for job in behind {
-            self.progress.push(done(&job, News::Attempt(Attempt::Release))).await;
+            self.progress.push(done(&job, Update::Attempt(Attempt::Release))).await;
         }
     }
 }
 
-/// Whether the message is queued again.
-const fn is_given_back(news: News) -> bool {
-    matches!(news, News::Attempt(Attempt::Retry | Attempt::Release))
+/// Whether the message goes back to the queue.
+const fn is_requeued(update: Update) -> bool {
+    matches!(update, Update::Attempt(Attempt::Retry | Attempt::Release))
 }
 
 struct Writer {
@@ -220,13 +221,13 @@ struct Writer {
 impl Writer {
     async fn run(self, mut changes: mpsc::Receiver<Change>, stop: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH);
-        let mut look = tokio::time::interval(2 * LASTING);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut check_long = tokio::time::interval(2 * LONG_ATTEMPT);
+        check_long.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
                 count = changes.recv_many(&mut batch, BATCH) => if count == 0 { return },
-                _ = look.tick() => {}
+                _ = check_long.tick() => {}
                 () = stop.cancelled(), if !changes.is_closed() => {
                     changes.close();
                     continue;
@@ -240,9 +241,9 @@ impl Writer {
                     batch.push(change);
                 }
             }
-            batch.extend(self.lanes.lasting(LASTING).into_iter().map(|it| Change {
-                lasted: Some(it.since),
-                ..Change::new(it.fence, it.message_id, News::Attempt(Attempt::Sending))
+            batch.extend(self.lanes.long_attempts(LONG_ATTEMPT).into_iter().map(|it| Change {
+                duration: Some(it.elapsed),
+                ..Change::new(it.fence, it.message_id, Update::Attempt(Attempt::Sending))
             }));
             if batch.is_empty() {
                 continue;
@@ -255,7 +256,7 @@ impl Writer {
             }
             self.lanes.written(
                 batch.drain(..).filter_map(|change| {
-                    change.done.map(|id| (change.fence.session_id, id, is_given_back(change.news)))
+                    change.done.map(|id| (change.fence.session_id, id, is_requeued(change.update)))
                 }),
             );
             self.freed.notify_one();
@@ -263,7 +264,7 @@ impl Writer {
     }
 }
 
-/// What happened to one message, all of it.
+/// All changes of one message in a batch.
 #[derive(Debug, Default)]
 struct Line<'a> {
     reached: Option<Reached>,
@@ -271,8 +272,8 @@ struct Line<'a> {
     at: [Option<DateTime<Utc>>; 4],
     attempt: Option<Attempt>,
     error: Option<&'a str>,
-    lasted: Option<Duration>,
-    /// `wa.outbound.id`, where it is known.
+    duration: Option<Duration>,
+    /// `wa.outbound.id`, if it is known.
     id: Option<i64>,
 }
 
@@ -282,10 +283,10 @@ fn fold(batch: &[Change]) -> HashMap<(Fence, &str), Line<'_>> {
     for change in batch {
         let line = lines.entry((change.fence, &change.message_id)).or_default();
         line.error = line.error.or(change.error.as_deref());
-        line.lasted = line.lasted.max(change.lasted);
+        line.duration = line.duration.max(change.duration);
         line.id = line.id.or(change.done);
-        match change.news {
-            News::Reached(reached, moment) => {
+        match change.update {
+            Update::Reached(reached, moment) => {
                 line.reached = line.reached.max(Some(reached));
                 let at = &mut line.at[reached as usize];
                 *at = match (*at, moment) {
@@ -293,7 +294,7 @@ fn fold(batch: &[Change]) -> HashMap<(Fence, &str), Line<'_>> {
                     (one, other) => one.or(other),
                 };
             }
-            News::Attempt(attempt) => line.attempt = line.attempt.max(Some(attempt)),
+            Update::Attempt(attempt) => line.attempt = line.attempt.max(Some(attempt)),
         }
     }
     lines
@@ -308,7 +309,7 @@ async fn flush(pool: &Db, lines: &HashMap<(Fence, &str), Line<'_>>) -> sqlx::Res
     let attempts: Vec<Option<String>> = lines.values().map(|line| Some(line.attempt?.name().to_owned())).collect();
     let at = |which: usize| lines.values().map(|line| line.at[which]).collect::<Vec<_>>();
     let errors: Vec<Option<String>> = lines.values().map(|line| line.error.map(str::to_owned)).collect();
-    let lasted: Vec<Option<f64>> = lines.values().map(|line| line.lasted.map(|time| time.as_secs_f64())).collect();
+    let duration: Vec<Option<f64>> = lines.values().map(|line| line.duration.map(|time| time.as_secs_f64())).collect();
     let row_ids: Vec<Option<i64>> = lines.values().map(|line| line.id).collect();
     sqlx::query_file!(
         "sql/jobs/record_progress.sql",
@@ -322,7 +323,7 @@ async fn flush(pool: &Db, lines: &HashMap<(Fence, &str), Line<'_>>) -> sqlx::Res
         &at(3) as &[Option<DateTime<Utc>>],
         &attempts as &[Option<String>],
         &errors as &[Option<String>],
-        &lasted as &[Option<f64>],
+        &duration as &[Option<f64>],
         &row_ids as &[Option<i64>]
     )
     .fetch_optional(pool)
@@ -331,8 +332,8 @@ async fn flush(pool: &Db, lines: &HashMap<(Fence, &str), Line<'_>>) -> sqlx::Res
 }
 
 async fn flush_receipts(pool: &Db, batch: &[Change]) -> sqlx::Result<()> {
-    let receipt = |change: &'_ Change| match (change.news, &change.participant) {
-        (News::Reached(reached, at), Some(participant)) => Some((reached, at, participant.to_string())),
+    let receipt = |change: &'_ Change| match (change.update, &change.participant) {
+        (Update::Reached(reached, at), Some(participant)) => Some((reached, at, participant.to_string())),
         _ => None,
     };
     let receipts: Vec<(&Change, _)> = batch.iter().filter_map(|change| Some((change, receipt(change)?))).collect();

@@ -1,7 +1,7 @@
-//! The outermost layer of each apalis worker: what came of a job goes back into its row.
+//! The outermost layer of each apalis worker: writes the outcome of a job into its row.
 //!
-//! Each job runs as a task of its own, so that jobs use every core, and a handler that panicked is a failed attempt like
-//! any other, with its reason in the row. Errors of the inner layers arrive here too.
+//! Each job runs in a task of its own, so that jobs use every core, and a handler that panics is a failed attempt like
+//! any other, with its reason in the row. Errors of the inner layers are recorded here, too.
 
 use super::JobError;
 use apalis_core::error::BoxDynError;
@@ -11,21 +11,21 @@ use std::task::{Context, Poll};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
-/// Writes the outcome of a job of kind `J`.
+/// Writes the outcomes of jobs of type `J`.
 pub trait Record<J>: Clone + Send + 'static {
     /// The span of the job's log lines, with its kind and id.
     fn span(&self, job: &J) -> tracing::Span;
 
-    /// The work on a job begins.
-    fn begun(&self, job: &J) {
+    /// The handler is about to start.
+    fn started(&self, job: &J) {
         let _ = job;
     }
 
-    /// Writes it; must not fail the worker, so what cannot be written is logged.
+    /// Writes the outcome. This must not fail the worker, so an outcome that cannot be written is logged.
     fn record(&self, job: J, outcome: Result<(), JobError>) -> impl Future<Output = ()> + Send;
 }
 
-/// See the module.
+/// The layer that records outcomes.
 #[derive(Debug, Clone)]
 pub struct RecordLayer<R>(pub R);
 
@@ -37,7 +37,7 @@ impl<S, R: Clone> Layer<S> for RecordLayer<R> {
     }
 }
 
-/// See the module.
+/// The service that [`RecordLayer`] makes.
 #[derive(Debug, Clone)]
 pub struct RecordService<S, R> {
     inner: S,
@@ -62,14 +62,14 @@ where
 
     fn call(&mut self, task: Task<J>) -> Self::Future {
         let (job, recorder) = (task.args.clone(), self.recorder.clone());
-        recorder.begun(&job);
+        recorder.started(&job);
         let span = recorder.span(&job);
         let work = tokio::spawn(self.inner.call(task).instrument(span.clone()));
         let recorded = async move {
             let outcome = match work.await {
-                Ok(done) => done.map_err(|error| read(&error.into())),
+                Ok(done) => done.map_err(|error| job_error_of(&error.into())),
                 Err(error) if error.is_panic() => Err(JobError::Retry(format!("the handler panicked: {error}"))),
-                Err(_) => Err(JobError::Release("the handler was cut off".into())),
+                Err(_) => Err(JobError::Release("the handler was aborted".into())),
             };
             recorder.record(job, outcome).await;
             Ok(())
@@ -78,8 +78,8 @@ where
     }
 }
 
-/// A handler's own error as it is; anything else (a time limit) is worth another attempt.
-fn read(error: &BoxDynError) -> JobError {
+/// A handler's own error as it is. Any other error, such as a time limit, is worth a retry.
+fn job_error_of(error: &BoxDynError) -> JobError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
     while let Some(found) = cause {
         if let Some(job_error) = found.downcast_ref::<JobError>() {

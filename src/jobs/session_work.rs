@@ -1,7 +1,7 @@
-//! What a session job asks for: its kind and its arguments, read once, at the claim.
+//! What a session job asks for: its kind and arguments, parsed once, at the claim.
 //!
-//! `sql/schema/31_actions.sql` defines the actions and their fields, and every row has passed its checks. A test compares that
-//! list with [`KINDS`].
+//! `sql/schema/31_actions.sql` defines the actions and their fields, and INSERT has checked every row. A test compares
+//! that list with [`KINDS`].
 
 use crate::message::content::{jid, jids};
 use serde::Deserialize;
@@ -39,7 +39,7 @@ pub const KINDS: &[&str] = &[
     "leave_group",
 ];
 
-/// A kind of `wa.session_job` and what it takes.
+/// A kind of `wa.session_job` with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionWork {
     /// Link the session, by QR code, pairing code or passkey.
@@ -48,7 +48,7 @@ pub enum SessionWork {
     Connect,
     /// Connect it again after a loss.
     Reconnect,
-    /// Go on with a linking whose passkey row has changed.
+    /// Continue a linking whose passkey row has changed.
     Passkey,
     /// End the connection; the device stays linked.
     Close,
@@ -56,11 +56,11 @@ pub enum SessionWork {
     Logout,
     /// Ask WhatsApp for something.
     Action(Action),
-    /// Ask WhatsApp for something that comes with a file.
+    /// Ask WhatsApp for something that involves a file.
     File(FileAction),
 }
 
-/// An action with a file.
+/// An action that involves a file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "kind", content = "args", rename_all = "snake_case", deny_unknown_fields)]
 #[expect(missing_docs, reason = "wa.actions() and wa.action_fields() describe each, and docs/actions.md shows them")]
@@ -142,23 +142,23 @@ pub enum Action {
     },
 }
 
-/// People of a group.
+/// Participants of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Participants {
     /// The group.
     #[serde(deserialize_with = "one")]
     pub group: Jid,
-    /// The people.
+    /// Their JIDs.
     #[serde(deserialize_with = "jids")]
     pub participants: Vec<Jid>,
 }
 
 impl SessionWork {
-    /// Reads a claimed row.
+    /// Parses a claimed row.
     ///
     /// # Errors
-    /// Which argument is not as its kind takes it.
+    /// The text names the argument that the kind does not accept.
     pub fn read(kind: &str, args: &Value) -> Result<Self, String> {
         Ok(match kind {
             "link" => Self::Link,

@@ -1,11 +1,11 @@
-//! What a row says of its file.
+//! The file of a row of `wa.outbound`.
 
 use serde::Deserialize;
 use wacore::download::MediaType;
 use wacore_binary::Jid;
 use waproto::whatsapp as wa;
 
-/// The MIME type of a document of an unknown kind.
+/// The MIME type of a document of unknown type.
 pub(crate) const ANYTHING: &str = "application/octet-stream";
 
 /// A kind of message with a file.
@@ -22,7 +22,7 @@ pub(crate) enum MediaKind {
 
 impl MediaKind {
     /// The kind of that name in `wa.outbound`.
-    pub(crate) fn named(kind: &str) -> Option<Self> {
+    pub(crate) fn parse(kind: &str) -> Option<Self> {
         Some(match kind {
             "image" => Self::Image,
             "video" => Self::Video,
@@ -35,8 +35,8 @@ impl MediaKind {
         })
     }
 
-    /// What it is encrypted and uploaded as.
-    pub(crate) fn sealed_as(self) -> MediaType {
+    /// The type under which the file is encrypted and uploaded.
+    pub(crate) fn media_type(self) -> MediaType {
         match self {
             Self::Image => MediaType::Image,
             Self::Video | Self::Gif => MediaType::Video,
@@ -47,7 +47,7 @@ impl MediaKind {
     }
 }
 
-/// What a message with a file says in `content`.
+/// The `content` of a message with a file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Attachment {
@@ -67,14 +67,14 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
-    /// Its name, given or taken from where it comes from.
+    /// The file's name, as given or as the last part of its path.
     fn name(&self) -> Option<String> {
         let of_url = || Some(url::Url::parse(self.url.as_deref()?).ok()?.path_segments()?.next_back()?.to_owned());
         let of_path = || Some(self.file.as_deref()?.rsplit('/').next()?.to_owned());
         self.file_name.clone().or_else(of_url).or_else(of_path).filter(|name| !name.is_empty())
     }
 
-    /// Says of the uploaded file what this row says of it.
+    /// Adds what the row says to the message that names the uploaded file.
     pub(crate) fn describe(self, message: &mut wa::Message, caption: Option<String>) {
         let caption = caption.filter(|caption| !caption.is_empty());
         let name = self.name();

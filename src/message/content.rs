@@ -1,7 +1,7 @@
-//! What a row of `wa.outbound` says, by kind, and the WhatsApp message that it becomes.
+//! The content of a row of `wa.outbound`, by kind, and the WhatsApp message that it becomes.
 //!
-//! `sql/schema/30_message_kinds.sql` defines the kinds and their fields, and every row has passed its checks. The types here read what those checks
-//! let through; a test compares the two.
+//! `sql/schema/30_message_kinds.sql` defines the kinds and their fields, and INSERT has checked every row. The types
+//! here parse what those checks accept; a test compares the two.
 
 use super::attachment::{Attachment, MediaKind};
 use super::json;
@@ -13,18 +13,18 @@ use wacore::proto_helpers::MessageExt as _;
 use wacore_binary::Jid;
 use waproto::whatsapp as wa;
 
-/// Why a row is no message.
+/// Why a row is not a message.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ContentError {
     /// A kind of a later version.
     #[error("kind: \"{0}\" is unknown to this version")]
     Kind(String),
-    /// A content that the checks at INSERT have not seen.
+    /// Content that INSERT has not checked.
     #[error("content: {0}")]
     Fields(serde_json::Error),
 }
 
-/// A message to be sent.
+/// The content of a message to send.
 #[derive(Debug)]
 pub(crate) enum Content {
     Text(String, Text),
@@ -37,7 +37,7 @@ pub(crate) enum Content {
     Revoke(Revoke),
     Forward(Forward),
     Read(Read),
-    ChatState(State),
+    ChatState(ChatStateContent),
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -50,13 +50,13 @@ pub(crate) struct Text {
     audience: Vec<Jid>,
 }
 
-/// A file, and its caption.
+/// A file and its caption.
 #[derive(Debug)]
 pub(crate) struct Media {
     pub(crate) kind: MediaKind,
     pub(crate) attachment: Attachment,
     caption: Option<String>,
-    /// The message that names it on WhatsApp's servers, once it is there.
+    /// The message that names the file on WhatsApp's servers, once it is uploaded.
     pub(crate) uploaded: Option<wa::Message>,
 }
 
@@ -128,10 +128,10 @@ pub(crate) struct Read {
     pub(crate) sender: Option<Jid>,
 }
 
-/// What is shown of us in a chat.
+/// What a chat shows about this session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Shown {
+pub(crate) enum ChatState {
     Typing,
     Recording,
     Paused,
@@ -139,33 +139,33 @@ pub(crate) enum Shown {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct State {
-    pub(crate) state: Shown,
+pub(crate) struct ChatStateContent {
+    pub(crate) state: ChatState,
 }
 
 impl Content {
-    /// Reads a row.
+    /// Parses a row.
     ///
     /// # Errors
-    /// A kind of a later version, or a content that no check has seen.
+    /// A kind of a later version, or content that INSERT has not checked.
     pub(crate) fn read(kind: &str, body: Option<&str>, content: Option<&Value>) -> Result<Self, ContentError> {
         fn of<T: DeserializeOwned>(content: Option<&Value>) -> Result<T, ContentError> {
-            let given = content.cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-            serde_json::from_value(given).map_err(ContentError::Fields)
+            let fields = content.cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+            serde_json::from_value(fields).map_err(ContentError::Fields)
         }
-        let said = || body.unwrap_or_default().to_owned();
+        let text = || body.unwrap_or_default().to_owned();
         Ok(match kind {
-            "text" => Self::Text(said(), of(content)?),
+            "text" => Self::Text(text(), of(content)?),
             "location" => Self::Location(of(content)?),
             "contact" => Self::Contact(of(content)?),
-            "poll" => Self::Poll(said(), of(content)?),
-            "reaction" => Self::Reaction(said(), of(content)?),
-            "edit" => Self::Edit(said(), of(content)?),
+            "poll" => Self::Poll(text(), of(content)?),
+            "reaction" => Self::Reaction(text(), of(content)?),
+            "edit" => Self::Edit(text(), of(content)?),
             "revoke" => Self::Revoke(of(content)?),
             "forward" => Self::Forward(of(content)?),
             "read" => Self::Read(of(content)?),
             "chat_state" => Self::ChatState(of(content)?),
-            other if let Some(kind) = MediaKind::named(other) => {
+            other if let Some(kind) = MediaKind::parse(other) => {
                 let caption = body.map(str::to_owned);
                 Self::Media(Box::new(Media { kind, attachment: of(content)?, caption, uploaded: None }))
             }
@@ -173,7 +173,7 @@ impl Content {
         })
     }
 
-    /// Who may see it, where that is not the chat.
+    /// The people who may see the message, if they are not those of the chat.
     pub(crate) fn audience(&self) -> &[Jid] {
         match self {
             Self::Text(_, Text { audience, .. }) | Self::Revoke(Revoke { audience, .. }) => audience,
@@ -182,8 +182,9 @@ impl Content {
         }
     }
 
-    /// A message that stands for itself; itself, when it needs another one, or a file that is not uploaded.
-    pub(crate) fn alone(self) -> Result<Standing, Self> {
+    /// The message, if the content stands alone; else the content itself, because it refers to another message, or its
+    /// file is not uploaded.
+    pub(crate) fn standalone(self) -> Result<Standalone, Self> {
         let (message, quote, mentions) = match self {
             Self::Text(text, Text { quote, mentions, .. }) => (text_message(text), quote, mentions),
             Self::Media(media) if media.uploaded.is_some() => {
@@ -204,24 +205,24 @@ impl Content {
                 (wa::Message { location_message: MessageField::some(place), ..Default::default() }, quote, vec![])
             }
             Self::Contact(Contact { name, phone, vcard, quote }) => {
-                let vcard = vcard.or_else(|| phone.map(|phone| card(&name, &phone)));
+                let vcard = vcard.or_else(|| phone.map(|phone| vcard_of(&name, &phone)));
                 let contact = wa::message::ContactMessage { display_name: Some(name), vcard, ..Default::default() };
                 (wa::Message { contact_message: MessageField::some(contact), ..Default::default() }, quote, vec![])
             }
             Self::Poll(question, Poll { options, choices, quote, secret }) => {
                 (poll(question, options, choices.unwrap_or(1), secret), quote, vec![])
             }
-            about => return Err(about),
+            referring => return Err(referring),
         };
-        Ok(Standing { message, quote, mentions })
+        Ok(Standalone { message, quote, mentions })
     }
 }
 
-/// A message that stands for itself.
-pub(crate) struct Standing {
-    /// Without what it answers and whom it mentions.
+/// A message that stands alone.
+pub(crate) struct Standalone {
+    /// Without quote and mentions.
     pub(crate) message: wa::Message,
-    /// Id of the message that it answers.
+    /// Id of the message that it quotes.
     pub(crate) quote: Option<String>,
     pub(crate) mentions: Vec<Jid>,
 }
@@ -239,7 +240,7 @@ pub(crate) fn mentioning(text: String, mentions: &[Jid]) -> wa::Message {
     message
 }
 
-/// A document with a caption stands in a wrapping that says so; without it the apps do not show the caption.
+/// Puts a document with a caption into the wrapper for such documents; without it the apps do not show the caption.
 pub(crate) fn captioned(message: wa::Message) -> wa::Message {
     if message.document_message.as_option().is_none_or(|document| document.caption.is_none()) {
         return message;
@@ -248,8 +249,8 @@ pub(crate) fn captioned(message: wa::Message) -> wa::Message {
     wa::Message { document_with_caption_message: MessageField::some(wrapping), ..Default::default() }
 }
 
-/// A vCard as the apps write it: `waid` makes the number one that can be written to.
-fn card(name: &str, phone: &Jid) -> String {
+/// A vCard as the apps write it: `waid` lets the reader start a chat with the number.
+fn vcard_of(name: &str, phone: &Jid) -> String {
     let escaped: String =
         name.chars().flat_map(|c| ['\\', c].into_iter().skip(usize::from(!",;\\".contains(c)))).collect();
     let name = escaped.replace('\n', "\\n").replace('\r', "");
@@ -269,7 +270,7 @@ fn poll(question: String, options: Vec<String>, choices: u32, secret: Vec<u8>) -
     });
     let context = wa::MessageContextInfo { message_secret: Some(secret), ..Default::default() };
     let message = wa::Message { message_context_info: MessageField::some(context), ..Default::default() };
-    // As WhatsApp Web has it: the third version for a choice of one.
+    // As in WhatsApp Web: version 3 is for a single choice.
     if choices == 1 {
         wa::Message { poll_creation_message_v3: poll, ..message }
     } else {
@@ -294,7 +295,7 @@ fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
     json::bytes(&Value::deserialize(from)?).ok_or_else(|| D::Error::custom("not a Buffer"))
 }
 
-/// The same, or nothing.
+/// As `bytes`, for a field that may be absent.
 pub(crate) fn some_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
     bytes(from).map(Some)
 }

@@ -6,20 +6,20 @@ use wacore::download::Downloadable;
 use wacore::proto_helpers::MessageExt as _;
 use waproto::whatsapp as wa;
 
-/// What the sender of a message says of its file, for `wa.inbox.media`; `None` for a message without one.
-pub(crate) fn described(message: &wa::Message) -> Option<Value> {
+/// What the sender says about the file of a message, for `wa.inbox.media`; `None` for a message without a file.
+pub(crate) fn description(message: &wa::Message) -> Option<Value> {
     let found = file_of(message)?;
-    let mut said = Map::new();
-    let mut say = |name: &str, value: Option<Value>| drop(value.map(|value| said.insert(name.into(), value)));
-    say("mime", found.mime.map(|mime| json::storable(mime).into()));
-    say("size", found.file.file_length().map(Value::from));
-    say("file_name", found.name.map(|name| json::storable(name).into()));
-    say("seconds", found.seconds.map(Value::from));
-    Some(said.into())
+    let mut fields = Map::new();
+    let mut set = |name: &str, value: Option<Value>| drop(value.map(|value| fields.insert(name.into(), value)));
+    set("mime", found.mime.map(|mime| json::storable(mime).into()));
+    set("size", found.file.file_length().map(Value::from));
+    set("file_name", found.name.map(|name| json::storable(name).into()));
+    set("seconds", found.seconds.map(Value::from));
+    Some(fields.into())
 }
 
-/// The file of a message, as its sender describes it.
-pub(crate) struct FileOf<'a> {
+/// The file of a received message, as its sender describes it.
+pub(crate) struct ReceivedFile<'a> {
     pub(crate) file: &'a dyn Downloadable,
     pub(crate) mime: Option<&'a str>,
     pub(crate) name: Option<&'a str>,
@@ -27,13 +27,13 @@ pub(crate) struct FileOf<'a> {
 }
 
 /// The file of a message; `None` for a message without one.
-pub(crate) fn file_of(message: &wa::Message) -> Option<FileOf<'_>> {
+pub(crate) fn file_of(message: &wa::Message) -> Option<ReceivedFile<'_>> {
     let message = message.get_base_message();
     macro_rules! found {
         ($($field:ident: $name:expr, $seconds:expr;)*) => {
             $(if let Some(it) = message.$field.as_option() {
                 let (name, seconds): (fn(&_) -> Option<&str>, fn(&_) -> Option<u32>) = ($name, $seconds);
-                return Some(FileOf { file: it, mime: it.mimetype.as_deref(), name: name(it), seconds: seconds(it) });
+                return Some(ReceivedFile { file: it, mime: it.mimetype.as_deref(), name: name(it), seconds: seconds(it) });
             })*
         };
     }

@@ -3,7 +3,7 @@
 #![allow(
     clippy::expect_used,
     clippy::missing_panics_doc,
-    reason = "a promise that an input breaks is to end the program"
+    reason = "an input that breaks a promise must end the program"
 )]
 
 use buffa::Message as _;
@@ -13,8 +13,8 @@ use waproto::whatsapp as wa;
 use super::content::Content;
 use super::json;
 
-/// A message as somebody may have sent it: it becomes JSON that Postgres stores, and that is a message again, to be answered or
-/// forwarded: the same one, when it is stored a second time.
+/// A message as anybody may have sent it becomes JSON that Postgres stores, and the JSON becomes a message again, for
+/// replies and forwards. Stored a second time, it is the same JSON.
 pub fn message(data: &[u8]) {
     let Ok(message) = wa::Message::decode_from_slice(data) else { return };
     let value = json::of(&message).expect("a message becomes JSON");
@@ -23,12 +23,12 @@ pub fn message(data: &[u8]) {
     assert_eq!(json::of(&again).expect("a message becomes JSON"), value);
 }
 
-/// A row of `wa.outbound` as JSON: it is read, or refused with a reason.
+/// A row of `wa.outbound` as JSON is parsed, or refused with a reason.
 pub fn content(data: &[u8]) {
     let Ok(row) = serde_json::from_slice::<Value>(data) else { return };
     let kind = row["kind"].as_str().unwrap_or_default();
     if let Ok(content) = Content::read(kind, row["body"].as_str(), row.get("content")) {
-        drop(content.alone());
+        drop(content.standalone());
     }
 }
 

@@ -1,5 +1,5 @@
-//! A WhatsApp message as JSON for `wa.inbox.message`: the fields that are set, under the names of the protocol in snake
-//! case, bytes as `{"type":"Buffer","data":"<base64>"}` like everywhere in the database.
+//! A WhatsApp message as JSON for `wa.inbox.message`: the fields that are set, under the protocol's names in snake
+//! case. Bytes are `{"type":"Buffer","data":"<base64>"}`, as everywhere in the database.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -11,18 +11,18 @@ use waproto::whatsapp as wa;
 /// Converts `message`.
 ///
 /// # Errors
-/// When it does not serialise, which the generated types do not do.
+/// The message cannot be serialised; the generated types always can.
 pub(crate) fn of(message: &impl Serialize) -> Result<Value, serde_value::SerializerError> {
     Ok(convert(serde_value::to_value(message)?).unwrap_or(Value::Object(Map::new())))
 }
 
-/// `None` for what is not set: absent, an empty list, empty bytes.
+/// `None` for a field that is not set: absent, an empty list, empty bytes.
 fn convert(value: Typed) -> Option<Value> {
     Some(match value {
         Typed::Unit | Typed::Option(None) => return None,
         Typed::Option(Some(inner)) | Typed::Newtype(inner) => return convert(*inner),
         Typed::Seq(items) if items.is_empty() => return None,
-        // Of the repeated fields only bytes have elements of eight bits.
+        // Only bytes are repeated fields with elements of eight bits.
         Typed::Seq(items) => match items.iter().map(byte).collect::<Option<Vec<u8>>>() {
             Some(bytes) => buffer(&bytes),
             None => Value::Array(items.into_iter().map(|item| convert(item).unwrap_or(Value::Null)).collect()),
@@ -69,15 +69,15 @@ pub(crate) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// The message of which [`of`] made this.
+/// The message from which [`of`] made `value`.
 ///
 /// # Errors
-/// It is none.
+/// `value` is not a message.
 pub(crate) fn read(value: &Value) -> serde_json::Result<wa::Message> {
     serde_json::from_value(plain(value))
 }
 
-/// Bytes as the generated types read them: as a list of numbers.
+/// Bytes as the generated types read them: a list of numbers.
 fn plain(value: &Value) -> Value {
     if let Some(bytes) = bytes(value) {
         return Value::Array(bytes.into_iter().map(Value::from).collect());

@@ -1,30 +1,30 @@
-//! What a received message is, in the columns of `wa.inbox`.
+//! A received message in the columns of `wa.inbox`.
 
-use super::file::described;
+use super::file::description;
 use super::json;
 use serde_json::Value;
 use wacore::proto_helpers::MessageExt as _;
 use waproto::whatsapp as wa;
 use waproto::whatsapp::message::protocol_message::Type;
 
-/// What a message is, in the columns of `wa.inbox`.
+/// The columns of `wa.inbox` that describe a message.
 pub(crate) struct Meaning {
     pub(crate) kind: String,
-    /// Text, caption, question, emoji, or new words.
+    /// Text, caption, question, emoji, or the edited text.
     pub(crate) body: Option<String>,
-    /// The message that it answers.
+    /// Id of the message that this one quotes.
     pub(crate) quoted_id: Option<String>,
-    /// The message that it changes.
+    /// Id of the message that this one reacts to, votes on, edits or revokes.
     pub(crate) target_id: Option<String>,
-    /// What its sender says of its file.
+    /// What the sender says about the file.
     pub(crate) media: Option<Value>,
 }
 
-/// Reads `message`, of which `json` was made.
+/// Describes `message`, from which `json` was made.
 pub(crate) fn meaning(message: &wa::Message, json: &Value) -> Meaning {
     let message = message.get_base_message();
-    if let Some(about) = about(message) {
-        return about;
+    if let Some(referring) = referring(message) {
+        return referring;
     }
     let body = message.text_content().or_else(|| message.get_caption()).or_else(|| question(message));
     Meaning {
@@ -32,35 +32,35 @@ pub(crate) fn meaning(message: &wa::Message, json: &Value) -> Meaning {
         body: body.map(json::storable),
         quoted_id: context(message).and_then(|context| context.stanza_id.as_deref()).map(json::storable),
         target_id: None,
-        media: described(message),
+        media: description(message),
     }
 }
 
-/// A message that is about another one.
-fn about(message: &wa::Message) -> Option<Meaning> {
-    let about = |kind: &str, body: Option<&str>, key: Option<&wa::MessageKey>| {
+/// A message that refers to another one: a reaction, a vote, an edit or a revocation.
+fn referring(message: &wa::Message) -> Option<Meaning> {
+    let referring = |kind: &str, body: Option<&str>, key: Option<&wa::MessageKey>| {
         let target_id = key.and_then(|key| key.id.as_deref()).map(json::storable);
         Some(Meaning { kind: kind.into(), body: body.map(json::storable), quoted_id: None, target_id, media: None })
     };
     if let Some(reaction) = message.reaction_message.as_option() {
-        return about("reaction", reaction.text.as_deref(), reaction.key.as_option());
+        return referring("reaction", reaction.text.as_deref(), reaction.key.as_option());
     }
     if let Some(vote) = message.poll_update_message.as_option() {
-        return about("poll_vote", None, vote.poll_creation_message_key.as_option());
+        return referring("poll_vote", None, vote.poll_creation_message_key.as_option());
     }
     let protocol = message.protocol_message.as_option()?;
     match protocol.r#type {
-        Some(Type::REVOKE) => about("revoke", None, protocol.key.as_option()),
+        Some(Type::REVOKE) => referring("revoke", None, protocol.key.as_option()),
         Some(Type::MESSAGE_EDIT) => {
             let edited = protocol.edited_message.as_option().map(wacore::proto_helpers::MessageExt::get_base_message);
-            let words = edited.and_then(|edited| edited.text_content().or_else(|| edited.get_caption()));
-            about("edit", words, protocol.key.as_option())
+            let text = edited.and_then(|edited| edited.text_content().or_else(|| edited.get_caption()));
+            referring("edit", text, protocol.key.as_option())
         }
         _ => None,
     }
 }
 
-/// What a message says of the one that it answers.
+/// The context of a message that quotes another one.
 fn context(message: &wa::Message) -> Option<&wa::ContextInfo> {
     macro_rules! of {
         ($($field:ident)*) => {
@@ -79,7 +79,7 @@ fn question(message: &wa::Message) -> Option<&str> {
     versions.into_iter().find_map(|poll| poll.as_option())?.name.as_deref()
 }
 
-/// The kind that wa.outbound would have for it, or the name of the content field that is set.
+/// The kind that the message would have in `wa.outbound`, or the name of the content field that is set.
 fn kind(message: &wa::Message, json: &Value) -> String {
     let spoken = message.audio_message.as_option().is_some_and(|audio| audio.ptt == Some(true));
     let moving = message.video_message.as_option().is_some_and(|video| video.gif_playback == Some(true));

@@ -1,12 +1,13 @@
-//! Rows and WhatsApp messages, converted into each other. Pure: no database, no network, no clock but for timestamps in messages.
+//! Conversion between rows and WhatsApp messages. Pure: no database, no network, no clock except for timestamps in
+//! messages.
 //!
 //! * [`content`]: a row of `wa.outbound`, and the message that it becomes.
-//! * [`attachment`]: what such a row says of its file.
+//! * [`attachment`]: the file that such a row names.
 //! * [`meaning`]: a received message in the columns of `wa.inbox`; [`file`](mod@file): its file.
-//! * [`stored`]: a message as a row keeps it, back as a message.
+//! * [`stored`]: a message in a row, converted back.
 //! * [`json`]: any message as JSON, and back.
 //!
-//! The next kind of message: its rows in `sql/schema`, a variant of `content::Content`.
+//! The next kind of message: its rows in `sql/schema/30_message_kinds.sql`, and a variant of `content::Content`.
 
 pub(crate) mod attachment;
 pub(crate) mod content;

@@ -1,10 +1,10 @@
-//! One person, one name.
+//! One form of address for each person.
 
 use wacore_binary::Jid;
 use whatsapp_rust::client::Client;
 
-/// The phone-number form of a user's JID, without device, where it is known: one person, one key, whichever way the
-/// server addressed the message.
+/// The phone form of a user's JID, without device, if it is known: one person has one key, whichever way the server
+/// addressed the message.
 pub(crate) async fn phone_form(client: &Client, jid: &Jid, alternative: Option<&Jid>) -> Jid {
     if !jid.is_lid() {
         return jid.to_non_ad();

@@ -1,36 +1,36 @@
-//! A row's content and the messages that it refers to, put together into one WhatsApp message.
+//! Builds one WhatsApp message from a row's content and the messages that it refers to.
 
-use super::kept::Kept;
+use super::lookup::MessageLookup;
 use crate::jobs::JobError;
-use crate::message::content::{Content, Edit, Forward, Revoke, Standing, Target, captioned, mentioning, protocol};
+use crate::message::content::{Content, Edit, Forward, Revoke, Standalone, Target, captioned, mentioning, protocol};
 use buffa::MessageField;
 use wacore::proto_helpers::{MessageExt as _, build_reaction_message};
 use wacore_binary::Jid;
 use waproto::whatsapp as wa;
 use waproto::whatsapp::message::protocol_message::Type;
 
-impl Kept<'_> {
-    /// The message to encrypt for the chat `to`; `None` for content that travels without one.
+impl MessageLookup<'_> {
+    /// The message to encrypt for the chat `to`; `None` for content that is sent without one.
     ///
     /// # Errors
-    /// The message that it refers to is not there, or the database is away.
+    /// The message that the content refers to is missing, or the database does not answer.
     pub(super) async fn compose(&self, content: Content, to: &Jid) -> Result<Option<wa::Message>, JobError> {
-        let about = match content.alone() {
-            Ok(Standing { mut message, quote, mentions }) => {
+        let referring = match content.standalone() {
+            Ok(Standalone { mut message, quote, mentions }) => {
                 let mut context = match quote {
                     Some(id) => self.context(to, id).await?,
                     None => wa::ContextInfo::default(),
                 };
                 context.mentioned_jid = mentions.iter().map(Jid::to_string).collect();
                 if context != wa::ContextInfo::default() {
-                    // Every kind that stands for itself has a place for a context.
+                    // Every kind that stands alone has a field for a context.
                     let _ = message.set_context_info(context);
                 }
                 return Ok(Some(captioned(message)));
             }
-            Err(about) => about,
+            Err(referring) => referring,
         };
-        Ok(Some(match about {
+        Ok(Some(match referring {
             Content::Reaction(emoji, Target { message_id }) => {
                 build_reaction_message(self.key(to, message_id).await?, emoji, wacore::time::now_millis())
             }

@@ -11,7 +11,7 @@ use whatsapp_rust::client::Client;
 
 /// The connection of one session, logged in.
 pub struct Connection {
-    /// Under which the session is held.
+    /// The session's hold.
     pub hold: Hold,
     /// The client library's client.
     pub client: Arc<Client>,
@@ -21,7 +21,7 @@ pub struct Connection {
     pub traffic: Arc<Traffic>,
 }
 
-/// The connections of a worker. Clones lead to the same ones.
+/// The connections of a worker. Clones share them.
 #[derive(Clone, Default)]
 pub struct Connections {
     ready: Ready,
@@ -35,20 +35,20 @@ impl std::fmt::Debug for Connections {
 }
 
 impl Connections {
-    /// None yet. The sessions that have one are marked in `ready`, so that their messages are claimed.
+    /// No connection yet. A session with a connection is marked in `ready`, so that its messages are claimed.
     #[must_use]
     pub fn new(ready: Ready) -> Self {
         Self { ready, open: Arc::default() }
     }
 
-    /// A session has connected.
+    /// Adds the connection of a session that has logged in.
     pub fn open(&self, connection: Connection) {
         let (fence, name) = (connection.hold.fence, connection.hold.session.clone());
         self.lock().insert(fence.session_id, Arc::new(connection));
         self.ready.insert(fence, name);
     }
 
-    /// The connection under this hold is over. Senders that wait for an ack learn that none will come.
+    /// Removes the connection under this hold. Senders that wait for an ack learn that none will come.
     pub fn close(&self, fence: Fence) {
         self.withdraw(fence);
         let mut open = self.lock();
@@ -59,7 +59,7 @@ impl Connections {
         }
     }
 
-    /// No more messages of the session are claimed; those that are under way go on.
+    /// Stops claiming the session's messages; those under way continue.
     pub fn withdraw(&self, fence: Fence) {
         self.ready.remove(fence);
     }
@@ -73,7 +73,7 @@ impl Connections {
     /// The connection that a job needs.
     ///
     /// # Errors
-    /// There is none; the job goes back into its queue.
+    /// There is none; the job goes back to the queue.
     pub fn of_job(&self, fence: Fence) -> Result<Arc<Connection>, JobError> {
         self.get(fence).ok_or_else(|| JobError::Release("the session is not connected here".into()))
     }

@@ -1,8 +1,8 @@
-//! The durability hook: a message is committed to `wa.inbox` and announced before the library acknowledges it (M4).
+//! The durability hook: commits a message to `wa.inbox` and announces it before the library acknowledges it (M4).
 //!
-//! The server hands over again what was not acknowledged, but not before the next connection, so an outage of the database
-//! is waited out as long as the session is held. The unique key (session, chat, sender, message id) makes a repetition
-//! harmless.
+//! The server delivers an unacknowledged message again, but not before the next connection. So the hook retries through
+//! an outage of the database for as long as the session is held. The unique key (session, chat, sender, message id)
+//! makes a repetition harmless.
 
 use super::address::phone_form;
 use super::redelivered::Redelivered;
@@ -23,7 +23,7 @@ use wacore_binary::{Jid, JidExt};
 use waproto::whatsapp as wa;
 use whatsapp_rust::client::Client;
 
-/// See the module.
+/// The hook of one hold of a session.
 #[derive(Debug)]
 pub struct InboxHook {
     hold: Hold,
@@ -32,16 +32,16 @@ pub struct InboxHook {
 }
 
 impl InboxHook {
-    /// For one hold of one session.
+    /// A hook that writes under `hold`.
     #[must_use]
     pub const fn new(hold: Hold, redelivered: Arc<Redelivered>, traffic: Arc<Traffic>) -> Self {
         Self { hold, redelivered, traffic }
     }
 }
 
-/// A batch, column by column, as the statement takes it.
+/// A batch in columns, as the statement takes it.
 #[derive(Default)]
-pub(super) struct Columns {
+pub(super) struct InboxColumns {
     pub(super) chats: Vec<String>,
     pub(super) senders: Vec<String>,
     pub(super) ids: Vec<String>,
@@ -50,7 +50,7 @@ pub(super) struct Columns {
     pub(super) quoted_ids: Vec<Option<String>>,
     pub(super) target_ids: Vec<Option<String>>,
     media: Vec<Option<Value>>,
-    /// JSON, because an array of arrays has rows of one length.
+    /// JSON, because the rows of a Postgres array have one length.
     choices: Vec<Option<Value>>,
     pub(super) from_me: Vec<bool>,
     pub(super) push_names: Vec<Option<String>>,
@@ -58,8 +58,8 @@ pub(super) struct Columns {
     pub(super) messages: Vec<Value>,
 }
 
-/// Whose message it is, and where.
-pub(super) struct Place<'a> {
+/// Who sent a message, where and when.
+pub(super) struct Envelope<'a> {
     pub(super) chat: Jid,
     pub(super) sender: Jid,
     pub(super) id: &'a str,
@@ -68,17 +68,17 @@ pub(super) struct Place<'a> {
     pub(super) at: DateTime<Utc>,
 }
 
-impl Columns {
-    /// Adds a message; votes come with what they are for.
+impl InboxColumns {
+    /// Adds a message. `choices` are the options that a vote chose.
     pub(super) fn push(
         &mut self,
-        place: Place<'_>,
+        envelope: Envelope<'_>,
         message: &wa::Message,
         choices: Option<Value>,
     ) -> anyhow::Result<()> {
         let json = json::of(message).context("the message as JSON")?;
         let Meaning { kind, body, quoted_id, target_id, media } = meaning(message, &json);
-        let Place { chat, sender, id, from_me, push_name, at } = place;
+        let Envelope { chat, sender, id, from_me, push_name, at } = envelope;
         self.chats.push(chat.to_string());
         self.senders.push(sender.to_string());
         self.ids.push(id.to_owned());
@@ -100,7 +100,7 @@ impl Columns {
 impl whatsapp_rust::InboundDurabilityHook for InboxHook {
     async fn on_messages(&self, client: Arc<Client>, batch: &[InboundMessage]) -> anyhow::Result<()> {
         self.traffic.came();
-        let mut columns = Columns::default();
+        let mut columns = InboxColumns::default();
         for item in batch.iter().filter(|item| !is_housekeeping(item)) {
             let source = &item.info.source;
             let sender = phone_form(&client, &source.sender, source.sender_alt.as_ref()).await;
@@ -110,7 +110,7 @@ impl whatsapp_rust::InboundDurabilityHook for InboxHook {
                 sender.clone()
             };
             let choices = self.choices(&client, &item.message, &source.sender).await?;
-            let place = Place {
+            let envelope = Envelope {
                 chat,
                 sender,
                 id: &item.info.id,
@@ -118,30 +118,30 @@ impl whatsapp_rust::InboundDurabilityHook for InboxHook {
                 push_name: Some(&item.info.push_name),
                 at: item.info.timestamp,
             };
-            columns.push(place, &item.message, choices)?;
+            columns.push(envelope, &item.message, choices)?;
         }
         if !columns.ids.is_empty() {
             self.store(&columns).await?;
         }
         for item in batch {
-            self.redelivered.kept(&item.info.id);
+            self.redelivered.stored(&item.info.id);
         }
         Ok(())
     }
 }
 
 impl InboxHook {
-    /// What a vote is for.
+    /// The options that a vote chose; `None` for a message that is not a vote.
     async fn choices(&self, client: &Client, message: &wa::Message, voter: &Jid) -> anyhow::Result<Option<Value>> {
         let message = message.get_base_message();
         if !message.poll_update_message.is_set() {
             return Ok(None);
         }
-        let look = || votes::choices(client, &self.hold.db, self.hold.fence.session_id, message, voter);
-        Ok(self.hold.ask(look).await?.map(Value::from))
+        let ask = || votes::choices(client, &self.hold.db, self.hold.fence.session_id, message, voter);
+        Ok(self.hold.ask(ask).await?.map(Value::from))
     }
 
-    async fn store(&self, c: &Columns) -> anyhow::Result<()> {
+    async fn store(&self, c: &InboxColumns) -> anyhow::Result<()> {
         let store = || {
             sqlx::query_file!(
                 "sql/messages/store_inbox.sql",
@@ -163,19 +163,20 @@ impl InboxHook {
             )
             .fetch_one(&self.hold.db)
         };
-        let done = self.hold.ask(store).await.inspect_err(
-            |error| tracing::warn!(%error, "inbox not written; the server will hand the messages over again"),
-        )?;
+        let done =
+            self.hold.ask(store).await.inspect_err(
+                |error| tracing::warn!(%error, "inbox not written; the server delivers the messages again"),
+            )?;
         if !done.held {
             self.hold.lost.cancel();
-            anyhow::bail!("the session is not held any more (epoch {})", self.hold.fence.epoch);
+            anyhow::bail!("the session is no longer held here (epoch {})", self.hold.fence.epoch);
         }
         telemetry::received(done.stored);
         Ok(())
     }
 }
 
-/// Messages between our own devices that carry keys and settings; nobody wrote them.
+/// Messages between this account's own devices that carry keys and settings; nobody wrote them.
 fn is_housekeeping(item: &InboundMessage) -> bool {
     matches!(item.info.category, MessageCategory::Peer)
 }

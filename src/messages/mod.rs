@@ -1,17 +1,17 @@
-//! Messages: rows of `wa.outbound` to WhatsApp and the truth about each; WhatsApp to rows of `wa.inbox`.
+//! Messages: from rows of `wa.outbound` to WhatsApp, with the outcome of each, and from WhatsApp to rows of `wa.inbox`.
 //!
 //! * [`connection`]: the connections over which this worker sends.
-//! * [`outbound`]: sends a row under its message id and waits for the server's ack. `compose` puts its message together with
-//!   those that it refers to, which `kept` looks up.
-//! * [`media`]: files of messages, to WhatsApp's servers and from there.
+//! * [`outbound`]: sends a row under its message id and waits for the server's ack. `compose` builds its message;
+//!   `lookup` finds the messages that it refers to.
+//! * [`media`]: uploads and downloads the files of messages.
 //! * [`nack`]: what a refusal by the server means.
-//! * [`acks`]: who waits for which server ack.
-//! * [`inbound`]: the durability hook: commit and announce, then let the library acknowledge.
-//! * `past`: the history from before a link. `votes`: what was voted for in polls. `events`: rows of `wa.event`.
-//! * [`redelivered`]: messages that the server handed over again; those that were decrypted and not kept are asked for again.
-//! * `address`: one name for one person.
+//! * [`acks`]: senders that wait for a server ack.
+//! * [`inbound`]: the durability hook: commits and announces a message, then lets the library acknowledge it.
+//! * `past`: the history from before a link. `votes`: votes in polls. `events`: rows of `wa.event`.
+//! * [`redelivered`]: messages that the server delivers again; asks for those that were decrypted and not stored.
+//! * `address`: one form of address for each person.
 //!
-//! Receipts and late acks go from the session's supervisor straight to [`crate::jobs::progress`].
+//! The session's supervisor sends receipts and late acks straight to [`crate::jobs::progress`].
 
 pub mod acks;
 pub(crate) mod address;
@@ -19,7 +19,7 @@ mod compose;
 pub mod connection;
 pub(crate) mod events;
 pub mod inbound;
-mod kept;
+mod lookup;
 pub mod media;
 pub mod nack;
 pub mod outbound;

@@ -1,14 +1,14 @@
-//! From a row of `wa.outbound` to the server's word about it.
+//! Sends a row of `wa.outbound` and waits for the server's ack.
 
 use super::connection::{Connection, Connections};
-use super::kept::Kept;
+use super::lookup::MessageLookup;
 use super::media::Media;
-use super::nack::{self, Then};
+use super::nack::{self, AfterRefusal};
 use crate::auth::secret_of_row;
 use crate::db::Db;
 use crate::db::fence::Fence;
 use crate::jobs::{JobError, OutboundJob};
-use crate::message::content::{Content, Shown};
+use crate::message::content::{ChatState, Content};
 use crate::message::stored::with_secret;
 use std::fmt::Display;
 use std::time::{Duration, Instant};
@@ -17,16 +17,16 @@ use whatsapp_rust::SendOptions;
 use whatsapp_rust::client::Client;
 use whatsapp_rust::features::{ChatStateType, ContactError, StatusSendOptions};
 
-/// How long "typing…" is shown for each letter, and at least and at most.
+/// How long "typing…" is shown for each letter, and the limits.
 const TYPING_A_LETTER: Duration = Duration::from_millis(40);
 const TYPING: std::ops::Range<Duration> = Duration::from_millis(500)..Duration::from_secs(5);
 
 /// What sending needs.
 #[derive(Clone)]
 pub struct Sender {
-    /// Where messages leave.
+    /// The connections to send over.
     pub connections: Connections,
-    /// For messages with files.
+    /// Uploads the files of messages.
     pub media: Media,
     /// How long to wait for the server's ack.
     pub ack_timeout: Duration,
@@ -35,8 +35,9 @@ pub struct Sender {
 /// Sends the message and returns when the server has acknowledged it (M3).
 ///
 /// # Errors
-/// [`JobError::Release`] when there is no connection, [`JobError::Retry`] when the attempt failed or no ack came; the next
-/// attempt carries the same message id. [`JobError::Permanent`] when the row cannot be sent at all.
+/// [`JobError::Release`] without a connection, [`JobError::Retry`] when the attempt failed or no ack came: the next
+/// attempt carries the same message id. [`JobError::Permanent`] when the row can never be sent, [`JobError::Expired`]
+/// when it is too late.
 pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     if job.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
         return Err(JobError::Expired);
@@ -53,12 +54,13 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     if job.typing {
         typing(client, &to, job).await;
     }
-    // An answer turns the ratchet, and the library may send with the new key a moment before it is kept. Were that moment
-    // our last, or the database away just then, the next holder could read nothing that the recipient answers (Bad MAC).
-    // Without a database this waits until the session is lost, and nothing is sent meanwhile.
+    // A reply turns the ratchet, and the library may send with the new key a moment before the key is stored. If the
+    // worker died in that moment, or the database was away just then, the next holder could not decrypt what the
+    // recipient answers (Bad MAC). So keys are stored first. Without a database this waits until the session is lost,
+    // and nothing is sent meanwhile.
     if let Some(asked) = traffic.unkept() {
         if let Err(error) = client.flush_pending_signal_state().await {
-            return Err(JobError::Release(format!("the keys are not kept: {error}")));
+            return Err(JobError::Release(format!("keys not stored: {error}")));
         }
         traffic.kept(asked);
     }
@@ -73,35 +75,35 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     };
     let attempt = async {
         match &content {
-            // The server has no word about these.
+            // The server does not acknowledge these.
             Content::Read(read) => {
                 let ids: Vec<&str> = read.message_ids.iter().map(String::as_str).collect();
                 return client.mark_as_read(&to, read.sender.as_ref(), &ids).await.map_err(|error| failed(&error));
             }
             Content::ChatState(it) => {
                 let state = match it.state {
-                    Shown::Typing => ChatStateType::Composing,
-                    Shown::Recording => ChatStateType::Recording,
-                    Shown::Paused => ChatStateType::Paused,
+                    ChatState::Typing => ChatStateType::Composing,
+                    ChatState::Recording => ChatStateType::Recording,
+                    ChatState::Paused => ChatStateType::Paused,
                 };
                 return client.chatstate().send(&to, state).await.map_err(|error| failed(&error));
             }
             _ => {}
         }
         let audience = content.audience().to_vec();
-        let kept = Kept { pool: &hold.db, session_id: job.fence.session_id, client };
-        let Some(mut message) = kept.compose(content, &to).await? else { return Ok(()) };
+        let lookup = MessageLookup { pool: &hold.db, session_id: job.fence.session_id, client };
+        let Some(mut message) = lookup.compose(content, &to).await? else { return Ok(()) };
         let device = client.persistence_manager().get_device_snapshot();
         with_secret(&mut message, || secret_of_row(&device.identity_key.private_key, &job.message_id).map(Vec::from));
         let sent = if to.is_status_broadcast() {
             let audience = with_account(client, audience).await.map_err(|error| failed(&error))?;
             if audience.is_empty() {
-                return Err(JobError::Permanent("content.audience: nobody of it is on WhatsApp".into()));
+                return Err(JobError::Permanent("content.audience: none of these people is on WhatsApp".into()));
             }
             let options = StatusSendOptions { message_id: Some(job.message_id.to_string()), ..Default::default() };
             client.status().send_raw(message, &audience, options).await
         } else {
-            // Whoever has no account is found out before the server refuses it, with a question that is asked once.
+            // A number without an account is found before the server refuses it, by a query that is made once.
             if to.is_pn() && with_account(client, vec![to.clone()]).await.map_err(|error| failed(&error))?.is_empty() {
                 return Err(JobError::Permanent(format!("{} is not on WhatsApp", to.user)));
             }
@@ -112,11 +114,11 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
         match waiting.verdict().await {
             Some(Ok(())) => Ok(()),
             Some(Err(code)) => {
-                let (then, words) = nack::refused(&code);
-                if then == Then::Pause {
-                    pause(job, &hold.db, &words).await?;
+                let (then, text) = nack::refused(&code);
+                if then == AfterRefusal::Pause {
+                    pause(job, &hold.db, &text).await?;
                 }
-                Err(then.outcome(words))
+                Err(then.job_error(text))
             }
             None => Err(JobError::Release("the connection was lost before the server's ack".into())),
         }
@@ -126,35 +128,35 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     })
 }
 
-/// The session sends nothing more until somebody resumes it.
+/// Pauses the session until somebody resumes it.
 async fn pause(job: &OutboundJob, db: &Db, reason: &str) -> Result<(), JobError> {
     let Fence { session_id, epoch } = job.fence;
     let pause = sqlx::query_file!("sql/session/pause.sql", session_id, epoch, reason).execute(db).await;
     pause.map(drop).map_err(|error| JobError::Retry(format!("{reason}; the session could not be paused: {error}")))
 }
 
-/// Those who are on WhatsApp, or of whom WhatsApp would not say. A status is encrypted for LIDs, and the library leaves out
-/// whoever has none that it knows.
+/// Those who are on WhatsApp, and those about whom WhatsApp gave no answer. A status is encrypted for LIDs, and the
+/// library leaves out people whose LID it does not know.
 async fn with_account(client: &Client, people: Vec<Jid>) -> Result<Vec<Jid>, ContactError> {
     let (mut known, mut unknown) = (vec![], vec![]);
     for person in people {
         let has_lid = person.is_lid() || matches!(client.get_lid_pn_entry(&person).await, Ok(Some(_)));
         if has_lid { known.push(person) } else { unknown.push(person) }
     }
-    // Asks for nothing when there is nobody to ask for.
+    // Makes no query for an empty list.
     let found = client.contacts().is_on_whatsapp(&unknown).await?;
     let may_have_one = found.into_iter().filter(|person| person.is_registered || person.contact_error.is_some());
     known.extend(may_have_one.map(|person| person.jid));
     Ok(known)
 }
 
-/// Shows "typing…" for as long as a quick typist would need, within limits.
+/// Shows "typing…" for as long as a fast typist would need, within the limits.
 async fn typing(client: &Client, to: &Jid, job: &OutboundJob) {
     let letters = job.body.as_ref().map_or(0, |body| body.chars().count());
     let time = (TYPING_A_LETTER * u32::try_from(letters).unwrap_or(u32::MAX)).clamp(TYPING.start, TYPING.end);
-    // It is an ornament: a message is not held up because it could not be shown.
+    // If this fails, the message is sent all the same.
     if let Err(error) = client.chatstate().send_composing(to).await {
-        tracing::debug!(id = job.id, %error, "typing not shown");
+        tracing::debug!(%error, "\"typing…\" not shown; the message is sent without");
         return;
     }
     tokio::time::sleep(time).await;

@@ -1,10 +1,10 @@
-//! Messages that the server hands over again, and the one among them that the library has read and nobody has kept.
+//! Messages that the server delivers again, among them those that the library decrypted and nobody stored.
 //!
-//! The library writes all ratchets whenever one of them has to be, also that of a message that it has decrypted and whose
-//! row is still being written. A worker that is killed between the two leaves a ratchet that has gone past the message,
-//! and no message. At the next connection it comes again, cannot be decrypted a second time, and would be taken for one
-//! that was had: acknowledged, and lost (R2). So its sender is asked for it again, as for every message that could not be
-//! read, and encrypts it anew under the same id.
+//! Whenever the library writes a ratchet, it writes all of them, also the ratchet of a message that is decrypted and
+//! whose row is still being written. A worker that is killed between the two writes leaves a ratchet that has moved
+//! past the message, and no message. At the next connection the server delivers the message again. It cannot be
+//! decrypted a second time and would pass for a duplicate: acknowledged, and lost (R2). So its sender is asked for it
+//! again, as for every message that could not be decrypted, and encrypts it again under the same id.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,10 +12,11 @@ use wacore_binary::OwnedNodeRef;
 use whatsapp_rust::client::Client;
 use whatsapp_rust::{RetryReason, RetryRequestOptions};
 
-/// So many stanzas of one session are remembered. One that is not, and is missed, comes again at the next connection.
+/// Most stanzas of one session that are remembered. A message beyond that, if it is missed, is delivered again at the
+/// next connection.
 const MOST: usize = 4096;
 
-/// The stanzas that came again and are not done with yet, by message id.
+/// The stanzas that were delivered again and are not settled yet, by message id.
 #[derive(Default)]
 pub struct Redelivered(Mutex<HashMap<String, Arc<OwnedNodeRef>>>);
 
@@ -26,8 +27,8 @@ impl std::fmt::Debug for Redelivered {
 }
 
 impl Redelivered {
-    /// The stanza of a message came. Remembers those that waited at the server.
-    pub fn came(&self, stanza: &Arc<OwnedNodeRef>) {
+    /// The stanza of a message arrived. Remembers it if the message had waited at the server.
+    pub fn received(&self, stanza: &Arc<OwnedNodeRef>) {
         let node = stanza.get();
         if node.get_attr("offline").is_none() {
             return;
@@ -39,35 +40,38 @@ impl Redelivered {
         }
     }
 
-    /// The message is kept.
-    pub fn kept(&self, message_id: &str) {
+    /// The message is stored.
+    pub fn stored(&self, message_id: &str) {
         self.lock().remove(message_id);
     }
 
-    /// The connection is over; what is not done with comes again.
+    /// The connection is over; the server delivers what is not settled again.
     pub fn connection_lost(&self) {
         *self.lock() = HashMap::new();
     }
 
-    /// Asks the sender of a missed message to send it again, then acknowledges it; in this order, because what is
-    /// acknowledged does not come again.
-    pub async fn ask_again(&self, client: &Arc<Client>, message_id: &str) {
+    /// Asks the sender of a missed message to send it again, then acknowledges the message. The order matters, because
+    /// the server never delivers an acknowledged message again.
+    pub async fn request_resend(&self, client: &Arc<Client>, message_id: &str) {
         let Some(stanza) = self.lock().remove(message_id) else {
-            tracing::warn!(message_id, "a message was decrypted and not kept, and is not known; it will come again");
+            tracing::warn!(
+                message_id,
+                "message decrypted but not stored, and its stanza is unknown; the server delivers it again"
+            );
             return;
         };
         let stanza = stanza.get();
-        // Between our own devices there is nothing for an inbox, and nobody has to send it again.
+        // Messages between own devices do not belong into the inbox, so nobody has to send them again.
         if stanza.get_attr("category").is_none_or(|category| *category != "peer") {
-            tracing::warn!(message_id, "a message was decrypted and not kept; its sender is asked to send it again");
+            tracing::warn!(message_id, "message decrypted but not stored; asking its sender to send it again");
             let options = RetryRequestOptions::new().with_reason(RetryReason::UnknownError);
             if let Err(error) = client.request_message_retry(stanza, options).await {
-                tracing::warn!(message_id, %error, "the sender could not be asked; the message will come again");
+                tracing::warn!(message_id, %error, "sender not asked; the server delivers the message again");
                 return;
             }
         }
         if let Err(error) = client.acknowledge_stanza(stanza).await {
-            tracing::debug!(message_id, %error, "not acknowledged; the message will come again");
+            tracing::debug!(message_id, %error, "message not acknowledged; the server delivers it again");
         }
     }
 

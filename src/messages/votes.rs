@@ -1,4 +1,4 @@
-//! Votes: encrypted for those who have the poll, and said by the hashes of the options.
+//! Votes: encrypted for those who have the poll, with the hashes of the chosen options.
 
 use crate::db::Db;
 use base64::Engine as _;
@@ -9,7 +9,7 @@ use waproto::whatsapp as wa;
 use whatsapp_rust::client::Client;
 use whatsapp_rust::features::PollVoteCiphertext;
 
-/// The options that `voter` has chosen; `None` when it is no vote, or of a poll that is not known.
+/// The options that `voter` chose; `None` when the message is not a vote, or its poll is not known.
 ///
 /// # Errors
 /// The poll cannot be looked up.
@@ -25,7 +25,7 @@ pub(super) async fn choices(
         return Ok(None);
     };
     let (Some(poll_id), Some(payload), Some(iv)) = (&key.id, &vote.enc_payload, &vote.enc_iv) else { return Ok(None) };
-    // Ids of others may hold anything; none that Postgres cannot hold is one of a poll that is kept.
+    // A foreign id may hold anything; an id that Postgres cannot hold belongs to no stored poll.
     if poll_id.contains('\0') {
         return Ok(None);
     }
@@ -40,7 +40,7 @@ pub(super) async fn choices(
     let chosen = match client.polls().decrypt_vote(vote, &secret, poll_id, &creator, voter).await {
         Ok(chosen) => chosen,
         Err(error) => {
-            tracing::info!(poll_id, %error, "a vote cannot be read");
+            tracing::info!(poll_id, %error, "vote not decrypted; stored without its choice");
             return Ok(None);
         }
     };

@@ -1,6 +1,6 @@
-//! Group and contact actions: session jobs that ask WhatsApp for something and keep the answer (M2, M9).
+//! Group and contact actions: session jobs that ask WhatsApp for something and store the answer (M2, M9).
 //!
-//! `sql/schema/31_actions.sql` defines the actions, what each takes and gives, and every row has passed its checks.
+//! `sql/schema/31_actions.sql` defines the actions with their arguments and results, and INSERT has checked every row.
 
 use crate::db::Db;
 use crate::db::fence::Fence;
@@ -20,16 +20,17 @@ use whatsapp_rust::features::{
     JoinGroupResult, ParticipantChangeResponse, PreviousDescription,
 };
 
-/// How long WhatsApp may take for all of it.
+/// How long an action may take in all.
 const ANSWER: Duration = Duration::from_mins(1);
 
-/// Does what the row asks for and keeps the result in it.
+/// Does what the row asks for and stores the result in the row.
 ///
 /// # Errors
-/// [`JobError::Permanent`] when WhatsApp refuses, [`JobError::Retry`] when the connection was lost, so that the answer is
-/// unknown.
+/// [`JobError::Permanent`] when WhatsApp refuses, [`JobError::Retry`] when the connection was lost or no answer came,
+/// so that the outcome is unknown.
 pub(super) async fn run(action: &Action, job: &SessionJob, connections: &Connections) -> Result<(), JobError> {
-    // The worker may have died after the group was made, or the answer got lost; two groups would be worse than none known.
+    // The worker may have died after the group was made, or the answer was lost. Two groups would be worse than one
+    // that is not reported.
     if matches!(action, Action::CreateGroup { .. }) && job.attempts > 1 {
         return Err(JobError::Permanent(
             "an earlier attempt had no answer; list_groups shows whether it made the group".into(),
@@ -40,7 +41,7 @@ pub(super) async fn run(action: &Action, job: &SessionJob, connections: &Connect
     keep(job, result, &connection.hold.db).await
 }
 
-/// The same for actions that come with a file.
+/// The same for actions that involve a file.
 ///
 /// # Errors
 /// As [`run`].
@@ -53,7 +54,7 @@ pub(super) async fn run_with_file(
     let connection = connections.of_job(job.fence)?;
     let Connection { hold, client, .. } = &*connection;
     let result = match action {
-        // A download takes the time that its file takes.
+        // A download takes as long as its file needs.
         FileAction::Download { inbox_id } => media.download(job.fence, *inbox_id, client, &hold.db).await?,
         FileAction::SetPicture { group, media } => {
             let picture = match media {
@@ -70,7 +71,7 @@ async fn keep(job: &SessionJob, result: Value, db: &Db) -> Result<(), JobError> 
     let Fence { session_id, epoch } = job.fence;
     let keep = sqlx::query_file!("sql/session/action_result.sql", session_id, epoch, result, job.id);
     let kept = keep.execute(db).await;
-    kept.map(drop).map_err(|error| JobError::Retry(format!("done, but the result is not kept: {error}")))
+    kept.map(drop).map_err(|error| JobError::Retry(format!("done, but the result is not stored: {error}")))
 }
 
 async fn answer(client: &Client, asked: impl Future<Output = Result<Value, String>> + Send) -> Result<Value, JobError> {
@@ -82,7 +83,7 @@ async fn answer(client: &Client, asked: impl Future<Output = Result<Value, Strin
     }
 }
 
-/// Sets the picture of a group or of the session; without a picture, removes the present one.
+/// Sets the picture of a group or of the session; without a picture, removes the current one.
 async fn set_picture(client: &Client, group: Option<&Jid>, picture: Option<Vec<u8>>) -> Result<Value, String> {
     let (removed, picture) = (picture.is_none(), picture.unwrap_or_default());
     let set = match group {
@@ -118,7 +119,7 @@ async fn act(client: &Client, action: Action) -> Result<Value, String> {
             set.map(nothing).map_err(text)?
         }
         Action::WatchPresence { contact } => {
-            // WhatsApp shows nobody's presence to those who hide their own.
+            // WhatsApp shows no presence to those who hide their own.
             client.presence().set_available().await.map_err(text)?;
             client.presence().subscribe(&contact).await.map(nothing).map_err(text)?
         }
@@ -168,9 +169,9 @@ fn text(error: impl Display) -> String {
     error.to_string()
 }
 
-/// A group as `show_group` gives it.
+/// A group in the form of `show_group`.
 fn described(group: &GroupMetadata) -> Value {
-    // One form for one person, whichever the group uses.
+    // One form for one person, whichever form the group uses.
     let person = |participant: &GroupParticipant| {
         let pn = participant.phone_number.as_ref().unwrap_or(&participant.jid);
         let lid = participant.lid.as_ref().or_else(|| Some(&participant.jid).filter(|jid| jid.is_lid()));
@@ -186,7 +187,7 @@ fn described(group: &GroupMetadata) -> Value {
     })
 }
 
-/// What became of each person.
+/// The result for each person.
 fn changed(people: Vec<ParticipantChangeResponse>) -> Value {
     let person = |it: ParticipantChangeResponse| json!({ "jid": it.phone_number.unwrap_or(it.jid).to_string(), "error": it.error });
     people.into_iter().map(person).collect()

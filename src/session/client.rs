@@ -1,4 +1,4 @@
-//! How a client of the library is built for a session.
+//! Builds a client of the library for a session.
 
 use super::endpoint::Endpoint;
 use super::forward::EventForwarder;
@@ -21,10 +21,10 @@ use whatsapp_rust::client::RawNodeLease;
 use whatsapp_rust::transport::{TokioWebSocketTransportFactory, Transport, TransportEvent, TransportFactory};
 use whatsapp_rust::{async_channel::Receiver, async_trait};
 
-/// The client could not be built.
+/// Why a client could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The text is the library's.
+    /// The library's text, with every cause.
     #[error("building the client: {0}")]
     Library(String),
     /// The session's proxy cannot be used.
@@ -33,7 +33,7 @@ pub enum BuildError {
 }
 
 impl BuildError {
-    /// With every cause: what our own store says is at the end.
+    /// Includes every cause: the error of our own store is the last.
     fn of(error: &(dyn std::error::Error + 'static)) -> Self {
         let causes = std::iter::successors(Some(error), |error| error.source());
         Self::Library(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
@@ -51,49 +51,48 @@ impl TransportFactory for Socket {
     async fn create_transport(&self) -> anyhow::Result<(Arc<dyn Transport>, Receiver<TransportEvent>)> {
         match self {
             Self::Direct(factory) => factory.create_transport().await,
-            Self::Proxied(factory) => factory
-                .create_transport()
-                .await
-                .inspect_err(|error| tracing::warn!(error = format!("{error:#}"), "no connection through the proxy")),
+            Self::Proxied(factory) => factory.create_transport().await.inspect_err(|error| {
+                tracing::warn!(error = format!("{error:#}"), "connection through the proxy failed")
+            }),
         }
     }
 }
 
-/// The client version that the sandbox is told. The real server is asked for the current one.
+/// The client version for the sandbox. For the real server the library asks for the current one.
 const SANDBOX_VERSION: (u32, u32, u32) = (2, 3000, 1_015_901_307);
 
-/// What all clients of a worker are built with.
+/// What all clients of a worker have in common.
 #[derive(Debug, Clone)]
 pub struct ClientSettings {
     /// The server to talk to.
     pub endpoint: Endpoint,
-    /// What the devices call themselves.
+    /// How the linked devices appear on the phone.
     pub device: DeviceConfig,
-    /// What the auth state is encrypted with.
+    /// Encrypts and decrypts the auth state.
     pub vault: Arc<Vault>,
-    /// Tasks that guard sockets.
+    /// Tasks that guard sockets, and requests to WhatsApp.
     pub tasks: TaskTracker,
 }
 
-/// A client that has not been started, and the ends of its channels.
+/// A client that has not been started, and the receiving ends of its channels.
 pub struct Built {
     /// The client.
     pub bot: Bot,
     /// Its events, see [`EventForwarder`].
     pub events: mpsc::UnboundedReceiver<Arc<Event>>,
-    /// Messages that the server handed over again.
+    /// Messages that the server delivered again.
     pub redelivered: Arc<Redelivered>,
-    /// Ids of messages that were decrypted and not kept, for [`Redelivered::ask_again`].
+    /// Ids of messages that were decrypted and not stored, for [`Redelivered::request_resend`].
     pub missed: mpsc::UnboundedReceiver<String>,
-    /// What could not be decrypted.
+    /// Decryption failures.
     pub crypto_errors: mpsc::UnboundedReceiver<CryptoError>,
-    /// As long as this lives, the library forwards every stanza.
+    /// While this lives, the library forwards every stanza.
     pub stanzas: RawNodeLease,
 }
 
-/// Builds a client that keeps its state under the hold and hands every message to the inbox before it is acknowledged. The
-/// library's own reconnecting is off: a lost connection becomes a row (S5). Once the hold is lost, nothing leaves its socket
-/// (R4). Log lines of its tasks go into the current span.
+/// Builds a client that stores its state under the hold and hands every message to the inbox before it is acknowledged.
+/// The library does not reconnect by itself: a lost connection becomes a row (S5). Once the hold is lost, nothing
+/// leaves the client's socket (R4). Log lines of the client's tasks go into the current span.
 ///
 /// # Errors
 /// The stored credentials cannot be read or written, or the session's proxy cannot be used.
@@ -105,10 +104,10 @@ pub async fn build(
 ) -> Result<Built, BuildError> {
     let ClientSettings { endpoint, device, vault, tasks } = settings;
     let (forward, events) = mpsc::unbounded_channel();
-    let (tell_missed, missed) = mpsc::unbounded_channel();
-    let (tell_errors, crypto_errors) = mpsc::unbounded_channel();
+    let (missed_sender, missed) = mpsc::unbounded_channel();
+    let (error_sender, crypto_errors) = mpsc::unbounded_channel();
     let redelivered = Arc::<Redelivered>::default();
-    let store = AuthStore::new(hold.clone(), vault.clone()).telling(tell_missed).watching(traffic.clone());
+    let store = AuthStore::new(hold.clone(), vault.clone()).telling(missed_sender).watching(traffic.clone());
     let hook = InboxHook::new(hold.clone(), redelivered.clone(), traffic.clone());
     let (socket, media) = match found.proxy.as_ref().map(Proxy::parse).transpose()? {
         None => (Socket::Direct(TokioWebSocketTransportFactory::new().with_url(endpoint.as_str())), MediaClient::new()),
@@ -124,12 +123,12 @@ pub async fn build(
         .with_runtime(whatsapp_rust::TokioRuntime)
         .with_push_name(&*hold.session)
         .with_device_props(device.props())
-        .with_task_instrument(Arc::new(SessionTask::new(tell_errors, tracing::Span::current())))
+        .with_task_instrument(Arc::new(SessionTask::new(error_sender, tracing::Span::current())))
         .with_event_handler(EventForwarder {
             events: forward,
             redelivered: redelivered.clone(),
             traffic: traffic.clone(),
-            past: found.keep_past,
+            keep_past: found.keep_past,
         })
         .with_inbound_durability_hook(hook);
     if endpoint.is_loopback() {

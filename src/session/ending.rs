@@ -6,9 +6,9 @@ use std::time::Duration;
 /// Why a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
-    /// The hold is lost. What follows is for the next holder to write.
+    /// The hold is lost. The next holder writes what follows.
     HoldLost,
-    /// The connection was lost, refused or replaced, or it never came to be.
+    /// The connection was lost, refused or replaced, or could not be made.
     Lost,
     /// The server wants a new connection at once, as after a scan or when the QR codes of this one are used up.
     Restart,
@@ -27,9 +27,9 @@ pub enum Why {
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
-    /// Why.
+    /// What ended it.
     pub why: Why,
-    /// In words, for `wa.session.status_reason`.
+    /// The text for `wa.session.status_reason`; `None` for the usual one.
     pub reason: Option<String>,
     /// The session has credentials.
     pub linked: bool,
@@ -37,7 +37,7 @@ pub struct Ended {
     pub connected: bool,
 }
 
-/// When the next connection is made.
+/// When to make the next connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
     /// After the session's backoff.
@@ -46,25 +46,25 @@ pub enum After {
     Time(Duration),
 }
 
-/// What follows.
+/// What follows an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing is written.
+    /// Write nothing.
     Nothing,
-    /// The status, and a `reconnect` row (a `link` row while the session is not linked) that is due after some time.
+    /// Write the status, and a `reconnect` row (a `link` row if the session is not linked) that is due after some time.
     Connect(Status, After),
     /// The same with a `link` row, and the session no longer asks for a pairing code.
     LinkByQr,
-    /// The lease is released and nobody connects the session until asked.
+    /// Release the lease; nobody connects the session until asked.
     Release(Status),
-    /// The same, and the auth state is deleted.
+    /// The same, and delete the auth state.
     Forget,
-    /// The same, and the auth state goes into the quarantine.
+    /// The same, and move the auth state to the quarantine.
     Quarantine,
 }
 
 impl Ended {
-    /// The table.
+    /// Looks up what follows.
     #[must_use]
     pub const fn next(&self) -> Next {
         match (&self.why, self.linked) {
@@ -94,7 +94,7 @@ impl Ended {
         }
     }
 
-    /// The reason, or what is true of every end.
+    /// The reason, or the usual one for this end.
     #[must_use]
     pub fn reason(&self) -> &str {
         let usual = match self.why {

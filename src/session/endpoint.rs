@@ -1,8 +1,8 @@
-//! Which WhatsApp server this build may talk to (X4).
+//! The WhatsApp servers that this build may connect to (X4).
 //!
-//! The feature `sandbox` switches the client library's certificate check off at compile time, so such a build must never
-//! meet the real network: it accepts loopback addresses alone. A build without it checks the pinned certificate and
-//! therefore cannot be fooled by a sandbox.
+//! The feature `sandbox` switches the client library's certificate check off at compile time, so such a build must
+//! never meet the real network: it accepts only loopback addresses. A build without the feature checks the pinned
+//! certificate, so a sandbox cannot fool it.
 
 use url::{Host, Url};
 
@@ -44,8 +44,8 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// The address is on this machine. A name counts as loopback only when it is `localhost`: others resolve to whatever
-    /// a name server says.
+    /// Whether the address is on this machine. The only name that counts is `localhost`: others resolve to whatever a
+    /// name server says.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.0)

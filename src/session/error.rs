@@ -1,17 +1,17 @@
-//! Why something could not be done to a session.
+//! Why an operation on a session failed.
 
 use super::client::BuildError;
 use crate::auth::AuthError;
 use crate::jobs::JobError;
 
-/// See the module.
+/// An operation on a session failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The hold is lost: another worker holds the session, or nobody.
     #[error("the session is no longer held here (epoch {0})")]
     Lost(i64),
-    /// It has never been linked, or was logged out.
-    #[error("the session is not linked; SELECT wa.link(…) shows a QR")]
+    /// The session was never linked, or was logged out.
+    #[error("the session is not linked; SELECT wa.link(…) shows a QR code")]
     NotLinked,
     /// The job needs a connection.
     #[error("the session is not connected")]
@@ -33,7 +33,7 @@ impl From<SessionError> for JobError {
         match error {
             SessionError::Sql(_) | SessionError::Auth(_) => Self::Retry(text),
             SessionError::Lost(_) => Self::Release(text),
-            // The row of the next attempt is written where building the client failed.
+            // Where building the client fails, the row of the next attempt is written.
             SessionError::NotLinked | SessionError::NotConnected | SessionError::Build(_) => Self::Permanent(text),
         }
     }

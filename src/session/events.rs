@@ -1,5 +1,5 @@
-//! What WhatsApp tells a session beside messages and receipts: calls, changes of groups, presence and the like, as events
-//! (M8). Which kinds there are is said in `sql/schema/13_events.sql`.
+//! Events beside messages and receipts (M8): calls, changes of groups, presence and the like.
+//! `sql/schema/13_events.sql` lists the kinds.
 
 use crate::message::json::storable;
 use crate::messages::address::phone_form;
@@ -11,20 +11,20 @@ use wacore::types::presence::{ChatPresence, ChatPresenceMedia};
 use wacore_binary::Jid;
 use whatsapp_rust::client::Client;
 
-/// Kind and data of the event; `None` for what is none.
+/// Kind and data of the row for `wa.event`; `None` for an event that gets no row.
 pub(super) async fn event_of(client: &Client, event: &Event) -> Option<(&'static str, Value)> {
     let form = async |jid: &Jid| phone_form(client, jid, None).await.to_string();
     Some(match event {
         Event::IncomingCall(call) => {
-            let mut said = signalled(&call.action)?;
-            said["from"] = form(&call.from).await.into();
-            ("call", said)
+            let mut data = call_data(&call.action)?;
+            data["from"] = form(&call.from).await.into();
+            ("call", data)
         }
         Event::MissedCall(call) => {
             let from = form(&call.from).await;
             ("call", json!({ "call_id": call.call_id, "from": from, "action": "missed" }))
         }
-        Event::GroupUpdate(update) => ("group_changed", group(client, update).await?),
+        Event::GroupUpdate(update) => ("group_changed", group_data(client, update).await?),
         Event::PictureUpdate(update) => {
             let (contact, by) = (form(&update.jid).await, update.author.as_ref());
             let by = match by {
@@ -56,8 +56,8 @@ pub(super) async fn event_of(client: &Client, event: &Event) -> Option<(&'static
     })
 }
 
-/// What a stanza of a call says, but whose it is.
-fn signalled(action: &CallAction) -> Option<Value> {
+/// The data of a call's stanza, without the caller.
+fn call_data(action: &CallAction) -> Option<Value> {
     let offered = |id: &str, video: bool, group: Option<String>| json!({ "call_id": id, "action": "offered", "video": video, "group": group });
     let ended = |id: &str, action: &str, reason: Option<&str>| json!({ "call_id": id, "action": action, "reason": reason.map(storable) });
     Some(match action {
@@ -68,18 +68,18 @@ fn signalled(action: &CallAction) -> Option<Value> {
         CallAction::Accept { call_id, .. } => ended(call_id, "accepted", None),
         CallAction::Reject { call_id, reason, .. } => ended(call_id, "rejected", reason.as_deref()),
         CallAction::Terminate { call_id, reason, .. } => ended(call_id, "terminated", reason.as_deref()),
-        // How the two sides find each other.
+        // Signalling between the two sides.
         _ => return None,
     })
 }
 
-async fn group(client: &Client, update: &GroupUpdate) -> Option<Value> {
-    let mut said = Map::new();
-    said.insert("group".into(), update.group_jid.to_string().into());
-    said.insert("action".into(), storable(update.action.tag_name()).into());
+async fn group_data(client: &Client, update: &GroupUpdate) -> Option<Value> {
+    let mut data = Map::new();
+    data.insert("group".into(), update.group_jid.to_string().into());
+    data.insert("action".into(), storable(update.action.tag_name()).into());
     if let Some(by) = &update.participant {
         let by = phone_form(client, by, update.participant_pn.as_ref()).await;
-        said.insert("by".into(), by.to_string().into());
+        data.insert("by".into(), by.to_string().into());
     }
     let people = match &update.action {
         Group::Add { participants, .. }
@@ -95,7 +95,7 @@ async fn group(client: &Client, update: &GroupUpdate) -> Option<Value> {
         for person in people {
             named.push(Value::from(phone_form(client, &person.jid, person.phone_number.as_ref()).await.to_string()));
         }
-        said.insert("participants".into(), named.into());
+        data.insert("participants".into(), named.into());
     }
     let more = match &update.action {
         Group::Subject { subject, .. } => Some(("subject", storable(subject).into())),
@@ -106,7 +106,7 @@ async fn group(client: &Client, update: &GroupUpdate) -> Option<Value> {
         _ => None,
     };
     if let Some((name, value)) = more {
-        said.insert(name.into(), value);
+        data.insert(name.into(), value);
     }
-    Some(said.into())
+    Some(data.into())
 }

@@ -1,4 +1,4 @@
-//! The client's events, on their way to the session's supervisor.
+//! Forwards the client's events to the session's supervisor.
 
 use super::passkey;
 use crate::auth::Traffic;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 use wacore::types::events::{Event, EventHandler, EventInterest, EventKind};
 
-/// The events that a supervisor acts on. Messages are not among them: they come through the durability hook, before their
-/// acknowledgement.
+/// The events that a supervisor acts on. Messages are not among them: the durability hook gets them, before they are
+/// acknowledged.
 const FORWARDED: &[EventKind] = &[
     EventKind::Connected,
     EventKind::Disconnected,
@@ -43,8 +43,8 @@ pub(super) struct EventForwarder {
     pub(super) events: UnboundedSender<Arc<Event>>,
     pub(super) redelivered: Arc<Redelivered>,
     pub(super) traffic: Arc<Traffic>,
-    /// The history from before the link is wanted. The library assembles it only for those who listen for it.
-    pub(super) past: bool,
+    /// Whether to forward the history from before the link. The library assembles it only for those who listen for it.
+    pub(super) keep_past: bool,
 }
 
 impl EventHandler for EventForwarder {
@@ -54,16 +54,16 @@ impl EventHandler for EventForwarder {
         {
             if stanza.get().tag.as_ref() == "message" {
                 self.traffic.came();
-                self.redelivered.came(stanza);
+                self.redelivered.received(stanza);
             }
             return;
         }
-        // The receiver is dropped after the client's end; later events concern nobody.
+        // After the client's end there is no receiver; nobody needs later events.
         drop(self.events.send(event));
     }
 
     fn interest(&self) -> EventInterest {
         let forwarded = EventInterest::of(FORWARDED);
-        if self.past { forwarded.with(EventKind::HistorySync) } else { forwarded }
+        if self.keep_past { forwarded.with(EventKind::HistorySync) } else { forwarded }
     }
 }

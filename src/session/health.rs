@@ -1,4 +1,4 @@
-//! The health check: whether WhatsApp answers on every connection (S9).
+//! The health check: asks WhatsApp for an answer on every connection (S9).
 
 use super::registry::Sessions;
 use crate::db::Db;
@@ -15,7 +15,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// How many sessions are asked at the same time.
 const CHECKS: usize = 64;
 
-/// Asks WhatsApp for an answer on every connection. Those that get none are made again.
+/// Asks WhatsApp for an answer on every connection. A connection without an answer is made again.
 pub async fn check(db: &Db, sessions: &Sessions) {
     let checks = sessions
         .connections()
@@ -43,7 +43,7 @@ async fn answers(sessions: &Sessions, connection: &Arc<Connection>) -> bool {
     // A refusal is an answer, too.
     let answered = matches!(connection.client.send_iq(ping).await, Ok(_) | Err(IqError::ServerError { .. }));
     let ended = || {
-        // A connection that has ended meanwhile is its supervisor's business.
+        // The supervisor handles a connection that has ended meanwhile.
         sessions.connections().get(connection.hold.fence).is_none_or(|now| !Arc::ptr_eq(&now, connection))
     };
     (answered && connection.client.is_logged_in()) || ended()

@@ -5,15 +5,15 @@ use crate::db::hold::Hold;
 use std::sync::Arc;
 use tokio::sync::{Mutex, Notify};
 
-/// See the module.
+/// What all connections of a held session share.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) hold: Hold,
     /// When messages last arrived.
     pub(super) traffic: Arc<Traffic>,
-    /// Rung when the session is to be linked, perhaps with another phone number.
+    /// Rung to link the session, perhaps with another phone number.
     pub(super) relink: Notify,
-    /// Rung when the health check gets no answer on the connection.
+    /// Rung when the health check got no answer on the connection.
     pub(super) dead: Notify,
     /// Held while a piece of the history is stored: one piece after the other.
     pub(super) past: Arc<Mutex<()>>,

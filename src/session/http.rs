@@ -1,6 +1,6 @@
-//! What a client fetches and uploads media with.
+//! The HTTP client that fetches and uploads media.
 //!
-//! A build that does not check certificates asks no address but loopback ones here either (X4), see [`super::endpoint`].
+//! A build that does not check certificates sends requests only to loopback addresses (X4), see [`super::endpoint`].
 
 use anyhow::bail;
 use async_trait::async_trait;
@@ -12,8 +12,9 @@ use super::endpoint::{CERTIFICATE_CHECK_IS_OFF, is_loopback};
 
 /// The library's HTTP client, restricted as the build demands.
 ///
-/// The library writes `https://` before the media host that the server named, and trusts public certificates only. A sandbox's
-/// media server speaks HTTP on the same port, so a build that does not check certificates takes the `s` away.
+/// The library puts `https://` before the media host that the server named, and trusts public certificates only. A
+/// sandbox's media server speaks HTTP on the same port, so a build that does not check certificates makes `http://` of
+/// it.
 #[derive(Debug, Clone, Default)]
 pub struct MediaClient(UreqHttpClient);
 
@@ -24,7 +25,7 @@ impl MediaClient {
         Self::default()
     }
 
-    /// A client that asks through `agent`.
+    /// A client that sends requests through `agent`.
     #[must_use]
     pub fn with_agent(agent: ureq::Agent) -> Self {
         Self(UreqHttpClient::with_agent(agent))

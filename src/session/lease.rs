@@ -1,12 +1,13 @@
-//! The worker's proof of life, and the adoption of free sessions.
+//! The worker's heartbeat, and the adoption of free sessions.
 //!
-//! One row a worker: a heartbeat moves its `lease_until` on, and every session that it holds lives by it. The beat has a
-//! connection of its own and waits for nothing else. A worker that cannot prove its life in time stops its sockets before
-//! anyone may take its sessions, and starts anew under a fresh id.
+//! Each worker has one row. A heartbeat extends its `lease_until`, and with it the leases of all sessions that the
+//! worker holds. The heartbeat has a connection of its own and waits for nothing else. A worker that cannot extend its
+//! lease in time stops its sockets before another worker may take its sessions, and starts again under a fresh id.
 //!
-//! After each beat comes a turn of the reconciler (wish against state): bury dead workers, correct what they left, adopt
-//! what is free and wished connected, and give away what is beyond the worker's share. However long it takes, the next
-//! beat comes in time. It carries nothing from turn to turn, so a lost wake-up costs only time.
+//! Each heartbeat is followed by a run of the reconciler (`desired` against `status`): it expires dead workers,
+//! corrects the states that they left, adopts free sessions that should be connected, and gives away sessions beyond
+//! the worker's share. However long it takes, the next heartbeat is in time. The reconciler keeps nothing from run to
+//! run, so a lost wake-up costs only time.
 
 use crate::config::Secret;
 use crate::db::Db;
@@ -19,7 +20,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// See the module.
+/// The lease of one life of a worker.
 #[derive(Debug)]
 pub struct Lease {
     pool: Db,
@@ -27,41 +28,41 @@ pub struct Lease {
     ttl: Duration,
 }
 
-/// What the lease hears and tells while it beats.
+/// The signals between the lease and the rest of the worker.
 #[derive(Debug)]
-pub struct Fleet {
-    /// No session is adopted any more.
+pub struct LeaseSignals {
+    /// Cancelled when the worker drains: it adopts no more sessions.
     pub draining: CancellationToken,
     /// Cancelled when the lease is lost, with time left before any other worker may take a session.
     pub lost: CancellationToken,
-    /// Cancelled when somebody asks the worker to drain.
-    pub asked: CancellationToken,
-    /// Ends the beat.
+    /// Cancelled when an operator asks the worker to drain.
+    pub drain_requested: CancellationToken,
+    /// Ends the heartbeat.
     pub stop: CancellationToken,
-    /// Of which [`Bells::reconcile`] wakes the reconciler; rings [`Bells::check`].
+    /// [`Bells::reconcile`] wakes the reconciler; a heartbeat may ring [`Bells::check`].
     pub bells: Bells,
-    /// Takes the sessions that other workers should have.
-    pub give_away: mpsc::UnboundedSender<Fence>,
+    /// Receives the sessions that other workers should have.
+    pub surplus: mpsc::UnboundedSender<Fence>,
 }
 
-/// What stands in a worker's row for it.
-struct Asked {
+/// What a heartbeat reads from the worker's row.
+struct WorkerRequests {
     draining: bool,
     check_at: Option<DateTime<Utc>>,
 }
 
-/// Announced on the channel `wa_work` when leases are free; rings [`Bells::reconcile`].
+/// Payload on the channel `wa_work` when leases become free; rings [`Bells::reconcile`].
 pub const FREED: &str = "leases";
-/// Most sessions that are taken or given away in one turn, so that no beat waits long for them.
+/// Most sessions that one run adopts or gives away, so that no heartbeat waits long for their rows.
 const STEP: i64 = 200;
 
-/// The share of the lease after which a worker that was not heard gives up by itself.
+/// The share of the lease after which a worker without a heartbeat gives up by itself.
 const GIVE_UP: f64 = 0.8;
-/// A database that answers does so in this time.
+/// A database that is not away answers in this time.
 const SLOW: Duration = Duration::from_secs(2);
 
 impl Lease {
-    /// Registers a worker of a fresh id.
+    /// Registers a worker under a fresh id.
     pub async fn register(url: &Secret, pooler: bool, ttl: Duration, max_sessions: u32) -> Result<Self, DbError> {
         let pool = Db::connect(url, pooler, 1, "wagres lease").await?;
         let worker_id = Uuid::new_v4();
@@ -70,7 +71,7 @@ impl Lease {
         let version = env!("CARGO_PKG_VERSION");
         let restored = sqlx::query_file_scalar!("sql/worker/detect_restore.sql").fetch_one(&pool).await?;
         if restored > 0 {
-            tracing::warn!(sessions = restored, "the database was restored: chats begin new Signal sessions");
+            tracing::warn!(sessions = restored, "database restore detected; chats start new Signal sessions");
         }
         let most = i32::try_from(max_sessions).unwrap_or(i32::MAX);
         sqlx::query_file!("sql/worker/register.sql", worker_id, host.trim(), pid, version, ttl.as_secs_f64(), most)
@@ -79,76 +80,76 @@ impl Lease {
         Ok(Self { pool, worker_id, ttl })
     }
 
-    /// The id under which this worker holds.
+    /// The worker id of this life.
     #[must_use]
     pub const fn worker_id(&self) -> Uuid {
         self.worker_id
     }
 
-    /// Beats and reconciles until the tokens say so. `answers` is told whether the database does; `pool` is for what need
-    /// not be in time.
-    pub async fn run(&self, pool: &Db, fleet: Fleet, answers: impl Fn(bool)) {
-        let turn = Notify::new();
+    /// Sends heartbeats and reconciles until the tokens end it. Calls `answers` with whether the database answers.
+    /// `pool` serves statements that need not be in time.
+    pub async fn run(&self, pool: &Db, signals: LeaseSignals, answers: impl Fn(bool)) {
+        let after_beat = Notify::new();
         tokio::select! {
-            () = self.beats(&fleet, &turn, answers) => {}
-            () = self.turns(pool, &fleet, &turn) => {}
+            () = self.heartbeat_loop(&signals, &after_beat, answers) => {}
+            () = self.reconcile_loop(pool, &signals, &after_beat) => {}
         }
     }
 
-    async fn beats(&self, fleet: &Fleet, turn: &Notify, answers: impl Fn(bool)) {
-        let Fleet { lost, asked, stop, .. } = fleet;
+    async fn heartbeat_loop(&self, signals: &LeaseSignals, after_beat: &Notify, answers: impl Fn(bool)) {
+        let LeaseSignals { lost, drain_requested, stop, .. } = signals;
         let (mut proven, mut checked) = (Instant::now(), None);
         loop {
             let began = Instant::now();
             let give_up = self.ttl.mul_f64(GIVE_UP).saturating_sub(proven.elapsed());
             let beat = tokio::select! {
                 () = stop.cancelled() => return,
-                beat = tokio::time::timeout(give_up, self.beat_or_say(&answers)) => beat,
+                beat = tokio::time::timeout(give_up, self.beat_or_report(&answers)) => beat,
             };
             answers(matches!(beat, Ok(Ok(_))));
             match beat {
-                Ok(Ok(Some(Asked { draining, check_at }))) => {
+                Ok(Ok(Some(WorkerRequests { draining, check_at }))) => {
                     proven = began;
                     if draining {
-                        asked.cancel();
+                        drain_requested.cancel();
                     }
                     if std::mem::replace(&mut checked, check_at) != check_at {
-                        fleet.bells.check.notify_one();
+                        signals.bells.check.notify_one();
                     }
                 }
                 Ok(Ok(None)) => {
-                    tracing::error!("the lease has run out; stopping every session");
+                    tracing::error!("lease expired; stopping every session");
                     return lost.cancel();
                 }
-                Ok(Err(error)) => tracing::warn!(%error, "heartbeat failed"),
+                Ok(Err(error)) => tracing::warn!(%error, "heartbeat failed; retrying"),
                 Err(_) => {
-                    tracing::error!("no heartbeat came through in time; stopping every session");
+                    tracing::error!("no heartbeat succeeded in time; stopping every session");
                     return lost.cancel();
                 }
             }
-            turn.notify_one();
+            after_beat.notify_one();
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = fleet.bells.reconcile.notified() => {}
+                () = signals.bells.reconcile.notified() => {}
                 () = tokio::time::sleep((self.ttl / 5).min(Duration::from_secs(2))) => {}
             }
         }
     }
 
-    async fn turns(&self, pool: &Db, fleet: &Fleet, turn: &Notify) {
+    async fn reconcile_loop(&self, pool: &Db, signals: &LeaseSignals, after_beat: &Notify) {
         loop {
-            turn.notified().await;
-            if fleet.draining.is_cancelled() {
+            after_beat.notified().await;
+            if signals.draining.is_cancelled() {
                 continue;
             }
-            if let Err(error) = self.reconcile(pool, fleet).await {
-                tracing::warn!(%error, "cannot look for free sessions");
+            if let Err(error) = self.reconcile(pool, signals).await {
+                tracing::warn!(%error, "reconciler failed; retrying after the next heartbeat");
             }
         }
     }
 
-    /// Proves life, and says so when the database takes its time.
-    async fn beat_or_say(&self, answers: &impl Fn(bool)) -> sqlx::Result<Option<Asked>> {
+    /// Sends a heartbeat, and reports when the database is slow to answer.
+    async fn beat_or_report(&self, answers: &impl Fn(bool)) -> sqlx::Result<Option<WorkerRequests>> {
         let beat = self.beat();
         tokio::pin!(beat);
         if let Ok(beat) = tokio::time::timeout(SLOW, &mut beat).await {
@@ -158,43 +159,43 @@ impl Lease {
         beat.await
     }
 
-    /// Proves life, and hears what the worker is asked for. `None`: too late, the lease has run out.
-    async fn beat(&self) -> sqlx::Result<Option<Asked>> {
-        sqlx::query_file_as!(Asked, "sql/worker/heartbeat.sql", self.worker_id, self.ttl.as_secs_f64())
+    /// Sends a heartbeat. `None` when the lease has expired.
+    async fn beat(&self) -> sqlx::Result<Option<WorkerRequests>> {
+        sqlx::query_file_as!(WorkerRequests, "sql/worker/heartbeat.sql", self.worker_id, self.ttl.as_secs_f64())
             .fetch_optional(&self.pool)
             .await
     }
 
-    async fn reconcile(&self, pool: &Db, fleet: &Fleet) -> sqlx::Result<()> {
-        let buried = sqlx::query_file!("sql/worker/expire_workers.sql").execute(pool).await?.rows_affected();
-        if buried > 0 {
-            tracing::info!(buried, "workers are dead; their sessions are free");
+    async fn reconcile(&self, pool: &Db, signals: &LeaseSignals) -> sqlx::Result<()> {
+        let expired = sqlx::query_file!("sql/worker/expire_workers.sql").execute(pool).await?.rows_affected();
+        if expired > 0 {
+            tracing::info!(workers = expired, "dead workers expired; their sessions are free");
         }
         sqlx::query_file!("sql/session/reset_stale.sql").execute(pool).await?;
         let adopted = sqlx::query_file!("sql/session/adopt.sql", self.worker_id, STEP).execute(pool).await?;
         let adopted = adopted.rows_affected();
         if adopted > 0 {
-            tracing::info!(adopted, "sessions adopted");
-            // There may be more, and they need not wait for the next beat; how many connect at once is for the session
-            // jobs to say.
-            fleet.bells.reconcile.notify_one();
+            tracing::info!(sessions = adopted, "sessions adopted");
+            // There may be more, and they need not wait for the next heartbeat. The session jobs limit how many connect
+            // at once.
+            signals.bells.reconcile.notify_one();
             return Ok(());
         }
         let surplus = sqlx::query_file!("sql/session/surplus.sql", self.worker_id, STEP).fetch_all(pool).await?;
         for row in surplus {
-            if fleet.give_away.send(Fence { session_id: row.session_id, epoch: row.epoch }).is_err() {
+            if signals.surplus.send(Fence { session_id: row.session_id, epoch: row.epoch }).is_err() {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Says that the worker gives its sessions away, so that the others take them.
+    /// Announces that the worker gives its sessions away, so that others adopt them.
     pub async fn drain(&self) -> sqlx::Result<()> {
         sqlx::query_file!("sql/worker/drain.sql", self.worker_id).execute(&self.pool).await.map(drop)
     }
 
-    /// Takes the worker off the list, so that nobody has to wait for its lease to run out.
+    /// Deletes the worker's row, so that nobody has to wait for its lease to expire.
     pub async fn unregister(&self) -> sqlx::Result<()> {
         sqlx::query_file!("sql/worker/unregister.sql", self.worker_id).fetch_optional(&self.pool).await?;
         self.pool.close().await;

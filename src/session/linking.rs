@@ -1,7 +1,7 @@
-//! Linking a session, on the side of one connection: QR codes, a pairing code, a passkey.
+//! Links a session over one connection: by QR codes, a pairing code or a passkey.
 
 use super::ending::Why;
-use super::passkey::{self, Heard};
+use super::passkey::{self, PasskeySignal};
 use super::row::{self, Qr};
 use super::status::Status;
 use crate::auth::AuthStore;
@@ -18,38 +18,38 @@ use whatsapp_rust::client::Client;
 
 /// What an event of linking means for the connection.
 pub(super) enum Step {
-    /// It goes on.
-    Go,
+    /// The connection continues.
+    Continue,
     /// The device is linked; the server wants a new connection.
     Linked,
     /// The server will close the connection, for this reason.
     Failed(String),
-    /// The connection is to be closed.
+    /// Close the connection.
     Close(Why, Option<String>),
 }
 
-/// See the module.
+/// The linking of one connection.
 pub(super) struct Linking {
     hold: Hold,
     client: Arc<Client>,
-    /// Drives a linking with a passkey. None when the session was linked before.
-    passkey: Option<UnboundedSender<Heard>>,
-    /// A QR code was shown, so WhatsApp can be asked for a pairing code.
+    /// The channel to the driver of a passkey. `None` when the session was linked before.
+    passkey: Option<UnboundedSender<PasskeySignal>>,
+    /// A QR code was shown, so WhatsApp accepts a request for a pairing code.
     ready: bool,
-    /// Until when the shown pairing code is valid.
+    /// When the shown pairing code expires.
     code_until: Option<Instant>,
     tasks: TaskTracker,
 }
 
 impl Linking {
-    /// Of a connection of a session that has credentials already, or not. Requests to WhatsApp run in `tasks`.
+    /// `linked`: the session has credentials already. Requests to WhatsApp run in `tasks`.
     pub(super) fn new(hold: Hold, store: AuthStore, client: Arc<Client>, linked: bool, tasks: TaskTracker) -> Self {
         let passkey = (!linked).then(|| passkey::start(hold.clone(), store, client.clone(), &tasks));
         Self { hold, client, passkey, ready: false, code_until: None, tasks }
     }
 
-    /// Where the driver of a passkey listens.
-    pub(super) fn passkey(&self) -> Option<UnboundedSender<Heard>> {
+    /// The channel to the driver of a passkey.
+    pub(super) fn passkey(&self) -> Option<UnboundedSender<PasskeySignal>> {
         self.passkey.clone()
     }
 
@@ -59,9 +59,9 @@ impl Linking {
             Event::PairingQrCode(qr) => {
                 telemetry::qr_code();
                 let shown = Qr { text: &qr.code, seconds: qr.timeout.as_secs_f64() };
-                row::become_status(&self.hold, Status::Linking, None, Some(shown)).await;
+                row::change_status(&self.hold, Status::Linking, None, Some(shown)).await;
                 // The first code shows that the connection is ready.
-                self.tell_passkey(Heard::GoOn);
+                self.signal_passkey(PasskeySignal::Continue);
                 if !std::mem::replace(&mut self.ready, true) {
                     self.ask_for_code().await;
                 }
@@ -74,36 +74,38 @@ impl Linking {
             }
             Event::PairingCodeError(error) => self.code_failed(&error.error).await,
             Event::PairingCodeRefresh(_) => self.code_failed("the phone could not use it").await,
-            Event::PairPasskeyRequest(asked) => self.tell_passkey(Heard::Demanded(asked.request_options_json.clone())),
+            Event::PairPasskeyRequest(asked) => {
+                self.signal_passkey(PasskeySignal::Demanded(asked.request_options_json.clone()))
+            }
             Event::RawNode(stanza) => {
                 if let Some(primary) = passkey::primary_of(stanza) {
-                    self.tell_passkey(Heard::Primary(primary));
+                    self.signal_passkey(PasskeySignal::Primary(primary));
                 }
             }
             Event::PairSuccess(pair) => {
                 telemetry::linked();
                 row::identify(&self.hold, &pair.id, &pair.lid).await;
-                row::become_status(&self.hold, Status::Connecting, Some("scanned"), None).await;
+                row::change_status(&self.hold, Status::Connecting, Some("scanned"), None).await;
                 return Some(Step::Linked);
             }
             Event::PairError(error) => return Some(Step::Failed(format!("linking failed: {}", error.error))),
-            // A pairing code is still shown; what follows comes with its end.
+            // A pairing code is still shown; its end decides what follows.
             Event::PairingQrCodesExhausted(qr) if !qr.disconnected => {}
             Event::PairingQrCodesExhausted(_) => return Some(self.codes_used_up().await),
             _ => return None,
         }
-        Some(Step::Go)
+        Some(Step::Continue)
     }
 
     async fn codes_used_up(&self) -> Step {
         match passkey::is_open(&self.hold).await {
-            Ok(true) => Step::Close(Why::Restart, Some("going on with the passkey".into())),
+            Ok(true) => Step::Close(Why::Restart, Some("linking with the passkey continues".into())),
             Ok(false) => Step::Close(Why::NoScan, None),
             Err(error) => Step::Close(Why::Lost, Some(error.to_string())),
         }
     }
 
-    /// Asks for a pairing code, if the session is to be linked by one.
+    /// Requests a pairing code, if the session is to be linked by one.
     pub(super) async fn ask_for_code(&self) {
         if self.passkey.is_none() || !self.ready {
             return;
@@ -111,7 +113,7 @@ impl Linking {
         let phone = sqlx::query_file_scalar!("sql/session/link_phone.sql", self.hold.fence.session_id);
         match phone.fetch_optional(&self.hold.db).await {
             Ok(Some(Some(phone_number))) => {
-                // A shown code is replaced; the answer comes as an event.
+                // This replaces a shown code; the answer is an event.
                 self.client.cancel_pair_code().await;
                 let client = self.client.clone();
                 let options = PairCodeOptions { phone_number, ..PairCodeOptions::default() };
@@ -119,7 +121,7 @@ impl Linking {
                 self.tasks.spawn(ask.in_current_span());
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "cannot read the phone number; no pairing code"),
+            Err(error) => tracing::warn!(%error, "phone number not read; no pairing code is requested"),
         }
     }
 
@@ -128,7 +130,8 @@ impl Linking {
         row::show_code(&self.hold, None, Some(&format!("no pairing code: {error}; scan the QR code"))).await;
     }
 
-    /// Waits until the shown pairing code expires. The QR codes are used up by then, so the next connection brings new ones.
+    /// Waits until the shown pairing code expires. The QR codes are used up by then, so the next connection brings new
+    /// ones.
     pub(super) async fn code_expired(&self) -> Step {
         match self.code_until {
             Some(moment) => tokio::time::sleep_until(moment.into()).await,
@@ -137,10 +140,10 @@ impl Linking {
         Step::Close(Why::CodeExpired, Some("the pairing code was not used in time; scan the QR code".into()))
     }
 
-    fn tell_passkey(&self, heard: Heard) {
+    fn signal_passkey(&self, signal: PasskeySignal) {
         if let Some(passkey) = &self.passkey {
-            // The driver ends when the last sender is dropped, so only a stopping process gets here without one.
-            drop(passkey.send(heard));
+            // The driver ends when the last sender is dropped, so this fails only in a stopping process.
+            drop(passkey.send(signal));
         }
     }
 }

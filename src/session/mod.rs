@@ -1,21 +1,22 @@
-//! Sessions: who holds one, the client that lives in it, and what becomes of it.
+//! Sessions: who holds one, the client that runs for it, and what happens to it.
 //!
 //! Read from the bottom up:
 //!
-//! * [`status`]: the states. [`error`]: why something could not be done.
-//! * [`endpoint`]: which servers this build may talk to; [`proxy`]: through whom; [`transport`]: sockets that close with the
-//!   hold; [`http`]: how media is fetched.
+//! * [`status`]: the states. [`error`]: why an operation failed.
+//! * [`endpoint`]: the servers that this build may connect to. [`proxy`]: connects through a proxy. [`transport`]:
+//!   sockets that close with the hold. [`http`]: fetches and uploads media.
 //! * `held`: a session that this worker holds. `row`: its row in the database.
-//! * [`client`]: how a client of the library is built. `forward`: its events, on their way to the supervisor. `credentials`:
-//!   written when the library would not.
-//! * `passkey`, `linking`: linking a device, on the side of one connection.
+//! * [`client`]: builds a client of the library. `forward`: forwards its events to the supervisor. `credentials`:
+//!   writes them when the library would not.
+//! * `passkey`, `linking`: link a device over one connection.
 //! * `events`: calls, groups, presence and the like, as rows of `wa.event`.
-//! * `supervise`: one task for each connection, which says in the end how it ended. [`ending`]: what follows, as one table.
-//! * `running`, [`registry`]: the sessions of this worker, and what follows each end.
-//! * [`health`]: whether WhatsApp answers on every connection.
-//! * [`lease`]: the worker's heartbeat and the adoption of free sessions; a task and a connection of its own, so that nothing
-//!   can starve it.
-//! * [`jobs`]: link, connect, reconnect, close, logout; `actions`: what a session asks of WhatsApp for others. The next kind
+//! * `supervise`: one task for each connection, which returns how the connection ended. [`ending`]: what follows, as
+//!   one table.
+//! * `running`, [`registry`]: the sessions of this worker, and what happens after each end.
+//! * [`health`]: asks WhatsApp for an answer on every connection.
+//! * [`lease`]: the worker's heartbeat and the adoption of free sessions, with a task and a connection of its own, so
+//!   that nothing can starve it.
+//! * [`jobs`]: link, connect, reconnect, close, logout. `actions`: requests to WhatsApp. The next kind of session job
 //!   goes there.
 
 mod actions;

@@ -1,16 +1,16 @@
-//! Linking an account that demands a passkey (S2), as a row that any holder can go on with.
+//! Linking an account that demands a passkey (S2), as a row with which any holder can continue.
 //!
-//! | stage of `wa.passkey` | what happened | who goes on |
+//! | stage of `wa.passkey` | what happened | who continues |
 //! | --- | --- | --- |
 //! | requested | WhatsApp sent a challenge for the owner's passkey | `wa.answer_passkey` |
-//! | answered | a browser's answer is there | we: send it, along with a commitment to a nonce |
-//! | proven | WhatsApp took it | the phone: says who it is; then we open the commitment |
+//! | answered | a browser's answer is stored | we send it, with a commitment to a nonce |
+//! | proven | WhatsApp accepted it | the phone identifies itself; then we open the commitment |
 //! | code | we and the phone show a code | `wa.confirm_passkey` |
-//! | confirmed | the owner has compared them | we: send our keys and a new secret, encrypted for the phone |
+//! | confirmed | the owner has compared the codes | we send our keys and a new secret, encrypted for the phone |
 //! | done | the phone linked us under that secret | |
 //!
-//! The library has a driver for this that keeps everything in memory. Here each step is in the database before it is said
-//! to WhatsApp, and said again by whoever holds the session after a crash: what we commit ourselves to stays what it is.
+//! The library's own driver keeps everything in memory. Here each step is stored before it is sent to WhatsApp, and
+//! after a crash the next holder sends the same again: what we committed ourselves to does not change.
 
 use std::sync::Arc;
 
@@ -37,28 +37,28 @@ use whatsapp_rust::client::Client;
 use whatsapp_rust::passkey::parse_request_options;
 use whatsapp_rust::request::IqError;
 
-/// How long a passkey may be waited for when WhatsApp does not say, and at most.
+/// How long to wait for a passkey, in seconds: if WhatsApp gives no time, and at most.
 const USUAL_TIMEOUT: f64 = 600.0;
 const LONGEST_TIMEOUT: f64 = 3600.0;
 
-/// What a driver is told.
+/// A signal to the driver.
 #[derive(Debug)]
-pub(super) enum Heard {
-    /// The connection can be used, or the row has changed: whatever is to be done is done now.
-    GoOn,
+pub(super) enum PasskeySignal {
+    /// The connection is ready, or the row has changed: make the next step.
+    Continue,
     /// WhatsApp demands a passkey, with this request.
     Demanded(String),
-    /// The phone has said who it is.
+    /// The phone has identified itself.
     Primary(Vec<u8>),
 }
 
-/// Why a step was not made.
+/// Why a step failed.
 #[derive(Debug, thiserror::Error)]
 enum StepError {
-    /// WhatsApp said no, or what came makes no sense: the linking has failed.
+    /// WhatsApp refused, or sent something unusable: the linking has failed.
     #[error("{0}")]
     Failed(String),
-    /// The connection did not carry it. The next one does.
+    /// The connection did not carry it. The next connection repeats the step.
     #[error("{0}")]
     Later(String),
     #[error(transparent)]
@@ -76,7 +76,7 @@ impl StepError {
     }
 }
 
-/// What the phone said about itself in a stanza, if that is what the stanza is.
+/// The phone's identity in a stanza, if the stanza carries one.
 #[must_use]
 pub(super) fn primary_of(stanza: &OwnedNodeRef) -> Option<Vec<u8>> {
     let node = stanza.get();
@@ -88,27 +88,32 @@ pub(super) fn primary_of(stanza: &OwnedNodeRef) -> Option<Vec<u8>> {
 }
 
 /// Starts the driver of one client of a session that is not linked. It ends when the sender is dropped.
-pub(super) fn start(hold: Hold, store: AuthStore, client: Arc<Client>, tasks: &TaskTracker) -> UnboundedSender<Heard> {
-    let (tell, heard) = unbounded_channel();
-    tasks.spawn(Driver { hold, store, client }.run(heard).in_current_span());
-    tell
+pub(super) fn start(
+    hold: Hold,
+    store: AuthStore,
+    client: Arc<Client>,
+    tasks: &TaskTracker,
+) -> UnboundedSender<PasskeySignal> {
+    let (sender, signal) = unbounded_channel();
+    tasks.spawn(Driver { hold, store, client }.run(signal).in_current_span());
+    sender
 }
 
-/// Whether a session has an unfinished linking with a passkey that may still be finished.
+/// Whether the session has an unfinished linking with a passkey that can still be finished.
 pub(super) async fn is_open(hold: &Hold) -> sqlx::Result<bool> {
-    Ok(waiting(hold).await?.is_some_and(|row| !row.over))
+    Ok(open_linking(hold).await?.is_some_and(|row| !row.over))
 }
 
 /// An unfinished linking.
-struct Waiting {
+struct OpenLinking {
     stage: String,
     answer: Option<Value>,
     over: bool,
 }
 
-async fn waiting(hold: &Hold) -> sqlx::Result<Option<Waiting>> {
+async fn open_linking(hold: &Hold) -> sqlx::Result<Option<OpenLinking>> {
     let session_id = hold.fence.session_id;
-    let ask = || sqlx::query_file_as!(Waiting, "sql/passkey/unfinished.sql", session_id).fetch_optional(&hold.db);
+    let ask = || sqlx::query_file_as!(OpenLinking, "sql/passkey/unfinished.sql", session_id).fetch_optional(&hold.db);
     hold.ask(ask).await
 }
 
@@ -119,29 +124,29 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(self, mut heard: UnboundedReceiver<Heard>) {
-        while let Some(heard) = heard.recv().await {
-            let step = match heard {
-                Heard::GoOn => self.go_on().await,
-                Heard::Demanded(request) => self.demanded(&request).await,
-                Heard::Primary(primary) => self.primary(primary).await,
+    async fn run(self, mut signal: UnboundedReceiver<PasskeySignal>) {
+        while let Some(signal) = signal.recv().await {
+            let step = match signal {
+                PasskeySignal::Continue => self.next_step().await,
+                PasskeySignal::Demanded(request) => self.demanded(&request).await,
+                PasskeySignal::Primary(primary) => self.primary(primary).await,
             };
             let error = match step {
                 Ok(()) => continue,
                 Err(StepError::Failed(error)) => error,
                 Err(error) => {
-                    tracing::warn!(%error, "linking with a passkey goes on with the next connection");
+                    tracing::warn!(%error, "passkey step failed; the next connection repeats it");
                     continue;
                 }
             };
-            tracing::warn!(error, "linking with a passkey failed");
+            tracing::warn!(error, "linking with a passkey failed; it has to be started again");
             self.advance("failed", None, Some(&error)).await;
         }
     }
 
-    /// What the row asks for.
-    async fn go_on(&self) -> Result<(), StepError> {
-        let Some(row) = waiting(&self.hold).await? else { return Ok(()) };
+    /// Makes the step that the row asks for.
+    async fn next_step(&self) -> Result<(), StepError> {
+        let Some(row) = open_linking(&self.hold).await? else { return Ok(()) };
         if row.over {
             return Err(StepError::Failed("it was not finished in time".into()));
         }
@@ -162,20 +167,20 @@ impl Driver {
         let seconds = options.timeout_ms.map_or(USUAL_TIMEOUT, |ms| ms as f64 / 1000.0).clamp(30.0, LONGEST_TIMEOUT);
         let request: Value = serde_json::from_str(request).map_err(|error| StepError::Failed(error.to_string()))?;
         let Fence { session_id, epoch } = self.hold.fence;
-        // It is said once.
+        // WhatsApp sends the request once.
         persist(&self.hold, || {
             sqlx::query_file_scalar!("sql/passkey/request.sql", session_id, epoch, request, seconds)
                 .fetch_one(&self.hold.db)
         })
         .await;
-        tracing::info!("WhatsApp demands a passkey, see wa.passkey");
+        tracing::info!("WhatsApp demands a passkey; wa.passkey has the request");
         Ok(())
     }
 
-    /// Shows the passkey's answer, with our commitment.
+    /// Sends the passkey's answer, with our commitment.
     async fn prove(&self, assertion: Value) -> Result<(), StepError> {
         let linking = match self.store.passkey_linking().await? {
-            // It may have been said already, and then it must be the same.
+            // It may have been sent already, and then it must be the same.
             Some(linking) => linking,
             None => self.begin().await?,
         };
@@ -215,20 +220,20 @@ impl Driver {
         Ok(linking)
     }
 
-    /// The phone's side came. A second one for the same linking changes nothing.
+    /// Stores the phone's identity. A second one for the same linking changes nothing.
     async fn primary(&self, primary: Vec<u8>) -> Result<(), StepError> {
         let Some(mut linking) = self.store.passkey_linking().await? else {
-            tracing::warn!("a phone answers to a linking with a passkey that is not under way");
+            tracing::warn!("phone answered a passkey linking that is not under way; ignored");
             return Ok(());
         };
         if linking.primary.is_none() {
             linking.primary = Some(primary);
             self.store.keep_passkey_linking(&linking).await?;
         }
-        self.go_on().await
+        self.next_step().await
     }
 
-    /// Opens the commitment; both sides can show the code now.
+    /// Opens the commitment; now both sides can show the code.
     async fn reveal(&self, linking: &PasskeyLinking) -> Result<(), StepError> {
         let primary = primary(linking)?;
         self.set("the nonce", leaf("companion_nonce", linking.nonce.to_vec())).await?;
@@ -238,7 +243,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Sends our keys and the secret under which the phone is to vouch for us. The secret counts from before that on, for
+    /// Sends our keys and the secret under which the phone vouches for us. The secret is stored before that, because
     /// the phone may be quicker than the answer.
     async fn ask_for_link(&self) -> Result<(), StepError> {
         let linking = self.store.passkey_linking().await?;
@@ -291,7 +296,7 @@ fn leaf(tag: &'static str, content: Vec<u8>) -> Node {
 fn primary(linking: &PasskeyLinking) -> Result<wacore::shortcake::PrimaryEphemeralIdentity, StepError> {
     let primary = linking.primary.as_deref().unwrap_or_default();
     ShortcakeUtils::parse_primary_ephemeral_identity(primary)
-        .map_err(|error| StepError::Failed(format!("what the phone said about itself: {error}")))
+        .map_err(|error| StepError::Failed(format!("the phone's identity: {error}")))
 }
 
 fn platform(linking: &PasskeyLinking) -> Result<PlatformType, StepError> {

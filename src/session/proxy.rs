@@ -1,6 +1,6 @@
-//! The way of a session to WhatsApp through a proxy (S11): its socket and its media.
+//! Connects a session to WhatsApp through a proxy (S11): its socket and its media.
 //!
-//! HTTP proxies are asked to CONNECT, SOCKS5 proxies to look names up themselves, so that nothing of a session goes past its
+//! HTTP proxies get a CONNECT, and SOCKS5 proxies resolve names themselves, so that nothing of a session bypasses its
 //! proxy.
 
 use super::endpoint::{CERTIFICATE_CHECK_IS_OFF, Endpoint};
@@ -23,25 +23,25 @@ use whatsapp_rust::transport::{Transport, TransportEvent, TransportFactory};
 use whatsapp_rust::{async_channel::Receiver, async_trait};
 use whatsapp_rust_tokio_transport::{default_tls_connector, from_websocket};
 
-/// Of each connection for media, as the library has it; the HTTP client's own would be eight times as much.
+/// Buffer of each media connection in bytes, as in the library; the HTTP client's default is eight times as large.
 const BUFFER: usize = 16 * 1024;
-/// Connections that stay open for the next file.
+/// Idle connections that stay open for the next file.
 const IDLE: usize = 3;
 
-/// Why a proxy cannot be used. What it says holds no password.
+/// Why a proxy cannot be used. The text holds no password.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
     /// Not the address of a proxy.
     #[error(
-        "proxy: this is no address of a proxy; accepted is http:// or socks5://, then user:password@ if it wants them, host:port"
+        "proxy: not the address of a proxy; accepted is http:// or socks5://, then user:password@ if the proxy wants them, host:port"
     )]
     NotAProxy,
     /// A sandbox build and an address that is not loopback.
-    #[error("proxy: it is not on this machine, and this build has the feature `sandbox`, which talks to nobody else")]
+    #[error("proxy: not on this machine, and this build has the feature `sandbox`, which connects to nothing else")]
     NotLoopback,
 }
 
-/// A proxy. Secret: it may hold a password.
+/// A proxy. Secret, because it may hold a password.
 #[derive(Clone)]
 pub struct Proxy {
     url: Url,
@@ -56,7 +56,7 @@ impl std::fmt::Debug for Proxy {
 }
 
 impl Proxy {
-    /// Reads an address as `wa.set_proxy` takes it.
+    /// Parses an address as `wa.set_proxy` takes it.
     ///
     /// # Errors
     /// See [`ProxyError`].
@@ -68,7 +68,7 @@ impl Proxy {
         if !matches!(url.scheme(), "http" | "socks5") {
             return Err(ProxyError::NotAProxy);
         }
-        // Of schemes that browsers do not know, addresses are not told from names by the URL.
+        // For schemes that browsers do not know, the URL parser does not tell addresses from names.
         let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
         if CERTIFICATE_CHECK_IS_OFF && !ip.map_or(host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback()) {
             return Err(ProxyError::NotLoopback);
@@ -76,14 +76,14 @@ impl Proxy {
         Ok(Self { host: host.to_owned(), port, url })
     }
 
-    /// User and password, if it wants them.
+    /// User and password, if the proxy wants them.
     fn login(&self) -> Option<(String, String)> {
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let wanted = !self.url.username().is_empty() || self.url.password().is_some();
         wanted.then(|| (decoded(self.url.username()), decoded(self.url.password().unwrap_or_default())))
     }
 
-    /// A connection to `host` and `port` through it.
+    /// Connects to `host` and `port` through the proxy.
     async fn open(&self, host: &str, port: u16) -> anyhow::Result<TcpStream> {
         let target: Uri = format!("https://{host}:{port}/").parse()?;
         let proxy: Uri = format!("http://{}:{}", self.host, self.port).parse()?;
@@ -106,12 +106,12 @@ impl Proxy {
         Ok(stream.into_inner())
     }
 
-    /// What fetches media through it.
+    /// The HTTP client that fetches media through the proxy.
     ///
     /// # Errors
-    /// When the address is none.
+    /// The address is not usable.
     pub fn agent(&self) -> Result<ureq::Agent, ProxyError> {
-        // With "socks5" names would be looked up on this machine.
+        // With "socks5" this machine would resolve the names.
         let url = self.url.as_str().replacen("socks5://", "socks5h://", 1);
         let proxy = ureq::Proxy::new(&url).map_err(|_| ProxyError::NotAProxy)?;
         let config = ureq::Agent::config_builder().proxy(Some(proxy));

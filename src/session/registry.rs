@@ -1,4 +1,4 @@
-//! The sessions that this worker holds, each with at most one client, and what follows when a connection ends.
+//! The sessions that this worker holds, each with at most one client, and what happens when a connection ends.
 
 use super::client::{self, ClientSettings};
 use super::ending::{After, Ended, Next};
@@ -21,7 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tracing::Instrument as _;
 
-/// How long a connection may take to end in order before it is cut, and the database to take the release of a session.
+/// How long a connection may take to close in order before it is cut, and the database to take the release of a
+/// session.
 const CLOSING: Duration = Duration::from_secs(15);
 
 /// A held session and its client.
@@ -30,7 +31,7 @@ struct Entry {
     running: tokio::sync::Mutex<Option<Running>>,
 }
 
-/// See the module. Clones lead to the same sessions.
+/// The held sessions of a worker. Clones share them.
 #[derive(Clone)]
 pub struct Sessions {
     db: Db,
@@ -47,7 +48,7 @@ enum Desired {
     Stopped,
 }
 
-/// Whether the row keeps which device the session was.
+/// Whether the row keeps the identity of the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Identity {
     Kept,
@@ -63,7 +64,7 @@ struct Leave<'a> {
 }
 
 impl<'a> Leave<'a> {
-    /// For any worker that has room.
+    /// To any worker that has room.
     const fn to_others(reason: &'a str) -> Self {
         Self { status: Status::Disconnected, reason, desired: Desired::Unchanged, identity: Identity::Kept }
     }
@@ -80,7 +81,7 @@ impl<'a> Leave<'a> {
 }
 
 impl Sessions {
-    /// No session yet. Their connections are opened in `connections`, acks and receipts go to `progress`.
+    /// No session yet. Their connections are added to `connections`; acks and receipts go to `progress`.
     #[must_use]
     pub fn new(db: Db, settings: ClientSettings, connections: Connections, progress: Progress, bells: Bells) -> Self {
         let reports = Reports { connections, progress, bells, tasks: settings.tasks.clone() };
@@ -93,13 +94,13 @@ impl Sessions {
         &self.reports.connections
     }
 
-    /// How many sessions have a client or had one since they were taken.
+    /// How many sessions have a client, or had one since they were adopted.
     #[must_use]
     pub fn count(&self) -> usize {
         self.lock().len()
     }
 
-    /// Those that [`Sessions::count`] counts, by name, and whether each is logged in.
+    /// The sessions that [`Sessions::count`] counts, by name, and whether each is logged in.
     #[must_use]
     pub fn list(&self) -> BTreeMap<String, bool> {
         let holds: Vec<Hold> = self.lock().values().map(|entry| entry.held.hold.clone()).collect();
@@ -107,7 +108,7 @@ impl Sessions {
         holds.iter().map(|hold| (hold.session.to_string(), connected(hold))).collect()
     }
 
-    /// Connects a session, unless it is connected. `may_link`: an unlinked session shows a QR code.
+    /// Connects a session, unless it is connected. With `may_link`, an unlinked session shows a QR code.
     ///
     /// # Errors
     /// See [`SessionError`].
@@ -146,7 +147,7 @@ impl Sessions {
         let span = entry.held.span();
         let built = match client::build(&self.settings, hold, traffic, found).instrument(span.clone()).await {
             Ok(built) => built,
-            // Like a connection that was lost: the row says why, and the next attempt comes after the backoff.
+            // As after a lost connection, the row says why, and the next attempt follows after the backoff.
             Err(error) => {
                 row::lost(hold, Status::Disconnected, &error.to_string(), found.linked, None).await;
                 self.reports.bells.claim.notify_one();
@@ -162,7 +163,7 @@ impl Sessions {
         let (sessions, entry, ending) = (self.clone(), entry.clone(), end.clone());
         let supervised = async move {
             let ended = supervisor.run(built).await;
-            if ending.is_to_be_followed() {
+            if ending.mark_over() {
                 sessions.follow(&entry, ended).await;
             }
         };
@@ -179,7 +180,7 @@ impl Sessions {
         let released = match next {
             Next::Nothing => return,
             Next::Connect(status, after) => {
-                tracing::info!(reason, "connection ended");
+                tracing::info!(reason, "connection ended; the next one is queued");
                 let after = if let After::Time(time) = after { Some(time) } else { None };
                 row::lost(hold, status, reason, ended.linked, after).await;
                 return self.reports.bells.claim.notify_one();
@@ -204,16 +205,16 @@ impl Sessions {
         }
     }
 
-    /// Goes on with a linking whose row has changed, with the client that runs or a new one.
+    /// Continues a linking whose row has changed, with the running client or a new one.
     ///
     /// # Errors
     /// See [`SessionError`].
-    pub async fn go_on_linking(&self, fence: Fence, name: &str) -> Result<(), SessionError> {
+    pub async fn continue_linking(&self, fence: Fence, name: &str) -> Result<(), SessionError> {
         self.start(fence, name, true).await?;
         if let Some(entry) = self.get(fence)
             && let Some(running) = entry.running.lock().await.as_ref()
         {
-            running.go_on_linking();
+            running.continue_linking();
         }
         Ok(())
     }
@@ -243,22 +244,22 @@ impl Sessions {
         self.forget(&entry, reason).await
     }
 
-    /// Deletes the auth state of a session that is logged out, and releases it. Background tasks of its client may still
-    /// write, so the deletion happens under a new epoch that shuts them out.
+    /// Deletes the auth state of a session that is logged out, and releases it. Background tasks of its client may
+    /// still write, so the deletion happens under a new epoch, which refuses their writes.
     async fn forget(&self, entry: &Entry, reason: &str) -> Result<(), SessionError> {
         let hold = renewed(&entry.held.hold).await?;
         AuthStore::new(hold.clone(), self.settings.vault.clone()).delete_all().await?;
         self.release(entry, &hold, Leave::unlinked(reason)).await
     }
 
-    /// The same for a session whose auth state is unusable: it goes into the quarantine.
+    /// The same for a session whose auth state is unusable: the auth state goes to the quarantine.
     async fn quarantine(&self, entry: &Entry, reason: &str) -> Result<(), SessionError> {
         let hold = renewed(&entry.held.hold).await?;
         AuthStore::new(hold.clone(), self.settings.vault.clone()).quarantine_all(reason).await?;
         self.release(entry, &hold, Leave::unlinked(reason)).await
     }
 
-    /// No more messages are claimed for a session that another worker should have.
+    /// Stops claiming messages of a session that another worker should have.
     pub fn withdraw(&self, fence: Fence) {
         self.connections().withdraw(fence);
     }
@@ -273,7 +274,7 @@ impl Sessions {
         self.leave(&entry, Leave::to_others("handed over to another worker")).await
     }
 
-    /// The connection of a session is dead; it is made again.
+    /// Reports that the connection of a session is dead, so that it is made again.
     pub(super) fn dead(&self, fence: Fence) {
         if let Some(entry) = self.get(fence) {
             entry.held.dead.notify_one();
@@ -292,7 +293,9 @@ impl Sessions {
                     Ok(Err(error)) => {
                         tracing::warn!(%error, "session not released; its lease expires with the worker");
                     }
-                    Err(_) => tracing::warn!("database away; the session's lease expires with the worker"),
+                    Err(_) => {
+                        tracing::warn!("database did not answer in time; the session's lease expires with the worker")
+                    }
                 }
             };
             stop.instrument(entry.held.span())
@@ -301,7 +304,7 @@ impl Sessions {
         self.join_tasks().await;
     }
 
-    /// Cuts every socket at once and writes nothing: the lease is lost, so nothing of this worker may be written.
+    /// Cuts every socket at once and writes nothing: the lease is lost, so this worker must not write any more.
     pub async fn cut_all(&self) {
         telemetry::lease_lost();
         let all: Vec<Arc<Entry>> = self.lock().drain().map(|(_, entry)| entry).collect();
@@ -315,7 +318,7 @@ impl Sessions {
             }
         });
         if tokio::time::timeout(CLOSING, futures::future::join_all(ends)).await.is_err() {
-            tracing::warn!("some connections did not end in time");
+            tracing::warn!("connections did not end in time; left behind");
         }
         self.join_tasks().await;
     }
@@ -323,7 +326,7 @@ impl Sessions {
     async fn join_tasks(&self) {
         self.reports.tasks.close();
         if tokio::time::timeout(CLOSING, self.reports.tasks.wait()).await.is_err() {
-            tracing::warn!(count = self.reports.tasks.len(), "requests to WhatsApp still open; left behind");
+            tracing::warn!(count = self.reports.tasks.len(), "requests to WhatsApp did not end in time; left behind");
         }
     }
 
@@ -331,7 +334,7 @@ impl Sessions {
         self.release(entry, &entry.held.hold, leave).await
     }
 
-    /// Releases a session and forgets it here. The status is written in the statement that frees the lease.
+    /// Releases a session and removes it here. The statement that releases the lease also writes the status.
     async fn release(&self, entry: &Entry, under: &Hold, leave: Leave<'_>) -> Result<(), SessionError> {
         let Fence { session_id, epoch } = under.fence;
         let Leave { status, reason, desired, identity } = leave;

@@ -1,4 +1,4 @@
-//! A held session in the database: its row in `wa.session`, and the row that makes its next connection.
+//! The rows of a held session: its row in `wa.session`, and the job that makes its next connection.
 
 use super::error::SessionError;
 use super::status::Status;
@@ -7,19 +7,19 @@ use crate::db::hold::Hold;
 use std::time::Duration;
 use wacore_binary::Jid;
 
-/// A QR to show.
+/// A QR code to show.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Qr<'a> {
     pub(super) text: &'a str,
     pub(super) seconds: f64,
 }
 
-/// Writes a status before anybody supervises the session.
+/// Writes a status before a supervisor runs.
 pub(super) async fn set_status(hold: &Hold, status: Status) -> Result<(), SessionError> {
     if write_status(hold, status, None, None).await? { Ok(()) } else { Err(SessionError::Lost(hold.fence.epoch)) }
 }
 
-pub(super) async fn become_status(hold: &Hold, next: Status, reason: Option<&str>, qr: Option<Qr<'_>>) {
+pub(super) async fn change_status(hold: &Hold, next: Status, reason: Option<&str>, qr: Option<Qr<'_>>) {
     persist(hold, || write_status(hold, next, reason, qr)).await;
 }
 
@@ -45,7 +45,7 @@ pub(super) async fn connected(hold: &Hold) {
         .await;
 }
 
-/// Which account the session is.
+/// Writes the account of the session.
 pub(super) async fn identify(hold: &Hold, pn: &Jid, lid: &Jid) {
     let Fence { session_id, epoch } = hold.fence;
     let (phone, jid, lid) = (pn.user.to_string(), pn.to_string(), lid.to_string());
@@ -55,7 +55,7 @@ pub(super) async fn identify(hold: &Hold, pn: &Jid, lid: &Jid) {
     .await;
 }
 
-/// Shows a pairing code for some time; or hides it, for that reason.
+/// Shows a pairing code for some time, or hides it for `reason`.
 pub(super) async fn show_code(hold: &Hold, code: Option<(&str, Duration)>, reason: Option<&str>) {
     let Fence { session_id, epoch } = hold.fence;
     let (code, seconds) = code.map(|(code, valid)| (code, valid.as_secs_f64())).unzip();
@@ -66,8 +66,8 @@ pub(super) async fn show_code(hold: &Hold, code: Option<(&str, Duration)>, reaso
     .await;
 }
 
-/// A connection ended or could not be made: writes the status, and the row that makes the next connection, after that time
-/// or a backoff.
+/// A connection ended or could not be made: writes the status, and the job that makes the next connection, after this
+/// time or a backoff.
 pub(super) async fn lost(hold: &Hold, status: Status, reason: &str, linked: bool, after: Option<Duration>) {
     let Fence { session_id, epoch } = hold.fence;
     let kind = if linked { "reconnect" } else { "link" };
@@ -79,8 +79,8 @@ pub(super) async fn lost(hold: &Hold, status: Status, reason: &str, linked: bool
     .await;
 }
 
-/// Writes until the change is written or the hold is lost. A change of status that the database refuses as impossible is not
-/// tried again.
+/// Retries until the change is written or the hold is lost. A change of status that the database refuses as impossible
+/// is not retried.
 pub(super) async fn persist<F, W>(hold: &Hold, mut write: F)
 where
     F: FnMut() -> W,

@@ -1,13 +1,13 @@
-//! A running client and the task that supervises it, as the registry sees them.
+//! A running client and the task that supervises it, as the registry uses them.
 
-use super::passkey::Heard;
+use super::passkey::PasskeySignal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use whatsapp_rust::client::Client;
 
-/// Which of the two sides writes what follows the end of a connection.
+/// Decides which of the two sides writes what follows the end of a connection.
 #[derive(Debug, Default)]
 pub(super) struct End {
     asked_for: AtomicBool,
@@ -15,43 +15,44 @@ pub(super) struct End {
 }
 
 impl End {
-    /// The client's connection is over. True when nobody asked for its end, so that the supervising task follows it.
-    pub(super) fn is_to_be_followed(&self) -> bool {
+    /// Marks the connection as over. True when nobody asked for its end, so that the supervising task writes what
+    /// follows.
+    pub(super) fn mark_over(&self) -> bool {
         self.over.store(true, Ordering::Release);
         !self.asked_for.load(Ordering::Acquire)
     }
 }
 
-/// See the module.
+/// A running client and its task.
 pub(super) struct Running {
     pub(super) client: Arc<Client>,
     pub(super) task: JoinHandle<()>,
     pub(super) end: Arc<End>,
-    /// While the session is not linked.
-    pub(super) passkey: Option<UnboundedSender<Heard>>,
+    /// The channel to the driver of a passkey, while the session is not linked.
+    pub(super) passkey: Option<UnboundedSender<PasskeySignal>>,
 }
 
 impl Running {
-    /// The connection is not over yet. What follows its end may still be under way: see [`Running::join`].
+    /// Whether the connection is not over yet. What follows its end may still be under way: see [`Running::join`].
     pub(super) fn is_connected(&self) -> bool {
         !self.end.over.load(Ordering::Acquire) && !self.task.is_finished()
     }
 
-    /// Waits until what follows the connection's end is written. The row of the next connection is visible before the task
-    /// that wrote it has ended, so whoever makes that connection may come too early.
+    /// Waits until what follows the connection's end is written. The row of the next connection is visible before the
+    /// task that wrote it has ended, so without this the next connection may be made too early.
     pub(super) async fn join(self) {
-        ended_well(self.task.await);
+        log_panic(self.task.await);
     }
 
     /// The row of a linking with a passkey has changed.
-    pub(super) fn go_on_linking(&self) {
+    pub(super) fn continue_linking(&self) {
         if let Some(passkey) = &self.passkey {
-            // The driver ends with its client, and the next one reads the row by itself.
-            drop(passkey.send(Heard::GoOn));
+            // The driver ends with its client, and the next driver reads the row by itself.
+            drop(passkey.send(PasskeySignal::Continue));
         }
     }
 
-    /// Whoever calls this writes what follows the end.
+    /// The caller writes what follows the end.
     pub(super) fn expect_end(&self) {
         self.end.asked_for.store(true, Ordering::Release);
     }
@@ -59,11 +60,11 @@ impl Running {
     /// Disconnects in order (state flushed) and waits for the end.
     pub(super) async fn disconnect(&mut self) {
         self.client.disconnect().await;
-        ended_well((&mut self.task).await);
+        log_panic((&mut self.task).await);
     }
 }
 
-fn ended_well(task: Result<(), tokio::task::JoinError>) {
+fn log_panic(task: Result<(), tokio::task::JoinError>) {
     if let Err(error) = task {
         tracing::error!(%error, "supervisor panicked");
     }

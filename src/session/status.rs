@@ -1,11 +1,11 @@
-//! The states of a session. What may follow what stands in the database (`wa.next_statuses`), which refuses the rest.
+//! The states of a session. The database defines which may follow which (`wa.next_statuses`) and refuses the rest.
 
-/// What a session is, as `wa.session.status` has it.
+/// A state, as in `wa.session.status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// Never linked, or not linked any more for want of a scan.
+    /// Never linked, or no longer linking because nobody scanned.
     New,
-    /// A QR is shown.
+    /// A QR code is shown.
     Linking,
     /// The socket opens and the device logs in.
     Connecting,
@@ -17,7 +17,7 @@ pub enum Status {
     LoggedOut,
     /// WhatsApp has banned the account for a time.
     Banned,
-    /// Closed on wish.
+    /// Closed on request.
     Stopped,
 }
 

@@ -1,4 +1,4 @@
-//! One task for each connection: it turns the client's events into rows, and says in the end how the connection ended.
+//! One task for each connection: turns the client's events into rows, and returns how the connection ended.
 
 use super::client::Built;
 use super::credentials;
@@ -6,7 +6,7 @@ use super::ending::{Ended, Why};
 use super::events::event_of;
 use super::held::Held;
 use super::linking::{Linking, Step};
-use super::passkey::Heard;
+use super::passkey::PasskeySignal;
 use super::row;
 use crate::auth::{AuthStore, Vault};
 use crate::db::fence::Fence;
@@ -30,10 +30,10 @@ use whatsapp_rust::client::Client;
 
 /// How long the client of a lost hold may take to close its socket.
 const CUT: Duration = Duration::from_secs(3);
-/// How long a client may take to write what it holds when its connection is over.
+/// How long a client may take to flush its state when its connection is over.
 const FLUSH: Duration = Duration::from_secs(10);
 
-/// Where a supervisor reports.
+/// What a supervisor reports to.
 #[derive(Clone)]
 pub(super) struct Reports {
     /// The connections over which this worker sends.
@@ -42,11 +42,12 @@ pub(super) struct Reports {
     pub(super) progress: Progress,
     /// Rung when a session has connected.
     pub(super) bells: Bells,
-    /// Requests to WhatsApp that run beside a supervisor's loop, because their answers are events that the loop must hear.
+    /// Requests to WhatsApp that run beside a supervisor's loop, because their answers are events that the loop must
+    /// handle.
     pub(super) tasks: TaskTracker,
 }
 
-/// See the module.
+/// The supervisor of one connection.
 pub(super) struct Supervisor {
     held: Arc<Held>,
     client: Arc<Client>,
@@ -60,7 +61,7 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Of a client that starts with credentials or without.
+    /// The supervisor of a client that starts with credentials (`linked`) or without.
     pub(super) fn new(held: Arc<Held>, client: Arc<Client>, reports: Reports, vault: Arc<Vault>, linked: bool) -> Self {
         let store = AuthStore::new(held.hold.clone(), vault);
         let linking = Linking::new(held.hold.clone(), store, client.clone(), linked, reports.tasks.clone());
@@ -68,8 +69,8 @@ impl Supervisor {
         Self { held, client, reports, acks: Acks::default(), linking, ended, closing: false }
     }
 
-    /// Where to tell the driver of a passkey that its row has changed.
-    pub(super) fn passkey(&self) -> Option<UnboundedSender<Heard>> {
+    /// The channel to the driver of a passkey.
+    pub(super) fn passkey(&self) -> Option<UnboundedSender<PasskeySignal>> {
         self.linking.passkey()
     }
 
@@ -82,7 +83,7 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 () = hold.lost.cancelled() => {
-                    self.hide();
+                    self.withdraw_connection();
                     // The fence refuses whatever the client flushes; the socket has to close.
                     if tokio::time::timeout(CUT, self.client.disconnect()).await.is_err() {
                         tracing::warn!("client of a lost session still running; aborted");
@@ -95,11 +96,11 @@ impl Supervisor {
                 Some(event) = events.recv() => self.handle(&event).await,
                 Some(message_id) = missed.recv() => {
                     let (redelivered, client) = (redelivered.clone(), self.client.clone());
-                    self.spawn(async move { redelivered.ask_again(&client, &message_id).await });
+                    self.spawn(async move { redelivered.request_resend(&client, &message_id).await });
                 }
-                Some(error) = crypto_errors.recv() => self.count(error).await,
+                Some(error) = crypto_errors.recv() => self.count_crypto_error(error).await,
                 () = self.held.dead.notified() => {
-                    self.hide();
+                    self.withdraw_connection();
                     self.close(Why::Lost, Some("the health check got no answer".into()));
                 }
                 () = self.held.relink.notified() => self.linking.ask_for_code().await,
@@ -107,9 +108,9 @@ impl Supervisor {
                 () = &mut life => break,
             }
         }
-        self.hide();
+        self.withdraw_connection();
         redelivered.connection_lost();
-        // The library's background tasks outlive its run loop. They have to end, and what they hold has to be written,
+        // The library's background tasks outlive its run loop. They must end, and what they hold must be written,
         // before the next client of this session reads it.
         if tokio::time::timeout(FLUSH, self.client.disconnect()).await.is_err() {
             tracing::warn!("client did not flush in time");
@@ -117,9 +118,9 @@ impl Supervisor {
         if let Err(error) = credentials::keep(&self.client).await {
             tracing::error!(%error, "credentials not written");
         }
-        // The last events may come after the end, and a scan may be known from the stored credentials alone.
+        // The last events may come after the end, and only the stored credentials may show a scan.
         while let Ok(event) = events.try_recv() {
-            // The connection that these speak of is gone.
+            // These are about a connection that is gone.
             if !matches!(&*event, Event::Connected(_) | Event::PairingQrCode(_)) {
                 self.handle(&event).await;
             }
@@ -133,8 +134,8 @@ impl Supervisor {
         self.ended
     }
 
-    /// Takes the connection from the senders; those that wait for an ack learn that none will come.
-    fn hide(&self) {
+    /// Withdraws the connection from the senders; those that wait for an ack learn that none will come.
+    fn withdraw_connection(&self) {
         self.reports.connections.close(self.held.hold.fence);
         self.acks.connection_lost();
     }
@@ -168,7 +169,7 @@ impl Supervisor {
         }
     }
 
-    /// The server or the socket says why the connection ends.
+    /// Keeps the reason that the server or the socket gives for the end of the connection.
     fn lost(&mut self, reason: String) {
         if !self.closing {
             self.ended.reason = Some(reason);
@@ -177,7 +178,7 @@ impl Supervisor {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Go => {}
+            Step::Continue => {}
             Step::Linked => (self.ended.linked, self.ended.why) = (true, Why::Restart),
             Step::Failed(reason) => self.ended.reason = Some(reason),
             Step::Close(why, reason) => self.close(why, reason),
@@ -203,12 +204,12 @@ impl Supervisor {
         tracing::info!("connected");
     }
 
-    /// Counts what could not be decrypted. The session is over when it is too much and its setting says so.
-    async fn count(&mut self, error: CryptoError) {
+    /// Counts a decryption failure. At the session's limit, and if its setting says so, ends the session.
+    async fn count_crypto_error(&mut self, error: CryptoError) {
         telemetry::crypto_error(error);
         let Fence { session_id, epoch } = self.held.hold.fence;
-        tracing::warn!(error = error.name(), "could not decrypt");
-        // Once: to count one error twice would be worse than to miss one in an outage.
+        tracing::warn!(error = error.name(), "decryption failed; it counts towards the session's limit");
+        // Not retried: to count one failure twice would be worse than to miss one in an outage.
         let counted = sqlx::query_file!("sql/session/crypto_error.sql", session_id, epoch, error.name());
         match counted.fetch_one(&self.held.hold.db).await {
             Ok(counted) if !counted.held => self.held.hold.lost.cancel(),
@@ -217,11 +218,11 @@ impl Supervisor {
                     self.close(Why::Undecipherable, Some(reason));
                 }
             }
-            Err(error) => tracing::warn!(%error, "crypto error not counted"),
+            Err(error) => tracing::warn!(%error, "decryption failure not counted"),
         }
     }
 
-    /// Ends the client from within.
+    /// Closes the connection, and with it the client.
     fn close(&mut self, why: Why, reason: Option<String>) {
         (self.ended.why, self.closing) = (why, true);
         self.ended.reason = reason.or(self.ended.reason.take());
@@ -229,14 +230,14 @@ impl Supervisor {
         self.spawn(async move { client.disconnect().await });
     }
 
-    /// A piece may be long, so it is stored beside the loop; one piece after the other.
+    /// Stores a piece of the history beside the loop, because it may be long; one piece after the other.
     fn keep_past(&self, piece: &LazyHistorySync) {
         let (piece, client, hold, turn) =
             (piece.clone(), self.client.clone(), self.held.hold.clone(), self.held.past.clone());
         self.spawn(async move {
             let _turn = turn.lock().await;
             if let Err(error) = past::keep(&hold, &client, &piece).await {
-                tracing::warn!(%error, "a piece of the history is not stored");
+                tracing::warn!(%error, "piece of the history not stored; its messages are missing");
             }
         });
     }
@@ -253,8 +254,8 @@ impl Supervisor {
         if self.acks.resolve(&ack.id, verdict.clone()) || verdict.is_err() {
             return;
         }
-        // No sender waits any more, so the row may be back in the queue; but the server has the message.
-        self.reports.progress.push(Change::learnt(self.held.hold.fence, &ack.id, Reached::Sent, None)).await;
+        // No sender waits any more, so the row may be back in the queue. But the server has the message.
+        self.reports.progress.push(Change::reported(self.held.hold.fence, &ack.id, Reached::Sent, None)).await;
     }
 
     async fn received(&self, receipt: &Receipt) {
@@ -264,7 +265,7 @@ impl Supervisor {
             ReceiptType::Played => Reached::Played,
             _ => return,
         };
-        // Our own phone and other devices receive copies, which says nothing about the recipient.
+        // Copies to our own phone and devices say nothing about the recipient.
         if receipt.source.is_from_me {
             return;
         }
@@ -278,8 +279,8 @@ impl Supervisor {
             None
         };
         for id in &receipt.message_ids {
-            let learnt = Change::learnt(self.held.hold.fence, id, reached, at);
-            self.reports.progress.push(Change { participant: participant.clone(), ..learnt }).await;
+            let reported = Change::reported(self.held.hold.fence, id, reached, at);
+            self.reports.progress.push(Change { participant: participant.clone(), ..reported }).await;
         }
     }
 }

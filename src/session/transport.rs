@@ -1,7 +1,7 @@
-//! The socket of a session, fenced: once the hold is lost it is closed, and nothing leaves through it (R4).
+//! The socket of a session, fenced: once the hold is lost, it is closed and sends nothing (R4).
 //!
-//! The client library cannot be waited for. It writes before it closes, which may take as long as the database is away; and
-//! when its store fails it goes on without: it encrypts with keys that were never kept, and sends.
+//! We cannot wait for the client library. It writes before it closes, which may take as long as an outage of the
+//! database; and when its store fails it continues: it encrypts with keys that were never stored, and sends.
 
 use anyhow::bail;
 use bytes::Bytes;
@@ -12,13 +12,13 @@ use wacore::stats::TransportResourceReport;
 use whatsapp_rust::transport::{Transport, TransportEvent, TransportFactory};
 use whatsapp_rust::{async_channel::Receiver, async_trait};
 
-/// Makes sockets of another factory that send until the hold is lost.
+/// Wraps another factory: its sockets send until the hold is lost.
 pub struct FencedFactory<F> {
     /// What opens the socket.
     pub inner: F,
-    /// The hold is lost.
+    /// Cancelled when the hold is lost.
     pub lost: CancellationToken,
-    /// Where the task runs that closes the socket.
+    /// Runs the task that closes the socket.
     pub tasks: TaskTracker,
 }
 

@@ -1,12 +1,12 @@
-//! Which session could not decrypt something (S8), and whose log line is whose.
+//! Finds the session of a decryption failure (S8) and of a log line of the client library.
 //!
-//! The library recovers by itself: it asks for a message again, and for app state again and again. It does not say which
-//! session failed. But it counts (`wa_retry_receipt_total`, reason `bad_mac`), it logs (`wacore::appstate_sync`), and it
-//! lets each client's tasks be instrumented. So [`SessionTask`] notes on each poll whose task runs, and whatever is counted or
-//! logged meanwhile belongs to that session.
+//! The library recovers by itself: it asks for a message again, and retries app state. It does not say which session
+//! failed. But it counts (`wa_retry_receipt_total`, reason `bad_mac`), it logs (`wacore::appstate_sync`), and it lets
+//! each client's tasks be instrumented. So [`SessionTask`] notes at each poll which session's task runs, and whatever
+//! is counted or logged during the poll belongs to that session.
 //!
-//! [`Attributing`] has to be the process's recorder of figures, or around it, and [`HearAppState`] a layer of its log;
-//! `wagres` sets up both.
+//! [`BadMacRecorder`] has to be the process's metrics recorder, or around it, and [`AppStateErrors`] a layer of its
+//! log; `wagres` sets up both.
 
 use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use std::cell::{Cell, RefCell};
@@ -15,17 +15,17 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::Span;
 use wacore::stats::TaskInstrument;
 
-/// What went wrong.
+/// A decryption failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CryptoError {
-    /// The ratchet of a message did not fit.
+    /// A message did not fit its Signal session.
     BadMac,
     /// App state did not fit its key.
     BadDecrypt,
 }
 
 impl CryptoError {
-    /// Its name in SQL and in figures.
+    /// Its name in SQL and in the labels of metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -36,27 +36,27 @@ impl CryptoError {
 }
 
 thread_local! {
-    /// Whose task is being polled on this thread, the innermost last.
-    static POLLED: RefCell<Vec<Arc<Listener>>> = const { RefCell::new(vec![]) };
-    /// App state failed within the outermost poll. The log says so at several levels of one failure.
-    static TOLD: Cell<bool> = const { Cell::new(false) };
+    /// The sessions whose tasks are polled on this thread, the innermost last.
+    static POLLED: RefCell<Vec<Arc<PolledSession>>> = const { RefCell::new(vec![]) };
+    /// A Bad Decrypt was reported within the outermost poll. The library logs one failure at several levels.
+    static REPORTED: Cell<bool> = const { Cell::new(false) };
 }
 
 #[derive(Debug)]
-struct Listener {
+struct PolledSession {
     errors: UnboundedSender<CryptoError>,
     span: Span,
 }
 
-/// Marks the tasks of one session's client: what they count and log while they are polled is the session's.
+/// Marks the tasks of one session's client: what they count and log during a poll is the session's.
 #[derive(Debug)]
-pub struct SessionTask(Arc<Listener>);
+pub struct SessionTask(Arc<PolledSession>);
 
 impl SessionTask {
-    /// Sends the crypto errors of those tasks to `errors`, and puts their log lines into `span`.
+    /// Sends the decryption failures of those tasks to `errors`, and puts their log lines into `span`.
     #[must_use]
     pub fn new(errors: UnboundedSender<CryptoError>, span: Span) -> Self {
-        Self(Arc::new(Listener { errors, span }))
+        Self(Arc::new(PolledSession { errors, span }))
     }
 }
 
@@ -65,7 +65,7 @@ impl TaskInstrument for SessionTask {
         self.0.span.with_subscriber(|(id, subscriber)| subscriber.enter(id));
         POLLED.with_borrow_mut(|polled| {
             if polled.is_empty() {
-                TOLD.set(false);
+                REPORTED.set(false);
             }
             polled.push(self.0.clone());
         });
@@ -77,27 +77,27 @@ impl TaskInstrument for SessionTask {
     }
 }
 
-/// Tells the session whose task runs on this thread, if one does.
-fn tell(error: CryptoError) {
+/// Reports to the session whose task runs on this thread, if one does.
+fn report(error: CryptoError) {
     POLLED.with_borrow(|polled| {
-        if let Some(listener) = polled.last() {
-            // A client that has ended has no receiver, and the next one starts with counters of its own.
-            listener.errors.send(error).unwrap_or_default();
+        if let Some(session) = polled.last() {
+            // A client that has ended has no receiver; the next one starts with fresh counters.
+            session.errors.send(error).unwrap_or_default();
         }
     });
 }
 
-/// A recorder that hears of Bad MACs what another one records.
+/// A metrics recorder that passes everything to another one and reports Bad MACs.
 #[derive(Debug)]
-pub struct Attributing<R>(pub R);
+pub struct BadMacRecorder<R>(pub R);
 
-struct Heard(Counter);
+struct BadMacCounter(Counter);
 
-impl CounterFn for Heard {
+impl CounterFn for BadMacCounter {
     fn increment(&self, value: u64) {
         self.0.increment(value);
         for _ in 0..value {
-            tell(CryptoError::BadMac);
+            report(CryptoError::BadMac);
         }
     }
 
@@ -106,7 +106,7 @@ impl CounterFn for Heard {
     }
 }
 
-impl<R: Recorder> Recorder for Attributing<R> {
+impl<R: Recorder> Recorder for BadMacRecorder<R> {
     fn describe_counter(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
         self.0.describe_counter(key, unit, description);
     }
@@ -123,7 +123,7 @@ impl<R: Recorder> Recorder for Attributing<R> {
         let counter = self.0.register_counter(key, metadata);
         let mut labels = key.labels();
         if key.name() == "wa_retry_receipt_total" && labels.any(|it| it.key() == "reason" && it.value() == "bad_mac") {
-            return Counter::from_arc(Arc::new(Heard(counter)));
+            return Counter::from_arc(Arc::new(BadMacCounter(counter)));
         }
         counter
     }
@@ -137,11 +137,11 @@ impl<R: Recorder> Recorder for Attributing<R> {
     }
 }
 
-/// A layer of the log that hears of Bad Decrypts.
+/// A layer of the log that reports Bad Decrypts.
 #[derive(Debug)]
-pub struct HearAppState;
+pub struct AppStateErrors;
 
-impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for HearAppState {
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for AppStateErrors {
     fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
         let metadata = event.metadata();
         if *metadata.level() != tracing::Level::ERROR || metadata.target() != "wacore::appstate_sync" {
@@ -149,13 +149,13 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for HearAppState {
         }
         let mut mismatch = Mismatch(false);
         event.record(&mut mismatch);
-        if mismatch.0 && !TOLD.replace(true) {
-            tell(CryptoError::BadDecrypt);
+        if mismatch.0 && !REPORTED.replace(true) {
+            report(CryptoError::BadDecrypt);
         }
     }
 }
 
-/// Whether an error says that something does not fit its key, rather than that the key is missing or the database away.
+/// Whether an error is a mismatch with the key, rather than a missing key or an outage of the database.
 struct Mismatch(bool);
 
 impl tracing::field::Visit for Mismatch {

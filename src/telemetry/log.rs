@@ -1,9 +1,10 @@
 //! The log: lines of text or of JSON on standard error.
 //!
-//! Each line of a session carries the span `session` (name, epoch), each line of a job the span `job` (kind, id). The client
-//! library's lines do, too: [`super::crypto::SessionTask`] enters the span around every poll of a session's tasks.
+//! Each line of a session carries the span `session` (session, epoch), each line of a job the span `job` (kind, id).
+//! The client library's lines do, too: [`super::crypto::SessionTask`] enters the span around every poll of a session's
+//! tasks.
 
-use super::crypto::HearAppState;
+use super::crypto::AppStateErrors;
 use crate::config::LogFormat;
 use metrics::counter;
 use tracing_subscriber::filter::{LevelFilter, ParseError, filter_fn};
@@ -19,13 +20,13 @@ pub struct LogError {
     source: ParseError,
 }
 
-/// Starts the log, once in a process. It goes to standard error, because standard output is for answers.
+/// Starts the log, once in a process. It goes to standard error, because standard output is for results.
 ///
 /// # Errors
-/// The filter is not one.
+/// The filter cannot be parsed.
 pub fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(filter).map_err(|source| LogError { filter: filter.to_owned(), source })?;
-    // The library logs addresses with the tokens in them. Why a download failed stands in its job.
+    // The library logs URLs with the tokens in them. The job's row says why a download failed.
     let without_tokens = filter_fn(|metadata| metadata.target() != "whatsapp_rust::download");
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
@@ -34,8 +35,8 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
     };
     tracing_subscriber::registry()
         .with(lines.with_filter(without_tokens).and_then(CountLog).with_filter(filter))
-        // Crypto errors are counted whatever the filter shows.
-        .with(HearAppState.with_filter(LevelFilter::ERROR))
+        // Decryption failures are counted whatever the filter shows.
+        .with(AppStateErrors.with_filter(LevelFilter::ERROR))
         .init();
     Ok(())
 }

@@ -1,15 +1,16 @@
-//! What is counted and timed, for `GET /metrics`.
+//! Metrics, for `GET /metrics`.
 //!
-//! Counts are the process's own and begin at 0 with it; what must outlive a process stands in rows. Labels have few values:
-//! never a session, a number or an id. The client library counts too (`wa_…`, by connection, retry, decryption), through
-//! the same recorder. The next figure: a function here with its name, and its line in [`DESCRIPTIONS`].
+//! Counters belong to the process and start at 0 with it; what must outlive a process is in rows. Labels have few
+//! values: never a session, a number or an id. The client library's metrics (`wa_…`, about connections, retries and
+//! decryption) go through the same recorder. The next metric: a function here with its name, and its line in
+//! [`DESCRIPTIONS`].
 
 pub mod crypto;
 pub mod log;
 mod usage;
 
 use chrono::{DateTime, Utc};
-use crypto::{Attributing, CryptoError};
+use crypto::{BadMacRecorder, CryptoError};
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
@@ -17,37 +18,38 @@ use std::time::Duration;
 
 pub use usage::Usage;
 
-/// Name, what it is. What ends in `_total` counts, in `_seconds` is a distribution, the rest can go up and down.
+/// Name and description. A name that ends in `_total` is a counter, one in `_seconds` a histogram; the others are
+/// gauges.
 pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ("wagres_sessions_held", "Sessions that this worker holds."),
     ("wagres_sessions_connected", "Sessions that are logged in."),
-    ("wagres_connections_total", "Connections that came to be."),
-    ("wagres_connections_ended_total", "Ends that nobody asked for, by what ended them."),
-    ("wagres_reconnects_failed_total", "Connections that never came to be."),
+    ("wagres_connections_total", "Connections that logged in."),
+    ("wagres_connections_ended_total", "Connections that ended without a request, by cause."),
+    ("wagres_reconnects_failed_total", "Reconnects that never logged in."),
     ("wagres_qr_codes_total", "QR codes shown."),
     ("wagres_pairing_codes_total", "Pairing codes shown."),
     ("wagres_links_total", "Devices linked."),
-    ("wagres_messages_in_hand", "Messages that are on their way or next in line."),
-    ("wagres_messages_total", "Attempts to send a message, by what came of them."),
-    ("wagres_message_seconds", "From the beginning of an attempt to WhatsApp's ack."),
-    ("wagres_messages_received_total", "Messages put into wa.inbox."),
-    ("wagres_receipts_total", "Receipts for messages that were sent, by kind."),
+    ("wagres_messages_in_hand", "Messages in hand: under way, or waiting for their turn."),
+    ("wagres_messages_total", "Attempts to send a message, by outcome."),
+    ("wagres_message_seconds", "Time from the start of an attempt to WhatsApp's ack."),
+    ("wagres_messages_received_total", "Messages stored in wa.inbox."),
+    ("wagres_receipts_total", "Receipts for sent messages, by kind."),
     ("wagres_session_jobs_total", "Session jobs that ended, by kind and status."),
     ("wagres_maintenance_jobs_total", "Runs of maintenance jobs that ended, by kind and outcome."),
     ("wagres_keys_swept_total", "Expired keys that this worker deleted, by kind."),
-    ("wagres_keys_quarantined_total", "Keys that could not be read and were put aside, by kind."),
+    ("wagres_keys_quarantined_total", "Keys that could not be read and went to the quarantine, by kind."),
     (
         "wagres_crypto_errors_total",
-        "Messages (bad_mac) and pieces of app state (bad_decrypt) that could not be decrypted, by error.",
+        "Decryption failures of messages (bad_mac) and of app state (bad_decrypt), by error.",
     ),
-    ("wagres_leases_lost_total", "Times that this worker lost its sessions because no heartbeat came through."),
+    ("wagres_leases_lost_total", "Times that this worker lost its sessions because no heartbeat succeeded in time."),
     ("wagres_log_lines_total", "Errors and warnings in the log, by level."),
     ("process_resident_memory_bytes", "Memory in use."),
     ("process_open_fds", "Open file descriptors."),
-    ("process_cpu_seconds_total", "Processor time used, of user and system."),
+    ("process_cpu_seconds_total", "Processor time used, user and system."),
 ];
 
-/// Upper bounds of the distributions, in seconds.
+/// Upper bounds of the histogram buckets, in seconds.
 const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// The clock of this machine, for people who read it and to compare it with the database's. Never for decisions: only the
@@ -58,19 +60,19 @@ pub fn wall_clock() -> DateTime<Utc> {
     Utc::now()
 }
 
-/// Installs the recorder, once in a process. `None` when another one is installed, which then gets all figures.
+/// Installs the recorder, once in a process. `None` when another one is installed, which then gets all metrics.
 pub fn install() -> Option<&'static PrometheusHandle> {
     static INSTALLED: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     let installed = INSTALLED.get_or_init(|| {
-        // Refused are no buckets at all.
+        // Only an empty list of buckets is refused.
         let recorder = PrometheusBuilder::new().set_buckets(BUCKETS).unwrap_or_default().build_recorder();
         let handle = recorder.handle();
-        metrics::set_global_recorder(Attributing(recorder)).ok()?;
-        for (name, what) in DESCRIPTIONS {
+        metrics::set_global_recorder(BadMacRecorder(recorder)).ok()?;
+        for (name, end) in DESCRIPTIONS {
             match name {
-                name if name.ends_with("_total") => metrics::describe_counter!(*name, *what),
-                name if name.ends_with("_seconds") => metrics::describe_histogram!(*name, *what),
-                name => metrics::describe_gauge!(*name, *what),
+                name if name.ends_with("_total") => metrics::describe_counter!(*name, *end),
+                name if name.ends_with("_seconds") => metrics::describe_histogram!(*name, *end),
+                name => metrics::describe_gauge!(*name, *end),
             }
         }
         wacore::telemetry::describe();
@@ -80,19 +82,19 @@ pub fn install() -> Option<&'static PrometheusHandle> {
 }
 
 /// An attempt to send a message ended.
-pub(crate) fn message(outcome: &'static str, lasted: Option<Duration>) {
+pub(crate) fn message(outcome: &'static str, duration: Option<Duration>) {
     counter!("wagres_messages_total", "outcome" => outcome).increment(1);
-    if let (Some(lasted), "sent") = (lasted, outcome) {
-        histogram!("wagres_message_seconds").record(lasted);
+    if let (Some(duration), "sent") = (duration, outcome) {
+        histogram!("wagres_message_seconds").record(duration);
     }
 }
 
-/// Messages are in the inbox that were not there before.
+/// New messages are stored in the inbox.
 pub(crate) fn received(messages: i64) {
     counter!("wagres_messages_received_total").increment(u64::try_from(messages).unwrap_or(0));
 }
 
-/// WhatsApp told of messages what became of them.
+/// WhatsApp sent receipts.
 pub(crate) fn receipts(kind: &'static str, messages: usize) {
     counter!("wagres_receipts_total", "kind" => kind).increment(messages as u64);
 }
@@ -117,10 +119,11 @@ pub(crate) fn connected() {
     counter!("wagres_connections_total").increment(1);
 }
 
-/// A client ended and nobody had asked for it. `in_vain`: that of a linked session that had not come to be connected.
-pub(crate) fn ended(what: &'static str, in_vain: bool) {
-    counter!("wagres_connections_ended_total", "end" => what).increment(1);
-    if in_vain && what == "lost" {
+/// A connection ended and nobody had asked for it. `reconnect`: the session is linked, and the connection never logged
+/// in.
+pub(crate) fn ended(end: &'static str, reconnect: bool) {
+    counter!("wagres_connections_ended_total", "end" => end).increment(1);
+    if reconnect && end == "lost" {
         counter!("wagres_reconnects_failed_total").increment(1);
     }
 }
@@ -140,7 +143,7 @@ pub(crate) fn keys_swept(kind: &str, keys: i64) {
     counter!("wagres_keys_swept_total", "kind" => kind.to_owned()).increment(u64::try_from(keys).unwrap_or(0));
 }
 
-/// A key is put aside.
+/// A key went to the quarantine.
 pub(crate) fn key_quarantined(kind: &'static str) {
     counter!("wagres_keys_quarantined_total", "kind" => kind).increment(1);
 }
@@ -155,18 +158,18 @@ pub(crate) fn lease_lost() {
     counter!("wagres_leases_lost_total").increment(1);
 }
 
-/// What a worker has on its hands.
+/// The load of a worker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Load {
     /// Sessions that it holds.
     pub held: usize,
     /// Sessions that are logged in.
     pub connected: usize,
-    /// Messages that are on their way or next in line.
+    /// Messages in hand: under way, or waiting for their turn.
     pub in_hand: usize,
 }
 
-/// Everything as Prometheus reads it; nothing when the recorder is somebody else's.
+/// All metrics as Prometheus reads them; nothing when the recorder is somebody else's.
 #[must_use]
 pub fn render(load: Load) -> String {
     let Some(handle) = install() else { return String::new() };
@@ -194,7 +197,7 @@ mod tests {
     fn h1_the_table_of_figures_is_the_one_in_the_docs() {
         let docs = include_str!("../../docs/monitoring.md");
         let listed: Vec<&str> = docs.lines().filter(|line| line.starts_with("| `")).collect();
-        let known: Vec<String> = DESCRIPTIONS.iter().map(|(name, what)| format!("| `{name}` | {what} |")).collect();
+        let known: Vec<String> = DESCRIPTIONS.iter().map(|(name, end)| format!("| `{name}` | {end} |")).collect();
         assert_eq!(listed, known);
     }
 

@@ -1,26 +1,26 @@
-//! What a process uses, as far as the system says.
+//! What a process uses, as far as `/proc` shows it.
 
 use std::time::Duration;
 
-/// What the process uses, as far as the system says.
+/// What a process uses. A value that cannot be read is 0.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
     /// Memory in use, in bytes.
     pub memory: u64,
     /// Open file descriptors.
     pub descriptors: u64,
-    /// Processor time of user and system.
+    /// Processor time, user and system.
     pub processor: Duration,
 }
 
 impl Usage {
-    /// Of this process, now. What cannot be read is 0.
+    /// This process, now.
     #[must_use]
     pub fn now() -> Self {
         Self::of(std::process::id())
     }
 
-    /// The same of another process.
+    /// Another process, by its id.
     #[must_use]
     pub fn of(process: u32) -> Self {
         let read = |file: &str| std::fs::read_to_string(format!("/proc/{process}/{file}")).unwrap_or_default();
@@ -28,8 +28,8 @@ impl Usage {
         let kilobytes =
             status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
         let stat = read("stat");
-        // After the name, which may hold anything, come state and then numbers; user and system time are the 14th and
-        // 15th field of all, in hundredths of a second.
+        // After the name, which may hold anything, come the state and then numbers; user and system time are the 14th
+        // and 15th field of all, in hundredths of a second.
         let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
         let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
         Self {

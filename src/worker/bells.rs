@@ -1,4 +1,4 @@
-//! Who rings the bells of a worker: notifications of the database, and sessions that connect.
+//! Rings the bells of a worker: for notifications of the database, and for sessions that connect.
 
 use crate::jobs::bells::Bells;
 use crate::jobs::cron;
@@ -6,15 +6,16 @@ use crate::session::lease;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Channel on which work is announced.
+/// The channel on which work is announced.
 pub(super) const CHANNEL: &str = "wa_work";
 
-/// Sessions that connect within this time are looked at together.
+/// Sessions that connect within this time share one claim.
 const MOMENT: Duration = Duration::from_millis(50);
 
-/// Rings the bell that a notification on [`CHANNEL`] is for; without one (the listener has just connected), all.
+/// Rings the bell for a notification on [`CHANNEL`]; without a notification (the listener has just connected), all
+/// bells.
 pub(super) fn ring(bells: Bells) -> impl Fn(Option<&str>) + Send + Sync + 'static {
-    move |heard| match heard {
+    move |payload| match payload {
         Some(cron::CHANGED) => bells.cron.notify_one(),
         Some(lease::FREED) => bells.reconcile.notify_one(),
         Some(_) => bells.claim.notify_one(),
@@ -22,7 +23,7 @@ pub(super) fn ring(bells: Bells) -> impl Fn(Option<&str>) + Send + Sync + 'stati
     }
 }
 
-/// Rings for a claim when a session has connected, once for all that connect within a moment.
+/// Rings for a claim when sessions connect, once for all that connect within a moment.
 pub(super) async fn gather(bells: Bells, ended: CancellationToken) {
     while ended.run_until_cancelled(bells.connected.notified()).await.is_some() {
         bells.claim.notify_one();

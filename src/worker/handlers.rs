@@ -1,6 +1,6 @@
 //! The apalis workers over the three job tables.
 //!
-//! The order of layers is from the outside in: the outcome is recorded whatever happens within.
+//! The order of layers is from the outside in: the outcome is recorded whatever happens inside.
 
 use super::tasks::Tasks;
 use crate::jobs::feed::Feed;
@@ -16,12 +16,12 @@ use apalis::prelude::{Data, WorkerBuilder, WorkerBuilderExt};
 use futures::future::BoxFuture;
 use std::sync::Arc;
 
-/// What is done with a claimed message.
+/// What a worker does with a claimed message.
 #[derive(Clone)]
 pub struct Handler(Arc<dyn Fn(OutboundJob) -> BoxFuture<'static, Result<(), JobError>> + Send + Sync>);
 
 impl Handler {
-    /// One that calls `handle` for each message.
+    /// Calls `handle` for each message.
     #[must_use]
     pub fn new<F>(handle: impl Fn(OutboundJob) -> F + Send + Sync + 'static) -> Self
     where
@@ -30,7 +30,7 @@ impl Handler {
         Self(Arc::new(move |job| Box::pin(handle(job))))
     }
 
-    /// One that sends messages to WhatsApp.
+    /// Sends messages to WhatsApp.
     pub(super) fn to_whatsapp(sender: Sender) -> Self {
         Self::new(move |job| {
             let sender = sender.clone();
@@ -43,7 +43,7 @@ impl Handler {
     }
 }
 
-/// What the three workers need: a feed of claimed rows, how many at once, and who records the outcomes.
+/// What the three workers need: a feed of claimed rows, the concurrency, and the recorder of outcomes.
 pub(super) struct Handlers {
     pub(super) outbound: (Feed<OutboundJob>, usize, Attempts, Handler),
     pub(super) session: (Feed<SessionJob>, usize, Recorder, Sessions, Media),
@@ -57,8 +57,8 @@ impl Handlers {
         tasks.spawn("outbound jobs", outbound(feed, concurrency, attempts, handler));
         let (feed, concurrency, recorder, sessions, media) = self.session;
         tasks.spawn("session jobs", session(feed, concurrency, recorder, sessions, media));
-        let (feed, keeper) = self.maintenance;
-        tasks.spawn("maintenance jobs", maintenance(feed, keeper));
+        let (feed, maintenance_jobs) = self.maintenance;
+        tasks.spawn("maintenance jobs", maintenance(feed, maintenance_jobs));
     }
 }
 
@@ -89,15 +89,15 @@ async fn session(feed: Feed<SessionJob>, concurrency: usize, recorder: Recorder,
     ended("session", worker.run().await);
 }
 
-async fn maintenance(feed: Feed<MaintenanceJob>, keeper: Maintenance) {
-    async fn handle(job: MaintenanceJob, keeper: Data<Maintenance>) -> Result<(), JobError> {
-        maintenance::run(&job, &keeper).await
+async fn maintenance(feed: Feed<MaintenanceJob>, maintenance_jobs: Maintenance) {
+    async fn handle(job: MaintenanceJob, maintenance_jobs: Data<Maintenance>) -> Result<(), JobError> {
+        maintenance::run(&job, &maintenance_jobs).await
     }
     let worker = WorkerBuilder::new("maintenance")
         .backend(feed)
-        .layer(RecordLayer(keeper.clone()))
+        .layer(RecordLayer(maintenance_jobs.clone()))
         .concurrency(1)
-        .data(keeper)
+        .data(maintenance_jobs)
         .build(handle);
     ended("maintenance", worker.run().await);
 }

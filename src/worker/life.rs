@@ -1,6 +1,6 @@
 //! One life of a worker: one row of `wa.worker`, from its registration to its end.
 //!
-//! A life ends by a stop (drained, every session released) or by a lost lease (sockets cut, nothing written).
+//! A life ends with a stop (drained, every session released) or with a lost lease (sockets cut, nothing written).
 
 use super::bells::{CHANNEL, gather, ring};
 use super::handlers::{Handler, Handlers};
@@ -18,13 +18,13 @@ use crate::jobs::lanes::{self, Lanes};
 use crate::jobs::maintenance::Maintenance;
 use crate::jobs::outbound::Outbound;
 use crate::jobs::progress::{Attempts, Progress};
-use crate::jobs::turns::Turns;
+use crate::jobs::retry_loop::RetryLoop;
 use crate::messages::connection::Connections;
 use crate::messages::outbound::Sender;
 use crate::session::client::ClientSettings;
 use crate::session::health;
 use crate::session::jobs::Recorder;
-use crate::session::lease::{Fleet, Lease};
+use crate::session::lease::{Lease, LeaseSignals};
 use crate::session::registry::Sessions;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,10 +32,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Messages under way are shared among at least this many sessions.
+/// At least this many sessions share the slots for messages under way.
 const SHARERS: usize = 4;
 
-/// When the tasks of a life end.
+/// The tokens that end the tasks of a life.
 #[derive(Clone, Default)]
 struct Ends {
     /// No new work is taken.
@@ -46,7 +46,7 @@ struct Ends {
     over: CancellationToken,
 }
 
-/// See the module.
+/// One life of a worker.
 pub(super) struct Life {
     pool: Db,
     lease: Arc<Lease>,
@@ -54,11 +54,11 @@ pub(super) struct Life {
     lanes: Lanes,
     sessions: Sessions,
     ends: Ends,
-    /// Claim work; they end when draining begins.
+    /// Claim work; end when draining begins.
     takers: Tasks,
-    /// Do work; they end when their feeds are empty.
+    /// Do the work; end when their feeds are empty.
     handlers: Tasks,
-    /// Write outcomes, beat, listen, report; they end when the life is over.
+    /// Write outcomes, send heartbeats, listen, report; end when the life is over.
     keepers: Tasks,
 }
 
@@ -79,7 +79,7 @@ impl Life {
 
         let (bells, ends) = (Bells::default(), Ends::default());
         let (mut takers, mut handlers, mut keepers) = (Tasks::default(), Tasks::default(), Tasks::default());
-        let (begin, outbound_feed) = feed(lanes::MOST);
+        let (begin, outbound_feed) = feed(lanes::MAX_IN_HAND);
         let lanes = Lanes::new(begin, settings.outbound_concurrency.div_ceil(SHARERS));
         let (progress, writer) = Progress::start(pool.clone(), lanes.clone(), bells.freed.clone(), ends.over.clone());
         keepers.spawn("progress writer", writer);
@@ -97,7 +97,7 @@ impl Life {
         let (maintenance, maintenance_feed) = feed(1);
         let ack_timeout = Duration::from_secs(settings.ack_timeout_seconds.into());
         let handler = worker
-            .instead
+            .handler_override
             .clone()
             .unwrap_or_else(|| Handler::to_whatsapp(Sender { connections, media: worker.media.clone(), ack_timeout }));
         let recorder = Recorder { pool: pool.clone(), worker_id };
@@ -137,30 +137,30 @@ impl Life {
         keepers.spawn("resource report", report(worker.window(), pool.clone(), seconds, ends.over.clone()));
         if worker.config.database_pooler {
             let poll_ms = worker.config.worker.poll_ms;
-            tracing::info!(poll_ms, "behind a pooler nothing is announced; polling for work");
+            tracing::info!(poll_ms, "no notifications behind a pooler; polling for work");
         } else {
             let (url, ring, over) = (worker.url.clone(), ring(bells.clone()), ends.over.clone());
             keepers.spawn("listener", listener::wake_on(url, CHANNEL, ring, over));
         }
-        let (give_away, surplus) = mpsc::unbounded_channel();
+        let (surplus_sender, surplus) = mpsc::unbounded_channel();
         keepers.spawn("hand-over", hand_over_surplus(surplus, sessions.clone(), lanes.clone()));
         let check = check_health(pool.clone(), sessions.clone(), bells.clone(), ends.over.clone());
         keepers.spawn("health check", check);
-        let fleet = Fleet {
+        let signals = LeaseSignals {
             draining: ends.draining.clone(),
             lost: ends.lost.clone(),
-            asked: stop.clone(),
+            drain_requested: stop.clone(),
             stop: ends.over.clone(),
             bells: bells.clone(),
-            give_away,
+            surplus: surplus_sender,
         };
         let (lease, pool, answers) = (lease.clone(), pool.clone(), reachable(worker.phase.clone()));
-        keepers.spawn("heartbeat", async move { lease.run(&pool, fleet, answers).await });
+        keepers.spawn("heartbeat", async move { lease.run(&pool, signals, answers).await });
         worker.phase.send_replace(Phase::Working);
         self
     }
 
-    /// Works until `stop` or until the lease is lost, and ends accordingly.
+    /// Works until `stop` or until the lease is lost, and ends in the matching way.
     pub(super) async fn run(mut self, worker: &Worker, stop: &CancellationToken) {
         let lost = self.ends.lost.clone();
         // The lease can be lost during the drain, too.
@@ -171,7 +171,7 @@ impl Life {
             if let Err(error) = self.lease.unregister().await {
                 tracing::warn!(%error, "worker not unregistered; its lease expires");
             }
-            tracing::info!("stopped");
+            tracing::info!("worker stopped");
         } else {
             self.ends.draining.cancel();
             self.ends.over.cancel();
@@ -189,7 +189,7 @@ impl Life {
         tracing::info!("draining; no new work is taken");
         self.ends.draining.cancel();
         if let Err(error) = self.lease.drain().await {
-            tracing::warn!(%error, "drain not announced; other workers wait for the leases");
+            tracing::warn!(%error, "drain not announced; other workers wait for the lease to expire");
         }
         self.takers.join().await;
         let limit = Duration::from_secs(worker.config.worker.drain_seconds.into());
@@ -199,7 +199,7 @@ impl Life {
     }
 }
 
-/// Checks the sessions' health, whenever asked to.
+/// Checks the health of the sessions, whenever the bell rings.
 async fn check_health(pool: Db, sessions: Sessions, bells: Bells, over: CancellationToken) {
     while over.run_until_cancelled(bells.check.notified()).await.is_some() {
         over.run_until_cancelled(health::check(&pool, &sessions)).await;

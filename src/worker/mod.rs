@@ -1,11 +1,11 @@
 //! The worker: wires lease, dispatcher, apalis workers and sessions together, and ends them in order.
 //!
-//! * `life`: one life of a worker, which is one row of `wa.worker`. After a lost lease the same process begins the next life
-//!   under a fresh id.
+//! * `life`: one life of a worker, which is one row of `wa.worker`. After a lost lease the same process starts the next
+//!   life under a fresh id.
 //! * `handlers`: the apalis workers over the three job tables.
-//! * `bells`: who wakes which loop. `tasks`: every task of a life has a name and is joined.
+//! * `bells`: rings the bells that wake the loops. `tasks`: names and joins every task of a life.
 //! * `stop`: how messages and sessions leave a worker in order.
-//! * [`window`](Window): what there is to see of it.
+//! * [`window`](Window): what a running worker shows to the outside.
 
 mod bells;
 mod handlers;
@@ -52,7 +52,7 @@ pub enum WorkerError {
     Db(#[from] DbError),
 }
 
-/// A worker that has not begun yet.
+/// A worker that has not started yet.
 pub struct Worker {
     config: Config,
     url: Secret,
@@ -61,11 +61,11 @@ pub struct Worker {
     ready: Ready,
     phase: watch::Sender<Phase>,
     view: View,
-    instead: Option<Handler>,
+    handler_override: Option<Handler>,
 }
 
 impl Worker {
-    /// Checks what can be checked without the network.
+    /// Checks everything that needs no network.
     ///
     /// # Errors
     /// No database URL, a WhatsApp server that this build must not talk to, or an unusable media store.
@@ -74,30 +74,42 @@ impl Worker {
         let endpoint = Endpoint::parse(&config.whatsapp_url)?;
         let media = Media::open(&config.media)?;
         let phase = watch::Sender::new(Phase::Starting);
-        Ok(Self { config, url, endpoint, media, ready: Ready::default(), phase, view: View::default(), instead: None })
+        Ok(Self {
+            config,
+            url,
+            endpoint,
+            media,
+            ready: Ready::default(),
+            phase,
+            view: View::default(),
+            handler_override: None,
+        })
     }
 
-    /// Gives claimed messages to `handler` instead of sending them: for measuring everything but WhatsApp. The caller takes
-    /// the leases for the worker and marks the sessions in [`Window::ready`].
+    /// Gives claimed messages to `handler` instead of sending them, to measure everything but WhatsApp. The caller
+    /// takes the leases for the worker and marks the sessions in [`Window::ready`].
     #[must_use]
     pub fn with_handler(self, handler: Handler) -> Self {
-        Self { instead: Some(handler), ..self }
+        Self { handler_override: Some(handler), ..self }
     }
 
-    /// For `/health` and the like.
+    /// A window into the worker, for `/health` and the like.
     #[must_use]
     pub fn window(&self) -> Window {
         Window { ready: self.ready.clone(), phase: self.phase.subscribe(), view: self.view.clone() }
     }
 
-    /// Works until `stop`, then drains. An outage of the database after the start is waited out.
+    /// Works until `stop`, then drains. After the start, the worker retries through outages of the database.
     ///
     /// # Errors
-    /// The database or a key of the encryption is not available at the start.
+    /// The database or an encryption key is not available at the start.
     pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
         if CERTIFICATE_CHECK_IS_OFF {
             let server = self.endpoint.as_str();
-            tracing::warn!(server, "sandbox build: certificates are not checked, loopback only");
+            tracing::warn!(
+                server,
+                "sandbox build; certificates are not checked, and only loopback servers are allowed"
+            );
         }
         let vault = Arc::new(Vault::open(&self.config.encryption).await?);
         let mut first = true;

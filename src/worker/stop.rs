@@ -1,4 +1,4 @@
-//! How messages and sessions leave a worker: at its stop, and when another worker should have them.
+//! How messages and sessions leave a worker: when it stops, and when another worker should have them.
 
 use crate::db::Db;
 use crate::db::fence::Fence;
@@ -13,14 +13,14 @@ use uuid::Uuid;
 
 use super::tasks::Tasks;
 
-/// How long messages of a session that is handed over may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How often to look whether they are through.
-const LOOK: Duration = Duration::from_millis(20);
+/// How long messages under way may take when their session is handed over.
+const HAND_OVER_LIMIT: Duration = Duration::from_secs(5);
+/// How often to check whether they are finished.
+const CHECK: Duration = Duration::from_millis(20);
 /// How long connections to the database may take to close.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// Lets messages that are under way finish within `limit`, and releases those behind them, while the leases still hold.
+/// Lets messages under way finish within `limit`, and releases those behind them, while the leases still hold.
 pub(super) async fn finish(
     pool: &Db,
     worker_id: Uuid,
@@ -37,44 +37,44 @@ pub(super) async fn finish(
         }
     };
     if tokio::time::timeout(limit, in_flight).await.is_err() {
-        tracing::warn!("drain limit reached; unfinished messages go back into the queue");
+        tracing::warn!("drain limit reached; unfinished messages go back to the queue");
     }
-    if let Err(error) = outbound::put_down(pool, worker_id, lanes).await {
+    if let Err(error) = outbound::release_unsent(pool, worker_id, lanes).await {
         tracing::warn!(%error, "could not release unsent messages; their attempt will be counted");
     }
 }
 
-/// Hands sessions over to other workers, each once the messages that are under way are through.
+/// Hands sessions over to other workers, each once its messages under way are finished.
 pub(super) async fn hand_over_surplus(mut surplus: mpsc::UnboundedReceiver<Fence>, sessions: Sessions, lanes: Lanes) {
-    let handing_over = TaskTracker::new();
+    let hand_overs = TaskTracker::new();
     while let Some(fence) = surplus.recv().await {
         let (sessions, lanes) = (sessions.clone(), lanes.clone());
-        handing_over.spawn(async move {
+        hand_overs.spawn(async move {
             sessions.withdraw(fence);
-            let through = async {
+            let finished = async {
                 while lanes.has(fence.session_id) {
-                    tokio::time::sleep(LOOK).await;
+                    tokio::time::sleep(CHECK).await;
                 }
             };
-            if tokio::time::timeout(PATIENCE, through).await.is_err() {
+            if tokio::time::timeout(HAND_OVER_LIMIT, finished).await.is_err() {
                 tracing::info!(
                     session_id = fence.session_id,
-                    "handing over; unfinished messages go back into the queue"
+                    "hand-over limit reached; unfinished messages go back to the queue"
                 );
             }
             if let Err(error) = sessions.hand_over(fence).await {
-                tracing::debug!(session_id = fence.session_id, %error, "not handed over");
+                tracing::debug!(session_id = fence.session_id, %error, "session not handed over");
             }
         });
     }
-    handing_over.close();
-    handing_over.wait().await;
+    hand_overs.close();
+    hand_overs.wait().await;
 }
 
-/// Closes the connections. A statement that was given up leaves its connection waiting for the answer, and with the network
-/// cut none comes.
+/// Closes the connections to the database. A statement that was given up leaves its connection waiting for an answer,
+/// and none comes if the network is cut.
 pub(super) async fn close(pool: &Db) {
     if tokio::time::timeout(CLOSING, pool.close()).await.is_err() {
-        tracing::warn!("connections to the database left to the operating system");
+        tracing::warn!("database connections did not close in time; left to the operating system");
     }
 }

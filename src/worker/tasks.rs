@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use tokio::task::{Id, JoinError, JoinSet};
 
-/// See the module. Dropped, the tasks that still run are aborted.
+/// The tasks of a life. Dropping this aborts those that still run.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
     set: JoinSet<()>,
@@ -17,14 +17,14 @@ impl Tasks {
         self.names.insert(id, name);
     }
 
-    /// Waits until all have ended.
+    /// Waits until all tasks have ended.
     pub(super) async fn join(&mut self) {
         while let Some(ended) = self.set.join_next_with_id().await {
             self.ended(ended);
         }
     }
 
-    /// Ends all at once.
+    /// Aborts all tasks, and waits for their ends.
     pub(super) async fn abort(&mut self) {
         self.set.abort_all();
         self.join().await;

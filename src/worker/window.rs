@@ -1,4 +1,4 @@
-//! What there is to see of a running worker, for `/health`, `/metrics` and the log.
+//! What a running worker shows, for `/health`, `/metrics` and the log.
 
 use crate::db::Db;
 use crate::jobs::lanes::Lanes;
@@ -18,33 +18,33 @@ pub enum Phase {
     Starting,
     /// Holds sessions and takes work.
     Working,
-    /// Holds sessions, and the database does not answer.
+    /// Holds sessions, but the database does not answer.
     Waiting,
-    /// Takes no more work.
+    /// Takes no more work, and drains.
     Stopping,
 }
 
 /// A window into a running worker.
 #[derive(Debug, Clone)]
 pub struct Window {
-    /// Sessions that are connected.
+    /// The connected sessions.
     pub ready: Ready,
-    /// What it is doing.
+    /// The current phase.
     pub phase: watch::Receiver<Phase>,
     pub(super) view: View,
 }
 
-/// What the present life of a worker shows; nothing between two lives.
+/// What the current life of a worker shows; nothing between two lives.
 #[derive(Debug, Clone, Default)]
-pub(super) struct View(Arc<Mutex<Option<Shown>>>);
+pub(super) struct View(Arc<Mutex<Option<LifeView>>>);
 
 #[derive(Clone)]
-struct Shown {
+struct LifeView {
     sessions: Sessions,
     lanes: Lanes,
 }
 
-impl std::fmt::Debug for Shown {
+impl std::fmt::Debug for LifeView {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shown").field("sessions", &self.sessions.count()).finish_non_exhaustive()
     }
@@ -52,14 +52,14 @@ impl std::fmt::Debug for Shown {
 
 impl View {
     pub(super) fn show(&self, sessions: Sessions, lanes: Lanes) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Shown { sessions, lanes });
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(LifeView { sessions, lanes });
     }
 
     pub(super) fn clear(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn get(&self) -> Option<Shown> {
+    fn get(&self) -> Option<LifeView> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -71,7 +71,7 @@ impl Window {
         self.view.get().map(|shown| shown.sessions.list()).unwrap_or_default()
     }
 
-    /// How much the worker has to do.
+    /// The load of the worker.
     #[must_use]
     pub fn load(&self) -> Load {
         let (held, in_hand) = self.view.get().map_or((0, 0), |shown| (shown.sessions.count(), shown.lanes.count()));
@@ -79,7 +79,7 @@ impl Window {
     }
 }
 
-/// Shows whether the database answers, while the worker works.
+/// Sets the phase by whether the database answers, while the worker works.
 pub(super) fn reachable(phase: watch::Sender<Phase>) -> impl Fn(bool) {
     move |answers| {
         let (from, to) = if answers { (Phase::Waiting, Phase::Working) } else { (Phase::Working, Phase::Waiting) };
@@ -87,7 +87,7 @@ pub(super) fn reachable(phase: watch::Sender<Phase>) -> impl Fn(bool) {
     }
 }
 
-/// Writes into the log what the process uses and has to do, and which jobs wait for a newer version, again and again.
+/// Logs at an interval what the process uses and has to do, and which jobs wait for a newer version.
 pub(super) async fn report(window: Window, pool: Db, seconds: u32, over: CancellationToken) {
     let every = Duration::from_secs(seconds.into());
     while over.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
@@ -102,13 +102,16 @@ pub(super) async fn report(window: Window, pool: Db, seconds: u32, over: Cancell
             "resources"
         );
         let session_kinds = session_work::KINDS.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>();
-        let unknown =
-            sqlx::query_file_scalar!("sql/jobs/unknown_kinds.sql", &session_kinds, &maintenance::Kind::names());
+        let unknown = sqlx::query_file_scalar!(
+            "sql/jobs/unknown_kinds.sql",
+            &session_kinds,
+            &maintenance::MaintenanceKind::names()
+        );
         match over.run_until_cancelled(unknown.fetch_all(&pool)).await {
             Some(Ok(kinds)) if !kinds.is_empty() => {
-                tracing::warn!(?kinds, "jobs of kinds unknown to this version; they wait for a newer worker");
+                tracing::warn!(?kinds, "jobs of unknown kinds found; they wait for a newer worker");
             }
-            Some(Err(error)) => tracing::warn!(%error, "cannot look for jobs of unknown kinds"),
+            Some(Err(error)) => tracing::warn!(%error, "jobs of unknown kinds not counted"),
             _ => {}
         }
     }

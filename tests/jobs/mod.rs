@@ -39,8 +39,8 @@ impl ManualWorker {
             .bind(id)
             .execute(pool)
             .await?;
-        let (sender, jobs) = mpsc::channel(lanes::MOST);
-        let (lanes, stop) = (Lanes::new(sender, lanes::MOST), CancellationToken::new());
+        let (sender, jobs) = mpsc::channel(lanes::MAX_IN_HAND);
+        let (lanes, stop) = (Lanes::new(sender, lanes::MAX_IN_HAND), CancellationToken::new());
         let (ready, freed) = (Ready::default(), Arc::new(Notify::new()));
         let (progress, writer) = Progress::start(pool.clone().into(), lanes.clone(), freed.clone(), stop.clone());
         tokio::spawn(writer);
@@ -79,7 +79,7 @@ impl ManualWorker {
     /// Begins the next message that may be sent now, if there is one.
     fn next(&mut self) -> Option<OutboundJob> {
         let job = self.jobs.try_recv().ok()?;
-        self.attempts.begun(&job);
+        self.attempts.started(&job);
         Some(job)
     }
 

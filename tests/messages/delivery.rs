@@ -4,7 +4,7 @@ use crate::support::docs;
 use crate::support::world::{Worker, World};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use wagres::messages::nack::{CODES, Then};
+use wagres::messages::nack::{AfterRefusal, CODES};
 
 #[tokio::test]
 async fn m3_each_refusal_retries_fails_or_pauses_as_documented() -> Result<()> {
@@ -18,19 +18,19 @@ async fn m3_each_refusal_retries_fails_or_pauses_as_documented() -> Result<()> {
         world.control.post("/faults", fault).await?;
         let id = world.send("shop", "15550002", &code.to_string()).await?;
         let follows = match then {
-            Then::Retry => {
+            AfterRefusal::Retry => {
                 world
                     .holds(&format!("SELECT waits_for = 'retry' AND attempts = 1 FROM wa.outbound WHERE id = {id}"))
                     .await?;
                 "tried again"
             }
-            Then::Fail => {
+            AfterRefusal::Fail => {
                 world
                     .holds(&format!("SELECT status = 'failed' AND attempts = 1 FROM wa.outbound WHERE id = {id}"))
                     .await?;
                 "failed"
             }
-            Then::Pause => {
+            AfterRefusal::Pause => {
                 world.holds("SELECT paused_at IS NOT NULL FROM wa.session").await?;
                 world.holds(&format!("SELECT waits_for = 'retry' FROM wa.outbound WHERE id = {id}")).await?;
                 let paused =

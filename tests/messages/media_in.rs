@@ -223,7 +223,7 @@ async fn m6_a_file_that_differs_from_its_description_fails_alone() -> Result<()>
     for (content, words) in [
         // The message claims a small file.
         (lie(&wholes[1].1, json!({})), "more than media.max_bytes"),
-        (lie(&wholes[0].1, json!({ "fileSha256": encoded(&[1; 32]) })), "not the one that its sender names"),
+        (lie(&wholes[0].1, json!({ "fileSha256": encoded(&[1; 32]) })), "does not have the hash that its sender names"),
         (lie(&wholes[0].1, json!({ "mediaKey": encoded(&[1; 32]) })), "not downloaded"),
         (lie(&wholes[0].1, json!({ "mediaKey": "" })), ""),
         (lie(&wholes[0].1, json!({ "directPath": "/../../etc/passwd" })), ""),

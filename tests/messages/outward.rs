@@ -166,7 +166,7 @@ async fn m1_a_status_is_seen_by_its_audience_and_revoked() -> Result<()> {
         stage.world.count("SELECT wa.send_text('shop', 'status@broadcast', 'x', audience => '{15559998}')").await?;
     stage.world.message_is(nobody, "failed").await?;
     let errors = stage.errors(nobody).await?;
-    ensure!(errors.contains("nobody of it is on WhatsApp"), "{errors}");
+    ensure!(errors.contains("none of these people is on WhatsApp"), "{errors}");
     worker.stop().await
 }
 

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use wagres::config::Secret;
 use wagres::db::listener;
 use wagres::jobs::cron::Cron;
-use wagres::jobs::turns::Turns;
+use wagres::jobs::retry_loop::RetryLoop;
 
 /// A moment, `2026-03-29T01:00:00Z`.
 fn at(text: &str) -> Result<DateTime<Utc>> {

@@ -2,7 +2,7 @@
 
 use super::{Status, print, sql_error};
 use crate::db::Db;
-use crate::jobs::maintenance::retention::Messages;
+use crate::jobs::maintenance::retention::EndedMessages;
 use anyhow::bail;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -47,7 +47,7 @@ pub(super) async fn run(pool: &Db, args: PurgeArgs, json: bool) -> anyhow::Resul
         bail!("--status: {} is not a status of a message that has ended", status.name());
     }
     let PurgeArgs { older_than, session, status, dry_run } = args;
-    let messages = Messages { days: older_than, dry_run, session, status: status.map(Status::name) };
+    let messages = EndedMessages { days: older_than, dry_run, session, status: status.map(Status::name) };
     let newest = sqlx::query_scalar!("SELECT max(id) FROM wa.outbound").fetch_one(pool).await?.unwrap_or(0);
     // Shown on standard error, if that is a terminal.
     let bar = ProgressBar::new(newest.unsigned_abs());

@@ -1,12 +1,12 @@
-//! A cron expression in a time zone: what is accepted, and which moments it names.
+//! A cron expression in a time zone: which expressions are accepted, and which moments they name.
 //!
-//! What is accepted is what `wa.cron_error` accepts (`sql/schema/51_cron.sql`): five fields of `*`, values, ranges, steps
-//! and lists. The library would take more (seconds, years, `L`, `W`, `#`, `@daily`, empty items); what a person writes is
-//! checked in SQL, where there is no library, so the smaller language is the common one.
+//! Accepted is what `wa.cron_error` accepts (`sql/schema/51_cron.sql`): five fields of `*`, values, ranges, steps and
+//! lists. The library would accept more (seconds, years, `L`, `W`, `#`, `@daily`, empty items). But SQL checks what a
+//! person writes, and SQL has no library, so the smaller language is the common one.
 //!
-//! When the clock changes: with one minute and one hour, a tick in the hour that is skipped comes at the first moment
-//! after it, and a tick in the hour that comes twice comes the first time only. Anything else in those two fields follows
-//! the wall clock: no ticks in the hour that is skipped, and those of the hour that comes twice come twice.
+//! When the clock changes: with one minute and one hour, a tick in the skipped hour fires at the first moment after
+//! that hour, and a tick in the repeated hour fires the first time only. Anything else in those two fields follows the
+//! wall clock: no ticks in the skipped hour, and the ticks of the repeated hour fire twice.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -14,24 +14,24 @@ use croner::Cron;
 use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds, Year};
 
-/// Why an expression cannot be followed.
+/// Why an expression cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ExpressionError {
-    /// The database knows the zone, or the row was not checked; the library does not.
+    /// The library does not know the time zone, though the database does, or the row was not checked.
     #[error("time_zone: \"{0}\" is unknown to this worker; accepted is a name such as Europe/Berlin or UTC")]
     Zone(String),
     /// Not in the common language.
     #[error("cron: \"{0}\" is not five fields of *, values, ranges, steps and lists of those")]
     Shape(String),
-    /// A day that no month given has, such as 30 February.
+    /// A day that none of the given months has, such as 30 February.
     #[error("cron: \"{0}\" never fires: none of its months has such a day")]
     Never(String),
-    /// The library says so: out of range, or ends before it begins.
+    /// The library refuses it: a value is out of range, or a range ends before it begins.
     #[error("cron: \"{expression}\": {source}")]
     Cron {
-        /// What was given.
+        /// The expression.
         expression: String,
-        /// Why not.
+        /// The library's reason.
         source: CronError,
     },
 }
@@ -45,7 +45,7 @@ const FIELDS: [(&[&str], u8); 5] = [(&[], 59), (&[], 23), (&[], 31), (MONTHS, 12
 /// Longest expression, in characters.
 const LONGEST: usize = 256;
 
-/// See the module.
+/// A parsed expression and its time zone.
 #[derive(Debug, Clone)]
 pub struct Expression {
     text: String,
@@ -54,7 +54,7 @@ pub struct Expression {
 }
 
 impl Expression {
-    /// Reads an expression that follows the clock of `zone`.
+    /// Parses an expression that follows the clock of `zone`.
     ///
     /// # Errors
     /// See [`ExpressionError`].
@@ -75,13 +75,13 @@ impl Expression {
     /// The first tick after `moment`.
     ///
     /// # Errors
-    /// When there is none within the time that the library looks at.
+    /// There is none within the time that the library searches.
     pub fn next_after(&self, moment: DateTime<Utc>) -> Result<DateTime<Utc>, ExpressionError> {
         let next = self.cron.find_next_occurrence(&moment.with_timezone(&self.zone), false);
         next.map(|tick| tick.to_utc()).map_err(|source| self.fail(source))
     }
 
-    /// At most `most` ticks after `from` and not after `to`, the latest ones, in order.
+    /// The latest ticks after `from` and up to `to`, at most `most`, in order.
     ///
     /// # Errors
     /// As [`Expression::next_after`].
@@ -110,7 +110,7 @@ impl Expression {
     }
 }
 
-/// Asked here, because the library finds out by walking through three thousand years.
+/// Checked here, because the library would search three thousand years.
 fn is_never(cron: &Cron) -> bool {
     let longest = cron.pattern.months.values().into_iter().map(|month| match month {
         2 => 29,
@@ -120,7 +120,7 @@ fn is_never(cron: &Cron) -> bool {
     cron.pattern.is_dow_wildcard() && cron.pattern.days.values().first() > longest.max().as_ref()
 }
 
-/// The shape of the common language; whether values are within their ranges is left to the library.
+/// Whether the expression has the shape of the common language. The library checks the ranges of values.
 fn is_plain(expression: &str) -> bool {
     let fields: Vec<&str> = expression.split([' ', '\t']).filter(|field| !field.is_empty()).collect();
     expression.chars().count() <= LONGEST

@@ -3,21 +3,21 @@
 use super::expression::{Expression, ExpressionError};
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// What becomes of ticks that passed while no worker ran (`wa.missed_rule`).
+/// What happens to ticks that passed while no worker ran (`wa.missed_rule`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missed {
     /// Nothing: a tick that is more than [`LATE`] late is dropped.
     Skip,
-    /// One job, for the latest of them.
+    /// One job, for the latest tick.
     Once,
-    /// One job for each, the latest [`MOST`] at most.
+    /// One job for each of the latest [`MOST`] ticks.
     All,
 }
 
 /// How late a tick may be and still count as in time.
 pub const LATE: TimeDelta = TimeDelta::seconds(60);
 
-/// Most ticks that are made up for after an outage.
+/// Most ticks that fire late after an outage.
 pub const MOST: usize = 100;
 
 impl Missed {
@@ -32,10 +32,10 @@ impl Missed {
         })
     }
 
-    /// The ticks to fire at `now`, in order, when all up to `ticked_to` are dealt with.
+    /// The ticks to fire at `now`, in order; those up to `ticked_to` were handled before.
     ///
     /// # Errors
-    /// When the expression cannot be followed.
+    /// The expression cannot be used.
     pub fn due(
         self,
         expression: &Expression,

@@ -1,10 +1,10 @@
 //! Housekeeping, by rows of `wa.maintenance_job`.
 //!
-//! Work is done in batches, each a statement and a transaction of its own. After each the counts go into the row, which
-//! also tells whether the job still is this worker's: a cancelled job stops there, and so does one that another worker
-//! has taken over. A worker that stops gives its job back, and the attempt does not count.
+//! A job works in batches, each a statement and a transaction of its own. After each batch the job writes its counts
+//! into the row. That write also shows whether the job is still this worker's: a job that was cancelled or that another
+//! worker has taken over stops there. A worker that stops releases its job, and the attempt does not count.
 //!
-//! The next kind: a variant of [`Kind`], its name in `sql/schema/50_maintenance.sql`.
+//! The next kind: a variant of [`MaintenanceKind`], and its name in `sql/schema/50_maintenance.sql`.
 
 mod reseal;
 pub mod retention;
@@ -25,24 +25,24 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// What this version can do. Rows of other kinds wait for a newer worker.
+/// The kinds that this version knows. Rows of other kinds wait for a newer worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MaintenanceKind {
     /// Deletes expired keys.
     SweepKeys,
-    /// Encrypts the auth state with the key in force.
+    /// Encrypts the auth state with the current key.
     ResealKeys,
     /// Deletes old finished rows.
     Retention,
-    /// Asks every worker whether its sessions are alive.
+    /// Asks every worker to check its connections.
     CheckSessions,
-    /// Closes sessions that nobody has linked.
+    /// Closes sessions whose linking nobody finished.
     CloseIdle,
-    /// Counts what there is.
+    /// Counts sessions, messages, jobs and workers.
     ResourceReport,
 }
 
-impl Kind {
+impl MaintenanceKind {
     /// All of them.
     pub const ALL: [Self; 6] = [
         Self::SweepKeys,
@@ -53,7 +53,7 @@ impl Kind {
         Self::ResourceReport,
     ];
 
-    /// As `wa.maintenance_job.kind` has it.
+    /// Its name in `wa.maintenance_job.kind`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -68,7 +68,7 @@ impl Kind {
 
     /// The kind of that name.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
@@ -84,21 +84,21 @@ impl Kind {
 pub struct Maintenance {
     /// Where the tables are.
     pub pool: Db,
-    /// What the auth state is encrypted with.
+    /// Encrypts and decrypts the auth state.
     pub vault: Arc<Vault>,
-    /// Who runs them.
+    /// The worker that runs them.
     pub worker_id: Uuid,
-    /// The worker takes no more work, and gives back what it has begun.
+    /// Cancelled when the worker takes no more work; a running job is then released.
     pub stop: CancellationToken,
 }
 
-/// What every kind takes.
+/// The arguments that every kind takes.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default)]
 struct Pace {
     /// Most rows of one statement.
     batch: i64,
-    /// Rest between two statements.
+    /// Pause between two statements, in milliseconds.
     pause_ms: u64,
 }
 
@@ -108,22 +108,22 @@ impl Default for Pace {
     }
 }
 
-/// Does the job and writes its counts into the row.
+/// Runs the job and writes its counts into the row.
 ///
 /// # Errors
-/// [`JobError::Permanent`] for what this version does not understand and for a job that is not this worker's any more,
-/// [`JobError::Release`] when the worker stops, [`JobError::Retry`] for what the database said.
-pub async fn run(job: &MaintenanceJob, keeper: &Maintenance) -> Result<(), JobError> {
-    let batches = Batches { keeper, id: job.id, pace: args(job)? };
+/// [`JobError::Permanent`] for arguments that this version does not understand and for a job that is no longer this
+/// worker's, [`JobError::Release`] when the worker stops, [`JobError::Retry`] for an error of the database.
+pub async fn run(job: &MaintenanceJob, maintenance: &Maintenance) -> Result<(), JobError> {
+    let batches = Batches { maintenance, id: job.id, pace: args(job)? };
     let result = match job.kind {
-        Kind::SweepKeys => sweep::run(&batches).await?,
-        Kind::ResealKeys => reseal::run(&batches).await?,
-        Kind::Retention => retention::run(&batches, &args(job)?).await?,
-        Kind::CheckSessions => watch::check_sessions(&batches).await?,
-        Kind::CloseIdle => watch::close_idle(&batches, &args(job)?).await?,
-        Kind::ResourceReport => watch::resource_report(&batches).await?,
+        MaintenanceKind::SweepKeys => sweep::run(&batches).await?,
+        MaintenanceKind::ResealKeys => reseal::run(&batches).await?,
+        MaintenanceKind::Retention => retention::run(&batches, &args(job)?).await?,
+        MaintenanceKind::CheckSessions => watch::check_sessions(&batches).await?,
+        MaintenanceKind::CloseIdle => watch::close_idle(&batches, &args(job)?).await?,
+        MaintenanceKind::ResourceReport => watch::resource_report(&batches).await?,
     };
-    keeper.finish(job, "done", Some(&result), None).await;
+    maintenance.finish(job, "done", Some(&result), None).await;
     Ok(())
 }
 
@@ -136,43 +136,44 @@ fn sql(error: sqlx::Error) -> JobError {
     JobError::Retry(error.to_string())
 }
 
-/// The course of one job, from batch to batch.
+/// One run of a job, batch by batch.
 struct Batches<'a> {
-    keeper: &'a Maintenance,
+    maintenance: &'a Maintenance,
     id: i64,
     pace: Pace,
 }
 
 impl Batches<'_> {
     fn pool(&self) -> &Db {
-        &self.keeper.pool
+        &self.maintenance.pool
     }
 
-    /// Writes an event about no session in particular.
-    async fn tell(&self, kind: &str, counts: &Value) -> Result<(), JobError> {
-        let told = sqlx::query_file!("sql/jobs/event.sql", kind, counts).execute(self.pool()).await;
-        told.map(drop).map_err(sql)
+    /// Writes an event that concerns no session.
+    async fn write_event(&self, kind: &str, counts: &Value) -> Result<(), JobError> {
+        let written = sqlx::query_file!("sql/jobs/event.sql", kind, counts).execute(self.pool()).await;
+        written.map(drop).map_err(sql)
     }
 
-    /// Between two batches: writes what is done so far, and rests. An error ends the job.
+    /// Between two batches: writes the counts so far, and pauses. An error ends the job.
     async fn rest(&self, so_far: &Value) -> Result<(), JobError> {
-        let written = sqlx::query_file!("sql/jobs/progress_maintenance.sql", self.id, self.keeper.worker_id, so_far)
-            .execute(self.pool())
-            .await
-            .map_err(sql)?;
+        let written =
+            sqlx::query_file!("sql/jobs/progress_maintenance.sql", self.id, self.maintenance.worker_id, so_far)
+                .execute(self.pool())
+                .await
+                .map_err(sql)?;
         if written.rows_affected() == 0 {
             return Err(JobError::Permanent("cancelled, or taken over by another worker".into()));
         }
         tokio::select! {
-            () = self.keeper.stop.cancelled() => Err(JobError::Release("the worker stopped".into())),
+            () = self.maintenance.stop.cancelled() => Err(JobError::Release("the worker stopped".into())),
             () = tokio::time::sleep(Duration::from_millis(self.pace.pause_ms)) => Ok(()),
         }
     }
 }
 
 impl Maintenance {
-    /// Writes the end of a run. Until it is written the row says "running" and the schedule that made it waits, so an
-    /// outage of the database is waited out, for as long as this worker lives.
+    /// Writes the end of a run. Until then the row says `running` and the schedule that made it waits, so this retries
+    /// through an outage of the database for as long as the worker lives.
     async fn finish(&self, job: &MaintenanceJob, outcome: &str, result: Option<&Value>, error: Option<&str>) {
         let (id, mut backoff) = (job.id, Backoff::new(Duration::from_millis(100), Duration::from_secs(5)));
         telemetry::maintenance_job(job.kind.name(), outcome);
@@ -183,16 +184,16 @@ impl Maintenance {
                     .await;
             match written {
                 Ok(done) if done.rows_affected() == 0 => {
-                    return tracing::info!(id, outcome, "the maintenance job was cancelled or is another's");
+                    return tracing::info!(outcome, "outcome not written; the job was cancelled or taken over");
                 }
-                Ok(_) => return tracing::info!(id, outcome, error, "maintenance job"),
+                Ok(_) => return tracing::info!(outcome, error, "maintenance job ended"),
                 Err(sqlx::Error::PoolClosed) => {
                     return tracing::warn!(
-                        id,
-                        "the end of a maintenance job is not written; another worker runs it again"
+                        outcome,
+                        "worker stopped before the outcome was written; another worker runs the job again"
                     );
                 }
-                Err(error) => tracing::warn!(id, %error, "the end of a maintenance job is not written, trying again"),
+                Err(error) => tracing::warn!(outcome, %error, "outcome not written; retrying"),
             }
             backoff.sleep().await;
         }
@@ -206,7 +207,7 @@ impl Record<MaintenanceJob> for Maintenance {
 
     async fn record(&self, job: MaintenanceJob, outcome: Result<(), JobError>) {
         match outcome {
-            Ok(()) => {} // Written with its result, where it ended.
+            Ok(()) => {} // `run` has written it, with its result.
             Err(JobError::Retry(error)) => self.finish(&job, "retry", None, Some(&error)).await,
             Err(JobError::Release(_)) => self.finish(&job, "release", None, None).await,
             Err(error) => self.finish(&job, "failed", None, Some(&error.to_string())).await,

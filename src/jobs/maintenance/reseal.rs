@@ -1,15 +1,15 @@
-//! `reseal_keys`: brings the whole auth state to the key in force (A6).
+//! `reseal_keys`: encrypts the whole auth state with the current key (A6).
 //!
-//! Walks credentials and keys in the order of their ids. A value that stands as it would be written now is left alone;
-//! another is written anew unless its holder writes it first, and keeps its age. What does not open stays as it is and is
-//! counted. Values in the quarantine are left to their end.
+//! Walks credentials and keys in the order of their ids. A value that is already as it would be written now is left
+//! alone. Any other is rewritten, unless its holder writes it first, and keeps its age. A value that cannot be
+//! decrypted stays as it is and is counted. Values in the quarantine are left until they are deleted.
 
 use super::{Batches, sql};
 use crate::auth::{Place, Vault};
 use crate::jobs::JobError;
 use serde_json::{Value, json};
 
-/// Where a batch ends, and what there is in it.
+/// The values of one batch to rewrite.
 #[derive(Default)]
 struct Batch {
     session_ids: Vec<i64>,
@@ -22,24 +22,24 @@ struct Batch {
 #[derive(Default)]
 struct Counts {
     resealed: u64,
-    in_order: u64,
-    closed: u64,
+    current: u64,
+    unreadable: u64,
     reason: Option<String>,
 }
 
 impl Counts {
     fn to_json(&self, vault: &Vault) -> Value {
         json!({
-            "key": vault.current(), "resealed": self.resealed, "in_order": self.in_order, "closed": self.closed,
+            "key": vault.current(), "resealed": self.resealed, "in_order": self.current, "closed": self.unreadable,
             "reason": self.reason,
         })
     }
 
-    /// Puts a value into the batch if it has to be written anew.
-    fn look(&mut self, vault: &Vault, batch: &mut Batch, place: Place<'_>, value: Value) {
+    /// Adds a value to the batch if it has to be rewritten.
+    fn add(&mut self, vault: &Vault, batch: &mut Batch, place: Place<'_>, value: Value) {
         let tidied = if place.kind == Place::CREDS { crate::auth::creds::tidied(value.clone()) } else { value.clone() };
         match vault.reseal(place, tidied) {
-            Ok(None) => self.in_order += 1,
+            Ok(None) => self.current += 1,
             Ok(Some(new)) => {
                 batch.session_ids.push(place.session_id);
                 batch.kinds.push(place.kind.to_owned());
@@ -48,7 +48,7 @@ impl Counts {
                 batch.new.push(new);
             }
             Err(error) => {
-                self.closed += 1;
+                self.unreadable += 1;
                 self.reason = Some(error.to_string());
             }
         }
@@ -56,7 +56,7 @@ impl Counts {
 }
 
 pub(super) async fn run(batches: &Batches<'_>) -> Result<Value, JobError> {
-    let (vault, limit) = (&batches.keeper.vault, batches.pace.batch);
+    let (vault, limit) = (&batches.maintenance.vault, batches.pace.batch);
     let mut counts = Counts::default();
 
     let mut after = 0;
@@ -66,7 +66,7 @@ pub(super) async fn run(batches: &Batches<'_>) -> Result<Value, JobError> {
         let Some(last) = rows.last().map(|row| row.session_id) else { break };
         let mut batch = Batch::default();
         for row in rows {
-            counts.look(vault, &mut batch, Place::creds(row.session_id), row.creds);
+            counts.add(vault, &mut batch, Place::creds(row.session_id), row.creds);
         }
         let done = sqlx::query_file!("sql/jobs/reseal_creds.sql", &batch.session_ids, &batch.old, &batch.new);
         counts.resealed += done.execute(batches.pool()).await.map_err(sql)?.rows_affected();
@@ -83,7 +83,7 @@ pub(super) async fn run(batches: &Batches<'_>) -> Result<Value, JobError> {
         let mut batch = Batch::default();
         for row in rows {
             let place = Place { session_id: row.session_id, kind: &row.kind, key_id: &row.key_id };
-            counts.look(vault, &mut batch, place, row.value);
+            counts.add(vault, &mut batch, place, row.value);
         }
         let Batch { session_ids, kinds, key_ids, old, new } = &batch;
         let done = sqlx::query_file!("sql/jobs/reseal_keys.sql", session_ids, kinds, key_ids, old, new);
@@ -93,6 +93,6 @@ pub(super) async fn run(batches: &Batches<'_>) -> Result<Value, JobError> {
     }
 
     let counts = counts.to_json(vault);
-    batches.tell("keys_resealed", &counts).await?;
+    batches.write_event("keys_resealed", &counts).await?;
     Ok(counts)
 }

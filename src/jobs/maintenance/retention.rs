@@ -1,8 +1,8 @@
 //! `retention`: deletes finished rows that are older than a number of days (Q12).
 //!
-//! Tables with a growing id are walked in its order, page by page, along an index that they have anyway. The walk ends at
-//! the first page in which nothing is as old as that: later ids were made later. A row counts from its end, by the
-//! database's clock; what is queued or running stays, however old.
+//! Tables with a growing id are walked in its order, page by page, along an index that they have anyway. The walk ends
+//! at the first page without an old row: later ids were made later. A row's age counts from its end, by the database's
+//! clock; queued and running rows stay, however old.
 
 use super::{Batches, sql};
 use crate::db::Db;
@@ -10,10 +10,10 @@ use crate::jobs::JobError;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Days to keep, for each table; `None` is for ever.
+/// Days to keep the rows of each table; `None` keeps them for ever.
 #[derive(Debug, Deserialize)]
 #[serde(default)]
-pub(super) struct Ages {
+pub(super) struct RetentionDays {
     outbound_days: Option<i32>,
     inbox_days: Option<i32>,
     media_days: Option<i32>,
@@ -26,7 +26,7 @@ pub(super) struct Ages {
     dry_run: bool,
 }
 
-impl Default for Ages {
+impl Default for RetentionDays {
     fn default() -> Self {
         Self {
             outbound_days: Some(90),
@@ -54,31 +54,31 @@ enum Table {
     ScheduleTick,
 }
 
-/// What came of one page.
+/// The result of one page.
 #[derive(Debug, Clone, Copy)]
-pub struct Page {
+pub struct DeletedPage {
     /// Rows deleted, or counted in a dry run.
     pub count: i64,
-    /// After which id the next page begins; `None` ends the walk.
+    /// The id after which the next page begins; `None` ends the walk.
     pub next: Option<i64>,
 }
 
-/// Which messages go, of those that have ended.
+/// Which of the ended messages to delete.
 #[derive(Debug, Clone, Default)]
-pub struct Messages {
-    /// They ended longer ago than this.
+pub struct EndedMessages {
+    /// Those that ended longer ago than this.
     pub days: f64,
     /// Only count.
     pub dry_run: bool,
-    /// Of this session only.
+    /// Only those of this session.
     pub session: Option<String>,
-    /// With this status only.
+    /// Only those with this status.
     pub status: Option<String>,
 }
 
-impl Messages {
+impl EndedMessages {
     /// Deletes them from one page of `limit` messages after id `after`.
-    pub async fn page(&self, pool: &Db, after: i64, limit: i64) -> sqlx::Result<Page> {
+    pub async fn page(&self, pool: &Db, after: i64, limit: i64) -> sqlx::Result<DeletedPage> {
         let Self { days, dry_run, session, status } = self;
         let row = sqlx::query_file!(
             "sql/retention/outbound.sql",
@@ -91,11 +91,11 @@ impl Messages {
         )
         .fetch_one(pool)
         .await?;
-        Ok(Page { count: row.count, next: row.last.filter(|_| row.go_on) })
+        Ok(DeletedPage { count: row.count, next: row.last.filter(|_| row.go_on) })
     }
 }
 
-pub(super) async fn run(batches: &Batches<'_>, ages: &Ages) -> Result<Value, JobError> {
+pub(super) async fn run(batches: &Batches<'_>, ages: &RetentionDays) -> Result<Value, JobError> {
     let mut counts = Map::from_iter([("dry_run".to_owned(), Value::from(ages.dry_run))]);
     for (table, days) in [
         (Table::Outbound, ages.outbound_days),
@@ -136,17 +136,17 @@ impl Table {
     }
 }
 
-async fn page(batches: &Batches<'_>, table: Table, after: i64, days: i32, dry_run: bool) -> sqlx::Result<Page> {
+async fn page(batches: &Batches<'_>, table: Table, after: i64, days: i32, dry_run: bool) -> sqlx::Result<DeletedPage> {
     let (pool, limit) = (batches.pool(), batches.pace.batch);
     macro_rules! walk {
         ($file:literal) => {{
             let row = sqlx::query_file!($file, after, limit, days, dry_run).fetch_one(pool).await?;
-            Page { count: row.count, next: row.last.filter(|_| row.go_on) }
+            DeletedPage { count: row.count, next: row.last.filter(|_| row.go_on) }
         }};
     }
     Ok(match table {
         Table::Outbound => {
-            let messages = Messages { days: days.into(), dry_run, ..Messages::default() };
+            let messages = EndedMessages { days: days.into(), dry_run, ..EndedMessages::default() };
             messages.page(pool, after, limit).await?
         }
         Table::Inbox => walk!("sql/retention/inbox.sql"),
@@ -157,12 +157,12 @@ async fn page(batches: &Batches<'_>, table: Table, after: i64, days: i32, dry_ru
         Table::MaintenanceJob => walk!("sql/retention/maintenance_job.sql"),
         Table::ScheduleTick if dry_run => {
             let count = sqlx::query_file_scalar!("sql/retention/count_schedule_tick.sql", days).fetch_one(pool).await?;
-            Page { count, next: None }
+            DeletedPage { count, next: None }
         }
         Table::ScheduleTick => {
             let done = sqlx::query_file!("sql/retention/schedule_tick.sql", limit, days).execute(pool).await?;
             let count = i64::try_from(done.rows_affected()).unwrap_or(i64::MAX);
-            Page { count, next: (count == limit).then_some(0) }
+            DeletedPage { count, next: (count == limit).then_some(0) }
         }
     })
 }

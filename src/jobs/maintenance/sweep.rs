@@ -1,4 +1,4 @@
-//! `sweep_keys`: deletes keys whose time to live has passed (A4), and old values of the quarantine.
+//! `sweep_keys`: deletes keys whose time to live has passed (A4), and old values in the quarantine.
 
 use super::{Batches, sql};
 use crate::auth::Kind;
@@ -22,7 +22,7 @@ pub(super) async fn run(batches: &Batches<'_>) -> Result<Value, JobError> {
         let counts =
             json!({ "deleted": kinds.values().sum::<i64>() + quarantine, "kinds": kinds, "quarantine": quarantine });
         if done.seen < limit && done.quarantine < limit {
-            batches.tell("keys_swept", &counts).await?;
+            batches.write_event("keys_swept", &counts).await?;
             return Ok(counts);
         }
         batches.rest(&counts).await?;

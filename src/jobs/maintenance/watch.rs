@@ -1,17 +1,17 @@
-//! `check_sessions`, `close_idle` and `resource_report`: looking after what there is, by the clock.
+//! `check_sessions`, `close_idle` and `resource_report`: regular checks and reports.
 
 use super::{Batches, sql};
 use crate::jobs::JobError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Asks the workers; each checks the sessions that it holds, for nobody else has their sockets (S9).
+/// Asks the workers. Each checks the sessions that it holds, because nobody else has their sockets (S9).
 pub(super) async fn check_sessions(batches: &Batches<'_>) -> Result<Value, JobError> {
     let asked = sqlx::query_file!("sql/jobs/check_sessions.sql").fetch_one(batches.pool()).await.map_err(sql)?;
     Ok(json!({ "workers": asked.workers, "sessions": asked.sessions }))
 }
 
-/// Of `close_idle`.
+/// The arguments of `close_idle`.
 #[derive(Debug, Deserialize)]
 #[serde(default)]
 pub(super) struct Idle {
@@ -24,7 +24,7 @@ impl Default for Idle {
     }
 }
 
-/// Closes sessions that somebody began to link and nobody linked.
+/// Closes sessions whose linking somebody started and nobody finished.
 pub(super) async fn close_idle(batches: &Batches<'_>, idle: &Idle) -> Result<Value, JobError> {
     let closed = sqlx::query_file_scalar!("sql/jobs/close_idle.sql", idle.minutes).fetch_one(batches.pool()).await;
     Ok(json!({ "closed": closed.map_err(sql)? }))
@@ -34,6 +34,6 @@ pub(super) async fn close_idle(batches: &Batches<'_>, idle: &Idle) -> Result<Val
 pub(super) async fn resource_report(batches: &Batches<'_>) -> Result<Value, JobError> {
     let report = sqlx::query_file_scalar!("sql/jobs/resource_report.sql").fetch_one(batches.pool()).await;
     let report = report.map_err(sql)?;
-    tracing::info!(%report, "fleet");
+    tracing::info!(%report, "resource report");
     Ok(report)
 }

@@ -1,6 +1,7 @@
-//! Files from the web. Whoever may insert a row must not reach through the worker what only the worker's network reaches.
+//! Files from the web. Somebody who may insert a row must not reach, through the worker, what only the worker's network
+//! reaches.
 
-use super::source::File;
+use super::source::SourceFile;
 use crate::config::MediaConfig;
 use crate::jobs::JobError;
 use std::io::{Read as _, Write as _};
@@ -11,28 +12,29 @@ use ureq::http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
-/// What fetches.
+/// The HTTP client that fetches files.
 pub(super) fn agent(settings: &MediaConfig) -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(settings.timeout()))
         .max_redirects(5)
         .http_status_as_error(false)
-        // A proxy would look names up by itself, and reach what is refused here.
+        // A proxy would resolve names by itself, and reach what is refused here.
         .proxy(None)
         .user_agent(concat!("wagres/", env!("CARGO_PKG_VERSION")))
         .build();
-    let resolver = Guarded { private: settings.private_networks, inner: DefaultResolver::default() };
+    let resolver = PublicResolver { private: settings.private_networks, inner: DefaultResolver::default() };
     ureq::Agent::with_parts(config, DefaultConnector::default(), resolver)
 }
 
-/// Fetches a file of at most `most` bytes; `None` when it is what `asked` says of it, an `ETag` and a time of change.
+/// Fetches a file of at most `most` bytes; `None` when it has not changed since `validators`, an `ETag` and a time of
+/// change.
 pub(super) fn fetch(
     agent: &ureq::Agent,
     url: &str,
-    asked: Option<(Option<String>, Option<String>)>,
+    validators: Option<(Option<String>, Option<String>)>,
     most: u64,
-) -> Result<Option<File>, JobError> {
-    let (etag, modified) = asked.unwrap_or_default();
+) -> Result<Option<SourceFile>, JobError> {
+    let (etag, modified) = validators.unwrap_or_default();
     let mut request = agent.get(url);
     for (name, value) in [(IF_NONE_MATCH, etag), (IF_MODIFIED_SINCE, modified)] {
         if let Some(value) = value {
@@ -46,8 +48,8 @@ pub(super) fn fetch(
         status @ (408 | 425 | 429 | 500..) => return Err(JobError::Retry(format!("content.url: status {status}"))),
         status => return Err(JobError::Permanent(format!("content.url: status {status}"))),
     }
-    let said = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let (etag, modified) = (said(ETAG), said(LAST_MODIFIED));
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (etag, modified) = (header(ETAG), header(LAST_MODIFIED));
     let mut file = NamedTempFile::new().map_err(super::disk)?;
     let mut body = response.into_body().into_with_config().limit(u64::MAX).reader();
     let (mut buffer, mut length) = (vec![0; 64 << 10], 0);
@@ -63,36 +65,36 @@ pub(super) fn fetch(
         file.write_all(&buffer[..read]).map_err(super::disk)?;
     }
     if length == 0 {
-        return Err(JobError::Permanent("content.url: there is nothing".into()));
+        return Err(JobError::Permanent("content.url: the file is empty".into()));
     }
-    Ok(Some(File { bytes: file, etag, modified }))
+    Ok(Some(SourceFile { bytes: file, etag, modified }))
 }
 
 fn refused(error: ureq::Error) -> JobError {
-    let said = format!("content.url: {error}");
+    let text = format!("content.url: {error}");
     match error {
-        ureq::Error::Other(error) if error.is::<Private>() => {
+        ureq::Error::Other(error) if error.is::<PrivateNetwork>() => {
             JobError::Permanent("content.url: it leads to a private network (media.private_networks)".into())
         }
         ureq::Error::BadUri(_) | ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => {
-            JobError::Permanent(said)
+            JobError::Permanent(text)
         }
-        _ => JobError::Retry(said),
+        _ => JobError::Retry(text),
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("a private network")]
-struct Private;
+struct PrivateNetwork;
 
-/// Looks names up, and finds no address that is not on the internet. It is asked again at each redirect.
+/// Resolves names and refuses addresses outside the internet. Each redirect asks it again.
 #[derive(Debug)]
-struct Guarded {
+struct PublicResolver {
     private: bool,
     inner: DefaultResolver,
 }
 
-impl Resolver for Guarded {
+impl Resolver for PublicResolver {
     fn resolve(
         &self,
         uri: &Uri,
@@ -101,13 +103,13 @@ impl Resolver for Guarded {
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let found = self.inner.resolve(uri, config, timeout)?;
         if !self.private && found.iter().any(|address| !is_public(address.ip())) {
-            return Err(ureq::Error::Other(Box::new(Private)));
+            return Err(ureq::Error::Other(Box::new(PrivateNetwork)));
         }
         Ok(found)
     }
 }
 
-/// Whether an address is one of the internet. IANA's registries of special-purpose addresses have those that are not.
+/// Whether an address belongs to the internet. IANA's registries of special-purpose addresses list those that do not.
 fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
@@ -133,9 +135,9 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
 fn is_public_v6(ip: Ipv6Addr) -> bool {
     let inner = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match ip.segments() {
-        // An address of the older internet in another form.
+        // An IPv4 address in another form.
         [0x64, 0xff9b, 0, .., high, low] | [0x2002, high, low, ..] => is_public_v4(inner(high, low)),
-        // Tunnels, documentation, and what is set aside for protocols.
+        // Tunnels, documentation, and ranges reserved for protocols.
         [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, ..] => false,
         [first, ..] => (0x2000..0x4000).contains(&first),
     }

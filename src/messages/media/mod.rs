@@ -1,11 +1,12 @@
-//! Files of messages (M1, M6): fetched from where a row says, looked at, encrypted, uploaded once for all who get them.
+//! Files of messages (M1, M6): fetched from where a row says, inspected, encrypted, and uploaded once for all
+//! recipients.
 //!
-//! A file goes through a temporary one (`TMPDIR`) and not through memory, but for what is downloaded into Postgres; a few are
-//! under way at a time. What is uploaded stands in `wa.upload`, so that the next message with the same bytes names it, and
-//! that a message which quotes or forwards it can show it.
+//! A file passes through a temporary file (`TMPDIR`) and not through memory, except for downloads into Postgres; a
+//! worker handles a few at a time. Each upload is a row of `wa.upload`, so that the next message with the same bytes
+//! reuses it, and a message that quotes or forwards it can show it.
 
 mod fetch;
-mod look;
+mod inspect;
 pub(crate) mod profile;
 pub(crate) mod received;
 mod source;
@@ -17,7 +18,7 @@ use crate::jobs::{JobError, OutboundJob};
 use crate::message::attachment::{Attachment, MediaKind};
 use crate::message::json;
 use sha2::{Digest as _, Sha256};
-use source::{File, Source};
+use source::{Source, SourceFile};
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::io::{BufReader, Read, Seek as _, SeekFrom};
@@ -29,8 +30,8 @@ use wacore::upload::{UploadSource, encrypt_media_streaming};
 use waproto::whatsapp as wa;
 use whatsapp_rust::client::Client;
 
-/// Files that a worker has under way.
-const AT_ONCE: usize = 16;
+/// Files that a worker handles at a time.
+const CONCURRENT_FILES: usize = 16;
 
 /// What a worker needs for files.
 #[derive(Clone)]
@@ -47,16 +48,16 @@ struct Inner {
     agent: ureq::Agent,
     store: Option<MediaStore>,
     slots: Semaphore,
-    /// A picture takes more memory than its file.
+    /// One picture at a time, because a picture takes more memory than its file.
     decoding: Arc<Mutex<()>>,
     flights: Mutex<HashMap<Flight, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-/// The same file for the same session is uploaded by one, and the others wait for it.
+/// One message uploads a file for a session, and the others with the same file wait for it.
 type Flight = (i64, String, Source);
 
 impl Media {
-    /// Opens the media store, if there is one.
+    /// Opens the media store, if one is configured.
     ///
     /// # Errors
     /// The setting `media.store` or `media.store_options` is not usable.
@@ -66,16 +67,17 @@ impl Media {
             agent: fetch::agent(settings),
             settings: settings.clone(),
             store,
-            slots: Semaphore::new(AT_ONCE),
+            slots: Semaphore::new(CONCURRENT_FILES),
             decoding: Arc::default(),
             flights: Mutex::default(),
         })))
     }
 
-    /// Makes sure that the file is on WhatsApp's servers; the message that names it there, without caption and the like.
+    /// Ensures that the file is on WhatsApp's servers. Returns the message that names it there, without caption and the
+    /// like.
     ///
     /// # Errors
-    /// [`JobError::Permanent`] when it is not there or not what the kind takes, else [`JobError::Retry`] or
+    /// [`JobError::Permanent`] when the file is missing or the kind does not accept it, else [`JobError::Retry`] or
     /// [`JobError::Release`].
     pub(super) async fn uploaded(
         &self,
@@ -101,7 +103,7 @@ impl Media {
     }
 
     fn flights(&self) -> std::sync::MutexGuard<'_, HashMap<Flight, Arc<tokio::sync::Mutex<()>>>> {
-        // The map is whole whatever panicked.
+        // A panic elsewhere cannot leave the map half changed.
         self.0.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -120,10 +122,11 @@ impl Media {
             return self.reuse(job, upload, pool).await;
         }
         let _slot = self.0.slots.acquire().await.map_err(|_| JobError::Release("the worker is stopping".into()))?;
-        let asked = earlier.as_ref().map(|upload| (upload.etag.clone(), upload.modified.clone()));
-        let Some(File { bytes, etag, modified }) = source.read(self, job, pool, asked).await? else {
-            // The server says that it is what it was.
-            let upload = earlier.take().ok_or_else(|| JobError::Retry("content.url: nothing came".into()))?;
+        let validators = earlier.as_ref().map(|upload| (upload.etag.clone(), upload.modified.clone()));
+        let Some(SourceFile { bytes, etag, modified }) = source.read(self, job, pool, validators).await? else {
+            // The server says that the file has not changed.
+            let upload =
+                earlier.take().ok_or_else(|| JobError::Retry("content.url: status 304 for a first request".into()))?;
             return self.reuse(job, &upload, pool).await;
         };
         let (file, hash) = blocking(move || hashed(bytes)).await?;
@@ -131,18 +134,18 @@ impl Media {
             return self.reuse(job, &upload, pool).await;
         }
         let decoding = self.0.decoding.clone();
-        let (mut seen, sealed, info) = blocking(move || {
-            let mut seen = {
+        let (mut inspected, sealed, info) = blocking(move || {
+            let mut inspected = {
                 let _one = decoding.lock().unwrap_or_else(PoisonError::into_inner);
-                look::look(kind, &file).map_err(JobError::Permanent)?
+                inspect::inspect(kind, &file).map_err(JobError::Permanent)?
             };
-            let mut plain = BufReader::new(seen.instead.take().unwrap_or(file).reopen().map_err(disk)?);
+            let mut plain = BufReader::new(inspected.converted.take().unwrap_or(file).reopen().map_err(disk)?);
             let mut sealed = NamedTempFile::new().map_err(disk)?;
-            let info = encrypt_media_streaming(&mut plain, sealed.as_file_mut(), kind.sealed_as()).map_err(disk)?;
-            Ok((seen, sealed, info))
+            let info = encrypt_media_streaming(&mut plain, sealed.as_file_mut(), kind.media_type()).map_err(disk)?;
+            Ok((inspected, sealed, info))
         })
         .await?;
-        let uploading = client.upload_stream(Sealed::new(sealed).map_err(disk)?, info, kind.sealed_as());
+        let uploading = client.upload_stream(Sealed::new(sealed).map_err(disk)?, info, kind.media_type());
         let uploaded = match tokio::time::timeout(self.0.settings.timeout(), uploading).await {
             Ok(Ok(uploaded)) => uploaded,
             Ok(Err(error)) if client.is_connected() => return Err(JobError::Retry(format!("not uploaded: {error:#}"))),
@@ -152,7 +155,7 @@ impl Media {
                 return Err(JobError::Retry(format!("not uploaded within media.timeout_seconds, {limit} s")));
             }
         };
-        let message = look::message(kind, &mut seen, uploaded);
+        let message = inspect::message(kind, &mut inspected, uploaded);
         let kept = json::of(&message).map_err(|error| JobError::Permanent(format!("the message: {error}")))?;
         let (session_id, epoch) = (job.fence.session_id, job.fence.epoch);
         let keep = sqlx::query_file!(
@@ -185,15 +188,15 @@ impl Media {
         sqlx::query_file_as!(Upload, "sql/media/find_upload.sql", session_id, job.kind, hash, url)
             .fetch_optional(pool)
             .await
-            .map_err(|error| away(&error))
+            .map_err(|error| database_error(&error))
     }
 
     async fn reuse(&self, job: &OutboundJob, upload: &Upload, pool: &Db) -> Result<wa::Message, JobError> {
         let message = json::read(&upload.message)
             .map_err(|error| JobError::Permanent(format!("wa.upload {}: {error}", upload.id)))?;
         let (session_id, epoch) = (job.fence.session_id, job.fence.epoch);
-        let said = sqlx::query_file!("sql/media/set_upload.sql", session_id, epoch, upload.id, job.id);
-        held(said.execute(pool).await)?;
+        let set = sqlx::query_file!("sql/media/set_upload.sql", session_id, epoch, upload.id, job.id);
+        held(set.execute(pool).await)?;
         Ok(message)
     }
 }
@@ -207,7 +210,7 @@ struct Upload {
     fresh: bool,
 }
 
-/// An encrypted file on its way.
+/// An encrypted file to upload.
 struct Sealed {
     file: NamedTempFile,
     length: u64,
@@ -244,7 +247,7 @@ fn hashed(file: NamedTempFile) -> Result<(NamedTempFile, Vec<u8>), JobError> {
     Ok((file, hasher.finalize().to_vec()))
 }
 
-/// Runs what takes its time on a thread of its own. A library that panics over a file makes that file unusable, no more.
+/// Runs blocking work on a thread of its own. A library that panics over a file makes that file unusable, no more.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, JobError> + Send + 'static,
 ) -> Result<T, JobError> {
@@ -257,18 +260,18 @@ fn disk(error: impl Display) -> JobError {
     JobError::Retry(format!("a temporary file: {error}"))
 }
 
-fn away(error: &sqlx::Error) -> JobError {
+fn database_error(error: &sqlx::Error) -> JobError {
     JobError::Release(format!("the database: {error}"))
 }
 
-fn held_no_more() -> JobError {
-    JobError::Release("the session is not held here".into())
+fn hold_lost() -> JobError {
+    JobError::Release("the session is no longer held here".into())
 }
 
-/// One row was changed, or the session is not held any more.
+/// One row was changed, or the session is no longer held.
 fn held(done: sqlx::Result<sqlx::postgres::PgQueryResult>) -> Result<(), JobError> {
-    match done.map_err(|error| away(&error))?.rows_affected() {
-        0 => Err(held_no_more()),
+    match done.map_err(|error| database_error(&error))?.rows_affected() {
+        0 => Err(hold_lost()),
         _ => Ok(()),
     }
 }

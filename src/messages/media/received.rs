@@ -1,10 +1,10 @@
-//! Files of received messages (M6): what is said of them, and bringing them here.
+//! Downloads the files of received messages (M6).
 
-use super::{Media, away, blocking, disk, hashed, held_no_more};
+use super::{Media, blocking, database_error, disk, hashed, hold_lost};
 use crate::db::Db;
 use crate::db::fence::Fence;
 use crate::jobs::JobError;
-use crate::message::file::{FileOf, file_of};
+use crate::message::file::{ReceivedFile, file_of};
 use crate::message::json;
 use serde_json::{Value, json};
 use std::fs::File;
@@ -16,10 +16,10 @@ use whatsapp_rust::client::Client;
 use whatsapp_rust::features::{MediaRetryResult, MediaReuploadRequest};
 use whatsapp_rust::http::HttpStatusError;
 
-/// Largest file that Postgres keeps; it takes its size several times in memory on the way there.
+/// Largest file that Postgres keeps, in bytes. On the way there it takes several times its size in memory.
 const IN_POSTGRES: u64 = 64 << 20;
 
-/// Where a file is.
+/// Where a file is on WhatsApp's servers, with its keys and hashes.
 struct Pointer {
     direct_path: Option<String>,
     media_key: Option<Vec<u8>>,
@@ -68,8 +68,8 @@ impl Downloadable for Pointer {
     }
 }
 
-/// A file that does not grow beyond what is accepted, whatever its sender says of it.
-struct Limited {
+/// A file that does not grow beyond the accepted size, whatever its sender says.
+struct LimitedFile {
     file: File,
     position: u64,
     most: u64,
@@ -77,7 +77,7 @@ struct Limited {
 
 const TOO_LARGE: &str = "more than media.max_bytes";
 
-impl Write for Limited {
+impl Write for LimitedFile {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         if self.position + bytes.len() as u64 > self.most {
             return Err(Error::other(TOO_LARGE));
@@ -92,24 +92,24 @@ impl Write for Limited {
     }
 }
 
-impl Seek for Limited {
+impl Seek for LimitedFile {
     fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
         self.position = self.file.seek(to)?;
         Ok(self.position)
     }
 }
 
-impl DownloadWriter for Limited {
+impl DownloadWriter for LimitedFile {
     fn truncate(&mut self, length: u64) -> std::io::Result<()> {
         self.file.set_len(length)
     }
 }
 
 impl Media {
-    /// Brings the file of a message to `wa.media` or the media store. Returns what stands in the job's result.
+    /// Downloads the file of a message to `wa.media` or the media store. Returns the job's result.
     ///
     /// # Errors
-    /// [`JobError::Permanent`] when there is no such file any more, or too much of it.
+    /// [`JobError::Permanent`] when the file no longer exists or is too large.
     pub(crate) async fn download(
         &self,
         fence: Fence,
@@ -120,13 +120,13 @@ impl Media {
         let session_id = fence.session_id;
         let row = sqlx::query_file!("sql/media/received.sql", session_id, inbox_id).fetch_optional(pool).await;
         let none = || JobError::Permanent(format!("args.inbox_id: {inbox_id} is not a message with a file"));
-        let row = row.map_err(|error| away(&error))?.filter(|row| row.has_media).ok_or_else(none)?;
+        let row = row.map_err(|error| database_error(&error))?.filter(|row| row.has_media).ok_or_else(none)?;
         if let (Some(id), Some(size)) = (row.media_id, row.size) {
             return Ok(json!({ "media": id, "mime": row.mime, "size": size }));
         }
         let message =
             json::read(&row.message).map_err(|error| JobError::Permanent(format!("wa.inbox {inbox_id}: {error}")))?;
-        let FileOf { file, mime, name, .. } = file_of(&message).ok_or_else(none)?;
+        let ReceivedFile { file, mime, name, .. } = file_of(&message).ok_or_else(none)?;
         let (mime, name) = (mime.map(json::storable), name.map(str::to_owned));
         let mut pointer = Pointer::of(file);
         if pointer.file_length.is_some_and(|length| length > self.0.settings.max_bytes) {
@@ -134,7 +134,7 @@ impl Media {
         }
         let _slot = self.0.slots.acquire().await.map_err(|_| JobError::Release("the worker is stopping".into()))?;
         let file = match self.fetch(client, &pointer).await {
-            Err(Failed::Gone) => {
+            Err(FetchError::Gone) => {
                 let (chat, sender) = (parsed(&row.chat)?, parsed(&row.sender)?);
                 let request = MediaReuploadRequest {
                     msg_id: &row.message_id,
@@ -143,18 +143,18 @@ impl Media {
                     is_from_me: row.from_me,
                     participant: chat.is_group().then_some(&sender),
                 };
-                pointer.direct_path = Some(again(client, &request).await?);
+                pointer.direct_path = Some(request_reupload(client, &request).await?);
                 self.fetch(client, &pointer).await
             }
             fetched => fetched,
         };
         let (file, hash) = match file {
             Ok(file) => blocking(move || hashed(file)).await?,
-            Err(Failed::Gone) => return Err(gone()),
-            Err(Failed::Said(error)) => return Err(error),
+            Err(FetchError::Gone) => return Err(gone()),
+            Err(FetchError::Other(error)) => return Err(error),
         };
-        if pointer.file_sha256.is_some_and(|said| said != hash) {
-            return Err(JobError::Permanent("the file is not the one that its sender names".into()));
+        if pointer.file_sha256.is_some_and(|expected| expected != hash) {
+            return Err(JobError::Permanent("the file does not have the hash that its sender names".into()));
         }
         let size = file.as_file().metadata().map_err(disk)?.len();
         let (data, path) = match &self.0.store {
@@ -163,7 +163,7 @@ impl Media {
                     "{}/received/{}{}",
                     row.tenant,
                     hex::encode(&hash),
-                    ending(mime.as_deref(), name.as_deref())
+                    extension(mime.as_deref(), name.as_deref())
                 );
                 let put = store.put(&path, &file).await;
                 put.map_err(|error| JobError::Retry(format!("the media store: {error}")))?;
@@ -186,14 +186,14 @@ impl Media {
             data,
             path
         );
-        let kept = keep.fetch_optional(pool).await.map_err(|error| away(&error))?.ok_or_else(held_no_more)?;
+        let kept = keep.fetch_optional(pool).await.map_err(|error| database_error(&error))?.ok_or_else(hold_lost)?;
         Ok(json!({ "media": kept.media_id, "mime": kept.mime, "size": size }))
     }
 
-    async fn fetch(&self, client: &Client, pointer: &Pointer) -> Result<NamedTempFile, Failed> {
+    async fn fetch(&self, client: &Client, pointer: &Pointer) -> Result<NamedTempFile, FetchError> {
         let settings = &self.0.settings;
         let file = NamedTempFile::new().map_err(disk)?;
-        let into = Limited { file: file.reopen().map_err(disk)?, position: 0, most: settings.max_bytes };
+        let into = LimitedFile { file: file.reopen().map_err(disk)?, position: 0, most: settings.max_bytes };
         let fetched = tokio::time::timeout(settings.timeout(), client.download_to_writer(pointer, into)).await;
         let Ok(fetched) = fetched else {
             let limit = settings.timeout_seconds;
@@ -202,7 +202,7 @@ impl Media {
         match fetched {
             Ok(_) => Ok(file),
             Err(error) => match error.downcast_ref::<HttpStatusError>() {
-                Some(HttpStatusError { status: 403 | 404 | 410 }) => Err(Failed::Gone),
+                Some(HttpStatusError { status: 403 | 404 | 410 }) => Err(FetchError::Gone),
                 _ if format!("{error:#}").contains(TOO_LARGE) => Err(too_large(settings.max_bytes).into()),
                 _ => Err(JobError::Retry(format!("not downloaded: {error:#}")).into()),
             },
@@ -211,20 +211,20 @@ impl Media {
 }
 
 /// Why a file could not be fetched.
-enum Failed {
-    /// The server has it no more.
+enum FetchError {
+    /// The server no longer has it.
     Gone,
-    Said(JobError),
+    Other(JobError),
 }
 
-impl From<JobError> for Failed {
+impl From<JobError> for FetchError {
     fn from(error: JobError) -> Self {
-        Self::Said(error)
+        Self::Other(error)
     }
 }
 
-/// Asks the phone that has the file to upload it again. Returns where it is then.
-async fn again(client: &Client, request: &MediaReuploadRequest<'_>) -> Result<String, JobError> {
+/// Asks the phone that has the file to upload it again. Returns its new path.
+async fn request_reupload(client: &Client, request: &MediaReuploadRequest<'_>) -> Result<String, JobError> {
     match client.media_reupload().request(request).await {
         Ok(MediaRetryResult::Success { direct_path }) => Ok(direct_path),
         Ok(_) => Err(gone()),
@@ -233,7 +233,7 @@ async fn again(client: &Client, request: &MediaReuploadRequest<'_>) -> Result<St
 }
 
 fn gone() -> JobError {
-    JobError::Permanent("WhatsApp's servers do not have the file any more, and neither has the phone".into())
+    JobError::Permanent("neither WhatsApp's servers nor the phone have the file any more".into())
 }
 
 fn too_large(most: u64) -> JobError {
@@ -244,12 +244,12 @@ fn parsed(jid: &str) -> Result<Jid, JobError> {
     jid.parse().map_err(|error| JobError::Permanent(format!("{jid}: {error}")))
 }
 
-/// What a file of that type is called at its end, by its name or its type.
-fn ending(mime: Option<&str>, name: Option<&str>) -> String {
-    let named = name.and_then(|name| name.rsplit_once('.')).map(|(_, ending)| ending);
+/// The extension of a file, from its name or its type.
+fn extension(mime: Option<&str>, name: Option<&str>) -> String {
+    let named = name.and_then(|name| name.rsplit_once('.')).map(|(_, extension)| extension);
     let typed = || {
         let mime = mime?.split(';').next()?.trim();
-        // The library's first for these is not what anybody writes.
+        // The library's first extension for these is not the usual one.
         Some(match mime {
             "image/jpeg" => "jpg",
             "audio/ogg" => "ogg",
@@ -259,8 +259,10 @@ fn ending(mime: Option<&str>, name: Option<&str>) -> String {
         })
     };
     named
-        .filter(|ending| (1..=8).contains(&ending.len()) && ending.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        .filter(|extension| {
+            (1..=8).contains(&extension.len()) && extension.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        })
         .or_else(typed)
-        .map(|ending| format!(".{}", ending.to_ascii_lowercase()))
+        .map(|extension| format!(".{}", extension.to_ascii_lowercase()))
         .unwrap_or_default()
 }

@@ -1,6 +1,6 @@
-//! Where the file of a message comes from.
+//! Reads the file of a message from where its row says.
 
-use super::{Media, away, disk, fetch};
+use super::{Media, database_error, disk, fetch};
 use crate::db::Db;
 use crate::jobs::{JobError, OutboundJob};
 use crate::message::attachment::Attachment;
@@ -9,7 +9,7 @@ use sqlx::postgres::types::Oid;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
 
-/// Bytes of a file in the database that are read at once.
+/// Bytes of a file that one query reads from the database.
 const PART: i32 = 1 << 20;
 
 /// Where a file is, as `content` names it.
@@ -21,8 +21,8 @@ pub(super) enum Source {
     File(String),
 }
 
-/// A file, and what its server said of it.
-pub(super) struct File {
+/// A file, and the validators that its server gave.
+pub(super) struct SourceFile {
     pub(super) bytes: NamedTempFile,
     pub(super) etag: Option<String>,
     pub(super) modified: Option<String>,
@@ -36,7 +36,7 @@ impl Source {
     /// Where the file of a row is.
     ///
     /// # Errors
-    /// The row names none.
+    /// The row names no file.
     pub(super) fn of(attachment: &Attachment) -> Result<Self, JobError> {
         let sources = [
             attachment.url.clone().map(Self::Url),
@@ -51,38 +51,45 @@ impl Source {
         if let Self::Url(url) = self { Some(url) } else { None }
     }
 
-    /// The hash of its bytes, where that is known before they are read.
+    /// The hash of the bytes, if it is known before they are read.
     pub(super) async fn known_hash(&self, job: &OutboundJob, pool: &Db) -> Result<Option<Vec<u8>>, JobError> {
         let Self::Media(id) = self else { return Ok(None) };
         let found = sqlx::query_file!("sql/media/find.sql", job.fence.session_id, id).fetch_optional(pool).await;
-        Ok(Some(found.map_err(|error| away(&error))?.ok_or_else(|| gone(*id))?.sha256))
+        Ok(Some(found.map_err(|error| database_error(&error))?.ok_or_else(|| gone(*id))?.sha256))
     }
 
-    /// Copies it to a file; `None` when it is what was `asked` for before.
+    /// Copies the file; `None` when it has not changed since `validators`.
     pub(super) async fn read(
         &self,
         media: &Media,
         job: &OutboundJob,
         pool: &Db,
-        asked: Option<(Option<String>, Option<String>)>,
-    ) -> Result<Option<File>, JobError> {
+        validators: Option<(Option<String>, Option<String>)>,
+    ) -> Result<Option<SourceFile>, JobError> {
         let most = media.0.settings.max_bytes;
-        let mut copy = Copy::new(most)?;
+        let mut copy = LocalCopy::new(most)?;
         match self {
             Self::Url(url) => {
                 let (agent, url) = (media.0.agent.clone(), url.clone());
-                return super::blocking(move || fetch::fetch(&agent, &url, asked, most)).await;
+                return super::blocking(move || fetch::fetch(&agent, &url, validators, most)).await;
             }
             Self::Media(id) => {
                 let found = sqlx::query_file!("sql/media/find.sql", job.fence.session_id, id);
-                let found = found.fetch_optional(pool).await.map_err(|error| away(&error))?.ok_or_else(|| gone(*id))?;
+                let found = found
+                    .fetch_optional(pool)
+                    .await
+                    .map_err(|error| database_error(&error))?
+                    .ok_or_else(|| gone(*id))?;
                 match found.path {
                     Some(path) => copy.read_store("media", media, &path).await?,
                     None => loop {
                         let from = i32::try_from(copy.length + 1).map_err(|_| too_large("media", most))?;
                         let part = sqlx::query_file_scalar!("sql/media/part.sql", id, from, PART);
-                        let part =
-                            part.fetch_optional(pool).await.map_err(|error| away(&error))?.ok_or_else(|| gone(*id))?;
+                        let part = part
+                            .fetch_optional(pool)
+                            .await
+                            .map_err(|error| database_error(&error))?
+                            .ok_or_else(|| gone(*id))?;
                         if copy.write("media", &part).await? < PART as usize {
                             break;
                         }
@@ -93,8 +100,8 @@ impl Source {
                 let from = i64::try_from(copy.length).map_err(|_| too_large("large_object", most))?;
                 let part = sqlx::query_file_scalar!("sql/media/large_object_part.sql", Oid(*oid), from, PART);
                 let part = part.fetch_one(pool).await.map_err(|error| match error.as_database_error() {
-                    Some(said) => JobError::Permanent(format!("content.large_object: {}", said.message())),
-                    None => away(&error),
+                    Some(refused) => JobError::Permanent(format!("content.large_object: {}", refused.message())),
+                    None => database_error(&error),
                 })?;
                 if copy.write("large_object", &part).await? < PART as usize {
                     break;
@@ -102,7 +109,7 @@ impl Source {
             },
             Self::File(path) => {
                 let tenant = sqlx::query_file_scalar!("sql/media/tenant.sql", job.fence.session_id);
-                let tenant = tenant.fetch_one(pool).await.map_err(|error| away(&error))?;
+                let tenant = tenant.fetch_one(pool).await.map_err(|error| database_error(&error))?;
                 copy.read_store("file", media, &format!("{tenant}/{path}")).await?;
             }
         }
@@ -111,25 +118,25 @@ impl Source {
 }
 
 fn gone(id: i64) -> JobError {
-    JobError::Permanent(format!("content.media: there is no media {id} any more"))
+    JobError::Permanent(format!("content.media: media {id} no longer exists"))
 }
 
-/// A file that grows.
-struct Copy {
+/// A copy of a file, in the making.
+struct LocalCopy {
     file: NamedTempFile,
     into: tokio::fs::File,
     length: u64,
     most: u64,
 }
 
-impl Copy {
+impl LocalCopy {
     fn new(most: u64) -> Result<Self, JobError> {
         let file = NamedTempFile::new().map_err(disk)?;
         let into = tokio::fs::File::from_std(file.reopen().map_err(disk)?);
         Ok(Self { file, into, length: 0, most })
     }
 
-    /// Returns how many bytes these were.
+    /// Appends a part. Returns its length in bytes.
     async fn write(&mut self, field: &str, part: &[u8]) -> Result<usize, JobError> {
         self.length += part.len() as u64;
         if self.length > self.most {
@@ -156,11 +163,11 @@ impl Copy {
         Ok(())
     }
 
-    async fn done(mut self) -> Result<File, JobError> {
+    async fn done(mut self) -> Result<SourceFile, JobError> {
         self.into.flush().await.map_err(disk)?;
         if self.length == 0 {
             return Err(JobError::Permanent("content: the file is empty".into()));
         }
-        Ok(File { bytes: self.file, etag: None, modified: None })
+        Ok(SourceFile { bytes: self.file, etag: None, modified: None })
     }
 }

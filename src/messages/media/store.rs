@@ -1,4 +1,4 @@
-//! The media store: a folder or a bucket where files are that Postgres is not to hold.
+//! The media store: a folder or a bucket for files that Postgres should not hold.
 
 use crate::config::Secret;
 use bytes::Bytes;
@@ -15,9 +15,9 @@ use url::Url;
 /// Why the media store cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The setting is no URL of a store.
+    /// The setting is not the URL of a store.
     #[error(
-        "media.store: {0}; accepted is file:///folder, s3://bucket/folder, or nothing, to keep what is downloaded in \
+        "media.store: {0}; accepted is file:///folder, s3://bucket/folder, or nothing, to keep downloads in \
          Postgres"
     )]
     NotAStore(String),
@@ -36,18 +36,18 @@ impl MediaStore {
     /// # Errors
     /// [`StoreError`].
     pub fn open(url: &str, options: &BTreeMap<String, Secret>) -> Result<Self, StoreError> {
-        // Fails when there is a provider already, which is as good.
+        // Fails when there is a provider already, which serves as well.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let not = |error: &dyn std::fmt::Display| StoreError::NotAStore(error.to_string());
-        let url = Url::parse(url).map_err(|error| not(&error))?;
+        let not_a_store = |error: &dyn std::fmt::Display| StoreError::NotAStore(error.to_string());
+        let url = Url::parse(url).map_err(|error| not_a_store(&error))?;
         if !matches!(url.scheme(), "file" | "s3") {
-            return Err(not(&format!("{}:// is no store", url.scheme())));
+            return Err(not_a_store(&format!("{}:// is not a store", url.scheme())));
         }
-        // Variables of AWS's own tools, which have the key in most deployments; what is set here comes after them.
+        // AWS's own variables hold the key in most deployments; the options set here override them.
         let variables = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
         let options = options.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
         let options = variables.chain(options).map(|(name, value)| (name.to_ascii_lowercase(), value));
-        let (store, below) = object_store::parse_url_opts(&url, options).map_err(|error| not(&error))?;
+        let (store, below) = object_store::parse_url_opts(&url, options).map_err(|error| not_a_store(&error))?;
         Ok(Self { store: store.into(), below })
     }
 

@@ -1,4 +1,4 @@
-//! Work that goes on in turns until it is stopped, and outlasts the outages of its database.
+//! Loops that survive outages of the database.
 
 use crate::db::backoff::Backoff;
 use std::time::Duration;
@@ -9,28 +9,28 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Something that is done turn by turn.
-pub trait Turns: Send + Sized {
-    /// What it does, as "cannot …, trying again" names it in the log.
-    const WHAT: &'static str;
+/// A loop that makes pass after pass until it is stopped.
+pub trait RetryLoop: Send + Sized {
+    /// Its name in the log.
+    const NAME: &'static str;
 
-    /// One turn. Dropping it half way, at a stop, must do no harm.
-    fn turn(&mut self) -> impl Future<Output = sqlx::Result<()>> + Send;
+    /// One pass. Dropping it half way, at a stop, must do no harm.
+    fn pass(&mut self) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// Takes turns until `stop`. Errors of the database are logged and waited out.
+    /// Makes passes until `stop`. An error of the database is logged, and the next pass follows after a backoff.
     fn run(mut self, stop: CancellationToken) -> impl Future<Output = ()> + Send {
         async move {
             let mut backoff = Backoff::new(PAUSE, LONGEST);
             loop {
-                let turn = tokio::select! {
+                let pass = tokio::select! {
                     () = stop.cancelled() => return,
-                    turn = self.turn() => turn,
+                    pass = self.pass() => pass,
                 };
-                let Err(error) = turn else {
+                let Err(error) = pass else {
                     backoff.reset();
                     continue;
                 };
-                tracing::warn!(%error, "cannot {}, trying again", Self::WHAT);
+                tracing::warn!(task = Self::NAME, %error, "pass failed; retrying");
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = backoff.sleep() => {}

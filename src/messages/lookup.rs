@@ -1,4 +1,4 @@
-//! Messages that are kept, for those that are about them: what is answered, reacted to, changed, taken back, forwarded.
+//! Finds the messages that others refer to: quoted, reacted to, edited, revoked, forwarded.
 
 use crate::db::Db;
 use crate::jobs::JobError;
@@ -10,28 +10,28 @@ use wacore_binary::{Jid, JidExt as _};
 use waproto::whatsapp as wa;
 use whatsapp_rust::client::Client;
 
-/// Looks into `wa.outbound` and `wa.inbox` for one session.
-pub(crate) struct Kept<'a> {
+/// Finds messages of one session in `wa.outbound` and `wa.inbox`.
+pub(crate) struct MessageLookup<'a> {
     /// Where the rows are.
     pub(crate) pool: &'a Db,
-    /// Whose they are.
+    /// `wa.session.session_id`.
     pub(crate) session_id: i64,
     /// Knows which form of a person's JID a group uses.
     pub(crate) client: &'a Client,
 }
 
-impl Kept<'_> {
+impl MessageLookup<'_> {
     async fn find(&self, chat: &Jid, message_id: &str) -> Result<Option<Stored>, JobError> {
         sqlx::query_file_as!(Stored, "sql/messages/find.sql", self.session_id, chat.to_string(), message_id)
             .fetch_optional(self.pool)
             .await
-            .map_err(|error| JobError::Release(format!("the message that it is about cannot be read: {error}")))
+            .map_err(|error| JobError::Release(format!("the message that it refers to cannot be read: {error}")))
     }
 
-    /// How another message names this one. One that is not kept is taken for the other side's.
+    /// The key by which another message refers to this one. A message that is not stored counts as the other side's.
     pub(super) async fn key(&self, chat: &Jid, message_id: String) -> Result<wa::MessageKey, JobError> {
-        let row = self.find(chat, &message_id).await?;
-        let sender = match row {
+        let stored = self.find(chat, &message_id).await?;
+        let sender = match stored {
             Some(Stored { sender, .. }) => sender,
             None if chat.is_group() => return Err(unknown(chat, &message_id)),
             None => Some(chat.to_string()),
@@ -47,11 +47,11 @@ impl Kept<'_> {
         })
     }
 
-    /// The same for one of ours.
+    /// The key of a message that this session sent.
     pub(super) async fn own_key(&self, chat: &Jid, message_id: String) -> Result<wa::MessageKey, JobError> {
-        let row = self.find(chat, &message_id).await?;
-        if row.is_some_and(|row| row.sender.is_some()) {
-            return Err(JobError::Permanent(format!("content.message_id: {message_id} is not of this session")));
+        let stored = self.find(chat, &message_id).await?;
+        if stored.is_some_and(|stored| stored.sender.is_some()) {
+            return Err(JobError::Permanent(format!("content.message_id: this session did not send {message_id}")));
         }
         let participant = if chat.is_group() { Some(self.ourselves_in(chat).await?) } else { None };
         Ok(wa::MessageKey {
@@ -62,14 +62,14 @@ impl Kept<'_> {
         })
     }
 
-    /// The same for what is taken back: ours, or in a group, by an admin, somebody else's.
+    /// The key of a message to revoke: this session's own, or in a group, by an admin, somebody else's.
     pub(super) async fn key_to_revoke(&self, chat: &Jid, message_id: String) -> Result<wa::MessageKey, JobError> {
-        let row = self.find(chat, &message_id).await?;
-        let participant = match row.and_then(|row| row.sender) {
+        let stored = self.find(chat, &message_id).await?;
+        let participant = match stored.and_then(|stored| stored.sender) {
             None => None,
             Some(sender) if chat.is_group() => Some(self.in_group(chat, &sender).await?),
             Some(_) => {
-                return Err(JobError::Permanent(format!("content.message_id: {message_id} is not of this session")));
+                return Err(JobError::Permanent(format!("content.message_id: this session did not send {message_id}")));
             }
         };
         Ok(wa::MessageKey {
@@ -80,10 +80,11 @@ impl Kept<'_> {
         })
     }
 
-    /// What makes a message an answer to that one. Of one that is not kept, the app shows nothing but that there was one.
+    /// The context that makes a message a reply to this one. If this one is not stored, the app only shows that there
+    /// was one.
     pub(super) async fn context(&self, chat: &Jid, message_id: String) -> Result<wa::ContextInfo, JobError> {
-        let row = self.find(chat, &message_id).await?;
-        let sender = match row.as_ref().map(|row| row.sender.as_deref()) {
+        let stored = self.find(chat, &message_id).await?;
+        let sender = match stored.as_ref().map(|stored| stored.sender.as_deref()) {
             Some(Some(sender)) if chat.is_group() => self.in_group(chat, sender).await?,
             Some(Some(sender)) => sender.to_owned(),
             Some(None) if chat.is_group() => self.ourselves_in(chat).await?,
@@ -91,20 +92,21 @@ impl Kept<'_> {
             None if chat.is_group() => return Err(unknown(chat, &message_id)),
             None => chat.to_string(),
         };
-        let mut quoted = row.and_then(|row| row.whole().ok()).unwrap_or_default();
-        // Its secret is for its own reactions and votes.
+        let mut quoted = stored.and_then(|stored| stored.whole().ok()).unwrap_or_default();
+        // The secret is for reactions and votes to the quoted message itself.
         quoted.message_context_info = MessageField::none();
         Ok(build_quote_context(message_id, sender, &quoted))
     }
 
-    /// All of that message.
+    /// The message in full.
     pub(super) async fn whole(&self, chat: &Jid, message_id: &str) -> Result<wa::Message, JobError> {
-        let row = self.find(chat, message_id).await?.ok_or_else(|| unknown(chat, message_id))?;
-        row.whole()
-            .map_err(|why| JobError::Permanent(format!("content.message_id: {message_id} cannot be shown: {why}")))
+        let stored = self.find(chat, message_id).await?.ok_or_else(|| unknown(chat, message_id))?;
+        stored
+            .whole()
+            .map_err(|why| JobError::Permanent(format!("content.message_id: {message_id} cannot be forwarded: {why}")))
     }
 
-    /// A person as the group calls them.
+    /// A person's JID in the form that the group uses.
     async fn in_group(&self, group: &Jid, person: &str) -> Result<String, JobError> {
         let jid: Jid = person.parse().map_err(|error| JobError::Permanent(format!("{person}: {error}")))?;
         let lid = self.addressing(group).await? == AddressingMode::Lid;
@@ -126,7 +128,7 @@ impl Kept<'_> {
 
     async fn addressing(&self, group: &Jid) -> Result<AddressingMode, JobError> {
         let group = self.client.groups().query_info(group).await;
-        Ok(group.map_err(|error| JobError::Retry(format!("the group is not known: {error}")))?.addressing_mode)
+        Ok(group.map_err(|error| JobError::Retry(format!("the group cannot be read: {error}")))?.addressing_mode)
     }
 }
 

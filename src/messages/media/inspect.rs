@@ -1,4 +1,4 @@
-//! What a file is: its type by its bytes, size and length, and a small picture of it.
+//! Inspects a file: its type by its bytes, its size and length, and a thumbnail.
 
 use crate::message::attachment::{ANYTHING, MediaKind};
 use buffa::MessageField;
@@ -17,39 +17,39 @@ use tempfile::NamedTempFile;
 use waproto::whatsapp as wa;
 use whatsapp_rust::upload::UploadResponse;
 
-/// Pixels of a picture that is read whole, for a thumbnail. Larger ones are sent without.
+/// Most pixels of a picture that is decoded for a thumbnail. Larger pictures are sent without one.
 const PIXELS: u64 = 50_000_000;
-/// Bytes of memory that reading one may take.
+/// Most bytes of memory that decoding a picture may take.
 const MEMORY: u64 = 256 << 20;
 /// The longer side of a thumbnail and a sticker, in pixels.
 const THUMBNAIL: u32 = 100;
 const STICKER: u32 = 512;
-/// Of 100; it is shown blurred.
+/// JPEG quality, of 100. The apps show it blurred.
 const THUMBNAIL_QUALITY: u8 = 60;
-/// Of a profile picture, in pixels and of 100, as the official app has it.
+/// A profile picture, as in the official app: its side in pixels, and its JPEG quality of 100.
 const PROFILE: u32 = 640;
 const PROFILE_QUALITY: u8 = 85;
 
-/// What is seen of a file.
+/// The result of an inspection.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct Inspected {
     mime: String,
     width: Option<u32>,
     height: Option<u32>,
-    /// How long it plays.
+    /// The playing time.
     seconds: Option<u32>,
     /// A small JPEG.
     thumbnail: Option<Vec<u8>>,
     animated: bool,
-    /// What is sent instead, where the kind takes another format.
-    pub(super) instead: Option<NamedTempFile>,
+    /// The file in another format, if the kind needs one.
+    pub(super) converted: Option<NamedTempFile>,
 }
 
-/// Looks at a file that is to be sent as `kind`.
+/// Inspects a file that is to be sent as `kind`.
 ///
 /// # Errors
-/// It is not what the kind takes; the text says what it is.
-pub(super) fn look(kind: MediaKind, file: &NamedTempFile) -> Result<Seen, String> {
+/// The kind does not accept the file; the text names the file's type.
+pub(super) fn inspect(kind: MediaKind, file: &NamedTempFile) -> Result<Inspected, String> {
     let open = || file.reopen().map(BufReader::new).map_err(|error| format!("content: {error}"));
     let mut head = vec![];
     open()?.take(8192).read_to_end(&mut head).map_err(|error| format!("content: {error}"))?;
@@ -58,21 +58,21 @@ pub(super) fn look(kind: MediaKind, file: &NamedTempFile) -> Result<Seen, String
     match kind {
         MediaKind::Image => picture(open()?).or_else(|_| accepted("JPEG, PNG, WebP or GIF")),
         MediaKind::Sticker => sticker(&open).or_else(|_| accepted("WebP, JPEG, PNG or GIF")),
-        MediaKind::Video | MediaKind::Gif if !mime.starts_with("video/") => accepted("a film, best MP4"),
-        MediaKind::Video | MediaKind::Gif => Ok(film(open()?, mime)),
+        MediaKind::Video | MediaKind::Gif if !mime.starts_with("video/") => accepted("a video, best MP4"),
+        MediaKind::Video | MediaKind::Gif => Ok(video(open()?, mime)),
         MediaKind::Audio | MediaKind::Voice => {
             let mime = match mime {
                 _ if head.starts_with(b"OggS") && head.windows(8).any(|bytes| bytes == b"OpusHead") => {
                     "audio/ogg; codecs=opus"
                 }
-                // In a container of films.
+                // A container for videos.
                 "audio/m4a" | "video/mp4" => "audio/mp4",
                 mime if mime.starts_with("audio/") => mime,
-                _ => return accepted("a sound, best Ogg with Opus or MP3"),
+                _ => return accepted("audio, best Ogg with Opus or MP3"),
             };
-            Ok(Seen { mime: mime.into(), seconds: length_of_sound(open()?).map(seconds), ..Seen::default() })
+            Ok(Inspected { mime: mime.into(), seconds: audio_length(open()?).map(seconds), ..Inspected::default() })
         }
-        MediaKind::Document => Ok(Seen { mime: mime.into(), ..Seen::default() }),
+        MediaKind::Document => Ok(Inspected { mime: mime.into(), ..Inspected::default() }),
     }
 }
 
@@ -87,7 +87,7 @@ fn limited<R: BufRead + Seek + 'static>(reader: R) -> image::ImageResult<(ImageF
     Ok((format, decoder))
 }
 
-/// The picture as it is to be seen, unless reading it takes too much.
+/// The picture in its orientation, unless decoding it takes too much.
 fn whole(mut decoder: impl image::ImageDecoder) -> Option<DynamicImage> {
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > PIXELS {
@@ -101,18 +101,18 @@ fn whole(mut decoder: impl image::ImageDecoder) -> Option<DynamicImage> {
     Some(picture)
 }
 
-fn picture(reader: BufReader<File>) -> image::ImageResult<Seen> {
+fn picture(reader: BufReader<File>) -> image::ImageResult<Inspected> {
     let (format, decoder) = limited(reader)?;
     let (width, height) = decoder.dimensions();
     let picture = whole(decoder);
     let (width, height) = picture.as_ref().map_or((width, height), |it| (it.width(), it.height()));
     let thumbnail = picture.and_then(|picture| small(&picture));
-    Ok(Seen {
+    Ok(Inspected {
         mime: format.to_mime_type().into(),
         width: Some(width),
         height: Some(height),
         thumbnail,
-        ..Seen::default()
+        ..Inspected::default()
     })
 }
 
@@ -135,14 +135,14 @@ fn small(picture: &DynamicImage) -> Option<Vec<u8>> {
     Some(jpeg.into_inner())
 }
 
-fn sticker(open: &impl Fn() -> Result<BufReader<File>, String>) -> Result<Seen, String> {
+fn sticker(open: &impl Fn() -> Result<BufReader<File>, String>) -> Result<Inspected, String> {
     let failed = |error: image::ImageError| error.to_string();
     let (format, decoder) = limited(open()?).map_err(failed)?;
     let mime = ImageFormat::WebP.to_mime_type().to_owned();
     if format == ImageFormat::WebP {
         let (width, height) = decoder.dimensions();
         let animated = WebPDecoder::new(open()?).map_err(failed)?.has_animation();
-        return Ok(Seen { mime, width: Some(width), height: Some(height), animated, ..Seen::default() });
+        return Ok(Inspected { mime, width: Some(width), height: Some(height), animated, ..Inspected::default() });
     }
     let picture = whole(decoder).ok_or("too large")?.resize(STICKER, STICKER, FilterType::Lanczos3);
     let mut square = image::RgbaImage::new(STICKER, STICKER);
@@ -150,43 +150,43 @@ fn sticker(open: &impl Fn() -> Result<BufReader<File>, String>) -> Result<Seen, 
     image::imageops::overlay(&mut square, &picture, centre(picture.width()), centre(picture.height()));
     let file = NamedTempFile::new().map_err(|error| error.to_string())?;
     square.write_with_encoder(WebPEncoder::new_lossless(BufWriter::new(&file))).map_err(failed)?;
-    Ok(Seen { mime, width: Some(STICKER), height: Some(STICKER), instead: Some(file), ..Seen::default() })
+    Ok(Inspected { mime, width: Some(STICKER), height: Some(STICKER), converted: Some(file), ..Inspected::default() })
 }
 
-/// A film that says little of itself is sent with what it says.
-fn film(reader: BufReader<File>, mime: &str) -> Seen {
-    let mut seen = Seen { mime: mime.into(), ..Seen::default() };
+/// A video whose headers cannot be read is sent without size and length.
+fn video(reader: BufReader<File>, mime: &str) -> Inspected {
+    let mut inspected = Inspected { mime: mime.into(), ..Inspected::default() };
     let parsed = MediaSource::seekable(reader).and_then(|source| MediaParser::new().parse_track(source));
     if let Ok(track) = parsed {
         let number = |tag| track.get(tag).and_then(|value| value.as_u64().or_else(|| value.as_u32().map(u64::from)));
         let narrow = |number: u64| u32::try_from(number).ok().filter(|number| *number > 0);
-        seen.width = number(TrackInfoTag::Width).and_then(narrow);
-        seen.height = number(TrackInfoTag::Height).and_then(narrow);
-        seen.seconds = number(TrackInfoTag::DurationMs).map(|ms| seconds(Duration::from_millis(ms)));
+        inspected.width = number(TrackInfoTag::Width).and_then(narrow);
+        inspected.height = number(TrackInfoTag::Height).and_then(narrow);
+        inspected.seconds = number(TrackInfoTag::DurationMs).map(|ms| seconds(Duration::from_millis(ms)));
     }
-    seen
+    inspected
 }
 
-fn length_of_sound(reader: BufReader<File>) -> Option<Duration> {
+fn audio_length(reader: BufReader<File>) -> Option<Duration> {
     let options = ParseOptions::new().read_tags(false).read_cover_art(false);
-    let sound = Probe::new(reader).options(options).guess_file_type().ok()?.read().ok()?;
-    Some(sound.properties().duration()).filter(|length| !length.is_zero())
+    let audio = Probe::new(reader).options(options).guess_file_type().ok()?.read().ok()?;
+    Some(audio.properties().duration()).filter(|length| !length.is_zero())
 }
 
-/// Whole seconds, one at least, as the apps show them.
+/// Whole seconds, at least one, as the apps show them.
 fn seconds(length: Duration) -> u32 {
     u32::try_from(length.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
 }
 
 /// The message that names an uploaded file.
-pub(super) fn message(kind: MediaKind, seen: &mut Seen, upload: UploadResponse) -> wa::Message {
-    let mimetype = Some(std::mem::take(&mut seen.mime));
+pub(super) fn message(kind: MediaKind, inspected: &mut Inspected, upload: UploadResponse) -> wa::Message {
+    let mimetype = Some(std::mem::take(&mut inspected.mime));
     let (url, direct_path) = (Some(upload.url), Some(upload.direct_path));
     let (media_key, file_sha256) = (Some(upload.media_key.to_vec()), Some(upload.file_sha256.to_vec()));
     let file_enc_sha256 = Some(upload.file_enc_sha256.to_vec());
     let (file_length, media_key_timestamp) = (Some(upload.file_length), Some(upload.media_key_timestamp));
     let streaming_sidecar = upload.streaming_sidecar;
-    let Seen { width, height, seconds, .. } = *seen;
+    let Inspected { width, height, seconds, .. } = *inspected;
     macro_rules! file {
         ($field:ident: $type:ident { $($more:tt)* }) => {
             wa::Message {
@@ -201,7 +201,7 @@ pub(super) fn message(kind: MediaKind, seen: &mut Seen, upload: UploadResponse) 
     }
     match kind {
         MediaKind::Image => {
-            file!(image_message: ImageMessage { width, height, jpeg_thumbnail: seen.thumbnail.take(), })
+            file!(image_message: ImageMessage { width, height, jpeg_thumbnail: inspected.thumbnail.take(), })
         }
         MediaKind::Video | MediaKind::Gif => {
             let gif_playback = (kind == MediaKind::Gif).then_some(true);
@@ -213,7 +213,7 @@ pub(super) fn message(kind: MediaKind, seen: &mut Seen, upload: UploadResponse) 
         }
         MediaKind::Document => file!(document_message: DocumentMessage {}),
         MediaKind::Sticker => {
-            let is_animated = Some(seen.animated);
+            let is_animated = Some(inspected.animated);
             file!(sticker_message: StickerMessage { width, height, is_animated, })
         }
     }
