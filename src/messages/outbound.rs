@@ -56,11 +56,11 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     // An answer turns the ratchet, and the library may send with the new key a moment before it is kept. Were that moment
     // our last, or the database away just then, the next holder could read nothing that the recipient answers (Bad MAC).
     // Without a database this waits until the session is lost, and nothing is sent meanwhile.
-    if let Some(asked) = traffic.unkept() {
+    if let Some(asked) = traffic.needs_flush() {
         if let Err(error) = client.flush_pending_signal_state().await {
             return Err(JobError::Release(format!("the keys are not kept: {error}")));
         }
-        traffic.kept(asked);
+        traffic.flushed(asked);
     }
     let mut waiting = acks.expect(&job.message_id);
     let _row = (job.kind == "text" && job.content.is_none()).then(|| traffic.sending_row(&job.message_id));
