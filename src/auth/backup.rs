@@ -1,13 +1,13 @@
 //! One session as one file, and back (A5, R7).
 //!
-//! A file has two lines. The first is the header as JSON, which anybody may read. The second is the state: as JSON, or with
-//! a passphrase as base64 of a nonce and the ciphertext of XChaCha20-Poly1305, whose key Argon2id derives from the
+//! A file has two lines. The first is the header as JSON, which anybody may read. The second is the state: as JSON, or
+//! with a passphrase as base64 of a nonce and the ciphertext of XChaCha20-Poly1305, whose key Argon2id derives from the
 //! passphrase. The header is bound to the encrypted state.
 //!
-//! A ratchet that is rolled back uses keys twice, and other phones drop messages encrypted with such keys. So the file names
-//! its generation. Restored into the same database and session, with nobody having held it since, the ratchets have not
-//! advanced and are restored. In every other case they are left out: each chat starts a new Signal session with its next
-//! message, and messages that others send meanwhile are requested again. `wa.event` has `ratchets_reset`.
+//! A ratchet that is rolled back uses keys twice, and other phones drop messages encrypted with such keys. So the file
+//! names its generation. Restored into the same database and session, with nobody having held it since, the ratchets
+//! have not advanced and are restored. In every other case they are left out: each chat starts a new Signal session
+//! with its next message, and messages that others send meanwhile are requested again. `wa.event` has `ratchets_reset`.
 
 use super::codec::{self, DecodeError};
 use super::creds;
@@ -204,8 +204,8 @@ pub struct Restored {
     pub ratchets_reset: Option<i64>,
 }
 
-/// Writes a backup into `session`, which is added for `tenant` if it does not exist. A session that has been connected since
-/// the backup is refused unless `replace`. With `dry_run` everything is done and rolled back.
+/// Writes a backup into `session`, which is added for `tenant` if it does not exist. A session that has been connected
+/// since the backup is refused unless `replace`. With `dry_run` everything is done and rolled back.
 ///
 /// # Errors
 /// See [`BackupError`]; nothing is changed then.

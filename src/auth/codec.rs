@@ -183,7 +183,7 @@ pub fn to_fixed<const N: usize>(bytes: &[u8], field: &str) -> Result<[u8; N], De
             field,
             format!("{} bytes", bytes.len()),
             match N {
-                32 => "32 bytes (33 when a 5 stands in front of a public key)",
+                32 => "32 bytes (or 33: a 5 before a public key)",
                 64 => "64 bytes",
                 128 => "128 bytes",
                 _ => "another number of bytes",
@@ -204,7 +204,7 @@ pub(super) fn to_arrays(value: Value) -> Value {
     map_tree(value, 0, &|value| revive(&value).map_or(value, Value::from))
 }
 
-/// Turns arrays of integers 0 to 255, at any depth, into bytes: the way back from serde's form.
+/// Turns arrays of integers 0 to 255, at any depth, into bytes: from serde's form to the one that is written.
 #[must_use]
 pub(super) fn from_arrays(value: Value) -> Value {
     map_tree(value, 0, &|value| {

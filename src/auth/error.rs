@@ -9,8 +9,8 @@ use super::vault::SealError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
-    /// The epoch of a write is over: the session was released, or belongs to another worker now. Nothing was written, and no
-    /// later write of this holder will be accepted.
+    /// The epoch of a write is over: the session was released, or belongs to another worker now. Nothing was written,
+    /// and no later write of this holder will be accepted.
     #[error("session {session_id} is no longer held under epoch {epoch}; nothing was written")]
     Stale {
         /// The session.

@@ -13,8 +13,8 @@ use super::codec::{self, Fields};
 use super::vault::{SealPlace, Vault};
 use super::{creds, records};
 
-/// Reads JSON as another program may have written it to `wa.auth` or `wa.auth_key`. Other bytes count as JSON text inside
-/// JSON.
+/// Reads JSON as another program may have written it to `wa.auth` or `wa.auth_key`. Other bytes count as JSON text
+/// inside JSON.
 pub fn auth(data: &[u8]) {
     let text = || Value::from(String::from_utf8_lossy(data).into_owned());
     drop(Backup::read(&String::from_utf8_lossy(data), None));
@@ -46,22 +46,22 @@ pub(super) fn holds(value: Value) {
     assert_eq!(codec::canonical(once.clone()), once);
     if let Ok(device) = creds::from_json(value.clone()) {
         let written = creds::to_json(&device).expect("credentials can be written");
-        let read = creds::from_json(written.clone()).expect("what was written can be read");
+        let read = creds::from_json(written.clone()).expect("a written value can be read");
         assert_eq!(creds::to_json(&read).expect("credentials can be written"), written);
     }
     if let Ok(mapping) = records::lid_mapping_from_json("x", value.clone()) {
         let written = records::lid_mapping_to_json(&mapping);
-        let read = records::lid_mapping_from_json("x", written.clone()).expect("what was written can be read");
+        let read = records::lid_mapping_from_json("x", written.clone()).expect("a written value can be read");
         assert_eq!(records::lid_mapping_to_json(&read), written);
     }
     if let Ok(list) = records::device_list_from_json("x", value.clone()) {
         let written = records::device_list_to_json(&list);
-        let read = records::device_list_from_json("x", written.clone()).expect("what was written can be read");
+        let read = records::device_list_from_json("x", written.clone()).expect("a written value can be read");
         assert_eq!(records::device_list_to_json(&read), written);
     }
     if let Ok(token) = records::tc_token_from_json(value) {
         let written = records::tc_token_to_json(&token);
-        let read = records::tc_token_from_json(written.clone()).expect("what was written can be read");
+        let read = records::tc_token_from_json(written.clone()).expect("a written value can be read");
         assert_eq!(records::tc_token_to_json(&read), written);
     }
 }

@@ -20,8 +20,8 @@ pub enum ImportTargetError {
     Held(String),
     /// The session is linked and has been used.
     #[error(
-        "nothing was written: {0:?} is linked and has been connected; its ratchets would be rolled back. Use another name, or \
-         log it out first: SELECT wa.logout('{0}')"
+        "nothing was written: {0:?} is linked and has been connected; its ratchets would be rolled back. Use \
+         another name, or log it out first: SELECT wa.logout('{0}')"
     )]
     Linked(String),
     /// A value cannot be encrypted.
@@ -111,8 +111,8 @@ impl<'t> ImportTarget<'t> {
         Ok(())
     }
 
-    /// Quarantines keys unchanged. With a key in force their JSON text is sealed as a whole, because any part of it may be
-    /// secret.
+    /// Quarantines keys unchanged. With a key in force their JSON text is sealed as a whole, because any part of it may
+    /// be secret.
     pub(super) async fn quarantine(
         &mut self,
         vault: &Vault,

@@ -34,7 +34,8 @@ pub enum Kind {
     TcToken,
     /// Members of a group as the library saw them last, opaque. Id: the group's JID. Value: bytes.
     GroupMetadata,
-    /// Base key of a session at a retry, to see whether the peer made a new one. Id: `address|message id`. Value: bytes.
+    /// Base key of a session at a retry, to see whether the peer made a new one. Id: `address|message id`. Value:
+    /// bytes.
     BaseKey,
     /// A message that we sent, for a peer that asks for it again. Id: `chat|message id`. Value: bytes (protobuf).
     SentMessage,
@@ -102,8 +103,8 @@ impl Kind {
         Self::Passkey,
     ];
 
-    /// How long a key lives after its last write; `None` is for ever. Then the sweep deletes it. The table in `docs/auth.md`
-    /// gives the purpose of each kind.
+    /// How long a key lives after its last write; `None` is for ever. Then the sweep deletes it. The table in
+    /// `docs/auth.md` gives the purpose of each kind.
     #[must_use]
     #[expect(clippy::match_same_arms, reason = "each kind has its own reason")]
     pub const fn time_to_live(self) -> Option<Duration> {

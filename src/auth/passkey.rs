@@ -1,5 +1,5 @@
-//! The state of a linking with a passkey. The library's interface does not have it: the library keeps it in memory and loses
-//! it with the process.
+//! The state of a linking with a passkey. The library's interface does not have it: the library keeps it in memory and
+//! loses it with the process.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ pub(crate) struct PasskeyLinking {
     pub(crate) reference: String,
     /// The platform that the device announces, as a number of the protocol.
     pub(crate) device_type: i32,
-    /// Private key for this linking alone (X25519).
+    /// Private key of this linking (X25519).
     pub(crate) ephemeral: [u8; 32],
     /// The nonce that our commitment hides until it is revealed.
     pub(crate) nonce: [u8; 32],

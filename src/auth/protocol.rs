@@ -18,7 +18,7 @@ use super::{
     key_id::{escape, join, unescape},
     kind::Kind,
     records,
-    store::{AuthStore, Batch, FencedWrite, KeyRow, Write, count},
+    store::{AuthStore, Batch, FencedWrite, KeyRow, Write},
 };
 
 fn sender_key_devices(value: Value) -> std::result::Result<Vec<(String, bool)>, DecodeError> {
@@ -204,7 +204,7 @@ impl ProtocolStore for AuthStore {
             )
             .fetch_one(self.pool())
         };
-        Ok(count(self.write(Write::AnyOf(Kind::TcToken), run).await?))
+        Ok(self.write(Write::AnyOf(Kind::TcToken), run).await?.count())
     }
 
     async fn touch_tc_token_sender_timestamp(&self, jid: &str, sender_timestamp: i64) -> Result<()> {

@@ -16,8 +16,8 @@ use super::{
     store::{AuthStore, Batch, FencedWrite, Write},
 };
 
-/// When the library asks for at least so many pre-keys at once, all are read: at each login it asks for the 812 that the
-/// server has, which are nearly all that exist.
+/// When the library asks for at least so many pre-keys at once, all are read: at each login it asks for the 812 that
+/// the server has, which are nearly all that exist.
 const MANY: usize = 64;
 
 /// A key pair of 32 bytes each.
@@ -110,8 +110,8 @@ impl SignalStore for AuthStore {
     }
 
     async fn has_signal_state_for_user(&self, user: &str) -> Result<bool> {
-        // In the order of bytes, A follows @ and ; follows :, so each pair of texts encloses the addresses that begin with
-        // the first.
+        // In the order of bytes, A follows @ and ; follows :, so each pair of texts encloses the addresses that begin
+        // with the first.
         let [at, after_at, colon, after_colon] = ['@', 'A', ':', ';'].map(|c| format!("{}{c}", escape(user)));
         let session = self.fence().session_id;
         let run = || {

@@ -58,8 +58,8 @@ pub struct Snapshot {
     pub phone: Option<String>,
     /// A worker holds the session, and may advance its ratchets.
     pub held: bool,
-    /// Names the database, the session and its last hold. While the session still has this generation, and nobody held it,
-    /// its ratchets have not advanced.
+    /// Names the database, the session and its last hold. While the session still has this generation, and nobody held
+    /// it, its ratchets have not advanced.
     pub generation: String,
     /// Credentials and keys.
     pub state: State,

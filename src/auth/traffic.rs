@@ -1,11 +1,13 @@
 //! What a session's client sends and receives, as far as its store needs to know to skip needless waits and writes.
 //!
-//! The client library writes ratchets some 25 ms after they advanced, and may send with them before. Only a received message
-//! advances them in such a way that the sender's answers depend on it. Most of the time nothing was received; then a send
-//! need not wait until all ratchets are written, nor a write of ratchets for messages on their way to their rows.
+//! The client library writes ratchets some 25 ms after they advanced, and may send with them before. Only a received
+//! message advances them in such a way that the sender's answers depend on it. Most of the time nothing was received;
+//! then a send need not wait until all ratchets are written, nor a write of ratchets for messages on their way to their
+//! rows.
 //!
-//! The library also stores each message that it sends, for phones that ask for it again. When a row of `wa.outbound` gives
-//! the whole message, the store writes no second copy; a phone that asks at once, as most do, gets it from memory.
+//! The library also stores each message that it sends, for phones that ask for it again. When a row of `wa.outbound`
+//! gives the whole message, the store writes no second copy; a phone that asks at once, as most do, gets it from
+//! memory.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -59,8 +61,8 @@ impl Traffic {
         received > 0 && self.now() < received + micros(MOMENT)
     }
 
-    /// The time to pass to [`Traffic::flushed`] once all ratchets are written; `None` when no message was received that can
-    /// have advanced one since they were.
+    /// The time to pass to [`Traffic::flushed`] once all ratchets are written; `None` when no message was received that
+    /// can have advanced one since they were.
     #[must_use]
     pub fn needs_flush(&self) -> Option<u64> {
         let received = self.received.load(Ordering::SeqCst);

@@ -1,10 +1,10 @@
 //! Encryption at rest (A6): bytes inside values are sealed in place.
 //!
-//! `{"type":"Buffer","data":…}` becomes `{"type":"Sealed","key":"<key id>","data":"<base64>"}`; the data is a nonce of 24
-//! bytes and the ciphertext of XChaCha20-Poly1305. It is bound to its place, which is the session, the kind, the key's id
-//! and the path within the value: moved elsewhere it does not open. Every key, secret and message is bytes. Names, JIDs,
-//! phone numbers, counts and times stay readable, because the database searches for them. Empty bytes stay as they are:
-//! there is nothing to hide, and the database asks whether they are empty.
+//! `{"type":"Buffer","data":…}` becomes `{"type":"Sealed","key":"<key id>","data":"<base64>"}`; the data is a nonce of
+//! 24 bytes and the ciphertext of XChaCha20-Poly1305. It is bound to its place, which is the session, the kind, the
+//! key's id and the path within the value: moved elsewhere it does not open. Every key, secret and message is bytes.
+//! Names, JIDs, phone numbers, counts and times stay readable, because the database searches for them. Empty bytes stay
+//! as they are: there is nothing to hide, and the database asks whether they are empty.
 //!
 //! Plain and sealed values may be mixed; each is read as what it is, and written with the key in force.
 
@@ -77,7 +77,8 @@ pub enum SealError {
     NoSuchKey(String),
     /// Sealed with another key of that id, or damaged, or moved from elsewhere.
     #[error(
-        "sealed with the key {0:?}, and does not open with the one of that id: that is another key, or the value was changed or moved"
+        "sealed with the key {0:?}; the configured key of that id does not open it: the key differs, or the value was \
+         changed or moved"
     )]
     Refused(String),
     /// The cipher takes no more than 256 GiB.
@@ -404,7 +405,7 @@ mod tests {
         assert_eq!(sealed["a"][0]["key"], "new");
         assert_eq!(new.reseal(HERE, sealed.clone()), Ok(None));
         let plain = Vault { current: None, ..new.clone() };
-        assert_eq!(plain.reseal(HERE, sealed), Ok(Some(secret())), "the way back");
+        assert_eq!(plain.reseal(HERE, sealed), Ok(Some(secret())), "back to plain");
         assert_eq!(plain.reseal(HERE, secret()), Ok(None));
         let wild = json!({"a": {"type": "Buffer", "data": [1, 2]}});
         let tame = new.reseal(HERE, wild).expect("opens").expect("plain");

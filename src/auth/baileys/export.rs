@@ -1,7 +1,8 @@
 //! The way back: an auth state as Baileys keeps it.
 //!
-//! Only for a session that no worker holds. Sending ratchets leave out the keys that were reserved and may have been used, so
-//! that no key is used twice. From then on the other program has the ratchets; a connection here starts new Signal sessions.
+//! Only for a session that no worker holds. Sending ratchets leave out the keys that were reserved and may have been
+//! used, so that no key is used twice. From then on the other program has the ratchets; a connection here starts new
+//! Signal sessions.
 
 use super::{Count, Entry, Problem, Report};
 use crate::auth::app_sync;
@@ -99,8 +100,8 @@ fn creds(stored: Value, sync_key: Option<String>) -> Result<Value, Problem> {
     Ok(creds)
 }
 
-/// The entries of one key; `None` for a kind that Baileys does not use. MACs of app state go to `macs`, for the entry of
-/// their collection.
+/// The entries of one key; `None` for a kind that Baileys does not use. MACs of app state go to `macs`, for the entry
+/// of their collection.
 pub(super) fn one(key: &Key, macs: &mut BTreeMap<String, Map<String, Value>>) -> Result<Option<Vec<Entry>>, Problem> {
     let value = &key.value;
     let id = unescape(&key.id);

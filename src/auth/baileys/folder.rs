@@ -21,8 +21,8 @@ const KINDS: [&str; 10] = [
     "tctoken",
 ];
 
-/// Reads a folder. Calls `progress` after each file. A file that is not JSON is listed by its name: Baileys writes its files
-/// in place, so a crash leaves truncated ones.
+/// Reads a folder. Calls `progress` after each file. A file that is not JSON is listed by its name: Baileys writes its
+/// files in place, so a crash leaves truncated ones.
 ///
 /// # Errors
 /// When the folder or a file of it cannot be read at all.

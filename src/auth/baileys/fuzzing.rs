@@ -69,9 +69,9 @@ pub(in crate::auth) fn holds(value: &Value) {
             expires_at: None,
         });
         let state = State { creds: converted.creds.clone(), keys: keys.collect() };
-        let exported = export(state, || {}).expect("what was converted can be exported");
+        let exported = export(state, || {}).expect("a converted state can be exported");
         let found = BaileysState { creds: Some(exported.creds), entries: exported.entries, ..BaileysState::default() };
-        let again = convert(found, || {}).expect("what was exported can be converted");
+        let again = convert(found, || {}).expect("an exported state can be converted");
         assert_eq!(again.rows, converted.rows);
     }
 }

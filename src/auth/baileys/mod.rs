@@ -1,8 +1,8 @@
 //! Auth state of Baileys, the JavaScript client: a linked device moves without a new scan (A5).
 //!
 //! [`folder`] and [`tables`] read it where Baileys keeps it, [`convert()`] turns it into rows, [`import`] writes them;
-//! [`export()`] is the way back.
-//! A key that cannot be converted is counted with its reason and quarantined unchanged; only credentials must be readable.
+//! [`export()`] is the way back. A key that cannot be converted is counted with its reason and quarantined unchanged;
+//! only credentials must be readable.
 
 mod convert;
 mod export;

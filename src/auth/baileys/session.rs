@@ -23,7 +23,8 @@ pub(super) struct ConvertedSession {
     pub(super) identity: Option<[u8; 32]>,
 }
 
-/// Reads a record `{"_sessions": {"<base key>": …}, "version": "v1"}`. `local` is our side, which the record does not have.
+/// Reads a record `{"_sessions": {"<base key>": …}, "version": "v1"}`. `local` is our side, which the record does not
+/// have.
 pub(super) fn read(value: Value, local: LegacySessionLocalContext) -> Result<ConvertedSession, Problem> {
     let value = codec::open(value);
     let record = Fields::of(&value, "")?;
@@ -106,8 +107,8 @@ fn chain(ratchet_key: &str, value: &Value) -> Result<LegacySessionChainV1, Probl
     })
 }
 
-/// A crash can leave several sessions open, of which libsignal-node uses the first it finds. The one used last stays open;
-/// the others count as closed at their last use.
+/// A crash can leave several sessions open, of which libsignal-node uses the first it finds. The one used last stays
+/// open; the others count as closed at their last use.
 fn close_all_but_one(sessions: &mut [LegacyIndexedSessionV1]) {
     let last = sessions.iter().filter(|it| is_open(it)).map(|it| it.session.index.used_at_ms).max();
     let mut kept = false;

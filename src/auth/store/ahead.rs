@@ -1,8 +1,8 @@
 //! Reading ahead of the client library (A3).
 //!
-//! The library asks for the devices of people, and then, one by one, for a session and an identity with each device. The
-//! store reads sessions and identities in the same statement as the device list, for everybody whose devices are asked for
-//! at the same time, and answers the later questions from its cache.
+//! The library asks for the devices of people, and then, one by one, for a session and an identity with each device.
+//! The store reads sessions and identities in the same statement as the device list, for everybody whose devices are
+//! asked for at the same time, and answers the later questions from its cache.
 //!
 //! The library asks for a trusted-contact token at each message; the cache answers that too.
 
@@ -14,8 +14,8 @@ use crate::auth::kind::Kind;
 use serde_json::Value;
 
 impl AuthStore {
-    /// Reads a person's device list, and ahead of time the sessions and identities of these devices; one statement serves
-    /// all who wait.
+    /// Reads a person's device list, and ahead of time the sessions and identities of these devices; one statement
+    /// serves all who wait.
     pub(super) async fn devices(&self, person: &str) -> Result<Option<Value>, AuthError> {
         let mut answer = self.cache.ask(person);
         let turn = self.cache.turn.lock().await;

@@ -1,7 +1,7 @@
-//! What was read ahead (A3).
+//! The memory of keys that were read ahead (A3).
 //!
-//! A session, an identity or a device list is given once, because the library keeps it from then on. A token, or the fact
-//! that there is none, is given as often as it is asked for.
+//! A session, an identity or a device list is given once, because the library keeps it from then on. A token, or the
+//! fact that there is none, is given as often as it is asked for.
 //!
 //! Only the holder writes these keys, so what was read stays true until a write of this store. A write forgets the keys
 //! that it concerns before it begins and when it has ended, and what was being read meanwhile is not remembered either.
@@ -25,7 +25,8 @@ enum Part {
     Tokens,
 }
 
-/// The part that `kind` is in, if any. Both reading and forgetting ask here, so that no kind is read and never forgotten.
+/// The part that `kind` is in, if any. Both reading and forgetting ask here, so that no kind is read and never
+/// forgotten.
 const fn part_of(kind: Kind) -> Option<Part> {
     match kind {
         Kind::Session | Kind::IdentityKey | Kind::DeviceList => Some(Part::People),
@@ -148,7 +149,7 @@ impl Cache {
         Writing { cache: self, scope, ended: false }
     }
 
-    /// Frees what has outlived its time.
+    /// Frees entries older than [`LIFETIME`].
     pub(super) fn drop_expired(&self) {
         drop(self.inner());
     }
@@ -254,8 +255,8 @@ impl Reading<'_> {
         self.waiting.iter().map(|(person, _)| person.clone()).collect::<HashSet<_>>().into_iter().collect()
     }
 
-    /// Gives every waiting task its device list, and remembers everything that was not written meanwhile. `found` has the
-    /// person, the kind, the id and the value of each key.
+    /// Gives every waiting task its device list, and remembers everything that was not written meanwhile. `found` has
+    /// the person, the kind, the id and the value of each key.
     pub(super) fn end(mut self, found: impl Iterator<Item = (String, Kind, String, Value)>) {
         let mut people: HashMap<String, PersonKeys> =
             self.waiting.iter().map(|(person, _)| (person.clone(), PersonKeys::new())).collect();

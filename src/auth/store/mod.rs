@@ -10,7 +10,7 @@ mod seal;
 mod write;
 
 pub(super) use read::KeyRow;
-pub(super) use write::{Batch, FencedWrite, Write, count, moment};
+pub(super) use write::{Batch, FencedWrite, Write, moment};
 
 use super::{error::AuthError, traffic::Traffic, vault::Vault};
 use crate::db::{Db, fence::Fence, hold::Hold};
@@ -25,8 +25,8 @@ use wacore::libsignal::protocol::PrivateKey;
 /// Auth state of one session, under one hold of it.
 ///
 /// The store keeps in memory only what it has read ahead. Each call is one statement at most, which waits while the
-/// database is away. Reads are free; each write checks the fence in its own statement. The first write that finds another
-/// epoch ends the hold, because then the client has to stop: the session belongs to somebody else.
+/// database is away. Reads are free; each write checks the fence in its own statement. The first write that finds
+/// another epoch ends the hold, because then the client has to stop: the session belongs to somebody else.
 pub struct AuthStore {
     hold: Hold,
     vault: Arc<Vault>,
@@ -42,8 +42,8 @@ pub struct AuthStore {
     traffic: Option<Arc<Traffic>>,
 }
 
-/// How long writes of ratchets wait for a message that is between its decryption and its row. The library does nothing in
-/// between.
+/// How long writes of ratchets wait for a message that is between its decryption and its row. The library does nothing
+/// in between.
 const INBOUND_GAP: Duration = Duration::from_millis(3);
 
 impl fmt::Debug for AuthStore {
@@ -107,8 +107,8 @@ impl AuthStore {
     }
 
     /// Waits until decrypted messages have their rows; ratchets are written after them. The library writes all ratchets
-    /// whenever it has to write one, also the ratchet of a message that it has decrypted and not yet stored. If the worker
-    /// died between the two, the message would come again and be taken for a duplicate (R2).
+    /// whenever it has to write one, also the ratchet of a message that it has decrypted and not yet stored. If the
+    /// worker died between the two, the message would come again and be taken for a duplicate (R2).
     async fn wait_for_inbound(&self) {
         if self.traffic.as_ref().is_none_or(|traffic| traffic.recently_received()) {
             tokio::time::sleep(INBOUND_GAP).await;
@@ -124,9 +124,9 @@ impl AuthStore {
         Err(AuthError::Missed { session_id: self.hold.fence.session_id, message_id: message_id.to_owned() })
     }
 
-    /// Runs a statement that can be run twice; `what` is its subject in errors. An outage of the database is waited out for
-    /// as long as the session is held: the client library would go on without the answer, and a message that it decrypted
-    /// and could not store would be lost.
+    /// Runs a statement that can be run twice; `what` is its subject in errors. An outage of the database is waited out
+    /// for as long as the session is held: the client library would go on without the answer, and a message that it
+    /// decrypted and could not store would be lost.
     pub(super) async fn ask<T, F>(&self, what: &'static str, ask: impl FnMut() -> F + Send) -> Result<T, AuthError>
     where
         F: Future<Output = sqlx::Result<T>> + Send,

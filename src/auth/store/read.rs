@@ -18,9 +18,9 @@ pub(in crate::auth) struct KeyRow {
 }
 
 impl AuthStore {
-    /// Opens and decodes a value. A value in no known shape is quarantined, and the key counts as missing: the library then
-    /// does what it does without the key, and what it writes instead overwrites nothing. A sealed value that does not open
-    /// stays in place, because the configured encryption keys may be the wrong ones.
+    /// Opens and decodes a value. A value in no known shape is quarantined, and the key counts as missing: the library
+    /// then does what it does without the key, and what it writes instead overwrites nothing. A sealed value that does
+    /// not open stays in place, because the configured encryption keys may be the wrong ones.
     pub(in crate::auth) async fn decode<T, F>(&self, kind: Kind, row: KeyRow, decode: F) -> Result<Option<T>, AuthError>
     where
         T: Send,

@@ -53,6 +53,13 @@ struct FencedTake {
     value: Option<Value>,
 }
 
+impl FencedWrite {
+    /// The number of rows as the library counts them, in 32 bits.
+    pub(in crate::auth) fn count(&self) -> u32 {
+        u32::try_from(self.affected).unwrap_or(u32::MAX)
+    }
+}
+
 impl Fenced for FencedWrite {
     fn held(&self) -> i64 {
         self.held
@@ -65,13 +72,13 @@ impl Fenced for FencedTake {
     }
 }
 
-/// Keys to be written together. Sorted by id, which is the order in which every batch locks its rows. Of two values for one
-/// id only the later is written, because a statement may not write a row twice.
+/// Keys to be written together. Sorted by id, which is the order in which every batch locks its rows. Of two values for
+/// one id only the later is written, because a statement may not write a row twice.
 pub(in crate::auth) type Batch = BTreeMap<String, Value>;
 
 impl AuthStore {
-    /// Runs a fenced statement that can be run twice: the only way to write. Tells a stale fence from a statement that had
-    /// nothing to do.
+    /// Runs a fenced statement that can be run twice: the only way to write. Tells a stale fence from a statement that
+    /// had nothing to do.
     pub(in crate::auth) async fn write<T, F>(
         &self,
         write: Write<'_>,
@@ -194,7 +201,7 @@ impl AuthStore {
             sqlx::query_file_as!(FencedWrite, "sql/auth/remove_older.sql", session_id, epoch, name, moment(cutoff))
                 .fetch_one(&self.hold.db)
         };
-        Ok(count(self.write(Write::AnyOf(kind), run).await?))
+        Ok(self.write(Write::AnyOf(kind), run).await?.count())
     }
 
     /// Deletes the keys of a kind whose deadline is at or before `cutoff`, in seconds since 1970. Returns how many.
@@ -204,7 +211,7 @@ impl AuthStore {
             sqlx::query_file_as!(FencedWrite, "sql/auth/remove_expired.sql", session_id, epoch, name, moment(cutoff))
                 .fetch_one(&self.hold.db)
         };
-        Ok(count(self.write(Write::AnyOf(kind), run).await?))
+        Ok(self.write(Write::AnyOf(kind), run).await?.count())
     }
 
     /// Deletes one key and returns its bytes.
@@ -219,11 +226,6 @@ impl AuthStore {
         let value = self.unseal(kind, &key_id, value)?;
         codec::bytes(&value, "value").map(Some).map_err(|source| self.unreadable(kind, &key_id, source))
     }
-}
-
-/// Rows of a write; the library counts in 32 bits.
-pub(in crate::auth) fn count(write: FencedWrite) -> u32 {
-    u32::try_from(write.affected).unwrap_or(u32::MAX)
 }
 
 /// Seconds since 1970 as Postgres can hold them: a time out of its range becomes the end of the range.
