@@ -107,7 +107,7 @@ impl AppSyncStore for AuthStore {
         let key_ids: Vec<_> = wanted.keys().cloned().collect();
         let rows = self.get_many(Kind::AppStateMac, &key_ids).await?;
         let read = |id: &str, value| Ok((wanted.get(id).copied(), codec::bytes(&value, "value")?));
-        let macs = self.read_all(Kind::AppStateMac, rows, read).await?;
+        let macs = self.decode_all(Kind::AppStateMac, rows, read).await?;
         Ok(macs.into_iter().filter_map(|(index, mac)| Some((index?, mac))).collect())
     }
 
@@ -121,11 +121,11 @@ impl AppSyncStore for AuthStore {
     }
 
     async fn get_latest_sync_key_id(&self) -> Result<Option<Vec<u8>>> {
-        let found = || {
+        let run = || {
             sqlx::query_file_scalar!("sql/auth/sync_key_latest.sql", self.fence().session_id)
                 .fetch_optional(self.pool())
         };
-        let Some(id) = self.ask(Kind::AppStateSyncKey.name(), found).await? else {
+        let Some(id) = self.ask(Kind::AppStateSyncKey.name(), run).await? else {
             return Ok(None);
         };
         let key = codec::from_base64(&id).ok_or_else(|| DecodeError::new("key_id", "other text", "base64"));

@@ -1,25 +1,25 @@
 //! One session as one file, and back (A5, R7).
 //!
-//! Two lines: the header as JSON, which may be read by anybody, and the state: as JSON, or with a passphrase as base64 of
-//! a nonce and what XChaCha20-Poly1305 makes of the JSON, with a key that Argon2id makes of the passphrase. The header is
-//! bound to the state.
+//! A file has two lines. The first is the header as JSON, which anybody may read. The second is the state: as JSON, or
+//! with a passphrase as base64 of a nonce and the ciphertext of XChaCha20-Poly1305, whose key Argon2id derives from the
+//! passphrase. The header is bound to the encrypted state.
 //!
-//! A ratchet that is taken back makes keys be used twice, and other phones drop what is encrypted with them. So the file
-//! says of which generation it is. Restored into the same database and session with nobody having held it since, ratchets
-//! stand where they stood. In every other case they are left out: each chat begins a new Signal session with its next
-//! message, and what others send meanwhile is asked for again. `wa.event` tells of it.
+//! A ratchet that is rolled back uses keys twice, and other phones drop messages encrypted with such keys. So the file
+//! names its generation. Restored into the same database and session, with nobody having held it since, the ratchets
+//! have not advanced and are restored. In every other case they are left out: each chat starts a new Signal session
+//! with its next message, and messages that others send meanwhile are requested again. `wa.event` has `ratchets_reset`.
 
-use super::arrival::{Arrival, ArrivalError};
 use super::codec::{self, DecodeError};
 use super::creds;
+use super::import_target::{ImportTarget, ImportTargetError};
 use super::kind::Kind;
+use super::random;
 use super::snapshot::{Snapshot, State};
 use super::vault::Vault;
 use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use chrono::{DateTime, SecondsFormat, Utc};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 use sqlx::{Acquire, PgConnection};
 use std::collections::BTreeMap;
@@ -27,10 +27,10 @@ use std::collections::BTreeMap;
 const VERSION: u32 = 1;
 const NONCE: usize = 24;
 const SALT: usize = 16;
-/// What a file may ask of whoever opens it: 1 GiB, ten rounds, four threads' worth.
+/// The most work that a file may demand: KiB of memory, rounds, lanes.
 const MOST: (u32, u32, u32) = (1024 * 1024, 10, 4);
 
-/// How the key of a file is made of its passphrase: Argon2id.
+/// How the key of a file is derived from its passphrase: parameters of Argon2id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kdf {
@@ -38,7 +38,7 @@ pub struct Kdf {
     memory: u32,
     rounds: u32,
     lanes: u32,
-    /// In base64.
+    /// Base64.
     salt: String,
 }
 
@@ -48,30 +48,30 @@ pub struct Kdf {
 pub struct Header {
     /// The version of the format.
     pub wagres_backup: u32,
-    /// The session's name.
+    /// `wa.session.name`.
     pub session: String,
-    /// Its phone number.
+    /// `wa.session.phone`.
     pub phone: Option<String>,
-    /// When it was made.
+    /// The time of the backup.
     pub created_at: DateTime<Utc>,
     /// See [`Snapshot::generation`].
     pub generation: String,
-    /// A worker held the session then, and may have turned ratchets on.
+    /// A worker held the session then, and may have advanced its ratchets.
     pub held: bool,
-    /// There when the second line is encrypted.
+    /// Present when the second line is encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encrypted: Option<Kdf>,
 }
 
-/// What every version begins with.
+/// The part of the header that every version has.
 #[derive(Deserialize)]
-struct Begins {
+struct VersionOnly {
     wagres_backup: u32,
 }
 
-/// What a file holds.
+/// The content of a file.
 pub struct Backup {
-    /// What may be shown of it.
+    /// The part that is not secret.
     pub header: Header,
     state: State,
 }
@@ -79,55 +79,55 @@ pub struct Backup {
 /// Why a file cannot be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// It is something else, or was cut off or changed.
-    #[error("this is no backup of a session: {0}")]
+    /// The file is something else, or was truncated or changed.
+    #[error("this is not a backup of a session: {0}")]
     Format(String),
-    /// Of a later version of this program.
+    /// A later version of this program wrote the file.
     #[error("this backup has the format {0}; this version reads 1")]
     Version(u32),
-    /// It is encrypted, and no passphrase was given.
+    /// The file is encrypted, and no passphrase was given.
     #[error("this backup is encrypted; a passphrase is needed")]
     Encrypted,
-    /// It does not open.
-    #[error("this backup does not open: the passphrase is another one, or the file was changed")]
+    /// The file does not open.
+    #[error("this backup does not open: the passphrase is wrong, or the file was changed")]
     Passphrase,
-    /// The key cannot be made of the passphrase.
+    /// The key cannot be derived from the passphrase.
     #[error("the passphrase: {0}")]
     Kdf(String),
     /// The credentials or a key cannot be used.
     #[error("this backup cannot be used: {0}")]
     Unreadable(#[from] DecodeError),
-    /// The session may not be written, or the database said so.
+    /// The session may not be written, or the database failed.
     #[error(transparent)]
-    Arrival(#[from] ArrivalError),
+    Target(#[from] ImportTargetError),
 }
 
 fn cipher(kdf: &Kdf, passphrase: &str) -> Result<XChaCha20Poly1305, BackupError> {
     let (memory, rounds, lanes) = MOST;
     if kdf.memory > memory || kdf.rounds > rounds || kdf.lanes > lanes {
         return Err(BackupError::Kdf(format!(
-            "more work than {memory} KiB, {rounds} rounds and {lanes} lanes is asked for"
+            "the file demands more work than {memory} KiB, {rounds} rounds and {lanes} lanes"
         )));
     }
-    let told = |error: argon2::Error| BackupError::Kdf(error.to_string());
-    let params = Params::new(kdf.memory, kdf.rounds, kdf.lanes, Some(32)).map_err(told)?;
-    let salt = codec::from_base64(&kdf.salt).ok_or_else(|| BackupError::Kdf("the salt is no base64".into()))?;
+    let refused = |error: argon2::Error| BackupError::Kdf(error.to_string());
+    let params = Params::new(kdf.memory, kdf.rounds, kdf.lanes, Some(32)).map_err(refused)?;
+    let salt = codec::from_base64(&kdf.salt).ok_or_else(|| BackupError::Kdf("the salt is not base64".into()))?;
     let mut key = [0; 32];
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into(passphrase.as_bytes(), &salt, &mut key)
-        .map_err(told)?;
+        .map_err(refused)?;
     Ok(XChaCha20Poly1305::new(&key.into()))
 }
 
 impl Backup {
-    /// Of a snapshot of the session named `session`.
+    /// A backup of the session named `session`, made at `created_at`.
     #[must_use]
-    pub fn of(session: &str, snapshot: Snapshot) -> Self {
+    pub fn new(session: &str, snapshot: Snapshot, created_at: DateTime<Utc>) -> Self {
         let header = Header {
             wagres_backup: VERSION,
             session: session.into(),
             phone: snapshot.phone,
-            created_at: Utc::now(),
+            created_at,
             generation: snapshot.generation,
             held: snapshot.held,
             encrypted: None,
@@ -138,13 +138,13 @@ impl Backup {
     /// The file's text.
     ///
     /// # Errors
-    /// When the passphrase cannot be made a key.
+    /// When no key can be derived from the passphrase.
     pub fn write(mut self, passphrase: Option<&str>) -> Result<String, BackupError> {
         let unwritten = |error: serde_json::Error| BackupError::Format(format!("a {:?} error", error.classify()));
         let state = serde_json::to_vec(&self.state).map_err(unwritten)?;
-        let mut random = [0; SALT + NONCE];
-        rand::rng().fill_bytes(&mut random);
-        let (salt, nonce) = random.split_at(SALT);
+        let mut drawn = [0; SALT + NONCE];
+        random::fill(&mut drawn);
+        let (salt, nonce) = drawn.split_at(SALT);
         self.header.encrypted =
             passphrase.map(|_| Kdf { memory: 64 * 1024, rounds: 3, lanes: 1, salt: codec::base64(salt) });
         let header = serde_json::to_string(&self.header).map_err(unwritten)?;
@@ -160,7 +160,7 @@ impl Backup {
         Ok(format!("{header}\n{body}\n"))
     }
 
-    /// Reads the text of a file. Nothing of what cannot be read is repeated in the error.
+    /// Reads the text of a file. Errors repeat nothing of it.
     ///
     /// # Errors
     /// See [`BackupError`].
@@ -169,9 +169,9 @@ impl Backup {
         let place = |line: u32, error: &serde_json::Error| {
             BackupError::Format(format!("line {line}, column {}: a {:?} error", error.column(), error.classify()))
         };
-        let begins: Begins = serde_json::from_str(first).map_err(|error| place(1, &error))?;
-        if begins.wagres_backup != VERSION {
-            return Err(BackupError::Version(begins.wagres_backup));
+        let version: VersionOnly = serde_json::from_str(first).map_err(|error| place(1, &error))?;
+        if version.wagres_backup != VERSION {
+            return Err(BackupError::Version(version.wagres_backup));
         }
         let header: Header = serde_json::from_str(first).map_err(|error| place(1, &error))?;
         let opened = match &header.encrypted {
@@ -195,17 +195,17 @@ impl Backup {
     }
 }
 
-/// What was restored.
+/// The outcome of a restore.
 #[derive(Debug, Clone, Serialize)]
 pub struct Restored {
     /// Keys in the file, by kind.
     pub keys: BTreeMap<String, u64>,
-    /// Keys that were left out so that chats begin anew; `None` when ratchets stand where they stood.
+    /// Keys that were left out, so that chats start new Signal sessions; `None` when the ratchets were restored.
     pub ratchets_reset: Option<i64>,
 }
 
-/// Writes a backup into `session`, which is made for `tenant` when it is not there. A session that has been connected since
-/// is refused unless `replace`. With `dry_run` everything is done and taken back.
+/// Writes a backup into `session`, which is added for `tenant` if it does not exist. A session that has been connected
+/// since the backup is refused unless `replace`. With `dry_run` everything is done and rolled back.
 ///
 /// # Errors
 /// See [`BackupError`]; nothing is changed then.
@@ -227,17 +227,17 @@ pub async fn restore(
     for key in &state.keys {
         *keys.entry(key.kind.clone()).or_default() += 1;
     }
-    let transaction = connection.begin().await.map_err(ArrivalError::from)?;
-    let still = (!header.held).then_some(header.generation.as_str());
-    let mut arrival = Arrival::at(transaction, session, tenant, still, replace).await?;
-    let as_it_was = still.is_some() && arrival.generation.as_deref() == still;
-    arrival.creds(vault, &device, state.creds).await?;
-    arrival.keys(vault, state.keys.into_iter()).await?;
+    let transaction = connection.begin().await.map_err(ImportTargetError::from)?;
+    let generation = (!header.held).then_some(header.generation.as_str());
+    let mut target = ImportTarget::clear(transaction, session, tenant, generation, replace).await?;
+    let unused = generation.is_some() && target.generation.as_deref() == generation;
+    target.put_creds(vault, &device, state.creds).await?;
+    target.put_keys(vault, state.keys.into_iter()).await?;
     let mut ratchets_reset = None;
-    if !as_it_was {
+    if !unused {
         let made = header.created_at.to_rfc3339_opts(SecondsFormat::Secs, true);
-        ratchets_reset = Some(arrival.reset_ratchets(&format!("restored from a backup of {made}")).await?);
+        ratchets_reset = Some(target.reset_ratchets(&format!("restored from a backup of {made}")).await?);
     }
-    arrival.end(dry_run).await?;
+    target.end(dry_run).await?;
     Ok(Restored { keys, ratchets_reset })
 }

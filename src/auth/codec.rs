@@ -1,10 +1,10 @@
-//! JSON as it stands in `wa.auth` and `wa.auth_key`.
+//! The JSON of `wa.auth` and `wa.auth_key`.
 //!
 //! Bytes are written in one shape, `{"type":"Buffer","data":"<base64>"}`, and read in every shape that other programs
-//! have left behind, at any depth: the same with an array of integers, `{"0":1,"1":2,…}`, `{"buffer":true,"data":…}`.
+//! write, at any depth: the same with an array of integers, `{"0":1,"1":2,…}`, `{"buffer":true,"data":…}`.
 //! An object may also be JSON text inside JSON, once or several times over.
 //!
-//! Nothing here panics, whatever the input, and no error repeats a value: what could not be read may be a key.
+//! Nothing here panics, whatever the input, and no error repeats a value: it may be a key.
 
 use base64::{
     Engine,
@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 /// The shapes in which bytes are read, for error messages.
 pub const BYTES: &str = r#"bytes as {"type":"Buffer","data":"<base64>"}, the same with an array of integers 0 to 255, {"0":1,"1":2,…} or {"buffer":true,"data":…}"#;
 
-/// How often JSON text inside JSON is opened, and how deep revival goes.
+/// How many layers of JSON text inside JSON are opened, and how deep revival goes.
 const DEPTH: usize = 128;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -32,14 +32,14 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 pub struct DecodeError {
     /// Where in the value, as in `signedPreKey.keyPair.private`; `value` is the whole.
     pub field: String,
-    /// What stands there, by its shape.
+    /// The shape of the value.
     pub found: String,
-    /// What would have been read.
+    /// The shapes that can be read.
     pub accepted: &'static str,
 }
 
 impl DecodeError {
-    /// An error about a field, from what was found there.
+    /// An error about a field.
     pub fn new(field: impl Into<String>, found: impl Into<String>, accepted: &'static str) -> Self {
         Self { field: field.into(), found: found.into(), accepted }
     }
@@ -153,7 +153,7 @@ pub fn open(mut value: Value) -> Value {
     value
 }
 
-/// Bytes where bytes must stand: every shape, `{}` as none, and any of them as JSON text.
+/// Bytes where bytes are required: in every shape, `{}` as none, and any of them as JSON text.
 pub fn bytes(value: &Value, field: &str) -> Result<Vec<u8>, DecodeError> {
     match value {
         Value::Object(map) if map.is_empty() => Some(Vec::new()),
@@ -172,7 +172,7 @@ pub fn fixed<const N: usize>(value: &Value, field: &str) -> Result<[u8; N], Deco
     to_fixed(&bytes(value, field)?, field)
 }
 
-/// Checks the length of bytes. 33 bytes that begin with 5 are accepted for 32: a public key with its type in front.
+/// Checks the length of bytes. For 32 bytes, 33 that begin with 5 are accepted too: a public key behind its type.
 pub fn to_fixed<const N: usize>(bytes: &[u8], field: &str) -> Result<[u8; N], DecodeError> {
     let plain = match bytes {
         [5, key @ ..] if N == 32 && key.len() == 32 => key,
@@ -183,7 +183,7 @@ pub fn to_fixed<const N: usize>(bytes: &[u8], field: &str) -> Result<[u8; N], De
             field,
             format!("{} bytes", bytes.len()),
             match N {
-                32 => "32 bytes (33 when a 5 stands in front of a public key)",
+                32 => "32 bytes (or 33: a 5 before a public key)",
                 64 => "64 bytes",
                 128 => "128 bytes",
                 _ => "another number of bytes",
@@ -192,7 +192,7 @@ pub fn to_fixed<const N: usize>(bytes: &[u8], field: &str) -> Result<[u8; N], De
     })
 }
 
-/// Writes bytes of every shape, at any depth, in the one shape that is written.
+/// Rewrites bytes of every shape, at any depth, in the one shape that is written.
 #[must_use]
 pub fn canonical(value: Value) -> Value {
     map_tree(value, 0, &|value| revive(&value).map_or(value, |bytes| buffer(&bytes)))
@@ -204,7 +204,7 @@ pub(super) fn to_arrays(value: Value) -> Value {
     map_tree(value, 0, &|value| revive(&value).map_or(value, Value::from))
 }
 
-/// Turns arrays of integers 0 to 255, at any depth, into bytes: the way back from serde's form.
+/// Turns arrays of integers 0 to 255, at any depth, into bytes: from serde's form to the one that is written.
 #[must_use]
 pub(super) fn from_arrays(value: Value) -> Value {
     map_tree(value, 0, &|value| {
@@ -213,7 +213,7 @@ pub(super) fn from_arrays(value: Value) -> Value {
     })
 }
 
-/// Replaces values from the outside in; what was replaced is not looked into again.
+/// Replaces values from the outside in; does not descend into a replacement.
 fn map_tree(value: Value, depth: usize, replace: &impl Fn(Value) -> Value) -> Value {
     if depth >= DEPTH {
         return value;
@@ -268,22 +268,22 @@ impl<'a> Fields<'a> {
         self.map.get(name).filter(|value| !value.is_null())
     }
 
-    /// The field, which must be there.
+    /// A required field.
     pub fn required(&self, name: &str, accepted: &'static str) -> Result<&'a Value, DecodeError> {
         self.get(name).ok_or_else(|| DecodeError::new(self.path(name), "nothing", accepted))
     }
 
-    /// Bytes that must be there.
+    /// Required bytes.
     pub fn bytes(&self, name: &str) -> Result<Vec<u8>, DecodeError> {
         bytes(self.required(name, BYTES)?, &self.path(name))
     }
 
-    /// Bytes of one length that must be there.
+    /// Required bytes of one length.
     pub fn fixed<const N: usize>(&self, name: &str) -> Result<[u8; N], DecodeError> {
         fixed(self.required(name, BYTES)?, &self.path(name))
     }
 
-    /// Bytes or base64 text, if there.
+    /// Bytes or base64 text, if present.
     pub fn bytes_or_base64(&self, name: &str) -> Result<Option<Vec<u8>>, DecodeError> {
         let Some(value) = self.get(name) else { return Ok(None) };
         match value.as_str().and_then(from_base64) {
@@ -292,7 +292,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Bytes, base64 text or an array of integers, which must be there.
+    /// Required bytes, base64 text or array of integers.
     pub fn bytes_of_any_form(&self, name: &str) -> Result<Vec<u8>, DecodeError> {
         let value = self.required(name, BYTES)?;
         if let Some(items) = value.as_array() {
@@ -301,7 +301,7 @@ impl<'a> Fields<'a> {
         self.bytes_or_base64(name)?.ok_or_else(|| DecodeError::new(self.path(name), shape(value), BYTES))
     }
 
-    /// An integer, if there: a number, decimal text, or `{low, high}` as JavaScript's long integers are written.
+    /// An integer, if present: a number, decimal text, or `{low, high}` as JavaScript's long integers are written.
     pub fn integer(&self, name: &str) -> Result<Option<i128>, DecodeError> {
         let Some(value) = self.get(name) else { return Ok(None) };
         let long = |part: &str| value.get(part).and_then(Value::as_i64);
@@ -316,12 +316,12 @@ impl<'a> Fields<'a> {
         number.map(Some).ok_or_else(|| DecodeError::new(self.path(name), shape(value), "an integer"))
     }
 
-    /// An integer that must be there and fit its type.
+    /// A required integer that fits its type.
     pub fn number<T: TryFrom<i128>>(&self, name: &str) -> Result<T, DecodeError> {
         self.maybe_number(name)?.ok_or_else(|| DecodeError::new(self.path(name), "nothing", "an integer"))
     }
 
-    /// An integer that fits its type, if there.
+    /// An integer that fits its type, if present.
     pub fn maybe_number<T: TryFrom<i128>>(&self, name: &str) -> Result<Option<T>, DecodeError> {
         self.integer(name)?
             .map(|number| {
@@ -332,7 +332,7 @@ impl<'a> Fields<'a> {
             .transpose()
     }
 
-    /// Text, if there.
+    /// Text, if present.
     pub fn text(&self, name: &str) -> Result<Option<String>, DecodeError> {
         let Some(value) = self.get(name) else { return Ok(None) };
         let found = match value {
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a2_an_error_names_the_field_and_what_is_accepted_but_no_value() {
+    fn a2_an_error_names_the_field_and_the_accepted_shapes_but_no_value() {
         for value in [
             json!("c2VjcmV0"),
             json!(["secret"]),

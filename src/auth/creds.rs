@@ -1,8 +1,8 @@
 //! Credentials: the client library's `Device` as Baileys' `creds.json`, and back.
 //!
-//! What Baileys has too stands under its name; every other field that the library persists stands under `wagres`, by
-//! the library's own name, so that a field added in a later version of it is kept without a change here. Credentials
-//! that another program wrote have no `wagres`: those fields then start as on a device that was just linked.
+//! A field that Baileys has too is written under its name there. Every other field that the library persists is written
+//! under `wagres` by the library's own name, so that a field of a later version needs no change here. Credentials that
+//! another program wrote have no `wagres`: those fields then start as on a device that was just linked.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use waproto::whatsapp::ADVSignedDeviceIdentity;
 
 use super::codec::{self, DecodeError, Fields};
 
-/// Under this name stands what Baileys has no name for.
+/// The object of the fields that Baileys has no name for.
 const OURS: &str = "wagres";
 
-/// Fields of the library's own form that stand under Baileys' names instead.
+/// Fields of the library's own form that are written under Baileys' names instead.
 const RENAMED: [&str; 15] = [
     "pn",
     "lid",
@@ -97,7 +97,7 @@ pub fn from_json(value: Value) -> Result<Device, DecodeError> {
     device.adv_secret_key = codec::to_fixed(&secret, "advSecretKey")?;
     if let Some(me) = creds.get("me") {
         let me = Fields::of(me, "me")?;
-        // A JID that text does not carry in full stands in its own form under `wagres`, and was read from there.
+        // A JID that text does not carry in full was read from `wagres`, where it has the library's own form.
         device.pn = device.pn.or(jid(&me, "id")?);
         device.lid = device.lid.or(jid(&me, "lid")?);
         device.push_name = me.text("name")?.unwrap_or_default();
@@ -108,13 +108,13 @@ pub fn from_json(value: Value) -> Result<Device, DecodeError> {
     device.edge_routing_info = creds.get("routingInfo").map(|value| codec::bytes(value, "routingInfo")).transpose()?;
     device.props_hash = creds.text("lastPropHash")?;
 
-    // Not persisted; set anew by whoever starts a client.
+    // Not persisted; the code that starts a client sets them.
     device.device_props = Arc::new(DEVICE_PROPS.clone());
     device.client_profile = ClientProfile::web();
     Ok(device)
 }
 
-/// Credentials with the one secret that other programs keep as plain text as bytes, like the others.
+/// Turns the one secret that other programs keep as plain text into bytes, like the others, so that it is sealed.
 #[must_use]
 pub fn tidied(value: Value) -> Value {
     let mut value = codec::open(value);
@@ -133,7 +133,7 @@ pub fn is_linked(value: Value) -> bool {
     id.is_some_and(|id| !id.is_empty())
 }
 
-/// A device with the fields that stand under `wagres`; those that Baileys names are still to be filled in.
+/// A device with the fields under `wagres`; the caller fills in those that Baileys names.
 fn read_ours(ours: Option<&Value>) -> Result<Device, DecodeError> {
     let unreadable = |error: &serde_json::Error| {
         // The text of a serde error may repeat the value; its class does not.

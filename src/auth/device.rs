@@ -9,20 +9,20 @@ use wacore::{
 use super::{
     creds,
     error::AuthError,
-    store::{AuthStore, Written},
-    vault::Place,
+    store::{AuthStore, FencedWrite, Write},
+    vault::SealPlace,
 };
 use crate::config::Secret;
 use crate::db::Db;
 
-const CREDS: &str = Place::CREDS;
+const CREDS: &str = SealPlace::CREDS;
 
-/// What credentials a session has, and how it gets to WhatsApp.
+/// Which credentials a session has, and how it connects.
 #[derive(Debug, Clone, Default)]
-pub struct Found {
-    /// Those of a linked device, so that it can log in without a scan.
+pub struct SessionCredentials {
+    /// The credentials are those of a linked device, which logs in without a scan.
     pub linked: bool,
-    /// Another program has them too, and nobody has used them here since.
+    /// Another program has the credentials too, and no worker has used them since the export.
     pub exported: bool,
     /// `wa.proxy.url`.
     pub proxy: Option<Secret>,
@@ -30,11 +30,11 @@ pub struct Found {
     pub keep_past: bool,
 }
 
-/// Looks what credentials a session has.
-pub async fn found(pool: &Db, session_id: i64) -> std::result::Result<Found, AuthError> {
+/// Reads which credentials a session has.
+pub async fn session_credentials(pool: &Db, session_id: i64) -> std::result::Result<SessionCredentials, AuthError> {
     let row = sqlx::query_file!("sql/auth/creds_state.sql", session_id).fetch_optional(pool).await;
     let row = row.map_err(|source| AuthError::Database { session_id, what: CREDS, source })?;
-    Ok(row.map_or_else(Found::default, |row| Found {
+    Ok(row.map_or_else(SessionCredentials::default, |row| SessionCredentials {
         linked: row.creds.is_some_and(creds::is_linked),
         exported: row.exported,
         proxy: row.proxy.map(Secret::new),
@@ -46,11 +46,11 @@ impl AuthStore {
     fn creds_of(&self, device: &Device) -> std::result::Result<serde_json::Value, AuthError> {
         let creds = creds::to_json(device);
         let creds = creds.map_err(|source| AuthError::Encode { session_id: self.fence().session_id, source })?;
-        self.sealed_creds(creds)
+        self.seal_creds(creds)
     }
 
-    /// It stays what it is for as long as there is the device.
-    fn identify(&self, device: &Device) {
+    /// Remembers the identity key, which never changes for a device.
+    fn remember_identity(&self, device: &Device) {
         self.identity.get_or_init(|| device.identity_key.private_key.clone());
     }
 }
@@ -59,48 +59,48 @@ impl AuthStore {
 impl DeviceStore for AuthStore {
     async fn save(&self, device: &Device) -> Result<()> {
         let _turn = self.saving.lock().await;
-        self.identify(device);
+        self.remember_identity(device);
         let (fence, creds) = (self.fence(), self.creds_of(device)?);
-        let done = || {
-            sqlx::query_file_as!(Written, "sql/auth/creds_put.sql", fence.session_id, fence.epoch, creds)
+        let run = || {
+            sqlx::query_file_as!(FencedWrite, "sql/auth/creds_put.sql", fence.session_id, fence.epoch, creds)
                 .fetch_one(self.pool())
         };
-        self.write(CREDS, done).await?;
+        self.write(Write::Credentials, run).await?;
         Ok(())
     }
 
     async fn load(&self) -> Result<Option<Device>> {
         let session_id = self.fence().session_id;
-        let found = || sqlx::query_file_scalar!("sql/auth/creds_get.sql", session_id).fetch_optional(self.pool());
-        let Some(value) = self.ask(CREDS, found).await? else { return Ok(None) };
-        let device = creds::from_json(self.opened_creds(value)?).map_err(|source| AuthError::Unreadable {
+        let run = || sqlx::query_file_scalar!("sql/auth/creds_get.sql", session_id).fetch_optional(self.pool());
+        let Some(value) = self.ask(CREDS, run).await? else { return Ok(None) };
+        let device = creds::from_json(self.unseal_creds(value)?).map_err(|source| AuthError::Unreadable {
             session_id,
             kind: CREDS,
             key_id: String::new(),
             source,
         })?;
-        self.identify(&device);
+        self.remember_identity(&device);
         Ok(Some(device))
     }
 
     async fn exists(&self) -> Result<bool> {
-        let found =
+        let run =
             || sqlx::query_file_scalar!("sql/auth/creds_exists.sql", self.fence().session_id).fetch_one(self.pool());
-        Ok(self.ask(CREDS, found).await?)
+        Ok(self.ask(CREDS, run).await?)
     }
 
     /// A session has one device, so its number is always 1.
     async fn create(&self) -> Result<i32> {
         let (fence, creds) = (self.fence(), self.creds_of(&Device::new())?);
-        let done = || {
-            sqlx::query_file_as!(Written, "sql/auth/creds_create.sql", fence.session_id, fence.epoch, creds)
+        let run = || {
+            sqlx::query_file_as!(FencedWrite, "sql/auth/creds_create.sql", fence.session_id, fence.epoch, creds)
                 .fetch_one(self.pool())
         };
-        self.write(CREDS, done).await?;
+        self.write(Write::Credentials, run).await?;
         Ok(1)
     }
 
-    /// Nothing of the auth state stands in this process.
+    /// The auth state is not kept in memory.
     async fn resource_report(&self) -> StorageResourceReport {
         StorageResourceReport { memory_bytes: Some(0), ..StorageResourceReport::default() }
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with auth state.
+//! Errors of the auth state.
 
 use wacore::store::error::StoreError;
 
@@ -9,8 +9,8 @@ use super::vault::SealError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
-    /// A write came under an epoch that is over: the session was given up or belongs to another worker now. Nothing was
-    /// written, and nothing written by this holder will be.
+    /// The epoch of a write is over: the session was released, or belongs to another worker now. Nothing was written,
+    /// and no later write of this holder will be accepted.
     #[error("session {session_id} is no longer held under epoch {epoch}; nothing was written")]
     Stale {
         /// The session.
@@ -18,7 +18,7 @@ pub enum AuthError {
         /// The epoch of the writer.
         epoch: i64,
     },
-    /// A stored value is in no shape that is understood. It was left as it is.
+    /// A stored value is in no known shape. A key is quarantined with this reason; credentials stay in place.
     #[error("session {session_id}, {kind} {key_id:?}: {source}")]
     Unreadable {
         /// The session.
@@ -27,10 +27,10 @@ pub enum AuthError {
         kind: &'static str,
         /// `wa.auth_key.key_id`, empty for `creds`.
         key_id: String,
-        /// Which field, what was found and what is accepted.
+        /// The field, the shape found and the shapes accepted.
         source: DecodeError,
     },
-    /// A stored value is encrypted and does not open. It was left as it is.
+    /// A stored value is encrypted and does not open. It stays in place.
     #[error("session {session_id}, {kind} {key_id:?}: {source}")]
     Sealed {
         /// The session.
@@ -39,15 +39,15 @@ pub enum AuthError {
         kind: String,
         /// `wa.auth_key.key_id`, empty for `creds`.
         key_id: String,
-        /// Which key it wants, and what is wrong.
+        /// The encryption key that it needs, and the problem.
         source: SealError,
     },
-    /// A device of the client library could not be turned into JSON.
-    #[error("session {session_id}: the device could not be written as JSON")]
+    /// A device of the client library could not be encoded.
+    #[error("session {session_id}: the device could not be encoded as JSON")]
     Encode {
         /// The session.
         session_id: i64,
-        /// What the serialiser said.
+        /// The serialiser's error.
         source: serde_json::Error,
     },
     /// A number of the client library is out of the range of its column.
@@ -58,8 +58,8 @@ pub enum AuthError {
         /// A kind of `wa.auth_key`.
         kind: &'static str,
     },
-    /// A message that was decrypted once and is nowhere. Whoever holds the session asks its sender for it again.
-    #[error("session {session_id}: message {message_id} was read before and not kept")]
+    /// A message was decrypted before and is stored nowhere. The session's holder asks the sender for it again.
+    #[error("session {session_id}: message {message_id} was decrypted before and is not stored")]
     Missed {
         /// The session.
         session_id: i64,
@@ -71,9 +71,9 @@ pub enum AuthError {
     Database {
         /// The session.
         session_id: i64,
-        /// What was being read or written.
+        /// The subject of the statement: a kind, or `creds`.
         what: &'static str,
-        /// What sqlx said.
+        /// The driver's error.
         source: sqlx::Error,
     },
 }

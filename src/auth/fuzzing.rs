@@ -3,25 +3,26 @@
 #![allow(
     clippy::expect_used,
     clippy::missing_panics_doc,
-    reason = "a promise that an input breaks is to end the program"
+    reason = "an input that breaks a promise has to end the program"
 )]
 
 use serde_json::Value;
 
 use super::backup::Backup;
 use super::codec::{self, Fields};
-use super::vault::{Place, Vault};
+use super::vault::{SealPlace, Vault};
 use super::{creds, records};
 
-/// JSON as another program may have left it in `wa.auth` or `wa.auth_key`. What is no JSON counts as JSON text inside JSON.
+/// Reads JSON as another program may have written it to `wa.auth` or `wa.auth_key`. Other bytes count as JSON text
+/// inside JSON.
 pub fn auth(data: &[u8]) {
     let text = || Value::from(String::from_utf8_lossy(data).into_owned());
     drop(Backup::read(&String::from_utf8_lossy(data), None));
     holds(serde_json::from_slice(data).unwrap_or_else(|_| text()));
 }
 
-/// What holds of every value: nothing panics, bytes are the same however they are read, and what is written in the one
-/// shape stays as it is and is read as the same.
+/// What holds for every value: nothing panics, bytes are the same however they are read, and a value in the one written
+/// shape stays unchanged and is read as the same.
 pub(super) fn holds(value: Value) {
     super::baileys::fuzzing::holds(&value);
     let revived = codec::revive(&value);
@@ -37,7 +38,7 @@ pub(super) fn holds(value: Value) {
             let _ = (fields.integer(name), fields.text(name), fields.bytes_or_base64(name), fields.fixed::<32>(name));
         }
     }
-    let place = Place { session_id: 1, kind: "session", key_id: "x" };
+    let place = SealPlace { session_id: 1, kind: "session", key_id: "x" };
     let vault = Vault::default().with_key("k", &[7; 32]).and_then(|vault| vault.writing_with("k")).expect("a key");
     let _ = vault.unseal(place, value.clone());
     let _ = vault.reseal(place, value.clone());
@@ -45,22 +46,22 @@ pub(super) fn holds(value: Value) {
     assert_eq!(codec::canonical(once.clone()), once);
     if let Ok(device) = creds::from_json(value.clone()) {
         let written = creds::to_json(&device).expect("credentials can be written");
-        let read = creds::from_json(written.clone()).expect("what was written can be read");
+        let read = creds::from_json(written.clone()).expect("a written value can be read");
         assert_eq!(creds::to_json(&read).expect("credentials can be written"), written);
     }
     if let Ok(mapping) = records::lid_mapping_from_json("x", value.clone()) {
         let written = records::lid_mapping_to_json(&mapping);
-        let read = records::lid_mapping_from_json("x", written.clone()).expect("what was written can be read");
+        let read = records::lid_mapping_from_json("x", written.clone()).expect("a written value can be read");
         assert_eq!(records::lid_mapping_to_json(&read), written);
     }
     if let Ok(list) = records::device_list_from_json("x", value.clone()) {
         let written = records::device_list_to_json(&list);
-        let read = records::device_list_from_json("x", written.clone()).expect("what was written can be read");
+        let read = records::device_list_from_json("x", written.clone()).expect("a written value can be read");
         assert_eq!(records::device_list_to_json(&read), written);
     }
     if let Ok(token) = records::tc_token_from_json(value) {
         let written = records::tc_token_to_json(&token);
-        let read = records::tc_token_from_json(written.clone()).expect("what was written can be read");
+        let read = records::tc_token_from_json(written.clone()).expect("a written value can be read");
         assert_eq!(records::tc_token_to_json(&read), written);
     }
 }

@@ -1,9 +1,9 @@
-//! How ids become `wa.auth_key.key_id`, and ids made of several parts one text.
+//! Ids as `wa.auth_key.key_id`: several parts become one text.
 
 use std::{borrow::Cow, fmt::Write};
 
 /// Joins the parts with `|`. Within a part `%`, `|` and control characters are percent-encoded, so that no two lists of
-/// parts give the same id and nothing that a peer sends (a NUL, say) is refused by Postgres. Ids in use look unchanged.
+/// parts give the same id and Postgres refuses no text of a peer (one with a NUL, say). Ids in use look unchanged.
 pub(super) fn join(parts: &[&str]) -> String {
     let mut id = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
     for (index, part) in parts.iter().enumerate() {
@@ -15,7 +15,7 @@ pub(super) fn join(parts: &[&str]) -> String {
     id
 }
 
-/// One part, encoded.
+/// Encodes one part.
 pub(super) fn escape(part: &str) -> Cow<'_, str> {
     let special = |c: char| c == '%' || c == '|' || c.is_ascii_control();
     if !part.contains(special) {
@@ -33,7 +33,7 @@ pub(super) fn escape(part: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// The part that [`escape`] encoded. Text that it cannot have made comes back as it is.
+/// Decodes what [`escape`] encoded. Text that [`escape`] cannot have written is returned unchanged.
 pub(super) fn unescape(text: &str) -> String {
     let mut part = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,15 +1,15 @@
-//! The kinds of keys in `wa.auth_key`, and how long each is kept.
+//! The kinds of keys in `wa.auth_key`, and how long each lives.
 
 use std::time::Duration;
 
-/// What a row of `wa.auth_key` is. The names are those of Baileys where it has the same thing.
+/// A kind of key. The names are those of Baileys where it has the same kind.
 ///
 /// "Bytes" below are always `{"type":"Buffer","data":"<base64>"}`, see [`codec`](super::codec).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// One-time pre-key. Id: its number. Value: `{public, private, uploaded}` with both keys as 32 bytes.
     PreKey,
-    /// Signed pre-key, also those that were rotated out. Id: its number. Value: the record as bytes (protobuf).
+    /// Signed pre-key, also after its rotation. Id: its number. Value: the record as bytes (protobuf).
     SignedPreKey,
     /// Signal session with one device. Id: the Signal address, `user[:device]@server.0`. Value: the record as bytes.
     Session,
@@ -21,7 +21,7 @@ pub enum Kind {
     SenderKeyMemory,
     /// Key that decrypts app state. Id: the key's id in base64. Value: `{keyData, fingerprint, timestamp}`.
     AppStateSyncKey,
-    /// Where a collection of the app state stands. Id: its name. Value: `{version, hash, indexValueMap:
+    /// Version of a collection of the app state. Id: its name. Value: `{version, hash, indexValueMap:
     /// {"<index>": {valueMac}}, macMismatchFatal}`.
     AppStateSyncVersion,
     /// MAC of one entry of the app state. Id: `collection|index MAC in hex`. Value: bytes.
@@ -32,18 +32,19 @@ pub enum Kind {
     DeviceList,
     /// Trusted-contact token. Id: the contact's JID. Value: `{token, timestamp, senderTimestamp}`, seconds since 1970.
     TcToken,
-    /// Members of a group as last seen, opaque. Id: the group's JID. Value: bytes.
+    /// Members of a group as the library saw them last, opaque. Id: the group's JID. Value: bytes.
     GroupMetadata,
-    /// Base key of a session at a retry, to see whether the peer made a new one. Id: `address|message id`. Value: bytes.
+    /// Base key of a session at a retry, to see whether the peer made a new one. Id: `address|message id`. Value:
+    /// bytes.
     BaseKey,
     /// A message that we sent, for a peer that asks for it again. Id: `chat|message id`. Value: bytes (protobuf).
     SentMessage,
     /// A decrypted message that is not in the inbox yet. Id: `chat|sender|message id`. Value: bytes (protobuf).
     PendingInbound,
-    /// Secret with which later edits, votes and reactions to a message are read. Id: `chat|sender|message id`. Value:
-    /// `{secret, timestamp}`; the deadline stands in `expires_at`.
+    /// Secret that decrypts later edits, votes and reactions to a message. Id: `chat|sender|message id`. Value:
+    /// `{secret, timestamp}`; the deadline is in `expires_at`.
     MessageSecret,
-    /// What a linking with a passkey has to remember. Id: `linking`. Value: `{ref, deviceType, ephemeral, nonce, advSecret,
+    /// State of a linking with a passkey. Id: `linking`. Value: `{ref, deviceType, ephemeral, nonce, advSecret,
     /// primary}`, all but the first two bytes.
     Passkey,
 }
@@ -102,14 +103,14 @@ impl Kind {
         Self::Passkey,
     ];
 
-    /// How long a key is of use after it was last written; `None` is for ever. After that the sweep deletes it.
-    /// `docs/auth.md` has the table, with what each is for.
+    /// How long a key lives after its last write; `None` is for ever. Then the sweep deletes it. The table in
+    /// `docs/auth.md` gives the purpose of each kind.
     #[must_use]
-    #[expect(clippy::match_same_arms, reason = "each for its own reason")]
+    #[expect(clippy::match_same_arms, reason = "each kind has its own reason")]
     pub const fn time_to_live(self) -> Option<Duration> {
         const DAY: u64 = 24 * 60 * 60;
         let days = match self {
-            // Ratchets and identities: without them a chat begins anew, or is taken for an attack.
+            // Ratchets and identities: without them a chat starts a new Signal session, or looks like an attack.
             Self::Session
             | Self::IdentityKey
             | Self::SenderKey
@@ -117,24 +118,24 @@ impl Kind {
             | Self::SignedPreKey
             // Until somebody's first message uses it, which may be years later.
             | Self::PreKey
-            // Together they are the account's state; what is superseded is overwritten or deleted at once.
+            // Together they are the account's state; a superseded entry is overwritten or deleted at once.
             | Self::AppStateSyncKey
             | Self::AppStateSyncVersion
             | Self::AppStateMac => return None,
-            // Each has the deadline that the library gives it, by what can still refer to the message.
+            // The library sets each one's deadline, by what can still refer to the message.
             Self::MessageSecret => return None,
-            // Caches; the server is asked again.
+            // Caches; the client asks the server again.
             Self::LidMapping | Self::GroupMetadata => 7,
             Self::DeviceList => 30,
             // The longest window that the server may announce: 26 buckets of a week.
             Self::TcToken => 182,
-            // Compared when a message is asked for again, which happens within minutes or, for who was away, days.
+            // Compared when a phone asks for a message again: within minutes, or within days after it was offline.
             Self::BaseKey => 7,
-            // Deleted when the linking ends, which must be within the hour that WhatsApp gives it at most.
+            // Deleted when the linking ends; WhatsApp allows an hour at most.
             Self::Passkey => 1,
             // The library deletes its copies after two hours of being connected.
             Self::SentMessage => 1,
-            // As long as the library keeps what cannot be committed.
+            // As long as the library keeps a message that cannot be committed.
             Self::PendingInbound => 7,
         };
         Some(Duration::from_secs(days * DAY))

@@ -1,7 +1,7 @@
-//! `MsgSecretStore`: secrets of messages, with which later edits, votes and reactions to them are read.
+//! `MsgSecretStore`: secrets of messages, with which later edits, votes and reactions to them are decrypted.
 //!
-//! What rows of `wa.outbound` say is sent with a secret that is made from the identity key and the message's id, so that
-//! every attempt has the same one and none has to be kept: it is made again when somebody asks for it.
+//! A message of `wa.outbound` is sent with a secret that is derived from the identity key and the message's id. Every
+//! attempt therefore has the same secret, and it is not stored: it is derived again when somebody asks for it.
 
 use std::collections::BTreeMap;
 
@@ -19,19 +19,19 @@ use super::{
     codec::{self, DecodeError, Fields},
     key_id::join,
     kind::Kind,
-    sent::sent,
-    store::{AuthStore, Written, moment},
+    sent::find_sent,
+    store::{AuthStore, FencedWrite, Write, moment},
 };
 
-/// One row to be written, once what a batch says twice has been merged.
-struct Merged {
+/// One row to be written, merged from all entries of a batch for one message.
+struct MergedSecret {
     secret: MessageSecret,
     expires_at: i64,
     message_ts: i64,
 }
 
-fn merge(entries: Vec<MsgSecretEntry>) -> BTreeMap<String, Merged> {
-    let mut merged = BTreeMap::<_, Merged>::new();
+fn merge(entries: Vec<MsgSecretEntry>) -> BTreeMap<String, MergedSecret> {
+    let mut merged = BTreeMap::<_, MergedSecret>::new();
     for MsgSecretEntry { chat, sender, msg_id, secret, expires_at, message_ts } in entries {
         merged
             .entry(join(&[&chat, &sender, &msg_id]))
@@ -40,7 +40,7 @@ fn merge(entries: Vec<MsgSecretEntry>) -> BTreeMap<String, Merged> {
                 row.expires_at = merge_msg_secret_expiry(row.expires_at, expires_at);
                 row.message_ts = merge_msg_secret_message_ts(row.message_ts, message_ts);
             })
-            .or_insert(Merged { secret, expires_at, message_ts });
+            .or_insert(MergedSecret { secret, expires_at, message_ts });
     }
     merged
 }
@@ -51,7 +51,7 @@ fn from_json(value: Value) -> std::result::Result<(Vec<u8>, i64), DecodeError> {
     Ok((fields.bytes("secret")?, fields.maybe_number("timestamp")?.unwrap_or(0)))
 }
 
-/// The secret of the message of a row, for the device with this identity.
+/// Derives the secret of a message of `wa.outbound`, for the device with this identity.
 pub(crate) fn secret_of_row(identity: &PrivateKey, message_id: &str) -> Option<MessageSecret> {
     let (mut secret, info) = (MessageSecret::default(), format!("wagres message secret {message_id}"));
     hkdf_sha256_into(identity.serialize(), None, info.as_bytes(), &mut secret).ok()?;
@@ -59,13 +59,12 @@ pub(crate) fn secret_of_row(identity: &PrivateKey, message_id: &str) -> Option<M
 }
 
 impl AuthStore {
-    /// A secret that is kept.
-    pub(super) async fn kept_secret(&self, chat: &str, sender: &str, msg_id: &str) -> Result<Option<(Vec<u8>, i64)>> {
+    pub(super) async fn stored_secret(&self, chat: &str, sender: &str, msg_id: &str) -> Result<Option<(Vec<u8>, i64)>> {
         Ok(self.get(Kind::MessageSecret, &join(&[chat, sender, msg_id]), from_json).await?)
     }
 
-    /// A secret that can be made, for a message that a row says.
-    pub(super) fn made_secret(&self, msg_id: &str) -> Option<MessageSecret> {
+    /// The secret that a message of `wa.outbound` has.
+    pub(super) fn derived_secret(&self, msg_id: &str) -> Option<MessageSecret> {
         self.identity.get().and_then(|identity| secret_of_row(identity, msg_id))
     }
 }
@@ -74,7 +73,7 @@ impl AuthStore {
 impl MsgSecretStore for AuthStore {
     async fn put_msg_secrets(&self, mut entries: Vec<MsgSecretEntry>) -> Result<usize> {
         let stored = entries.len();
-        entries.retain(|entry| self.made_secret(&entry.msg_id) != Some(entry.secret));
+        entries.retain(|entry| self.derived_secret(&entry.msg_id) != Some(entry.secret));
         if entries.is_empty() {
             return Ok(stored);
         }
@@ -84,14 +83,14 @@ impl MsgSecretStore for AuthStore {
         let mut deadlines: Vec<Option<DateTime<Utc>>> = Vec::with_capacity(merged.len());
         for (key_id, row) in merged {
             let value = json!({"secret": codec::buffer(&row.secret), "timestamp": row.message_ts});
-            values.push(self.sealed(Kind::MessageSecret, &key_id, value)?);
+            values.push(self.seal(Kind::MessageSecret, &key_id, value)?);
             key_ids.push(key_id);
             deadlines.push((row.expires_at != 0).then(|| moment(row.expires_at)));
         }
         let fence = self.fence();
-        let done = || {
+        let run = || {
             sqlx::query_file_as!(
-                Written,
+                FencedWrite,
                 "sql/auth/message_secret_put.sql",
                 fence.session_id,
                 fence.epoch,
@@ -101,7 +100,7 @@ impl MsgSecretStore for AuthStore {
             )
             .fetch_one(self.pool())
         };
-        self.write(Kind::MessageSecret.name(), done).await?;
+        self.write(Write::Keys(Kind::MessageSecret, &key_ids), run).await?;
         Ok(stored)
     }
 
@@ -110,12 +109,12 @@ impl MsgSecretStore for AuthStore {
     }
 
     async fn get_msg_secret_with_ts(&self, chat: &str, sender: &str, msg_id: &str) -> Result<Option<(Vec<u8>, i64)>> {
-        if let Some(kept) = self.kept_secret(chat, sender, msg_id).await? {
-            return Ok(Some(kept));
+        if let Some(stored) = self.stored_secret(chat, sender, msg_id).await? {
+            return Ok(Some(stored));
         }
-        let Some(secret) = self.made_secret(msg_id) else { return Ok(None) };
+        let Some(secret) = self.derived_secret(msg_id) else { return Ok(None) };
         let chats = self.names_of(chat).await?;
-        let found = sent(self.pool(), self.fence().session_id, msg_id, &chats).await;
+        let found = find_sent(self.pool(), self.fence().session_id, msg_id, &chats).await;
         let found = found.map_err(|error| StoreError::Database(Box::new(error)))?;
         Ok(found.filter(|sent| sent.senders.iter().any(|own| own == sender)).map(|sent| (secret.to_vec(), sent.at)))
     }

@@ -1,5 +1,5 @@
-//! What a linking with a passkey has to remember until it is done: not part of the library's interface, for the library
-//! keeps it in memory and loses it with the process.
+//! The state of a linking with a passkey. The library's interface does not have it: the library keeps it in memory and
+//! loses it with the process.
 
 use serde_json::{Value, json};
 
@@ -10,22 +10,22 @@ use super::{
     store::AuthStore,
 };
 
-/// There is one linking of a session at a time.
+/// A session has one linking at a time.
 const KEY_ID: &str = "linking";
 
-/// Our side of it. Secret.
+/// Our side of a linking. Secret.
 pub(crate) struct PasskeyLinking {
-    /// WhatsApp's name for it.
+    /// WhatsApp's name for the linking.
     pub(crate) reference: String,
-    /// What the device says it is, as a number of the protocol.
+    /// The platform that the device announces, as a number of the protocol.
     pub(crate) device_type: i32,
-    /// Private key for this linking alone (X25519).
+    /// Private key of this linking (X25519).
     pub(crate) ephemeral: [u8; 32],
-    /// What we have committed ourselves to.
+    /// The nonce that our commitment hides until it is revealed.
     pub(crate) nonce: [u8; 32],
-    /// The secret under which the phone is going to vouch for the device.
+    /// The secret under which the phone signs the device's identity.
     pub(crate) adv_secret: [u8; 32],
-    /// The phone's side, as it came.
+    /// The phone's side, as received.
     pub(crate) primary: Option<Vec<u8>>,
 }
 
@@ -57,13 +57,13 @@ impl PasskeyLinking {
 }
 
 impl AuthStore {
-    /// Our side of the linking that is under way, if there is one.
+    /// Reads our side of the linking under way, if there is one.
     pub(crate) async fn passkey_linking(&self) -> Result<Option<PasskeyLinking>, AuthError> {
         self.get(Kind::Passkey, KEY_ID, PasskeyLinking::from_json).await
     }
 
-    /// Keeps it; to be done before anything of it is said.
-    pub(crate) async fn keep_passkey_linking(&self, linking: &PasskeyLinking) -> Result<(), AuthError> {
+    /// Writes our side; to be called before anything of it is sent.
+    pub(crate) async fn put_passkey_linking(&self, linking: &PasskeyLinking) -> Result<(), AuthError> {
         self.put(Kind::Passkey, KEY_ID.into(), linking.to_json()).await
     }
 }

@@ -1,8 +1,8 @@
-//! `ProtocolStore`: who has which sender key, LID mappings, device lists, tokens, and messages kept for a while.
+//! `ProtocolStore`: who has which sender key, LID mappings, device lists, tokens, and messages stored for a while.
 //!
 //! The shapes of the values are in [`records`](super::records).
 
-use super::sent::{Sent, sent};
+use super::sent::{SentMessage, find_sent};
 use crate::message::stored::with_secret;
 use async_trait::async_trait;
 use buffa::Message as _;
@@ -18,7 +18,7 @@ use super::{
     key_id::{escape, join, unescape},
     kind::Kind,
     records,
-    store::{AuthStore, Batch, Row, Written, count},
+    store::{AuthStore, Batch, FencedWrite, KeyRow, Write},
 };
 
 fn sender_key_devices(value: Value) -> std::result::Result<Vec<(String, bool)>, DecodeError> {
@@ -28,7 +28,7 @@ fn sender_key_devices(value: Value) -> std::result::Result<Vec<(String, bool)>, 
 }
 
 impl AuthStore {
-    /// What a chat may be called: a person's number and LID.
+    /// All names of a chat: a person has a number and a LID.
     pub(super) async fn names_of(&self, chat: &str) -> Result<Vec<String>> {
         let mut names = vec![chat.to_owned()];
         if let Ok(jid) = chat.parse::<Jid>() {
@@ -55,19 +55,19 @@ impl ProtocolStore for AuthStore {
         }
         let devices: Map<_, _> =
             entries.iter().map(|(jid, has)| (escape(jid).into_owned(), Value::Bool(*has))).collect();
-        let (fence, devices) = (self.fence(), Value::Object(devices));
-        let done = || {
+        let (fence, key_id, devices) = (self.fence(), escape(group_jid).into_owned(), Value::Object(devices));
+        let run = || {
             sqlx::query_file_as!(
-                Written,
+                FencedWrite,
                 "sql/auth/sender_key_memory_set.sql",
                 fence.session_id,
                 fence.epoch,
-                &*escape(group_jid),
+                &key_id,
                 devices
             )
             .fetch_one(self.pool())
         };
-        self.write(Kind::SenderKeyMemory.name(), done).await?;
+        self.write(Write::Keys(Kind::SenderKeyMemory, std::slice::from_ref(&key_id)), run).await?;
         Ok(())
     }
 
@@ -81,9 +81,9 @@ impl ProtocolStore for AuthStore {
         }
         let devices: Vec<_> = device_jids.iter().map(|jid| escape(jid).into_owned()).collect();
         let fence = self.fence();
-        let done = || {
+        let run = || {
             sqlx::query_file_as!(
-                Written,
+                FencedWrite,
                 "sql/auth/sender_key_memory_forget.sql",
                 fence.session_id,
                 fence.epoch,
@@ -91,7 +91,7 @@ impl ProtocolStore for AuthStore {
             )
             .fetch_one(self.pool())
         };
-        self.write(Kind::SenderKeyMemory.name(), done).await?;
+        self.write(Write::AnyOf(Kind::SenderKeyMemory), run).await?;
         Ok(())
     }
 
@@ -105,14 +105,14 @@ impl ProtocolStore for AuthStore {
     }
 
     async fn get_pn_mapping(&self, phone: &str) -> Result<Option<LidPnMappingEntry>> {
-        let found = || {
-            sqlx::query_file_as!(Row, "sql/auth/lid_of_pn.sql", self.fence().session_id, &*escape(phone))
+        let run = || {
+            sqlx::query_file_as!(KeyRow, "sql/auth/lid_of_pn.sql", self.fence().session_id, &*escape(phone))
                 .fetch_optional(self.pool())
         };
-        let found = self.ask(Kind::LidMapping.name(), found).await?;
-        let found =
-            self.read_all(Kind::LidMapping, found.into_iter().collect(), records::lid_mapping_from_json).await?;
-        Ok(found.into_iter().next())
+        let row = self.ask(Kind::LidMapping.name(), run).await?;
+        let mapping =
+            self.decode_all(Kind::LidMapping, row.into_iter().collect(), records::lid_mapping_from_json).await?;
+        Ok(mapping.into_iter().next())
     }
 
     async fn put_lid_mapping(&self, entry: &LidPnMappingEntry) -> Result<()> {
@@ -129,7 +129,7 @@ impl ProtocolStore for AuthStore {
 
     async fn get_all_lid_mappings(&self) -> Result<Vec<LidPnMappingEntry>> {
         let rows = self.list(Kind::LidMapping).await?;
-        Ok(self.read_all(Kind::LidMapping, rows, records::lid_mapping_from_json).await?)
+        Ok(self.decode_all(Kind::LidMapping, rows, records::lid_mapping_from_json).await?)
     }
 
     async fn save_base_key(&self, address: &str, message_id: &str, base_key: &[u8]) -> Result<()> {
@@ -193,9 +193,9 @@ impl ProtocolStore for AuthStore {
 
     async fn delete_expired_tc_tokens(&self, token_cutoff: i64, sender_cutoff: i64) -> Result<u32> {
         let fence = self.fence();
-        let done = || {
+        let run = || {
             sqlx::query_file_as!(
-                Written,
+                FencedWrite,
                 "sql/auth/tctoken_expire.sql",
                 fence.session_id,
                 fence.epoch,
@@ -204,7 +204,7 @@ impl ProtocolStore for AuthStore {
             )
             .fetch_one(self.pool())
         };
-        Ok(count(self.write(Kind::TcToken.name(), done).await?))
+        Ok(self.write(Write::AnyOf(Kind::TcToken), run).await?.count())
     }
 
     async fn touch_tc_token_sender_timestamp(&self, jid: &str, sender_timestamp: i64) -> Result<()> {
@@ -213,46 +213,46 @@ impl ProtocolStore for AuthStore {
             token_timestamp: sender_timestamp,
             sender_timestamp: Some(sender_timestamp),
         };
-        let fence = self.fence();
-        let done = || {
+        let (fence, key_id) = (self.fence(), escape(jid).into_owned());
+        let run = || {
             sqlx::query_file_as!(
-                Written,
+                FencedWrite,
                 "sql/auth/tctoken_touch.sql",
                 fence.session_id,
                 fence.epoch,
-                &*escape(jid),
+                &key_id,
                 records::tc_token_to_json(&placeholder),
                 Kind::TcToken.seconds_to_live()
             )
             .fetch_one(self.pool())
         };
-        self.write(Kind::TcToken.name(), done).await?;
+        self.write(Write::Keys(Kind::TcToken, std::slice::from_ref(&key_id)), run).await?;
         Ok(())
     }
 
     async fn store_received_tc_token(&self, jid: &str, token: &[u8], token_timestamp: i64) -> Result<()> {
         let received = TcTokenEntry { token: token.to_vec(), token_timestamp, sender_timestamp: None };
-        let (fence, key_id) = (self.fence(), escape(jid));
-        let received = self.sealed(Kind::TcToken, &key_id, records::tc_token_to_json(&received))?;
-        let done = || {
+        let (fence, key_id) = (self.fence(), escape(jid).into_owned());
+        let received = self.seal(Kind::TcToken, &key_id, records::tc_token_to_json(&received))?;
+        let run = || {
             sqlx::query_file_as!(
-                Written,
+                FencedWrite,
                 "sql/auth/tctoken_receive.sql",
                 fence.session_id,
                 fence.epoch,
-                &*key_id,
+                &key_id,
                 received,
                 Kind::TcToken.seconds_to_live()
             )
             .fetch_one(self.pool())
         };
-        self.write(Kind::TcToken.name(), done).await?;
+        self.write(Write::Keys(Kind::TcToken, std::slice::from_ref(&key_id)), run).await?;
         Ok(())
     }
 
     async fn store_sent_message(&self, chat_jid: &str, message_id: &str, payload: &[u8]) -> Result<()> {
         let key_id = join(&[chat_jid, message_id]);
-        if self.traffic().is_some_and(|traffic| traffic.keep(message_id, &key_id, payload)) {
+        if self.traffic().is_some_and(|traffic| traffic.remember_sent(message_id, &key_id, payload)) {
             return Ok(());
         }
         Ok(self.put(Kind::SentMessage, key_id, codec::buffer(payload)).await?)
@@ -260,23 +260,23 @@ impl ProtocolStore for AuthStore {
 
     async fn take_sent_message(&self, chat_jid: &str, message_id: &str) -> Result<Option<Vec<u8>>> {
         let key_id = join(&[chat_jid, message_id]);
-        if let Some(payload) = self.traffic().and_then(|traffic| traffic.take(&key_id)) {
+        if let Some(payload) = self.traffic().and_then(|traffic| traffic.take_sent(&key_id)) {
             return Ok(Some(payload));
         }
-        if let Some(payload) = self.take_bytes(Kind::SentMessage, &key_id).await? {
+        if let Some(payload) = self.take_bytes(Kind::SentMessage, key_id).await? {
             return Ok(Some(payload));
         }
-        // What a row says all of, and what is asked for when these are gone.
+        // The store keeps no copy of a message that its row gives whole, and deletes the other copies after a while.
         let chats = self.names_of(chat_jid).await?;
-        let found = sent(self.pool(), self.fence().session_id, message_id, &chats).await;
+        let found = find_sent(self.pool(), self.fence().session_id, message_id, &chats).await;
         let found = found.map_err(|error| StoreError::Database(Box::new(error)))?;
-        let Some(Sent { message: Some(mut message), senders, .. }) = found else { return Ok(None) };
-        // With the secret that it had, or what is about it could not be read by those who get it now.
-        let mut secret = self.made_secret(message_id).map(Vec::from);
+        let Some(SentMessage { message: Some(mut message), senders, .. }) = found else { return Ok(None) };
+        // With its first secret: phones that get the message now could not decrypt edits and reactions to it otherwise.
+        let mut secret = self.derived_secret(message_id).map(Vec::from);
         for chat in &chats {
             for sender in &senders {
-                if let Some((kept, _)) = self.kept_secret(chat, sender, message_id).await? {
-                    secret = Some(kept);
+                if let Some((stored, _)) = self.stored_secret(chat, sender, message_id).await? {
+                    secret = Some(stored);
                 }
             }
         }
@@ -294,19 +294,19 @@ impl ProtocolStore for AuthStore {
 
     async fn get_pending_inbound(&self, chat: &str, sender: &str, id: &str) -> Result<Option<Vec<u8>>> {
         let key_id = join(&[chat, sender, id]);
-        // The inbox has no name with a NUL in it.
+        // `wa.inbox` stores names without NUL.
         let [id, chat, sender] = [id, chat, sender].map(|name| name.replace('\0', ""));
         let people = [chat, sender].map(|name| name.parse::<Jid>().map_or(name, |jid| jid.to_non_ad_string()));
         let users = people.each_ref().map(|jid| escape(jid.split('@').next().unwrap_or(jid)).into_owned());
-        let found = || {
+        let run = || {
             sqlx::query_file!("sql/auth/pending_inbound.sql", self.fence().session_id, key_id, id, &people, &users)
                 .fetch_one(self.pool())
         };
-        let found = self.ask(Kind::PendingInbound.name(), found).await?;
+        let found = self.ask(Kind::PendingInbound.name(), run).await?;
         let message = match found.value {
             Some(value) => {
-                let row = Row { key_id, value };
-                self.read(Kind::PendingInbound, row, |value| codec::bytes(&value, "value")).await?
+                let row = KeyRow { key_id, value };
+                self.decode(Kind::PendingInbound, row, |value| codec::bytes(&value, "value")).await?
             }
             None => None,
         };

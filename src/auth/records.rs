@@ -11,7 +11,7 @@ use super::{
 pub(super) fn lid_mapping_to_json(entry: &LidPnMappingEntry) -> Value {
     json!({
         "lid": codec::text(&entry.lid),
-        // As in a key id, because it is looked up: a NUL cannot be, and must not become bytes.
+        // Encoded like a key id, because queries look for it: JSONB cannot hold a NUL, and bytes cannot be looked up.
         "pn": escape(&entry.phone_number),
         "createdAt": entry.created_at,
         "updatedAt": entry.updated_at,

@@ -1,23 +1,29 @@
-//! Messages of this session that rows of `wa.outbound` keep, for those who ask for them again (M7).
+//! Messages of `wa.outbound`, for phones that ask for them again (M7).
 
 use crate::db::Db;
 use crate::message::stored::Stored;
 use wacore_binary::Jid;
 use waproto::whatsapp as wa;
 
-/// See [`sent`].
-pub(super) struct Sent {
-    /// Not of what does not stand for itself, as a forwarded message.
+/// See [`find_sent`].
+pub(super) struct SentMessage {
+    /// `None` when the row alone does not give the message, as for a forwarded one.
     pub(super) message: Option<wa::Message>,
-    /// Our own JIDs.
+    /// The session's own JIDs.
     pub(super) senders: Vec<String>,
     /// When it was queued, in seconds since 1970.
     pub(super) at: i64,
 }
 
-/// A message of ours that somebody asks for again, or about, when the library has it no more; without what it answers (M7). `chats` are the names of the chat that asks: it gets nothing of another one.
-pub(super) async fn sent(pool: &Db, session_id: i64, message_id: &str, chats: &[String]) -> sqlx::Result<Option<Sent>> {
-    // Ids of others may hold anything; none that Postgres cannot hold is one of ours.
+/// Finds a message that the session sent and that the library no longer has; without the message that it quotes (M7).
+/// `chats` are the names of the chat that asks: a chat gets no message of another one.
+pub(super) async fn find_sent(
+    pool: &Db,
+    session_id: i64,
+    message_id: &str,
+    chats: &[String],
+) -> sqlx::Result<Option<SentMessage>> {
+    // A peer may send any text as an id. Postgres cannot hold a NUL, so no message of ours has one.
     if message_id.contains('\0') {
         return Ok(None);
     }
@@ -28,6 +34,6 @@ pub(super) async fn sent(pool: &Db, session_id: i64, message_id: &str, chats: &[
         let senders = [it.jid, it.lid].into_iter().flatten().filter_map(device).collect();
         let (sender, content, message) = (None, it.content, it.uploaded);
         let row = Stored { sender, received: false, kind: it.kind, body: it.body, content, message };
-        Sent { message: row.whole().ok(), senders, at: it.at }
+        SentMessage { message: row.whole().ok(), senders, at: it.at }
     }))
 }

@@ -13,11 +13,11 @@ use super::{
     codec::{self, DecodeError, Fields},
     key_id::escape,
     kind::Kind,
-    store::{AuthStore, Batch, Written},
+    store::{AuthStore, Batch, FencedWrite, Write},
 };
 
-/// Of so many pre-keys asked for at once, all are read: at each login the library asks for the 812 that the server has, which
-/// are nearly all that there are.
+/// When the library asks for at least so many pre-keys at once, all are read: at each login it asks for the 812 that
+/// the server has, which are nearly all that exist.
 const MANY: usize = 64;
 
 /// A key pair of 32 bytes each.
@@ -32,7 +32,7 @@ pub(super) fn pre_key_pair_to_json(public: &[u8], private: &[u8], uploaded: bool
     value
 }
 
-/// A pre-key as Baileys keeps it, `{public, private}`, when that is all that the record holds; else the record itself.
+/// A pre-key as Baileys keeps it, `{public, private}`, when the record holds nothing else; otherwise the record itself.
 fn pre_key_to_json(id: u32, record: &[u8], uploaded: bool) -> Value {
     if let Ok(parsed) = proto::pre_key_record_decode(record)
         && let PreKeyRecordStructure { id: Some(own), public_key: Some(public), private_key: Some(private), .. } =
@@ -110,14 +110,15 @@ impl SignalStore for AuthStore {
     }
 
     async fn has_signal_state_for_user(&self, user: &str) -> Result<bool> {
-        // In the order of bytes, A follows @ and ; follows :, so that each pair of texts encloses what begins with the first.
+        // In the order of bytes, A follows @ and ; follows :, so each pair of texts encloses the addresses that begin
+        // with the first.
         let [at, after_at, colon, after_colon] = ['@', 'A', ':', ';'].map(|c| format!("{}{c}", escape(user)));
         let session = self.fence().session_id;
-        let found = || {
+        let run = || {
             sqlx::query_file_scalar!("sql/auth/signal_state_of_user.sql", session, &at, &after_at, &colon, &after_colon)
                 .fetch_one(self.pool())
         };
-        Ok(self.ask("signal state of a user", found).await?)
+        Ok(self.ask("signal state of a user", run).await?)
     }
 
     async fn store_prekey(&self, id: u32, record: &[u8], uploaded: bool) -> Result<()> {
@@ -143,7 +144,7 @@ impl SignalStore for AuthStore {
             rows.into_iter().filter(|row| wanted.contains(&row.key_id)).collect()
         };
         let read = |id: &str, value| number(id).and_then(|id| Ok((id, pre_key_from_json(id, value)?)));
-        Ok(self.read_all(Kind::PreKey, rows, read).await?)
+        Ok(self.decode_all(Kind::PreKey, rows, read).await?)
     }
 
     async fn mark_prekeys_uploaded(&self, ids: &[u32]) -> Result<()> {
@@ -152,11 +153,11 @@ impl SignalStore for AuthStore {
         }
         let key_ids: Vec<_> = ids.iter().map(u32::to_string).collect();
         let fence = self.fence();
-        let done = || {
-            sqlx::query_file_as!(Written, "sql/auth/pre_key_uploaded.sql", fence.session_id, fence.epoch, &key_ids)
+        let run = || {
+            sqlx::query_file_as!(FencedWrite, "sql/auth/pre_key_uploaded.sql", fence.session_id, fence.epoch, &key_ids)
                 .fetch_one(self.pool())
         };
-        self.write(Kind::PreKey.name(), done).await?;
+        self.write(Write::Keys(Kind::PreKey, &key_ids), run).await?;
         Ok(())
     }
 
@@ -165,9 +166,9 @@ impl SignalStore for AuthStore {
     }
 
     async fn get_max_prekey_id(&self) -> Result<u32> {
-        let found =
+        let run =
             || sqlx::query_file_scalar!("sql/auth/pre_key_max_id.sql", self.fence().session_id).fetch_one(self.pool());
-        let id = self.ask(Kind::PreKey.name(), found).await?;
+        let id = self.ask(Kind::PreKey.name(), run).await?;
         Ok(u32::try_from(id).unwrap_or(u32::MAX))
     }
 
@@ -182,7 +183,7 @@ impl SignalStore for AuthStore {
     async fn load_all_signed_prekeys(&self) -> Result<Vec<(u32, Vec<u8>)>> {
         let rows = self.list(Kind::SignedPreKey).await?;
         let read = |id: &str, value| number(id).and_then(|id| Ok((id, codec::bytes(&value, "value")?)));
-        Ok(self.read_all(Kind::SignedPreKey, rows, read).await?)
+        Ok(self.decode_all(Kind::SignedPreKey, rows, read).await?)
     }
 
     async fn remove_signed_prekey(&self, id: u32) -> Result<()> {

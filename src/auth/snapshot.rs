@@ -1,26 +1,26 @@
-//! The whole auth state of a session at one moment, for a copy of it.
+//! The whole auth state of a session at one moment, for a backup or an export.
 
 use super::error::AuthError;
-use super::vault::{Place, Vault};
+use super::vault::{SealPlace, Vault};
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-/// Why there is no copy.
+/// Why there is no snapshot.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// Nobody has that name.
+    /// No session has that name.
     #[error("there is no session {0:?}")]
     NoSession(String),
-    /// There is nothing to copy.
+    /// The session has no credentials.
     #[error("the session {0:?} is not linked")]
     NotLinked(String),
     /// A value does not open.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// The database said so.
+    /// The database refused or could not be reached.
     #[error("the database: {0}")]
     Sql(#[from] sqlx::Error),
 }
@@ -52,20 +52,21 @@ pub struct State {
 
 /// A session's auth state.
 pub struct Snapshot {
-    /// The session.
+    /// `wa.session.session_id`.
     pub session_id: i64,
-    /// Its phone number.
+    /// `wa.session.phone`.
     pub phone: Option<String>,
-    /// Whether a worker holds it, and may turn its ratchets on.
+    /// A worker holds the session, and may advance its ratchets.
     pub held: bool,
-    /// Which database, session and hold it is of. As long as the session has this generation, and nobody held it, its
-    /// ratchets stand where they stood.
+    /// Names the database, the session and its last hold. While the session still has this generation, and nobody held
+    /// it, its ratchets have not advanced.
     pub generation: String,
-    /// What there is.
+    /// Credentials and keys.
     pub state: State,
 }
 
-/// Reads the session named `name`, in two statements. Run it in a transaction to keep workers from taking it meanwhile.
+/// Reads the session named `name`, in two statements. In a transaction it also keeps workers from
+/// claiming the session until the end.
 ///
 /// # Errors
 /// See [`SnapshotError`].
@@ -87,18 +88,18 @@ pub async fn state(
     vault: &Vault,
     session_id: i64,
 ) -> Result<Option<State>, SnapshotError> {
-    // One by one, so that values are read while the server still writes the next ones.
+    // One by one, so that values are opened while the server still sends the next ones.
     let mut rows = sqlx::query_file!("sql/auth/snapshot.sql", session_id).fetch(connection);
     let (mut creds, mut keys) = (None, vec![]);
     while let Some(row) = rows.try_next().await? {
-        let place = Place { session_id, kind: &row.kind, key_id: &row.key_id };
+        let place = SealPlace { session_id, kind: &row.kind, key_id: &row.key_id };
         let value = vault.unseal(place, row.value).map_err(|source| AuthError::Sealed {
             session_id,
             kind: row.kind.clone(),
             key_id: row.key_id.clone(),
             source,
         })?;
-        if row.kind == Place::CREDS {
+        if row.kind == SealPlace::CREDS {
             creds = Some(value);
         } else {
             keys.push(Key { kind: row.kind, id: row.key_id, value, expires_at: row.expires_at });

@@ -1,19 +1,19 @@
-//! Encryption at rest (A6): bytes inside values are sealed where they stand.
+//! Encryption at rest (A6): bytes inside values are sealed in place.
 //!
-//! In place of `{"type":"Buffer","data":…}` stands `{"type":"Sealed","key":"<key id>","data":"<base64>"}`; the data is a
-//! nonce of 24 bytes and what XChaCha20-Poly1305 makes of the bytes. It is bound to its place, which is the session, the
-//! kind, the key's id and the path within the value: moved elsewhere it does not open. Everything that is a key, a
-//! secret or a message is bytes. Names, JIDs, phone numbers, counts and times stay readable, because the database looks
-//! for them. Empty bytes stay as they are: they hold nothing, and the database asks whether they do.
+//! `{"type":"Buffer","data":…}` becomes `{"type":"Sealed","key":"<key id>","data":"<base64>"}`; the data is a nonce of
+//! 24 bytes and the ciphertext of XChaCha20-Poly1305. It is bound to its place, which is the session, the kind, the
+//! key's id and the path within the value: moved elsewhere it does not open. Every key, secret and message is bytes.
+//! Names, JIDs, phone numbers, counts and times stay readable, because the database searches for them. Empty bytes stay
+//! as they are: there is nothing to hide, and the database asks whether they are empty.
 //!
-//! Plain and sealed values may stand side by side; each is read as what it is, and written with the key in force.
+//! Plain and sealed values may be mixed; each is read as what it is, and written with the key in force.
 
 use super::codec;
 use super::kind::Kind;
+use super::random;
 use crate::config::{EncryptionConfig, KeySource};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use rand::Rng;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -40,26 +40,26 @@ pub struct Vault {
 /// Why there is no vault.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
-    /// The key in force is none of those that are given.
+    /// The key in force is not among the given keys.
     #[error("encryption.key: {0:?} is none of encryption.keys; accepted is the id of one of them")]
     NoSuchKey(String),
-    /// An id that cannot be one.
+    /// The id has a wrong length or a wrong character.
     #[error("encryption.keys: {0:?} is not accepted as an id; accepted are 1 to 64 letters, digits, dots, - and _")]
     Id(String),
-    /// Where the key comes from is not said, or more than once.
+    /// The key has no source, or several.
     #[error("encryption.keys.{0}: accepted is one of file, env and command")]
     Source(String),
-    /// It cannot be had.
+    /// The source could not be read.
     #[error("encryption.keys.{id}: {place}: {problem}")]
     Unavailable {
         /// The key's id.
         id: String,
         /// The file, variable or program.
         place: String,
-        /// What went wrong; not what the place holds.
+        /// The problem, without the content of the place.
         problem: String,
     },
-    /// What is there is no key.
+    /// The source holds no key.
     #[error("encryption.keys.{id}: {place} holds something else; accepted are {ACCEPTED}")]
     NoKey {
         /// The key's id.
@@ -72,35 +72,36 @@ pub enum VaultError {
 /// Why a sealed value does not open.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// Sealed with a key that is not here.
+    /// Sealed with a key that is not configured.
     #[error("sealed with the key {0:?}, which is none of encryption.keys")]
     NoSuchKey(String),
-    /// The key of that id is not the one that it was sealed with, or it was damaged, or moved from elsewhere.
+    /// Sealed with another key of that id, or damaged, or moved from elsewhere.
     #[error(
-        "sealed with the key {0:?}, and does not open with the one of that id: that is another key, or the value was changed or moved"
+        "sealed with the key {0:?}; the configured key of that id does not open it: the key differs, or the value was \
+         changed or moved"
     )]
     Refused(String),
     /// The cipher takes no more than 256 GiB.
     #[error("too large to be sealed")]
     TooLarge,
-    /// No sealed value looks like this.
+    /// The value does not have the shape of a sealed one.
     #[error("damaged: accepted is {{\"type\":\"Sealed\",\"key\":\"<key id>\",\"data\":\"<base64>\"}}")]
     Damaged,
 }
 
-/// Where a value stands; it opens nowhere else.
+/// The place that a value is sealed for; it opens nowhere else.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub struct SealPlace<'a> {
     /// The session.
     pub session_id: i64,
-    /// A kind of `wa.auth_key`, or [`Place::CREDS`].
+    /// A kind of `wa.auth_key`, or [`SealPlace::CREDS`].
     pub kind: &'a str,
     /// `wa.auth_key.key_id`, empty for credentials.
     pub key_id: &'a str,
 }
 
-impl<'a> Place<'a> {
-    /// What the credentials of `wa.auth` are called.
+impl<'a> SealPlace<'a> {
+    /// The kind that stands for the credentials of `wa.auth`.
     pub const CREDS: &'static str = "creds";
 
     /// One key.
@@ -115,7 +116,7 @@ impl<'a> Place<'a> {
         Self { session_id, kind: Self::CREDS, key_id: "" }
     }
 
-    /// As the cipher is told, without doubt where one part ends.
+    /// The associated data of the cipher; lengths separate the parts.
     fn bound(&self) -> Vec<u8> {
         let mut bound = b"wagres 1".to_vec();
         bound.extend(self.session_id.to_be_bytes());
@@ -137,7 +138,7 @@ impl fmt::Debug for Vault {
 }
 
 impl Vault {
-    /// Fetches the keys from where the configuration says they are.
+    /// Fetches the keys from their configured sources.
     ///
     /// # Errors
     /// Names the setting; see [`VaultError`].
@@ -153,10 +154,10 @@ impl Vault {
         }
     }
 
-    /// One more key, by its id.
+    /// Adds a key.
     ///
     /// # Errors
-    /// When the id cannot be one.
+    /// [`VaultError::Id`].
     pub fn with_key(mut self, id: &str, key: &[u8; KEY_LENGTH]) -> Result<Self, VaultError> {
         let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
         if !(1..=64).contains(&id.len()) || !id.chars().all(fits) {
@@ -166,10 +167,10 @@ impl Vault {
         Ok(self)
     }
 
-    /// Says with which key is written.
+    /// Sets the key in force.
     ///
     /// # Errors
-    /// When it is not there.
+    /// [`VaultError::NoSuchKey`].
     pub fn writing_with(mut self, id: &str) -> Result<Self, VaultError> {
         if !self.keys.contains_key(id) {
             return Err(VaultError::NoSuchKey(id.into()));
@@ -178,7 +179,7 @@ impl Vault {
         Ok(self)
     }
 
-    /// The id of the key in force; none writes in the clear.
+    /// The id of the key in force; without one, values are written in the clear.
     #[must_use]
     pub fn current(&self) -> Option<&str> {
         self.current.as_deref()
@@ -188,14 +189,14 @@ impl Vault {
     ///
     /// # Errors
     /// [`SealError::TooLarge`].
-    pub fn seal(&self, place: Place<'_>, value: Value) -> Result<Value, SealError> {
+    pub fn seal(&self, place: SealPlace<'_>, value: Value) -> Result<Value, SealError> {
         let Some((id, cipher)) = self.current.as_ref().and_then(|id| Some((id, self.keys.get(id)?))) else {
             return Ok(value);
         };
         let seal = |bound: &[u8], value: Value| {
             let Some(bytes) = codec::revive(&value).filter(|bytes| !bytes.is_empty()) else { return Ok(value) };
             let mut data = vec![0; NONCE];
-            rand::rng().fill_bytes(&mut data);
+            random::fill(&mut data);
             let nonce = XNonce::try_from(&data[..]).map_err(|_| SealError::Damaged)?;
             let sealed =
                 cipher.encrypt(&nonce, Payload { msg: &bytes, aad: bound }).map_err(|_| SealError::TooLarge)?;
@@ -205,11 +206,11 @@ impl Vault {
         walk(&mut place.bound(), value, &seal)
     }
 
-    /// Opens what is sealed in a value.
+    /// Opens the sealed bytes in a value.
     ///
     /// # Errors
     /// See [`SealError`].
-    pub fn unseal(&self, place: Place<'_>, value: Value) -> Result<Value, SealError> {
+    pub fn unseal(&self, place: SealPlace<'_>, value: Value) -> Result<Value, SealError> {
         if !is_sealed(&value) {
             return Ok(value);
         }
@@ -224,11 +225,11 @@ impl Vault {
         walk(&mut place.bound(), value, &open)
     }
 
-    /// The value as it would be written now, or `None` when it stands so already.
+    /// The value as it would be written now, or `None` when it already is.
     ///
     /// # Errors
-    /// When it is sealed and does not open.
-    pub fn reseal(&self, place: Place<'_>, value: Value) -> Result<Option<Value>, SealError> {
+    /// When the value is sealed and does not open.
+    pub fn reseal(&self, place: SealPlace<'_>, value: Value) -> Result<Option<Value>, SealError> {
         if self.is_current(&value) {
             return Ok(None);
         }
@@ -270,7 +271,7 @@ pub(super) fn is_sealed(value: &Value) -> bool {
     }
 }
 
-/// Changes the objects of a value that `change` knows, and goes into the others; `bound` is where each stands.
+/// Applies `change` to plain and sealed bytes, and descends into everything else; `bound` is the place of each.
 fn walk<F>(bound: &mut Vec<u8>, value: Value, change: &F) -> Result<Value, SealError>
 where
     F: Fn(&[u8], Value) -> Result<Value, SealError>,
@@ -302,7 +303,7 @@ where
     }
 }
 
-/// A key from its text.
+/// Reads a key from base64 or from 64 hexadecimal digits.
 #[must_use]
 pub fn key_from_text(text: &str) -> Option<[u8; KEY_LENGTH]> {
     let text = text.trim();
@@ -351,14 +352,14 @@ mod tests {
         vault.and_then(|vault| vault.writing_with(current)).expect("keys")
     }
 
-    const HERE: Place<'_> = Place { session_id: 7, kind: "session", key_id: "1@lid.0" };
+    const HERE: SealPlace<'_> = SealPlace { session_id: 7, kind: "session", key_id: "1@lid.0" };
 
     fn secret() -> Value {
         json!({"a": [codec::buffer(b"one"), {"b": codec::buffer(b"two")}], "n": 5, "t": "text", "e": codec::buffer(b"")})
     }
 
     #[test]
-    fn a6_bytes_are_sealed_where_they_stand_and_nothing_else_is() {
+    fn a6_bytes_are_sealed_in_place_and_nothing_else_is() {
         let sealed = vault("old").seal(HERE, secret()).expect("sealed");
         assert_eq!(sealed["a"][0]["type"], "Sealed");
         assert_eq!(sealed["a"][1]["b"]["key"], "old");
@@ -368,14 +369,14 @@ mod tests {
     }
 
     #[test]
-    fn a6_a_sealed_value_opens_at_its_own_place_alone() {
+    fn a6_a_sealed_value_opens_only_at_its_own_place() {
         let vault = vault("new");
         let sealed = vault.seal(HERE, secret()).expect("sealed");
         for elsewhere in [
-            Place { session_id: 8, ..HERE },
-            Place { kind: "sender-key", ..HERE },
-            Place { key_id: "1@lid.1", ..HERE },
-            Place { kind: "sessio", key_id: "n1@lid.0", ..HERE },
+            SealPlace { session_id: 8, ..HERE },
+            SealPlace { kind: "sender-key", ..HERE },
+            SealPlace { key_id: "1@lid.1", ..HERE },
+            SealPlace { kind: "sessio", key_id: "n1@lid.0", ..HERE },
         ] {
             assert_eq!(vault.unseal(elsewhere, sealed.clone()), Err(SealError::Refused("new".into())));
         }
@@ -404,7 +405,7 @@ mod tests {
         assert_eq!(sealed["a"][0]["key"], "new");
         assert_eq!(new.reseal(HERE, sealed.clone()), Ok(None));
         let plain = Vault { current: None, ..new.clone() };
-        assert_eq!(plain.reseal(HERE, sealed), Ok(Some(secret())), "the way back");
+        assert_eq!(plain.reseal(HERE, sealed), Ok(Some(secret())), "back to plain");
         assert_eq!(plain.reseal(HERE, secret()), Ok(None));
         let wild = json!({"a": {"type": "Buffer", "data": [1, 2]}});
         let tame = new.reseal(HERE, wild).expect("opens").expect("plain");

@@ -1,10 +1,9 @@
 //! `wagres auth stats | quarantine | reseal | new-key`.
 
 use super::{connect, print, sql_error};
-use crate::auth::{KEY_LENGTH, codec};
+use crate::auth::{KEY_LENGTH, codec, random};
 use crate::config::Config;
 use clap::{Args, Subcommand};
-use rand::Rng;
 use serde_json::json;
 
 #[derive(Debug, Subcommand)]
@@ -41,7 +40,7 @@ pub(super) async fn run(config: &Config, command: AuthCommand, json: bool) -> an
         }
         AuthCommand::NewKey => {
             let mut key = [0; KEY_LENGTH];
-            rand::rng().fill_bytes(&mut key);
+            random::fill(&mut key);
             let key = codec::base64(&key);
             print(json, &json!({ "key": key }), &key);
             Ok(())

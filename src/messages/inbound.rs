@@ -99,7 +99,7 @@ impl InboxColumns {
 #[async_trait::async_trait]
 impl whatsapp_rust::InboundDurabilityHook for InboxHook {
     async fn on_messages(&self, client: Arc<Client>, batch: &[InboundMessage]) -> anyhow::Result<()> {
-        self.traffic.came();
+        self.traffic.message_received();
         let mut columns = InboxColumns::default();
         for item in batch.iter().filter(|item| !is_housekeeping(item)) {
             let source = &item.info.source;

@@ -58,11 +58,11 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     // worker died in that moment, or the database was away just then, the next holder could not decrypt what the
     // recipient answers (Bad MAC). So keys are stored first. Without a database this waits until the session is lost,
     // and nothing is sent meanwhile.
-    if let Some(asked) = traffic.unkept() {
+    if let Some(asked) = traffic.needs_flush() {
         if let Err(error) = client.flush_pending_signal_state().await {
             return Err(JobError::Release(format!("keys not stored: {error}")));
         }
-        traffic.kept(asked);
+        traffic.flushed(asked);
     }
     let mut waiting = acks.expect(&job.message_id);
     let _row = (job.kind == "text" && job.content.is_none()).then(|| traffic.sending_row(&job.message_id));

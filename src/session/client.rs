@@ -5,7 +5,7 @@ use super::forward::EventForwarder;
 use super::http::MediaClient;
 use super::proxy::{ProxiedFactory, Proxy, ProxyError};
 use super::transport::FencedFactory;
-use crate::auth::{AuthStore, Found, Traffic, Vault};
+use crate::auth::{AuthStore, SessionCredentials, Traffic, Vault};
 use crate::config::DeviceConfig;
 use crate::db::hold::Hold;
 use crate::messages::inbound::InboxHook;
@@ -100,14 +100,15 @@ pub async fn build(
     settings: &ClientSettings,
     hold: &Hold,
     traffic: &Arc<Traffic>,
-    found: &Found,
+    found: &SessionCredentials,
 ) -> Result<Built, BuildError> {
     let ClientSettings { endpoint, device, vault, tasks } = settings;
     let (forward, events) = mpsc::unbounded_channel();
     let (missed_sender, missed) = mpsc::unbounded_channel();
     let (error_sender, crypto_errors) = mpsc::unbounded_channel();
     let redelivered = Arc::<Redelivered>::default();
-    let store = AuthStore::new(hold.clone(), vault.clone()).telling(missed_sender).watching(traffic.clone());
+    let store =
+        AuthStore::new(hold.clone(), vault.clone()).with_missed_messages(missed_sender).with_traffic(traffic.clone());
     let hook = InboxHook::new(hold.clone(), redelivered.clone(), traffic.clone());
     let (socket, media) = match found.proxy.as_ref().map(Proxy::parse).transpose()? {
         None => (Socket::Direct(TokioWebSocketTransportFactory::new().with_url(endpoint.as_str())), MediaClient::new()),

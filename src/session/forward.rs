@@ -53,7 +53,7 @@ impl EventHandler for EventForwarder {
             && passkey::primary_of(stanza).is_none()
         {
             if stanza.get().tag.as_ref() == "message" {
-                self.traffic.came();
+                self.traffic.message_received();
                 self.redelivered.received(stanza);
             }
             return;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::credentials;
 use super::row::persist;
-use crate::auth::{AuthError, AuthStore, PasskeyLinking};
+use crate::auth::{AuthError, AuthStore, PasskeyLinking, random};
 use crate::db::fence::Fence;
 use crate::db::hold::Hold;
 use base64::Engine as _;
@@ -208,15 +208,17 @@ impl Driver {
             let bytes = reference.content_bytes().map(<[u8]>::to_vec);
             bytes.and_then(|bytes| String::from_utf8(bytes).ok()).or_else(|| Some(reference.content_str()?.to_string()))
         });
+        let mut adv_secret = [0; 32];
+        random::fill(&mut adv_secret);
         let linking = PasskeyLinking {
             reference: reference.ok_or_else(|| StepError::Failed("WhatsApp gave no reference".into()))?,
             device_type: device_type.unwrap_or(PlatformType::UNKNOWN).to_i32(),
             ephemeral: secret_of(&ShortcakeUtils::generate_companion_ephemeral_keypair())?,
             nonce: ShortcakeUtils::generate_companion_nonce(),
-            adv_secret: rand::random(),
+            adv_secret,
             primary: None,
         };
-        self.store.keep_passkey_linking(&linking).await?;
+        self.store.put_passkey_linking(&linking).await?;
         Ok(linking)
     }
 
@@ -228,7 +230,7 @@ impl Driver {
         };
         if linking.primary.is_none() {
             linking.primary = Some(primary);
-            self.store.keep_passkey_linking(&linking).await?;
+            self.store.put_passkey_linking(&linking).await?;
         }
         self.next_step().await
     }

@@ -8,7 +8,7 @@ use super::row;
 use super::running::{End, Running};
 use super::status::Status;
 use super::supervise::{Reports, Supervisor};
-use crate::auth::{AuthStore, Found};
+use crate::auth::{AuthStore, SessionCredentials};
 use crate::db::Db;
 use crate::db::fence::Fence;
 use crate::db::hold::Hold;
@@ -125,7 +125,7 @@ impl Sessions {
         if let Some(ended) = running.take() {
             ended.join().await;
         }
-        let found = crate::auth::found(&hold.db, fence.session_id).await?;
+        let found = crate::auth::session_credentials(&hold.db, fence.session_id).await?;
         if !found.linked && !may_link {
             drop(running);
             self.leave(&entry, Leave::stopped(Status::New, "not linked")).await?;
@@ -142,7 +142,7 @@ impl Sessions {
     }
 
     /// Builds the client of a session and starts the task that supervises it.
-    async fn connect(&self, entry: &Arc<Entry>, found: &Found) -> Result<Running, SessionError> {
+    async fn connect(&self, entry: &Arc<Entry>, found: &SessionCredentials) -> Result<Running, SessionError> {
         let Held { hold, traffic, .. } = &*entry.held;
         let span = entry.held.span();
         let built = match client::build(&self.settings, hold, traffic, found).instrument(span.clone()).await {

@@ -126,7 +126,7 @@ impl Supervisor {
             }
         }
         if !self.ended.linked
-            && let Ok(found) = crate::auth::found(&hold.db, hold.fence.session_id).await
+            && let Ok(found) = crate::auth::session_credentials(&hold.db, hold.fence.session_id).await
             && found.linked
         {
             (self.ended.linked, self.ended.why) = (true, Why::Restart);

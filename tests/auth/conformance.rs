@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Runs each case over the stores. Those after the semicolon are left out over SQLite.
+/// Runs each case over the stores. The cases after the semicolon are left out over SQLite.
 macro_rules! conformance {
     ($($case:ident)*; $($other:ident)*) => {
         mod memory {
@@ -42,8 +42,8 @@ impl Sqlite {
     }
 }
 
-// Left out for SQLite: it takes the highest key id for the latest sync key instead of the one written last, and refuses to
-// make its device twice.
+// Left out for SQLite: it takes the highest key id for the latest sync key instead of the one written last, and refuses
+// a second `create`.
 conformance! {
     a3_identities a3_sessions a3_signal_state_of_a_user a3_pre_keys a3_signed_pre_keys a3_sender_keys
     a3_app_state_versions a3_app_state_macs a3_sender_key_memory a3_lid_mappings a3_base_keys
@@ -321,7 +321,7 @@ async fn a3_sent_messages(s: &dyn Backend) {
     }
     s.store_sent_message("c", "M1", b"again").await.unwrap();
     let (one, two) = tokio::join!(s.take_sent_message("c", "M1"), s.take_sent_message("c", "M1"));
-    assert_eq!(sorted(vec![one.unwrap(), two.unwrap()]), [None, Some(b"again".to_vec())], "one alone takes it");
+    assert_eq!(sorted(vec![one.unwrap(), two.unwrap()]), [None, Some(b"again".to_vec())], "only one takes it");
     let now = chrono::Utc::now().timestamp();
     assert_eq!(s.delete_expired_sent_messages(now - 60).await.unwrap(), 0);
     assert_eq!(s.delete_expired_sent_messages(now + 60).await.unwrap(), 2);
@@ -342,9 +342,9 @@ async fn a3_pending_inbound(s: &dyn Backend) {
     .unwrap();
     let get = async |sender, id| s.get_pending_inbound("c", sender, id).await.unwrap();
     assert_eq!(get("s", "1").await, Some(b"one".to_vec()));
-    assert_eq!(get("t", "1").await, Some(b"b".to_vec()), "ids are unique within chat and sender alone");
+    assert_eq!(get("t", "1").await, Some(b"b".to_vec()), "ids are unique only within chat and sender");
     assert_eq!(get("s", "2").await, Some(b"c".to_vec()));
-    assert_eq!(get("s", "2").await, Some(b"c".to_vec()), "reading takes nothing");
+    assert_eq!(get("s", "2").await, Some(b"c".to_vec()), "a read deletes nothing");
     s.delete_pending_inbound("c", "s", "1").await.unwrap();
     let key = |sender, id| PendingInboundKey { chat: "c", sender, id };
     s.delete_pending_inbound_batch(&[key("s", "2"), key("s", "9")]).await.unwrap();
@@ -393,7 +393,7 @@ async fn a3_device(s: &dyn Backend) {
     assert_eq!(form(&s.load().await.unwrap().unwrap()), form(&device));
     let empty = Device::new();
     s.save(&empty).await.unwrap();
-    assert_eq!(form(&s.load().await.unwrap().unwrap()), form(&empty), "what was set before is gone");
+    assert_eq!(form(&s.load().await.unwrap().unwrap()), form(&empty), "earlier fields are gone");
 }
 
 async fn a3_hundreds_in_one_batch(s: &dyn Backend) {

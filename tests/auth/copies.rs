@@ -1,4 +1,4 @@
-//! Auth state that leaves its database and comes back (A5, R7): backups, exports, and databases that were restored.
+//! Copies of the auth state (A5, R7): backups, exports and restored databases.
 
 use super::import::{all_sent_once, imported};
 use crate::baileys::{Baileys, Library};
@@ -12,7 +12,7 @@ use std::path::Path;
 const DEVICE: &str = "15550001";
 const FRIEND: &str = "15550002";
 
-/// A command on that database, its JSON or its complaint.
+/// Runs a command on that database. Returns its JSON, or its error output.
 async fn run(database_url: &str, arguments: &[&str]) -> Result<Result<Value, String>> {
     let mut command = wagres();
     let output = command.args(["--json", "--database-url", database_url]).args(arguments).output().await?;
@@ -27,8 +27,8 @@ async fn done(database_url: &str, arguments: &[&str]) -> Result<Value> {
 }
 
 async fn refused(database_url: &str, arguments: &[&str], said: &str) -> Result<()> {
-    let complaint = run(database_url, arguments).await?.err().with_context(|| format!("{arguments:?} was done"))?;
-    ensure!(complaint.contains(said), "{complaint}");
+    let error = run(database_url, arguments).await?.err().with_context(|| format!("{arguments:?} was done"))?;
+    ensure!(error.contains(said), "{error}");
     Ok(())
 }
 
@@ -36,7 +36,7 @@ fn path(file: &Path) -> Result<&str> {
     file.to_str().context("a path")
 }
 
-/// Messages both ways; each is shown once.
+/// Sends messages both ways; each is shown once.
 async fn talks(world: &World, text: &str) -> Result<()> {
     world.session_is("shop", "connected").await?;
     let id = world.send("shop", FRIEND, text).await?;
@@ -75,7 +75,7 @@ async fn linked() -> Result<(World, Worker)> {
 }
 
 #[tokio::test]
-async fn a5_r7_a_backup_goes_on_where_it_was_or_begins_new_ratchets() -> Result<()> {
+async fn a5_r7_a_backup_restores_its_ratchets_or_resets_them() -> Result<()> {
     let (world, worker) = linked().await?;
     let folder = tempfile::tempdir()?;
     let [file, connected, passphrase, other] =
@@ -83,34 +83,37 @@ async fn a5_r7_a_backup_goes_on_where_it_was_or_begins_new_ratchets() -> Result<
     std::fs::write(&passphrase, "correct horse\n")?;
     std::fs::write(&other, "battery staple")?;
     let url = world.db.url.as_str();
-    let said = done(url, &["backup", "shop", path(&connected)?]).await?;
-    ensure!(said["held"] == true && said["encrypted"] == false, "{said}");
+    let outcome = done(url, &["backup", "shop", path(&connected)?]).await?;
+    ensure!(outcome["held"] == true && outcome["encrypted"] == false, "{outcome}");
     refused(url, &["restore", path(&connected)?], "is held by a worker").await?;
     close(&world).await?;
     let sealed = ["--passphrase-file", path(&passphrase)?];
-    let said = done(url, &["backup", "shop", path(&file)?, sealed[0], sealed[1]]).await?;
-    ensure!(said["held"] == false && said["encrypted"] == true && said["keys"].as_u64() > Some(20), "{said}");
+    let outcome = done(url, &["backup", "shop", path(&file)?, sealed[0], sealed[1]]).await?;
+    ensure!(
+        outcome["held"] == false && outcome["encrypted"] == true && outcome["keys"].as_u64() > Some(20),
+        "{outcome}"
+    );
     refused(url, &["backup", "shop", path(&file)?], "File exists").await?;
     let text = std::fs::read_to_string(&file)?;
-    ensure!(!text.contains("noiseKey") && text.lines().count() == 2, "it is not encrypted");
+    ensure!(!text.contains("noiseKey") && text.lines().count() == 2, "the file is not encrypted");
     ensure!(std::fs::metadata(&file)?.permissions().mode() & 0o777 == 0o600);
 
-    // Nobody has used it since: ratchets stand where they stood, and nobody notices.
+    // Nobody has used the session since: the ratchets are restored, and no phone notices.
     refused(url, &["restore", path(&file)?], "a passphrase is needed").await?;
     refused(url, &["restore", path(&file)?, "--passphrase-file", path(&other)?], "does not open").await?;
     let dry = done(url, &["restore", path(&file)?, sealed[0], sealed[1], "--dry-run"]).await?;
     sqlx::query("DELETE FROM wa.auth_key").execute(world.pool()).await?;
-    let said = done(url, &["restore", path(&file)?, sealed[0], sealed[1]]).await?;
-    ensure!(said["report"]["ratchets_reset"].is_null() && said["report"] == dry["report"], "{said}");
+    let outcome = done(url, &["restore", path(&file)?, sealed[0], sealed[1]]).await?;
+    ensure!(outcome["report"]["ratchets_reset"].is_null() && outcome["report"] == dry["report"], "{outcome}");
     connect(&world).await?;
     talks(&world, "after a restore").await?;
     all_sent_once(&world).await?;
 
-    // Ratchets have turned: those of the file are left out.
+    // The ratchets have advanced: those of the file are left out.
     close(&world).await?;
     refused(url, &["restore", path(&file)?, sealed[0], sealed[1]], "has been connected").await?;
-    let said = done(url, &["restore", path(&file)?, sealed[0], sealed[1], "--replace"]).await?;
-    ensure!(said["report"]["ratchets_reset"].as_i64() > Some(0), "{said}");
+    let outcome = done(url, &["restore", path(&file)?, sealed[0], sealed[1], "--replace"]).await?;
+    ensure!(outcome["report"]["ratchets_reset"].as_i64() > Some(0), "{outcome}");
     let reason =
         "SELECT data->>'reason' LIKE 'restored from a backup of 20%' FROM wa.event WHERE kind = 'ratchets_reset'";
     world.holds(reason).await?;
@@ -120,10 +123,10 @@ async fn a5_r7_a_backup_goes_on_where_it_was_or_begins_new_ratchets() -> Result<
     close(&world).await?;
     worker.stop().await?;
 
-    // In another database nobody knows what has happened since.
+    // Another database cannot know whether the ratchets have advanced.
     let elsewhere = World { db: db::fresh().await, ..world };
-    let said = done(&elsewhere.db.url, &["restore", path(&connected)?]).await?;
-    ensure!(said["report"]["ratchets_reset"].as_i64() > Some(0), "{said}");
+    let outcome = done(&elsewhere.db.url, &["restore", path(&connected)?]).await?;
+    ensure!(outcome["report"]["ratchets_reset"].as_i64() > Some(0), "{outcome}");
     let worker = elsewhere.worker().await?;
     connect(&elsewhere).await?;
     talks(&elsewhere, "elsewhere").await?;
@@ -142,10 +145,10 @@ async fn r5_a_damaged_backup_is_refused_and_changes_nothing() -> Result<()> {
     let text = std::fs::read_to_string(&file)?;
     let (header, state) = text.split_once('\n').context("two lines")?;
     for (text, said) in [
-        (String::new(), "no backup of a session: line 1"),
-        ("{}".into(), "no backup of a session: line 1"),
+        (String::new(), "not a backup of a session: line 1"),
+        ("{}".into(), "not a backup of a session: line 1"),
         (header.replace(r#""wagres_backup":1"#, r#""wagres_backup":2"#), "has the format 2; this version reads 1"),
-        (format!("{header}\n{}", &state[..state.len() / 2]), "no backup of a session: line 2"),
+        (format!("{header}\n{}", &state[..state.len() / 2]), "not a backup of a session: line 2"),
         (format!("{header}\n{}", state.replace(r#""kind":"session""#, r#""kind":"sesame""#)), "keys[].kind"),
         (format!("{header}\n{}", state.replace("registrationId", "registration")), "registrationId: found nothing"),
         (format!("{header}\n{}", state.replace(r#""noiseKey""#, r#""noise""#)), "noiseKey: found nothing"),
@@ -158,9 +161,9 @@ async fn r5_a_damaged_backup_is_refused_and_changes_nothing() -> Result<()> {
     worker.stop().await
 }
 
-/// A restore of the whole database from an older moment. The copy is one: it stays where the original went on.
+/// A restore of the whole database from an older moment: a copy, which stays while the original continues.
 #[tokio::test]
-async fn r7_a_database_restored_from_an_older_moment_is_noticed_and_uses_no_key_twice() -> Result<()> {
+async fn r7_a_restored_database_is_detected_and_uses_no_key_twice() -> Result<()> {
     let (world, worker) = linked().await?;
     worker.stop().await?;
     let (server, name) = world.db.url.rsplit_once('/').context("a URL")?;
@@ -180,27 +183,27 @@ async fn r7_a_database_restored_from_an_older_moment_is_noticed_and_uses_no_key_
     }
     ensure!(
         world.count("SELECT count(*) FROM wa.event WHERE kind = 'ratchets_reset'").await? == 0,
-        "where nothing was restored nothing is reset"
+        "ratchets were reset without a restore"
     );
     worker.stop().await?;
 
     let world = World { db: reopened(format!("{server}/{copy}")).await?, ..world };
     let worker = world.worker().await?;
     talks(&world, "after the restore").await?;
-    let told = "SELECT count(*) = 1 FROM wa.event WHERE kind = 'ratchets_reset' AND session = 'shop'
+    let reset = "SELECT count(*) = 1 FROM wa.event WHERE kind = 'ratchets_reset' AND session = 'shop'
                 AND data->>'reason' = 'the database was restored' AND (data->>'keys')::int > 0";
-    world.holds(told).await?;
+    world.holds(reset).await?;
     no_key_was_used_twice(&world).await?;
     worker.stop().await?;
-    // It is at home there now.
+    // The restore was handled once.
     let worker = world.worker().await?;
     talks(&world, "and on").await?;
-    world.holds(told).await?;
+    world.holds(reset).await?;
     worker.stop().await
 }
 
 #[tokio::test]
-async fn r7_a_failover_under_a_working_worker_is_noticed() -> Result<()> {
+async fn r7_a_failover_under_a_running_worker_is_detected() -> Result<()> {
     let (db, server) = db::fresh_on_its_own().await;
     let world = World::on(db).await?;
     let mut command = world.worker_on(&world.db.url);
@@ -266,7 +269,7 @@ async fn there_and_back(library: Library, in_group: bool) -> Result<()> {
     all_sent_once(&world).await?;
     baileys.command("stop", json!({})).await?;
 
-    // And home again, with what has happened meanwhile.
+    // And back again, with all that happened meanwhile.
     imported(&world, &target, &[]).await?;
     connect(&world).await?;
     talks(&world, "home again").await?;
@@ -286,7 +289,7 @@ async fn a5_a_session_goes_to_baileys_6_and_back() -> Result<()> {
 }
 
 #[tokio::test]
-async fn r7_a_session_that_was_exported_begins_new_ratchets_when_it_is_connected_here() -> Result<()> {
+async fn r7_an_exported_session_resets_its_ratchets_when_it_connects_here() -> Result<()> {
     let (world, worker) = linked().await?;
     close(&world).await?;
     let folder = tempfile::tempdir()?;

@@ -1,5 +1,6 @@
-//! R1: the client library's own scenario of reservation, crash and reload, over our store: a process spends keys of
-//! ratchets, persists what it must before they go out, and is killed at any moment; the next one uses none of them again.
+//! R1: the client library's own scenario of reservation, crash and reload, over our store. A process uses keys of
+//! ratchets, writes the reservations before a key leaves the process, and is killed at any moment. The next process
+//! uses no key again.
 
 use super::{Held, fresh, hold};
 use anyhow::{Context, Result, bail, ensure};
@@ -55,7 +56,7 @@ fn new_session() -> SessionRecord {
     SessionRecord::new(state)
 }
 
-/// Uses up the next key of the chain: its number.
+/// Uses the next key of the chain and returns its number.
 fn spend(record: &mut SessionRecord) -> Result<u32> {
     let chain = record.session_state().context("a state")?.get_sender_chain_key().map_err(SignalProtocolError::from)?;
     let next = chain.next_chain_key()?;
@@ -66,7 +67,7 @@ fn spend(record: &mut SessionRecord) -> Result<u32> {
     Ok(chain.index())
 }
 
-/// The process that is killed. It says which keys it lets out.
+/// The process that is killed. It prints the keys that it has used.
 #[tokio::test]
 #[ignore = "a part of r1_keys_of_a_killed_process_are_never_used_again"]
 async fn the_process_that_is_killed() -> Result<()> {
@@ -90,7 +91,7 @@ async fn the_process_that_is_killed() -> Result<()> {
         let one = spend(&mut session)?;
         cache.put_session(&address, session).await;
         let all = group_encrypt(&mut keys, &group, b"x", &mut rand::rng()).await?.iteration();
-        // What goes out has to be covered by what is kept; what is covered may be kept later.
+        // A reservation in the database has to cover every key that leaves; the ratchet itself may be written later.
         if cache.needs_pre_wire_flush().await || round % 23 == 22 {
             cache.flush(&store).await?;
         }
@@ -116,7 +117,7 @@ impl Doomed {
         Ok(Self { child, lines })
     }
 
-    /// The next keys that it let out.
+    /// The next keys that the process has used.
     async fn spent(&mut self) -> Result<Option<(u32, u32)>> {
         while let Some(line) = self.lines.next_line().await? {
             if let Some((one, all)) = line.strip_prefix("spent ").and_then(|rest| rest.split_once(' ')) {
@@ -135,32 +136,32 @@ async fn r1_keys_of_a_killed_process_are_never_used_again() -> Result<()> {
     let mut last = 0;
     for round in 0..8_u32 {
         let mut doomed = Doomed::start(&db.url, fence)?;
-        // Early ones and late ones, before a reservation and after it.
+        // Killed early and late, before a reservation and after it.
         let lives = [1, 5, 64, 63, 130, 2, 97, 40][round as usize];
         let mut first = None;
         for _ in 0..lives {
-            let (one, all) = doomed.spent().await?.context("it ended by itself")?;
+            let (one, all) = doomed.spent().await?.context("the process ended by itself")?;
             first.get_or_insert(one);
             ensure!(ones.insert(one) && alls.insert(all), "round {round}: key {one} or {all} was used twice");
         }
         doomed.child.start_kill()?;
-        // What it let out before it died.
+        // The keys that it used before it died.
         while let Some((one, all)) = doomed.spent().await? {
             ensure!(ones.insert(one) && alls.insert(all), "round {round}: key {one} or {all} was used twice");
         }
         let status = doomed.child.wait().await?;
         ensure!(status.signal() == Some(9), "{status}");
-        let Some(first) = first else { bail!("nothing was spent") };
+        let Some(first) = first else { bail!("no key was used") };
         ensure!(
             first <= last + 2 * SENDER_CHAIN_RESERVATION_BATCH,
-            "more was left out than was reserved: {last}, {first}"
+            "more keys were skipped than reserved: {last}, {first}"
         );
         last = *ones.last().context("spent")?;
     }
     Ok(())
 }
 
-/// What is stored comes back byte for byte: the library keeps its reservations in fields of its own.
+/// A stored ratchet is read byte for byte: the library keeps its reservations in fields of its own.
 #[tokio::test]
 async fn r1_an_orderly_reload_loses_no_key() -> Result<()> {
     let held = Held::sealed().await;
@@ -174,7 +175,7 @@ async fn r1_an_orderly_reload_loses_no_key() -> Result<()> {
         cache.flush(&held.store).await?;
         cache.clear_after_flush().await;
     }
-    // Another process cannot know what was spent of the reserved ones.
+    // Another process cannot know which of the reserved keys were used.
     let next = SignalStoreCache::new();
     let mut session = next.get_session(&address, &held.store).await?.context("a session")?;
     let first = spend(&mut session)?;

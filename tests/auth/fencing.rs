@@ -1,4 +1,4 @@
-//! S3: nothing is written under an epoch that is no longer held.
+//! S3: the store writes nothing under an epoch that is no longer held.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn is_stale<T>(done: Result<T, StoreError>) -> bool {
     done.is_err_and(|error| AuthError::is_stale(&error))
 }
 
-/// Every write of the backend, whether it was refused as stale.
+/// Runs every write of the store; true: it was refused as stale.
 async fn writes(s: &AuthStore) -> Vec<(&'static str, bool)> {
     let mut refused = Vec::new();
     macro_rules! each {
@@ -78,6 +78,7 @@ async fn writes(s: &AuthStore) -> Vec<(&'static str, bool)> {
         create()
     }
     refused.push(("delete_all", s.delete_all().await.is_err_and(|error| AuthError::is_stale(&error))));
+    refused.push(("quarantine_all", s.quarantine_all("a test").await.is_err_and(|error| AuthError::is_stale(&error))));
     refused
 }
 
@@ -95,9 +96,9 @@ async fn s3_a_stale_epoch_is_refused_on_every_write() {
     for (name, refused) in writes(&held.store).await {
         assert!(refused, "{name} was accepted under an old epoch");
     }
-    assert!(held.hold.lost.is_cancelled(), "the client is told to stop");
+    assert!(held.hold.lost.is_cancelled(), "the hold has ended");
     assert_eq!(held.rows().await, before, "nothing was written or deleted");
-    assert!(held.store.load().await.unwrap().is_some(), "reading harms nobody");
+    assert!(held.store.load().await.unwrap().is_some(), "a stale holder may read");
 
     sqlx::query("UPDATE wa.lease SET epoch = 1, holder = NULL").execute(&held.db.pool).await.unwrap();
     for (name, refused) in writes(&held.store).await {
@@ -107,7 +108,7 @@ async fn s3_a_stale_epoch_is_refused_on_every_write() {
 }
 
 #[tokio::test]
-async fn s3_nothing_to_do_is_not_stale() {
+async fn s3_a_write_with_nothing_to_do_is_not_stale() {
     let held = Held::new().await;
     held.store.delete_session("nobody").await.unwrap();
     held.store.mark_prekeys_uploaded(&[1]).await.unwrap();
@@ -119,7 +120,7 @@ async fn s3_nothing_to_do_is_not_stale() {
 async fn s3_a_takeover_waits_for_a_write_under_way() {
     let held = Held::new().await;
     held.store.put_session("a", b"old").await.unwrap();
-    // Holds the key's row, so that the write waits with the lease share-locked.
+    // Locks the key's row, so that the write waits while it share-locks the lease.
     let mut block = held.db.pool.begin().await.unwrap();
     sqlx::query("SELECT FROM wa.auth_key FOR UPDATE").execute(&mut *block).await.unwrap();
     let store = Arc::new(AuthStore::new(held.hold.clone(), Arc::default()));
@@ -154,7 +155,7 @@ async fn s3_a_write_that_waited_for_a_takeover_is_refused() {
     assert_eq!(held.rows().await, 0);
 }
 
-/// Returns when so many statements wait for a lock.
+/// Waits until `count` statements wait for a lock.
 async fn waiting(db: &TestDb, count: i64) {
     let start = std::time::Instant::now();
     while start.elapsed().as_secs() < 20 {
@@ -166,7 +167,7 @@ async fn waiting(db: &TestDb, count: i64) {
         }
         tokio::task::yield_now().await;
     }
-    panic!("no {count} statements came to wait for a lock");
+    panic!("fewer than {count} statements wait for a lock");
 }
 
 #[tokio::test]

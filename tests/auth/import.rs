@@ -1,4 +1,4 @@
-//! A linked device moves from Baileys to us (A5): made by a real Baileys on the sandbox, and it goes on talking.
+//! A linked device moves from Baileys to wagres (A5): a real Baileys links it on the sandbox, and it continues here.
 
 use crate::baileys::{Baileys, Library};
 use crate::support::world::{World, wagres};
@@ -27,11 +27,11 @@ pub(super) async fn imported(world: &World, folder: &Path, more: &[&str]) -> Res
 
 async fn refusal(world: &World, folder: &Path) -> Result<String> {
     let output = import(world, folder, &[]).await?;
-    ensure!(!output.status.success(), "it was imported");
+    ensure!(!output.status.success(), "the import was accepted");
     Ok(String::from_utf8(output.stderr)?)
 }
 
-/// Whether every message was sent once: one that could not be read is asked for, and sent again.
+/// Checks that every message was sent once: a phone requests a message that it cannot decrypt, and it is sent again.
 pub(super) async fn all_sent_once(world: &World) -> Result<()> {
     let ledger = world.control.get("/ledger?from=1&limit=1000").await?;
     let messages = ledger["messages"].as_array().context("messages")?;
@@ -39,9 +39,9 @@ pub(super) async fn all_sent_once(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// A Baileys that has talked with a phone, one to one (with a message that was overtaken) and perhaps in a group, becomes a
-/// session: both directions go on where they were, with nobody asking for anything again.
-async fn goes_on(library: Library, in_group: bool) -> Result<()> {
+/// A Baileys that has exchanged messages with a phone, one to one (with a message that was overtaken) and perhaps in a
+/// group, becomes a session: both directions continue, and no phone requests a message again.
+async fn continues_here(library: Library, in_group: bool) -> Result<()> {
     let world = World::new().await?;
     world.phone(DEVICE).await?;
     world.phone(FRIEND).await?;
@@ -67,14 +67,14 @@ async fn goes_on(library: Library, in_group: bool) -> Result<()> {
         say(&group, "heard").await?;
         baileys.wait_message("heard").await?;
     }
-    // One that the next ones overtake; it comes again to whoever is this device then.
+    // A message that the next ones overtake; the server delivers it again to whichever program is this device then.
     let late =
         json!({ "fault": { "late": { "ms": 600_000 } }, "stanza": "message", "direction": "out", "number": DEVICE });
     world.control.post("/faults", late).await?;
     say(DEVICE, "overtaken").await?;
     say(DEVICE, "first").await?;
     baileys.wait_message("first").await?;
-    // What Baileys has read and not acknowledged would come again, too.
+    // The server would deliver messages that Baileys has not acknowledged again, too.
     world.control.until("/verdict", |it| (it["counts"]["pending"] == 1).then_some(())).await?;
     let folder = tempfile::tempdir()?;
     baileys.command("save", json!({ "folder": folder.path() })).await?;
@@ -92,7 +92,7 @@ async fn goes_on(library: Library, in_group: bool) -> Result<()> {
     for kind in ["creds", "pre-key", "session"].iter().chain(of_groups) {
         ensure!(done["report"][kind]["converted"].as_u64() > Some(0), "no {kind}: {done:#}");
     }
-    // Nobody has used it, so the same again is fine.
+    // No connection has used the session, so the same import is accepted again.
     imported(&world, folder.path(), &[]).await?;
 
     let worker = world.worker().await?;
@@ -114,21 +114,21 @@ async fn goes_on(library: Library, in_group: bool) -> Result<()> {
     all_sent_once(&world).await?;
     sqlx::query("SELECT wa.close('shop')").execute(world.pool()).await?;
     world.holds("SELECT holder IS NULL FROM wa.lease").await?;
-    // It has been used: to import it now would take ratchets back.
+    // The session has been used: an import now would roll ratchets back.
     ensure!(refusal(&world, folder.path()).await?.contains("has been connected"));
     worker.stop().await
 }
 
 #[tokio::test]
-async fn a5_a_device_of_baileys_7_goes_on_here() -> Result<()> {
-    goes_on(Library::V7, true).await
+async fn a5_a_device_of_baileys_7_continues_here() -> Result<()> {
+    continues_here(Library::V7, true).await
 }
 
-/// Not in a group: Baileys 6.7 keeps two sessions with a person who writes to it under the number and to a group under the
-/// LID, and cannot read some of what comes then itself.
+/// Not in a group: Baileys 6.7 keeps two sessions with a person who writes to it under the number and to a group under
+/// the LID, and cannot decrypt some of the messages then itself.
 #[tokio::test]
-async fn a5_a_device_of_baileys_6_goes_on_here() -> Result<()> {
-    goes_on(Library::V6, false).await
+async fn a5_a_device_of_baileys_6_continues_here() -> Result<()> {
+    continues_here(Library::V6, false).await
 }
 
 /// Credentials as Baileys writes them, of a device that was never linked.
@@ -143,7 +143,7 @@ fn creds() -> Value {
 }
 
 #[tokio::test]
-async fn a5_r5_a_damaged_folder_gives_what_can_be_read_and_keeps_the_rest() -> Result<()> {
+async fn a5_r5_a_damaged_folder_is_imported_and_unreadable_keys_are_quarantined() -> Result<()> {
     let world = World::new().await?;
     let folder = tempfile::tempdir()?;
     let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text);
@@ -179,7 +179,7 @@ async fn a5_r5_a_damaged_folder_gives_what_can_be_read_and_keeps_the_rest() -> R
     unlinked["me"] = Value::Null;
     file("creds.json", &unlinked.to_string())?;
     ensure!(refusal(&world, folder.path()).await?.contains("me.id"));
-    ensure!(world.count("SELECT count(*) FROM wa.session").await? == 0, "a session was made");
+    ensure!(world.count("SELECT count(*) FROM wa.session").await? == 0, "a session was added");
 
     file("creds.json", &creds().to_string())?;
     let report = imported(&world, folder.path(), &[]).await?["report"].clone();
@@ -199,13 +199,13 @@ async fn a5_r5_a_damaged_folder_gives_what_can_be_read_and_keeps_the_rest() -> R
         ensure!(found == failed, "{kind}: {report:#}");
     }
     ensure!(report["foreign"]["skipped"]["does not belong to an auth state"] == 1, "{report:#}");
-    ensure!(world.count("SELECT count(*) FROM wa.auth_quarantine").await? == 8, "not all that failed is kept");
-    // Nobody is taken for having a key of a group that did not come along.
+    ensure!(world.count("SELECT count(*) FROM wa.auth_quarantine").await? == 8, "not every failed key is quarantined");
+    // No device counts as having the key of a group whose own sender key is missing.
     ensure!(world.count("SELECT count(*) FROM wa.auth_key WHERE kind = 'sender-key-memory'").await? == 0);
     world.holds("SELECT creds->>'accountSyncCounter' = '7' FROM wa.auth").await
 }
 
-/// What the tables of other programs look like.
+/// Tables as other programs make them.
 #[tokio::test]
 async fn a5_tables_of_two_shapes_are_read_with_a_hundred_thousand_keys() -> Result<()> {
     let world = World::new().await?;
@@ -246,8 +246,8 @@ async fn a5_tables_of_two_shapes_are_read_with_a_hundred_thousand_keys() -> Resu
         ([&tables[..], &["--owner", "salon=1"]].concat(), "no column for the device"),
     ] {
         let refused = import("shop", &arguments).await?;
-        let told = String::from_utf8(refused.stderr)?;
-        ensure!(!refused.status.success() && told.contains(said), "{arguments:?}: {told}");
+        let error = String::from_utf8(refused.stderr)?;
+        ensure!(!refused.status.success() && error.contains(said), "{arguments:?}: {error}");
     }
     let output = import("shop", &[&tables[..], &["--owner", "company_id=42"]].concat()).await?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -261,7 +261,7 @@ async fn a5_tables_of_two_shapes_are_read_with_a_hundred_thousand_keys() -> Resu
     ensure!(report["pre-key"]["converted"] == 1 && report["lid-mapping"]["converted"] == 1, "{report:#}");
     ensure!(report["foreign"]["skipped"]["does not belong to an auth state"] == 1, "{report:#}");
 
-    // Columns of other names, bytes that are JSON, and times as milliseconds.
+    // Columns with other names, JSON as bytes, and times in milliseconds.
     for (slot, value, until) in
         [("creds", twice.as_str(), 0), ("pre-key-7", pair, 4_000_000_000_000_i64), ("pre-key-8", pair, 1_000)]
     {
@@ -277,8 +277,8 @@ async fn a5_tables_of_two_shapes_are_read_with_a_hundred_thousand_keys() -> Resu
         [("value=nothing", "no column for the value; looked for nothing"), ("cell=x", "is none of creds, name")]
     {
         let refused = import("odd2", &["--auth-table", "old.odd", "--column", "name=slot", "--column", column]).await?;
-        let told = String::from_utf8(refused.stderr)?;
-        ensure!(!refused.status.success() && told.contains(said), "{told}");
+        let error = String::from_utf8(refused.stderr)?;
+        ensure!(!refused.status.success() && error.contains(said), "{error}");
     }
     world.holds("SELECT bool_and(status = 'disconnected' AND phone = '15550001') FROM wa.session").await
 }

@@ -1,6 +1,6 @@
-//! Auth state: the storage traits over the client library's in-memory store and over ours, and what is ours alone.
+//! Auth state: the storage traits over the client library's own stores and over ours, and promises that only ours makes.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod conformance;
 #[cfg(feature = "sandbox")]
@@ -9,6 +9,7 @@ mod durability;
 mod fencing;
 #[cfg(feature = "sandbox")]
 mod import;
+mod reading_ahead;
 #[cfg(feature = "sandbox")]
 mod round_trips;
 mod rows;
@@ -46,7 +47,7 @@ impl Held {
         Self::with(Vault::default()).await
     }
 
-    /// Its store encrypts.
+    /// The same with a store that encrypts.
     async fn sealed() -> Self {
         Self::with(vault("k1")).await
     }
@@ -57,6 +58,11 @@ impl Held {
         let hold = Hold::new(db.pool.clone().into(), fence, "shop");
         let store = AuthStore::new(hold.clone(), vault.into());
         Self { db, fence, hold, store }
+    }
+
+    /// The store of a process that has just started.
+    fn restarted(&self) -> Arc<AuthStore> {
+        AuthStore::new(self.hold.clone(), Arc::default()).into()
     }
 
     async fn value(&self, kind: &str, key_id: &str) -> Value {
@@ -89,7 +95,7 @@ impl Held {
     }
 }
 
-/// Knows the keys k1 and k2 and writes with that one.
+/// A vault with the keys k1 and k2, of which `key` is in force.
 fn vault(key: &str) -> Vault {
     let vault = Vault::default().with_key("k1", &[1; KEY_LENGTH]).unwrap().with_key("k2", &[2; KEY_LENGTH]).unwrap();
     vault.writing_with(key).unwrap()
@@ -121,7 +127,7 @@ fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
     items
 }
 
-/// A device with every persisted field set to something of its own.
+/// A device with a distinct value in every persisted field.
 fn full_device() -> Device {
     let mut device = Device::new();
     device.pn = Some("15550001:3@s.whatsapp.net".parse().unwrap());

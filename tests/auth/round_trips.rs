@@ -1,11 +1,10 @@
-//! A3: how many statements it takes the client library to do its work over our store.
+//! A3: how many statements the client library needs over our store.
 
 use super::{Held, vault};
 use crate::support::linked::{Linked, sandbox};
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
-use std::sync::Arc;
 use wacore::store::traits::{DeviceStore as _, SignalStore as _};
 use wacore_binary::Jid;
 use wagres::auth::AuthStore;
@@ -13,18 +12,11 @@ use waproto::whatsapp::Message;
 
 const OWN: &str = "15550001";
 
-/// Runs `work` and tells how many statements the store ran meanwhile.
+/// Runs `work` and counts the statements of the store meanwhile.
 async fn counted<T>(store: &AuthStore, work: impl Future<Output = Result<T>>) -> Result<(T, u64)> {
     let before = store.statements();
     let done = work.await?;
     Ok((done, store.statements() - before))
-}
-
-impl Held {
-    /// A store of a process that has just begun.
-    fn again(&self) -> Arc<AuthStore> {
-        AuthStore::new(self.hold.clone(), Arc::default()).into()
-    }
 }
 
 async fn text(client: &Linked<AuthStore>, to: &Jid, text: &str) -> Result<()> {
@@ -37,7 +29,7 @@ async fn a3_a_group_message_to_hundreds_of_devices_takes_a_few_statements() -> R
     const PEOPLE: u64 = 500;
     let (running, control) = sandbox().await?;
     let held = Held::new().await;
-    let store = held.again();
+    let store = held.restarted();
     let mut client = Linked::link_on(&running.ws_url(), &control, OWN, store).await?;
     let numbers: Vec<String> = (0..PEOPLE).map(|n| (15_551_000 + n).to_string()).collect();
     let made = stream::iter(&numbers).map(|number| control.post("/phones", json!({ "number": number })));
@@ -47,18 +39,18 @@ async fn a3_a_group_message_to_hundreds_of_devices_takes_a_few_statements() -> R
     text(&client, &group, "the first, to strangers").await?;
     client.stop().await?;
 
-    // A process that knows nothing, and nobody who is known to have our key: all sessions are there.
+    // A new process, to which no device is known to have our key; all Signal sessions exist.
     sqlx::query("DELETE FROM wa.auth_key WHERE kind = 'sender-key-memory'").execute(&held.db.pool).await?;
     let sessions: i64 =
         sqlx::query_scalar("SELECT count(*) FROM wa.auth_key WHERE kind = 'session'").fetch_one(&held.db.pool).await?;
     ensure!(sessions >= i64::try_from(PEOPLE)?, "{sessions} sessions");
-    let store = held.again();
+    let store = held.restarted();
     let mut client = Linked::start_at(&running.ws_url(), store.clone()).await?;
     client.connected().await?;
     let ((), cold) = counted(&store, text(&client, &group, "to all, with our key")).await?;
     let ((), warm) = counted(&store, text(&client, &group, "to all")).await?;
     eprintln!("a group message to {PEOPLE} devices: {cold} statements in a new process, {warm} later");
-    // One by one it would be a device list, a session and an identity for each of them.
+    // Without reading ahead: a device list, a session and an identity for each person.
     ensure!(cold < PEOPLE / 5, "{cold} statements for a first message to a group of {PEOPLE}");
     ensure!(warm < 12, "{warm} statements for a message to a group");
     for number in [&numbers[0], &numbers[499]] {
@@ -73,13 +65,13 @@ async fn a3_a7_a_connection_and_a_message_take_few_statements() -> Result<()> {
     const FRIEND: &str = "15550002";
     let (running, control) = sandbox().await?;
     let held = Held::new().await;
-    let mut client = Linked::link_on(&running.ws_url(), &control, OWN, held.again()).await?;
+    let mut client = Linked::link_on(&running.ws_url(), &control, OWN, held.restarted()).await?;
     control.post("/phones", json!({ "number": FRIEND })).await?;
     client.send(FRIEND, "the first").await?;
     control.shown(FRIEND, "the first").await?;
     client.stop().await?;
 
-    let store = held.again();
+    let store = held.restarted();
     let (mut client, connecting) = counted(&store, async {
         let client = Linked::start_at(&running.ws_url(), store.clone()).await?;
         client.connected().await?;
@@ -111,11 +103,11 @@ async fn a7_a_session_with_335_keys_is_loaded_in_one_statement() -> Result<()> {
     Ok(())
 }
 
-/// What is written is what is read, however much is read ahead meanwhile.
+/// Each read gives the last write, however much is read ahead meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a3_reading_ahead_never_gives_an_old_ratchet() -> Result<()> {
     let held = Held::new().await;
-    let store = held.again();
+    let store = held.restarted();
     let user = |n: u64| format!("{}", 900 + n % 3);
     let stop = tokio_util::sync::CancellationToken::new();
     let readers = (0..6_u64).map(|n| {

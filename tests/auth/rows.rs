@@ -18,7 +18,7 @@ fn a1_credentials_carry_every_persisted_field_under_the_names_of_baileys() {
     let text = json!(json!(creds.to_string()).to_string());
     assert_eq!(form(&creds::from_json(text).unwrap()), form(&device), "JSON text in JSON text");
     let numbers = creds["wagres"].to_string();
-    assert!(!numbers.contains("[7,7"), "bytes stand in one shape: {numbers}");
+    assert!(!numbers.contains("[7,7"), "bytes are written in one shape: {numbers}");
 }
 
 #[test]
@@ -59,12 +59,12 @@ fn a2_damaged_credentials_are_named_and_not_shown() {
 async fn a1_a_session_has_credentials_once_it_is_linked() {
     let held = Held::new().await;
     let (pool, id) = (&held.db.pool.clone().into(), held.fence.session_id);
-    assert!(!auth::found(pool, id).await.unwrap().linked);
+    assert!(!auth::session_credentials(pool, id).await.unwrap().linked);
     held.store.create().await.unwrap();
-    assert!(!auth::found(pool, id).await.unwrap().linked, "made but not linked");
+    assert!(!auth::session_credentials(pool, id).await.unwrap().linked, "created but not linked");
     held.store.save(&full_device()).await.unwrap();
-    assert!(auth::found(pool, id).await.unwrap().linked);
-    assert!(!auth::found(pool, id + 1).await.unwrap().linked);
+    assert!(auth::session_credentials(pool, id).await.unwrap().linked);
+    assert!(!auth::session_credentials(pool, id + 1).await.unwrap().linked);
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn a1_fields_of_other_programs_stay_in_the_credentials() {
 }
 
 #[tokio::test]
-async fn a1_values_stand_in_the_shapes_that_are_documented() {
+async fn a1_values_are_written_in_the_documented_shapes() {
     let held = Held::new().await;
     let s = &held.store;
     let pair = KeyPair::generate(&mut rand::rng());
@@ -97,7 +97,7 @@ async fn a1_values_stand_in_the_shapes_that_are_documented() {
     assert_eq!(value["private"]["type"], "Buffer");
     s.mark_prekeys_uploaded(&[5, 6]).await.unwrap();
     assert_eq!(held.value("pre-key", "5").await["uploaded"], true);
-    assert_eq!(held.rows().await, 1, "marking makes no row");
+    assert_eq!(held.rows().await, 1, "marking adds no row");
     s.put_session("1:2@lid.0", &[1, 2, 3]).await.unwrap();
     assert_eq!(held.value("session", "1:2@lid.0").await, json!({"type": "Buffer", "data": "AQID"}));
     s.set_sender_key_status("g@g.us", &[("1@lid", true)]).await.unwrap();
@@ -135,14 +135,14 @@ async fn a2_keys_are_read_in_every_shape() {
 }
 
 #[tokio::test]
-async fn a2_an_unreadable_value_is_put_aside_with_its_reason_and_told_of() {
+async fn a2_an_unreadable_value_is_quarantined_with_its_reason_and_an_event() {
     let held = Held::new().await;
     let mut events = sqlx::postgres::PgListener::connect(&held.db.url).await.unwrap();
     events.listen("wa_event").await.unwrap();
     let bad = json!({"type": "Buffer", "data": "hunter2!"});
     held.set("session", "1@c.us.0", bad.clone()).await;
     held.set("session", "2@c.us.0", json!({"type": "Buffer", "data": "AQID"})).await;
-    assert_eq!(held.store.get_session("1@c.us.0").await.unwrap(), None, "it counts as one that is not there");
+    assert_eq!(held.store.get_session("1@c.us.0").await.unwrap(), None, "the key counts as missing");
     assert!(!held.store.has_session("1@c.us.0").await.unwrap());
     assert_eq!(held.store.get_session("2@c.us.0").await.unwrap(), Some(Bytes::from_static(&[1, 2, 3])));
 
@@ -154,18 +154,18 @@ async fn a2_an_unreadable_value_is_put_aside_with_its_reason_and_told_of() {
     .unwrap();
     assert_eq!((kept.0.as_str(), kept.1.as_str(), &kept.2, kept.4), ("session", "1@c.us.0", &bad, true));
     assert!(kept.3.starts_with("value: found an object") && kept.3.contains("accepted is bytes as"), "{}", kept.3);
-    let heard: Value = serde_json::from_str(events.recv().await.unwrap().payload()).unwrap();
-    assert_eq!((&heard["session"], &heard["kind"]), (&json!("shop"), &json!("key_quarantined")));
+    let notified: Value = serde_json::from_str(events.recv().await.unwrap().payload()).unwrap();
+    assert_eq!((&notified["session"], &notified["kind"]), (&json!("shop"), &json!("key_quarantined")));
     let data: Value = sqlx::query_scalar("SELECT data FROM wa.event").fetch_one(&held.db.pool).await.unwrap();
     assert_eq!((&data["kind"], &data["key_id"]), (&json!("session"), &json!("1@c.us.0")));
     assert!(!data.to_string().contains("hunter2"));
 
     held.store.put_session("1@c.us.0", &[9]).await.unwrap();
-    assert_eq!(held.store.get_session("1@c.us.0").await.unwrap(), Some(Bytes::from_static(&[9])), "written anew");
+    assert_eq!(held.store.get_session("1@c.us.0").await.unwrap(), Some(Bytes::from_static(&[9])), "rewritten");
 }
 
 #[tokio::test]
-async fn a2_no_kind_of_key_stops_at_what_cannot_be_read() {
+async fn a2_no_kind_of_key_fails_on_an_unreadable_value() {
     let held = Held::new().await;
     let s = &held.store;
     for value in [json!(1), json!("x"), json!([]), json!({"devices": [{}], "timestamp": "x"}), json!({"0": 256})] {
@@ -195,13 +195,13 @@ async fn a2_no_kind_of_key_stops_at_what_cannot_be_read() {
         assert_eq!(s.get_group_metadata("1").await.unwrap(), None);
         assert_eq!(s.get_msg_secret("1", "", "").await.unwrap(), None);
     }
-    let aside: i64 =
+    let quarantined: i64 =
         sqlx::query_scalar("SELECT count(*) FROM wa.auth_quarantine").fetch_one(&held.db.pool).await.unwrap();
-    assert!(aside > 50, "{aside}");
+    assert!(quarantined > 50, "{quarantined}");
 }
 
 #[tokio::test]
-async fn a2_what_was_written_anew_meanwhile_is_not_put_aside() {
+async fn a2_a_rewritten_value_is_not_quarantined() {
     let held = Held::new().await;
     let (id, bad) = (held.fence.session_id, json!("hunter2"));
     held.set("session", "1@c.us.0", json!({"type": "Buffer", "data": "AQID"})).await;
@@ -220,7 +220,7 @@ async fn a2_what_was_written_anew_meanwhile_is_not_put_aside() {
 }
 
 #[tokio::test]
-async fn a2_credentials_that_cannot_be_read_are_named_not_shown_and_stay() {
+async fn a2_unreadable_credentials_are_named_not_shown_and_stay_in_place() {
     let held = Held::new().await;
     let mut creds = creds::to_json(&full_device()).unwrap();
     creds["noiseKey"]["private"] = json!("hunter2");
@@ -301,7 +301,7 @@ async fn a1_logout_deletes_everything_of_the_session_and_nothing_of_another() {
     }
     assert_eq!(held.rows().await, 8);
     assert_eq!(held.store.delete_all().await.unwrap(), 4);
-    assert_eq!(held.store.delete_all().await.unwrap(), 0, "nothing to do is no error");
+    assert_eq!(held.store.delete_all().await.unwrap(), 0, "nothing to delete is not an error");
     assert_eq!(held.rows().await, 4);
     assert!(held.store.load().await.unwrap().is_none());
     assert!(other.load().await.unwrap().is_some());
@@ -314,7 +314,7 @@ async fn a6_the_store_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn m7_a_message_is_given_again_to_its_own_chat_alone() {
+async fn m7_a_message_is_resent_only_to_its_own_chat() {
     let held = Held::new().await;
     sqlx::query("SELECT wa.send_text('shop', '15550002', 'for one')").execute(&held.db.pool).await.unwrap();
     let sent: String = sqlx::query_scalar("SELECT message_id FROM wa.outbound").fetch_one(&held.db.pool).await.unwrap();

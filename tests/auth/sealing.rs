@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a6_no_bytes_of_a_store_with_a_key_stand_in_the_clear() {
+async fn a6_a_store_with_a_key_writes_no_bytes_in_the_clear() {
     let held = Held::sealed().await;
     let s = &held.store;
     let device = full_device();
@@ -39,7 +39,7 @@ async fn a6_no_bytes_of_a_store_with_a_key_stand_in_the_clear() {
     .await
     .unwrap();
     assert_eq!(clear, Vec::<String>::new());
-    // What is empty stays as it is, and everything reads as it was written.
+    // Empty bytes stay as they are, and every value reads as it was written.
     assert_eq!(form(&s.load().await.unwrap().unwrap()), form(&device));
     s.mark_prekeys_uploaded(&[5]).await.unwrap();
     assert_eq!(s.load_prekey(5).await.unwrap().unwrap(), record);
@@ -54,7 +54,9 @@ async fn a6_without_the_key_nothing_is_read_moved_or_overwritten() {
     let plain = AuthStore::new(held.hold.clone(), Arc::default());
     let wrong = Vault::default().with_key("k1", &[9; KEY_LENGTH]).unwrap();
     let wrong = AuthStore::new(held.hold.clone(), wrong.into());
-    for (store, said) in [(&plain, "is none of encryption.keys"), (&wrong, "does not open with the one of that id")] {
+    for (store, said) in
+        [(&plain, "is none of encryption.keys"), (&wrong, "the configured key of that id does not open it")]
+    {
         for error in [store.load().await.err().unwrap(), store.get_session("1@lid.0").await.unwrap_err()] {
             let StoreError::Serialization(source) = &error else { panic!("{error:?}") };
             assert!(source.to_string().contains(r#"sealed with the key "k1""#), "{source}");
@@ -72,7 +74,7 @@ mod whole {
     use serde_json::Value;
     use wagres::auth::codec;
 
-    /// A worker whose keys come from the environment; it writes with the first.
+    /// A worker whose keys come from the environment; `current` is in force.
     async fn worker(world: &World, current: Option<&str>, keys: &[(&str, u8)]) -> Result<Worker> {
         let mut command = world.worker_on(&world.db.url);
         for (id, fill) in keys {
@@ -111,7 +113,7 @@ mod whole {
     }
 
     #[tokio::test]
-    async fn a6_a_linked_session_is_encrypted_rotated_and_decrypted_and_goes_on_each_time() -> Result<()> {
+    async fn a6_a_linked_session_is_encrypted_rotated_and_decrypted_and_continues_each_time() -> Result<()> {
         let world = World::new().await?;
         let first = worker(&world, None, &[]).await?;
         world.link("shop", "15550001").await?;
@@ -162,7 +164,7 @@ mod whole {
     }
 
     #[tokio::test]
-    async fn a6_a_worker_whose_key_cannot_be_had_does_not_start_and_says_why() -> Result<()> {
+    async fn a6_a_worker_without_its_key_does_not_start_and_says_why() -> Result<()> {
         let world = World::new().await?;
         let mut command = world.worker_on(&world.db.url);
         command.env("WAGRES_ENCRYPTION__KEY", "k1").env("WAGRES_ENCRYPTION__KEYS__K1__FILE", "/nowhere/key");

@@ -1,4 +1,4 @@
-//! A whole worker and its auth state: what is damaged, and what is logged.
+//! A whole worker and its auth state: damaged keys, secrets in the log, and the command line.
 
 use crate::support::world::{Worker, World, wagres};
 use anyhow::{Context, Result, ensure};
@@ -14,7 +14,7 @@ async fn talks(world: &World, there: &str, back: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a2_a_session_lives_on_when_keys_of_it_cannot_be_read() -> Result<()> {
+async fn a2_a_session_survives_unreadable_keys() -> Result<()> {
     let world = World::new().await?;
     let worker = world.worker().await?;
     world.link("shop", "15550001").await?;
@@ -38,11 +38,11 @@ async fn a2_a_session_lives_on_when_keys_of_it_cannot_be_read() -> Result<()> {
     worker.stop().await
 }
 
-/// Every secret of the database in the forms in which a log might show it.
+/// A secret in the forms in which a log might show it.
 fn forms(secret: &[u8]) -> [String; 4] {
     let decimal = secret.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let base64 = codec::base64(secret);
-    // A log may cut what it shows: half of a key is a key found.
+    // A log may truncate a value: half of a key counts as a key.
     let half = |text: &str| text[..text.len() / 2].to_owned();
     let hex = hex::encode(secret);
     [half(&base64), half(&hex), half(&hex.to_uppercase()), half(&decimal)]
@@ -135,7 +135,7 @@ async fn a6_a_full_log_of_a_linking_and_of_messages_shows_no_secret() -> Result<
         for form in forms(secret) {
             if let Some(at) = log.find(&form) {
                 let line = log[..at].lines().last().unwrap_or_default();
-                anyhow::bail!("a secret of {} bytes stands in the log, behind {line:?}", secret.len());
+                anyhow::bail!("the log shows a secret of {} bytes, after {line:?}", secret.len());
             }
         }
     }
@@ -153,30 +153,30 @@ async fn a4_a6_the_command_line_shows_sizes_and_the_quarantine_and_makes_keys() 
         INSERT INTO wa.auth_quarantine (session_id, kind, key_id, value, reason)
         SELECT session_id, 'session', 'x', '\"hunter2\"', 'value: found text of 7 bytes' FROM wa.session";
     sqlx::raw_sql(prepare).execute(&db.pool).await?;
-    let said = async |arguments: &[&str]| -> Result<String> {
+    let output = async |arguments: &[&str]| -> Result<String> {
         let output = wagres().args(["--database-url", &db.url, "auth"]).args(arguments).output().await?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?)
     };
     let lines = |text: &str| text.lines().map(serde_json::from_str).collect::<serde_json::Result<Vec<Value>>>();
 
-    let sizes = lines(&said(&["stats", "--session", "shop", "--json"]).await?)?;
+    let sizes = lines(&output(&["stats", "--session", "shop", "--json"]).await?)?;
     let of = |kind: &str| sizes.iter().find(|line| line["kind"] == kind).context("no such kind");
     ensure!(of("session")?["keys"] == 3 && of("session")?["bytes"].as_i64() > Some(30), "{sizes:?}");
     ensure!(of("device-list")?["with_deadline"] == 3 && of("session")?["next_deadline"].is_null(), "{sizes:?}");
     ensure!(of("creds")?["keys"] == 1 && of("quarantine")?["keys"] == 1, "{sizes:?}");
-    ensure!(said(&["stats", "--session", "nobody", "--json"]).await?.is_empty());
-    let table = said(&["stats"]).await?;
+    ensure!(output(&["stats", "--session", "nobody", "--json"]).await?.is_empty());
+    let table = output(&["stats"]).await?;
     ensure!(table.lines().count() == 1 + sizes.len() + 1, "{table}");
 
-    let aside = lines(&said(&["quarantine", "--json"]).await?)?;
-    ensure!(aside.len() == 1 && aside[0]["reason"] == "value: found text of 7 bytes", "{aside:?}");
-    ensure!(!format!("{aside:?} {}", said(&["quarantine"]).await?).contains("hunter2"));
+    let quarantined = lines(&output(&["quarantine", "--json"]).await?)?;
+    ensure!(quarantined.len() == 1 && quarantined[0]["reason"] == "value: found text of 7 bytes", "{quarantined:?}");
+    ensure!(!format!("{quarantined:?} {}", output(&["quarantine"]).await?).contains("hunter2"));
 
-    let keys = [said(&["new-key"]).await?, said(&["new-key"]).await?];
+    let keys = [output(&["new-key"]).await?, output(&["new-key"]).await?];
     ensure!(keys[0] != keys[1] && keys.iter().all(|key| wagres::auth::key_from_text(key).is_some()));
 
-    let queued = lines(&said(&["reseal", "--json"]).await?)?;
+    let queued = lines(&output(&["reseal", "--json"]).await?)?;
     let kind: String = sqlx::query_scalar("SELECT kind FROM wa.maintenance_job WHERE id = $1")
         .bind(queued[0]["job"].as_i64())
         .fetch_one(&db.pool)

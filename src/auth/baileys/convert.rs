@@ -1,6 +1,6 @@
-//! Each kind of key in its turn.
+//! The conversion of each kind of key.
 
-use super::{Count, Entry, Found, Problem, Report, sender_key, session};
+use super::{BaileysState, Count, Entry, Problem, Report, sender_key, session};
 use crate::auth::codec::{self, DecodeError, Fields};
 use crate::auth::key_id::escape;
 use crate::auth::kind::Kind;
@@ -15,40 +15,40 @@ use wacore_binary::{Jid, Server};
 use waproto::codec as proto;
 use waproto::whatsapp::message::AppStateSyncKeyFingerprint;
 
-/// A key that could not be converted, as it was.
+/// A key that could not be converted.
 #[derive(Clone)]
-pub struct Refused {
-    /// What and which.
+pub struct UnconvertedKey {
+    /// The key, unchanged.
     pub entry: Entry,
-    /// Why.
+    /// For the quarantine; does not repeat the value.
     pub reason: String,
 }
 
-/// An auth state as ours.
+/// An auth state as rows.
 pub struct Converted {
-    /// The device.
+    /// The device of the credentials.
     pub device: Device,
-    /// `wa.auth.creds`, with what only Baileys knows beside what we know.
+    /// `wa.auth.creds`, with the fields that only Baileys has.
     pub creds: Value,
     /// Rows of `wa.auth_key`: by kind and id, each once.
     pub rows: BTreeMap<(&'static str, String), Value>,
-    /// What could not be converted.
-    pub refused: Vec<Refused>,
-    /// What became of everything.
+    /// Keys that could not be converted.
+    pub refused: Vec<UnconvertedKey>,
+    /// The outcome by kind.
     pub report: Report,
 }
 
-/// What becomes of one key.
+/// The outcome for one key.
 pub(super) enum Outcome {
     Rows(Vec<(Kind, String, Value)>),
     Skipped(&'static str),
 }
 
-/// Turns what was found into rows. Calls `progress` after each key.
+/// Converts an auth state into rows. Calls `progress` after each key.
 ///
 /// # Errors
 /// When there are no credentials, or they cannot be read or are not those of a linked device.
-pub fn convert(found: Found, mut progress: impl FnMut()) -> Result<Converted, Problem> {
+pub fn convert(found: BaileysState, mut progress: impl FnMut()) -> Result<Converted, Problem> {
     let stored =
         found.creds.ok_or_else(|| DecodeError::new("creds", "nothing", "the credentials of a linked device"))?;
     let stored = codec::open(stored);
@@ -76,7 +76,7 @@ pub fn convert(found: Found, mut progress: impl FnMut()) -> Result<Converted, Pr
     }
     let mut rows = BTreeMap::new();
     let mut refused = vec![];
-    // Those that were stored come after those that were derived, and replace them.
+    // Stored identities come last, so that they replace those derived from sessions.
     let mut entries = found.entries;
     entries.sort_by_key(|entry| entry.kind == Kind::IdentityKey.name());
     for entry in entries {
@@ -90,7 +90,7 @@ pub fn convert(found: Found, mut progress: impl FnMut()) -> Result<Converted, Pr
             Err(problem) => {
                 let reason = problem.to_string();
                 count.failed.insert(entry.id.clone(), reason.clone());
-                refused.push(Refused { entry, reason });
+                refused.push(UnconvertedKey { entry, reason });
             }
         }
         progress();
@@ -99,7 +99,7 @@ pub fn convert(found: Found, mut progress: impl FnMut()) -> Result<Converted, Pr
     if forgotten > 0 {
         let count = report.entry(Kind::SenderKeyMemory.name().into()).or_default();
         count.converted -= forgotten;
-        *skipped(count, "our own key of the group did not come along") += forgotten;
+        *skipped(count, "the session's own key of the group is missing") += forgotten;
     }
     Ok(Converted { device, creds, rows, refused, report })
 }
@@ -108,7 +108,7 @@ fn skipped<'a>(count: &'a mut Count, reason: &str) -> &'a mut u64 {
     count.skipped.entry(reason.to_owned()).or_default()
 }
 
-/// Keeps what Baileys has in its credentials and we have no use for, so that it can go back.
+/// Adds the fields that only Baileys uses, so that an export has them again.
 fn with_theirs(mut ours: Value, theirs: Value) -> Value {
     if let (Some(ours), Value::Object(theirs)) = (ours.as_object_mut(), codec::canonical(theirs)) {
         let rest: Map<_, _> = theirs.into_iter().filter(|(name, _)| !ours.contains_key(name)).collect();
@@ -117,7 +117,7 @@ fn with_theirs(mut ours: Value, theirs: Value) -> Value {
     ours
 }
 
-/// Where our own sender key did not come along, nobody may be taken for having it. Gives back how many groups these are.
+/// Forgets who has our sender key, for each group whose own sender key was not converted. Returns the number of groups.
 fn forget_unsendable_groups(device: &Device, rows: &mut BTreeMap<(&'static str, String), Value>) -> u64 {
     let own: Vec<String> = [&device.pn, &device.lid]
         .into_iter()
@@ -135,7 +135,7 @@ fn forget_unsendable_groups(device: &Device, rows: &mut BTreeMap<(&'static str, 
     (before - rows.len()) as u64
 }
 
-/// What the conversion of a key must know of the device.
+/// The fields of the device that the conversion of a key needs.
 pub(super) struct Converter {
     pub(super) local: LegacySessionLocalContext,
     pub(super) first_unuploaded: u32,
@@ -211,12 +211,12 @@ impl Converter {
                 row(Kind::LidMapping, escape(&lid).into_owned(), value)
             }
             "device-list" => row(Kind::DeviceList, escape(id).into_owned(), device_list(id, &value)?),
-            "tctoken" if id == "__index" => Ok(Outcome::Skipped("a list of what is there")),
+            "tctoken" if id == "__index" => Ok(Outcome::Skipped("a list of the other entries")),
             "tctoken" => {
                 let token = records::tc_token_from_json(value)?;
                 row(Kind::TcToken, escape(id).into_owned(), records::tc_token_to_json(&token))
             }
-            _ => Ok(Outcome::Skipped("of no use to this client")),
+            _ => Ok(Outcome::Skipped("not used by this client")),
         }
     }
 }
@@ -263,7 +263,7 @@ fn sync_key(value: &Value) -> Result<Value, Problem> {
     }))
 }
 
-/// Where a collection stands, and a row for each of its MACs, which Baileys keeps within.
+/// The version of a collection, and a row for each of its MACs, which Baileys keeps inside the version.
 fn version(name: &str, value: Value) -> Result<Outcome, Problem> {
     let mut state = app_sync::version_from_json(value)?;
     let macs = std::mem::take(&mut state.index_value_map);
@@ -276,7 +276,7 @@ fn version(name: &str, value: Value) -> Result<Outcome, Problem> {
     Ok(Outcome::Rows(rows))
 }
 
-/// Numbers of devices; how old the list is nobody knows, so the library asks anew when it needs it.
+/// Numbers of devices. The age of the list is unknown, so the library asks the server when it needs the list.
 fn device_list(user: &str, value: &Value) -> Result<Value, DecodeError> {
     const DEVICES: &str = "an array of device numbers";
     let items = value.as_array().ok_or_else(|| DecodeError::new("value", codec::shape(value), DEVICES))?;

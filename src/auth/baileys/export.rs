@@ -1,13 +1,15 @@
-//! The way back: our auth state as Baileys keeps it.
+//! The way back: an auth state as Baileys keeps it.
 //!
-//! The state of a session that no worker holds. Sending ratchets come without what was reserved and perhaps spent, so that
-//! no key is used twice. From then on the other program has the ratchets; a connection here would begin new ones.
+//! Only for a session that no worker holds. Sending ratchets leave out the keys that were reserved and may have been
+//! used, so that no key is used twice. From then on the other program has the ratchets; a connection here starts new
+//! Signal sessions.
 
 use super::{Count, Entry, Problem, Report};
 use crate::auth::app_sync;
 use crate::auth::codec::{self, DecodeError, Fields};
 use crate::auth::key_id::unescape;
 use crate::auth::kind::Kind;
+use crate::auth::random;
 use crate::auth::records;
 use crate::auth::signal;
 use crate::auth::snapshot::{Key, State};
@@ -23,13 +25,13 @@ use waproto::codec as proto;
 pub struct Exported {
     /// `creds.json`.
     pub creds: Value,
-    /// A file each.
+    /// Keys; each becomes a file.
     pub entries: Vec<Entry>,
-    /// What became of everything.
+    /// The outcome by kind.
     pub report: Report,
 }
 
-/// Turns a state into entries. Calls `progress` after each key.
+/// Converts a state into entries. Calls `progress` after each key.
 ///
 /// # Errors
 /// When the credentials cannot be read.
@@ -48,7 +50,7 @@ pub fn export(state: State, mut progress: impl FnMut()) -> Result<Exported, Prob
                 }
                 entries.extend(of_key);
             }
-            Ok(None) => *count.skipped.entry("of no use to Baileys".into()).or_default() += 1,
+            Ok(None) => *count.skipped.entry("not used by Baileys".into()).or_default() += 1,
             Err(problem) => drop(count.failed.insert(key.id, problem.to_string())),
         }
         progress();
@@ -74,8 +76,8 @@ fn creds(stored: Value, sync_key: Option<String>) -> Result<Value, Problem> {
     fields.remove("wagres");
     fields.retain(|_, value| !value.is_null());
     fields.insert("advSecretKey".into(), codec::base64(&device.adv_secret_key).into());
-    // What Baileys makes when it links, and asks for later without looking whether it is there.
-    let pair = KeyPair::generate(&mut rand::rng());
+    // Baileys makes these fields when it links, and uses them later without a check.
+    let pair = KeyPair::generate(&mut random::generator());
     let pair = signal::pair_to_json(pair.public_key.public_key_bytes(), pair.private_key.serialize());
     let account = fields.get("account").and_then(|account| account.get("accountSignatureKey")).and_then(codec::revive);
     let identities = device.lid.as_ref().zip(account).map(|(lid, key)| {
@@ -98,7 +100,8 @@ fn creds(stored: Value, sync_key: Option<String>) -> Result<Value, Problem> {
     Ok(creds)
 }
 
-/// The files of one key; `None` for what Baileys has no use for. MACs of app state wait in `macs`.
+/// The entries of one key; `None` for a kind that Baileys does not use. MACs of app state go to `macs`, for the entry
+/// of their collection.
 pub(super) fn one(key: &Key, macs: &mut BTreeMap<String, Map<String, Value>>) -> Result<Option<Vec<Entry>>, Problem> {
     let value = &key.value;
     let id = unescape(&key.id);
@@ -180,7 +183,7 @@ pub(super) fn one(key: &Key, macs: &mut BTreeMap<String, Map<String, Value>>) ->
             let value = json!({ "token": codec::buffer(&token.token), "timestamp": token.token_timestamp.to_string() });
             entry(kind.name(), id, value)
         }
-        // The signed pre-key in use stands in the credentials; the rest is of messages under way, or a cache.
+        // The credentials have the signed pre-key in use; the other kinds are caches, or belong to messages under way.
         Kind::SignedPreKey
         | Kind::GroupMetadata
         | Kind::BaseKey
@@ -255,10 +258,10 @@ fn chain(chain: &LegacySessionChainV1) -> (String, Value) {
     (codec::base64(&chain.ratchet_key), json!({ "chainKey": key, "chainType": role, "messageKeys": skipped }))
 }
 
-/// Their array of states; theirs has the state in use at the end, ours at the beginning.
+/// Baileys' array of states: the current state is its last; in the library's record it is the first.
 fn sender_key(record: &[u8]) -> Result<Value, Problem> {
-    let told = |error: wacore::libsignal::protocol::SignalProtocolError| Problem::Library(error.to_string());
-    let record = SenderKeyRecord::deserialize(record).map_err(told)?.into_components().map_err(told)?;
+    let refused = |error: wacore::libsignal::protocol::SignalProtocolError| Problem::Library(error.to_string());
+    let record = SenderKeyRecord::deserialize(record).map_err(refused)?.into_components().map_err(refused)?;
     let states = record.states.into_iter().rev().map(|state| {
         let mut signing = json!({ "public": codec::buffer(&state.signing_key.public) });
         if let Some(private) = &state.signing_key.private {

@@ -1,13 +1,13 @@
-//! The folder of Baileys' `useMultiFileAuthState`: `creds.json`, and a file for each key.
+//! The folder of Baileys' `useMultiFileAuthState`: `creds.json` and a file for each key.
 
-use super::{Entry, Found};
+use super::{BaileysState, Entry};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-/// The kinds by which files are named, longer ones before those that they begin with.
+/// The kinds that begin the names of files; a kind comes before its own prefixes.
 const KINDS: [&str; 10] = [
     "app-state-sync-version",
     "app-state-sync-key",
@@ -21,13 +21,13 @@ const KINDS: [&str; 10] = [
     "tctoken",
 ];
 
-/// Reads a folder. Calls `progress` after each file. What cannot be read as JSON is kept by its name; Baileys writes its files
-/// in place, so a crash leaves truncated ones.
+/// Reads a folder. Calls `progress` after each file. A file that is not JSON is listed by its name: Baileys writes its
+/// files in place, so a crash leaves truncated ones.
 ///
 /// # Errors
 /// When the folder or a file of it cannot be read at all.
-pub fn read(folder: &Path, mut progress: impl FnMut()) -> io::Result<Found> {
-    let mut found = Found::default();
+pub fn read(folder: &Path, mut progress: impl FnMut()) -> io::Result<BaileysState> {
+    let mut found = BaileysState::default();
     let mut files = std::fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
     files.sort_by_key(std::fs::DirEntry::file_name);
     for file in files {
@@ -41,10 +41,10 @@ pub fn read(folder: &Path, mut progress: impl FnMut()) -> io::Result<Found> {
             Some((kind, id)) => match serde_json::from_slice::<Value>(&std::fs::read(&path)?) {
                 Ok(value) if kind == "creds" => found.creds = Some(value),
                 Ok(value) => found.entries.push(Entry { kind: kind.into(), id, value }),
-                // Its text may repeat the value; its place does not.
+                // The error's text may repeat the value; its position does not.
                 Err(error) => found
                     .unreadable
-                    .push((name, format!("no JSON from line {}, column {} on", error.line(), error.column()))),
+                    .push((name, format!("not JSON from line {}, column {}", error.line(), error.column()))),
             },
         }
         progress();
@@ -55,7 +55,7 @@ pub fn read(folder: &Path, mut progress: impl FnMut()) -> io::Result<Found> {
 /// Writes a folder as Baileys reads it. Calls `progress` after each file.
 ///
 /// # Errors
-/// When it is there and not empty, or a file cannot be written.
+/// When the folder exists and is not empty, or a file cannot be written.
 pub fn write(folder: &Path, creds: &Value, entries: &[Entry], mut progress: impl FnMut()) -> io::Result<()> {
     match std::fs::read_dir(folder) {
         Ok(mut files) => {
@@ -84,7 +84,7 @@ pub fn write(folder: &Path, creds: &Value, entries: &[Entry], mut progress: impl
 pub(super) fn key(stem: &str) -> Option<(&'static str, String)> {
     let (kind, rest) = KINDS.iter().find_map(|kind| Some((*kind, stem.strip_prefix(kind)?.strip_prefix('-')?)))?;
     let id = match kind {
-        // The name of its list begins with what stands for a slash elsewhere.
+        // The name of the tokens' list begins with the text that replaces a slash elsewhere.
         "tctoken" if rest == "__index" => rest.to_owned(),
         "sender-key" => rest.replace("--", "::"),
         _ => rest.replace("__", "/"),

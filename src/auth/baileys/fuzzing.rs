@@ -1,10 +1,10 @@
-//! What others left as keys of Baileys, as a function of a value (R5).
+//! The conversion from and to Baileys as a function of any value (R5).
 
-#![allow(clippy::expect_used, reason = "a promise that an input breaks is to end the program")]
+#![allow(clippy::expect_used, reason = "an input that breaks a promise has to end the program")]
 
 use super::convert::{Converter, Outcome};
 use super::export::one;
-use super::{Count, Entry, Found, convert, export};
+use super::{BaileysState, Count, Entry, convert, export};
 use crate::auth::codec;
 use crate::auth::kind::Kind;
 use crate::auth::snapshot::{Key, State};
@@ -27,7 +27,7 @@ const KINDS: [(&str, &str); 11] = [
     ("tctoken", "15550002@s.whatsapp.net"),
 ];
 
-/// Nothing panics, whatever stands where a key should; and what becomes a record is one that the client library reads.
+/// Nothing panics, whatever the value of a key; and the client library reads every converted record.
 pub(in crate::auth) fn holds(value: &Value) {
     let entries: Vec<_> =
         KINDS.into_iter().map(|(kind, id)| Entry { kind: kind.into(), id: id.into(), value: value.clone() }).collect();
@@ -51,17 +51,17 @@ pub(in crate::auth) fn holds(value: &Value) {
             let _ = one(&key, &mut BTreeMap::new());
         }
     }
-    // With the credentials: nothing is lost from the report.
+    // With the credentials: the report counts every key.
     let keys = entries.len() as u64;
-    let found = Found { creds: Some(value.clone()), entries, ..Found::default() };
+    let found = BaileysState { creds: Some(value.clone()), entries, ..BaileysState::default() };
     if let Ok(converted) = convert(found, || {}) {
-        let told = |count: &Count| count.converted + count.skipped.values().sum::<u64>() + count.failed.len() as u64;
-        assert_eq!(converted.report.values().map(told).sum::<u64>(), keys + 1);
+        let counted = |count: &Count| count.converted + count.skipped.values().sum::<u64>() + count.failed.len() as u64;
+        assert_eq!(converted.report.values().map(counted).sum::<u64>(), keys + 1);
         assert_eq!(
             converted.refused.len() as u64,
             converted.report.values().map(|it| it.failed.len() as u64).sum::<u64>()
         );
-        // What came here goes back, and comes again as the same.
+        // Exported and converted again, the rows are the same.
         let keys = converted.rows.iter().map(|((kind, id), value)| Key {
             kind: (*kind).to_owned(),
             id: id.clone(),
@@ -69,9 +69,9 @@ pub(in crate::auth) fn holds(value: &Value) {
             expires_at: None,
         });
         let state = State { creds: converted.creds.clone(), keys: keys.collect() };
-        let exported = export(state, || {}).expect("what was converted can be exported");
-        let found = Found { creds: Some(exported.creds), entries: exported.entries, ..Found::default() };
-        let again = convert(found, || {}).expect("what was exported can be converted");
+        let exported = export(state, || {}).expect("a converted state can be exported");
+        let found = BaileysState { creds: Some(exported.creds), entries: exported.entries, ..BaileysState::default() };
+        let again = convert(found, || {}).expect("an exported state can be converted");
         assert_eq!(again.rows, converted.rows);
     }
 }

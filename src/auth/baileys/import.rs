@@ -1,11 +1,11 @@
 //! Writes a converted auth state, all of it or nothing.
 
 use super::{Converted, Problem, Report};
-use crate::auth::arrival::{Arrival, ArrivalError, Refused};
+use crate::auth::import_target::{ImportTarget, ImportTargetError, RefusedKey};
 use crate::auth::kind::Kind;
 use crate::auth::snapshot::Key;
 use crate::auth::vault::Vault;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use sqlx::{Acquire, PgConnection};
 
 /// Why nothing was imported.
@@ -14,13 +14,13 @@ pub enum ImportError {
     /// The credentials are missing, unreadable or not those of a linked device.
     #[error("nothing was imported: {0}")]
     Creds(#[from] Problem),
-    /// The session may not be written, or the database said so.
+    /// The session may not be written, or the database failed.
     #[error(transparent)]
-    Arrival(#[from] ArrivalError),
+    Target(#[from] ImportTargetError),
 }
 
-/// Writes `converted` into `session`, which is made for `tenant` when it is not there. Importing the same again is fine
-/// until a connection has used it. With `dry_run` everything is done and taken back.
+/// Writes `converted` into `session`, which is added for `tenant` if it does not exist. The same may be imported again
+/// until a connection has used it. Times to live count from `now`. With `dry_run` everything is done and rolled back.
 ///
 /// # Errors
 /// See [`ImportError`]; nothing is changed then.
@@ -30,23 +30,23 @@ pub async fn import(
     session: &str,
     tenant: Option<&str>,
     converted: Converted,
+    now: DateTime<Utc>,
     dry_run: bool,
 ) -> Result<Report, ImportError> {
     let Converted { device, creds, rows, refused, report } = converted;
-    let transaction = connection.begin().await.map_err(ArrivalError::from)?;
-    let mut arrival = Arrival::at(transaction, session, tenant, None, false).await?;
-    arrival.creds(vault, &device, creds).await?;
-    let now = Utc::now();
+    let transaction = connection.begin().await.map_err(ImportTargetError::from)?;
+    let mut target = ImportTarget::clear(transaction, session, tenant, None, false).await?;
+    target.put_creds(vault, &device, creds).await?;
     let keys = rows.into_iter().map(|((kind, id), value)| {
         let ttl = Kind::named(kind).and_then(Kind::time_to_live);
         Key { kind: kind.to_owned(), id, value, expires_at: ttl.map(|ttl| now + ttl) }
     });
-    arrival.keys(vault, keys).await?;
+    target.put_keys(vault, keys).await?;
     let refused: Vec<_> = refused
         .iter()
-        .map(|it| Refused { kind: &it.entry.kind, id: &it.entry.id, value: &it.entry.value, reason: &it.reason })
+        .map(|it| RefusedKey { kind: &it.entry.kind, id: &it.entry.id, value: &it.entry.value, reason: &it.reason })
         .collect();
-    arrival.refused(vault, &refused).await?;
-    arrival.end(dry_run).await?;
+    target.quarantine(vault, &refused).await?;
+    target.end(dry_run).await?;
     Ok(report)
 }

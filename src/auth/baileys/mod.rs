@@ -1,8 +1,8 @@
-//! Auth state of Baileys, the JavaScript client, as ours: a linked device moves without a new scan (A5).
+//! Auth state of Baileys, the JavaScript client: a linked device moves without a new scan (A5).
 //!
-//! [`folder`] and [`tables`] read it from where Baileys keeps it, [`convert()`] makes rows of it, [`import`] writes them;
-//! [`export()`] is the way back.
-//! What cannot be converted is counted with its reason and kept as it was; only credentials must be readable.
+//! [`folder`] and [`tables`] read it where Baileys keeps it, [`convert()`] turns it into rows, [`import`] writes them;
+//! [`export()`] is the way back. A key that cannot be converted is counted with its reason and quarantined unchanged;
+//! only credentials must be readable.
 
 mod convert;
 mod export;
@@ -26,13 +26,13 @@ use wacore::libsignal::protocol::LegacySessionInteropError;
 /// Why a value could not be converted. Never holds or shows the value: it may be a key.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
-    /// It is in no shape that is understood.
+    /// The value is in no known shape.
     #[error(transparent)]
     Unreadable(#[from] DecodeError),
-    /// It can be read, and is no state that the protocol knows.
+    /// The value can be read, but is not a state of the protocol.
     #[error("the client library: {0}")]
     Library(String),
-    /// Its id says nothing.
+    /// The id does not have the form of its kind.
     #[error("id: found another text, accepted is {0}")]
     Id(&'static str),
 }
@@ -48,37 +48,37 @@ impl From<LegacySessionInteropError> for Problem {
 pub struct Entry {
     /// `pre-key`, `session`, `sender-key` …
     pub kind: String,
-    /// Which one of its kind.
+    /// The id within the kind.
     pub id: String,
-    /// As it was found.
+    /// The value, unconverted.
     pub value: Value,
 }
 
-/// What was found of one device.
+/// The auth state of one device as it was read.
 #[derive(Clone, Default)]
-pub struct Found {
-    /// The credentials, if there were any.
+pub struct BaileysState {
+    /// `None`: there were none.
     pub creds: Option<Value>,
-    /// The keys.
+    /// Keys, as read.
     pub entries: Vec<Entry>,
-    /// What was there and could not even be read as JSON, by its name, with the reason.
+    /// Names of files that are not JSON, each with the reason.
     pub unreadable: Vec<(String, String)>,
-    /// Names of what does not belong to an auth state.
+    /// Names of files or rows that do not belong to an auth state.
     pub foreign: Vec<String>,
 }
 
-/// What became of the keys of one kind.
+/// The outcome for the keys of one kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Count {
-    /// Keys that are ours now.
+    /// How many were converted.
     pub converted: u64,
-    /// Keys that need not come along, by reason.
+    /// How many are not needed, by reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub skipped: BTreeMap<String, u64>,
-    /// Keys that could not be converted, by id, with the reason.
+    /// Reasons of those that could not be converted, by id.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub failed: BTreeMap<String, String>,
 }
 
-/// What became of everything, by Baileys' name of the kind.
+/// The outcome by Baileys' name of the kind.
 pub type Report = BTreeMap<String, Count>;

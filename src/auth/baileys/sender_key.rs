@@ -1,4 +1,4 @@
-//! Sender keys of groups: JSON inside of bytes, the state in use last, with the keys of skipped messages.
+//! Sender keys of groups: JSON inside bytes, the current state last, with the keys of skipped messages.
 
 use super::Problem;
 use crate::auth::codec::{self, DecodeError, Fields};
@@ -10,7 +10,7 @@ use wacore::libsignal::protocol::{
 
 const STATES: &str = "an array of sender key states, as JSON or as bytes that hold it";
 
-/// Reads a record and gives it as the client library keeps it.
+/// Converts a record into the client library's.
 pub(super) fn read(value: Value) -> Result<Vec<u8>, Problem> {
     let value = codec::open(value);
     let value = match codec::revive(&value) {
@@ -21,7 +21,7 @@ pub(super) fn read(value: Value) -> Result<Vec<u8>, Problem> {
     };
     let value = codec::open(value);
     let states = value.as_array().ok_or_else(|| DecodeError::new("value", codec::shape(&value), STATES))?;
-    // Theirs has the state in use at the end, ours at the beginning.
+    // The current state is Baileys' last, and the library's first.
     let states = states.iter().rev().map(state).collect::<Result<Vec<_>, Problem>>()?;
     if states.is_empty() {
         return Err(DecodeError::new("value", "no state", STATES).into());

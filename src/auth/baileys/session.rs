@@ -1,4 +1,4 @@
-//! Signal sessions as libsignal-node keeps them (its record "v1"), with archived ones and the keys of skipped messages.
+//! Signal sessions as libsignal-node keeps them (record "v1"), with archived ones and the keys of skipped messages.
 
 use super::Problem;
 use crate::auth::codec::{self, DecodeError, Fields};
@@ -16,20 +16,21 @@ const OBJECT: &str = "an object";
 
 /// A session record and the identity key of the other side.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Session {
-    /// As the client library keeps it.
+pub(super) struct ConvertedSession {
+    /// The client library's record.
     pub(super) record: Vec<u8>,
-    /// Of the session in use, or of the one that was last.
+    /// The identity of the open session, or of the last one used.
     pub(super) identity: Option<[u8; 32]>,
 }
 
-/// Reads a record `{"_sessions": {"<base key>": …}, "version": "v1"}`. `local` is ours, which the record does not hold.
-pub(super) fn read(value: Value, local: LegacySessionLocalContext) -> Result<Session, Problem> {
+/// Reads a record `{"_sessions": {"<base key>": …}, "version": "v1"}`. `local` is our side, which the record does not
+/// have.
+pub(super) fn read(value: Value, local: LegacySessionLocalContext) -> Result<ConvertedSession, Problem> {
     let value = codec::open(value);
     let record = Fields::of(&value, "")?;
     let sessions = record.required("_sessions", OBJECT)?;
     let entries = object(sessions, "_sessions")?;
-    // Before "v1" the registration id stood with the whole record.
+    // Before "v1" the registration id was a field of the whole record.
     let registration: Option<u32> = record.maybe_number("registrationId")?;
     let mut indexed = Vec::with_capacity(entries.len());
     for (key, value) in entries {
@@ -44,7 +45,7 @@ pub(super) fn read(value: Value, local: LegacySessionLocalContext) -> Result<Ses
     let identity = identity.transpose()?;
     let record = LegacySessionRecordV1::from_indexed_sessions(indexed)?.into_session_record(local)?;
     let record = record.serialize().map_err(|error| Problem::Library(error.to_string()))?;
-    Ok(Session { record, identity })
+    Ok(ConvertedSession { record, identity })
 }
 
 fn session(value: &Value, registration: Option<u32>) -> Result<LegacySessionV1, Problem> {
@@ -106,8 +107,8 @@ fn chain(ratchet_key: &str, value: &Value) -> Result<LegacySessionChainV1, Probl
     })
 }
 
-/// A crash can leave more than one session open, of which libsignal-node uses whichever comes first. The one that was used
-/// last stays open; the others were closed when they were last used.
+/// A crash can leave several sessions open, of which libsignal-node uses the first it finds. The one used last stays
+/// open; the others count as closed at their last use.
 fn close_all_but_one(sessions: &mut [LegacyIndexedSessionV1]) {
     let last = sessions.iter().filter(|it| is_open(it)).map(|it| it.session.index.used_at_ms).max();
     let mut kept = false;

@@ -1,12 +1,12 @@
-//! Tables in which programs keep a Baileys auth state: one of credentials and one of keys, or one of both.
+//! Tables in which programs keep a Baileys auth state: one for credentials and one for keys, or one for both.
 
-use super::{Entry, Found, folder};
+use super::{BaileysState, Entry, folder};
 use crate::auth::codec;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::BTreeMap;
 
-/// What a column may be named for: [`Tables::columns`].
+/// The roles of columns that can be named: [`Tables::columns`].
 pub const ROLES: [&str; 6] = ["creds", "name", "kind", "id", "value", "expiry"];
 
 const CREDS: &[&str] = &["creds", "credentials", "auth_state", "auth", "data", "value"];
@@ -19,24 +19,24 @@ const EXPIRY: &[&str] = &["expires_at", "expiry", "expire_at", "expires"];
 /// Why tables could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum TablesError {
-    /// There is no such table, or it may not be read.
+    /// The table does not exist, or may not be read.
     #[error("{option}: there is no table {table:?}")]
     NoTable {
-        /// The option that named it.
+        /// The option that names the table.
         option: &'static str,
-        /// As it was named.
+        /// The value of that option.
         table: String,
     },
-    /// None of the names that a column is looked for by.
+    /// No column has one of the usual names.
     #[error("{option}: {table:?} has no column for the {what}; looked for {looked_for}; there are {there}")]
     NoColumn {
-        /// The option that named the table.
+        /// The option that names the table.
         option: &'static str,
-        /// As it was named.
+        /// The value of that option.
         table: String,
-        /// What should stand in it.
+        /// The content of the column.
         what: &'static str,
-        /// The names.
+        /// The usual names.
         looked_for: String,
         /// The columns of the table.
         there: String,
@@ -44,7 +44,7 @@ pub enum TablesError {
     /// The credentials are not those of one device.
     #[error("--owner: {0} rows of credentials; accepted is column=value of one device")]
     NotOne(usize),
-    /// The database said so.
+    /// The database refused or could not be reached.
     #[error("reading the tables: {0}")]
     Sql(#[from] sqlx::Error),
 }
@@ -52,13 +52,13 @@ pub enum TablesError {
 /// Which rows of which tables.
 #[derive(Debug, Clone)]
 pub struct Tables {
-    /// Of the credentials, or of everything.
+    /// Table of the credentials, or of everything.
     pub auth: String,
-    /// Of the keys, when they have one of their own.
+    /// Table of the keys, if separate.
     pub keys: Option<String>,
-    /// Column and value that name the device, in both.
+    /// Column and value that select the device, in both tables.
     pub owner: Option<(String, String)>,
-    /// Columns that have other names than the usual ones, by one of [`ROLES`].
+    /// Columns with other than the usual names, by their role of [`ROLES`].
     pub columns: BTreeMap<String, String>,
 }
 
@@ -67,7 +67,7 @@ struct Table<'a> {
     option: &'static str,
     named: String,
     quoted: String,
-    /// By name.
+    /// Columns by name.
     columns: BTreeMap<String, Column>,
     /// See [`Tables::columns`].
     others: &'a BTreeMap<String, String>,
@@ -81,7 +81,7 @@ struct Column {
 }
 
 impl Column {
-    /// As JSON; bytes are its text.
+    /// An SQL expression of the column as JSON; bytes are taken as text.
     fn json(&self) -> String {
         if self.is_bytes {
             format!("to_jsonb(convert_from({}, 'UTF8'))", self.quoted)
@@ -90,8 +90,8 @@ impl Column {
         }
     }
 
-    /// Whether a row still counts: a time, or seconds or milliseconds since 1970.
-    fn is_ahead(&self) -> String {
+    /// An SQL condition that the row has not expired: a time, or seconds or milliseconds since 1970.
+    fn is_unexpired(&self) -> String {
         let it = &self.quoted;
         match self.category.as_str() {
             "D" => format!("{it} IS NULL OR {it} > now()"),
@@ -124,7 +124,7 @@ impl<'a> Table<'a> {
         Ok(Self { option, named: named.into(), quoted, columns: columns.into_iter().map(column).collect(), others })
     }
 
-    /// The column for `role`: the one that was named for it, or one with a usual name.
+    /// The column for `role`: the one named in [`Tables::columns`], or one with a usual name.
     fn column(&self, role: &str, what: &'static str, names: &[&str]) -> Result<&Column, TablesError> {
         let given = self.others.get(role).map(String::as_str);
         let names = given.as_ref().map_or(names, std::slice::from_ref);
@@ -138,7 +138,7 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Rows of these columns of the device, each as JSON. Names come from the server, quoted by it; values are bound.
+    /// Reads these columns of the device's rows. The server has quoted the names; values are bound.
     async fn rows(
         &self,
         connection: &mut PgConnection,
@@ -146,12 +146,12 @@ impl<'a> Table<'a> {
         owner: Option<&(String, String)>,
     ) -> Result<Vec<(Option<String>, Option<String>, Option<Value>)>, TablesError> {
         let [kind, id, value] = columns;
-        // Not every table has one.
+        // Not every table has an expiry.
         let expiry = match self.others.get("expiry") {
             Some(name) => self.columns.get(name),
             None => EXPIRY.iter().find_map(|name| self.columns.get(*name)),
         };
-        let current = expiry.map_or("true".to_owned(), Column::is_ahead);
+        let current = expiry.map_or("true".to_owned(), Column::is_unexpired);
         let theirs = match owner {
             Some((column, _)) => format!("{}::text = $1", self.column("", "device", &[column])?.quoted),
             None => "true".to_owned(),
@@ -169,16 +169,16 @@ impl<'a> Table<'a> {
 /// Reads an auth state. Calls `progress` after each key.
 ///
 /// # Errors
-/// See [`TablesError`]; names of tables and columns are said, values never.
+/// See [`TablesError`]; errors name tables and columns, never values.
 pub async fn read(
     connection: &mut PgConnection,
     tables: &Tables,
     mut progress: impl FnMut(),
-) -> Result<Found, TablesError> {
+) -> Result<BaileysState, TablesError> {
     let owner = tables.owner.as_ref();
     let auth = Table::find(connection, "--auth-table", &tables.auth, &tables.columns).await?;
     let none = || "NULL".to_owned();
-    let mut found = Found::default();
+    let mut found = BaileysState::default();
     let Some(keys) = &tables.keys else {
         let name = auth.column("name", "name of the key", NAME)?;
         let columns = [none(), name.quoted.clone(), auth.column("value", "value", VALUE)?.json()];

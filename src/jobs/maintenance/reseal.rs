@@ -5,7 +5,7 @@
 //! decrypted stays as it is and is counted. Values in the quarantine are left until they are deleted.
 
 use super::{Batches, sql};
-use crate::auth::{Place, Vault};
+use crate::auth::{SealPlace, Vault};
 use crate::jobs::JobError;
 use serde_json::{Value, json};
 
@@ -36,8 +36,9 @@ impl Counts {
     }
 
     /// Adds a value to the batch if it has to be rewritten.
-    fn add(&mut self, vault: &Vault, batch: &mut Batch, place: Place<'_>, value: Value) {
-        let tidied = if place.kind == Place::CREDS { crate::auth::creds::tidied(value.clone()) } else { value.clone() };
+    fn add(&mut self, vault: &Vault, batch: &mut Batch, place: SealPlace<'_>, value: Value) {
+        let tidied =
+            if place.kind == SealPlace::CREDS { crate::auth::creds::tidied(value.clone()) } else { value.clone() };
         match vault.reseal(place, tidied) {
             Ok(None) => self.current += 1,
             Ok(Some(new)) => {
@@ -66,7 +67,7 @@ pub(super) async fn run(batches: &Batches<'_>) -> Result<Value, JobError> {
         let Some(last) = rows.last().map(|row| row.session_id) else { break };
         let mut batch = Batch::default();
         for row in rows {
-            counts.add(vault, &mut batch, Place::creds(row.session_id), row.creds);
+            counts.add(vault, &mut batch, SealPlace::creds(row.session_id), row.creds);
         }
         let done = sqlx::query_file!("sql/jobs/reseal_creds.sql", &batch.session_ids, &batch.old, &batch.new);
         counts.resealed += done.execute(batches.pool()).await.map_err(sql)?.rows_affected();
@@ -82,7 +83,7 @@ pub(super) async fn run(batches: &Batches<'_>) -> Result<Value, JobError> {
         let Some(last) = rows.last().map(|row| (row.session_id, row.kind.clone(), row.key_id.clone())) else { break };
         let mut batch = Batch::default();
         for row in rows {
-            let place = Place { session_id: row.session_id, kind: &row.kind, key_id: &row.key_id };
+            let place = SealPlace { session_id: row.session_id, kind: &row.kind, key_id: &row.key_id };
             counts.add(vault, &mut batch, place, row.value);
         }
         let Batch { session_ids, kinds, key_ids, old, new } = &batch;

@@ -1,79 +1,85 @@
-//! Writing an auth state that comes from elsewhere, all of it or nothing.
+//! The session that a backup or another program's auth state is written into: all of it, or nothing.
 
 use super::codec::{self, storable};
 use super::creds;
 use super::key_id::escape;
 use super::snapshot::Key;
-use super::vault::{Place, SealError, Vault};
+use super::vault::{SealError, SealPlace, Vault};
 use serde_json::Value;
 use sqlx::{PgConnection, Postgres, Transaction};
 use wacore::store::Device;
 
-/// Keys of one statement.
+/// Keys in one statement.
 const BATCH: usize = 2000;
 
 /// Why nothing was written.
 #[derive(Debug, thiserror::Error)]
-pub enum ArrivalError {
-    /// A worker holds the session, so it may be connected.
+pub enum ImportTargetError {
+    /// A worker holds the session, which may be connected.
     #[error("nothing was written: {0:?} is held by a worker; close it first: SELECT wa.close('{0}')")]
     Held(String),
-    /// The session is linked already.
+    /// The session is linked and has been used.
     #[error(
-        "nothing was written: {0:?} is linked and has been connected; its ratchets would be taken back. Take another name, or \
-         log it out first: SELECT wa.logout('{0}')"
+        "nothing was written: {0:?} is linked and has been connected; its ratchets would be rolled back. Use \
+         another name, or log it out first: SELECT wa.logout('{0}')"
     )]
     Linked(String),
     /// A value cannot be encrypted.
     #[error("nothing was written: a value is {0}")]
     Seal(#[from] SealError),
-    /// The database said so; also about a bad name of a session or tenant.
+    /// The database refused or could not be reached. A bad name of a session or tenant is refused here, too.
     #[error("nothing was written: {0}")]
     Sql(#[from] sqlx::Error),
 }
 
-/// A session that an auth state may be written into, and the transaction in which it is.
-pub(super) struct Arrival<'t> {
+/// A session whose auth state is replaced, and the transaction that does it.
+pub(super) struct ImportTarget<'t> {
     transaction: Transaction<'t, Postgres>,
     session_id: i64,
-    /// The generation that was there; none when there were no credentials.
+    /// The generation of the replaced auth state; `None` when the session was not linked.
     pub(super) generation: Option<String>,
 }
 
-/// A key that could not be used, for the quarantine.
-pub(super) struct Refused<'a> {
+/// A key that could not be converted, for the quarantine.
+pub(super) struct RefusedKey<'a> {
     pub(super) kind: &'a str,
     pub(super) id: &'a str,
     pub(super) value: &'a Value,
     pub(super) reason: &'a str,
 }
 
-impl<'t> Arrival<'t> {
-    /// Makes the session when it is not there, and refuses one that is in use. `same` is a generation that may be replaced
-    /// although it was used.
-    pub(super) async fn at(
+impl<'t> ImportTarget<'t> {
+    /// Adds the session if it does not exist, and clears its auth state. Refuses a session that is in use. `same` is a
+    /// generation that may be replaced although it was used.
+    pub(super) async fn clear(
         mut transaction: Transaction<'t, Postgres>,
         session: &str,
         tenant: Option<&str>,
         same: Option<&str>,
         replace: bool,
-    ) -> Result<Self, ArrivalError> {
+    ) -> Result<Self, ImportTargetError> {
         sqlx::query_file!("sql/auth/import_session.sql", session, tenant).fetch_all(&mut *transaction).await?;
         let found = sqlx::query_file!("sql/auth/import_target.sql", session).fetch_one(&mut *transaction).await?;
         if found.held {
-            return Err(ArrivalError::Held(session.into()));
+            return Err(ImportTargetError::Held(session.into()));
         }
         let linked = found.creds.is_some_and(creds::is_linked);
         if linked && !found.unused && !replace && same != Some(&found.generation) {
-            return Err(ArrivalError::Linked(session.into()));
+            return Err(ImportTargetError::Linked(session.into()));
         }
         let generation = linked.then_some(found.generation);
         sqlx::query_file!("sql/auth/import_clear.sql", found.session_id).execute(&mut *transaction).await?;
         Ok(Self { transaction, session_id: found.session_id, generation })
     }
 
-    pub(super) async fn creds(&mut self, vault: &Vault, device: &Device, creds: Value) -> Result<(), ArrivalError> {
-        let creds = vault.seal(Place::creds(self.session_id), storable(creds::tidied(creds)))?;
+    /// Writes the credentials and the session's identity.
+    pub(super) async fn put_creds(
+        &mut self,
+        vault: &Vault,
+        device: &Device,
+        creds: Value,
+    ) -> Result<(), ImportTargetError> {
+        let creds = vault.seal(SealPlace::creds(self.session_id), storable(creds::tidied(creds)))?;
         let phone = device.pn.as_ref().map(|pn| pn.user.to_string());
         let [jid, lid] = [&device.pn, &device.lid].map(|jid| jid.as_ref().map(ToString::to_string));
         let done = sqlx::query_file!("sql/auth/import_creds.sql", self.session_id, creds, phone, jid, lid);
@@ -81,12 +87,17 @@ impl<'t> Arrival<'t> {
         Ok(())
     }
 
-    pub(super) async fn keys(&mut self, vault: &Vault, keys: impl Iterator<Item = Key>) -> Result<(), ArrivalError> {
+    /// Writes keys.
+    pub(super) async fn put_keys(
+        &mut self,
+        vault: &Vault,
+        keys: impl Iterator<Item = Key>,
+    ) -> Result<(), ImportTargetError> {
         let mut keys = keys.peekable();
         while keys.peek().is_some() {
             let (mut kinds, mut ids, mut values, mut deadlines) = (vec![], vec![], vec![], vec![]);
             for Key { kind, id, value, expires_at } in keys.by_ref().take(BATCH) {
-                let place = Place { session_id: self.session_id, kind: &kind, key_id: &id };
+                let place = SealPlace { session_id: self.session_id, kind: &kind, key_id: &id };
                 values.push(vault.seal(place, value)?);
                 kinds.push(kind);
                 ids.push(id);
@@ -100,8 +111,13 @@ impl<'t> Arrival<'t> {
         Ok(())
     }
 
-    /// As they were; with a key in force their JSON text is sealed as a whole, because secrets may stand anywhere in them.
-    pub(super) async fn refused(&mut self, vault: &Vault, refused: &[Refused<'_>]) -> Result<(), ArrivalError> {
+    /// Quarantines keys unchanged. With a key in force their JSON text is sealed as a whole, because any part of it may
+    /// be secret.
+    pub(super) async fn quarantine(
+        &mut self,
+        vault: &Vault,
+        refused: &[RefusedKey<'_>],
+    ) -> Result<(), ImportTargetError> {
         for refused in refused.chunks(BATCH) {
             let kinds: Vec<_> = refused.iter().map(|it| escape(it.kind).into_owned()).collect();
             let ids: Vec<_> = refused.iter().map(|it| escape(it.id).into_owned()).collect();
@@ -110,7 +126,7 @@ impl<'t> Arrival<'t> {
                 if vault.current().is_none() {
                     return Ok(storable(value.clone()));
                 }
-                let place = Place { session_id: self.session_id, kind, key_id };
+                let place = SealPlace { session_id: self.session_id, kind, key_id };
                 vault.seal(place, codec::buffer(value.to_string().as_bytes()))
             };
             let values = kinds.iter().zip(&ids).zip(refused).map(|(at, it)| value(at, it.value));
@@ -123,14 +139,14 @@ impl<'t> Arrival<'t> {
         Ok(())
     }
 
-    /// Makes chats begin anew; gives back how many keys went.
-    pub(super) async fn reset_ratchets(&mut self, reason: &str) -> Result<i64, ArrivalError> {
+    /// Makes chats start new Signal sessions. Returns the number of deleted keys.
+    pub(super) async fn reset_ratchets(&mut self, reason: &str) -> Result<i64, ImportTargetError> {
         let id = self.session_id;
         Ok(sqlx::query_file_scalar!("sql/auth/reset_ratchets.sql", id, reason).fetch_one(self.connection()).await?)
     }
 
-    /// Keeps it, or with `dry_run` takes everything back.
-    pub(super) async fn end(self, dry_run: bool) -> Result<(), ArrivalError> {
+    /// Commits; with `dry_run` rolls back.
+    pub(super) async fn end(self, dry_run: bool) -> Result<(), ImportTargetError> {
         if dry_run {
             self.transaction.rollback().await?;
         } else {
