@@ -65,7 +65,7 @@ where
         recorder.started(&job);
         let span = recorder.span(&job);
         let work = tokio::spawn(self.inner.call(task).instrument(span.clone()));
-        let recorded = async move {
+        let work_and_record = async move {
             let outcome = match work.await {
                 Ok(done) => done.map_err(|error| job_error_of(&error.into())),
                 Err(error) if error.is_panic() => Err(JobError::Retry(format!("the handler panicked: {error}"))),
@@ -74,7 +74,7 @@ where
             recorder.record(job, outcome).await;
             Ok(())
         };
-        Box::pin(recorded.instrument(span))
+        Box::pin(work_and_record.instrument(span))
     }
 }
 

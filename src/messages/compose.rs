@@ -17,14 +17,14 @@ impl MessageLookup<'_> {
     pub(super) async fn compose(&self, content: Content, to: &Jid) -> Result<Option<wa::Message>, JobError> {
         let referring = match content.standalone() {
             Ok(Standalone { mut message, quote, mentions }) => {
-                let mut context = match quote {
+                let mut quoting = match quote {
                     Some(id) => self.context(to, id).await?,
                     None => wa::ContextInfo::default(),
                 };
-                context.mentioned_jid = mentions.iter().map(Jid::to_string).collect();
-                if context != wa::ContextInfo::default() {
+                quoting.mentioned_jid = mentions.iter().map(Jid::to_string).collect();
+                if quoting != wa::ContextInfo::default() {
                     // Every kind that stands alone has a field for a context.
-                    let _ = message.set_context_info(context);
+                    let _ = message.set_context_info(quoting);
                 }
                 return Ok(Some(captioned(message)));
             }

@@ -52,7 +52,7 @@ impl TransportFactory for Socket {
         match self {
             Self::Direct(factory) => factory.create_transport().await,
             Self::Proxied(factory) => factory.create_transport().await.inspect_err(|error| {
-                tracing::warn!(error = format!("{error:#}"), "connection through the proxy failed")
+                tracing::warn!(error = format!("{error:#}"), "connection through the proxy failed");
             }),
         }
     }

@@ -75,7 +75,7 @@ impl Linking {
             Event::PairingCodeError(error) => self.code_failed(&error.error).await,
             Event::PairingCodeRefresh(_) => self.code_failed("the phone could not use it").await,
             Event::PairPasskeyRequest(asked) => {
-                self.signal_passkey(PasskeySignal::Demanded(asked.request_options_json.clone()))
+                self.signal_passkey(PasskeySignal::Demanded(asked.request_options_json.clone()));
             }
             Event::RawNode(stanza) => {
                 if let Some(primary) = passkey::primary_of(stanza) {

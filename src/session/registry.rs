@@ -114,11 +114,11 @@ impl Sessions {
     /// See [`SessionError`].
     pub async fn start(&self, fence: Fence, name: &str, may_link: bool) -> Result<(), SessionError> {
         let entry = self.enter(fence, name).await;
-        let (held, hold) = (&entry.held, &entry.held.hold);
+        let hold = &entry.held.hold;
         let mut running = entry.running.lock().await;
         if running.as_ref().is_some_and(Running::is_connected) {
             if may_link {
-                held.relink.notify_one();
+                entry.held.relink.notify_one();
             }
             return Ok(());
         }
@@ -294,7 +294,7 @@ impl Sessions {
                         tracing::warn!(%error, "session not released; its lease expires with the worker");
                     }
                     Err(_) => {
-                        tracing::warn!("database did not answer in time; the session's lease expires with the worker")
+                        tracing::warn!("database did not answer in time; the session's lease expires with the worker");
                     }
                 }
             };

@@ -110,7 +110,7 @@ impl Life {
         }
         .start(&mut handlers);
 
-        let poll = Duration::from_millis(settings.poll_ms.into());
+        let poll_interval = Duration::from_millis(settings.poll_ms.into());
         let dispatcher = Dispatcher {
             pool: pool.clone(),
             worker_id,
@@ -119,10 +119,10 @@ impl Life {
             session,
             downloads: i64::try_from(settings.session_concurrency * 3 / 4).unwrap_or(i64::MAX).max(1),
             maintenance,
-            poll,
+            poll: poll_interval,
         };
         takers.spawn("dispatcher", dispatcher.run(ends.draining.clone()));
-        let cron = Cron { pool: pool.clone(), wake: bells.cron.clone(), poll: poll * 10 };
+        let cron = Cron { pool: pool.clone(), wake: bells.cron.clone(), poll: poll_interval * 10 };
         takers.spawn("cron", cron.run(ends.draining.clone()));
 
         let life = Self { pool, lease, bells, lanes, sessions, ends, takers, handlers, keepers };
