@@ -1,5 +1,10 @@
 //! All tests in one binary, because linking takes most of the time.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests look into the database and play clocks and chance by hand"
+)]
 // The futures of the client library's app-state calls nest deeper than the compiler's default limit.
 #![recursion_limit = "512"]
 

@@ -3,6 +3,7 @@
 use rand::{CryptoRng, Rng as _};
 
 /// A generator fit for keys, for those who ask for one (`KeyPair::generate`).
+#[expect(clippy::disallowed_methods, reason = "the one source of keys")]
 pub(crate) fn generator() -> impl CryptoRng {
     rand::rng()
 }

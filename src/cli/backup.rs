@@ -6,8 +6,8 @@ use crate::auth::backup::{self, Backup};
 use crate::auth::baileys::{self, folder};
 use crate::auth::{Vault, snapshot};
 use crate::config::Config;
+use crate::telemetry::wall_clock;
 use anyhow::{Context, bail};
-use chrono::Utc;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use sqlx::Acquire as _;
@@ -87,7 +87,7 @@ pub(super) async fn backup(config: &Config, args: BackupArgs, json: bool) -> any
     let snapshot = snapshot::read(&mut transaction, &vault, &args.session).await?;
     transaction.commit().await?;
     let keys = snapshot.state.keys.len();
-    let backup = Backup::new(&args.session, snapshot, Utc::now());
+    let backup = Backup::new(&args.session, snapshot, wall_clock());
     let (encrypted, held) = (passphrase.is_some(), backup.header.held);
     let content = tokio::task::spawn_blocking(move || backup.write(passphrase.as_deref())).await??;
     let file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&args.file);

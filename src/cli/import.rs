@@ -6,8 +6,8 @@ use crate::auth::baileys::tables::Tables;
 use crate::auth::baileys::{self, Report, folder, import, tables};
 use crate::config::{Config, Secret};
 use crate::db;
+use crate::telemetry::wall_clock;
 use anyhow::Context;
-use chrono::Utc;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -100,7 +100,7 @@ pub(super) async fn run(config: &Config, command: ImportCommand, json: bool) -> 
     bar.finish_and_clear();
     let (vault, db) = (Vault::open(&config.encryption).await?, connect(config).await?);
     let mut connection = db.pool().acquire().await?;
-    let (tenant, now) = (tenant.as_deref(), Utc::now());
+    let (tenant, now) = (tenant.as_deref(), wall_clock());
     let report = import::import(&mut connection, &vault, &session, tenant, converted, now, dry_run).await?;
     let outcome = json!({ "session": session, "imported": !dry_run, "report": report });
     let mut text = report_text(&report);

@@ -1,5 +1,7 @@
 //! Tables in which programs keep a Baileys auth state: one for credentials and one for keys, or one for both.
 
+#![expect(clippy::disallowed_types, reason = "the user names the tables and columns, and Postgres quotes the names")]
+
 use super::{BaileysState, Entry, folder};
 use crate::auth::codec;
 use serde_json::Value;
