@@ -26,8 +26,7 @@ const BUDGET: f64 = 0.9;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Finished rows; ten million need 5 GB of disk, and minutes to write
-    # [arg(long, value_name = "N", default_value_t = 10_000_000, value_parser =
-    # clap::value_parser!(u64).range(TEMPLATES..))]
+    #[arg(long, value_name = "N", default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(TEMPLATES..))]
     rows: u64,
     /// Jobs of each drain
     #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
