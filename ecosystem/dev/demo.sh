@@ -28,7 +28,7 @@ step='starting'
 linked_by_hand=''
 
 chapter() { step=$1; printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
-tell() { printf '  %s\n' "$*"; }
+note() { printf '  %s\n' "$*"; }
 good() { printf '  %s✓%s %s\n' "$green" "$plain" "$*"; }
 show() { sed "/^ *\$/d; s/ *\$//; s/^/    $dim/; s/\$/$plain/"; }
 
@@ -116,7 +116,7 @@ if [ -n "${DEMO_BIN:-}" ]; then
     binary=$DEMO_BIN
 else
     chapter 'Building'
-    tell 'cargo build --features sandbox (some minutes the first time)'
+    note 'cargo build --features sandbox (some minutes the first time)'
     SQLX_OFFLINE=true cargo build --locked --quiet --features sandbox || fail 'cargo build failed; see above'
     cargo_settled
     binary=${CARGO_TARGET_DIR:-target}/debug/wagres
@@ -144,16 +144,16 @@ started=$SECONDS
 setsid "$binary" up --sandbox --json --config "$folder/wagres.toml" --data "$data" --http 127.0.0.1:0 \
     >"$folder/ready" 2>"$log" </dev/null &
 wagres_pid=$!
-tell 'wagres up --sandbox'
+note 'wagres up --sandbox'
 await 60 'Postgres did not start' test -s "$data/postgres/postmaster.pid"
 good 'a private Postgres has started'
 await 60 'wagres was not ready' grep -q '"ready":true' "$folder/ready"
 database=$(field database_url) control=$(field sandbox_control) whatsapp=$(field sandbox)
 [ -n "$database" ] && [ -n "$control" ] || fail "the line printed when ready lacks an address: $(cat "$folder/ready")"
 good "the schema wa is migrated and the worker is ready, $((SECONDS - started)) s after the start"
-tell "Postgres   $database"
-tell "WhatsApp   $whatsapp (the sandbox)"
-tell "phones     $control"
+note "Postgres   $database"
+note "WhatsApp   $whatsapp (the sandbox)"
+note "phones     $control"
 
 # A psql that listens from here on. psql prints notifications after each command, so it gets empty ones; each line is
 # kept with its time of arrival.
@@ -171,7 +171,7 @@ await 10 'psql did not listen' test -s "$notifications"
 chapter 'Two sessions'
 for name in shop cafe; do
     sql "SELECT wa.add_session('$name')" >/dev/null || fail "the session $name could not be added"
-    tell "SELECT wa.add_session('$name');"
+    note "SELECT wa.add_session('$name');"
 done
 is "SELECT count(*) FROM wa.session WHERE name IN ('shop', 'cafe')" 2 || fail 'the sessions are not in wa.session'
 good 'both are in wa.session'
@@ -187,7 +187,7 @@ scan() {
 }
 
 chapter 'Linking by QR'
-tell 'wagres session link shop'
+note 'wagres session link shop'
 DATABASE_URL=$database "$binary" --config "$folder/wagres.toml" session link shop >"$folder/link" 2>>"$log" </dev/null &
 linked_by_hand=$!
 helpers+=("$linked_by_hand")
@@ -195,13 +195,13 @@ await 20 'no QR code was drawn' grep -q 'scan it' "$folder/link"
 sed -n '1,/scan it/p' "$folder/link"
 scan shop 15550001
 wait "$linked_by_hand" || fail "wagres session link ended with an error: $(tail -n 1 "$folder/link")"
-tell "SELECT wa.link('cafe');   -- the same in SQL; the QR code's text is in wa.session.qr"
+note "SELECT wa.link('cafe');   -- the same in SQL; the QR code's text is in wa.session.qr"
 sql "SELECT wa.link('cafe')" >/dev/null || fail 'wa.link was refused'
 scan cafe 15550002
 
 chapter 'A message, by INSERT'
 insert="INSERT INTO wa.outbound (session, recipient, body) VALUES ('shop', '+15550002', 'Hello from a row')"
-tell "$insert;"
+note "$insert;"
 inserted=$EPOCHREALTIME
 id=$(sql "$insert RETURNING id") || fail 'the INSERT was refused'
 good "the row has id $id; its statuses as announced on wa_status, timed from before the INSERT:"
@@ -220,17 +220,17 @@ chapter 'The same message, on the other side'
 message=$(sql "SELECT message_id FROM wa.outbound WHERE id = $id")
 await 20 'the message did not arrive in wa.inbox of cafe' \
     is "SELECT count(*) FROM wa.inbox WHERE session = 'cafe' AND message_id = '$message' AND body = 'Hello from a row'" 1
-tell "SELECT session, chat, kind, body, received_at FROM wa.inbox WHERE session = 'cafe';"
+note "SELECT session, chat, kind, body, received_at FROM wa.inbox WHERE session = 'cafe';"
 psql -Xq -P footer=off -d "$database" -c \
     "SELECT session, chat, kind, body, received_at FROM wa.inbox WHERE session = 'cafe' AND message_id = '$message'" | show
 inbound_announced() { line=$(grep -m 1 "\"wa_inbound\" with payload .*\"session\" *: *\"$1\".*\"message_id\" *: *\"$2\"" "$notifications"); }
 await 10 'nothing was announced on wa_inbound' inbound_announced cafe "$message"
-tell "announced on wa_inbound after $(since_insert "${line%% *}"):"
+note "announced on wa_inbound after $(since_insert "${line%% *}"):"
 printf '%s\n' "${line#* }" | show
 good 'one message, encrypted end to end between the two sessions'
 
 chapter 'A text from a person'
-tell 'the owner of the phone +15550002 writes "Is the shop open?" to +15550001'
+note 'the owner of the phone +15550002 writes "Is the shop open?" to +15550001'
 inserted=$EPOCHREALTIME
 phone /phones/15550002/send '{"to":"15550001","text":"Is the shop open?"}'
 await 20 'the text did not arrive in wa.inbox of shop' \

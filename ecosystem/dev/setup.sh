@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs the programs that a make target needs and this machine lacks: ecosystem/dev/setup.sh
-# demo|test|fuzz|lint|sqlx. Prints what it installs, and nothing if no program is missing. Needs Debian or Ubuntu with
-# Rust; apt-get runs as root or by sudo.
+# Installs the programs that a make target needs and this machine lacks:
+# ecosystem/dev/setup.sh demo|test|fuzz|lint|sqlx
+# Prints what it installs, and nothing if no program is missing. Needs Debian or Ubuntu with Rust; apt-get runs as root
+# or by sudo.
 set -euo pipefail
 
 target=${1:?usage: ecosystem/dev/setup.sh demo|test|fuzz|lint|sqlx}
