@@ -101,7 +101,7 @@ async fn whatsapp(config: &Config, report: &mut Report) {
             false,
             "whatsapp",
             &error.to_string(),
-            "set whatsapp_url, or use the build with (without) the sandbox",
+            "set whatsapp_url, or use the other build (with or without the sandbox)",
         );
     }
     let target = Url::parse(url).ok();

@@ -26,6 +26,12 @@ impl Hold {
         Self { fence, session: session.into(), lost: CancellationToken::new(), db }
     }
 
+    /// The span of the session's log lines. It has no parent, because a connection outlives the job that made it.
+    #[must_use]
+    pub fn span(&self) -> tracing::Span {
+        tracing::info_span!(parent: None, "session", session = &*self.session, epoch = self.fence.epoch)
+    }
+
     /// The same hold under a new epoch. Writes under the earlier one are refused from now on.
     #[must_use]
     pub fn renewed(&self, epoch: i64) -> Self {

@@ -191,8 +191,9 @@ impl Record<OutboundJob> for Attempts {
                 (Update::Attempt(attempt), Some(error.to_string()))
             }
         };
-        if let Some(error) = &error {
-            tracing::info!(attempt = job.attempts, outcome = update.name(), error, "message not sent");
+        match &error {
+            Some(error) => tracing::info!(attempt = job.attempts, outcome = update.name(), error, "message not sent"),
+            None => tracing::debug!(attempt = job.attempts, "message sent"),
         }
         let (behind, duration) = self.lanes.finished(&job, is_requeued(update));
         telemetry::message(update.name(), duration);

@@ -6,6 +6,7 @@ use crate::messages::connection::Connection;
 use futures::StreamExt as _;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Instrument as _;
 use wacore::iq::keepalive::KeepaliveSpec;
 use wacore::iq::spec::IqSpec as _;
 use whatsapp_rust::request::IqError;
@@ -17,11 +18,10 @@ const CHECKS: usize = 64;
 
 /// Asks WhatsApp for an answer on every connection. A connection without an answer is made again.
 pub async fn check(db: &Db, sessions: &Sessions) {
-    let checks = sessions
-        .connections()
-        .all()
-        .into_iter()
-        .map(|connection| async move { (answers(sessions, &connection).await, connection.hold.fence) });
+    let checks = sessions.connections().all().into_iter().map(|connection| async move {
+        let span = connection.hold.span();
+        (answers(sessions, &connection).instrument(span).await, connection.hold.fence)
+    });
     let (mut ids, mut epochs) = (vec![], vec![]);
     let mut checks = futures::stream::iter(checks).buffer_unordered(CHECKS);
     while let Some((alive, fence)) = checks.next().await {

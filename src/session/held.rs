@@ -23,9 +23,4 @@ impl Held {
     pub(super) fn new(hold: Hold) -> Self {
         Self { hold, traffic: Arc::default(), relink: Notify::new(), dead: Notify::new(), past: Arc::default() }
     }
-
-    /// The span of the session's log lines. It has no parent: the connection outlives the job that made it.
-    pub(super) fn span(&self) -> tracing::Span {
-        tracing::info_span!(parent: None, "session", session = &*self.hold.session, epoch = self.hold.fence.epoch)
-    }
 }

@@ -104,17 +104,62 @@ pub(super) async fn is_open(hold: &Hold) -> sqlx::Result<bool> {
     Ok(open_linking(hold).await?.is_some_and(|row| !row.over))
 }
 
+/// The step that the worker has to make for an unfinished linking.
+enum WorkerStep {
+    /// Show WhatsApp the browser's answer.
+    Prove(Value),
+    /// Open the commitment, once the phone has said who it is.
+    Reveal,
+    /// Send the keys and the new secret.
+    AskForLink,
+    /// None: the owner, the phone or a newer version goes on.
+    Wait,
+}
+
+impl WorkerStep {
+    fn of(stage: &str, answer: Option<Value>) -> Self {
+        match stage {
+            "answered" => Self::Prove(answer.unwrap_or_default()),
+            "proven" => Self::Reveal,
+            "confirmed" => Self::AskForLink,
+            "requested" | "code" => Self::Wait,
+            unknown => {
+                tracing::warn!(stage = unknown, "passkey stage unknown to this version; it waits for a newer worker");
+                Self::Wait
+            }
+        }
+    }
+}
+
+/// A stage to which the worker advances a linking.
+#[derive(Debug, Clone, Copy)]
+enum Reached {
+    Proven,
+    Code,
+    Failed,
+}
+
+impl Reached {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Proven => "proven",
+            Self::Code => "code",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// An unfinished linking.
 struct OpenLinking {
-    stage: String,
-    answer: Option<Value>,
+    step: WorkerStep,
     over: bool,
 }
 
 async fn open_linking(hold: &Hold) -> sqlx::Result<Option<OpenLinking>> {
     let session_id = hold.fence.session_id;
-    let ask = || sqlx::query_file_as!(OpenLinking, "sql/passkey/unfinished.sql", session_id).fetch_optional(&hold.db);
-    hold.ask(ask).await
+    let ask = || sqlx::query_file!("sql/passkey/unfinished.sql", session_id).fetch_optional(&hold.db);
+    let found = hold.ask(ask).await?;
+    Ok(found.map(|row| OpenLinking { step: WorkerStep::of(&row.stage, row.answer), over: row.over }))
 }
 
 struct Driver {
@@ -140,7 +185,7 @@ impl Driver {
                 }
             };
             tracing::warn!(error, "linking with a passkey failed; it has to be started again");
-            self.advance("failed", None, Some(&error)).await;
+            self.advance(Reached::Failed, None, Some(&error)).await;
         }
     }
 
@@ -150,14 +195,14 @@ impl Driver {
         if row.over {
             return Err(StepError::Failed("it was not finished in time".into()));
         }
-        match row.stage.as_str() {
-            "answered" => self.prove(row.answer.unwrap_or_default()).await,
-            "proven" => match self.store.passkey_linking().await? {
+        match row.step {
+            WorkerStep::Prove(answer) => self.prove(answer).await,
+            WorkerStep::Reveal => match self.store.passkey_linking().await? {
                 Some(linking) if linking.primary.is_some() => self.reveal(&linking).await,
                 _ => Ok(()),
             },
-            "confirmed" => self.ask_for_link().await,
-            _ => Ok(()),
+            WorkerStep::AskForLink => self.ask_for_link().await,
+            WorkerStep::Wait => Ok(()),
         }
     }
 
@@ -196,7 +241,7 @@ impl Driver {
             leaf("prologue_payload", ShortcakeUtils::build_prologue_payload(&identity, &commitment)),
         ]);
         self.set("the passkey", prologue.build()).await?;
-        self.advance("proven", None, None).await;
+        self.advance(Reached::Proven, None, None).await;
         Ok(())
     }
 
@@ -241,7 +286,7 @@ impl Driver {
         self.set("the nonce", leaf("companion_nonce", linking.nonce.to_vec())).await?;
         let code = ShortcakeUtils::derive_verification_code(&linking.nonce, &primary.public_key, &primary.nonce);
         let (first, second) = code.split_at(4);
-        self.advance("code", Some(&format!("{first}-{second}")), None).await;
+        self.advance(Reached::Code, Some(&format!("{first}-{second}")), None).await;
         Ok(())
     }
 
@@ -277,10 +322,10 @@ impl Driver {
         self.client.send_iq(query).await.map(drop).map_err(|error| StepError::of(what, &error))
     }
 
-    async fn advance(&self, stage: &str, code: Option<&str>, error: Option<&str>) {
+    async fn advance(&self, stage: Reached, code: Option<&str>, error: Option<&str>) {
         let Fence { session_id, epoch } = self.hold.fence;
         persist(&self.hold, || {
-            sqlx::query_file_scalar!("sql/passkey/advance.sql", session_id, epoch, stage, code, error)
+            sqlx::query_file_scalar!("sql/passkey/advance.sql", session_id, epoch, stage.name(), code, error)
                 .fetch_one(&self.hold.db)
         })
         .await;

@@ -144,7 +144,7 @@ impl Sessions {
     /// Builds the client of a session and starts the task that supervises it.
     async fn connect(&self, entry: &Arc<Entry>, found: &SessionCredentials) -> Result<Running, SessionError> {
         let Held { hold, traffic, .. } = &*entry.held;
-        let span = entry.held.span();
+        let span = entry.held.hold.span();
         let built = match client::build(&self.settings, hold, traffic, found).instrument(span.clone()).await {
             Ok(built) => built,
             // As after a lost connection, the row says why, and the next attempt follows after the backoff.
@@ -298,7 +298,7 @@ impl Sessions {
                     }
                 }
             };
-            stop.instrument(entry.held.span())
+            stop.instrument(entry.held.hold.span())
         }))
         .await;
         self.join_tasks().await;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 use wacore::stats::TransportResourceReport;
 use whatsapp_rust::transport::{Transport, TransportEvent, TransportFactory};
 use whatsapp_rust::{async_channel::Receiver, async_trait};
@@ -31,12 +32,13 @@ impl<F: TransportFactory> TransportFactory for FencedFactory<F> {
         let (inner, events) = self.inner.create_transport().await?;
         let open = CancellationToken::new();
         let (lost, dropped, socket) = (self.lost.clone(), open.clone(), inner.clone());
-        self.tasks.spawn(async move {
+        let guard = async move {
             tokio::select! {
                 () = dropped.cancelled() => {}
                 () = lost.cancelled() => socket.disconnect().await,
             }
-        });
+        };
+        self.tasks.spawn(guard.in_current_span());
         Ok((Arc::new(FencedSocket { inner, lost: self.lost.clone(), _open: open.drop_guard() }), events))
     }
 }

@@ -2,12 +2,6 @@
 //!
 //! A benchmark is a file or folder of its name. `docs/benchmarks.md` describes how each is measured.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "benchmarks make databases and read clocks that are not the product's"
-)]
-
 mod auth;
 mod cost;
 mod e2e;
