@@ -194,8 +194,8 @@ fn every_link_and_path_in_the_documents_leads_somewhere() -> Result<()> {
     let mut wrong = BTreeSet::new();
     for (path, text) in &documents {
         let folder = Path::new(path).parent().unwrap_or(Path::new(""));
-        let lines: Vec<&str> = prose(text).collect();
-        for paragraph in lines.join("\n").split("\n\n") {
+        let paragraphs = prose(text).collect::<Vec<_>>().join("\n");
+        for paragraph in paragraphs.split("\n\n") {
             let (links, quoted) = references(paragraph);
             for link in links {
                 let (file, heading) = link.split_once('#').unwrap_or((link, ""));

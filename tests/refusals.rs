@@ -527,10 +527,10 @@ async fn q3_every_sqlstate_is_in_the_list_and_in_the_docs() -> Result<()> {
     ensure!(codes.len() == listed.len(), "a code is listed twice");
     let used = raised(Path::new(env!("CARGO_MANIFEST_DIR")).join("sql"))?;
     ensure!(used == codes, "raised and listed differ in {:?}", used.symmetric_difference(&codes).collect::<Vec<_>>());
-    let rows: String = listed
-        .iter()
-        .map(|(code, name, meaning, remedy)| format!("| {code} | {name} | {meaning} | {remedy} |\n"))
-        .collect();
+    let row = |(code, name, meaning, remedy): &(String, String, String, String)| {
+        format!("| {code} | {name} | {meaning} | {remedy} |\n")
+    };
+    let rows = listed.iter().map(row).collect::<Vec<_>>().concat();
     docs::table(
         "docs/errors.md",
         "sqlstates",

@@ -73,7 +73,7 @@ fn print_count(json: bool, session: &str, campaign: &str, what: &str, count: i64
 
 /// A row of `wa.campaigns`.
 #[derive(PartialEq, Eq)]
-struct Campaign {
+struct CampaignRow {
     session: String,
     campaign: String,
     messages: i64,
@@ -88,7 +88,7 @@ struct Campaign {
     paused_at: Option<DateTime<Utc>>,
 }
 
-impl Campaign {
+impl CampaignRow {
     fn json(&self) -> Value {
         json!({
             "session": self.session, "campaign": self.campaign, "messages": self.messages, "waiting": self.waiting,
@@ -99,7 +99,7 @@ impl Campaign {
 }
 
 async fn list(pool: &Db, session: Option<String>, json: bool) -> anyhow::Result<()> {
-    let rows = sqlx::query_file_as!(Campaign, "sql/cli/campaigns.sql", session, None::<&str>).fetch_all(pool).await;
+    let rows = sqlx::query_file_as!(CampaignRow, "sql/cli/campaigns.sql", session, None::<&str>).fetch_all(pool).await;
     if !json {
         println!(
             "{:<20} {:<24} {:>8} {:>8} {:>8} {:>8} {:>9} {:>8} {:>7} {:>9} PAUSED",
@@ -131,9 +131,9 @@ async fn follow(pool: &Db, named: &CampaignName, mut watch: RowWatch, json: bool
     let stop = stop_signal()?;
     let bar = ProgressBar::no_length();
     bar.set_style(ProgressStyle::with_template("{bar:40} {percent:>3} %  {pos}/{len}  {msg}  {elapsed}")?);
-    let mut before: Option<Campaign> = None;
+    let mut before: Option<CampaignRow> = None;
     loop {
-        let row = sqlx::query_file_as!(Campaign, "sql/cli/campaigns.sql", named.session, named.campaign);
+        let row = sqlx::query_file_as!(CampaignRow, "sql/cli/campaigns.sql", named.session, named.campaign);
         let Some(row) = row.fetch_optional(pool).await.map_err(sql_error)? else {
             bail!("session {} has no message of campaign \"{}\"", named.session, named.campaign);
         };

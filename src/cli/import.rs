@@ -43,7 +43,7 @@ pub(super) struct TablesArgs {
     /// Table of the keys, if they have their own
     #[arg(long, value_name = "TABLE")]
     keys_table: Option<String>,
-    /// Rows of the device, if the tables hold several devices: company_id=42
+    /// Rows of the device, if the tables hold several devices, such as tenant=42
     #[arg(long, value_name = "COLUMN=VALUE", value_parser = owner)]
     owner: Option<(String, String)>,
     /// A column with an unusual name: value=payload; WHAT is creds, name, kind, id, value or expiry

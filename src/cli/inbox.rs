@@ -16,7 +16,7 @@ pub(super) struct InboxArgs {
     /// Latest messages to show first
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(super) last: u32,
-    /// Read the unread messages of this consumer (wa.add_consumer) and acknowledge them
+    /// Read the unread messages of this consumer, made in SQL, and acknowledge them
     #[arg(long, value_name = "NAME", conflicts_with_all = ["session", "last"])]
     pub(super) consumer: Option<String>,
     /// Show new messages as they arrive, until interrupted

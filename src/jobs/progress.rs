@@ -191,9 +191,10 @@ impl Record<OutboundJob> for Attempts {
                 (Update::Attempt(attempt), Some(error.to_string()))
             }
         };
-        match &error {
-            Some(error) => tracing::info!(attempt = job.attempts, outcome = update.name(), error, "message not sent"),
-            None => tracing::debug!(attempt = job.attempts, "message sent"),
+        if let Some(error) = &error {
+            tracing::info!(attempt = job.attempts, outcome = update.name(), error, "message not sent");
+        } else {
+            tracing::debug!(attempt = job.attempts, "message sent");
         }
         let (behind, duration) = self.lanes.finished(&job, is_requeued(update));
         telemetry::message(update.name(), duration);

@@ -3,7 +3,7 @@
 //! `sql/schema/31_actions.sql` defines the actions and their fields, and INSERT has checked every row. A test compares
 //! that list with [`KINDS`].
 
-use crate::message::content::{jid, jids};
+use crate::message::fields::{jid, jids};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

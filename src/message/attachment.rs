@@ -56,11 +56,11 @@ pub(crate) struct Attachment {
     pub(crate) large_object: Option<u32>,
     pub(crate) file: Option<String>,
     pub(crate) quote: Option<String>,
-    #[serde(deserialize_with = "super::content::jids")]
+    #[serde(deserialize_with = "super::fields::jids")]
     pub(crate) mentions: Vec<Jid>,
-    #[serde(deserialize_with = "super::content::jids")]
+    #[serde(deserialize_with = "super::fields::jids")]
     pub(crate) audience: Vec<Jid>,
-    #[serde(deserialize_with = "super::content::some_bytes")]
+    #[serde(deserialize_with = "super::fields::some_bytes")]
     thumbnail: Option<Vec<u8>>,
     file_name: Option<String>,
     mime: Option<String>,

@@ -4,10 +4,10 @@
 //! here parse what those checks accept; a test compares the two.
 
 use super::attachment::{Attachment, MediaKind};
-use super::json;
+use super::fields::{bytes, jid, jids};
 use buffa::MessageField;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, Error as _};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wacore::proto_helpers::MessageExt as _;
 use wacore_binary::Jid;
@@ -280,22 +280,4 @@ fn poll(question: String, options: Vec<String>, choices: u32, secret: Vec<u8>) -
 
 pub(crate) fn protocol(message: wa::message::ProtocolMessage) -> wa::Message {
     wa::Message { protocol_message: MessageField::some(message), ..Default::default() }
-}
-
-pub(crate) fn jid<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Jid>, D::Error> {
-    Option::<String>::deserialize(from)?.map(|text| text.parse().map_err(D::Error::custom)).transpose()
-}
-
-pub(crate) fn jids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Jid>, D::Error> {
-    Vec::<String>::deserialize(from)?.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
-}
-
-/// `{"type":"Buffer","data":"<base64>"}`.
-fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-    json::bytes(&Value::deserialize(from)?).ok_or_else(|| D::Error::custom("not a Buffer"))
-}
-
-/// As `bytes`, for a field that may be absent.
-pub(crate) fn some_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
-    bytes(from).map(Some)
 }

@@ -11,6 +11,7 @@
 
 pub(crate) mod attachment;
 pub(crate) mod content;
+pub(crate) mod fields;
 pub(crate) mod file;
 #[cfg(any(test, feature = "sandbox"))]
 pub(crate) mod fuzzing;

@@ -1,9 +1,10 @@
 //! Builds a client of the library for a session.
 
 use super::endpoint::Endpoint;
+use super::error::BuildError;
 use super::forward::EventForwarder;
 use super::http::MediaClient;
-use super::proxy::{ProxiedFactory, Proxy, ProxyError};
+use super::proxy::{ProxiedFactory, Proxy};
 use super::transport::FencedFactory;
 use crate::auth::{AuthStore, SessionCredentials, Traffic, Vault};
 use crate::config::DeviceConfig;
@@ -20,25 +21,6 @@ use whatsapp_rust::bot::Bot;
 use whatsapp_rust::client::RawNodeLease;
 use whatsapp_rust::transport::{TokioWebSocketTransportFactory, Transport, TransportEvent, TransportFactory};
 use whatsapp_rust::{async_channel::Receiver, async_trait};
-
-/// Why a client could not be built.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The library's text, with every cause.
-    #[error("building the client: {0}")]
-    Library(String),
-    /// The session's proxy cannot be used.
-    #[error(transparent)]
-    Proxy(#[from] ProxyError),
-}
-
-impl BuildError {
-    /// Includes every cause: the error of our own store is the last.
-    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
-        let causes = std::iter::successors(Some(error), |error| error.source());
-        Self::Library(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
-    }
-}
 
 /// What opens a session's socket.
 enum Socket {

@@ -1,6 +1,6 @@
 //! Why an operation on a session failed.
 
-use super::client::BuildError;
+use super::proxy::ProxyError;
 use crate::auth::AuthError;
 use crate::jobs::JobError;
 
@@ -36,5 +36,24 @@ impl From<SessionError> for JobError {
             // Where building the client fails, the row of the next attempt is written.
             SessionError::NotLinked | SessionError::NotConnected | SessionError::Build(_) => Self::Permanent(text),
         }
+    }
+}
+
+/// Why a client could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The library's text, with every cause.
+    #[error("building the client: {0}")]
+    Library(String),
+    /// The session's proxy cannot be used.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+}
+
+impl BuildError {
+    /// Includes every cause: the error of our own store is the last.
+    pub(super) fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        Self::Library(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
     }
 }

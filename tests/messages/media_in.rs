@@ -119,7 +119,7 @@ async fn m6_an_expired_file_is_requested_again() -> Result<()> {
         .await?;
     let job = download(&stage, &sent).await?;
     let error = job["last_error"].as_str().unwrap_or_default();
-    ensure!(job["status"] == "failed" && error.contains("do not have the file any more"), "{job}");
+    ensure!(job["status"] == "failed" && error.contains("have the file any more"), "{job}");
     worker.stop().await
 }
 

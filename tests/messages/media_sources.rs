@@ -302,7 +302,7 @@ async fn m1_a_file_that_cannot_be_sent_fails_with_its_reason_and_holds_nothing_u
     ] {
         sqlx::query(sql).execute(world.pool()).await?;
     }
-    for (id, words) in [(media, "there is no media"), (object, "content.large_object: large object")] {
+    for (id, words) in [(media, "content.media: media"), (object, "content.large_object: large object")] {
         world.message_is(id, "failed").await?;
         let errors = all.stage.errors(id).await?;
         ensure!(errors.contains(words), "{errors}, not {words}");

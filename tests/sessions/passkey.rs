@@ -178,7 +178,7 @@ async fn s2_a_late_answer_of_a_passkey_is_refused() -> Result<()> {
     sqlx::query("UPDATE wa.passkey SET expires_at = now()").execute(world.pool()).await?;
     let late = sqlx::query("SELECT wa.answer_passkey('shop', $1)").bind(assertion).execute(world.pool()).await;
     let late = late.err().and_then(sqlx::Error::into_database_error).context("the answer was accepted")?;
-    assert!(late.message().contains("the time for it is over"), "{late}");
+    assert!(late.message().contains("its time is over"), "{late}");
     // No worker continues the linking by itself; the next link marks it as failed.
     let _worker = world.worker().await?;
     world.holds("SELECT holder IS NULL FROM wa.lease").await?;

@@ -1,7 +1,6 @@
 //! Files from the web. Somebody who may insert a row must not reach, through the worker, what only the worker's network
 //! reaches.
 
-use super::source::SourceFile;
 use crate::config::MediaConfig;
 use crate::jobs::JobError;
 use std::io::{Read as _, Write as _};
@@ -11,6 +10,17 @@ use ureq::http::Uri;
 use ureq::http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+
+/// A file, and the validators that its server gave.
+pub(super) struct SourceFile {
+    pub(super) bytes: NamedTempFile,
+    pub(super) etag: Option<String>,
+    pub(super) modified: Option<String>,
+}
+
+pub(super) fn too_large(field: &str, most: u64) -> JobError {
+    JobError::Permanent(format!("content.{field}: more than media.max_bytes, {most}"))
+}
 
 /// The HTTP client that fetches files.
 pub(super) fn agent(settings: &MediaConfig) -> ureq::Agent {
@@ -60,7 +70,7 @@ pub(super) fn fetch(
         }
         length += read as u64;
         if length > most {
-            return Err(super::source::too_large("url", most));
+            return Err(too_large("url", most));
         }
         file.write_all(&buffer[..read]).map_err(super::disk)?;
     }

@@ -1,6 +1,7 @@
 //! Reads the file of a message from where its row says.
 
-use super::{Media, database_error, disk, fetch};
+use super::fetch::{self, SourceFile, too_large};
+use super::{Media, database_error, disk};
 use crate::db::Db;
 use crate::jobs::{JobError, OutboundJob};
 use crate::message::attachment::Attachment;
@@ -19,17 +20,6 @@ pub(super) enum Source {
     Media(i64),
     LargeObject(u32),
     File(String),
-}
-
-/// A file, and the validators that its server gave.
-pub(super) struct SourceFile {
-    pub(super) bytes: NamedTempFile,
-    pub(super) etag: Option<String>,
-    pub(super) modified: Option<String>,
-}
-
-pub(super) fn too_large(field: &str, most: u64) -> JobError {
-    JobError::Permanent(format!("content.{field}: more than media.max_bytes, {most}"))
 }
 
 impl Source {
