@@ -60,7 +60,7 @@ pub struct ClientSettings {
 pub struct Built {
     /// The client.
     pub bot: Bot,
-    /// Its events, see [`EventForwarder`].
+    /// Its events, as `forward` selects them.
     pub events: mpsc::UnboundedReceiver<Arc<Event>>,
     /// Messages that the server delivered again.
     pub redelivered: Arc<Redelivered>,
