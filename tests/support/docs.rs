@@ -21,6 +21,7 @@ pub(crate) fn table(file: &str, name: &str, table: &str) -> Result<()> {
     Ok(())
 }
 
+#[cfg(feature = "sandbox")]
 /// The statements in the file's SQL blocks that begin with `begin`.
 pub(crate) fn statements(file: &str, begin: &str) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file))?;

@@ -5,7 +5,6 @@ pub(crate) mod browser;
 pub(crate) mod db;
 #[cfg(feature = "sandbox")]
 pub(crate) mod disk;
-#[cfg(feature = "sandbox")]
 pub(crate) mod docs;
 pub(crate) mod in_process;
 #[cfg(feature = "sandbox")]
