@@ -47,7 +47,7 @@ async fn m8_groups_pictures_presence_and_typing_are_events() -> Result<()> {
         stage.world.control.post(&format!("/groups/{group}/{what}"), change).await?;
         event_is(&stage, "group_changed", json!({ "group": group, "action": what, what: "All of us" })).await?;
     }
-    // Contacts are told of a new picture, and a peer that has written is a contact.
+    // WhatsApp notifies contacts of a new picture, and a peer that has written is a contact.
     stage.peer_says_hi(Peer::Phone).await?;
     stage.send("text", phone, "'Hello'").await?;
     let picture = json!({ "data": BASE64_STANDARD.encode(picture(Jpeg, 64, 64)?) });
