@@ -31,7 +31,7 @@ fuzz: ## Fuzz each decoder for SECONDS=60 (docs/testing.md)
 
 lint: ## Check format, lints, documentation, dependencies and the SQL data
 	@ecosystem/dev/setup.sh lint
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo deny check bans licenses sources
 	cargo clippy --locked --all-targets -- -D warnings
 	@. ecosystem/dev/lib.sh && cargo_settled
