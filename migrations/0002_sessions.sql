@@ -29,7 +29,7 @@ COMMENT ON COLUMN wa.region.pattern IS 'Numbers without prefix, as a regular exp
 CREATE TABLE wa.session (
     session_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name              text NOT NULL UNIQUE,
-    tenant            text NOT NULL DEFAULT 'default' REFERENCES wa.tenant,
+    tenant            text NOT NULL REFERENCES wa.tenant,
     created_at        timestamptz NOT NULL DEFAULT now(),
     -- The state, the wish, and what lies between them.
     status            wa.session_status NOT NULL DEFAULT 'new',
@@ -63,13 +63,15 @@ CREATE TABLE wa.session (
     proxy             text,
     region            text REFERENCES wa.region,
     keep_past         boolean NOT NULL DEFAULT false,
-    CONSTRAINT session_name_check CHECK (name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$')
+    CONSTRAINT session_name_check CHECK (name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'),
+    -- Rows that have the session and the tenant refer to both together.
+    UNIQUE (session_id, tenant)
 ) WITH (fillfactor = 70);
 CREATE INDEX session_tenant ON wa.session (tenant);
 COMMENT ON TABLE wa.session IS 'Linked WhatsApp devices, one row each. Add with wa.add_session(name), link with wa.link(name), close with wa.close(name, reason).';
 COMMENT ON COLUMN wa.session.session_id IS 'Number that other tables refer to.';
-COMMENT ON COLUMN wa.session.name IS 'Chosen by you; 1 to 63 of letters, digits, dot, underscore, hyphen. Other tables have it in the column "session".';
-COMMENT ON COLUMN wa.session.tenant IS 'Tenant of the session (wa.tenant). Decides who sees the session, its messages and its jobs.';
+COMMENT ON COLUMN wa.session.name IS 'Chosen by you, unique in the database; 1 to 63 of letters, digits, dot, underscore, hyphen. Other tables have it in the column "session".';
+COMMENT ON COLUMN wa.session.tenant IS 'Tenant of the session (wa.tenant). Decides who sees the session, its messages and its jobs. Without one at INSERT: the only tenant that the caller sees, else "default".';
 COMMENT ON COLUMN wa.session.created_at IS 'When the session was added.';
 COMMENT ON COLUMN wa.session.status IS 'Current state: new, linking, connecting, connected, disconnected, logged_out, banned, stopped; wa.next_statuses lists the states that may follow each. Written by workers alone.';
 COMMENT ON COLUMN wa.session.status_reason IS 'Reason for the status, in words.';
@@ -78,21 +80,21 @@ COMMENT ON COLUMN wa.session.desired IS 'The state that you want: connected or s
 COMMENT ON COLUMN wa.session.wished_at IS 'Since when desired is connected; null while it is stopped.';
 COMMENT ON COLUMN wa.session.connected_at IS 'When the session last became connected.';
 COMMENT ON COLUMN wa.session.checked_at IS 'When WhatsApp last answered the health check of this session. A session without an answer is connected again.';
-COMMENT ON COLUMN wa.session.failures IS 'Connections that failed in a row; sets the backoff, see rest_until. 0 after a successful connect.';
-COMMENT ON COLUMN wa.session.rest_until IS 'After five failed connections in a row the session rests until then. The next connection is a probe; if that fails too, the session rests again. Null when the session does not rest. wa.connect tries at once.';
+COMMENT ON COLUMN wa.session.failures IS 'Connections in a row that failed or ended soon; sets the backoff, see rest_until. 0 after a connection that has lasted for a minute or has sent a message.';
+COMMENT ON COLUMN wa.session.rest_until IS 'After five failed connections in a row the session rests until then, about 5 minutes and twice as long after each further failure, up to an hour; a banned session until its ban ends. The next connection is a probe. Null when the session does not rest. wa.connect tries at once.';
 COMMENT ON COLUMN wa.session.phone IS 'Phone number in digits, known once linked.';
 COMMENT ON COLUMN wa.session.jid IS 'The device''s JID, user:device@s.whatsapp.net, known once linked.';
 COMMENT ON COLUMN wa.session.lid IS 'The device''s LID, the number-hiding address of the same account.';
 COMMENT ON COLUMN wa.session.link_phone IS 'Phone number to link by pairing code, in digits; null links by QR code alone.';
-COMMENT ON COLUMN wa.session.qr IS 'Text of the QR code to scan now, while linking. Changes every 20 to 60 s; listen on wa_session.';
+COMMENT ON COLUMN wa.session.qr IS 'Text of the QR code to scan now, while linking. Changes every 20 to 60 s; wa_session announces that it did.';
 COMMENT ON COLUMN wa.session.qr_expires_at IS 'The QR code is invalid after this moment.';
-COMMENT ON COLUMN wa.session.code IS 'XXXX-XXXX, to be typed into the phone now: Settings, Linked devices, Link with phone number. Announced on wa_session.';
+COMMENT ON COLUMN wa.session.code IS 'XXXX-XXXX, to be typed into the phone now: Settings, Linked devices, Link with phone number. wa_session announces that it changed.';
 COMMENT ON COLUMN wa.session.code_expires_at IS 'The pairing code is invalid after this moment.';
 COMMENT ON COLUMN wa.session.bad_macs IS 'Messages since the last connect whose ratchet did not fit (Bad MAC). Each is requested again and comes in a new Signal session. 0 after a successful connect.';
 COMMENT ON COLUMN wa.session.bad_mac_limit IS 'This many Bad MACs make the session unhealthy, see wa.session_health. Set by wa.set_crypto_limits.';
 COMMENT ON COLUMN wa.session.bad_decrypts IS 'How often since the last connect app state (names, archive, mutes …) did not fit its key. 0 after a successful connect.';
 COMMENT ON COLUMN wa.session.bad_decrypt_limit IS 'This many Bad Decrypts make the session unhealthy, see wa.session_health. Set by wa.set_crypto_limits.';
-COMMENT ON COLUMN wa.session.relink_at_limit IS 'Whether a session that reaches a limit is closed and its auth state quarantined for 30 days, so that it has to be linked again. Otherwise the session goes on.';
+COMMENT ON COLUMN wa.session.relink_at_limit IS 'Whether a session that reaches a limit is closed and its auth state quarantined for 30 days, so that it has to be linked again (or taken back by wa.restore_auth). Otherwise the session goes on.';
 COMMENT ON COLUMN wa.session.paused_at IS 'Since when the session sends nothing, though it stays connected and receives; null is not paused. Use wa.pause and wa.resume.';
 COMMENT ON COLUMN wa.session.paused_reason IS 'Reason, as given to wa.pause.';
 COMMENT ON COLUMN wa.session.proxy IS 'Proxy between the session and WhatsApp, without user and password; null is none. Set by wa.set_proxy.';
@@ -113,7 +115,8 @@ CREATE TABLE wa.worker (
     parked       boolean NOT NULL DEFAULT false,
     max_sessions integer NOT NULL DEFAULT 1000,
     draining     boolean NOT NULL DEFAULT false,
-    check_at     timestamptz
+    check_at     timestamptz,
+    home         bigint
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 COMMENT ON TABLE wa.worker IS 'Worker processes that are alive now.';
 COMMENT ON COLUMN wa.worker.worker_id IS 'New at each start of a process, so that nothing can mistake a restarted worker for its predecessor.';
@@ -126,33 +129,61 @@ COMMENT ON COLUMN wa.worker.parked IS 'Whether the worker sleeps and wants a not
 COMMENT ON COLUMN wa.worker.max_sessions IS 'Most sessions that the worker holds; its share of all sessions is in proportion to this.';
 COMMENT ON COLUMN wa.worker.draining IS 'Whether the worker gives its sessions to the others and then ends. Set by wa.drain_worker, or by the worker itself when it is stopped.';
 COMMENT ON COLUMN wa.worker.check_at IS 'When the job check_sessions last asked the worker to check its sessions.';
+COMMENT ON COLUMN wa.worker.home IS 'wa.auth_home.home when the worker registered. A worker of an earlier home is dead.';
 
 -- The fencing token. Every fenced write share-locks this row; a change of status must not wait for those writes, so the
--- lease is a table apart from wa.session.
+-- lease is a table apart from wa.session. Workers alone write wa.worker and wa.lease, so that no open transaction of
+-- anybody else can hold up a heartbeat or a takeover (R8); what operators ask for is in tables of its own.
 CREATE TABLE wa.lease (
     session_id bigint PRIMARY KEY REFERENCES wa.session ON DELETE CASCADE,
     holder     uuid REFERENCES wa.worker ON DELETE SET NULL,
     epoch      bigint NOT NULL DEFAULT 0,
     taken_at   timestamptz,
-    wanted     uuid REFERENCES wa.worker ON DELETE SET NULL
+    unsettled  boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 CREATE INDEX lease_holder ON wa.lease (holder);
+CREATE INDEX lease_unsettled ON wa.lease (session_id) WHERE unsettled;
 COMMENT ON TABLE wa.lease IS 'Which worker holds a session, and the fencing epoch of that hold.';
 COMMENT ON COLUMN wa.lease.session_id IS 'The session.';
 COMMENT ON COLUMN wa.lease.holder IS 'The one worker that may act for the session; null when the session is free.';
 COMMENT ON COLUMN wa.lease.epoch IS 'Grows by one with each new holder. A write for a session is valid only while this still is the writer''s epoch and holder is not null.';
 COMMENT ON COLUMN wa.lease.taken_at IS 'When the holder took the lease.';
-COMMENT ON COLUMN wa.lease.wanted IS 'The worker that should hold the session as long as that worker lives, set by wa.move_session; null is any worker with room.';
+COMMENT ON COLUMN wa.lease.unsettled IS 'Whether an earlier hold left messages in wa.sending.taken that could not be returned to the queue, because somebody had locked a row. The reconciler returns them as soon as it can; until then the session sends nothing.';
+ALTER TABLE wa.lease ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON wa.lease
+    USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = lease.session_id));
+
+-- No foreign key to wa.worker in these two: it would lock the row of a worker, and its end would wait for that.
+CREATE TABLE wa.move_request (
+    session_id   bigint PRIMARY KEY REFERENCES wa.session ON DELETE CASCADE,
+    worker_id    uuid NOT NULL,
+    requested_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE wa.move_request IS 'Which worker should hold a session, see wa.move_session. The view wa.wanted has those that hold.';
+COMMENT ON COLUMN wa.move_request.session_id IS 'The session.';
+COMMENT ON COLUMN wa.move_request.worker_id IS 'The worker that should hold it for as long as that worker lives.';
+COMMENT ON COLUMN wa.move_request.requested_at IS 'When somebody asked for it.';
+ALTER TABLE wa.move_request ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON wa.move_request
+    USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = move_request.session_id));
+
+CREATE TABLE wa.drain_request (
+    worker_id    uuid PRIMARY KEY,
+    requested_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE wa.drain_request IS 'Workers that should end in order, see wa.drain_worker. Each reads it with its heartbeat.';
+COMMENT ON COLUMN wa.drain_request.worker_id IS 'The worker.';
+COMMENT ON COLUMN wa.drain_request.requested_at IS 'When somebody asked for it.';
 
 -- A table apart from wa.session, because the URL holds a password.
 CREATE TABLE wa.proxy (
     session_id bigint PRIMARY KEY REFERENCES wa.session ON DELETE CASCADE,
-    url        text NOT NULL,
+    url        jsonb NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE wa.proxy IS 'Proxies of sessions with user and password. Secret; written by wa.set_proxy.';
 COMMENT ON COLUMN wa.proxy.session_id IS 'The session.';
-COMMENT ON COLUMN wa.proxy.url IS 'http:// or socks5:// with user, password, host and port. Secret.';
+COMMENT ON COLUMN wa.proxy.url IS 'Bytes of http:// or socks5:// with user, password, host and port, in the form of wa.auth_key.value. With encryption configured the worker that first uses the address seals it. Secret.';
 COMMENT ON COLUMN wa.proxy.updated_at IS 'When the proxy was set.';
 
 -- Linking of accounts that demand a passkey (S2).

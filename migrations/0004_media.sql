@@ -26,6 +26,19 @@ COMMENT ON COLUMN wa.media.created_at IS 'When the file was last put here.';
 ALTER TABLE wa.media ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.media USING ((SELECT wa.sees_all()) OR tenant = ANY ((SELECT wa.my_tenants())::text[]));
 
+CREATE INDEX media_path ON wa.media (path) WHERE path IS NOT NULL;
+
+-- A row cannot delete a file, so a deleted row of wa.media leaves the path here for the retention job.
+CREATE TABLE wa.dropped_file (
+    path       text PRIMARY KEY,
+    dropped_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE wa.dropped_file IS 'Files of the media store that wagres wrote and whose row in wa.media was deleted. Retention deletes the file after its days, unless a row names it again.';
+COMMENT ON COLUMN wa.dropped_file.path IS 'Path in the media store.';
+COMMENT ON COLUMN wa.dropped_file.dropped_at IS 'When the row was deleted.';
+ALTER TABLE wa.dropped_file ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON wa.dropped_file USING ((SELECT wa.sees_all()));
+
 CREATE TABLE wa.upload (
     upload_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     session_id  bigint NOT NULL REFERENCES wa.session ON DELETE CASCADE,

@@ -155,6 +155,9 @@ COMMENT ON COLUMN wa.sending.counted_at IS 'When tokens was counted.';
 COMMENT ON COLUMN wa.sending.gate_until IS 'Nothing of a paced session goes before this moment.';
 COMMENT ON COLUMN wa.sending.contacts_on IS 'The day of contacts_today, in the time zone of the pacing.';
 COMMENT ON COLUMN wa.sending.contacts_today IS 'First contacts of that day.';
+ALTER TABLE wa.sending ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON wa.sending
+    USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = sending.session_id));
 
 -- A pacing that cannot be computed would stop the claims of every session beside its own, so the table refuses one,
 -- whoever writes it. The trigger "validate" (sql/schema) refuses it first and names the column.
@@ -168,7 +171,7 @@ CREATE TABLE wa.pacing (
     quiet_until    time,
     time_zone      text NOT NULL DEFAULT 'UTC',
     typing         boolean NOT NULL DEFAULT false,
-    CONSTRAINT pacing_per_minute_check CHECK (per_minute > 0 AND per_minute <= 6000),
+    CONSTRAINT pacing_per_minute_check CHECK (per_minute BETWEEN 0.001 AND 6000),
     CONSTRAINT pacing_burst_check CHECK (burst BETWEEN 1 AND 10000),
     CONSTRAINT pacing_jitter_check CHECK (jitter BETWEEN interval '0' AND interval '10 minutes'),
     CONSTRAINT pacing_first_contacts_check CHECK (first_contacts >= 0),
@@ -176,7 +179,7 @@ CREATE TABLE wa.pacing (
 );
 COMMENT ON TABLE wa.pacing IS 'Limits on the sending of a session, so that its number is not blocked; no row is no limit. Set by wa.set_pacing.';
 COMMENT ON COLUMN wa.pacing.session_id IS 'The session.';
-COMMENT ON COLUMN wa.pacing.per_minute IS 'Messages a minute on average, above 0 to 6000; null is no limit.';
+COMMENT ON COLUMN wa.pacing.per_minute IS 'Messages a minute on average, 0.001 to 6000; null is no limit.';
 COMMENT ON COLUMN wa.pacing.burst IS 'Messages that may go at once after a rest: 1 to 10000.';
 COMMENT ON COLUMN wa.pacing.jitter IS 'After each message the session rests for a random time up to this, at most 10 minutes, so that messages do not tick like a clock.';
 COMMENT ON COLUMN wa.pacing.first_contacts IS 'New chats a day, in time_zone: chats that this session never wrote to and never heard from; null is no limit.';
@@ -194,7 +197,8 @@ CREATE TABLE wa.contacted (
     first_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (session_id, chat)
 );
-COMMENT ON TABLE wa.contacted IS 'Chats that are no longer a first contact, for sessions with wa.pacing.first_contacts.';
+CREATE INDEX contacted_age ON wa.contacted (first_at);
+COMMENT ON TABLE wa.contacted IS 'Chats that are no longer a first contact, for sessions with wa.pacing.first_contacts. Retention forgets a chat after its days.';
 COMMENT ON COLUMN wa.contacted.session_id IS 'The session.';
 COMMENT ON COLUMN wa.contacted.chat IS 'JID of the chat.';
 COMMENT ON COLUMN wa.contacted.first_at IS 'When the chat became known.';

@@ -1,4 +1,5 @@
 -- Jobs beside the messages: what happens to a session, and housekeeping. Who may consume a row decides its table (Q1).
+-- worker_id has no foreign key: the end of a worker would wait for whoever has locked one of its jobs (R8).
 
 CREATE TYPE wa.job_status AS ENUM ('queued', 'running', 'done', 'failed', 'cancelled');
 COMMENT ON TYPE wa.job_status IS 'State of a session or maintenance job: queued, running, done, failed, cancelled.';
@@ -15,7 +16,7 @@ CREATE TABLE wa.session_job (
     status      wa.job_status NOT NULL DEFAULT 'queued',
     run_at      timestamptz NOT NULL DEFAULT now(),
     attempts    integer NOT NULL DEFAULT 0,
-    worker_id   uuid REFERENCES wa.worker ON DELETE SET NULL,
+    worker_id   uuid,
     result      jsonb,
     last_error  text,
     created_at  timestamptz NOT NULL DEFAULT now(),
@@ -24,21 +25,25 @@ CREATE TABLE wa.session_job (
 ) WITH (fillfactor = 70);
 -- One of each kind waits, so a session never has two reconnects (S5); of actions, as many as were asked for.
 CREATE UNIQUE INDEX session_job_queued ON wa.session_job (session_id, kind) WHERE status = 'queued' AND NOT action;
-CREATE INDEX session_job_live ON wa.session_job (session_id, id) WHERE status IN ('queued', 'running');
+-- Few at any time, because of each session and kind one waits.
+CREATE INDEX session_job_live ON wa.session_job (session_id, id) WHERE status IN ('queued', 'running') AND NOT action;
+-- Of actions any number may wait: the first of each session is found without reading the others (R9).
+CREATE INDEX session_job_action ON wa.session_job (session_id, (kind = 'download'), run_at, id) WHERE status = 'queued' AND action;
+CREATE INDEX session_job_running ON wa.session_job (session_id) WHERE status = 'running' AND action;
 CREATE INDEX session_job_worker ON wa.session_job (worker_id) WHERE worker_id IS NOT NULL;
 COMMENT ON TABLE wa.session_job IS 'Jobs of a session: link, connect, reconnect, passkey, close, logout, and actions. Consumed by its holder, else by any worker with room. Use wa.link, wa.connect, wa.close, wa.logout, wa.act.';
 COMMENT ON COLUMN wa.session_job.id IS 'Number of the job.';
 COMMENT ON COLUMN wa.session_job.session IS 'Name of the session (wa.session.name).';
 COMMENT ON COLUMN wa.session_job.session_id IS 'Filled from session.';
-COMMENT ON COLUMN wa.session_job.kind IS 'link (show a QR code unless already linked), connect, reconnect (made by the worker when a connection is lost), passkey (made by wa.answer_passkey and wa.confirm_passkey), close (disconnects but stays linked), logout (unlinks the device and deletes its auth state); or one of wa.actions().';
+COMMENT ON COLUMN wa.session_job.kind IS 'link (show a QR code unless already linked), connect, reconnect (made by the worker when a connection is lost), passkey (made by wa.answer_passkey and wa.confirm_passkey), close (disconnects but stays linked), logout (unlinks the device and deletes its auth state; args.force without telling WhatsApp when there is no connection); or one of wa.actions().';
 COMMENT ON COLUMN wa.session_job.action IS 'Whether the job is one of wa.actions(), which run in order while the session is connected; the others change the connection itself.';
 COMMENT ON COLUMN wa.session_job.reason IS 'Reason, as given by the caller.';
 COMMENT ON COLUMN wa.session_job.phone IS 'For link: phone number to link by pairing code. At most five an hour for one phone.';
-COMMENT ON COLUMN wa.session_job.args IS 'Arguments of an action, by field: see wa.action_fields(). Checked at INSERT; numbers of people become JIDs.';
+COMMENT ON COLUMN wa.session_job.args IS 'Arguments of an action or a logout, by field: see wa.action_fields(). Checked at INSERT; numbers of people become JIDs.';
 COMMENT ON COLUMN wa.session_job.status IS 'queued, running, done, failed, cancelled (by hand, or superseded by a later job).';
 COMMENT ON COLUMN wa.session_job.run_at IS 'Not before this moment; moved forward by a reconnect''s backoff.';
 COMMENT ON COLUMN wa.session_job.attempts IS 'Number of starts.';
-COMMENT ON COLUMN wa.session_job.worker_id IS 'The worker that runs the job. Null while running means that the worker died; another one claims the job.';
+COMMENT ON COLUMN wa.session_job.worker_id IS 'The worker that runs the job. When that worker is no longer in wa.worker, it died, and another one claims the job.';
 COMMENT ON COLUMN wa.session_job.result IS 'Result of an action, see wa.actions().';
 COMMENT ON COLUMN wa.session_job.last_error IS 'Error of the last attempt.';
 COMMENT ON COLUMN wa.session_job.created_at IS 'When the row was inserted.';
@@ -58,7 +63,7 @@ CREATE TABLE wa.maintenance_job (
     run_at       timestamptz NOT NULL DEFAULT now(),
     attempts     integer NOT NULL DEFAULT 0,
     max_attempts integer NOT NULL DEFAULT 5,
-    worker_id    uuid REFERENCES wa.worker ON DELETE SET NULL,
+    worker_id    uuid,
     result       jsonb,
     last_error   text,
     errors       jsonb NOT NULL DEFAULT '[]',
@@ -71,18 +76,21 @@ CREATE INDEX maintenance_job_live ON wa.maintenance_job (id) WHERE status IN ('q
 CREATE INDEX maintenance_job_worker ON wa.maintenance_job (worker_id) WHERE worker_id IS NOT NULL;
 COMMENT ON TABLE wa.maintenance_job IS 'Housekeeping, run by any worker that knows the kind. INSERT INTO wa.maintenance_job (kind, args) VALUES (''retention'', ''{"dry_run": true}''); result then shows the counts. By the clock: wa.schedule.';
 COMMENT ON COLUMN wa.maintenance_job.id IS 'Number of the job.';
-COMMENT ON COLUMN wa.maintenance_job.kind IS 'sweep_keys (deletes expired rows of wa.auth_key), reseal_keys (encrypts the auth state with the key in force, or decrypts it), retention (deletes old finished rows of wa.outbound, wa.inbox, wa.session_job, wa.maintenance_job, wa.schedule_tick and wa.event, and old files of wa.media and wa.upload), check_sessions (every worker checks whether WhatsApp answers each of its sessions, and reconnects those without an answer), close_idle (closes sessions that nobody has linked), resource_report (counts sessions, messages, jobs and workers).';
-COMMENT ON COLUMN wa.maintenance_job.args IS 'All kinds: batch (rows of one statement, 1 to 1000, default 1000), pause_ms (between statements, 0 to 60000, default 20). retention: outbound_days, inbox_days, media_days, upload_days, event_days (default 90), session_job_days, maintenance_job_days, schedule_tick_days (default 30), 1 to 36500, null keeps for ever; dry_run (true: only count). close_idle: minutes (1 to 10000, default 30).';
+COMMENT ON COLUMN wa.maintenance_job.kind IS 'sweep_keys (deletes expired rows of wa.auth_key), reseal_keys (encrypts the auth state with the key in force, or decrypts it), retention (deletes old finished rows of wa.outbound, wa.inbox, wa.session_job, wa.maintenance_job, wa.schedule_tick, wa.event, wa.contacted, wa.past and wa.paused_campaign, old files of wa.media, wa.upload and the media store, and pauses consumers that nobody reads for), check_sessions (every worker checks whether WhatsApp answers each of its sessions, and reconnects those without an answer), close_idle (closes sessions that nobody has linked), resource_report (counts sessions, messages, jobs and workers).';
+COMMENT ON COLUMN wa.maintenance_job.args IS 'All kinds: batch (rows of one statement, 1 to 1000, default 1000), pause_ms (between statements, 0 to 60000, default 20). retention: outbound_days, inbox_days, media_days, upload_days, event_days (default 90), session_job_days, maintenance_job_days, schedule_tick_days, unread_days (default 30), contacted_days, past_days (default 365), campaign_days (default 90), file_days (default 1), 1 to 36500, null keeps for ever; unread_rows (default 1000000, null is no limit); dry_run (true: only count). close_idle: minutes (1 to 10000, default 30).';
 COMMENT ON COLUMN wa.maintenance_job.schedule IS 'Name of the schedule that made the job; null for a job inserted by hand. Jobs of one schedule run one after the other.';
 COMMENT ON COLUMN wa.maintenance_job.tick IS 'The tick that the job was made for; null for a job made by hand or by wa.run_now.';
 COMMENT ON COLUMN wa.maintenance_job.status IS 'queued, running, done; failed after the last attempt; cancelled by wa.cancel_maintenance_job. wa.retry_maintenance_job queues a failed or cancelled row again.';
 COMMENT ON COLUMN wa.maintenance_job.run_at IS 'Not before this moment; moved forward by a retry''s backoff.';
 COMMENT ON COLUMN wa.maintenance_job.attempts IS 'Number of starts.';
 COMMENT ON COLUMN wa.maintenance_job.max_attempts IS 'Attempts until the job is failed, 1 to 100.';
-COMMENT ON COLUMN wa.maintenance_job.worker_id IS 'The worker that runs the job. Null while running means that the worker died; another one claims the job.';
+COMMENT ON COLUMN wa.maintenance_job.worker_id IS 'The worker that runs the job. When that worker is no longer in wa.worker, it died, and another one claims the job.';
 COMMENT ON COLUMN wa.maintenance_job.result IS 'Counts of the last attempt; also while the job runs.';
 COMMENT ON COLUMN wa.maintenance_job.last_error IS 'Error of the last attempt.';
 COMMENT ON COLUMN wa.maintenance_job.errors IS 'Error of each attempt: [{"attempt", "at", "error"}].';
 COMMENT ON COLUMN wa.maintenance_job.created_at IS 'When the row was inserted.';
 COMMENT ON COLUMN wa.maintenance_job.started_at IS 'When the last attempt began.';
 COMMENT ON COLUMN wa.maintenance_job.finished_at IS 'When the job ended for good.';
+-- Its results count what belongs to all tenants.
+ALTER TABLE wa.maintenance_job ENABLE ROW LEVEL SECURITY;
+CREATE POLICY housekeeping ON wa.maintenance_job USING ((SELECT wa.sees_all()));

@@ -7,3 +7,5 @@
 
 pub use crate::auth::fuzzing::auth;
 pub use crate::message::fuzzing::{content, message};
+pub use crate::messages::fuzzing::{file, past};
+pub use crate::session::fuzzing::passkey;

@@ -19,7 +19,7 @@
 //!                    └ message    rows ⇄ WhatsApp messages; private and pure
 //!                       └ db      pool, migrations, listener, fence, hold, backoff
 //!                          └ telemetry    metrics and log
-//!                             └ config
+//!                             └ config, net
 //! ```
 //!
 //! # What goes where
@@ -30,6 +30,7 @@
 //! | `sql/schema/` | functions, triggers, views; replaced as a whole at each `migrate` | a new SQL function, a check at INSERT |
 //! | `sql/<module>/` | the statements of a module, a file each, checked against the schema at compile time | a new statement |
 //! | [`config`] | typed settings with their limits | a new setting |
+//! | [`net`] | which addresses a worker dials because a row says so | |
 //! | [`telemetry`] | metrics, the log, whose crypto error is whose | a new metric in `telemetry::DESCRIPTIONS` |
 //! | [`db`] | everything about Postgres that knows no session, and the [`Hold`](db::hold::Hold) of one; the private Postgres of `wagres up` | |
 //! | `message` | the content of a row and the WhatsApp message that it becomes, and back | a new kind of message in `message::content` |
@@ -65,6 +66,7 @@ pub mod http;
 pub mod jobs;
 mod message;
 pub mod messages;
+pub mod net;
 pub mod session;
 pub mod telemetry;
 pub mod worker;

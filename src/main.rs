@@ -2,6 +2,7 @@
 #![recursion_limit = "512"]
 
 use clap::Parser;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -9,7 +10,8 @@ fn main() -> ExitCode {
     match wagres::cli::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("wagres: {error:#}");
+            // Whoever reads this may have gone, too.
+            let _ = writeln!(std::io::stderr(), "wagres: {}", wagres::cli::error_text(&error));
             ExitCode::FAILURE
         }
     }

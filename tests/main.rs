@@ -14,6 +14,8 @@ mod baileys;
 #[cfg(feature = "sandbox")]
 mod cli;
 #[cfg(feature = "sandbox")]
+mod commands;
+#[cfg(feature = "sandbox")]
 mod conformance;
 #[cfg(feature = "sandbox")]
 mod control;
@@ -23,10 +25,16 @@ mod endurance;
 mod fuzzing;
 #[cfg(feature = "sandbox")]
 mod hostile;
+mod isolation;
 mod jobs;
 #[cfg(feature = "sandbox")]
 mod messages;
 mod migrations;
+mod names;
+#[cfg(feature = "sandbox")]
+mod notifications;
+#[cfg(feature = "sandbox")]
+mod open_transactions;
 mod phones;
 #[cfg(feature = "sandbox")]
 mod pooler;

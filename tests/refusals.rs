@@ -277,8 +277,11 @@ const CASES: &[Case] = &[
     case("SELECT wa.acknowledge_messages('nobody', '{1}')", "WA033", "consumer", "wa.add_consumer"),
     case("SELECT wa.rewind_consumer(NULL, now())", "WA033", "consumer", "wa.add_consumer"),
     case("SELECT wa.set_pacing('shop', per_minute => 0)", "WA013", "per_minute", "6000"),
+    // A rate at which the time of the next message cannot be computed would stop the claims of all sessions (R9).
+    case("SELECT wa.set_pacing('shop', per_minute => 1e-300)", "WA013", "per_minute", "0.001"),
     case("SELECT wa.set_pacing('shop', per_minute => 'NaN')", "WA013", "per_minute", "6000"),
-    case("SELECT wa.set_pacing('shop', burst => NULL)", "WA013", "burst", "1 to 10000"),
+    case("SELECT wa.set_pacing('shop', burst => 0)", "WA013", "burst", "1 to 10000"),
+    case("SELECT wa.clear_pacing('shop', 'burst')", "WA013", "what", "per_minute, first_contacts or quiet_hours"),
     case("SELECT wa.set_pacing('shop', jitter => '11 minutes')", "WA013", "jitter", "10 minutes"),
     case("SELECT wa.set_pacing('shop', first_contacts => -1)", "WA013", "first_contacts", "0 or more"),
     case("SELECT wa.set_pacing('shop', quiet_from => '22:00')", "WA013", "quiet_until", "quiet_from"),

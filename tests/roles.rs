@@ -1,60 +1,9 @@
 //! Q14: the rights of each role, tested by connecting as it.
 
-use crate::support::db::{TestDb, fresh};
-use anyhow::{Context as _, Result, ensure};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, PgPool, Row as _};
-
-/// Connects as a new login that is a member of `role`.
-async fn login(db: &TestDb, role: &str, tenant: Option<&str>) -> Result<PgPool> {
-    let mut url = url::Url::parse(&db.url)?;
-    let name = format!("{role}_of_{}_{}", url.path().trim_start_matches('/'), tenant.unwrap_or("nobody"));
-    run(&db.pool, &format!(r#"CREATE ROLE "{name}" LOGIN IN ROLE {role}"#)).await?;
-    if let Some(tenant) = tenant {
-        run(&db.pool, &format!("SELECT wa.grant_tenant('{name}', '{tenant}')")).await?;
-    }
-    url.set_username(&name).map_err(|()| anyhow::anyhow!("no user name"))?;
-    let options: PgConnectOptions = url.as_str().parse()?;
-    Ok(PgPoolOptions::new().max_connections(1).connect_with(options).await?)
-}
-
-async fn run(pool: &PgPool, sql: &str) -> Result<()> {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(pool).await.with_context(|| sql.to_owned())?;
-    Ok(())
-}
-
-/// The number of rows of a query, or the SQLSTATE of its refusal.
-async fn outcome(pool: &PgPool, sql: &str) -> Result<usize, String> {
-    sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(pool).await.map(|rows| rows.len()).map_err(|error| {
-        error.as_database_error().and_then(|it| it.code().map(String::from)).unwrap_or(error.to_string())
-    })
-}
-
-/// A database with a session for each of two tenants, a message and a key of each.
-async fn two_tenants() -> Result<TestDb> {
-    let db = fresh().await;
-    run(
-        &db.pool,
-        "SELECT wa.add_tenant('acme'), wa.add_tenant('bolt');
-         SELECT wa.add_session('a', 'acme'), wa.add_session('b', 'bolt');
-         SELECT wa.send_text('a', '15550001', 'of acme'), wa.send_text('b', '15550001', 'of bolt');
-         INSERT INTO wa.auth (session_id, creds) SELECT session_id, '{\"noiseKey\":\"secret\"}' FROM wa.session;
-         INSERT INTO wa.auth_key (session_id, kind, key_id, value) SELECT session_id, 'pre-key', '1', '{}' FROM wa.session",
-    )
-    .await?;
-    Ok(db)
-}
-
-const DENIED: Result<usize, &str> = Err("42501");
-
-async fn expect(pool: &PgPool, cases: &[(&str, Result<usize, &str>)]) -> Result<()> {
-    for (sql, expected) in cases {
-        let found = outcome(pool, sql).await;
-        let found = found.as_ref().map(|rows| *rows).map_err(String::as_str);
-        ensure!(found == *expected, "{sql}: {found:?}, expected {expected:?}");
-    }
-    Ok(())
-}
+use crate::support::db::fresh;
+use crate::support::logins::{DENIED, expect, login, outcome, run, two_tenants};
+use anyhow::{Result, ensure};
+use sqlx::{PgPool, Row as _};
 
 #[tokio::test]
 async fn q14_an_application_sends_and_sees_only_for_its_tenant() -> Result<()> {
@@ -103,7 +52,10 @@ async fn q14_an_application_sends_and_sees_only_for_its_tenant() -> Result<()> {
             ("SELECT FROM wa.schedule WHERE name = 'retention'", Ok(1)),
             // Refused from here on.
             ("SELECT wa.schedule('sweeping', '* * * * *', 'sweep_keys')", DENIED),
-            ("DELETE FROM wa.schedule WHERE name = 'retention' RETURNING 1", Ok(0)),
+            ("DELETE FROM wa.schedule WHERE name = 'retention'", DENIED),
+            ("DO $$ BEGIN LOCK TABLE wa.schedule IN SHARE MODE; END $$", DENIED),
+            ("SELECT wa.unschedule('retention')", Ok(1)),
+            ("SELECT FROM wa.schedule WHERE name = 'retention'", Ok(1)),
             ("UPDATE wa.schedule SET enabled = false WHERE name = 'retention' RETURNING name", Ok(0)),
             ("UPDATE wa.schedule SET last_job = 1", DENIED),
             ("SELECT FROM wa.schedule_tick", DENIED),
@@ -113,6 +65,10 @@ async fn q14_an_application_sends_and_sees_only_for_its_tenant() -> Result<()> {
             ("SELECT FROM wa.worker", DENIED),
             ("SELECT FROM wa.sending", DENIED),
             ("SELECT FROM wa.maintenance_job", DENIED),
+            ("SELECT FROM wa.tenant_member", DENIED),
+            ("SELECT wa.run_now('retention')", DENIED),
+            ("SELECT wa.reset_ratchets(1, 'x')", DENIED),
+            ("SELECT wa.must_send()", DENIED),
             ("INSERT INTO wa.maintenance_job (kind) VALUES ('sweep_keys')", DENIED),
             ("SELECT wa.add_session('c')", DENIED),
             ("SELECT wa.add_tenant('c')", DENIED),
@@ -134,8 +90,13 @@ async fn q14_an_application_sends_and_sees_only_for_its_tenant() -> Result<()> {
             ("SET ROLE wa_worker", DENIED),
         ],
     )
-    .await?;
-    // Messages and jobs of other tenants do not exist for it, whichever function it calls.
+    .await
+}
+
+#[tokio::test]
+async fn q14_messages_and_jobs_of_other_tenants_do_not_exist_for_an_application() -> Result<()> {
+    let db = two_tenants().await?;
+    let app = login(&db, "wa_app", Some("acme")).await?;
     run(&db.pool, "SELECT wa.schedule('of_bolt', '0 18 * * *', 'close', session => 'b')").await?;
     let job: i64 = sqlx::query("SELECT wa.close('b') AS id").fetch_one(&db.pool).await?.try_get(0)?;
     let others: i64 =
@@ -149,8 +110,7 @@ async fn q14_an_application_sends_and_sees_only_for_its_tenant() -> Result<()> {
             (&format!("SELECT WHERE wa.retry({others})"), Ok(0)),
             (&format!("SELECT wa.cancel_session_job({job})"), Err("WA024")),
             (&format!("SELECT wa.retry_session_job({job})"), Err("WA024")),
-            (&format!("SELECT unnest(wa.withdraw(ARRAY[{others}], 'cancelled'))"), Ok(0)),
-            ("SELECT wa.unpace(session_id) FROM generate_series(1, 2) session_id", Ok(2)),
+            ("SELECT wa.unpace(1)", DENIED),
         ],
     )
     .await?;
@@ -160,19 +120,67 @@ async fn q14_an_application_sends_and_sees_only_for_its_tenant() -> Result<()> {
 }
 
 #[tokio::test]
-async fn q14_an_application_without_a_tenant_sees_the_default_one() -> Result<()> {
+async fn q14_a_role_without_a_tenant_sees_nothing() -> Result<()> {
     let db = two_tenants().await?;
-    run(&db.pool, "SELECT wa.add_session('d')").await?;
+    run(&db.pool, "SELECT wa.add_session('d', 'default'), wa.add_consumer('all')").await?;
+    let nothing: &[(&str, Result<usize, &str>)] = &[
+        ("SELECT FROM wa.session", Ok(0)),
+        ("SELECT FROM wa.tenant", Ok(0)),
+        ("SELECT FROM wa.outbound", Ok(0)),
+        ("SELECT FROM wa.consumer", Ok(0)),
+        ("SELECT FROM wa.schedule", Ok(0)),
+        ("INSERT INTO wa.outbound (session, recipient, body) VALUES ('d', '+15550002', 'Hello')", Err("WA001")),
+        ("SELECT wa.send_text('d', '15550001', 'Hello')", Err("WA001")),
+        ("SELECT wa.add_consumer('crm')", DENIED),
+        ("SELECT wa.add_download_rule()", DENIED),
+        ("SELECT wa.pause('d')", DENIED),
+    ];
     let app = login(&db, "wa_app", None).await?;
-    expect(
-        &app,
-        &[
-            ("SELECT FROM wa.session WHERE name = 'd'", Ok(1)),
-            ("SELECT FROM wa.session", Ok(1)),
-            ("SELECT FROM wa.outbound", Ok(0)),
-        ],
+    expect(&app, nothing).await?;
+    let name: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(&app).await?;
+    // The step that the documentation shows beside GRANT wa_app.
+    run(&db.pool, &format!("SELECT wa.grant_tenant('{name}', 'default')")).await?;
+    let default: &[(&str, Result<usize, &str>)] = &[
+        ("SELECT FROM wa.session WHERE name = 'd'", Ok(1)),
+        ("SELECT FROM wa.session", Ok(1)),
+        ("SELECT wa.send_text('d', '15550001', 'Hello')", Ok(1)),
+    ];
+    expect(&app, default).await?;
+    run(&db.pool, &format!("SELECT wa.revoke_tenant('{name}', 'default')")).await?;
+    expect(&app, nothing).await?;
+    // Nor does a role whose tenant was deleted fall back to another one.
+    run(&db.pool, &format!("SELECT wa.add_tenant('brief'), wa.grant_tenant('{name}', 'brief')")).await?;
+    expect(&app, &[("SELECT FROM wa.tenant", Ok(1))]).await?;
+    run(&db.pool, "DELETE FROM wa.tenant WHERE tenant = 'brief'").await?;
+    expect(&app, nothing).await
+}
+
+#[tokio::test]
+async fn q14_a_new_session_gets_the_only_tenant_that_the_caller_sees() -> Result<()> {
+    let db = two_tenants().await?;
+    let tenant_of = async |session: &str| -> Result<String> {
+        let tenant = sqlx::query_scalar("SELECT tenant FROM wa.session WHERE name = $1").bind(session);
+        Ok(tenant.fetch_one(&db.pool).await?)
+    };
+    run(&db.pool, "SELECT wa.add_session('of_several'); GRANT INSERT ON wa.session, wa.lease, wa.sending TO wa_app")
+        .await?;
+    ensure!(tenant_of("of_several").await? == "default", "several tenants, and not the default one");
+    run(
+        &db.pool,
+        "GRANT EXECUTE ON FUNCTION wa.add_session(text, text), wa.chosen_tenant(text), wa.caller() TO wa_app",
     )
-    .await
+    .await?;
+    let app = login(&db, "wa_app", Some("acme")).await?;
+    expect(&app, &[("SELECT wa.add_session('of_acme')", Ok(1)), ("SELECT wa.add_session('x', 'bolt')", Err("WA012"))])
+        .await?;
+    ensure!(tenant_of("of_acme").await? == "acme", "not the tenant of the caller");
+    // A name that another tenant has: taken, and the error does not tell by whom.
+    expect(&app, &[("SELECT wa.add_session('b')", Err("WA005")), ("SELECT wa.add_session('a')", Ok(1))]).await?;
+    let name: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(&app).await?;
+    run(&db.pool, &format!("SELECT wa.grant_tenant('{name}', 'bolt')")).await?;
+    let refused = format!("{:?}", sqlx::query("SELECT wa.add_session('of_both')").execute(&app).await);
+    ensure!(refused.contains("sees several") && refused.contains("acme, bolt"), "{refused}");
+    expect(&app, &[("SELECT wa.add_session('of_both', 'bolt')", Ok(1))]).await
 }
 
 #[tokio::test]
@@ -204,6 +212,59 @@ async fn q14_m5_a_consumer_reads_only_messages_of_its_tenant() -> Result<()> {
     .await?;
     let reader = login(&db, "wa_readonly", Some("acme")).await?;
     expect(&reader, &[("SELECT FROM wa.claim_messages('crm')", DENIED), ("SELECT FROM wa.consumers", Ok(1))]).await
+}
+
+/// Names of consumers belong to the tenant: another tenant learns nothing of them and may use the same ones. A session
+/// that goes to another tenant takes its unread messages out of reach.
+#[tokio::test]
+async fn q14_m5_each_tenant_has_consumers_of_its_own_names() -> Result<()> {
+    let db = two_tenants().await?;
+    let (acme, bolt) = (login(&db, "wa_app", Some("acme")).await?, login(&db, "wa_app", Some("bolt")).await?);
+    run(&acme, "SELECT wa.add_consumer('crm')").await?;
+    run(&bolt, "SELECT wa.add_consumer('crm')").await?;
+    run(&db.pool, "SELECT wa.add_consumer('crm')").await?;
+    expect(&acme, &[("SELECT wa.add_consumer('crm')", Err("WA033")), ("SELECT FROM wa.consumers", Ok(1))]).await?;
+    let store = "INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, from_me, sent_at, message)
+                 SELECT name, session_id, 'c', 'c', gen_random_uuid()::text, 'text', false, now(), '{}' FROM wa.session";
+    run(&db.pool, store).await?;
+    expect(&acme, &[("SELECT FROM wa.claim_messages('crm') WHERE session = 'a'", Ok(1))]).await?;
+    expect(&db.pool, &[("SELECT FROM wa.claim_messages('crm')", Ok(2))]).await?;
+    // Before bolt has read its message, its session goes to acme.
+    run(&db.pool, "UPDATE wa.session SET tenant = 'acme' WHERE name = 'b'").await?;
+    expect(&bolt, &[("SELECT FROM wa.claim_messages('crm')", Ok(0))]).await?;
+    run(&bolt, "SELECT wa.drop_consumer('crm')").await?;
+    expect(&acme, &[("SELECT FROM wa.consumers", Ok(1))]).await?;
+    // A role of both tenants means the only one of that name, or its own.
+    let name: String = sqlx::query_scalar("SELECT session_user").fetch_one(&bolt).await?;
+    run(&db.pool, &format!("SELECT wa.grant_tenant('{name}', 'acme')")).await?;
+    expect(&bolt, &[("SELECT wa.acknowledge_messages('crm', '{}')", Ok(1)), ("SELECT wa.add_consumer('crm')", Ok(1))])
+        .await
+}
+
+/// Rows that workers lock for each other are for workers alone (R8).
+#[tokio::test]
+async fn q14_r8_administrators_cannot_lock_what_workers_share() -> Result<()> {
+    let db = two_tenants().await?;
+    let admin = login(&db, "wa_admin", None).await?;
+    expect(
+        &admin,
+        &[
+            ("SELECT FROM wa.lease FOR UPDATE", DENIED),
+            ("SELECT FROM wa.worker FOR UPDATE", DENIED),
+            ("SELECT FROM wa.sending FOR UPDATE", DENIED),
+            ("UPDATE wa.lease SET holder = NULL", DENIED),
+            ("DELETE FROM wa.worker", DENIED),
+            ("INSERT INTO wa.contacted (session_id, chat) VALUES (1, 'c')", DENIED),
+            ("SELECT FROM wa.auth_home FOR UPDATE", DENIED),
+            ("SELECT FROM wa.witness FOR UPDATE", DENIED),
+            ("INSERT INTO wa.witness (witness, beats) VALUES (gen_random_uuid(), 1)", DENIED),
+            ("SELECT wa.restored()", Ok(1)),
+            ("SELECT wa.add_session('new')", Ok(1)),
+            ("SELECT wa.drain_worker(gen_random_uuid())", Err("WA027")),
+            ("SELECT wa.move_session('a', NULL)", Ok(1)),
+        ],
+    )
+    .await
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["message"],
     &["db"],
     &["telemetry"],
-    &["config"],
+    &["config", "net"],
 ];
 
 /// A file of `src/`, as a path of modules: `src/session/row.rs` is `["session", "row"]`.

@@ -21,7 +21,7 @@ fi
 
 folder=$PWD/target/demo
 log=$folder/wagres.log
-data=$folder
+data=$folder/data
 wagres_pid=''
 helpers=()
 step='starting'
@@ -101,8 +101,7 @@ clean_up() {
         fi
         # Still running only if wagres could not stop it.
         if postgres_runs; then kill -INT "$(postgres_pid)" 2>/dev/null || true; fi
-        rm -rf "$data/postgres"
-        [ "$data" = "$folder" ] || rm -rf "$data"
+        rm -rf "$data"
     fi
     exit "$code"
 }
@@ -133,7 +132,7 @@ fi
 if postgres_runs; then
     fail "a demo is already running here, or left its Postgres behind; stop that Postgres first: kill -INT $(postgres_pid)"
 fi
-rm -rf "$folder/postgres"
+rm -rf "$data/postgres" "$data/sandbox.json" "$data/sandbox.json.media"
 : >"$log"
 : >"$folder/wagres.toml"
 trap clean_up EXIT
@@ -204,16 +203,15 @@ insert="INSERT INTO wa.outbound (session, recipient, body) VALUES ('shop', '+155
 note "$insert;"
 inserted=$EPOCHREALTIME
 id=$(sql "$insert RETURNING id") || fail 'the INSERT was refused'
-good "the row has id $id; its statuses as announced on wa_status, timed from before the INSERT:"
-# The INSERT makes the row queued; that is not announced as a change of status.
-printf '    %-10s %s\n' queued "$(since_insert "$inserted")"
-announced() { line=$(grep -m 1 "\"wa_status\" with payload .*\"status\" *: *\"$1\".*\"ids\" *: *\[[^]]*\b$id\b" "$notifications"); }
-await 30 'the message was not read' announced read
-# A status that the message passes within a moment is not announced by itself.
-for status in sending sent delivered read; do
-    ! announced "$status" || printf '    %-10s %s\n' "$status" "$(since_insert "${line%% *}")"
-done
-is "SELECT status FROM wa.outbound WHERE id = $id" read || fail 'the row in wa.outbound is not read'
+good "the row has id $id; wa_status announces that it changed, and the row has its status"
+await 30 'the message was not read' is "SELECT status FROM wa.outbound WHERE id = $id" read
+# A notification carries ids alone, because everybody who may connect to the database can listen.
+announced() { lines=$(grep "\"wa_status\" with payload .*\"ids\" *: *\[[^]]*\b$id\b" "$notifications"); }
+await 10 'nothing was announced on wa_status' announced
+note 'announced on wa_status, timed from before the INSERT:'
+while IFS= read -r line; do
+    printf '    %-10s %s\n' "$(since_insert "${line%% *}")" "$(sed 's/.*with payload "\(.*\)" received.*/\1/' <<<"$line")"
+done <<<"$lines"
 good 'the row in wa.outbound is read'
 
 chapter 'The same message, on the other side'
@@ -223,8 +221,10 @@ await 20 'the message did not arrive in wa.inbox of cafe' \
 note "SELECT session, chat, kind, body, received_at FROM wa.inbox WHERE session = 'cafe';"
 psql -Xq -P footer=off -d "$database" -c \
     "SELECT session, chat, kind, body, received_at FROM wa.inbox WHERE session = 'cafe' AND message_id = '$message'" | show
-inbound_announced() { line=$(grep -m 1 "\"wa_inbound\" with payload .*\"session\" *: *\"$1\".*\"message_id\" *: *\"$2\"" "$notifications"); }
-await 10 'nothing was announced on wa_inbound' inbound_announced cafe "$message"
+# inbound_announced ID: the row of wa.inbox with this id was announced.
+inbound_announced() { line=$(grep -m 1 "\"wa_inbound\" with payload .*\"id\" *: *$1\b" "$notifications"); }
+arrived=$(sql "SELECT id FROM wa.inbox WHERE session = 'cafe' AND message_id = '$message'")
+await 10 'nothing was announced on wa_inbound' inbound_announced "$arrived"
 note "announced on wa_inbound after $(since_insert "${line%% *}"):"
 printf '%s\n' "${line#* }" | show
 good 'one message, encrypted end to end between the two sessions'
@@ -235,10 +235,10 @@ inserted=$EPOCHREALTIME
 phone /phones/15550002/send '{"to":"15550001","text":"Is the shop open?"}'
 await 20 'the text did not arrive in wa.inbox of shop' \
     is "SELECT count(*) FROM wa.inbox WHERE session = 'shop' AND body = 'Is the shop open?' AND NOT from_me" 1
-message=$(sql "SELECT message_id FROM wa.inbox WHERE session = 'shop' AND body = 'Is the shop open?'")
+arrived=$(sql "SELECT id FROM wa.inbox WHERE session = 'shop' AND body = 'Is the shop open?'")
 psql -Xq -P footer=off -d "$database" -c \
-    "SELECT session, chat, kind, body, received_at FROM wa.inbox WHERE session = 'shop' AND message_id = '$message'" | show
-await 10 'nothing was announced on wa_inbound' inbound_announced shop "$message"
+    "SELECT session, chat, kind, body, received_at FROM wa.inbox WHERE session = 'shop' AND id = $arrived" | show
+await 10 'nothing was announced on wa_inbound' inbound_announced "$arrived"
 good "the text is in wa.inbox of shop; announced on wa_inbound after $(since_insert "${line%% *}")"
 
 if [ -n "${DEMO_EXIT:-}" ] || [ ! -t 0 ]; then
@@ -251,7 +251,7 @@ cat <<END
 
 ${bold}That is the story.${plain} Everything keeps running; look around in another terminal:
 
-  psql $database
+  psql '$database'
 
 and paste into it:
 

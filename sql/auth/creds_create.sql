@@ -4,7 +4,8 @@ WITH held AS (
     SELECT session_id FROM wa.lease WHERE session_id = $1 AND epoch = $2 AND holder IS NOT NULL FOR SHARE
 ), written AS (
     -- The written rows.
-    INSERT INTO wa.auth (session_id, creds) SELECT held.session_id, $3 FROM held
+    INSERT INTO wa.auth (session_id, creds, home)
+    SELECT held.session_id, $3, (SELECT k.home FROM wa.auth_home k) FROM held
     ON CONFLICT (session_id) DO NOTHING
     RETURNING 1
 )

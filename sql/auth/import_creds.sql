@@ -2,7 +2,7 @@
 -- row.
 WITH written AS (
     -- The credentials.
-    INSERT INTO wa.auth (session_id, creds, imported_at) VALUES ($1, $2, now())
+    INSERT INTO wa.auth (session_id, creds, imported_at, home) VALUES ($1, $2, now(), wa.current_home())
 )
 UPDATE wa.session
 SET phone = $3, jid = $4, lid = $5, status = 'disconnected', status_reason = 'imported'

@@ -5,5 +5,8 @@ SELECT has_table_privilege('wa.lease', 'UPDATE') AND has_table_privilege('wa.aut
        (SELECT count(*) FROM wa.connectable WHERE status = 'connected') AS "connected!",
        (SELECT array_agg(session ORDER BY session) FROM (SELECT session FROM wa.session_health WHERE NOT is_healthy LIMIT 10) AS ill) AS ill,
        (SELECT array_agg(name ORDER BY name) FROM (SELECT name FROM wa.session WHERE rest_until > now() LIMIT 10) AS resting) AS resting,
-       (SELECT array_agg(name ORDER BY name) FROM wa.schedule WHERE name IN ('sweep-keys', 'retention', 'check-sessions', 'close-idle') AND NOT enabled) AS disabled,
+       (SELECT array_agg(name ORDER BY name) FROM wa.schedule WHERE name IN ('sweep-keys', 'retention', 'check-sessions', 'close-idle') AND tenant IS NULL AND NOT enabled) AS disabled,
+       (SELECT array_agg(name ORDER BY name) FROM (SELECT name FROM wa.consumer WHERE paused_at IS NOT NULL LIMIT 10) AS paused) AS paused,
+       (SELECT wa.home_change(k) FROM wa.auth_home k) AS home_change,
+       (SELECT k.seen_at::timestamptz(0)::text FROM wa.auth_home k) AS home_since,
        (SELECT count(*) FROM wa.outbound WHERE failed_at > now() - interval '1 hour') AS "failed!"

@@ -1,24 +1,36 @@
--- Claims due maintenance jobs of the kinds $3 for worker $1, at most $2; a job of a kind that this worker does not
--- know waits for a newer worker. A running job without a worker had one that died: it is claimed again, or failed
--- after its last attempt. Jobs of one schedule run one after the other. Locks the claimed rows.
-WITH given_up AS (
+-- Claims due maintenance jobs of the kinds $2 for worker $1, at most $3, and at most $5 of those kinds that must be
+-- prompt, $4; a job of a kind that this worker does not know waits for a newer worker. A running job without a live
+-- worker had one that died: it is claimed again, or failed after its last attempt. Jobs of one schedule run one after
+-- the other. Locks those rows; skips rows that somebody else has locked.
+WITH orphan AS MATERIALIZED (
     -- Jobs whose worker died at the last attempt.
-    UPDATE wa.maintenance_job
+    SELECT j.id FROM wa.maintenance_job j
+    WHERE j.status = 'running' AND j.attempts >= j.max_attempts AND j.kind = ANY ($2::text[])
+      AND NOT EXISTS (SELECT FROM wa.worker w WHERE w.worker_id = j.worker_id AND w.lease_until > now())
+    FOR UPDATE OF j SKIP LOCKED
+), given_up AS (
+    -- These have failed.
+    UPDATE wa.maintenance_job j
     SET status = 'failed', finished_at = now(), last_error = 'the worker died',
-        errors = errors || jsonb_build_object('attempt', attempts, 'at', now(), 'error', 'the worker died')
-    WHERE status = 'running' AND worker_id IS NULL AND attempts >= max_attempts AND kind = ANY ($3::text[])
+        errors = j.errors || jsonb_build_object('attempt', j.attempts, 'at', now(), 'error', 'the worker died')
+    FROM orphan WHERE j.id = orphan.id
 ), candidate AS (
     -- Jobs that this worker claims.
-    SELECT id, status FROM wa.maintenance_job j
-    WHERE kind = ANY ($3::text[])
-      AND ((status = 'queued' AND run_at <= now()) OR (status = 'running' AND worker_id IS NULL AND attempts < max_attempts))
-      AND NOT EXISTS (
-          SELECT FROM wa.maintenance_job earlier
-          WHERE earlier.schedule = j.schedule AND earlier.id < j.id AND earlier.status IN ('queued', 'running')
-      )
-    ORDER BY id
-    LIMIT $2
-    FOR UPDATE SKIP LOCKED
+    SELECT due.id, due.status
+    FROM (VALUES (false, $3::bigint), (true, $5::bigint)) AS slot (prompt, room)
+    CROSS JOIN LATERAL (
+        SELECT j.id, j.status FROM wa.maintenance_job j
+        WHERE j.kind = ANY ($2::text[]) AND (j.kind = ANY ($4::text[])) = slot.prompt
+          AND ((j.status = 'queued' AND j.run_at <= now()) OR (j.status = 'running' AND j.attempts < j.max_attempts
+                   AND NOT EXISTS (SELECT FROM wa.worker w WHERE w.worker_id = j.worker_id AND w.lease_until > now())))
+          AND NOT EXISTS (
+              SELECT FROM wa.maintenance_job earlier
+              WHERE earlier.schedule = j.schedule AND earlier.id < j.id AND earlier.status IN ('queued', 'running')
+          )
+        ORDER BY j.id
+        LIMIT slot.room
+        FOR UPDATE OF j SKIP LOCKED
+    ) due
 )
 UPDATE wa.maintenance_job j
 SET status = 'running', worker_id = $1, attempts = j.attempts + 1, started_at = now(), result = NULL,

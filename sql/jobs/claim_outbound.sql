@@ -11,12 +11,14 @@
 -- across retries, restarts and holders (Q6). A message that is scheduled for later, or paused with its campaign, holds
 -- back nothing. A lane is as urgent as its most urgent message. Paused sessions and tenants give nothing, paced
 -- sessions as many as their pacing allows (Q13); the next message of a paced session gets the reason and the time
--- until which it waits.
+-- until which it waits. A session gives nothing while an application has locked its row of wa.sending, by a transaction
+-- that has cancelled a message or set the pacing, or while messages of an earlier hold are not settled (wa.settle).
 --
 -- A row without id is about a session that was read: how far, whether there may be more, and whether messages were
--- passed over that become free when a lane ends; or in how many seconds a paced session may go on. Share-locks the
--- leases, so that a takeover waits for this claim and then knows which messages were claimed; locks the rows of
--- wa.sending in the order of sessions, and the messages that begin to wait.
+-- passed over that become free when a lane ends; or in how many seconds a paced session may go on; or that somebody
+-- else has locked the session. Share-locks the leases, so that a takeover waits for this claim and then knows which
+-- messages were claimed; locks the rows of wa.sending and the messages that begin to wait. Skips what somebody else has
+-- locked, so that one session never holds up the others (R8).
 WITH mine AS MATERIALIZED (
     SELECT m.* FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::bigint[])
                         AS m (session_id, epoch, room, after_rank, after_id)
@@ -30,13 +32,12 @@ WITH mine AS MATERIALIZED (
     JOIN wa.lease l USING (session_id, epoch)
     JOIN wa.session s USING (session_id)
     JOIN wa.tenant t USING (tenant)
-    WHERE l.holder = $1 AND s.paused_at IS NULL AND t.paused_at IS NULL
-    FOR SHARE OF l
+    WHERE l.holder = $1 AND NOT l.unsettled AND s.paused_at IS NULL AND t.paused_at IS NULL
+    FOR SHARE OF l SKIP LOCKED
 ), locked AS MATERIALIZED (
     SELECT held.*, b AS books
     FROM held JOIN wa.sending b USING (session_id)
-    ORDER BY b.session_id
-    FOR UPDATE OF b
+    FOR UPDATE OF b SKIP LOCKED
 ), open AS MATERIALIZED (
     -- A row of wa.sending that changed after this statement began to look may mean that a message was withdrawn that
     -- this statement still sees.
@@ -168,31 +169,42 @@ WITH mine AS MATERIALIZED (
     INSERT INTO wa.contacted (session_id, chat)
     SELECT t.session_id, t.chat FROM taken t JOIN newcomer n USING (session_id, id)
     ON CONFLICT DO NOTHING
+), waiting AS (
+    SELECT s.session_id, s.blocked AS id, s.reason, s.gate AS until FROM spent s WHERE s.blocked IS NOT NULL
+    UNION ALL
+    SELECT n.session_id, n.id, 'first_contact', wa.tomorrow(open.pacing)
+    FROM newcomer n JOIN open USING (session_id) WHERE n.late
 ), told AS (
     UPDATE wa.outbound o
     SET waits_for = w.reason, run_at = w.until
     FROM (
-        SELECT s.session_id, s.blocked AS id, s.reason, s.gate AS until FROM spent s WHERE s.blocked IS NOT NULL
-        UNION ALL
-        SELECT n.session_id, n.id, 'first_contact', wa.tomorrow(open.pacing)
-        FROM newcomer n JOIN open USING (session_id) WHERE n.late
+        SELECT w.* FROM waiting w JOIN wa.outbound e ON e.session_id = w.session_id AND e.id = w.id
+        FOR NO KEY UPDATE OF e SKIP LOCKED
     ) w
     WHERE o.session_id = w.session_id AND o.id = w.id AND o.status = 'queued' AND o.waits_for IS NULL
 )
 SELECT t.session_id AS "session_id!", t.epoch AS "epoch!", t.id, t.chat, t.kind, t.body, t.content, t.message_id, t.attempts,
        extract(epoch FROM t.expires_at - now())::float8 AS expires_in, t.typing, NULL::integer AS rank, NULL::bigint AS seen,
-       NULL::boolean AS more, NULL::boolean AS passed, NULL::float8 AS wait, t.turn
+       NULL::boolean AS more, NULL::boolean AS passed, NULL::float8 AS wait, false AS "busy!", t.turn,
+       (SELECT c.seconds FROM wa.chat_timer c WHERE c.session_id = t.session_id AND c.chat = t.chat AND c.seconds > 0) AS timer
 FROM taken t
 UNION ALL
-SELECT session_id, epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, rank, id, more AND NOT tight, passed, NULL, NULL
+SELECT session_id, epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, rank, id, more AND NOT tight, passed, NULL, false, NULL, NULL
 FROM looked
 UNION ALL
 -- Sessions in which somebody withdrew a message meanwhile: they are read again.
-SELECT l.session_id, l.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true, NULL, NULL, NULL
+SELECT l.session_id, l.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true, NULL, NULL, false, NULL, NULL
 FROM locked l JOIN wa.sending seen USING (session_id)
 WHERE l.after_rank IS NOT NULL AND seen.withdrawals <> (l.books).withdrawals
 UNION ALL
 SELECT s.session_id, s.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       extract(epoch FROM s.gate - now())::float8, NULL
+       extract(epoch FROM s.gate - now())::float8, false, NULL, NULL
 FROM spent s WHERE s.gate IS NOT NULL
+UNION ALL
+-- Sessions that somebody else has locked: they are tried again in a moment.
+SELECT m.session_id, m.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true, NULL, NULL
+FROM mine m
+WHERE m.session_id NOT IN (SELECT session_id FROM locked)
+  AND EXISTS (SELECT FROM wa.lease l JOIN wa.session s USING (session_id) JOIN wa.tenant t USING (tenant)
+              WHERE l.session_id = m.session_id AND l.epoch = m.epoch AND l.holder = $1 AND s.paused_at IS NULL AND t.paused_at IS NULL)
 ORDER BY turn

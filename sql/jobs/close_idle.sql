@@ -1,5 +1,8 @@
 -- Closes sessions that should have been connected for $1 minutes and are still not linked. Returns how many. Locks the
--- sessions' rows.
-SELECT count(wa.close(s.name, 'not linked within ' || $1::int4 || ' minutes')) AS "closed!"
-FROM wa.session s
-WHERE s.jid IS NULL AND s.desired = 'connected' AND s.wished_at < now() - $1::int4 * interval '1 minute'
+-- sessions' rows; skips sessions that somebody else has locked, for the next run.
+SELECT count(wa.close(idle.name, 'not linked within ' || $1::int4 || ' minutes')) AS "closed!"
+FROM (
+    SELECT s.name FROM wa.session s
+    WHERE s.jid IS NULL AND s.desired = 'connected' AND s.wished_at < now() - $1::int4 * interval '1 minute'
+    FOR NO KEY UPDATE SKIP LOCKED
+) idle

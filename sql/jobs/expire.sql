@@ -1,5 +1,20 @@
 -- Expires messages of any session that are past their expires_at and not claimed, at most $1. Locks those rows and the
--- rows of their sessions in wa.sending.
-SELECT cardinality(wa.withdraw(ARRAY(
-    SELECT o.id FROM wa.outbound o WHERE o.live AND o.expires_at <= now() ORDER BY o.expires_at LIMIT $1
-), 'expired')) AS "ended!"
+-- rows of their sessions in wa.sending; skips what somebody else has locked. As in wa.withdraw, a claim that began
+-- before finds withdrawals changed, and reads again.
+WITH due AS MATERIALIZED (
+    -- Messages that nobody has claimed, by the latest version of taken.
+    SELECT o.session_id, o.id FROM wa.outbound o JOIN wa.sending b USING (session_id)
+    WHERE o.live AND o.status = 'queued' AND o.expires_at <= now() AND o.id <> ALL (b.taken)
+    ORDER BY o.expires_at LIMIT $1
+    FOR NO KEY UPDATE OF b SKIP LOCKED FOR NO KEY UPDATE OF o SKIP LOCKED
+), ended AS (
+    -- The expired messages.
+    UPDATE wa.outbound o SET status = 'expired', waits_for = NULL, expired_at = now()
+    FROM due WHERE o.session_id = due.session_id AND o.id = due.id
+    RETURNING o.session_id, o.id
+), counted AS (
+    -- Their sessions.
+    UPDATE wa.sending b SET withdrawals = b.withdrawals + 1
+    FROM (SELECT DISTINCT session_id FROM ended) e WHERE b.session_id = e.session_id
+)
+SELECT wa.announce_status(array_agg(session_id), array_agg(id))::text AS announced FROM ended HAVING count(*) > 0

@@ -1,5 +1,8 @@
 -- Writes the progress of messages, one array element for each message. Changes under an epoch that no longer holds are
--- dropped. Share-locks the leases; locks the rows.
+-- dropped. Share-locks the leases; locks the rows. When an application has locked a row, this fails after a tenth of a
+-- second; with $13 it leaves such rows out instead, which costs one more record in the log for each row. Returns the
+-- messages that it left out, because their row or their lease is locked: session ids and message ids, as parallel
+-- arrays.
 --
 -- A message is changed by how far it came (reached), or else by what became of the attempt (outcome). reached is a
 -- fact: it stands whatever the row says, and never takes the row back. An outcome touches only a live row: sending
@@ -13,16 +16,26 @@ WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_
                          $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::float8[], $12::bigint[])
 ), held AS (
     -- The leases that are held, with their epochs.
-    SELECT session_id, epoch FROM wa.lease WHERE session_id = ANY ($1::bigint[]) AND holder IS NOT NULL FOR SHARE
+    SELECT session_id, epoch FROM wa.lease WHERE session_id = ANY ($1::bigint[]) AND holder IS NOT NULL
+    FOR SHARE SKIP LOCKED
+), hasty AS MATERIALIZED (
+    -- The limit on waiting for a row.
+    SELECT set_config('lock_timeout', '100ms', true)
 ), change AS (
     -- The changes of sessions that are still held under their epoch, with the id of the row and no time in the future.
-    SELECT c.session_id,
+    SELECT c.session_id, c.message_id,
            coalesce(c.id, (SELECT o.id FROM wa.outbound o WHERE o.session_id = c.session_id AND o.message_id = c.message_id)) AS id,
            c.reached::wa.outbound_status AS reached, c.outcome, c.error,
            least(c.sent_at, now()) AS sent_at, least(c.delivered_at, now()) AS delivered_at, least(c.read_at, now()) AS read_at,
            least(c.played_at, now()) AS played_at, now() - c.began * interval '1 second' AS began_at
     FROM input c
     JOIN held USING (session_id, epoch)
+    CROSS JOIN hasty
+), free AS MATERIALIZED (
+    -- With $13, the rows that nobody else has locked.
+    SELECT o.id FROM wa.outbound o JOIN change c ON o.id = c.id AND o.session_id = c.session_id
+    WHERE $13::boolean
+    FOR NO KEY UPDATE OF o SKIP LOCKED
 ), changed AS (
     -- The messages that were changed.
     UPDATE wa.outbound o
@@ -59,6 +72,17 @@ WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_
     FROM change c
     WHERE o.id = c.id AND o.session_id = c.session_id
       AND (c.reached IS NOT NULL OR (o.live AND (c.outcome <> 'release' OR o.status = 'sending')))
-    RETURNING o.session, o.id, o.status
+      AND (NOT $13::boolean OR o.id IN (SELECT id FROM free))
+    RETURNING o.session_id, o.id
+), left_out AS (
+    -- Messages whose lease is held, but locked; and with $13, messages whose row is locked.
+    SELECT i.session_id, i.message_id FROM input i
+    WHERE i.session_id NOT IN (SELECT session_id FROM held)
+      AND EXISTS (SELECT FROM wa.lease l WHERE l.session_id = i.session_id AND l.epoch = i.epoch AND l.holder IS NOT NULL)
+    UNION ALL
+    SELECT c.session_id, c.message_id FROM change c
+    WHERE $13::boolean AND c.id NOT IN (SELECT id FROM free)
+      AND EXISTS (SELECT FROM wa.outbound o WHERE o.id = c.id AND o.session_id = c.session_id)
 )
-SELECT wa.announce_status(array_agg(session), array_agg(id), array_agg(status))::text AS announced FROM changed HAVING count(*) > 0
+SELECT (SELECT wa.announce_status(array_agg(session_id), array_agg(id))::text FROM changed HAVING count(*) > 0) AS announced,
+       ARRAY(SELECT session_id FROM left_out) AS "sessions!", ARRAY(SELECT message_id FROM left_out) AS "message_ids!"

@@ -1,19 +1,26 @@
 -- Releases messages whose run_at has come, of the sessions $1, at most $2 of each. Returns how many, and the seconds
--- until the next run_at (0 when the limit left some). Locks those rows.
+-- until the next run_at (0 when the limit left some). Locks those rows; skips rows that somebody else has locked, and
+-- then asks to be run again in a moment.
 WITH mine AS (
     -- The sessions.
     SELECT * FROM unnest($1::bigint[]) AS m (session_id)
-), due AS (
-    -- The released messages.
-    UPDATE wa.outbound o
-    SET waits_for = NULL
+), waited AS MATERIALIZED (
+    -- Messages whose moment has come.
+    SELECT mine.session_id, w.id
     FROM mine CROSS JOIN LATERAL (
         SELECT w.id FROM wa.outbound w
         WHERE w.session_id = mine.session_id AND w.live AND w.waits_for IS NOT NULL AND w.waits_for <> 'paused' AND w.run_at <= now()
         ORDER BY w.run_at
         LIMIT $2
     ) w
-    WHERE o.session_id = mine.session_id AND o.id = w.id AND o.live AND o.waits_for <> 'paused' AND o.run_at <= now()
+), free AS MATERIALIZED (
+    -- Those that nobody else has locked.
+    SELECT o.session_id, o.id FROM wa.outbound o JOIN waited w ON o.session_id = w.session_id AND o.id = w.id
+    WHERE o.live AND o.waits_for <> 'paused' AND o.run_at <= now()
+    FOR NO KEY UPDATE OF o SKIP LOCKED
+), due AS (
+    -- The released messages.
+    UPDATE wa.outbound o SET waits_for = NULL FROM free WHERE o.session_id = free.session_id AND o.id = free.id
     RETURNING o.session_id
 ), next AS (
     -- The next run_at that has not come yet.
@@ -27,4 +34,5 @@ WITH mine AS (
 )
 SELECT (SELECT count(*) FROM due) AS "gone!",
        CASE WHEN EXISTS (SELECT FROM due GROUP BY session_id HAVING count(*) >= $2) THEN 0
+            WHEN (SELECT count(*) FROM waited) > (SELECT count(*) FROM free) THEN 0.2
             ELSE extract(epoch FROM (SELECT run_at FROM next) - now())::float8 END AS wait

@@ -1,13 +1,22 @@
 -- Sets which messages worker $1 has claimed of the sessions $2 under their epochs $3: $4 session ids, $5 ids of
 -- messages. Claims do this for the messages that they take; this statement is for messages that were given back.
--- Share-locks the leases; locks the rows of wa.sending.
-WITH held AS (
-    -- The leases that this worker still holds under those epochs.
+-- Returns the sessions that somebody else has locked and that are still held: they wait for the next time. Share-locks
+-- the leases; locks the rows of wa.sending.
+WITH mine AS (
+    -- The sessions.
+    SELECT * FROM unnest($2::bigint[], $3::bigint[]) AS mine (session_id, epoch)
+), free AS MATERIALIZED (
+    -- Those that this worker still holds under those epochs and that nobody else has locked.
     SELECT l.session_id
-    FROM wa.lease l JOIN unnest($2::bigint[], $3::bigint[]) AS mine (session_id, epoch) USING (session_id, epoch)
-    WHERE l.holder = $1
-    FOR SHARE OF l
+    FROM wa.lease l JOIN mine USING (session_id, epoch) JOIN wa.sending b USING (session_id)
+    WHERE l.holder = $1 AND NOT l.unsettled
+    FOR SHARE OF l SKIP LOCKED FOR NO KEY UPDATE OF b SKIP LOCKED
+), written AS (
+    -- What is in hand of them.
+    UPDATE wa.sending b
+    SET taken = ARRAY(SELECT h.id FROM unnest($4::bigint[], $5::bigint[]) AS h (session_id, id) WHERE h.session_id = b.session_id)
+    FROM free WHERE b.session_id = free.session_id
 )
-UPDATE wa.sending b
-SET taken = ARRAY(SELECT h.id FROM unnest($4::bigint[], $5::bigint[]) AS h (session_id, id) WHERE h.session_id = b.session_id)
-FROM held WHERE b.session_id = held.session_id
+SELECT mine.session_id AS "session_id!", mine.epoch AS "epoch!"
+FROM mine JOIN wa.lease l USING (session_id, epoch)
+WHERE l.holder = $1 AND NOT l.unsettled AND session_id NOT IN (SELECT session_id FROM free)

@@ -1,4 +1,4 @@
--- Deletes up to $1 keys whose time to live has passed, and as many values from the quarantine. A LID mapping of
+-- Deletes up to $1 keys whose time to live has passed, and as many values from each quarantine. A LID mapping of
 -- somebody with a Signal session is no mere cache: it lives for another $2 seconds. Counts by kind. Locks those rows;
 -- skips rows that are being written.
 WITH expired AS MATERIALIZED (
@@ -37,6 +37,15 @@ WITH expired AS MATERIALIZED (
     ) AS expired
     WHERE q.id = expired.id
     RETURNING 1
+), dropped AS (
+    -- Items that are deleted from the quarantine of what the database refused.
+    DELETE FROM wa.quarantine q
+    USING (
+        SELECT id FROM wa.quarantine WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
+    ) AS expired
+    WHERE q.id = expired.id
+    RETURNING 1
 )
-SELECT (SELECT count(*) FROM expired) AS "seen!", (SELECT count(*) FROM released) AS "quarantine!",
+SELECT (SELECT count(*) FROM expired) AS "seen!",
+       (SELECT count(*) FROM released) + (SELECT count(*) FROM dropped) AS "quarantine!",
        coalesce((SELECT jsonb_object_agg(kind, n) FROM (SELECT kind, count(*) AS n FROM gone GROUP BY kind) AS by_kind), '{}') AS "kinds!"

@@ -19,11 +19,11 @@ COMMENT ON FUNCTION wa.sees_all() IS 'Whether the caller sees every tenant: memb
 
 CREATE OR REPLACE FUNCTION wa.my_tenants() RETURNS text[]
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(array_agg(m.tenant), ARRAY['default'])
+    SELECT coalesce(array_agg(m.tenant), '{}')
     FROM wa.tenant_member m JOIN pg_roles r ON r.rolname = m.role
     WHERE pg_has_role(wa.caller(), r.oid, 'member')
 $$;
-COMMENT ON FUNCTION wa.my_tenants() IS 'The tenants that the caller sees, unless it sees all.';
+COMMENT ON FUNCTION wa.my_tenants() IS 'The tenants that the caller sees, unless it sees all: those that wa.grant_tenant gave to it or to a role that it is a member of. None without such a grant.';
 
 CREATE OR REPLACE FUNCTION wa.sees(session_id bigint) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -40,6 +40,9 @@ BEGIN
     IF NOT has_any_column_privilege(wa.caller(), 'wa.outbound', 'INSERT') THEN
         RAISE EXCEPTION 'permission denied: % may not send', wa.caller()
             USING ERRCODE = 'insufficient_privilege', HINT = 'Accepted: members of wa_app, wa_admin and wa_worker.';
+    ELSIF NOT wa.sees_all() AND wa.my_tenants() = '{}' THEN
+        RAISE EXCEPTION 'permission denied: % has no tenant', wa.caller()
+            USING ERRCODE = 'insufficient_privilege', HINT = format('An administrator gives it one: SELECT wa.grant_tenant(%L, ''default'');', wa.caller());
     END IF;
 END $$;
-COMMENT ON FUNCTION wa.must_send() IS 'Raises an error for callers that may not insert messages.';
+COMMENT ON FUNCTION wa.must_send() IS 'Raises an error for callers that may not insert messages, or that have no tenant.';

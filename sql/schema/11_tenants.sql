@@ -11,6 +11,30 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.existing_tenant(text) IS 'The name of a tenant that exists; error WA012 without one.';
 
+CREATE OR REPLACE FUNCTION wa.chosen_tenant(tenant text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    -- Without the policy of wa.tenant, because functions with their owner's rights ask, too.
+    seen CONSTANT text[] := ARRAY(
+        SELECT t.tenant FROM wa.tenant t
+        WHERE (chosen_tenant.tenant IS NULL OR t.tenant = chosen_tenant.tenant) AND (wa.sees_all() OR t.tenant = ANY (wa.my_tenants()))
+        ORDER BY t.tenant);
+BEGIN
+    IF chosen_tenant.tenant IS NULL AND cardinality(seen) > 1 AND 'default' = ANY (seen) THEN
+        RETURN 'default';
+    ELSIF cardinality(seen) = 1 THEN
+        RETURN seen[1];
+    END IF;
+    RAISE EXCEPTION 'tenant: %', CASE
+            WHEN cardinality(seen) > 1 THEN 'missing; ' || wa.caller() || ' sees several'
+            WHEN chosen_tenant.tenant IS NULL THEN wa.caller() || ' sees none'
+            ELSE '"' || left(chosen_tenant.tenant, 80) || '" does not exist, or ' || wa.caller() || ' does not see it' END
+        USING ERRCODE = 'WA012', COLUMN = 'tenant', HINT = CASE
+            WHEN cardinality(seen) > 1 THEN 'Accepted: ' || array_to_string(seen[1:20], ', ') || CASE WHEN cardinality(seen) > 20 THEN ' …' ELSE '' END || '.'
+            ELSE 'Accepted: a name in wa.tenant; wa.add_tenant(''acme'') adds one, and wa.grant_tenant lets a role see it.' END;
+END $$;
+COMMENT ON FUNCTION wa.chosen_tenant(text) IS 'The tenant with this name, if the caller sees it. For null: the only tenant that the caller sees, else "default". Error WA012 otherwise.';
+
 CREATE OR REPLACE FUNCTION wa.add_tenant(tenant text) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -51,10 +75,10 @@ BEGIN
     INSERT INTO wa.tenant_member (role, tenant) VALUES (grant_tenant.role, wa.existing_tenant(grant_tenant.tenant))
     ON CONFLICT ON CONSTRAINT tenant_member_pkey DO NOTHING;
 END $$;
-COMMENT ON FUNCTION wa.grant_tenant(name, text) IS 'Lets a database role see a tenant; the role then no longer sees "default", unless that is granted too. SELECT wa.grant_tenant(''acme_app'', ''acme'');';
+COMMENT ON FUNCTION wa.grant_tenant(name, text) IS 'Lets a database role, and the members of that role, see a tenant. A role without any tenant sees nothing. SELECT wa.grant_tenant(''my_app'', ''default'');';
 
 CREATE OR REPLACE FUNCTION wa.revoke_tenant(role name, tenant text) RETURNS void
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     DELETE FROM wa.tenant_member m WHERE m.role = revoke_tenant.role AND m.tenant = revoke_tenant.tenant
 $$;
-COMMENT ON FUNCTION wa.revoke_tenant(name, text) IS 'Reverses wa.grant_tenant.';
+COMMENT ON FUNCTION wa.revoke_tenant(name, text) IS 'Reverses wa.grant_tenant; after its last tenant the role sees nothing. Call it before DROP ROLE, because a new role of the same name would see the tenant.';

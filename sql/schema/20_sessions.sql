@@ -11,21 +11,31 @@ BEGIN
     IF found_id IS NULL OR NOT wa.sees(found_id) THEN
         RAISE EXCEPTION 'session: no session is named "%"', left(session, 80)
             USING ERRCODE = 'WA001', COLUMN = 'session',
-                  HINT = 'Accepted: a name in wa.session; SELECT wa.add_session(''shop'') adds one.';
+                  HINT = 'Accepted: a name in wa.session, which shows a role the sessions of its tenants (wa.grant_tenant); SELECT wa.add_session(''shop'') adds one.';
     END IF;
     RETURN found_id;
 END $$;
 COMMENT ON FUNCTION wa.session_id(text) IS 'The id of the session with this name; error WA001 without one.';
 
-CREATE OR REPLACE FUNCTION wa.add_session(name text, tenant text DEFAULT 'default') RETURNS bigint
+CREATE OR REPLACE FUNCTION wa.add_session(name text, tenant text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE id bigint;
 BEGIN
-    INSERT INTO wa.session AS s (name, tenant) VALUES (add_session.name, wa.existing_tenant(add_session.tenant))
+    INSERT INTO wa.session AS s (name, tenant) VALUES (add_session.name, add_session.tenant)
     ON CONFLICT ON CONSTRAINT session_name_key DO NOTHING RETURNING s.session_id INTO id;
-    RETURN coalesce(id, wa.session_id(add_session.name));
+    IF id IS NULL THEN
+        SELECT s.session_id INTO id FROM wa.session s
+        WHERE s.name = add_session.name AND s.tenant = coalesce(add_session.tenant, s.tenant);
+    END IF;
+    IF id IS NULL THEN
+        -- The error does not tell whose session it is.
+        RAISE EXCEPTION 'name: "%" is taken', add_session.name
+            USING ERRCODE = 'WA005', COLUMN = 'name',
+                  HINT = 'Accepted: a name that no other session of this database has, such as one that begins with the name of the tenant.';
+    END IF;
+    RETURN id;
 END $$;
-COMMENT ON FUNCTION wa.add_session(text, text) IS 'Adds a session with this name, unless it exists, and returns its id. SELECT wa.add_session(''shop'');';
+COMMENT ON FUNCTION wa.add_session(text, text) IS 'Adds a session with this name, unless the tenant has it already, and returns its id. Without a tenant: the only one that the caller sees, else "default". SELECT wa.add_session(''shop'');';
 
 CREATE OR REPLACE FUNCTION wa.session_before_insert() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -35,7 +45,7 @@ BEGIN
             USING ERRCODE = 'WA005', COLUMN = 'name',
                   HINT = 'Accepted: 1 to 63 letters, digits, dots, underscores and hyphens, the first a letter or digit.';
     END IF;
-    NEW.tenant := wa.existing_tenant(NEW.tenant);
+    NEW.tenant := wa.chosen_tenant(NEW.tenant);
     -- Columns that workers alone write.
     NEW.status := 'new';
     NEW.status_reason := NULL;
@@ -83,15 +93,15 @@ COMMENT ON FUNCTION wa.session_after_delete() IS 'Row trigger of wa.session: del
 CREATE OR REPLACE TRIGGER messages AFTER DELETE ON wa.session
     FOR EACH ROW EXECUTE FUNCTION wa.session_after_delete();
 
--- The one place that announces QR codes and changes of status, whoever makes them.
+-- The one place that announces QR codes and changes of status, whoever makes them. Everybody who may connect can
+-- listen, so a notification says which row to read and nothing of it.
 CREATE OR REPLACE FUNCTION wa.session_announce() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM pg_notify('wa_session', json_build_object(
-        'session', NEW.name, 'status', NEW.status, 'reason', left(NEW.status_reason, 200), 'qr', NEW.qr, 'code', NEW.code)::text);
+    PERFORM pg_notify('wa_session', json_build_object('session_id', NEW.session_id)::text);
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.session_announce() IS 'Row trigger of wa.session: NOTIFY wa_session with {"session","status","reason","qr","code"}.';
+COMMENT ON FUNCTION wa.session_announce() IS 'Row trigger of wa.session: NOTIFY wa_session with {"session_id"}.';
 CREATE OR REPLACE TRIGGER announce AFTER UPDATE OF status, status_reason, qr, code ON wa.session
     FOR EACH ROW WHEN ((OLD.status, OLD.qr, OLD.code) IS DISTINCT FROM (NEW.status, NEW.qr, NEW.code))
     EXECUTE FUNCTION wa.session_announce();

@@ -17,10 +17,12 @@ BEGIN
         RAISE EXCEPTION 'phone: "%" is not a phone number', left(link.phone, 80)
             USING ERRCODE = 'WA002', COLUMN = 'phone', HINT = 'Accepted: an international number of 7 to 15 digits such as +79001234567.';
     END IF;
-    -- Links that workers queue have a reason, and do not count.
+    -- Links that workers queue have a reason, and do not count. Codes count by tenant, so that none can use up the codes
+    -- of another one's phone, or learn of them.
     SELECT count(*) FILTER (WHERE j.session_id = own_id AND j.reason IS NULL), count(*) FILTER (WHERE j.phone = digits)
     INTO links, codes
-    FROM wa.session_job j WHERE j.kind = 'link' AND j.created_at > now() - interval '1 hour';
+    FROM wa.session own JOIN wa.session s USING (tenant) JOIN wa.session_job j ON j.session_id = s.session_id
+    WHERE own.session_id = own_id AND j.kind = 'link' AND j.created_at > now() - interval '1 hour';
     IF links >= 20 OR codes >= 5 THEN
         RAISE EXCEPTION '%', CASE WHEN codes >= 5 THEN format('phone: 5 pairing codes were asked for %s within an hour', digits)
                                   ELSE format('session: 20 links were asked for %s within an hour', link.session) END
@@ -32,4 +34,4 @@ BEGIN
     UPDATE wa.session_job j SET phone = digits WHERE j.id = job AND digits IS NOT NULL;
     RETURN job;
 END $$;
-COMMENT ON FUNCTION wa.link(text, text) IS 'Links a phone: the QR text appears in wa.session.qr and on the channel wa_session; with a phone number also a pairing code in wa.session.code. Connects a session that is linked already. Returns the job''s id. SELECT wa.link(''shop''); SELECT wa.link(''shop'', ''+79001234567'');';
+COMMENT ON FUNCTION wa.link(text, text) IS 'Links a phone: the QR text appears in wa.session.qr, and the channel wa_session announces it; with a phone number also a pairing code in wa.session.code. Connects a session that is linked already. Returns the job''s id. SELECT wa.link(''shop''); SELECT wa.link(''shop'', ''+79001234567'');';

@@ -8,11 +8,10 @@ BEGIN
         VALUES (NEW.session, NEW.session_id, 'passkey_' || NEW.stage,
                 jsonb_strip_nulls(jsonb_build_object('expires_at', NEW.expires_at, 'error', NEW.error)));
     END IF;
-    PERFORM pg_notify('wa_session', json_build_object(
-        'session', NEW.session, 'passkey', NEW.stage, 'code', NEW.code, 'error', left(NEW.error, 200))::text);
+    PERFORM pg_notify('wa_session', json_build_object('session_id', NEW.session_id)::text);
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.passkey_after_change() IS 'Row trigger of wa.passkey: NOTIFY wa_session with {"session","passkey","code","error"}, and an event when somebody has to act.';
+COMMENT ON FUNCTION wa.passkey_after_change() IS 'Row trigger of wa.passkey: NOTIFY wa_session with {"session_id"}, and an event when somebody has to act.';
 CREATE OR REPLACE TRIGGER announce AFTER INSERT OR UPDATE OF stage ON wa.passkey
     FOR EACH ROW EXECUTE FUNCTION wa.passkey_after_change();
 

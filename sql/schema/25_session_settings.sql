@@ -14,12 +14,13 @@ BEGIN
             USING ERRCODE = 'WA031', COLUMN = 'url',
                   HINT = 'Accepted: http:// or socks5://, then user:password@ if the proxy needs them (characters other than letters and digits as %40 and the like), then host:port; null for none.';
     ELSE
-        INSERT INTO wa.proxy AS p (session_id, url) VALUES (of_session, set_proxy.url)
+        INSERT INTO wa.proxy AS p (session_id, url)
+        VALUES (of_session, jsonb_build_object('type', 'Buffer', 'data', translate(encode(convert_to(set_proxy.url, 'UTF8'), 'base64'), E'\n', '')))
         ON CONFLICT ON CONSTRAINT proxy_pkey DO UPDATE SET url = EXCLUDED.url, updated_at = now();
     END IF;
     UPDATE wa.session s SET proxy = regexp_replace(set_proxy.url, '//[^/]*@', '//') WHERE s.session_id = of_session;
 END $$;
-COMMENT ON FUNCTION wa.set_proxy(text, text) IS 'Sets the proxy between a session and WhatsApp, from its next connection on (SELECT wa.close and wa.connect for now); null removes it. SELECT wa.set_proxy(''shop'', ''socks5://user:password@10.0.0.7:1080'');';
+COMMENT ON FUNCTION wa.set_proxy(text, text) IS 'Sets the proxy between a session and WhatsApp, from its next connection on (SELECT wa.close and wa.connect for now); null removes it. Workers dial addresses of private networks only with worker.private_proxies. SELECT wa.set_proxy(''shop'', ''socks5://user:password@proxy.example.com:1080'');';
 
 CREATE OR REPLACE FUNCTION wa.set_region(session text, region text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

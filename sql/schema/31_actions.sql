@@ -55,9 +55,10 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('group_invite_link', 'group', 'group', true, NULL, NULL, 'The group.'),
     ('group_invite_link', 'reset', 'boolean', false, NULL, NULL, 'Makes a new link and revokes the old one.'),
     ('join_group', 'link', 'text', true, 1, 200, 'The link, or the code at its end.'),
-    ('leave_group', 'group', 'group', true, NULL, NULL, 'The group.')
+    ('leave_group', 'group', 'group', true, NULL, NULL, 'The group.'),
+    ('logout', 'force', 'boolean', false, NULL, NULL, 'Whether the auth state of a session that is not connected is deleted without telling WhatsApp.')
 $$;
-COMMENT ON FUNCTION wa.action_fields() IS 'Fields of wa.session_job.args for each action: type, whether it is required, and its least and greatest length or count.';
+COMMENT ON FUNCTION wa.action_fields() IS 'Fields of wa.session_job.args for each action, and for logout: type, whether it is required, and its least and greatest length or count.';
 
 CREATE OR REPLACE FUNCTION wa.fields(target text, kind text) RETURNS TABLE (kind text, field text, type text, required boolean, low numeric, high numeric, about text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -80,4 +81,4 @@ BEGIN
     INSERT INTO wa.session_job AS j (session, kind, args) VALUES (act.session, act.kind, act.args) RETURNING j.id INTO job;
     RETURN job;
 END $$;
-COMMENT ON FUNCTION wa.act(text, text, jsonb) IS 'Queues a group or contact action and returns the id of its row in wa.session_job, which gets the result; LISTEN wa_job announces its end as {"id","session","kind","status"}. wa.check_numbers and the like do the same for one kind each. SELECT wa.act(''shop'', ''check_numbers'', ''{"numbers": ["+79001234567"]}'');';
+COMMENT ON FUNCTION wa.act(text, text, jsonb) IS 'Queues a group or contact action and returns the id of its row in wa.session_job, which gets the result; LISTEN wa_job announces its end as {"session_id","id"}. wa.check_numbers and the like do the same for one kind each. SELECT wa.act(''shop'', ''check_numbers'', ''{"numbers": ["+79001234567"]}'');';

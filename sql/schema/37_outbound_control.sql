@@ -8,7 +8,7 @@ DECLARE
         WHERE wa.sees(s.id)
     );
     ended    bigint[];
-    sessions text[];
+    sessions bigint[];
 BEGIN
     PERFORM wa.must_send();
     -- In the lock order of claims. A claim that waits for this lock finds withdrawals changed, and reads again.
@@ -21,29 +21,29 @@ BEGIN
         FROM wa.sending b
         WHERE b.session_id = ANY (mine) AND o.session_id = b.session_id AND o.id = ANY (withdraw.ids)
           AND o.status = 'queued' AND o.id <> ALL (b.taken)
-        RETURNING o.session_id, o.session, o.id
+        RETURNING o.session_id, o.id
     ), counted AS (
         UPDATE wa.sending b SET withdrawals = b.withdrawals + 1
         FROM (SELECT DISTINCT session_id FROM changed) c WHERE b.session_id = c.session_id
     )
-    SELECT array_agg(changed.id ORDER BY changed.id), array_agg(changed.session ORDER BY changed.id)
+    SELECT array_agg(changed.id ORDER BY changed.id), array_agg(changed.session_id ORDER BY changed.id)
     INTO ended, sessions FROM changed;
     IF ended IS NULL THEN
         RETURN '{}';
     END IF;
-    PERFORM wa.announce_status(sessions, ended, array_fill(as_status, ARRAY[cardinality(ended)]));
+    PERFORM wa.announce_status(sessions, ended);
     RETURN ended;
 END $$;
 COMMENT ON FUNCTION wa.withdraw(bigint[], wa.outbound_status) IS 'Ends queued messages that no worker has claimed as cancelled or expired, and returns their ids. Messages on their way stay.';
 
 CREATE OR REPLACE FUNCTION wa.cancel(id bigint) RETURNS boolean
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT cardinality(wa.withdraw(ARRAY[cancel.id], 'cancelled')) = 1
 $$;
 COMMENT ON FUNCTION wa.cancel(bigint) IS 'Cancels a queued message: true when it will not be sent, false when it is on its way or has ended already. SELECT wa.cancel(42);';
 
 CREATE OR REPLACE FUNCTION wa.cancel_all(session text, recipient text DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     of_session CONSTANT bigint := wa.session_id(cancel_all.session);
     of_chat    CONSTANT text := CASE WHEN recipient IS NOT NULL THEN wa.chat_jid(recipient, wa.region_of(cancel_all.session)) END;
@@ -59,7 +59,7 @@ CREATE OR REPLACE FUNCTION wa.retry(id bigint) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    found_session text;
+    found_session bigint;
     back          boolean;
 BEGIN
     PERFORM wa.must_send();
@@ -71,12 +71,12 @@ BEGIN
     FROM wa.outbound was
     WHERE o.id = retry.id AND wa.sees(o.session_id) AND was.session_id = o.session_id AND was.id = o.id
       AND (o.status IN ('failed', 'cancelled', 'expired') OR (o.status = 'queued' AND o.waits_for IS NOT NULL))
-    RETURNING o.session, NOT was.live INTO found_session, back;
+    RETURNING o.session_id, NOT was.live INTO found_session, back;
     IF found_session IS NULL THEN
         RETURN false;
     END IF;
     IF back THEN
-        PERFORM wa.announce_status(ARRAY[found_session], ARRAY[retry.id], ARRAY['queued'::wa.outbound_status]);
+        PERFORM wa.announce_status(ARRAY[found_session], ARRAY[retry.id]);
     END IF;
     PERFORM wa.wake();
     RETURN true;

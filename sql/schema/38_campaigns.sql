@@ -9,7 +9,7 @@ $$;
 COMMENT ON FUNCTION wa.campaign_lock(bigint, text) IS 'Key of the advisory lock of a campaign.';
 
 CREATE OR REPLACE FUNCTION wa.is_paused(session_id bigint, campaign text) RETURNS boolean
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(wa.campaign_lock(is_paused.session_id, is_paused.campaign));
     RETURN EXISTS (
@@ -68,7 +68,7 @@ COMMENT ON COLUMN wa.campaigns.held IS 'Waiting messages that wa.pause_campaign 
 COMMENT ON COLUMN wa.campaigns.paused_at IS 'Since when the campaign is paused; null is not paused.';
 
 CREATE OR REPLACE FUNCTION wa.cancel_campaign(session text, campaign text) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE of_session CONSTANT bigint := wa.session_id(cancel_campaign.session);
 BEGIN
     RETURN cardinality(wa.withdraw(ARRAY(

@@ -73,7 +73,7 @@ DECLARE
     accepted text;
 BEGIN
     SELECT c.name, c.accepted INTO bad, accepted FROM (VALUES
-        ('per_minute', NEW.per_minute > 0 AND NEW.per_minute <= 6000, 'above 0 to 6000, or null for no limit'),
+        ('per_minute', NEW.per_minute BETWEEN 0.001 AND 6000, '0.001 to 6000, or null for no limit'),
         ('burst', coalesce(NEW.burst BETWEEN 1 AND 10000, false), '1 to 10000'),
         ('jitter', coalesce(NEW.jitter BETWEEN interval '0' AND interval '10 minutes', false), '0 to 10 minutes'),
         ('first_contacts', NEW.first_contacts >= 0, '0 or more, or null for no limit'),
@@ -92,39 +92,55 @@ CREATE OR REPLACE TRIGGER validate BEFORE INSERT OR UPDATE ON wa.pacing
     FOR EACH ROW EXECUTE FUNCTION wa.pacing_before_write();
 
 CREATE OR REPLACE FUNCTION wa.set_pacing(
-    session text, per_minute double precision DEFAULT NULL, burst integer DEFAULT 1, jitter interval DEFAULT '0',
+    session text, per_minute double precision DEFAULT NULL, burst integer DEFAULT NULL, jitter interval DEFAULT NULL,
     first_contacts integer DEFAULT NULL, quiet_from time DEFAULT NULL, quiet_until time DEFAULT NULL,
-    time_zone text DEFAULT 'UTC', typing boolean DEFAULT false
+    time_zone text DEFAULT NULL, typing boolean DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE of_session CONSTANT bigint := wa.session_id(set_pacing.session);
 BEGIN
     PERFORM wa.must_send();
+    -- Before any other row: a claim that has this row of the session inserts into wa.contacted, too.
+    PERFORM FROM wa.sending b WHERE b.session_id = of_session FOR UPDATE;
     -- Chats that the session has written to before the limit begins are not first contacts.
     IF first_contacts IS NOT NULL AND NOT EXISTS (SELECT FROM wa.pacing w WHERE w.session_id = of_session AND w.first_contacts IS NOT NULL) THEN
         INSERT INTO wa.contacted (session_id, chat)
         SELECT DISTINCT o.session_id, o.chat FROM wa.outbound o WHERE o.session_id = of_session AND o.sent_at IS NOT NULL
         ON CONFLICT DO NOTHING;
     END IF;
-    INSERT INTO wa.pacing AS w (session_id, per_minute, burst, jitter, first_contacts, quiet_from, quiet_until, time_zone, typing)
-    VALUES (of_session, set_pacing.per_minute, set_pacing.burst, set_pacing.jitter, set_pacing.first_contacts,
-            set_pacing.quiet_from, set_pacing.quiet_until, set_pacing.time_zone, set_pacing.typing)
-    ON CONFLICT ON CONSTRAINT pacing_pkey DO UPDATE SET
-        per_minute = EXCLUDED.per_minute, burst = EXCLUDED.burst, jitter = EXCLUDED.jitter, first_contacts = EXCLUDED.first_contacts,
-        quiet_from = EXCLUDED.quiet_from, quiet_until = EXCLUDED.quiet_until, time_zone = EXCLUDED.time_zone, typing = EXCLUDED.typing;
+    -- Two statements, because the check of an INSERT would not see what the row keeps.
+    INSERT INTO wa.pacing (session_id) VALUES (of_session) ON CONFLICT ON CONSTRAINT pacing_pkey DO NOTHING;
+    UPDATE wa.pacing w SET
+        per_minute = coalesce(set_pacing.per_minute, w.per_minute), burst = coalesce(set_pacing.burst, w.burst),
+        jitter = coalesce(set_pacing.jitter, w.jitter), first_contacts = coalesce(set_pacing.first_contacts, w.first_contacts),
+        quiet_from = coalesce(set_pacing.quiet_from, w.quiet_from), quiet_until = coalesce(set_pacing.quiet_until, w.quiet_until),
+        time_zone = coalesce(set_pacing.time_zone, w.time_zone), typing = coalesce(set_pacing.typing, w.typing)
+    WHERE w.session_id = of_session;
     PERFORM wa.unpace(of_session);
 END $$;
-COMMENT ON FUNCTION wa.set_pacing(text, double precision, integer, interval, integer, time, time, text, boolean) IS 'Sets the pacing of a session. Arguments that are left out get their defaults. SELECT wa.set_pacing(''shop'', per_minute => 20, burst => 5, jitter => ''3 s'', quiet_from => ''22:00'', quiet_until => ''07:00'', time_zone => ''Europe/Berlin'');';
+COMMENT ON FUNCTION wa.set_pacing(text, double precision, integer, interval, integer, time, time, text, boolean) IS 'Sets the pacing of a session, or changes it: arguments that are left out, or null, keep their value. wa.clear_pacing removes a limit. SELECT wa.set_pacing(''shop'', per_minute => 20, burst => 5, jitter => ''3 s'', quiet_from => ''22:00'', quiet_until => ''07:00'', time_zone => ''Europe/Berlin'');';
 
-CREATE OR REPLACE FUNCTION wa.clear_pacing(session text) RETURNS void
+CREATE OR REPLACE FUNCTION wa.clear_pacing(session text, what text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE id bigint := wa.session_id(clear_pacing.session);
 BEGIN
     PERFORM wa.must_send();
-    DELETE FROM wa.pacing p WHERE p.session_id = id;
+    IF what IS NULL THEN
+        DELETE FROM wa.pacing p WHERE p.session_id = id;
+    ELSIF what IN ('per_minute', 'first_contacts', 'quiet_hours') THEN
+        UPDATE wa.pacing p SET
+            per_minute = CASE WHEN what <> 'per_minute' THEN p.per_minute END,
+            first_contacts = CASE WHEN what <> 'first_contacts' THEN p.first_contacts END,
+            quiet_from = CASE WHEN what <> 'quiet_hours' THEN p.quiet_from END,
+            quiet_until = CASE WHEN what <> 'quiet_hours' THEN p.quiet_until END
+        WHERE p.session_id = id;
+    ELSE
+        RAISE EXCEPTION 'what: "%" is not a limit', left(what, 80)
+            USING ERRCODE = 'WA013', COLUMN = 'what', HINT = 'Accepted: per_minute, first_contacts or quiet_hours; null for the whole pacing.';
+    END IF;
     PERFORM wa.unpace(id);
 END $$;
-COMMENT ON FUNCTION wa.clear_pacing(text) IS 'Removes the pacing of a session. SELECT wa.clear_pacing(''shop'');';
+COMMENT ON FUNCTION wa.clear_pacing(text, text) IS 'Removes the pacing of a session, or one limit of it: per_minute, first_contacts or quiet_hours. SELECT wa.clear_pacing(''shop'', ''per_minute'');';
 
 CREATE OR REPLACE FUNCTION wa.unpace(id bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

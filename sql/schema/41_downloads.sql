@@ -33,10 +33,7 @@ BEGIN
             USING ERRCODE = 'WA036', COLUMN = 'max_bytes', HINT = 'Accepted: 1 and more, or leave it out.';
     END IF;
     IF of_session IS NULL THEN
-        of_tenant := wa.existing_tenant(coalesce(add_download_rule.tenant, 'default'));
-        IF NOT wa.sees_all() AND of_tenant <> ALL (wa.my_tenants()) THEN
-            RAISE EXCEPTION 'tenant: "%" is not one of yours', of_tenant USING ERRCODE = 'WA012', COLUMN = 'tenant';
-        END IF;
+        of_tenant := wa.chosen_tenant(add_download_rule.tenant);
     ELSE
         SELECT s.tenant INTO of_tenant FROM wa.session s WHERE s.session_id = of_session;
     END IF;
@@ -45,7 +42,7 @@ BEGIN
     RETURNING r.rule_id INTO added;
     RETURN added;
 END $$;
-COMMENT ON FUNCTION wa.add_download_rule(text, text[], bigint, text) IS 'Downloads files automatically from now on, and returns the rule_id: of one session or of all sessions of a tenant ("default" unless given), of some kinds or of all, up to a size. SELECT wa.add_download_rule(''shop'', ''{image,voice}'', 5000000);';
+COMMENT ON FUNCTION wa.add_download_rule(text, text[], bigint, text) IS 'Downloads files automatically from now on, and returns the rule_id: of one session or of all sessions of a tenant (without one the only tenant that the caller sees, else "default"), of some kinds or of all, up to a size. SELECT wa.add_download_rule(''shop'', ''{image,voice}'', 5000000);';
 
 CREATE OR REPLACE FUNCTION wa.remove_download_rule(rule_id bigint) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -9,11 +9,13 @@ UNION ALL
 SELECT i.session_id, i.chat, i.sent_at, i.session, i.from_me, i.sender, i.message_id, i.kind, i.body,
        i.quoted_id, i.target_id, NULL::wa.outbound_status, NULL::bigint, i.id
 FROM wa.inbox i
+-- Edits and revocations by strangers change nothing.
+WHERE i.author_matches IS NOT FALSE OR i.by_admin
 UNION ALL
 SELECT p.session_id, p.chat, p.sent_at, p.session, p.from_me, p.sender, p.message_id, p.kind, p.body,
        p.quoted_id, p.target_id, NULL::wa.outbound_status, NULL::bigint, NULL::bigint
 FROM wa.past p;
-COMMENT ON VIEW wa.history IS 'Sent and received messages of each chat, and messages from before the link where wa.keep_past keeps them. wa.chat_history reads one chat, wa.search finds words.';
+COMMENT ON VIEW wa.history IS 'Sent and received messages of each chat, and messages from before the link where wa.keep_past keeps them; without edits and revocations of messages that their sender did not write. wa.chat_history reads one chat, wa.search finds words.';
 COMMENT ON COLUMN wa.history.session_id IS 'The session.';
 COMMENT ON COLUMN wa.history.chat IS 'JID of the conversation.';
 COMMENT ON COLUMN wa.history.sent_at IS 'When the server got the message.';

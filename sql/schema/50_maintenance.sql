@@ -9,7 +9,7 @@ COMMENT ON FUNCTION wa.maintenance_kinds() IS 'The kinds of maintenance jobs.';
 CREATE OR REPLACE FUNCTION wa.maintenance_args_error(kind text, args jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    days constant text[] := '{outbound_days,inbox_days,media_days,upload_days,event_days,session_job_days,maintenance_job_days,schedule_tick_days}';
+    days constant text[] := '{outbound_days,inbox_days,media_days,upload_days,event_days,session_job_days,maintenance_job_days,schedule_tick_days,contacted_days,past_days,campaign_days,unread_days,file_days}';
     accepted text := 'batch, pause_ms';
     key text;
     value jsonb;
@@ -19,7 +19,7 @@ BEGIN
         RETURN 'not a JSON object';
     END IF;
     IF kind = 'retention' THEN
-        accepted := accepted || ', ' || array_to_string(days, ', ') || ', dry_run';
+        accepted := accepted || ', ' || array_to_string(days, ', ') || ', unread_rows, dry_run';
     END IF;
     IF kind = 'close_idle' THEN
         accepted := accepted || ', minutes';
@@ -38,6 +38,9 @@ BEGIN
         ELSIF kind = 'retention' AND key = ANY (days) THEN
             CONTINUE WHEN value = 'null' OR number BETWEEN 1 AND 36500;
             RETURN key || ' must be a whole number from 1 to 36500, or null to keep for ever';
+        ELSIF kind = 'retention' AND key = 'unread_rows' THEN
+            CONTINUE WHEN value = 'null' OR jsonb_typeof(value) = 'number' AND value #>> '{}' ~ '^[1-9][0-9]{0,8}$';
+            RETURN 'unread_rows must be a whole number from 1 to 999999999, or null for no limit';
         ELSIF kind = 'retention' AND key = 'dry_run' THEN
             CONTINUE WHEN jsonb_typeof(value) = 'boolean';
             RETURN 'dry_run must be true or false';

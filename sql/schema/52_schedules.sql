@@ -56,8 +56,10 @@ BEGIN
                 USING ERRCODE = 'WA001', COLUMN = 'session', HINT = 'Accepted for this kind: null.';
         END IF;
         NEW.session_id := NULL;
+        NEW.tenant := NULL;
     ELSIF fresh OR NEW.session IS DISTINCT FROM OLD.session THEN
         NEW.session_id := wa.session_id(NEW.session);
+        SELECT s.tenant INTO NEW.tenant FROM wa.session s WHERE s.session_id = NEW.session_id;
     END IF;
     NEW.args := coalesce(NEW.args, '{}');
     IF fresh OR NEW.args IS DISTINCT FROM OLD.args OR NEW.kind IS DISTINCT FROM OLD.kind THEN
@@ -101,7 +103,7 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION wa.schedule_before_write() IS 'Row trigger of wa.schedule: checks every column, fills job_table and session_id, and counts ticks from the change on.';
+COMMENT ON FUNCTION wa.schedule_before_write() IS 'Row trigger of wa.schedule: checks every column, fills job_table, session_id and tenant, and counts ticks from the change on.';
 CREATE OR REPLACE TRIGGER validate
     BEFORE INSERT OR UPDATE OF name, cron, time_zone, job_table, kind, session, session_id, args, missed, enabled ON wa.schedule
     FOR EACH ROW EXECUTE FUNCTION wa.schedule_before_write();
@@ -119,18 +121,41 @@ CREATE OR REPLACE TRIGGER ring
     AFTER INSERT OR DELETE OR UPDATE OF name, cron, time_zone, job_table, kind, session, session_id, args, missed, enabled ON wa.schedule
     FOR EACH STATEMENT EXECUTE FUNCTION wa.schedule_ring();
 
+-- Each tenant has names of its own, and so have the schedules without a session.
+CREATE OR REPLACE FUNCTION wa.find_schedule(name text) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    of_tenant CONSTANT text := substring(find_schedule.name FROM '^(.*)/');
+    plain     CONSTANT text := regexp_replace(find_schedule.name, '^.*/', '');
+    -- Asked here, too, for callers with their owner's rights, whom no policy holds back.
+    found     bigint[] := ARRAY(
+        SELECT s.schedule_id FROM wa.schedule s
+        WHERE s.name = plain AND s.tenant IS NOT DISTINCT FROM of_tenant AND (s.tenant IS NULL OR wa.sees(s.session_id)));
+    tenants   CONSTANT bigint[] := ARRAY(
+        SELECT s.schedule_id FROM wa.schedule s WHERE s.name = plain AND s.tenant IS NOT NULL AND wa.sees(s.session_id));
+BEGIN
+    IF of_tenant IS NULL AND cardinality(tenants) > 0 AND (cardinality(found) = 0 OR NOT wa.sees_all()) THEN
+        found := tenants;
+    END IF;
+    IF cardinality(found) > 1 THEN
+        RAISE EXCEPTION 'name: schedules of several tenants are named "%"', plain
+            USING ERRCODE = 'WA025', COLUMN = 'name', HINT = format('Accepted: the tenant before the name, such as acme/%s.', plain);
+    END IF;
+    RETURN found[1];
+END $$;
+COMMENT ON FUNCTION wa.find_schedule(text) IS 'The id of the schedule with this name that the caller sees; null without one. Whoever sees all tenants means a schedule without a session first, everybody else one of their own. tenant/name is exact; error WA025 for a name that several tenants have.';
+
 CREATE OR REPLACE FUNCTION wa.schedule_id(name text) RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE found_id bigint;
+DECLARE found_id CONSTANT bigint := wa.find_schedule(schedule_id.name);
 BEGIN
-    SELECT s.schedule_id INTO found_id FROM wa.schedule s WHERE s.name = schedule_id.name;
     IF found_id IS NULL THEN
         RAISE EXCEPTION 'name: no schedule is named %', coalesce('"' || left(schedule_id.name, 80) || '"', 'null')
-            USING ERRCODE = 'WA025', COLUMN = 'name', HINT = 'Accepted: a name in wa.schedule.';
+            USING ERRCODE = 'WA025', COLUMN = 'name', HINT = 'Accepted: a name in wa.schedule, or tenant/name.';
     END IF;
     RETURN found_id;
 END $$;
-COMMENT ON FUNCTION wa.schedule_id(text) IS 'The id of the schedule with this name; error WA025 without one.';
+COMMENT ON FUNCTION wa.schedule_id(text) IS 'The id of the schedule with this name, see wa.find_schedule; error WA025 without one.';
 
 CREATE OR REPLACE FUNCTION wa.schedule(
     name text, cron text DEFAULT NULL, kind text DEFAULT NULL, args jsonb DEFAULT NULL, session text DEFAULT NULL,
@@ -139,12 +164,18 @@ CREATE OR REPLACE FUNCTION wa.schedule(
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE id bigint;
 BEGIN
+    IF schedule.session IS NULL THEN
+        id := wa.find_schedule(schedule.name);
+    ELSE
+        SELECT s.schedule_id INTO id FROM wa.schedule s JOIN wa.session w USING (tenant)
+        WHERE s.name = schedule.name AND w.session_id = wa.session_id(schedule.session);
+    END IF;
     UPDATE wa.schedule s
     SET cron = coalesce(schedule.cron, s.cron), kind = coalesce(schedule.kind, s.kind),
         args = coalesce(schedule.args, s.args), session = coalesce(schedule.session, s.session),
         time_zone = coalesce(schedule.time_zone, s.time_zone), missed = coalesce(schedule.missed, s.missed),
         enabled = coalesce(schedule.enabled, s.enabled)
-    WHERE s.name = schedule.name RETURNING s.schedule_id INTO id;
+    WHERE s.schedule_id = id RETURNING s.schedule_id INTO id;
     IF id IS NULL THEN
         INSERT INTO wa.schedule AS s (name, cron, kind, args, session, time_zone, missed, enabled)
         VALUES (schedule.name, schedule.cron, schedule.kind, schedule.args, schedule.session, schedule.time_zone,
@@ -153,12 +184,16 @@ BEGIN
     END IF;
     RETURN id;
 END $$;
-COMMENT ON FUNCTION wa.schedule(text, text, text, jsonb, text, text, wa.missed_rule, boolean) IS 'Adds a schedule, or changes the one of this name; arguments that are left out stay unchanged. Returns its id. SELECT wa.schedule(''nightly'', ''0 23 * * *'', ''close'', session => ''shop'', time_zone => ''Europe/Berlin'');';
+COMMENT ON FUNCTION wa.schedule(text, text, text, jsonb, text, text, wa.missed_rule, boolean) IS 'Adds a schedule, or changes the one of this name, with a session that of its tenant; arguments that are left out stay unchanged. Returns its id. SELECT wa.schedule(''nightly'', ''0 23 * * *'', ''close'', session => ''shop'', time_zone => ''Europe/Berlin'');';
 
+-- With its owner's rights: a role that may delete from a table may also lock it, and with it every worker (R8).
 CREATE OR REPLACE FUNCTION wa.unschedule(name text) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-    DELETE FROM wa.schedule s WHERE s.schedule_id = wa.schedule_id(unschedule.name)
-$$;
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE found_id CONSTANT bigint := wa.schedule_id(unschedule.name);
+BEGIN
+    PERFORM wa.must_send();
+    DELETE FROM wa.schedule s WHERE s.schedule_id = found_id AND wa.sees(s.session_id);
+END $$;
 COMMENT ON FUNCTION wa.unschedule(text) IS 'Deletes a schedule; its jobs stay. A deleted default schedule does not come back. SELECT wa.unschedule(''nightly'');';
 
 CREATE OR REPLACE FUNCTION wa.enable_schedule(name text) RETURNS void

@@ -32,7 +32,7 @@ BEGIN
         IF job IS NULL THEN
             -- A job of that kind waits already.
             SELECT j.id INTO job FROM wa.session_job j
-            WHERE j.session_id = s.session_id AND j.kind = s.kind AND j.status = 'queued';
+            WHERE j.session_id = s.session_id AND j.kind = s.kind AND j.status = 'queued' AND NOT j.action;
             RETURN;
         END IF;
     ELSE
@@ -59,9 +59,16 @@ BEGIN
     WHERE w.schedule_id = fire_schedule.schedule_id AND w.enabled AND w.cron = fire_schedule.cron
       AND w.time_zone = fire_schedule.time_zone AND w.missed = fire_schedule.missed
       AND w.ticked_to = fire_schedule.ticked_to
-    FOR UPDATE;
+    FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN NULL;
+    END IF;
+    -- The job of a session would wait for an application that has locked the session.
+    IF s.job_table = 'session_job' THEN
+        PERFORM FROM wa.session w WHERE w.session_id = s.session_id FOR NO KEY UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
     END IF;
     FOREACH due IN ARRAY ticks LOOP
         INSERT INTO wa.schedule_tick (schedule_id, tick, outcome) VALUES (s.schedule_id, due, 'fired')
@@ -79,7 +86,7 @@ BEGIN
     WHERE w.schedule_id = s.schedule_id;
     RETURN fired;
 END $$;
-COMMENT ON FUNCTION wa.fire_schedule(bigint, text, text, wa.missed_rule, timestamptz, timestamptz[], timestamptz, timestamptz) IS 'Called by a worker when ticks are due: inserts their jobs and moves the schedule forward, all or nothing. Null when another worker was first, or the schedule has changed since the worker read it.';
+COMMENT ON FUNCTION wa.fire_schedule(bigint, text, text, wa.missed_rule, timestamptz, timestamptz[], timestamptz, timestamptz) IS 'Called by a worker when ticks are due: inserts their jobs and moves the schedule forward, all or nothing. Null when another worker was first, the schedule has changed since the worker read it, or somebody has locked it or its session.';
 
 CREATE OR REPLACE FUNCTION wa.run_now(name text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -1,32 +1,49 @@
--- Writes that a session lost its connection, and queues the job that brings it back, while the session should be
--- connected. Two jobs of that kind never wait for one session. Share-locks the lease; locks the session's row.
-WITH input (session_id, epoch, status, reason, job, wait) AS NOT MATERIALIZED (
+-- Writes that a connection of a session ended or could not be made, adds the event connection_ended, and queues the job
+-- that makes the next connection, while the session should be connected. Two jobs of that kind never wait for one
+-- session; of two ends, the later one says when. Share-locks the lease; locks the session's row,
+-- without waiting, and then the job; with the former nobody else queues a job of that kind.
+WITH input (session_id, epoch, status, reason, job, wait, ended, code, advice) AS NOT MATERIALIZED (
     -- Not materialized, so that the planner sees constants. job: reconnect, or link when the session is not linked
-    -- yet. wait: seconds until the job; null backs off by the failures in a row: 1, 2, 4, 8 s with jitter, and from
-    -- the fifth on after 5 minutes of rest.
-    SELECT $1::bigint, $2::bigint, ($3::text)::wa.session_status, $4::text, $5::text, $6::float8
+    -- yet. wait: seconds until the job; null backs off by the failures in a row: 1, 2, 4, 8 s, then rests of 5, 10, 20,
+    -- 40 minutes and an hour, all with jitter, so that sessions that failed together do not return together.
+    SELECT $1::bigint, $2::bigint, ($3::text)::wa.session_status, $4::text, $5::text, $6::float8, $7::text, $8::integer, $9::text
 ), held AS (
     -- The lease, if the session is still held under this epoch.
     SELECT session_id FROM wa.lease JOIN input USING (session_id, epoch) WHERE holder IS NOT NULL FOR SHARE OF lease
+), own AS (
+    -- The session's row. An error at once when an application has locked it: the worker tries again later, and holds
+    -- meanwhile neither the lease nor a connection (R8).
+    SELECT session_id FROM wa.session WHERE session_id = $1 FOR NO KEY UPDATE NOWAIT
 ), written AS (
     -- The session with its new status and backoff.
     UPDATE wa.session s
     SET status = input.status, status_reason = input.reason,
         failures = s.failures + CASE WHEN input.wait IS NULL THEN 1 ELSE 0 END,
-        rest_until = CASE WHEN input.wait IS NULL AND s.failures >= 4 THEN now() + interval '5 minutes' END
-    FROM held JOIN input USING (session_id) WHERE s.session_id = held.session_id
-    RETURNING s.session_id, s.name, s.desired, s.failures, s.rest_until, input.reason, input.job, input.wait
+        rest_until = CASE
+            WHEN input.wait IS NULL AND s.failures >= 4
+            THEN now() + least(300 * power(2, least(s.failures, 10) - 4), 3600) * (0.75 + random() / 2) * interval '1 second'
+            WHEN input.status = 'banned' THEN now() + input.wait * interval '1 second'
+        END
+    FROM held JOIN own USING (session_id) JOIN input USING (session_id) WHERE s.session_id = held.session_id
+    RETURNING s.session_id, s.name, s.desired, s.failures, s.rest_until,
+              input.reason, input.job, input.wait, input.ended, input.code, input.advice
 ), job AS (
-    -- The job, unless one of that kind waits.
-    INSERT INTO wa.session_job (session, kind, reason, run_at)
+    -- The job. A link that somebody has asked for stays as it is.
+    INSERT INTO wa.session_job AS j (session, kind, reason, run_at)
     SELECT name, job, reason, coalesce(rest_until, now() + coalesce(
         wait, power(2, least(failures, 10) - 1) * (0.75 + random() / 2)) * interval '1 second')
     FROM written WHERE desired = 'connected'
-    ON CONFLICT DO NOTHING
-), event AS (
-    -- The event, when the session rests.
+    ON CONFLICT (session_id, kind) WHERE status = 'queued' AND NOT action
+    DO UPDATE SET run_at = EXCLUDED.run_at, reason = EXCLUDED.reason WHERE j.kind = 'reconnect'
+), events AS (
+    -- The end, and whether the session rests.
     INSERT INTO wa.event (session, session_id, kind, data)
-    SELECT name, session_id, 'session_resting', jsonb_build_object('failures', failures, 'until', rest_until, 'reason', reason)
-    FROM written WHERE rest_until IS NOT NULL
+    SELECT w.name, w.session_id, 'connection_ended', jsonb_strip_nulls(jsonb_build_object(
+        'end', w.ended, 'code', w.code, 'reason', w.reason, 'advice', w.advice, 'until', w.rest_until))
+    FROM written w
+    UNION ALL
+    SELECT w.name, w.session_id, 'session_resting',
+           jsonb_build_object('failures', w.failures, 'until', w.rest_until, 'reason', w.reason)
+    FROM written w WHERE w.rest_until IS NOT NULL AND w.wait IS NULL
 )
 SELECT EXISTS (SELECT FROM held) AS "held!"

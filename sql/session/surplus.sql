@@ -3,8 +3,9 @@
 -- worker that drains gives all back by itself. Locks nothing.
 WITH mine AS (
     -- Sessions that this worker holds.
-    SELECT l.session_id, l.epoch, l.taken_at, l.wanted, s.status
+    SELECT l.session_id, l.epoch, l.taken_at, wanted.worker_id AS wanted, s.status
     FROM wa.lease l JOIN wa.connectable s USING (session_id) JOIN wa.worker w ON w.worker_id = l.holder
+    LEFT JOIN wa.wanted ON wanted.session_id = l.session_id
     WHERE l.holder = $1 AND NOT w.draining
 ), surplus AS (
     -- Those beyond its share.

@@ -1,8 +1,17 @@
 -- Moves worker $1's lease forward by $2 seconds, unless it has expired (a late worker stays dead), or the database is
--- no longer the same (after a failover or a restore). Returns whether the worker should drain, and when to check its
--- sessions. Locks that row. Each parameter occurs once, so none has a name.
-UPDATE wa.worker SET lease_until = now() + $2::float8 * interval '1 second'
-WHERE worker_id = $1 AND lease_until > now()
-  AND (SELECT (a.system_identifier, a.database_oid, a.timeline) = (h.system_identifier, h.database_oid, h.timeline)
-       FROM wa.auth_home a, wa.home() h)
-RETURNING draining, check_at
+-- no longer the same (after a failover or a restore). Counts the heartbeat of process $3. Returns whether the worker
+-- should drain, when to check its sessions, and the number of heartbeats. Locks those two rows, which workers alone lock.
+-- Each parameter occurs once, so none has a name.
+WITH beat AS (
+    -- The worker.
+    UPDATE wa.worker w SET lease_until = now() + $2::float8 * interval '1 second'
+    WHERE w.worker_id = $1 AND w.lease_until > now()
+      AND (SELECT k.home = w.home AND wa.home_change(k) IS NULL FROM wa.auth_home k)
+    RETURNING w.worker_id, w.draining, w.check_at
+), counted AS (
+    -- The number of heartbeats, by which the process notices that the database went back in time.
+    UPDATE wa.witness c SET beats = c.beats + 1, seen_at = now() FROM beat WHERE c.witness = $3 RETURNING c.beats
+)
+SELECT beat.draining OR EXISTS (SELECT FROM wa.drain_request r WHERE r.worker_id = beat.worker_id) AS "draining!",
+       beat.check_at, counted.beats AS "beats!"
+FROM beat CROSS JOIN counted

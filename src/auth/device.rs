@@ -6,6 +6,8 @@ use wacore::{
     store::{Device, error::Result, traits::DeviceStore},
 };
 
+use super::codec::{self, DecodeError};
+use super::vault::Vault;
 use super::{
     creds,
     error::AuthError,
@@ -14,18 +16,22 @@ use super::{
 };
 use crate::config::Secret;
 use crate::db::Db;
+use crate::db::hold::Hold;
+use serde_json::Value;
 
 const CREDS: &str = SealPlace::CREDS;
+const PROXY: &str = SealPlace::PROXY;
 
 /// Which credentials a session has, and how it connects.
 #[derive(Debug, Clone, Default)]
 pub struct SessionCredentials {
     /// The credentials are those of a linked device, which logs in without a scan.
     pub linked: bool,
-    /// Another program has the credentials too, and no worker has used them since the export.
-    pub exported: bool,
-    /// `wa.proxy.url`.
-    pub proxy: Option<Secret>,
+    /// The ratchets may have been used elsewhere: by another program since an export, or before the database was
+    /// restored.
+    pub ratchets_old: bool,
+    /// `wa.proxy.url`, for [`proxy_url`].
+    pub proxy: Option<Value>,
     /// `wa.session.keep_past`.
     pub keep_past: bool,
 }
@@ -36,10 +42,31 @@ pub async fn session_credentials(pool: &Db, session_id: i64) -> std::result::Res
     let row = row.map_err(|source| AuthError::Database { session_id, what: CREDS, source })?;
     Ok(row.map_or_else(SessionCredentials::default, |row| SessionCredentials {
         linked: row.creds.is_some_and(creds::is_linked),
-        exported: row.exported,
-        proxy: row.proxy.map(Secret::new),
+        ratchets_old: row.ratchets_old,
+        proxy: row.proxy,
         keep_past: row.keep_past,
     }))
+}
+
+/// The address in `wa.proxy.url` of a held session. An application wrote it in the clear; with a key in force it is
+/// sealed here, when it is first used.
+///
+/// # Errors
+/// The value is sealed and does not open, or the database failed.
+pub async fn proxy_url(hold: &Hold, vault: &Vault, stored: &Value) -> std::result::Result<Secret, AuthError> {
+    let session_id = hold.fence.session_id;
+    let place = SealPlace::proxy(session_id);
+    let closed = |source| AuthError::Sealed { session_id, kind: PROXY.into(), key_id: String::new(), source };
+    if let Some(sealed) = vault.reseal(place, stored.clone()).map_err(closed)? {
+        let seal = sqlx::query_file!("sql/auth/seal_proxy.sql", session_id, hold.fence.epoch, stored, sealed);
+        seal.execute(&hold.db).await.map_err(|source| AuthError::Database { session_id, what: PROXY, source })?;
+    }
+    let opened = vault.unseal(place, stored.clone()).map_err(closed)?;
+    let url = codec::revive(&opened).and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| {
+        let source = DecodeError::new("url", codec::shape(&opened), "bytes of an address");
+        AuthError::Unreadable { session_id, kind: PROXY, key_id: String::new(), source }
+    })?;
+    Ok(Secret::new(url))
 }
 
 impl AuthStore {

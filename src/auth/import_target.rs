@@ -3,6 +3,7 @@
 use super::codec::{self, storable};
 use super::creds;
 use super::key_id::escape;
+use super::sealing::{self, SealingError};
 use super::snapshot::Key;
 use super::vault::{SealError, SealPlace, Vault};
 use serde_json::Value;
@@ -24,6 +25,9 @@ pub enum ImportTargetError {
          another name, or log it out first: SELECT wa.logout('{0}')"
     )]
     Linked(String),
+    /// The auth state of the database is sealed, and the vault has no key for it.
+    #[error("nothing was written: {0}")]
+    Sealing(#[from] SealingError),
     /// A value cannot be encrypted.
     #[error("nothing was written: a value is {0}")]
     Seal(#[from] SealError),
@@ -79,6 +83,7 @@ impl<'t> ImportTarget<'t> {
         device: &Device,
         creds: Value,
     ) -> Result<(), ImportTargetError> {
+        sealing::check(vault, self.connection()).await?;
         let creds = vault.seal(SealPlace::creds(self.session_id), storable(creds::tidied(creds)))?;
         let phone = device.pn.as_ref().map(|pn| pn.user.to_string());
         let [jid, lid] = [&device.pn, &device.lid].map(|jid| jid.as_ref().map(ToString::to_string));

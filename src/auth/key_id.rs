@@ -1,22 +1,32 @@
 //! Ids as `wa.auth_key.key_id`: several parts become one text.
 
+use crate::db::storable::hashed;
 use std::{borrow::Cow, fmt::Write};
 
+/// Most bytes of an id, as `wa.auth_key` takes them.
+const MOST: usize = 1024;
+
 /// Joins the parts with `|`. Within a part `%`, `|` and control characters are percent-encoded, so that no two lists of
-/// parts give the same id and Postgres refuses no text of a peer (one with a NUL, say). Ids in use look unchanged.
+/// parts give the same id and Postgres refuses no text of a peer (one with a NUL, say). The end of an id of more than
+/// [`MOST`] bytes is a hash of the whole. Ids in use look unchanged.
 pub(super) fn join(parts: &[&str]) -> String {
     let mut id = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
     for (index, part) in parts.iter().enumerate() {
         if index > 0 {
             id.push('|');
         }
-        id.push_str(&escape(part));
+        id.push_str(&encoded(part));
     }
-    id
+    if id.len() > MOST { hashed(&id, &id, MOST) } else { id }
 }
 
-/// Encodes one part.
+/// Encodes one part, which may be an id by itself.
 pub(super) fn escape(part: &str) -> Cow<'_, str> {
+    let id = encoded(part);
+    if id.len() > MOST { Cow::Owned(hashed(&id, &id, MOST)) } else { id }
+}
+
+fn encoded(part: &str) -> Cow<'_, str> {
     let special = |c: char| c == '%' || c == '|' || c.is_ascii_control();
     if !part.contains(special) {
         return Cow::Borrowed(part);
@@ -33,7 +43,7 @@ pub(super) fn escape(part: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Decodes what [`escape`] encoded. Text that [`escape`] cannot have written is returned unchanged.
+/// Decodes what [`escape`] encoded and did not shorten. Text that [`escape`] cannot have written is returned unchanged.
 pub(super) fn unescape(text: &str) -> String {
     let mut part = String::with_capacity(text.len());
     let mut rest = text;
@@ -64,6 +74,16 @@ mod tests {
             "120363021033254949@g.us|551@s.whatsapp.net"
         );
         assert_eq!(join(&["a|b", "c%\0"]), "a%7Cb|c%25%00");
+    }
+
+    #[test]
+    fn r10_long_ids_fit_their_column_and_stay_apart() {
+        let long = |last: &str| format!("{}{last}", "x".repeat(3000));
+        for id in [join(&["chat", &long("a")]), escape(&long("a")).into_owned()] {
+            assert_eq!(id.len(), MOST);
+        }
+        assert_ne!(join(&["chat", &long("a")]), join(&["chat", &long("b")]));
+        assert_ne!(escape(&long("a")), escape(&long("b")));
     }
 
     proptest! {

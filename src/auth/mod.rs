@@ -66,6 +66,7 @@ mod passkey;
 mod protocol;
 pub(crate) mod random;
 mod records;
+pub mod sealing;
 mod sent;
 mod signal;
 pub mod snapshot;
@@ -73,7 +74,7 @@ mod store;
 mod traffic;
 mod vault;
 
-pub use device::{SessionCredentials, session_credentials};
+pub use device::{SessionCredentials, proxy_url, session_credentials};
 pub use error::AuthError;
 pub use import_target::ImportTargetError;
 pub use kind::Kind;

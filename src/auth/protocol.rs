@@ -3,6 +3,7 @@
 //! The shapes of the values are in [`records`](super::records).
 
 use super::sent::{SentMessage, find_sent};
+use crate::db::storable::Storable;
 use crate::message::stored::with_secret;
 use async_trait::async_trait;
 use buffa::Message as _;
@@ -294,13 +295,21 @@ impl ProtocolStore for AuthStore {
 
     async fn get_pending_inbound(&self, chat: &str, sender: &str, id: &str) -> Result<Option<Vec<u8>>> {
         let key_id = join(&[chat, sender, id]);
-        // `wa.inbox` stores names without NUL.
-        let [id, chat, sender] = [id, chat, sender].map(|name| name.replace('\0', ""));
-        let people = [chat, sender].map(|name| name.parse::<Jid>().map_or(name, |jid| jid.to_non_ad_string()));
+        let named = |name: &str| name.parse::<Jid>().map_or_else(|_| name.to_owned(), |jid| jid.to_non_ad_string());
+        let people = [chat, sender].map(named);
         let users = people.each_ref().map(|jid| escape(jid.split('@').next().unwrap_or(jid)).into_owned());
+        // As `wa.inbox` has them.
+        let (people, stored_id) = (people.each_ref().map(|jid| Storable::id(jid)), Storable::id(id));
         let run = || {
-            sqlx::query_file!("sql/auth/pending_inbound.sql", self.fence().session_id, key_id, id, &people, &users)
-                .fetch_one(self.pool())
+            sqlx::query_file!(
+                "sql/auth/pending_inbound.sql",
+                self.fence().session_id,
+                key_id,
+                stored_id.as_str(),
+                &people as &[Storable],
+                &users
+            )
+            .fetch_one(self.pool())
         };
         let found = self.ask(Kind::PendingInbound.name(), run).await?;
         let message = match found.value {
@@ -311,7 +320,7 @@ impl ProtocolStore for AuthStore {
             None => None,
         };
         if message.is_none() && !found.kept {
-            self.missed(&id)?;
+            self.missed(id)?;
         }
         Ok(message)
     }

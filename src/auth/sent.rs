@@ -1,6 +1,7 @@
 //! Messages of `wa.outbound`, for phones that ask for them again (M7).
 
 use crate::db::Db;
+use crate::db::storable::Storable;
 use crate::message::stored::Stored;
 use wacore_binary::Jid;
 use waproto::whatsapp as wa;
@@ -23,11 +24,10 @@ pub(super) async fn find_sent(
     message_id: &str,
     chats: &[String],
 ) -> sqlx::Result<Option<SentMessage>> {
-    // A peer may send any text as an id. Postgres cannot hold a NUL, so no message of ours has one.
-    if message_id.contains('\0') {
-        return Ok(None);
-    }
-    let found = sqlx::query_file!("sql/auth/find_sent.sql", session_id, message_id, chats);
+    // A peer may send any text as an id.
+    let message_id = Storable::id(message_id);
+    let chats: Vec<Storable> = chats.iter().map(|chat| Storable::id(chat)).collect();
+    let found = sqlx::query_file!("sql/auth/find_sent.sql", session_id, message_id.as_str(), &chats as &[Storable]);
     let found = found.fetch_optional(pool).await?;
     Ok(found.map(|it| {
         let device = |jid: String| Some(jid.parse::<Jid>().ok()?.to_non_ad().to_string());

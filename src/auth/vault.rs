@@ -104,6 +104,9 @@ impl<'a> SealPlace<'a> {
     /// The kind that stands for the credentials of `wa.auth`.
     pub const CREDS: &'static str = "creds";
 
+    /// The kind that stands for the address of a proxy in `wa.proxy`.
+    pub const PROXY: &'static str = "proxy";
+
     /// One key.
     #[must_use]
     pub const fn key(session_id: i64, kind: Kind, key_id: &'a str) -> Self {
@@ -114,6 +117,12 @@ impl<'a> SealPlace<'a> {
     #[must_use]
     pub const fn creds(session_id: i64) -> Self {
         Self { session_id, kind: Self::CREDS, key_id: "" }
+    }
+
+    /// The address of a session's proxy.
+    #[must_use]
+    pub const fn proxy(session_id: i64) -> Self {
+        Self { session_id, kind: Self::PROXY, key_id: "" }
     }
 
     /// The associated data of the cipher; lengths separate the parts.
@@ -183,6 +192,12 @@ impl Vault {
     #[must_use]
     pub fn current(&self) -> Option<&str> {
         self.current.as_deref()
+    }
+
+    /// Whether this key is among the given ones.
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
+        self.keys.contains_key(id)
     }
 
     /// Seals the bytes in a value with the key in force.

@@ -1,8 +1,9 @@
-//! `wagres auth stats | quarantine | reseal | new-key`.
+//! `wagres auth stats | quarantine | reseal | plain | new-key`.
 
-use super::{connect, print, sql_error};
+use super::{connect, line, print};
 use crate::auth::{KEY_LENGTH, codec, random};
 use crate::config::Config;
+use anyhow::ensure;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -14,6 +15,8 @@ pub(super) enum AuthCommand {
     Quarantine(SessionFilter),
     /// Queue the job that encrypts the auth state of all sessions with the key in force
     Reseal,
+    /// Let workers without a key write again, after every value was opened
+    Plain,
     /// Print a new key for the encryption of the auth state
     NewKey,
 }
@@ -33,9 +36,18 @@ pub(super) async fn run(config: &Config, command: AuthCommand, json: bool) -> an
             let pool = connect(config).await?;
             let id = sqlx::query_scalar!("INSERT INTO wa.maintenance_job (kind) VALUES ('reseal_keys') RETURNING id")
                 .fetch_one(&pool)
-                .await
-                .map_err(sql_error)?;
+                .await?;
             print(json, &json!({ "job": id }), &format!("queued as maintenance job {id}"));
+            Ok(())
+        }
+        AuthCommand::Plain => {
+            let sealed = sqlx::query_file_scalar!("sql/cli/auth_plain.sql").fetch_one(&connect(config).await?).await?;
+            ensure!(
+                sealed == 0,
+                "not done: {sealed} values are sealed; run the workers without encryption.key but with encryption.keys, \
+                 then wagres auth reseal (docs/auth.md)"
+            );
+            print(json, &json!({ "sealing": false }), "workers without a key may write the auth state");
             Ok(())
         }
         AuthCommand::NewKey => {
@@ -51,7 +63,7 @@ pub(super) async fn run(config: &Config, command: AuthCommand, json: bool) -> an
 async fn stats(config: &Config, session: Option<String>, json: bool) -> anyhow::Result<()> {
     let rows = sqlx::query_file!("sql/cli/auth_size.sql", session).fetch_all(&connect(config).await?).await?;
     if !json {
-        println!("{:<24} {:<24} {:>9} {:>12}  NEXT DEADLINE", "SESSION", "KIND", "KEYS", "BYTES");
+        line(&format!("{:<24} {:<24} {:>9} {:>12}  NEXT DEADLINE", "SESSION", "KIND", "KEYS", "BYTES"));
     }
     let (mut keys, mut bytes) = (0, 0);
     for row in rows {
@@ -68,7 +80,7 @@ async fn stats(config: &Config, session: Option<String>, json: bool) -> anyhow::
         );
     }
     if !json {
-        println!("{:<24} {:<24} {keys:>9} {bytes:>12}", "all", "");
+        line(&format!("{:<24} {:<24} {keys:>9} {bytes:>12}", "all", ""));
     }
     Ok(())
 }

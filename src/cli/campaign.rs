@@ -1,7 +1,7 @@
 //! `wagres campaign list | follow | pause | resume | cancel`: the view `wa.campaigns`, and the functions for a
 //! campaign.
 
-use super::{RowWatch, connect, print, sql_error, stop_signal};
+use super::{RowWatch, connect, line, print, stop_signal};
 use crate::config::Config;
 use crate::db::Db;
 use anyhow::bail;
@@ -47,19 +47,19 @@ pub(super) async fn run(config: &Config, command: CampaignCommand, json: bool) -
         CampaignCommand::Pause(CampaignName { session, campaign }) => {
             let held = sqlx::query_scalar!(r#"SELECT wa.pause_campaign($1, $2) AS "count!""#, session, campaign)
                 .fetch_one(&pool);
-            let held = held.await.map_err(sql_error)?;
+            let held = held.await?;
             print_count(json, &session, &campaign, "held", held);
         }
         CampaignCommand::Resume(CampaignName { session, campaign }) => {
             let resumed = sqlx::query_scalar!(r#"SELECT wa.resume_campaign($1, $2) AS "count!""#, session, campaign)
                 .fetch_one(&pool);
-            let resumed = resumed.await.map_err(sql_error)?;
+            let resumed = resumed.await?;
             print_count(json, &session, &campaign, "resumed", resumed);
         }
         CampaignCommand::Cancel(CampaignName { session, campaign }) => {
             let cancelled = sqlx::query_scalar!(r#"SELECT wa.cancel_campaign($1, $2) AS "count!""#, session, campaign)
                 .fetch_one(&pool);
-            let cancelled = cancelled.await.map_err(sql_error)?;
+            let cancelled = cancelled.await?;
             print_count(json, &session, &campaign, "cancelled", cancelled);
         }
     }
@@ -101,12 +101,12 @@ impl CampaignRow {
 async fn list(pool: &Db, session: Option<String>, json: bool) -> anyhow::Result<()> {
     let rows = sqlx::query_file_as!(CampaignRow, "sql/cli/campaigns.sql", session, None::<&str>).fetch_all(pool).await;
     if !json {
-        println!(
+        line(&format!(
             "{:<20} {:<24} {:>8} {:>8} {:>8} {:>8} {:>9} {:>8} {:>7} {:>9} PAUSED",
             "SESSION", "CAMPAIGN", "MESSAGES", "WAITING", "HELD", "SENT", "DELIVERED", "READ", "FAILED", "WITHDRAWN"
-        );
+        ));
     }
-    for row in rows.map_err(sql_error)? {
+    for row in rows? {
         let paused = row.paused_at.map(|at| at.format("%Y-%m-%d %H:%M:%S").to_string()).unwrap_or_default();
         let text = format!(
             "{:<20} {:<24} {:>8} {:>8} {:>8} {:>8} {:>9} {:>8} {:>7} {:>9} {paused}",
@@ -134,12 +134,12 @@ async fn follow(pool: &Db, named: &CampaignName, mut watch: RowWatch, json: bool
     let mut before: Option<CampaignRow> = None;
     loop {
         let row = sqlx::query_file_as!(CampaignRow, "sql/cli/campaigns.sql", named.session, named.campaign);
-        let Some(row) = row.fetch_optional(pool).await.map_err(sql_error)? else {
+        let Some(row) = row.fetch_optional(pool).await? else {
             bail!("session {} has no message of campaign \"{}\"", named.session, named.campaign);
         };
         let changed = before.as_ref() != Some(&row);
         if changed && json {
-            println!("{}", row.json());
+            line(&row.json().to_string());
         }
         bar.set_length(row.messages.unsigned_abs());
         bar.set_position((row.messages - row.waiting).unsigned_abs());
@@ -150,10 +150,10 @@ async fn follow(pool: &Db, named: &CampaignName, mut watch: RowWatch, json: bool
         if row.waiting == 0 {
             bar.finish_and_clear();
             if !json {
-                println!(
+                line(&format!(
                     "{} of {}: {} messages; {counts}, {} withdrawn",
                     row.campaign, row.session, row.messages, row.withdrawn
-                );
+                ));
             }
             return Ok(());
         }

@@ -5,10 +5,10 @@ use super::jobs::{self, JobsCommand};
 use super::send::{self, SendArgs};
 use super::session::{self, SessionCommand};
 use super::worker::{self, WorkerCommand};
-use super::{connect, print, sql_error};
+use super::{connect, error_text, line, out, print};
 use crate::config::Config;
 use serde_json::json;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 const HELP: &str = "\
@@ -29,13 +29,12 @@ pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<()> {
     connect(config).await?.close().await;
     let prompt = !json && std::io::stdin().is_terminal();
     if prompt {
-        println!("wagres {}; type help for the commands", env!("CARGO_PKG_VERSION"));
+        line(&format!("wagres {}; type help for the commands", env!("CARGO_PKG_VERSION")));
     }
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     loop {
         if prompt {
-            print!("> ");
-            std::io::stdout().flush()?;
+            out::prompt("> ");
         }
         let Some(line) = lines.next_line().await? else { return Ok(()) };
         let (command, rest) = line.trim().split_once(char::is_whitespace).unwrap_or((line.trim(), ""));
@@ -45,7 +44,8 @@ pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<()> {
             // A failed command does not end the console.
             command => {
                 if let Err(error) = run_command(config, command, rest.trim(), json).await {
-                    print(json, &json!({ "error": error.to_string() }), &format!("{error:#}"));
+                    let text = error_text(&error);
+                    print(json, &json!({ "error": text }), &text);
                 }
             }
         }
@@ -89,7 +89,7 @@ async fn metrics(config: &Config, json: bool) -> anyhow::Result<()> {
                   median_seconds_to_sent AS median_seconds
            FROM wa.rate ORDER BY session"#
     );
-    for row in rates.fetch_all(&pool).await.map_err(sql_error)? {
+    for row in rates.fetch_all(&pool).await? {
         let line = json!({
             "session": row.session, "last_minute": row.last_minute, "last_hour": row.last_hour,
             "median_seconds": row.median_seconds,

@@ -1,6 +1,6 @@
 //! `wagres doctor`: checks everything that a worker needs, and prints a remedy for each problem.
 
-use super::print;
+use super::{error_text, print};
 use crate::auth::Vault;
 use crate::config::Config;
 use crate::db::{Db, DbError, migrate};
@@ -20,6 +20,10 @@ const OLDEST: i32 = 15;
 const MAX_CLOCK_DIFFERENCE: TimeDelta = TimeDelta::seconds(2);
 /// File descriptors beside those of sessions and database connections.
 const OTHER_DESCRIPTORS: u64 = 100;
+/// Largest share of the queue of notifications in use.
+const MAX_QUEUE_SHARE: f64 = 0.1;
+/// Largest age of an open transaction, in seconds.
+const MAX_TRANSACTION_SECONDS: f64 = 300.0;
 /// Limit for a connection to WhatsApp.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -126,17 +130,17 @@ async fn database(config: &Config, report: &mut Report) {
         Ok(pool) => pool,
         Err(error) => {
             let advice = "check that the server runs, and host, port, user and password of the URL";
-            return report.must(false, "database", &error.to_string(), advice);
+            return report.must(false, "database", &error_text(&error.into()), advice);
         }
     };
     // A first statement for nothing, because it takes longer than the next ones, and the next one times the clocks.
     let asked = match sqlx::query_file!("sql/cli/doctor.sql").fetch_one(&pool).await {
         Ok(_) => wall_clock(),
-        Err(error) => return report.must(false, "database", &error.to_string(), "see the server's log"),
+        Err(error) => return report.must(false, "database", &error_text(&error.into()), "see the server's log"),
     };
     let facts = match sqlx::query_file!("sql/cli/doctor.sql").fetch_one(&pool).await {
         Ok(facts) => facts,
-        Err(error) => return report.must(false, "database", &error.to_string(), "see the server's log"),
+        Err(error) => return report.must(false, "database", &error_text(&error.into()), "see the server's log"),
     };
     let version = facts.version / 10_000;
     let text = format!("PostgreSQL {version}, as {}", facts.role);
@@ -159,6 +163,7 @@ async fn database(config: &Config, report: &mut Report) {
         &format!("autovacuum is {}", on(facts.autovacuum)),
         "without autovacuum the job tables grow",
     );
+    shared(&pool, report).await;
     clock(facts.now, asked, report);
     // Two more: heartbeat and listener.
     let needed = i64::from(config.worker.connections) + 2;
@@ -172,6 +177,36 @@ async fn database(config: &Config, report: &mut Report) {
         return report.must(false, "schema", "there is no schema wa", "wagres migrate");
     }
     schema(&pool, report).await;
+}
+
+/// What all clients of the server share: the queue of notifications, and the oldest transaction, which keeps vacuum and
+/// that queue from going on.
+async fn shared(pool: &Db, report: &mut Report) {
+    let found = match sqlx::query_file!("sql/worker/watch_database.sql").fetch_one(pool).await {
+        Ok(found) => found,
+        Err(error) => return report.must(false, "database", &error.to_string(), "see the server's log"),
+    };
+    report.should(
+        found.queue < MAX_QUEUE_SHARE,
+        "notifications",
+        &format!("{:.1} % of the queue is in use", found.queue * 100.0),
+        "a client that has sent LISTEN keeps a transaction open: end it; a full queue refuses every NOTIFY",
+    );
+    let others = if found.hidden { " (those of other roles are hidden from this one)" } else { "" };
+    let seconds = found.seconds.unwrap_or_default();
+    let application = found.application.as_deref().unwrap_or("without application_name");
+    let role = found.role.as_deref().unwrap_or("unknown");
+    let named = |pid| format!("the oldest is {seconds:.0} s old: {application}, role {role}, pid {pid}{others}");
+    let text = found.pid.map_or_else(|| format!("none is open{others}"), named);
+    let pid = found.pid.unwrap_or_default();
+    report.should(
+        seconds < MAX_TRANSACTION_SECONDS,
+        "transactions",
+        &text,
+        &format!(
+            "end it in its program, or SELECT pg_terminate_backend({pid}); until then vacuum removes nothing newer"
+        ),
+    );
 }
 
 const fn on(is: bool) -> &'static str {
@@ -192,7 +227,7 @@ async fn schema(pool: &Db, report: &mut Report) {
         Err(error @ DbError::OldLayout) => {
             return report.must(false, "schema", &error.to_string(), "migrate a new database");
         }
-        Err(error) => return report.must(false, "schema", &error.to_string(), "wagres migrate"),
+        Err(error) => return report.must(false, "schema", &error_text(&error.into()), "wagres migrate"),
     };
     let text = format!("the database is at migration {migrated}, this version at {newest}");
     let advice = if migrated < newest {
@@ -208,7 +243,7 @@ async fn schema(pool: &Db, report: &mut Report) {
         Ok(facts) => facts,
         Err(error) => {
             let advice = "GRANT wa_worker or wa_admin TO that role";
-            return report.must(false, "rights", &error.to_string(), advice);
+            return report.must(false, "rights", &error_text(&error.into()), advice);
         }
     };
     let found = if facts.may_work { "the role may run a worker" } else { "the role may not run a worker" };
@@ -220,6 +255,15 @@ async fn schema(pool: &Db, report: &mut Report) {
         &format!("{} of {} that should be connected are", facts.connected, facts.wished),
         "wagres session list shows why",
     );
+    let since = facts.home_since.map_or_else(|| "no worker ever ran".to_owned(), |since| format!("none since {since}"));
+    report.should(
+        facts.home_change.is_none(),
+        "restore",
+        &facts
+            .home_change
+            .unwrap_or_else(|| format!("{since}; SELECT wa.restored() after one that workers cannot notice")),
+        "start a worker, which handles it; see \"Ratchets are never rolled back\" in docs/auth.md",
+    );
     let list = |names: Option<Vec<String>>| names.unwrap_or_default().join(", ");
     let lists = [
         (
@@ -229,6 +273,12 @@ async fn schema(pool: &Db, report: &mut Report) {
             "wagres session errors NAME; docs/sessions.md",
         ),
         ("rest", "no session rests", list(facts.resting), "wagres session show NAME; wa.connect retries at once"),
+        (
+            "consumers",
+            "no consumer is paused",
+            list(facts.paused),
+            "nobody reads for it: wa.rewind_consumer, or wa.drop_consumer",
+        ),
         ("schedules", "all default schedules are enabled", list(facts.disabled), "wagres schedule enable NAME"),
     ];
     for (what, none, found, advice) in lists {

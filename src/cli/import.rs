@@ -81,29 +81,34 @@ struct TargetArgs {
 
 pub(super) async fn run(config: &Config, command: ImportCommand, json: bool) -> anyhow::Result<()> {
     let bar = progress("read");
-    let (found, target) = match command {
+    // The origin of the credentials stands before what is wrong with them.
+    let (found, origin, target) = match command {
         ImportCommand::Baileys(FolderArgs { folder, target }) => {
-            let found = folder::read(&folder, || bar.inc(1));
-            (found.with_context(|| format!("reading {}", folder.display()))?, target)
+            let found = folder::read(&folder, || bar.inc(1))?;
+            (found, folder.join("creds.json").display().to_string(), target)
         }
         ImportCommand::BaileysPostgres(TablesArgs { from, auth_table, keys_table, owner, columns, target }) => {
             let mut connection = db::options(&Secret::new(from), "wagres import")?.connect().await.context("--from")?;
             let tables = Tables { auth: auth_table, keys: keys_table, owner, columns: columns.into_iter().collect() };
-            (tables::read(&mut connection, &tables, || bar.inc(1)).await?, target)
+            (tables::read(&mut connection, &tables, || bar.inc(1)).await?, tables.auth, target)
         }
     };
     bar.finish_and_clear();
     let TargetArgs { session, tenant, dry_run } = target;
     let bar = progress("keys converted");
     bar.set_length(found.entries.len() as u64);
-    let converted = baileys::convert(found, || bar.inc(1)).map_err(import::ImportError::from)?;
+    let converted = baileys::convert(found, || bar.inc(1)).map_err(import::ImportError::from).context(origin)?;
     bar.finish_and_clear();
     let (vault, db) = (Vault::open(&config.encryption).await?, connect(config).await?);
     let mut connection = db.pool().acquire().await?;
     let (tenant, now) = (tenant.as_deref(), wall_clock());
+    let warnings = converted.warnings.clone();
     let report = import::import(&mut connection, &vault, &session, tenant, converted, now, dry_run).await?;
-    let outcome = json!({ "session": session, "imported": !dry_run, "report": report });
+    let outcome = json!({ "session": session, "imported": !dry_run, "report": report, "warnings": warnings });
     let mut text = report_text(&report);
+    for warning in &warnings {
+        let _ = writeln!(text, "warning: {warning}");
+    }
     if dry_run {
         text.push_str("nothing was written (--dry-run)");
     } else {

@@ -1,6 +1,6 @@
 //! `wagres inbox [--follow]`.
 
-use super::{RowWatch, connect, print, sql_error, stop_signal};
+use super::{RowWatch, connect, print, stop_signal};
 use crate::config::Config;
 use crate::db::Db;
 use chrono::{DateTime, Utc};
@@ -61,7 +61,7 @@ async fn consume(
     loop {
         let claimed =
             sqlx::query_file_as!(ReceivedMessage, "sql/cli/claim_messages.sql", consumer).fetch_all(pool).await;
-        let claimed = claimed.map_err(sql_error)?;
+        let claimed = claimed?;
         let ids: Vec<i64> = claimed.iter().map(|row| row.id).collect();
         for row in claimed {
             row.print(json);
@@ -69,7 +69,7 @@ async fn consume(
         if !ids.is_empty() {
             let acknowledge =
                 sqlx::query_scalar!(r#"SELECT wa.acknowledge_messages($1, $2) AS "acknowledged!""#, consumer, &ids);
-            acknowledge.fetch_one(pool).await.map_err(sql_error)?;
+            acknowledge.fetch_one(pool).await?;
             continue;
         }
         let Some((watch, stop)) = &mut following else { return Ok(()) };

@@ -1,5 +1,7 @@
 //! The command line. It works through SQL, as any other program does, and prints the answers.
 
+#![warn(clippy::print_stdout, reason = "a closed pipe would be a panic; out writes to standard output")]
+
 mod auth;
 mod backup;
 mod campaign;
@@ -8,12 +10,15 @@ mod doctor;
 mod import;
 mod inbox;
 mod jobs;
+mod out;
 mod qr;
 mod schedule;
 mod send;
 mod session;
 mod up;
 mod worker;
+
+pub use out::error_text;
 
 use crate::config::{Config, Overrides, Secret};
 use crate::db::{self, Db, DbError, listener};
@@ -25,6 +30,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+use out::{line, print};
 
 /// A WhatsApp gateway on Postgres: an INSERT into wa.outbound sends a message; received messages are rows of wa.inbox.
 #[derive(Debug, Parser)]
@@ -55,7 +62,10 @@ enum Command {
         sandbox: bool,
         #[command(flatten)]
         faults: FaultFlags,
-        /// Folder of the private Postgres [default: wagres-data]
+        /// Keep the sandbox's state in this file over restarts [default: sandbox.json in the data folder]
+        #[arg(long, value_name = "FILE", requires = "sandbox")]
+        state: Option<PathBuf>,
+        /// Folder of the private Postgres and of the sandbox's state; one wagres up at a time [default: wagres-data]
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
         #[command(flatten)]
@@ -170,7 +180,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let json = cli.json;
     runtime.block_on(async {
         match cli.command {
-            Command::Up { sandbox, faults, .. } => up::up(config, sandbox.then_some(&faults), json).await,
+            Command::Up { sandbox, faults, state, .. } => {
+                up::up(config, sandbox.then_some(up::SandboxFlags { faults: &faults, state }), json).await
+            }
             Command::Worker { command: Some(command), .. } => worker::run(&config, command, json).await,
             Command::Worker { .. } => up::worker(config, json).await,
             Command::Migrate => migrate(&config, json).await,
@@ -213,14 +225,16 @@ async fn migrate_schema(config: &Config) -> anyhow::Result<()> {
 fn show(config: &Config, json: bool) -> anyhow::Result<()> {
     let value = serde_json::to_value(config)?;
     if json {
-        println!("{value}");
+        line(&value.to_string());
         return Ok(());
     }
     let Some(fields) = value.as_object() else { return Ok(()) };
     for (name, value) in fields {
         match value.as_object() {
-            Some(section) => section.iter().for_each(|(inner, value)| println!("{name}.{inner} = {value}")),
-            None => println!("{name} = {value}"),
+            Some(section) => {
+                section.iter().for_each(|(inner, value)| line(&format!("{name}.{inner} = {value}")));
+            }
+            None => line(&format!("{name} = {value}")),
         }
     }
     Ok(())
@@ -236,7 +250,8 @@ async fn connect(config: &Config) -> anyhow::Result<Db> {
     Ok(Db::connect(database_url(config)?, config.database_pooler, 2, "wagres cli").await?)
 }
 
-/// Waits for rows to change. A notification only ends the wait sooner; through a pooler there is none.
+/// Waits for rows to change. A notification only ends the wait sooner, whoever sent it and whatever it says; through a
+/// pooler there is none.
 struct RowWatch(Option<PgListener>);
 
 impl RowWatch {
@@ -259,15 +274,6 @@ impl RowWatch {
     }
 }
 
-/// Prints `value` as a line of JSON, or `text`.
-fn print(json: bool, value: &serde_json::Value, text: &str) {
-    if json {
-        println!("{value}");
-    } else {
-        println!("{text}");
-    }
-}
-
 /// Cancelled by SIGTERM or SIGINT; the second signal ends the process at once.
 fn stop_signal() -> anyhow::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -287,11 +293,4 @@ fn stop_signal() -> anyhow::Result<CancellationToken> {
         }
     });
     Ok(stop)
-}
-
-/// The database's message and hint, without the driver's wrapping.
-fn sql_error(error: sqlx::Error) -> anyhow::Error {
-    let Some(database) = error.as_database_error() else { return error.into() };
-    let hint = database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().and_then(|e| e.hint());
-    anyhow::anyhow!("{}{}", database.message(), hint.map(|h| format!("\n{h}")).unwrap_or_default())
 }

@@ -1,6 +1,6 @@
 //! `wagres schedule list | show | set | enable | disable | run | delete`.
 
-use super::{connect, print, sql_error};
+use super::{connect, line, print};
 use crate::config::Config;
 use crate::db::Db;
 use anyhow::Context;
@@ -82,22 +82,19 @@ pub(super) async fn run(config: &Config, command: ScheduleCommand, json: bool) -
         ScheduleCommand::Show { name, ticks } => show(&pool, &name, ticks, json).await?,
         ScheduleCommand::Set(args) => set(&pool, args, json).await?,
         ScheduleCommand::Enable { name } => {
-            sqlx::query!("SELECT wa.enable_schedule($1)", name).execute(&pool).await.map_err(sql_error)?;
+            sqlx::query!("SELECT wa.enable_schedule($1)", name).execute(&pool).await?;
             print_done(&name, "enabled");
         }
         ScheduleCommand::Disable { name } => {
-            sqlx::query!("SELECT wa.disable_schedule($1)", name).execute(&pool).await.map_err(sql_error)?;
+            sqlx::query!("SELECT wa.disable_schedule($1)", name).execute(&pool).await?;
             print_done(&name, "disabled");
         }
         ScheduleCommand::Run { name } => {
-            let job = sqlx::query_scalar!(r#"SELECT wa.run_now($1) AS "job!""#, name)
-                .fetch_one(&pool)
-                .await
-                .map_err(sql_error)?;
+            let job = sqlx::query_scalar!(r#"SELECT wa.run_now($1) AS "job!""#, name).fetch_one(&pool).await?;
             print(json, &json!({ "schedule": name, "job": job }), &format!("schedule {name}: queued as job {job}"));
         }
         ScheduleCommand::Delete { name } => {
-            sqlx::query!("SELECT wa.unschedule($1)", name).execute(&pool).await.map_err(sql_error)?;
+            sqlx::query!("SELECT wa.unschedule($1)", name).execute(&pool).await?;
             print_done(&name, "deleted");
         }
     }
@@ -106,16 +103,16 @@ pub(super) async fn run(config: &Config, command: ScheduleCommand, json: bool) -
 
 async fn list(pool: &Db, json: bool) -> anyhow::Result<()> {
     let rows = sqlx::query!(
-        "SELECT name, enabled, cron, time_zone, kind, session, last_tick, next_tick, error
-         FROM wa.schedule ORDER BY name"
+        "SELECT name, tenant, enabled, cron, time_zone, kind, session, last_tick, next_tick, error
+         FROM wa.schedule ORDER BY name, tenant"
     )
     .fetch_all(pool)
     .await?;
     if !json {
-        println!(
+        line(&format!(
             "{:<20} {:<9} {:<20} {:<16} {:<12} {:<20} NEXT",
             "SCHEDULE", "STATE", "CRON", "TIME ZONE", "KIND", "LAST"
-        );
+        ));
     }
     for row in rows {
         let state = match (row.enabled, &row.error) {
@@ -124,7 +121,7 @@ async fn list(pool: &Db, json: bool) -> anyhow::Result<()> {
             (false, None) => "disabled",
         };
         let line = json!({
-            "schedule": row.name, "enabled": row.enabled, "cron": row.cron, "time_zone": row.time_zone,
+            "schedule": row.name, "tenant": row.tenant, "enabled": row.enabled, "cron": row.cron, "time_zone": row.time_zone,
             "kind": row.kind, "session": row.session, "last_tick": row.last_tick, "next_tick": row.next_tick,
             "error": row.error,
         });
@@ -141,20 +138,17 @@ fn time(at: Option<DateTime<Utc>>) -> String {
 }
 
 async fn show(pool: &Db, name: &str, ticks: u32, json: bool) -> anyhow::Result<()> {
-    let shown = sqlx::query_file_scalar!("sql/cli/show_schedule.sql", name, i64::from(ticks))
-        .fetch_one(pool)
-        .await
-        .map_err(sql_error)?;
+    let shown = sqlx::query_file_scalar!("sql/cli/show_schedule.sql", name, i64::from(ticks)).fetch_one(pool).await?;
     if json {
-        println!("{shown}");
+        line(&shown.to_string());
         return Ok(());
     }
     for (field, value) in shown.as_object().context("the row")?.iter().filter(|(field, _)| *field != "ticks") {
-        println!("{field:<11} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        line(&format!("{field:<11} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
     }
     for tick in shown["ticks"].as_array().into_iter().flatten() {
         let text = |field: &str| tick[field].as_str().unwrap_or_default().to_owned();
-        println!("tick        {} {} as job {}", text("tick"), text("outcome"), tick["job_id"]);
+        line(&format!("tick        {} {} as job {}", text("tick"), text("outcome"), tick["job_id"]));
     }
     Ok(())
 }
@@ -172,8 +166,7 @@ async fn set(pool: &Db, args: SetArgs, json: bool) -> anyhow::Result<()> {
         missed
     )
     .fetch_one(pool)
-    .await
-    .map_err(sql_error)?;
+    .await?;
     print(json, &json!({ "schedule": name, "set": true }), &format!("schedule {name} is set"));
     Ok(())
 }

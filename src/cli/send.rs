@@ -1,6 +1,6 @@
 //! `wagres send`.
 
-use super::{connect, print, sql_error};
+use super::{connect, print};
 use crate::config::Config;
 use clap::Args;
 use serde_json::json;
@@ -20,8 +20,7 @@ pub(super) async fn run(config: &Config, args: SendArgs, json: bool) -> anyhow::
     let id =
         sqlx::query_scalar!(r#"SELECT wa.send_text($1, $2, $3) AS "id!""#, args.session, args.recipient, args.body)
             .fetch_one(&pool)
-            .await
-            .map_err(sql_error)?;
+            .await?;
     print(json, &json!({ "id": id, "status": "queued" }), &format!("queued as message {id} of wa.outbound"));
     Ok(())
 }

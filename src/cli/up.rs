@@ -1,8 +1,9 @@
 //! `wagres up`, `worker` and `sandbox`: the commands that run until they are stopped.
 
-use super::{FaultFlags, database_url, migrate_schema, print, stop_signal};
+use super::{FaultFlags, database_url, migrate_schema, out, stop_signal};
 use crate::config::Config;
 use crate::db::cluster::Cluster;
+use crate::db::folder::DataFolder;
 use crate::http;
 use crate::worker::{Phase, Worker};
 use anyhow::Context;
@@ -10,29 +11,47 @@ use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
+use url::Url;
+
+/// Where a sandbox listens: for devices, for the control API and for media.
+type Doors = [SocketAddr; 3];
+
+/// A sandbox beside the worker.
+pub(super) struct SandboxFlags<'a> {
+    pub(super) faults: &'a FaultFlags,
+    /// Its state file, if not that of the data folder.
+    pub(super) state: Option<PathBuf>,
+}
 
 /// Runs everything in one process, with a sandbox if there are flags for one. Stops in the reverse order of the start.
-pub(super) async fn up(mut config: Config, sandbox: Option<&FaultFlags>, json: bool) -> anyhow::Result<()> {
+pub(super) async fn up(mut config: Config, sandbox: Option<SandboxFlags<'_>>, json: bool) -> anyhow::Result<()> {
     let stop = stop_signal()?;
-    let sandbox = if let Some(faults) = sandbox {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let sandbox = Sandbox::start(any, any, faults, None).await?;
-        config.whatsapp_url = sandbox.ws_url();
-        Some(sandbox)
+    // What writes to the folder: the private Postgres, which would be stopped by a second start, and the sandbox.
+    let folder = if config.database_url.is_none() || sandbox.is_some() {
+        Some(DataFolder::lock(&config.data_dir)?)
     } else {
         None
     };
-    let cluster = if config.database_url.is_none() {
-        let cluster = Cluster::start(&config.data_dir).await?;
-        config.database_url = Some(cluster.url());
-        Some(cluster)
-    } else {
-        None
+    let sandbox = match (sandbox, &folder) {
+        (Some(flags), Some(folder)) => {
+            let sandbox = beside(folder, flags).await?;
+            config.whatsapp_url = sandbox.ws_url();
+            Some(sandbox)
+        }
+        _ => None,
+    };
+    let cluster = match &folder {
+        Some(folder) if config.database_url.is_none() => {
+            let cluster = Cluster::start(folder).await?;
+            config.database_url = Some(cluster.url());
+            Some(cluster)
+        }
+        _ => None,
     };
     let ended = async {
         migrate_schema(&config).await?;
         let url = database_url(&config)?.clone();
-        let working = work(config, sandbox.as_ref(), json, stop);
+        let working = work(config, sandbox.as_ref(), cluster.as_ref(), json, stop);
         match &sandbox {
             Some(sandbox) => tokio::select! {
                 ended = working => ended,
@@ -51,10 +70,25 @@ pub(super) async fn up(mut config: Config, sandbox: Option<&FaultFlags>, json: b
     ended
 }
 
+/// A sandbox with the state and the ports of the last start in this folder.
+async fn beside(folder: &DataFolder, flags: SandboxFlags<'_>) -> anyhow::Result<Sandbox> {
+    let door = |name| SocketAddr::from(([127, 0, 0, 1], folder.kept_port(name).unwrap_or(0)));
+    let doors = [door("sandbox"), door("control"), door("media")];
+    let state = flags.state.unwrap_or_else(|| folder.path().join("sandbox.json"));
+    let sandbox = Sandbox::start(doors, flags.faults, Some(state)).await?;
+    let urls = [("sandbox", sandbox.ws_url()), ("control", sandbox.control_url()), ("media", sandbox.media_url())];
+    for (name, url) in urls {
+        if let Some(port) = Url::parse(&url)?.port() {
+            folder.keep_port(name, port)?;
+        }
+    }
+    Ok(sandbox)
+}
+
 /// Runs a worker alone.
 pub(super) async fn worker(config: Config, json: bool) -> anyhow::Result<()> {
     let stop = stop_signal()?;
-    work(config, None, json, stop).await
+    work(config, None, None, json, stop).await
 }
 
 /// Runs the sandbox alone.
@@ -66,16 +100,23 @@ pub(super) async fn sandbox(
     json: bool,
 ) -> anyhow::Result<()> {
     let stop = stop_signal()?;
-    let sandbox = Sandbox::start(ws, control, faults, state).await?;
+    let media = SocketAddr::from(([127, 0, 0, 1], 0));
+    let sandbox = Sandbox::start([ws, control, media], faults, state).await?;
     let line = json!({ "sandbox": sandbox.ws_url(), "sandbox_control": sandbox.control_url() });
-    print(json, &line, &format!("devices      {}\ncontrol API  {}", sandbox.ws_url(), sandbox.control_url()));
+    out::announce(json, &line, &format!("devices      {}\ncontrol API  {}", sandbox.ws_url(), sandbox.control_url()));
     stop.cancelled().await;
     sandbox.stop().await;
     Ok(())
 }
 
 /// Runs the worker and the HTTP server, and prints their addresses when they are ready.
-async fn work(config: Config, sandbox: Option<&Sandbox>, json: bool, stop: CancellationToken) -> anyhow::Result<()> {
+async fn work(
+    config: Config,
+    sandbox: Option<&Sandbox>,
+    cluster: Option<&Cluster>,
+    json: bool,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let url = database_url(&config)?.clone();
     let address = config.http;
     let worker = Worker::new(config)?;
@@ -95,21 +136,22 @@ async fn work(config: Config, sandbox: Option<&Sandbox>, json: bool, stop: Cance
     let ended = if let Some(ended) = early {
         ended
     } else {
-        let mut ready = Map::from_iter([
-            ("ready".to_owned(), Value::from(true)),
-            // With the password, because the caller uses this URL.
-            ("database_url".to_owned(), Value::from(url.expose())),
-            ("http".to_owned(), Value::from(http.as_str())),
-        ]);
-        let mut text = format!("ready\ndatabase  {}\nhttp      {http}", url.masked());
-        if let Some(sandbox) = sandbox {
-            ready.insert("sandbox".to_owned(), sandbox.ws_url().into());
-            ready.insert("sandbox_control".to_owned(), sandbox.control_url().into());
-            for line in ["\nsandbox   ", &sandbox.ws_url(), "\ncontrol   ", &sandbox.control_url()] {
-                text += line;
-            }
+        // Standard output ends up in logs, so without a password: the caller gave it, or finds it in the file.
+        let mut ready = vec![("database", "database_url", url.without_password())];
+        if let Some(cluster) = cluster {
+            ready.push(("over TCP", "database_tcp_url", cluster.tcp_url()));
+            ready.push(("password", "pgpassfile", cluster.pass_file().display().to_string()));
         }
-        print(json, &Value::Object(ready), &text);
+        ready.push(("http", "http", http));
+        if let Some(sandbox) = sandbox {
+            ready.push(("sandbox", "sandbox", sandbox.ws_url()));
+            ready.push(("control", "sandbox_control", sandbox.control_url()));
+        }
+        let lines: Vec<_> = ready.iter().map(|(name, _, value)| format!("\n{name:<9} {value}")).collect();
+        let text = lines.concat();
+        let fields = ready.into_iter().map(|(_, key, value)| (key.to_owned(), Value::from(value)));
+        let line: Map<_, _> = fields.chain([("ready".to_owned(), Value::from(true))]).collect();
+        out::announce(json, &Value::Object(line), &format!("ready{text}"));
         running.await
     };
     http_stop.cancel();
@@ -123,12 +165,11 @@ use running_sandbox::Sandbox;
 
 #[cfg(feature = "sandbox")]
 mod running_sandbox {
-    use super::FaultFlags;
+    use super::{Doors, FaultFlags};
     use crate::config::Secret;
     use crate::db::{self, listener};
     use anyhow::Context;
     use std::convert::Infallible;
-    use std::net::SocketAddr;
     use std::path::PathBuf;
     use tokio::sync::Notify;
     use tokio_util::sync::CancellationToken;
@@ -138,12 +179,7 @@ mod running_sandbox {
     pub(super) struct Sandbox(Running);
 
     impl Sandbox {
-        pub(super) async fn start(
-            ws: SocketAddr,
-            control: SocketAddr,
-            faults: &FaultFlags,
-            state: Option<PathBuf>,
-        ) -> anyhow::Result<Self> {
+        pub(super) async fn start(doors: Doors, faults: &FaultFlags, state: Option<PathBuf>) -> anyhow::Result<Self> {
             let scenario = match &faults.scenario {
                 Some(file) => {
                     let text = tokio::fs::read_to_string(file).await;
@@ -152,7 +188,8 @@ mod running_sandbox {
                 }
                 None => None,
             };
-            let options = Options { ws, control, seed: faults.seed, state, ..Options::default() };
+            let [ws, control, media] = doors;
+            let options = Options { ws, control, media, seed: faults.seed, state, ..Options::default() };
             let sandbox = wagres_sandbox::Sandbox::start(options).await.context("starting the sandbox")?;
             if let Some(scenario) = scenario {
                 sandbox.play(scenario)?;
@@ -166,6 +203,10 @@ mod running_sandbox {
 
         pub(super) fn control_url(&self) -> String {
             self.0.control_url()
+        }
+
+        pub(super) fn media_url(&self) -> String {
+            self.0.media_url()
         }
 
         /// Shows each session's QR code to the sandbox's phones, so that the user of a phone only has to pick it.
@@ -210,7 +251,7 @@ enum Sandbox {}
 #[cfg(not(feature = "sandbox"))]
 impl Sandbox {
     #[expect(clippy::unused_async, reason = "the same shape as the real one")]
-    async fn start(_: SocketAddr, _: SocketAddr, _: &FaultFlags, _: Option<PathBuf>) -> anyhow::Result<Self> {
+    async fn start(_: Doors, _: &FaultFlags, _: Option<PathBuf>) -> anyhow::Result<Self> {
         anyhow::bail!("this build has no sandbox; build with: cargo build --features sandbox")
     }
 
@@ -219,6 +260,10 @@ impl Sandbox {
     }
 
     fn control_url(&self) -> String {
+        match *self {}
+    }
+
+    fn media_url(&self) -> String {
         match *self {}
     }
 

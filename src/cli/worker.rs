@@ -1,6 +1,6 @@
 //! `wagres worker list | drain`.
 
-use super::{connect, print, sql_error};
+use super::{connect, line, print};
 use crate::config::Config;
 use clap::Subcommand;
 use serde_json::json;
@@ -21,9 +21,12 @@ pub(super) async fn run(config: &Config, command: WorkerCommand, json: bool) -> 
     let pool = connect(config).await?;
     match command {
         WorkerCommand::List => {
-            let rows = sqlx::query_file!("sql/cli/list_workers.sql").fetch_all(&pool).await.map_err(sql_error)?;
+            let rows = sqlx::query_file!("sql/cli/list_workers.sql").fetch_all(&pool).await?;
             if !json {
-                println!("{:<36} {:<20} {:>8} {:>10} {:>8}  SINCE", "WORKER", "HOST", "SESSIONS", "SHARE", "STATE");
+                line(&format!(
+                    "{:<36} {:<20} {:>8} {:>10} {:>8}  SINCE",
+                    "WORKER", "HOST", "SESSIONS", "SHARE", "STATE"
+                ));
             }
             for row in rows {
                 let state = if row.draining { "draining" } else { "running" };
@@ -45,7 +48,7 @@ pub(super) async fn run(config: &Config, command: WorkerCommand, json: bool) -> 
             }
         }
         WorkerCommand::Drain { worker_id } => {
-            sqlx::query!("SELECT wa.drain_worker($1)::text", worker_id).fetch_one(&pool).await.map_err(sql_error)?;
+            sqlx::query!("SELECT wa.drain_worker($1)::text", worker_id).fetch_one(&pool).await?;
             let text = format!("worker {worker_id} hands its sessions over and ends");
             print(json, &json!({ "worker_id": worker_id, "draining": true }), &text);
         }

@@ -19,6 +19,24 @@ impl Secret {
         &self.0
     }
 
+    /// A URL without its passwords, for somebody who has them from elsewhere; else asterisks.
+    #[must_use]
+    pub fn without_password(&self) -> String {
+        match url::Url::parse(&self.0) {
+            Ok(mut url) if url.has_host() || url.scheme().starts_with("postgres") => {
+                // Fails for a URL without a host, which has no password either.
+                let _ = url.set_password(None);
+                let is_secret = |pair: &&str| pair.split('=').next().is_some_and(|name| name.contains("password"));
+                let kept: Vec<_> =
+                    url.query().into_iter().flat_map(|it| it.split('&')).filter(|it| !is_secret(it)).collect();
+                let kept = kept.join("&");
+                url.set_query((!kept.is_empty()).then_some(kept.as_str()));
+                url.into()
+            }
+            _ => "***".into(),
+        }
+    }
+
     /// The text that may be shown: a URL without its passwords, else asterisks.
     #[must_use]
     pub fn masked(&self) -> String {
@@ -53,5 +71,23 @@ impl std::fmt::Debug for Secret {
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.masked())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn q14_a_url_without_its_password_keeps_the_rest() {
+        for (url, shown) in [
+            ("postgres://a:hunter2@h:5/d?host=/tmp/a%20b", "postgres://a@h:5/d?host=/tmp/a%20b"),
+            ("postgres://a@h/d?sslpassword=hunter2&user=b", "postgres://a@h/d?user=b"),
+            ("postgres://h/d?password=hunter2", "postgres://h/d"),
+            ("postgres:///d?host=/tmp", "postgres:///d?host=/tmp"),
+            ("hunter2", "***"),
+        ] {
+            assert_eq!(Secret::new(url).without_password(), shown);
+        }
     }
 }

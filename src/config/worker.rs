@@ -13,10 +13,16 @@ pub struct WorkerConfig {
     pub lease_seconds: u32,
     /// Pause between polls for work without a wake-up, in milliseconds; jittered by a quarter.
     pub poll_ms: u32,
-    /// Messages in hand at once, over all sessions. One session may have a quarter of them.
+    /// Messages that are sent at once, over all sessions. Tenants share these places: one alone gets seven eighths of
+    /// them. Files of messages are uploaded before, in places of their own.
     pub outbound_concurrency: usize,
-    /// Session jobs that run at once.
+    /// Memory of the messages that the worker has claimed and not finished, in bytes. Tenants share it in the same way.
+    pub in_hand_bytes: usize,
+    /// Jobs that link, connect and close sessions, at once. As many actions run beside them, which tenants share in the
+    /// same way, and three quarters as many downloads, 16 at most.
     pub session_concurrency: usize,
+    /// Connections that dial or log in at once.
+    pub max_handshakes: usize,
     /// Time to wait for the server's ack of a message before the worker sends it again under the same id, in seconds.
     pub ack_timeout_seconds: u32,
     /// Time that a stop waits for messages in hand, in seconds.
@@ -25,6 +31,8 @@ pub struct WorkerConfig {
     pub connections: u32,
     /// Most sessions that this worker holds.
     pub max_sessions: u32,
+    /// Whether `wa.set_proxy` may name proxies in private networks and on this machine.
+    pub private_proxies: bool,
     /// Interval of the log line about memory, processor and sessions, in seconds.
     pub report_seconds: u32,
 }
@@ -35,11 +43,14 @@ impl Default for WorkerConfig {
             lease_seconds: 15,
             poll_ms: 1000,
             outbound_concurrency: 256,
+            in_hand_bytes: 64 << 20,
             session_concurrency: 16,
+            max_handshakes: 32,
             ack_timeout_seconds: 20,
             drain_seconds: 10,
             connections: 16,
             max_sessions: 1000,
+            private_proxies: false,
             report_seconds: 60,
         }
     }
@@ -50,7 +61,9 @@ impl WorkerConfig {
         within("worker.lease_seconds", &self.lease_seconds, &(3..=600), "seconds")?;
         within("worker.poll_ms", &self.poll_ms, &(50..=60_000), "milliseconds")?;
         within("worker.outbound_concurrency", &self.outbound_concurrency, &(1..=10_000), "messages")?;
+        within("worker.in_hand_bytes", &self.in_hand_bytes, &(1 << 20..=1 << 40), "bytes")?;
         within("worker.session_concurrency", &self.session_concurrency, &(1..=1000), "jobs")?;
+        within("worker.max_handshakes", &self.max_handshakes, &(1..=10_000), "connections")?;
         within("worker.ack_timeout_seconds", &self.ack_timeout_seconds, &(1..=600), "seconds")?;
         within("worker.drain_seconds", &self.drain_seconds, &(0..=600), "seconds")?;
         within("worker.connections", &self.connections, &(2..=1000), "connections")?;

@@ -1,13 +1,26 @@
-//! The private Postgres of `wagres up`: a cluster in a folder, run from the installed server binaries.
+//! The private Postgres of `wagres up`: a cluster in the data folder, run from the installed server binaries.
 //!
-//! The server listens on a free loopback port until [`Cluster::stop`]. The server of a killed owner still runs at the
-//! next start, which stops it and starts it again. As root the server runs as user `postgres`, because Postgres refuses
-//! to run as root.
+//! The server listens on a Unix socket inside its own folder, which only its user may enter, so whoever reaches the
+//! socket needs no password; and on a loopback port for programs that cannot use a socket, with a password in a file
+//! that only its owner may read. It runs until [`Cluster::stop`]. The server of a killed owner still runs at the next
+//! start, which stops it and starts it again. As root the server runs as user `postgres`, because Postgres refuses to
+//! run as root.
 
+use super::folder::{DataFolder, FolderError};
+use super::{DbError, options};
 use crate::config::Secret;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sqlx::{ConnectOptions as _, Connection as _};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use tokio::process::Command;
+
+/// Who may connect: on the socket whoever may enter its folder, elsewhere whoever knows the password.
+const HBA: &str = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+/// Longest path of a Unix socket, without the NUL at its end.
+const LONGEST_SOCKET: usize = 107;
+/// What stays as it is in the path of a URL's query.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'~');
 
 /// Why the private server cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -15,13 +28,19 @@ pub enum ClusterError {
     /// No `initdb` on PATH or under `/usr/lib/postgresql`.
     #[error("no PostgreSQL server found: install it (Debian: apt-get install postgresql) or set database_url")]
     NotInstalled,
-    /// The folder cannot be created or given to the server's user.
-    #[error("{path}: {source}")]
-    Folder {
+    /// The folder, or a file of it, cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The socket's path would be too long.
+    #[error(
+        "data_dir: {path} is too long a path for the server's socket; accepted are {longest} bytes: name a shorter one \
+         with --data"
+    )]
+    LongPath {
         /// The data folder.
         path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
+        /// Its greatest length.
+        longest: usize,
     },
     /// A server program failed.
     #[error("{program} failed: {output}")]
@@ -31,6 +50,9 @@ pub enum ClusterError {
         /// The program's output.
         output: String,
     },
+    /// The password could not be set.
+    #[error(transparent)]
+    Db(#[from] DbError),
 }
 
 /// A running private server.
@@ -38,7 +60,8 @@ pub enum ClusterError {
 pub struct Cluster {
     bin: PathBuf,
     data: PathBuf,
-    url: String,
+    port: u16,
+    pass_file: PathBuf,
 }
 
 impl Cluster {
@@ -46,7 +69,7 @@ impl Cluster {
     ///
     /// # Errors
     /// See [`ClusterError`].
-    pub async fn start(folder: &Path) -> Result<Self, ClusterError> {
+    pub async fn start(folder: &DataFolder) -> Result<Self, ClusterError> {
         Self::start_with(folder, &[]).await
     }
 
@@ -54,19 +77,27 @@ impl Cluster {
     ///
     /// # Errors
     /// See [`ClusterError`].
-    pub async fn start_with(folder: &Path, settings: &[&str]) -> Result<Self, ClusterError> {
+    pub async fn start_with(folder: &DataFolder, settings: &[&str]) -> Result<Self, ClusterError> {
         let bin = server_binaries().ok_or(ClusterError::NotInstalled)?;
-        let fail = |source| ClusterError::Folder { path: folder.into(), source };
-        std::fs::create_dir_all(folder).map_err(fail)?;
-        let folder = folder.canonicalize().map_err(fail)?;
-        let data = folder.join("postgres");
+        let data = folder.path().join("postgres");
+        let around = "/postgres/.s.PGSQL.65535".len();
+        if folder.path().as_os_str().len() + around > LONGEST_SOCKET {
+            return Err(ClusterError::LongPath { path: folder.path().into(), longest: LONGEST_SOCKET - around });
+        }
+        let fail = |source| FolderError::Io { path: data.clone(), source };
         if !data.join("PG_VERSION").exists() {
             std::fs::create_dir_all(&data).map_err(fail)?;
             give_to_server_user(&data).await?;
             let mut initdb = server_command(&bin.join("initdb"));
-            initdb.arg("-D").arg(&data).args(["-U", "wagres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"]);
-            run("initdb", initdb).await?;
+            initdb.arg("-D").arg(&data).args(["-U", "wagres", "--auth-local=trust", "--auth-host=scram-sha-256"]);
+            run("initdb", {
+                initdb.args(["-E", "UTF8", "--locale=C.UTF-8", "-N"]);
+                initdb
+            })
+            .await?;
         }
+        // Each time: an earlier version let everybody in.
+        std::fs::write(data.join("pg_hba.conf"), HBA).map_err(fail)?;
         // The server of a killed owner still runs. It is stopped so that this start decides on port and settings.
         if data.join("postmaster.pid").exists() {
             let mut stop = server_command(&bin.join("pg_ctl"));
@@ -75,10 +106,13 @@ impl Cluster {
                 tracing::debug!(%error, "no server was running in the folder");
             }
         }
-        let port = free_port().map_err(fail)?;
+        let port = match folder.kept_port("postgres") {
+            Some(port) => port,
+            None => free_port().map_err(fail)?,
+        };
         let mut start = server_command(&bin.join("pg_ctl"));
-        let mut options =
-            format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200");
+        // The server's working folder is its data folder.
+        let mut options = format!("-p {port} -k . -c listen_addresses=127.0.0.1 -c max_connections=200");
         for setting in settings {
             options.push_str(" -c ");
             options.push_str(setting);
@@ -89,18 +123,35 @@ impl Cluster {
             start
         })
         .await?;
-        let cluster = Self { bin, data, url: format!("postgres://wagres@127.0.0.1:{port}/wagres") };
-        if let Err(error) = cluster.create_database(port).await {
+        let random = || format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        let pass_file = folder.secret_file("pgpass", || pass_lines(&random()))?;
+        let cluster = Self { bin, data, port, pass_file };
+        if let Err(error) = cluster.prepare().await {
             cluster.stop().await?;
             return Err(error);
         }
+        folder.keep_port("postgres", port)?;
         Ok(cluster)
     }
 
-    /// URL of the cluster's database `wagres`.
+    /// URL of the cluster's database `wagres`, on its socket. It needs no password.
     #[must_use]
     pub fn url(&self) -> Secret {
-        Secret::new(&self.url)
+        let socket = self.data.to_string_lossy();
+        let socket = utf8_percent_encode(&socket, PATH);
+        Secret::new(format!("postgres://wagres@localhost:{}/wagres?host={socket}", self.port))
+    }
+
+    /// URL of the same database on its loopback port, with the password of [`Self::pass_file`].
+    #[must_use]
+    pub fn tcp_url(&self) -> String {
+        format!("postgres://wagres@127.0.0.1:{}/wagres", self.port)
+    }
+
+    /// The file with the password, in the form of `PGPASSFILE`.
+    #[must_use]
+    pub fn pass_file(&self) -> &Path {
+        &self.pass_file
     }
 
     /// Stops the server and waits until it has ended.
@@ -113,14 +164,32 @@ impl Cluster {
         run("pg_ctl", stop).await
     }
 
-    async fn create_database(&self, port: u16) -> Result<(), ClusterError> {
+    /// Creates the database if there is none, and sets the password.
+    async fn prepare(&self) -> Result<(), ClusterError> {
         let mut create = server_command(&self.bin.join("createdb"));
-        create.args(["-h", "127.0.0.1", "-U", "wagres", "-p"]).arg(port.to_string()).arg("wagres");
+        create.arg("-h").arg(&self.data).args(["-U", "wagres", "-p"]).arg(self.port.to_string()).arg("wagres");
         match run("createdb", create).await {
-            Err(ClusterError::Program { output, .. }) if output.contains("already exists") => Ok(()),
-            other => other,
+            Err(ClusterError::Program { output, .. }) if output.contains("already exists") => {}
+            other => other?,
         }
+        let read = std::fs::read_to_string(&self.pass_file);
+        let read = read.map_err(|source| FolderError::Io { path: self.pass_file.clone(), source })?;
+        let password = read.lines().next().and_then(|line| line.rsplit(':').next()).unwrap_or_default();
+        let mut connection =
+            options(&self.url(), "wagres up")?.disable_statement_logging().connect().await.map_err(DbError::Connect)?;
+        // ALTER ROLE takes no parameter.
+        let keep = sqlx::query("SELECT set_config('wagres.password', $1, false)").bind(password);
+        keep.execute(&mut connection).await.map_err(DbError::Sql)?;
+        let set =
+            "DO $$ BEGIN EXECUTE format('ALTER ROLE wagres PASSWORD %L', current_setting('wagres.password')); END $$";
+        sqlx::raw_sql(set).execute(&mut connection).await.map_err(DbError::Sql)?;
+        connection.close().await.map_err(|error| DbError::Sql(error).into())
     }
+}
+
+/// Both names of this machine.
+fn pass_lines(password: &str) -> String {
+    ["127.0.0.1", "localhost"].map(|host| format!("{host}:*:*:wagres:{password}\n")).concat()
 }
 
 /// A program that comes with the server, such as `pgbench`.

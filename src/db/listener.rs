@@ -1,7 +1,8 @@
 //! LISTEN on a connection of its own, always drained, reconnecting with backoff.
 //!
-//! A notification may be lost or doubled, so it means no more than "look again", and where. Each reconnect means "look
-//! everywhere", because notifications sent meanwhile were lost.
+//! A notification may be lost or doubled, and every role of the database may send and hear any, so it means no more than
+//! "look again", and where, and carries ids alone. Each reconnect means "look everywhere", because notifications sent
+//! meanwhile were lost.
 
 use super::backoff::Backoff;
 use super::{DbError, options};

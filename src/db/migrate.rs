@@ -5,8 +5,19 @@
 //! time.
 
 use super::DbError;
+use super::backoff::Backoff;
+use super::outage::is_busy;
 use sqlx::migrate::{AppliedMigration, Migrate as _, MigrateError, Migrator};
-use sqlx::{Connection, Executor, PgPool};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool};
+use std::time::{Duration, Instant};
+
+/// How long to wait for one lock. Inserts of applications wait behind it for as long.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '200ms'";
+/// How long to try again and again.
+const GIVE_UP: Duration = Duration::from_mins(1);
+/// How often to look who holds a lock.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Tables, types, indexes and policies.
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -28,26 +39,132 @@ pub async fn versions(pool: &PgPool) -> Result<(i64, i64), DbError> {
     Ok((last.unwrap_or(0), MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)))
 }
 
-/// Brings the schema `wa` up to this version. Safe to run from several processes at once: sqlx holds an advisory lock
-/// for the migrations, and the replaced part is one transaction under a lock of its own.
+/// Brings the schema `wa` up to this version. A database that is at this version is left alone, without any lock.
+/// Otherwise it waits for each lock only for a moment, because applications wait behind it, and tries again for a minute;
+/// the log names who is in the way (R8). Safe to run from several processes at once: an advisory lock keeps them apart.
 ///
 /// # Errors
 /// A migration that fails leaves the earlier ones in place; the replaced part applies whole or not at all. A database
 /// of another layout stays as it is.
 pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
-    match MIGRATIONS.run(pool).await {
+    migrate_within(pool, GIVE_UP).await
+}
+
+/// The same, but tries for as long as `limit`.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn migrate_within(pool: &PgPool, limit: Duration) -> Result<(), DbError> {
+    let options = pool.connect_options().as_ref().clone().application_name("wagres migrate");
+    // A connection of its own, because its settings and advisory locks end with it.
+    let mut connection = options.connect().await.map_err(DbError::Connect)?;
+    let migrated = repeat(&mut connection, &options, limit).await;
+    let closed = connection.close().await;
+    migrated?;
+    Ok(closed?)
+}
+
+async fn repeat(connection: &mut PgConnection, options: &PgConnectOptions, limit: Duration) -> Result<(), DbError> {
+    connection.execute(LOCK_TIMEOUT).await?;
+    let (began, mut backoff) = (Instant::now(), Backoff::new(Duration::from_millis(500), Duration::from_secs(3)));
+    loop {
+        let (applied, holders) = apply_and_look(connection, options).await?;
+        match applied {
+            Err(error) if is_blocked(&error) => {
+                let holders = holders.unwrap_or_else(|| "it was gone before it could be named".into());
+                if began.elapsed() >= limit {
+                    return Err(DbError::Blocked { seconds: began.elapsed().as_secs(), holders });
+                }
+                tracing::warn!(holders, "migrating waits for a lock; retrying");
+                backoff.sleep().await;
+            }
+            applied => return applied,
+        }
+    }
+}
+
+/// Whether somebody else held a lock for too long.
+fn is_blocked(error: &DbError) -> bool {
+    match error {
+        DbError::Sql(error)
+        | DbError::Schema { source: error, .. }
+        | DbError::Migrate(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => is_busy(error),
+        _ => false,
+    }
+}
+
+/// Migrates, and meanwhile looks from another connection who holds the locks. Returns the last that were seen.
+async fn apply_and_look(
+    connection: &mut PgConnection,
+    options: &PgConnectOptions,
+) -> Result<(Result<(), DbError>, Option<String>), DbError> {
+    if is_current(connection).await? {
+        return Ok((Ok(()), None));
+    }
+    let process = sqlx::query_scalar!(r#"SELECT pg_backend_pid() AS "process!""#).fetch_one(&mut *connection).await?;
+    let mut observer = options.connect().await.map_err(DbError::Connect)?;
+    let mut seen = None;
+    let applied = {
+        let mut applied = std::pin::pin!(apply(connection));
+        loop {
+            tokio::select! {
+                biased;
+                applied = &mut applied => break applied,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            let holders = sqlx::query_file_scalar!("sql/migrate/holders.sql", process).fetch_one(&mut observer).await?;
+            seen = holders.or(seen);
+        }
+    };
+    observer.close().await?;
+    Ok((applied, seen))
+}
+
+/// Whether the database is at this version in every part.
+async fn is_current(connection: &mut PgConnection) -> Result<bool, DbError> {
+    let known = sqlx::query_scalar!(r#"SELECT to_regclass('wa.schema_state') IS NOT NULL AS "known!""#);
+    if !known.fetch_one(&mut *connection).await? {
+        return Ok(false);
+    }
+    let applied = connection.list_applied_migrations("_sqlx_migrations").await?;
+    let same = |old: &AppliedMigration| {
+        MIGRATIONS.iter().any(|own| own.version == old.version && own.checksum == old.checksum)
+    };
+    if applied.len() != MIGRATIONS.iter().count() || !applied.iter().all(same) {
+        return Ok(false);
+    }
+    schema_is_current(connection).await
+}
+
+async fn schema_is_current(connection: &mut PgConnection) -> Result<bool, DbError> {
+    let same =
+        sqlx::query_file_scalar!("sql/migrate/is_current.sql", schema_hash()).fetch_one(&mut *connection).await?;
+    // Only then does the database have the function that the second statement calls.
+    Ok(same && !sqlx::query_file_scalar!("sql/migrate/grants_differ.sql").fetch_one(connection).await?)
+}
+
+/// A hash of the files of the replaced part, in their order.
+fn schema_hash() -> Vec<u8> {
+    SCHEMA.iter().flat_map(|file| file.checksum.iter().copied()).collect()
+}
+
+async fn apply(connection: &mut PgConnection) -> Result<(), DbError> {
+    match MIGRATIONS.run(&mut *connection).await {
         Ok(()) => {}
         // sqlx looks for missing migrations first, and an older layout had more of them.
         Err(error @ (MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_))) => {
-            versions(pool).await?;
-            return Err(error.into());
+            let applied = connection.list_applied_migrations("_sqlx_migrations").await?;
+            return Err(if other_layout(&applied) { DbError::OldLayout } else { error.into() });
         }
         Err(error) => return Err(error.into()),
     }
-    let mut connection = pool.acquire().await?;
     let mut tx = connection.begin().await?;
     // The number of the lock is "wagres" on a telephone keypad.
     tx.execute("SELECT pg_advisory_xact_lock(924737)").await?;
+    if schema_is_current(&mut tx).await? {
+        // Another process has just done it.
+        return Ok(tx.rollback().await?);
+    }
     // "IF EXISTS" causes a notice for each object; only warnings are worth reading.
     tx.execute("SET LOCAL client_min_messages = warning").await?;
     for file in SCHEMA.iter() {
@@ -56,6 +173,7 @@ pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
             source,
         })?;
     }
+    sqlx::query_file!("sql/migrate/keep_state.sql", schema_hash()).execute(&mut *tx).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -6,7 +6,7 @@
 //! run with the parameters of another. Therefore each statement through a pooler is a transaction of its own, which
 //! keeps both exchanges on one connection, and leaves no named statement behind.
 
-use super::{DbError, options};
+use super::{DbError, options, pool_options};
 use crate::config::Secret;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
@@ -14,17 +14,25 @@ use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
 use sqlx::{ConnectOptions, Connection, Describe, Either, Execute, Executor, Row, SqlStr};
 
+/// The longest that a statement of a worker waits for a lock: the last net under statements that skip what an
+/// application has locked (R8). Set on each connection; through a pooler, where a connection is not the worker's own, in
+/// each transaction, with its BEGIN.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '1s'";
+const BEGIN_WITH_LOCK_TIMEOUT: &str = "BEGIN; SET LOCAL lock_timeout = '1s'";
+
 /// A pool of connections. Statements run on it as on sqlx's own pool, one by one.
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: PgPool,
     pooler: bool,
+    /// The statement that begins a transaction through a pooler.
+    begin: &'static str,
 }
 
 /// A pool on the server itself.
 impl From<PgPool> for Db {
     fn from(pool: PgPool) -> Self {
-        Self { pool, pooler: false }
+        Self { pool, pooler: false, begin: "BEGIN" }
     }
 }
 
@@ -39,7 +47,23 @@ impl Db {
         if !pooler && shares_connections(&pool, url).await? {
             return Err(DbError::Pooler);
         }
-        Ok(Self { pool, pooler })
+        Ok(Self { pool, pooler, begin: "BEGIN" })
+    }
+
+    /// The same for a worker: no statement waits longer than a second for a lock.
+    ///
+    /// # Errors
+    /// As [`Db::connect`].
+    pub async fn connect_worker(url: &Secret, pooler: bool, connections: u32, name: &str) -> Result<Self, DbError> {
+        let plain = Self::connect(url, pooler, connections, name).await?;
+        if pooler {
+            return Ok(Self { begin: BEGIN_WITH_LOCK_TIMEOUT, ..plain });
+        }
+        // Only now, because a setting would stay on the connections of a pooler that nobody has declared.
+        plain.close().await;
+        let limited = pool_options(connections)
+            .after_connect(|connection, _| Box::pin(async move { connection.execute(LOCK_TIMEOUT).await.map(drop) }));
+        Ok(limited.connect_with(options(url, name)?).await.map_err(DbError::Connect)?.into())
     }
 
     /// The pool, for several statements on one connection; through a pooler these must be in a transaction.
@@ -81,8 +105,8 @@ async fn backend(connection: &mut PgConnection) -> sqlx::Result<i32> {
 type Step = Either<PgQueryResult, PgRow>;
 
 /// Runs a statement as a transaction and returns its rows after the commit.
-async fn run<'q>(pool: PgPool, query: impl Execute<'q, Postgres> + 'q) -> sqlx::Result<Vec<Step>> {
-    let mut transaction = pool.begin().await?;
+async fn run<'q>(db: Db, query: impl Execute<'q, Postgres> + 'q) -> sqlx::Result<Vec<Step>> {
+    let mut transaction = db.pool.begin_with(db.begin).await?;
     let steps = transaction.fetch_many(Unnamed(query)).try_collect().await?;
     transaction.commit().await?;
     Ok(steps)
@@ -99,7 +123,7 @@ impl<'p> Executor<'p> for &Db {
         if !self.pooler {
             return self.pool.fetch_many(query);
         }
-        let steps = run(self.pool.clone(), query).map_ok(|steps| stream::iter(steps.into_iter().map(Ok)));
+        let steps = run(self.clone(), query).map_ok(|steps| stream::iter(steps.into_iter().map(Ok)));
         stream::once(steps).try_flatten().boxed()
     }
 
@@ -111,7 +135,7 @@ impl<'p> Executor<'p> for &Db {
         if !self.pooler {
             return self.pool.fetch_optional(query);
         }
-        let steps = run(self.pool.clone(), query);
+        let steps = run(self.clone(), query);
         steps.map_ok(|steps| steps.into_iter().find_map(Either::right)).boxed()
     }
 

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Health {
-    /// `ok`, `starting`, `waiting` (for the database) or `stopping`.
+    /// `ok`, `starting`, `waiting` (for the database), `stuck` (behind a batch that cannot be written) or `stopping`.
     status: &'static str,
     /// Seconds since the process began to serve.
     uptime: f64,
@@ -28,6 +28,8 @@ struct Health {
     active_clients: usize,
     /// The sessions that the worker holds, by name, and whether each is logged in.
     clients: BTreeMap<String, bool>,
+    /// Seconds that the oldest outcome or receipt has waited for its write.
+    oldest_change: f64,
     memory: Memory,
 }
 
@@ -72,17 +74,20 @@ pub async fn serve(
 async fn health(State(state): State<HttpState>) -> (StatusCode, Json<Health>) {
     let phase = *state.window.phase.borrow();
     let (code, status) = match phase {
+        Phase::Working if state.window.is_stuck() => (StatusCode::SERVICE_UNAVAILABLE, "stuck"),
         Phase::Working => (StatusCode::OK, "ok"),
         Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
         Phase::Waiting => (StatusCode::SERVICE_UNAVAILABLE, "waiting"),
         Phase::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
     };
+    let load = state.window.load();
     let health = Health {
         status,
         uptime: state.since.elapsed().as_secs_f64(),
         timestamp: telemetry::wall_clock(),
-        active_clients: state.window.load().connected,
+        active_clients: load.connected,
         clients: state.window.clients(),
+        oldest_change: load.oldest_change.as_secs_f64(),
         memory: Memory { rss: Usage::now().memory },
     };
     (code, Json(health))

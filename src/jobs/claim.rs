@@ -6,7 +6,10 @@
 //! looked after the end of all of them. From then on it looks at the slow, jittered poll, which also serves databases
 //! behind poolers where LISTEN does not work.
 
+use super::actions::Actions;
 use super::bells::Bells;
+use super::feed::hand_on;
+use super::in_hand::InHand;
 use super::maintenance::MaintenanceKind;
 use super::outbound::Outbound;
 use super::retry_loop::RetryLoop;
@@ -42,12 +45,26 @@ pub struct Dispatcher {
     pub outbound: Outbound,
     /// Where claimed session jobs go.
     pub session: mpsc::Sender<SessionJob>,
-    /// Most downloads among the session jobs in hand, so that downloads delay no connection.
-    pub downloads: i64,
-    /// Where claimed maintenance jobs go.
-    pub maintenance: mpsc::Sender<MaintenanceJob>,
+    /// Those that are in hand, and the actions.
+    pub session_in_hand: InHand,
+    /// Claims actions.
+    pub actions: Actions,
+    /// Where claimed maintenance jobs go: those that may take long, and those that must be prompt.
+    pub maintenance: MaintenanceFeeds,
+    /// Those that are in hand.
+    pub maintenance_in_hand: InHand,
     /// The interval of the slow poll.
     pub poll: Duration,
+}
+
+/// Where claimed maintenance jobs go. Each has a slot of its own, so that a check that is due each minute does not wait
+/// for housekeeping that takes many.
+#[derive(Debug)]
+pub struct MaintenanceFeeds {
+    /// Housekeeping in batches.
+    pub long: mpsc::Sender<MaintenanceJob>,
+    /// Jobs of a statement or two, see [`MaintenanceKind::is_prompt`].
+    pub prompt: mpsc::Sender<MaintenanceJob>,
 }
 
 impl RetryLoop for Dispatcher {
@@ -95,7 +112,7 @@ impl Dispatcher {
             if self.wait_for_ring(Instant::now() + spread(self.poll)).await? {
                 return Ok(());
             }
-            sqlx::query_file_scalar!("sql/jobs/expire.sql", EXPIRE).fetch_one(&self.pool).await?;
+            sqlx::query_file!("sql/jobs/expire.sql", EXPIRE).fetch_optional(&self.pool).await?;
             if self.claim().await? > 0 {
                 return Ok(());
             }
@@ -120,7 +137,10 @@ impl Dispatcher {
     /// Claims from each table, as far as there is room. Returns the number of rows.
     async fn claim(&mut self) -> sqlx::Result<usize> {
         self.outbound.look();
-        Ok(self.claim_messages().await? + self.claim_session().await? + self.claim_maintenance().await?)
+        Ok(self.claim_messages().await?
+            + self.claim_session().await?
+            + self.actions.claim().await?
+            + self.claim_maintenance().await?)
     }
 
     async fn claim_messages(&mut self) -> sqlx::Result<usize> {
@@ -139,10 +159,10 @@ impl Dispatcher {
         if room == 0 {
             return Ok(0);
         }
+        let turn = self.session_in_hand.turn().await;
         let kinds = session_work::KINDS.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>();
-        let rows = sqlx::query_file!("sql/jobs/claim_session.sql", self.worker_id, room, self.downloads, &kinds)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows =
+            sqlx::query_file!("sql/jobs/claim_session.sql", self.worker_id, room, &kinds).fetch_all(&self.pool).await?;
         let claimed = rows.len();
         for row in rows {
             let job = SessionJob {
@@ -153,38 +173,39 @@ impl Dispatcher {
                 kind: row.kind,
                 reason: row.reason,
                 attempts: row.attempts,
+                scheduled: row.scheduled,
+                hand: self.session_in_hand.take(row.id),
             };
             hand_on(&self.session, job).await;
         }
+        drop(turn);
         Ok(claimed)
     }
 
     async fn claim_maintenance(&self) -> sqlx::Result<usize> {
-        let room = room(&self.maintenance);
-        if room == 0 {
+        let (long, prompt) = (room(&self.maintenance.long), room(&self.maintenance.prompt));
+        if long == 0 && prompt == 0 {
             return Ok(0);
         }
-        let rows = sqlx::query_file!("sql/jobs/claim_maintenance.sql", self.worker_id, room, &MaintenanceKind::names())
-            .fetch_all(&self.pool)
-            .await?;
+        let turn = self.maintenance_in_hand.turn().await;
+        let (all, prompt_kinds) = (MaintenanceKind::names(), MaintenanceKind::prompt_names());
+        let claim =
+            sqlx::query_file!("sql/jobs/claim_maintenance.sql", self.worker_id, &all, long, &prompt_kinds, prompt);
+        let rows = claim.fetch_all(&self.pool).await?;
         let claimed = rows.len();
         for row in rows {
             // The claim names only known kinds.
             let Some(kind) = MaintenanceKind::parse(&row.kind) else { continue };
-            let job = MaintenanceJob { id: row.id, kind, args: row.args, attempts: row.attempts };
-            hand_on(&self.maintenance, job).await;
+            let hand = self.maintenance_in_hand.take(row.id);
+            let job = MaintenanceJob { id: row.id, kind, args: row.args, attempts: row.attempts, hand };
+            let feed = if kind.is_prompt() { &self.maintenance.prompt } else { &self.maintenance.long };
+            hand_on(feed, job).await;
         }
+        drop(turn);
         Ok(claimed)
     }
 }
 
 fn room<J>(feed: &mpsc::Sender<J>) -> i64 {
     i64::try_from(feed.capacity().min(BATCH)).unwrap_or(0)
-}
-
-/// Never waits: this is the only sender, and it checked the room before it claimed.
-async fn hand_on<J>(feed: &mpsc::Sender<J>, job: J) {
-    if feed.send(job).await.is_err() {
-        tracing::debug!("worker stopping; the claimed row is released with the lease");
-    }
 }

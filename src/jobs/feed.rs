@@ -24,6 +24,13 @@ pub fn feed<J>(room: usize) -> (mpsc::Sender<J>, Feed<J>) {
     (sender, Feed(receiver))
 }
 
+/// Hands on a claimed row. Never waits: each feed has one sender, which checked the room before it claimed.
+pub(super) async fn hand_on<J>(feed: &mpsc::Sender<J>, job: J) {
+    if feed.send(job).await.is_err() {
+        tracing::debug!("worker stopping; the claimed row is released with the lease");
+    }
+}
+
 impl<J> Backend for Feed<J> {
     type Task = Task<J>;
     type Error = Infallible;

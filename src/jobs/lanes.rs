@@ -7,6 +7,8 @@
 //! unchanged, and `wa.sending` shows the next holder which messages this worker had.
 
 use super::OutboundJob;
+use super::places::Places;
+use super::stock::{Amount, Stock};
 use crate::db::fence::Fence;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,10 +18,8 @@ use tokio::sync::mpsc;
 /// Session id and chat.
 pub type LaneKey = (i64, Arc<str>);
 
-/// Most messages in hand at once.
-pub const MAX_IN_HAND: usize = 4096;
-/// Most messages of one session in hand. Messages in hand go before more urgent ones that are inserted later.
-pub const MAX_IN_HAND_OF_SESSION: usize = 512;
+/// Files that a worker fetches and uploads at a time.
+pub const FILES: usize = 16;
 /// Most messages that one claim adds to a lane. A lane with this many in hand gets no more until all of them are
 /// written.
 pub const MAX_IN_HAND_OF_LANE: usize = 32;
@@ -30,28 +30,27 @@ pub struct Lanes {
     inner: Arc<Mutex<Inner>>,
 }
 
-#[derive(Debug, Default)]
+/// What a worker has for messages.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Messages that are being sent at a time.
+    pub sending: usize,
+    /// Files that are fetched and uploaded at a time, each before its message is sent.
+    pub files: usize,
+    /// Bytes of the messages in hand.
+    pub bytes: usize,
+}
+
+#[derive(Debug)]
 struct Inner {
-    /// `None` after [`Lanes::close`]: no message starts any more.
-    feed: Option<mpsc::Sender<OutboundJob>>,
-    /// Most messages of one session under way at a time.
-    slots_per_session: usize,
-    slots: HashMap<i64, SessionSlots>,
+    places: Places,
     lanes: HashMap<LaneKey, Lane>,
     in_hand: HashMap<i64, HashMap<i64, InHand>>,
-    count: usize,
+    stock: Stock,
     ended: Vec<EndedLane>,
     released: HashSet<Fence>,
     /// Lanes whose messages went back to the queue since the present claim started: the claim may not have seen that.
     requeued: HashSet<LaneKey>,
-}
-
-/// How many messages of a session are under way.
-#[derive(Debug, Default)]
-struct SessionSlots {
-    count: usize,
-    /// The next messages of further lanes, which wait for a slot.
-    next: VecDeque<OutboundJob>,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +84,8 @@ pub struct Claiming {
 
 #[derive(Debug)]
 struct InHand {
+    tenant: Arc<str>,
+    bytes: usize,
     chat: Arc<str>,
     message_id: Arc<str>,
     epoch: i64,
@@ -104,18 +105,26 @@ pub struct LongAttempt {
 }
 
 impl Lanes {
-    /// No lane yet. Messages that may be sent go into `feed`, which must have room for [`MAX_IN_HAND`]. At most
-    /// `slots_per_session` messages of a session are under way at a time, so that a session whose connection has gone
-    /// silent leaves the other sessions their share of the senders.
+    /// No lane yet. Messages that may start go into `feed`, which must have room for
+    /// [`MAX_IN_HAND`](super::stock::MAX_IN_HAND).
     #[must_use]
-    pub fn new(feed: mpsc::Sender<OutboundJob>, slots_per_session: usize) -> Self {
-        Self { inner: Arc::new(Mutex::new(Inner { feed: Some(feed), slots_per_session, ..Inner::default() })) }
+    pub fn new(feed: mpsc::Sender<OutboundJob>, limits: Limits) -> Self {
+        let inner = Inner {
+            places: Places::new(feed, limits.sending, limits.files),
+            lanes: HashMap::new(),
+            in_hand: HashMap::new(),
+            stock: Stock::new(limits.bytes),
+            ended: vec![],
+            released: HashSet::new(),
+            requeued: HashSet::new(),
+        };
+        Self { inner: Arc::new(Mutex::new(inner)) }
     }
 
-    /// How many messages are in hand.
+    /// The number of messages in hand, and their bytes.
     #[must_use]
-    pub fn count(&self) -> usize {
-        self.lock().count
+    pub fn amount(&self) -> Amount {
+        self.lock().stock.all()
     }
 
     /// Whether messages of a session are in hand.
@@ -124,20 +133,17 @@ impl Lanes {
         self.lock().in_hand.get(&session_id).is_some_and(|ids| !ids.is_empty())
     }
 
-    /// Room for further messages, in all.
+    /// What is in hand, by tenant. Until a claim takes more it can only become less.
     #[must_use]
-    pub fn room(&self) -> usize {
-        MAX_IN_HAND.saturating_sub(self.lock().count)
+    pub fn stock(&self) -> Stock {
+        self.lock().stock.clone()
     }
 
-    /// Room for further messages of each session, in the order of `sessions`.
+    /// How many messages of each session are in hand, in the order of `sessions`.
     #[must_use]
-    pub fn room_of(&self, sessions: &[i64]) -> Vec<usize> {
+    pub fn count_of(&self, sessions: &[i64]) -> Vec<usize> {
         let inner = self.lock();
-        sessions
-            .iter()
-            .map(|id| MAX_IN_HAND_OF_SESSION.saturating_sub(inner.in_hand.get(id).map_or(0, HashMap::len)))
-            .collect()
+        sessions.iter().map(|id| inner.in_hand.get(id).map_or(0, HashMap::len)).collect()
     }
 
     /// Session ids and ids of all messages in hand, as parallel arrays.
@@ -177,6 +183,8 @@ impl Lanes {
                 continue;
             }
             let entry = InHand {
+                tenant: job.tenant.clone(),
+                bytes: job.bytes,
                 chat: job.chat.clone(),
                 message_id: job.message_id.clone(),
                 epoch: job.fence.epoch,
@@ -184,7 +192,7 @@ impl Lanes {
                 reported: false,
             };
             inner.in_hand.entry(session).or_default().insert(id, entry);
-            inner.count += 1;
+            inner.stock.add(&job.tenant, job.bytes);
             let fresh = Lane { epoch: job.fence.epoch, ..Lane::default() };
             let lane = inner.lanes.entry(key).or_insert(fresh);
             lane.in_hand += 1;
@@ -192,14 +200,27 @@ impl Lanes {
                 lane.waiting.push_back(job);
             } else {
                 lane.under_way = true;
-                inner.start(job);
+                inner.places.start(job);
             }
         }
+        inner.places.fill();
+    }
+
+    /// Messages of a hold that a claim has taken and that have no room here: their claim is taken back.
+    pub fn give_back(&self, fence: Fence) {
+        self.lock().released.insert(fence);
+    }
+
+    /// The file of a message is uploaded: waits for a place to send the message, which the message has until it is
+    /// finished. False when the worker stops first.
+    pub async fn uploaded(&self, job: &OutboundJob) -> bool {
+        let place = self.lock().places.uploaded(job);
+        place.await.is_ok()
     }
 
     /// The attempt to send a message starts now.
     pub fn started(&self, job: &OutboundJob) {
-        if let Some(it) = self.lock().in_hand.get_mut(&job.fence.session_id).and_then(|ids| ids.get_mut(&job.id)) {
+        if let Some(it) = self.lock().entry(job.fence.session_id, job.id) {
             it.started = Some(Instant::now());
         }
     }
@@ -209,29 +230,15 @@ impl Lanes {
     #[must_use]
     pub fn finished(&self, job: &OutboundJob, requeued: bool) -> (Vec<OutboundJob>, Option<Duration>) {
         let mut inner = self.lock();
-        let entry = inner.in_hand.get_mut(&job.fence.session_id).and_then(|ids| ids.get_mut(&job.id));
-        let took = entry.and_then(|it| {
+        let took = inner.entry(job.fence.session_id, job.id).and_then(|it| {
             // The outcome is about to be written, so `sending` need not be.
             it.reported = true;
             it.started.map(|started| started.elapsed())
         });
-        inner.free_slot(job.fence.session_id);
-        let key = (job.fence.session_id, job.chat.clone());
-        let Some(lane) = inner.lanes.get_mut(&key) else {
-            return (vec![], took);
-        };
-        if requeued {
-            lane.under_way = false;
-            lane.requeued = true;
-            let behind = lane.waiting.drain(..).collect();
-            inner.requeued.insert(key);
-            return (behind, took);
-        }
-        match lane.waiting.pop_front() {
-            Some(next) => inner.start(next),
-            None => lane.under_way = false,
-        }
-        (vec![], took)
+        inner.places.finished(job);
+        let behind = inner.go_on(job, requeued);
+        inner.places.fill();
+        (behind, took)
     }
 
     /// The outcomes of these messages (session id, id, whether it goes back to the queue) are written, so the messages
@@ -282,9 +289,8 @@ impl Lanes {
     /// Starts no more messages: those that wait are no longer in hand, and the feed ends after what is in it.
     pub fn close(&self) {
         let mut inner = self.lock();
-        inner.feed = None;
         let mut waiting: Vec<OutboundJob> = inner.lanes.values_mut().flat_map(|lane| lane.waiting.drain(..)).collect();
-        waiting.extend(inner.slots.values_mut().flat_map(|slots| slots.next.drain(..)));
+        waiting.extend(inner.places.close());
         for job in waiting {
             inner.remove_message(job.fence.session_id, job.id, true);
         }
@@ -300,32 +306,31 @@ impl Inner {
         self.in_hand.iter().flat_map(|(session, ids)| ids.keys().map(|id| (*session, *id))).unzip()
     }
 
-    fn start(&mut self, job: OutboundJob) {
-        let slots = self.slots.entry(job.fence.session_id).or_default();
-        if slots.count >= self.slots_per_session {
-            slots.next.push_back(job);
-            return;
-        }
-        slots.count += 1;
-        // The feed has room for everything in hand, so only a stopping worker gets here.
-        if self.feed.as_ref().is_none_or(|feed| feed.try_send(job).is_err()) {
-            tracing::debug!("worker stopping; the claimed message stays queued");
-        }
+    fn entry(&mut self, session: i64, id: i64) -> Option<&mut InHand> {
+        self.in_hand.get_mut(&session).and_then(|ids| ids.get_mut(&id))
     }
 
-    fn free_slot(&mut self, session: i64) {
-        let Some(slots) = self.slots.get_mut(&session) else { return };
-        slots.count = slots.count.saturating_sub(1);
-        match slots.next.pop_front() {
-            Some(next) => self.start(next),
-            None if slots.count == 0 => drop(self.slots.remove(&session)),
-            None => {}
+    /// The next message of the lane may start; or, if this one is `requeued`, those behind it are returned.
+    fn go_on(&mut self, job: &OutboundJob, requeued: bool) -> Vec<OutboundJob> {
+        let key = (job.fence.session_id, job.chat.clone());
+        let Some(lane) = self.lanes.get_mut(&key) else { return vec![] };
+        if requeued {
+            lane.under_way = false;
+            lane.requeued = true;
+            let behind = lane.waiting.drain(..).collect();
+            self.requeued.insert(key);
+            return behind;
         }
+        match lane.waiting.pop_front() {
+            Some(next) => self.places.start(next),
+            None => lane.under_way = false,
+        }
+        vec![]
     }
 
     fn remove_message(&mut self, session: i64, id: i64, released: bool) {
         let Some(entry) = self.in_hand.get_mut(&session).and_then(|ids| ids.remove(&id)) else { return };
-        self.count -= 1;
+        self.stock.remove(&entry.tenant, entry.bytes);
         if released {
             self.released.insert(Fence { session_id: session, epoch: entry.epoch });
         }

@@ -9,24 +9,38 @@
 //! holder has in hand is in its memory ([`lanes`]) and in `wa.sending`. One batched UPDATE writes their outcomes
 //! ([`progress`]).
 //!
+//! Tenants and sessions share what a worker has little of by the rule of [`shares`].
+//!
 //! Promised: only the holder claims a row, a lane has one message under way, and an outcome is written once and only
 //! under the epoch of the claim. Not promised: that a handler runs only once. If a worker dies between doing a job and
 //! recording it, the job is done again; therefore messages carry their id from the start.
 
+pub mod actions;
 pub mod bells;
+pub mod change;
 pub mod claim;
 pub mod cron;
 pub mod feed;
+pub mod in_hand;
 pub mod lanes;
+mod look;
 pub mod maintenance;
 pub mod outbound;
+mod outcomes;
+mod places;
 pub mod progress;
+mod reading;
 pub mod record;
 pub mod retry_loop;
+mod rooms;
 pub mod session_work;
+pub mod shares;
+pub mod stock;
+pub mod unwritten;
 
 use crate::db::fence::Fence;
 use crate::message::content::ContentError;
+use in_hand::Hand;
 use session_work::SessionWork;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,6 +55,10 @@ pub struct OutboundJob {
     pub id: i64,
     /// `wa.session.name`.
     pub session: Arc<str>,
+    /// `wa.session.tenant`.
+    pub tenant: Arc<str>,
+    /// The memory that the message takes, about, in bytes.
+    pub bytes: usize,
     /// The recipient's JID.
     pub chat: Arc<str>,
     /// `wa.outbound.kind`, such as `text` or `image`.
@@ -57,6 +75,8 @@ pub struct OutboundJob {
     pub deadline: Option<Instant>,
     /// Show "typing…" to the recipient for a moment before sending.
     pub typing: bool,
+    /// After how many seconds the messages of the chat disappear.
+    pub timer: Option<u32>,
 }
 
 /// A claimed row of `wa.session_job`, whose session this worker holds.
@@ -76,6 +96,10 @@ pub struct SessionJob {
     pub reason: Option<String>,
     /// The number of this attempt, from 1.
     pub attempts: i32,
+    /// The row was to run later than its INSERT, so that what it wants takes effect only now.
+    pub scheduled: bool,
+    /// Says that the row is in hand.
+    pub hand: Hand,
 }
 
 /// A claimed row of `wa.maintenance_job`.
@@ -89,6 +113,8 @@ pub struct MaintenanceJob {
     pub args: serde_json::Value,
     /// The number of this attempt, from 1.
     pub attempts: i32,
+    /// Says that the row is in hand.
+    pub hand: Hand,
 }
 
 /// Why a handler did not do its job, which decides what happens to the row.

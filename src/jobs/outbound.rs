@@ -6,10 +6,15 @@
 //! when others may have inserted or changed rows, and the backlog of one busy chat is not read again for every message
 //! of it.
 
-use super::lanes::{LaneKey, Lanes, MAX_IN_HAND, MAX_IN_HAND_OF_LANE, MAX_IN_HAND_OF_SESSION};
+use super::lanes::{LaneKey, Lanes, MAX_IN_HAND_OF_LANE};
+use super::look::{Look, LookPage};
+use super::reading::{Read, Request};
+use super::rooms::{Rooms, SMALL_ROOM_INTERVAL};
+use super::stock::bytes_of;
 use super::{OutboundJob, Ready};
 use crate::db::Db;
 use crate::db::fence::Fence;
+use futures::TryStreamExt as _;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -43,9 +48,7 @@ pub struct Outbound {
     look_at_all: bool,
     /// Ended lanes whose next messages are to be claimed.
     ended_lanes: Vec<LaneKey>,
-    /// When messages were last taken, and when each session last had room in a claim.
-    last_take: Instant,
-    had_room_at: HashMap<i64, Instant>,
+    rooms: Rooms,
     /// When small room will be used, if messages are known to wait for it.
     small_room_at: Option<Instant>,
     /// The next moment for which a message is known to wait.
@@ -54,37 +57,6 @@ pub struct Outbound {
     due_known: HashSet<i64>,
     /// A message may wait for a moment that is not known yet.
     due_unknown: bool,
-}
-
-/// The cost of a claim grows with the number of messages in hand. So room below one in this many is used only at
-/// intervals; the messages in hand keep all senders busy meanwhile.
-const SMALL_ROOM: usize = 4;
-const SMALL_ROOM_INTERVAL: Duration = Duration::from_millis(100);
-
-/// A look at one session. Each session has its own, so that one without room delays no other.
-#[derive(Debug, Clone, Copy)]
-struct Look {
-    /// The last row that was read (negative priority, id).
-    mark: (i32, i64),
-    /// Time spent on pages from which nothing was taken.
-    fruitless: Duration,
-    /// Pages read.
-    pages: u32,
-}
-
-/// The result of one page of a look.
-#[derive(Debug, Default)]
-struct LookPage {
-    /// Whether there may be more rows, and the last row that was read, if any was.
-    more: bool,
-    mark: Option<(i32, i64)>,
-    /// Messages taken.
-    taken: usize,
-}
-
-impl Look {
-    /// Before the first row.
-    const START: Self = Self { mark: (i32::MIN, 0), fruitless: Duration::ZERO, pages: 0 };
 }
 
 impl Outbound {
@@ -96,6 +68,7 @@ impl Outbound {
             pool,
             worker_id,
             ready,
+            rooms: Rooms::new(lanes.clone()),
             lanes,
             looks: HashMap::new(),
             passed: HashSet::new(),
@@ -103,8 +76,6 @@ impl Outbound {
             rests: HashMap::new(),
             look_at_all: true,
             ended_lanes: vec![],
-            last_take: now,
-            had_room_at: HashMap::new(),
             small_room_at: None,
             next_due: Some(now),
             due_known: HashSet::new(),
@@ -132,7 +103,8 @@ impl Outbound {
     /// Whether messages are known to wait for room that is soon free.
     #[must_use]
     pub fn waits_for_room(&self) -> bool {
-        self.last_take.elapsed() < 2 * SMALL_ROOM_INTERVAL && !(self.looks.is_empty() && self.ended_lanes.is_empty())
+        self.rooms.last_take.elapsed() < 2 * SMALL_ROOM_INTERVAL
+            && !(self.looks.is_empty() && self.ended_lanes.is_empty())
     }
 
     /// Makes one claim.
@@ -145,7 +117,9 @@ impl Outbound {
         let ended = self.lanes.ended().into_iter();
         self.ended_lanes
             .extend(ended.filter(|lane| lane.requeued || self.passed.contains(&lane.key.0)).map(|lane| lane.key));
-        self.ended_lanes.retain(|(session, _)| here.contains(session));
+        // Once each: a lane that is asked for twice would give the same message twice.
+        let mut asked = HashSet::new();
+        self.ended_lanes.retain(|lane| here.contains(&lane.0) && asked.insert(lane.clone()));
         if release_unsent(&self.pool, self.worker_id, &self.lanes).await? {
             // Messages that failed wait for their retry.
             self.due_unknown = true;
@@ -165,14 +139,9 @@ impl Outbound {
             self.wanted.clone_from(&here);
         }
         self.begin_looks();
-        self.had_room_at.retain(|session, _| here.contains(session));
-        let room = usable(self.lanes.room(), MAX_IN_HAND, Some(self.last_take)).min(CLAIM);
-        let rooms = self.lanes.room_of(&sessions);
-        let rooms: Vec<usize> = sessions
-            .iter()
-            .zip(rooms)
-            .map(|(session, room)| usable(room, MAX_IN_HAND_OF_SESSION, self.had_room_at.get(session).copied()))
-            .collect();
+        self.rooms.keep(&self.pool, &sessions).await?;
+        let room = self.rooms.usable(&sessions);
+        let (room, rooms) = (room.all.min(CLAIM), room.of_sessions);
         let mut claimed = Claimed::default();
         if room > 0 && self.pending(&sessions, &rooms).next().is_some() {
             claimed = self.take(&sessions, &epochs, &rooms, room).await?;
@@ -207,15 +176,13 @@ impl Outbound {
     }
 
     fn next_small_room(&self, sessions: &[i64]) -> Option<Instant> {
-        let (room, rooms) = (self.lanes.room(), self.lanes.room_of(sessions));
-        if room == 0 {
+        let room = self.rooms.free(sessions);
+        if room.all == 0 {
             return None;
         }
-        let when = self
-            .pending(sessions, &rooms)
-            .map(|(session, room)| usable_at(room, MAX_IN_HAND_OF_SESSION, self.had_room_at.get(&session).copied()))
-            .min()?;
-        Some(when.max(usable_at(room, MAX_IN_HAND, Some(self.last_take))))
+        let pending = self.pending(sessions, &room.of_sessions);
+        let when = pending.map(|(session, of_session)| self.rooms.usable_at(session, of_session)).min()?;
+        Some(when.max(self.rooms.all_usable_at(room.all)))
     }
 
     async fn take(&mut self, sessions: &[i64], epochs: &[i64], rooms: &[usize], room: usize) -> sqlx::Result<Claimed> {
@@ -232,22 +199,58 @@ impl Outbound {
         let beyond = ended.split_off(ended.len().min(room));
         let more_ended = !beyond.is_empty();
         self.ended_lanes.extend(later.into_iter().chain(beyond));
-        let most: Vec<i32> = rooms.iter().map(|room| i32::try_from(*room).unwrap_or(i32::MAX)).collect();
+        let most = rooms.iter().map(|room| i32::try_from(*room).unwrap_or(i32::MAX)).collect();
+        let request = Request { sessions, epochs, most, ranks, ids, look, room };
+        let began = Instant::now();
+        let mut read = match self.read(&request, &ended).await {
+            Ok(read) => read,
+            Err(error) => {
+                self.ended_lanes.extend(ended);
+                return Err(error);
+            }
+        };
+        let with_room = sessions.iter().zip(rooms).filter(|(_, room)| **room > 0);
+        self.rooms.used(with_room.map(|(session, _)| *session), read.messages, read.bytes);
+        self.rooms.wait_for(&read.busy);
+        self.ended_lanes.extend(ended.into_iter().filter(|(session, _)| read.busy.contains(session)));
+        let full = read.messages >= room;
+        let mut more = false;
+        let each = began.elapsed() / u32::try_from(looking).unwrap_or(u32::MAX);
+        let looked = sessions.iter().zip(rooms).zip(&request.ranks).filter(|(_, rank)| rank.is_some());
+        for ((session, room), _) in looked.filter(|((session, _), _)| !read.busy.contains(session)) {
+            let page = read.pages.remove(session).unwrap_or_default();
+            more |= page.more && !full && page.taken < *room;
+            self.finish_page(*session, &page, each);
+        }
+        self.passed.extend(read.passed);
+        for (key, fence) in read.returned {
+            self.lanes.give_back(fence);
+            self.passed.insert(key.0);
+            self.ended_lanes.push(key);
+        }
+        let claimed = Claimed { jobs: read.jobs.len(), more: more || more_ended, gate: read.gate };
+        self.lanes.take(read.jobs);
+        Ok(claimed)
+    }
+
+    /// Runs the statement of a claim. Messages are measured as they arrive: those for which their tenant has no room
+    /// are not kept, and neither are those behind them in their lane. They are returned to the queue.
+    async fn read(&self, request: &Request<'_>, ended: &[LaneKey]) -> sqlx::Result<Read> {
+        let Request { sessions, epochs, most, ranks, ids, look, room } = request;
         let (lane_sessions, lane_chats): (Vec<i64>, Vec<String>) =
             ended.iter().map(|(session, chat)| (*session, chat.to_string())).unzip();
         let now = self.lanes.claiming(sessions, epochs);
-        let began = Instant::now();
-        let rows = sqlx::query_file!(
+        let mut rows = sqlx::query_file!(
             "sql/jobs/claim_outbound.sql",
             self.worker_id,
             sessions,
             epochs,
-            &most,
-            &ranks as &[Option<i32>],
-            &ids as &[Option<i64>],
-            to_bigint(look),
+            most,
+            ranks as &[Option<i32>],
+            ids as &[Option<i64>],
+            to_bigint(*look),
             to_bigint(MAX_IN_HAND_OF_LANE),
-            to_bigint(room),
+            to_bigint(*room),
             &now.in_hand.0,
             &now.in_hand.1,
             &lane_sessions,
@@ -255,40 +258,42 @@ impl Outbound {
             &now.full.0,
             &now.full.1
         )
-        .fetch_all(&self.pool)
-        .await;
-        let rows = match rows {
-            Ok(rows) => rows,
-            Err(error) => {
-                self.ended_lanes.extend(ended);
-                return Err(error);
+        .fetch(&self.pool);
+        let (mut read, mut stock) = (Read::default(), self.lanes.stock());
+        while let Some(row) = rows.try_next().await? {
+            let (now, session) = (Instant::now(), row.session_id);
+            if row.busy {
+                read.busy.insert(session);
+                continue;
             }
-        };
-        let now = Instant::now();
-        let with_room = sessions.iter().zip(rooms).filter(|(_, room)| **room > 0);
-        self.had_room_at.extend(with_room.map(|(session, _)| (*session, now)));
-        let mut pages: HashMap<i64, LookPage> = HashMap::new();
-        let mut jobs = Vec::new();
-        let mut gate: Option<Instant> = None;
-        for row in rows {
-            let page = pages.entry(row.session_id).or_default();
+            let page = read.pages.entry(session).or_default();
             if let Some(more) = row.more {
                 (page.more, page.mark) = (more, row.rank.zip(row.seen));
             }
             if row.passed == Some(true) {
-                self.passed.insert(row.session_id);
+                read.passed.insert(session);
             }
-            gate = gate.into_iter().chain(row.wait.map(|wait| after(now, wait))).min();
+            read.gate = read.gate.into_iter().chain(row.wait.map(|wait| after(now, wait))).min();
             let (Some(id), Some(chat), Some(kind), Some(message_id)) = (row.id, row.chat, row.kind, row.message_id)
             else {
                 continue;
             };
+            let (key, fence): (LaneKey, _) = ((session, chat.into()), Fence { session_id: session, epoch: row.epoch });
+            let (tenant, bytes) = (self.rooms.tenant(session), bytes_of(row.body.as_deref(), row.content.as_ref()));
             page.taken += 1;
-            jobs.push(OutboundJob {
-                fence: Fence { session_id: row.session_id, epoch: row.epoch },
+            read.messages += 1;
+            read.bytes += bytes;
+            if read.returned.contains_key(&key) || !stock.admit(&tenant, bytes) {
+                read.returned.insert(key, fence);
+                continue;
+            }
+            read.jobs.push(OutboundJob {
+                fence,
                 id,
-                session: self.ready.name(row.session_id),
-                chat: chat.into(),
+                session: self.ready.name(session),
+                tenant,
+                bytes,
+                chat: key.1,
                 kind,
                 body: row.body,
                 content: row.content,
@@ -296,22 +301,10 @@ impl Outbound {
                 attempts: row.attempts.unwrap_or(0) + 1,
                 deadline: row.expires_in.map(|left| after(now, left)),
                 typing: row.typing.unwrap_or(false),
+                timer: row.timer.and_then(|seconds| u32::try_from(seconds).ok()),
             });
         }
-        if !jobs.is_empty() {
-            self.last_take = now;
-        }
-        let full = jobs.len() >= room;
-        let mut more = false;
-        let each = began.elapsed() / u32::try_from(looking).unwrap_or(u32::MAX);
-        for ((session, room), _) in sessions.iter().zip(rooms).zip(&ranks).filter(|(_, rank)| rank.is_some()) {
-            let page = pages.remove(session).unwrap_or_default();
-            more |= page.more && !full && page.taken < *room;
-            self.finish_page(*session, &page, each);
-        }
-        let claimed = Claimed { jobs: jobs.len(), more: more || more_ended, gate };
-        self.lanes.take(jobs);
-        Ok(claimed)
+        Ok(read)
     }
 
     /// Records one page of a session's look and the time that the page took.
@@ -355,12 +348,19 @@ pub async fn release_unsent(pool: &Db, worker_id: Uuid, lanes: &Lanes) -> sqlx::
     let (sessions, epochs): (Vec<i64>, Vec<i64>) = holds.iter().map(|hold| (hold.session_id, hold.epoch)).unzip();
     let (hand_sessions, hand_ids) = lanes.in_hand();
     let written = sqlx::query_file!("sql/jobs/set_taken.sql", worker_id, &sessions, &epochs, &hand_sessions, &hand_ids)
-        .execute(pool)
+        .fetch_all(pool)
         .await;
-    if written.is_err() {
-        lanes.restore_released(holds);
+    match written {
+        Ok(locked) => {
+            let fences = locked.into_iter().map(|row| Fence { session_id: row.session_id, epoch: row.epoch });
+            lanes.restore_released(fences.collect());
+            Ok(true)
+        }
+        Err(error) => {
+            lanes.restore_released(holds);
+            Err(error)
+        }
     }
-    written.map(|_| true)
 }
 
 /// The result of a claim.
@@ -372,16 +372,6 @@ pub struct Claimed {
     pub more: bool,
     /// When a paced session may send again.
     gate: Option<Instant>,
-}
-
-/// The part of the room that is used now, if some of it was last used at `last`.
-fn usable(room: usize, most: usize, last: Option<Instant>) -> usize {
-    if usable_at(room, most, last) <= Instant::now() { room } else { 0 }
-}
-
-fn usable_at(room: usize, most: usize, last: Option<Instant>) -> Instant {
-    let now = Instant::now();
-    if room * SMALL_ROOM >= most { now } else { last.map_or(now, |last| last + SMALL_ROOM_INTERVAL) }
 }
 
 fn to_bigint(number: usize) -> i64 {

@@ -4,139 +4,50 @@
 //! an outage of the database the batch is kept and retried until the database answers or the lease is lost. The queue
 //! is bounded, so a long outage slows the sockets down instead of filling memory.
 //!
+//! A row that an application has locked delays only its own changes: the others of the batch are written, and those wait
+//! here for the next try (R8). A batch that the database refuses for another reason holds up no other batch: a task of
+//! its own writes it in pieces, and what is refused by itself goes into quarantine (R10).
+//!
 //! That a message is `sending` is written only for attempts that take long: most messages are sent at once and never
 //! need that write.
 
+use super::change::{Attempt, Change, Reached, Update};
 use super::lanes::Lanes;
+use super::outcomes::{LeftOut, Lines, Receipts};
 use super::record::Record;
+use super::unwritten::{Unwritten, UnwrittenBatch};
 use super::{JobError, OutboundJob};
 use crate::db::Db;
-use crate::db::fence::Fence;
-use crate::db::outage::insist;
+use crate::db::outage::{Failure, is_busy, outlast};
+use crate::db::pieces::{code, write_in_pieces};
+use crate::db::storable::Storable;
 use crate::telemetry;
-use chrono::{DateTime, Utc};
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Most changes in one statement.
 const BATCH: usize = 1000;
 /// How long the first change of a batch waits for others.
 const LINGER: Duration = Duration::from_millis(2);
+/// Most batches that are written in pieces at the same time. The next one waits, and so does the queue behind it.
+const SETTLING: usize = 8;
 /// How long an attempt lasts before the row says `sending`.
 const LONG_ATTEMPT: Duration = Duration::from_millis(250);
-
-/// How far a message has come. Each state includes those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reached {
-    /// The server has acknowledged it.
-    Sent,
-    /// A device of the recipient has received it.
-    Delivered,
-    /// The recipient has seen it.
-    Read,
-    /// The recipient has played it.
-    Played,
-}
-
-impl Reached {
-    /// Its name in SQL.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Delivered => "delivered",
-            Self::Read => "read",
-            Self::Played => "played",
-        }
-    }
-}
-
-/// The outcome of an attempt to send a message. Of several in one batch, the last in this order counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Attempt {
-    /// The attempt takes long and is still under way.
-    Sending,
-    /// Nothing was tried; the message goes back to the queue.
-    Release,
-    /// The attempt failed; the next one follows after a backoff.
-    Retry,
-    /// The message expired before the attempt.
-    Expired,
-    /// The message cannot be sent.
-    Failed,
-}
-
-impl Attempt {
-    /// Its name in SQL.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sending => "sending",
-            Self::Release => "release",
-            Self::Retry => "retry",
-            Self::Expired => "expired",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// What a change reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Update {
-    /// WhatsApp reported this state, at a time by its clock in whole seconds; `None` is now, by the database's clock.
-    Reached(Reached, Option<DateTime<Utc>>),
-    /// The outcome of an attempt.
-    Attempt(Attempt),
-}
-
-impl Update {
-    /// The name of the state or the outcome in SQL.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Reached(reached, _) => reached.name(),
-            Self::Attempt(attempt) => attempt.name(),
-        }
-    }
-}
-
-/// A change of one message.
-#[derive(Debug, Clone)]
-pub struct Change {
-    /// The session, and the epoch under which the change was received.
-    pub fence: Fence,
-    /// The WhatsApp message id.
-    pub message_id: Arc<str>,
-    /// The state or the outcome.
-    pub update: Update,
-    /// The text for `wa.outbound.last_error`, if the attempt failed.
-    pub error: Option<String>,
-    /// `wa.outbound.id`, if the message is no longer in hand once this change is written.
-    pub done: Option<i64>,
-    /// How long the attempt has taken.
-    pub duration: Option<Duration>,
-    /// The recipient's JID, if the message went to more than one.
-    pub participant: Option<Arc<str>>,
-}
-
-impl Change {
-    /// WhatsApp reports how far a message has come, and when.
-    #[must_use]
-    pub fn reported(fence: Fence, message_id: &str, reached: Reached, at: Option<DateTime<Utc>>) -> Self {
-        Self::new(fence, message_id.into(), Update::Reached(reached, at))
-    }
-
-    fn new(fence: Fence, message_id: Arc<str>, update: Update) -> Self {
-        Self { fence, message_id, update, error: None, done: None, duration: None, participant: None }
-    }
-}
+/// When to try changes again whose row was locked.
+const LOCKED: Duration = Duration::from_millis(200);
+/// How long rows that are locked are left out, after one was found: to find one costs a tenth of a second.
+const CAREFUL: Duration = Duration::from_secs(10);
 
 /// The sending end of the queue of changes.
 #[derive(Debug, Clone)]
-pub struct Progress(mpsc::Sender<Change>);
+pub struct Progress {
+    queue: mpsc::Sender<Change>,
+    unwritten: Unwritten,
+}
 
 impl Progress {
     /// Starts the writer. It ends when every `Progress` is dropped or `stop` is cancelled, after writing all changes
@@ -147,13 +58,21 @@ impl Progress {
         freed: Arc<Notify>,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
-        let (sender, receiver) = mpsc::channel(4 * BATCH);
-        (Self(sender), Writer { pool, lanes, freed }.run(receiver, stop))
+        let (queue, receiver) = mpsc::channel(4 * BATCH);
+        let unwritten = Unwritten::default();
+        let writer = Writer { pool, lanes, freed, unwritten: unwritten.clone(), careful_until: None };
+        (Self { queue, unwritten }, writer.run(receiver, stop))
+    }
+
+    /// What the writer has in hand.
+    #[must_use]
+    pub fn unwritten(&self) -> Unwritten {
+        self.unwritten.clone()
     }
 
     /// Queues a change; waits while the queue is full.
     pub async fn push(&self, change: Change) {
-        if self.0.send(change).await.is_err() {
+        if self.queue.send(change).await.is_err() {
             tracing::debug!("change dropped after the end; the next holder finds the row in flight");
         }
     }
@@ -188,11 +107,11 @@ impl Record<OutboundJob> for Attempts {
                     JobError::Release(_) => Attempt::Release,
                     JobError::Expired => Attempt::Expired,
                 };
-                (Update::Attempt(attempt), Some(error.to_string()))
+                (Update::Attempt(attempt), Some(Storable::error(&error.to_string())))
             }
         };
         if let Some(error) = &error {
-            tracing::info!(attempt = job.attempts, outcome = update.name(), error, "message not sent");
+            tracing::info!(attempt = job.attempts, outcome = update.name(), %error, "message not sent");
         } else {
             tracing::debug!(attempt = job.attempts, "message sent");
         }
@@ -200,7 +119,7 @@ impl Record<OutboundJob> for Attempts {
         telemetry::message(update.name(), duration);
         let done = |job: &OutboundJob, update| Change {
             done: Some(job.id),
-            ..Change::new(job.fence, job.message_id.clone(), update)
+            ..Change::new(job.fence, Storable::stored(job.message_id.clone()), update)
         };
         self.progress.push(Change { error, duration, ..done(&job, update) }).await;
         for job in behind {
@@ -214,22 +133,79 @@ const fn is_requeued(update: Update) -> bool {
     matches!(update, Update::Attempt(Attempt::Retry | Attempt::Release))
 }
 
+/// Writes batch after batch.
+#[derive(Clone)]
 struct Writer {
     pool: Db,
     lanes: Lanes,
     freed: Arc<Notify>,
+    unwritten: Unwritten,
+    /// Until then, rows that are locked are left out at once.
+    careful_until: Option<Instant>,
+}
+
+/// Changes whose row is locked.
+struct Waiting {
+    changes: Vec<Change>,
+    /// The next try.
+    until: Instant,
+    /// Since when some wait.
+    unwritten: Option<UnwrittenBatch>,
+}
+
+impl Waiting {
+    /// Adds changes that wait for the next try.
+    fn add(&mut self, locked: Vec<Change>, all: &Unwritten) {
+        if !locked.is_empty() {
+            self.until = Instant::now() + LOCKED;
+            self.changes.extend(locked);
+        }
+        if self.changes.is_empty() {
+            self.unwritten = None;
+        } else {
+            self.unwritten.get_or_insert_with(|| all.begin()).put_aside();
+        }
+    }
+
+    /// Moves those whose time has come to a batch.
+    fn take(&mut self, batch: &mut Vec<Change>) {
+        if Instant::now() >= self.until {
+            batch.extend(self.changes.drain(..self.changes.len().min(BATCH)));
+        }
+    }
+}
+
+/// What became of a batch.
+struct Written {
+    left_out: LeftOut,
+    refused: Refused,
+}
+
+/// What the database did not take of a batch.
+#[derive(Clone, Copy)]
+struct Refused {
+    lines: bool,
+    receipts: bool,
 }
 
 impl Writer {
-    async fn run(self, mut changes: mpsc::Receiver<Change>, stop: CancellationToken) {
+    async fn run(mut self, mut changes: mpsc::Receiver<Change>, stop: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut waiting = Waiting { changes: vec![], until: Instant::now(), unwritten: None };
+        // Dropping this set, with this future, aborts its tasks.
+        let mut settling = JoinSet::new();
         let mut check_long = tokio::time::interval(2 * LONG_ATTEMPT);
         check_long.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
-                count = changes.recv_many(&mut batch, BATCH) => if count == 0 { return },
+                Some(ended) = settling.join_next(), if !settling.is_empty() => {
+                    waiting.add(locked_of(ended), &self.unwritten);
+                    continue;
+                }
+                count = changes.recv_many(&mut batch, BATCH) => if count == 0 { break },
                 _ = check_long.tick() => {}
+                () = tokio::time::sleep_until(waiting.until.into()), if !waiting.changes.is_empty() => {}
                 () = stop.cancelled(), if !changes.is_closed() => {
                     changes.close();
                     continue;
@@ -245,117 +221,128 @@ impl Writer {
             }
             batch.extend(self.lanes.long_attempts(LONG_ATTEMPT).into_iter().map(|it| Change {
                 duration: Some(it.elapsed),
-                ..Change::new(it.fence, it.message_id, Update::Attempt(Attempt::Sending))
+                ..Change::new(it.fence, Storable::stored(it.message_id), Update::Attempt(Attempt::Sending))
             }));
+            waiting.take(&mut batch);
             if batch.is_empty() {
                 continue;
             }
-            let lines = fold(&batch);
-            // Whoever stops the writer waits for its last batch.
-            insist(&CancellationToken::new(), || flush(&self.pool, &lines)).await;
-            if batch.iter().any(|change| change.participant.is_some()) {
-                insist(&CancellationToken::new(), || flush_receipts(&self.pool, &batch)).await;
+            let unwritten = self.unwritten.begin();
+            let Written { left_out, refused } = self.write(&batch).await;
+            if !refused.lines && !refused.receipts {
+                waiting.add(self.written(&mut batch, &left_out, &HashSet::new()), &self.unwritten);
+                batch.clear();
+                continue;
             }
-            self.lanes.written(
-                batch.drain(..).filter_map(|change| {
-                    change.done.map(|id| (change.fence.session_id, id, is_requeued(change.update)))
-                }),
-            );
-            self.freed.notify_one();
+            while settling.len() >= SETTLING
+                && let Some(ended) = settling.join_next().await
+            {
+                waiting.add(locked_of(ended), &self.unwritten);
+            }
+            unwritten.put_aside();
+            let batch = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+            settling.spawn(self.clone().settle(batch, left_out, refused, unwritten));
         }
+        // Whoever stops the writer waits for its last batches.
+        while let Some(ended) = settling.join_next().await {
+            waiting.add(locked_of(ended), &self.unwritten);
+        }
+        if !waiting.changes.is_empty() {
+            let count = waiting.changes.len();
+            tracing::warn!(count, "rows still locked; the next holder finds their messages in flight");
+        }
+    }
+
+    /// Writes a batch, as soon as the database answers, except for messages whose row is locked. When it finds a locked
+    /// row, it starts over and leaves out all that are locked.
+    async fn write(&mut self, batch: &[Change]) -> Written {
+        let never = CancellationToken::new();
+        let (lines, receipts) = (Lines::of(&self.pool, batch), Receipts::of(&self.pool, batch));
+        let mut careful = self.careful_until.is_some_and(|until| Instant::now() < until);
+        let mut written = outlast(&never, || lines.write_all(careful)).await;
+        if !careful && written.as_ref().is_err_and(is_busy) {
+            careful = true;
+            written = outlast(&never, || lines.write_all(careful)).await;
+        }
+        if careful && written.as_ref().is_ok_and(|left_out| !left_out.is_empty()) {
+            self.careful_until = Some(Instant::now() + CAREFUL);
+        }
+        let receipts_written = match receipts.count() {
+            0 => Ok(LeftOut::new()),
+            _ => outlast(&never, || receipts.write_all()).await,
+        };
+        for error in [written.as_ref().err(), receipts_written.as_ref().err()].into_iter().flatten() {
+            tracing::warn!(code = code(error), changes = batch.len(), "batch not written; writing it in pieces");
+        }
+        let refused = Refused { lines: written.is_err(), receipts: receipts_written.is_err() };
+        let mut left_out = written.unwrap_or_default();
+        left_out.extend(receipts_written.unwrap_or_default());
+        Written { left_out, refused }
+    }
+
+    /// Writes a batch in pieces, each as soon as it can be written. Returns the changes whose row is locked.
+    async fn settle(
+        self,
+        mut batch: Vec<Change>,
+        mut left_out: LeftOut,
+        refused: Refused,
+        unwritten: UnwrittenBatch,
+    ) -> Vec<Change> {
+        // Later changes may be written before these, and after the end of an attempt its row must not say `sending`.
+        batch.retain(|change| !is_sending(change));
+        let never = CancellationToken::new();
+        let (lines, receipts) = (Lines::of(&self.pool, &batch), Receipts::of(&self.pool, &batch));
+        let mut ended = Ok(());
+        if refused.lines {
+            ended = write_in_pieces(&lines, lines.count(), &never, None).await;
+        }
+        if refused.receipts && ended.is_ok() {
+            ended = write_in_pieces(&receipts, receipts.count(), &never, None).await;
+        }
+        let locked = match ended {
+            Ok(()) => {
+                let (locked, stuck) = lines.ended();
+                left_out.extend(locked);
+                left_out.extend(receipts.ended());
+                self.written(&mut batch, &left_out, &stuck)
+            }
+            Err(error) => {
+                let closed = Failure::of(&error) == Failure::Closed;
+                tracing::debug!(closed, "changes dropped; the next holder finds the rows in flight");
+                vec![]
+            }
+        };
+        drop(unwritten);
+        locked
+    }
+
+    /// The messages whose outcomes are written are no longer in hand. Takes the changes out of the batch whose messages
+    /// were left out, and returns those that are worth another try.
+    fn written(&self, batch: &mut Vec<Change>, left_out: &LeftOut, stuck: &HashSet<i64>) -> Vec<Change> {
+        let is_left_out = |change: &mut Change| {
+            !left_out.is_empty() && left_out.contains(&(change.fence.session_id, change.message_id.to_string()))
+        };
+        let mut locked: Vec<Change> = batch.extract_if(.., is_left_out).collect();
+        // After the end of an attempt its row must not say `sending`.
+        locked.retain(|change| !is_sending(change));
+        let done = |change: &Change| {
+            let id = change.done.filter(|id| !stuck.contains(id))?;
+            Some((change.fence.session_id, id, is_requeued(change.update)))
+        };
+        self.lanes.written(batch.iter().filter_map(done));
+        self.freed.notify_one();
+        locked
     }
 }
 
-/// All changes of one message in a batch.
-#[derive(Debug, Default)]
-struct Line<'a> {
-    reached: Option<Reached>,
-    /// When it was sent, delivered, read, played.
-    at: [Option<DateTime<Utc>>; 4],
-    attempt: Option<Attempt>,
-    error: Option<&'a str>,
-    duration: Option<Duration>,
-    /// `wa.outbound.id`, if it is known.
-    id: Option<i64>,
+fn is_sending(change: &Change) -> bool {
+    change.update == Update::Attempt(Attempt::Sending)
 }
 
-/// One line for each message, because one UPDATE changes a row once.
-fn fold(batch: &[Change]) -> HashMap<(Fence, &str), Line<'_>> {
-    let mut lines: HashMap<(Fence, &str), Line<'_>> = HashMap::with_capacity(batch.len());
-    for change in batch {
-        let line = lines.entry((change.fence, &change.message_id)).or_default();
-        line.error = line.error.or(change.error.as_deref());
-        line.duration = line.duration.max(change.duration);
-        line.id = line.id.or(change.done);
-        match change.update {
-            Update::Reached(reached, moment) => {
-                line.reached = line.reached.max(Some(reached));
-                let at = &mut line.at[reached as usize];
-                *at = match (*at, moment) {
-                    (Some(one), Some(other)) => Some(one.min(other)),
-                    (one, other) => one.or(other),
-                };
-            }
-            Update::Attempt(attempt) => line.attempt = line.attempt.max(Some(attempt)),
-        }
-    }
-    lines
-}
-
-async fn flush(pool: &Db, lines: &HashMap<(Fence, &str), Line<'_>>) -> sqlx::Result<()> {
-    let keys = || lines.keys();
-    let sessions: Vec<i64> = keys().map(|(fence, _)| fence.session_id).collect();
-    let epochs: Vec<i64> = keys().map(|(fence, _)| fence.epoch).collect();
-    let ids: Vec<String> = keys().map(|(_, id)| (*id).to_owned()).collect();
-    let reached: Vec<Option<String>> = lines.values().map(|line| Some(line.reached?.name().to_owned())).collect();
-    let attempts: Vec<Option<String>> = lines.values().map(|line| Some(line.attempt?.name().to_owned())).collect();
-    let at = |which: usize| lines.values().map(|line| line.at[which]).collect::<Vec<_>>();
-    let errors: Vec<Option<String>> = lines.values().map(|line| line.error.map(str::to_owned)).collect();
-    let duration: Vec<Option<f64>> = lines.values().map(|line| line.duration.map(|time| time.as_secs_f64())).collect();
-    let row_ids: Vec<Option<i64>> = lines.values().map(|line| line.id).collect();
-    sqlx::query_file!(
-        "sql/jobs/record_progress.sql",
-        &sessions,
-        &epochs,
-        &ids,
-        &reached as &[Option<String>],
-        &at(0) as &[Option<DateTime<Utc>>],
-        &at(1) as &[Option<DateTime<Utc>>],
-        &at(2) as &[Option<DateTime<Utc>>],
-        &at(3) as &[Option<DateTime<Utc>>],
-        &attempts as &[Option<String>],
-        &errors as &[Option<String>],
-        &duration as &[Option<f64>],
-        &row_ids as &[Option<i64>]
-    )
-    .fetch_optional(pool)
-    .await?;
-    Ok(())
-}
-
-async fn flush_receipts(pool: &Db, batch: &[Change]) -> sqlx::Result<()> {
-    let receipt = |change: &'_ Change| match (change.update, &change.participant) {
-        (Update::Reached(reached, at), Some(participant)) => Some((reached, at, participant.to_string())),
-        _ => None,
-    };
-    let receipts: Vec<(&Change, _)> = batch.iter().filter_map(|change| Some((change, receipt(change)?))).collect();
-    let changes = || receipts.iter().map(|(change, _)| change);
-    let sessions: Vec<i64> = changes().map(|change| change.fence.session_id).collect();
-    let epochs: Vec<i64> = changes().map(|change| change.fence.epoch).collect();
-    let ids: Vec<String> = changes().map(|change| change.message_id.to_string()).collect();
-    let participants: Vec<String> = receipts.iter().map(|(_, (_, _, participant))| participant.clone()).collect();
-    let reached: Vec<String> = receipts.iter().map(|(_, (reached, ..))| reached.name().to_owned()).collect();
-    let times: Vec<Option<DateTime<Utc>>> = receipts.iter().map(|(_, (_, at, _))| *at).collect();
-    sqlx::query_file!(
-        "sql/jobs/record_receipts.sql",
-        &sessions,
-        &epochs,
-        &ids,
-        &participants,
-        &reached,
-        &times as &[Option<DateTime<Utc>>]
-    )
-    .execute(pool)
-    .await?;
-    Ok(())
+/// The changes that a task left out, because their row is locked.
+fn locked_of(ended: Result<Vec<Change>, tokio::task::JoinError>) -> Vec<Change> {
+    ended.unwrap_or_else(|error| {
+        tracing::error!(%error, "task of the progress writer failed; its changes are lost");
+        vec![]
+    })
 }

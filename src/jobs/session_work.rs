@@ -53,7 +53,10 @@ pub enum SessionWork {
     /// End the connection; the device stays linked.
     Close,
     /// Unlink the device.
-    Logout,
+    Logout {
+        /// Delete the auth state of a session that is not connected without telling WhatsApp.
+        force: bool,
+    },
     /// Ask WhatsApp for something.
     Action(Action),
     /// Ask WhatsApp for something that involves a file.
@@ -166,10 +169,18 @@ impl SessionWork {
             "reconnect" => Self::Reconnect,
             "passkey" => Self::Passkey,
             "close" => Self::Close,
-            "logout" => Self::Logout,
+            "logout" => Self::Logout { force: args.get("force") == Some(&Value::Bool(true)) },
             "download" | "set_picture" => Self::File(action(kind, args)?),
             _ => Self::Action(action(kind, args)?),
         })
+    }
+}
+
+impl SessionWork {
+    /// Whether the job sets the state that is wanted of the session.
+    #[must_use]
+    pub const fn wishes(&self) -> bool {
+        matches!(self, Self::Link | Self::Connect | Self::Passkey | Self::Close | Self::Logout { .. })
     }
 }
 
@@ -192,6 +203,12 @@ mod tests {
             assert!(read.as_ref().err().is_none_or(|error| !error.contains("unknown variant")), "{kind}: {read:?}");
         }
         assert!(SessionWork::read("fax", &json!({})).is_err_and(|error| error.contains("unknown variant")));
+    }
+
+    #[test]
+    fn s7_a_logout_is_forced_only_when_it_says_so() {
+        assert_eq!(SessionWork::read("logout", &json!({})), Ok(SessionWork::Logout { force: false }));
+        assert_eq!(SessionWork::read("logout", &json!({ "force": true })), Ok(SessionWork::Logout { force: true }));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The file of a received message.
 
 use super::json;
+use super::unwrap;
 use serde_json::{Map, Value};
 use wacore::download::Downloadable;
-use wacore::proto_helpers::MessageExt as _;
 use waproto::whatsapp as wa;
 
 /// What the sender says about the file of a message, for `wa.inbox.media`; `None` for a message without a file.
@@ -28,7 +28,7 @@ pub(crate) struct ReceivedFile<'a> {
 
 /// The file of a message; `None` for a message without one.
 pub(crate) fn file_of(message: &wa::Message) -> Option<ReceivedFile<'_>> {
-    let message = message.get_base_message();
+    let message = unwrap::content(message);
     macro_rules! found {
         ($($field:ident: $name:expr, $seconds:expr;)*) => {
             $(if let Some(it) = message.$field.as_option() {

@@ -12,6 +12,8 @@ use waproto::whatsapp as wa;
 
 use super::content::Content;
 use super::json;
+use super::meaning::{Received, received};
+use super::vote::Poll;
 
 /// A message as anybody may have sent it becomes JSON that Postgres stores, and the JSON becomes a message again, for
 /// replies and forwards. Stored a second time, it is the same JSON.
@@ -21,6 +23,10 @@ pub fn message(data: &[u8]) {
     assert!(value.is_object() && storable(&value), "{value}");
     let again = json::read(&value).expect("what is stored is a message");
     assert_eq!(json::of(&again).expect("a message becomes JSON"), value);
+    drop(Poll::received(&value));
+    if let Received::Message(meaning) = received(&message) {
+        assert!(!meaning.kind.is_empty());
+    }
 }
 
 /// A row of `wa.outbound` as JSON is parsed, or refused with a reason.

@@ -1,6 +1,8 @@
 //! A WhatsApp message as JSON for `wa.inbox.message`: the fields that are set, under the protocol's names in snake
 //! case. Bytes are `{"type":"Buffer","data":"<base64>"}`, as everywhere in the database.
 
+pub(crate) use crate::db::storable::without_nul as storable;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
@@ -16,7 +18,7 @@ pub(crate) fn of(message: &impl Serialize) -> Result<Value, serde_value::Seriali
     Ok(convert(serde_value::to_value(message)?).unwrap_or(Value::Object(Map::new())))
 }
 
-/// `None` for a field that is not set: absent, an empty list, empty bytes.
+/// `None` for a field that is not set: absent, an empty list, empty bytes, a number that is none.
 fn convert(value: Typed) -> Option<Value> {
     Some(match value {
         Typed::Unit | Typed::Option(None) => return None,
@@ -43,6 +45,9 @@ fn convert(value: Typed) -> Option<Value> {
         Typed::I16(n) => n.into(),
         Typed::I32(n) => n.into(),
         Typed::I64(n) => n.into(),
+        // JSON has no infinity and no NaN; a location may hold one.
+        Typed::F32(n) if !n.is_finite() => return None,
+        Typed::F64(n) if !n.is_finite() => return None,
         Typed::F32(n) => json!(n),
         Typed::F64(n) => json!(n),
     })
@@ -61,12 +66,6 @@ fn key(name: Typed) -> String {
         Typed::String(name) => storable(&name),
         other => convert(other).map(|v| v.to_string()).unwrap_or_default(),
     }
-}
-
-/// Postgres stores no U+0000, neither in text nor in JSONB; a sender must not be able to block the inbox with one.
-#[must_use]
-pub(crate) fn storable(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
 }
 
 /// The message from which [`of`] made `value`.

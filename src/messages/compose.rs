@@ -3,6 +3,7 @@
 use super::lookup::MessageLookup;
 use crate::jobs::JobError;
 use crate::message::content::{Content, Edit, Forward, Revoke, Standalone, Target, captioned, mentioning, protocol};
+use crate::message::context::set_timer;
 use buffa::MessageField;
 use wacore::proto_helpers::{MessageExt as _, build_reaction_message};
 use wacore_binary::Jid;
@@ -10,11 +11,17 @@ use waproto::whatsapp as wa;
 use waproto::whatsapp::message::protocol_message::Type;
 
 impl MessageLookup<'_> {
-    /// The message to encrypt for the chat `to`; `None` for content that is sent without one.
+    /// The message to encrypt for the chat `to`; `None` for content that is sent without one. `timer` is that of the
+    /// chat, if its messages disappear.
     ///
     /// # Errors
     /// The message that the content refers to is missing, or the database does not answer.
-    pub(super) async fn compose(&self, content: Content, to: &Jid) -> Result<Option<wa::Message>, JobError> {
+    pub(super) async fn compose(
+        &self,
+        content: Content,
+        to: &Jid,
+        timer: Option<u32>,
+    ) -> Result<Option<wa::Message>, JobError> {
         let referring = match content.standalone() {
             Ok(Standalone { mut message, quote, mentions }) => {
                 let mut quoting = match quote {
@@ -26,6 +33,7 @@ impl MessageLookup<'_> {
                     // Every kind that stands alone has a field for a context.
                     let _ = message.set_context_info(quoting);
                 }
+                set_timer(&mut message, timer);
                 return Ok(Some(captioned(message)));
             }
             Err(referring) => referring,
@@ -48,7 +56,9 @@ impl MessageLookup<'_> {
             }),
             Content::Forward(Forward { message_id, chat }) => {
                 let message = self.whole(chat.as_ref().unwrap_or(to), &message_id).await?;
-                captioned(*message.get_base_message().prepare_for_forward())
+                let mut forwarded = *message.get_base_message().prepare_for_forward();
+                set_timer(&mut forwarded, timer);
+                captioned(forwarded)
             }
             _ => return Ok(None),
         }))

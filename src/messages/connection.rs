@@ -41,6 +41,12 @@ impl Connections {
         Self { ready, open: Arc::default() }
     }
 
+    /// The sessions whose messages are claimed.
+    #[must_use]
+    pub const fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
     /// Adds the connection of a session that has logged in.
     pub fn open(&self, connection: Connection) {
         let (fence, name) = (connection.hold.fence, connection.hold.session.clone());

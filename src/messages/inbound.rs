@@ -1,98 +1,60 @@
 //! The durability hook: commits a message to `wa.inbox` and announces it before the library acknowledges it (M4).
 //!
 //! The server delivers an unacknowledged message again, but not before the next connection. So the hook retries through
-//! an outage of the database for as long as the session is held. The unique key (session, chat, sender, message id)
-//! makes a repetition harmless.
+//! an outage of the database for as long as the session is held, and through other errors that may pass for some
+//! seconds; then the connection is made anew, and the server delivers the messages again. A message that the database
+//! refuses for its content goes into quarantine, alone, and is acknowledged like those beside it (R10). The unique key
+//! (session, chat, sender, message id) makes a repetition harmless.
 
-use super::address::phone_form;
+use super::address::chat_and_sender;
+use super::authors::{self, Authority};
+use super::columns::{Envelope, InboxColumns, TRIES};
+use super::notices::{NoticeColumns, Notices, moment};
 use super::redelivered::Redelivered;
-use super::votes;
+use super::votes::{self, FoundPoll};
 use crate::auth::Traffic;
 use crate::db::hold::Hold;
-use crate::message::json;
-use crate::message::meaning::{Meaning, meaning};
+use crate::db::outage::Failure;
+use crate::db::pieces::{Pieces, code, write_in_pieces};
+use crate::db::quarantine::{self, Source};
+use crate::db::storable::{Storable, StorableJson};
+use crate::message::context::timer;
+use crate::message::meaning::{Meaning, Received, received};
+use crate::message::notice::Notice;
+use crate::message::unwrap;
 use crate::telemetry;
-use anyhow::Context;
-use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::ops::Range;
 use std::sync::Arc;
-use wacore::proto_helpers::MessageExt as _;
+use std::sync::atomic::{AtomicI64, Ordering};
+use tokio::sync::Notify;
 use wacore::types::events::InboundMessage;
-use wacore::types::message::MessageCategory;
+use wacore::types::message::{MessageCategory, MessageInfo};
 use wacore_binary::{Jid, JidExt};
-use waproto::whatsapp as wa;
 use whatsapp_rust::client::Client;
 
 /// The hook of one hold of a session.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct InboxHook {
     hold: Hold,
+    redeliver: Arc<Notify>,
     redelivered: Arc<Redelivered>,
     traffic: Arc<Traffic>,
+    notices: Arc<Notices>,
 }
 
 impl InboxHook {
-    /// A hook that writes under `hold`.
+    /// A hook that writes under `hold` and rings `redeliver` when the server has to deliver messages again.
     #[must_use]
-    pub const fn new(hold: Hold, redelivered: Arc<Redelivered>, traffic: Arc<Traffic>) -> Self {
-        Self { hold, redelivered, traffic }
+    pub fn new(hold: Hold, redeliver: Arc<Notify>, redelivered: Arc<Redelivered>, traffic: Arc<Traffic>) -> Self {
+        let notices = Arc::new(Notices::new(hold.clone()));
+        Self { hold, redeliver, redelivered, traffic, notices }
     }
-}
 
-/// A batch in columns, as the statement takes it.
-#[derive(Default)]
-pub(super) struct InboxColumns {
-    pub(super) chats: Vec<String>,
-    pub(super) senders: Vec<String>,
-    pub(super) ids: Vec<String>,
-    pub(super) kinds: Vec<String>,
-    pub(super) bodies: Vec<Option<String>>,
-    pub(super) quoted_ids: Vec<Option<String>>,
-    pub(super) target_ids: Vec<Option<String>>,
-    media: Vec<Option<Value>>,
-    /// JSON, because the rows of a Postgres array have one length.
-    choices: Vec<Option<Value>>,
-    pub(super) from_me: Vec<bool>,
-    pub(super) push_names: Vec<Option<String>>,
-    pub(super) times: Vec<DateTime<Utc>>,
-    pub(super) messages: Vec<Value>,
-}
-
-/// Who sent a message, where and when.
-pub(super) struct Envelope<'a> {
-    pub(super) chat: Jid,
-    pub(super) sender: Jid,
-    pub(super) id: &'a str,
-    pub(super) from_me: bool,
-    pub(super) push_name: Option<&'a str>,
-    pub(super) at: DateTime<Utc>,
-}
-
-impl InboxColumns {
-    /// Adds a message. `choices` are the options that a vote chose.
-    pub(super) fn push(
-        &mut self,
-        envelope: Envelope<'_>,
-        message: &wa::Message,
-        choices: Option<Value>,
-    ) -> anyhow::Result<()> {
-        let json = json::of(message).context("the message as JSON")?;
-        let Meaning { kind, body, quoted_id, target_id, media } = meaning(message, &json);
-        let Envelope { chat, sender, id, from_me, push_name, at } = envelope;
-        self.chats.push(chat.to_string());
-        self.senders.push(sender.to_string());
-        self.ids.push(id.to_owned());
-        self.kinds.push(kind);
-        self.bodies.push(body);
-        self.quoted_ids.push(quoted_id);
-        self.target_ids.push(target_id);
-        self.media.push(media);
-        self.choices.push(choices);
-        self.from_me.push(from_me);
-        self.push_names.push(push_name.filter(|name| !name.is_empty()).map(json::storable));
-        self.times.push(at);
-        self.messages.push(json);
-        Ok(())
+    /// Writes the messages that nobody wrote.
+    #[must_use]
+    pub fn notices(&self) -> Arc<Notices> {
+        self.notices.clone()
     }
 }
 
@@ -100,83 +62,188 @@ impl InboxColumns {
 impl whatsapp_rust::InboundDurabilityHook for InboxHook {
     async fn on_messages(&self, client: Arc<Client>, batch: &[InboundMessage]) -> anyhow::Result<()> {
         self.traffic.message_received();
-        let mut columns = InboxColumns::default();
-        for item in batch.iter().filter(|item| !is_housekeeping(item)) {
-            let source = &item.info.source;
-            let sender = phone_form(&client, &source.sender, source.sender_alt.as_ref()).await;
-            let chat = if source.is_group || !source.chat.is_same_user_as(&source.sender) {
-                phone_form(&client, &source.chat, source.recipient_alt.as_ref()).await
-            } else {
-                sender.clone()
+        self.keep(&client, batch).await.inspect_err(|_| {
+            // Otherwise the messages would wait for the next connection, however long this one lasts.
+            if !self.hold.lost.is_cancelled() {
+                self.redeliver.notify_one();
+            }
+        })
+    }
+}
+
+impl InboxHook {
+    /// Stores messages, and what those tell that nobody wrote.
+    ///
+    /// # Errors
+    /// The hold is lost, or an error that may pass did not.
+    pub(crate) async fn keep(&self, client: &Client, batch: &[InboundMessage]) -> anyhow::Result<()> {
+        let (mut columns, mut notices) = (InboxColumns::default(), NoticeColumns::default());
+        for item in batch.iter().filter(|item| !is_housekeeping(&item.info)) {
+            let (chat, sender) = chat_and_sender(client, &item.info.source).await;
+            let meaning = match received(&item.message) {
+                Received::Message(meaning) => meaning,
+                Received::Notice(notice) => {
+                    add_notice(&mut notices, notice, &item.info, &chat, &sender);
+                    continue;
+                }
             };
-            let choices = self.choices(&client, &item.message, &source.sender).await?;
-            let envelope = Envelope {
-                chat,
-                sender,
-                id: &item.info.id,
-                from_me: source.is_from_me,
-                push_name: Some(&item.info.push_name),
-                at: item.info.timestamp,
+            if let Some(timer) = timer(unwrap::content(&item.message)) {
+                self.notices.hear(&mut notices, &chat, timer, item.info.timestamp);
+            }
+            let (choices, authority) = match self.looked_up(client, item, &chat, &meaning, &columns).await {
+                Err(error) if Failure::of(&error) == Failure::Refusal => {
+                    tracing::warn!(code = code(&error), "message stored without what it refers to; look-up refused");
+                    (None, Authority::default())
+                }
+                found => found?,
             };
-            columns.push(envelope, &item.message, choices)?;
+            columns.push(envelope(&item.info, chat, sender), &item.message, meaning, choices, authority);
         }
-        if !columns.ids.is_empty() {
-            self.store(&columns).await?;
-        }
+        self.store(&columns).await?;
+        self.notices.store(&notices).await?;
         for item in batch {
             self.redelivered.stored(&item.info.id);
         }
         Ok(())
     }
-}
 
-impl InboxHook {
-    /// The options that a vote chose; `None` for a message that is not a vote.
-    async fn choices(&self, client: &Client, message: &wa::Message, voter: &Jid) -> anyhow::Result<Option<Value>> {
-        let message = message.get_base_message();
-        if !message.poll_update_message.is_set() {
-            return Ok(None);
+    /// Stores a message of which only the envelope is known: it was decrypted, and is not what the protocol says. Its
+    /// sender cannot help, because the same would come again.
+    pub(crate) async fn keep_unreadable(&self, client: &Client, info: &MessageInfo) {
+        if is_housekeeping(info) {
+            return;
         }
-        let ask = || votes::choices(client, &self.hold.db, self.hold.fence.session_id, message, voter);
-        Ok(self.hold.ask(ask).await?.map(Value::from))
+        let (chat, sender) = chat_and_sender(client, &info.source).await;
+        let mut columns = InboxColumns::default();
+        columns.push_unreadable(envelope(info, chat, sender));
+        // The log has the error.
+        drop(self.store(&columns).await);
     }
 
-    async fn store(&self, c: &InboxColumns) -> anyhow::Result<()> {
-        let store = || {
-            sqlx::query_file!(
-                "sql/messages/store_inbox.sql",
-                self.hold.fence.session_id,
-                self.hold.fence.epoch,
-                &c.chats,
-                &c.senders,
-                &c.ids,
-                &c.kinds,
-                &c.bodies as &[Option<String>],
-                &c.from_me,
-                &c.push_names as &[Option<String>],
-                &c.times,
-                &c.messages,
-                &c.quoted_ids as &[Option<String>],
-                &c.target_ids as &[Option<String>],
-                &c.media as &[Option<Value>],
-                &c.choices as &[Option<Value>]
-            )
-            .fetch_one(&self.hold.db)
+    /// What stored messages say about a message that refers to them: the options that a vote chose, and whether an edit
+    /// or a revocation is of the author.
+    async fn looked_up(
+        &self,
+        client: &Client,
+        item: &InboundMessage,
+        chat: &Jid,
+        meaning: &Meaning,
+        batch: &InboxColumns,
+    ) -> sqlx::Result<(Option<Value>, Authority)> {
+        let Meaning { kind: kind @ ("edit" | "revoke" | "poll_vote"), target_id: Some(target_id), .. } = meaning else {
+            return Ok((None, Authority::default()));
         };
-        let done =
-            self.hold.ask(store).await.inspect_err(
-                |error| tracing::warn!(%error, "inbox not written; the server delivers the messages again"),
-            )?;
-        if !done.held {
-            self.hold.lost.cancel();
-            anyhow::bail!("the session is no longer held here (epoch {})", self.hold.fence.epoch);
+        let (db, session_id, source) = (&self.hold.db, self.hold.fence.session_id, &item.info.source);
+        // A chat may have been stored before its number was known.
+        let chats = [chat.to_string(), source.chat.to_non_ad_string()].map(|chat| Storable::id(&chat));
+        let beside: Vec<usize> = batch.with_id(&chats, &Storable::id(target_id)).collect();
+        let author = |at: &usize| (!batch.from_me[*at]).then(|| batch.senders[*at].to_string());
+        if *kind == "poll_vote" {
+            let poll = |at: &usize| FoundPoll {
+                creator: author(at),
+                content: None,
+                message: Some(batch.messages[*at].value().clone()),
+            };
+            let polls: Vec<FoundPoll> = beside.iter().map(poll).collect();
+            let vote = unwrap::content(&item.message);
+            let ask = || votes::choices(client, db, session_id, &chats, &polls, vote, source);
+            return Ok((self.hold.ask(ask).await?.map(Value::from), Authority::default()));
         }
-        telemetry::received(done.stored);
+        let authors: Vec<Option<String>> = beside.iter().map(author).collect();
+        let ask = || authors::authority(client, db, session_id, &chats, &authors, &item.message, &item.info);
+        Ok((None, self.hold.ask(ask).await?))
+    }
+
+    /// Stores messages and announces them.
+    async fn store(&self, columns: &InboxColumns) -> anyhow::Result<()> {
+        let hold = &self.hold;
+        let inbox = Inbox { hold, columns, stored: AtomicI64::new(0) };
+        let written = write_in_pieces(&inbox, columns.ids.len(), &hold.lost, Some(TRIES)).await;
+        telemetry::received(inbox.stored.into_inner());
+        written.inspect_err(|error| {
+            tracing::warn!(code = code(error), %error, "inbox not written; the server delivers the messages again");
+        })?;
+        anyhow::ensure!(!hold.lost.is_cancelled(), "the session is no longer held here (epoch {})", hold.fence.epoch);
         Ok(())
     }
 }
 
+/// Messages for `wa.inbox`.
+struct Inbox<'a> {
+    hold: &'a Hold,
+    columns: &'a InboxColumns,
+    /// How many of them are stored and were not there before.
+    stored: AtomicI64,
+}
+
+impl Pieces for Inbox<'_> {
+    async fn write(&self, part: Range<usize>) -> sqlx::Result<()> {
+        let (hold, c, part) = (self.hold, self.columns, || part.clone());
+        let done = sqlx::query_file!(
+            "sql/messages/store_inbox.sql",
+            hold.fence.session_id,
+            hold.fence.epoch,
+            &c.chats[part()] as &[Storable],
+            &c.senders[part()] as &[Storable],
+            &c.ids[part()] as &[Storable],
+            &c.kinds[part()] as &[&str],
+            &c.bodies[part()] as &[Option<Storable>],
+            &c.from_me[part()],
+            &c.push_names[part()] as &[Option<Storable>],
+            &c.times[part()],
+            &c.messages[part()] as &[StorableJson],
+            &c.quoted_ids[part()] as &[Option<Storable>],
+            &c.target_ids[part()] as &[Option<Storable>],
+            &c.media[part()] as &[Option<StorableJson>],
+            &c.choices[part()] as &[Option<StorableJson>],
+            &c.author_matches[part()] as &[Option<bool>],
+            &c.by_admin[part()] as &[Option<bool>]
+        )
+        .fetch_one(&hold.db)
+        .await?;
+        self.stored.fetch_add(done.stored, Ordering::Relaxed);
+        if !done.held {
+            hold.lost.cancel();
+        }
+        Ok(())
+    }
+
+    async fn quarantine(&self, item: usize, error: &sqlx::Error) {
+        let (hold, item) = (self.hold, self.columns.json(item));
+        quarantine::put(&hold.db, hold.fence, Source::Message, &item, error, &hold.lost).await;
+    }
+}
+
+/// The envelope of a received message.
+fn envelope(info: &MessageInfo, chat: Jid, sender: Jid) -> Envelope<'_> {
+    let (id, push_name) = (info.id.as_str(), Some(info.push_name.as_str()));
+    Envelope { chat, sender, id, from_me: info.source.is_from_me, push_name, at: info.timestamp }
+}
+
 /// Messages between this account's own devices that carry keys and settings; nobody wrote them.
-fn is_housekeeping(item: &InboundMessage) -> bool {
-    matches!(item.info.category, MessageCategory::Peer)
+const fn is_housekeeping(info: &MessageInfo) -> bool {
+    matches!(info.category, MessageCategory::Peer)
+}
+
+/// Adds a message that nobody wrote.
+fn add_notice(notices: &mut NoticeColumns, notice: Notice, info: &MessageInfo, chat: &Jid, sender: &Jid) {
+    let (chat_name, by) = (Storable::id(&chat.to_string()), Storable::id(&sender.to_string()));
+    match notice {
+        Notice::Protocol => {}
+        Notice::Event { kind, mut data } => {
+            data.insert("chat".into(), chat_name.as_str().into());
+            data.insert("by".into(), by.as_str().into());
+            notices.event(chat, kind, data.into());
+        }
+        Notice::Timer { seconds, at } => {
+            let data = json!({ "chat": chat_name.as_str(), "by": by.as_str(), "seconds": seconds });
+            let event = ("chat_timer_changed", data);
+            if chat.is_group() {
+                // A group announces its timer itself; a member could make this up.
+                notices.event(chat, event.0, event.1);
+            } else {
+                notices.timer(chat, seconds, moment(at, info.timestamp), Some(event));
+            }
+        }
+    }
 }

@@ -5,8 +5,10 @@ use super::lookup::MessageLookup;
 use super::media::Media;
 use super::nack::{self, AfterRefusal};
 use crate::auth::secret_of_row;
-use crate::db::Db;
 use crate::db::fence::Fence;
+use crate::db::hold::Hold;
+use crate::db::storable::Storable;
+use crate::jobs::lanes::Lanes;
 use crate::jobs::{JobError, OutboundJob};
 use crate::message::content::{ChatState, Content};
 use crate::message::stored::with_secret;
@@ -28,6 +30,8 @@ pub struct Sender {
     pub connections: Connections,
     /// Uploads the files of messages.
     pub media: Media,
+    /// Give a message its place to send once its file is uploaded.
+    pub lanes: Lanes,
     /// How long to wait for the server's ack.
     pub ack_timeout: Duration,
 }
@@ -35,13 +39,11 @@ pub struct Sender {
 /// Sends the message and returns when the server has acknowledged it (M3).
 ///
 /// # Errors
-/// [`JobError::Release`] without a connection, [`JobError::Retry`] when the attempt failed or no ack came: the next
-/// attempt carries the same message id. [`JobError::Permanent`] when the row can never be sent, [`JobError::Expired`]
+/// [`JobError::Release`] without a connection, [`JobError::Retry`] when the attempt failed, no ack came or the connection
+/// was lost meanwhile: the next attempt carries the same message id. [`JobError::Permanent`] when the row can never be sent, [`JobError::Expired`]
 /// when it is too late.
 pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
-    if job.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-        return Err(JobError::Expired);
-    }
+    check_deadline(job)?;
     let to: Jid = job.chat.parse().map_err(|e| JobError::Permanent(format!("recipient: {}: {e}", job.chat)))?;
     let mut content = Content::read(&job.kind, job.body.as_deref(), job.content.as_ref())?;
     let connection = sender.connections.of_job(job.fence)?;
@@ -50,6 +52,10 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     if let Content::Media(media) = &mut content {
         let uploading = sender.media.uploaded(job, media.kind, &media.attachment, client, &hold.db);
         media.uploaded = Some(uploading.await?);
+        if !sender.lanes.uploaded(job).await {
+            return Err(JobError::Release("the worker stopped".into()));
+        }
+        check_deadline(job)?;
     }
     if job.typing {
         typing(client, &to, job).await;
@@ -64,14 +70,18 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
         }
         traffic.flushed(asked);
     }
+    if !client.is_connected() {
+        return Err(JobError::Release("the connection was lost before the message was sent".into()));
+    }
     let mut waiting = acks.expect(&job.message_id);
-    let _row = (job.kind == "text" && job.content.is_none()).then(|| traffic.sending_row(&job.message_id));
+    // Their row gives the whole message.
+    let plain = job.kind == "text" && job.content.is_none() && job.timer.is_none();
+    let _row = plain.then(|| traffic.sending_row(&job.message_id));
+    // From here on the attempt counts, also when the connection ends with it: the message may be what the server hangs up
+    // at.
     let failed = |error: &dyn Display| {
-        if client.is_connected() {
-            JobError::Retry(format!("not sent: {error}"))
-        } else {
-            JobError::Release(format!("the connection was lost: {error}"))
-        }
+        let what = if client.is_connected() { "not sent" } else { "the connection was lost" };
+        JobError::Retry(format!("{what}: {error}"))
     };
     let attempt = async {
         match &content {
@@ -92,7 +102,7 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
         }
         let audience = content.audience().to_vec();
         let lookup = MessageLookup { pool: &hold.db, session_id: job.fence.session_id, client };
-        let Some(mut message) = lookup.compose(content, &to).await? else { return Ok(()) };
+        let Some(mut message) = lookup.compose(content, &to, job.timer).await? else { return Ok(()) };
         let device = client.persistence_manager().get_device_snapshot();
         with_secret(&mut message, || secret_of_row(&device.identity_key.private_key, &job.message_id).map(Vec::from));
         let sent = if to.is_status_broadcast() {
@@ -116,11 +126,11 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
             Some(Err(code)) => {
                 let (then, text) = nack::refused(&code);
                 if then == AfterRefusal::Pause {
-                    pause(job, &hold.db, &text).await?;
+                    pause(job, hold, &text).await?;
                 }
                 Err(then.job_error(text))
             }
-            None => Err(JobError::Release("the connection was lost before the server's ack".into())),
+            None => Err(JobError::Retry("the connection was lost before the server's ack".into())),
         }
     };
     tokio::time::timeout(sender.ack_timeout, attempt).await.unwrap_or_else(|_| {
@@ -128,11 +138,20 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     })
 }
 
+fn check_deadline(job: &OutboundJob) -> Result<(), JobError> {
+    let over = job.deadline.is_some_and(|deadline| deadline <= Instant::now());
+    if over { Err(JobError::Expired) } else { Ok(()) }
+}
+
 /// Pauses the session until somebody resumes it.
-async fn pause(job: &OutboundJob, db: &Db, reason: &str) -> Result<(), JobError> {
+async fn pause(job: &OutboundJob, hold: &Hold, reason: &str) -> Result<(), JobError> {
     let Fence { session_id, epoch } = job.fence;
-    let pause = sqlx::query_file!("sql/session/pause.sql", session_id, epoch, reason).execute(db).await;
-    pause.map(drop).map_err(|error| JobError::Retry(format!("{reason}; the session could not be paused: {error}")))
+    let stored = Storable::error(reason);
+    let pause = || sqlx::query_file!("sql/session/pause.sql", session_id, epoch, stored.as_str()).execute(&hold.db);
+    hold.ask(pause)
+        .await
+        .map(drop)
+        .map_err(|error| JobError::Retry(format!("{reason}; the session could not be paused: {error}")))
 }
 
 /// Those who are on WhatsApp, and those about whom WhatsApp gave no answer. A status is encrypted for LIDs, and the

@@ -5,11 +5,20 @@
 //! on it.
 
 use super::address::phone_form;
+use super::authors::Authority;
+use super::columns::{Envelope, InboxColumns, TRIES};
 use super::events;
-use super::inbound::{Envelope, InboxColumns};
+use super::notices::{NoticeColumns, Notices, moment};
 use crate::db::hold::Hold;
+use crate::db::pieces::{Pieces, write_in_pieces};
+use crate::db::quarantine::{self, Source};
+use crate::db::storable::{Storable, StorableJson};
+use crate::message::meaning::{Received, received};
+use crate::telemetry::wall_clock;
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use std::ops::Range;
+use std::sync::atomic::{AtomicI64, Ordering};
 use wacore::types::events::LazyHistorySync;
 use wacore_binary::{Jid, JidExt as _};
 use waproto::whatsapp as wa;
@@ -22,10 +31,17 @@ const BATCH: usize = 200;
 ///
 /// # Errors
 /// The database is away and the session is lost meanwhile, or the piece cannot be read.
-pub(crate) async fn keep(hold: &Hold, client: &Client, piece: &LazyHistorySync) -> anyhow::Result<()> {
+pub(crate) async fn keep(
+    hold: &Hold,
+    client: &Client,
+    notices: &Notices,
+    piece: &LazyHistorySync,
+) -> anyhow::Result<()> {
     let (mut columns, mut kept, mut conversation) = (InboxColumns::default(), 0, wa::Conversation::default());
     let mut conversations = piece.stream();
+    let mut timers = NoticeColumns::default();
     while conversations.next_conversation_into(&mut conversation)? {
+        read_timer(client, &conversation, &mut timers).await;
         for entry in &conversation.messages {
             let Some(message) = entry.message.as_option() else { continue };
             read(client, &conversation, message, &mut columns).await;
@@ -35,6 +51,7 @@ pub(crate) async fn keep(hold: &Hold, client: &Client, piece: &LazyHistorySync) 
         }
     }
     kept += store(hold, &columns).await?;
+    notices.store(&timers).await?;
     if conversations.skipped_conversations() > 0 {
         tracing::warn!(chats = conversations.skipped_conversations(), "chats of the history not readable; left out");
     }
@@ -42,8 +59,16 @@ pub(crate) async fn keep(hold: &Hold, client: &Client, piece: &LazyHistorySync) 
         return Ok(());
     }
     let data = json!({ "messages": kept, "progress": piece.progress() });
-    events::write(hold, "past_kept", &data).await;
+    events::write(hold, "past_kept", data).await;
     Ok(())
+}
+
+/// Adds the timer of a chat whose messages disappear.
+async fn read_timer(client: &Client, chat: &wa::Conversation, timers: &mut NoticeColumns) {
+    let Some(seconds) = chat.ephemeral_expiration.filter(|seconds| *seconds > 0) else { return };
+    let Ok(jid) = chat.id.parse::<Jid>() else { return };
+    let chat_form = phone_form(client, &jid, chat.pn_jid.as_ref().and_then(|it| it.parse().ok()).as_ref()).await;
+    timers.timer(&chat_form, seconds, moment(chat.ephemeral_setting_timestamp, wall_clock()), None);
 }
 
 /// Adds a message of the history. One without content, chat, sender or time is left out.
@@ -65,41 +90,57 @@ async fn read(client: &Client, chat: &wa::Conversation, info: &wa::WebMessageInf
         (false, None) => (!chat_jid.is_group()).then(|| chat_form.clone()),
     };
     let Some(sender) = sender else { return };
+    let Received::Message(meaning) = received(message) else { return };
     let push_name = info.push_name.as_deref();
-    let pushed = columns.push(Envelope { chat: chat_form, sender, id, from_me, push_name, at }, message, None);
-    if let Err(error) = pushed {
-        tracing::warn!(%error, "message of the history not convertible; left out");
-    }
+    let envelope = Envelope { chat: chat_form, sender, id, from_me, push_name, at };
+    columns.push(envelope, message, meaning, None, Authority::default());
 }
 
-async fn store(hold: &Hold, c: &InboxColumns) -> anyhow::Result<i64> {
-    let fence = hold.fence;
-    if c.ids.is_empty() {
-        return Ok(0);
-    }
-    let store = || {
-        sqlx::query_file!(
+async fn store(hold: &Hold, columns: &InboxColumns) -> anyhow::Result<i64> {
+    let past = Past { hold, columns, stored: AtomicI64::new(0) };
+    write_in_pieces(&past, columns.ids.len(), &hold.lost, Some(TRIES)).await?;
+    anyhow::ensure!(!hold.lost.is_cancelled(), "the session is no longer held here (epoch {})", hold.fence.epoch);
+    Ok(past.stored.into_inner())
+}
+
+/// Messages for `wa.past`.
+struct Past<'a> {
+    hold: &'a Hold,
+    columns: &'a InboxColumns,
+    /// How many of them are stored and were not there before.
+    stored: AtomicI64,
+}
+
+impl Pieces for Past<'_> {
+    async fn write(&self, part: Range<usize>) -> sqlx::Result<()> {
+        let (hold, c, part) = (self.hold, self.columns, || part.clone());
+        let done = sqlx::query_file!(
             "sql/messages/store_past.sql",
-            fence.session_id,
-            fence.epoch,
-            &c.chats,
-            &c.senders,
-            &c.ids,
-            &c.kinds,
-            &c.bodies as &[Option<String>],
-            &c.from_me,
-            &c.push_names as &[Option<String>],
-            &c.times,
-            &c.messages,
-            &c.quoted_ids as &[Option<String>],
-            &c.target_ids as &[Option<String>]
+            hold.fence.session_id,
+            hold.fence.epoch,
+            &c.chats[part()] as &[Storable],
+            &c.senders[part()] as &[Storable],
+            &c.ids[part()] as &[Storable],
+            &c.kinds[part()] as &[&str],
+            &c.bodies[part()] as &[Option<Storable>],
+            &c.from_me[part()],
+            &c.push_names[part()] as &[Option<Storable>],
+            &c.times[part()],
+            &c.messages[part()] as &[StorableJson],
+            &c.quoted_ids[part()] as &[Option<Storable>],
+            &c.target_ids[part()] as &[Option<Storable>]
         )
         .fetch_one(&hold.db)
-    };
-    let done = hold.ask(store).await?;
-    if !done.held {
-        hold.lost.cancel();
-        anyhow::bail!("the session is no longer held here (epoch {})", fence.epoch);
+        .await?;
+        self.stored.fetch_add(done.stored, Ordering::Relaxed);
+        if !done.held {
+            hold.lost.cancel();
+        }
+        Ok(())
     }
-    Ok(done.stored)
+
+    async fn quarantine(&self, item: usize, error: &sqlx::Error) {
+        let (hold, item) = (self.hold, self.columns.json(item));
+        quarantine::put(&hold.db, hold.fence, Source::Past, &item, error, &hold.lost).await;
+    }
 }

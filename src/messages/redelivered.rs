@@ -6,9 +6,12 @@
 //! decrypted a second time and would pass for a duplicate: acknowledged, and lost (R2). So its sender is asked for it
 //! again, as for every message that could not be decrypted, and encrypts it again under the same id.
 
+use super::events;
+use crate::db::hold::Hold;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use wacore_binary::OwnedNodeRef;
+use wacore::messages::parse_message_info;
+use wacore_binary::{NodeRef, OwnedNodeRef};
 use whatsapp_rust::client::Client;
 use whatsapp_rust::{RetryReason, RetryRequestOptions};
 
@@ -50,9 +53,9 @@ impl Redelivered {
         *self.lock() = HashMap::new();
     }
 
-    /// Asks the sender of a missed message to send it again, then acknowledges the message. The order matters, because
-    /// the server never delivers an acknowledged message again.
-    pub async fn request_resend(&self, client: &Arc<Client>, message_id: &str) {
+    /// Asks the sender of a missed message to send it again, writes an event in case that nobody does, then
+    /// acknowledges the message. The order matters, because the server never delivers an acknowledged message again.
+    pub async fn request_resend(&self, hold: &Hold, client: &Arc<Client>, message_id: &str) {
         let Some(stanza) = self.lock().remove(message_id) else {
             tracing::warn!(
                 message_id,
@@ -69,6 +72,7 @@ impl Redelivered {
                 tracing::warn!(message_id, %error, "sender not asked; the server delivers the message again");
                 return;
             }
+            write_event(hold, client, stanza).await;
         }
         if let Err(error) = client.acknowledge_stanza(stanza).await {
             tracing::debug!(message_id, %error, "message not acknowledged; the server delivers it again");
@@ -77,5 +81,13 @@ impl Redelivered {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<OwnedNodeRef>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn write_event(hold: &Hold, client: &Client, stanza: &NodeRef<'_>) {
+    let Some(own) = client.pn() else { return };
+    let Ok(info) = parse_message_info(stanza, &own, client.lid().as_ref()) else { return };
+    if let Some((kind, data)) = events::undecryptable(client, &info, "not_stored", false).await {
+        events::write(hold, kind, data).await;
     }
 }

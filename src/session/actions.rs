@@ -4,9 +4,9 @@
 
 use crate::db::Db;
 use crate::db::fence::Fence;
+use crate::db::storable::StorableJson;
 use crate::jobs::session_work::{Action, FileAction, Participants};
 use crate::jobs::{JobError, SessionJob};
-use crate::message::json::storable;
 use crate::messages::connection::{Connection, Connections};
 use crate::messages::media::{Media, profile};
 use chrono::DateTime;
@@ -69,7 +69,8 @@ pub(super) async fn run_with_file(
 
 async fn keep(job: &SessionJob, result: Value, db: &Db) -> Result<(), JobError> {
     let Fence { session_id, epoch } = job.fence;
-    let keep = sqlx::query_file!("sql/session/action_result.sql", session_id, epoch, result, job.id);
+    let result = StorableJson::new(result);
+    let keep = sqlx::query_file!("sql/session/action_result.sql", session_id, epoch, &result as &StorableJson, job.id);
     let kept = keep.execute(db).await;
     kept.map(drop).map_err(|error| JobError::Retry(format!("done, but the result is not stored: {error}")))
 }
@@ -179,8 +180,8 @@ fn described(group: &GroupMetadata) -> Value {
     };
     let created = group.creation_time.and_then(|time| DateTime::from_timestamp(i64::try_from(time).ok()?, 0));
     json!({
-        "jid": group.id.to_string(), "subject": storable(&group.subject),
-        "description": group.description.as_deref().map(storable),
+        "jid": group.id.to_string(), "subject": group.subject,
+        "description": group.description,
         "owner": group.creator_pn.as_ref().or(group.creator.as_ref()).map(Jid::to_string), "created_at": created,
         "locked": group.is_locked, "announcement": group.is_announcement,
         "participants": group.participants.iter().map(person).collect::<Vec<_>>(),

@@ -6,17 +6,19 @@ use super::forward::EventForwarder;
 use super::http::MediaClient;
 use super::proxy::{ProxiedFactory, Proxy};
 use super::transport::FencedFactory;
-use crate::auth::{AuthStore, SessionCredentials, Traffic, Vault};
+use crate::auth::{AuthStore, SessionCredentials, Traffic, Vault, proxy_url};
 use crate::config::DeviceConfig;
 use crate::db::hold::Hold;
 use crate::messages::inbound::InboxHook;
 use crate::messages::redelivered::Redelivered;
+use crate::net::Reach;
 use crate::telemetry::crypto::{CryptoError, SessionTask};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
 use wacore::types::events::Event;
+use wacore::types::message::MessageInfo;
 use whatsapp_rust::bot::Bot;
 use whatsapp_rust::client::RawNodeLease;
 use whatsapp_rust::transport::{TokioWebSocketTransportFactory, Transport, TransportEvent, TransportFactory};
@@ -50,10 +52,14 @@ pub struct ClientSettings {
     pub endpoint: Endpoint,
     /// How the linked devices appear on the phone.
     pub device: DeviceConfig,
+    /// Which proxies may be dialled.
+    pub proxies: Reach,
     /// Encrypts and decrypts the auth state.
     pub vault: Arc<Vault>,
     /// Tasks that guard sockets, and requests to WhatsApp.
     pub tasks: TaskTracker,
+    /// Most handshakes with WhatsApp at once.
+    pub max_handshakes: usize,
 }
 
 /// A client that has not been started, and the receiving ends of its channels.
@@ -66,8 +72,14 @@ pub struct Built {
     pub redelivered: Arc<Redelivered>,
     /// Ids of messages that were decrypted and not stored, for [`Redelivered::request_resend`].
     pub missed: mpsc::UnboundedReceiver<String>,
+    /// Writes messages that the hook does not get.
+    pub inbox: InboxHook,
     /// Decryption failures.
     pub crypto_errors: mpsc::UnboundedReceiver<CryptoError>,
+    /// Messages that were decrypted and could not be read.
+    pub unreadable: mpsc::UnboundedReceiver<Arc<MessageInfo>>,
+    /// Rung when messages could not be stored, so that the server has to deliver them again, over another connection.
+    pub redeliver: Arc<Notify>,
     /// While this lives, the library forwards every stanza.
     pub stanzas: RawNodeLease,
 }
@@ -84,19 +96,21 @@ pub async fn build(
     traffic: &Arc<Traffic>,
     found: &SessionCredentials,
 ) -> Result<Built, BuildError> {
-    let ClientSettings { endpoint, device, vault, tasks } = settings;
+    let ClientSettings { endpoint, device, proxies, vault, tasks, .. } = settings;
     let (forward, events) = mpsc::unbounded_channel();
     let (missed_sender, missed) = mpsc::unbounded_channel();
     let (error_sender, crypto_errors) = mpsc::unbounded_channel();
-    let redelivered = Arc::<Redelivered>::default();
+    let (unreadable_sender, unreadable) = mpsc::unbounded_channel();
+    let (redelivered, redeliver) = (Arc::<Redelivered>::default(), Arc::<Notify>::default());
     let store =
         AuthStore::new(hold.clone(), vault.clone()).with_missed_messages(missed_sender).with_traffic(traffic.clone());
-    let hook = InboxHook::new(hold.clone(), redelivered.clone(), traffic.clone());
-    let (socket, media) = match found.proxy.as_ref().map(Proxy::parse).transpose()? {
+    let inbox = InboxHook::new(hold.clone(), redeliver.clone(), redelivered.clone(), traffic.clone());
+    let (socket, media) = match &found.proxy {
         None => (Socket::Direct(TokioWebSocketTransportFactory::new().with_url(endpoint.as_str())), MediaClient::new()),
-        Some(proxy) => {
-            let media = MediaClient::with_agent(proxy.agent()?);
-            (Socket::Proxied(ProxiedFactory { proxy, endpoint: endpoint.clone() }), media)
+        Some(stored) => {
+            let proxy = Proxy::parse(&proxy_url(hold, vault, stored).await?, *proxies)?;
+            let (addresses, media) = (proxy.resolve().await?, MediaClient::with_agent(proxy.agent()?));
+            (Socket::Proxied(ProxiedFactory { proxy, addresses, endpoint: endpoint.clone() }), media)
         }
     };
     let mut builder = Bot::builder()
@@ -110,10 +124,11 @@ pub async fn build(
         .with_event_handler(EventForwarder {
             events: forward,
             redelivered: redelivered.clone(),
+            unreadable: unreadable_sender,
             traffic: traffic.clone(),
             keep_past: found.keep_past,
         })
-        .with_inbound_durability_hook(hook);
+        .with_inbound_durability_hook(inbox.clone());
     if endpoint.is_loopback() {
         builder = builder.with_version(SANDBOX_VERSION);
     }
@@ -121,5 +136,5 @@ pub async fn build(
     let client = bot.client();
     client.enable_auto_reconnect.store(false, Ordering::Relaxed);
     let stanzas = client.acquire_raw_node_forwarding();
-    Ok(Built { bot, events, redelivered, missed, crypto_errors, stanzas })
+    Ok(Built { bot, events, redelivered, missed, inbox, crypto_errors, unreadable, redeliver, stanzas })
 }

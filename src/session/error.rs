@@ -2,6 +2,7 @@
 
 use super::proxy::ProxyError;
 use crate::auth::AuthError;
+use crate::db::outage::is_busy;
 use crate::jobs::JobError;
 
 /// An operation on a session failed.
@@ -13,9 +14,12 @@ pub enum SessionError {
     /// The session was never linked, or was logged out.
     #[error("the session is not linked; SELECT wa.link(…) shows a QR code")]
     NotLinked,
-    /// The job needs a connection.
-    #[error("the session is not connected")]
-    NotConnected,
+    /// The session could not be connected, and only a connection can unlink its device.
+    #[error(
+        "WhatsApp could not be told to unlink the device; the logout is tried again, and wa.logout(…, force => true) \
+         deletes the auth state without telling WhatsApp"
+    )]
+    NotUnlinked,
     /// The database refused, or did not answer.
     #[error(transparent)]
     Sql(#[from] sqlx::Error),
@@ -31,10 +35,12 @@ impl From<SessionError> for JobError {
     fn from(error: SessionError) -> Self {
         let text = error.to_string();
         match error {
-            SessionError::Sql(_) | SessionError::Auth(_) => Self::Retry(text),
+            // An application has locked the session: nothing was tried.
+            SessionError::Sql(error) if is_busy(&error) => Self::Release(text),
+            SessionError::Sql(_) | SessionError::Auth(_) | SessionError::NotUnlinked => Self::Retry(text),
             SessionError::Lost(_) => Self::Release(text),
             // Where building the client fails, the row of the next attempt is written.
-            SessionError::NotLinked | SessionError::NotConnected | SessionError::Build(_) => Self::Permanent(text),
+            SessionError::NotLinked | SessionError::Build(_) => Self::Permanent(text),
         }
     }
 }
@@ -48,6 +54,9 @@ pub enum BuildError {
     /// The session's proxy cannot be used.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// The address of the session's proxy cannot be read.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
 }
 
 impl BuildError {

@@ -1,12 +1,12 @@
 //! Events beside messages and receipts (M8): calls, changes of groups, presence and the like.
 //! `sql/schema/13_events.sql` lists the kinds.
 
-use crate::message::json::storable;
 use crate::messages::address::phone_form;
+use crate::messages::events::undecryptable;
 use serde_json::{Map, Value, json};
 use wacore::stanza::groups::GroupNotificationAction as Group;
 use wacore::types::call::CallAction;
-use wacore::types::events::{Event, GroupUpdate};
+use wacore::types::events::{DecryptFailMode, Event, GroupUpdate, UnavailableType, UndecryptableMessage};
 use wacore::types::presence::{ChatPresence, ChatPresenceMedia};
 use wacore_binary::Jid;
 use whatsapp_rust::client::Client;
@@ -51,15 +51,31 @@ pub(super) async fn event_of(client: &Client, event: &Event) -> Option<(&'static
             let (from, to) = (change.old_jid.to_string(), change.new_jid.to_string());
             ("contact_number_changed", json!({ "from": from, "to": to }))
         }
+        Event::UndecryptableMessage(lost) => {
+            let hidden = lost.decrypt_fail_mode == DecryptFailMode::Hide;
+            return undecryptable(client, &lost.info, reason(lost), hidden).await;
+        }
         Event::IdentityChange(change) => ("security_code_changed", json!({ "contact": form(&change.user).await })),
         _ => return None,
     })
 }
 
+/// Why a message could not be read.
+fn reason(lost: &UndecryptableMessage) -> &'static str {
+    match lost.unavailable_type {
+        _ if !lost.is_unavailable => "not_decrypted",
+        UnavailableType::ViewOnce => "view_once",
+        UnavailableType::Hosted => "hosted",
+        UnavailableType::Bot => "bot",
+        UnavailableType::Unknown => "unavailable",
+    }
+}
+
 /// The data of a call's stanza, without the caller.
 fn call_data(action: &CallAction) -> Option<Value> {
     let offered = |id: &str, video: bool, group: Option<String>| json!({ "call_id": id, "action": "offered", "video": video, "group": group });
-    let ended = |id: &str, action: &str, reason: Option<&str>| json!({ "call_id": id, "action": action, "reason": reason.map(storable) });
+    let ended =
+        |id: &str, action: &str, reason: Option<&str>| json!({ "call_id": id, "action": action, "reason": reason });
     Some(match action {
         CallAction::Offer { call_id, is_video, group_jid, .. } => {
             offered(call_id, *is_video, group_jid.as_ref().map(ToString::to_string))
@@ -76,7 +92,7 @@ fn call_data(action: &CallAction) -> Option<Value> {
 async fn group_data(client: &Client, update: &GroupUpdate) -> Option<Value> {
     let mut data = Map::new();
     data.insert("group".into(), update.group_jid.to_string().into());
-    data.insert("action".into(), storable(update.action.tag_name()).into());
+    data.insert("action".into(), update.action.tag_name().into());
     if let Some(by) = &update.participant {
         let by = phone_form(client, by, update.participant_pn.as_ref()).await;
         data.insert("by".into(), by.to_string().into());
@@ -98,11 +114,11 @@ async fn group_data(client: &Client, update: &GroupUpdate) -> Option<Value> {
         data.insert("participants".into(), named.into());
     }
     let more = match &update.action {
-        Group::Subject { subject, .. } => Some(("subject", storable(subject).into())),
-        Group::Description { description, .. } => Some(("description", description.as_deref().map(storable).into())),
+        Group::Subject { subject, .. } => Some(("subject", subject.as_str().into())),
+        Group::Description { description, .. } => Some(("description", description.as_deref().into())),
         Group::Ephemeral { expiration, .. } => Some(("seconds", (*expiration).into())),
         Group::MembershipApprovalMode { enabled } => Some(("enabled", (*enabled).into())),
-        Group::MemberAddMode { mode } => Some(("mode", storable(mode).into())),
+        Group::MemberAddMode { mode } => Some(("mode", mode.as_str().into())),
         _ => None,
     };
     if let Some((name, value)) = more {

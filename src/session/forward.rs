@@ -3,12 +3,16 @@
 use super::passkey;
 use crate::auth::Traffic;
 use crate::messages::redelivered::Redelivered;
+use crate::telemetry::crypto;
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 use wacore::types::events::{Event, EventHandler, EventInterest, EventKind};
+use wacore::types::message::MessageInfo;
+use wacore_binary::OwnedNodeRef;
 
-/// The events that a supervisor acts on. Messages are not among them: the durability hook gets them, before they are
-/// acknowledged.
+/// The events that a supervisor acts on. The durability hook gets messages, before they are acknowledged; only those
+/// that the account's phone sent in place of unreadable ones are forwarded, because the hook does not get them.
+/// Errors of the stream come as stanzas, because the library has no event for some of them.
 const FORWARDED: &[EventKind] = &[
     EventKind::Connected,
     EventKind::Disconnected,
@@ -23,8 +27,8 @@ const FORWARDED: &[EventKind] = &[
     EventKind::LoggedOut,
     EventKind::StreamReplaced,
     EventKind::TemporaryBan,
+    EventKind::ClientOutdated,
     EventKind::ConnectFailure,
-    EventKind::StreamError,
     EventKind::ServerAck,
     EventKind::Receipt,
     EventKind::RawNode,
@@ -36,12 +40,16 @@ const FORWARDED: &[EventKind] = &[
     EventKind::ChatPresence,
     EventKind::ContactNumberChanged,
     EventKind::IdentityChange,
+    EventKind::Messages,
+    EventKind::UndecryptableMessage,
 ];
 
 /// Forwards events, and notes the stanzas of messages before the library reads them.
 pub(super) struct EventForwarder {
     pub(super) events: UnboundedSender<Arc<Event>>,
     pub(super) redelivered: Arc<Redelivered>,
+    /// Messages that were decrypted and could not be read.
+    pub(super) unreadable: UnboundedSender<Arc<MessageInfo>>,
     pub(super) traffic: Arc<Traffic>,
     /// Whether to forward the history from before the link. The library assembles it only for those who listen for it.
     pub(super) keep_past: bool,
@@ -50,12 +58,25 @@ pub(super) struct EventForwarder {
 impl EventHandler for EventForwarder {
     fn handle_event(&self, event: Arc<Event>) {
         if let Event::RawNode(stanza) = &*event
+            && told(stanza).is_none()
             && passkey::primary_of(stanza).is_none()
         {
             if stanza.get().tag.as_ref() == "message" {
                 self.traffic.message_received();
                 self.redelivered.received(stanza);
             }
+            return;
+        }
+        if let Event::Messages(batch) = &*event
+            && batch.messages.iter().all(|item| item.info.unavailable_request_id.is_none())
+        {
+            return;
+        }
+        // All others were not decrypted; each becomes an event, and its sender is asked for it again.
+        if let Event::UndecryptableMessage(message) = &*event
+            && crypto::plaintext_unreadable()
+        {
+            drop(self.unreadable.send(message.info.clone()));
             return;
         }
         // After the client's end there is no receiver; nobody needs later events.
@@ -65,5 +86,32 @@ impl EventHandler for EventForwarder {
     fn interest(&self) -> EventInterest {
         let forwarded = EventInterest::of(FORWARDED);
         if self.keep_past { forwarded.with(EventKind::HistorySync) } else { forwarded }
+    }
+}
+
+/// What a stanza tells about the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// WhatsApp has answered the login.
+    Answer,
+    /// WhatsApp reports an error of the stream with this code. The connection may go on.
+    StreamError(i32),
+}
+
+/// What a stanza tells about the connection; `None` for any other stanza.
+pub(super) fn told(stanza: &OwnedNodeRef) -> Option<Told> {
+    let node = stanza.get();
+    match node.tag.as_ref() {
+        "success" | "failure" => Some(Told::Answer),
+        "stream:error" => {
+            let code = node.get_attr("code").and_then(|code| code.as_str().parse().ok());
+            // The child has the meaning of a code.
+            let conflict = || {
+                let child = node.get_optional_child("conflict")?;
+                Some(if child.get_attr("type").is_some_and(|kind| *kind == "replaced") { 440 } else { 401 })
+            };
+            code.or_else(conflict).map(Told::StreamError)
+        }
+        _ => None,
     }
 }

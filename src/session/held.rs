@@ -15,12 +15,21 @@ pub(super) struct Held {
     pub(super) relink: Notify,
     /// Rung when the health check got no answer on the connection.
     pub(super) dead: Notify,
+    /// Rung when a connection has logged in, and when it is over.
+    pub(super) changed: Notify,
     /// Held while a piece of the history is stored: one piece after the other.
     pub(super) past: Arc<Mutex<()>>,
 }
 
 impl Held {
     pub(super) fn new(hold: Hold) -> Self {
-        Self { hold, traffic: Arc::default(), relink: Notify::new(), dead: Notify::new(), past: Arc::default() }
+        Self {
+            hold,
+            traffic: Arc::default(),
+            relink: Notify::new(),
+            dead: Notify::new(),
+            changed: Notify::new(),
+            past: Arc::default(),
+        }
     }
 }

@@ -6,13 +6,21 @@
 use super::actions;
 use super::registry::Sessions;
 use crate::db::Db;
-use crate::db::outage::outlast;
+use crate::db::backoff::Backoff;
+use crate::db::outage::{is_busy, is_outage, outwait};
+use crate::db::storable::Storable;
+use crate::jobs::in_hand::Hand;
 use crate::jobs::record::Record;
 use crate::jobs::session_work::SessionWork;
 use crate::jobs::{JobError, SessionJob};
 use crate::messages::media::Media;
 use crate::telemetry;
+use sqlx::error::DatabaseError;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 /// Does what the row asks for. A `link` or `connect` is done when it has started; `wa.session` shows its progress.
@@ -22,20 +30,36 @@ use uuid::Uuid;
 pub async fn run(job: &SessionJob, sessions: &Sessions, media: &Media) -> Result<(), JobError> {
     let (fence, name) = (job.fence, job.session.as_str());
     let reason = job.reason.as_deref();
-    match job.work.as_ref().map_err(|error| JobError::Permanent(error.clone()))? {
+    let work = job.work.as_ref().map_err(|error| JobError::Permanent(error.clone()))?;
+    if job.scheduled && work.wishes() {
+        sessions.set_wish(fence, name, job.id).await?;
+    }
+    match work {
         SessionWork::Link => sessions.start(fence, name, true).await?,
         SessionWork::Connect | SessionWork::Reconnect => sessions.start(fence, name, false).await?,
         SessionWork::Passkey => sessions.continue_linking(fence, name).await?,
         SessionWork::Close => sessions.close(fence, name, reason.unwrap_or("closed on request")).await?,
-        SessionWork::Logout => sessions.logout(fence, name, reason.unwrap_or("logged out on request")).await?,
+        SessionWork::Logout { force } => {
+            sessions.logout(fence, name, reason.unwrap_or("logged out on request"), *force).await?;
+        }
         SessionWork::Action(action) => actions::run(action, job, sessions.connections()).await?,
         SessionWork::File(action) => actions::run_with_file(action, job, sessions.connections(), media).await?,
     }
     Ok(())
 }
 
-/// Attempts of a session job. Beyond them, the reconciler still makes new jobs for what `desired` needs.
+/// Attempts of a session job. Beyond them, [`Comparison`](super::comparison::Comparison) queues the connections that
+/// `desired` needs, with the backoff of the session.
 const ATTEMPTS: i32 = 5;
+/// A logout is all that can unlink the device, so it is tried for hours: WhatsApp may be away.
+const LOGOUT_ATTEMPTS: i32 = 60;
+/// The error of an attempt whose claim or outcome is not known.
+const UNKNOWN_END: &str = "the answer to its claim was lost, or its outcome was refused";
+
+/// How many attempts a job of this kind gets.
+fn most_attempts(kind: &str) -> i32 {
+    if kind == "logout" { LOGOUT_ATTEMPTS } else { ATTEMPTS }
+}
 
 /// Writes the outcome of session jobs.
 #[derive(Debug, Clone)]
@@ -44,6 +68,36 @@ pub struct Recorder {
     pub pool: Db,
     /// The worker that runs them.
     pub worker_id: Uuid,
+    /// Rung when an action has ended: the next one of its session may be claimed.
+    pub action_ended: Arc<Notify>,
+}
+
+impl Recorder {
+    /// Queues a job again that the database says this worker runs and that it does not have in hand. The attempt counts,
+    /// because it may have been made. Waits for nobody who has locked the job or its session.
+    ///
+    /// # Errors
+    /// The row still says that this worker runs it.
+    pub async fn give_back(&self, id: i64, kind: &str, attempts: i32) -> sqlx::Result<()> {
+        let status = if attempts < most_attempts(kind) { "queued" } else { "failed" };
+        self.write(id, status, 0.0, Some(UNKNOWN_END)).await
+    }
+
+    async fn write(&self, id: i64, status: &str, wait: f64, error: Option<&str>) -> sqlx::Result<()> {
+        let finish = async |status: &str| {
+            sqlx::query_file!("sql/jobs/finish_session.sql", id, self.worker_id, status, wait, error)
+                .fetch_optional(&self.pool)
+                .await
+                .map(drop)
+        };
+        match finish(status).await {
+            // Another job of this kind waits already, so this one need not.
+            Err(error) if error.as_database_error().is_some_and(DatabaseError::is_unique_violation) => {
+                finish("cancelled").await
+            }
+            written => written,
+        }
+    }
 }
 
 impl Record<SessionJob> for Recorder {
@@ -55,33 +109,65 @@ impl Record<SessionJob> for Recorder {
     async fn record(&self, job: SessionJob, outcome: Result<(), JobError>) {
         let (status, error) = match outcome {
             Ok(()) => ("done", None),
-            Err(JobError::Retry(error) | JobError::Release(error)) if job.attempts < ATTEMPTS => {
-                ("queued", Some(error))
-            }
+            Err(JobError::Release(error)) => ("release", Some(error)),
+            Err(JobError::Retry(error)) if job.attempts < most_attempts(&job.kind) => ("queued", Some(error)),
             Err(error) => ("failed", Some(error.to_string())),
         };
-        tracing::info!(outcome = status, error, "session job ended");
-        telemetry::session_job(&job.kind, status);
+        let error = error.as_deref().map(Storable::error);
+        tracing::info!(outcome = status, error = error.as_ref().map(Storable::as_str), "session job ended");
+        telemetry::session_job(&job.kind, if status == "release" { "queued" } else { status });
+        let is_action = matches!(job.work, Ok(SessionWork::Action(_) | SessionWork::File(_)) | Err(_));
         let wait = 2_f64.powi(job.attempts.min(8));
-        let write = async |status: &'static str| {
-            let finish = || {
-                sqlx::query_file!("sql/jobs/finish_session.sql", job.id, self.worker_id, status, wait, error.as_deref())
-                    .fetch_optional(&self.pool)
-            };
-            // While the row says `running`, no other job of the session runs. When this worker ends, the pool is
-            // closed.
-            outlast(&CancellationToken::new(), finish).await
-        };
-        let mut written = write(status).await;
-        // Another job of this kind waits already, so this one need not.
-        if written
-            .as_ref()
-            .is_err_and(|e| e.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation))
-        {
-            written = write("cancelled").await;
+        let end = End { id: job.id, status, error, wait, is_action, _hand: job.hand };
+        match end.write(self).await {
+            Err(error) if is_busy(&error) => {
+                // Beside the next job: an application has locked the session, perhaps for long.
+                let recorder = self.clone();
+                let write = async move { end.write_at_last(&recorder).await };
+                tokio::spawn(write.in_current_span());
+            }
+            written => end.report(self, written),
         }
+    }
+}
+
+/// The end of a run of a session job. The job is in hand until it is written.
+struct End {
+    id: i64,
+    status: &'static str,
+    error: Option<Storable>,
+    /// Seconds until the next attempt.
+    wait: f64,
+    is_action: bool,
+    _hand: Hand,
+}
+
+impl End {
+    /// Writes the end. While the row says `running`, no other job of the session runs, so this waits out an outage; when
+    /// this worker ends, the pool is closed.
+    async fn write(&self, recorder: &Recorder) -> sqlx::Result<()> {
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+        let error = self.error.as_ref().map(Storable::as_str);
+        loop {
+            match recorder.write(self.id, self.status, self.wait, error).await {
+                Err(error) if is_outage(&error) => tracing::warn!(%error, "outcome not written; retrying"),
+                written => return written,
+            }
+            backoff.sleep().await;
+        }
+    }
+
+    /// The same, as soon as nobody has locked what it needs.
+    async fn write_at_last(&self, recorder: &Recorder) {
+        self.report(recorder, outwait(&CancellationToken::new(), || self.write(recorder)).await);
+    }
+
+    fn report(&self, recorder: &Recorder, written: sqlx::Result<()>) {
         if let Err(error) = written {
-            tracing::warn!(%error, "outcome not written; the job runs again when this worker ends");
+            tracing::warn!(%error, "outcome not written; the job is given back after a heartbeat");
+        }
+        if self.is_action {
+            recorder.action_ended.notify_one();
         }
     }
 }

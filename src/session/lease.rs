@@ -6,15 +6,19 @@
 //!
 //! Each heartbeat is followed by a run of the reconciler (`desired` against `status`): it expires dead workers,
 //! corrects the states that they left, adopts free sessions that should be connected, and gives away sessions beyond
-//! the worker's share. However long it takes, the next heartbeat is in time. The reconciler keeps nothing from run to
-//! run, so a lost wake-up costs only time.
+//! the worker's share. Then it compares what the database says is this worker's with what the process has in hand
+//! ([`Comparison`]). However long it takes, the next heartbeat is in time. The reconciler decides by rows alone, so a
+//! lost wake-up or a lost answer costs only time.
 
+use super::comparison::Comparison;
+use super::witness::Witness;
 use crate::config::Secret;
 use crate::db::Db;
 use crate::db::DbError;
 use crate::db::fence::Fence;
 use crate::jobs::bells::Bells;
 use chrono::{DateTime, Utc};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +30,7 @@ pub struct Lease {
     pool: Db,
     worker_id: Uuid,
     ttl: Duration,
+    witness: Arc<Witness>,
 }
 
 /// The signals between the lease and the rest of the worker.
@@ -45,10 +50,11 @@ pub struct LeaseSignals {
     pub surplus: mpsc::UnboundedSender<Fence>,
 }
 
-/// What a heartbeat reads from the worker's row.
+/// What a heartbeat reads.
 struct WorkerRequests {
     draining: bool,
     check_at: Option<DateTime<Utc>>,
+    beats: i64,
 }
 
 /// Payload on the channel `wa_work` when leases become free; rings [`Bells::reconcile`].
@@ -62,22 +68,32 @@ const GIVE_UP: f64 = 0.8;
 const SLOW: Duration = Duration::from_secs(2);
 
 impl Lease {
-    /// Registers a worker under a fresh id.
-    pub async fn register(url: &Secret, pooler: bool, ttl: Duration, max_sessions: u32) -> Result<Self, DbError> {
-        let pool = Db::connect(url, pooler, 1, "wagres lease").await?;
+    /// Registers a worker under a fresh id. `witness` is the memory of the process.
+    pub async fn register(
+        url: &Secret,
+        pooler: bool,
+        ttl: Duration,
+        max_sessions: u32,
+        witness: Arc<Witness>,
+    ) -> Result<Self, DbError> {
+        let pool = Db::connect_worker(url, pooler, 1, "wagres lease").await?;
         let worker_id = Uuid::new_v4();
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "unknown".into());
         let pid = i32::try_from(std::process::id()).unwrap_or(0);
         let version = env!("CARGO_PKG_VERSION");
-        let restored = sqlx::query_file_scalar!("sql/worker/detect_restore.sql").fetch_one(&pool).await?;
-        if restored > 0 {
-            tracing::warn!(sessions = restored, "database restore detected; chats start new Signal sessions");
+        let (home, beats) = witness.seen();
+        let found =
+            sqlx::query_file!("sql/worker/detect_restore.sql", witness.id(), home, beats).fetch_one(&pool).await?;
+        if let Some(reason) = found.reason {
+            tracing::warn!(reason, "database restore detected; sessions reset their ratchets when they connect");
         }
+        witness.enter(found.home);
+        let (host, seconds) = (host.trim(), ttl.as_secs_f64());
         let most = i32::try_from(max_sessions).unwrap_or(i32::MAX);
-        sqlx::query_file!("sql/worker/register.sql", worker_id, host.trim(), pid, version, ttl.as_secs_f64(), most)
+        sqlx::query_file!("sql/worker/register.sql", worker_id, host, pid, version, seconds, most, found.home)
             .execute(&pool)
             .await?;
-        Ok(Self { pool, worker_id, ttl })
+        Ok(Self { pool, worker_id, ttl, witness })
     }
 
     /// The worker id of this life.
@@ -87,12 +103,12 @@ impl Lease {
     }
 
     /// Sends heartbeats and reconciles until the tokens end it. Calls `answers` with whether the database answers.
-    /// `pool` serves statements that need not be in time.
-    pub async fn run(&self, pool: &Db, signals: LeaseSignals, answers: impl Fn(bool)) {
+    /// The pool of `comparison` serves statements that need not be in time.
+    pub async fn run(&self, signals: LeaseSignals, comparison: Comparison, answers: impl Fn(bool)) {
         let after_beat = Notify::new();
         tokio::select! {
             () = self.heartbeat_loop(&signals, &after_beat, answers) => {}
-            () = self.reconcile_loop(pool, &signals, &after_beat) => {}
+            () = self.reconcile_loop(&signals, &after_beat, comparison) => {}
         }
     }
 
@@ -108,7 +124,11 @@ impl Lease {
             };
             answers(matches!(beat, Ok(Ok(_))));
             match beat {
-                Ok(Ok(Some(WorkerRequests { draining, check_at }))) => {
+                Ok(Ok(Some(WorkerRequests { draining, check_at, beats }))) => {
+                    if !self.witness.count(beats) {
+                        tracing::error!("the database went back in time; stopping every session");
+                        return lost.cancel();
+                    }
                     proven = began;
                     if draining {
                         drain_requested.cancel();
@@ -118,7 +138,7 @@ impl Lease {
                     }
                 }
                 Ok(Ok(None)) => {
-                    tracing::error!("lease expired; stopping every session");
+                    tracing::error!("lease expired, or the database was restored; stopping every session");
                     return lost.cancel();
                 }
                 Ok(Err(error)) => tracing::warn!(%error, "heartbeat failed; retrying"),
@@ -136,14 +156,18 @@ impl Lease {
         }
     }
 
-    async fn reconcile_loop(&self, pool: &Db, signals: &LeaseSignals, after_beat: &Notify) {
+    async fn reconcile_loop(&self, signals: &LeaseSignals, after_beat: &Notify, mut comparison: Comparison) {
+        let pool = comparison.pool.clone();
         loop {
             after_beat.notified().await;
             if signals.draining.is_cancelled() {
                 continue;
             }
-            if let Err(error) = self.reconcile(pool, signals).await {
+            if let Err(error) = self.reconcile(&pool, signals).await {
                 tracing::warn!(%error, "reconciler failed; retrying after the next heartbeat");
+            }
+            if let Err(error) = comparison.run().await {
+                tracing::warn!(%error, "comparison with the database failed; retrying after the next heartbeat");
             }
         }
     }
@@ -159,17 +183,21 @@ impl Lease {
         beat.await
     }
 
-    /// Sends a heartbeat. `None` when the lease has expired.
+    /// Sends a heartbeat. `None` when the lease has expired, or the database is another one.
     async fn beat(&self) -> sqlx::Result<Option<WorkerRequests>> {
-        sqlx::query_file_as!(WorkerRequests, "sql/worker/heartbeat.sql", self.worker_id, self.ttl.as_secs_f64())
+        let (seconds, process) = (self.ttl.as_secs_f64(), self.witness.id());
+        sqlx::query_file_as!(WorkerRequests, "sql/worker/heartbeat.sql", self.worker_id, seconds, process)
             .fetch_optional(&self.pool)
             .await
     }
 
     async fn reconcile(&self, pool: &Db, signals: &LeaseSignals) -> sqlx::Result<()> {
-        let expired = sqlx::query_file!("sql/worker/expire_workers.sql").execute(pool).await?.rows_affected();
-        if expired > 0 {
-            tracing::info!(workers = expired, "dead workers expired; their sessions are free");
+        let expired = sqlx::query_file!("sql/worker/expire_workers.sql").fetch_one(pool).await?;
+        if expired.workers > 0 {
+            tracing::info!(workers = expired.workers, "dead workers expired; their sessions are free");
+        }
+        if expired.unsettled {
+            sqlx::query_file!("sql/worker/settle.sql", STEP).execute(pool).await?;
         }
         sqlx::query_file!("sql/session/reset_stale.sql").execute(pool).await?;
         let adopted = sqlx::query_file!("sql/session/adopt.sql", self.worker_id, STEP).execute(pool).await?;
@@ -197,7 +225,8 @@ impl Lease {
 
     /// Deletes the worker's row, so that nobody has to wait for its lease to expire.
     pub async fn unregister(&self) -> sqlx::Result<()> {
-        sqlx::query_file!("sql/worker/unregister.sql", self.worker_id).fetch_optional(&self.pool).await?;
+        let process = self.witness.id();
+        sqlx::query_file!("sql/worker/unregister.sql", self.worker_id, process).fetch_optional(&self.pool).await?;
         self.pool.close().await;
         Ok(())
     }

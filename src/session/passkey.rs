@@ -19,6 +19,7 @@ use super::row::persist;
 use crate::auth::{AuthError, AuthStore, PasskeyLinking, random};
 use crate::db::fence::Fence;
 use crate::db::hold::Hold;
+use crate::db::storable::{Storable, StorableJson};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use buffa::Enumeration as _;
@@ -211,10 +212,11 @@ impl Driver {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of minutes")]
         let seconds = options.timeout_ms.map_or(USUAL_TIMEOUT, |ms| ms as f64 / 1000.0).clamp(30.0, LONGEST_TIMEOUT);
         let request: Value = serde_json::from_str(request).map_err(|error| StepError::Failed(error.to_string()))?;
-        let Fence { session_id, epoch } = self.hold.fence;
+        let (Fence { session_id, epoch }, request) = (self.hold.fence, StorableJson::new(request));
         // WhatsApp sends the request once.
         persist(&self.hold, || {
-            sqlx::query_file_scalar!("sql/passkey/request.sql", session_id, epoch, request, seconds)
+            let request = &request;
+            sqlx::query_file_scalar!("sql/passkey/request.sql", session_id, epoch, request as &StorableJson, seconds)
                 .fetch_one(&self.hold.db)
         })
         .await;
@@ -323,8 +325,9 @@ impl Driver {
     }
 
     async fn advance(&self, stage: Reached, code: Option<&str>, error: Option<&str>) {
-        let Fence { session_id, epoch } = self.hold.fence;
+        let (Fence { session_id, epoch }, error) = (self.hold.fence, error.map(Storable::error));
         persist(&self.hold, || {
+            let error = error.as_ref().map(Storable::as_str);
             sqlx::query_file_scalar!("sql/passkey/advance.sql", session_id, epoch, stage.name(), code, error)
                 .fetch_one(&self.hold.db)
         })

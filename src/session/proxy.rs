@@ -1,22 +1,24 @@
 //! Connects a session to WhatsApp through a proxy (S11): its socket and its media.
 //!
 //! HTTP proxies get a CONNECT, and SOCKS5 proxies resolve names themselves, so that nothing of a session bypasses its
-//! proxy.
+//! proxy. An application names the proxy, so the worker dials only what [`Reach`] allows.
 
 use super::endpoint::{CERTIFICATE_CHECK_IS_OFF, Endpoint};
 use crate::config::Secret;
+use crate::net::{PrivateNetwork, Reach};
 use anyhow::Context;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::{HeaderValue, Uri};
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
+use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_websockets::ClientBuilder;
-use tower::ServiceExt as _;
+use tower::{ServiceExt as _, service_fn};
+use ureq::unversioned::transport::DefaultConnector;
 use url::Url;
 use wacore::net::WHATSAPP_WEB_ORIGIN;
 use whatsapp_rust::transport::{Transport, TransportEvent, TransportFactory};
@@ -39,6 +41,20 @@ pub enum ProxyError {
     /// A sandbox build and an address that is not loopback.
     #[error("proxy: not on this machine, and this build has the feature `sandbox`, which connects to nothing else")]
     NotLoopback,
+    /// One of its addresses may not be dialled.
+    #[error(
+        "proxy: {0} is in a private network or on this machine; accepted is an address of the internet, unless the \
+         workers run with worker.private_proxies = true"
+    )]
+    Private(String),
+    /// The name server gave no address.
+    #[error("proxy: {host} has no address: {source}")]
+    Unresolved {
+        /// The host.
+        host: String,
+        /// The name server's answer.
+        source: std::io::Error,
+    },
 }
 
 /// A proxy. Secret, because it may hold a password.
@@ -47,6 +63,7 @@ pub struct Proxy {
     url: Url,
     host: String,
     port: u16,
+    reach: Reach,
 }
 
 impl std::fmt::Debug for Proxy {
@@ -60,7 +77,7 @@ impl Proxy {
     ///
     /// # Errors
     /// See [`ProxyError`].
-    pub fn parse(url: &Secret) -> Result<Self, ProxyError> {
+    pub fn parse(url: &Secret, reach: Reach) -> Result<Self, ProxyError> {
         let url = Url::parse(url.expose()).map_err(|_| ProxyError::NotAProxy)?;
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
             return Err(ProxyError::NotAProxy);
@@ -73,7 +90,7 @@ impl Proxy {
         if CERTIFICATE_CHECK_IS_OFF && !ip.map_or(host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback()) {
             return Err(ProxyError::NotLoopback);
         }
-        Ok(Self { host: host.to_owned(), port, url })
+        Ok(Self { host: host.to_owned(), port, url, reach })
     }
 
     /// User and password, if the proxy wants them.
@@ -83,12 +100,34 @@ impl Proxy {
         wanted.then(|| (decoded(self.url.username()), decoded(self.url.password().unwrap_or_default())))
     }
 
-    /// Connects to `host` and `port` through the proxy.
-    async fn open(&self, host: &str, port: u16) -> anyhow::Result<TcpStream> {
+    /// The addresses of the proxy.
+    ///
+    /// # Errors
+    /// [`ProxyError::Private`] and [`ProxyError::Unresolved`].
+    pub async fn resolve(&self) -> Result<Vec<SocketAddr>, ProxyError> {
+        self.reach.resolve(&self.host, self.port).await.map_err(|source| {
+            if source.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<PrivateNetwork>) {
+                ProxyError::Private(self.host.clone())
+            } else {
+                ProxyError::Unresolved { host: self.host.clone(), source }
+            }
+        })
+    }
+
+    /// Connects to `host` and `port` through the proxy, which has these `addresses`.
+    async fn open(&self, addresses: &[SocketAddr], host: &str, port: u16) -> anyhow::Result<TcpStream> {
         let target: Uri = format!("https://{host}:{port}/").parse()?;
         let proxy: Uri = format!("http://{}:{}", self.host, self.port).parse()?;
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
+        // Not by the name: a second answer of the name server could lead elsewhere.
+        let addresses: Arc<[SocketAddr]> = addresses.into();
+        let connector = service_fn(move |_: Uri| {
+            let addresses = addresses.clone();
+            async move {
+                let stream = TcpStream::connect(&*addresses).await?;
+                stream.set_nodelay(true)?;
+                Ok::<_, std::io::Error>(TokioIo::new(stream))
+            }
+        });
         let stream = if self.url.scheme() == "http" {
             let mut tunnel = Tunnel::new(proxy, connector);
             if let Some((user, password)) = self.login() {
@@ -116,7 +155,7 @@ impl Proxy {
         let proxy = ureq::Proxy::new(&url).map_err(|_| ProxyError::NotAProxy)?;
         let config = ureq::Agent::config_builder().proxy(Some(proxy));
         let config = config.input_buffer_size(BUFFER).output_buffer_size(BUFFER).max_idle_connections(IDLE);
-        Ok(config.build().into())
+        Ok(ureq::Agent::with_parts(config.build(), DefaultConnector::default(), self.reach.resolver()))
     }
 }
 
@@ -124,6 +163,8 @@ impl Proxy {
 pub struct ProxiedFactory {
     /// The proxy.
     pub proxy: Proxy,
+    /// The addresses of the proxy, from [`Proxy::resolve`].
+    pub addresses: Vec<SocketAddr>,
     /// The server.
     pub endpoint: Endpoint,
 }
@@ -134,7 +175,8 @@ impl TransportFactory for ProxiedFactory {
         let server = Url::parse(self.endpoint.as_str())?;
         let host = server.host_str().context("the server has no name")?;
         let port = server.port_or_known_default().context("the server has no port")?;
-        let stream = self.proxy.open(host, port).await.with_context(|| format!("through {:?}", self.proxy))?;
+        let stream = self.proxy.open(&self.addresses, host, port).await;
+        let stream = stream.with_context(|| format!("through {:?}", self.proxy))?;
         let uri: http::Uri = self.endpoint.as_str().parse()?;
         let origin = HeaderValue::from_static(WHATSAPP_WEB_ORIGIN);
         let request = ClientBuilder::from_uri(uri).add_header(http::header::ORIGIN, origin)?;
@@ -161,13 +203,34 @@ mod tests {
             ("127.0.0.1:3128", false),
             ("", false),
         ] {
-            let proxy = Proxy::parse(&Secret::new(url));
+            let proxy = Proxy::parse(&Secret::new(url), Reach::Internet);
             assert_eq!(proxy.is_ok(), ok, "{url}: {proxy:?}");
             assert!(!format!("{proxy:?}").contains("cret"), "{proxy:?}");
         }
-        let proxy = Proxy::parse(&Secret::new("socks5://anna:s%40cret@127.0.0.1:1080")).expect("a proxy");
+        let proxy = Secret::new("socks5://anna:s%40cret@127.0.0.1:1080");
+        let proxy = Proxy::parse(&proxy, Reach::Internet).expect("a proxy");
         assert_eq!(proxy.login(), Some(("anna".into(), "s@cret".into())));
-        let elsewhere = Proxy::parse(&Secret::new("http://10.0.0.1:3128"));
+        let elsewhere = Proxy::parse(&Secret::new("http://10.0.0.1:3128"), Reach::Everywhere);
         assert_eq!(matches!(elsewhere, Err(ProxyError::NotLoopback)), CERTIFICATE_CHECK_IS_OFF);
+    }
+
+    #[tokio::test]
+    async fn r9_s11_a_proxy_inside_is_refused_by_its_address_unless_allowed() {
+        for url in ["http://127.0.0.1:3128", "socks5://[::1]:1080", "http://localhost:3128"] {
+            let inside = Proxy::parse(&Secret::new(url), Reach::Internet).expect("a proxy").resolve().await;
+            assert!(matches!(inside, Err(ProxyError::Private(_))), "{url}: {inside:?}");
+            let allowed = Proxy::parse(&Secret::new(url), Reach::Everywhere).expect("a proxy").resolve().await;
+            assert!(allowed.is_ok_and(|found| found.iter().all(|it| it.ip().is_loopback())), "{url}");
+        }
+    }
+
+    #[test]
+    fn r9_s11_media_through_a_proxy_inside_is_refused() {
+        // A server that would answer: only the guard keeps the client from it.
+        let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://127.0.0.1:{}", server.local_addr().expect("an address").port());
+        let agent = Proxy::parse(&Secret::new(url), Reach::Internet).expect("a proxy").agent().expect("a client");
+        let refused = agent.get("https://mmg.whatsapp.net/").call();
+        assert!(matches!(&refused, Err(ureq::Error::Other(why)) if why.is::<PrivateNetwork>()), "{refused:?}");
     }
 }

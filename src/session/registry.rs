@@ -1,15 +1,21 @@
 //! The sessions that this worker holds, each with at most one client, and what happens when a connection ends.
 
+pub mod idle;
+
+use super::admission::{Admission, Gate};
 use super::client::{self, ClientSettings};
-use super::ending::{After, Ended, Next};
+use super::ending::{After, Ended, Next, Why};
 use super::error::SessionError;
 use super::held::Held;
+use super::leave::Leave;
+use super::reports::Reports;
 use super::row;
 use super::running::{End, Running};
 use super::status::Status;
-use super::supervise::{Reports, Supervisor};
-use crate::auth::{AuthStore, SessionCredentials};
+use super::supervise::Supervisor;
+use crate::auth::SessionCredentials;
 use crate::db::Db;
+use crate::db::backoff::spread;
 use crate::db::fence::Fence;
 use crate::db::hold::Hold;
 use crate::jobs::bells::Bells;
@@ -24,67 +30,30 @@ use tracing::Instrument as _;
 /// How long a connection may take to close in order before it is cut, and the database to take the release of a
 /// session.
 const CLOSING: Duration = Duration::from_secs(15);
+/// How soon a session asks again for its turn while WhatsApp is away.
+const AWAY: Duration = Duration::from_secs(5);
 
 /// A held session and its client.
-struct Entry {
-    held: Arc<Held>,
-    running: tokio::sync::Mutex<Option<Running>>,
+pub(super) struct Entry {
+    pub(super) held: Arc<Held>,
+    pub(super) running: tokio::sync::Mutex<Option<Running>>,
 }
 
 /// The held sessions of a worker. Clones share them.
 #[derive(Clone)]
 pub struct Sessions {
     db: Db,
-    settings: Arc<ClientSettings>,
+    pub(super) settings: Arc<ClientSettings>,
     reports: Reports,
     entries: Arc<Mutex<HashMap<i64, Arc<Entry>>>>,
-}
-
-/// What releasing a session does to its `desired` state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Desired {
-    Unchanged,
-    /// Nobody connects it until asked.
-    Stopped,
-}
-
-/// Whether the row keeps the identity of the device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Identity {
-    Kept,
-    Forgotten,
-}
-
-/// How a session leaves this worker.
-struct Leave<'a> {
-    status: Status,
-    reason: &'a str,
-    desired: Desired,
-    identity: Identity,
-}
-
-impl<'a> Leave<'a> {
-    /// To any worker that has room.
-    const fn to_others(reason: &'a str) -> Self {
-        Self { status: Status::Disconnected, reason, desired: Desired::Unchanged, identity: Identity::Kept }
-    }
-
-    /// Nobody connects the session; it stays linked.
-    const fn stopped(status: Status, reason: &'a str) -> Self {
-        Self { status, reason, desired: Desired::Stopped, identity: Identity::Kept }
-    }
-
-    /// The device is no longer linked.
-    const fn unlinked(reason: &'a str) -> Self {
-        Self { status: Status::LoggedOut, reason, desired: Desired::Stopped, identity: Identity::Forgotten }
-    }
 }
 
 impl Sessions {
     /// No session yet. Their connections are added to `connections`; acks and receipts go to `progress`.
     #[must_use]
     pub fn new(db: Db, settings: ClientSettings, connections: Connections, progress: Progress, bells: Bells) -> Self {
-        let reports = Reports { connections, progress, bells, tasks: settings.tasks.clone() };
+        let gate = Gate::new(settings.max_handshakes);
+        let reports = Reports { connections, progress, bells, tasks: settings.tasks.clone(), gate };
         Self { db, settings: Arc::new(settings), reports, entries: Arc::default() }
     }
 
@@ -131,12 +100,14 @@ impl Sessions {
             self.leave(&entry, Leave::stopped(Status::New, "not linked")).await?;
             return Err(SessionError::NotLinked);
         }
-        if found.exported {
-            let reset = sqlx::query_file!("sql/session/reset_exported.sql", fence.session_id, fence.epoch);
-            reset.fetch_optional(&hold.db).await?;
-            tracing::warn!("another program used the session since its export; chats start new Signal sessions");
+        if found.linked && found.ratchets_old {
+            let reset = sqlx::query_file_scalar!("sql/session/use_ratchets.sql", fence.session_id, fence.epoch);
+            if let Some(keys) = reset.fetch_optional(&hold.db).await?.flatten() {
+                tracing::warn!(keys, "ratchets may have been used elsewhere; chats start new Signal sessions");
+            }
         }
-        row::set_status(hold, if found.linked { Status::Connecting } else { Status::Linking }).await?;
+        let reason = self.reports.gate.is_away().then_some("waits until WhatsApp can be reached again");
+        row::set_status(hold, if found.linked { Status::Connecting } else { Status::Linking }, reason).await?;
         *running = Some(self.connect(&entry, &found).await?);
         Ok(())
     }
@@ -149,55 +120,75 @@ impl Sessions {
             Ok(built) => built,
             // As after a lost connection, the row says why, and the next attempt follows after the backoff.
             Err(error) => {
-                row::lost(hold, Status::Disconnected, &error.to_string(), found.linked, None).await;
+                let (why, reason) = (Why::NotBuilt, Some(error.to_string()));
+                let ended = Ended { why, reason, ..Ended::lost(found.linked) };
+                row::lost(hold, &ended, Status::Disconnected, None).await;
                 self.reports.bells.claim.notify_one();
                 return Err(error.into());
             }
         };
-        let client = built.bot.client();
+        let (client, direct) = (built.bot.client(), found.proxy.is_none());
         let supervisor = span.in_scope(|| {
             let vault = self.settings.vault.clone();
-            Supervisor::new(entry.held.clone(), client.clone(), self.reports.clone(), vault, found.linked)
+            Supervisor::new(entry.held.clone(), client.clone(), self.reports.clone(), vault, found.linked, direct)
         });
         let (passkey, end) = (supervisor.passkey(), Arc::<End>::default());
         let (sessions, entry, ending) = (self.clone(), entry.clone(), end.clone());
         let supervised = async move {
-            let ended = supervisor.run(built).await;
+            let Some(admission) = sessions.admitted(&entry, direct, &ending).await else {
+                ending.mark_over();
+                return supervisor.give_up().await;
+            };
+            let ended = supervisor.run(built, admission).await;
             if ending.mark_over() {
-                sessions.follow(&entry, ended).await;
+                sessions.follow(&entry, &ended, direct).await;
             }
+            entry.held.changed.notify_one();
         };
         Ok(Running { client, task: tokio::spawn(supervised.instrument(span)), end, passkey })
     }
 
-    /// Does what follows an end that nobody asked for.
-    async fn follow(&self, entry: &Entry, ended: Ended) {
-        let (hold, reason) = (&entry.held.hold, ended.reason());
+    /// Waits until the session may connect. `None` when it need not any more.
+    async fn admitted(&self, entry: &Entry, direct: bool, end: &End) -> Option<Admission> {
+        tokio::select! {
+            biased;
+            () = entry.held.hold.lost.cancelled() => None,
+            () = end.asked_for() => None,
+            admission = self.reports.gate.admit(direct) => Some(admission),
+        }
+    }
+
+    /// Does what follows an end that nobody asked for. `direct`: the session connects without a proxy.
+    async fn follow(&self, entry: &Entry, ended: &Ended, direct: bool) {
+        let (hold, reason, shown) = (&entry.held.hold, ended.reason(), ended.why.shown());
         let next = ended.next();
         if next != Next::Nothing {
-            telemetry::ended(ended.name(), ended.linked && !ended.connected);
+            telemetry::ended(shown.name, ended.linked && !ended.connected);
         }
         let released = match next {
             Next::Nothing => return,
             Next::Connect(status, after) => {
-                tracing::info!(reason, "connection ended; the next one is queued");
-                let after = if let After::Time(time) = after { Some(time) } else { None };
-                row::lost(hold, status, reason, ended.linked, after).await;
+                tracing::info!(end = shown.name, code = ended.code, reason, "connection ended; the next one is queued");
+                let away = direct && ended.by_network_alone() && self.reports.gate.unreachable(hold.fence.session_id);
+                let after = match after {
+                    After::Time(time) => Some(time),
+                    // No failure of this session: it waits for its turn to probe.
+                    After::Backoff if away => Some(spread(AWAY)),
+                    After::Backoff => None,
+                };
+                row::lost(hold, ended, status, after).await;
                 return self.reports.bells.claim.notify_one();
             }
             Next::LinkByQr => {
-                row::show_code(hold, None, Some(reason)).await;
-                row::lost(hold, Status::Disconnected, reason, ended.linked, Some(Duration::ZERO)).await;
+                row::show_code(hold, None, Some(&reason)).await;
+                row::lost(hold, ended, Status::Disconnected, Some(Duration::ZERO)).await;
                 return self.reports.bells.claim.notify_one();
             }
-            Next::Release(status) => self.leave(entry, Leave::stopped(status, reason)).await,
-            Next::Forget => {
-                tracing::warn!(reason, "logged out; auth state deleted");
-                self.forget(entry, reason).await
-            }
+            Next::Release(status) => self.leave(entry, Leave::stopped(status, &reason).after(ended)).await,
             Next::Quarantine => {
-                tracing::error!(reason, "session unlinked; auth state quarantined");
-                self.quarantine(entry, reason).await
+                let (end, code, advice) = (shown.name, ended.code, shown.advice);
+                tracing::error!(end, code, reason, advice, "session unlinked; auth state quarantined");
+                self.quarantine(entry, ended).await
             }
         };
         if let Err(error) = released {
@@ -229,34 +220,13 @@ impl Sessions {
         self.leave(&entry, Leave::stopped(Status::Stopped, reason)).await
     }
 
-    /// Unlinks the device, deletes its auth state and releases the session.
+    /// Sets the state that a scheduled job wants, now that it runs.
     ///
     /// # Errors
     /// See [`SessionError`].
-    pub async fn logout(&self, fence: Fence, name: &str, reason: &str) -> Result<(), SessionError> {
+    pub async fn set_wish(&self, fence: Fence, name: &str, job: i64) -> Result<(), SessionError> {
         let entry = self.enter(fence, name).await;
-        let connection = self.connections().get(fence).ok_or(SessionError::NotConnected)?;
-        if let Some(running) = entry.running.lock().await.as_ref() {
-            running.expect_end();
-        }
-        connection.client.logout().await;
-        self.disconnect(&entry).await;
-        self.forget(&entry, reason).await
-    }
-
-    /// Deletes the auth state of a session that is logged out, and releases it. Background tasks of its client may
-    /// still write, so the deletion happens under a new epoch, which refuses their writes.
-    async fn forget(&self, entry: &Entry, reason: &str) -> Result<(), SessionError> {
-        let hold = renewed(&entry.held.hold).await?;
-        AuthStore::new(hold.clone(), self.settings.vault.clone()).delete_all().await?;
-        self.release(entry, &hold, Leave::unlinked(reason)).await
-    }
-
-    /// The same for a session whose auth state is unusable: the auth state goes to the quarantine.
-    async fn quarantine(&self, entry: &Entry, reason: &str) -> Result<(), SessionError> {
-        let hold = renewed(&entry.held.hold).await?;
-        AuthStore::new(hold.clone(), self.settings.vault.clone()).quarantine_all(reason).await?;
-        self.release(entry, &hold, Leave::unlinked(reason)).await
+        row::set_wish(&entry.held.hold, job).await
     }
 
     /// Stops claiming messages of a session that another worker should have.
@@ -330,42 +300,32 @@ impl Sessions {
         }
     }
 
-    async fn leave(&self, entry: &Entry, leave: Leave<'_>) -> Result<(), SessionError> {
+    pub(super) async fn leave(&self, entry: &Entry, leave: Leave<'_>) -> Result<(), SessionError> {
         self.release(entry, &entry.held.hold, leave).await
     }
 
-    /// Releases a session and removes it here. The statement that releases the lease also writes the status.
-    async fn release(&self, entry: &Entry, under: &Hold, leave: Leave<'_>) -> Result<(), SessionError> {
-        let Fence { session_id, epoch } = under.fence;
-        let Leave { status, reason, desired, identity } = leave;
+    /// Releases a session and removes it here.
+    pub(super) async fn release(&self, entry: &Entry, under: &Hold, leave: Leave<'_>) -> Result<(), SessionError> {
         self.connections().close(entry.held.hold.fence);
-        let release = || {
-            sqlx::query_file_scalar!(
-                "sql/session/release.sql",
-                session_id,
-                epoch,
-                status.name(),
-                reason,
-                desired == Desired::Stopped,
-                identity == Identity::Forgotten
-            )
-            .fetch_one(&under.db)
-        };
-        let released = under.ask(release).await;
-        let mut entries = self.lock();
-        if entries.get(&session_id).is_some_and(|found| found.held.hold.fence == entry.held.hold.fence) {
-            entries.remove(&session_id);
-        }
-        drop(entries);
-        if released? { Ok(()) } else { Err(SessionError::Lost(epoch)) }
+        let released = under.ask(|| leave.write(under)).await;
+        self.remove(entry);
+        if released? { Ok(()) } else { Err(SessionError::Lost(under.fence.epoch)) }
     }
 
-    fn get(&self, fence: Fence) -> Option<Arc<Entry>> {
+    fn remove(&self, entry: &Entry) {
+        let fence = entry.held.hold.fence;
+        let mut entries = self.lock();
+        if entries.get(&fence.session_id).is_some_and(|found| found.held.hold.fence == fence) {
+            entries.remove(&fence.session_id);
+        }
+    }
+
+    pub(super) fn get(&self, fence: Fence) -> Option<Arc<Entry>> {
         self.lock().get(&fence.session_id).filter(|entry| entry.held.hold.fence == fence).cloned()
     }
 
     /// The entry of this hold; an older hold of the same session is cut first.
-    async fn enter(&self, fence: Fence, name: &str) -> Arc<Entry> {
+    pub(super) async fn enter(&self, fence: Fence, name: &str) -> Arc<Entry> {
         let (entry, older) = {
             let mut entries = self.lock();
             let older = entries.get(&fence.session_id).filter(|entry| entry.held.hold.fence != fence).cloned();
@@ -386,7 +346,7 @@ impl Sessions {
     }
 
     /// Ends the connection and waits for its end.
-    async fn disconnect(&self, entry: &Entry) {
+    pub(super) async fn disconnect(&self, entry: &Entry) {
         self.withdraw(entry.held.hold.fence);
         if let Some(mut running) = entry.running.lock().await.take() {
             running.expect_end();
@@ -400,12 +360,4 @@ impl Sessions {
     fn lock(&self) -> MutexGuard<'_, HashMap<i64, Arc<Entry>>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The same hold under a new epoch.
-async fn renewed(hold: &Hold) -> Result<Hold, SessionError> {
-    let Fence { session_id, epoch } = hold.fence;
-    let renew = || sqlx::query_file_scalar!("sql/session/renew.sql", session_id, epoch).fetch_optional(&hold.db);
-    let epoch = hold.ask(renew).await?.ok_or(SessionError::Lost(epoch))?;
-    Ok(hold.renewed(epoch))
 }

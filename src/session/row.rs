@@ -1,9 +1,12 @@
 //! The rows of a held session: its row in `wa.session`, and the job that makes its next connection.
 
+use super::ending::Ended;
 use super::error::SessionError;
 use super::status::Status;
 use crate::db::fence::Fence;
 use crate::db::hold::Hold;
+use crate::db::storable::Storable;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 use wacore_binary::Jid;
 
@@ -15,8 +18,8 @@ pub(super) struct Qr<'a> {
 }
 
 /// Writes a status before a supervisor runs.
-pub(super) async fn set_status(hold: &Hold, status: Status) -> Result<(), SessionError> {
-    if write_status(hold, status, None, None).await? { Ok(()) } else { Err(SessionError::Lost(hold.fence.epoch)) }
+pub(super) async fn set_status(hold: &Hold, status: Status, reason: Option<&str>) -> Result<(), SessionError> {
+    if write_status(hold, status, reason, None).await? { Ok(()) } else { Err(SessionError::Lost(hold.fence.epoch)) }
 }
 
 pub(super) async fn change_status(hold: &Hold, next: Status, reason: Option<&str>, qr: Option<Qr<'_>>) {
@@ -25,31 +28,54 @@ pub(super) async fn change_status(hold: &Hold, next: Status, reason: Option<&str
 
 async fn write_status(hold: &Hold, status: Status, reason: Option<&str>, qr: Option<Qr<'_>>) -> sqlx::Result<bool> {
     let fence = hold.fence;
+    let (reason, qr_text) = (reason.map(Storable::error), qr.map(|qr| Storable::text(qr.text)));
     sqlx::query_file_scalar!(
         "sql/session/set_status.sql",
         fence.session_id,
         fence.epoch,
         status.name(),
-        reason,
-        qr.map(|q| q.text),
-        qr.map(|q| q.seconds)
+        reason.as_ref().map(Storable::as_str),
+        qr_text.as_ref().map(Storable::as_str),
+        qr.map(|qr| qr.seconds)
     )
     .fetch_one(&hold.db)
     .await
 }
 
-/// The session is logged in.
-pub(super) async fn connected(hold: &Hold) {
+/// The session is logged in. Returns how many connections in a row failed before.
+pub(super) async fn connected(hold: &Hold) -> i32 {
     let Fence { session_id, epoch } = hold.fence;
-    persist(hold, || sqlx::query_file_scalar!("sql/session/connected.sql", session_id, epoch).fetch_one(&hold.db))
-        .await;
+    let found = AtomicI32::new(0);
+    let failures = &found;
+    persist(hold, || async move {
+        let row = sqlx::query_file!("sql/session/connected.sql", session_id, epoch).fetch_one(&hold.db).await?;
+        failures.store(row.failures, Ordering::Relaxed);
+        Ok(row.held)
+    })
+    .await;
+    found.load(Ordering::Relaxed)
+}
+
+/// The connection has proven itself: the failures before it no longer count.
+pub(super) async fn steady(hold: &Hold) {
+    let Fence { session_id, epoch } = hold.fence;
+    persist(hold, || sqlx::query_file_scalar!("sql/session/steady.sql", session_id, epoch).fetch_one(&hold.db)).await;
+}
+
+/// Sets the state that a scheduled job wants, now that it runs.
+pub(super) async fn set_wish(hold: &Hold, job: i64) -> Result<(), SessionError> {
+    let Fence { session_id, epoch } = hold.fence;
+    let set = sqlx::query_file!("sql/session/wish.sql", session_id, epoch, job).fetch_optional(&hold.db);
+    // Once: nothing else is done yet, and the job comes again.
+    set.await?.map(drop).ok_or(SessionError::Lost(epoch))
 }
 
 /// Writes the account of the session.
 pub(super) async fn identify(hold: &Hold, pn: &Jid, lid: &Jid) {
     let Fence { session_id, epoch } = hold.fence;
-    let (phone, jid, lid) = (pn.user.to_string(), pn.to_string(), lid.to_string());
+    let [phone, jid, lid] = [&*pn.user, &pn.to_string(), &lid.to_string()].map(Storable::id);
     persist(hold, || {
+        let (phone, jid, lid) = (phone.as_str(), jid.as_str(), lid.as_str());
         sqlx::query_file_scalar!("sql/session/set_identity.sql", session_id, epoch, phone, jid, lid).fetch_one(&hold.db)
     })
     .await;
@@ -58,25 +84,47 @@ pub(super) async fn identify(hold: &Hold, pn: &Jid, lid: &Jid) {
 /// Shows a pairing code for some time, or hides it for `reason`.
 pub(super) async fn show_code(hold: &Hold, code: Option<(&str, Duration)>, reason: Option<&str>) {
     let Fence { session_id, epoch } = hold.fence;
-    let (code, seconds) = code.map(|(code, valid)| (code, valid.as_secs_f64())).unzip();
+    let (code, seconds) = code.map(|(code, valid)| (Storable::id(code), valid.as_secs_f64())).unzip();
+    let reason = reason.map(Storable::error);
     persist(hold, || {
+        let (code, reason) = (code.as_ref().map(Storable::as_str), reason.as_ref().map(Storable::as_str));
         sqlx::query_file_scalar!("sql/session/set_code.sql", session_id, epoch, code, seconds, reason)
             .fetch_one(&hold.db)
     })
     .await;
 }
 
-/// A connection ended or could not be made: writes the status, and the job that makes the next connection, after this
-/// time or a backoff.
-pub(super) async fn lost(hold: &Hold, status: Status, reason: &str, linked: bool, after: Option<Duration>) {
+/// A connection ended or could not be made: writes the status and the event, and the job that makes the next connection,
+/// after this time or a backoff.
+pub(super) async fn lost(hold: &Hold, ended: &Ended, status: Status, after: Option<Duration>) {
+    persist(hold, || write_lost(hold, ended, status, after)).await;
+}
+
+/// The same, once. Returns whether the epoch still holds.
+pub(super) async fn write_lost(
+    hold: &Hold,
+    ended: &Ended,
+    status: Status,
+    after: Option<Duration>,
+) -> sqlx::Result<bool> {
     let Fence { session_id, epoch } = hold.fence;
-    let kind = if linked { "reconnect" } else { "link" };
+    let kind = if ended.linked { "reconnect" } else { "link" };
+    let (reason, shown) = (Storable::error(&ended.reason()), ended.why.shown());
     let after = after.map(|time| time.as_secs_f64());
-    persist(hold, || {
-        sqlx::query_file_scalar!("sql/session/lost.sql", session_id, epoch, status.name(), reason, kind, after)
-            .fetch_one(&hold.db)
-    })
-    .await;
+    sqlx::query_file_scalar!(
+        "sql/session/lost.sql",
+        session_id,
+        epoch,
+        status.name(),
+        reason.as_str(),
+        kind,
+        after,
+        shown.name,
+        ended.code,
+        shown.advice
+    )
+    .fetch_one(&hold.db)
+    .await
 }
 
 /// Retries until the change is written or the hold is lost. A change of status that the database refuses as impossible

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use whatsapp_rust::client::Client;
 
 /// Decides which of the two sides writes what follows the end of a connection.
 #[derive(Debug, Default)]
 pub(super) struct End {
-    asked_for: AtomicBool,
+    asked_for: CancellationToken,
     over: AtomicBool,
 }
 
@@ -19,7 +20,12 @@ impl End {
     /// follows.
     pub(super) fn mark_over(&self) -> bool {
         self.over.store(true, Ordering::Release);
-        !self.asked_for.load(Ordering::Acquire)
+        !self.asked_for.is_cancelled()
+    }
+
+    /// Waits until somebody asks for the end.
+    pub(super) async fn asked_for(&self) {
+        self.asked_for.cancelled().await;
     }
 }
 
@@ -54,7 +60,7 @@ impl Running {
 
     /// The caller writes what follows the end.
     pub(super) fn expect_end(&self) {
-        self.end.asked_for.store(true, Ordering::Release);
+        self.end.asked_for.cancel();
     }
 
     /// Disconnects in order (state flushed) and waits for the end.

@@ -1,51 +1,46 @@
 //! One task for each connection: turns the client's events into rows, and returns how the connection ended.
 
+use super::admission::Admission;
 use super::client::Built;
 use super::credentials;
 use super::ending::{Ended, Why};
 use super::events::event_of;
+use super::forward::{Told, told};
 use super::held::Held;
 use super::linking::{Linking, Step};
 use super::passkey::PasskeySignal;
+use super::reports::Reports;
 use super::row;
 use crate::auth::{AuthStore, Vault};
 use crate::db::fence::Fence;
-use crate::jobs::bells::Bells;
-use crate::jobs::progress::{Change, Progress, Reached};
+use crate::db::hold::Hold;
+use crate::db::outage::outwait;
 use crate::messages::acks::Acks;
-use crate::messages::address::phone_form;
-use crate::messages::connection::{Connection, Connections};
+use crate::messages::connection::Connection;
+use crate::messages::inbound::InboxHook;
+use crate::messages::notices::Notices;
 use crate::messages::{events, past};
 use crate::telemetry;
 use crate::telemetry::crypto::CryptoError;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
-use wacore::types::events::{Event, LazyHistorySync, Receipt, ServerAck};
-use wacore::types::presence::ReceiptType;
-use wacore_binary::JidExt as _;
+use wacore::types::events::{Event, LazyHistorySync, MessageBatch, ServerAck};
+use wacore::types::message::MessageInfo;
 use whatsapp_rust::client::Client;
 
 /// How long the client of a lost hold may take to close its socket.
 const CUT: Duration = Duration::from_secs(3);
 /// How long a client may take to flush its state when its connection is over.
 const FLUSH: Duration = Duration::from_secs(10);
-
-/// What a supervisor reports to.
-#[derive(Clone)]
-pub(super) struct Reports {
-    /// The connections over which this worker sends.
-    pub(super) connections: Connections,
-    /// Acks and receipts.
-    pub(super) progress: Progress,
-    /// Rung when a session has connected.
-    pub(super) bells: Bells,
-    /// Requests to WhatsApp that run beside a supervisor's loop, because their answers are events that the loop must
-    /// handle.
-    pub(super) tasks: TaskTracker,
-}
+/// How long dialling, the handshake and the answer to the login may take. The library gives up earlier where it counts
+/// the time itself.
+const ANSWER: Duration = Duration::from_mins(1);
+/// A connection that has lived so long works.
+const STEADY: Duration = Duration::from_mins(1);
+/// How soon a connection ends after the stream error that ends it. Some stream errors end nothing.
+const SOON: Duration = Duration::from_secs(10);
 
 /// The supervisor of one connection.
 pub(super) struct Supervisor {
@@ -58,15 +53,42 @@ pub(super) struct Supervisor {
     ended: Ended,
     /// The reason is known and the connection is closing.
     closing: bool,
+    /// The socket does not go through a proxy.
+    direct: bool,
+    /// Held until WhatsApp answers.
+    admission: Option<Admission>,
+    /// The last stream error, which may end the connection.
+    stream_error: Option<(i32, Instant)>,
+    /// When the connection will have proven itself. `None` when there are no failures to forget.
+    steady_at: Option<Instant>,
 }
 
 impl Supervisor {
-    /// The supervisor of a client that starts with credentials (`linked`) or without.
-    pub(super) fn new(held: Arc<Held>, client: Arc<Client>, reports: Reports, vault: Arc<Vault>, linked: bool) -> Self {
+    /// The supervisor of a client that starts with credentials (`linked`) or without, and connects through a proxy or
+    /// not (`direct`).
+    pub(super) fn new(
+        held: Arc<Held>,
+        client: Arc<Client>,
+        reports: Reports,
+        vault: Arc<Vault>,
+        linked: bool,
+        direct: bool,
+    ) -> Self {
         let store = AuthStore::new(held.hold.clone(), vault);
         let linking = Linking::new(held.hold.clone(), store, client.clone(), linked, reports.tasks.clone());
-        let ended = Ended { why: Why::Lost, reason: None, linked, connected: false };
-        Self { held, client, reports, acks: Acks::default(), linking, ended, closing: false }
+        Self {
+            held,
+            client,
+            reports,
+            acks: Acks::default(),
+            linking,
+            ended: Ended::lost(linked),
+            closing: false,
+            direct,
+            admission: None,
+            stream_error: None,
+            steady_at: None,
+        }
     }
 
     /// The channel to the driver of a passkey.
@@ -74,12 +96,16 @@ impl Supervisor {
         self.linking.passkey()
     }
 
-    /// Runs the client to its end.
-    pub(super) async fn run(mut self, built: Built) -> Ended {
-        let Built { bot, mut events, redelivered, mut missed, mut crypto_errors, stanzas: _stanzas } = built;
+    /// Runs an admitted client to its end.
+    pub(super) async fn run(mut self, built: Built, admission: Admission) -> Ended {
+        let Built { bot, mut events, redelivered, mut missed, inbox, mut crypto_errors, .. } = built;
+        let (mut unreadable, redeliver, _stanzas) = (built.unreadable, built.redeliver, built.stanzas);
         let hold = self.held.hold.clone();
+        let answer_by = Instant::now() + ANSWER;
+        self.admission = Some(admission);
         let mut life = bot.spawn();
         loop {
+            let steady_at = self.steady_at.unwrap_or(answer_by);
             tokio::select! {
                 biased;
                 () = hold.lost.cancelled() => {
@@ -93,16 +119,25 @@ impl Supervisor {
                     self.ended.why = Why::HoldLost;
                     return self.ended;
                 }
-                Some(event) = events.recv() => self.handle(&event).await,
+                Some(event) = events.recv() => self.handle(&event, &inbox).await,
                 Some(message_id) = missed.recv() => {
-                    let (redelivered, client) = (redelivered.clone(), self.client.clone());
-                    self.spawn(async move { redelivered.request_resend(&client, &message_id).await });
+                    let (redelivered, client, hold) = (redelivered.clone(), self.client.clone(), hold.clone());
+                    self.spawn(async move { redelivered.request_resend(&hold, &client, &message_id).await });
                 }
                 Some(error) = crypto_errors.recv() => self.count_crypto_error(error).await,
+                Some(message) = unreadable.recv() => self.keep_unreadable(message, inbox.clone()),
+                () = redeliver.notified() => {
+                    self.withdraw_connection();
+                    self.close(Why::NotStored, None, None);
+                }
                 () = self.held.dead.notified() => {
                     self.withdraw_connection();
-                    self.close(Why::Lost, Some("the health check got no answer".into()));
+                    self.close(Why::Unanswered, None, Some("the health check got no answer".into()));
                 }
+                () = tokio::time::sleep_until(answer_by.into()), if self.admission.is_some() && !self.closing => {
+                    self.close(Why::Unanswered, None, Some("WhatsApp did not answer the login".into()));
+                }
+                () = tokio::time::sleep_until(steady_at.into()), if self.steady_at.is_some() => self.steady().await,
                 () = self.held.relink.notified() => self.linking.ask_for_code().await,
                 step = self.linking.code_expired() => self.step(step),
                 () = &mut life => break,
@@ -122,8 +157,11 @@ impl Supervisor {
         while let Ok(event) = events.try_recv() {
             // These are about a connection that is gone.
             if !matches!(&*event, Event::Connected(_) | Event::PairingQrCode(_)) {
-                self.handle(&event).await;
+                self.handle(&event, &inbox).await;
             }
+        }
+        while let Ok(message) = unreadable.try_recv() {
+            self.keep_unreadable(message, inbox.clone());
         }
         if !self.ended.linked
             && let Ok(found) = crate::auth::session_credentials(&hold.db, hold.fence.session_id).await
@@ -131,7 +169,17 @@ impl Supervisor {
         {
             (self.ended.linked, self.ended.why) = (true, Why::Restart);
         }
+        if self.ended.why == Why::Lost
+            && let Some(code) = self.stream_code()
+        {
+            self.end(Why::of_stream_error(code), code);
+        }
         self.ended
+    }
+
+    /// Ends a client that need not connect any more.
+    pub(super) async fn give_up(self) {
+        drop(tokio::time::timeout(CUT, self.client.disconnect()).await);
     }
 
     /// Withdraws the connection from the senders; those that wait for an ack learn that none will come.
@@ -140,39 +188,92 @@ impl Supervisor {
         self.acks.connection_lost();
     }
 
-    async fn handle(&mut self, event: &Event) {
+    async fn handle(&mut self, event: &Event, inbox: &InboxHook) {
         match event {
             Event::ServerAck(ack) => self.acked(ack).await,
-            Event::Receipt(receipt) => self.received(receipt).await,
-            Event::HistorySync(piece) => self.keep_past(piece),
+            Event::Receipt(receipt) => self.reports.received(self.held.hold.fence, &self.client, receipt).await,
+            Event::HistorySync(piece) => self.keep_past(piece, inbox.notices()),
+            Event::Messages(recovered) => self.keep_recovered(recovered, inbox.clone()),
             Event::Connected(_) => self.connected().await,
+            Event::RawNode(stanza) => match told(stanza) {
+                Some(Told::Answer) => self.answered(),
+                Some(Told::StreamError(code)) => self.stream_error = Some((code, Instant::now())),
+                None => self.handle_other(event, inbox).await,
+            },
             Event::LoggedOut(out) => {
-                (self.ended.why, self.closing) = (Why::LoggedOut, true);
-                self.ended.reason = Some(format!("logged out by WhatsApp: {:?}", out.reason));
+                let code = out.reason.code();
+                if out.on_connect {
+                    self.end(Why::of_refusal(code), code);
+                } else {
+                    self.end(Why::LoggedOut, self.stream_code().unwrap_or(code));
+                }
             }
             Event::TemporaryBan(ban) => {
-                let time = ban.expire.to_std().unwrap_or(Duration::from_hours(1));
-                self.close(Why::Banned(time), Some(format!("temporary ban: {:?}", ban.code)));
+                let time = ban.expire.to_std().unwrap_or_default().max(Duration::from_secs(1));
+                let reason = format!("WhatsApp has banned the account for a time: {}", ban.code);
+                self.close(Why::Banned(time), Some(402), Some(reason));
             }
-            Event::StreamReplaced(_) => self.lost("another connection of this device replaced ours".into()),
-            Event::ConnectFailure(failure) => self.lost(format!("refused: {:?}", failure.reason)),
-            Event::StreamError(error) => self.lost(format!("stream error {}", error.code)),
-            Event::Disconnected(lost) => self.lost(lost.reason.to_string()),
-            other => match self.linking.handle(other).await {
-                Some(step) => self.step(step),
-                None => {
-                    if let Some((kind, data)) = event_of(&self.client, other).await {
-                        events::write(&self.held.hold, kind, &data).await;
-                    }
+            Event::ClientOutdated(_) => self.end(Why::Outdated, 405),
+            Event::ConnectFailure(failure) => {
+                let code = failure.reason.code();
+                self.end(Why::of_refusal(code), code);
+            }
+            Event::StreamReplaced(_) => self.end(Why::Replaced, self.stream_code().unwrap_or(440)),
+            Event::Disconnected(lost) => {
+                // The handshake was done, so the server is there.
+                self.ended.answered = true;
+                if self.ended.why == Why::Lost && !self.closing {
+                    self.ended.reason = Some(lost.reason.to_string());
                 }
-            },
+            }
+            other => self.handle_other(other, inbox).await,
         }
     }
 
-    /// Keeps the reason that the server or the socket gives for the end of the connection.
-    fn lost(&mut self, reason: String) {
+    /// Handles an event of linking, or one that gets a row of its own.
+    async fn handle_other(&mut self, event: &Event, inbox: &InboxHook) {
+        if let Some(step) = self.linking.handle(event).await {
+            // WhatsApp asks a client without credentials to be linked.
+            self.answered();
+            self.step(step);
+            return;
+        }
+        if let Event::GroupUpdate(update) = event {
+            inbox.notices().group_changed(update).await;
+        }
+        if let Some((kind, data)) = event_of(&self.client, event).await {
+            events::write(&self.held.hold, kind, data).await;
+        }
+    }
+
+    /// The code of the stream error that ends the connection.
+    fn stream_code(&self) -> Option<i32> {
+        self.stream_error.filter(|(_, at)| at.elapsed() < SOON).map(|(code, _)| code)
+    }
+
+    /// Keeps why WhatsApp ends the connection, unless it is closing for another reason.
+    fn end(&mut self, why: Why, code: i32) {
         if !self.closing {
-            self.ended.reason = Some(reason);
+            (self.ended.why, self.ended.code, self.ended.reason) = (why, Some(code), None);
+            self.closing = true;
+        }
+    }
+
+    /// WhatsApp has answered, so the next session may dial.
+    fn answered(&mut self) {
+        self.ended.answered = true;
+        if let Some(admission) = self.admission.take() {
+            if self.direct {
+                self.reports.gate.answered();
+            }
+            drop(admission);
+        }
+    }
+
+    /// The connection has lasted, or has sent a message: the failures before it no longer count.
+    async fn steady(&mut self) {
+        if self.steady_at.take().is_some() {
+            row::steady(&self.held.hold).await;
         }
     }
 
@@ -181,19 +282,21 @@ impl Supervisor {
             Step::Continue => {}
             Step::Linked => (self.ended.linked, self.ended.why) = (true, Why::Restart),
             Step::Failed(reason) => self.ended.reason = Some(reason),
-            Step::Close(why, reason) => self.close(why, reason),
+            Step::Close(why, reason) => self.close(why, None, reason),
         }
     }
 
     async fn connected(&mut self) {
         telemetry::connected();
-        (self.ended.linked, self.ended.connected) = (true, true);
-        (self.ended.why, self.ended.reason) = (Why::Lost, None);
+        self.answered();
+        self.ended = Ended { answered: true, connected: true, ..Ended::lost(true) };
+        self.stream_error = None;
         let hold = &self.held.hold;
         if let (Some(pn), Some(lid)) = (self.client.pn(), self.client.lid()) {
             row::identify(hold, &pn, &lid).await;
         }
-        row::connected(hold).await;
+        let failures = row::connected(hold).await;
+        self.steady_at = (failures > 0).then(|| Instant::now() + STEADY);
         self.reports.connections.open(Connection {
             hold: hold.clone(),
             client: self.client.clone(),
@@ -201,6 +304,7 @@ impl Supervisor {
             traffic: self.held.traffic.clone(),
         });
         self.reports.bells.connected.notify_one();
+        self.held.changed.notify_one();
         tracing::info!("connected");
     }
 
@@ -209,78 +313,78 @@ impl Supervisor {
         telemetry::crypto_error(error);
         let Fence { session_id, epoch } = self.held.hold.fence;
         tracing::warn!(error = error.name(), "decryption failed; it counts towards the session's limit");
-        // Not retried: to count one failure twice would be worse than to miss one in an outage.
-        let counted = sqlx::query_file!("sql/session/crypto_error.sql", session_id, epoch, error.name());
-        match counted.fetch_one(&self.held.hold.db).await {
+        // Not retried, unless the row is locked: to count one failure twice would be worse than to miss one in an outage.
+        let Hold { db, lost, .. } = &self.held.hold;
+        let count = || sqlx::query_file!("sql/session/crypto_error.sql", session_id, epoch, error.name()).fetch_one(db);
+        match outwait(lost, count).await {
             Ok(counted) if !counted.held => self.held.hold.lost.cancel(),
             Ok(counted) => {
                 if let Some(reason) = counted.given_up {
-                    self.close(Why::Undecipherable, Some(reason));
+                    self.close(Why::Undecipherable, None, Some(reason));
                 }
             }
             Err(error) => tracing::warn!(%error, "decryption failure not counted"),
         }
     }
 
-    /// Closes the connection, and with it the client.
-    fn close(&mut self, why: Why, reason: Option<String>) {
-        (self.ended.why, self.closing) = (why, true);
+    /// Closes the connection, and with it the client, unless it is closing already.
+    fn close(&mut self, why: Why, code: Option<i32>, reason: Option<String>) {
+        if std::mem::replace(&mut self.closing, true) {
+            return;
+        }
+        (self.ended.why, self.ended.code) = (why, code);
         self.ended.reason = reason.or(self.ended.reason.take());
         let client = self.client.clone();
         self.spawn(async move { client.disconnect().await });
     }
 
     /// Stores a piece of the history beside the loop, because it may be long; one piece after the other.
-    fn keep_past(&self, piece: &LazyHistorySync) {
+    fn keep_past(&self, piece: &LazyHistorySync, notices: Arc<Notices>) {
         let (piece, client, hold, turn) =
             (piece.clone(), self.client.clone(), self.held.hold.clone(), self.held.past.clone());
         self.spawn(async move {
             let _turn = turn.lock().await;
-            if let Err(error) = past::keep(&hold, &client, &piece).await {
+            if let Err(error) = past::keep(&hold, &client, &notices, &piece).await {
                 tracing::warn!(%error, "piece of the history not stored; its messages are missing");
             }
         });
+    }
+
+    /// Stores messages that the account's phone sent in place of unreadable ones.
+    fn keep_recovered(&self, recovered: &MessageBatch, inbox: InboxHook) {
+        let (recovered, client) = (recovered.messages.clone(), self.client.clone());
+        self.spawn(async move {
+            // The server has nothing to deliver again, so the connection stays.
+            if let Err(error) = inbox.keep(&client, &recovered).await {
+                tracing::warn!(%error, "message from the account's phone not stored; it is missing");
+            }
+        });
+    }
+
+    /// Stores a message that cannot be read. The library has refused it at the server by then.
+    fn keep_unreadable(&self, message: Arc<MessageInfo>, inbox: InboxHook) {
+        tracing::warn!("message decrypted and not readable; stored without content");
+        let client = self.client.clone();
+        self.spawn(async move { inbox.keep_unreadable(&client, &message).await });
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.reports.tasks.spawn(task.in_current_span());
     }
 
-    async fn acked(&self, ack: &ServerAck) {
+    async fn acked(&mut self, ack: &ServerAck) {
         if ack.class.as_deref() != Some("message") {
             return;
         }
         let verdict = ack.error.clone().map_or(Ok(()), Err);
-        if self.acks.resolve(&ack.id, verdict.clone()) || verdict.is_err() {
+        let waited = self.acks.resolve(&ack.id, verdict.clone());
+        if verdict.is_ok() {
+            self.steady().await;
+        }
+        if waited || verdict.is_err() {
             return;
         }
         // No sender waits any more, so the row may be back in the queue. But the server has the message.
-        self.reports.progress.push(Change::reported(self.held.hold.fence, &ack.id, Reached::Sent, None)).await;
-    }
-
-    async fn received(&self, receipt: &Receipt) {
-        let reached = match receipt.r#type {
-            ReceiptType::Delivered | ReceiptType::Inactive => Reached::Delivered,
-            ReceiptType::Read => Reached::Read,
-            ReceiptType::Played => Reached::Played,
-            _ => return,
-        };
-        // Copies to our own phone and devices say nothing about the recipient.
-        if receipt.source.is_from_me {
-            return;
-        }
-        telemetry::receipts(reached.name(), receipt.message_ids.len());
-        let at = receipt.offline.then_some(receipt.timestamp);
-        let (chat, sender) = (&receipt.source.chat, &receipt.source.sender);
-        let participant: Option<Arc<str>> = if chat.is_group() || chat.is_status_broadcast() {
-            let sender = phone_form(&self.client, sender, receipt.source.sender_alt.as_ref()).await;
-            Some(sender.to_string().into())
-        } else {
-            None
-        };
-        for id in &receipt.message_ids {
-            let reported = Change::reported(self.held.hold.fence, id, reached, at);
-            self.reports.progress.push(Change { participant: participant.clone(), ..reported }).await;
-        }
+        self.reports.acked(self.held.hold.fence, &ack.id).await;
     }
 }

@@ -5,7 +5,7 @@
 //! each client's tasks be instrumented. So [`SessionTask`] notes at each poll which session's task runs, and whatever
 //! is counted or logged during the poll belongs to that session.
 //!
-//! [`BadMacRecorder`] has to be the process's metrics recorder, or around it, and [`AppStateErrors`] a layer of its
+//! [`BadMacRecorder`] has to be the process's metrics recorder, or around it, and [`LibraryErrors`] a layer of its
 //! log; `wagres` sets up both.
 
 use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
@@ -40,6 +40,8 @@ thread_local! {
     static POLLED: RefCell<Vec<Arc<PolledSession>>> = const { RefCell::new(vec![]) };
     /// A Bad Decrypt was reported within the outermost poll. The library logs one failure at several levels.
     static REPORTED: Cell<bool> = const { Cell::new(false) };
+    /// Within the outermost poll a message was decrypted and not readable.
+    static UNREADABLE: Cell<bool> = const { Cell::new(false) };
 }
 
 #[derive(Debug)]
@@ -66,6 +68,7 @@ impl TaskInstrument for SessionTask {
         POLLED.with_borrow_mut(|polled| {
             if polled.is_empty() {
                 REPORTED.set(false);
+                UNREADABLE.set(false);
             }
             polled.push(self.0.clone());
         });
@@ -85,6 +88,13 @@ fn report(error: CryptoError) {
             session.errors.send(error).unwrap_or_default();
         }
     });
+}
+
+/// Whether the message that the library has just given up was decrypted and is no message of the protocol. The library
+/// reports such a message like one that it could not decrypt, within the same poll; only its log tells the two apart.
+#[must_use]
+pub fn plaintext_unreadable() -> bool {
+    UNREADABLE.replace(false)
 }
 
 /// A metrics recorder that passes everything to another one and reports Bad MACs.
@@ -137,32 +147,58 @@ impl<R: Recorder> Recorder for BadMacRecorder<R> {
     }
 }
 
-/// A layer of the log that reports Bad Decrypts.
+/// A layer of the log that reports Bad Decrypts, and messages that were decrypted and cannot be read.
 #[derive(Debug)]
-pub struct AppStateErrors;
+pub struct LibraryErrors;
 
-impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for AppStateErrors {
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for LibraryErrors {
     fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
         let metadata = event.metadata();
-        if *metadata.level() != tracing::Level::ERROR || metadata.target() != "wacore::appstate_sync" {
+        if *metadata.level() != tracing::Level::ERROR {
             return;
         }
-        let mut mismatch = Mismatch(false);
-        event.record(&mut mismatch);
-        if mismatch.0 && !REPORTED.replace(true) {
-            report(CryptoError::BadDecrypt);
+        match metadata.target() {
+            "wacore::appstate_sync" if Mentions::any(event, &MISMATCH) && !REPORTED.replace(true) => {
+                report(CryptoError::BadDecrypt);
+            }
+            "whatsapp_rust::message::receive" if Mentions::any(event, &NOT_A_MESSAGE) => UNREADABLE.set(true),
+            _ => {}
         }
     }
 }
 
-/// Whether an error is a mismatch with the key, rather than a missing key or an outage of the database.
-struct Mismatch(bool);
+/// An error of app state is a mismatch with the key, rather than a missing key or an outage of the database.
+const MISMATCH: [&str; 4] = ["macmismatch", "mac mismatch", "decryptionfailed", "decryption failed"];
+/// A decrypted message is no message of the protocol.
+const NOT_A_MESSAGE: [&str; 12] = [
+    "failed to decode decrypted plaintext",
+    "plaintext is empty",
+    "invalid padding",
+    "unexpected end of buffer",
+    "varint exceeded",
+    "invalid wire type",
+    "invalid field number",
+    "message length exceeds",
+    "wire type mismatch",
+    "invalid utf-8",
+    "recursion limit exceeded",
+    "invalid end-group tag",
+];
 
-impl tracing::field::Visit for Mismatch {
+/// Whether a line of the log contains one of some words.
+struct Mentions<'a>(&'a [&'a str], bool);
+
+impl<'a> Mentions<'a> {
+    fn any(event: &tracing::Event<'_>, words: &'a [&'a str]) -> bool {
+        let mut mentions = Self(words, false);
+        event.record(&mut mentions);
+        mentions.1
+    }
+}
+
+impl tracing::field::Visit for Mentions<'_> {
     fn record_debug(&mut self, _: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        let error = format!("{value:?}").to_lowercase();
-        self.0 |= ["macmismatch", "mac mismatch", "decryptionfailed", "decryption failed"]
-            .iter()
-            .any(|it| error.contains(it));
+        let line = format!("{value:?}").to_lowercase();
+        self.1 |= self.0.iter().any(|word| line.contains(word));
     }
 }

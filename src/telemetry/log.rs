@@ -4,7 +4,7 @@
 //! The client library's lines do, too: [`super::crypto::SessionTask`] enters the span around every poll of a session's
 //! tasks.
 
-use super::crypto::AppStateErrors;
+use super::crypto::LibraryErrors;
 use crate::config::LogFormat;
 use metrics::counter;
 use tracing_subscriber::filter::{LevelFilter, ParseError, filter_fn};
@@ -26,17 +26,21 @@ pub struct LogError {
 /// The filter cannot be parsed.
 pub fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(filter).map_err(|source| LogError { filter: filter.to_owned(), source })?;
-    // The library logs URLs with the tokens in them. The job's row says why a download failed.
-    let without_tokens = filter_fn(|metadata| metadata.target() != "whatsapp_rust::download");
+    // The library logs URLs with the tokens in them; the job's row says why a download failed. Readers of media log the
+    // bytes that they cannot read; a file that cannot be read is sent without size and length.
+    let shown = filter_fn(|metadata| {
+        let target = metadata.target();
+        target != "whatsapp_rust::download" && !["nom_exif", "lofty"].iter().any(|it| target.starts_with(it))
+    });
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
         LogFormat::Text => layer.boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),
     };
     tracing_subscriber::registry()
-        .with(lines.with_filter(without_tokens).and_then(CountLog).with_filter(filter))
+        .with(lines.with_filter(shown).and_then(CountLog).with_filter(filter))
         // Decryption failures are counted whatever the filter shows.
-        .with(AppStateErrors.with_filter(LevelFilter::ERROR))
+        .with(LibraryErrors.with_filter(LevelFilter::ERROR))
         .init();
     Ok(())
 }

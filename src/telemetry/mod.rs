@@ -18,8 +18,8 @@ use std::time::Duration;
 
 pub use usage::Usage;
 
-/// Name and description. A name that ends in `_total` is a counter, one in `_seconds` a histogram; the others are
-/// gauges.
+/// Name and description. A name that ends in `_total` is a counter, one in `_seconds` a histogram unless it is an age;
+/// the others are gauges.
 pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ("wagres_sessions_held", "Sessions that this worker holds."),
     ("wagres_sessions_connected", "Sessions that are logged in."),
@@ -30,10 +30,21 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ("wagres_pairing_codes_total", "Pairing codes shown."),
     ("wagres_links_total", "Devices linked."),
     ("wagres_messages_in_hand", "Messages in hand: under way, or waiting for their turn."),
+    ("wagres_messages_in_hand_bytes", "Memory of the messages in hand; worker.in_hand_bytes is its limit."),
     ("wagres_messages_total", "Attempts to send a message, by outcome."),
     ("wagres_message_seconds", "Time from the start of an attempt to WhatsApp's ack."),
     ("wagres_messages_received_total", "Messages stored in wa.inbox."),
     ("wagres_receipts_total", "Receipts for sent messages, by kind."),
+    (
+        "wagres_progress_age_seconds",
+        "How long the oldest outcome or receipt that is not written yet has waited; 0 when none waits.",
+    ),
+    ("wagres_quarantined_total", "Items that the database refused and that went to wa.quarantine, by source."),
+    ("wagres_notification_queue_share", "Share of the server's queue of notifications in use, 0 to 1."),
+    (
+        "wagres_transaction_age_seconds",
+        "Age of the oldest open transaction on the server, of those that the worker's role may see.",
+    ),
     ("wagres_session_jobs_total", "Session jobs that ended, by kind and status."),
     ("wagres_maintenance_jobs_total", "Runs of maintenance jobs that ended, by kind and outcome."),
     ("wagres_keys_swept_total", "Expired keys that this worker deleted, by kind."),
@@ -71,7 +82,9 @@ pub fn install() -> Option<&'static PrometheusHandle> {
         for (name, end) in DESCRIPTIONS {
             match name {
                 name if name.ends_with("_total") => metrics::describe_counter!(*name, *end),
-                name if name.ends_with("_seconds") => metrics::describe_histogram!(*name, *end),
+                name if name.ends_with("_seconds") && !name.ends_with("_age_seconds") => {
+                    metrics::describe_histogram!(*name, *end);
+                }
                 name => metrics::describe_gauge!(*name, *end),
             }
         }
@@ -128,6 +141,17 @@ pub(crate) fn ended(end: &'static str, reconnect: bool) {
     }
 }
 
+/// The database refused an item.
+pub(crate) fn quarantined(source: &'static str) {
+    counter!("wagres_quarantined_total", "source" => source).increment(1);
+}
+
+/// The share of the queue of notifications in use, and the age of the oldest open transaction in seconds.
+pub(crate) fn database(queue: f64, oldest: f64) {
+    gauge!("wagres_notification_queue_share").set(queue);
+    gauge!("wagres_transaction_age_seconds").set(oldest);
+}
+
 /// A session job ended.
 pub(crate) fn session_job(kind: &str, status: &'static str) {
     counter!("wagres_session_jobs_total", "kind" => kind.to_owned(), "status" => status).increment(1);
@@ -167,6 +191,10 @@ pub struct Load {
     pub connected: usize,
     /// Messages in hand: under way, or waiting for their turn.
     pub in_hand: usize,
+    /// How long the oldest outcome or receipt has waited for its write.
+    pub oldest_change: Duration,
+    /// Memory that these take, about, in bytes.
+    pub in_hand_bytes: usize,
 }
 
 /// All metrics as Prometheus reads them; nothing when the recorder is somebody else's.
@@ -179,6 +207,8 @@ pub fn render(load: Load) -> String {
         ("wagres_sessions_held", load.held as f64),
         ("wagres_sessions_connected", load.connected as f64),
         ("wagres_messages_in_hand", load.in_hand as f64),
+        ("wagres_progress_age_seconds", load.oldest_change.as_secs_f64()),
+        ("wagres_messages_in_hand_bytes", load.in_hand_bytes as f64),
         ("process_resident_memory_bytes", usage.memory as f64),
         ("process_open_fds", usage.descriptors as f64),
     ] {
@@ -218,7 +248,11 @@ mod tests {
         maintenance_job("sweep_keys", "done");
         keys_swept("tctoken", 3);
         key_quarantined("session");
-        let text = render(Load { held: 2, connected: 1, in_hand: 3 });
+        quarantined("receipt");
+        database(0.5, 3.0);
+        let text =
+            render(Load { held: 2, connected: 1, in_hand: 3, in_hand_bytes: 4, oldest_change: Duration::from_secs(4) });
+        assert!(text.contains("# TYPE wagres_progress_age_seconds gauge"), "{text}");
         for line in text.lines().filter(|line| line.starts_with("wagres_") || line.starts_with("process_")) {
             let name = line.split(['{', ' ']).next().unwrap_or_default();
             let name = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);

@@ -43,11 +43,17 @@ impl Handler {
     }
 }
 
-/// What the three workers need: a feed of claimed rows, the concurrency, and the recorder of outcomes.
+/// What the workers need: feeds of claimed rows, their concurrency, and the recorders of outcomes.
 pub(super) struct Handlers {
     pub(super) outbound: (Feed<OutboundJob>, usize, Attempts, Handler),
-    pub(super) session: (Feed<SessionJob>, usize, Recorder, Sessions, Media),
-    pub(super) maintenance: (Feed<MaintenanceJob>, Maintenance),
+    /// Of jobs that change connections, and of actions.
+    pub(super) session: [(&'static str, Feed<SessionJob>, usize); 2],
+    pub(super) recorder: Recorder,
+    pub(super) sessions: Sessions,
+    pub(super) media: Media,
+    /// Of long housekeeping, and of jobs that must be prompt.
+    pub(super) maintenance: [(&'static str, Feed<MaintenanceJob>); 2],
+    pub(super) keeper: Maintenance,
 }
 
 impl Handlers {
@@ -55,10 +61,14 @@ impl Handlers {
     pub(super) fn start(self, tasks: &mut Tasks) {
         let (feed, concurrency, attempts, handler) = self.outbound;
         tasks.spawn("outbound jobs", outbound(feed, concurrency, attempts, handler));
-        let (feed, concurrency, recorder, sessions, media) = self.session;
-        tasks.spawn("session jobs", session(feed, concurrency, recorder, sessions, media));
-        let (feed, maintenance_jobs) = self.maintenance;
-        tasks.spawn("maintenance jobs", maintenance(feed, maintenance_jobs));
+        for (name, feed, concurrency) in self.session {
+            let (recorder, sessions, media) = (self.recorder.clone(), self.sessions.clone(), self.media.clone());
+            let work = session(name, feed, concurrency, recorder, sessions, media);
+            tasks.spawn(name, work);
+        }
+        for (name, feed) in self.maintenance {
+            tasks.spawn(name, maintenance(name, feed, self.keeper.clone()));
+        }
     }
 }
 
@@ -75,31 +85,38 @@ async fn outbound(feed: Feed<OutboundJob>, concurrency: usize, attempts: Attempt
     ended("outbound", worker.run().await);
 }
 
-async fn session(feed: Feed<SessionJob>, concurrency: usize, recorder: Recorder, sessions: Sessions, media: Media) {
+async fn session(
+    name: &'static str,
+    feed: Feed<SessionJob>,
+    concurrency: usize,
+    recorder: Recorder,
+    sessions: Sessions,
+    media: Media,
+) {
     async fn handle(job: SessionJob, sessions: Data<Sessions>, media: Data<Media>) -> Result<(), JobError> {
         session_jobs::run(&job, &sessions, &media).await
     }
-    let worker = WorkerBuilder::new("session")
+    let worker = WorkerBuilder::new(name)
         .backend(feed)
         .layer(RecordLayer(recorder))
         .concurrency(concurrency)
         .data(sessions)
         .data(media)
         .build(handle);
-    ended("session", worker.run().await);
+    ended(name, worker.run().await);
 }
 
-async fn maintenance(feed: Feed<MaintenanceJob>, maintenance_jobs: Maintenance) {
+async fn maintenance(name: &'static str, feed: Feed<MaintenanceJob>, maintenance_jobs: Maintenance) {
     async fn handle(job: MaintenanceJob, maintenance_jobs: Data<Maintenance>) -> Result<(), JobError> {
         maintenance::run(&job, &maintenance_jobs).await
     }
-    let worker = WorkerBuilder::new("maintenance")
+    let worker = WorkerBuilder::new(name)
         .backend(feed)
         .layer(RecordLayer(maintenance_jobs.clone()))
         .concurrency(1)
         .data(maintenance_jobs)
         .build(handle);
-    ended("maintenance", worker.run().await);
+    ended(name, worker.run().await);
 }
 
 fn ended(kind: &str, end: Result<(), apalis::prelude::WorkerError>) {

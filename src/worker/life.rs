@@ -8,20 +8,26 @@ use super::stop::{close, finish, hand_over_surplus};
 use super::tasks::Tasks;
 use super::window::{Phase, reachable, report};
 use super::{Worker, WorkerError};
-use crate::auth::Vault;
+use crate::auth::{Vault, sealing};
 use crate::db::{Db, listener};
+use crate::jobs::OutboundJob;
+use crate::jobs::actions::{Actions, DOWNLOADS};
 use crate::jobs::bells::Bells;
-use crate::jobs::claim::Dispatcher;
+use crate::jobs::claim::{Dispatcher, MaintenanceFeeds};
 use crate::jobs::cron::Cron;
-use crate::jobs::feed::feed;
-use crate::jobs::lanes::{self, Lanes};
+use crate::jobs::feed::{Feed, feed};
+use crate::jobs::in_hand::InHand;
+use crate::jobs::lanes::{FILES, Lanes, Limits};
 use crate::jobs::maintenance::Maintenance;
 use crate::jobs::outbound::Outbound;
 use crate::jobs::progress::{Attempts, Progress};
 use crate::jobs::retry_loop::RetryLoop;
+use crate::jobs::stock::MAX_IN_HAND;
 use crate::messages::connection::Connections;
 use crate::messages::outbound::Sender;
+use crate::net::Reach;
 use crate::session::client::ClientSettings;
+use crate::session::comparison::{Comparison, Sightings};
 use crate::session::health;
 use crate::session::jobs::Recorder;
 use crate::session::lease::{Lease, LeaseSignals};
@@ -32,8 +38,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// At least this many sessions share the slots for messages under way.
-const SHARERS: usize = 4;
+/// How long a drain may take beyond `worker.drain_seconds`: what closes connections and releases sessions has limits of
+/// its own, which add up to less.
+const CLOSING: Duration = Duration::from_mins(1);
+/// How long the last writes may take after the drain.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// The tokens that end the tasks of a life.
 #[derive(Clone, Default)]
@@ -71,44 +80,94 @@ impl Life {
     ) -> Result<Self, WorkerError> {
         let settings = &worker.config.worker;
         let pooler = worker.config.database_pooler;
-        let pool = Db::connect(&worker.url, pooler, settings.connections, "wagres worker").await?;
+        let pool = Db::connect_worker(&worker.url, pooler, settings.connections, "wagres worker").await?;
+        sealing::check(vault, &pool).await?;
         let ttl = Duration::from_secs(settings.lease_seconds.into());
-        let lease = Arc::new(Lease::register(&worker.url, pooler, ttl, settings.max_sessions).await?);
+        let lease =
+            Arc::new(Lease::register(&worker.url, pooler, ttl, settings.max_sessions, worker.witness.clone()).await?);
         let worker_id = lease.worker_id();
         tracing::info!(worker = %worker_id, server = worker.endpoint.as_str(), "worker registered");
 
         let (bells, ends) = (Bells::default(), Ends::default());
-        let (mut takers, mut handlers, mut keepers) = (Tasks::default(), Tasks::default(), Tasks::default());
-        let (begin, outbound_feed) = feed(lanes::MAX_IN_HAND);
-        let lanes = Lanes::new(begin, settings.outbound_concurrency.div_ceil(SHARERS));
+        let mut keepers = Tasks::default();
+        let (begin, outbound_feed) = feed(MAX_IN_HAND);
+        let (sending, bytes) = (settings.outbound_concurrency, settings.in_hand_bytes);
+        let lanes = Lanes::new(begin, Limits { sending, files: FILES, bytes });
         let (progress, writer) = Progress::start(pool.clone(), lanes.clone(), bells.freed.clone(), ends.over.clone());
         keepers.spawn("progress writer", writer);
         let connections = Connections::new(worker.ready.clone());
         let client = ClientSettings {
             endpoint: worker.endpoint.clone(),
             device: worker.config.device.clone(),
+            proxies: Reach::with_private(settings.private_proxies),
             vault: vault.clone(),
             tasks: TaskTracker::new(),
+            max_handshakes: settings.max_handshakes,
         };
         let sessions = Sessions::new(pool.clone(), client, connections.clone(), progress.clone(), bells.clone());
-        worker.view.show(sessions.clone(), lanes.clone());
+        worker.view.show(sessions.clone(), lanes.clone(), progress.unwritten());
+        let (takers, handlers) = (Tasks::default(), Tasks::default());
+        let mut life = Self { pool, lease, bells, lanes, sessions, ends, takers, handlers, keepers };
+        let comparison = life.work(worker, vault, outbound_feed, progress, connections);
+        Ok(life.keep(worker, comparison, stop))
+    }
 
+    /// Starts the tasks that claim work and do it. Returns what compares the rows with what they have in hand.
+    fn work(
+        &mut self,
+        worker: &Worker,
+        vault: &Arc<Vault>,
+        outbound_feed: Feed<OutboundJob>,
+        progress: Progress,
+        connections: Connections,
+    ) -> Comparison {
+        let Self { pool, bells, lanes, sessions, ends, takers, handlers, .. } = self;
+        let (settings, worker_id) = (&worker.config.worker, self.lease.worker_id());
         let (session, session_feed) = feed(settings.session_concurrency);
-        let (maintenance, maintenance_feed) = feed(1);
+        let downloads = (settings.session_concurrency * 3 / 4).clamp(1, DOWNLOADS);
+        let actions_at_once = settings.session_concurrency + downloads;
+        let (actions, actions_feed) = feed(actions_at_once);
+        let (long, long_feed) = feed(1);
+        let (prompt, prompt_feed) = feed(1);
+        let (session_in_hand, maintenance_in_hand) = (InHand::default(), InHand::default());
         let ack_timeout = Duration::from_secs(settings.ack_timeout_seconds.into());
-        let handler = worker
-            .handler_override
-            .clone()
-            .unwrap_or_else(|| Handler::to_whatsapp(Sender { connections, media: worker.media.clone(), ack_timeout }));
-        let recorder = Recorder { pool: pool.clone(), worker_id };
-        let keeper = Maintenance { pool: pool.clone(), vault: vault.clone(), worker_id, stop: ends.draining.clone() };
+        let handler = worker.handler_override.clone().unwrap_or_else(|| {
+            let (media, lanes) = (worker.media.clone(), lanes.clone());
+            Handler::to_whatsapp(Sender { connections, media, lanes, ack_timeout })
+        });
+        let recorder = Recorder { pool: pool.clone(), worker_id, action_ended: bells.claim.clone() };
+        let keeper = Maintenance {
+            pool: pool.clone(),
+            vault: vault.clone(),
+            worker_id,
+            stop: ends.draining.clone(),
+            files: worker.media.files(),
+        };
+        let comparison = Comparison {
+            pool: pool.clone(),
+            recorder: recorder.clone(),
+            session_jobs: session_in_hand.clone(),
+            maintenance: keeper.clone(),
+            maintenance_jobs: maintenance_in_hand.clone(),
+            sessions: sessions.clone(),
+            bells: bells.clone(),
+            idle: Sightings::default(),
+            gone: Sightings::default(),
+        };
         let attempts = Attempts { progress, lanes: lanes.clone() };
         Handlers {
-            outbound: (outbound_feed, settings.outbound_concurrency, attempts, handler),
-            session: (session_feed, settings.session_concurrency, recorder, sessions.clone(), worker.media.clone()),
-            maintenance: (maintenance_feed, keeper),
+            outbound: (outbound_feed, settings.outbound_concurrency + FILES, attempts, handler),
+            session: [
+                ("session", session_feed, settings.session_concurrency),
+                ("action", actions_feed, actions_at_once),
+            ],
+            recorder,
+            sessions: sessions.clone(),
+            media: worker.media.clone(),
+            maintenance: [("maintenance", long_feed), ("prompt maintenance", prompt_feed)],
+            keeper,
         }
-        .start(&mut handlers);
+        .start(handlers);
 
         let poll_interval = Duration::from_millis(settings.poll_ms.into());
         let dispatcher = Dispatcher {
@@ -117,20 +176,27 @@ impl Life {
             bells: bells.clone(),
             outbound: Outbound::new(pool.clone(), worker_id, worker.ready.clone(), lanes.clone()),
             session,
-            downloads: i64::try_from(settings.session_concurrency * 3 / 4).unwrap_or(i64::MAX).max(1),
-            maintenance,
+            actions: Actions {
+                pool: pool.clone(),
+                worker_id,
+                feed: actions,
+                in_hand: session_in_hand.clone(),
+                places: settings.session_concurrency,
+                downloads,
+            },
+            session_in_hand,
+            maintenance: MaintenanceFeeds { long, prompt },
+            maintenance_in_hand,
             poll: poll_interval,
         };
         takers.spawn("dispatcher", dispatcher.run(ends.draining.clone()));
         let cron = Cron { pool: pool.clone(), wake: bells.cron.clone(), poll: poll_interval * 10 };
         takers.spawn("cron", cron.run(ends.draining.clone()));
-
-        let life = Self { pool, lease, bells, lanes, sessions, ends, takers, handlers, keepers };
-        Ok(life.keep(worker, stop))
+        comparison
     }
 
     /// Starts the tasks that keep the life going.
-    fn keep(mut self, worker: &Worker, stop: &CancellationToken) -> Self {
+    fn keep(mut self, worker: &Worker, comparison: Comparison, stop: &CancellationToken) -> Self {
         let Self { pool, lease, bells, lanes, sessions, ends, keepers, .. } = &mut self;
         keepers.spawn("bell of connections", gather(bells.clone(), ends.over.clone()));
         let seconds = worker.config.worker.report_seconds;
@@ -154,8 +220,8 @@ impl Life {
             bells: bells.clone(),
             surplus: surplus_sender,
         };
-        let (lease, pool, answers) = (lease.clone(), pool.clone(), reachable(worker.phase.clone()));
-        keepers.spawn("heartbeat", async move { lease.run(&pool, signals, answers).await });
+        let (lease, answers) = (lease.clone(), reachable(worker.phase.clone()));
+        keepers.spawn("heartbeat", async move { lease.run(signals, comparison, answers).await });
         worker.phase.send_replace(Phase::Working);
         self
     }
@@ -163,15 +229,23 @@ impl Life {
     /// Works until `stop` or until the lease is lost, and ends in the matching way.
     pub(super) async fn run(mut self, worker: &Worker, stop: &CancellationToken) {
         let lost = self.ends.lost.clone();
+        let drain = async {
+            stop.cancelled().await;
+            worker.phase.send_replace(Phase::Stopping);
+            let limit = Duration::from_secs(worker.config.worker.drain_seconds.into()) + CLOSING;
+            tokio::time::timeout(limit, self.drain(worker)).await
+        };
         // The lease can be lost during the drain, too.
-        let drained = lost.run_until_cancelled(self.drain_after(worker, stop)).await;
-        if drained.is_some() {
+        let drained = lost.run_until_cancelled(drain).await;
+        if let Some(Err(_)) = drained {
+            tracing::error!("worker not drained in time; it ends all the same");
+        }
+        if let Some(Ok(())) = drained {
             self.ends.over.cancel();
-            self.keepers.join().await;
-            if let Err(error) = self.lease.unregister().await {
-                tracing::warn!(%error, "worker not unregistered; its lease expires");
+            if tokio::time::timeout(ENDING, self.keepers.join()).await.is_err() {
+                tracing::error!("tasks still running; aborted, and what they had to write is not written");
+                self.keepers.abort().await;
             }
-            tracing::info!("worker stopped");
         } else {
             self.ends.draining.cancel();
             self.ends.over.cancel();
@@ -179,13 +253,20 @@ impl Life {
             // The sockets first; the tasks need not have ended for that.
             tokio::join!(sessions.cut_all(), takers.abort(), handlers.abort(), keepers.abort());
         }
+        if drained.is_some() {
+            match tokio::time::timeout(ENDING, self.lease.unregister()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "worker not unregistered; its lease expires"),
+                Err(_) => tracing::warn!("database did not answer in time; the worker's lease expires"),
+            }
+            tracing::info!("worker stopped");
+        }
         worker.view.clear();
         close(&self.pool).await;
     }
 
-    async fn drain_after(&mut self, worker: &Worker, stop: &CancellationToken) {
-        stop.cancelled().await;
-        worker.phase.send_replace(Phase::Stopping);
+    /// Ends in order: nothing new, what is under way finished, every session released.
+    async fn drain(&mut self, worker: &Worker) {
         tracing::info!("draining; no new work is taken");
         self.ends.draining.cancel();
         if let Err(error) = self.lease.drain().await {

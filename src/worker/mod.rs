@@ -14,6 +14,7 @@ mod stop;
 mod tasks;
 mod window;
 
+use crate::auth::sealing::SealingError;
 use crate::auth::{Vault, VaultError};
 use crate::config::{Config, Secret};
 use crate::db::DbError;
@@ -22,6 +23,7 @@ use crate::jobs::Ready;
 use crate::messages::media::Media;
 use crate::messages::media::store::StoreError;
 use crate::session::endpoint::{CERTIFICATE_CHECK_IS_OFF, Endpoint, EndpointError};
+use crate::session::witness::Witness;
 use life::Life;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +46,9 @@ pub enum WorkerError {
     /// The keys of the auth state's encryption are not available.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// The auth state of the database is sealed, and this worker has no key for it.
+    #[error(transparent)]
+    Sealing(#[from] SealingError),
     /// The media store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -62,6 +67,7 @@ pub struct Worker {
     phase: watch::Sender<Phase>,
     view: View,
     handler_override: Option<Handler>,
+    witness: Arc<Witness>,
 }
 
 impl Worker {
@@ -83,6 +89,7 @@ impl Worker {
             phase,
             view: View::default(),
             handler_override: None,
+            witness: Arc::default(),
         })
     }
 

@@ -2,14 +2,18 @@
 
 use crate::db::Db;
 use crate::jobs::lanes::Lanes;
+use crate::jobs::unwritten::Unwritten;
 use crate::jobs::{Ready, maintenance, session_work};
 use crate::session::registry::Sessions;
-use crate::telemetry::{Load, Usage};
+use crate::telemetry::{self, Load, Usage};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// A batch that has waited this long holds up everything behind it.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// What a worker is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +46,7 @@ pub(super) struct View(Arc<Mutex<Option<LifeView>>>);
 struct LifeView {
     sessions: Sessions,
     lanes: Lanes,
+    unwritten: Unwritten,
 }
 
 impl std::fmt::Debug for LifeView {
@@ -51,8 +56,8 @@ impl std::fmt::Debug for LifeView {
 }
 
 impl View {
-    pub(super) fn show(&self, sessions: Sessions, lanes: Lanes) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(LifeView { sessions, lanes });
+    pub(super) fn show(&self, sessions: Sessions, lanes: Lanes, unwritten: Unwritten) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(LifeView { sessions, lanes, unwritten });
     }
 
     pub(super) fn clear(&self) {
@@ -74,8 +79,23 @@ impl Window {
     /// The load of the worker.
     #[must_use]
     pub fn load(&self) -> Load {
-        let (held, in_hand) = self.view.get().map_or((0, 0), |shown| (shown.sessions.count(), shown.lanes.count()));
-        Load { held, connected: self.ready.count(), in_hand }
+        let connected = self.ready.count();
+        self.view.get().map_or(Load { connected, ..Load::default() }, |shown| {
+            let in_hand = shown.lanes.amount();
+            Load {
+                held: shown.sessions.count(),
+                connected,
+                in_hand: in_hand.count,
+                in_hand_bytes: in_hand.bytes,
+                oldest_change: shown.unwritten.age(),
+            }
+        })
+    }
+
+    /// Whether outcomes and receipts of all sessions wait behind a batch that cannot be written.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        self.view.get().is_some_and(|shown| shown.unwritten.stuck() > STUCK)
     }
 }
 
@@ -90,12 +110,15 @@ pub(super) fn reachable(phase: watch::Sender<Phase>) -> impl Fn(bool) {
 /// Logs at an interval what the process uses and has to do, and which jobs wait for a newer version.
 pub(super) async fn report(window: Window, pool: Db, seconds: u32, over: CancellationToken) {
     let every = Duration::from_secs(seconds.into());
+    over.run_until_cancelled(watch_database(&pool)).await;
     while over.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
-        let (Load { held, connected, in_hand }, usage) = (window.load(), Usage::now());
+        over.run_until_cancelled(watch_database(&pool)).await;
+        let (Load { held, connected, in_hand, in_hand_bytes, .. }, usage) = (window.load(), Usage::now());
         tracing::info!(
             held,
             connected,
             in_hand,
+            in_hand_bytes,
             memory_mb = usage.memory / 1_000_000,
             descriptors = usage.descriptors,
             cpu_seconds = usage.processor.as_secs(),
@@ -114,5 +137,14 @@ pub(super) async fn report(window: Window, pool: Db, seconds: u32, over: Cancell
             Some(Err(error)) => tracing::warn!(%error, "jobs of unknown kinds not counted"),
             _ => {}
         }
+    }
+}
+
+/// Reads what an application can do to the server as a whole: fill the queue of notifications, and keep a transaction
+/// open.
+async fn watch_database(pool: &Db) {
+    match sqlx::query_file!("sql/worker/watch_database.sql").fetch_one(pool).await {
+        Ok(found) => telemetry::database(found.queue, found.seconds.unwrap_or_default()),
+        Err(error) => tracing::warn!(%error, "queue of notifications and open transactions not read"),
     }
 }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-const DEVICE: &str = "15550001";
-const FRIEND: &str = "15550002";
+pub(super) const DEVICE: &str = "15550001";
+pub(super) const FRIEND: &str = "15550002";
 
 /// Runs a command on that database. Returns its JSON, or its error output.
 async fn run(database_url: &str, arguments: &[&str]) -> Result<Result<Value, String>> {
@@ -32,12 +32,12 @@ async fn refused(database_url: &str, arguments: &[&str], said: &str) -> Result<(
     Ok(())
 }
 
-fn path(file: &Path) -> Result<&str> {
+pub(super) fn path(file: &Path) -> Result<&str> {
     file.to_str().context("a path")
 }
 
 /// Sends messages both ways; each is shown once.
-async fn talks(world: &World, text: &str) -> Result<()> {
+pub(super) async fn talks(world: &World, text: &str) -> Result<()> {
     world.session_is("shop", "connected").await?;
     let id = world.send("shop", FRIEND, text).await?;
     world.message_is(id, "read").await?;
@@ -49,23 +49,23 @@ async fn talks(world: &World, text: &str) -> Result<()> {
     Ok(())
 }
 
-async fn close(world: &World) -> Result<()> {
+pub(super) async fn close(world: &World) -> Result<()> {
     sqlx::query("SELECT wa.close('shop')").execute(world.pool()).await?;
     world.holds("SELECT holder IS NULL FROM wa.lease").await
 }
 
-async fn connect(world: &World) -> Result<()> {
+pub(super) async fn connect(world: &World) -> Result<()> {
     sqlx::query("SELECT wa.connect('shop')").execute(world.pool()).await?;
     world.session_is("shop", "connected").await
 }
 
-async fn no_key_was_used_twice(world: &World) -> Result<()> {
+pub(super) async fn no_key_was_used_twice(world: &World) -> Result<()> {
     let verdict = world.control.until("/verdict", |it| (it["counts"]["pending"] == 0).then(|| it.clone())).await?;
     ensure!(verdict["counts"]["key_reuse"] == 0 && verdict["counts"]["lost"] == 0, "{verdict:#}");
     Ok(())
 }
 
-async fn linked() -> Result<(World, Worker)> {
+pub(super) async fn linked() -> Result<(World, Worker)> {
     let world = World::new().await?;
     let worker = world.worker().await?;
     world.link("shop", DEVICE).await?;
@@ -286,6 +286,31 @@ async fn a5_a_session_goes_to_baileys_7_and_back() -> Result<()> {
 #[tokio::test]
 async fn a5_a_session_goes_to_baileys_6_and_back() -> Result<()> {
     there_and_back(Library::V6, false).await
+}
+
+#[tokio::test]
+async fn a5_who_asked_for_a_message_again_gets_the_group_s_key_again_from_baileys() -> Result<()> {
+    let (world, worker) = linked().await?;
+    close(&world).await?;
+    // The friend registered anew: the library forgot it under the LID, and in this group it is known by its number.
+    sqlx::raw_sql(
+        r#"INSERT INTO wa.auth_key (session_id, kind, key_id, value) SELECT session_id, k.* FROM wa.session, (VALUES
+               ('lid-mapping', '915550002', '{"lid": "915550002", "pn": "15550002"}'::jsonb),
+               ('sender-key-memory', '1-2@g.us', '{"15550002@s.whatsapp.net": true, "915550002@lid": false,
+                    "15550003@s.whatsapp.net": true}')) AS k (kind, key_id, value)
+           ON CONFLICT (session_id, kind, key_id) DO UPDATE SET value = EXCLUDED.value"#,
+    )
+    .execute(world.pool())
+    .await?;
+    let folder = tempfile::tempdir()?;
+    done(&world.db.url, &["export", "baileys", "shop", path(folder.path())?]).await?;
+    let memory = std::fs::read(folder.path().join("sender-key-memory-1-2@g.us.json"))?;
+    let memory: Value = serde_json::from_slice(&memory)?;
+    let expected = json!({
+        "15550002@s.whatsapp.net": false, "915550002@lid": false, "15550003@s.whatsapp.net": true,
+    });
+    ensure!(memory == expected, "{memory}");
+    worker.stop().await
 }
 
 #[tokio::test]

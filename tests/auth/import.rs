@@ -171,10 +171,12 @@ async fn a5_r5_a_damaged_folder_is_imported_and_unreadable_keys_are_quarantined(
     file("notes.txt", "buy milk")?;
 
     let missing = refusal(&world, folder.path()).await?;
-    ensure!(missing.contains("creds: found nothing"), "{missing}");
+    let path = folder.path().join("creds.json").display().to_string();
+    ensure!(missing.contains(&path) && missing.contains("creds: found nothing"), "{missing}");
     file("creds.json", r#"{"noiseKey":{"private":"secret of the shop"}}"#)?;
     let unreadable = refusal(&world, folder.path()).await?;
-    ensure!(unreadable.contains("noiseKey.private") && !unreadable.contains("secret of the shop"), "{unreadable}");
+    ensure!(unreadable.contains(&path) && unreadable.contains("noiseKey.private"), "{unreadable}");
+    ensure!(!unreadable.contains("secret of the shop"), "{unreadable}");
     let mut unlinked = creds();
     unlinked["me"] = Value::Null;
     file("creds.json", &unlinked.to_string())?;
@@ -199,10 +201,65 @@ async fn a5_r5_a_damaged_folder_is_imported_and_unreadable_keys_are_quarantined(
         ensure!(found == failed, "{kind}: {report:#}");
     }
     ensure!(report["foreign"]["skipped"]["does not belong to an auth state"] == 1, "{report:#}");
-    ensure!(world.count("SELECT count(*) FROM wa.auth_quarantine").await? == 8, "not every failed key is quarantined");
+    ensure!(world.count("SELECT count(*) FROM wa.auth_quarantine").await? == 9, "not every failed key is quarantined");
     // No device counts as having the key of a group whose own sender key is missing.
     ensure!(world.count("SELECT count(*) FROM wa.auth_key WHERE kind = 'sender-key-memory'").await? == 0);
     world.holds("SELECT creds->>'accountSyncCounter' = '7' FROM wa.auth").await
+}
+
+#[tokio::test]
+async fn a5_damaged_credentials_are_refused_with_their_path_place_and_reason() -> Result<()> {
+    let world = World::new().await?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("creds.json");
+    let whole = serde_json::to_string_pretty(&creds())?;
+    let lines = whole.lines().count();
+    let half: String = whole.lines().take(lines / 2).collect::<Vec<_>>().join("\n");
+    for (content, place, reason) in [
+        (half.clone(), format!("line {}, column ", lines / 2), "the file ends in the middle"),
+        (String::new(), "line 1, column 0".to_owned(), "the file is empty"),
+        ("\0\0\0\0".to_owned(), "line 1, column 1".to_owned(), "expected value"),
+        (format!("{whole}}}"), format!("line {lines}, column 2"), "trailing characters"),
+    ] {
+        std::fs::write(&path, &content)?;
+        let said = refusal(&world, folder.path()).await?;
+        ensure!(said.contains(&path.display().to_string()) && said.contains(&place) && said.contains(reason), "{said}");
+        ensure!(said.matches("creds.json").count() <= 3 && !said.contains("Buffer"), "{said}");
+    }
+    std::fs::remove_file(&path)?;
+    std::fs::create_dir(&path)?;
+    let said = refusal(&world, folder.path()).await?;
+    ensure!(said.contains(&path.display().to_string()) && said.contains("not a file"), "{said}");
+    ensure!(world.count("SELECT count(*) FROM wa.session").await? == 0, "a session was added");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a5_r10_unreadable_key_files_are_named_and_do_not_stop_the_import() -> Result<()> {
+    let world = World::new().await?;
+    let folder = tempfile::tempdir()?;
+    let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text);
+    let mut whole = creds();
+    whole.as_object_mut().context("an object")?.remove("account");
+    file("creds.json", &whole.to_string())?;
+    file("session-15550004.0.json", r#"{"_sessions":{"#)?;
+    // Reading its beginning is an error of the system, also for root.
+    std::os::unix::fs::symlink("/proc/self/mem", folder.path().join("pre-key-7.json"))?;
+    std::fs::create_dir(folder.path().join("session-15550005.0.json"))?;
+    file("lid-mapping-15550002.json", r#""915550002""#)?;
+    let done = imported(&world, folder.path(), &[]).await?;
+    let failed = &done["report"]["unreadable"]["failed"];
+    ensure!(failed["session-15550004.0.json"].as_str().is_some_and(|it| it.contains("ends in the middle")), "{done:#}");
+    ensure!(failed["session-15550005.0.json"] == "not a file", "{done:#}");
+    ensure!(failed["pre-key-7.json"].is_string(), "{done:#}");
+    ensure!(done["report"]["lid-mapping"]["converted"] == 1, "{done:#}");
+    let kept =
+        "SELECT count(*) = 1 AND bool_and(kind = 'session' AND key_id = '15550004.0' AND value->>'type' = 'Buffer'
+                    AND convert_from(decode(value->>'data', 'base64'), 'UTF8') = '{\"_sessions\":{')
+                FROM wa.auth_quarantine";
+    world.holds(kept).await?;
+    ensure!(done["warnings"][0].as_str().is_some_and(|it| it.starts_with("account: missing")), "{done:#}");
+    Ok(())
 }
 
 /// Tables as other programs make them.

@@ -11,6 +11,8 @@ mod fencing;
 mod import;
 mod reading_ahead;
 #[cfg(feature = "sandbox")]
+mod restores;
+#[cfg(feature = "sandbox")]
 mod round_trips;
 mod rows;
 mod sealing;

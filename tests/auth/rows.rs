@@ -155,8 +155,10 @@ async fn a2_an_unreadable_value_is_quarantined_with_its_reason_and_an_event() {
     assert_eq!((kept.0.as_str(), kept.1.as_str(), &kept.2, kept.4), ("session", "1@c.us.0", &bad, true));
     assert!(kept.3.starts_with("value: found an object") && kept.3.contains("accepted is bytes as"), "{}", kept.3);
     let notified: Value = serde_json::from_str(events.recv().await.unwrap().payload()).unwrap();
-    assert_eq!((&notified["session"], &notified["kind"]), (&json!("shop"), &json!("key_quarantined")));
-    let data: Value = sqlx::query_scalar("SELECT data FROM wa.event").fetch_one(&held.db.pool).await.unwrap();
+    let event = sqlx::query_as("SELECT session, kind, data FROM wa.event WHERE session_id = $1 AND id = $2");
+    let event = event.bind(notified["session_id"].as_i64()).bind(notified["id"].as_i64());
+    let (session, kind, data): (String, String, Value) = event.fetch_one(&held.db.pool).await.unwrap();
+    assert_eq!((session.as_str(), kind.as_str()), ("shop", "key_quarantined"));
     assert_eq!((&data["kind"], &data["key_id"]), (&json!("session"), &json!("1@c.us.0")));
     assert!(!data.to_string().contains("hunter2"));
 

@@ -69,9 +69,11 @@ async fn a6_without_the_key_nothing_is_read_moved_or_overwritten() {
 
 #[cfg(feature = "sandbox")]
 mod whole {
-    use crate::support::world::{Worker, World};
+    use crate::support::proxy::Proxy;
+    use crate::support::world::{Worker, World, wagres};
     use anyhow::{Result, ensure};
     use serde_json::Value;
+    use tokio::process::Command;
     use wagres::auth::codec;
 
     /// A worker whose keys come from the environment; `current` is in force.
@@ -86,6 +88,20 @@ mod whole {
             command.env("WAGRES_ENCRYPTION__KEY", current);
         }
         Worker::start(command).await
+    }
+
+    /// The error output of a command that must fail.
+    async fn refused(mut command: Command) -> Result<String> {
+        let ended = command.stderr(std::process::Stdio::piped()).output().await?;
+        ensure!(!ended.status.success(), "accepted");
+        Ok(String::from_utf8(ended.stderr)?)
+    }
+
+    async fn end_sealing(world: &World) -> Result<()> {
+        let mut command = wagres();
+        let ended = command.args(["--database-url", &world.db.url, "auth", "plain"]).output().await?;
+        ensure!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        Ok(())
     }
 
     async fn reseal(world: &World) -> Result<Value> {
@@ -139,7 +155,13 @@ mod whole {
         ensure!(again["resealed"] == 0, "nothing is left to do: {again}");
         third.stop().await?;
 
-        let stranger = worker(&world, None, &[]).await?;
+        let said = refused(world.worker_on(&world.db.url)).await?;
+        ensure!(
+            said.contains("[encryption]") && said.contains("\"k2\"") && said.contains("wagres auth plain"),
+            "{said}"
+        );
+        // With another key of that id it starts, but opens nothing.
+        let stranger = worker(&world, None, &[("k2", 3)]).await?;
         world
             .holds(
                 "SELECT status = 'disconnected' AND status_reason LIKE '%sealed with the key \"k2\"%' FROM wa.session",
@@ -155,6 +177,7 @@ mod whole {
         reseal(&world).await?;
         ensure!(sealed_with(&world).await? == ["clear"]);
         back.stop().await?;
+        end_sealing(&world).await?;
         let plain = worker(&world, None, &[]).await?;
         talks(&world, "in the clear again").await?;
         let seen = world.seen_by("15550002").await?;
@@ -168,9 +191,72 @@ mod whole {
         let world = World::new().await?;
         let mut command = world.worker_on(&world.db.url);
         command.env("WAGRES_ENCRYPTION__KEY", "k1").env("WAGRES_ENCRYPTION__KEYS__K1__FILE", "/nowhere/key");
-        let ended = command.stderr(std::process::Stdio::piped()).output().await?;
-        let said = String::from_utf8_lossy(&ended.stderr);
-        ensure!(!ended.status.success() && said.contains("encryption.keys.k1: /nowhere/key: No such file"), "{said}");
+        let said = refused(command).await?;
+        ensure!(said.contains("encryption.keys.k1: /nowhere/key: No such file"), "{said}");
         Ok(())
+    }
+
+    #[tokio::test]
+    async fn a6_once_sealed_nothing_is_written_in_the_clear_unasked() -> Result<()> {
+        let world = World::new().await?;
+        // Noted before anything is linked, so that the first keys are sealed too.
+        worker(&world, Some("k1"), &[("k1", 1)]).await?.stop().await?;
+        ensure!(world.count("SELECT count(*) FROM wa.sealing WHERE key = 'k1'").await? == 1);
+        let said = refused(world.worker_on(&world.db.url)).await?;
+        ensure!(said.contains("sealed, last with the key \"k1\"") && said.contains("encryption.keys"), "{said}");
+
+        let sealed = worker(&world, Some("k1"), &[("k1", 1)]).await?;
+        world.link("shop", "15550001").await?;
+        sqlx::query("SELECT wa.close('shop')").execute(world.pool()).await?;
+        world.holds("SELECT holder IS NULL FROM wa.lease").await?;
+        sealed.stop().await?;
+        // A backup in the clear is not restored without the key.
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("shop.backup");
+        let with_key = |arguments: &[&str]| {
+            let mut command = wagres();
+            command.args(["--database-url", &world.db.url]).args(arguments).arg(&file);
+            command.env("KEY_K1", codec::base64(&[1; 32])).env("WAGRES_ENCRYPTION__KEYS__K1__ENV", "KEY_K1");
+            command
+        };
+        ensure!(with_key(&["backup", "shop"]).status().await?.success());
+        let mut restore = wagres();
+        restore.args(["--database-url", &world.db.url, "restore", "--session", "copy"]).arg(&file);
+        let said = refused(restore).await?;
+        ensure!(said.contains("nothing was written") && said.contains("\"k1\""), "{said}");
+        // The demand ends when nothing is sealed any more, and not before.
+        let mut early = wagres();
+        early.args(["--database-url", &world.db.url, "auth", "plain"]);
+        let said = refused(early).await?;
+        ensure!(said.contains("values are sealed"), "{said}");
+        let opening = worker(&world, None, &[("k1", 1)]).await?;
+        reseal(&world).await?;
+        opening.stop().await?;
+        end_sealing(&world).await?;
+        worker(&world, None, &[]).await?.stop().await
+    }
+
+    #[tokio::test]
+    async fn a6_q14_a_proxys_password_is_sealed_at_its_first_use() -> Result<()> {
+        let world = World::new().await?;
+        let proxy = Proxy::start().await?;
+        let mut command = world.worker_on(&world.db.url);
+        command.env("WAGRES_ENCRYPTION__KEY", "k1").env("WAGRES_ENCRYPTION__KEYS__K1__ENV", "KEY_K1");
+        command.env("KEY_K1", codec::base64(&[1; 32])).env("WAGRES_WORKER__PRIVATE_PROXIES", "true");
+        let first = Worker::start(command).await?;
+        let set = sqlx::query("SELECT wa.add_session('shop'), wa.set_proxy('shop', $1)").bind(proxy.url("socks5"));
+        set.execute(world.pool()).await?;
+        let clear = "SELECT url->>'type' = 'Buffer' FROM wa.proxy";
+        world.holds(clear).await?;
+        world.link("shop", "15550001").await?;
+        let sealed = "SELECT url->>'type' = 'Sealed' AND url->>'key' = 'k1' FROM wa.proxy";
+        world.holds(sealed).await?;
+        ensure!(proxy.reached().len() >= 2, "{:?}", proxy.reached());
+        // What is not used is sealed by the job.
+        let set = sqlx::query("SELECT wa.add_session('other'), wa.set_proxy('other', $1)").bind(proxy.url("http"));
+        set.execute(world.pool()).await?;
+        reseal(&world).await?;
+        world.holds("SELECT count(*) = 2 AND bool_and(url->>'type' = 'Sealed') FROM wa.proxy").await?;
+        first.stop().await
     }
 }

@@ -18,7 +18,9 @@
 //         {"id","result"} or {"id","error"}: the answer to the command with that id
 // stdin:  {"id","cmd":"send","to","content"}: a text as {"text"}, the other kinds as in the sandbox's control API:
 //             {"reply":{"id","text"}} {"react":{"id","emoji"}} {"edit":{"id","text"}} {"revoke":{"id"}};
-//             {"image":{"data","mime","caption"}}; and {"raw":<a message>}
+//             {"image":{"data","mime","caption"}}; and {"raw":<a message>}, with "id" under that message id. In a raw
+//             message "{lone surrogate}" stands for half a character, which JSON from elsewhere cannot carry, and "NaN"
+//             for that number
 //         {"id","cmd":"code","number"}: requests the pairing code to type on the phone; only after the first "qr"
 //         {"id","cmd":"read","message"}
 //         {"id","cmd":"download","message"}: the media of a message, as base64
@@ -172,7 +174,9 @@ async function uploaded(send, attempts = LIBRARY === 'v6' ? 5 : 1) {
   }
 }
 
-async function send(to, { text, reply, react, edit, revoke, image, raw }) {
+const withSurrogates = (message) => JSON.parse(JSON.stringify(message).replaceAll('{lone surrogate}', '\\ud800'));
+
+async function send(to, { text, reply, react, edit, revoke, image, raw, id }) {
   const jid = to.includes('@') ? to : `${to}@s.whatsapp.net`;
   const sent = async (content, options) => {
     const message = await sock.sendMessage(jid, content, options);
@@ -191,7 +195,8 @@ async function send(to, { text, reply, react, edit, revoke, image, raw }) {
     return uploaded(() => sent(content));
   }
   if (raw) {
-    const message_id = await sock.relayMessage(jid, proto.Message.fromObject(raw), {});
+    const message = proto.Message.fromObject(withSurrogates(raw));
+    const message_id = await sock.relayMessage(jid, message, { messageId: id });
     return { message_id, content: asJson(raw) };
   }
   return fail('content is one of text, reply, react, edit, revoke, image, raw');

@@ -74,7 +74,7 @@ const OUTAGES: [[&str; 2]; 2] = [
 async fn r3_r2_a_database_that_refuses_writes_or_connections_costs_no_message() -> Result<()> {
     let world = World::new().await?;
     // This role has only the rights of a worker.
-    let role = format!("worker_{}", std::process::id());
+    let role = format!("worker_{:016x}", rand::random::<u64>());
     let run = async |sql: String| sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(world.pool()).await;
     run(format!("CREATE ROLE {role} LOGIN IN ROLE wa_worker")).await?;
     let mut command = world.worker_on(&world.db.url.replace("//postgres@", &format!("//{role}@")));

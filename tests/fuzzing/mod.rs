@@ -11,7 +11,7 @@ mod seeds;
 mod words;
 
 use seeds::{folder, seeds};
-use wagres::fuzzing::{auth, content, message};
+use wagres::fuzzing::{auth, content, file, message, passkey, past};
 use wagres_sandbox::fuzzing::{control, frames, media, qr, saved, scenario, stanza};
 use words::{conversations, requests};
 
@@ -22,9 +22,12 @@ const TARGETS: &[(&str, Target)] = &[
     ("auth", auth),
     ("content", content),
     ("control", control),
+    ("file", file),
     ("frames", frames),
     ("media", media),
     ("message", message),
+    ("passkey", passkey),
+    ("past", past),
     ("qr", qr),
     ("saved", saved),
     ("scenario", scenario),

@@ -236,6 +236,49 @@ fn messages() -> Vec<(&'static str, wa::Message)> {
                 it.app_state_sync_key_request = MessageField::some(request);
             }),
         ),
+        ("timer", protocol(Type::EPHEMERAL_SETTING, |it| it.ephemeral_expiration = Some(86_400))),
+    ]
+    .into_iter()
+    .chain(cards())
+    .collect()
+}
+
+/// Answers, and messages within wrappers.
+fn cards() -> Vec<(&'static str, wa::Message)> {
+    let disappearing = |message| {
+        let wrapper = wa::message::FutureProofMessage { message: MessageField::some(message) };
+        wa::Message { ephemeral_message: MessageField::some(wrapper), ..Default::default() }
+    };
+    let answer = wa::message::ListResponseMessage {
+        title: Some("Soup".into()),
+        context_info: MessageField::some(wa::ContextInfo {
+            stanza_id: Some("A\0".into()),
+            expiration: Some(86_400),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let option = wa::message::poll_creation_message::Option { option_name: Some("Soup".into()), ..Default::default() };
+    let poll = wa::Message {
+        poll_creation_message_v3: MessageField::some(wa::message::PollCreationMessage {
+            name: Some("Lunch?".into()),
+            options: vec![option],
+            ..Default::default()
+        }),
+        message_context_info: MessageField::some(wa::MessageContextInfo {
+            message_secret: Some(vec![7; 32]),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let card = wa::message::InteractiveMessage {
+        body: MessageField::some(wa::message::interactive_message::Body { text: Some("Pay".into()) }),
+        ..Default::default()
+    };
+    vec![
+        ("answer", wa::Message { list_response_message: MessageField::some(answer), ..Default::default() }),
+        ("poll", disappearing(poll)),
+        ("card", disappearing(wa::Message { interactive_message: MessageField::some(card), ..Default::default() })),
     ]
 }
 

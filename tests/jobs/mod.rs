@@ -2,7 +2,10 @@
 
 mod clients;
 mod interleavings;
+mod locked;
 mod orders;
+mod poison;
+mod shares;
 
 use anyhow::{Context as _, Result, ensure};
 use sqlx::PgPool;
@@ -12,10 +15,11 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use wagres::db::fence::Fence;
-use wagres::jobs::lanes::{self, Lanes};
+use wagres::jobs::lanes::{Lanes, Limits};
 use wagres::jobs::outbound::Outbound;
 use wagres::jobs::progress::{Attempts, Progress};
 use wagres::jobs::record::Record as _;
+use wagres::jobs::stock::MAX_IN_HAND;
 use wagres::jobs::{JobError, OutboundJob, Ready};
 
 /// A worker that the test drives by hand: it claims, begins and ends messages when the test says so.
@@ -32,15 +36,20 @@ struct ManualWorker {
 }
 
 impl ManualWorker {
-    /// Registers a worker that holds no session yet.
+    /// Registers a worker that holds no session yet, with more room than any test needs.
     async fn new(pool: &PgPool) -> Result<Self> {
+        Self::with(pool, Limits { sending: MAX_IN_HAND, files: MAX_IN_HAND, bytes: 1 << 40 }).await
+    }
+
+    /// Registers a worker with these limits.
+    async fn with(pool: &PgPool, limits: Limits) -> Result<Self> {
         let id = Uuid::new_v4();
         sqlx::query("INSERT INTO wa.worker (worker_id, host, pid, version, lease_until) VALUES ($1, 'test', 1, 'test', now() + interval '1 day')")
             .bind(id)
             .execute(pool)
             .await?;
-        let (sender, jobs) = mpsc::channel(lanes::MAX_IN_HAND);
-        let (lanes, stop) = (Lanes::new(sender, lanes::MAX_IN_HAND), CancellationToken::new());
+        let (sender, jobs) = mpsc::channel(MAX_IN_HAND);
+        let (lanes, stop) = (Lanes::new(sender, limits), CancellationToken::new());
         let (ready, freed) = (Ready::default(), Arc::new(Notify::new()));
         let (progress, writer) = Progress::start(pool.clone().into(), lanes.clone(), freed.clone(), stop.clone());
         tokio::spawn(writer);

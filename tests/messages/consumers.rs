@@ -1,6 +1,7 @@
 //! M5: consumers of the inbox.
 
 use crate::support::db::{self, TestDb};
+use crate::support::in_process::InProcessWorker;
 use crate::support::until::until;
 use crate::support::world::wagres;
 use anyhow::{Context, Result, ensure};
@@ -140,25 +141,137 @@ async fn m5_no_message_is_missed_or_skipped_whatever_the_order_of_commits_and_cr
     Ok(())
 }
 
-/// A message whose transaction began before the consumer existed is unread for the consumer.
+/// Messages whose transactions began before the consumer existed, or while it was being added, are read once each,
+/// however late they are committed and whatever was acknowledged meanwhile.
 #[tokio::test]
-async fn m5_a_consumer_created_while_messages_are_stored_reads_them() -> Result<()> {
+async fn m5_r8_a_consumer_created_while_messages_are_stored_reads_each_once() -> Result<()> {
     let db = fresh().await?;
-    let mut storing = db.pool.begin().await?;
-    sqlx::raw_sql(AssertSqlSafe(insert_inbox("shop", "text", 1, 1))).execute(&mut *storing).await?;
-    let make = run(&db.pool, "SELECT wa.add_consumer('crm', since => '-infinity')");
-    let store = async {
-        let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'wa.inbox'::regclass";
-        until("a lock", async || {
-            let waiting: i64 = sqlx::query_scalar(waits).fetch_one(&db.pool).await?;
-            Ok(if waiting == 1 { Ok(()) } else { Err(waiting) })
-        })
+    let store = |n: usize| sqlx::raw_sql(AssertSqlSafe(insert_inbox("shop", "text", n, n)));
+    let mut connections = vec![];
+    for _ in 0..4 {
+        connections.push(PgConnection::connect(&db.url).await?);
+    }
+    let [adding, before, during, unrelated] = &mut connections[..] else { anyhow::bail!("four connections") };
+    // A transaction that writes elsewhere, and outlives everything here.
+    let mut unrelated = unrelated.begin().await?;
+    sqlx::raw_sql("CREATE TABLE elsewhere ()").execute(&mut *unrelated).await?;
+    let mut before = before.begin().await?;
+    store(1).execute(&mut *before).await?;
+    let mut adding = adding.begin().await?;
+    sqlx::raw_sql("SELECT wa.add_consumer('crm')").execute(&mut *adding).await?;
+    // Nobody waits for the open transaction.
+    run(&db.pool, &format!("SET lock_timeout = '5s'; {}; RESET lock_timeout", insert_inbox("shop", "text", 2, 2)))
         .await?;
-        Ok(storing.commit().await?)
+    let mut during = during.begin().await?;
+    store(3).execute(&mut *during).await?;
+    adding.commit().await?;
+    run(&db.pool, &insert_inbox("shop", "text", 4, 4)).await?;
+
+    let all = "SELECT array_agg(id) FROM wa.inbox";
+    let read = async |expected: &[&str]| {
+        let read = bodies(&db.pool, "crm", 10).await?;
+        ensure!(read == expected, "{read:?}, not {expected:?}");
+        // Also ids that it has read by itself and not claimed.
+        let ids: Vec<i64> = sqlx::query_scalar(all).fetch_one(&db.pool).await?;
+        acknowledge(&db.pool, "crm", &ids).await?;
+        anyhow::Ok(())
     };
-    tokio::try_join!(make, store)?;
-    run(&db.pool, &insert_inbox("shop", "text", 2, 2)).await?;
-    ensure!(bodies(&db.pool, "crm", 10).await? == ["1", "2"]);
+    read(&["2", "4"]).await?;
+    before.commit().await?;
+    read(&["1"]).await?;
+    run(&db.pool, &insert_inbox("shop", "text", 5, 5)).await?;
+    during.commit().await?;
+    read(&["3", "5"]).await?;
+    read(&[]).await?;
+    unrelated.commit().await?;
+    run(&db.pool, &insert_inbox("shop", "text", 6, 6)).await?;
+    read(&["6"]).await?;
+    read(&[]).await?;
+    until("the end of the beginning", async || {
+        let settled: bool = sqlx::query_scalar("SELECT seen IS NULL FROM wa.consumer").fetch_one(&db.pool).await?;
+        ensure!(claim(&db.pool, "crm", 10).await?.is_empty(), "a message came twice");
+        Ok(if settled { Ok(()) } else { Err("the consumer still looks for messages of its beginning") })
+    })
+    .await
+}
+
+/// Consumers are added, rewound and dropped while messages are stored. Nothing waits, and no call fails.
+#[tokio::test]
+async fn m5_r8_consumers_come_and_go_under_load() -> Result<()> {
+    let db = fresh().await?;
+    run(&db.pool, "SELECT wa.add_consumer('crm', since => '-infinity')").await?;
+    let storing = async {
+        for n in 0..100 {
+            run(&db.pool, &insert_inbox("shop", "text", 3 * n, 3 * n + 2)).await?;
+        }
+        anyhow::Ok(())
+    };
+    let changing = async {
+        for n in 0..30 {
+            run(&db.pool, "SELECT wa.rewind_consumer('crm', '-infinity')").await?;
+            run(&db.pool, &format!("SELECT wa.add_consumer('c{n}'); SELECT wa.drop_consumer('c{n}')")).await?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::try_join!(storing, changing)?;
+    let read = bodies(&db.pool, "crm", 1000).await?;
+    ensure!(read.len() == 300, "{} of 300 messages", read.len());
+    Ok(())
+}
+
+/// A drop that stays open holds up no message, and what the consumer had to read is deleted by retention.
+#[tokio::test]
+async fn r8_a_dropped_consumer_holds_up_no_message_and_leaves_nothing() -> Result<()> {
+    let db = fresh().await?;
+    run(&db.pool, "SELECT wa.add_consumer('crm'), wa.add_consumer('kept')").await?;
+    run(&db.pool, &insert_inbox("shop", "text", 1, 20)).await?;
+    let mut dropping = db.pool.begin().await?;
+    sqlx::raw_sql("SELECT wa.drop_consumer('crm')").execute(&mut *dropping).await?;
+    run(&db.pool, &format!("SET lock_timeout = '5s'; {}; RESET lock_timeout", insert_inbox("shop", "text", 21, 25)))
+        .await?;
+    dropping.commit().await?;
+    run(&db.pool, &insert_inbox("shop", "text", 26, 30)).await?;
+    let unread = "SELECT count(*) FROM wa.unread";
+    let before: i64 = sqlx::query_scalar(unread).fetch_one(&db.pool).await?;
+    ensure!(before == 55, "{before}");
+    run(
+        &db.pool,
+        r#"INSERT INTO wa.maintenance_job (kind, args) VALUES ('retention', '{"batch": 10, "pause_ms": 0}')"#,
+    )
+    .await?;
+    let worker = InProcessWorker::start(&db)?;
+    until("the end of retention", async || {
+        let left: i64 = sqlx::query_scalar(unread).fetch_one(&db.pool).await?;
+        let done: bool =
+            sqlx::query_scalar("SELECT bool_and(status = 'done') FROM wa.maintenance_job WHERE kind = 'retention'")
+                .fetch_one(&db.pool)
+                .await?;
+        Ok(if done { Ok(()) } else { Err(left) })
+    })
+    .await?;
+    let left: i64 = sqlx::query_scalar(unread).fetch_one(&db.pool).await?;
+    ensure!(left == 30, "{left} rows left, not those of the other consumer");
+    worker.stop().await
+}
+
+/// The trigger function has its owner's rights, so it serves no other table.
+#[tokio::test]
+async fn q14_the_trigger_of_the_inbox_serves_no_other_table() -> Result<()> {
+    let db = fresh().await?;
+    run(&db.pool, "SELECT wa.add_consumer('crm')").await?;
+    run(
+        &db.pool,
+        "CREATE TABLE forged (session_id bigint, id bigint, kind text);
+         CREATE TRIGGER forge AFTER INSERT ON forged REFERENCING NEW TABLE AS stored
+             FOR EACH STATEMENT EXECUTE FUNCTION wa.inbox_consumed()",
+    )
+    .await?;
+    let forged =
+        sqlx::raw_sql("INSERT INTO forged SELECT session_id, 1, 'text' FROM wa.session").execute(&db.pool).await;
+    let error = forged.err().context("a forged message was taken")?;
+    ensure!(error.to_string().contains("trigger of wa.inbox alone"), "{error}");
+    let unread: i64 = sqlx::query_scalar("SELECT count(*) FROM wa.unread").fetch_one(&db.pool).await?;
+    ensure!(unread == 0);
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use image::ImageFormat::Jpeg;
 use serde_json::{Value, json};
 
 /// Waits for an event of the session `shop`.
-async fn event_is(stage: &Stage, kind: &str, data: Value) -> Result<()> {
+pub(super) async fn event_is(stage: &Stage, kind: &str, data: Value) -> Result<()> {
     let found = format!(
         "SELECT count(*) FROM wa.event WHERE session = 'shop' AND kind = '{kind}' AND data @> '{}'::jsonb HAVING count(*) > 0",
         data.to_string().replace('\'', "''")

@@ -1,6 +1,8 @@
 //! Messages of every kind, outbound and inbound, and consumers of the inbox.
 
+mod authors;
 mod campaigns;
+mod cards;
 mod consumers;
 mod delivery;
 mod events;
@@ -12,4 +14,8 @@ mod media_in;
 mod media_out;
 mod media_sources;
 mod outward;
+mod poison;
+mod shares;
 mod stage;
+mod timers;
+mod votes;

@@ -114,8 +114,10 @@ async fn x1_an_offered_code_is_scanned_by_its_id() -> Result<()> {
 #[tokio::test]
 async fn x1_up_offers_its_sessions_codes_to_the_phones() -> Result<()> {
     let db = crate::support::db::fresh().await;
+    let folder = tempfile::tempdir()?;
     let mut command = wagres();
-    command.args(["up", "--sandbox", "--json", "--http", "127.0.0.1:0", "--database-url", &db.url]);
+    command.args(["up", "--sandbox", "--json", "--http", "127.0.0.1:0", "--database-url", &db.url, "--data"]);
+    command.arg(folder.path());
     let up = Worker::start(command).await?;
     let control = Control::new(up.ready["sandbox_control"].as_str().context("no control API")?);
     control.post("/phones", json!({ "number": ALICE })).await?;

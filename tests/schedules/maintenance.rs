@@ -32,7 +32,7 @@ pub(super) async fn job_is(db: &TestDb, id: i64, status: &str) -> Result<Value> 
     one(&db.pool, &format!("SELECT to_jsonb(j) FROM wa.maintenance_job j WHERE id = {id}")).await
 }
 
-async fn expired_keys(db: &TestDb, count: i64) -> Result<()> {
+pub(super) async fn expired_keys(db: &TestDb, count: i64) -> Result<()> {
     run(
         db,
         &format!(

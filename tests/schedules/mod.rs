@@ -5,6 +5,9 @@ mod clock_change;
 #[cfg(feature = "sandbox")]
 mod command_line;
 mod firing;
+mod leftovers;
+#[cfg(feature = "sandbox")]
+mod lost_answers;
 mod maintenance;
 mod retention;
 mod rows;

@@ -168,3 +168,32 @@ async fn s8_a_message_for_a_deleted_pre_key_is_not_counted() -> Result<()> {
     assert_eq!(health(&world, "shop").await?, json!([0, 0, true]));
     worker.stop().await
 }
+
+#[tokio::test]
+async fn s8_a_message_that_never_decrypts_leaves_an_event_with_its_sender_and_id() -> Result<()> {
+    let world = world().await?;
+    let worker = world.worker().await?;
+    world.link("shop", SHOP).await?;
+    anna_writes(&world, SHOP, "hello").await?;
+    world.holds("SELECT count(*) = 1 FROM wa.inbox").await?;
+    let anna = format!("{ANNA}@s.whatsapp.net");
+    let unread = format!(
+        "SELECT data FROM wa.event WHERE session = 'shop' AND kind = 'message_undecryptable' AND data @> '{}' ORDER BY id DESC",
+        json!({ "chat": anna, "sender": anna, "reason": "not_decrypted", "hidden": false })
+    );
+    // One that is whole when it comes again has a row under the same id.
+    deliver_damaged(&world, SHOP, "damaged once").await?;
+    let event: Value = world.until(&format!("{unread} LIMIT 1")).await?;
+    let id = event["message_id"].as_str().unwrap_or_default();
+    assert!(event["sent_at"].is_string(), "{event}");
+    world.holds(&format!("SELECT body = 'damaged once' FROM wa.inbox WHERE message_id = '{id}'")).await?;
+    // Of one whose sender cannot help, the account's own phone has what it read.
+    let damage =
+        json!({ "fault": { "corrupt": { "retries": true } }, "number": SHOP, "device": 1, "direction": "out" });
+    world.control.post("/faults", damage).await?;
+    let lost = world.control.post(&format!("/phones/{ANNA}/send"), json!({ "to": SHOP, "text": "lost" })).await?;
+    let lost = lost["id"].as_str().unwrap_or_default();
+    world.holds(&format!("SELECT true FROM ({unread}) e WHERE data ->> 'message_id' = '{lost}' LIMIT 1")).await?;
+    world.holds(&format!("SELECT body = 'lost' FROM wa.inbox WHERE message_id = '{lost}'")).await?;
+    worker.stop().await
+}

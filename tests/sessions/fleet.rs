@@ -93,6 +93,24 @@ async fn s3_a_drained_worker_exits_and_the_other_takes_its_sessions() -> Result<
     new.stop().await
 }
 
+/// The wish counts, not a connect that somebody has scheduled for later.
+#[tokio::test]
+async fn s3_a_connect_that_is_scheduled_for_later_delays_no_takeover() -> Result<()> {
+    let world = World::new().await?;
+    let killed = world.worker().await?;
+    world.link("shop", "15550001").await?;
+    let later =
+        "INSERT INTO wa.session_job (session, kind, run_at) VALUES ('shop', 'connect', now() + interval '1 hour')";
+    sqlx::query(later).execute(world.pool()).await?;
+    let before: String = world.until("SELECT connected_at::text FROM wa.session").await?;
+    world.kill(killed).await?;
+    let other = world.worker().await?;
+    world.holds(&format!("SELECT status = 'connected' AND connected_at > '{before}' FROM wa.session")).await?;
+    world.holds("SELECT status = 'queued' AND run_at > now() FROM wa.session_job WHERE kind = 'connect'").await?;
+    world.holds("SELECT count(*) = 1 FROM wa.session_job WHERE kind = 'reconnect' AND reason = 'adopted'").await?;
+    other.stop().await
+}
+
 /// Waits for the reconnect job after so many failures, and makes it due now.
 async fn reconnect_now(world: &World, failures: i32) -> Result<()> {
     world.holds(&format!("SELECT failures = {failures} FROM wa.session")).await?;
@@ -112,10 +130,13 @@ async fn s6_five_failures_are_followed_by_rest_and_one_probe() -> Result<()> {
         world.holds(&format!("SELECT rest_until IS NULL FROM wa.session WHERE failures <= {failures}")).await?;
         reconnect_now(&world, failures).await?;
     }
-    let rests =
-        "SELECT rest_until BETWEEN now() + interval '4 minutes' AND now() + interval '5 minutes' FROM wa.session";
+    // Give or take a quarter.
+    let rests = |minutes: f64| {
+        let (least, most) = (minutes * 0.7, minutes * 1.3);
+        format!("SELECT extract(epoch FROM rest_until - now()) / 60 BETWEEN {least} AND {most} FROM wa.session")
+    };
     world.holds("SELECT failures = 5 FROM wa.session").await?;
-    world.holds(rests).await?;
+    world.holds(&rests(5.0)).await?;
     let due = "SELECT j.run_at = s.rest_until FROM wa.session_job j JOIN wa.session s USING (session_id) WHERE j.status = 'queued'";
     world.holds(due).await?;
     let event: Value = world.until("SELECT data FROM wa.event WHERE kind = 'session_resting'").await?;
@@ -123,14 +144,19 @@ async fn s6_five_failures_are_followed_by_rest_and_one_probe() -> Result<()> {
     // The breaker's state is in the row, so another worker keeps it.
     worker.stop().await?;
     let _worker = world.worker().await?;
-    // The probe fails, and the session rests again.
+    // The probe fails, and the session rests again, twice as long.
     reconnect_now(&world, 5).await?;
     world.holds("SELECT failures = 6 FROM wa.session").await?;
-    world.holds(rests).await?;
+    world.holds(&rests(10.0)).await?;
+    world.holds(due).await?;
     world.control.request("DELETE", &format!("/faults/{}", refuse["id"]), None).await?;
     reconnect_now(&world, 6).await?;
     world.session_is("shop", "connected").await?;
-    world.holds("SELECT failures = 0 AND rest_until IS NULL FROM wa.session").await
+    world.holds("SELECT failures = 6 AND rest_until IS NULL FROM wa.session").await?;
+    // The login alone proves nothing; a message that is sent does.
+    world.phone("15550002").await?;
+    world.send("shop", "15550002", "Hello").await?;
+    world.holds("SELECT failures = 0 FROM wa.session").await
 }
 
 #[tokio::test]

@@ -2,9 +2,11 @@
 
 mod actions;
 mod crypto;
+mod ends;
 mod fleet;
 mod health;
 mod log;
+mod lost_answers;
 mod pairing_code;
 mod passkey;
 mod proxy;

@@ -6,11 +6,19 @@ use wagres::config::Secret;
 
 use crate::support::proxy::Proxy;
 use crate::support::world::{Worker, World, wagres};
+use wagres::net::Reach;
+
+/// A worker that may dial the proxies of the tests, which are on this machine.
+async fn worker(world: &World) -> Result<Worker> {
+    let mut command = world.worker_on(&world.db.url);
+    command.env("WAGRES_WORKER__PRIVATE_PROXIES", "true");
+    Worker::start(command).await
+}
 
 #[tokio::test]
 async fn s11_a_session_connects_through_its_own_proxy_over_http_and_socks5() -> Result<()> {
     let world = World::new().await?;
-    let worker = world.worker().await?;
+    let worker = worker(&world).await?;
     let proxy = Proxy::start().await?;
     world.phone("15559999").await?;
     let whatsapp = world.sandbox.ws_url();
@@ -53,7 +61,8 @@ async fn s11_media_goes_through_the_proxy_which_resolves_its_host() -> Result<()
         world.sandbox.control_url().rsplit_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap_or_default();
     let target = format!("localhost:{}", port.trim_end_matches('/'));
     for scheme in ["http", "socks5"] {
-        let agent = wagres::session::proxy::Proxy::parse(&Secret::new(proxy.url(scheme)))?.agent()?;
+        let agent = wagres::session::proxy::Proxy::parse(&Secret::new(proxy.url(scheme)), Reach::Everywhere)?;
+        let agent = agent.agent()?;
         let url = format!("http://{target}/stats");
         let answer = tokio::task::spawn_blocking(move || agent.get(&url).call().map(|answer| answer.status().as_u16()));
         assert_eq!(answer.await??, 200, "{scheme}");
@@ -65,7 +74,7 @@ async fn s11_media_goes_through_the_proxy_which_resolves_its_host() -> Result<()
 #[tokio::test]
 async fn s11_a_session_whose_proxy_is_away_does_not_connect_directly() -> Result<()> {
     let world = World::new().await?;
-    let worker = world.worker().await?;
+    let worker = worker(&world).await?;
     world.link("shop", "15550001").await?;
     let gone = Proxy::start().await?.url("socks5");
     let mut set = wagres();
@@ -83,6 +92,31 @@ async fn s11_a_session_whose_proxy_is_away_does_not_connect_directly() -> Result
     world.session_is("shop", "connected").await?;
     assert!(!there.reached().is_empty());
     worker.stop().await
+}
+
+#[tokio::test]
+async fn r9_s11_a_proxy_inside_is_not_dialled_unless_the_configuration_allows_it() -> Result<()> {
+    let world = World::new().await?;
+    let refusing = world.worker().await?;
+    let proxy = Proxy::start().await?;
+    let by_name = format!("socks5://anna:secret@localhost:{}", proxy.address.port());
+    for (session, url) in [("a", proxy.url("http")), ("b", proxy.url("socks5")), ("c", by_name)] {
+        let set = sqlx::query("SELECT wa.add_session($1), wa.set_proxy($1, $2), wa.link($1)").bind(session).bind(url);
+        set.execute(world.pool()).await?;
+        let said = format!(
+            "SELECT status = 'disconnected' AND status_reason LIKE 'proxy: %private network%worker.private_proxies%'
+                    AND status_reason NOT LIKE '%secret%' AND qr IS NULL
+             FROM wa.session WHERE name = '{session}'"
+        );
+        world.holds(&said).await?;
+    }
+    assert!(proxy.reached().is_empty(), "{:?}", proxy.reached());
+    refusing.stop().await?;
+    let allowing = worker(&world).await?;
+    sqlx::query("SELECT wa.link('a')").execute(world.pool()).await?;
+    let _qr: String = world.until("SELECT qr FROM wa.session WHERE name = 'a'").await?;
+    assert!(!proxy.reached().is_empty());
+    allowing.stop().await
 }
 
 #[tokio::test]

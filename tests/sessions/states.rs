@@ -124,10 +124,10 @@ async fn s1_s3_a_dead_workers_sessions_are_taken_once_their_states_are_corrected
     let first = world.worker().await?;
     world.link("busy", "15550001").await?;
     world.link("free", "15550002").await?;
-    let mut busy = world.pool().begin().await?;
-    sqlx::query("SELECT FROM wa.session WHERE name = 'busy' FOR NO KEY UPDATE").execute(&mut *busy).await?;
     world.kill(first).await?;
     sqlx::query("INSERT INTO wa.session_job (session, kind) VALUES ('busy', 'connect')").execute(world.pool()).await?;
+    let mut busy = world.pool().begin().await?;
+    sqlx::query("SELECT FROM wa.session WHERE name = 'busy' FOR NO KEY UPDATE").execute(&mut *busy).await?;
     let second = world.worker().await?;
     let taken = "SELECT l.epoch = 2 AND s.status = 'connected' FROM wa.lease l JOIN wa.session s USING (session_id) WHERE s.name = ";
     world.holds(&format!("{taken} 'free'")).await?;

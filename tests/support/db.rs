@@ -12,7 +12,7 @@ use std::{
     os::unix::process::{CommandExt, parent_id},
     path::PathBuf,
     process::{self, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::OnceLock,
 };
 
 use sqlx::{
@@ -37,10 +37,9 @@ pub(crate) async fn fresh() -> TestDb {
 
 /// A migrated, empty database on which the test's own SQL has run.
 pub(crate) async fn fresh_with(after_migrations: Option<&'static str>) -> TestDb {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
     let run = Run::new();
     let server = run.server().await;
-    let name = format!("wagres_test_{}_{}_{}", run.id(), process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let name = format!("wagres_test_{}_{}", run.id(), chance());
     let mut admin = connect(&server).await;
     let create = format!(r#"CREATE DATABASE "{name}" TEMPLATE "{}""#, run.template());
     admin.execute(AssertSqlSafe(create)).await.expect("create the test's database");
@@ -59,8 +58,7 @@ pub(crate) async fn fresh_with(after_migrations: Option<&'static str>) -> TestDb
 pub(crate) async fn fresh_on_its_own() -> (TestDb, server::Server) {
     let run = Run::new();
     fs::create_dir_all(&run.folder).expect("create the folder of the run");
-    let server =
-        server::Server::start(run.folder.join(format!("server-{}", process::id())), &["synchronous_commit=on"]);
+    let server = server::Server::start(run.folder.join(format!("server-{}", chance())), &["synchronous_commit=on"]);
     let db = open(server.url().to_owned()).await;
     migrate(&db.pool).await;
     (db, server)
@@ -104,6 +102,11 @@ fn with_database(server: &str, name: &str) -> String {
     url.into()
 }
 
+/// Part of a name that nothing else has: the number of a process may come again, and what its tests made may be left.
+fn chance() -> String {
+    format!("{:016x}", rand::random::<u64>())
+}
+
 /// One run of the tests: all processes of nextest, or this process alone.
 struct Run {
     id: String,
@@ -114,9 +117,10 @@ struct Run {
 
 impl Run {
     fn new() -> Self {
+        static ALONE: OnceLock<String> = OnceLock::new();
         let (id, owner) = match std::env::var("NEXTEST_RUN_ID") {
             Ok(id) => (id, parent_id()),
-            Err(_) => (format!("pid{}", process::id()), process::id()),
+            Err(_) => (ALONE.get_or_init(chance).clone(), process::id()),
         };
         let folder = std::env::temp_dir().join(format!("wagres-test-{id}"));
         Self { id, owner, folder }

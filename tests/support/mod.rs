@@ -9,6 +9,7 @@ pub(crate) mod docs;
 pub(crate) mod in_process;
 #[cfg(feature = "sandbox")]
 pub(crate) mod linked;
+pub(crate) mod logins;
 #[cfg(feature = "sandbox")]
 pub(crate) mod npm;
 #[cfg(feature = "sandbox")]

@@ -47,6 +47,26 @@ impl Server {
         self.pg_ctl(&["promote"]).await
     }
 
+    /// Copies its data, as a snapshot of the volume would.
+    pub(crate) async fn snapshot(&self) -> anyhow::Result<()> {
+        self.stop("fast").await?;
+        let copied = tokio::process::Command::new("cp").arg("-a").args([&self.data, &self.copy()]).status().await?;
+        anyhow::ensure!(copied.success(), "cannot copy {}", self.data.display());
+        self.restart("fast").await
+    }
+
+    /// Puts that copy in the place of its data.
+    pub(crate) async fn roll_back(&self) -> anyhow::Result<()> {
+        self.stop("immediate").await?;
+        fs::remove_dir_all(&self.data)?;
+        fs::rename(self.copy(), &self.data)?;
+        self.restart("fast").await
+    }
+
+    fn copy(&self) -> PathBuf {
+        self.data.with_extension("snapshot")
+    }
+
     /// The number of times that its log has this text.
     pub(crate) async fn logged(&self, text: &str) -> anyhow::Result<usize> {
         let mut cat = tokio::process::Command::from(as_server_user_command(Path::new("/bin/cat")));
@@ -95,6 +115,12 @@ pub(super) fn start(data: &Path, settings: &[&str]) -> String {
         }
     }
     panic!("the private Postgres does not start: {}", fs::read_to_string(data.join("log")).unwrap_or_default());
+}
+
+/// A client program of Postgres, such as `pg_dump`.
+#[cfg(feature = "sandbox")]
+pub(crate) fn client(name: &str) -> tokio::process::Command {
+    tokio::process::Command::new(binary(name))
 }
 
 /// A port that is free now.

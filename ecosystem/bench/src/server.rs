@@ -8,10 +8,11 @@
 
 use anyhow::Context;
 use sqlx::{AssertSqlSafe, PgPool};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use url::Url;
 use wagres::config::Secret;
+use wagres::db::folder::DataFolder;
 use wagres::db::{self, cluster::Cluster};
 
 /// Settings of the private server: as durable as the default, and without checkpoints during a measurement.
@@ -27,7 +28,7 @@ pub(super) struct ServerArgs {
 }
 
 pub(super) struct Server {
-    private: Option<(Cluster, PathBuf)>,
+    private: Option<(Cluster, DataFolder)>,
     url: Secret,
     admin: PgPool,
     made: Mutex<Vec<String>>,
@@ -70,6 +71,7 @@ impl Server {
             (None, Secret::new(url))
         } else {
             let folder = args.folder().join(format!("wagres-bench-{}", uuid::Uuid::new_v4()));
+            let folder = DataFolder::lock(&folder)?;
             let cluster = private(&folder).await?;
             let url = cluster.url();
             (Some((cluster, folder)), url)
@@ -100,7 +102,8 @@ impl Server {
         if let Some((cluster, folder)) = self.private {
             self.admin.close().await;
             cluster.stop().await?;
-            tokio::fs::remove_dir_all(&folder).await.with_context(|| format!("removing {}", folder.display()))?;
+            let folder = folder.path();
+            tokio::fs::remove_dir_all(folder).await.with_context(|| format!("removing {}", folder.display()))?;
             return Ok(());
         }
         for name in made {
@@ -114,7 +117,7 @@ impl Server {
     }
 }
 
-async fn private(folder: &Path) -> anyhow::Result<Cluster> {
+async fn private(folder: &DataFolder) -> anyhow::Result<Cluster> {
     let settings = [SETTINGS, &[COUNTER]].concat();
     match Cluster::start_with(folder, &settings).await {
         Ok(cluster) => Ok(cluster),

@@ -1,6 +1,6 @@
 //! The conversion of each kind of key.
 
-use super::{BaileysState, Count, Entry, Problem, Report, sender_key, session};
+use super::{BaileysState, Count, Entry, Problem, Report, UnreadableFile, memory, sender_key, session};
 use crate::auth::codec::{self, DecodeError, Fields};
 use crate::auth::key_id::escape;
 use crate::auth::kind::Kind;
@@ -36,6 +36,8 @@ pub struct Converted {
     pub refused: Vec<UnconvertedKey>,
     /// The outcome by kind.
     pub report: Report,
+    /// What the device lacks, though it can be imported.
+    pub warnings: Vec<String>,
 }
 
 /// The outcome for one key.
@@ -68,14 +70,15 @@ pub fn convert(found: BaileysState, mut progress: impl FnMut()) -> Result<Conver
 
     let mut report = Report::new();
     report.entry("creds".into()).or_default().converted = 1;
-    for (name, reason) in found.unreadable {
-        report.entry("unreadable".into()).or_default().failed.insert(name, reason);
+    let mut refused = vec![];
+    for UnreadableFile { name, reason, entry } in found.unreadable {
+        report.entry("unreadable".into()).or_default().failed.insert(name, reason.clone());
+        refused.extend(entry.map(|entry| UnconvertedKey { entry, reason }));
     }
     for _ in found.foreign {
         *skipped(report.entry("foreign".into()).or_default(), "does not belong to an auth state") += 1;
     }
     let mut rows = BTreeMap::new();
-    let mut refused = vec![];
     // Stored identities come last, so that they replace those derived from sessions.
     let mut entries = found.entries;
     entries.sort_by_key(|entry| entry.kind == Kind::IdentityKey.name());
@@ -95,13 +98,22 @@ pub fn convert(found: BaileysState, mut progress: impl FnMut()) -> Result<Conver
         }
         progress();
     }
+    let numbers = memory::numbers(rows.iter().map(|((kind, id), value)| (*kind, id.as_str(), value)));
+    let memories = rows.iter_mut().filter(|((kind, _), _)| *kind == Kind::SenderKeyMemory.name());
+    memories.for_each(|(_, value)| memory::agree(value, &numbers));
     let forgotten = forget_unsendable_groups(&device, &mut rows);
     if forgotten > 0 {
         let count = report.entry(Kind::SenderKeyMemory.name().into()).or_default();
         count.converted -= forgotten;
         *skipped(count, "the session's own key of the group is missing") += forgotten;
     }
-    Ok(Converted { device, creds, rows, refused, report })
+    Ok(Converted { warnings: warnings(&device), device, creds, rows, refused, report })
+}
+
+fn warnings(device: &Device) -> Vec<String> {
+    let account = "account: missing in the credentials. The device logs in and its chats go on, but the first message to \
+                   somebody without a Signal session has to carry the account; if such messages fail, link the device again";
+    if device.account.is_none() { vec![account.to_owned()] } else { vec![] }
 }
 
 fn skipped<'a>(count: &'a mut Count, reason: &str) -> &'a mut u64 {

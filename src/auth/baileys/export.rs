@@ -4,7 +4,7 @@
 //! used, so that no key is used twice. From then on the other program has the ratchets; a connection here starts new
 //! Signal sessions.
 
-use super::{Count, Entry, Problem, Report};
+use super::{Count, Entry, Problem, Report, memory};
 use crate::auth::app_sync;
 use crate::auth::codec::{self, DecodeError, Fields};
 use crate::auth::key_id::unescape;
@@ -40,7 +40,11 @@ pub fn export(state: State, mut progress: impl FnMut()) -> Result<Exported, Prob
     let mut macs = BTreeMap::<String, Map<String, Value>>::new();
     let mut entries = vec![];
     let mut newest = None;
-    for key in state.keys {
+    let numbers = memory::numbers(state.keys.iter().map(|key| (key.kind.as_str(), key.id.as_str(), &key.value)));
+    for mut key in state.keys {
+        if key.kind == Kind::SenderKeyMemory.name() {
+            memory::agree(&mut key.value, &numbers);
+        }
         let count: &mut Count = report.entry(key.kind.clone()).or_default();
         match one(&key, &mut macs) {
             Ok(Some(of_key)) => {

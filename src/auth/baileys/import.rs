@@ -33,7 +33,7 @@ pub async fn import(
     now: DateTime<Utc>,
     dry_run: bool,
 ) -> Result<Report, ImportError> {
-    let Converted { device, creds, rows, refused, report } = converted;
+    let Converted { device, creds, rows, refused, report, warnings: _ } = converted;
     let transaction = connection.begin().await.map_err(ImportTargetError::from)?;
     let mut target = ImportTarget::clear(transaction, session, tenant, None, false).await?;
     target.put_creds(vault, &device, creds).await?;

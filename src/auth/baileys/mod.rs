@@ -10,6 +10,7 @@ pub mod folder;
 #[cfg(any(test, feature = "sandbox"))]
 pub(in crate::auth) mod fuzzing;
 pub mod import;
+mod memory;
 mod sender_key;
 mod session;
 pub mod tables;
@@ -54,6 +55,17 @@ pub struct Entry {
     pub value: Value,
 }
 
+/// A file of a key that is not JSON.
+#[derive(Clone)]
+pub struct UnreadableFile {
+    /// Its name.
+    pub name: String,
+    /// Does not repeat the content.
+    pub reason: String,
+    /// The key that the name stands for, with the content as its value; `None` when nothing could be read.
+    pub entry: Option<Entry>,
+}
+
 /// The auth state of one device as it was read.
 #[derive(Clone, Default)]
 pub struct BaileysState {
@@ -61,8 +73,8 @@ pub struct BaileysState {
     pub creds: Option<Value>,
     /// Keys, as read.
     pub entries: Vec<Entry>,
-    /// Names of files that are not JSON, each with the reason.
-    pub unreadable: Vec<(String, String)>,
+    /// Files of keys that are not JSON.
+    pub unreadable: Vec<UnreadableFile>,
     /// Names of files or rows that do not belong to an auth state.
     pub foreign: Vec<String>,
 }

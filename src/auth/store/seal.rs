@@ -1,17 +1,17 @@
 //! Values between the database and the store: sealed and opened, each bound to its place.
 
 use super::AuthStore;
-use crate::auth::codec::DecodeError;
+use crate::auth::codec::{self, DecodeError};
 use crate::auth::error::AuthError;
 use crate::auth::kind::Kind;
 use crate::auth::vault::{SealError, SealPlace};
 use serde_json::Value;
 
 impl AuthStore {
-    /// Seals the value of a key.
+    /// Seals the value of a key, in a form that JSONB can hold.
     pub(in crate::auth) fn seal(&self, kind: Kind, key_id: &str, value: Value) -> Result<Value, AuthError> {
         let place = self.place(kind, key_id);
-        self.vault.seal(place, value).map_err(|source| self.seal_error(place, source))
+        self.vault.seal(place, codec::storable(value)).map_err(|source| self.seal_error(place, source))
     }
 
     /// Opens the value of a key.
@@ -22,7 +22,7 @@ impl AuthStore {
 
     pub(in crate::auth) fn seal_creds(&self, creds: Value) -> Result<Value, AuthError> {
         let place = SealPlace::creds(self.hold.fence.session_id);
-        self.vault.seal(place, creds).map_err(|source| self.seal_error(place, source))
+        self.vault.seal(place, codec::storable(creds)).map_err(|source| self.seal_error(place, source))
     }
 
     pub(in crate::auth) fn unseal_creds(&self, creds: Value) -> Result<Value, AuthError> {

@@ -7,6 +7,7 @@ use crate::auth::key_id;
 use crate::auth::kind::Kind;
 use crate::auth::vault::SealPlace;
 use crate::db::fence::Fence;
+use crate::db::storable::Storable;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -108,9 +109,9 @@ impl AuthStore {
 
     /// Moves the credentials and all keys of the session into the quarantine. Returns the number of rows.
     pub async fn quarantine_all(&self, reason: &str) -> Result<u64, AuthError> {
-        let Fence { session_id, epoch } = self.hold.fence;
+        let (Fence { session_id, epoch }, reason) = (self.hold.fence, Storable::error(reason));
         let run = || {
-            sqlx::query_file_as!(FencedWrite, "sql/auth/quarantine_all.sql", session_id, epoch, reason)
+            sqlx::query_file_as!(FencedWrite, "sql/auth/quarantine_all.sql", session_id, epoch, reason.as_str())
                 .fetch_one(&self.hold.db)
         };
         Ok(u64::try_from(self.write(Write::All, run).await?.affected).unwrap_or(0))

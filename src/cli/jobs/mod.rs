@@ -4,7 +4,7 @@
 mod others;
 mod purge;
 
-use super::{connect, print, sql_error};
+use super::{connect, line, print};
 use crate::config::Config;
 use crate::db::Db;
 use anyhow::{Context as _, bail};
@@ -129,11 +129,11 @@ pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> an
             };
             let row = row.with_context(|| format!("no job with id {id} in that table"))?;
             if json {
-                println!("{row}");
+                line(&row.to_string());
                 return Ok(());
             }
             for (name, value) in row.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
-                println!("{name:<14} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                line(&format!("{name:<14} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
             }
             Ok(())
         }
@@ -144,10 +144,7 @@ pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> an
                     other.retry(&pool, id, json, &mut refused).await?;
                     continue;
                 }
-                let done = sqlx::query_scalar!(r#"SELECT wa.retry($1) AS "done!""#, id)
-                    .fetch_one(&pool)
-                    .await
-                    .map_err(sql_error)?;
+                let done = sqlx::query_scalar!(r#"SELECT wa.retry($1) AS "done!""#, id).fetch_one(&pool).await?;
                 print_outcome(
                     json,
                     id,
@@ -165,8 +162,7 @@ pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> an
             }
             let count = sqlx::query_scalar!(r#"SELECT wa.cancel_all($1, $2) AS "count!""#, session, to)
                 .fetch_one(&pool)
-                .await
-                .map_err(sql_error)?;
+                .await?;
             print(json, &json!({ "session": session, "cancelled": count }), &format!("{count} messages cancelled"));
             Ok(())
         }
@@ -177,10 +173,7 @@ pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> an
                     other.cancel(&pool, id, json, &mut refused).await?;
                     continue;
                 }
-                let done = sqlx::query_scalar!(r#"SELECT wa.cancel($1) AS "done!""#, id)
-                    .fetch_one(&pool)
-                    .await
-                    .map_err(sql_error)?;
+                let done = sqlx::query_scalar!(r#"SELECT wa.cancel($1) AS "done!""#, id).fetch_one(&pool).await?;
                 print_outcome(json, id, done, "cancelled", "not cancelled: in hand or already ended", &mut refused);
             }
             all_done(&refused)
@@ -204,10 +197,10 @@ fn all_done(refused: &[i64]) -> anyhow::Result<()> {
 async fn queue(pool: &Db, json: bool) -> anyhow::Result<()> {
     let rows = sqlx::query_file!("sql/cli/queue.sql").fetch_all(pool).await?;
     if !json {
-        println!(
+        line(&format!(
             "{:<24} {:<13} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8} {:>7} OLDEST",
             "SESSION", "STATUS", "READY", "SENDING", "SCHEDULED", "RETRYING", "PACED", "HELD", "CHATS"
-        );
+        ));
     }
     for row in rows {
         let line = json!({
@@ -241,15 +234,13 @@ async fn list(
     json: bool,
 ) -> anyhow::Result<()> {
     let status = status.map(Status::name);
-    let rows = sqlx::query_file!("sql/cli/list_messages.sql", session, status, i64::from(limit))
-        .fetch_all(pool)
-        .await
-        .map_err(sql_error)?;
+    let rows =
+        sqlx::query_file!("sql/cli/list_messages.sql", session, status, i64::from(limit)).fetch_all(pool).await?;
     if !json {
-        println!(
+        line(&format!(
             "{:<10} {:<20} {:<26} {:<10} {:>5} {:<20} WAITING FOR, OR ERROR",
             "ID", "SESSION", "RECIPIENT", "STATUS", "TRIES", "INSERTED"
-        );
+        ));
     }
     for row in rows {
         let line = json!({

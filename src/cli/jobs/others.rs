@@ -1,6 +1,7 @@
 //! The job tables besides `wa.outbound`: jobs of sessions and housekeeping.
 
-use super::{at, print, print_outcome, sql_error};
+use super::{at, line, print, print_outcome};
+use crate::cli::error_text;
 use crate::db::Db;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -44,7 +45,7 @@ impl Other {
             }
         };
         if !json {
-            println!(
+            line(&format!(
                 "{:<10} {:<20} {:<12} {:<10} {:>5} {:<20} RESULT OR REASON",
                 "ID",
                 owner.to_uppercase(),
@@ -52,9 +53,9 @@ impl Other {
                 "STATUS",
                 "TRIES",
                 "INSERTED"
-            );
+            ));
         }
-        for job in jobs.map_err(sql_error)? {
+        for job in jobs? {
             let line = json!({
                 "id": job.id, owner: job.belongs_to, "kind": job.kind, "status": job.status, "attempts": job.attempts,
                 "created_at": job.created_at, "run_at": job.run_at, "note": job.note,
@@ -119,9 +120,9 @@ fn report(done: sqlx::Result<()>, id: i64, json: bool, yes: &str, refused: &mut 
     let reason = match done {
         Ok(()) => None,
         Err(error) if error.as_database_error().is_some_and(|it| it.code().as_deref() == Some("WA024")) => {
-            Some(sql_error(error).to_string())
+            Some(error_text(&error.into()))
         }
-        Err(error) => return Err(sql_error(error)),
+        Err(error) => return Err(error.into()),
     };
     print_outcome(json, id, reason.is_none(), yes, reason.as_deref().unwrap_or_default(), refused);
     Ok(())

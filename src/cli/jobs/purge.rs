@@ -1,6 +1,6 @@
 //! `wagres jobs purge`: retention on demand, for messages.
 
-use super::{Status, print, sql_error};
+use super::{Status, print};
 use crate::db::Db;
 use crate::jobs::maintenance::retention::EndedMessages;
 use anyhow::bail;
@@ -54,7 +54,7 @@ pub(super) async fn run(pool: &Db, args: PurgeArgs, json: bool) -> anyhow::Resul
     bar.set_style(ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}  {elapsed}")?);
     let (mut count, mut after) = (0, 0);
     loop {
-        let page = messages.page(pool, after, PAGE).await.map_err(sql_error)?;
+        let page = messages.page(pool, after, PAGE).await?;
         count += page.count;
         bar.set_message(format!("{count} messages"));
         let Some(next) = page.next else { break };

@@ -1,7 +1,7 @@
 //! `wagres session link | passkey | confirm`: linking a phone, with a QR code, a pairing code or a passkey.
 
 use super::read;
-use crate::cli::{RowWatch, print, qr, sql_error};
+use crate::cli::{RowWatch, print, qr};
 use crate::config::Config;
 use crate::db::Db;
 use anyhow::{Context, bail};
@@ -13,7 +13,7 @@ pub(super) async fn passkey(pool: &Db, name: &str, file: Option<&Path>, json: bo
     let answer: Value = serde_json::from_str(&read(file)?)
         .context("the answer is not JSON; accepted is the result of PublicKeyCredential.toJSON()")?;
     let job = sqlx::query_scalar!(r#"SELECT wa.answer_passkey($1, $2) AS "job!""#, name, answer).fetch_one(pool).await;
-    let job = job.map_err(sql_error)?;
+    let job = job?;
     print(json, &json!({ "session": name, "job": job }), "handed in; next compare the code that the phone shows");
     Ok(())
 }
@@ -21,7 +21,7 @@ pub(super) async fn passkey(pool: &Db, name: &str, file: Option<&Path>, json: bo
 /// Confirms the code that the phone shows.
 pub(super) async fn confirm(pool: &Db, name: &str, code: &str, json: bool) -> anyhow::Result<()> {
     let job = sqlx::query_scalar!(r#"SELECT wa.confirm_passkey($1, $2) AS "job!""#, name, code).fetch_one(pool).await;
-    let job = job.map_err(sql_error)?;
+    let job = job?;
     print(json, &json!({ "session": name, "job": job }), "confirmed; the phone links the session");
     Ok(())
 }
@@ -37,7 +37,7 @@ pub(super) async fn link(
 ) -> anyhow::Result<()> {
     let mut watch = RowWatch::on("wa_session", config).await?;
     let job = sqlx::query_scalar!(r#"SELECT wa.link($1, $2) AS "job!""#, name, phone);
-    let job = job.fetch_one(pool).await.map_err(sql_error)?;
+    let job = job.fetch_one(pool).await?;
     let (mut shown_qr, mut shown_stage, mut shown_code) = (None, None, None);
     loop {
         let row = sqlx::query_file!("sql/cli/watch_session.sql", name, job).fetch_one(pool).await?;

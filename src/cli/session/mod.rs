@@ -3,7 +3,7 @@
 
 mod link;
 
-use super::{connect, print, sql_error};
+use super::{connect, line, print};
 use crate::config::Config;
 use crate::db::Db;
 use anyhow::Context;
@@ -93,11 +93,14 @@ pub(super) enum SessionCommand {
     },
     /// Unlink the device and delete its auth state; to use the session again, link it again
     Logout {
-        /// Name of the session, which must be connected
+        /// Name of the session; it is connected once if it is not connected
         name: String,
         /// Reason, kept in the session's row
         #[arg(long)]
         reason: Option<String>,
+        /// Without a connection, delete the auth state and leave the device on the phone's list
+        #[arg(long)]
+        force: bool,
     },
     /// Disconnect a session; it stays linked
     Close {
@@ -114,7 +117,7 @@ pub(super) async fn run(config: &Config, command: SessionCommand, json: bool) ->
     match command {
         SessionCommand::Add { name } => {
             let id = sqlx::query_scalar!(r#"SELECT wa.add_session($1) AS "session_id!""#, name).fetch_one(&pool).await;
-            let id = id.map_err(sql_error)?;
+            let id = id?;
             print(json, &json!({ "session": name, "session_id": id }), &format!("session {name} exists"));
         }
         SessionCommand::Link { name, phone } => link::link(config, &pool, &name, phone.as_deref(), json).await?,
@@ -123,53 +126,54 @@ pub(super) async fn run(config: &Config, command: SessionCommand, json: bool) ->
         SessionCommand::List => list(&pool, json).await?,
         SessionCommand::Show { name } => {
             let shown = sqlx::query_file_scalar!("sql/cli/show_session.sql", name).fetch_one(&pool).await;
-            let shown = shown.map_err(sql_error)?;
+            let shown = shown?;
             print(json, &shown, &serde_json::to_string_pretty(&shown)?);
         }
         SessionCommand::Pause { name, reason } => {
             let paused = sqlx::query_scalar!("SELECT wa.pause($1, $2)::text", name, reason).fetch_one(&pool).await;
-            paused.map_err(sql_error)?;
+            paused?;
             let text = format!("session {name} sends nothing until resumed");
             print(json, &json!({ "session": name, "paused": true }), &text);
         }
         SessionCommand::Resume { name } => {
             let resumed = sqlx::query_scalar!("SELECT wa.resume($1)::text", name).fetch_one(&pool).await;
-            resumed.map_err(sql_error)?;
+            resumed?;
             print(json, &json!({ "session": name, "paused": false }), &format!("session {name} sends again"));
         }
         SessionCommand::Proxy { name, file, none } => {
             // Not an argument, because every user of the machine can read those.
             let url = if none { None } else { Some(read(file.as_deref())?.trim().to_owned()) };
             let set = sqlx::query_scalar!("SELECT wa.set_proxy($1, $2)::text", name, url).fetch_one(&pool).await;
-            set.map_err(sql_error)?;
+            set?;
             print(json, &json!({ "session": name }), "set; takes effect with the next connection");
         }
         SessionCommand::Move { name, worker_id } => {
             let moved =
                 sqlx::query_scalar!("SELECT wa.move_session($1, $2)::text", name, worker_id).fetch_one(&pool).await;
-            moved.map_err(sql_error)?;
+            moved?;
             let target = worker_id.map_or("any worker with room".to_owned(), |id| format!("worker {id}"));
             let text = format!("session {name} moves to {target}");
             print(json, &json!({ "session": name, "worker_id": worker_id }), &text);
         }
         SessionCommand::Errors { name, limit } => {
             let found = sqlx::query_file!("sql/cli/session_errors.sql", name, i64::from(limit)).fetch_all(&pool).await;
-            for row in found.map_err(sql_error)?.into_iter().rev() {
+            for row in found?.into_iter().rev() {
                 let line = json!({ "at": row.at, "what": row.what, "error": row.error });
                 print(json, &line, &format!("{}  {:<22} {}", row.at.format("%F %T"), row.what, row.error));
             }
         }
         SessionCommand::Connect { name } => {
             let job = sqlx::query_scalar!(r#"SELECT wa.connect($1) AS "job!""#, name).fetch_one(&pool).await;
-            print_job(json, &name, job.map_err(sql_error)?, "is being connected");
+            print_job(json, &name, job?, "is being connected");
         }
-        SessionCommand::Logout { name, reason } => {
-            let job = sqlx::query_scalar!(r#"SELECT wa.logout($1, $2) AS "job!""#, name, reason).fetch_one(&pool).await;
-            print_job(json, &name, job.map_err(sql_error)?, "is being unlinked");
+        SessionCommand::Logout { name, reason, force } => {
+            let logout = sqlx::query_scalar!(r#"SELECT wa.logout($1, $2, $3) AS "job!""#, name, reason, force);
+            let job = logout.fetch_one(&pool).await;
+            print_job(json, &name, job?, "is being unlinked");
         }
         SessionCommand::Close { name, reason } => {
             let job = sqlx::query_scalar!(r#"SELECT wa.close($1, $2) AS "job!""#, name, reason).fetch_one(&pool).await;
-            print_job(json, &name, job.map_err(sql_error)?, "is being closed");
+            print_job(json, &name, job?, "is being closed");
         }
     }
     Ok(())
@@ -187,7 +191,7 @@ async fn list(pool: &Db, json: bool) -> anyhow::Result<()> {
     .fetch_all(pool)
     .await?;
     if !json {
-        println!("{:<24} {:<13} {:<10} {:<16} REASON", "SESSION", "STATUS", "DESIRED", "PHONE");
+        line(&format!("{:<24} {:<13} {:<10} {:<16} REASON", "SESSION", "STATUS", "DESIRED", "PHONE"));
     }
     for row in rows {
         let line = json!({

@@ -76,8 +76,9 @@ impl RetryLoop for Cron {
             all_outrun &= !self.fire(&schedule).await?;
         }
         if all_outrun {
-            // Other workers fire the same schedules; an immediate retry would only be in their way.
-            self.sleep(spread(Duration::from_millis(30))).await;
+            // Other workers fire the same schedules, or an application has locked them; an immediate retry would only
+            // be in their way.
+            self.sleep(spread(Duration::from_millis(100))).await;
         }
         Ok(())
     }

@@ -4,8 +4,11 @@
 //! into the row. That write also shows whether the job is still this worker's: a job that was cancelled or that another
 //! worker has taken over stops there. A worker that stops releases its job, and the attempt does not count.
 //!
+//! A worker runs one job at a time, and beside it one of the kinds that must be prompt ([`MaintenanceKind::is_prompt`]).
+//!
 //! The next kind: a variant of [`MaintenanceKind`], and its name in `sql/schema/50_maintenance.sql`.
 
+pub mod leftovers;
 mod reseal;
 pub mod retention;
 mod sweep;
@@ -16,14 +19,23 @@ use super::{JobError, MaintenanceJob};
 use crate::auth::Vault;
 use crate::db::Db;
 use crate::db::backoff::Backoff;
+use crate::db::outage::{is_busy, is_outage};
+use crate::db::storable::Storable;
 use crate::telemetry;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use uuid::Uuid;
+
+/// How often an outcome may be refused until it is given up.
+const REFUSALS: u32 = 5;
+/// The error of an attempt whose claim or outcome is not known.
+const UNKNOWN_END: &str = "the answer to its claim was lost, or its outcome was refused";
 
 /// The kinds that this version knows. Rows of other kinds wait for a newer worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +89,21 @@ impl MaintenanceKind {
     pub fn names() -> Vec<String> {
         Self::ALL.map(|kind| kind.name().to_owned()).into()
     }
+
+    /// Whether jobs of this kind take a moment and are due often. They have a slot of their own.
+    #[must_use]
+    pub const fn is_prompt(self) -> bool {
+        match self {
+            Self::CheckSessions | Self::CloseIdle | Self::ResourceReport => true,
+            Self::SweepKeys | Self::ResealKeys | Self::Retention => false,
+        }
+    }
+
+    /// The names of those kinds.
+    #[must_use]
+    pub fn prompt_names() -> Vec<String> {
+        Self::ALL.into_iter().filter(|kind| kind.is_prompt()).map(|kind| kind.name().to_owned()).collect()
+    }
 }
 
 /// Runs and records maintenance jobs.
@@ -90,6 +117,8 @@ pub struct Maintenance {
     pub worker_id: Uuid,
     /// Cancelled when the worker takes no more work; a running job is then released.
     pub stop: CancellationToken,
+    /// The media store, if this worker has one.
+    pub files: Option<Arc<dyn leftovers::Files>>,
 }
 
 /// The arguments that every kind takes.
@@ -118,13 +147,20 @@ pub async fn run(job: &MaintenanceJob, maintenance: &Maintenance) -> Result<(), 
     let result = match job.kind {
         MaintenanceKind::SweepKeys => sweep::run(&batches).await?,
         MaintenanceKind::ResealKeys => reseal::run(&batches).await?,
-        MaintenanceKind::Retention => retention::run(&batches, &args(job)?).await?,
+        MaintenanceKind::Retention => retain(&batches, &args(job)?).await?,
         MaintenanceKind::CheckSessions => watch::check_sessions(&batches).await?,
         MaintenanceKind::CloseIdle => watch::close_idle(&batches, &args(job)?).await?,
         MaintenanceKind::ResourceReport => watch::resource_report(&batches).await?,
     };
-    maintenance.finish(job, "done", Some(&result), None).await;
+    maintenance.finish(job, "done", Some(result), None).await;
     Ok(())
+}
+
+async fn retain(batches: &Batches<'_>, ages: &retention::RetentionDays) -> Result<Value, JobError> {
+    let mut counts = retention::run(batches, ages).await?;
+    leftovers::consumers(batches, ages, &mut counts).await?;
+    leftovers::files(batches, ages, &mut counts).await?;
+    Ok(Value::Object(counts))
 }
 
 fn args<A: DeserializeOwned>(job: &MaintenanceJob) -> Result<A, JobError> {
@@ -158,10 +194,10 @@ impl Batches<'_> {
     async fn rest(&self, so_far: &Value) -> Result<(), JobError> {
         let written =
             sqlx::query_file!("sql/jobs/progress_maintenance.sql", self.id, self.maintenance.worker_id, so_far)
-                .execute(self.pool())
+                .fetch_one(self.pool())
                 .await
                 .map_err(sql)?;
-        if written.rows_affected() == 0 {
+        if !written.mine {
             return Err(JobError::Permanent("cancelled, or taken over by another worker".into()));
         }
         tokio::select! {
@@ -172,16 +208,68 @@ impl Batches<'_> {
 }
 
 impl Maintenance {
+    /// Queues a job again that the database says this worker runs and that it does not have in hand. The attempt counts,
+    /// because it may have been made. Waits for nobody who has locked the row.
+    ///
+    /// # Errors
+    /// The row still says that this worker runs it.
+    pub async fn give_back(&self, id: i64) -> sqlx::Result<()> {
+        sqlx::query_file!(
+            "sql/jobs/finish_maintenance.sql",
+            id,
+            self.worker_id,
+            "retry",
+            None::<&Value>,
+            Some(UNKNOWN_END)
+        )
+        .execute(&self.pool)
+        .await
+        .map(drop)
+    }
+
     /// Writes the end of a run. Until then the row says `running` and the schedule that made it waits, so this retries
-    /// through an outage of the database for as long as the worker lives.
-    async fn finish(&self, job: &MaintenanceJob, outcome: &str, result: Option<&Value>, error: Option<&str>) {
-        let (id, mut backoff) = (job.id, Backoff::new(Duration::from_millis(100), Duration::from_secs(5)));
+    /// through an outage of the database for as long as the worker lives. While somebody has locked the row, it retries
+    /// beside the next job; the row stays in hand until then. An outcome that the database refuses again and again is
+    /// given up; then the job is given back without it.
+    async fn finish(&self, job: &MaintenanceJob, outcome: &'static str, result: Option<Value>, error: Option<String>) {
         telemetry::maintenance_job(job.kind.name(), outcome);
+        let error = error.as_deref().map(Storable::error);
+        let (maintenance, id, hand) = (self.clone(), job.id, job.hand.clone());
+        let (locked, is_locked) = oneshot::channel();
+        let write = async move {
+            maintenance.write_end(id, outcome, result, error, locked).await;
+            drop(hand);
+        };
+        let write = tokio::spawn(write.in_current_span());
+        tokio::select! {
+            _ = write => {}
+            Ok(()) = is_locked => {}
+        }
+    }
+
+    /// Writes the end of a run, and tells when the row is `locked`.
+    async fn write_end(
+        self,
+        id: i64,
+        outcome: &'static str,
+        result: Option<Value>,
+        error: Option<Storable>,
+        locked: oneshot::Sender<()>,
+    ) {
+        let (mut backoff, mut locked, mut refusals) =
+            (Backoff::new(Duration::from_millis(100), Duration::from_secs(5)), Some(locked), 0);
+        let error = error.as_ref().map(Storable::as_str);
         loop {
-            let written =
-                sqlx::query_file!("sql/jobs/finish_maintenance.sql", id, self.worker_id, outcome, result, error)
-                    .execute(&self.pool)
-                    .await;
+            let written = sqlx::query_file!(
+                "sql/jobs/finish_maintenance.sql",
+                id,
+                self.worker_id,
+                outcome,
+                result.as_ref(),
+                error
+            )
+            .execute(&self.pool)
+            .await;
             match written {
                 Ok(done) if done.rows_affected() == 0 => {
                     return tracing::info!(outcome, "outcome not written; the job was cancelled or taken over");
@@ -193,7 +281,17 @@ impl Maintenance {
                         "worker stopped before the outcome was written; another worker runs the job again"
                     );
                 }
-                Err(error) => tracing::warn!(outcome, %error, "outcome not written; retrying"),
+                Err(error) => {
+                    if let Some(locked) = locked.take_if(|_| is_busy(&error)) {
+                        // Nobody may wait for this any more.
+                        let _ = locked.send(());
+                    }
+                    refusals += u32::from(!is_outage(&error) && !is_busy(&error));
+                    if refusals == REFUSALS {
+                        return tracing::warn!(outcome, %error, "outcome not written; the job is given back");
+                    }
+                    tracing::warn!(outcome, %error, "outcome not written; retrying");
+                }
             }
             backoff.sleep().await;
         }
@@ -208,9 +306,9 @@ impl Record<MaintenanceJob> for Maintenance {
     async fn record(&self, job: MaintenanceJob, outcome: Result<(), JobError>) {
         match outcome {
             Ok(()) => {} // `run` has written it, with its result.
-            Err(JobError::Retry(error)) => self.finish(&job, "retry", None, Some(&error)).await,
+            Err(JobError::Retry(error)) => self.finish(&job, "retry", None, Some(error)).await,
             Err(JobError::Release(_)) => self.finish(&job, "release", None, None).await,
-            Err(error) => self.finish(&job, "failed", None, Some(&error.to_string())).await,
+            Err(error) => self.finish(&job, "failed", None, Some(error.to_string())).await,
         }
     }
 }

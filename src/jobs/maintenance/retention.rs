@@ -2,7 +2,8 @@
 //!
 //! Tables with a growing id are walked in its order, page by page, along an index that they have anyway. The walk ends
 //! at the first page without an old row: later ids were made later. A row's age counts from its end, by the database's
-//! clock; queued and running rows stay, however old.
+//! clock; queued and running rows stay, however old. Other tables have an index by age, and their oldest rows go first.
+//! `leftovers` has what is no row by age: consumers that nobody reads for, and files of the media store.
 
 use super::{Batches, sql};
 use crate::db::Db;
@@ -22,8 +23,17 @@ pub(super) struct RetentionDays {
     session_job_days: Option<i32>,
     maintenance_job_days: Option<i32>,
     schedule_tick_days: Option<i32>,
+    contacted_days: Option<i32>,
+    past_days: Option<i32>,
+    campaign_days: Option<i32>,
+    /// How long a consumer may claim nothing.
+    pub(super) unread_days: Option<i32>,
+    /// Most messages that a consumer may have to read.
+    pub(super) unread_rows: Option<i64>,
+    /// How long a file of the media store stays after its row.
+    pub(super) file_days: Option<i32>,
     /// Only count.
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 impl Default for RetentionDays {
@@ -37,6 +47,12 @@ impl Default for RetentionDays {
             session_job_days: Some(30),
             maintenance_job_days: Some(30),
             schedule_tick_days: Some(30),
+            contacted_days: Some(365),
+            past_days: Some(365),
+            campaign_days: Some(90),
+            unread_days: Some(30),
+            unread_rows: Some(1_000_000),
+            file_days: Some(1),
             dry_run: false,
         }
     }
@@ -52,6 +68,9 @@ enum Table {
     SessionJob,
     MaintenanceJob,
     ScheduleTick,
+    Contacted,
+    Past,
+    PausedCampaign,
 }
 
 /// The result of one page.
@@ -95,7 +114,7 @@ impl EndedMessages {
     }
 }
 
-pub(super) async fn run(batches: &Batches<'_>, ages: &RetentionDays) -> Result<Value, JobError> {
+pub(super) async fn run(batches: &Batches<'_>, ages: &RetentionDays) -> Result<Map<String, Value>, JobError> {
     let mut counts = Map::from_iter([("dry_run".to_owned(), Value::from(ages.dry_run))]);
     for (table, days) in [
         (Table::Outbound, ages.outbound_days),
@@ -106,6 +125,9 @@ pub(super) async fn run(batches: &Batches<'_>, ages: &RetentionDays) -> Result<V
         (Table::SessionJob, ages.session_job_days),
         (Table::MaintenanceJob, ages.maintenance_job_days),
         (Table::ScheduleTick, ages.schedule_tick_days),
+        (Table::Contacted, ages.contacted_days),
+        (Table::Past, ages.past_days),
+        (Table::PausedCampaign, ages.campaign_days),
     ] {
         let Some(days) = days else { continue };
         let (mut total, mut after) = (0, 0);
@@ -118,7 +140,7 @@ pub(super) async fn run(batches: &Batches<'_>, ages: &RetentionDays) -> Result<V
             batches.rest(&Value::Object(counts.clone())).await?;
         }
     }
-    Ok(Value::Object(counts))
+    Ok(counts)
 }
 
 impl Table {
@@ -132,6 +154,9 @@ impl Table {
             Self::SessionJob => "session_job",
             Self::MaintenanceJob => "maintenance_job",
             Self::ScheduleTick => "schedule_tick",
+            Self::Contacted => "contacted",
+            Self::Past => "past",
+            Self::PausedCampaign => "paused_campaign",
         }
     }
 }
@@ -142,6 +167,12 @@ async fn page(batches: &Batches<'_>, table: Table, after: i64, days: i32, dry_ru
         ($file:literal) => {{
             let row = sqlx::query_file!($file, after, limit, days, dry_run).fetch_one(pool).await?;
             DeletedPage { count: row.count, next: row.last.filter(|_| row.go_on) }
+        }};
+    }
+    macro_rules! oldest {
+        ($file:literal) => {{
+            let count = sqlx::query_file_scalar!($file, limit, days, dry_run).fetch_one(pool).await?;
+            DeletedPage { count, next: (!dry_run && count == limit).then_some(0) }
         }};
     }
     Ok(match table {
@@ -155,6 +186,9 @@ async fn page(batches: &Batches<'_>, table: Table, after: i64, days: i32, dry_ru
         Table::Event => walk!("sql/retention/event.sql"),
         Table::SessionJob => walk!("sql/retention/session_job.sql"),
         Table::MaintenanceJob => walk!("sql/retention/maintenance_job.sql"),
+        Table::Contacted => oldest!("sql/retention/contacted.sql"),
+        Table::Past => oldest!("sql/retention/past.sql"),
+        Table::PausedCampaign => oldest!("sql/retention/paused_campaign.sql"),
         Table::ScheduleTick if dry_run => {
             let count = sqlx::query_file_scalar!("sql/retention/count_schedule_tick.sql", days).fetch_one(pool).await?;
             DeletedPage { count, next: None }

@@ -1,11 +1,15 @@
 //! Files of messages (M1, M6): fetched from where a row says, inspected, encrypted, and uploaded once for all
 //! recipients.
 //!
-//! A file passes through a temporary file (`TMPDIR`) and not through memory, except for downloads into Postgres; a
-//! worker handles a few at a time. Each upload is a row of `wa.upload`, so that the next message with the same bytes
+//! A file passes through a temporary file (`TMPDIR`) and not through memory, except for downloads into Postgres. How
+//! many a worker handles at a time is limited by the places of messages with a file
+//! ([`FILES`](crate::jobs::lanes::FILES)) and of downloads ([`DOWNLOADS`](crate::jobs::actions::DOWNLOADS)), which the
+//! tenants share. Each upload is a row of `wa.upload`, so that the next message with the same bytes
 //! reuses it, and a message that quotes or forwards it can show it.
 
 mod fetch;
+#[cfg(any(test, feature = "sandbox"))]
+pub(super) mod fuzzing;
 mod inspect;
 pub(crate) mod profile;
 pub(crate) mod received;
@@ -14,6 +18,7 @@ pub mod store;
 
 use crate::config::MediaConfig;
 use crate::db::Db;
+use crate::jobs::maintenance::leftovers::Files;
 use crate::jobs::{JobError, OutboundJob};
 use crate::message::attachment::{Attachment, MediaKind};
 use crate::message::json;
@@ -26,13 +31,9 @@ use std::io::{BufReader, Read, Seek as _, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError};
 use store::{MediaStore, StoreError};
 use tempfile::NamedTempFile;
-use tokio::sync::Semaphore;
 use wacore::upload::{UploadSource, encrypt_media_streaming};
 use waproto::whatsapp as wa;
 use whatsapp_rust::client::Client;
-
-/// Files that a worker handles at a time.
-const CONCURRENT_FILES: usize = 16;
 
 /// What a worker needs for files.
 #[derive(Clone)]
@@ -48,7 +49,6 @@ struct Inner {
     settings: MediaConfig,
     agent: ureq::Agent,
     store: Option<MediaStore>,
-    slots: Semaphore,
     /// One picture at a time, because a picture takes more memory than its file.
     decoding: Arc<Mutex<()>>,
     flights: Mutex<HashMap<Flight, Arc<tokio::sync::Mutex<()>>>>,
@@ -68,10 +68,15 @@ impl Media {
             agent: fetch::agent(settings),
             settings: settings.clone(),
             store,
-            slots: Semaphore::new(CONCURRENT_FILES),
             decoding: Arc::default(),
             flights: Mutex::default(),
         })))
+    }
+
+    /// The media store, for the deletion of files.
+    #[must_use]
+    pub fn files(&self) -> Option<Arc<dyn Files>> {
+        self.0.store.clone().map(|store| Arc::new(store) as Arc<dyn Files>)
     }
 
     /// Ensures that the file is on WhatsApp's servers. Returns the message that names it there, without caption and the
@@ -122,7 +127,6 @@ impl Media {
         if let Some(upload) = known {
             return self.reuse(job, upload, pool).await;
         }
-        let _slot = self.0.slots.acquire().await.map_err(|_| JobError::Release("the worker is stopping".into()))?;
         let validators = earlier.as_ref().map(|upload| (upload.etag.clone(), upload.modified.clone()));
         let Some(SourceFile { bytes, etag, modified }) = source.read(self, job, pool, validators).await? else {
             // The server says that the file has not changed.

@@ -132,7 +132,6 @@ impl Media {
         if pointer.file_length.is_some_and(|length| length > self.0.settings.max_bytes) {
             return Err(too_large(self.0.settings.max_bytes));
         }
-        let _slot = self.0.slots.acquire().await.map_err(|_| JobError::Release("the worker is stopping".into()))?;
         let file = match self.fetch(client, &pointer).await {
             Err(FetchError::Gone) => {
                 let (chat, sender) = (parsed(&row.chat)?, parsed(&row.sender)?);

@@ -1,7 +1,9 @@
 //! The media store: a folder or a bucket for files that Postgres should not hold.
 
 use crate::config::Secret;
+use crate::jobs::maintenance::leftovers::Files;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
@@ -70,5 +72,16 @@ impl MediaStore {
         path: &str,
     ) -> object_store::Result<BoxStream<'static, object_store::Result<Bytes>>> {
         Ok(self.store.get(&self.at(path)).await?.into_stream())
+    }
+}
+
+impl Files for MediaStore {
+    fn delete<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            match self.store.delete(&self.at(path)).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            }
+        })
     }
 }

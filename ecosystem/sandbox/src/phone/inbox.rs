@@ -83,16 +83,24 @@ pub(super) struct Entry {
     pub(super) file: Option<(Pointer, Option<Bytes>)>,
 }
 
-/// All messages, in the order of their first arrival.
+/// All messages, in the order in which they became readable.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     entries: Vec<Entry>,
     /// The positions of the messages with an id; almost always one.
     by_id: HashMap<String, Vec<usize>>,
     received: u64,
+    /// When messages arrived that could not be decrypted and were requested again, by their ids. The official app shows
+    /// "Waiting for this message" in their place.
+    awaited: HashMap<String, DateTime<Utc>>,
 }
 
 impl Inbox {
+    /// Keeps the place of a message that could not be decrypted and was requested again.
+    pub(super) fn expect(&mut self, id: &str) {
+        self.awaited.entry(id.to_owned()).or_insert_with(Utc::now);
+    }
+
     /// Adds a message that arrived or was sent. `false` when it has no visible content.
     pub(super) fn add(&mut self, chat: &str, sender: &str, id: &str, content: &Content, from_me: bool) -> bool {
         let Some(meaning) = visible_content(content) else { return false };
@@ -115,7 +123,7 @@ impl Inbox {
             target,
             from_me,
             arrivals: 1,
-            at: Utc::now(),
+            at: self.awaited.remove(id).unwrap_or_else(Utc::now),
             edited: false,
             revoked: false,
             reactions: BTreeMap::new(),
@@ -267,8 +275,11 @@ impl Inbox {
         &self.entries
     }
 
+    /// All messages, in the order of their first arrival, readable or not.
     pub(super) fn all(&self) -> Vec<Message> {
-        self.entries.iter().map(|entry| entry.shown.clone()).collect()
+        let mut all: Vec<_> = self.entries.iter().map(|entry| entry.shown.clone()).collect();
+        all.sort_by_key(|message| message.at);
+        all
     }
 }
 
@@ -288,6 +299,17 @@ mod tests {
         }
         let seen: Vec<_> = inbox.all().into_iter().map(|message| (message.sender, message.arrivals)).collect();
         assert_eq!(seen, [("b".to_owned(), 2), ("c".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn x1_a_message_that_was_requested_again_keeps_its_place() {
+        let mut inbox = Inbox::default();
+        inbox.expect("1");
+        for id in ["2", "1", "3"] {
+            inbox.add("b", "b", id, &text("hi"), false);
+        }
+        let shown: Vec<_> = inbox.all().into_iter().map(|message| message.id).collect();
+        assert_eq!(shown, ["1", "2", "3"]);
     }
 
     #[test]

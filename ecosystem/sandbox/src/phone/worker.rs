@@ -146,6 +146,7 @@ impl Worker {
                         Err(error) => {
                             readable = false;
                             tracing::info!(target: LOG, phone = %self.own.number, %from, %error, "cannot decrypt a message; requesting it again");
+                            self.inbox().expect(&text(node, "id"));
                             // One retry receipt is enough: the answer contains the whole message.
                             self.send_retry_receipt(&origin, node)?;
                             break;

@@ -1,0 +1,219 @@
+-- Which role may execute which function (Q14, R9). This is the one list: 90_roles.sql makes the catalog agree with it at
+-- each migrate, in the transaction that replaces the functions, and a test compares the two. A function that stands in
+-- no group is executable by nobody but the owner of the schema.
+--
+-- PUBLIC may execute none: anybody who may create a temporary table could make a trigger of a function with its owner's
+-- rights. ALTER DEFAULT PRIVILEGES cannot say so for one schema; Postgres adds what it grants there to PUBLIC's default.
+--
+-- A function with its caller's rights needs the grants of all that it calls. A trigger needs no grant, because Postgres
+-- asks for one only when the trigger is made; what a trigger with its caller's rights calls needs one.
+
+CREATE OR REPLACE FUNCTION wa.function_grants() RETURNS TABLE (function text, roles name[])
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    -- Reading, and what policies and checks call.
+    SELECT f, '{wa_app,wa_readonly,wa_admin,wa_worker}'::name[] FROM unnest(ARRAY[
+        'wa.action_fields()',
+        'wa.actions()',
+        'wa.chat_history(text,text,timestamp with time zone,integer)',
+        'wa.chat_jid(text,text)',
+        'wa.cron_error(text)',
+        'wa.cron_value(integer,text,boolean)',
+        'wa.errors()',
+        'wa.event_kinds()',
+        'wa.fields(text,text)',
+        'wa.find_schedule(text)',
+        'wa.function_grants()',
+        'wa.jid(text,text)',
+        'wa.maintenance_kinds()',
+        'wa.media_kinds()',
+        'wa.message_fields()',
+        'wa.message_kinds()',
+        'wa.my_tenants()',
+        'wa.needs_holder(wa.session_status)',
+        'wa.next_statuses(wa.session_status)',
+        'wa.phone(text,text)',
+        'wa.region_of(text)',
+        'wa.render(text,jsonb)',
+        'wa.schedule_id(text)',
+        'wa.search(text,text,text,integer)',
+        'wa.sees(bigint)',
+        'wa.sees_all()',
+        'wa.session_id(text)',
+        'wa.without_national_prefix(wa.region,text)'
+    ]) f
+    UNION ALL
+    -- Sending, for the caller's own tenants: each of these finds its rows by session and tenant.
+    SELECT f, '{wa_app,wa_admin,wa_worker}'::name[] FROM unnest(ARRAY[
+        'wa.acknowledge_messages(text,bigint[])',
+        'wa.act(text,text,jsonb)',
+        'wa.add_consumer(text,text,text[],timestamp with time zone)',
+        'wa.add_download_rule(text,text[],bigint,text)',
+        'wa.add_media(text,bytea,text)',
+        'wa.add_session_job(text,text,text,jsonb)',
+        'wa.answer_passkey(text,jsonb)',
+        'wa.campaign_lock(bigint,text)',
+        'wa.cancel(bigint)',
+        'wa.cancel_all(text,text)',
+        'wa.cancel_campaign(text,text)',
+        'wa.cancel_session_job(bigint)',
+        'wa.check_fields(text,text,jsonb,text)',
+        'wa.check_media(text,jsonb)',
+        'wa.check_message(text,text,text,text,jsonb)',
+        'wa.check_outbound_orders(wa.outbound)',
+        'wa.claim_messages(text,integer,integer)',
+        'wa.clear_pacing(text,text)',
+        'wa.close(text,text)',
+        'wa.confirm_passkey(text,text)',
+        'wa.connect(text)',
+        'wa.content_value(text,numeric,numeric,jsonb,text)',
+        'wa.cron_now()',
+        'wa.disable_schedule(text)',
+        'wa.download(bigint)',
+        'wa.drop_consumer(text)',
+        'wa.enable_schedule(text)',
+        'wa.is_moment(timestamp with time zone)',
+        'wa.is_paused(bigint,text)',
+        'wa.keep_past(text,boolean)',
+        'wa.link(text,text)',
+        'wa.logout(text,text,boolean)',
+        'wa.maintenance_args_error(text,jsonb)',
+        'wa.new_message_id()',
+        'wa.pause(text,text)',
+        'wa.pause_campaign(text,text)',
+        'wa.remove_download_rule(bigint)',
+        'wa.restore_auth(text)',
+        'wa.resume(text)',
+        'wa.resume_campaign(text,text)',
+        'wa.retry(bigint)',
+        'wa.retry_session_job(bigint)',
+        'wa.rewind_consumer(text,timestamp with time zone)',
+        'wa.schedule(text,text,text,jsonb,text,text,wa.missed_rule,boolean)',
+        'wa.scheduled_text_error(jsonb,text)',
+        'wa.send(text,text,text,text,jsonb,integer,timestamp with time zone,timestamp with time zone,text,integer)',
+        'wa.set_crypto_limits(text,integer,integer,boolean)',
+        'wa.set_pacing(text,double precision,integer,interval,integer,time without time zone,time without time zone,text,boolean)',
+        'wa.set_proxy(text,text)',
+        'wa.set_region(text,text)',
+        'wa.unschedule(text)',
+        'wa.wake()'
+    ]) f
+    UNION ALL
+    -- What wagres doctor asks.
+    SELECT f, '{wa_readonly,wa_admin,wa_worker}'::name[] FROM unnest(ARRAY[
+        'wa.current_home()',
+        'wa.home()',
+        'wa.home_change(wa.auth_home)'
+    ]) f
+    UNION ALL
+    -- Operating, for all tenants.
+    SELECT f, '{wa_admin,wa_worker}'::name[] FROM unnest(ARRAY[
+        'wa.add_scheduled_job(wa.schedule,timestamp with time zone)',
+        'wa.add_session(text,text)',
+        'wa.add_tenant(text)',
+        'wa.announce_status(bigint[],bigint[])',
+        'wa.attempt_error(integer,text)',
+        'wa.caller()',
+        'wa.cancel_maintenance_job(bigint)',
+        'wa.change_maintenance_job(bigint,wa.job_status)',
+        'wa.check_run_at(timestamp with time zone)',
+        'wa.chosen_tenant(text)',
+        'wa.drain_worker(uuid)',
+        'wa.existing_tenant(text)',
+        'wa.grant_tenant(name,text)',
+        'wa.had_begun(wa.outbound)',
+        'wa.job_lives(text,bigint,bigint)',
+        'wa.move_session(text,uuid)',
+        'wa.pause_tenant(text,text)',
+        'wa.resume_tenant(text)',
+        'wa.restored()',
+        'wa.retry_maintenance_job(bigint)',
+        'wa.revoke_tenant(name,text)',
+        'wa.run_now(text)',
+        'wa.share(uuid)',
+        'wa.worker_ended()'
+    ]) f
+    UNION ALL
+    -- The worker's own statements.
+    SELECT f, '{wa_worker}'::name[] FROM unnest(ARRAY[
+        'wa.consumes(wa.consumer,bigint,text)',
+        'wa.contacts_left(wa.pacing,wa.sending)',
+        'wa.detect_restore(uuid,bigint,bigint)',
+        'wa.end_worker(uuid)',
+        'wa.fill_consumer(wa.consumer,timestamp with time zone)',
+        'wa.fire_schedule(bigint,text,text,wa.missed_rule,timestamp with time zone,timestamp with time zone[],timestamp with time zone,timestamp with time zone)',
+        'wa.gate(wa.pacing,wa.wait_reason,double precision)',
+        'wa.generation(wa.lease)',
+        'wa.is_quiet(wa.pacing)',
+        'wa.move_home(wa.auth_home,text)',
+        'wa.next_epoch(bigint)',
+        'wa.next_home(bigint)',
+        'wa.pace(wa.pacing,wa.sending)',
+        'wa.reset_ratchets(bigint,text)',
+        'wa.set_wish(wa.session_job)',
+        'wa.settle(bigint)',
+        'wa.today(wa.pacing)',
+        'wa.tomorrow(wa.pacing)',
+        'wa.use_ratchets(bigint)',
+        'wa.will_connect(wa.session_job,boolean)'
+    ]) f
+    UNION ALL
+    -- Called by triggers, or by functions with their owner's rights: by no role.
+    SELECT f, '{}'::name[] FROM unnest(ARRAY[
+        'wa.consumer_id(text)',
+        'wa.consumer_tenants()',
+        'wa.event_after_insert()',
+        'wa.grant_changes()',
+        'wa.inbox_consumed()',
+        'wa.inbox_download()',
+        'wa.lease_ended()',
+        'wa.locked_consumer(text)',
+        'wa.maintenance_job_before_insert()',
+        'wa.media_dropped()',
+        'wa.must_not_be_paused(wa.consumer)',
+        'wa.must_send()',
+        'wa.outbound_before_insert()',
+        'wa.pacing_before_write()',
+        'wa.passkey_after_change()',
+        'wa.passkey_waits(text,text)',
+        'wa.ring()',
+        'wa.schedule_before_write()',
+        'wa.schedule_ring()',
+        'wa.session_after_delete()',
+        'wa.session_after_insert()',
+        'wa.session_announce()',
+        'wa.session_becomes()',
+        'wa.session_before_insert()',
+        'wa.session_job_before_insert()',
+        'wa.unpace(bigint)',
+        'wa.withdraw(bigint[],wa.outbound_status)'
+    ]) f
+    UNION ALL
+    -- Made from the lists of kinds and actions, with their fields as arguments.
+    SELECT p.oid::regprocedure::text, '{wa_app,wa_admin,wa_worker}'::name[]
+    FROM pg_proc p
+    WHERE p.pronamespace = 'wa'::regnamespace
+      AND p.proname IN (SELECT 'send_' || k.kind FROM wa.message_kinds() k UNION SELECT a.kind FROM wa.actions() a WHERE a.kind <> 'download')
+$$;
+COMMENT ON FUNCTION wa.function_grants() IS 'Which roles may execute each function of this schema. SELECT function FROM wa.function_grants() WHERE ''wa_app'' = ANY (roles);';
+
+CREATE OR REPLACE FUNCTION wa.grant_changes() RETURNS SETOF text
+-- The path writes signatures as in the list.
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH wanted AS (
+        SELECT p.oid AS function, r.oid AS grantee
+        FROM wa.function_grants() g
+        JOIN pg_proc p ON p.pronamespace = 'wa'::regnamespace AND p.oid::regprocedure::text = g.function
+        JOIN pg_roles r ON r.rolname = ANY (g.roles)
+    ), given AS (
+        SELECT p.oid AS function, a.grantee
+        FROM pg_proc p CROSS JOIN LATERAL aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+        WHERE p.pronamespace = 'wa'::regnamespace AND a.grantee <> p.proowner
+    )
+    SELECT format('GRANT EXECUTE ON FUNCTION %s TO %s', function::regprocedure, grantee::regrole)
+    FROM (TABLE wanted EXCEPT TABLE given) missing
+    UNION ALL
+    SELECT format('REVOKE ALL ON FUNCTION %s FROM %s', function::regprocedure, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END)
+    FROM (TABLE given EXCEPT TABLE wanted) surplus
+    WHERE grantee = 0 OR grantee IN (SELECT r.oid FROM pg_roles r WHERE r.rolname IN ('wa_app', 'wa_worker', 'wa_admin', 'wa_readonly'))
+$$;
+COMMENT ON FUNCTION wa.grant_changes() IS 'What has to be granted and revoked so that the catalog agrees with wa.function_grants(). Grants that an operator gave to other roles stay.';

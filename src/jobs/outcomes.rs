@@ -1,0 +1,244 @@
+//! The statements of the progress writer: changes of messages, folded into one line each, and receipts of participants.
+
+use super::change::{Attempt, Change, Reached, Update};
+use crate::db::Db;
+use crate::db::fence::Fence;
+use crate::db::pieces::Pieces;
+use crate::db::quarantine::{self, Source};
+use crate::db::storable::Storable;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Messages that were left out because their row is locked: session ids and message ids.
+pub(super) type LeftOut = HashSet<(i64, String)>;
+
+/// All changes of one message in a batch, because one UPDATE changes a row once.
+#[derive(Debug, Clone, Default)]
+struct Line {
+    reached: Option<Reached>,
+    /// When it was sent, delivered, read, played.
+    at: [Option<DateTime<Utc>>; 4],
+    attempt: Option<Attempt>,
+    error: Option<Storable>,
+    duration: Option<Duration>,
+    /// `wa.outbound.id`, if it is known.
+    id: Option<i64>,
+}
+
+impl Line {
+    /// Takes one more change in.
+    fn fold(&mut self, change: &Change) {
+        self.error = self.error.take().or_else(|| change.error.clone());
+        self.duration = self.duration.max(change.duration);
+        self.id = self.id.or(change.done);
+        match change.update {
+            Update::Reached(reached, moment) => {
+                self.reached = self.reached.max(Some(reached));
+                let at = &mut self.at[reached as usize];
+                *at = match (*at, moment) {
+                    (Some(one), Some(other)) => Some(one.min(other)),
+                    (one, other) => one.or(other),
+                };
+            }
+            Update::Attempt(attempt) => self.attempt = self.attempt.max(Some(attempt)),
+        }
+    }
+
+    /// The state and the outcome alone, without anything that came from outside.
+    fn bare(&self) -> Self {
+        Self { reached: self.reached, attempt: self.attempt, id: self.id, ..Self::default() }
+    }
+
+    fn json(&self, message_id: &Storable) -> Value {
+        json!({
+            "message_id": message_id.as_str(),
+            "id": self.id,
+            "reached": self.reached.map(Reached::name),
+            "at": self.at,
+            "attempt": self.attempt.map(Attempt::name),
+            "error": self.error.as_ref().map(Storable::as_str),
+        })
+    }
+}
+
+/// The changes of a batch, one line for each message.
+pub(super) struct Lines {
+    db: Db,
+    of_messages: Vec<((Fence, Storable), Line)>,
+    ended: Mutex<(LeftOut, HashSet<i64>)>,
+}
+
+impl Lines {
+    pub(super) fn of(db: &Db, batch: &[Change]) -> Self {
+        let mut lines: HashMap<(Fence, Storable), Line> = HashMap::with_capacity(batch.len());
+        for change in batch {
+            lines.entry((change.fence, change.message_id.clone())).or_default().fold(change);
+        }
+        Self { db: db.clone(), of_messages: lines.into_iter().collect(), ended: Mutex::default() }
+    }
+
+    pub(super) const fn count(&self) -> usize {
+        self.of_messages.len()
+    }
+
+    /// Writes all of them in one statement. A locked row is an error, or with `careful` left out.
+    pub(super) async fn write_all(&self, careful: bool) -> sqlx::Result<LeftOut> {
+        record(&self.db, &self.of_messages, careful).await
+    }
+
+    /// After the pieces are written: the messages that were left out, and the rows of `wa.outbound` that refuse their
+    /// outcome. Those stay in hand: another attempt would end the same way.
+    pub(super) fn ended(self) -> (LeftOut, HashSet<i64>) {
+        self.ended.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (LeftOut, HashSet<i64>)> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pieces for Lines {
+    async fn write(&self, part: Range<usize>) -> sqlx::Result<()> {
+        let left_out = record(&self.db, &self.of_messages[part], true).await?;
+        self.lock().0.extend(left_out);
+        Ok(())
+    }
+
+    async fn quarantine(&self, item: usize, error: &sqlx::Error) {
+        let (key, line) = &self.of_messages[item];
+        let (fence, message_id) = key;
+        let never = CancellationToken::new();
+        quarantine::put(&self.db, *fence, Source::Progress, &line.json(message_id), error, &never).await;
+        let bare = [(key.clone(), line.bare())];
+        match record(&self.db, &bare, true).await {
+            Ok(left_out) => self.lock().0.extend(left_out),
+            Err(_) => {
+                if let Some(id) = line.id {
+                    tracing::error!(
+                        id,
+                        "outcome of a message refused; the message stays in hand until the worker ends"
+                    );
+                    self.lock().1.insert(id);
+                }
+            }
+        }
+    }
+}
+
+async fn record(db: &Db, lines: &[((Fence, Storable), Line)], careful: bool) -> sqlx::Result<LeftOut> {
+    let keys = || lines.iter().map(|(key, _)| key);
+    let values = || lines.iter().map(|(_, line)| line);
+    let sessions: Vec<i64> = keys().map(|(fence, _)| fence.session_id).collect();
+    let epochs: Vec<i64> = keys().map(|(fence, _)| fence.epoch).collect();
+    let ids: Vec<Storable> = keys().map(|(_, id)| id.clone()).collect();
+    let reached: Vec<Option<String>> = values().map(|line| Some(line.reached?.name().to_owned())).collect();
+    let attempts: Vec<Option<String>> = values().map(|line| Some(line.attempt?.name().to_owned())).collect();
+    let at = |which: usize| values().map(|line| line.at[which]).collect::<Vec<_>>();
+    let errors: Vec<Option<Storable>> = values().map(|line| line.error.clone()).collect();
+    let duration: Vec<Option<f64>> = values().map(|line| line.duration.map(|time| time.as_secs_f64())).collect();
+    let row_ids: Vec<Option<i64>> = values().map(|line| line.id).collect();
+    let written = sqlx::query_file!(
+        "sql/jobs/record_progress.sql",
+        &sessions,
+        &epochs,
+        &ids as &[Storable],
+        &reached as &[Option<String>],
+        &at(0) as &[Option<DateTime<Utc>>],
+        &at(1) as &[Option<DateTime<Utc>>],
+        &at(2) as &[Option<DateTime<Utc>>],
+        &at(3) as &[Option<DateTime<Utc>>],
+        &attempts as &[Option<String>],
+        &errors as &[Option<Storable>],
+        &duration as &[Option<f64>],
+        &row_ids as &[Option<i64>],
+        careful
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(written.sessions.into_iter().zip(written.message_ids).collect())
+}
+
+/// The receipts of a batch that name a participant.
+pub(super) struct Receipts {
+    db: Db,
+    of_participants: Vec<Receipt>,
+    left_out: Mutex<LeftOut>,
+}
+
+struct Receipt {
+    fence: Fence,
+    message_id: Storable,
+    participant: Storable,
+    reached: Reached,
+    at: Option<DateTime<Utc>>,
+}
+
+impl Receipts {
+    pub(super) fn of(db: &Db, batch: &[Change]) -> Self {
+        let receipt = |change: &Change| {
+            let (Update::Reached(reached, at), Some(participant)) = (change.update, &change.participant) else {
+                return None;
+            };
+            let (fence, message_id) = (change.fence, change.message_id.clone());
+            Some(Receipt { fence, message_id, participant: participant.clone(), reached, at })
+        };
+        Self { db: db.clone(), of_participants: batch.iter().filter_map(receipt).collect(), left_out: Mutex::default() }
+    }
+
+    pub(super) const fn count(&self) -> usize {
+        self.of_participants.len()
+    }
+
+    /// Writes all of them in one statement, except for messages that are locked.
+    pub(super) async fn write_all(&self) -> sqlx::Result<LeftOut> {
+        self.record(0..self.of_participants.len()).await
+    }
+
+    /// After the pieces are written: the messages that were left out.
+    pub(super) fn ended(self) -> LeftOut {
+        self.left_out.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn record(&self, part: Range<usize>) -> sqlx::Result<LeftOut> {
+        let receipts = &self.of_participants[part];
+        let sessions: Vec<i64> = receipts.iter().map(|it| it.fence.session_id).collect();
+        let epochs: Vec<i64> = receipts.iter().map(|it| it.fence.epoch).collect();
+        let ids: Vec<Storable> = receipts.iter().map(|it| it.message_id.clone()).collect();
+        let participants: Vec<Storable> = receipts.iter().map(|it| it.participant.clone()).collect();
+        let reached: Vec<String> = receipts.iter().map(|it| it.reached.name().to_owned()).collect();
+        let times: Vec<Option<DateTime<Utc>>> = receipts.iter().map(|it| it.at).collect();
+        let written = sqlx::query_file!(
+            "sql/jobs/record_receipts.sql",
+            &sessions,
+            &epochs,
+            &ids as &[Storable],
+            &participants as &[Storable],
+            &reached,
+            &times as &[Option<DateTime<Utc>>]
+        )
+        .fetch_one(&self.db)
+        .await?;
+        Ok(written.sessions.into_iter().zip(written.message_ids).collect())
+    }
+}
+
+impl Pieces for Receipts {
+    async fn write(&self, part: Range<usize>) -> sqlx::Result<()> {
+        let left_out = self.record(part).await?;
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).extend(left_out);
+        Ok(())
+    }
+
+    async fn quarantine(&self, item: usize, error: &sqlx::Error) {
+        let Receipt { fence, message_id, participant, reached, at } = &self.of_participants[item];
+        let receipt = json!({
+            "message_id": message_id.as_str(), "participant": participant.as_str(), "reached": reached.name(), "at": at,
+        });
+        quarantine::put(&self.db, *fence, Source::Receipt, &receipt, error, &CancellationToken::new()).await;
+    }
+}

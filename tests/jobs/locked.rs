@@ -1,0 +1,194 @@
+//! R8: what an application has locked delays nothing else.
+
+use super::{ManualWorker, one, run, session};
+use crate::support::db::{TestDb, fresh};
+use crate::support::until::until;
+use anyhow::{Context as _, Result, ensure};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use wagres::db::storable::Storable;
+use wagres::jobs::JobError;
+use wagres::jobs::change::{Change, Reached};
+
+/// A database with the sessions "shop" and "cafe", held by a worker, and a connection of an application.
+async fn two_sessions() -> Result<(TestDb, ManualWorker, PgConnection)> {
+    let db = fresh().await;
+    for name in ["shop", "cafe"] {
+        session(&db.pool, name).await?;
+    }
+    let worker = ManualWorker::new(&db.pool).await?;
+    for name in ["shop", "cafe"] {
+        worker.hold(name).await?;
+    }
+    let app = PgConnection::connect(&db.url).await?;
+    Ok((db, worker, app))
+}
+
+async fn call(app: &mut PgConnection, sql: &str) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(app).await.with_context(|| sql.to_owned())?;
+    Ok(())
+}
+
+const INSERT: &str = "INSERT INTO wa.outbound (session, recipient, body)
+    SELECT s, '1555000' || n, s || n FROM unnest('{shop,cafe}'::text[]) s, generate_series(1, 3) n";
+
+#[tokio::test]
+async fn r8_a_session_whose_sending_is_locked_waits_alone() -> Result<()> {
+    let (db, mut worker, mut app) = two_sessions().await?;
+    run(&db.pool, INSERT).await?;
+    call(&mut app, "BEGIN; SELECT wa.cancel(id) FROM wa.outbound WHERE body = 'shop1'").await?;
+    ensure!(worker.claim().await? == 3, "not the messages of the other session alone");
+    while let Some(job) = worker.next() {
+        ensure!(job.body.as_deref().is_some_and(|body| body.starts_with("cafe")), "{:?}", job.body);
+        worker.end(job, Ok(())).await?;
+    }
+    call(&mut app, "COMMIT").await?;
+    let mut sent = vec![];
+    until("the rest", async || {
+        worker.claim().await?;
+        while let Some(job) = worker.next() {
+            sent.push(job.body.clone().unwrap_or_default());
+            worker.end(job, Ok(())).await?;
+        }
+        Ok(if sent.len() == 2 { Ok(()) } else { Err(format!("{sent:?}")) })
+    })
+    .await?;
+    sent.sort();
+    ensure!(sent == ["shop2", "shop3"], "{sent:?}");
+    Ok(())
+}
+
+/// A message that goes back to the queue is not forgotten when its session is locked at that moment.
+#[tokio::test]
+async fn r8_a_released_message_is_written_once_its_session_is_free() -> Result<()> {
+    let (db, mut worker, mut app) = two_sessions().await?;
+    run(&db.pool, INSERT).await?;
+    worker.claim().await?;
+    call(&mut app, "BEGIN; SELECT wa.unpace(session_id) FROM wa.session WHERE name = 'shop'").await?;
+    while let Some(job) = worker.next() {
+        worker.ready.remove(job.fence);
+        worker.end(job, Err(JobError::Release("the connection was lost".into()))).await?;
+    }
+    let taken =
+        "SELECT cardinality(b.taken)::bigint FROM wa.sending b JOIN wa.session s USING (session_id) WHERE s.name = ";
+    ensure!(one::<i64>(&db.pool, &format!("{taken}'cafe'")).await? == 0, "held up by the other session");
+    ensure!(one::<i64>(&db.pool, &format!("{taken}'shop'")).await? == 3);
+    call(&mut app, "ROLLBACK").await?;
+    until("the release", async || {
+        worker.outbound.claim().await?;
+        let left: i64 = one(&db.pool, &format!("{taken}'shop'")).await?;
+        Ok(if left == 0 { Ok(()) } else { Err(left) })
+    })
+    .await
+}
+
+/// One row of a batch is locked. The others are written, and that one when it is free, with its latest status.
+#[tokio::test]
+async fn r8_outcomes_are_written_while_an_application_has_one_row() -> Result<()> {
+    let (db, mut worker, mut app) = two_sessions().await?;
+    run(&db.pool, INSERT).await?;
+    worker.claim().await?;
+    let mut fences = vec![];
+    while let Some(job) = worker.next() {
+        fences.push((job.fence, job.message_id.clone(), job.body.clone().unwrap_or_default()));
+        worker.end(job, Err(JobError::Permanent("never".into()))).await?;
+    }
+    ensure!(one::<i64>(&db.pool, "SELECT count(*) FROM wa.outbound WHERE status = 'failed'").await? == 6);
+    call(&mut app, "BEGIN; SELECT wa.retry(id) FROM wa.outbound WHERE body = 'shop1'").await?;
+    // They were sent after all: the acks and receipts come late.
+    for reached in [Reached::Sent, Reached::Delivered] {
+        for (fence, message_id, _) in &fences {
+            let id = Storable::stored(message_id.clone());
+            worker.attempts.progress.push(Change::reported(*fence, id, reached, None)).await;
+        }
+    }
+    let others = "SELECT count(*) FROM wa.outbound WHERE status = 'delivered'";
+    let written = async |count: i64| {
+        until("the outcomes", async || {
+            let now: i64 = one(&db.pool, others).await?;
+            Ok(if now == count { Ok(()) } else { Err(now) })
+        })
+        .await
+    };
+    written(5).await?;
+    for (fence, message_id, body) in &fences {
+        if body == "shop1" {
+            let id = Storable::stored(message_id.clone());
+            worker.attempts.progress.push(Change::reported(*fence, id, Reached::Read, None)).await;
+        }
+    }
+    call(&mut app, "ROLLBACK").await?;
+    until("the last outcome", async || {
+        let status: String = one(&db.pool, "SELECT status::text FROM wa.outbound WHERE body = 'shop1'").await?;
+        Ok(if status == "read" { Ok(()) } else { Err(status) })
+    })
+    .await?;
+    let complete = "SELECT sent_at IS NOT NULL AND delivered_at IS NOT NULL FROM wa.outbound WHERE body = 'shop1'";
+    ensure!(one::<bool>(&db.pool, complete).await?, "a change was lost");
+    Ok(())
+}
+
+/// A worker dies while an application has a transaction open on one of its sessions: all its sessions are free at once,
+/// and what was in hand of that one is returned, and counted, when the transaction has ended.
+#[tokio::test]
+async fn r8_messages_in_hand_are_returned_later_when_their_session_is_locked() -> Result<()> {
+    let (db, mut worker, mut app) = two_sessions().await?;
+    run(&db.pool, INSERT).await?;
+    worker.claim().await?;
+    call(&mut app, "BEGIN; SELECT wa.cancel(id) FROM wa.outbound WHERE session = 'shop'").await?;
+    let id = worker.id;
+    run(&db.pool, &format!("UPDATE wa.worker SET lease_until = now() - interval '1 second' WHERE worker_id = '{id}'"))
+        .await?;
+    let bury = include_str!("../../sql/worker/expire_workers.sql");
+    let (buried, unsettled): (i64, bool) = sqlx::query_as(bury).fetch_one(&db.pool).await?;
+    ensure!((buried, unsettled) == (1, false), "what is left was there before");
+    ensure!(one::<i64>(&db.pool, "SELECT count(*) FROM wa.worker").await? == 0);
+    ensure!(one::<i64>(&db.pool, "SELECT count(*) FROM wa.lease WHERE holder IS NULL").await? == 2);
+    let returned = "SELECT string_agg(body, ' ' ORDER BY body) FROM wa.outbound WHERE last_error IS NOT NULL";
+    ensure!(one::<String>(&db.pool, returned).await? == "cafe1 cafe2 cafe3", "the other session was held up");
+
+    // The next holder takes nothing of that session before it is settled.
+    let mut next = ManualWorker::new(&db.pool).await?;
+    next.hold("shop").await?;
+    ensure!(next.claim().await? == 0, "messages of an earlier hold were claimed");
+    call(&mut app, "ROLLBACK").await?;
+    let settle = include_str!("../../sql/worker/settle.sql");
+    until("the settlement", async || {
+        sqlx::query(settle).bind(100_i64).execute(&db.pool).await?;
+        let left: i64 = one(&db.pool, "SELECT count(*) FROM wa.lease WHERE unsettled").await?;
+        Ok(if left == 0 { Ok(()) } else { Err(left) })
+    })
+    .await?;
+    ensure!(
+        one::<String>(&db.pool, returned).await? == "cafe1 cafe2 cafe3 shop1 shop2 shop3",
+        "messages were forgotten"
+    );
+    until("the messages", async || {
+        let claimed = next.claim().await?;
+        Ok(if claimed == 3 { Ok(()) } else { Err(claimed) })
+    })
+    .await
+}
+
+/// An application has changed waiting messages of one session; those of the other are released at their time.
+#[tokio::test]
+async fn r8_due_and_expired_messages_of_others_do_not_wait() -> Result<()> {
+    let (db, mut worker, mut app) = two_sessions().await?;
+    run(&db.pool, INSERT).await?;
+    run(
+        &db.pool,
+        "UPDATE wa.outbound SET waits_for = 'scheduled', run_at = now(), send_at = now() WHERE body LIKE '%1';
+         UPDATE wa.outbound SET expires_at = now() WHERE body LIKE '%2'",
+    )
+    .await?;
+    call(&mut app, "BEGIN; SELECT wa.cancel_all('shop')").await?;
+    let expire = include_str!("../../sql/jobs/expire.sql");
+    sqlx::query(expire).bind(100_i64).fetch_optional(&db.pool).await?;
+    ensure!(one::<i64>(&db.pool, "SELECT count(*) FROM wa.outbound WHERE status = 'expired'").await? == 1);
+    let mut claimed = 0;
+    until("the messages of the other session", async || {
+        claimed += worker.claim().await?;
+        Ok(if claimed == 2 { Ok(()) } else { Err(claimed) })
+    })
+    .await?;
+    call(&mut app, "ROLLBACK").await
+}
