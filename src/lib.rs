@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! cli                      commands; the only module that knows the sandbox
-//!  └ http                  /health, /metrics
+//!  └ web                   link page, dashboard; http: /livez, /health, /metrics
 //!     └ worker             starts, joins and stops everything in a process
 //!        └ session         leases, clients, linking, session jobs
 //!           └ messages     sends, receives, files
@@ -39,7 +39,7 @@
 //! | [`messages`] | rows of `wa.outbound` to WhatsApp, acks and refusals, the inbound hook, files | a refusal in [`messages::nack`] |
 //! | [`session`] | heartbeat and reconciler, one supervised client per session, what follows its end | a session job in [`session::jobs`], an action in `session::actions` |
 //! | [`worker`] | one life of a worker: its tasks, bells, stop | a new loop in `worker::life` |
-//! | [`http`], [`cli`] | the faces; no logic of their own | a command, an endpoint |
+//! | [`http`], [`web`], [`cli`] | the faces; no logic of their own | a command, an endpoint, a screen in `web::screens` |
 //! | `fuzzing` | each decoder as a function of bytes, for fuzz targets and property tests | a new decoder |
 //!
 //! Outside of this package: `ecosystem/sandbox` is the loopback WhatsApp, a crate that the feature `sandbox` pulls in;
@@ -69,4 +69,5 @@ pub mod messages;
 pub mod net;
 pub mod session;
 pub mod telemetry;
+pub mod web;
 pub mod worker;

@@ -9,7 +9,7 @@ use std::process::Command;
 /// The modules of `src/` from the top down: each imports only those below it.
 const LAYERS: &[&[&str]] = &[
     &["cli"],
-    &["http"],
+    &["http", "web"],
     &["worker"],
     &["session"],
     &["messages"],

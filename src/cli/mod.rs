@@ -20,7 +20,7 @@ mod worker;
 
 pub use out::error_text;
 
-use crate::config::{Config, Overrides, Secret};
+use crate::config::{Config, Overrides, Secret, WebOverrides};
 use crate::db::{self, Db, DbError, listener};
 use crate::telemetry::log;
 use anyhow::Context;
@@ -78,6 +78,12 @@ enum Command {
         worker: WorkerFlags,
         #[command(subcommand)]
         command: Option<worker::WorkerCommand>,
+    },
+    /// Serve the link page and the dashboard; any number of such processes may run
+    Web {
+        /// Address of the pages; port 0 takes a free one [default: 127.0.0.1:7461]
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<SocketAddr>,
     },
     /// Migrate the schema wa to this version
     Migrate,
@@ -151,6 +157,17 @@ struct WorkerFlags {
     /// Address of /health and /metrics; port 0 takes a free one [default: 127.0.0.1:7460]
     #[arg(long, value_name = "ADDR")]
     http: Option<SocketAddr>,
+    /// Address of the link page and the dashboard; port 0 takes a free one [default: none; of wagres up 127.0.0.1:7461]
+    #[arg(long, value_name = "ADDR")]
+    web: Option<SocketAddr>,
+}
+
+impl WorkerFlags {
+    fn override_in(&self, overrides: &mut Overrides) {
+        overrides.whatsapp_url.clone_from(&self.whatsapp_url);
+        overrides.http = self.http;
+        overrides.web = Some(WebOverrides { listen: self.web });
+    }
 }
 
 /// Runs a command to its end.
@@ -165,13 +182,10 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Up { data, worker, .. } => {
             overrides.data_dir.clone_from(data);
-            overrides.whatsapp_url.clone_from(&worker.whatsapp_url);
-            overrides.http = worker.http;
+            worker.override_in(&mut overrides);
         }
-        Command::Worker { worker, .. } => {
-            overrides.whatsapp_url.clone_from(&worker.whatsapp_url);
-            overrides.http = worker.http;
-        }
+        Command::Worker { worker, .. } => worker.override_in(&mut overrides),
+        Command::Web { listen } => overrides.web = Some(WebOverrides { listen: *listen }),
         _ => {}
     }
     let config = Config::load(cli.config.as_deref(), &overrides)?;
@@ -185,6 +199,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             }
             Command::Worker { command: Some(command), .. } => worker::run(&config, command, json).await,
             Command::Worker { .. } => up::worker(config, json).await,
+            Command::Web { .. } => up::web(config, json).await,
             Command::Migrate => migrate(&config, json).await,
             Command::Sandbox { ws, control, faults, state } => up::sandbox(ws, control, &faults, state, json).await,
             Command::Session(command) => session::run(&config, command, json).await,
@@ -259,7 +274,7 @@ impl RowWatch {
         if config.database_pooler {
             return Ok(Self(None));
         }
-        Ok(Self(Some(listener::connect(database_url(config)?, channel).await?)))
+        Ok(Self(Some(listener::connect(database_url(config)?, &[channel]).await?)))
     }
 
     /// Waits for a notification, at most two seconds.

@@ -1,6 +1,6 @@
-//! `wagres up`, `worker` and `sandbox`: the commands that run until they are stopped.
+//! `wagres up`, `worker`, `web` and `sandbox`: the commands that run until they are stopped.
 
-use super::{FaultFlags, database_url, migrate_schema, out, stop_signal};
+use super::{FaultFlags, connect, database_url, migrate_schema, out, stop_signal};
 use crate::config::Config;
 use crate::db::cluster::Cluster;
 use crate::db::folder::DataFolder;
@@ -16,6 +16,11 @@ use url::Url;
 /// Where a sandbox listens: for devices, for the control API and for media.
 type Doors = [SocketAddr; 3];
 
+/// Where the pages are, unless the configuration says otherwise.
+const PAGES: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7461);
+/// The token of the login link that `wagres up` prints.
+const UP_TOKEN: &str = "up";
+
 /// A sandbox beside the worker.
 pub(super) struct SandboxFlags<'a> {
     pub(super) faults: &'a FaultFlags,
@@ -26,6 +31,7 @@ pub(super) struct SandboxFlags<'a> {
 /// Runs everything in one process, with a sandbox if there are flags for one. Stops in the reverse order of the start.
 pub(super) async fn up(mut config: Config, sandbox: Option<SandboxFlags<'_>>, json: bool) -> anyhow::Result<()> {
     let stop = stop_signal()?;
+    config.web.listen.get_or_insert(PAGES);
     // What writes to the folder: the private Postgres, which would be stopped by a second start, and the sandbox.
     let folder = if config.database_url.is_none() || sandbox.is_some() {
         Some(DataFolder::lock(&config.data_dir)?)
@@ -51,7 +57,8 @@ pub(super) async fn up(mut config: Config, sandbox: Option<SandboxFlags<'_>>, js
     let ended = async {
         migrate_schema(&config).await?;
         let url = database_url(&config)?.clone();
-        let working = work(config, sandbox.as_ref(), cluster.as_ref(), json, stop);
+        let beside = Beside { sandbox: sandbox.as_ref(), cluster: cluster.as_ref(), has_login: true };
+        let working = work(config, beside, json, stop);
         match &sandbox {
             Some(sandbox) => tokio::select! {
                 ended = working => ended,
@@ -85,10 +92,21 @@ async fn beside(folder: &DataFolder, flags: SandboxFlags<'_>) -> anyhow::Result<
     Ok(sandbox)
 }
 
+/// Serves the pages alone.
+pub(super) async fn web(mut config: Config, json: bool) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
+    config.web.listen.get_or_insert(PAGES);
+    let pages = crate::web::serve(&config, database_url(&config)?, stop.clone()).await?;
+    out::announce(json, &json!({ "ready": true, "web": pages.url }), &format!("ready\nweb       {}", pages.url));
+    stop.cancelled().await;
+    pages.ended().await;
+    Ok(())
+}
+
 /// Runs a worker alone.
 pub(super) async fn worker(config: Config, json: bool) -> anyhow::Result<()> {
     let stop = stop_signal()?;
-    work(config, None, None, json, stop).await
+    work(config, Beside::default(), json, stop).await
 }
 
 /// Runs the sandbox alone.
@@ -109,15 +127,45 @@ pub(super) async fn sandbox(
     Ok(())
 }
 
-/// Runs the worker and the HTTP server, and prints their addresses when they are ready.
+/// What runs beside the worker of `wagres up`.
+#[derive(Default)]
+struct Beside<'a> {
+    sandbox: Option<&'a Sandbox>,
+    cluster: Option<&'a Cluster>,
+    /// Whether to print a link that signs in to the pages.
+    has_login: bool,
+}
+
+/// A one-time link to the dashboard, for whoever sees this terminal; none if this login may not make tokens.
+async fn login_link(config: &Config) -> anyhow::Result<Option<String>> {
+    let db = connect(config).await?;
+    let link = sqlx::query_file_scalar!("sql/cli/login_link.sql", UP_TOKEN).fetch_one(&db).await;
+    db.close().await;
+    match link {
+        Ok(link) => Ok(Some(link)),
+        Err(error) if error.as_database_error().is_some_and(|it| it.code().as_deref() == Some("42501")) => {
+            tracing::warn!("no login link: this login may not add tokens; wagres token add, as an administrator, does");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Runs the worker, the HTTP server and the pages, and prints their addresses when they are ready.
 async fn work(
     config: Config,
-    sandbox: Option<&Sandbox>,
-    cluster: Option<&Cluster>,
+    beside: Beside<'_>,
     json: bool,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let Beside { sandbox, cluster, has_login } = beside;
     let url = database_url(&config)?.clone();
+    let pages_stop = CancellationToken::new();
+    let pages = match config.web.listen {
+        Some(_) => Some(crate::web::serve(&config, &url, pages_stop.clone()).await?),
+        None => None,
+    };
+    let login = if has_login { login_link(&config).await? } else { None };
     let address = config.http;
     let worker = Worker::new(config)?;
     let window = worker.window();
@@ -143,6 +191,12 @@ async fn work(
             ready.push(("password", "pgpassfile", cluster.pass_file().display().to_string()));
         }
         ready.push(("http", "http", http));
+        if let Some(pages) = &pages {
+            ready.push(("web", "web", pages.url.clone()));
+        }
+        if let Some(login) = login {
+            ready.push(("sign in", "web_login", login));
+        }
         if let Some(sandbox) = sandbox {
             ready.push(("sandbox", "sandbox", sandbox.ws_url()));
             ready.push(("control", "sandbox_control", sandbox.control_url()));
@@ -155,6 +209,10 @@ async fn work(
         running.await
     };
     http_stop.cancel();
+    pages_stop.cancel();
+    if let Some(pages) = pages {
+        pages.ended().await;
+    }
     serving.await.context("the HTTP server")?;
     ended.context("the worker")??;
     Ok(())

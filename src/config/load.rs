@@ -45,12 +45,23 @@ pub struct Overrides {
     /// See [`Config::http`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<SocketAddr>,
+    /// See [`Config::web`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub web: Option<WebOverrides>,
     /// See [`Config::data_dir`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
     /// See [`Config::log`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
+}
+
+/// Settings of the pages that flags override.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct WebOverrides {
+    /// See [`WebConfig::listen`](super::WebConfig::listen).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
 }
 
 impl Config {

@@ -11,6 +11,7 @@ mod load;
 mod log;
 mod media;
 mod secret;
+mod web;
 mod worker;
 
 use serde::{Deserialize, Serialize};
@@ -19,10 +20,11 @@ use std::path::PathBuf;
 
 pub use device::{DeviceConfig, Platform};
 pub use encryption::{EncryptionConfig, KeySource};
-pub use load::{ConfigError, Overrides};
+pub use load::{ConfigError, Overrides, WebOverrides};
 pub use log::LogFormat;
 pub use media::MediaConfig;
 pub use secret::Secret;
+pub use web::WebConfig;
 pub use worker::WorkerConfig;
 
 /// WhatsApp Web's server.
@@ -56,6 +58,8 @@ pub struct Config {
     pub encryption: EncryptionConfig,
     /// Files of messages.
     pub media: MediaConfig,
+    /// The link page and the dashboard.
+    pub web: WebConfig,
 }
 
 impl Default for Config {
@@ -72,6 +76,7 @@ impl Default for Config {
             device: DeviceConfig::default(),
             encryption: EncryptionConfig::default(),
             media: MediaConfig::default(),
+            web: WebConfig::default(),
         }
     }
 }
@@ -82,6 +87,7 @@ impl Config {
         self.worker.check()?;
         self.media.check()?;
         self.device.check()?;
+        self.web.check()?;
         let url = url::Url::parse(&self.whatsapp_url).ok().filter(|url| matches!(url.scheme(), "ws" | "wss"));
         if url.is_none_or(|url| url.host().is_none()) {
             return Err(ConfigError::Value {

@@ -7,21 +7,37 @@
 use super::backoff::Backoff;
 use super::{DbError, options};
 use crate::config::Secret;
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Listens on `channel` until `stop`. Calls `wake` with the payload of each notification, and with `None` after each
 /// connect and reconnect.
 pub async fn wake_on(url: Secret, channel: &'static str, wake: impl Fn(Option<&str>), stop: CancellationToken) {
+    let wake = |heard: Option<&PgNotification>| wake(heard.map(PgNotification::payload));
+    keep_listening(&url, &[channel], wake, stop).await;
+}
+
+/// The same on several channels; calls `wake` with the channel of each notification.
+pub async fn wake_on_all(url: Secret, channels: &[&'static str], wake: impl Fn(Option<&str>), stop: CancellationToken) {
+    let wake = |heard: Option<&PgNotification>| wake(heard.map(PgNotification::channel));
+    keep_listening(&url, channels, wake, stop).await;
+}
+
+async fn keep_listening(
+    url: &Secret,
+    channels: &[&'static str],
+    wake: impl Fn(Option<&PgNotification>),
+    stop: CancellationToken,
+) {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     while !stop.is_cancelled() {
         let ended = tokio::select! {
             () = stop.cancelled() => return,
-            ended = listen(&url, channel, &wake, &mut backoff) => ended,
+            ended = listen(url, channels, &wake, &mut backoff) => ended,
         };
         if let Err(error) = ended {
-            tracing::warn!(channel, %error, "listener connection lost; polling until it is back");
+            tracing::warn!(?channels, %error, "listener connection lost; polling until it is back");
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -32,21 +48,21 @@ pub async fn wake_on(url: Secret, channel: &'static str, wake: impl Fn(Option<&s
 
 async fn listen(
     url: &Secret,
-    channel: &str,
-    wake: &impl Fn(Option<&str>),
+    channels: &[&str],
+    wake: &impl Fn(Option<&PgNotification>),
     backoff: &mut Backoff,
 ) -> Result<(), DbError> {
-    let mut listener = connect(url, channel).await?;
+    let mut listener = connect(url, channels).await?;
     backoff.reset();
     wake(None);
     while let Some(notification) = listener.try_recv().await? {
-        wake(Some(notification.payload()));
+        wake(Some(&notification));
     }
     Ok(())
 }
 
-/// A listener on `channel` with a connection of its own.
-pub async fn connect(url: &Secret, channel: &str) -> Result<PgListener, DbError> {
+/// A listener on `channels` with a connection of its own.
+pub async fn connect(url: &Secret, channels: &[&str]) -> Result<PgListener, DbError> {
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .max_lifetime(None)
@@ -56,6 +72,6 @@ pub async fn connect(url: &Secret, channel: &str) -> Result<PgListener, DbError>
         .map_err(DbError::Connect)?;
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.ignore_pool_close_event(true);
-    listener.listen(channel).await?;
+    listener.listen_all(channels.iter().copied()).await?;
     Ok(listener)
 }

@@ -13,6 +13,7 @@ pub mod pieces;
 pub mod pool;
 pub mod quarantine;
 pub mod storable;
+pub mod transaction;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _};

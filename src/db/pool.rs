@@ -155,7 +155,7 @@ impl<'p> Executor<'p> for &Db {
 }
 
 /// A statement that the driver prepares without a name.
-struct Unnamed<E>(E);
+pub(super) struct Unnamed<E>(pub(super) E);
 
 impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<E> {
     fn sql(self) -> SqlStr {

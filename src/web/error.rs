@@ -1,0 +1,113 @@
+//! Why a page cannot be shown, as a status, words and a way on.
+
+use crate::db::outage;
+use axum::Json;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse as _, Redirect, Response};
+use serde_json::json;
+use sqlx::Error;
+
+use super::page;
+use super::words::Words;
+
+/// Why a request is not answered as it wishes.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WebError {
+    /// No secret, or one that is not valid.
+    #[error("sign in first")]
+    SignedOut,
+    /// The scope of the token is too low, or the change comes from another site.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// There is no such page or row, or the token does not see it.
+    #[error("there is no such page")]
+    NotFound,
+    /// A field of the request is not accepted; names it.
+    #[error("{0}")]
+    Invalid(String),
+    /// Too many requests from one address.
+    #[error("too many requests from this address; try again in a minute")]
+    TooMany,
+    /// A statement failed.
+    #[error(transparent)]
+    Sql(#[from] Error),
+}
+
+/// The SQLSTATE of a secret that is unknown, expired, revoked or spent.
+const INVALID_TOKEN: &str = "WA050";
+
+impl WebError {
+    /// Status, sentence for the user, and the hint of the database.
+    fn parts(&self) -> (StatusCode, String, Option<String>) {
+        let plain = |status| (status, self.to_string(), None);
+        match self {
+            Self::SignedOut => plain(StatusCode::UNAUTHORIZED),
+            Self::Forbidden(_) => plain(StatusCode::FORBIDDEN),
+            Self::NotFound => plain(StatusCode::NOT_FOUND),
+            Self::Invalid(_) => plain(StatusCode::UNPROCESSABLE_ENTITY),
+            Self::TooMany => plain(StatusCode::TOO_MANY_REQUESTS),
+            Self::Sql(error) if outage::is_outage(error) || outage::is_busy(error) => {
+                let text = "the database does not answer; this page tries again by itself".to_owned();
+                (StatusCode::SERVICE_UNAVAILABLE, text, None)
+            }
+            Self::Sql(Error::Database(error)) => {
+                let error = error.downcast_ref::<sqlx::postgres::PgDatabaseError>();
+                let status = match error.code() {
+                    "42501" => StatusCode::FORBIDDEN,
+                    code if ["WA", "22", "23"].iter().any(|class| code.starts_with(class)) => {
+                        StatusCode::UNPROCESSABLE_ENTITY
+                    }
+                    // Errors of other classes may quote the statement.
+                    code => {
+                        tracing::error!(code, "statement of a page failed");
+                        let text = format!("the database refused this with SQLSTATE {code}");
+                        return (StatusCode::INTERNAL_SERVER_ERROR, text, None);
+                    }
+                };
+                (status, error.message().to_owned(), error.hint().map(str::to_owned))
+            }
+            Self::Sql(error) => {
+                tracing::error!(%error, "statement of a page failed");
+                (StatusCode::INTERNAL_SERVER_ERROR, "the page failed; the log has the reason".to_owned(), None)
+            }
+        }
+    }
+
+    /// Whether the request's secret is not valid.
+    pub(super) fn is_signed_out(&self) -> bool {
+        match self {
+            Self::SignedOut => true,
+            Self::Sql(error) => {
+                error.as_database_error().and_then(|it| it.code()).is_some_and(|code| code == INVALID_TOKEN)
+            }
+            _ => false,
+        }
+    }
+
+    /// The answer for a program.
+    pub(super) fn json(&self) -> Response {
+        let (status, message, hint) = self.parts();
+        let status = if self.is_signed_out() { StatusCode::UNAUTHORIZED } else { status };
+        (status, Json(json!({ "ok": false, "message": message, "hint": hint }))).into_response()
+    }
+
+    /// The answer for a browser, which `wanted` this path; for a program if the request's headers ask for JSON.
+    pub(super) fn answer(&self, words: &Words, headers: &HeaderMap, wanted: &str) -> Response {
+        if wants_json(headers) {
+            return self.json();
+        }
+        if self.is_signed_out() {
+            let to: String = url::form_urlencoded::byte_serialize(wanted.as_bytes()).collect();
+            return Redirect::to(&format!("/login?to={to}")).into_response();
+        }
+        let (status, message, hint) = self.parts();
+        let again = status == StatusCode::SERVICE_UNAVAILABLE;
+        (status, Html(page::problem(words, &message, hint.as_deref(), again).into_string())).into_response()
+    }
+}
+
+/// Whether a program asks, and not a browser for a page.
+pub(super) fn wants_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.contains("application/json") || accept.contains("text/event-stream")
+}

@@ -1,0 +1,85 @@
+//! Numbers, times and words in cells.
+
+use super::words::Words;
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+
+/// 1234567 as `1 234 567`, with narrow spaces that do not break.
+pub(super) fn number(value: i64) -> String {
+    let digits = value.unsigned_abs().to_string();
+    let mut grouped = String::with_capacity(digits.len() * 4 / 3 + 1);
+    if value < 0 {
+        grouped.push('−');
+    }
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            grouped.push('\u{202f}');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// How long ago a moment was, which a script keeps current; the moment itself under the pointer.
+pub(super) fn ago(words: &Words, moment: Option<DateTime<Utc>>) -> Markup {
+    html! {
+        @if let Some(moment) = moment {
+            @let exact = moment.format("%Y-%m-%d %H:%M:%S UTC").to_string();
+            time datetime=(moment.to_rfc3339()) data-ago title=(exact) { (exact) }
+        } @else {
+            span.soft { (words.t("common.never")) }
+        }
+    }
+}
+
+/// A moment to come, with a countdown.
+pub(super) fn until(moment: DateTime<Utc>) -> Markup {
+    let exact = moment.format("%Y-%m-%d %H:%M:%S UTC").to_string();
+    html! { time datetime=(moment.to_rfc3339()) data-until title=(exact) { (exact) } }
+}
+
+/// A moment to come, as minutes and seconds that are left.
+pub(super) fn clock(moment: DateTime<Utc>) -> Markup {
+    html! { time datetime=(moment.to_rfc3339()) data-until="clock" { (moment.format("%H:%M:%S")) } }
+}
+
+/// A word with a tone: `good`, `busy`, `warn`, `bad` or `off`.
+pub(super) fn pill(tone: &str, word: &str) -> Markup {
+    html! { span class={ "pill " (tone) } { i.dot {} (word) } }
+}
+
+/// The status of a session.
+pub(super) fn session_status(words: &Words, status: &str) -> Markup {
+    let tone = match status {
+        "connected" => "good",
+        "connecting" | "linking" => "busy",
+        "banned" | "logged_out" => "bad",
+        "disconnected" => "warn",
+        _ => "off",
+    };
+    pill(tone, words.of_value("session_status", status))
+}
+
+/// The status of a message.
+pub(super) fn message_status(words: &Words, status: &str) -> Markup {
+    let tone = match status {
+        "sent" | "delivered" | "read" | "played" => "good",
+        "sending" => "busy",
+        "queued" | "expired" => "warn",
+        "failed" => "bad",
+        _ => "off",
+    };
+    pill(tone, words.of_value("message_status", status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h2_numbers_are_grouped_by_thousands() {
+        for (value, shown) in [(0, "0"), (999, "999"), (1000, "1\u{202f}000"), (-12_345_678, "−12\u{202f}345\u{202f}678")] {
+            assert_eq!(number(value), shown);
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The link page: whoever holds its URL links one phone to one session (S2). The secret in the URL is all that it takes and
+//! all that it gives; see `wa.link_page`.
+
+use super::error::{WebError, wants_json};
+use super::identity::begin;
+use super::live::stream_of_page;
+use super::request::Asked;
+use super::words::Words;
+use super::{Web, page, qr};
+use crate::web::format;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse as _, Redirect, Response};
+use axum::{Form, Json};
+use chrono::{DateTime, Utc};
+use maud::{Markup, PreEscaped, html};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+/// What the database says of a link.
+struct Link {
+    state: String,
+    session: Option<String>,
+    status: Option<String>,
+    status_reason: Option<String>,
+    phone: Option<String>,
+    qr: Option<String>,
+    qr_expires_at: Option<DateTime<Utc>>,
+    code: Option<String>,
+    code_expires_at: Option<DateTime<Utc>>,
+    passkey_stage: Option<String>,
+    passkey_request: Option<Value>,
+    passkey_code: Option<String>,
+    passkey_error: Option<String>,
+    job_status: Option<String>,
+    job_error: Option<String>,
+    expires_at: Option<DateTime<Utc>>,
+    advice: Option<String>,
+}
+
+async fn read(web: &Web, secret: &str) -> Result<Link, WebError> {
+    let mut tx = begin(&web.pool).await?;
+    let link = sqlx::query_file_as!(Link, "sql/web/link_page.sql", secret).fetch_one(&mut tx).await?;
+    tx.commit().await?;
+    Ok(link)
+}
+
+/// The page. A wrong secret counts as an attempt to guess one.
+pub(super) async fn page(State(web): State<Web>, Path(secret): Path<String>, asked: Asked) -> Response {
+    let link = async {
+        let link = read(&web, &secret).await?;
+        if link.state == "unknown" {
+            web.limits.attempt(asked.client)?;
+        }
+        Ok::<_, WebError>(link)
+    };
+    match link.await {
+        Ok(link) => {
+            let words = asked.words;
+            let live = format!("/link/{secret}/live");
+            let live = matches!(link.state.as_str(), "open" | "spent").then_some(live.as_str());
+            let title = link.session.as_deref().map_or_else(|| words.t("link.link").to_owned(), |name| words.with("link.title", name));
+            let status = if link.state == "unknown" { StatusCode::NOT_FOUND } else { StatusCode::OK };
+            (status, Html(page::plain(words, &title, live, &content(words, &secret, &link)).into_string())).into_response()
+        }
+        Err(error) => error.answer(asked.words, &asked.headers, &asked.wanted),
+    }
+}
+
+/// The stream of the page.
+pub(super) async fn live(State(web): State<Web>, Path(secret): Path<String>, asked: Asked) -> Response {
+    let words = asked.words;
+    stream_of_page(web.clone(), move || {
+        let (web, secret) = (web.clone(), secret.clone());
+        async move {
+            let link = read(&web, &secret).await?;
+            Ok(content(words, &secret, &link).into_string())
+        }
+    })
+}
+
+/// The QR code of this moment as PNG.
+pub(super) async fn qr_png(State(web): State<Web>, Path(secret): Path<String>, asked: Asked) -> Response {
+    match read(&web, &secret).await {
+        Ok(link) => match link.qr.as_deref().and_then(qr::png) {
+            Some(png) => ([(header::CONTENT_TYPE, "image/png")], png).into_response(),
+            None => WebError::NotFound.answer(asked.words, &asked.headers, &asked.wanted),
+        },
+        Err(error) => error.answer(asked.words, &asked.headers, &asked.wanted),
+    }
+}
+
+/// A step of the user: `start` (QR codes; with a number also a pairing code), `answer` or `confirm` of a passkey.
+pub(super) async fn step(
+    State(web): State<Web>,
+    Path((secret, step)): Path<(String, String)>,
+    asked: Asked,
+    Form(fields): Form<HashMap<String, String>>,
+) -> Response {
+    let field = |name| fields.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+    let taken = async {
+        web.limits.attempt(asked.client)?;
+        let mut tx = begin(&web.pool).await?;
+        match step.as_str() {
+            "start" => {
+                sqlx::query_scalar!("SELECT wa.link_page_start($1, $2)", secret, field("phone")).fetch_one(&mut tx).await?;
+            }
+            "answer" => {
+                let answer = serde_json::from_str::<Value>(field("answer").unwrap_or_default())
+                    .map_err(|_| WebError::Invalid(asked.words.t("link.answer_not_json").to_owned()))?;
+                sqlx::query_scalar!("SELECT wa.link_page_answer($1, $2)", secret, answer).fetch_one(&mut tx).await?;
+            }
+            "confirm" => {
+                sqlx::query_scalar!("SELECT wa.link_page_confirm($1, $2)", secret, field("code")).fetch_one(&mut tx).await?;
+            }
+            _ => return Err(WebError::NotFound),
+        }
+        tx.commit().await?;
+        Ok::<_, WebError>(())
+    };
+    match taken.await {
+        Ok(()) if wants_json(&asked.headers) => {
+            Json(json!({ "ok": true, "message": asked.words.t("link.taken") })).into_response()
+        }
+        Ok(()) => Redirect::to(&format!("/link/{secret}")).into_response(),
+        Err(error) => error.answer(asked.words, &asked.headers, "/"),
+    }
+}
+
+/// The main part of the page.
+fn content(words: &Words, secret: &str, link: &Link) -> Markup {
+    let session = link.session.as_deref().unwrap_or_default();
+    html! {
+        (page::brand())
+        @match link.state.as_str() {
+            "open" => {
+                h1 { (words.with("link.title", session)) }
+                (open(words, secret, link))
+                @if let Some(end) = link.expires_at {
+                    p class="soft small" { (words.t("link.valid")) " " (format::until(end)) }
+                }
+            }
+            "spent" => {
+                h1 { (words.with("link.title", session)) }
+                @match &link.phone {
+                    Some(phone) => (state("good", "check", &words.with("link.connected", format_args!("+{phone}")), words.t("link.connected_next"))),
+                    None => (state("good", "check", words.t("link.spent"), words.t("link.spent_next"))),
+                }
+            }
+            "expired" => (state("warn", "clock", words.t("link.expired"), words.t("link.ask_again"))),
+            "revoked" => (state("warn", "stop", words.t("link.revoked"), words.t("link.ask_again"))),
+            _ => (state("bad", "warn", words.t("link.unknown"), words.t("link.ask_again"))),
+        }
+        (page::languages(words, &format!("/link/{secret}")))
+    }
+}
+
+fn state(tone: &str, icon: &str, title: &str, next: &str) -> Markup {
+    html! {
+        section class={ "state " (tone) } {
+            (page::icon(icon))
+            h2 { (title) }
+            p { (next) }
+        }
+    }
+}
+
+/// A link that may still be used.
+fn open(words: &Words, secret: &str, link: &Link) -> Markup {
+    let status = link.status.as_deref().unwrap_or_default();
+    let stage = link.passkey_stage.as_deref().filter(|_| status != "connected");
+    html! {
+        @if status == "connected" {
+            @let phone = link.phone.as_deref().unwrap_or_default();
+            (state("good", "check", &words.with("link.connected", format_args!("+{phone}")), words.t("link.connected_next")))
+        } @else if let Some(stage) = stage {
+            (passkey(words, secret, link, stage))
+        } @else if let Some(text) = &link.qr {
+            ol.steps {
+                li { (words.t("link.step_open")) }
+                li { (words.t("link.step_devices")) }
+                li { (words.t("link.step_scan")) }
+            }
+            div.qr {
+                div role="img" aria-label=(words.t("link.qr")) { @if let Some(svg) = qr::svg(text) { (PreEscaped(svg)) } }
+            }
+            @if let Some(end) = link.qr_expires_at {
+                p.count-down { (words.t("link.new_code")) " " (format::clock(end)) }
+            }
+            (code(words, secret, link))
+        } @else {
+            (waiting(words, secret, link, status))
+            @if status == "linking" { (code(words, secret, link)) }
+        }
+    }
+}
+
+/// The pairing code, or the form that asks for one.
+fn code(words: &Words, secret: &str, link: &Link) -> Markup {
+    html! {
+        @if let Some(code) = &link.code {
+            section {
+                h2 { (words.t("link.code")) }
+                p class="letters" aria-label=(code) {
+                    @for letter in code.chars() {
+                        @if letter == '-' { i { "–" } } @else { span { (letter) } }
+                    }
+                }
+                p { (words.t("link.code_how")) }
+                @if let Some(end) = link.code_expires_at {
+                    p.count-down { (words.t("link.code_until")) " " (format::clock(end)) }
+                }
+            }
+        } @else {
+            details data-key="by-number" {
+                summary { (words.t("link.by_number")) }
+                form method="post" action={ "/link/" (secret) "/start" } data-act {
+                    div.field {
+                        label for="phone" { (words.t("link.number")) }
+                        input id="phone" name="phone" type="tel" inputmode="tel" autocomplete="tel" placeholder="+7 900 123-45-67"
+                            required maxlength="32";
+                    }
+                    div.row { button.button { (words.t("link.get_code")) } }
+                }
+            }
+        }
+    }
+}
+
+/// No code at the moment: not begun, on the way, or ended with a reason.
+fn waiting(words: &Words, secret: &str, link: &Link, status: &str) -> Markup {
+    let failed = link.job_status.as_deref() == Some("failed");
+    let reason = link.job_error.as_deref().filter(|_| failed).or(link.status_reason.as_deref());
+    let is_begun = matches!(link.job_status.as_deref(), Some("queued" | "running"));
+    html! {
+        @if matches!(status, "linking" | "connecting") || is_begun {
+            section class="state busy" {
+                (page::icon("phone"))
+                h2 { (words.t(if status == "connecting" { "link.connecting" } else { "link.preparing" })) }
+                p { (words.t("link.moment")) }
+            }
+        } @else {
+            @if status == "banned" {
+                (state("bad", "warn", words.t("link.banned"), words.t("link.banned_next")))
+            } @else if status != "new" || failed {
+                (state("warn", "info", words.t("link.not_linked"), words.t("link.try_again")))
+            }
+            @if let Some(reason) = reason { p.why { (reason) } }
+            @if let Some(advice) = &link.advice { p class="soft" { (advice) } }
+            @if status != "banned" {
+                ol.steps {
+                    li { (words.t("link.step_ready")) }
+                    li { (words.t("link.step_begin")) }
+                }
+                form method="post" action={ "/link/" (secret) "/start" } data-act {
+                    div.row { button.button { (words.t("link.show_qr")) } }
+                }
+                (code(words, secret, link))
+            }
+        }
+    }
+}
+
+/// The steps of an account that demands its passkey.
+fn passkey(words: &Words, secret: &str, link: &Link, stage: &str) -> Markup {
+    html! {
+        section {
+            h2 { (words.t("link.passkey")) }
+            @match stage {
+                "requested" => {
+                    @let request = link.passkey_request.as_ref().map(Value::to_string).unwrap_or_default();
+                    @let line = format!(
+                        "copy(JSON.stringify((await navigator.credentials.get({{publicKey: \
+                         PublicKeyCredential.parseRequestOptionsFromJSON({request})}})).toJSON()))"
+                    );
+                    ol.steps {
+                        li { (words.t("link.passkey_open")) " " code { "https://web.whatsapp.com" } }
+                        li {
+                            (words.t("link.passkey_console"))
+                            pre { code id="passkey-line" { (line) } }
+                            button type="button" class="button plain slim" data-copy-of="passkey-line" { (words.t("link.copy")) }
+                        }
+                        li { (words.t("link.passkey_paste")) }
+                    }
+                    form method="post" action={ "/link/" (secret) "/answer" } data-act {
+                        div.field {
+                            label for="answer" { (words.t("link.answer")) }
+                            textarea id="answer" name="answer" rows="4" required spellcheck="false" {}
+                        }
+                        div.row { button.button { (words.t("link.send")) } }
+                    }
+                }
+                "code" => {
+                    p { (words.t("link.passkey_compare")) }
+                    @let code = link.passkey_code.as_deref().unwrap_or_default();
+                    p class="letters" aria-label=(code) {
+                        @for letter in code.chars() {
+                            @if letter == '-' { i { "–" } } @else { span { (letter) } }
+                        }
+                    }
+                    form method="post" action={ "/link/" (secret) "/confirm" } data-act {
+                        input type="hidden" name="code" value=(code);
+                        div.row { button.button { (words.t("link.same_code")) } }
+                    }
+                }
+                "failed" => {
+                    p class="flash bad" { (link.passkey_error.as_deref().unwrap_or_default()) }
+                    form method="post" action={ "/link/" (secret) "/start" } data-act {
+                        div.row { button.button { (words.t("link.show_qr")) } }
+                    }
+                }
+                _ => p { (words.t("link.moment")) },
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The public listener: the link page, the dashboard, and what both rest on (H2).
+//!
+//! A web process keeps no state that another one would need: any number of them serve the same pages. It decides no
+//! rights; see [`identity`].
+
+mod acts;
+mod assets;
+mod error;
+mod format;
+mod guard;
+mod identity;
+mod link;
+mod live;
+mod login;
+mod page;
+mod plot;
+mod qr;
+mod request;
+mod screens;
+mod words;
+
+use crate::config::{Config, Secret};
+use crate::db::DbError;
+use axum::Router;
+use axum::http::HeaderName;
+use axum::middleware;
+use axum::routing::{get, post};
+use guard::Limits;
+use ipnet::IpNet;
+use live::Hub;
+use sqlx::postgres::PgPool;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+/// How long open streams may take to end at a stop.
+const ENDING: Duration = Duration::from_secs(2);
+
+/// Why the pages cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum WebServeError {
+    /// No address to listen on.
+    #[error("configuration: web.listen: missing; accepted is an address such as 127.0.0.1:7461")]
+    NoAddress,
+    /// The address is taken or not this machine's.
+    #[error("configuration: web.listen: cannot listen on {address}: {source}")]
+    Listen {
+        /// The address of the configuration.
+        address: SocketAddr,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The database does not answer.
+    #[error(transparent)]
+    Database(#[from] DbError),
+    /// The login may not act for web tokens.
+    #[error(
+        "web.database_url: this login is no member of wa_web: {0}; run GRANT wa_web TO the_login, or give the pages a \
+         login of their own"
+    )]
+    Role(#[source] sqlx::Error),
+}
+
+/// What all requests share.
+#[derive(Clone)]
+struct Web(Arc<Shared>);
+
+struct Shared {
+    pool: PgPool,
+    limits: Limits,
+    proxies: Vec<IpNet>,
+    user_header: Option<HeaderName>,
+    /// From the configuration; without it a change is accepted from the host that the browser asks.
+    url: Option<Url>,
+    hub: Hub,
+}
+
+impl Deref for Web {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Web {
+    /// Whether browsers come by https.
+    fn is_https(&self) -> bool {
+        self.url.as_ref().is_some_and(|url| url.scheme() == "https")
+    }
+}
+
+/// The running pages.
+#[derive(Debug)]
+pub struct Pages {
+    /// URL under which browsers reach them, without a slash at the end.
+    pub url: String,
+    task: JoinHandle<()>,
+}
+
+impl Pages {
+    /// Waits until they have ended, after `stop`.
+    pub async fn ended(self) {
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "task of the pages failed");
+        }
+    }
+}
+
+/// Serves the pages until `stop`.
+///
+/// # Errors
+/// See [`WebServeError`].
+pub async fn serve(config: &Config, database: &Secret, stop: CancellationToken) -> Result<Pages, WebServeError> {
+    let settings = &config.web;
+    let address = settings.listen.ok_or(WebServeError::NoAddress)?;
+    let database = settings.database_url.as_ref().unwrap_or(database);
+    let pool = identity::connect(database, config.database_pooler, settings.connections).await?;
+    let listen = |source| WebServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let bound = listener.local_addr().map_err(listen)?;
+    let url = settings.url.as_ref().and_then(|url| Url::parse(url).ok());
+    let shown = url.as_ref().map_or_else(|| format!("http://{bound}"), |url| url.as_str().trim_end_matches('/').to_owned());
+    identity::register(&pool, &shown).await.map_err(WebServeError::Role)?;
+    let over = stop.child_token();
+    let web = Web(Arc::new(Shared {
+        hub: Hub::new(pool.clone(), over.clone()),
+        pool,
+        limits: Limits::new(settings.requests_per_minute, settings.logins_per_minute),
+        proxies: settings.trusted_proxies.clone(),
+        user_header: settings.user_header.as_ref().and_then(|name| HeaderName::try_from(name).ok()),
+        url,
+    }));
+    let bells = web.hub.listen((!config.database_pooler).then(|| database.clone()), over.clone());
+    let router = router(web.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let task = tokio::spawn(async move {
+        let (graceful, late) = (stop.clone(), stop.clone());
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async move { graceful.cancelled().await });
+        let limit = async {
+            late.cancelled().await;
+            tokio::time::sleep(ENDING).await;
+        };
+        let housekeeping = async {
+            loop {
+                tokio::time::sleep(Duration::from_mins(1)).await;
+                web.limits.forget();
+            }
+        };
+        tokio::select! {
+            ended = serving => if let Err(error) = ended {
+                tracing::error!(%error, "web server failed; its pages do not answer");
+            },
+            () = limit => {}
+            () = housekeeping => {}
+        }
+        over.cancel();
+        bells.await;
+        web.pool.close().await;
+    });
+    Ok(Pages { url: shown, task })
+}
+
+fn router(web: Web) -> Router {
+    Router::new()
+        .route("/", get(page::home))
+        .route("/login", get(login::page).post(login::sign_in))
+        .route("/login/{secret}", get(login::link_page).post(login::sign_in_by_link))
+        .route("/logout", post(login::sign_out))
+        .route("/language/{code}", get(page::language))
+        .route("/assets/{hash}/{name}", get(assets::serve))
+        .route("/link/{secret}", get(link::page))
+        .route("/link/{secret}/live", get(link::live))
+        .route("/link/{secret}/qr.png", get(link::qr_png))
+        .route("/link/{secret}/{step}", post(link::step))
+        .route("/act/{name}", post(acts::run))
+        .route("/live", get(live::page))
+        .route("/live/events", get(live::events))
+        .route("/{screen}", get(page::screen))
+        .route("/{screen}/{item}", get(page::screen_of))
+        .fallback(page::not_found)
+        .layer(middleware::from_fn_with_state(web.clone(), guard::guard))
+        .with_state(web)
+}

@@ -1,0 +1,141 @@
+//! What is read of a request: the claim to be somebody, the language, and the place asked for.
+
+use super::Web;
+use super::error::WebError;
+use super::guard::{Client, user_of};
+use super::identity::Claim;
+use super::words::Words;
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use axum_extra::extract::cookie::CookieJar;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+/// The cookie with the secret of a login.
+pub(super) const COOKIE: &str = "wagres";
+
+/// Who asks, in which language, for what.
+pub(super) struct Asked {
+    /// What the request says about who it is; `None` says nothing.
+    pub(super) claim: Option<Claim>,
+    pub(super) words: &'static Words,
+    pub(super) client: Client,
+    pub(super) headers: HeaderMap,
+    /// Path and query.
+    pub(super) wanted: String,
+}
+
+impl Asked {
+    /// The claim.
+    ///
+    /// # Errors
+    /// [`WebError::SignedOut`] without one.
+    pub(super) fn claim(&self) -> Result<Claim, WebError> {
+        self.claim.clone().ok_or(WebError::SignedOut)
+    }
+}
+
+impl FromRequestParts<Web> for Asked {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Infallible> {
+        let headers = &parts.headers;
+        let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map_or(unspecified, |info| info.0);
+        let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(|it| Claim::Secret(it.to_owned()));
+        let cookie = || Some(Claim::Secret(CookieJar::from_headers(headers).get(COOKIE)?.value().to_owned()));
+        let user = || user_of(web, peer.ip(), headers).map(Claim::User);
+        Ok(Self {
+            claim: bearer.or_else(cookie).or_else(user),
+            words: Words::of_request(headers),
+            client: parts.extensions.get().copied().unwrap_or_else(Client::unknown),
+            headers: headers.clone(),
+            wanted: parts.uri.path_and_query().map_or_else(|| "/".into(), ToString::to_string),
+        })
+    }
+}
+
+/// Which screen is asked for, and with which choices.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    /// First part of the path: `session`.
+    pub(super) screen: String,
+    /// Second part: `shop`.
+    pub(super) item: Option<String>,
+    /// The query; empty values are left out.
+    pub(super) query: BTreeMap<String, String>,
+}
+
+impl Place {
+    /// Reads a path with its query: `/session/shop?days=7`.
+    pub(super) fn read(path: &str) -> Option<Self> {
+        let url = url::Url::parse("http://page").ok()?.join(path).ok().filter(|url| url.host_str() == Some("page"))?;
+        let mut parts = url.path_segments()?.map(|part| {
+            percent_encoding::percent_decode_str(part).decode_utf8().map(std::borrow::Cow::into_owned).ok()
+        });
+        let screen = parts.next().flatten()?;
+        let item = parts.next().flatten().filter(|item| !item.is_empty());
+        let query = url.query_pairs().filter(|(_, value)| !value.is_empty());
+        let query = query.map(|(key, value)| (key.into_owned(), value.into_owned())).collect();
+        Some(Self { screen, item, query })
+    }
+
+    /// A screen without choices.
+    pub(super) fn screen(screen: &str) -> Self {
+        Self { screen: screen.to_owned(), ..Self::default() }
+    }
+
+    /// A screen about one thing.
+    pub(super) fn of(screen: &str, item: &str) -> Self {
+        Self { screen: screen.to_owned(), item: Some(item.to_owned()), query: BTreeMap::new() }
+    }
+
+    /// The value of a choice.
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
+        self.query.get(key).map(String::as_str)
+    }
+
+    /// A choice that is a number.
+    pub(super) fn number(&self, key: &str) -> Option<i64> {
+        self.get(key)?.parse().ok()
+    }
+
+    /// Path and query.
+    pub(super) fn href(&self) -> String {
+        let mut href = format!("/{}", self.screen);
+        if let Some(item) = &self.item {
+            href.push('/');
+            href.extend(percent_encoding::utf8_percent_encode(item, percent_encoding::NON_ALPHANUMERIC));
+        }
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
+        if query.is_empty() { href } else { format!("{href}?{query}") }
+    }
+
+    /// The same with one choice changed, or dropped.
+    pub(super) fn with(&self, key: &str, value: Option<&str>) -> String {
+        let mut changed = self.clone();
+        match value {
+            Some(value) => changed.query.insert(key.to_owned(), value.to_owned()),
+            None => changed.query.remove(key),
+        };
+        changed.href()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h2_a_place_is_read_and_written_alike() {
+        for path in ["/fleet", "/session/a%2Eb", "/queue/shop?after=5&status=a+b"] {
+            assert_eq!(Place::read(path).map(|place| place.href()).as_deref(), Some(path));
+        }
+        assert_eq!(Place::read("/fleet?x=").map(|place| place.href()).as_deref(), Some("/fleet"));
+        assert_eq!(Place::read("//elsewhere/fleet"), None);
+        assert_eq!(Place::read("http://elsewhere/fleet"), None);
+    }
+}
