@@ -1,6 +1,7 @@
--- Deletes up to $1 keys whose time to live has passed, and as many values from each quarantine. A LID mapping of
--- somebody with a Signal session is no mere cache: it lives for another $2 seconds. Counts by kind. Locks those rows;
--- skips rows that are being written.
+-- Deletes up to $1 keys whose time to live has passed, as many values from each quarantine, and as many tokens of the web
+-- pages that ended a day ago; until then their pages can say why they no longer work. A LID mapping of somebody with a
+-- Signal session is no mere cache: it lives for another $2 seconds. Counts by kind. Locks those rows; skips rows that are
+-- being written.
 WITH expired AS MATERIALIZED (
     -- Keys whose time to live has passed.
     SELECT session_id, kind, key_id, value->>'pn' AS pn FROM wa.auth_key
@@ -45,7 +46,19 @@ WITH expired AS MATERIALIZED (
     ) AS expired
     WHERE q.id = expired.id
     RETURNING 1
+), ended AS (
+    -- Tokens that are deleted. A token goes after its login links and cookies, so that its end waits for none of them (R8).
+    DELETE FROM wa.token t
+    USING (
+        SELECT k.token_id FROM wa.token k
+        WHERE least(k.revoked_at, k.spent_at, k.expires_at) < now() - interval '1 day'
+          AND NOT EXISTS (SELECT FROM wa.token child WHERE child.parent_id = k.token_id)
+        ORDER BY least(k.revoked_at, k.spent_at, k.expires_at) LIMIT $1 FOR UPDATE SKIP LOCKED
+    ) AS old
+    WHERE t.token_id = old.token_id
+    RETURNING 1
 )
 SELECT (SELECT count(*) FROM expired) AS "seen!",
+       (SELECT count(*) FROM ended) AS "tokens!",
        (SELECT count(*) FROM released) + (SELECT count(*) FROM dropped) AS "quarantine!",
        coalesce((SELECT jsonb_object_agg(kind, n) FROM (SELECT kind, count(*) AS n FROM gone GROUP BY kind) AS by_kind), '{}') AS "kinds!"

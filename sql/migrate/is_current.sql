@@ -3,6 +3,6 @@
 SELECT EXISTS (
     SELECT FROM wa.schema_state
     WHERE hash = sha256($1::bytea || convert_to((
-        SELECT coalesce(string_agg(rolname || ' ' || oid, ',' ORDER BY rolname), '') FROM pg_roles WHERE rolname IN ('wa_app', 'wa_worker', 'wa_admin', 'wa_readonly')
+        SELECT coalesce(string_agg(rolname || ' ' || oid, ',' ORDER BY rolname), '') FROM pg_roles WHERE rolname IN ('wa_app', 'wa_worker', 'wa_admin', 'wa_readonly', 'wa_web', 'wa_web_viewer', 'wa_web_operator', 'wa_web_admin')
     ), 'UTF8'))
 ) AS "current!"

@@ -10,6 +10,7 @@
 
 CREATE OR REPLACE FUNCTION wa.function_grants() RETURNS TABLE (function text, roles name[])
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH listed (function, roles) AS (
     -- Reading, and what policies and checks call.
     SELECT f, '{wa_app,wa_readonly,wa_admin,wa_worker}'::name[] FROM unnest(ARRAY[
         'wa.action_fields()',
@@ -39,6 +40,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.sees(bigint)',
         'wa.sees_all()',
         'wa.session_id(text)',
+        'wa.web_roles()',
         'wa.without_national_prefix(wa.region,text)'
     ]) f
     UNION ALL
@@ -75,6 +77,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.is_paused(bigint,text)',
         'wa.keep_past(text,boolean)',
         'wa.link(text,text)',
+        'wa.link_url(text,interval)',
         'wa.logout(text,text,boolean)',
         'wa.maintenance_args_error(text,jsonb)',
         'wa.new_message_id()',
@@ -86,6 +89,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.resume_campaign(text,text)',
         'wa.retry(bigint)',
         'wa.retry_session_job(bigint)',
+        'wa.revoke_link(text)',
         'wa.rewind_consumer(text,timestamp with time zone)',
         'wa.schedule(text,text,text,jsonb,text,text,wa.missed_rule,boolean)',
         'wa.scheduled_text_error(jsonb,text)',
@@ -133,6 +137,27 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.worker_ended()'
     ]) f
     UNION ALL
+    -- Tokens of the web pages.
+    SELECT f, '{wa_admin}'::name[] FROM unnest(ARRAY[
+        'wa.add_token(text,text,text,interval,boolean)',
+        'wa.login_link(text,interval)',
+        'wa.revoke_token(text)'
+    ]) f
+    UNION ALL
+    -- What a web process does before it takes the role of a token, and on the link page.
+    SELECT f, '{wa_web}'::name[] FROM unnest(ARRAY[
+        'wa.link_page(text)',
+        'wa.link_page_answer(text,jsonb)',
+        'wa.link_page_confirm(text,text)',
+        'wa.link_page_start(text,text)',
+        'wa.web_enter(text)',
+        'wa.web_login(text)',
+        'wa.web_logout(text)',
+        'wa.web_user(text)'
+    ]) f
+    UNION ALL
+    SELECT 'wa.register_web(text)', '{wa_web,wa_admin}'
+    UNION ALL
     -- The worker's own statements.
     SELECT f, '{wa_worker}'::name[] FROM unnest(ARRAY[
         'wa.consumes(wa.consumer,bigint,text)',
@@ -159,32 +184,46 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     UNION ALL
     -- Called by triggers, or by functions with their owner's rights: by no role.
     SELECT f, '{}'::name[] FROM unnest(ARRAY[
+        'wa.check_valid(interval,interval)',
         'wa.consumer_id(text)',
         'wa.consumer_tenants()',
+        'wa.enter_as(wa.token,text)',
         'wa.event_after_insert()',
         'wa.grant_changes()',
+        'wa.group_roles()',
         'wa.inbox_consumed()',
         'wa.inbox_download()',
+        'wa.is_live(wa.token)',
         'wa.lease_ended()',
+        'wa.link_state(wa.token,timestamp with time zone)',
+        'wa.live_proxy_user(text)',
+        'wa.live_token(text,wa.token_purpose[])',
         'wa.locked_consumer(text)',
         'wa.maintenance_job_before_insert()',
         'wa.media_dropped()',
+        'wa.must_administer()',
         'wa.must_not_be_paused(wa.consumer)',
         'wa.must_send()',
+        'wa.new_secret(text)',
+        'wa.open_link(text)',
         'wa.outbound_before_insert()',
         'wa.pacing_before_write()',
+        'wa.page_session()',
         'wa.passkey_after_change()',
         'wa.passkey_waits(text,text)',
         'wa.ring()',
         'wa.schedule_before_write()',
         'wa.schedule_ring()',
+        'wa.secret_hash(text)',
         'wa.session_after_delete()',
         'wa.session_after_insert()',
         'wa.session_announce()',
         'wa.session_becomes()',
         'wa.session_before_insert()',
         'wa.session_job_before_insert()',
+        'wa.token_tenants()',
         'wa.unpace(bigint)',
+        'wa.web_url()',
         'wa.withdraw(bigint[],wa.outbound_status)'
     ]) f
     UNION ALL
@@ -193,6 +232,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM pg_proc p
     WHERE p.pronamespace = 'wa'::regnamespace
       AND p.proname IN (SELECT 'send_' || k.kind FROM wa.message_kinds() k UNION SELECT a.kind FROM wa.actions() a WHERE a.kind <> 'download')
+    )
+    -- Each web role may execute what its roles may.
+    SELECT l.function, l.roles || ARRAY(SELECT DISTINCT w.web FROM wa.web_roles() w WHERE w.role = ANY (l.roles) ORDER BY w.web)
+    FROM listed l
 $$;
 COMMENT ON FUNCTION wa.function_grants() IS 'Which roles may execute each function of this schema. SELECT function FROM wa.function_grants() WHERE ''wa_app'' = ANY (roles);';
 
@@ -214,6 +257,6 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     UNION ALL
     SELECT format('REVOKE ALL ON FUNCTION %s FROM %s', function::regprocedure, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END)
     FROM (TABLE given EXCEPT TABLE wanted) surplus
-    WHERE grantee = 0 OR grantee IN (SELECT r.oid FROM pg_roles r WHERE r.rolname IN ('wa_app', 'wa_worker', 'wa_admin', 'wa_readonly'))
+    WHERE grantee = 0 OR grantee IN (SELECT r.oid FROM pg_roles r WHERE r.rolname = ANY (wa.group_roles()))
 $$;
 COMMENT ON FUNCTION wa.grant_changes() IS 'What has to be granted and revoked so that the catalog agrees with wa.function_grants(). Grants that an operator gave to other roles stay.';

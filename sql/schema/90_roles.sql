@@ -3,18 +3,46 @@
 -- right to make them; then nothing is granted and a warning says so.
 
 DO $$
-DECLARE missing name;
+DECLARE
+    missing    name;
+    taken      name;
+    attributes text;
 BEGIN
-    FOREACH missing IN ARRAY ARRAY['wa_app', 'wa_worker', 'wa_admin', 'wa_readonly'] LOOP
+    FOREACH missing IN ARRAY wa.group_roles() LOOP
         CONTINUE WHEN EXISTS (SELECT FROM pg_roles WHERE rolname = missing);
+        -- A web process has the rights of a web role only while it takes that role.
+        attributes := CASE missing WHEN 'wa_web' THEN 'NOLOGIN NOINHERIT' ELSE 'NOLOGIN' END;
         BEGIN
-            EXECUTE format('CREATE ROLE %I NOLOGIN', missing);
+            EXECUTE format('CREATE ROLE %I %s', missing, attributes);
         EXCEPTION
             -- Another process migrates another database of this server.
             WHEN duplicate_object OR unique_violation THEN NULL;
             WHEN insufficient_privilege THEN
                 RAISE WARNING 'the role % does not exist, and % may not create it', missing, current_user
-                    USING HINT = format('Run CREATE ROLE %I NOLOGIN as a role that may, and migrate again.', missing);
+                    USING HINT = format('Run CREATE ROLE %I %s as a role that may, and migrate again.', missing, attributes);
+        END;
+    END LOOP;
+    -- Made by hand, perhaps. With the rights of the web roles it would see the fleet without a token.
+    IF EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'wa_web' AND r.rolinherit) THEN
+        BEGIN
+            ALTER ROLE wa_web NOINHERIT;
+        EXCEPTION WHEN insufficient_privilege THEN
+            RAISE WARNING 'the role wa_web has INHERIT, and % may not change that', current_user
+                USING HINT = 'Run ALTER ROLE wa_web NOINHERIT as a role that may.';
+        END;
+    END IF;
+    FOR taken IN
+        SELECT DISTINCT w.web FROM wa.web_roles() w
+        JOIN pg_roles r ON r.rolname = w.web JOIN pg_roles web ON web.rolname = 'wa_web'
+        WHERE NOT EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = r.oid AND m.member = web.oid)
+    LOOP
+        BEGIN
+            EXECUTE format('GRANT %I TO wa_web', taken);
+        EXCEPTION
+            WHEN unique_violation THEN NULL;
+            WHEN insufficient_privilege THEN
+                RAISE WARNING 'the role wa_web may not take the role %, and % may not allow it', taken, current_user
+                    USING HINT = format('Run GRANT %I TO wa_web as a role that may.', taken);
         END;
     END LOOP;
 END $$;
@@ -36,21 +64,32 @@ DECLARE
         -- Rows that workers lock for each other, or whose keys they insert: an open transaction that has locked one would hold up
         -- all sessions (R8).
         'wa_admin', 'REVOKE UPDATE, DELETE ON wa.worker, wa.lease, wa.sending FROM %I',
-        'wa_admin', 'REVOKE INSERT, UPDATE, DELETE ON wa.auth_home, wa.sealing, wa.witness, wa.contacted, wa.receipt, wa.schedule_tick, wa.unread, wa.schema_state FROM %I',
+        'wa_admin', 'REVOKE INSERT, UPDATE, DELETE ON wa.auth_home, wa.sealing, wa.witness, wa.contacted, wa.receipt, wa.schedule_tick, wa.unread, wa.schema_state, wa.region FROM %I',
         'wa_readonly', 'REVOKE SELECT ON wa.passkey FROM %I',
         'wa_admin', 'REVOKE SELECT, INSERT, UPDATE, DELETE ON wa.passkey FROM %I',
         'wa_app', 'GRANT SELECT (session_id, session, stage, request, code, error, requested_at, expires_at, updated_at) ON wa.passkey TO %I',
         'wa_readonly', 'GRANT SELECT (session_id, session, stage, request, code, error, requested_at, expires_at, updated_at) ON wa.passkey TO %I',
         'wa_admin', 'GRANT SELECT (session_id, session, stage, request, code, error, requested_at, expires_at, updated_at) ON wa.passkey TO %I',
-        'wa_worker', 'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA wa TO %I'
+        'wa_worker', 'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA wa TO %I',
+        -- Hashes are for the functions of 70_web.sql alone, which alone write tokens. Workers delete those that have ended.
+        'wa_readonly', 'REVOKE SELECT ON wa.token FROM %I',
+        'wa_admin', 'REVOKE SELECT, INSERT, UPDATE, DELETE ON wa.token FROM %I',
+        'wa_worker', 'REVOKE SELECT, INSERT, UPDATE ON wa.token FROM %I',
+        'wa_readonly', 'GRANT SELECT (token_id, name, purpose, scope, tenant, session_id, parent_id, proxy_user, created_at, expires_at, last_used_at, spent_at, revoked_at) ON wa.token TO %I',
+        'wa_admin', 'GRANT SELECT (token_id, name, purpose, scope, tenant, session_id, parent_id, proxy_user, created_at, expires_at, last_used_at, spent_at, revoked_at) ON wa.token TO %I',
+        'wa_worker', 'GRANT SELECT (token_id, name, purpose, scope, tenant, session_id, parent_id, proxy_user, created_at, expires_at, last_used_at, spent_at, revoked_at) ON wa.token TO %I',
+        -- Without it they could not lock what they delete.
+        'wa_worker', 'GRANT UPDATE (last_used_at) ON wa.token TO %I',
+        'wa_admin', 'REVOKE INSERT, UPDATE, DELETE ON wa.web FROM %I'
     ];
     granted text;
 BEGIN
-    FOREACH granted IN ARRAY ARRAY['wa_app', 'wa_worker', 'wa_admin', 'wa_readonly'] LOOP
+    FOREACH granted IN ARRAY wa.group_roles() LOOP
         CONTINUE WHEN NOT EXISTS (SELECT FROM pg_roles WHERE rolname = granted);
         EXECUTE format(grants[1], granted);
         FOR i IN 2 .. cardinality(grants) - 1 BY 2 LOOP
-            IF grants[i] = granted THEN
+            -- A web role has the grants of its roles.
+            IF grants[i] = granted OR EXISTS (SELECT FROM wa.web_roles() w WHERE w.web = granted AND w.role = grants[i]) THEN
                 EXECUTE format(grants[i + 1], granted);
             END IF;
         END LOOP;
