@@ -129,7 +129,7 @@ struct Floor {
 impl Floor {
     async fn new(database: &Database) -> anyhow::Result<Self> {
         sqlx::raw_sql("CREATE TABLE floor (at timestamptz DEFAULT now())").execute(&database.pool).await?;
-        let listener = listener::connect(&database.url, CHANNEL).await?;
+        let listener = listener::connect(&database.url, &[CHANNEL]).await?;
         Ok(Self { notify: database.pool.acquire().await?, listener })
     }
 
