@@ -1,5 +1,6 @@
-//! `GET /`: a page that plays the phones, for people. Its files are in `src/page` and part of the binary. The page
-//! loads nothing from elsewhere, and uses only this API.
+//! `GET /`: a page that plays the phones, for people. Its files are in `src/page` and part of the binary; the stylesheet
+//! that it shares with the other pages of the project is `ecosystem/style/family.css`. The page loads nothing from
+//! elsewhere, and uses only this API.
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ macro_rules! files {
 /// Path, content type and content of each file.
 const FILES: &[(&str, &str, &str)] = files! {
     "/", "index.html", "text/html";
+    "/page/family.css", "../../../style/family.css", "text/css";
     "/page/style.css", "style.css", "text/css";
     "/page/chat.css", "chat.css", "text/css";
     "/page/icon.svg", "icon.svg", "image/svg+xml";

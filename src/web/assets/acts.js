@@ -1,0 +1,113 @@
+// Forms that run a statement: sent without leaving the page, and the statement shown with what is typed. Also copying.
+
+const words = document.documentElement.dataset;
+
+/** Shows a notice for some seconds, with the statement that was run. */
+export function toast(text, sql = '', tone = '') {
+  const note = document.createElement('p');
+  note.className = tone;
+  note.append(text);
+  if (sql) note.append(Object.assign(document.createElement('code'), { textContent: sql }));
+  document.getElementById('toasts')?.append(note);
+  setTimeout(() => note.remove(), tone === 'bad' ? 12e3 : 6e3);
+}
+
+async function send(form, button) {
+  const data = new FormData(form, button);
+  const body = form.enctype === 'multipart/form-data' ? data : new URLSearchParams(data);
+  const answer = await fetch(button?.formAction || form.action, { method: 'POST', body, headers: { accept: 'application/json' } });
+  if (answer.redirected) return location.assign(answer.url);
+  const { ok = answer.ok, message, hint, sql, goto } = await answer.json();
+  toast([message, hint].filter(Boolean).join(' ') || (ok ? words.done : words.silent) || '', sql, ok ? '' : 'bad');
+  if (!ok) return answer.status === 401 ? setTimeout(() => location.reload(), 2000) : undefined;
+  if (goto) return location.assign(goto);
+  if (form.hasAttribute('data-reset')) form.reset();
+  const act = form.closest('details.act');
+  if (!act) return undefined;
+  act.open = false;
+  return act.querySelector('summary').focus({ preventScroll: true });
+}
+
+async function submitted(event) {
+  const { target: form, submitter } = event;
+  if (!form.matches('form[data-act]')) return;
+  event.preventDefault();
+  if (form.getAttribute('aria-busy') === 'true') return;
+  const button = submitter ?? form.querySelector('button:not([type=button])');
+  form.setAttribute('aria-busy', 'true');
+  button?.setAttribute('aria-busy', 'true');
+  try {
+    await send(form, submitter);
+  } catch {
+    // Nothing is known of the result.
+    toast(words.silent ?? '', '', 'bad');
+  } finally {
+    form.removeAttribute('aria-busy');
+    button?.removeAttribute('aria-busy');
+  }
+}
+
+/** A typed value as SQL. */
+function literal(field) {
+  if (field.type === 'checkbox') return String(field.checked);
+  const value = field.value.trim();
+  if (!value) return 'NULL';
+  return field.type === 'number' ? value : `'${value.replaceAll("'", "''")}'`;
+}
+
+/** Puts the values of a form into its statement: `<var data-of="note">`. */
+function typed({ target }) {
+  const form = target.form;
+  if (!form?.matches('.act form, form.stacked')) return;
+  for (const slot of form.querySelectorAll('var[data-of]')) {
+    const field = form.elements[slot.dataset.of];
+    const one = field instanceof RadioNodeList ? [...field].find((radio) => radio.checked) : field;
+    if (one) slot.textContent = literal(one);
+  }
+}
+
+/** Copies where a page may not use the clipboard: without https, or without the focus. */
+function byHand(text) {
+  const holder = document.createElement('textarea');
+  holder.value = text;
+  holder.className = 'hidden';
+  document.body.append(holder);
+  holder.select();
+  document.execCommand('copy');
+  holder.remove();
+}
+
+async function copy(button) {
+  const text = button.dataset.copy || document.getElementById(button.dataset.copyOf)?.textContent || '';
+  if (navigator.clipboard) await navigator.clipboard.writeText(text).catch(() => byHand(text));
+  else byHand(text);
+  const had = button.textContent;
+  if (button.dataset.was) return;
+  button.dataset.was = had;
+  button.textContent = words.copied ?? had;
+  setTimeout(() => {
+    button.textContent = button.dataset.was;
+    delete button.dataset.was;
+  }, 1500);
+}
+
+/** Closes the panels of actions in which the event did not happen. */
+function dismiss(target) {
+  for (const act of document.querySelectorAll('details.act[open]')) if (!act.contains(target)) act.open = false;
+}
+
+export function begin() {
+  document.addEventListener('submit', submitted);
+  document.addEventListener('input', typed);
+  document.addEventListener('click', ({ target }) => {
+    const button = target.closest('[data-copy], [data-copy-of]');
+    if (button) copy(button).catch(() => {});
+    dismiss(target);
+  });
+  document.addEventListener('keydown', (event) => {
+    const act = event.key === 'Escape' && event.target.closest?.('details.act[open]');
+    if (!act) return;
+    act.open = false;
+    act.querySelector('summary').focus();
+  });
+}
