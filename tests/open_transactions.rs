@@ -26,6 +26,7 @@ const CALLS: &[(&str, &str)] = &[
     ("add_session", "SELECT wa.add_session('new-{s}')"),
     ("add_session_job", "SELECT wa.add_session_job('{s}', 'reconnect')"),
     ("add_tenant", "SELECT wa.add_tenant('new-{s}')"),
+    ("add_token", "SELECT wa.add_token('new-{s}'), wa.add_token('ended-{s}')"),
     (
         "answer_passkey",
         r#"SELECT wa.answer_passkey('{s}', '{"id":"YQ","response":{"clientDataJSON":"YQ","authenticatorData":"YQ","signature":"YQ"}}')"#,
@@ -62,11 +63,24 @@ const CALLS: &[(&str, &str)] = &[
     ("is_paused", "SELECT wa.is_paused(session_id, 'may') FROM wa.session WHERE name = '{s}'"),
     ("keep_past", "SELECT wa.keep_past('{s}')"),
     ("link", "SELECT wa.link('{s}')"),
+    ("link_page", "SELECT wa.link_page('linked-{s}')"),
+    (
+        "link_page_answer",
+        r#"SELECT wa.link_page_answer('open-{s}', '{"id":"YQ","response":{"clientDataJSON":"YQ","authenticatorData":"YQ","signature":"YQ"}}')"#,
+    ),
+    (
+        "link_page_confirm",
+        "UPDATE wa.passkey SET stage = 'code', code = 'ABCD'; SELECT wa.link_page_confirm('open-{s}', 'ABCD')",
+    ),
+    ("link_page_start", "SELECT wa.link_page_start('open-{s}', '+15550096')"),
+    ("link_url", "SELECT wa.link_url('{s}')"),
+    ("login_link", "SELECT wa.login_link('anna')"),
     ("logout", "SELECT wa.logout('{s}'); SELECT wa.logout('{s}', force => true)"),
     ("move_session", "SELECT wa.move_session('{s}', worker_id) FROM wa.worker WHERE lease_until > now()"),
     ("pause", "SELECT wa.pause('{s}')"),
     ("pause_campaign", "SELECT wa.pause_campaign('{s}', 'may')"),
     ("pause_tenant", "SELECT wa.pause_tenant('default')"),
+    ("register_web", "SELECT wa.register_web('https://{s}.example.com')"),
     ("remove_download_rule", "SELECT wa.remove_download_rule(rule_id) FROM wa.download_rule"),
     ("restore_auth", "SELECT wa.restore_auth('unlinked-{s}')"),
     ("restored", "SELECT wa.restored()"),
@@ -82,7 +96,9 @@ const CALLS: &[(&str, &str)] = &[
         "retry_session_job",
         "SELECT wa.retry_session_job(min(id)) FROM wa.session_job WHERE session = '{s}' AND status = 'cancelled'",
     ),
+    ("revoke_link", "SELECT wa.revoke_link('{s}')"),
     ("revoke_tenant", "SELECT wa.revoke_tenant('wa_app', 'acme')"),
+    ("revoke_token", "SELECT wa.revoke_token('anna-{s}')"),
     ("rewind_consumer", "SELECT wa.rewind_consumer('old', '-infinity')"),
     ("run_now", "SELECT wa.run_now('of-{s}')"),
     ("schedule", "SELECT wa.schedule('of-{s}', '0 9 29 2 *')"),
@@ -93,6 +109,10 @@ const CALLS: &[(&str, &str)] = &[
     ("set_region", "SELECT wa.set_region('{s}', 'DE')"),
     ("unschedule", "SELECT wa.unschedule('of-{s}')"),
     ("wake", "SELECT wa.wake()"),
+    ("web_enter", "SELECT wa.web_enter('anna')"),
+    ("web_login", "SELECT wa.web_login('login-{s}')"),
+    ("web_logout", "SELECT wa.web_logout('cookie-{s}')"),
+    ("web_user", "SELECT wa.web_user('anna')"),
 ];
 
 /// Functions of this schema's own that applications and administrators may call: they either lack the rights to the
@@ -108,10 +128,10 @@ const INTERNAL: &[&str] = &[
     "new_message_id",
 ];
 
-/// Functions that may lock something and that an application or an administrator may call.
+/// Functions that may lock something and that an application, an administrator or a web process may call.
 const PUBLIC: &str = "SELECT DISTINCT p.proname::text FROM pg_proc p
     WHERE p.pronamespace = 'wa'::regnamespace AND p.provolatile = 'v' AND p.prorettype <> 'trigger'::regtype
-      AND (has_function_privilege('wa_app', p.oid, 'EXECUTE') OR has_function_privilege('wa_admin', p.oid, 'EXECUTE'))
+      AND EXISTS (SELECT FROM unnest('{wa_app,wa_admin,wa_web}'::text[]) r WHERE has_function_privilege(r, p.oid, 'EXECUTE'))
       AND p.proname NOT IN (SELECT 'send_' || k.kind FROM wa.message_kinds() k UNION ALL SELECT a.kind FROM wa.actions() a)
     ORDER BY 1";
 
@@ -145,6 +165,18 @@ const PREPARED: &str = "
     SELECT session_id, name, '{}', now() + interval '1 day' FROM wa.session WHERE name IN ('shop', 'left');
     SELECT wa.schedule('of-' || s, '0 8 29 2 *', 'close', session => s) FROM unnest('{shop,left}'::text[]) s;
     SELECT wa.add_download_rule('shop', '{sticker}');
+    SELECT wa.register_web('https://wa.example.com');
+    INSERT INTO wa.token (name, purpose, scope, hash, proxy_user, expires_at)
+    SELECT n, 'token', 'operator', wa.secret_hash(n), true, CASE WHEN n LIKE 'ended-%' THEN now() END
+    FROM unnest('{anna,anna-shop,anna-left,ended-shop,ended-left}'::text[]) n;
+    INSERT INTO wa.token (name, purpose, scope, parent_id, hash, expires_at)
+    SELECT 'anna', p::wa.token_purpose, 'operator', token_id, wa.secret_hash(p || '-' || s), now() + interval '1 day'
+    FROM wa.token, unnest('{login,cookie}'::text[]) p, unnest('{shop,left}'::text[]) s WHERE name = 'anna';
+    -- Of two links one is spent, because the session has connected since.
+    INSERT INTO wa.token (name, purpose, tenant, session_id, hash, created_at, expires_at)
+    SELECT name, 'link', tenant, session_id, wa.secret_hash(l || '-' || name),
+           CASE l WHEN 'linked' THEN coalesce(connected_at, now()) - interval '1 minute' ELSE now() + interval '1 hour' END, now() + interval '1 day'
+    FROM wa.session, unnest('{linked,open}'::text[]) l WHERE name IN ('shop', 'left');
     INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, from_me, sent_at, message, media)
     SELECT name, session_id, 'c', 'c', 'M', 'image', false, now(), '{}', '{}' FROM wa.session WHERE name = 'shop'";
 

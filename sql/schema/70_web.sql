@@ -14,7 +14,8 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 DECLARE address CONSTANT text := rtrim(register_web.url, '/');
 BEGIN
     IF address IS NULL OR length(address) > 2000 OR address !~ '^https?://[A-Za-z0-9.:_\[\]-]+(/[A-Za-z0-9._~%/-]*)?$' THEN
-        RAISE EXCEPTION 'url: % is not the address of a web page', coalesce('"' || left(register_web.url, 80) || '"', 'null')
+        -- Not repeated, because it may hold a password.
+        RAISE EXCEPTION 'url: not the address of a web page'
             USING ERRCODE = 'WA052', COLUMN = 'url', HINT = 'Accepted: http:// or https://, a host, a port if it is not the usual one, and a path without a query, such as https://wa.example.com.';
     END IF;
     INSERT INTO wa.web AS w (url) VALUES (address)

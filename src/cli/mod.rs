@@ -15,6 +15,7 @@ mod qr;
 mod schedule;
 mod send;
 mod session;
+mod token;
 mod up;
 mod worker;
 
@@ -130,6 +131,9 @@ enum Command {
     /// Show, set, enable, disable, run and delete schedules
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
+    /// Add, show and revoke tokens for the web pages, and make login links
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Check everything that a worker needs, and print a remedy for each problem
     Doctor,
     /// Open a prompt for operators: status, send, inbox, errors, metrics
@@ -213,6 +217,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Auth(command) => auth::run(&config, command, json).await,
             Command::Inbox(args) => inbox::run(&config, args, json).await,
             Command::Schedule(command) => schedule::run(&config, command, json).await,
+            Command::Token(command) => token::run(&config, command, json).await,
             Command::Doctor => doctor::run(&config, json).await,
             Command::Console => console::run(&config, json).await,
             Command::Config => show(&config, json),

@@ -72,6 +72,42 @@ async fn a4_a_sweep_deletes_expired_keys_in_batches_and_counts_them() -> Result<
 }
 
 #[tokio::test]
+async fn h2_r6_a_sweep_deletes_tokens_a_day_after_their_end() -> Result<()> {
+    let db = db_with_shop().await?;
+    // Of each kind one has ended long ago and one an hour ago. The cookie of a token that has ended goes before it.
+    run(
+        &db,
+        "INSERT INTO wa.token (name, purpose, scope, hash, expires_at, revoked_at)
+         SELECT n, 'token', 'viewer', wa.secret_hash(n), CASE WHEN n LIKE 'expired%' THEN ended END, CASE WHEN n LIKE 'revoked%' THEN ended END
+         FROM (VALUES ('expired', now() - interval '25 hours'), ('revoked', now() - interval '25 hours'), ('expired-late', now() - interval '1 hour'),
+                      ('revoked-late', now() - interval '1 hour'), ('live', now())) t (n, ended);
+         INSERT INTO wa.token (name, purpose, scope, parent_id, hash, expires_at, spent_at)
+         SELECT 'of-' || name, p, 'viewer', token_id, wa.secret_hash(p || name), now() + interval '1 hour',
+                CASE WHEN p = 'login' THEN now() - interval '2 days' END
+         FROM wa.token, unnest('{login,cookie}'::wa.token_purpose[]) p WHERE name IN ('revoked', 'live')",
+    )
+    .await?;
+    let worker = InProcessWorker::start(&db)?;
+    let left = "SELECT string_agg(name || ' ' || purpose, ', ' ORDER BY name, purpose) FROM wa.token";
+    for (ended, deleted, expected) in [
+        (
+            "false",
+            3,
+            "expired-late token, live token, of-live cookie, of-revoked cookie, revoked token, revoked-late token",
+        ),
+        ("name = 'of-revoked'", 1, "expired-late token, live token, of-live cookie, revoked token, revoked-late token"),
+        ("false", 1, "expired-late token, live token, of-live cookie, revoked-late token"),
+    ] {
+        run(&db, &format!("UPDATE wa.token SET expires_at = now() - interval '2 days' WHERE {ended}")).await?;
+        let row = job_is(&db, job(&db, "sweep_keys", r#"{"batch": 10, "pause_ms": 0}"#).await?, "done").await?;
+        ensure!(row["result"]["tokens"] == deleted && row["result"]["deleted"] == deleted, "{row}");
+        let found: String = one(&db.pool, left).await?;
+        ensure!(found == expected, "{found}");
+    }
+    worker.stop().await
+}
+
+#[tokio::test]
 async fn a4_the_lid_mapping_of_a_contact_with_a_signal_session_is_kept() -> Result<()> {
     let db = db_with_shop().await?;
     run(

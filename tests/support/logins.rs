@@ -18,6 +18,30 @@ pub(crate) async fn login(db: &TestDb, role: &str, tenant: Option<&str>) -> Resu
     Ok(PgPoolOptions::new().max_connections(1).connect_with(options).await?)
 }
 
+/// Connects as a new login of web processes that stays, for all its statements, in the role of a token with this scope.
+pub(crate) async fn web_login(db: &TestDb, scope: &str, tenant: Option<&str>) -> Result<PgPool> {
+    let name = format!("{scope}-of-{}", tenant.unwrap_or("all"));
+    let secret: String = sqlx::query_scalar("SELECT wa.add_token($1, $2, $3)")
+        .bind(&name)
+        .bind(scope)
+        .bind(tenant)
+        .fetch_one(&db.pool)
+        .await?;
+    let web = web_process(db, &name).await?;
+    run(&web, &format!("SELECT set_config('wagres.token', '{secret}', false); SET ROLE wa_web_{scope}")).await?;
+    Ok(web)
+}
+
+/// Connects as a new login of web processes, with one connection.
+pub(crate) async fn web_process(db: &TestDb, name: &str) -> Result<PgPool> {
+    let mut url = url::Url::parse(&db.url)?;
+    let name = format!("web_of_{}_{name}", url.path().trim_start_matches('/'));
+    run(&db.pool, &format!(r#"CREATE ROLE "{name}" LOGIN IN ROLE wa_web"#)).await?;
+    url.set_username(&name).map_err(|()| anyhow::anyhow!("no user name"))?;
+    let options: PgConnectOptions = url.as_str().parse()?;
+    Ok(PgPoolOptions::new().max_connections(1).connect_with(options).await?)
+}
+
 /// Runs statements.
 pub(crate) async fn run(pool: &PgPool, sql: &str) -> Result<()> {
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(pool).await.with_context(|| sql.to_owned())?;

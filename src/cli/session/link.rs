@@ -26,6 +26,18 @@ pub(super) async fn confirm(pool: &Db, name: &str, code: &str, json: bool) -> an
     Ok(())
 }
 
+/// Prints the address of a link page, valid for as long as `valid` says, else for half an hour.
+pub(super) async fn url(pool: &Db, name: &str, valid: Option<&str>, json: bool) -> anyhow::Result<()> {
+    let url = sqlx::query_scalar!(
+        r#"SELECT wa.link_url($1, coalesce(($2::text)::interval, '30 min')) AS "url!""#,
+        name,
+        valid
+    );
+    let url = url.fetch_one(pool).await?;
+    print(json, &json!({ "session": name, "url": url }), &url);
+    Ok(())
+}
+
 /// Queues the link job and follows the session's row until the session is connected or the job has ended without a
 /// scan.
 pub(super) async fn link(

@@ -26,6 +26,12 @@ pub(super) enum SessionCommand {
         /// Show a pairing code too, for the phone with this number
         #[arg(long, value_name = "NUMBER")]
         phone: Option<String>,
+        /// Print the address of a page on which whoever holds it links a phone
+        #[arg(long, conflicts_with = "phone")]
+        url: bool,
+        /// How long the page is valid, at most seven days: 30min, 2h … [default: 30min]
+        #[arg(long, value_name = "TIME", requires = "url", value_parser = super::token::with_unit)]
+        valid: Option<String>,
     },
     /// Hand in the answer of a passkey, for an account that demands one
     Passkey {
@@ -120,7 +126,8 @@ pub(super) async fn run(config: &Config, command: SessionCommand, json: bool) ->
             let id = id?;
             print(json, &json!({ "session": name, "session_id": id }), &format!("session {name} exists"));
         }
-        SessionCommand::Link { name, phone } => link::link(config, &pool, &name, phone.as_deref(), json).await?,
+        SessionCommand::Link { name, url: true, valid, .. } => link::url(&pool, &name, valid.as_deref(), json).await?,
+        SessionCommand::Link { name, phone, .. } => link::link(config, &pool, &name, phone.as_deref(), json).await?,
         SessionCommand::Passkey { name, file } => link::passkey(&pool, &name, file.as_deref(), json).await?,
         SessionCommand::Confirm { name, code } => link::confirm(&pool, &name, &code, json).await?,
         SessionCommand::List => list(&pool, json).await?,
