@@ -11,11 +11,16 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 
 /// Name, kind and content of each file.
-const FILES: [(&str, &str, &str); 5] = [
+const FILES: [(&str, &str, &str); 10] = [
     ("family.css", CSS, include_str!("../../ecosystem/style/family.css")),
     ("web.css", CSS, include_str!("assets/web.css")),
     ("web.js", JAVASCRIPT, include_str!("assets/web.js")),
+    ("acts.js", JAVASCRIPT, include_str!("assets/acts.js")),
+    ("events.js", JAVASCRIPT, include_str!("assets/events.js")),
     ("morph.js", JAVASCRIPT, include_str!("assets/morph.js")),
+    ("plots.js", JAVASCRIPT, include_str!("assets/plots.js")),
+    ("stream.js", JAVASCRIPT, include_str!("assets/stream.js")),
+    ("times.js", JAVASCRIPT, include_str!("assets/times.js")),
     ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
 ];
 

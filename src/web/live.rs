@@ -18,6 +18,7 @@ use crate::db::listener;
 use axum::extract::{Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
+use chrono_tz::Tz;
 use futures::stream::{self, Stream, StreamExt as _};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -84,6 +85,7 @@ struct View {
     tenant: Option<String>,
     scope: Scope,
     language: &'static str,
+    zone: Tz,
 }
 
 /// What the pages of a view show.
@@ -222,7 +224,7 @@ impl Hub {
             return Err(WebError::SignedOut);
         }
         let words = Words::of(view.language).unwrap_or(&Words::all()[0]);
-        let mut look = Look { tx, words, who, place: view.place.clone() };
+        let mut look = Look { tx, words, zone: view.zone, who, place: view.place.clone() };
         let shown = (screen.render)(&mut look).await?;
         look.tx.commit().await?;
         // A stream of events cannot carry a carriage return.
@@ -249,7 +251,7 @@ pub(super) async fn page(
         let claim = asked.claim()?;
         let (tx, who) = enter(&web.pool, claim.clone()).await?;
         tx.commit().await?;
-        let view = View { place, tenant: who.tenant, scope: who.scope, language: asked.words.code };
+        let view = View { place, tenant: who.tenant, scope: who.scope, language: asked.words.code, zone: asked.zone };
         Ok(web.hub.open(view, claim))
     };
     let receiver = match open.await {

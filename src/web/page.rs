@@ -225,7 +225,7 @@ async fn look(web: &Web, asked: &Asked) -> Result<Markup, WebError> {
     let place = Place::read(&asked.wanted).ok_or(WebError::NotFound)?;
     let screen = screens::of(&place)?;
     let (tx, who) = enter(&web.pool, asked.claim()?).await?;
-    let mut look = Look { tx, words: asked.words, who, place };
+    let mut look = Look { tx, words: asked.words, zone: asked.zone, who, place };
     let shown = (screen.render)(&mut look).await?;
     let page = frame(&look, &shown);
     // The token's last use is written.

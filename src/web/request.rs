@@ -9,6 +9,7 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum_extra::extract::cookie::CookieJar;
+use chrono_tz::Tz;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -16,11 +17,16 @@ use std::net::SocketAddr;
 /// The cookie with the secret of a login.
 pub(super) const COOKIE: &str = "wagres";
 
+/// The cookie with the reader's time zone.
+const ZONE: &str = "wagres_zone";
+
 /// Who asks, in which language, for what.
 pub(super) struct Asked {
     /// What the request says about who it is; `None` says nothing.
     pub(super) claim: Option<Claim>,
     pub(super) words: &'static Words,
+    /// The reader's time zone, which a script finds out; UTC until then.
+    pub(super) zone: Tz,
     pub(super) client: Client,
     pub(super) headers: HeaderMap,
     /// Path and query.
@@ -51,6 +57,7 @@ impl FromRequestParts<Web> for Asked {
         Ok(Self {
             claim: bearer.or_else(cookie).or_else(user),
             words: Words::of_request(headers),
+            zone: CookieJar::from_headers(headers).get(ZONE).and_then(|it| it.value().parse().ok()).unwrap_or(Tz::UTC),
             client: parts.extensions.get().copied().unwrap_or_else(Client::unknown),
             headers: headers.clone(),
             wanted: parts.uri.path_and_query().map_or_else(|| "/".into(), ToString::to_string),

@@ -7,9 +7,11 @@ use super::acts::Act;
 use super::error::WebError;
 use super::identity::Identity;
 use super::live::Topic;
+use super::plot::Reader;
 use super::request::Place;
 use super::words::Words;
 use crate::db::transaction::UnnamedTransaction;
+use chrono_tz::Tz;
 use futures::future::BoxFuture;
 use maud::Markup;
 
@@ -17,8 +19,21 @@ use maud::Markup;
 pub(super) struct Look {
     pub(super) tx: UnnamedTransaction,
     pub(super) words: &'static Words,
+    /// The reader's.
+    pub(super) zone: Tz,
     pub(super) who: Identity,
     pub(super) place: Place,
+}
+
+impl Look {
+    /// For plots.
+    pub(super) fn reader(&self) -> Reader<'static> {
+        let mut months = [""; 12];
+        for (month, name) in months.iter_mut().zip(self.words.t("time.months").split(' ')) {
+            *month = name;
+        }
+        Reader { zone: self.zone, months, time: self.words.t("time.time"), nothing: self.words.t("common.no_numbers") }
+    }
 }
 
 /// A screen as it is now.
