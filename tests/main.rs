@@ -51,3 +51,5 @@ mod sessions;
 mod story;
 mod structure;
 mod support;
+#[cfg(feature = "sandbox")]
+mod why;

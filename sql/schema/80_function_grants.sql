@@ -32,6 +32,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.needs_holder(wa.session_status)',
         'wa.next_statuses(wa.session_status)',
         'wa.phone(text,text)',
+        'wa.reasons()',
         'wa.region_of(text)',
         'wa.render(text,jsonb)',
         'wa.schedule_id(text)',
@@ -39,6 +40,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.sees(bigint)',
         'wa.sees_all()',
         'wa.session_id(text)',
+        'wa.why(bigint)',
+        'wa.why(text)',
         'wa.without_national_prefix(wa.region,text)'
     ]) f
     UNION ALL
@@ -148,6 +151,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.next_epoch(bigint)',
         'wa.next_home(bigint)',
         'wa.pace(wa.pacing,wa.sending)',
+        'wa.quiet_end(wa.pacing)',
         'wa.reset_ratchets(bigint,text)',
         'wa.set_wish(wa.session_job)',
         'wa.settle(bigint)',
@@ -169,6 +173,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.locked_consumer(text)',
         'wa.maintenance_job_before_insert()',
         'wa.media_dropped()',
+        'wa.message_reason(wa.outbound)',
         'wa.must_not_be_paused(wa.consumer)',
         'wa.must_send()',
         'wa.outbound_before_insert()',
@@ -184,6 +189,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.session_becomes()',
         'wa.session_before_insert()',
         'wa.session_job_before_insert()',
+        'wa.session_reasons(bigint[])',
         'wa.unpace(bigint)',
         'wa.withdraw(bigint[],wa.outbound_status)'
     ]) f
