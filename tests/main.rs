@@ -52,4 +52,8 @@ mod story;
 mod structure;
 mod support;
 #[cfg(feature = "sandbox")]
+<<<<<<< HEAD
 mod web_rights;
+=======
+mod why;
+>>>>>>> why

@@ -33,6 +33,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.needs_holder(wa.session_status)',
         'wa.next_statuses(wa.session_status)',
         'wa.phone(text,text)',
+        'wa.reasons()',
         'wa.region_of(text)',
         'wa.render(text,jsonb)',
         'wa.schedule_id(text)',
@@ -41,6 +42,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.sees_all()',
         'wa.session_id(text)',
         'wa.web_roles()',
+        'wa.why(bigint)',
+        'wa.why(text)',
         'wa.without_national_prefix(wa.region,text)'
     ]) f
     UNION ALL
@@ -173,6 +176,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.next_epoch(bigint)',
         'wa.next_home(bigint)',
         'wa.pace(wa.pacing,wa.sending)',
+        'wa.quiet_end(wa.pacing)',
         'wa.reset_ratchets(bigint,text)',
         'wa.set_wish(wa.session_job)',
         'wa.settle(bigint)',
@@ -201,6 +205,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.locked_consumer(text)',
         'wa.maintenance_job_before_insert()',
         'wa.media_dropped()',
+        'wa.message_reason(wa.outbound)',
         'wa.must_administer()',
         'wa.must_not_be_paused(wa.consumer)',
         'wa.must_send()',
@@ -221,6 +226,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.session_becomes()',
         'wa.session_before_insert()',
         'wa.session_job_before_insert()',
+        'wa.session_reasons(bigint[])',
         'wa.token_tenants()',
         'wa.unpace(bigint)',
         'wa.web_url()',
