@@ -52,8 +52,5 @@ mod story;
 mod structure;
 mod support;
 #[cfg(feature = "sandbox")]
-<<<<<<< HEAD
 mod web_rights;
-=======
 mod why;
->>>>>>> why
