@@ -34,6 +34,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.next_statuses(wa.session_status)',
         'wa.phone(text,text)',
         'wa.reasons()',
+        'wa.reasons(text[])',
         'wa.region_of(text)',
         'wa.render(text,jsonb)',
         'wa.schedule_id(text)',

@@ -1,0 +1,13 @@
+-- Why some sessions do not send (S12): what pages that list a part of a fleet ask. wa.reasons() has all sessions, and reads
+-- all of them.
+
+CREATE OR REPLACE FUNCTION wa.reasons(sessions text[]) RETURNS TABLE (session text, reason text, stuck boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT s.name, nullif(concat_ws('; ', r.blocked, r.delayed, r.limited, r.paced, r.used_up), ''), r.stuck
+    FROM wa.session_reasons(ARRAY(
+        SELECT own.session_id FROM wa.session own
+        WHERE own.name = ANY (reasons.sessions)
+          AND ((SELECT wa.sees_all()) OR own.tenant = ANY ((SELECT wa.my_tenants())::text[])))) r
+    JOIN wa.session s USING (session_id)
+$$;
+COMMENT ON FUNCTION wa.reasons(text[]) IS 'As wa.reasons(), of the sessions with these names; names that you do not see are left out. SELECT * FROM wa.reasons(ARRAY[''shop'', ''office'']);';
