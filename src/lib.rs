@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! cli                      commands; the only module that knows the sandbox
-//!  └ http                  /health, /metrics
+//!  └ http                  /livez, /health, /metrics
 //!     └ worker             starts, joins and stops everything in a process
 //!        └ session         leases, clients, linking, session jobs
 //!           └ messages     sends, receives, files

@@ -75,7 +75,7 @@ impl Supervisor {
         direct: bool,
     ) -> Self {
         let store = AuthStore::new(held.hold.clone(), vault);
-        let linking = Linking::new(held.hold.clone(), store, client.clone(), linked, reports.tasks.clone());
+        let linking = Linking::new(held.clone(), store, client.clone(), linked, reports.tasks.clone());
         Self {
             held,
             client,
@@ -291,14 +291,13 @@ impl Supervisor {
         self.answered();
         self.ended = Ended { answered: true, connected: true, ..Ended::lost(true) };
         self.stream_error = None;
-        let hold = &self.held.hold;
         if let (Some(pn), Some(lid)) = (self.client.pn(), self.client.lid()) {
-            row::identify(hold, &pn, &lid).await;
+            row::identify(&self.held, &pn, &lid).await;
         }
-        let failures = row::connected(hold).await;
+        let failures = row::connected(&self.held).await;
         self.steady_at = (failures > 0).then(|| Instant::now() + STEADY);
         self.reports.connections.open(Connection {
-            hold: hold.clone(),
+            hold: self.held.hold.clone(),
             client: self.client.clone(),
             acks: self.acks.clone(),
             traffic: self.held.traffic.clone(),
