@@ -103,8 +103,8 @@ pub async fn serve(
     Ok((bound, task))
 }
 
-/// 200 as long as the process lives, whatever the worker waits for: a restart would not bring the database back, and
-/// would cost every connection.
+/// 200 as long as the process lives, whatever the worker waits for: a restart does not bring the database back, and
+/// loses what is not written yet.
 async fn livez() -> Json<Alive> {
     Json(Alive { alive: true })
 }

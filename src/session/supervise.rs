@@ -5,7 +5,7 @@ use super::client::Built;
 use super::credentials;
 use super::ending::{Ended, Why};
 use super::events::event_of;
-use super::forward::{Told, told};
+use super::forward::{ConnectionSign, connection_sign};
 use super::held::Held;
 use super::linking::{Linking, Step};
 use super::passkey::PasskeySignal;
@@ -195,9 +195,9 @@ impl Supervisor {
             Event::HistorySync(piece) => self.keep_past(piece, inbox.notices()),
             Event::Messages(recovered) => self.keep_recovered(recovered, inbox.clone()),
             Event::Connected(_) => self.connected().await,
-            Event::RawNode(stanza) => match told(stanza) {
-                Some(Told::Answer) => self.answered(),
-                Some(Told::StreamError(code)) => self.stream_error = Some((code, Instant::now())),
+            Event::RawNode(stanza) => match connection_sign(stanza) {
+                Some(ConnectionSign::Answer) => self.answered(),
+                Some(ConnectionSign::StreamError(code)) => self.stream_error = Some((code, Instant::now())),
                 None => self.handle_other(event, inbox).await,
             },
             Event::LoggedOut(out) => {

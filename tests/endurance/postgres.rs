@@ -58,7 +58,7 @@ async fn h1_r3_health_shows_that_the_database_is_away_and_livez_does_not() -> Re
     health_is(&worker, 200, "ok").await?;
     server.stop("immediate").await?;
     health_is(&worker, 503, "waiting").await?;
-    // A supervisor that killed this worker would cost every connection, and help nobody.
+    // A supervisor that restarted this worker would not bring the database back.
     let http = Control::new(worker.ready["http"].as_str().context("http")?);
     ensure!(http.get("/livez").await? == json!({ "alive": true }));
     server.restart("fast").await?;

@@ -46,16 +46,18 @@ async fn clients_are(health: &Control, clients: Value) -> Result<Value> {
 }
 
 #[tokio::test]
-async fn h1_health_shows_a_session_that_is_banned() -> Result<()> {
+async fn h1_health_shows_the_status_of_each_session() -> Result<()> {
     let world = World::new().await?;
     let worker = world.worker().await?;
     let health = Control::new(worker.ready["http"].as_str().context("http")?);
     world.link("shop", "15550001").await?;
-    clients_are(&health, json!([client("shop", "connected")])).await?;
+    sqlx::query("SELECT wa.add_session('cafe'), wa.link('cafe')").execute(world.pool()).await?;
+    let found = clients_are(&health, json!([client("cafe", "linking"), client("shop", "connected")])).await?;
+    assert_eq!((&found["activeClients"], &found["clientsTotal"]), (&json!(1), &json!(2)), "{found}");
     for fault in [json!({ "ban": { "code": 101, "seconds": 3600 } }), json!({ "drop": {} })] {
         world.control.post("/faults", json!({ "fault": fault, "number": "15550001", "times": 1 })).await?;
     }
-    let found = clients_are(&health, json!([client("shop", "banned")])).await?;
+    let found = clients_are(&health, json!([client("cafe", "linking"), client("shop", "banned")])).await?;
     // The worker works.
     assert_eq!((&found["status"], &found["activeClients"]), (&json!("ok"), &json!(0)), "{found}");
     worker.stop().await
@@ -92,10 +94,6 @@ async fn h1_health_and_metrics_show_what_a_worker_does() -> Result<()> {
     assert_eq!(health.get("/health").await?["clients"], json!([]));
     world.link("shop", "15550001").await?;
     world.link("cafe", "15550002").await?;
-    sqlx::query("SELECT wa.add_session('bar'), wa.link('bar')").execute(world.pool()).await?;
-    clients_are(&health, json!([client("bar", "linking"), client("cafe", "connected"), client("shop", "connected")]))
-        .await?;
-    sqlx::query("SELECT wa.close('bar')").execute(world.pool()).await?;
     let id = world.send("shop", "15550002", "to the café").await?;
     world.holds(&format!("SELECT delivered_at IS NOT NULL FROM wa.outbound WHERE id = {id}")).await?;
     sqlx::query("SELECT wa.close('cafe')").execute(world.pool()).await?;
