@@ -173,11 +173,8 @@ mod tests {
 
     #[test]
     fn h1_health_lists_at_most_a_thousand_sessions() {
-        let held = |n: usize| HeldSession {
-            session: format!("s{n:04}").into(),
-            status: Status::Linking,
-            phone_known: false,
-        };
+        let held =
+            |n: usize| HeldSession { session: format!("s{n:04}").into(), status: Status::Linking, phone_known: false };
         let (clients, total) = listed((0..1001).map(held).collect());
         assert_eq!((clients.len(), total), (1000, 1001));
         let last = serde_json::to_value(&clients[999]).unwrap_or_default();

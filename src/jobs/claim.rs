@@ -161,8 +161,7 @@ impl Dispatcher {
         }
         let turn = self.session_in_hand.turn().await;
         let kinds = session_work::KINDS.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>();
-        let claim =
-            sqlx::query_file_as!(ClaimedSessionJob, "sql/jobs/claim_session.sql", self.worker_id, room, &kinds);
+        let claim = sqlx::query_file_as!(ClaimedSessionJob, "sql/jobs/claim_session.sql", self.worker_id, room, &kinds);
         let rows = claim.fetch_all(&self.pool).await?;
         let claimed = rows.len();
         for row in rows {

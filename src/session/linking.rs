@@ -43,7 +43,13 @@ pub(super) struct Linking {
 
 impl Linking {
     /// `linked`: the session has credentials already. Requests to WhatsApp run in `tasks`.
-    pub(super) fn new(held: Arc<Held>, store: AuthStore, client: Arc<Client>, linked: bool, tasks: TaskTracker) -> Self {
+    pub(super) fn new(
+        held: Arc<Held>,
+        store: AuthStore,
+        client: Arc<Client>,
+        linked: bool,
+        tasks: TaskTracker,
+    ) -> Self {
         let passkey = (!linked).then(|| passkey::start(held.hold.clone(), store, client.clone(), &tasks));
         Self { held, client, passkey, ready: false, code_until: None, tasks }
     }
