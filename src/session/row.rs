@@ -48,12 +48,11 @@ async fn write_status(held: &Held, status: Status, reason: Option<&str>, qr: Opt
 /// The session is logged in. Returns how many connections in a row failed before.
 pub(super) async fn connected(held: &Held) -> i32 {
     held.set_status(Status::Connected);
-    let hold = &held.hold;
-    let Fence { session_id, epoch } = hold.fence;
+    let (Fence { session_id, epoch }, db) = (held.hold.fence, &held.hold.db);
     let found = AtomicI32::new(0);
     let failures = &found;
-    persist(hold, || async move {
-        let row = sqlx::query_file!("sql/session/connected.sql", session_id, epoch).fetch_one(&hold.db).await?;
+    persist(&held.hold, || async move {
+        let row = sqlx::query_file!("sql/session/connected.sql", session_id, epoch).fetch_one(db).await?;
         failures.store(row.failures, Ordering::Relaxed);
         Ok(row.held)
     })
@@ -78,12 +77,11 @@ pub(super) async fn set_wish(hold: &Hold, job: i64) -> Result<(), SessionError> 
 /// Writes the account of the session.
 pub(super) async fn identify(held: &Held, pn: &Jid, lid: &Jid) {
     held.set_phone_known(true);
-    let hold = &held.hold;
-    let Fence { session_id, epoch } = hold.fence;
+    let (Fence { session_id, epoch }, db) = (held.hold.fence, &held.hold.db);
     let [phone, jid, lid] = [&*pn.user, &pn.to_string(), &lid.to_string()].map(Storable::id);
-    persist(hold, || {
+    persist(&held.hold, || {
         let (phone, jid, lid) = (phone.as_str(), jid.as_str(), lid.as_str());
-        sqlx::query_file_scalar!("sql/session/set_identity.sql", session_id, epoch, phone, jid, lid).fetch_one(&hold.db)
+        sqlx::query_file_scalar!("sql/session/set_identity.sql", session_id, epoch, phone, jid, lid).fetch_one(db)
     })
     .await;
 }
