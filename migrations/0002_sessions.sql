@@ -94,7 +94,7 @@ COMMENT ON COLUMN wa.session.bad_macs IS 'Messages since the last connect whose 
 COMMENT ON COLUMN wa.session.bad_mac_limit IS 'This many Bad MACs make the session unhealthy, see wa.session_health. Set by wa.set_crypto_limits.';
 COMMENT ON COLUMN wa.session.bad_decrypts IS 'How often since the last connect app state (names, archive, mutes …) did not fit its key. 0 after a successful connect.';
 COMMENT ON COLUMN wa.session.bad_decrypt_limit IS 'This many Bad Decrypts make the session unhealthy, see wa.session_health. Set by wa.set_crypto_limits.';
-COMMENT ON COLUMN wa.session.relink_at_limit IS 'Whether a session that reaches a limit is closed and its auth state quarantined for 30 days, so that it has to be linked again (or taken back by wa.restore_auth). Otherwise the session goes on.';
+COMMENT ON COLUMN wa.session.relink_at_limit IS 'Whether a session that reaches a limit is closed and its auth state quarantined for 30 days, so that it has to be linked again (or taken back by wa.restore_auth). Otherwise the session continues.';
 COMMENT ON COLUMN wa.session.paused_at IS 'Since when the session sends nothing, though it stays connected and receives; null is not paused. Use wa.pause and wa.resume.';
 COMMENT ON COLUMN wa.session.paused_reason IS 'Reason, as given to wa.pause.';
 COMMENT ON COLUMN wa.session.proxy IS 'Proxy between the session and WhatsApp, without user and password; null is none. Set by wa.set_proxy.';

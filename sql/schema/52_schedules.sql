@@ -127,7 +127,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     of_tenant CONSTANT text := substring(find_schedule.name FROM '^(.*)/');
     plain     CONSTANT text := regexp_replace(find_schedule.name, '^.*/', '');
-    -- Asked here, too, for callers with their owner's rights, whom no policy holds back.
+    -- Asked here, too, because policies do not apply to functions with their owner's rights.
     found     bigint[] := ARRAY(
         SELECT s.schedule_id FROM wa.schedule s
         WHERE s.name = plain AND s.tenant IS NOT DISTINCT FROM of_tenant AND (s.tenant IS NULL OR wa.sees(s.session_id)));

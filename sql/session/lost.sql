@@ -1,7 +1,7 @@
 -- Writes that a connection of a session ended or could not be made, adds the event connection_ended, and queues the job
 -- that makes the next connection, while the session should be connected. Two jobs of that kind never wait for one
--- session; of two ends, the later one says when. Share-locks the lease; locks the session's row,
--- without waiting, and then the job; with the former nobody else queues a job of that kind.
+-- session; of two ends, the later one says when. Share-locks the lease; locks the session's row, without waiting, and
+-- then the job; with the former nobody else queues a job of that kind.
 WITH input (session_id, epoch, status, reason, job, wait, ended, code, advice) AS NOT MATERIALIZED (
     -- Not materialized, so that the planner sees constants. job: reconnect, or link when the session is not linked
     -- yet. wait: seconds until the job; null backs off by the failures in a row: 1, 2, 4, 8 s, then rests of 5, 10, 20,

@@ -158,7 +158,7 @@ struct WorkerFlags {
     /// WebSocket URL of the WhatsApp server [default: WhatsApp's own]
     #[arg(long, value_name = "URL")]
     whatsapp_url: Option<String>,
-    /// Address of /health and /metrics; port 0 takes a free one [default: 127.0.0.1:7460]
+    /// Address of /livez, /health and /metrics; port 0 takes a free one [default: 127.0.0.1:7460]
     #[arg(long, value_name = "ADDR")]
     http: Option<SocketAddr>,
     /// Address of the link page and the dashboard; port 0 takes a free one [default: none; of wagres up 127.0.0.1:7461]

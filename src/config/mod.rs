@@ -42,7 +42,7 @@ pub struct Config {
     pub database_pooler: bool,
     /// WebSocket URL of the WhatsApp server. A build with the feature `sandbox` accepts loopback addresses only.
     pub whatsapp_url: String,
-    /// Address of the HTTP server (`/health`, `/metrics`). Port 0 takes a free one.
+    /// Address of the HTTP server (`/livez`, `/health`, `/metrics`). Port 0 takes a free one.
     pub http: SocketAddr,
     /// Folder of the private Postgres of `wagres up`.
     pub data_dir: PathBuf,

@@ -31,7 +31,7 @@ pub enum FolderError {
     },
 }
 
-/// A data folder that this process alone works in. The system gives it free when the process ends, however it ends.
+/// A data folder that this process alone works in. The system unlocks it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h7_a_data_folder_is_one_process_s_and_keeps_its_ports() {
+    fn h7_a_data_folder_belongs_to_one_process_and_keeps_its_ports() {
         let folder = tempfile::tempdir().expect("a folder");
         let held = DataFolder::lock(&folder.path().join("data")).expect("locked");
         let second = DataFolder::lock(&folder.path().join("data")).map(drop).map_err(|error| error.to_string());

@@ -230,7 +230,7 @@ pub enum Next {
     LinkByQr,
     /// Release the lease; nobody connects the session until asked.
     Release(Status),
-    /// The same, and move the auth state to the quarantine: WhatsApp may change its mind.
+    /// The same, and move the auth state to the quarantine: WhatsApp may accept the device again.
     Quarantine,
 }
 

@@ -22,7 +22,7 @@ use crate::jobs::bells::Bells;
 use crate::jobs::progress::Progress;
 use crate::messages::connection::Connections;
 use crate::telemetry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tracing::Instrument as _;
@@ -37,6 +37,17 @@ const AWAY: Duration = Duration::from_secs(5);
 pub(super) struct Entry {
     pub(super) held: Arc<Held>,
     pub(super) running: tokio::sync::Mutex<Option<Running>>,
+}
+
+/// What `/health` shows of a held session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldSession {
+    /// `wa.session.name`.
+    pub session: Arc<str>,
+    /// The status that this worker last gave it.
+    pub status: Status,
+    /// Whether its phone number is known.
+    pub phone_known: bool,
 }
 
 /// The held sessions of a worker. Clones share them.
@@ -69,12 +80,17 @@ impl Sessions {
         self.lock().len()
     }
 
-    /// The sessions that [`Sessions::count`] counts, by name, and whether each is logged in.
+    /// The sessions that [`Sessions::count`] counts, in the order of their names.
     #[must_use]
-    pub fn list(&self) -> BTreeMap<String, bool> {
-        let holds: Vec<Hold> = self.lock().values().map(|entry| entry.held.hold.clone()).collect();
-        let connected = |hold: &Hold| self.connections().get(hold.fence).is_some();
-        holds.iter().map(|hold| (hold.session.to_string(), connected(hold))).collect()
+    pub fn list(&self) -> Vec<HeldSession> {
+        let view = |held: &Held| HeldSession {
+            session: held.hold.session.clone(),
+            status: held.status(),
+            phone_known: held.phone_known(),
+        };
+        let mut found: Vec<_> = self.lock().values().map(|entry| view(&entry.held)).collect();
+        found.sort_unstable_by(|one, other| one.session.cmp(&other.session));
+        found
     }
 
     /// Connects a session, unless it is connected. With `may_link`, an unlinked session shows a QR code.
@@ -107,7 +123,8 @@ impl Sessions {
             }
         }
         let reason = self.reports.gate.is_away().then_some("waits until WhatsApp can be reached again");
-        row::set_status(hold, if found.linked { Status::Connecting } else { Status::Linking }, reason).await?;
+        entry.held.set_phone_known(found.linked);
+        row::set_status(&entry.held, if found.linked { Status::Connecting } else { Status::Linking }, reason).await?;
         *running = Some(self.connect(&entry, &found).await?);
         Ok(())
     }
@@ -122,7 +139,7 @@ impl Sessions {
             Err(error) => {
                 let (why, reason) = (Why::NotBuilt, Some(error.to_string()));
                 let ended = Ended { why, reason, ..Ended::lost(found.linked) };
-                row::lost(hold, &ended, Status::Disconnected, None).await;
+                row::lost(&entry.held, &ended, Status::Disconnected, None).await;
                 self.reports.bells.claim.notify_one();
                 return Err(error.into());
             }
@@ -176,12 +193,12 @@ impl Sessions {
                     After::Backoff if away => Some(spread(AWAY)),
                     After::Backoff => None,
                 };
-                row::lost(hold, ended, status, after).await;
+                row::lost(&entry.held, ended, status, after).await;
                 return self.reports.bells.claim.notify_one();
             }
             Next::LinkByQr => {
                 row::show_code(hold, None, Some(&reason)).await;
-                row::lost(hold, ended, Status::Disconnected, Some(Duration::ZERO)).await;
+                row::lost(&entry.held, ended, Status::Disconnected, Some(Duration::ZERO)).await;
                 return self.reports.bells.claim.notify_one();
             }
             Next::Release(status) => self.leave(entry, Leave::stopped(status, &reason).after(ended)).await,

@@ -167,7 +167,7 @@ async fn s8_a_login_refused_with_401_or_403_is_quarantined_and_can_be_taken_back
         );
         let event: Value = world.until(&event).await?;
         ensure!(event["advice"].as_str().is_some_and(|advice| advice.contains("wa.restore_auth")), "{event}");
-        // WhatsApp has changed its mind.
+        // WhatsApp accepts the device again.
         let keys = world.count("SELECT wa.restore_auth('shop')").await?;
         ensure!(keys > 0, "no keys");
         ensure!(world.count("SELECT count(*) FROM wa.auth_quarantine").await? == 0, "left in the quarantine");
