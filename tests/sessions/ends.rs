@@ -242,7 +242,7 @@ async fn s8_a_login_refused_with_401_or_403_is_quarantined_and_can_be_taken_back
 #[tokio::test]
 async fn s2_a_link_of_a_session_whose_device_is_unlinked_shows_a_qr_code() -> Result<()> {
     let (world, worker) = shop().await?;
-    for restored in [false, true] {
+    for (restored, device) in [(true, 1), (false, 2)] {
         if restored {
             let refuse = json!({ "fault": { "login_failure": { "reason": 401 } }, "number": SHOP, "times": 2 });
             world.control.post("/faults", refuse).await?;
@@ -252,7 +252,7 @@ async fn s2_a_link_of_a_session_whose_device_is_unlinked_shows_a_qr_code() -> Re
         } else {
             sqlx::query("SELECT wa.close('shop')").execute(world.pool()).await?;
             world.session_is("shop", "stopped").await?;
-            world.control.post(&format!("/phones/{SHOP}/unlink"), json!({ "device": 1 })).await?;
+            world.control.post(&format!("/phones/{SHOP}/unlink"), json!({ "device": device })).await?;
         }
         let since = world.count("SELECT max(id) FROM wa.event").await?;
         let mut link = wagres();
