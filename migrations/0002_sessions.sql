@@ -81,7 +81,7 @@ COMMENT ON COLUMN wa.session.wished_at IS 'Since when desired is connected; null
 COMMENT ON COLUMN wa.session.connected_at IS 'When the session last became connected.';
 COMMENT ON COLUMN wa.session.checked_at IS 'When WhatsApp last answered the health check of this session. A session without an answer is connected again.';
 COMMENT ON COLUMN wa.session.failures IS 'Connections in a row that failed or ended soon; sets the backoff, see rest_until. 0 after a connection that has lasted for a minute or has sent a message.';
-COMMENT ON COLUMN wa.session.rest_until IS 'After five failed connections in a row the session rests until then, about 5 minutes and twice as long after each further failure, up to an hour; a banned session until its ban ends. The next connection is a probe. Null when the session does not rest. wa.connect tries at once.';
+COMMENT ON COLUMN wa.session.rest_until IS 'After five failed connections in a row the session rests until then, about 5 minutes and twice as long after each further failure, up to an hour; a banned session until its ban ends, one that WhatsApp limits for 5 minutes. The next connection is a probe. Null when the session does not rest. wa.connect tries at once.';
 COMMENT ON COLUMN wa.session.phone IS 'Phone number in digits, known once linked.';
 COMMENT ON COLUMN wa.session.jid IS 'The device''s JID, user:device@s.whatsapp.net, known once linked.';
 COMMENT ON COLUMN wa.session.lid IS 'The device''s LID, the number-hiding address of the same account.';

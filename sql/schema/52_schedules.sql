@@ -54,6 +54,10 @@ BEGIN
         IF NEW.session IS NOT NULL THEN
             RAISE EXCEPTION 'session: a schedule of kind % takes none', NEW.kind
                 USING ERRCODE = 'WA001', COLUMN = 'session', HINT = 'Accepted for this kind: null.';
+        ELSIF NOT wa.sees_all() THEN
+            RAISE EXCEPTION 'permission denied: % may not schedule %, which works on all tenants', current_user, NEW.kind
+                USING ERRCODE = 'insufficient_privilege',
+                      HINT = 'Accepted: members of wa_admin and wa_worker; for others the kinds connect, close and text with a session.';
         END IF;
         NEW.session_id := NULL;
         NEW.tenant := NULL;

@@ -102,6 +102,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.wake()'
     ]) f
     UNION ALL
+    -- Operating, too; these say themselves which roles may.
+    SELECT f, '{wa_app,wa_readonly,wa_admin,wa_worker}'::name[] FROM unnest(ARRAY[
+        'wa.add_session(text,text)',
+        'wa.must_write(text,text)',
+        'wa.run_now(text)'
+    ]) f
+    UNION ALL
     -- What wagres doctor asks.
     SELECT f, '{wa_readonly,wa_admin,wa_worker}'::name[] FROM unnest(ARRAY[
         'wa.current_home()',
@@ -112,7 +119,6 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     -- Operating, for all tenants.
     SELECT f, '{wa_admin,wa_worker}'::name[] FROM unnest(ARRAY[
         'wa.add_scheduled_job(wa.schedule,timestamp with time zone)',
-        'wa.add_session(text,text)',
         'wa.add_tenant(text)',
         'wa.announce_status(bigint[],bigint[])',
         'wa.attempt_error(integer,text)',
@@ -132,7 +138,6 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.restored()',
         'wa.retry_maintenance_job(bigint)',
         'wa.revoke_tenant(name,text)',
-        'wa.run_now(text)',
         'wa.share(uuid)',
         'wa.worker_ended()'
     ]) f

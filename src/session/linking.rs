@@ -107,7 +107,7 @@ impl Linking {
         match passkey::is_open(&self.held.hold).await {
             Ok(true) => Step::Close(Why::Restart, Some("linking with the passkey continues".into())),
             Ok(false) => Step::Close(Why::NoScan, None),
-            Err(error) => Step::Close(Why::Lost, Some(error.to_string())),
+            Err(error) => Step::Close(Why::Lost, Some(format!("wa.passkey could not be read ({error})"))),
         }
     }
 

@@ -125,12 +125,17 @@ impl Sessions {
         let reason = self.reports.gate.is_away().then_some("waits until WhatsApp can be reached again");
         entry.held.set_phone_known(found.linked);
         row::set_status(&entry.held, if found.linked { Status::Connecting } else { Status::Linking }, reason).await?;
-        *running = Some(self.connect(&entry, &found).await?);
+        *running = Some(self.connect(&entry, &found, may_link).await?);
         Ok(())
     }
 
-    /// Builds the client of a session and starts the task that supervises it.
-    async fn connect(&self, entry: &Arc<Entry>, found: &SessionCredentials) -> Result<Running, SessionError> {
+    /// Builds the client of a session and starts the task that supervises it. `to_link`: somebody has asked for a link.
+    async fn connect(
+        &self,
+        entry: &Arc<Entry>,
+        found: &SessionCredentials,
+        to_link: bool,
+    ) -> Result<Running, SessionError> {
         let Held { hold, traffic, .. } = &*entry.held;
         let span = entry.held.hold.span();
         let built = match client::build(&self.settings, hold, traffic, found).instrument(span.clone()).await {
@@ -158,7 +163,7 @@ impl Sessions {
             };
             let ended = supervisor.run(built, admission).await;
             if ending.mark_over() {
-                sessions.follow(&entry, &ended, direct).await;
+                sessions.follow(&entry, &ended, direct, to_link).await;
             }
             entry.held.changed.notify_one();
         };
@@ -175,8 +180,9 @@ impl Sessions {
         }
     }
 
-    /// Does what follows an end that nobody asked for. `direct`: the session connects without a proxy.
-    async fn follow(&self, entry: &Entry, ended: &Ended, direct: bool) {
+    /// Does what follows an end that nobody asked for. `direct`: the session connects without a proxy. `to_link`: somebody
+    /// has asked for a link, and the session had credentials already.
+    async fn follow(&self, entry: &Entry, ended: &Ended, direct: bool, to_link: bool) {
         let (hold, reason, shown) = (&entry.held.hold, ended.reason(), ended.why.shown());
         let next = ended.next();
         if next != Next::Nothing {
@@ -205,7 +211,10 @@ impl Sessions {
             Next::Quarantine => {
                 let (end, code, advice) = (shown.name, ended.code, shown.advice);
                 tracing::error!(end, code, reason, advice, "session unlinked; auth state quarantined");
-                self.quarantine(entry, ended).await
+                let left = self.quarantine(entry, ended, to_link && ended.refuses_the_link()).await;
+                // A link may wait now.
+                self.reports.bells.claim.notify_one();
+                left
             }
         };
         if let Err(error) = released {

@@ -223,7 +223,7 @@ impl Supervisor {
                 // The handshake was done, so the server is there.
                 self.ended.answered = true;
                 if self.ended.why == Why::Lost && !self.closing {
-                    self.ended.reason = Some(lost.reason.to_string());
+                    self.ended.lose(&lost.reason);
                 }
             }
             other => self.handle_other(other, inbox).await,

@@ -132,7 +132,11 @@ async fn r11_a_session_that_waits_is_left_alone() -> Result<()> {
 /// A job of the session `shop` in its last attempt, and who runs it.
 async fn last_attempt() -> Result<(TestDb, Recorder, SessionJob, InHand)> {
     let db = db::fresh().await;
-    sqlx::raw_sql("SELECT wa.add_session('shop'), wa.connect('shop')").execute(&db.pool).await?;
+    sqlx::raw_sql(
+        "SELECT wa.add_session('shop'); INSERT INTO wa.session_job (session, kind) VALUES ('shop', 'connect')",
+    )
+    .execute(&db.pool)
+    .await?;
     let (worker_id, id, session_id): (uuid::Uuid, i64, i64) = sqlx::query_as(
         "WITH worker AS (
              INSERT INTO wa.worker (worker_id, host, pid, version, lease_until)
