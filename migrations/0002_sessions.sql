@@ -45,6 +45,8 @@ CREATE TABLE wa.session (
     phone             text,
     jid               text,
     lid               text,
+    limit_reason      text,
+    limited_until     timestamptz,
     -- Linking.
     link_phone        text,
     qr                text,
@@ -60,6 +62,7 @@ CREATE TABLE wa.session (
     -- Settings.
     paused_at         timestamptz,
     paused_reason     text,
+    paused_by         name,
     proxy             text,
     region            text REFERENCES wa.region,
     keep_past         boolean NOT NULL DEFAULT false,
@@ -85,6 +88,8 @@ COMMENT ON COLUMN wa.session.rest_until IS 'After five failed connections in a r
 COMMENT ON COLUMN wa.session.phone IS 'Phone number in digits, known once linked.';
 COMMENT ON COLUMN wa.session.jid IS 'The device''s JID, user:device@s.whatsapp.net, known once linked.';
 COMMENT ON COLUMN wa.session.lid IS 'The device''s LID, the number-hiding address of the same account.';
+COMMENT ON COLUMN wa.session.limit_reason IS 'Why WhatsApp lets this account start no new chats, in WhatsApp''s word, such as WEB_COMPANION_ONLY; null is no limit. A worker asks for it at each connect, after a refusal, and when the limit ends.';
+COMMENT ON COLUMN wa.session.limited_until IS 'When that limit ends; null if WhatsApp did not say.';
 COMMENT ON COLUMN wa.session.link_phone IS 'Phone number to link by pairing code, in digits; null links by QR code alone.';
 COMMENT ON COLUMN wa.session.qr IS 'Text of the QR code to scan now, while linking. Changes every 20 to 60 s; wa_session announces that it did.';
 COMMENT ON COLUMN wa.session.qr_expires_at IS 'The QR code is invalid after this moment.';
@@ -97,6 +102,7 @@ COMMENT ON COLUMN wa.session.bad_decrypt_limit IS 'This many Bad Decrypts make t
 COMMENT ON COLUMN wa.session.relink_at_limit IS 'Whether a session that reaches a limit is closed and its auth state quarantined for 30 days, so that it has to be linked again (or taken back by wa.restore_auth). Otherwise the session continues.';
 COMMENT ON COLUMN wa.session.paused_at IS 'Since when the session sends nothing, though it stays connected and receives; null is not paused. Use wa.pause and wa.resume.';
 COMMENT ON COLUMN wa.session.paused_reason IS 'Reason, as given to wa.pause.';
+COMMENT ON COLUMN wa.session.paused_by IS 'Role that called wa.pause; null when a worker paused the session, because WhatsApp refused a message.';
 COMMENT ON COLUMN wa.session.proxy IS 'Proxy between the session and WhatsApp, without user and password; null is none. Set by wa.set_proxy.';
 COMMENT ON COLUMN wa.session.region IS 'Country of numbers that are written without a calling code; null reads every number as international. Set by wa.set_region.';
 COMMENT ON COLUMN wa.session.keep_past IS 'Whether messages from before the link are kept in wa.past. Set by wa.keep_past.';

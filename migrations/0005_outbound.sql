@@ -210,12 +210,14 @@ CREATE TABLE wa.paused_campaign (
     session_id bigint NOT NULL REFERENCES wa.session ON DELETE CASCADE,
     campaign   text NOT NULL,
     paused_at  timestamptz NOT NULL DEFAULT now(),
+    paused_by  name,
     PRIMARY KEY (session_id, campaign)
 );
 COMMENT ON TABLE wa.paused_campaign IS 'Campaigns that wa.pause_campaign has paused. Messages that are inserted for them wait too.';
 COMMENT ON COLUMN wa.paused_campaign.session_id IS 'The session that sends the campaign.';
 COMMENT ON COLUMN wa.paused_campaign.campaign IS 'As in wa.outbound.campaign.';
 COMMENT ON COLUMN wa.paused_campaign.paused_at IS 'Since when.';
+COMMENT ON COLUMN wa.paused_campaign.paused_by IS 'Role that called wa.pause_campaign.';
 ALTER TABLE wa.paused_campaign ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.paused_campaign
     USING ((SELECT wa.sees_all()) OR session_id IN (SELECT s.session_id FROM wa.session s));

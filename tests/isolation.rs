@@ -260,7 +260,7 @@ fn argument<'a>(function: &str, argument: &str, name: &'a str, number: &'a str) 
     Ok(match argument {
         "session" | "consumer" => name,
         "name" if !matches!(function, "send_contact" | "send_location") => name,
-        "id" | "inbox_id" | "rule_id" | "session_id" => number,
+        "id" | "inbox_id" | "message" | "rule_id" | "session_id" => number,
         "name" | "body" | "words" | "subject" => "'x'",
         "campaign" => "'of bolt'",
         "ids" => "(ARRAY[$number$]::bigint[])",
@@ -311,7 +311,7 @@ const CALLABLE: &str = "
     SELECT p.proname::text, array_agg(a.name ORDER BY a.place) FROM pg_proc p
     JOIN wa.function_grants() g ON g.function = p.oid::regprocedure::text
     CROSS JOIN LATERAL (SELECT p.proargnames[n] AS name, n AS place FROM generate_series(1, p.pronargs) n) a
-    WHERE 'wa_app' = ANY (g.roles) AND p.proargnames[1:p.pronargs] && '{session,consumer,name,id,ids,inbox_id,rule_id,session_id}'
+    WHERE 'wa_app' = ANY (g.roles) AND p.proargnames[1:p.pronargs] && '{session,consumer,name,id,ids,inbox_id,message,rule_id,session_id}'
       AND (a.place <= p.pronargs - p.pronargdefaults OR a.name IN ('session', 'consumer'))
       -- A function of its two arguments alone.
       AND p.proname <> 'campaign_lock'

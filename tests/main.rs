@@ -53,3 +53,5 @@ mod structure;
 mod support;
 #[cfg(feature = "sandbox")]
 mod web_rights;
+#[cfg(feature = "sandbox")]
+mod why;

@@ -1,5 +1,6 @@
--- Session $1 without its secrets: its row, its holder, its backlog, and its last jobs. Locks nothing.
+-- Session $1 without its secrets: its row, why it does not send, its holder, its backlog, and its last jobs. Locks nothing.
 SELECT jsonb_strip_nulls(to_jsonb(s) - 'session_id') || jsonb_build_object(
+    'why', wa.why(s.name),
     'worker', (SELECT jsonb_build_object('worker_id', w.worker_id, 'host', w.host, 'pid', w.pid, 'since', l.taken_at)
                FROM wa.lease l JOIN wa.worker w ON w.worker_id = l.holder WHERE l.session_id = s.session_id),
     'queue', (SELECT to_jsonb(q) - 'session' - 'tenant' FROM wa.queue q WHERE q.session = s.name),

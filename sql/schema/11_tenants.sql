@@ -51,7 +51,7 @@ COMMENT ON FUNCTION wa.add_tenant(text) IS 'Adds a tenant, unless it exists. SEL
 CREATE OR REPLACE FUNCTION wa.pause_tenant(tenant text, reason text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    UPDATE wa.tenant t SET paused_at = coalesce(t.paused_at, now()), paused_reason = pause_tenant.reason
+    UPDATE wa.tenant t SET paused_at = coalesce(t.paused_at, now()), paused_reason = pause_tenant.reason, paused_by = wa.caller()
     WHERE t.tenant = wa.existing_tenant(pause_tenant.tenant);
 END $$;
 COMMENT ON FUNCTION wa.pause_tenant(text, text) IS 'Pauses the sending of all sessions of a tenant. SELECT wa.pause_tenant(''default'');';
@@ -59,7 +59,7 @@ COMMENT ON FUNCTION wa.pause_tenant(text, text) IS 'Pauses the sending of all se
 CREATE OR REPLACE FUNCTION wa.resume_tenant(tenant text) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    UPDATE wa.tenant t SET paused_at = NULL, paused_reason = NULL
+    UPDATE wa.tenant t SET paused_at = NULL, paused_reason = NULL, paused_by = NULL
     WHERE t.tenant = wa.existing_tenant(resume_tenant.tenant);
     PERFORM wa.wake();
 END $$;

@@ -7,6 +7,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('connection_ended', '{"end", "code", "reason", "advice", "until"}', 'A connection ended, or could not be made, without being asked to; docs/sessions.md has each end, the code that WhatsApp gave, and the advice.'),
     ('auth_deleted', '{"reason", "told", "advice"}', 'A forced logout deleted the auth state of a session that was not connected, so WhatsApp was not told.'),
     ('session_paused', '{"reason"}', 'WhatsApp limits the number, so the session sends nothing until wa.resume.'),
+    ('session_limited', '{"reason", "until"}', 'WhatsApp lets the account start no new chats, until that moment if it said one.'),
+    ('session_limit_ended', '{}', 'WhatsApp lets the account start new chats again.'),
     ('consumer_paused', '{"consumer", "reason"}', 'Nobody reads for a consumer, so it is paused and what it had to read is deleted; wa.rewind_consumer ends the pause.'),
     ('past_kept', '{"messages", "progress"}', 'Messages from before the link are in wa.past; progress is the percentage of the past that the phone has sent, if the phone reports it.'),
     ('call', '{"call_id", "from", "action", "video", "group", "reason"}', 'A call: action is offered, accepted, rejected, terminated or missed. Events that come at once may be in any order.'),

@@ -54,6 +54,8 @@ BEGIN
     NEW.phone := NULL;
     NEW.jid := NULL;
     NEW.lid := NULL;
+    NEW.limit_reason := NULL;
+    NEW.limited_until := NULL;
     NEW.qr := NULL;
     NEW.qr_expires_at := NULL;
     NEW.link_phone := NULL;
@@ -94,7 +96,7 @@ COMMENT ON FUNCTION wa.session_after_delete() IS 'Row trigger of wa.session: del
 CREATE OR REPLACE TRIGGER messages AFTER DELETE ON wa.session
     FOR EACH ROW EXECUTE FUNCTION wa.session_after_delete();
 
--- The one place that announces QR codes and changes of status, whoever makes them. Everybody who may connect can
+-- The one place that announces QR codes, pauses, limits and changes of status, whoever makes them. Everybody who may connect can
 -- listen, so a notification says which row to read and nothing of it.
 CREATE OR REPLACE FUNCTION wa.session_announce() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -103,6 +105,7 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION wa.session_announce() IS 'Row trigger of wa.session: NOTIFY wa_session with {"session_id"}.';
-CREATE OR REPLACE TRIGGER announce AFTER UPDATE OF status, status_reason, qr, code ON wa.session
-    FOR EACH ROW WHEN ((OLD.status, OLD.qr, OLD.code) IS DISTINCT FROM (NEW.status, NEW.qr, NEW.code))
+CREATE OR REPLACE TRIGGER announce AFTER UPDATE OF status, status_reason, qr, code, paused_at, limit_reason, limited_until ON wa.session
+    FOR EACH ROW WHEN ((OLD.status, OLD.qr, OLD.code, OLD.paused_at, OLD.limit_reason, OLD.limited_until)
+                       IS DISTINCT FROM (NEW.status, NEW.qr, NEW.code, NEW.paused_at, NEW.limit_reason, NEW.limited_until))
     EXECUTE FUNCTION wa.session_announce();

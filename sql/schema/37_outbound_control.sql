@@ -87,7 +87,7 @@ CREATE OR REPLACE FUNCTION wa.pause(session text, reason text DEFAULT NULL) RETU
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM wa.must_send();
-    UPDATE wa.session s SET paused_at = coalesce(s.paused_at, now()), paused_reason = pause.reason
+    UPDATE wa.session s SET paused_at = coalesce(s.paused_at, now()), paused_reason = pause.reason, paused_by = wa.caller()
     WHERE s.session_id = wa.session_id(pause.session);
 END $$;
 COMMENT ON FUNCTION wa.pause(text, text) IS 'Pauses the sending of a session; the session stays connected and receives. Messages on their way go out. SELECT wa.pause(''shop'', ''campaign stopped'');';
@@ -96,7 +96,8 @@ CREATE OR REPLACE FUNCTION wa.resume(session text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM wa.must_send();
-    UPDATE wa.session s SET paused_at = NULL, paused_reason = NULL WHERE s.session_id = wa.session_id(resume.session);
+    UPDATE wa.session s SET paused_at = NULL, paused_reason = NULL, paused_by = NULL
+    WHERE s.session_id = wa.session_id(resume.session);
     PERFORM wa.wake();
 END $$;
 COMMENT ON FUNCTION wa.resume(text) IS 'Resumes the sending of a session. SELECT wa.resume(''shop'');';

@@ -90,7 +90,7 @@ BEGIN
             USING ERRCODE = 'WA011', COLUMN = 'campaign', HINT = 'Accepted: 1 to 255 bytes.';
     END IF;
     PERFORM pg_advisory_xact_lock(wa.campaign_lock(of_session, pause_campaign.campaign));
-    INSERT INTO wa.paused_campaign (session_id, campaign) VALUES (of_session, pause_campaign.campaign)
+    INSERT INTO wa.paused_campaign (session_id, campaign, paused_by) VALUES (of_session, pause_campaign.campaign, wa.caller())
     ON CONFLICT ON CONSTRAINT paused_campaign_pkey DO NOTHING;
     -- As in wa.withdraw: a claim that waits for this lock finds withdrawals changed, and reads again.
     PERFORM FROM wa.sending b WHERE b.session_id = of_session FOR UPDATE;

@@ -21,6 +21,14 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.is_quiet(wa.pacing) IS 'Whether it is now within the quiet hours of a pacing.';
 
+CREATE OR REPLACE FUNCTION wa.quiet_end(p wa.pacing) RETURNS timestamptz
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT (clock.now::date + p.quiet_until + CASE WHEN clock.now::time < p.quiet_until THEN interval '0' ELSE interval '1 day' END)
+           AT TIME ZONE p.time_zone
+    FROM (SELECT now() AT TIME ZONE p.time_zone AS now) clock
+$$;
+COMMENT ON FUNCTION wa.quiet_end(wa.pacing) IS 'When the quiet hours of a pacing next end.';
+
 CREATE OR REPLACE FUNCTION wa.contacts_left(p wa.pacing, b wa.sending) RETURNS integer
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT p.first_contacts - CASE WHEN b.contacts_on = wa.today(p) THEN b.contacts_today ELSE 0 END
@@ -51,13 +59,10 @@ COMMENT ON FUNCTION wa.pace(wa.pacing, wa.sending) IS 'How many messages a paced
 
 CREATE OR REPLACE FUNCTION wa.gate(p wa.pacing, reason wa.wait_reason, tokens double precision) RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    local_now timestamp := now() AT TIME ZONE p.time_zone;
-    until     timestamptz := now();
+DECLARE until timestamptz := now();
 BEGIN
     IF reason = 'quiet_hours' THEN
-        RETURN (local_now::date + p.quiet_until + CASE WHEN local_now::time < p.quiet_until THEN interval '0' ELSE interval '1 day' END)
-               AT TIME ZONE p.time_zone;
+        RETURN wa.quiet_end(p);
     END IF;
     IF p.per_minute IS NOT NULL AND tokens < 1 THEN
         until := until + (1 - tokens) * 60 / p.per_minute * interval '1 second';

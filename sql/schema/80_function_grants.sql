@@ -33,6 +33,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.needs_holder(wa.session_status)',
         'wa.next_statuses(wa.session_status)',
         'wa.phone(text,text)',
+        'wa.reasons()',
         'wa.region_of(text)',
         'wa.render(text,jsonb)',
         'wa.schedule_id(text)',
@@ -41,6 +42,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.sees_all()',
         'wa.session_id(text)',
         'wa.web_roles()',
+        'wa.why(bigint)',
+        'wa.why(text)',
         'wa.without_national_prefix(wa.region,text)'
     ]) f
     UNION ALL
@@ -178,6 +181,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.next_epoch(bigint)',
         'wa.next_home(bigint)',
         'wa.pace(wa.pacing,wa.sending)',
+        'wa.quiet_end(wa.pacing)',
         'wa.reset_ratchets(bigint,text)',
         'wa.set_wish(wa.session_job)',
         'wa.settle(bigint)',
@@ -207,6 +211,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.maintenance_job_before_insert()',
         'wa.media_dropped()',
         'wa.must_administer()',
+        'wa.message_reason(wa.outbound)',
         'wa.must_not_be_paused(wa.consumer)',
         'wa.must_send()',
         'wa.new_secret(text)',
@@ -227,6 +232,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.session_before_insert()',
         'wa.session_job_before_insert()',
         'wa.token_tenants()',
+        'wa.session_reasons(bigint[])',
         'wa.unpace(bigint)',
         'wa.web_url()',
         'wa.withdraw(bigint[],wa.outbound_status)'

@@ -1,6 +1,6 @@
 -- Marks session $1 as connected, under epoch $2, and its passkey linking, if any, as done. What waited to connect it is
 -- superseded: a reconnect after a rest or a ban, and a connect that is due or was tried. failures stays until the
--- connection has proven itself (steady.sql) and is returned. Share-locks the lease; locks the session's row, without
+-- connection has proven itself (steady.sql) and is returned, with whether WhatsApp limited the account. Share-locks the lease; locks the session's row, without
 -- waiting, then those jobs, the linking, and the deleted key.
 WITH held AS (
     -- The lease, if the session is still held under this epoch.
@@ -15,7 +15,7 @@ WITH held AS (
     SET status = 'connected', status_reason = NULL, connected_at = now(), rest_until = NULL, link_phone = NULL,
         bad_macs = 0, bad_decrypts = 0
     FROM held JOIN own USING (session_id) WHERE s.session_id = held.session_id
-    RETURNING s.session_id, s.failures
+    RETURNING s.session_id, s.failures, s.limit_reason
 ), superseded AS (
     -- The jobs that are no longer needed. After the session's row, as whoever queues one.
     UPDATE wa.session_job j
@@ -31,4 +31,5 @@ WITH held AS (
     -- Its keys, which nobody needs any more.
     DELETE FROM wa.auth_key k USING held WHERE k.session_id = held.session_id AND k.kind = 'passkey'
 )
-SELECT EXISTS (SELECT FROM held) AS "held!", coalesce((SELECT failures FROM written), 0) AS "failures!"
+SELECT EXISTS (SELECT FROM held) AS "held!", coalesce((SELECT failures FROM written), 0) AS "failures!",
+       EXISTS (SELECT FROM written WHERE limit_reason IS NOT NULL) AS "limited!"

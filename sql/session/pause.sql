@@ -1,4 +1,5 @@
 -- Pauses the sending of session $1, under epoch $2, for the reason $3, and adds an event, unless it is paused already.
+-- paused_by stays null: no role has asked for it.
 -- Share-locks the lease; locks the session's row, without waiting.
 WITH held AS (
     -- The lease, if the session is still held under this epoch.

@@ -4,6 +4,7 @@ use super::inbox::{self, InboxArgs};
 use super::jobs::{self, JobsCommand};
 use super::send::{self, SendArgs};
 use super::session::{self, SessionCommand};
+use super::why::{self, WhyArgs};
 use super::worker::{self, WorkerCommand};
 use super::{connect, error_text, line, out, print};
 use crate::config::Config;
@@ -16,6 +17,7 @@ status                          sessions and their queues
 workers                         running workers
 send SESSION RECIPIENT TEXT     queue a text
 inbox [SESSION]                 the last messages received
+why SESSION|MESSAGE_ID          why a session does not send, or what a message waits for
 errors SESSION                  the last errors of a session
 metrics                         messages sent within the last minute and hour
 help                            this list
@@ -65,6 +67,10 @@ async fn run_command(config: &Config, command: &str, rest: &str, json: bool) -> 
         "errors" => {
             let Some(name) = named() else { anyhow::bail!("errors: accepted is errors SESSION") };
             session::run(config, SessionCommand::Errors { name, limit: LAST }, json).await?;
+        }
+        "why" => {
+            let Some(target) = named() else { anyhow::bail!("why: accepted is why SESSION or why MESSAGE_ID") };
+            why::run(config, WhyArgs::of(target), json).await?;
         }
         "metrics" => metrics(config, json).await?,
         other => anyhow::bail!("unknown command \"{other}\"; type help"),

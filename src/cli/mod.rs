@@ -17,6 +17,7 @@ mod send;
 mod session;
 mod token;
 mod up;
+mod why;
 mod worker;
 
 pub use out::error_text;
@@ -106,6 +107,8 @@ enum Command {
     /// Add, link, show, pause, move, connect and close sessions
     #[command(subcommand)]
     Session(session::SessionCommand),
+    /// Say in one line why a session does not send, or what a message waits for
+    Why(why::WhyArgs),
     /// Queue a text message
     Send(send::SendArgs),
     /// Show the queue; list, retry, cancel and purge jobs
@@ -211,6 +214,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Migrate => migrate(&config, json).await,
             Command::Sandbox { ws, control, faults, state } => up::sandbox(ws, control, &faults, state, json).await,
             Command::Session(command) => session::run(&config, command, json).await,
+            Command::Why(args) => why::run(&config, args, json).await,
             Command::Send(args) => send::run(&config, args, json).await,
             Command::Jobs(command) => jobs::run(&config, command, json).await,
             Command::Campaign(command) => campaign::run(&config, command, json).await,

@@ -7,6 +7,7 @@ use crate::db::hold::Hold;
 use crate::jobs::{JobError, Ready};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 use whatsapp_rust::client::Client;
 
 /// The connection of one session, logged in.
@@ -19,6 +20,8 @@ pub struct Connection {
     pub acks: Acks,
     /// When messages last arrived.
     pub traffic: Arc<Traffic>,
+    /// Rung when WhatsApp refuses a message because it limits the account.
+    pub limit: Arc<Notify>,
 }
 
 /// The connections of a worker. Clones share them.

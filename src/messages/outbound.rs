@@ -47,7 +47,7 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     let to: Jid = job.chat.parse().map_err(|e| JobError::Permanent(format!("recipient: {}: {e}", job.chat)))?;
     let mut content = Content::read(&job.kind, job.body.as_deref(), job.content.as_ref())?;
     let connection = sender.connections.of_job(job.fence)?;
-    let Connection { hold, client, acks, traffic } = &*connection;
+    let Connection { hold, client, acks, traffic, limit } = &*connection;
 
     if let Content::Media(media) = &mut content {
         let uploading = sender.media.uploaded(job, media.kind, &media.attachment, client, &hold.db);
@@ -126,6 +126,7 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
             Some(Err(code)) => {
                 let (then, text) = nack::refused(&code);
                 if then == AfterRefusal::Pause {
+                    limit.notify_one();
                     pause(job, hold, &text).await?;
                 }
                 Err(then.job_error(text))

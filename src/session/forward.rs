@@ -41,6 +41,7 @@ const FORWARDED: &[EventKind] = &[
     EventKind::ContactNumberChanged,
     EventKind::IdentityChange,
     EventKind::Messages,
+    EventKind::MexNotification,
     EventKind::UndecryptableMessage,
 ];
 

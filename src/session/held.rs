@@ -19,6 +19,8 @@ pub(super) struct Held {
     pub(super) dead: Notify,
     /// Rung when a connection has logged in, and when it is over.
     pub(super) changed: Notify,
+    /// Rung to ask WhatsApp whether it limits the account.
+    pub(super) limit: Arc<Notify>,
     /// Held while a piece of the history is stored: one piece after the other.
     pub(super) past: Arc<tokio::sync::Mutex<()>>,
     /// The status that this worker last gave the session.
@@ -35,6 +37,7 @@ impl Held {
             relink: Notify::new(),
             dead: Notify::new(),
             changed: Notify::new(),
+            limit: Arc::default(),
             past: Arc::default(),
             status: Mutex::new(Status::Disconnected),
             phone_known: AtomicBool::new(false),

@@ -10,6 +10,7 @@
 //!   writes them when the library would not.
 //! * `passkey`, `linking`: link a device over one connection.
 //! * `events`: calls, groups, presence and the like, as rows of `wa.event`.
+//! * `limit`: whether WhatsApp lets the account start new chats.
 //! * `supervise`: one task for each connection, which returns how the connection ended. [`ending`]: what follows, as
 //!   one table. `reports`: what it reports to.
 //! * `admission`: how many connections dial at once, and who probes while WhatsApp is away.
@@ -40,6 +41,7 @@ pub mod http;
 pub mod jobs;
 pub mod lease;
 mod leave;
+mod limit;
 mod linking;
 mod passkey;
 pub mod proxy;

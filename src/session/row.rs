@@ -7,7 +7,7 @@ use super::status::Status;
 use crate::db::fence::Fence;
 use crate::db::hold::Hold;
 use crate::db::storable::Storable;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use wacore_binary::Jid;
 
@@ -45,19 +45,29 @@ async fn write_status(held: &Held, status: Status, reason: Option<&str>, qr: Opt
     .await
 }
 
-/// The session is logged in. Returns how many connections in a row failed before.
-pub(super) async fn connected(held: &Held) -> i32 {
+/// What the row of a session says when the session has logged in.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Before {
+    /// How many connections in a row failed before.
+    pub(super) failures: i32,
+    /// WhatsApp limited the account when it was last asked.
+    pub(super) limited: bool,
+}
+
+/// The session is logged in.
+pub(super) async fn connected(held: &Held) -> Before {
     held.set_status(Status::Connected);
     let (Fence { session_id, epoch }, db) = (held.hold.fence, &held.hold.db);
-    let found = AtomicI32::new(0);
-    let failures = &found;
+    let found = Mutex::new(Before::default());
+    let before = &found;
     persist(&held.hold, || async move {
         let row = sqlx::query_file!("sql/session/connected.sql", session_id, epoch).fetch_one(db).await?;
-        failures.store(row.failures, Ordering::Relaxed);
+        *before.lock().unwrap_or_else(PoisonError::into_inner) =
+            Before { failures: row.failures, limited: row.limited };
         Ok(row.held)
     })
     .await;
-    found.load(Ordering::Relaxed)
+    found.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The connection has proven itself: the failures before it no longer count.

@@ -7,6 +7,7 @@ use super::ending::{Ended, Why};
 use super::events::event_of;
 use super::forward::{ConnectionSign, connection_sign};
 use super::held::Held;
+use super::limit;
 use super::linking::{Linking, Step};
 use super::passkey::PasskeySignal;
 use super::reports::Reports;
@@ -25,6 +26,7 @@ use crate::telemetry::crypto::CryptoError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::DropGuard;
 use tracing::Instrument as _;
 use wacore::types::events::{Event, LazyHistorySync, MessageBatch, ServerAck};
 use wacore::types::message::MessageInfo;
@@ -61,6 +63,8 @@ pub(super) struct Supervisor {
     stream_error: Option<(i32, Instant)>,
     /// When the connection will have proven itself. `None` when there are no failures to forget.
     steady_at: Option<Instant>,
+    /// Ends what runs for as long as the session is logged in.
+    online: Option<DropGuard>,
 }
 
 impl Supervisor {
@@ -88,6 +92,7 @@ impl Supervisor {
             admission: None,
             stream_error: None,
             steady_at: None,
+            online: None,
         }
     }
 
@@ -183,7 +188,8 @@ impl Supervisor {
     }
 
     /// Withdraws the connection from the senders; those that wait for an ack learn that none will come.
-    fn withdraw_connection(&self) {
+    fn withdraw_connection(&mut self) {
+        self.online = None;
         self.reports.connections.close(self.held.hold.fence);
         self.acks.connection_lost();
     }
@@ -193,6 +199,7 @@ impl Supervisor {
             Event::ServerAck(ack) => self.acked(ack).await,
             Event::Receipt(receipt) => self.reports.received(self.held.hold.fence, &self.client, receipt).await,
             Event::HistorySync(piece) => self.keep_past(piece, inbox.notices()),
+            Event::MexNotification(update) if limit::concerns(&update.op_name) => self.held.limit.notify_one(),
             Event::Messages(recovered) => self.keep_recovered(recovered, inbox.clone()),
             Event::Connected(_) => self.connected().await,
             Event::RawNode(stanza) => match connection_sign(stanza) {
@@ -294,17 +301,30 @@ impl Supervisor {
         if let (Some(pn), Some(lid)) = (self.client.pn(), self.client.lid()) {
             row::identify(&self.held, &pn, &lid).await;
         }
-        let failures = row::connected(&self.held).await;
-        self.steady_at = (failures > 0).then(|| Instant::now() + STEADY);
+        let before = row::connected(&self.held).await;
+        self.steady_at = (before.failures > 0).then(|| Instant::now() + STEADY);
         self.reports.connections.open(Connection {
             hold: self.held.hold.clone(),
             client: self.client.clone(),
             acks: self.acks.clone(),
             traffic: self.held.traffic.clone(),
+            limit: self.held.limit.clone(),
         });
+        self.follow_limit(before.limited);
         self.reports.bells.connected.notify_one();
         self.held.changed.notify_one();
         tracing::info!("connected");
+    }
+
+    /// Keeps in the row what WhatsApp limits of the account, while the session is logged in.
+    fn follow_limit(&mut self, limited: bool) {
+        let online = self.held.hold.lost.child_token();
+        let (held, client, while_online) = (self.held.clone(), self.client.clone(), online.clone());
+        self.spawn(async move {
+            let follow = limit::follow(&held.hold, &client, &held.limit, limited);
+            while_online.run_until_cancelled(follow).await;
+        });
+        self.online = Some(online.drop_guard());
     }
 
     /// Counts a decryption failure. At the session's limit, and if its setting says so, ends the session.

@@ -16,6 +16,19 @@ pub(super) struct Settings {
     pub(super) disappearing: (u32, u64),
     /// By number: the trusted-contact token that this account gave, and when, in seconds since 1970.
     pub(super) tokens: BTreeMap<String, (Vec<u8>, u64)>,
+    /// The limit that the server put on the account.
+    #[serde(default)]
+    pub(super) limit: Option<Limit>,
+}
+
+/// Until a moment the account may start no new chats.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limit {
+    /// Its kind, in the protocol's words.
+    pub(super) kind: String,
+    /// Its end, in seconds since 1970.
+    pub(super) until: u64,
 }
 
 /// Each category with its values; the first is the default.
@@ -39,6 +52,7 @@ impl Default for Settings {
             blocked: BTreeMap::new(),
             disappearing: (0, 0),
             tokens: BTreeMap::new(),
+            limit: None,
         }
     }
 }
@@ -62,6 +76,11 @@ impl Settings {
             self.privacy.insert(name, value.to_owned());
             true
         })
+    }
+
+    /// The limit, unless it has ended by then (seconds since 1970).
+    pub(super) fn limit_at(&self, now: u64) -> Option<&Limit> {
+        self.limit.as_ref().filter(|limit| limit.until > now)
     }
 
     pub(super) fn blocks(&self, number: &str) -> bool {

@@ -2,10 +2,10 @@
 //! close | logout`.
 
 mod link;
+mod list;
 
-use super::{connect, line, print};
+use super::{connect, print};
 use crate::config::Config;
-use crate::db::Db;
 use anyhow::Context;
 use clap::Subcommand;
 use serde_json::json;
@@ -47,8 +47,8 @@ pub(super) enum SessionCommand {
         /// The code as the phone shows it: XXXX-XXXX
         code: String,
     },
-    /// Show all sessions
-    List,
+    /// Show all sessions, and why each does not send
+    List(list::ListArgs),
     /// Show everything about a session: status, worker, queue, last jobs
     Show {
         /// Name of the session
@@ -130,7 +130,7 @@ pub(super) async fn run(config: &Config, command: SessionCommand, json: bool) ->
         SessionCommand::Link { name, phone, .. } => link::link(config, &pool, &name, phone.as_deref(), json).await?,
         SessionCommand::Passkey { name, file } => link::passkey(&pool, &name, file.as_deref(), json).await?,
         SessionCommand::Confirm { name, code } => link::confirm(&pool, &name, &code, json).await?,
-        SessionCommand::List => list(&pool, json).await?,
+        SessionCommand::List(args) => list::run(config, &pool, args, json).await?,
         SessionCommand::Show { name } => {
             let shown = sqlx::query_file_scalar!("sql/cli/show_session.sql", name).fetch_one(&pool).await;
             let shown = shown?;
@@ -188,34 +188,6 @@ pub(super) async fn run(config: &Config, command: SessionCommand, json: bool) ->
 
 fn print_job(json: bool, session: &str, job: i64, text: &str) {
     print(json, &json!({ "session": session, "job": job }), &format!("session {session} {text}"));
-}
-
-async fn list(pool: &Db, json: bool) -> anyhow::Result<()> {
-    let rows = sqlx::query!(
-        r#"SELECT name, status::text AS "status!", status_reason, status_at, desired::text AS "desired!", phone
-                   FROM wa.session ORDER BY name"#
-    )
-    .fetch_all(pool)
-    .await?;
-    if !json {
-        line(&format!("{:<24} {:<13} {:<10} {:<16} REASON", "SESSION", "STATUS", "DESIRED", "PHONE"));
-    }
-    for row in rows {
-        let line = json!({
-            "session": row.name, "status": row.status, "reason": row.status_reason,
-            "desired": row.desired, "phone": row.phone, "since": row.status_at,
-        });
-        let text = format!(
-            "{:<24} {:<13} {:<10} {:<16} {}",
-            row.name,
-            row.status,
-            row.desired,
-            row.phone.unwrap_or_default(),
-            row.status_reason.unwrap_or_default()
-        );
-        print(json, &line, text.trim_end());
-    }
-    Ok(())
 }
 
 /// The content of `file`, else of standard input.

@@ -8,6 +8,7 @@ mod devices;
 mod events;
 mod faults;
 mod groups;
+mod limit;
 mod linking;
 mod media;
 mod owner;
@@ -61,6 +62,7 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .merge(groups::routes())
         .merge(faults::routes())
         .merge(app_state::routes())
+        .merge(limit::routes())
         .route("/ca", get(ca))
         .route("/stats", get(stats))
         .fallback(|| async { Failure(StatusCode::NOT_FOUND, "no such path; docs/sandbox.md lists all paths".into()) })

@@ -5,7 +5,7 @@ use wacore_binary::builder::NodeBuilder;
 
 use super::super::node::{first_tag, server_jid, text};
 use super::super::pairing;
-use super::{Context, app_state, group, id, media, prekeys, profile, session, settings, usync};
+use super::{Context, app_state, group, id, media, mex, prekeys, profile, session, settings, usync};
 
 /// The answer to a query.
 pub(in super::super) enum Answer {
@@ -55,6 +55,7 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("privacy", "tokens", settings::tokens),
     ("disappearing_mode", "disappearing_mode", settings::disappearing),
     ("w:biz", "business_profile", session::business_profile),
+    ("w:mex", "query", mex::query),
     // Clients wait for the answer but use none of its content.
     ("urn:xmpp:whatsapp:push", ANY, session::pong),
     ("w:stats", ANY, session::pong),

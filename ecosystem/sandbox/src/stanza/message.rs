@@ -67,7 +67,7 @@ pub(in super::super) fn deliver_encrypted(server: &Server, own: &DeviceId, messa
             Ok(())
         }
         Err(Undeliverable::Group(refusal)) => Err(refusal),
-        Err(Undeliverable::Unknown | Undeliverable::NoAccount) => Err(GroupRefusal::NotFound),
+        Err(Undeliverable::Unknown | Undeliverable::NoAccount | Undeliverable::Limited) => Err(GroupRefusal::NotFound),
     }
 }
 

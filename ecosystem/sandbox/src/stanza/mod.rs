@@ -10,6 +10,7 @@ mod group;
 mod iq;
 mod media;
 mod message;
+mod mex;
 mod prekeys;
 mod presence;
 mod profile;
@@ -30,6 +31,7 @@ use super::server::Server;
 
 pub(super) use iq::{Answer, reply};
 pub(super) use message::{deliver_encrypted, refuse as refuse_message};
+pub(super) use mex::notify_limit;
 pub(super) use prekeys::take_bundle;
 pub(super) use receipt::route as route_receipt;
 

@@ -10,7 +10,7 @@ use wacore_binary::{Jid, JidExt as _, Node};
 
 use super::super::account::{Account, Addressing, DeviceId};
 use super::super::group::GroupRefusal;
-use super::super::node::{children, jid, text};
+use super::super::node::{children, jid, text, unix_now};
 use super::super::state::State;
 
 /// One device's copy.
@@ -35,6 +35,8 @@ pub(super) enum Undeliverable {
     /// The sandbox does not support this kind of address.
     Unknown,
     NoAccount,
+    /// The account may start no new chats.
+    Limited,
     Group(GroupRefusal),
 }
 
@@ -44,6 +46,7 @@ impl Undeliverable {
         match self {
             Self::Unknown => 405,
             Self::NoAccount => 404,
+            Self::Limited => 463,
             Self::Group(refusal) => refusal.wire().0,
         }
     }
@@ -66,7 +69,15 @@ pub(super) fn of<'a>(
     if !state.accounts.contains_key(&number) {
         return Err(Undeliverable::NoAccount);
     }
+    if number != own.number && state.accounts.get(&own.number).is_some_and(|account| is_limited(account, &number)) {
+        return Err(Undeliverable::Limited);
+    }
     Ok(in_chat(state, own, message, to, &number))
+}
+
+/// Whether an account may not write to a number, because that would be a new chat.
+fn is_limited(account: &Account, number: &str) -> bool {
+    account.settings.limit_at(unix_now()).is_some() && !account.phone.chats().contains(&Jid::pn(number).to_string())
 }
 
 fn in_chat<'a>(state: &State, own: &DeviceId, message: &'a Node, to: &Jid, number: &str) -> Recipients<'a> {

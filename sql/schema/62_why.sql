@@ -1,0 +1,210 @@
+-- Why does it not send (S12)? One definition for sessions, wa.session_reasons, which wa.why and wa.reasons read; a message
+-- adds what it waits for itself. What a person must do first comes first.
+
+-- Set-based, and with one look-up in each index for each session, so that a list of 10,000 sessions takes a fraction of a
+-- second and a queue of ten million messages costs nothing. Subselects with an order and a limit instead of joins with
+-- wa.outbound: for a join the planner would read all messages that wait.
+CREATE OR REPLACE FUNCTION wa.session_reasons(session_ids bigint[])
+RETURNS TABLE (session_id bigint, blocked text, delayed text, limited text, paced text, used_up text, stuck boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH found AS MATERIALIZED (
+        SELECT s AS own, t AS tenant, p AS pacing, b AS sending, l.unsettled,
+               coalesce(p.quiet_from IS NOT NULL AND wa.is_quiet(p), false) AS quiet,
+               coalesce(': ' || s.status_reason, '') AS because,
+               CASE WHEN s.jid IS NULL THEN (
+                   SELECT k.stage FROM wa.passkey k
+                   WHERE k.session_id = s.session_id AND k.stage NOT IN ('done', 'failed') AND k.expires_at > now()) END AS passkey,
+               -- What lies between the session and WhatsApp.
+               CASE
+                   WHEN s.status = 'logged_out' THEN 'logged_out'
+                   WHEN s.jid IS NULL AND s.desired = 'stopped' THEN 'not_linked'
+                   WHEN s.desired = 'stopped' THEN 'stopped'
+                   WHEN w.worker_id IS NULL AND NOT (
+                       SELECT EXISTS (SELECT FROM wa.worker o WHERE o.lease_until > now() AND NOT o.draining)) THEN 'no_worker'
+                   WHEN s.status = 'banned' THEN 'banned'
+                   WHEN s.proxy IS NOT NULL AND s.failures > 0 AND s.status IN ('disconnected', 'connecting') THEN 'proxy'
+                   WHEN s.rest_until > now() AND s.status = 'disconnected' THEN 'resting'
+                   WHEN w.worker_id IS NULL AND NOT (
+                       SELECT EXISTS (
+                           SELECT FROM wa.worker o
+                           WHERE o.lease_until > now() AND NOT o.draining
+                             AND (SELECT count(*) FROM (SELECT FROM wa.lease h WHERE h.holder = o.worker_id LIMIT o.max_sessions) held)
+                                 < o.max_sessions)) THEN 'full'
+                   WHEN w.worker_id IS NULL THEN 'free'
+                   WHEN s.status = 'linking' THEN 'linking'
+                   WHEN s.status = 'disconnected' THEN 'disconnected'
+                   WHEN s.status <> 'connected' THEN 'connecting'
+               END AS connection
+        FROM wa.session s
+        JOIN wa.tenant t USING (tenant)
+        LEFT JOIN wa.lease l USING (session_id)
+        LEFT JOIN wa.worker w ON w.worker_id = l.holder AND w.lease_until > now()
+        LEFT JOIN wa.sending b USING (session_id)
+        LEFT JOIN wa.pacing p USING (session_id)
+        WHERE s.session_id = ANY (session_reasons.session_ids)
+    ), told AS MATERIALIZED (
+        SELECT f.*,
+               CASE f.connection
+                   WHEN 'logged_out' THEN format('logged out since %s%s (wa.link)', (f.own).status_at::timestamptz(0), f.because)
+                   WHEN 'not_linked' THEN format('not linked%s (wa.link)', f.because)
+                   WHEN 'stopped' THEN CASE WHEN (f.own).status = 'stopped'
+                       THEN format('stopped since %s%s (wa.connect)', (f.own).status_at::timestamptz(0), f.because)
+                       ELSE 'should be stopped (wa.connect)' END
+                   WHEN 'no_worker' THEN 'no worker runs (wagres worker)'
+                   WHEN 'banned' THEN format('banned by WhatsApp until %s%s', (f.own).rest_until::timestamptz(0), f.because)
+                   WHEN 'proxy' THEN format('no connection through its proxy %s, %s failed in a row%s%s (wa.set_proxy)',
+                       (f.own).proxy, (f.own).failures, f.because, '; the next attempt is at ' || (
+                           SELECT min(j.run_at)::timestamptz(0) FROM wa.session_job j
+                           WHERE j.session_id = (f.own).session_id AND j.status = 'queued' AND NOT j.action
+                             AND j.kind IN ('link', 'connect', 'reconnect') AND j.run_at > now()))
+                   WHEN 'resting' THEN format('rests until %s after %s failed connections%s',
+                       (f.own).rest_until::timestamptz(0), (f.own).failures, f.because)
+                   WHEN 'full' THEN 'no worker has room (worker.max_sessions)'
+                   WHEN 'free' THEN 'waits for a worker'
+                   WHEN 'linking' THEN CASE
+                       WHEN f.passkey = 'requested' THEN 'waits for a passkey (wa.answer_passkey)'
+                       WHEN f.passkey = 'code' THEN 'waits until somebody compares the code of its passkey (wa.confirm_passkey)'
+                       WHEN (f.own).code IS NOT NULL THEN 'waits until somebody types its pairing code or scans its QR code'
+                       WHEN (f.own).qr IS NOT NULL THEN 'waits until somebody scans its QR code'
+                       ELSE 'is being linked' END
+                   WHEN 'disconnected' THEN format('disconnected since %s%s%s', (f.own).status_at::timestamptz(0), f.because,
+                       '; the next attempt is at ' || (
+                           SELECT min(j.run_at)::timestamptz(0) FROM wa.session_job j
+                           WHERE j.session_id = (f.own).session_id AND j.status = 'queued' AND NOT j.action
+                             AND j.kind IN ('link', 'connect', 'reconnect') AND j.run_at > now()))
+                   WHEN 'connecting' THEN format('connecting since %s%s', (f.own).status_at::timestamptz(0), f.because)
+               END AS line,
+               -- Whether a person has to look after it.
+               CASE f.connection
+                   WHEN 'linking' THEN (f.own).qr IS NOT NULL OR (f.own).code IS NOT NULL OR coalesce(f.passkey IN ('requested', 'code'), false)
+                   WHEN 'proxy' THEN (f.own).failures >= 5 OR coalesce((f.own).status_reason LIKE 'proxy: %', false)
+                   ELSE f.connection IN ('logged_out', 'not_linked', 'stopped', 'no_worker', 'resting', 'full')
+               END AS by_a_person,
+               CASE WHEN (f.tenant).paused_at IS NOT NULL THEN format('tenant %s paused by %s since %s%s (wa.resume_tenant)',
+                   (f.tenant).tenant, coalesce((f.tenant).paused_by, 'somebody'), (f.tenant).paused_at::timestamptz(0),
+                   ': ' || (f.tenant).paused_reason) END AS tenant_paused,
+               CASE WHEN (f.own).paused_at IS NOT NULL THEN format('paused by %s since %s%s (wa.resume)',
+                   coalesce((f.own).paused_by, 'its worker'), (f.own).paused_at::timestamptz(0), ': ' || (f.own).paused_reason) END AS paused,
+               CASE WHEN f.quiet THEN format('quiet hours until %s', wa.quiet_end(f.pacing)::timestamptz(0)) END AS quiet_hours
+        FROM found f
+    ), parted AS MATERIALIZED (
+        SELECT t.*,
+               nullif(concat_ws('; ', CASE WHEN t.by_a_person THEN t.line END, t.tenant_paused, t.paused,
+                   CASE WHEN t.unsettled THEN 'an open transaction has locked messages that an earlier worker had in hand' END), '') AS blocked,
+               nullif(concat_ws('; ', CASE WHEN NOT t.by_a_person THEN t.line END, t.quiet_hours), '') AS delayed
+        FROM told t
+    )
+    SELECT (p.own).session_id, p.blocked, p.delayed,
+           CASE WHEN (p.own).limit_reason IS NOT NULL AND coalesce((p.own).limited_until > now(), true)
+                THEN format('limited by WhatsApp, no new chats%s: %s', ' until ' || (p.own).limited_until::timestamptz(0), (p.own).limit_reason) END,
+           CASE WHEN NOT p.quiet AND (p.pacing).session_id IS NOT NULL AND (p.sending).gate_until > now() AND waiting.messages
+                THEN format('pacing, the next message goes at %s', (p.sending).gate_until::timestamptz(0)) END,
+           -- These messages have the moment that the claim gave them, so one look-up finds whether there is one.
+           CASE WHEN (p.sending).contacts_today >= (p.pacing).first_contacts AND wa.contacts_left(p.pacing, p.sending) <= 0 AND (
+                    SELECT true FROM wa.outbound o
+                    WHERE o.session_id = (p.own).session_id AND o.live AND o.waits_for = 'first_contact' AND o.run_at = wa.tomorrow(p.pacing)
+                    ORDER BY o.run_at LIMIT 1)
+                THEN format('first contacts of today used up (%s), new chats wait until %s',
+                    (p.pacing).first_contacts, wa.tomorrow(p.pacing)::timestamptz(0)) END,
+           p.blocked IS NOT NULL AND (
+               p.connection = 'logged_out' OR (p.own).desired = 'connected' AND p.connection IS NOT NULL OR coalesce(waiting.messages, false))
+    FROM parted p
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN p.blocked IS NOT NULL OR (p.sending).gate_until > now() THEN (
+            SELECT true FROM wa.outbound o WHERE o.session_id = (p.own).session_id AND o.live ORDER BY o.chat, o.id LIMIT 1) END AS messages
+        OFFSET 0
+    ) waiting
+$$;
+COMMENT ON FUNCTION wa.session_reasons(bigint[]) IS 'Why sessions, by their ids, do not send: blocked (a person must act), delayed (ends by itself), limited (WhatsApp lets the account start no new chats), paced, used_up (first contacts of today); null where that is not in the way. stuck: see wa.reasons.';
+
+CREATE OR REPLACE FUNCTION wa.reasons() RETURNS TABLE (session text, reason text, stuck boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT s.name, nullif(concat_ws('; ', r.blocked, r.delayed, r.limited, r.paced, r.used_up), ''), r.stuck
+    FROM wa.session_reasons(ARRAY(
+        SELECT own.session_id FROM wa.session own
+        WHERE (SELECT wa.sees_all()) OR own.tenant = ANY ((SELECT wa.my_tenants())::text[]))) r
+    JOIN wa.session s USING (session_id)
+$$;
+COMMENT ON FUNCTION wa.reasons() IS 'Why each session that you see does not send; null if nothing is in its way. stuck: a person must act, and messages wait, or the session should be connected and is not, or was logged out. SELECT * FROM wa.reasons() WHERE stuck;';
+
+CREATE OR REPLACE FUNCTION wa.why(session text) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(nullif(concat_ws('; ', r.blocked, r.delayed, r.limited, r.paced, r.used_up), ''), 'nothing is in its way')
+    FROM wa.session_reasons(ARRAY[wa.session_id(why.session)]) r
+$$;
+COMMENT ON FUNCTION wa.why(text) IS 'Why a session does not send, in one line; what a person must do first comes first. wa.reasons() has all sessions. SELECT wa.why(''shop'');';
+
+CREATE OR REPLACE FUNCTION wa.message_reason(message wa.outbound) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE
+        WHEN message.waits_for = 'paused' THEN (
+            SELECT format('campaign %s paused by %s since %s (wa.resume_campaign)', c.campaign, coalesce(c.paused_by, 'somebody'), c.paused_at::timestamptz(0))
+            FROM wa.paused_campaign c WHERE c.session_id = message.session_id AND c.campaign = message.campaign)
+        -- Released as soon as the session can send.
+        WHEN message.run_at <= now() THEN NULL
+        WHEN message.waits_for = 'scheduled' THEN format('scheduled until %s', message.run_at::timestamptz(0))
+        WHEN message.waits_for = 'retry' THEN format('retry at %s after attempt %s of %s%s',
+            message.run_at::timestamptz(0), message.attempts, message.max_attempts, ': ' || message.last_error)
+        WHEN message.waits_for = 'paced' THEN format('pacing, goes at %s', message.run_at::timestamptz(0))
+        WHEN message.waits_for = 'quiet_hours' THEN format('quiet hours until %s', message.run_at::timestamptz(0))
+        WHEN message.waits_for = 'first_contact' THEN format('a new chat, and the first contacts of today are used up until %s', message.run_at::timestamptz(0))
+    END
+$$;
+COMMENT ON FUNCTION wa.message_reason(wa.outbound) IS 'What a queued message waits for by itself, whatever its session and the messages before it do; null for nothing.';
+
+CREATE OR REPLACE FUNCTION wa.why(message bigint) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    own    wa.outbound;
+    first  wa.outbound;
+    taken  bigint[];
+    worker uuid;
+    begun  timestamptz;
+    of_session record;
+    mine   text;
+BEGIN
+    SELECT * INTO own FROM wa.outbound o WHERE o.id = why.message;
+    IF own.id IS NULL OR NOT wa.sees(own.session_id) THEN
+        RAISE EXCEPTION 'message: no message has the id %', coalesce(why.message::text, 'null')
+            USING ERRCODE = 'WA048', COLUMN = 'message', HINT = 'Accepted: the id of a row of wa.outbound, which shows a role the messages of its tenants.';
+    END IF;
+    IF NOT own.live THEN
+        RETURN CASE own.status
+            WHEN 'failed' THEN format('failed at %s, attempt %s of %s%s (wa.retry)',
+                own.failed_at::timestamptz(0), own.attempts, own.max_attempts, ': ' || own.last_error)
+            WHEN 'cancelled' THEN format('cancelled at %s (wa.retry)', own.cancelled_at::timestamptz(0))
+            WHEN 'expired' THEN format('expired at %s (wa.retry)', own.expired_at::timestamptz(0))
+            ELSE concat_ws(', ', 'sent at ' || own.sent_at::timestamptz(0), 'delivered at ' || own.delivered_at::timestamptz(0),
+                           'read at ' || own.read_at::timestamptz(0), 'played at ' || own.played_at::timestamptz(0)) END;
+    END IF;
+    -- As in the claim: scheduled and paused messages hold back nothing.
+    SELECT * INTO first FROM wa.outbound e
+    WHERE e.session_id = own.session_id AND e.chat = own.chat AND e.live AND e.id < own.id
+      AND (e.waits_for IS NULL OR e.waits_for NOT IN ('scheduled', 'paused'))
+    ORDER BY e.id LIMIT 1;
+    SELECT w.worker_id, b.taken INTO worker, taken
+    FROM wa.sending b JOIN wa.lease l USING (session_id) JOIN wa.worker w ON w.worker_id = l.holder AND w.lease_until > now()
+    WHERE b.session_id = own.session_id;
+    IF own.id = ANY (taken) THEN
+        RETURN format('in the hands of worker %s%s%s', worker,
+            CASE WHEN own.status = 'sending' THEN ' since ' || own.sending_at::timestamptz(0) END,
+            ', behind message ' || first.id || ' of this chat');
+    END IF;
+    SELECT * INTO of_session FROM wa.session_reasons(ARRAY[own.session_id]);
+    mine := wa.message_reason(own);
+    RETURN coalesce(nullif(concat_ws('; ',
+        format('session %s: ', own.session) || of_session.blocked,
+        CASE WHEN own.waits_for IN ('paused', 'scheduled') THEN mine END,
+        format('session %s: ', own.session) || of_session.delayed,
+        CASE WHEN of_session.limited IS NOT NULL AND own.chat ~ '@(s\.whatsapp\.net|lid)$'
+                  AND NOT EXISTS (SELECT FROM wa.outbound e WHERE e.session_id = own.session_id AND e.chat = own.chat AND e.sent_at IS NOT NULL)
+                  AND NOT EXISTS (SELECT FROM wa.inbox i WHERE i.session_id = own.session_id AND i.chat = own.chat)
+             THEN format('session %s: %s, and this chat is new', own.session, of_session.limited) END,
+        CASE WHEN first.id IS NOT NULL THEN format('behind message %s of this chat%s', first.id, ': ' || CASE
+                 WHEN first.id = ANY (taken) THEN 'in the hands of worker ' || worker
+                 ELSE coalesce(wa.message_reason(first), of_session.paced) END) END,
+        CASE WHEN own.waits_for NOT IN ('paused', 'scheduled') AND position(mine IN coalesce(of_session.delayed, '')) = 0 THEN mine
+             WHEN first.id IS NULL THEN of_session.paced END
+    ), ''), 'nothing is in its way; it waits for its turn');
+END $$;
+COMMENT ON FUNCTION wa.why(bigint) IS 'What a message waits for, or what became of it, in one line, by its id in wa.outbound. SELECT wa.why(42);';
