@@ -84,7 +84,7 @@ COMMENT ON COLUMN wa.session.wished_at IS 'Since when desired is connected; null
 COMMENT ON COLUMN wa.session.connected_at IS 'When the session last became connected.';
 COMMENT ON COLUMN wa.session.checked_at IS 'When WhatsApp last answered the health check of this session. A session without an answer is connected again.';
 COMMENT ON COLUMN wa.session.failures IS 'Connections in a row that failed or ended soon; sets the backoff, see rest_until. 0 after a connection that has lasted for a minute or has sent a message.';
-COMMENT ON COLUMN wa.session.rest_until IS 'After five failed connections in a row the session rests until then, about 5 minutes and twice as long after each further failure, up to an hour; a banned session until its ban ends. The next connection is a probe. Null when the session does not rest. wa.connect tries at once.';
+COMMENT ON COLUMN wa.session.rest_until IS 'After five failed connections in a row the session rests until then, about 5 minutes and twice as long after each further failure, up to an hour; a banned session until its ban ends, one that WhatsApp limits for 5 minutes. The next connection is a probe. Null when the session does not rest. wa.connect tries at once.';
 COMMENT ON COLUMN wa.session.phone IS 'Phone number in digits, known once linked.';
 COMMENT ON COLUMN wa.session.jid IS 'The device''s JID, user:device@s.whatsapp.net, known once linked.';
 COMMENT ON COLUMN wa.session.lid IS 'The device''s LID, the number-hiding address of the same account.';
@@ -99,7 +99,7 @@ COMMENT ON COLUMN wa.session.bad_macs IS 'Messages since the last connect whose 
 COMMENT ON COLUMN wa.session.bad_mac_limit IS 'This many Bad MACs make the session unhealthy, see wa.session_health. Set by wa.set_crypto_limits.';
 COMMENT ON COLUMN wa.session.bad_decrypts IS 'How often since the last connect app state (names, archive, mutes …) did not fit its key. 0 after a successful connect.';
 COMMENT ON COLUMN wa.session.bad_decrypt_limit IS 'This many Bad Decrypts make the session unhealthy, see wa.session_health. Set by wa.set_crypto_limits.';
-COMMENT ON COLUMN wa.session.relink_at_limit IS 'Whether a session that reaches a limit is closed and its auth state quarantined for 30 days, so that it has to be linked again (or taken back by wa.restore_auth). Otherwise the session goes on.';
+COMMENT ON COLUMN wa.session.relink_at_limit IS 'Whether a session that reaches a limit is closed and its auth state quarantined for 30 days, so that it has to be linked again (or taken back by wa.restore_auth). Otherwise the session continues.';
 COMMENT ON COLUMN wa.session.paused_at IS 'Since when the session sends nothing, though it stays connected and receives; null is not paused. Use wa.pause and wa.resume.';
 COMMENT ON COLUMN wa.session.paused_reason IS 'Reason, as given to wa.pause.';
 COMMENT ON COLUMN wa.session.paused_by IS 'Role that called wa.pause; null when a worker paused the session, because WhatsApp refused a message.';

@@ -81,7 +81,7 @@ COMMENT ON COLUMN wa.auth_home.home IS 'Number of this home: the moment when it 
 COMMENT ON COLUMN wa.auth_home.system_identifier IS 'Id of the server''s data directory (pg_control_system); null where the server hides it. Unknown parts are not compared.';
 COMMENT ON COLUMN wa.auth_home.database_oid IS 'Id of the database (pg_database).';
 COMMENT ON COLUMN wa.auth_home.timeline IS 'Timeline of the server''s history; a recovery from an archive and a promoted standby start a new one. Null where the server hides it.';
-COMMENT ON COLUMN wa.auth_home.auth_oid IS 'Id of the table wa.auth_key (pg_class), which pg_restore --clean makes anew.';
+COMMENT ON COLUMN wa.auth_home.auth_oid IS 'Id of the table wa.auth_key (pg_class), which pg_restore --clean creates again.';
 COMMENT ON COLUMN wa.auth_home.first_epoch IS 'The lowest epoch of leases that are taken from now on: higher than any that a former holder may have had in the history that the restore undid.';
 COMMENT ON COLUMN wa.auth_home.reason IS 'Why the home before this one ended; null for the first.';
 COMMENT ON COLUMN wa.auth_home.seen_at IS 'Since when the database has this home.';
@@ -92,9 +92,9 @@ CREATE TABLE wa.restore_request (
     home         bigint NOT NULL,
     requested_at timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE wa.restore_request IS 'Restores that somebody has told of, see wa.restored. Workers read it with each heartbeat, and give the database a new home.';
+COMMENT ON TABLE wa.restore_request IS 'Restores that somebody has reported with wa.restored. Workers read it with each heartbeat, and give the database a new home.';
 COMMENT ON COLUMN wa.restore_request.home IS 'The home that the restore has ended. Requests with an earlier one than that of wa.auth_home are done.';
-COMMENT ON COLUMN wa.restore_request.requested_at IS 'When somebody told of it.';
+COMMENT ON COLUMN wa.restore_request.requested_at IS 'When somebody reported it.';
 
 -- A restored snapshot of a volume looks like the database that it was. But what a process has seen committed is then
 -- missing, and the process remembers it.

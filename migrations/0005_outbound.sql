@@ -83,7 +83,7 @@ COMMENT ON COLUMN wa.outbound.kind IS 'Kind of message: text, or another one of 
 COMMENT ON COLUMN wa.outbound.body IS 'The text, caption, question or emoji, as wa.message_kinds() has it for the kind; at most 65536 characters.';
 COMMENT ON COLUMN wa.outbound.content IS 'Further fields of the kind, see wa.message_fields(). Checked at INSERT; numbers of people become JIDs.';
 COMMENT ON COLUMN wa.outbound.message_id IS 'WhatsApp message id, fixed at INSERT and used by every attempt, so that a repeated attempt never shows twice.';
-COMMENT ON COLUMN wa.outbound.dedupe_key IS 'Your own name for this message, 1 to 255 bytes, unique within the session: inserting it twice is a conflict (SQLSTATE 23505), never two messages. wa.send_text returns the first one''s id instead.';
+COMMENT ON COLUMN wa.outbound.dedupe_key IS 'Your own name for this message, 1 to 255 bytes, unique within the session: inserting it twice is a conflict (SQLSTATE 23505), never two messages. wa.send_text returns the first one''s id instead, also of a message that was cancelled, failed or expired: nothing is sent then, and wa.retry(id) sends it. The key is free when the row is deleted.';
 COMMENT ON COLUMN wa.outbound.campaign IS 'Campaign of the message, for wa.campaigns, wa.pause_campaign, wa.resume_campaign and wa.cancel_campaign; 1 to 255 bytes, or null.';
 COMMENT ON COLUMN wa.outbound.created_at IS 'When the row was inserted.';
 COMMENT ON COLUMN wa.outbound.send_at IS 'Not before this moment; null is at once. A message for later holds back nothing behind it.';

@@ -107,7 +107,7 @@ COMMENT ON TABLE wa.chat_timer IS 'Chats whose messages disappear, as the other 
 COMMENT ON COLUMN wa.chat_timer.session_id IS 'The session.';
 COMMENT ON COLUMN wa.chat_timer.chat IS 'JID of the chat, as in wa.outbound.chat.';
 COMMENT ON COLUMN wa.chat_timer.seconds IS 'After how many seconds messages disappear; 0 is not at all.';
-COMMENT ON COLUMN wa.chat_timer.set_at IS 'Since when; 1970 when only messages of a group told of it.';
+COMMENT ON COLUMN wa.chat_timer.set_at IS 'Since when; 1970 when only messages of a group had it.';
 ALTER TABLE wa.chat_timer ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.chat_timer
     USING ((SELECT wa.sees_all()) OR session_id IN (SELECT s.session_id FROM wa.session s));

@@ -192,6 +192,72 @@ async fn h7_up_with_a_sandbox_keeps_addresses_phones_and_links_over_a_restart() 
     second.stop().await
 }
 
+/// In the folder in which `wagres up` was started, and from elsewhere by `WAGRES_DATA_DIR`.
+#[tokio::test]
+async fn h7_commands_find_the_wagres_up_that_runs_in_the_data_folder() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
+    let data = folder.path().join("wagres-data");
+    let running = Worker::start(up(&data, &["--sandbox"])).await?;
+    let beside = |arguments: &[&str]| {
+        let mut command = wagres();
+        command.current_dir(folder.path()).args(["--json", "--log", "error"]).args(arguments);
+        command
+    };
+    let said = async |mut command: Command| {
+        let done = output(&mut command).await?;
+        let text = String::from_utf8(done.stdout)?;
+        ensure!(done.status.success(), "{command:?}: {text}{}", String::from_utf8_lossy(&done.stderr));
+        anyhow::Ok(text)
+    };
+    let doctor = said(beside(&["doctor"])).await?;
+    let lines = doctor.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
+    for (what, found) in [("whatsapp", "sandbox"), ("database", "database_url")] {
+        let line = lines.iter().find(|line| line["what"] == what).with_context(|| doctor.clone())?;
+        ensure!(line["state"] == "ok", "{line}");
+        ensure!(
+            line["found"].as_str().is_some_and(|it| it.contains(running.ready[found].as_str().unwrap_or("?"))),
+            "{line}"
+        );
+    }
+    said(beside(&["session", "add", "shop"])).await?;
+    for arguments in [["jobs", "queue"], ["worker", "list"], ["session", "list"]] {
+        said(beside(&arguments)).await?;
+    }
+    let mut elsewhere = wagres();
+    elsewhere.args(["--json", "session", "list"]).env("WAGRES_DATA_DIR", &data);
+    ensure!(said(elsewhere).await?.contains("\"shop\""));
+    // Whoever names a database means that one.
+    let other = db::fresh().await;
+    ensure!(said(beside(&["session", "list", "--database-url", &other.url])).await?.is_empty());
+    // And whoever names this one means its WhatsApp, too.
+    let tcp = text_of(&running.ready, "database_tcp_url")?.to_owned();
+    let mut by_tcp = beside(&["doctor", "--database-url", &tcp]);
+    by_tcp.env("PGPASSFILE", text_of(&running.ready, "pgpassfile")?);
+    ensure!(said(by_tcp).await?.contains(text_of(&running.ready, "sandbox")?));
+
+    running.stop().await?;
+    let text = refused(&mut beside(&["session", "list"])).await?;
+    for word in ["database_url: missing", "DATABASE_URL", "WAGRES_DATA_DIR", &data.display().to_string()] {
+        ensure!(text.contains(word), "{word}: {text}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn h7_a_port_that_is_taken_is_reported_with_its_remedy() -> Result<()> {
+    let db = db::fresh().await;
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let address = taken.local_addr()?.to_string();
+    let mut command = wagres();
+    command.args(["--log", "error", "--database-url", &db.url, "worker", "--http", &address]).args(NOWHERE);
+    let said = refused(&mut command).await?;
+    for word in [address.as_str(), "--http 127.0.0.1:0", "http = ", "WAGRES_HTTP"] {
+        ensure!(said.contains(word), "{word}: {said}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn q14_the_database_of_up_lets_in_who_owns_the_folder_or_knows_the_password() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -269,6 +335,12 @@ async fn h7_the_readmes_sql_can_be_pasted_and_closes_no_session() -> Result<()> 
     let db = db::fresh().await;
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"))?;
     let block = readme.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next()).context("no SQL")?;
+    // Whoever pastes it has scanned the code in between.
+    let block = block.replacen(
+        "SELECT wa.close(",
+        "UPDATE wa.session SET jid = '15550001:1@s.whatsapp.net' WHERE name = 'shop';\nSELECT wa.close(",
+        1,
+    );
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(&file, block)?;
     let mut psql = Command::new("psql");

@@ -52,5 +52,8 @@ mod story;
 mod structure;
 mod support;
 #[cfg(feature = "sandbox")]
+mod web;
+#[cfg(feature = "sandbox")]
 mod web_rights;
+#[cfg(feature = "sandbox")]
 mod why;

@@ -494,6 +494,7 @@ const CASES: &[Case] = &[
     case("SELECT wa.web_login(repeat('x', 1000000))", "WA050", "secret", "live token"),
     case("SELECT wa.web_user('anna')", "WA050", "proxy_user", "live token"),
     case("SELECT wa.link_page_start('wak_0')", "WA053", "secret", "wa.link_url"),
+    case("SELECT wa.connect('shop')", "WA046", "session", "wa.link"),
     case("UPDATE wa.session SET status = 'banned'", "WA029", "status", "linking, connecting, disconnected, stopped"),
 ];
 
@@ -522,6 +523,31 @@ async fn q3_a_bad_row_is_refused_with_its_column_and_the_accepted_values() -> Re
     }
     let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM wa.outbound").fetch_one(&db.pool).await?;
     ensure!(rows == 0, "{rows} rows of refused inserts");
+    Ok(())
+}
+
+#[tokio::test]
+async fn q13_a_refused_pacing_shows_the_value_and_the_range() -> Result<()> {
+    let db = db::fresh().await;
+    sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;
+    for (change, message, hint) in [
+        ("per_minute => 6000.5", "per_minute: 6000.5 is not accepted", "0.001 to 6000 messages a minute"),
+        ("burst => 10001", "burst: 10001 is not accepted", "1 to 10000 messages"),
+        ("jitter => '11 minutes'", "jitter: 00:11:00 is not accepted", "0 to 10 minutes"),
+        ("first_contacts => -1", "first_contacts: -1 is not accepted", "0 or more a day"),
+        (
+            "quiet_from => '22:00'",
+            "quiet_until: null with quiet_from 22:00:00 is not accepted",
+            "together with quiet_from",
+        ),
+        ("time_zone => 'Mars/Base'", "time_zone: \"Mars/Base\" is not accepted", "pg_timezone_names"),
+    ] {
+        let set = sqlx::AssertSqlSafe(format!("SELECT wa.set_pacing('shop', {change})"));
+        let error = sqlx::query(set).execute(&db.pool).await.err().and_then(sqlx::Error::into_database_error);
+        let error = error.with_context(|| format!("accepted: {change}"))?;
+        let error = error.downcast_ref::<PgDatabaseError>();
+        ensure!(error.message() == message && error.hint().is_some_and(|it| it.contains(hint)), "{change}: {error:?}");
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::support::db::fresh;
 use crate::support::logins::{DENIED, expect, login, outcome, run, two_tenants};
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use sqlx::{PgPool, Row as _};
 
 #[tokio::test]
@@ -91,6 +91,31 @@ async fn q14_an_application_sends_and_sees_only_for_its_tenant() -> Result<()> {
         ],
     )
     .await
+}
+
+#[tokio::test]
+async fn q14_a_refusal_names_the_roles_that_may() -> Result<()> {
+    let db = two_tenants().await?;
+    for role in ["wa_app", "wa_readonly"] {
+        let own = login(&db, role, Some("acme")).await?;
+        for (sql, may_not) in [
+            ("SELECT wa.add_session('c')", "may not add sessions"),
+            ("SELECT wa.run_now('retention')", "may not run schedules by hand"),
+            ("SELECT wa.schedule('sweeping', '* * * * *', 'sweep_keys')", "may not schedule sweep_keys"),
+        ] {
+            // A reader makes no schedule at all.
+            if role == "wa_readonly" && sql.contains("wa.schedule") {
+                continue;
+            }
+            let refused = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&own).await;
+            let refused = refused.err().and_then(sqlx::Error::into_database_error).context(sql)?;
+            let refused = refused.downcast_ref::<sqlx::postgres::PgDatabaseError>();
+            ensure!(refused.code() == "42501" && refused.message().contains(may_not), "{sql}: {refused}");
+            let hint = refused.hint().unwrap_or_default();
+            ensure!(hint.contains("wa_admin") && hint.contains("wa_worker"), "{sql}: {hint}");
+        }
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ WITH held AS (
     -- The event.
     INSERT INTO wa.event (session, session_id, kind, data)
     SELECT s.name, s.session_id, 'auth_quarantined',
-           jsonb_build_object('reason', $3::text, 'keys', (SELECT count(*) FROM kept), 'advice', 'link the session again (wa.link), or take the auth state back if WhatsApp has changed its mind (wa.restore_auth)')
+           jsonb_build_object('reason', $3::text, 'keys', (SELECT count(*) FROM kept), 'advice', 'link the session again (wa.link), or take the auth state back if WhatsApp accepts the device again (wa.restore_auth)')
     FROM held JOIN wa.session s USING (session_id)
 )
 SELECT (SELECT count(*) FROM held) AS "held!", (SELECT count(*) FROM kept) AS "affected!"

@@ -14,4 +14,4 @@ UPDATE wa.session_job j
 SET status = 'running', worker_id = $1, attempts = j.attempts + 1, started_at = now()
 FROM candidate c
 WHERE j.id = c.id
-RETURNING j.id, j.session, j.session_id, c.epoch, j.kind, j.reason, j.args, j.attempts
+RETURNING j.id, j.session, j.session_id, c.epoch, j.kind, j.reason, j.args, j.attempts, false AS "scheduled!"

@@ -174,7 +174,7 @@ WITH mine AS MATERIALIZED (
     UNION ALL
     SELECT n.session_id, n.id, 'first_contact', wa.tomorrow(open.pacing)
     FROM newcomer n JOIN open USING (session_id) WHERE n.late
-), told AS (
+), explained AS (
     UPDATE wa.outbound o
     SET waits_for = w.reason, run_at = w.until
     FROM (

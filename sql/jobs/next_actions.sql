@@ -1,7 +1,7 @@
 -- The actions that worker $1 may claim, longest waiting first: the next one of each session that it holds and that is
 -- connected, and the next download, which runs beside the others. None while one of the same session runs, or while an
--- earlier job waits that changes the connection. An action that runs without a live worker had one that died. An action of a
--- kind other than $2 waits for a newer worker, and those behind it wait too. Also the actions that this worker runs
+-- earlier job waits that changes the connection. An action that runs without a live worker had one that died. An action
+-- of a kind other than $2 waits for a newer worker, and those behind it wait too. Also the actions that this worker runs
 -- (mine). Reads one row for each session with actions, not all that wait; locks nothing.
 WITH RECURSIVE waiting (session_id) AS (
     -- The sessions with queued actions, each by one step through the index session_job_action.

@@ -1,7 +1,7 @@
 -- One page of $2 files after media_id $1: deletes those that are older than $3 days and that no waiting message names,
 -- or with $4 only counts them. Returns where the page ends; later files may be older, because the age of a file starts
--- again each time it is put here. Locks the deleted rows; skips files that somebody
--- adds again at this moment. Files in the media store stay there.
+-- again each time it is put here. Locks the deleted rows; skips files that somebody adds again at this moment. The trigger
+-- dropped notes files in the media store, which dropped_file.sql deletes later.
 WITH page AS MATERIALIZED (
     -- The page.
     SELECT media_id, created_at FROM wa.media WHERE media_id > $1 ORDER BY media_id LIMIT $2

@@ -23,7 +23,7 @@ WITH late AS MATERIALIZED (
     SET paused_at = now(), paused_reason = free.reason, claimed = '{}', claimed_until = NULL
     FROM free WHERE c.consumer_id = free.consumer_id AND c.paused_at IS NULL
     RETURNING free.name, free.session_id, free.reason
-), told AS (
+), event AS (
     -- Their events, of the session if the consumer reads only one.
     INSERT INTO wa.event (session, session_id, kind, data)
     SELECT (SELECT s.name FROM wa.session s WHERE s.session_id = paused.session_id), paused.session_id, 'consumer_paused',

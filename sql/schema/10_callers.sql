@@ -150,3 +150,15 @@ BEGIN
         USING ERRCODE = 'insufficient_privilege', HINT = format('An administrator gives it one: SELECT wa.grant_tenant(%L, ''default'');', wa.caller());
 END $$;
 COMMENT ON FUNCTION wa.must_send() IS 'Raises an error for callers that may not insert messages, or that have no tenant. A link page may link its own session.';
+
+-- Functions with their caller's rights that everybody may call say so, too, before Postgres refuses a table that the caller
+-- need not know.
+CREATE OR REPLACE FUNCTION wa.must_write(relation text, what text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT has_any_column_privilege(relation, 'INSERT') THEN
+        RAISE EXCEPTION 'permission denied: % may not %', current_user, what
+            USING ERRCODE = 'insufficient_privilege', HINT = 'Accepted: members of wa_admin and wa_worker.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION wa.must_write(text, text) IS 'Raises an error for callers that may not insert into a table of operators; it names the roles that may.';

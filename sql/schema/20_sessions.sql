@@ -21,6 +21,7 @@ CREATE OR REPLACE FUNCTION wa.add_session(name text, tenant text DEFAULT NULL) R
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE id bigint;
 BEGIN
+    PERFORM wa.must_write('wa.session', 'add sessions');
     INSERT INTO wa.session AS s (name, tenant) VALUES (add_session.name, add_session.tenant)
     ON CONFLICT ON CONSTRAINT session_name_key DO NOTHING RETURNING s.session_id INTO id;
     IF id IS NULL THEN

@@ -102,6 +102,18 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE job bigint;
 BEGIN
     PERFORM wa.must_send();
+    -- As the row says it now. A session that is unlinked afterwards fails the job.
+    IF add_session_job.kind = 'connect' AND EXISTS (
+        SELECT FROM wa.session s
+        WHERE s.session_id = wa.session_id(add_session_job.session) AND s.jid IS NULL AND NOT wa.needs_holder(s.status)
+          AND NOT EXISTS (
+              SELECT FROM wa.session_job j
+              WHERE j.session_id = s.session_id AND j.kind IN ('link', 'passkey') AND j.status IN ('queued', 'running'))
+    ) THEN
+        RAISE EXCEPTION 'session: "%" is not linked', add_session_job.session
+            USING ERRCODE = 'WA046', COLUMN = 'session',
+                  HINT = format('Accepted: a session that is linked; SELECT wa.link(%L) links it.', add_session_job.session);
+    END IF;
     INSERT INTO wa.session_job AS j (session, kind, reason, args)
     VALUES (add_session_job.session, add_session_job.kind, add_session_job.reason, add_session_job.args)
     ON CONFLICT (session_id, kind) WHERE status = 'queued' AND NOT action
@@ -109,11 +121,11 @@ BEGIN
     RETURNING j.id INTO job;
     RETURN job;
 END $$;
-COMMENT ON FUNCTION wa.add_session_job(text, text, text, jsonb) IS 'Queues a session job at once, or brings forward a waiting job of that kind; returns its id.';
+COMMENT ON FUNCTION wa.add_session_job(text, text, text, jsonb) IS 'Queues a session job at once, or brings forward a waiting job of that kind; returns its id. Error WA046 for a connect of a session that is not linked.';
 
 CREATE OR REPLACE FUNCTION wa.connect(session text) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT wa.add_session_job(connect.session, 'connect') $$;
-COMMENT ON FUNCTION wa.connect(text) IS 'Connects a linked session at once, after wa.close or while it waits for a reconnect. Returns the job''s id.';
+COMMENT ON FUNCTION wa.connect(text) IS 'Connects a linked session at once, after wa.close or while it waits for a reconnect. Returns the job''s id; error WA046 for a session that is not linked: wa.link links it.';
 
 CREATE OR REPLACE FUNCTION wa.close(session text, reason text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT wa.add_session_job(close.session, 'close', close.reason) $$;

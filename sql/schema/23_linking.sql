@@ -34,4 +34,4 @@ BEGIN
     UPDATE wa.session_job j SET phone = digits WHERE j.id = job AND digits IS NOT NULL;
     RETURN job;
 END $$;
-COMMENT ON FUNCTION wa.link(text, text) IS 'Links a phone: the QR text appears in wa.session.qr, and the channel wa_session announces it; with a phone number also a pairing code in wa.session.code. Connects a session that is linked already. Returns the job''s id. SELECT wa.link(''shop''); SELECT wa.link(''shop'', ''+79001234567'');';
+COMMENT ON FUNCTION wa.link(text, text) IS 'Links a phone: the QR text appears in wa.session.qr, and the channel wa_session announces it; with a phone number also a pairing code in wa.session.code. A session that is linked already is connected; if WhatsApp has unlinked it meanwhile, a QR code follows. Returns the job''s id. SELECT wa.link(''shop''); SELECT wa.link(''shop'', ''+79001234567'');';

@@ -79,7 +79,7 @@ $$;
 COMMENT ON FUNCTION wa.next_home(bigint) IS 'A number for the home after this one.';
 
 -- Transactions have other numbers on another server, and none of the earlier ones is under way. So what a new consumer
--- waits for has ended: it is given what was being stored when it was added, and its beginning is over (wa.locked_consumer).
+-- waits for has ended: it is given what was being stored when it was added, and is not new any more (wa.locked_consumer).
 -- Skips a consumer that an application has locked, as every statement of a worker (R8); that one may be given messages
 -- that it had already.
 CREATE OR REPLACE FUNCTION wa.move_home(known wa.auth_home, reason text) RETURNS bigint

@@ -44,4 +44,4 @@ BEGIN
     PERFORM wa.reset_ratchets(of_session, 'taken back from the quarantine');
     RETURN keys;
 END $$;
-COMMENT ON FUNCTION wa.restore_auth(text) IS 'Takes the auth state of a session that WhatsApp or a crypto limit unlinked back from the quarantine, where it is kept for 30 days, and returns the number of keys; chats start new Signal sessions. It helps if WhatsApp has changed its mind; wa.connect shows whether it has. SELECT wa.restore_auth(''shop''), wa.connect(''shop'');';
+COMMENT ON FUNCTION wa.restore_auth(text) IS 'Takes the auth state of a session that WhatsApp or a crypto limit unlinked back from the quarantine, where it is kept for 30 days, and returns the number of keys; chats start new Signal sessions. It helps if WhatsApp accepts the device again; wa.connect shows whether it does. SELECT wa.restore_auth(''shop''), wa.connect(''shop'');';

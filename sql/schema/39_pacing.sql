@@ -75,24 +75,27 @@ CREATE OR REPLACE FUNCTION wa.pacing_before_write() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     bad      text;
+    given    text;
     accepted text;
 BEGIN
-    SELECT c.name, c.accepted INTO bad, accepted FROM (VALUES
-        ('per_minute', NEW.per_minute BETWEEN 0.001 AND 6000, '0.001 to 6000, or null for no limit'),
-        ('burst', coalesce(NEW.burst BETWEEN 1 AND 10000, false), '1 to 10000'),
-        ('jitter', coalesce(NEW.jitter BETWEEN interval '0' AND interval '10 minutes', false), '0 to 10 minutes'),
-        ('first_contacts', NEW.first_contacts >= 0, '0 or more, or null for no limit'),
-        ('quiet_until', (NEW.quiet_from IS NULL) = (NEW.quiet_until IS NULL) AND coalesce(NEW.quiet_from <> NEW.quiet_until, true),
+    SELECT c.name, coalesce(left(c.given, 80), 'null'), c.accepted INTO bad, given, accepted FROM (VALUES
+        ('per_minute', NEW.per_minute::text, NEW.per_minute BETWEEN 0.001 AND 6000, '0.001 to 6000 messages a minute, or null for no limit'),
+        ('burst', NEW.burst::text, coalesce(NEW.burst BETWEEN 1 AND 10000, false), '1 to 10000 messages'),
+        ('jitter', NEW.jitter::text, coalesce(NEW.jitter BETWEEN interval '0' AND interval '10 minutes', false), '0 to 10 minutes'),
+        ('first_contacts', NEW.first_contacts::text, NEW.first_contacts >= 0, '0 or more a day, or null for no limit'),
+        ('quiet_until', format('%s with quiet_from %s', coalesce(NEW.quiet_until::text, 'null'), coalesce(NEW.quiet_from::text, 'null')),
+         (NEW.quiet_from IS NULL) = (NEW.quiet_until IS NULL) AND coalesce(NEW.quiet_from <> NEW.quiet_until, true),
          'together with quiet_from, and another time than it'),
-        ('time_zone', EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = NEW.time_zone), 'a name of pg_timezone_names, such as Europe/Berlin'),
-        ('typing', NEW.typing IS NOT NULL, 'true or false')
-    ) AS c (name, holds, accepted) WHERE NOT c.holds LIMIT 1;
+        ('time_zone', '"' || NEW.time_zone || '"', EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = NEW.time_zone),
+         'a name of pg_timezone_names, such as Europe/Berlin'),
+        ('typing', NEW.typing::text, NEW.typing IS NOT NULL, 'true or false')
+    ) AS c (name, given, holds, accepted) WHERE NOT c.holds LIMIT 1;
     IF bad IS NOT NULL THEN
-        RAISE EXCEPTION '%: not accepted', bad USING ERRCODE = 'WA013', COLUMN = bad, HINT = 'Accepted: ' || accepted || '.';
+        RAISE EXCEPTION '%: % is not accepted', bad, given USING ERRCODE = 'WA013', COLUMN = bad, HINT = 'Accepted: ' || accepted || '.';
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION wa.pacing_before_write() IS 'Row trigger of wa.pacing: checks every column; error WA013 names it and what is accepted.';
+COMMENT ON FUNCTION wa.pacing_before_write() IS 'Row trigger of wa.pacing: checks every column; error WA013 names it, its value and what is accepted.';
 CREATE OR REPLACE TRIGGER validate BEFORE INSERT OR UPDATE ON wa.pacing
     FOR EACH ROW EXECUTE FUNCTION wa.pacing_before_write();
 

@@ -58,7 +58,7 @@ BEGIN
                 $body$$function$,
                 made.name, required, optional, made.kind,
                 CASE made.body WHEN 'none' THEN 'NULL' ELSE format('%I.body', made.name) END, given);
-            words := words || ' Returns the id of the row in wa.outbound; with a dedupe_key that exists already, the first row''s id.';
+            words := words || ' Returns the id of the row in wa.outbound; with a dedupe_key that exists already, the first row''s id, whatever became of that message.';
         END IF;
         EXECUTE format('COMMENT ON FUNCTION wa.%I IS %L', made.name, made.about || words);
     END LOOP;

@@ -54,6 +54,10 @@ BEGIN
         IF NEW.session IS NOT NULL THEN
             RAISE EXCEPTION 'session: a schedule of kind % takes none', NEW.kind
                 USING ERRCODE = 'WA001', COLUMN = 'session', HINT = 'Accepted for this kind: null.';
+        ELSIF NOT wa.sees_all() THEN
+            RAISE EXCEPTION 'permission denied: % may not schedule %, which works on all tenants', current_user, NEW.kind
+                USING ERRCODE = 'insufficient_privilege',
+                      HINT = 'Accepted: members of wa_admin and wa_worker; for others the kinds connect, close and text with a session.';
         END IF;
         NEW.session_id := NULL;
         NEW.tenant := NULL;
@@ -127,7 +131,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     of_tenant CONSTANT text := substring(find_schedule.name FROM '^(.*)/');
     plain     CONSTANT text := regexp_replace(find_schedule.name, '^.*/', '');
-    -- Asked here, too, for callers with their owner's rights, whom no policy holds back.
+    -- Asked here, too, because policies do not apply to functions with their owner's rights.
     found     bigint[] := ARRAY(
         SELECT s.schedule_id FROM wa.schedule s
         WHERE s.name = plain AND s.tenant IS NOT DISTINCT FROM of_tenant AND (s.tenant IS NULL OR wa.sees(s.session_id)));

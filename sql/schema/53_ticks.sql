@@ -94,6 +94,7 @@ DECLARE
     s     wa.schedule;
     added record;
 BEGIN
+    PERFORM wa.must_write('wa.maintenance_job', 'run schedules by hand');
     SELECT * INTO s FROM wa.schedule w WHERE w.schedule_id = wa.schedule_id(run_now.name) FOR UPDATE;
     added := wa.add_scheduled_job(s, NULL);
     UPDATE wa.schedule w SET last_job = added.job WHERE w.schedule_id = s.schedule_id;

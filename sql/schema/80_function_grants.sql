@@ -106,6 +106,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.wake()'
     ]) f
     UNION ALL
+    -- Operating, too; these say themselves which roles may.
+    SELECT f, '{wa_app,wa_readonly,wa_admin,wa_worker}'::name[] FROM unnest(ARRAY[
+        'wa.add_session(text,text)',
+        'wa.must_write(text,text)',
+        'wa.run_now(text)'
+    ]) f
+    UNION ALL
     -- What wagres doctor asks.
     SELECT f, '{wa_readonly,wa_admin,wa_worker}'::name[] FROM unnest(ARRAY[
         'wa.current_home()',
@@ -116,7 +123,6 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     -- Operating, for all tenants.
     SELECT f, '{wa_admin,wa_worker}'::name[] FROM unnest(ARRAY[
         'wa.add_scheduled_job(wa.schedule,timestamp with time zone)',
-        'wa.add_session(text,text)',
         'wa.add_tenant(text)',
         'wa.announce_status(bigint[],bigint[])',
         'wa.attempt_error(integer,text)',
@@ -136,7 +142,6 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.restored()',
         'wa.retry_maintenance_job(bigint)',
         'wa.revoke_tenant(name,text)',
-        'wa.run_now(text)',
         'wa.share(uuid)',
         'wa.worker_ended()'
     ]) f
@@ -206,8 +211,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.locked_consumer(text)',
         'wa.maintenance_job_before_insert()',
         'wa.media_dropped()',
-        'wa.message_reason(wa.outbound)',
         'wa.must_administer()',
+        'wa.message_reason(wa.outbound)',
         'wa.must_not_be_paused(wa.consumer)',
         'wa.must_send()',
         'wa.new_secret(text)',
@@ -227,8 +232,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.session_becomes()',
         'wa.session_before_insert()',
         'wa.session_job_before_insert()',
-        'wa.session_reasons(bigint[])',
         'wa.token_tenants()',
+        'wa.session_reasons(bigint[])',
         'wa.unpace(bigint)',
         'wa.web_url()',
         'wa.withdraw(bigint[],wa.outbound_status)'

@@ -96,6 +96,17 @@ BEGIN
     END LOOP;
 END $$;
 
+-- The version of the tables, which wagres doctor compares with its own. The table is not of this schema.
+DO $$
+DECLARE reader name;
+BEGIN
+    FOREACH reader IN ARRAY ARRAY['wa_worker', 'wa_admin', 'wa_readonly'] LOOP
+        IF to_regclass('_sqlx_migrations') IS NOT NULL AND EXISTS (SELECT FROM pg_roles WHERE rolname = reader) THEN
+            EXECUTE format('GRANT SELECT ON _sqlx_migrations TO %I', reader);
+        END IF;
+    END LOOP;
+END $$;
+
 -- Functions, by the list in 80_function_grants.sql. Changes only what differs, because each change writes the catalog.
 DO $$
 DECLARE change text;

@@ -1,11 +1,13 @@
 -- Releases a session. Locks the session's row, without waiting, the lease, so statements that wait for it continue, and a
--- reconnect that waits for a session that stops. When the session should still be connected, the other workers are woken.
-WITH input (session_id, epoch, status, reason, stops, forgets, ended, code, advice) AS NOT MATERIALIZED (
+-- reconnect that waits for a session that stops; with the session's row nobody else queues a link. When the session should
+-- still be connected, the other workers are woken.
+WITH input (session_id, epoch, status, reason, stops, forgets, relinks, ended, code, advice) AS NOT MATERIALIZED (
     -- Not materialized, so that the planner sees constants. status: written with its reason if it may follow; a banned
     -- session, for example, stays banned. stops: the wish becomes "stopped" too, unless somebody has asked for a
-    -- connection since. forgets: deletes the identity, after a logout. ended, code, advice: the event connection_ended;
-    -- none when ended is null, because somebody asked for the end.
-    SELECT $1::bigint, $2::bigint, ($3::text)::wa.session_status, $4::text, $5::boolean, $6::boolean, $7::text, $8::integer, $9::text
+    -- connection since. forgets: deletes the identity, after a logout. relinks: queues a link instead, unless somebody has
+    -- asked for a stop since. ended, code, advice: the event connection_ended; none when ended is null, because somebody
+    -- asked for the end.
+    SELECT $1::bigint, $2::bigint, ($3::text)::wa.session_status, $4::text, $5::boolean, $6::boolean, $7::boolean, $8::text, $9::integer, $10::text
 ), own AS (
     -- The session's row. An error at once when an application has locked it: the worker tries again later, and holds
     -- meanwhile neither the lease nor a connection (R8).
@@ -16,10 +18,11 @@ WITH input (session_id, epoch, status, reason, stops, forgets, ended, code, advi
     FROM own JOIN input USING (session_id) WHERE l.session_id = input.session_id AND l.epoch = input.epoch AND l.holder IS NOT NULL
     RETURNING l.session_id
 ), found AS (
-    -- Whether the status may follow, and whether the wish becomes "stopped".
+    -- Whether the status may follow, whether a link does, and whether the wish becomes "stopped".
     SELECT s.session_id, input.status, input.reason, input.forgets,
            input.status = ANY (s.status || wa.next_statuses(s.status)) AS follows,
-           input.stops AND NOT EXISTS (
+           input.relinks AND s.desired = 'connected' AS relinks,
+           input.stops AND NOT (input.relinks AND s.desired = 'connected') AND NOT EXISTS (
                SELECT FROM wa.session_job j
                WHERE j.session_id = s.session_id AND j.status = 'queued' AND NOT j.action AND j.kind IN ('link', 'connect')
                  AND j.run_at <= now()) AS stops
@@ -34,11 +37,15 @@ WITH input (session_id, epoch, status, reason, stops, forgets, ended, code, advi
         wished_at = CASE WHEN stops THEN NULL ELSE s.wished_at END,
         jid = CASE WHEN forgets THEN NULL ELSE s.jid END, lid = CASE WHEN forgets THEN NULL ELSE s.lid END
     FROM found WHERE s.session_id = found.session_id
-    RETURNING s.session_id, found.stops, found.reason
+    RETURNING s.session_id, s.name, found.stops, found.relinks, found.reason
 ), superseded AS (
     -- A reconnect, perhaps after a rest. After the session's row, as whoever queues one.
     UPDATE wa.session_job j SET status = 'cancelled', finished_at = now(), last_error = 'superseded: ' || w.reason
     FROM written w WHERE w.stops AND j.session_id = w.session_id AND j.status = 'queued' AND j.kind = 'reconnect'
+), link AS (
+    -- The new link, unless one waits.
+    INSERT INTO wa.session_job (session, kind, reason) SELECT w.name, 'link', w.reason FROM written w WHERE w.relinks
+    ON CONFLICT DO NOTHING
 ), event AS (
     -- The event.
     INSERT INTO wa.event (session, session_id, kind, data)

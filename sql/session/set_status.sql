@@ -1,5 +1,5 @@
--- Writes a status of a session, and its QR code. Share-locks the lease; locks the session's row, without waiting. Returns whether the
--- epoch still holds.
+-- Writes a status of a session, and its QR code. Share-locks the lease; locks the session's row, without waiting.
+-- Returns whether the epoch still holds.
 WITH input (session_id, epoch, status, reason, qr, qr_seconds) AS NOT MATERIALIZED (
     -- Not materialized, so that the planner sees constants.
     -- qr: the text of the code, valid for qr_seconds; null for none.

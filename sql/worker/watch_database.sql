@@ -1,6 +1,6 @@
 -- What an application can do to the server as a whole: the share of the queue of notifications in use (0 to 1), and the
--- oldest open transaction of a client, with its age in seconds. "hidden": there are clients whose
--- transactions this role may not see, for want of pg_read_all_stats. Locks nothing.
+-- oldest open transaction of a client, with its age in seconds. "hidden": there are clients whose transactions this role
+-- may not see, because it lacks pg_read_all_stats. Locks nothing.
 SELECT pg_notification_queue_usage() AS "queue!", oldest.pid, oldest.role::text, oldest.application, oldest.seconds::float8 AS seconds,
        EXISTS (SELECT FROM pg_stat_activity a WHERE a.backend_type IS NULL) AS "hidden!"
 FROM (VALUES (1)) AS one

@@ -1,4 +1,4 @@
-//! `wagres auth stats | quarantine | reseal | plain | new-key`.
+//! `wagres auth stats | quarantine | restore | restored | reseal | plain | new-key`.
 
 use super::{connect, line, print};
 use crate::auth::{KEY_LENGTH, codec, random};
@@ -6,13 +6,21 @@ use crate::config::Config;
 use anyhow::ensure;
 use clap::{Args, Subcommand};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuthCommand {
     /// Show keys and bytes of the auth state by session and kind
     Stats(SessionFilter),
-    /// Show quarantined values, which could not be read, and why
+    /// Show quarantined auth state: values that could not be read, and that of sessions which were unlinked
     Quarantine(SessionFilter),
+    /// Take the auth state of an unlinked session back from the quarantine; then connect the session
+    Restore {
+        /// Name of the session
+        session: String,
+    },
+    /// Start new Signal sessions everywhere, after a restore of the database that workers cannot notice
+    Restored,
     /// Queue the job that encrypts the auth state of all sessions with the key in force
     Reseal,
     /// Let workers without a key write again, after every value was opened
@@ -32,6 +40,22 @@ pub(super) async fn run(config: &Config, command: AuthCommand, json: bool) -> an
     match command {
         AuthCommand::Stats(SessionFilter { session }) => stats(config, session, json).await,
         AuthCommand::Quarantine(SessionFilter { session }) => quarantine(config, session, json).await,
+        AuthCommand::Restore { session } => {
+            let restored = sqlx::query_scalar!(r#"SELECT wa.restore_auth($1) AS "keys!""#, session);
+            let keys = restored.fetch_one(&connect(config).await?).await?;
+            let text = format!(
+                "{keys} keys of {session} are taken back; wagres session connect {session} shows whether WhatsApp accepts them"
+            );
+            print(json, &json!({ "session": session, "keys": keys }), &text);
+            Ok(())
+        }
+        AuthCommand::Restored => {
+            let restored = sqlx::query_scalar!(r#"SELECT wa.restored() AS "sessions!""#);
+            let sessions = restored.fetch_one(&connect(config).await?).await?;
+            let text = format!("{sessions} linked sessions start new Signal sessions when they next connect");
+            print(json, &json!({ "sessions": sessions }), &text);
+            Ok(())
+        }
         AuthCommand::Reseal => {
             let pool = connect(config).await?;
             let id = sqlx::query_scalar!("INSERT INTO wa.maintenance_job (kind) VALUES ('reseal_keys') RETURNING id")
@@ -87,7 +111,10 @@ async fn stats(config: &Config, session: Option<String>, json: bool) -> anyhow::
 
 async fn quarantine(config: &Config, session: Option<String>, json: bool) -> anyhow::Result<()> {
     let rows = sqlx::query_file!("sql/cli/auth_quarantine.sql", session).fetch_all(&connect(config).await?).await?;
+    // Of each reason, how many values of each kind.
+    let mut counts: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
     for row in rows {
+        *counts.entry(row.reason.clone()).or_default().entry(row.kind.clone()).or_default() += 1;
         let line = json!({
             "id": row.id, "session": row.session, "kind": row.kind, "key_id": row.key_id, "reason": row.reason,
             "created_at": row.created_at, "expires_at": row.expires_at,
@@ -96,6 +123,15 @@ async fn quarantine(config: &Config, session: Option<String>, json: bool) -> any
         let text =
             format!("{}  {}  {} {:?}: {} (kept until {until})", row.id, row.session, row.kind, row.key_id, row.reason);
         print(json, &line, &text);
+    }
+    for (reason, kinds) in &counts {
+        let total: u64 = kinds.values().sum();
+        let each: Vec<String> = kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+        let line = json!({ "total": total, "reason": reason, "kinds": kinds });
+        print(json, &line, &format!("total {total} ({}): {reason}", each.join(", ")));
+    }
+    if counts.is_empty() && !json {
+        line(&session.map_or("the quarantine is empty".into(), |name| format!("nothing of {name} is quarantined")));
     }
     Ok(())
 }

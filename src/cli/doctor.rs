@@ -1,6 +1,6 @@
 //! `wagres doctor`: checks everything that a worker needs, and prints a remedy for each problem.
 
-use super::{error_text, print};
+use super::{error_text, no_database, print};
 use crate::auth::Vault;
 use crate::config::Config;
 use crate::db::{Db, DbError, migrate};
@@ -123,8 +123,7 @@ async fn whatsapp(config: &Config, report: &mut Report) {
 
 async fn database(config: &Config, report: &mut Report) {
     let Some(url) = &config.database_url else {
-        let advice = "set DATABASE_URL to postgres://user:password@host:port/database (wagres up prints its own)";
-        return report.must(false, "database", "database_url is missing", advice);
+        return report.must(false, "database", "database_url is missing", &no_database(config));
     };
     let pool = match Db::connect(url, config.database_pooler, 2, "wagres doctor").await {
         Ok(pool) => pool,
@@ -143,7 +142,7 @@ async fn database(config: &Config, report: &mut Report) {
         Err(error) => return report.must(false, "database", &error_text(&error.into()), "see the server's log"),
     };
     let version = facts.version / 10_000;
-    let text = format!("PostgreSQL {version}, as {}", facts.role);
+    let text = format!("PostgreSQL {version}, as {}, at {}", facts.role, url.without_password());
     report.must(version >= OLDEST, "database", &text, &format!("upgrade to PostgreSQL {OLDEST} or later"));
     report.must(
         !facts.read_only,
@@ -175,6 +174,13 @@ async fn database(config: &Config, report: &mut Report) {
     );
     if !facts.there {
         return report.must(false, "schema", "there is no schema wa", "wagres migrate");
+    }
+    if let Some(hidden) = facts.hidden {
+        // Nothing is known to be wrong.
+        let found =
+            format!("schema, workers and sessions are not checked: {} may not see {}", facts.role, hidden.join(", "));
+        let advice = "run doctor as a member of wa_worker or wa_admin";
+        return report.should(false, "rights", &found, advice);
     }
     schema(&pool, report).await;
 }
@@ -242,7 +248,7 @@ async fn schema(pool: &Db, report: &mut Report) {
     let facts = match sqlx::query_file!("sql/cli/doctor_schema.sql").fetch_one(pool).await {
         Ok(facts) => facts,
         Err(error) => {
-            let advice = "GRANT wa_worker or wa_admin TO that role";
+            let advice = "run doctor as a member of wa_worker or wa_admin";
             return report.must(false, "rights", &error_text(&error.into()), advice);
         }
     };
@@ -272,7 +278,13 @@ async fn schema(pool: &Db, report: &mut Report) {
             list(facts.ill),
             "wagres session errors NAME; docs/sessions.md",
         ),
-        ("rest", "no session rests", list(facts.resting), "wagres session show NAME; wa.connect retries at once"),
+        (
+            "rest",
+            "no session rests",
+            list(facts.resting),
+            "wagres session show NAME has the reason and the end; after failures wa.connect retries at once, during a ban or \
+             a limit wait",
+        ),
         (
             "consumers",
             "no consumer is paused",

@@ -22,7 +22,8 @@ mod worker;
 
 pub use out::error_text;
 
-use crate::config::{Config, Overrides, Secret, WebOverrides};
+use crate::config::{Config, Overrides, Secret, WHATSAPP_URL, WebOverrides};
+use crate::db::folder::RunningUp;
 use crate::db::{self, Db, DbError, listener};
 use crate::telemetry::log;
 use anyhow::Context;
@@ -161,7 +162,7 @@ struct WorkerFlags {
     /// WebSocket URL of the WhatsApp server [default: WhatsApp's own]
     #[arg(long, value_name = "URL")]
     whatsapp_url: Option<String>,
-    /// Address of /health and /metrics; port 0 takes a free one [default: 127.0.0.1:7460]
+    /// Address of /livez, /health and /metrics; port 0 takes a free one [default: 127.0.0.1:7460]
     #[arg(long, value_name = "ADDR")]
     http: Option<SocketAddr>,
     /// Address of the link page and the dashboard; port 0 takes a free one [default: none; of wagres up 127.0.0.1:7461]
@@ -195,7 +196,10 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Web { listen } => overrides.web = Some(WebOverrides { listen: *listen }),
         _ => {}
     }
-    let config = Config::load(cli.config.as_deref(), &overrides)?;
+    let mut config = Config::load(cli.config.as_deref(), &overrides)?;
+    if !matches!(cli.command, Command::Up { .. } | Command::Sandbox { .. } | Command::Config) {
+        join_running_up(&mut config);
+    }
     log::start(&config.log, config.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let json = cli.json;
@@ -264,10 +268,39 @@ fn show(config: &Config, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Without a `database_url` a command works with the `wagres up` that runs in the data folder: with its private server,
+/// and with its WhatsApp server unless another one is configured.
+fn join_running_up(config: &mut Config) {
+    let Some(up) = RunningUp::find(&config.data_dir) else { return };
+    match &config.database_url {
+        None if up.private => config.database_url = up.database_urls.into_iter().next().map(Secret::new),
+        Some(url) if up.database_urls.contains(&url.without_password()) => {}
+        _ => return,
+    }
+    if config.whatsapp_url == WHATSAPP_URL {
+        config.whatsapp_url = up.whatsapp_url;
+    }
+}
+
 fn database_url(config: &Config) -> anyhow::Result<&Secret> {
-    config.database_url.as_ref().context(
-        "database_url: missing; set DATABASE_URL to postgres://user:password@host:port/database (wagres up prints its own)",
-    )
+    config.database_url.as_ref().with_context(|| format!("database_url: missing; {}", no_database(config)))
+}
+
+/// What helps a command that has no `database_url` and found none.
+fn no_database(config: &Config) -> String {
+    let folder = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+    let folder = folder.display();
+    let set = "set DATABASE_URL to postgres://user:password@host:port/database";
+    match RunningUp::find(&config.data_dir) {
+        Some(up) => {
+            let found = up.database_urls.join(", ");
+            format!("{set}; wagres up (process {}, data folder {folder}) works on {found}", up.pid)
+        }
+        None => format!(
+            "{set}, or start wagres up; none is ready in {folder}, and WAGRES_DATA_DIR names the data folder of one that \
+             was started elsewhere"
+        ),
+    }
 }
 
 async fn connect(config: &Config) -> anyhow::Result<Db> {

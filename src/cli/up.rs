@@ -3,7 +3,7 @@
 use super::{FaultFlags, connect, database_url, migrate_schema, out, stop_signal};
 use crate::config::Config;
 use crate::db::cluster::Cluster;
-use crate::db::folder::DataFolder;
+use crate::db::folder::{DataFolder, RunningUp};
 use crate::http;
 use crate::worker::{Phase, Worker};
 use anyhow::Context;
@@ -57,6 +57,15 @@ pub(super) async fn up(mut config: Config, sandbox: Option<SandboxFlags<'_>>, js
     let ended = async {
         migrate_schema(&config).await?;
         let url = database_url(&config)?.clone();
+        if let Some(folder) = &folder {
+            let private = cluster.as_ref().map(Cluster::tcp_url);
+            folder.announce(&RunningUp {
+                pid: std::process::id(),
+                private: private.is_some(),
+                database_urls: std::iter::once(url.without_password()).chain(private).collect(),
+                whatsapp_url: config.whatsapp_url.clone(),
+            })?;
+        }
         let beside = Beside { sandbox: sandbox.as_ref(), cluster: cluster.as_ref(), has_login: true };
         let working = work(config, beside, json, stop);
         match &sandbox {
@@ -152,6 +161,19 @@ async fn login_link(config: &Config) -> anyhow::Result<Option<String>> {
 }
 
 /// Runs the worker, the HTTP server and the pages, and prints their addresses when they are ready.
+/// Why `/health` and `/metrics` cannot be served, and what helps.
+fn not_served(address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
+    let remedy = match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "; another program listens there, perhaps another worker: --http 127.0.0.1:0 takes a free port; http = … in \
+             wagres.toml or WAGRES_HTTP names another one"
+        }
+        _ => "; name an address of this machine with --http, with http = … in wagres.toml, or with WAGRES_HTTP",
+    };
+    anyhow::anyhow!("configuration: http: cannot listen on {address}: {error}{remedy}")
+}
+
+/// Runs the worker and the HTTP server, and prints their addresses when they are ready.
 async fn work(
     config: Config,
     beside: Beside<'_>,
@@ -170,9 +192,8 @@ async fn work(
     let worker = Worker::new(config)?;
     let window = worker.window();
     let http_stop = CancellationToken::new();
-    let (http, serving) = http::serve(address, window.clone(), http_stop.clone())
-        .await
-        .with_context(|| format!("configuration: http: cannot listen on {address}"))?;
+    let (http, serving) =
+        http::serve(address, window.clone(), http_stop.clone()).await.map_err(|error| not_served(address, &error))?;
     let http = format!("http://{http}");
 
     let mut phase = window.phase;

@@ -34,7 +34,8 @@ pub const WHATSAPP_URL: &str = "wss://web.whatsapp.com/ws/chat";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Postgres connection URL. Also read from `DATABASE_URL`. Without it `wagres up` runs a private server.
+    /// Postgres connection URL. Also read from `DATABASE_URL`. Without it `wagres up` runs a private server,
+    /// and other commands use that of a `wagres up` that runs in `data_dir`.
     pub database_url: Option<Secret>,
     /// Whether `database_url` leads to a pooler that changes connections between transactions, as `PgBouncer`'s
     /// `pool_mode = transaction` does. Then each statement is a transaction, and workers poll every `worker.poll_ms`,
@@ -42,9 +43,9 @@ pub struct Config {
     pub database_pooler: bool,
     /// WebSocket URL of the WhatsApp server. A build with the feature `sandbox` accepts loopback addresses only.
     pub whatsapp_url: String,
-    /// Address of the HTTP server (`/health`, `/metrics`). Port 0 takes a free one.
+    /// Address of the HTTP server (`/livez`, `/health`, `/metrics`). Port 0 takes a free one.
     pub http: SocketAddr,
-    /// Folder of the private Postgres of `wagres up`.
+    /// Folder of the private Postgres of `wagres up`. Without a `database_url` other commands look here for a running one.
     pub data_dir: PathBuf,
     /// Filter of the log, in the syntax of `RUST_LOG`: `info`, `wagres=debug,whatsapp_rust=warn` …
     pub log: String,

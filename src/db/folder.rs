@@ -1,5 +1,7 @@
-//! The data folder of `wagres up`: one process at a time works in it, and it remembers ports over restarts.
+//! The data folder of `wagres up`: one process at a time works in it, it remembers ports over restarts, and other commands
+//! find the running process by it.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
@@ -31,7 +33,33 @@ pub enum FolderError {
     },
 }
 
-/// A data folder that this process alone works in. The system gives it free when the process ends, however it ends.
+/// What a running `wagres up` tells other commands in its data folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningUp {
+    /// Its process.
+    pub pid: u32,
+    /// Whether its database is the private server in the folder, which needs no password.
+    pub private: bool,
+    /// URLs of its database without passwords, the one on the socket first.
+    pub database_urls: Vec<String>,
+    /// The WhatsApp server that its worker connects to.
+    pub whatsapp_url: String,
+}
+
+impl RunningUp {
+    /// The `wagres up` that runs in this folder; `None` while none is ready.
+    #[must_use]
+    pub fn find(folder: &Path) -> Option<Self> {
+        let found: Self = serde_json::from_slice(&std::fs::read(folder.join(RUNNING)).ok()?).ok()?;
+        // A killed process leaves its file behind.
+        Path::new("/proc").join(found.pid.to_string()).exists().then_some(found)
+    }
+}
+
+/// The file of [`RunningUp`].
+const RUNNING: &str = "running.json";
+
+/// A data folder that this process alone works in. The system unlocks it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
@@ -60,7 +88,24 @@ impl DataFolder {
             Err(TryLockError::Error(source)) => return Err(fail(source)),
         }
         lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(fail)?;
-        Ok(Self { path, _lock: lock })
+        let folder = Self { path, _lock: lock };
+        folder.retract();
+        Ok(folder)
+    }
+
+    /// Tells other commands what runs here, until the folder is given free.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn announce(&self, running: &RunningUp) -> Result<(), FolderError> {
+        let file = self.path.join(RUNNING);
+        let text = serde_json::to_string(running).unwrap_or_default();
+        std::fs::write(&file, text).map_err(|source| FolderError::Io { path: file, source })
+    }
+
+    fn retract(&self) {
+        // There need not be one.
+        let _ = std::fs::remove_file(self.path.join(RUNNING));
     }
 
     /// The folder, as an absolute path.
@@ -110,12 +155,41 @@ impl DataFolder {
     }
 }
 
+impl Drop for DataFolder {
+    fn drop(&mut self) {
+        self.retract();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn h7_a_data_folder_is_one_process_s_and_keeps_its_ports() {
+    fn h7_what_runs_in_a_folder_is_found_until_it_ends() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("data");
+        assert_eq!(RunningUp::find(&path), None);
+        let held = DataFolder::lock(&path).expect("locked");
+        assert_eq!(RunningUp::find(&path), None, "not ready");
+        let running = RunningUp {
+            pid: std::process::id(),
+            private: true,
+            database_urls: vec!["postgres://wagres@localhost:1/wagres".into()],
+            whatsapp_url: "ws://127.0.0.1:9/".into(),
+        };
+        held.announce(&running).expect("announced");
+        assert_eq!(RunningUp::find(&path), Some(running.clone()));
+        // As a killed process leaves it: the number is that of no process.
+        held.announce(&RunningUp { pid: u32::MAX, ..running.clone() }).expect("announced");
+        assert_eq!(RunningUp::find(&path), None);
+        held.announce(&running).expect("announced");
+        drop(held);
+        assert_eq!(RunningUp::find(&path), None, "it has ended");
+    }
+
+    #[test]
+    fn h7_a_data_folder_belongs_to_one_process_and_keeps_its_ports() {
         let folder = tempfile::tempdir().expect("a folder");
         let held = DataFolder::lock(&folder.path().join("data")).expect("locked");
         let second = DataFolder::lock(&folder.path().join("data")).map(drop).map_err(|error| error.to_string());

@@ -4,8 +4,8 @@
 //! The server may have run a statement whose answer was lost. So only statements that may run twice are repeated here:
 //! reads, and writes with the same result.
 //!
-//! Only outages are repeated without end. A statement that the server refuses for its content would be refused for
-//! ever; see [`pieces`](super::pieces).
+//! Statements are repeated without limit during outages only. A statement that the server refuses for its content would
+//! be refused for ever; see [`pieces`](super::pieces).
 
 use super::backoff::Backoff;
 use sqlx::Error;

@@ -45,8 +45,8 @@ impl Source {
     }
 }
 
-/// Puts an item into quarantine and adds an event that does not show it. Waits out outages and locks until `stopped`. An item
-/// that the quarantine refuses as well is lost, and the log says so.
+/// Puts an item into quarantine and adds an event that does not show it. Waits out outages and locks until `stopped`.
+/// An item that the quarantine refuses as well is lost, and the log says so.
 pub async fn put(db: &Db, fence: Fence, source: Source, item: &Value, refused: &Error, stopped: &CancellationToken) {
     let mut data = item.to_string().into_bytes();
     data.truncate(MOST);

@@ -100,12 +100,12 @@ impl Encode<'_, Postgres> for Storable {
     }
 }
 
-/// JSON that Postgres stores as JSONB: no U+0000 in texts and names of fields, nor a number that JSON lacks.
+/// JSON that Postgres stores as JSONB: no U+0000 in texts and names of fields.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StorableJson(Value);
 
 impl StorableJson {
-    /// The same value; U+FFFD stands for U+0000. `serde_json` has no numbers that are none (NaN is null).
+    /// The same value; U+FFFD stands for U+0000. A `serde_json::Value` has no NaN and no infinity.
     #[must_use]
     pub fn new(value: Value) -> Self {
         Self(json(value))

@@ -5,12 +5,12 @@
 //! already is read from the rows, not kept here.
 
 use super::SessionJob;
+use super::claimed::ClaimedSessionJob;
 use super::feed::hand_on;
 use super::in_hand::InHand;
-use super::session_work::{KINDS, SessionWork};
+use super::session_work::KINDS;
 use super::shares::Shares;
 use crate::db::Db;
-use crate::db::fence::Fence;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -56,21 +56,11 @@ impl Actions {
             return Ok(0);
         }
         let turn = self.in_hand.turn().await;
-        let rows = sqlx::query_file!("sql/jobs/claim_actions.sql", self.worker_id, &ids).fetch_all(&self.pool).await?;
+        let claim = sqlx::query_file_as!(ClaimedSessionJob, "sql/jobs/claim_actions.sql", self.worker_id, &ids);
+        let rows = claim.fetch_all(&self.pool).await?;
         let claimed = rows.len();
         for row in rows {
-            let job = SessionJob {
-                fence: Fence { session_id: row.session_id, epoch: row.epoch },
-                id: row.id,
-                session: row.session,
-                work: SessionWork::read(&row.kind, &row.args),
-                kind: row.kind,
-                reason: row.reason,
-                attempts: row.attempts,
-                scheduled: false,
-                hand: self.in_hand.take(row.id),
-            };
-            hand_on(&self.feed, job).await;
+            hand_on(&self.feed, row.into_job(&self.in_hand)).await;
         }
         drop(turn);
         Ok(claimed)

@@ -8,16 +8,16 @@
 
 use super::actions::Actions;
 use super::bells::Bells;
+use super::claimed::ClaimedSessionJob;
 use super::feed::hand_on;
 use super::in_hand::InHand;
 use super::maintenance::MaintenanceKind;
 use super::outbound::Outbound;
 use super::retry_loop::RetryLoop;
-use super::session_work::{self, SessionWork};
+use super::session_work;
 use super::{MaintenanceJob, SessionJob};
 use crate::db::Db;
 use crate::db::backoff::{Backoff, spread};
-use crate::db::fence::Fence;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -161,22 +161,11 @@ impl Dispatcher {
         }
         let turn = self.session_in_hand.turn().await;
         let kinds = session_work::KINDS.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>();
-        let rows =
-            sqlx::query_file!("sql/jobs/claim_session.sql", self.worker_id, room, &kinds).fetch_all(&self.pool).await?;
+        let claim = sqlx::query_file_as!(ClaimedSessionJob, "sql/jobs/claim_session.sql", self.worker_id, room, &kinds);
+        let rows = claim.fetch_all(&self.pool).await?;
         let claimed = rows.len();
         for row in rows {
-            let job = SessionJob {
-                fence: Fence { session_id: row.session_id, epoch: row.epoch },
-                id: row.id,
-                session: row.session,
-                work: SessionWork::read(&row.kind, &row.args),
-                kind: row.kind,
-                reason: row.reason,
-                attempts: row.attempts,
-                scheduled: row.scheduled,
-                hand: self.session_in_hand.take(row.id),
-            };
-            hand_on(&self.session, job).await;
+            hand_on(&self.session, row.into_job(&self.session_in_hand)).await;
         }
         drop(turn);
         Ok(claimed)

@@ -6,6 +6,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// The error of an attempt that is given back, because its row says that this process runs it and it is not in hand.
+pub const NOT_IN_HAND: &str = "the answer to its claim was lost, or its outcome was refused";
+
 /// The rows of one table that this process has in hand. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct InHand(Arc<Shared>);

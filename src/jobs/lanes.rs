@@ -236,7 +236,7 @@ impl Lanes {
             it.started.map(|started| started.elapsed())
         });
         inner.places.finished(job);
-        let behind = inner.go_on(job, requeued);
+        let behind = inner.advance(job, requeued);
         inner.places.fill();
         (behind, took)
     }
@@ -311,7 +311,7 @@ impl Inner {
     }
 
     /// The next message of the lane may start; or, if this one is `requeued`, those behind it are returned.
-    fn go_on(&mut self, job: &OutboundJob, requeued: bool) -> Vec<OutboundJob> {
+    fn advance(&mut self, job: &OutboundJob, requeued: bool) -> Vec<OutboundJob> {
         let key = (job.fence.session_id, job.chat.clone());
         let Some(lane) = self.lanes.get_mut(&key) else { return vec![] };
         if requeued {

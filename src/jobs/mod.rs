@@ -19,6 +19,7 @@ pub mod actions;
 pub mod bells;
 pub mod change;
 pub mod claim;
+mod claimed;
 pub mod cron;
 pub mod feed;
 pub mod in_hand;

@@ -163,7 +163,7 @@ impl Waiting {
         if self.changes.is_empty() {
             self.unwritten = None;
         } else {
-            self.unwritten.get_or_insert_with(|| all.begin()).put_aside();
+            self.unwritten.get_or_insert_with(|| all.begin()).unblock();
         }
     }
 
@@ -239,7 +239,7 @@ impl Writer {
             {
                 waiting.add(locked_of(ended), &self.unwritten);
             }
-            unwritten.put_aside();
+            unwritten.unblock();
             let batch = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
             settling.spawn(self.clone().settle(batch, left_out, refused, unwritten));
         }

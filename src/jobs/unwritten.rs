@@ -10,8 +10,8 @@ pub struct Unwritten(Arc<Mutex<Vec<Taken>>>);
 #[derive(Debug)]
 struct Taken {
     since: Instant,
-    /// It is written in pieces and holds up no other batch.
-    aside: bool,
+    /// Every other batch waits for it. One that is written in pieces holds up none.
+    blocks: bool,
 }
 
 impl Unwritten {
@@ -24,12 +24,12 @@ impl Unwritten {
     /// How long a batch has held up all others; zero when none does.
     #[must_use]
     pub fn stuck(&self) -> Duration {
-        self.lock().iter().filter(|taken| !taken.aside).map(|taken| taken.since.elapsed()).max().unwrap_or_default()
+        self.lock().iter().filter(|taken| taken.blocks).map(|taken| taken.since.elapsed()).max().unwrap_or_default()
     }
 
     pub(super) fn begin(&self) -> UnwrittenBatch {
         let since = Instant::now();
-        self.lock().push(Taken { since, aside: false });
+        self.lock().push(Taken { since, blocks: true });
         UnwrittenBatch { all: self.clone(), since }
     }
 
@@ -46,10 +46,10 @@ pub(super) struct UnwrittenBatch {
 
 impl UnwrittenBatch {
     /// From now on it holds up no other batch.
-    pub(super) fn put_aside(&self) {
+    pub(super) fn unblock(&self) {
         let mut all = self.all.lock();
         if let Some(taken) = all.iter_mut().find(|taken| taken.since == self.since) {
-            taken.aside = true;
+            taken.blocks = false;
         }
     }
 }

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn m8_timers_pins_and_keys_are_told_apart_from_messages() {
+    fn m8_timers_pins_and_keys_are_no_messages() {
         let timer = |seconds| Some(Notice::Timer { seconds, at: None });
         assert_eq!(notice(&protocol(Type::EPHEMERAL_SETTING, Some(86_400))), timer(86_400));
         assert_eq!(notice(&protocol(Type::EPHEMERAL_SETTING, None)), timer(0));

@@ -2,31 +2,29 @@
 //!
 //! The server delivers an unacknowledged message again, but not before the next connection. So the hook retries through
 //! an outage of the database for as long as the session is held, and through other errors that may pass for some
-//! seconds; then the connection is made anew, and the server delivers the messages again. A message that the database
-//! refuses for its content goes into quarantine, alone, and is acknowledged like those beside it (R10). The unique key
-//! (session, chat, sender, message id) makes a repetition harmless.
+//! seconds; then the worker makes a new connection, and the server delivers the messages again. A message that the
+//! database refuses for its content goes into quarantine, alone, and is acknowledged like those beside it (R10). The
+//! unique key (session, chat, sender, message id) makes a repetition harmless.
 
 use super::address::chat_and_sender;
 use super::authors::{self, Authority};
-use super::columns::{Envelope, InboxColumns, TRIES};
+use super::columns::{Envelope, InboxColumns};
 use super::notices::{NoticeColumns, Notices, moment};
 use super::redelivered::Redelivered;
+use super::store::{Messages, Table};
 use super::votes::{self, FoundPoll};
 use crate::auth::Traffic;
 use crate::db::hold::Hold;
 use crate::db::outage::Failure;
-use crate::db::pieces::{Pieces, code, write_in_pieces};
-use crate::db::quarantine::{self, Source};
-use crate::db::storable::{Storable, StorableJson};
+use crate::db::pieces::code;
+use crate::db::storable::Storable;
 use crate::message::context::timer;
 use crate::message::meaning::{Meaning, Received, received};
 use crate::message::notice::Notice;
 use crate::message::unwrap;
 use crate::telemetry;
 use serde_json::{Value, json};
-use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::sync::Notify;
 use wacore::types::events::InboundMessage;
 use wacore::types::message::{MessageCategory, MessageInfo};
@@ -157,60 +155,14 @@ impl InboxHook {
     /// Stores messages and announces them.
     async fn store(&self, columns: &InboxColumns) -> anyhow::Result<()> {
         let hold = &self.hold;
-        let inbox = Inbox { hold, columns, stored: AtomicI64::new(0) };
-        let written = write_in_pieces(&inbox, columns.ids.len(), &hold.lost, Some(TRIES)).await;
-        telemetry::received(inbox.stored.into_inner());
+        let messages = Messages::new(hold, columns, Table::Inbox);
+        let written = messages.store().await;
+        telemetry::received(messages.stored());
         written.inspect_err(|error| {
             tracing::warn!(code = code(error), %error, "inbox not written; the server delivers the messages again");
         })?;
         anyhow::ensure!(!hold.lost.is_cancelled(), "the session is no longer held here (epoch {})", hold.fence.epoch);
         Ok(())
-    }
-}
-
-/// Messages for `wa.inbox`.
-struct Inbox<'a> {
-    hold: &'a Hold,
-    columns: &'a InboxColumns,
-    /// How many of them are stored and were not there before.
-    stored: AtomicI64,
-}
-
-impl Pieces for Inbox<'_> {
-    async fn write(&self, part: Range<usize>) -> sqlx::Result<()> {
-        let (hold, c, part) = (self.hold, self.columns, || part.clone());
-        let done = sqlx::query_file!(
-            "sql/messages/store_inbox.sql",
-            hold.fence.session_id,
-            hold.fence.epoch,
-            &c.chats[part()] as &[Storable],
-            &c.senders[part()] as &[Storable],
-            &c.ids[part()] as &[Storable],
-            &c.kinds[part()] as &[&str],
-            &c.bodies[part()] as &[Option<Storable>],
-            &c.from_me[part()],
-            &c.push_names[part()] as &[Option<Storable>],
-            &c.times[part()],
-            &c.messages[part()] as &[StorableJson],
-            &c.quoted_ids[part()] as &[Option<Storable>],
-            &c.target_ids[part()] as &[Option<Storable>],
-            &c.media[part()] as &[Option<StorableJson>],
-            &c.choices[part()] as &[Option<StorableJson>],
-            &c.author_matches[part()] as &[Option<bool>],
-            &c.by_admin[part()] as &[Option<bool>]
-        )
-        .fetch_one(&hold.db)
-        .await?;
-        self.stored.fetch_add(done.stored, Ordering::Relaxed);
-        if !done.held {
-            hold.lost.cancel();
-        }
-        Ok(())
-    }
-
-    async fn quarantine(&self, item: usize, error: &sqlx::Error) {
-        let (hold, item) = (self.hold, self.columns.json(item));
-        quarantine::put(&hold.db, hold.fence, Source::Message, &item, error, &hold.lost).await;
     }
 }
 

@@ -6,8 +6,8 @@
 //! * [`media`]: uploads and downloads the files of messages.
 //! * [`nack`]: what a refusal by the server means.
 //! * [`acks`]: senders that wait for a server ack.
-//! * [`inbound`]: the durability hook: commits and announces a message, then lets the library acknowledge it. `columns`: messages as
-//!   statements take them, made storable.
+//! * [`inbound`]: the durability hook: commits and announces a message, then lets the library acknowledge it. `columns`:
+//!   messages as statements take them, made storable. `store`: writes them.
 //! * `past`: the history from before a link. `votes`: votes in polls. `authors`: who may edit and revoke.
 //! * `events`: rows of `wa.event`. [`notices`]: received messages that become such rows, and timers of chats.
 //! * [`redelivered`]: messages that the server delivers again; asks for those that were decrypted and not stored.
@@ -32,4 +32,5 @@ pub mod notices;
 pub mod outbound;
 pub(crate) mod past;
 pub mod redelivered;
+mod store;
 mod votes;

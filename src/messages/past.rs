@@ -6,19 +6,15 @@
 
 use super::address::phone_form;
 use super::authors::Authority;
-use super::columns::{Envelope, InboxColumns, TRIES};
+use super::columns::{Envelope, InboxColumns};
 use super::events;
 use super::notices::{NoticeColumns, Notices, moment};
+use super::store::{Messages, Table};
 use crate::db::hold::Hold;
-use crate::db::pieces::{Pieces, write_in_pieces};
-use crate::db::quarantine::{self, Source};
-use crate::db::storable::{Storable, StorableJson};
 use crate::message::meaning::{Received, received};
 use crate::telemetry::wall_clock;
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use std::ops::Range;
-use std::sync::atomic::{AtomicI64, Ordering};
 use wacore::types::events::LazyHistorySync;
 use wacore_binary::{Jid, JidExt as _};
 use waproto::whatsapp as wa;
@@ -97,50 +93,8 @@ async fn read(client: &Client, chat: &wa::Conversation, info: &wa::WebMessageInf
 }
 
 async fn store(hold: &Hold, columns: &InboxColumns) -> anyhow::Result<i64> {
-    let past = Past { hold, columns, stored: AtomicI64::new(0) };
-    write_in_pieces(&past, columns.ids.len(), &hold.lost, Some(TRIES)).await?;
+    let messages = Messages::new(hold, columns, Table::Past);
+    messages.store().await?;
     anyhow::ensure!(!hold.lost.is_cancelled(), "the session is no longer held here (epoch {})", hold.fence.epoch);
-    Ok(past.stored.into_inner())
-}
-
-/// Messages for `wa.past`.
-struct Past<'a> {
-    hold: &'a Hold,
-    columns: &'a InboxColumns,
-    /// How many of them are stored and were not there before.
-    stored: AtomicI64,
-}
-
-impl Pieces for Past<'_> {
-    async fn write(&self, part: Range<usize>) -> sqlx::Result<()> {
-        let (hold, c, part) = (self.hold, self.columns, || part.clone());
-        let done = sqlx::query_file!(
-            "sql/messages/store_past.sql",
-            hold.fence.session_id,
-            hold.fence.epoch,
-            &c.chats[part()] as &[Storable],
-            &c.senders[part()] as &[Storable],
-            &c.ids[part()] as &[Storable],
-            &c.kinds[part()] as &[&str],
-            &c.bodies[part()] as &[Option<Storable>],
-            &c.from_me[part()],
-            &c.push_names[part()] as &[Option<Storable>],
-            &c.times[part()],
-            &c.messages[part()] as &[StorableJson],
-            &c.quoted_ids[part()] as &[Option<Storable>],
-            &c.target_ids[part()] as &[Option<Storable>]
-        )
-        .fetch_one(&hold.db)
-        .await?;
-        self.stored.fetch_add(done.stored, Ordering::Relaxed);
-        if !done.held {
-            hold.lost.cancel();
-        }
-        Ok(())
-    }
-
-    async fn quarantine(&self, item: usize, error: &sqlx::Error) {
-        let (hold, item) = (self.hold, self.columns.json(item));
-        quarantine::put(&hold.db, hold.fence, Source::Past, &item, error, &hold.lost).await;
-    }
+    Ok(messages.stored())
 }

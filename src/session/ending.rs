@@ -3,6 +3,7 @@
 
 use super::status::Status;
 use std::time::Duration;
+use wacore::net::DisconnectReason;
 
 /// A rest that WhatsApp asks for without saying how long.
 const LIMITED: Duration = Duration::from_mins(5);
@@ -34,7 +35,8 @@ pub enum Why {
     RateLimited,
     /// Another connection of the same device replaced this one.
     Replaced,
-    /// The server wants a new connection at once, as after a scan or when the QR codes of this one are used up.
+    /// The server wants a new connection at once: after a scan, when the QR codes of this one are used up, or because it
+    /// says so with a code. If that code comes again within a minute, the backoff applies (`sql/session/lost.sql`).
     Restart,
     /// Nobody used the pairing code in time. The next connection shows QR codes.
     CodeExpired,
@@ -106,6 +108,7 @@ impl Why {
             409 | 440 => Self::Replaced,
             429 => Self::RateLimited,
             500 | 503 => Self::Unavailable,
+            515 => Self::Restart,
             _ => Self::StreamError,
         }
     }
@@ -230,7 +233,7 @@ pub enum Next {
     LinkByQr,
     /// Release the lease; nobody connects the session until asked.
     Release(Status),
-    /// The same, and move the auth state to the quarantine: WhatsApp may change its mind.
+    /// The same, and move the auth state to the quarantine: WhatsApp may accept the device again.
     Quarantine,
 }
 
@@ -239,6 +242,23 @@ impl Ended {
     #[must_use]
     pub const fn lost(linked: bool) -> Self {
         Self { why: Why::Lost, code: None, reason: None, linked, answered: false, connected: false }
+    }
+
+    /// The connection is lost, for this reason; the text of the library comes last, in parentheses.
+    pub fn lose(&mut self, reason: &DisconnectReason) {
+        self.reason = Some(match reason {
+            DisconnectReason::ServerClose { code, reason } => {
+                let code = code.map(|code| format!("close code {code}"));
+                let said = [code.as_deref().unwrap_or_default(), reason].into_iter().filter(|part| !part.is_empty());
+                match said.collect::<Vec<_>>().join(": ") {
+                    said if said.is_empty() => "WhatsApp closed the connection".into(),
+                    said => format!("WhatsApp closed the connection ({said})"),
+                }
+            }
+            DisconnectReason::StreamEnded => "WhatsApp or the network closed the connection".into(),
+            DisconnectReason::ReadError(error) => format!("the network broke the connection ({error})"),
+            DisconnectReason::Unknown => "the connection was closed".into(),
+        });
     }
 
     /// Looks up what follows.
@@ -259,13 +279,22 @@ impl Ended {
                 _,
             ) => Next::Connect(Status::Disconnected, After::Backoff),
             (Why::RateLimited, _) => Next::Connect(Status::Disconnected, After::Time(LIMITED)),
-            (Why::Restart, true) => Next::Connect(Status::Connecting, After::Time(Duration::ZERO)),
-            (Why::Restart, false) => Next::Connect(Status::Disconnected, After::Time(Duration::ZERO)),
+            (Why::Restart, true) if self.code.is_none() => {
+                Next::Connect(Status::Connecting, After::Time(Duration::ZERO))
+            }
+            (Why::Restart, _) => Next::Connect(Status::Disconnected, After::Time(Duration::ZERO)),
             (Why::CodeExpired, _) => Next::LinkByQr,
             (Why::NoScan, _) => Next::Release(Status::New),
             (Why::Banned(time), _) => Next::Connect(Status::Banned, After::Time(*time)),
             (Why::Locked | Why::LoggedOut | Why::Undecipherable, _) => Next::Quarantine,
         }
+    }
+
+    /// Whether WhatsApp refused the session's credentials because the device is unlinked. Whoever asked for a link then
+    /// needs another one.
+    #[must_use]
+    pub fn refuses_the_link(&self) -> bool {
+        self.why == Why::LoggedOut && self.linked && !self.connected
     }
 
     /// Whether nothing shows that WhatsApp was reached, so that the network alone may be at fault.
@@ -277,8 +306,8 @@ impl Ended {
     /// The reason, or the usual one for this end, with the code that WhatsApp gave.
     #[must_use]
     pub fn reason(&self) -> String {
-        let usual =
-            if self.why == Why::Restart && self.linked { "restart after linking" } else { self.why.shown().reason };
+        let after_link = self.why == Why::Restart && self.linked && self.code.is_none();
+        let usual = if after_link { "restart after linking" } else { self.why.shown().reason };
         let reason = self.reason.as_deref().unwrap_or(usual);
         self.code.map_or_else(|| reason.to_owned(), |code| format!("{reason} (code {code})"))
     }
@@ -332,6 +361,25 @@ mod tests {
         }
     }
 
+    /// Such a session was connected, or its next connection may wait for a backoff; so it is not connecting.
+    #[test]
+    fn s5_a_restart_that_a_code_asks_for_is_made_at_once_by_a_disconnected_session() {
+        let asked_for = Ended { code: Some(515), ..ended(Why::of_stream_error(515), true, true) };
+        assert_eq!(asked_for.next(), Next::Connect(Status::Disconnected, After::Time(Duration::ZERO)));
+        assert_eq!(asked_for.reason(), "WhatsApp wants a new connection (code 515)");
+    }
+
+    #[test]
+    fn s2_only_refused_credentials_call_for_another_link() {
+        assert!(ended(Why::LoggedOut, true, false).refuses_the_link());
+        // Without credentials a link would be followed by the same refusal, again and again.
+        for other in
+            [ended(Why::LoggedOut, false, false), ended(Why::LoggedOut, true, true), ended(Why::Locked, true, false)]
+        {
+            assert!(!other.refuses_the_link(), "{other:?}");
+        }
+    }
+
     #[test]
     fn s5_each_end_has_its_own_name_reason_and_advice() {
         let shown: Vec<Shown> = ENDS.iter().map(Why::shown).collect();
@@ -358,6 +406,31 @@ mod tests {
         let overloaded = Ended { code: Some(503), ..ended(Why::of_stream_error(503), true, true) };
         assert_eq!(overloaded.reason(), "WhatsApp's servers are not available (code 503)");
         assert_eq!(ended(Why::Restart, true, false).reason(), "restart after linking");
+    }
+
+    #[test]
+    fn s5_the_reason_of_a_lost_connection_is_in_words() {
+        for (reason, shown) in [
+            (DisconnectReason::StreamEnded, "WhatsApp or the network closed the connection"),
+            (
+                DisconnectReason::ReadError("Connection reset by peer".into()),
+                "the network broke the connection (Connection reset by peer)",
+            ),
+            (
+                DisconnectReason::ServerClose { code: Some(1001), reason: "bye".into() },
+                "WhatsApp closed the connection (close code 1001: bye)",
+            ),
+            (
+                DisconnectReason::ServerClose { code: Some(1000), reason: String::new() },
+                "WhatsApp closed the connection (close code 1000)",
+            ),
+            (DisconnectReason::ServerClose { code: None, reason: String::new() }, "WhatsApp closed the connection"),
+            (DisconnectReason::Unknown, "the connection was closed"),
+        ] {
+            let mut ended = Ended::lost(true);
+            ended.lose(&reason);
+            assert_eq!((ended.reason(), &ended.why), (shown.to_owned(), &Why::Lost));
+        }
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(super) struct EventForwarder {
 impl EventHandler for EventForwarder {
     fn handle_event(&self, event: Arc<Event>) {
         if let Event::RawNode(stanza) = &*event
-            && told(stanza).is_none()
+            && connection_sign(stanza).is_none()
             && passkey::primary_of(stanza).is_none()
         {
             if stanza.get().tag.as_ref() == "message" {
@@ -90,20 +90,20 @@ impl EventHandler for EventForwarder {
     }
 }
 
-/// What a stanza tells about the connection.
+/// What a stanza says about the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum ConnectionSign {
     /// WhatsApp has answered the login.
     Answer,
-    /// WhatsApp reports an error of the stream with this code. The connection may go on.
+    /// WhatsApp reports an error of the stream with this code. The connection may continue.
     StreamError(i32),
 }
 
-/// What a stanza tells about the connection; `None` for any other stanza.
-pub(super) fn told(stanza: &OwnedNodeRef) -> Option<Told> {
+/// What a stanza says about the connection; `None` for any other stanza.
+pub(super) fn connection_sign(stanza: &OwnedNodeRef) -> Option<ConnectionSign> {
     let node = stanza.get();
     match node.tag.as_ref() {
-        "success" | "failure" => Some(Told::Answer),
+        "success" | "failure" => Some(ConnectionSign::Answer),
         "stream:error" => {
             let code = node.get_attr("code").and_then(|code| code.as_str().parse().ok());
             // The child has the meaning of a code.
@@ -111,7 +111,7 @@ pub(super) fn told(stanza: &OwnedNodeRef) -> Option<Told> {
                 let child = node.get_optional_child("conflict")?;
                 Some(if child.get_attr("type").is_some_and(|kind| *kind == "replaced") { 440 } else { 401 })
             };
-            code.or_else(conflict).map(Told::StreamError)
+            code.or_else(conflict).map(ConnectionSign::StreamError)
         }
         _ => None,
     }

@@ -9,7 +9,7 @@ use crate::db::Db;
 use crate::db::backoff::Backoff;
 use crate::db::outage::{is_busy, is_outage, outwait};
 use crate::db::storable::Storable;
-use crate::jobs::in_hand::Hand;
+use crate::jobs::in_hand::{Hand, NOT_IN_HAND};
 use crate::jobs::record::Record;
 use crate::jobs::session_work::SessionWork;
 use crate::jobs::{JobError, SessionJob};
@@ -53,8 +53,6 @@ pub async fn run(job: &SessionJob, sessions: &Sessions, media: &Media) -> Result
 const ATTEMPTS: i32 = 5;
 /// A logout is all that can unlink the device, so it is tried for hours: WhatsApp may be away.
 const LOGOUT_ATTEMPTS: i32 = 60;
-/// The error of an attempt whose claim or outcome is not known.
-const UNKNOWN_END: &str = "the answer to its claim was lost, or its outcome was refused";
 
 /// How many attempts a job of this kind gets.
 fn most_attempts(kind: &str) -> i32 {
@@ -80,7 +78,7 @@ impl Recorder {
     /// The row still says that this worker runs it.
     pub async fn give_back(&self, id: i64, kind: &str, attempts: i32) -> sqlx::Result<()> {
         let status = if attempts < most_attempts(kind) { "queued" } else { "failed" };
-        self.write(id, status, 0.0, Some(UNKNOWN_END)).await
+        self.write(id, status, 0.0, Some(NOT_IN_HAND)).await
     }
 
     async fn write(&self, id: i64, status: &str, wait: f64, error: Option<&str>) -> sqlx::Result<()> {

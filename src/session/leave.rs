@@ -15,6 +15,8 @@ pub(super) struct Leave<'a> {
     pub(super) stops: bool,
     /// The row forgets the identity of the device.
     pub(super) forgets: bool,
+    /// A link is queued, because somebody has asked for one; then the session does not stop.
+    pub(super) relinks: bool,
     /// The end that nobody asked for, for the event.
     pub(super) ended: Option<&'a Ended>,
 }
@@ -22,12 +24,12 @@ pub(super) struct Leave<'a> {
 impl<'a> Leave<'a> {
     /// To any worker that has room.
     pub(super) const fn to_others(reason: &'a str) -> Self {
-        Self { status: Status::Disconnected, reason, stops: false, forgets: false, ended: None }
+        Self { status: Status::Disconnected, reason, stops: false, forgets: false, relinks: false, ended: None }
     }
 
     /// Nobody connects the session; it stays linked.
     pub(super) const fn stopped(status: Status, reason: &'a str) -> Self {
-        Self { status, reason, stops: true, forgets: false, ended: None }
+        Self { status, reason, stops: true, forgets: false, relinks: false, ended: None }
     }
 
     /// The device is no longer linked.
@@ -52,6 +54,7 @@ impl<'a> Leave<'a> {
             reason.as_str(),
             self.stops,
             self.forgets,
+            self.relinks,
             shown.map(|shown| shown.name),
             self.ended.and_then(|ended| ended.code),
             shown.map(|shown| shown.advice)

@@ -1,11 +1,11 @@
 //! Links a session over one connection: by QR codes, a pairing code or a passkey.
 
 use super::ending::Why;
+use super::held::Held;
 use super::passkey::{self, PasskeySignal};
 use super::row::{self, Qr};
 use super::status::Status;
 use crate::auth::AuthStore;
-use crate::db::hold::Hold;
 use crate::telemetry;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,7 +30,7 @@ pub(super) enum Step {
 
 /// The linking of one connection.
 pub(super) struct Linking {
-    hold: Hold,
+    held: Arc<Held>,
     client: Arc<Client>,
     /// The channel to the driver of a passkey. `None` when the session was linked before.
     passkey: Option<UnboundedSender<PasskeySignal>>,
@@ -43,9 +43,15 @@ pub(super) struct Linking {
 
 impl Linking {
     /// `linked`: the session has credentials already. Requests to WhatsApp run in `tasks`.
-    pub(super) fn new(hold: Hold, store: AuthStore, client: Arc<Client>, linked: bool, tasks: TaskTracker) -> Self {
-        let passkey = (!linked).then(|| passkey::start(hold.clone(), store, client.clone(), &tasks));
-        Self { hold, client, passkey, ready: false, code_until: None, tasks }
+    pub(super) fn new(
+        held: Arc<Held>,
+        store: AuthStore,
+        client: Arc<Client>,
+        linked: bool,
+        tasks: TaskTracker,
+    ) -> Self {
+        let passkey = (!linked).then(|| passkey::start(held.hold.clone(), store, client.clone(), &tasks));
+        Self { held, client, passkey, ready: false, code_until: None, tasks }
     }
 
     /// The channel to the driver of a passkey.
@@ -59,7 +65,7 @@ impl Linking {
             Event::PairingQrCode(qr) => {
                 telemetry::qr_code();
                 let shown = Qr { text: &qr.code, seconds: qr.timeout.as_secs_f64() };
-                row::change_status(&self.hold, Status::Linking, None, Some(shown)).await;
+                row::change_status(&self.held, Status::Linking, None, Some(shown)).await;
                 // The first code shows that the connection is ready.
                 self.signal_passkey(PasskeySignal::Continue);
                 if !std::mem::replace(&mut self.ready, true) {
@@ -70,7 +76,7 @@ impl Linking {
                 telemetry::pairing_code();
                 self.code_until = Some(Instant::now() + code.timeout);
                 let (first, second) = code.code.split_at(code.code.len() / 2);
-                row::show_code(&self.hold, Some((&format!("{first}-{second}"), code.timeout)), None).await;
+                row::show_code(&self.held.hold, Some((&format!("{first}-{second}"), code.timeout)), None).await;
             }
             Event::PairingCodeError(error) => self.code_failed(&error.error).await,
             Event::PairingCodeRefresh(_) => self.code_failed("the phone could not use it").await,
@@ -84,8 +90,8 @@ impl Linking {
             }
             Event::PairSuccess(pair) => {
                 telemetry::linked();
-                row::identify(&self.hold, &pair.id, &pair.lid).await;
-                row::change_status(&self.hold, Status::Connecting, Some("scanned"), None).await;
+                row::identify(&self.held, &pair.id, &pair.lid).await;
+                row::change_status(&self.held, Status::Connecting, Some("scanned"), None).await;
                 return Some(Step::Linked);
             }
             Event::PairError(error) => return Some(Step::Failed(format!("linking failed: {}", error.error))),
@@ -98,10 +104,10 @@ impl Linking {
     }
 
     async fn codes_used_up(&self) -> Step {
-        match passkey::is_open(&self.hold).await {
+        match passkey::is_open(&self.held.hold).await {
             Ok(true) => Step::Close(Why::Restart, Some("linking with the passkey continues".into())),
             Ok(false) => Step::Close(Why::NoScan, None),
-            Err(error) => Step::Close(Why::Lost, Some(error.to_string())),
+            Err(error) => Step::Close(Why::Lost, Some(format!("wa.passkey could not be read ({error})"))),
         }
     }
 
@@ -110,8 +116,8 @@ impl Linking {
         if self.passkey.is_none() || !self.ready {
             return;
         }
-        let phone = sqlx::query_file_scalar!("sql/session/link_phone.sql", self.hold.fence.session_id);
-        match phone.fetch_optional(&self.hold.db).await {
+        let phone = sqlx::query_file_scalar!("sql/session/link_phone.sql", self.held.hold.fence.session_id);
+        match phone.fetch_optional(&self.held.hold.db).await {
             Ok(Some(Some(phone_number))) => {
                 // This replaces a shown code; the answer is an event.
                 self.client.cancel_pair_code().await;
@@ -127,7 +133,7 @@ impl Linking {
 
     async fn code_failed(&mut self, error: &str) {
         self.code_until = None;
-        row::show_code(&self.hold, None, Some(&format!("no pairing code: {error}; scan the QR code"))).await;
+        row::show_code(&self.held.hold, None, Some(&format!("no pairing code: {error}; scan the QR code"))).await;
     }
 
     /// Waits until the shown pairing code expires. The QR codes are used up by then, so the next connection brings new

@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn s11_a_proxy_is_told_from_what_is_none_and_hides_its_password() {
+    fn s11_only_addresses_of_proxies_are_accepted_and_the_password_is_hidden() {
         for (url, ok) in [
             ("http://127.0.0.1:3128", true),
             ("socks5://anna:s%40cret@127.0.0.1:1080", true),

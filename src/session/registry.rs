@@ -22,7 +22,7 @@ use crate::jobs::bells::Bells;
 use crate::jobs::progress::Progress;
 use crate::messages::connection::Connections;
 use crate::telemetry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tracing::Instrument as _;
@@ -37,6 +37,17 @@ const AWAY: Duration = Duration::from_secs(5);
 pub(super) struct Entry {
     pub(super) held: Arc<Held>,
     pub(super) running: tokio::sync::Mutex<Option<Running>>,
+}
+
+/// What `/health` shows of a held session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldSession {
+    /// `wa.session.name`.
+    pub session: Arc<str>,
+    /// The status that this worker last gave it.
+    pub status: Status,
+    /// Whether its phone number is known.
+    pub phone_known: bool,
 }
 
 /// The held sessions of a worker. Clones share them.
@@ -69,12 +80,17 @@ impl Sessions {
         self.lock().len()
     }
 
-    /// The sessions that [`Sessions::count`] counts, by name, and whether each is logged in.
+    /// The sessions that [`Sessions::count`] counts, in the order of their names.
     #[must_use]
-    pub fn list(&self) -> BTreeMap<String, bool> {
-        let holds: Vec<Hold> = self.lock().values().map(|entry| entry.held.hold.clone()).collect();
-        let connected = |hold: &Hold| self.connections().get(hold.fence).is_some();
-        holds.iter().map(|hold| (hold.session.to_string(), connected(hold))).collect()
+    pub fn list(&self) -> Vec<HeldSession> {
+        let view = |held: &Held| HeldSession {
+            session: held.hold.session.clone(),
+            status: held.status(),
+            phone_known: held.phone_known(),
+        };
+        let mut found: Vec<_> = self.lock().values().map(|entry| view(&entry.held)).collect();
+        found.sort_unstable_by(|one, other| one.session.cmp(&other.session));
+        found
     }
 
     /// Connects a session, unless it is connected. With `may_link`, an unlinked session shows a QR code.
@@ -107,13 +123,19 @@ impl Sessions {
             }
         }
         let reason = self.reports.gate.is_away().then_some("waits until WhatsApp can be reached again");
-        row::set_status(hold, if found.linked { Status::Connecting } else { Status::Linking }, reason).await?;
-        *running = Some(self.connect(&entry, &found).await?);
+        entry.held.set_phone_known(found.linked);
+        row::set_status(&entry.held, if found.linked { Status::Connecting } else { Status::Linking }, reason).await?;
+        *running = Some(self.connect(&entry, &found, may_link).await?);
         Ok(())
     }
 
-    /// Builds the client of a session and starts the task that supervises it.
-    async fn connect(&self, entry: &Arc<Entry>, found: &SessionCredentials) -> Result<Running, SessionError> {
+    /// Builds the client of a session and starts the task that supervises it. `to_link`: somebody has asked for a link.
+    async fn connect(
+        &self,
+        entry: &Arc<Entry>,
+        found: &SessionCredentials,
+        to_link: bool,
+    ) -> Result<Running, SessionError> {
         let Held { hold, traffic, .. } = &*entry.held;
         let span = entry.held.hold.span();
         let built = match client::build(&self.settings, hold, traffic, found).instrument(span.clone()).await {
@@ -122,7 +144,7 @@ impl Sessions {
             Err(error) => {
                 let (why, reason) = (Why::NotBuilt, Some(error.to_string()));
                 let ended = Ended { why, reason, ..Ended::lost(found.linked) };
-                row::lost(hold, &ended, Status::Disconnected, None).await;
+                row::lost(&entry.held, &ended, Status::Disconnected, None).await;
                 self.reports.bells.claim.notify_one();
                 return Err(error.into());
             }
@@ -141,7 +163,7 @@ impl Sessions {
             };
             let ended = supervisor.run(built, admission).await;
             if ending.mark_over() {
-                sessions.follow(&entry, &ended, direct).await;
+                sessions.follow(&entry, &ended, direct, to_link).await;
             }
             entry.held.changed.notify_one();
         };
@@ -158,8 +180,9 @@ impl Sessions {
         }
     }
 
-    /// Does what follows an end that nobody asked for. `direct`: the session connects without a proxy.
-    async fn follow(&self, entry: &Entry, ended: &Ended, direct: bool) {
+    /// Does what follows an end that nobody asked for. `direct`: the session connects without a proxy. `to_link`: somebody
+    /// has asked for a link, and the session had credentials already.
+    async fn follow(&self, entry: &Entry, ended: &Ended, direct: bool, to_link: bool) {
         let (hold, reason, shown) = (&entry.held.hold, ended.reason(), ended.why.shown());
         let next = ended.next();
         if next != Next::Nothing {
@@ -176,19 +199,22 @@ impl Sessions {
                     After::Backoff if away => Some(spread(AWAY)),
                     After::Backoff => None,
                 };
-                row::lost(hold, ended, status, after).await;
+                row::lost(&entry.held, ended, status, after).await;
                 return self.reports.bells.claim.notify_one();
             }
             Next::LinkByQr => {
                 row::show_code(hold, None, Some(&reason)).await;
-                row::lost(hold, ended, Status::Disconnected, Some(Duration::ZERO)).await;
+                row::lost(&entry.held, ended, Status::Disconnected, Some(Duration::ZERO)).await;
                 return self.reports.bells.claim.notify_one();
             }
             Next::Release(status) => self.leave(entry, Leave::stopped(status, &reason).after(ended)).await,
             Next::Quarantine => {
                 let (end, code, advice) = (shown.name, ended.code, shown.advice);
                 tracing::error!(end, code, reason, advice, "session unlinked; auth state quarantined");
-                self.quarantine(entry, ended).await
+                let left = self.quarantine(entry, ended, to_link && ended.refuses_the_link()).await;
+                // A link may wait now.
+                self.reports.bells.claim.notify_one();
+                left
             }
         };
         if let Err(error) = released {

@@ -2,6 +2,7 @@
 
 use super::ending::Ended;
 use super::error::SessionError;
+use super::held::Held;
 use super::status::Status;
 use crate::db::fence::Fence;
 use crate::db::hold::Hold;
@@ -18,16 +19,18 @@ pub(super) struct Qr<'a> {
 }
 
 /// Writes a status before a supervisor runs.
-pub(super) async fn set_status(hold: &Hold, status: Status, reason: Option<&str>) -> Result<(), SessionError> {
-    if write_status(hold, status, reason, None).await? { Ok(()) } else { Err(SessionError::Lost(hold.fence.epoch)) }
+pub(super) async fn set_status(held: &Held, status: Status, reason: Option<&str>) -> Result<(), SessionError> {
+    let written = write_status(held, status, reason, None).await?;
+    if written { Ok(()) } else { Err(SessionError::Lost(held.hold.fence.epoch)) }
 }
 
-pub(super) async fn change_status(hold: &Hold, next: Status, reason: Option<&str>, qr: Option<Qr<'_>>) {
-    persist(hold, || write_status(hold, next, reason, qr)).await;
+pub(super) async fn change_status(held: &Held, next: Status, reason: Option<&str>, qr: Option<Qr<'_>>) {
+    persist(&held.hold, || write_status(held, next, reason, qr)).await;
 }
 
-async fn write_status(hold: &Hold, status: Status, reason: Option<&str>, qr: Option<Qr<'_>>) -> sqlx::Result<bool> {
-    let fence = hold.fence;
+async fn write_status(held: &Held, status: Status, reason: Option<&str>, qr: Option<Qr<'_>>) -> sqlx::Result<bool> {
+    held.set_status(status);
+    let fence = held.hold.fence;
     let (reason, qr_text) = (reason.map(Storable::error), qr.map(|qr| Storable::text(qr.text)));
     sqlx::query_file_scalar!(
         "sql/session/set_status.sql",
@@ -38,7 +41,7 @@ async fn write_status(hold: &Hold, status: Status, reason: Option<&str>, qr: Opt
         qr_text.as_ref().map(Storable::as_str),
         qr.map(|qr| qr.seconds)
     )
-    .fetch_one(&hold.db)
+    .fetch_one(&held.hold.db)
     .await
 }
 
@@ -52,12 +55,13 @@ pub(super) struct Before {
 }
 
 /// The session is logged in.
-pub(super) async fn connected(hold: &Hold) -> Before {
-    let Fence { session_id, epoch } = hold.fence;
+pub(super) async fn connected(held: &Held) -> Before {
+    held.set_status(Status::Connected);
+    let (Fence { session_id, epoch }, db) = (held.hold.fence, &held.hold.db);
     let found = Mutex::new(Before::default());
     let before = &found;
-    persist(hold, || async move {
-        let row = sqlx::query_file!("sql/session/connected.sql", session_id, epoch).fetch_one(&hold.db).await?;
+    persist(&held.hold, || async move {
+        let row = sqlx::query_file!("sql/session/connected.sql", session_id, epoch).fetch_one(db).await?;
         *before.lock().unwrap_or_else(PoisonError::into_inner) =
             Before { failures: row.failures, limited: row.limited };
         Ok(row.held)
@@ -81,12 +85,13 @@ pub(super) async fn set_wish(hold: &Hold, job: i64) -> Result<(), SessionError> 
 }
 
 /// Writes the account of the session.
-pub(super) async fn identify(hold: &Hold, pn: &Jid, lid: &Jid) {
-    let Fence { session_id, epoch } = hold.fence;
+pub(super) async fn identify(held: &Held, pn: &Jid, lid: &Jid) {
+    held.set_phone_known(true);
+    let (Fence { session_id, epoch }, db) = (held.hold.fence, &held.hold.db);
     let [phone, jid, lid] = [&*pn.user, &pn.to_string(), &lid.to_string()].map(Storable::id);
-    persist(hold, || {
+    persist(&held.hold, || {
         let (phone, jid, lid) = (phone.as_str(), jid.as_str(), lid.as_str());
-        sqlx::query_file_scalar!("sql/session/set_identity.sql", session_id, epoch, phone, jid, lid).fetch_one(&hold.db)
+        sqlx::query_file_scalar!("sql/session/set_identity.sql", session_id, epoch, phone, jid, lid).fetch_one(db)
     })
     .await;
 }
@@ -106,18 +111,19 @@ pub(super) async fn show_code(hold: &Hold, code: Option<(&str, Duration)>, reaso
 
 /// A connection ended or could not be made: writes the status and the event, and the job that makes the next connection,
 /// after this time or a backoff.
-pub(super) async fn lost(hold: &Hold, ended: &Ended, status: Status, after: Option<Duration>) {
-    persist(hold, || write_lost(hold, ended, status, after)).await;
+pub(super) async fn lost(held: &Held, ended: &Ended, status: Status, after: Option<Duration>) {
+    persist(&held.hold, || write_lost(held, ended, status, after)).await;
 }
 
 /// The same, once. Returns whether the epoch still holds.
 pub(super) async fn write_lost(
-    hold: &Hold,
+    held: &Held,
     ended: &Ended,
     status: Status,
     after: Option<Duration>,
 ) -> sqlx::Result<bool> {
-    let Fence { session_id, epoch } = hold.fence;
+    held.set_status(status);
+    let Fence { session_id, epoch } = held.hold.fence;
     let kind = if ended.linked { "reconnect" } else { "link" };
     let (reason, shown) = (Storable::error(&ended.reason()), ended.why.shown());
     let after = after.map(|time| time.as_secs_f64());
@@ -133,7 +139,7 @@ pub(super) async fn write_lost(
         ended.code,
         shown.advice
     )
-    .fetch_one(&hold.db)
+    .fetch_one(&held.hold.db)
     .await
 }
 

@@ -5,7 +5,7 @@ use super::client::Built;
 use super::credentials;
 use super::ending::{Ended, Why};
 use super::events::event_of;
-use super::forward::{Told, told};
+use super::forward::{ConnectionSign, connection_sign};
 use super::held::Held;
 use super::limit;
 use super::linking::{Linking, Step};
@@ -79,7 +79,7 @@ impl Supervisor {
         direct: bool,
     ) -> Self {
         let store = AuthStore::new(held.hold.clone(), vault);
-        let linking = Linking::new(held.hold.clone(), store, client.clone(), linked, reports.tasks.clone());
+        let linking = Linking::new(held.clone(), store, client.clone(), linked, reports.tasks.clone());
         Self {
             held,
             client,
@@ -202,9 +202,9 @@ impl Supervisor {
             Event::MexNotification(update) if limit::concerns(&update.op_name) => self.held.limit.notify_one(),
             Event::Messages(recovered) => self.keep_recovered(recovered, inbox.clone()),
             Event::Connected(_) => self.connected().await,
-            Event::RawNode(stanza) => match told(stanza) {
-                Some(Told::Answer) => self.answered(),
-                Some(Told::StreamError(code)) => self.stream_error = Some((code, Instant::now())),
+            Event::RawNode(stanza) => match connection_sign(stanza) {
+                Some(ConnectionSign::Answer) => self.answered(),
+                Some(ConnectionSign::StreamError(code)) => self.stream_error = Some((code, Instant::now())),
                 None => self.handle_other(event, inbox).await,
             },
             Event::LoggedOut(out) => {
@@ -230,7 +230,7 @@ impl Supervisor {
                 // The handshake was done, so the server is there.
                 self.ended.answered = true;
                 if self.ended.why == Why::Lost && !self.closing {
-                    self.ended.reason = Some(lost.reason.to_string());
+                    self.ended.lose(&lost.reason);
                 }
             }
             other => self.handle_other(other, inbox).await,
@@ -298,14 +298,13 @@ impl Supervisor {
         self.answered();
         self.ended = Ended { answered: true, connected: true, ..Ended::lost(true) };
         self.stream_error = None;
-        let hold = &self.held.hold;
         if let (Some(pn), Some(lid)) = (self.client.pn(), self.client.lid()) {
-            row::identify(hold, &pn, &lid).await;
+            row::identify(&self.held, &pn, &lid).await;
         }
-        let before = row::connected(hold).await;
+        let before = row::connected(&self.held).await;
         self.steady_at = (before.failures > 0).then(|| Instant::now() + STEADY);
         self.reports.connections.open(Connection {
-            hold: hold.clone(),
+            hold: self.held.hold.clone(),
             client: self.client.clone(),
             acks: self.acks.clone(),
             traffic: self.held.traffic.clone(),

@@ -92,11 +92,12 @@ impl Sessions {
         self.release(entry, &hold, Leave::unlinked(reason)).await
     }
 
-    /// The same for a session that was unlinked without being asked to: the auth state goes to the quarantine.
-    pub(super) async fn quarantine(&self, entry: &Entry, ended: &Ended) -> Result<(), SessionError> {
+    /// The same for a session that was unlinked without being asked to: the auth state goes to the quarantine. With
+    /// `relinks` a new link is queued.
+    pub(super) async fn quarantine(&self, entry: &Entry, ended: &Ended, relinks: bool) -> Result<(), SessionError> {
         let (hold, reason) = (renewed(&entry.held.hold).await?, ended.reason());
         AuthStore::new(hold.clone(), self.settings.vault.clone()).quarantine_all(&reason).await?;
-        self.release(entry, &hold, Leave::unlinked(&reason).after(ended)).await
+        self.release(entry, &hold, Leave { relinks, ..Leave::unlinked(&reason).after(ended) }).await
     }
 }
 

@@ -100,6 +100,8 @@ impl Web {
 pub struct Pages {
     /// URL under which browsers reach them, without a slash at the end.
     pub url: String,
+    /// Where they listen.
+    pub address: SocketAddr,
     task: JoinHandle<()>,
 }
 
@@ -162,7 +164,7 @@ pub async fn serve(config: &Config, database: &Secret, stop: CancellationToken) 
         bells.await;
         web.pool.close().await;
     });
-    Ok(Pages { url: shown, task })
+    Ok(Pages { url: shown, address: bound, task })
 }
 
 fn router(web: Web) -> Router {

@@ -6,10 +6,19 @@
 //! Horizontal positions are percentages, so that words keep their size in a plot of any width; only lines and areas are
 //! in a stretched inner picture. A value that is not finite counts as missing.
 
-use super::format;
-use chrono::{DateTime, Datelike as _, TimeZone as _, Timelike as _, Utc};
+mod axis;
+mod small;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use axis::{DAY, Scale, month, time_ticks};
+use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 use chrono_tz::Tz;
 use std::fmt::Write as _;
+use text::{escaped, exact, percent};
+
+pub(super) use small::{Step, funnel, sparkline};
 
 /// Points drawn at most. When there are more, neighbours become one: the sum of bars, the highest value of a line.
 const MOST: usize = 120;
@@ -21,14 +30,6 @@ const TOP: f64 = 12.0;
 const FLOOR: f64 = 182.0;
 /// Width of the stretched inner picture, in its own units.
 const WIDTH: f64 = 1000.0;
-/// Labels on the time axis at most; a phone hides every second one.
-const LABELS: i64 = 7;
-const DAY: i64 = 86_400;
-/// Steps of the time axis, in seconds.
-const STEPS: [i64; 19] = [
-    1, 5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, DAY, 2 * DAY, 7 * DAY, 14 * DAY,
-];
-
 /// What the reader reads.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reader<'a> {
@@ -128,7 +129,8 @@ impl Plot<'_> {
             escaped(self.unit)
         );
         drawn.legend(&mut out);
-        let _ = write!(out, r#"</figcaption><svg role="img" aria-labelledby="plot-{id}" width="100%" height="{HEIGHT}">"#);
+        let _ =
+            write!(out, r#"</figcaption><svg role="img" aria-labelledby="plot-{id}" width="100%" height="{HEIGHT}">"#);
         if drawn.is_empty() {
             let _ = write!(
                 out,
@@ -250,7 +252,11 @@ impl<'a> Drawn<'a> {
         let (Some(first), Some(last)) = (self.times.first(), self.times.last()) else { return };
         for (at, (time, label)) in time_ticks(*first, *last, reader).into_iter().enumerate() {
             // Below the middle of the bar that begins then.
-            let x = if self.plot.kind == Kind::Lines { self.across(time) } else { self.across(time) + self.stripe(0).1 / 2.0 };
+            let x = if self.plot.kind == Kind::Lines {
+                self.across(time)
+            } else {
+                self.across(time) + self.stripe(0).1 / 2.0
+            };
             let anchor = match x {
                 ..0.03 => "start",
                 0.97.. => "end",
@@ -448,94 +454,6 @@ fn rod(out: &mut String, tone: Tone, left: f64, width: f64, (upper, lower): (f64
     );
 }
 
-/// The vertical axis: its ends are multiples of its step, and zero is between them.
-struct Scale {
-    low: f64,
-    high: f64,
-    step: f64,
-}
-
-impl Scale {
-    /// For these values; `whole` when a part of one means nothing.
-    fn of(values: impl Iterator<Item = f64>, whole: bool) -> Self {
-        let (low, high) = values.fold((0.0_f64, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
-        let (low, high) = (low.max(-2.0 * HUGE), high.min(2.0 * HUGE));
-        let span = if high - low > 1e-9 { high - low } else { 1.0 };
-        let rough = span / 5.0;
-        let power = 10_f64.powf(rough.log10().floor());
-        let round = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().find(|nice| nice * power >= rough * 0.999);
-        let step = round.unwrap_or(10.0) * power;
-        let step = if whole { step.max(1.0).round() } else { step };
-        let high = (high / step - 1e-9).ceil().max(if low < 0.0 { 0.0 } else { 1.0 }) * step;
-        Self { low: (low / step + 1e-9).floor() * step, high, step }
-    }
-
-    fn ticks(&self) -> impl Iterator<Item = f64> {
-        let count = ((self.high - self.low) / self.step).round();
-        std::iter::successors(Some(0.0), |at| Some(at + 1.0))
-            .take_while(move |at| *at <= count)
-            .map(|at| self.low + at * self.step)
-            // -0 and what subtraction leaves of it.
-            .map(|value| if value.abs() < self.step / 1e6 { 0.0 } else { value })
-    }
-
-    /// Pixels from the top of the picture.
-    fn height(&self, value: f64) -> f64 {
-        FLOOR - ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0) * (FLOOR - TOP)
-    }
-
-    /// A value of the axis in a few letters: `7 500`, `12.5k`, `0.25`.
-    fn short(&self, value: f64) -> String {
-        let reach = self.high.max(-self.low);
-        let units = [(1e15, 1e15, "P"), (1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")];
-        let found = units.into_iter().find(|(from, ..)| reach >= *from);
-        let (unit, letter) = found.map_or((1.0, ""), |(_, unit, letter)| (unit, letter));
-        let decimals = (0..9).find(|decimals| {
-            let step = self.step / unit * 10_f64.powi(*decimals);
-            (step - step.round()).abs() < 1e-6 * step
-        });
-        let number = grouped(value / unit, usize::try_from(decimals.unwrap_or(9)).unwrap_or(9));
-        if value == 0.0 { "0".to_owned() } else { format!("{number}{letter}") }
-    }
-}
-
-/// The labels of the time axis: round times of the reader's clock. Of one moment, itself.
-fn time_ticks(first: DateTime<Utc>, last: DateTime<Utc>, reader: &Reader<'_>) -> Vec<(DateTime<Utc>, String)> {
-    let local = |time: DateTime<Utc>| time.with_timezone(&reader.zone).naive_local();
-    let day = |local: chrono::NaiveDateTime| format!("{} {}", local.day(), month(reader, local.month0()));
-    let clock = |local: chrono::NaiveDateTime, seconds: bool| {
-        let shown = format!("{:02}:{:02}", local.hour(), local.minute());
-        if seconds { format!("{shown}:{:02}", local.second()) } else { shown }
-    };
-    let span = (last - first).num_seconds();
-    if span <= 0 {
-        return vec![(first, format!("{}, {}", day(local(first)), clock(local(first), false)))];
-    }
-    let days = (span / (DAY * LABELS) + 1) * DAY;
-    let step = STEPS.into_iter().find(|step| span / step < LABELS).unwrap_or(days);
-    let start = local(first).and_utc().timestamp();
-    let start = start + (-start).rem_euclid(step);
-    let end = local(last).and_utc().timestamp();
-    let mut ticks = Vec::new();
-    // An hour that summer time repeats would make a tick more than the span divided by the step.
-    for at in (0..=LABELS).map(|count| start + count * step).take_while(|at| *at <= end) {
-        let Some(naive) = DateTime::from_timestamp(at, 0).map(|time| time.naive_utc()) else { continue };
-        // Summer time has skipped this hour.
-        let Some(time) = reader.zone.from_local_datetime(&naive).earliest() else { continue };
-        let time = time.with_timezone(&Utc);
-        if time < first || time > last {
-            continue;
-        }
-        let is_midnight = at.rem_euclid(DAY) == 0;
-        ticks.push((time, if is_midnight { day(naive) } else { clock(naive, step < 60) }));
-    }
-    ticks
-}
-
-fn month<'a>(reader: &Reader<'a>, month0: u32) -> &'a str {
-    usize::try_from(month0).ok().and_then(|at| reader.months.get(at)).copied().unwrap_or_default()
-}
-
 /// Lines differ in more than their colour.
 fn dashes(series: usize) -> &'static str {
     match series % 4 {
@@ -544,108 +462,6 @@ fn dashes(series: usize) -> &'static str {
         2 => r#" stroke-dasharray="2 4""#,
         _ => r#" stroke-dasharray="9 4 2 4""#,
     }
-}
-
-/// A small line without axes: the shape of the last values. `label` says in words what it shows.
-pub(super) fn sparkline(values: &[f64], tone: Tone, label: &str) -> String {
-    let few: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
-    let few = &few[few.len().saturating_sub(MOST)..];
-    let (low, high) = few.iter().fold((0.0_f64, 0.0_f64), |(low, high), value| {
-        (low.min(value.max(-HUGE)), high.max(value.min(HUGE)))
-    });
-    let last = few.len().saturating_sub(1);
-    let mut line = String::new();
-    for (at, value) in few.iter().enumerate() {
-        let x = if last == 0 { 0.0 } else { 100.0 * real(at) / real(last) };
-        let part = if high > low { ((value - low) / (high - low)).clamp(0.0, 1.0) } else { 0.0 };
-        let _ = write!(line, "{}{x:.1} {:.1}", if at == 0 { 'M' } else { 'L' }, 22.0 - 20.0 * part);
-    }
-    if last == 0 && !line.is_empty() {
-        line.push_str("L100.0 ");
-        line.push_str(line.clone().split([' ', 'L']).nth(1).unwrap_or("22.0"));
-    }
-    let path = if line.is_empty() { String::new() } else { format!(r#"<path class="line" d="{line}"/>"#) };
-    format!(
-        r#"<svg class="spark {}" role="img" aria-label="{}" viewBox="0 0 100 24" preserveAspectRatio="none">{path}</svg>"#,
-        tone.class(),
-        escaped(label)
-    )
-}
-
-/// A step of a funnel.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Step<'a> {
-    pub(super) label: &'a str,
-    pub(super) count: i64,
-    pub(super) tone: Tone,
-}
-
-/// Steps with bars whose widths are shares of the first step, which is the whole.
-pub(super) fn funnel(steps: &[Step<'_>]) -> String {
-    let whole = steps.first().map_or(0, |step| step.count.max(0));
-    let mut out = String::from(r#"<ol class="funnel">"#);
-    for (at, step) in steps.iter().enumerate() {
-        let share = if whole == 0 { 0.0 } else { (float(step.count) / float(whole)).clamp(0.0, 1.0) };
-        let _ = write!(
-            out,
-            r#"<li class="{}"><span>{}</span><svg aria-hidden="true"><rect width="{}" height="100%"/></svg><b>{}</b><small>"#,
-            step.tone.class(),
-            escaped(step.label),
-            percent(share),
-            format::number(step.count)
-        );
-        if at > 0 && whole > 0 {
-            let _ = write!(out, "{} %", grouped(share * 100.0, 1));
-        }
-        out.push_str("</small></li>");
-    }
-    out.push_str("</ol>");
-    out
-}
-
-/// A share of the width.
-fn percent(share: f64) -> String {
-    let shown = format!("{:.2}", share * 100.0);
-    format!("{}%", shown.trim_end_matches('0').trim_end_matches('.'))
-}
-
-/// A value with as many digits as mean something.
-fn exact(value: f64) -> String {
-    let decimals = match value.abs() {
-        whole if whole.fract() == 0.0 => 0,
-        ..1.0 => 3,
-        1.0..100.0 => 2,
-        100.0..10_000.0 => 1,
-        _ => 0,
-    };
-    let shown = grouped(value, decimals);
-    if shown.contains('.') { shown.trim_end_matches('0').trim_end_matches('.').to_owned() } else { shown }
-}
-
-/// A number with its thousands grouped.
-fn grouped(value: f64, decimals: usize) -> String {
-    let shown = format!("{:.decimals$}", value.abs());
-    let (whole, part) = shown.split_once('.').unwrap_or((&shown, ""));
-    let whole = whole.parse().map_or_else(|_| whole.to_owned(), format::number);
-    let is_zero = shown.bytes().all(|byte| matches!(byte, b'0' | b'.'));
-    let sign = if value < 0.0 && !is_zero { "−" } else { "" };
-    if part.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{part}") }
-}
-
-/// Text for HTML, also within quotes. A control character, which XML forbids, becomes a space.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            letter if letter.is_control() => out.push(' '),
-            letter => out.push(letter),
-        }
-    }
-    out
 }
 
 fn seconds(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
@@ -658,10 +474,4 @@ fn real_seconds(seconds: i64) -> f64 {
 
 fn real(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
-}
-
-/// A count as a float; beyond 2^53 not to the last digit.
-#[expect(clippy::cast_precision_loss, reason = "shares need no more digits than a float has")]
-fn float(count: i64) -> f64 {
-    count as f64
 }

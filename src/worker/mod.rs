@@ -127,7 +127,9 @@ impl Worker {
                     first = false;
                     backoff.reset();
                     life.run(&self, &stop).await;
-                    self.phase.send_replace(Phase::Starting);
+                    if !stop.is_cancelled() {
+                        self.phase.send_replace(Phase::Starting);
+                    }
                 }
                 Err(error) if first => return Err(error),
                 Err(error) => {

@@ -4,9 +4,8 @@ use crate::db::Db;
 use crate::jobs::lanes::Lanes;
 use crate::jobs::unwritten::Unwritten;
 use crate::jobs::{Ready, maintenance, session_work};
-use crate::session::registry::Sessions;
+use crate::session::registry::{HeldSession, Sessions};
 use crate::telemetry::{self, Load, Usage};
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -18,7 +17,7 @@ const STUCK: Duration = Duration::from_secs(30);
 /// What a worker is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Not registered yet, or between two lives.
+    /// Not registered yet, or between two lives: for that the database has to answer.
     Starting,
     /// Holds sessions and takes work.
     Working,
@@ -51,7 +50,7 @@ struct LifeView {
 
 impl std::fmt::Debug for LifeView {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shown").field("sessions", &self.sessions.count()).finish_non_exhaustive()
+        f.debug_struct("LifeView").field("sessions", &self.sessions.count()).finish_non_exhaustive()
     }
 }
 
@@ -70,9 +69,9 @@ impl View {
 }
 
 impl Window {
-    /// The sessions that the worker holds, by name, and whether each is logged in.
+    /// The sessions that the worker holds, in the order of their names.
     #[must_use]
-    pub fn clients(&self) -> BTreeMap<String, bool> {
+    pub fn clients(&self) -> Vec<HeldSession> {
         self.view.get().map(|shown| shown.sessions.list()).unwrap_or_default()
     }
 

@@ -1,4 +1,4 @@
-//! Copies of the auth state (A5, R7): backups, exports and restored databases.
+//! Copies of the auth state (A5, R7): backups and exports.
 
 use super::import::{all_sent_once, imported};
 use crate::baileys::{Baileys, Library};
@@ -68,10 +68,15 @@ pub(super) async fn no_key_was_used_twice(world: &World) -> Result<()> {
 pub(super) async fn linked() -> Result<(World, Worker)> {
     let world = World::new().await?;
     let worker = world.worker().await?;
+    links(&world).await?;
+    Ok((world, worker))
+}
+
+/// Links the session shop, which then has a chat with a friend.
+pub(super) async fn links(world: &World) -> Result<()> {
     world.link("shop", DEVICE).await?;
     world.phone(FRIEND).await?;
-    talks(&world, "before").await?;
-    Ok((world, worker))
+    talks(world, "before").await
 }
 
 #[tokio::test]
@@ -161,65 +166,6 @@ async fn r5_a_damaged_backup_is_refused_and_changes_nothing() -> Result<()> {
     worker.stop().await
 }
 
-/// A restore of the whole database from an older moment: a copy, which stays while the original continues.
-#[tokio::test]
-async fn r7_a_restored_database_is_detected_and_uses_no_key_twice() -> Result<()> {
-    let (world, worker) = linked().await?;
-    worker.stop().await?;
-    let (server, name) = world.db.url.rsplit_once('/').context("a URL")?;
-    let copy = format!("{name}_restored");
-    world.db.pool.close().await;
-    let postgres = sqlx::PgPool::connect(&format!("{server}/postgres")).await?;
-    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE \"{copy}\" TEMPLATE \"{name}\"")))
-        .execute(&postgres)
-        .await?;
-    let reopened =
-        |url: String| async move { anyhow::Ok(db::TestDb { pool: sqlx::PgPool::connect(&url).await?, url }) };
-    let world = World { db: reopened(format!("{server}/{name}")).await?, ..world };
-
-    let worker = world.worker().await?;
-    for n in 0..5 {
-        talks(&world, &format!("lost {n}")).await?;
-    }
-    ensure!(
-        world.count("SELECT count(*) FROM wa.event WHERE kind = 'ratchets_reset'").await? == 0,
-        "ratchets were reset without a restore"
-    );
-    worker.stop().await?;
-
-    let world = World { db: reopened(format!("{server}/{copy}")).await?, ..world };
-    let worker = world.worker().await?;
-    talks(&world, "after the restore").await?;
-    let reset = "SELECT count(*) = 1 FROM wa.event WHERE kind = 'ratchets_reset' AND session = 'shop'
-                AND data->>'reason' = 'the database was restored' AND (data->>'keys')::int > 0";
-    world.holds(reset).await?;
-    no_key_was_used_twice(&world).await?;
-    worker.stop().await?;
-    // The restore was handled once.
-    let worker = world.worker().await?;
-    talks(&world, "and on").await?;
-    world.holds(reset).await?;
-    worker.stop().await
-}
-
-#[tokio::test]
-async fn r7_a_failover_under_a_running_worker_is_detected() -> Result<()> {
-    let (db, server) = db::fresh_on_its_own().await;
-    let world = World::on(db).await?;
-    let mut command = world.worker_on(&world.db.url);
-    command.env("WAGRES_WORKER__LEASE_SECONDS", "10");
-    let worker = Worker::start(command).await?;
-    world.link("shop", DEVICE).await?;
-    world.phone(FRIEND).await?;
-    talks(&world, "before").await?;
-    server.promote().await?;
-    world.holds("SELECT count(*) = 1 FROM wa.event WHERE kind = 'ratchets_reset'").await?;
-    world.holds("SELECT epoch > 1048576 AND holder IS NOT NULL FROM wa.lease").await?;
-    talks(&world, "after").await?;
-    no_key_was_used_twice(&world).await?;
-    worker.stop().await
-}
-
 async fn there_and_back(library: Library, in_group: bool) -> Result<()> {
     let (world, worker) = linked().await?;
     let mut group = String::new();
@@ -292,7 +238,7 @@ async fn a5_a_session_goes_to_baileys_6_and_back() -> Result<()> {
 async fn a5_who_asked_for_a_message_again_gets_the_group_s_key_again_from_baileys() -> Result<()> {
     let (world, worker) = linked().await?;
     close(&world).await?;
-    // The friend registered anew: the library forgot it under the LID, and in this group it is known by its number.
+    // The friend registered again: the library forgot it under the LID, and in this group it is known by its number.
     sqlx::raw_sql(
         r#"INSERT INTO wa.auth_key (session_id, kind, key_id, value) SELECT session_id, k.* FROM wa.session, (VALUES
                ('lid-mapping', '915550002', '{"lid": "915550002", "pn": "15550002"}'::jsonb),

@@ -1,17 +1,18 @@
 //! Restores of the whole database and failovers (R7): how they are noticed, and what follows.
 
-use super::copies::{DEVICE, FRIEND, close, connect, linked, no_key_was_used_twice, path, talks};
+use super::copies::{FRIEND, close, connect, linked, links, no_key_was_used_twice, path, talks};
 use crate::support::db::{self, TestDb};
-use crate::support::server::client;
+use crate::support::server::{Server, client};
 use crate::support::world::{Worker, World};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-/// How many sessions of that name have started new Signal sessions, for that reason.
+/// Whether a session has once started new Signal sessions, for that reason.
 fn resets(session: &str, reason: &str) -> String {
     format!(
-        "SELECT count(*) = 1 FROM wa.event WHERE kind = 'ratchets_reset' AND session = '{session}' AND data->>'reason' = '{reason}'"
+        "SELECT count(*) = 1 FROM wa.event WHERE kind = 'ratchets_reset' AND session = '{session}' AND data->>'reason' = '{reason}'
+         AND (data->>'keys')::integer > 0"
     )
 }
 
@@ -27,7 +28,62 @@ async fn done(mut command: tokio::process::Command) -> Result<()> {
     Ok(())
 }
 
-/// The server, the database and its timeline stay the same; the tables are made anew.
+/// A linked session on a Postgres server of its own.
+async fn linked_on_its_own() -> Result<(World, Worker, Server)> {
+    let (db, server) = db::fresh_on_its_own().await;
+    let world = World::on(db).await?;
+    let mut command = world.worker_on(&world.db.url);
+    command.env("WAGRES_WORKER__LEASE_SECONDS", "10");
+    let worker = Worker::start(command).await?;
+    links(&world).await?;
+    Ok((world, worker, server))
+}
+
+/// The same world after its pool was closed, on a database that may be another one.
+async fn reopened(world: World, url: String) -> Result<World> {
+    Ok(World { db: TestDb { pool: sqlx::PgPool::connect(&url).await?, url }, ..world })
+}
+
+/// Messages that the database forgets when it is restored.
+async fn advances(world: &World) -> Result<()> {
+    for n in 0..3 {
+        talks(world, &format!("lost {n}")).await?;
+    }
+    no_reset(world, "shop").await
+}
+
+/// A worker that starts after a restore notices it, once.
+async fn is_noticed_at_the_start(world: &World) -> Result<()> {
+    let reset = resets("shop", "the database was restored");
+    for text in ["after the restore", "and on"] {
+        let worker = world.worker().await?;
+        talks(world, text).await?;
+        world.holds(&reset).await?;
+        no_key_was_used_twice(world).await?;
+        worker.stop().await?;
+    }
+    Ok(())
+}
+
+/// A restore from an older moment into another database: a copy, which stays while the original continues.
+#[tokio::test]
+async fn r7_a_restored_database_is_detected_and_uses_no_key_twice() -> Result<()> {
+    let (world, worker) = linked().await?;
+    worker.stop().await?;
+    let (original, copy) = (world.db.url.clone(), format!("{}_restored", world.db.url));
+    let (server, name) = original.rsplit_once('/').context("a URL")?;
+    world.db.pool.close().await;
+    let postgres = sqlx::PgPool::connect(&format!("{server}/postgres")).await?;
+    let create = format!("CREATE DATABASE \"{name}_restored\" TEMPLATE \"{name}\"");
+    sqlx::query(AssertSqlSafe(create)).execute(&postgres).await?;
+    let world = reopened(world, original).await?;
+    let worker = world.worker().await?;
+    advances(&world).await?;
+    worker.stop().await?;
+    is_noticed_at_the_start(&reopened(world, copy).await?).await
+}
+
+/// The server, the database and its timeline stay the same; the tables are created again.
 #[tokio::test]
 async fn r7_pg_restore_into_the_same_database_is_detected() -> Result<()> {
     let (world, worker) = linked().await?;
@@ -40,46 +96,22 @@ async fn r7_pg_restore_into_the_same_database_is_detected() -> Result<()> {
     done(pg_dump).await?;
 
     let worker = world.worker().await?;
-    for n in 0..3 {
-        talks(&world, &format!("lost {n}")).await?;
-    }
-    no_reset(&world, "shop").await?;
+    advances(&world).await?;
     worker.stop().await?;
     world.db.pool.close().await;
     let mut pg_restore = client("pg_restore");
     pg_restore.args(["--clean", "--if-exists", "--exit-on-error", "--dbname", &url, path(&dump)?]);
     done(pg_restore).await?;
-
-    let world = World { db: TestDb { pool: sqlx::PgPool::connect(&url).await?, url }, ..world };
-    let worker = world.worker().await?;
-    talks(&world, "after the restore").await?;
-    world.holds(&resets("shop", "the database was restored")).await?;
-    no_key_was_used_twice(&world).await?;
-    worker.stop().await?;
-    // The restore was handled once.
-    let worker = world.worker().await?;
-    talks(&world, "and on").await?;
-    world.holds(&resets("shop", "the database was restored")).await?;
-    worker.stop().await
+    is_noticed_at_the_start(&reopened(world, url).await?).await
 }
 
 /// Nothing in a restored volume shows that it is not the present one. The worker remembers what it saw.
 #[tokio::test]
 async fn r7_a_snapshot_of_the_volume_under_a_running_worker_is_detected() -> Result<()> {
-    let (db, server) = db::fresh_on_its_own().await;
-    let world = World::on(db).await?;
-    let mut command = world.worker_on(&world.db.url);
-    command.env("WAGRES_WORKER__LEASE_SECONDS", "10");
-    let worker = Worker::start(command).await?;
-    world.link("shop", DEVICE).await?;
-    world.phone(FRIEND).await?;
-    talks(&world, "before").await?;
+    let (world, worker, server) = linked_on_its_own().await?;
     server.snapshot().await?;
     let beats: i64 = world.count("SELECT max(beats) FROM wa.witness").await?;
-    for n in 0..3 {
-        talks(&world, &format!("lost {n}")).await?;
-    }
-    no_reset(&world, "shop").await?;
+    advances(&world).await?;
     // What the process remembers.
     world.holds(&format!("SELECT max(beats) > {beats} FROM wa.witness")).await?;
     server.roll_back().await?;
@@ -113,12 +145,7 @@ async fn resets_when_it_connects(world: &World, reason: &str) -> Result<()> {
 #[tokio::test]
 async fn r7_after_a_failover_each_session_is_reset_when_it_connects() -> Result<()> {
     const REASON: &str = "the server failed over, or was recovered to an earlier moment";
-    let (db, server) = db::fresh_on_its_own().await;
-    let world = World::on(db).await?;
-    let worker = world.worker().await?;
-    world.link("shop", DEVICE).await?;
-    world.phone(FRIEND).await?;
-    talks(&world, "before").await?;
+    let (world, worker, server) = linked_on_its_own().await?;
     closed_cafe(&world).await?;
     server.promote().await?;
     world.holds(&resets("shop", REASON)).await?;
@@ -162,7 +189,7 @@ async fn r7_a_restore_that_is_not_committed_stops_no_worker() -> Result<()> {
 
 const DETECT: &str = "SELECT reason FROM wa.detect_restore('00000000-0000-0000-0000-000000000001', NULL, NULL)";
 
-/// An operator tells of a restore in a transaction that stays open, and workers notice another one meanwhile.
+/// An operator reports a restore in a transaction that stays open, and workers notice another one meanwhile.
 #[tokio::test]
 async fn r8_r7_an_open_transaction_of_an_operator_holds_up_no_detection() -> Result<()> {
     let db = db::fresh().await;
@@ -175,7 +202,7 @@ async fn r8_r7_an_open_transaction_of_an_operator_holds_up_no_detection() -> Res
     sqlx::query("SET lock_timeout = '1s'").execute(&mut *worker).await?;
     let found: Option<String> = sqlx::query_scalar(DETECT).fetch_one(&mut *worker).await?;
     ensure!(found.is_some_and(|reason| reason.contains("failed over")));
-    // What the operator told of has ended with the home before.
+    // What the operator reported has ended with the home before.
     open.commit().await?;
     let found: Option<String> = sqlx::query_scalar(DETECT).fetch_one(&mut *worker).await?;
     ensure!(found.is_none(), "{found:?}");

@@ -170,8 +170,31 @@ async fn a4_a6_the_command_line_shows_sizes_and_the_quarantine_and_makes_keys() 
     ensure!(table.lines().count() == 1 + sizes.len() + 1, "{table}");
 
     let quarantined = lines(&output(&["quarantine", "--json"]).await?)?;
-    ensure!(quarantined.len() == 1 && quarantined[0]["reason"] == "value: found text of 7 bytes", "{quarantined:?}");
+    ensure!(quarantined.len() == 2 && quarantined[0]["reason"] == "value: found text of 7 bytes", "{quarantined:?}");
+    let total = serde_json::json!({ "total": 1, "reason": "value: found text of 7 bytes", "kinds": { "session": 1 } });
+    ensure!(quarantined[1] == total, "{quarantined:?}");
     ensure!(!format!("{quarantined:?} {}", output(&["quarantine"]).await?).contains("hunter2"));
+
+    // A session that was unlinked, beside the unreadable value.
+    let unlinked = "SELECT wa.add_session('cafe');
+        INSERT INTO wa.auth_quarantine (session_id, kind, key_id, value, reason)
+        SELECT session_id, kind, id, '{\"me\": {\"id\": \"15550001:1@s.whatsapp.net\"}}', 'unlinked'
+        FROM wa.session, (VALUES ('creds', ''), ('pre-key', '1'), ('pre-key', '2')) AS key (kind, id) WHERE name = 'cafe'";
+    sqlx::raw_sql(unlinked).execute(&db.pool).await?;
+    let all = output(&["quarantine"]).await?;
+    ensure!(all.lines().count() == 6 && all.contains("total 3 (creds 1, pre-key 2): unlinked"), "{all}");
+    let one = output(&["quarantine", "--session", "cafe"]).await?;
+    ensure!(one.lines().count() == 4 && one.ends_with("total 3 (creds 1, pre-key 2): unlinked\n"), "{one}");
+    let restored = lines(&output(&["restore", "cafe", "--json"]).await?)?;
+    ensure!(restored == [serde_json::json!({ "session": "cafe", "keys": 2 })], "{restored:?}");
+    ensure!(output(&["quarantine", "--session", "cafe"]).await? == "nothing of cafe is quarantined\n");
+    let refused = wagres().args(["--database-url", &db.url, "auth", "restore", "cafe"]).output().await?;
+    let refused = (refused.status.success(), String::from_utf8(refused.stderr)?);
+    ensure!(!refused.0 && refused.1.contains("\"cafe\" is linked or being linked"), "{refused:?}");
+    let restored = lines(&output(&["restored", "--json"]).await?)?;
+    ensure!(restored == [serde_json::json!({ "sessions": 1 })], "{restored:?}");
+    let asked: i64 = sqlx::query_scalar("SELECT count(*) FROM wa.restore_request").fetch_one(&db.pool).await?;
+    ensure!(asked == 1, "wa.restored() was not called");
 
     let keys = [output(&["new-key"]).await?, output(&["new-key"]).await?];
     ensure!(keys[0] != keys[1] && keys.iter().all(|key| wagres::auth::key_from_text(key).is_some()));

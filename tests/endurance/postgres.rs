@@ -7,7 +7,7 @@ use crate::support::disk::Disk;
 use crate::support::until::until;
 use crate::support::world::{Worker, World};
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How often all connections are cut.
 const CUTS: usize = 8;
@@ -51,13 +51,16 @@ async fn health_is(worker: &Worker, code: u16, status: &str) -> Result<Value> {
 }
 
 #[tokio::test]
-async fn r3_health_shows_that_the_database_is_away_and_back() -> Result<()> {
+async fn h1_r3_health_shows_that_the_database_is_away_and_livez_does_not() -> Result<()> {
     let (db, server) = db::fresh_on_its_own().await;
     let world = World::on(db).await?;
     let worker = patient_worker(&world).await?;
     health_is(&worker, 200, "ok").await?;
     server.stop("immediate").await?;
     health_is(&worker, 503, "waiting").await?;
+    // A supervisor that restarted this worker would not bring the database back.
+    let http = Control::new(worker.ready["http"].as_str().context("http")?);
+    ensure!(http.get("/livez").await? == json!({ "alive": true }));
     server.restart("fast").await?;
     health_is(&worker, 200, "ok").await?;
     worker.stop().await

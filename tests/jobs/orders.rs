@@ -126,6 +126,22 @@ async fn q4_a_dedupe_key_gives_the_first_row_or_a_conflict() -> Result<()> {
     Ok(())
 }
 
+/// A program that repeats its call undoes nobody's cancellation; the key is free when the row is gone.
+#[tokio::test]
+async fn q4_a_dedupe_key_stays_with_a_cancelled_message() -> Result<()> {
+    let (db, mut worker) = shop().await?;
+    let send = "SELECT wa.send_text('shop', '15550001', 'ready', dedupe_key => 'order-17')";
+    let first: i64 = one(&db.pool, send).await?;
+    ensure!(one::<bool>(&db.pool, &format!("SELECT wa.cancel({first})")).await?);
+    ensure!(one::<i64>(&db.pool, send).await? == first, "a second row");
+    ensure!(send_all(&mut worker).await?.is_empty(), "a cancelled message was sent");
+    ensure!(one::<bool>(&db.pool, &format!("SELECT wa.retry({first})")).await?);
+    ensure!(send_all(&mut worker).await? == ["ready"]);
+    run(&db.pool, "DELETE FROM wa.outbound").await?;
+    ensure!(one::<i64>(&db.pool, send).await? != first);
+    Ok(())
+}
+
 #[tokio::test]
 async fn q5_cancel_is_exact() -> Result<()> {
     let (db, mut worker) = shop().await?;

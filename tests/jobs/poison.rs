@@ -2,6 +2,7 @@
 
 use super::{ManualWorker, one, run, session};
 use crate::support::db;
+use crate::support::poison::{accept, refuse};
 use crate::support::until::until;
 use anyhow::{Context as _, Result, ensure};
 use sqlx::PgPool;
@@ -26,23 +27,6 @@ async fn under_way(pool: &PgPool, bodies: &[&str]) -> Result<(ManualWorker, Vec<
     Ok((worker, jobs))
 }
 
-/// Makes every update of the message with the body "poison" fail with this SQLSTATE, while `wa_poison` has a row.
-async fn refuse(pool: &PgPool, code: &str) -> Result<()> {
-    let sql = format!(
-        "CREATE TABLE public.wa_poison (active boolean);
-         INSERT INTO public.wa_poison VALUES (true);
-         CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
-         BEGIN
-             IF NEW.body = 'poison' AND EXISTS (SELECT FROM public.wa_poison) THEN
-                 RAISE EXCEPTION 'refused by the test' USING ERRCODE = '{code}';
-             END IF;
-             RETURN NEW;
-         END $$;
-         CREATE TRIGGER refuse BEFORE UPDATE ON wa.outbound FOR EACH ROW EXECUTE FUNCTION public.refuse();"
-    );
-    run(pool, &sql).await
-}
-
 /// Waits until `query` gives true.
 async fn holds(pool: &PgPool, query: &str) -> Result<()> {
     until(query, async || {
@@ -57,7 +41,7 @@ async fn r10_a_refused_outcome_is_quarantined_alone_and_its_message_is_not_sent_
     let db = db::fresh().await;
     let bodies = ["a", "b", "poison", "c", "d"];
     let (mut worker, jobs) = under_way(&db.pool, &bodies).await?;
-    refuse(&db.pool, "22P02").await?;
+    refuse(&db.pool, "outbound", "NEW.body = 'poison'", "22P02").await?;
     let poison = jobs.iter().find(|job| job.body.as_deref() == Some("poison")).context("no poison")?.id;
     for job in jobs {
         worker.attempts.record(job, Ok(())).await;
@@ -76,7 +60,7 @@ async fn r10_a_refused_outcome_is_quarantined_alone_and_its_message_is_not_sent_
     })
     .await?;
     ensure!(worker.claim().await? == 0, "the message was claimed again");
-    run(&db.pool, "DELETE FROM public.wa_poison").await?;
+    accept(&db.pool).await?;
     worker.die().await
 }
 
@@ -84,7 +68,7 @@ async fn r10_a_refused_outcome_is_quarantined_alone_and_its_message_is_not_sent_
 async fn r10_an_outcome_that_waits_for_a_lock_waits_alone_until_it_is_written() -> Result<()> {
     let db = db::fresh().await;
     let (mut worker, jobs) = under_way(&db.pool, &["a", "poison", "b"]).await?;
-    refuse(&db.pool, "55P03").await?;
+    refuse(&db.pool, "outbound", "NEW.body = 'poison'", "55P03").await?;
     for job in jobs {
         worker.attempts.record(job, Ok(())).await;
     }
@@ -95,7 +79,7 @@ async fn r10_an_outcome_that_waits_for_a_lock_waits_alone_until_it_is_written() 
     let later = worker.next().context("not claimed")?;
     worker.end(later, Ok(())).await?;
     ensure!(one::<i64>(&db.pool, "SELECT count(*) FROM wa.outbound WHERE status = 'sent'").await? == 3);
-    run(&db.pool, "DELETE FROM public.wa_poison").await?;
+    accept(&db.pool).await?;
     holds(&db.pool, "SELECT count(*) = 4 FROM wa.outbound WHERE status = 'sent'").await?;
     ensure!(one::<i64>(&db.pool, "SELECT count(*) FROM wa.quarantine").await? == 0, "a lock is no poison");
     worker.die().await

@@ -2,6 +2,7 @@
 
 use super::stage::{Peer, SHOP, Stage};
 use crate::control::Control;
+use crate::support::poison::{accept, refuse, refuse_first};
 use crate::support::until::until;
 use crate::support::world::{Worker, World};
 use anyhow::{Context, Result, ensure};
@@ -31,25 +32,6 @@ async fn all_acknowledged(world: &World) -> Result<()> {
 
 async fn health(worker: &Worker) -> Result<Value> {
     Control::new(worker.ready["http"].as_str().context("http")?).get("/health").await
-}
-
-/// Makes every write of a row that the condition selects (of NEW) fail with this SQLSTATE, while `wa_poison` has a row.
-async fn refuse(world: &World, table: &str, condition: &str, code: &str) -> Result<()> {
-    let sql = format!(
-        "CREATE TABLE public.wa_poison (active boolean);
-         INSERT INTO public.wa_poison VALUES (true);
-         GRANT SELECT ON public.wa_poison TO PUBLIC;
-         CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
-         BEGIN
-             IF {condition} AND EXISTS (SELECT FROM public.wa_poison) THEN
-                 RAISE EXCEPTION 'refused by the test' USING ERRCODE = '{code}';
-             END IF;
-             RETURN NEW;
-         END $$;
-         CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON wa.{table} FOR EACH ROW EXECUTE FUNCTION public.refuse();"
-    );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(world.pool()).await?;
-    Ok(())
 }
 
 async fn write(world: &World, from: &str, text: &str) -> Result<()> {
@@ -155,7 +137,7 @@ async fn r10_a_message_that_the_database_refuses_is_quarantined_and_acknowledged
     let worker = world.worker().await?;
     world.link("shop", SHOP).await?;
     world.phone("15550002").await?;
-    refuse(&world, "inbox", "NEW.body = 'poison'", "22P02").await?;
+    refuse(world.pool(), "inbox", "NEW.body = 'poison'", "22P02").await?;
     for text in ["before", "poison", "after"] {
         write(&world, "15550002", text).await?;
     }
@@ -179,7 +161,7 @@ async fn r10_messages_of_one_drain_are_refused_one_at_a_time() -> Result<()> {
     for n in 0..20 {
         write(&world, "15550002", if n % 7 == 3 { "poison" } else { "good" }).await?;
     }
-    refuse(&world, "inbox", "NEW.body = 'poison'", "23514").await?;
+    refuse(world.pool(), "inbox", "NEW.body = 'poison'", "23514").await?;
     let worker = world.worker().await?;
     world.holds("SELECT count(*) = 17 FROM wa.inbox WHERE body = 'good'").await?;
     world.holds("SELECT count(*) = 3 FROM wa.quarantine WHERE source = 'message'").await?;
@@ -188,17 +170,17 @@ async fn r10_messages_of_one_drain_are_refused_one_at_a_time() -> Result<()> {
 }
 
 #[tokio::test]
-async fn r10_an_error_that_passes_is_retried_and_then_the_connection_is_made_anew() -> Result<()> {
+async fn r10_an_error_that_lasts_is_retried_and_then_the_worker_reconnects() -> Result<()> {
     let world = World::new().await?;
     let worker = world.worker().await?;
     world.link("shop", SHOP).await?;
     world.phone("15550002").await?;
-    refuse(&world, "inbox", "NEW.body = 'later'", "57014").await?;
+    refuse(world.pool(), "inbox", "NEW.body = 'later'", "57014").await?;
     let made = world.count("SELECT count(*) FROM wa.session_job WHERE kind = 'reconnect'").await?;
     write(&world, "15550002", "later").await?;
-    let anew = "SELECT count(*) > 0 FROM wa.session_job WHERE kind = 'reconnect' AND reason LIKE 'messages could not be stored%'";
-    world.holds(anew).await?;
-    sqlx::raw_sql("DELETE FROM public.wa_poison").execute(world.pool()).await?;
+    let reconnect = "SELECT count(*) > 0 FROM wa.session_job WHERE kind = 'reconnect' AND reason LIKE 'messages could not be stored%'";
+    world.holds(reconnect).await?;
+    accept(world.pool()).await?;
     world.holds("SELECT count(*) = 1 FROM wa.inbox WHERE body = 'later'").await?;
     all_acknowledged(&world).await?;
     ensure!(world.count("SELECT count(*) FROM wa.quarantine").await? == 0, "what passes is no poison");
@@ -213,11 +195,7 @@ async fn r10_an_error_that_passes_within_a_second_costs_no_connection() -> Resul
     world.link("shop", SHOP).await?;
     world.phone("15550002").await?;
     let since: String = world.until("SELECT connected_at::text FROM wa.session").await?;
-    // A sequence keeps its value when the statement fails, so it counts the attempts.
-    sqlx::raw_sql("CREATE SEQUENCE public.attempts; GRANT ALL ON SEQUENCE public.attempts TO PUBLIC")
-        .execute(world.pool())
-        .await?;
-    refuse(&world, "inbox", "NEW.body = 'again' AND nextval('public.attempts') <= 3", "40P01").await?;
+    refuse_first(world.pool(), 3, "inbox", "NEW.body = 'again'", "40P01").await?;
     write(&world, "15550002", "again").await?;
     world.holds("SELECT count(*) = 1 FROM wa.inbox WHERE body = 'again'").await?;
     ensure!(world.count("SELECT last_value FROM public.attempts").await? == 4, "not stored by the fourth attempt");

@@ -4,15 +4,15 @@ use super::maintenance::{db_with_shop, expired_keys, job, job_is, run};
 use super::{holds, one};
 use crate::support::db::TestDb;
 use crate::support::in_process::InProcessWorker;
+use crate::support::poison::refuse_first;
 use crate::support::relay::Relay;
-use crate::support::until::until;
 use anyhow::{Result, ensure};
 
 const UNKNOWN: &str = "the answer to its claim was lost, or its outcome was refused";
 
 /// The worker lives on, so nobody else may take its job; and the schedule folds each tick into a job that seems to run.
 #[tokio::test]
-async fn r11_a_maintenance_job_whose_claim_is_not_heard_of_runs_again() -> Result<()> {
+async fn r11_a_maintenance_job_whose_claim_is_not_answered_runs_again() -> Result<()> {
     let db = db_with_shop().await?;
     let relay = Relay::to(&db.url).await?;
     let through = TestDb { pool: db.pool.clone(), url: relay.url.clone() };
@@ -21,7 +21,7 @@ async fn r11_a_maintenance_job_whose_claim_is_not_heard_of_runs_again() -> Resul
     relay.lose_answer_to("Claims due maintenance jobs");
     run(&db, "SELECT wa.schedule('x', '0 0 1 1 *', 'sweep_keys')").await?;
     let id: i64 = one(&db.pool, "SELECT wa.run_now('x')").await?;
-    until("the loss of an answer", async || Ok(if relay.has_lost_it() { Ok(()) } else { Err("no") })).await?;
+    relay.answer_is_lost().await?;
     let row = job_is(&db, id, "done").await?;
     ensure!(row["attempts"] == 2 && row["errors"][0]["error"] == UNKNOWN, "{row}");
     let next: i64 = one(&db.pool, "SELECT wa.run_now('x')").await?;
@@ -32,16 +32,7 @@ async fn r11_a_maintenance_job_whose_claim_is_not_heard_of_runs_again() -> Resul
 #[tokio::test]
 async fn r11_a_maintenance_job_whose_outcome_is_refused_is_given_back() -> Result<()> {
     let db = db_with_shop().await?;
-    run(
-        &db,
-        "CREATE SEQUENCE public.refused;
-         CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-             IF nextval('public.refused') <= 5 THEN RAISE 'not now'; END IF; RETURN NEW;
-         END $$;
-         CREATE TRIGGER no BEFORE UPDATE ON wa.maintenance_job FOR EACH ROW
-             WHEN (NEW.status = 'done') EXECUTE FUNCTION public.no()",
-    )
-    .await?;
+    refuse_first(&db.pool, 5, "maintenance_job", "NEW.status = 'done'", "P0001").await?;
     let worker = InProcessWorker::start(&db)?;
     let row = job_is(&db, job(&db, "sweep_keys", "{}").await?, "done").await?;
     ensure!(row["attempts"] == 2 && row["errors"][0]["error"] == UNKNOWN, "{row}");

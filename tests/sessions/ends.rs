@@ -53,7 +53,9 @@ fn follows(why: &Why) -> &'static str {
         Next::Nothing => "nothing",
         Next::Connect(Status::Disconnected, After::Backoff) => "a `reconnect` row after a backoff",
         Next::Connect(Status::Banned, _) => "a `reconnect` row when the ban ends; `banned` until then",
-        Next::Connect(_, After::Time(time)) if time.is_zero() => "a `reconnect` row, due at once",
+        Next::Connect(_, After::Time(time)) if time.is_zero() => {
+            "a `reconnect` row, due at once; after a backoff if the code comes again within a minute"
+        }
         Next::Connect(..) => "a `reconnect` row after 5 minutes",
         Next::LinkByQr => "a `link` row, due at once, for QR codes",
         Next::Release(_) => "`desired` becomes \"stopped\"",
@@ -120,6 +122,58 @@ async fn s5_each_refusal_and_each_stream_error_is_named_with_its_code_and_advice
 }
 
 #[tokio::test]
+async fn s5_a_restart_that_whatsapp_asks_for_is_made_at_once_and_backs_off_when_it_repeats() -> Result<()> {
+    let (world, worker) = shop().await?;
+    let restart = json!({ "fault": { "stream_error": { "code": 515 } }, "number": SHOP, "times": 1 });
+    let ends = "SELECT count(*) FROM wa.event WHERE kind = 'connection_ended' AND data->>'end' = 'restart' AND data->>'code' = '515'";
+    // The link itself ended with a restart, which nobody's code asked for.
+    ensure!(world.count(ends).await? == 0);
+    for (nth, wait) in [(1, "= interval '0'"), (2, "> interval '0.5 s'"), (3, "> interval '1 s'")] {
+        world.control.post("/faults", restart.clone()).await?;
+        world.holds(&format!("SELECT ({ends}) = {nth}")).await?;
+        let reason = "WhatsApp wants a new connection (code 515)";
+        world
+            .holds(&format!(
+                "SELECT reason = '{reason}' AND run_at - created_at {wait} FROM wa.session_job WHERE kind = 'reconnect' ORDER BY id DESC LIMIT 1"
+            ))
+            .await?;
+        world.session_is("shop", "connected").await?;
+        ensure!(world.count("SELECT failures::bigint FROM wa.session").await? == nth - 1, "failures after end {nth}");
+    }
+    worker.stop().await
+}
+
+/// The wait is in the session's row, like that of a ban.
+#[tokio::test]
+async fn s5_a_session_that_whatsapp_limits_shows_until_when_it_waits() -> Result<()> {
+    let (world, worker) = shop().await?;
+    let limit = json!({ "fault": { "stream_error": { "code": 429 } }, "number": SHOP, "times": 1 });
+    world.control.post("/faults", limit).await?;
+    world.session_is("shop", "disconnected").await?;
+    world
+        .holds(
+            "SELECT s.status_reason = 'WhatsApp limits how much this device may do (code 429)' AND s.failures = 0
+                 AND s.rest_until BETWEEN now() + interval '4 minutes' AND now() + interval '5 minutes' AND j.run_at = s.rest_until
+             FROM wa.session s JOIN wa.session_job j USING (session_id) WHERE j.status = 'queued' AND j.kind = 'reconnect'",
+        )
+        .await?;
+    world.holds("SELECT count(*) = 1 FROM wa.event WHERE data->>'end' = 'rate_limited' AND data ? 'until'").await?;
+    ensure!(world.count("SELECT count(*) FROM wa.event WHERE kind = 'session_resting'").await? == 0);
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn s5_a_lost_connection_is_explained_in_words() -> Result<()> {
+    let (world, worker) = shop().await?;
+    drop_shop(&world).await?;
+    let reason: String = world
+        .until("SELECT data->>'reason' FROM wa.event WHERE kind = 'connection_ended' AND data->>'end' = 'lost'")
+        .await?;
+    ensure!(reason.contains(" the connection"), "{reason}");
+    worker.stop().await
+}
+
+#[tokio::test]
 async fn s5_a_ban_shows_until_when_and_a_connection_made_by_hand_supersedes_its_reconnect() -> Result<()> {
     let (world, worker) = shop().await?;
     let ban = json!({ "fault": { "ban": { "code": 101, "seconds": 3600 } }, "number": SHOP, "times": 1 });
@@ -167,7 +221,7 @@ async fn s8_a_login_refused_with_401_or_403_is_quarantined_and_can_be_taken_back
         );
         let event: Value = world.until(&event).await?;
         ensure!(event["advice"].as_str().is_some_and(|advice| advice.contains("wa.restore_auth")), "{event}");
-        // WhatsApp has changed its mind.
+        // WhatsApp accepts the device again.
         let keys = world.count("SELECT wa.restore_auth('shop')").await?;
         ensure!(keys > 0, "no keys");
         ensure!(world.count("SELECT count(*) FROM wa.auth_quarantine").await? == 0, "left in the quarantine");
@@ -181,6 +235,78 @@ async fn s8_a_login_refused_with_401_or_403_is_quarantined_and_can_be_taken_back
     let refused = refused.err().and_then(sqlx::Error::into_database_error).context("a linked session was restored")?;
     ensure!(refused.code().as_deref() == Some("WA045"), "{refused}");
     worker.stop().await
+}
+
+/// The credentials are those of a device that WhatsApp does not know any more: it was removed on the phone while the session
+/// was closed, or its auth state was taken back in vain. Whoever asks for a link gets one.
+#[tokio::test]
+async fn s2_a_link_of_a_session_whose_device_is_unlinked_shows_a_qr_code() -> Result<()> {
+    let (world, worker) = shop().await?;
+    for (restored, device) in [(true, 1), (false, 2)] {
+        if restored {
+            let refuse = json!({ "fault": { "login_failure": { "reason": 401 } }, "number": SHOP, "times": 2 });
+            world.control.post("/faults", refuse).await?;
+            drop_shop(&world).await?;
+            world.session_is("shop", "logged_out").await?;
+            ensure!(world.count("SELECT wa.restore_auth('shop')").await? > 0);
+        } else {
+            sqlx::query("SELECT wa.close('shop')").execute(world.pool()).await?;
+            world.session_is("shop", "stopped").await?;
+            world.control.post(&format!("/phones/{SHOP}/unlink"), json!({ "device": device })).await?;
+        }
+        let since = world.count("SELECT max(id) FROM wa.event").await?;
+        let mut link = wagres();
+        link.args(["--json", "--database-url", &world.db.url, "session", "link", "shop"]);
+        let link = async { Ok(link.output().await?) };
+        let scan = async {
+            let qr: String = world.until("SELECT qr FROM wa.session").await?;
+            world.control.post(&format!("/phones/{SHOP}/scan"), json!({ "qr": qr })).await
+        };
+        // One call, one command: it does not end at the refusal.
+        let (linked, _) = tokio::try_join!(link, scan)?;
+        ensure!(linked.status.success(), "{}", String::from_utf8_lossy(&linked.stderr));
+        world.session_is("shop", "connected").await?;
+        let refused = format!(
+            "SELECT data->>'end' = 'logged_out' FROM wa.event WHERE kind = 'connection_ended' AND id > {since} ORDER BY id LIMIT 1"
+        );
+        world.holds(&refused).await?;
+        world.holds("SELECT count(*) > 1 FROM wa.auth_quarantine").await?;
+    }
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn s1_a_connect_of_a_session_that_is_not_linked_is_refused_with_the_way_out() -> Result<()> {
+    let db = crate::support::db::fresh().await;
+    sqlx::raw_sql("SELECT wa.add_session('shop')").execute(&db.pool).await?;
+    let connect = async || {
+        let refused = sqlx::query("SELECT wa.connect('shop')").execute(&db.pool).await;
+        refused.err().and_then(sqlx::Error::into_database_error)
+    };
+    let refused = connect().await.context("a session that was never linked is connected")?;
+    let refused = refused.downcast_ref::<sqlx::postgres::PgDatabaseError>();
+    ensure!((refused.code(), refused.column()) == ("WA046", Some("session")), "{refused}");
+    ensure!(refused.message() == "session: \"shop\" is not linked", "{refused}");
+    ensure!(refused.hint().is_some_and(|hint| hint.contains("SELECT wa.link('shop')")), "{refused:?}");
+    let jobs: i64 = sqlx::query_scalar("SELECT count(*) FROM wa.session_job").fetch_one(&db.pool).await?;
+    ensure!(jobs == 0, "{jobs} jobs");
+    // A link is on its way, and the connect comes after it.
+    sqlx::raw_sql("SELECT wa.link('shop'), wa.connect('shop')").execute(&db.pool).await?;
+    sqlx::raw_sql("SELECT wa.close('shop'); UPDATE wa.session_job SET status = 'cancelled'").execute(&db.pool).await?;
+    ensure!(connect().await.is_some(), "the link was cancelled");
+    sqlx::raw_sql("UPDATE wa.session SET status = 'linking'").execute(&db.pool).await?;
+    ensure!(connect().await.is_none(), "it is being linked");
+    sqlx::raw_sql("UPDATE wa.session_job SET status = 'cancelled'; UPDATE wa.session SET status = 'logged_out'")
+        .execute(&db.pool)
+        .await?;
+    ensure!(connect().await.is_some(), "it is logged out");
+    let retry = "SELECT wa.retry_session_job(id) FROM wa.session_job WHERE kind = 'connect' LIMIT 1";
+    ensure!(sqlx::query(retry).execute(&db.pool).await.is_err(), "retried");
+    sqlx::raw_sql("UPDATE wa.session SET jid = '15550001:1@s.whatsapp.net', status = 'disconnected'")
+        .execute(&db.pool)
+        .await?;
+    ensure!(connect().await.is_none(), "it is linked");
+    Ok(())
 }
 
 /// The server hangs up whenever it gets this message.

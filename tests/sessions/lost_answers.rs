@@ -14,6 +14,7 @@ use wagres::session::jobs::Recorder;
 
 use crate::support::db::{self, TestDb};
 use crate::support::linked::until_connected;
+use crate::support::poison::refuse_first;
 use crate::support::relay::Relay;
 use crate::support::until::until;
 use crate::support::world::{Worker, World};
@@ -23,18 +24,14 @@ async fn run(world: &World, sql: &str) -> Result<()> {
     Ok(())
 }
 
-async fn lost(relay: &Relay) -> Result<()> {
-    until("the loss of an answer", async || Ok(if relay.has_lost_it() { Ok(()) } else { Err("no") })).await
-}
-
 async fn closed(world: &World, session: &str) -> Result<()> {
     run(world, &format!("SELECT wa.close('{session}')")).await?;
     world.holds(&format!("SELECT holder IS NULL FROM wa.lease WHERE session_id = wa.session_id('{session}')")).await
 }
 
-/// The claim takes a free lease and the job with it; the worker hears of neither.
+/// The claim takes a free lease and the job with it; the worker learns of neither.
 #[tokio::test]
-async fn r11_a_session_job_whose_claim_is_not_heard_of_runs_again() -> Result<()> {
+async fn r11_a_session_job_whose_claim_is_not_answered_runs_again() -> Result<()> {
     let world = World::new().await?;
     let relay = Relay::to(&world.db.url).await?;
     let worker = Worker::start(world.worker_on(&relay.url)).await?;
@@ -42,7 +39,7 @@ async fn r11_a_session_job_whose_claim_is_not_heard_of_runs_again() -> Result<()
     closed(&world, "shop").await?;
     relay.lose_answer_to("Claims due session jobs");
     run(&world, "SELECT wa.connect('shop')").await?;
-    lost(&relay).await?;
+    relay.answer_is_lost().await?;
     world.session_is("shop", "connected").await?;
     world.holds("SELECT status = 'done' AND attempts = 2 FROM wa.session_job WHERE kind = 'connect'").await?;
     world.holds("SELECT count(*) = 1 FROM wa.worker").await?;
@@ -54,18 +51,8 @@ async fn r11_a_session_job_whose_outcome_is_refused_runs_again() -> Result<()> {
     let world = World::new().await?;
     let worker = world.worker().await?;
     world.link("shop", "15550001").await?;
-    // A sequence, because a rollback does not take its numbers back.
-    run(
-        &world,
-        "CREATE SEQUENCE public.refused;
-         CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-             IF nextval('public.refused') <= 1 THEN RAISE 'not now'; END IF; RETURN NEW;
-         END $$;
-         CREATE TRIGGER no BEFORE UPDATE ON wa.session_job FOR EACH ROW
-             WHEN (NEW.kind = 'list_groups' AND NEW.status = 'done') EXECUTE FUNCTION public.no();
-         SELECT wa.act('shop', 'list_groups')",
-    )
-    .await?;
+    refuse_first(world.pool(), 1, "session_job", "NEW.kind = 'list_groups' AND NEW.status = 'done'", "P0001").await?;
+    run(&world, "SELECT wa.act('shop', 'list_groups')").await?;
     world.holds("SELECT status = 'done' AND attempts = 2 FROM wa.session_job WHERE kind = 'list_groups'").await?;
     worker.stop().await
 }
@@ -77,17 +64,8 @@ async fn r11_a_session_whose_connect_job_has_failed_is_connected_again() -> Resu
     let worker = world.worker().await?;
     world.link("shop", "15550001").await?;
     closed(&world, "shop").await?;
-    run(
-        &world,
-        "CREATE SEQUENCE public.refused;
-         CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-             IF nextval('public.refused') <= 5 THEN RAISE 'not now'; END IF; RETURN NEW;
-         END $$;
-         CREATE TRIGGER no BEFORE UPDATE ON wa.session FOR EACH ROW
-             WHEN (NEW.status = 'connecting') EXECUTE FUNCTION public.no();
-         SELECT wa.connect('shop')",
-    )
-    .await?;
+    refuse_first(world.pool(), 5, "session", "NEW.status = 'connecting'", "P0001").await?;
+    run(&world, "SELECT wa.connect('shop')").await?;
     for attempts in 1..5 {
         let waits = "SELECT status = 'queued' FROM wa.session_job WHERE kind = 'connect'";
         world.holds(&format!("{waits} AND attempts = {attempts}")).await?;
@@ -154,7 +132,11 @@ async fn r11_a_session_that_waits_is_left_alone() -> Result<()> {
 /// A job of the session `shop` in its last attempt, and who runs it.
 async fn last_attempt() -> Result<(TestDb, Recorder, SessionJob, InHand)> {
     let db = db::fresh().await;
-    sqlx::raw_sql("SELECT wa.add_session('shop'), wa.connect('shop')").execute(&db.pool).await?;
+    sqlx::raw_sql(
+        "SELECT wa.add_session('shop'); INSERT INTO wa.session_job (session, kind) VALUES ('shop', 'connect')",
+    )
+    .execute(&db.pool)
+    .await?;
     let (worker_id, id, session_id): (uuid::Uuid, i64, i64) = sqlx::query_as(
         "WITH worker AS (
              INSERT INTO wa.worker (worker_id, host, pid, version, lease_until)

@@ -7,6 +7,7 @@ use std::str::FromStr as _;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::support::db;
+use crate::support::logins;
 use crate::support::world::{World, wagres};
 
 /// Runs a command; returns the JSON lines that it prints, whether it succeeded, and its stderr.
@@ -75,6 +76,34 @@ async fn h1_the_doctor_names_each_fault_and_its_remedy() -> Result<()> {
         (&check(&found, "schema")["state"], &check(&found, "schema")["advice"]),
         (&json!("fail"), &json!("wagres migrate"))
     );
+    Ok(())
+}
+
+/// What a role may not see is not reported as broken.
+#[tokio::test]
+async fn h1_the_doctor_says_what_its_role_may_not_see() -> Result<()> {
+    let db = db::fresh().await;
+    let mut url = url::Url::parse(&db.url)?;
+    let stranger = format!("stranger_of_{}", url.path().trim_start_matches('/'));
+    logins::run(&db.pool, &format!(r#"CREATE ROLE "{stranger}" LOGIN"#)).await?;
+    let mut names = vec![(stranger, false)];
+    for (role, sees) in [("wa_app", false), ("wa_readonly", true), ("wa_admin", true), ("wa_worker", true)] {
+        let own = logins::login(&db, role, None).await?;
+        names.push((sqlx::query_scalar("SELECT current_user::text").fetch_one(&own).await?, sees));
+    }
+    for (name, sees) in names {
+        url.set_username(&name).map_err(|()| anyhow::anyhow!("no user name"))?;
+        let (found, well, error) = run(url.as_str(), &["doctor"], "").await?;
+        assert!(well && found.iter().all(|line| line["state"] != "fail"), "{name}: {error} {found:?}");
+        assert_eq!(check(&found, "schema")["state"] == "ok", sees, "{name}: {found:?}");
+        if !sees {
+            let rights = check(&found, "rights");
+            assert_eq!(rights["state"], "warn", "{name}: {found:?}");
+            let says = format!("{name} may not see wa.auth_home, ");
+            assert!(rights["found"].as_str().is_some_and(|it| it.contains(&says)), "{rights}");
+            assert_eq!(rights["advice"], "run doctor as a member of wa_worker or wa_admin");
+        }
+    }
     Ok(())
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod linked;
 pub(crate) mod logins;
 #[cfg(feature = "sandbox")]
 pub(crate) mod npm;
+pub(crate) mod poison;
 #[cfg(feature = "sandbox")]
 pub(crate) mod pooler;
 #[cfg(feature = "sandbox")]

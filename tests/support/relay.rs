@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::until::until;
 use anyhow::{Context, Result};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -65,9 +66,9 @@ impl Relay {
         *lock(&self.cut) = Some(text);
     }
 
-    /// Whether that has happened.
-    pub(crate) fn has_lost_it(&self) -> bool {
-        lock(&self.cut).is_none()
+    /// Waits until that has happened.
+    pub(crate) async fn answer_is_lost(&self) -> Result<()> {
+        until("the loss of an answer", async || Ok(if lock(&self.cut).is_none() { Ok(()) } else { Err("no") })).await
     }
 }
 

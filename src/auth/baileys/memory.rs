@@ -1,9 +1,9 @@
 //! Who has our sender key of a group, where a person is noted under the number and under the LID.
 //!
-//! When a device asks for a message again, as after it was registered anew, the client library forgets it under the
-//! address that it asked with, which may be the LID in a group of numbers. Baileys looks the other address up, would
-//! find that the device has the key, and would not send it. So a device counts as having the key only if every address
-//! of it says so; to send the key once more does no harm.
+//! When a device asks for a message again, for instance because its owner registered again, the client library forgets
+//! it under the address that it asked with, which may be the LID in a group of numbers. Baileys looks the other address
+//! up, would find that the device has the key, and would not send it. So a device counts as having the key only if every
+//! address of it says so; to send the key once more does no harm.
 
 use crate::auth::key_id::unescape;
 use crate::auth::kind::Kind;

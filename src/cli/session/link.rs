@@ -81,6 +81,7 @@ pub(super) async fn link(
             }
         }
         shown_stage = row.stage;
+        // While the session should be connected, another link follows: WhatsApp had unlinked the device, or its worker died.
         match (row.status.as_str(), row.job.as_str()) {
             ("connected", "done") => {
                 let phone = row.phone.unwrap_or_default();
@@ -91,7 +92,10 @@ pub(super) async fn link(
             (_, "failed" | "cancelled") => {
                 bail!("not linked: {}", row.last_error.unwrap_or_else(|| "the job was cancelled".into()));
             }
-            ("new" | "logged_out" | "banned" | "stopped", "done") => {
+            ("new" | "logged_out" | "stopped", "done") if row.stopped => {
+                bail!("not linked: {}", row.status_reason.unwrap_or(row.status));
+            }
+            ("banned", "done") => {
                 bail!("not linked: {}", row.status_reason.unwrap_or(row.status));
             }
             _ => {}

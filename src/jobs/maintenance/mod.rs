@@ -14,6 +14,7 @@ pub mod retention;
 mod sweep;
 mod watch;
 
+use super::in_hand::NOT_IN_HAND;
 use super::record::Record;
 use super::{JobError, MaintenanceJob};
 use crate::auth::Vault;
@@ -34,8 +35,6 @@ use uuid::Uuid;
 
 /// How often an outcome may be refused until it is given up.
 const REFUSALS: u32 = 5;
-/// The error of an attempt whose claim or outcome is not known.
-const UNKNOWN_END: &str = "the answer to its claim was lost, or its outcome was refused";
 
 /// The kinds that this version knows. Rows of other kinds wait for a newer worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,7 +219,7 @@ impl Maintenance {
             self.worker_id,
             "retry",
             None::<&Value>,
-            Some(UNKNOWN_END)
+            Some(NOT_IN_HAND)
         )
         .execute(&self.pool)
         .await

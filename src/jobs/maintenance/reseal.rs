@@ -1,8 +1,8 @@
 //! `reseal_keys`: encrypts the whole auth state with the current key (A6).
 //!
-//! Walks credentials, addresses of proxies and keys in the order of their ids. A value that is already as it would be written now is left
-//! alone. Any other is rewritten, unless its holder writes it first, and keeps its age. A value that cannot be
-//! decrypted stays as it is and is counted. Values in the quarantine are left until they are deleted.
+//! Walks credentials, addresses of proxies and keys in the order of their ids. A value that is already as it would be
+//! written now is left alone. Any other is rewritten, unless its holder writes it first, and keeps its age. A value that
+//! cannot be decrypted stays as it is and is counted. Values in the quarantine are left until they are deleted.
 
 use super::{Batches, sql};
 use crate::auth::{SealPlace, Vault};
@@ -60,35 +60,26 @@ pub(super) async fn run(batches: &Batches<'_>) -> Result<Value, JobError> {
     let (vault, limit) = (&batches.maintenance.vault, batches.pace.batch);
     let mut counts = Counts::default();
 
-    let mut after = 0;
-    loop {
-        let rows = sqlx::query_file!("sql/jobs/reseal_creds_page.sql", after, limit).fetch_all(batches.pool()).await;
-        let rows = rows.map_err(sql)?;
-        let Some(last) = rows.last().map(|row| row.session_id) else { break };
-        let mut batch = Batch::default();
-        for row in rows {
-            counts.add(vault, &mut batch, SealPlace::creds(row.session_id), row.creds);
-        }
-        let done = sqlx::query_file!("sql/jobs/reseal_creds.sql", &batch.session_ids, &batch.old, &batch.new);
-        counts.resealed += done.execute(batches.pool()).await.map_err(sql)?.rows_affected();
-        after = last;
-        batches.rest(&counts.to_json(vault)).await?;
+    // Of the tables with one value for each session.
+    macro_rules! reseal {
+        ($page:literal, $write:literal, $place:path, $value:ident) => {
+            let mut after = 0;
+            loop {
+                let rows = sqlx::query_file!($page, after, limit).fetch_all(batches.pool()).await.map_err(sql)?;
+                let Some(last) = rows.last().map(|row| row.session_id) else { break };
+                let mut batch = Batch::default();
+                for row in rows {
+                    counts.add(vault, &mut batch, $place(row.session_id), row.$value);
+                }
+                let done = sqlx::query_file!($write, &batch.session_ids, &batch.old, &batch.new);
+                counts.resealed += done.execute(batches.pool()).await.map_err(sql)?.rows_affected();
+                after = last;
+                batches.rest(&counts.to_json(vault)).await?;
+            }
+        };
     }
-
-    let mut after = 0;
-    loop {
-        let rows = sqlx::query_file!("sql/jobs/reseal_proxies_page.sql", after, limit).fetch_all(batches.pool()).await;
-        let rows = rows.map_err(sql)?;
-        let Some(last) = rows.last().map(|row| row.session_id) else { break };
-        let mut batch = Batch::default();
-        for row in rows {
-            counts.add(vault, &mut batch, SealPlace::proxy(row.session_id), row.url);
-        }
-        let done = sqlx::query_file!("sql/jobs/reseal_proxies.sql", &batch.session_ids, &batch.old, &batch.new);
-        counts.resealed += done.execute(batches.pool()).await.map_err(sql)?.rows_affected();
-        after = last;
-        batches.rest(&counts.to_json(vault)).await?;
-    }
+    reseal!("sql/jobs/reseal_creds_page.sql", "sql/jobs/reseal_creds.sql", SealPlace::creds, creds);
+    reseal!("sql/jobs/reseal_proxies_page.sql", "sql/jobs/reseal_proxies.sql", SealPlace::proxy, url);
 
     let mut after = (0, String::new(), String::new());
     loop {

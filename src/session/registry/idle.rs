@@ -77,7 +77,7 @@ impl Sessions {
         }
         let status = if lease.banned { Status::Banned } else { Status::Disconnected };
         let ended = Ended { reason: Some(REASON.to_owned()), ..Ended::lost(lease.linked) };
-        if !row::write_lost(&entry.held.hold, &ended, status, None).await? {
+        if !row::write_lost(&entry.held, &ended, status, None).await? {
             return Err(SessionError::Lost(fence.epoch));
         }
         self.reports.bells.claim.notify_one();

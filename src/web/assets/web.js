@@ -1,4 +1,5 @@
-// Everything that pages do beyond HTML: what is here works without a page of its own, and pages work without it.
+// What pages do beyond HTML: they show changes as they happen, send forms without a new page, and know keys. Each part looks
+// for its attributes in the page; without scripts, pages are complete and forms are sent as usual.
 
 import * as acts from './acts.js';
 import * as events from './events.js';
@@ -51,7 +52,8 @@ function live() {
 /** The reader's time zone, so that the server writes times in it. */
 function zone() {
   const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
-  if (timeZone) document.cookie = `wagres_zone=${timeZone}; path=/; max-age=31536000; samesite=lax`;
+  const secure = location.protocol === 'https:' ? '; secure' : '';
+  if (timeZone) document.cookie = `wagres_zone=${timeZone}; path=/; max-age=31536000; samesite=lax${secure}`;
 }
 
 /** Whether keys are text here. */

@@ -1,0 +1,116 @@
+//! Writes messages to `wa.inbox` or `wa.past`; one that the database refuses goes into quarantine (R10).
+
+use super::columns::{InboxColumns, TRIES};
+use crate::db::hold::Hold;
+use crate::db::pieces::{Pieces, write_in_pieces};
+use crate::db::quarantine::{self, Source};
+use crate::db::storable::{Storable, StorableJson};
+use std::ops::Range;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Where messages are written.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Table {
+    /// `wa.inbox`.
+    Inbox,
+    /// `wa.past`, which has fewer columns.
+    Past,
+}
+
+/// Messages that are written to one table.
+pub(super) struct Messages<'a> {
+    hold: &'a Hold,
+    columns: &'a InboxColumns,
+    table: Table,
+    stored: AtomicI64,
+}
+
+/// What one statement returns.
+struct Written {
+    /// The lease is still held.
+    held: bool,
+    /// How many messages were not there before.
+    stored: i64,
+}
+
+/// Runs a statement with the columns that both tables have, and with `more`.
+macro_rules! insert {
+    ($file:literal, $hold:expr, $columns:expr, $part:expr $(, $more:expr)*) => {
+        sqlx::query_file_as!(
+            Written,
+            $file,
+            $hold.fence.session_id,
+            $hold.fence.epoch,
+            &$columns.chats[$part] as &[Storable],
+            &$columns.senders[$part] as &[Storable],
+            &$columns.ids[$part] as &[Storable],
+            &$columns.kinds[$part] as &[&str],
+            &$columns.bodies[$part] as &[Option<Storable>],
+            &$columns.from_me[$part],
+            &$columns.push_names[$part] as &[Option<Storable>],
+            &$columns.times[$part],
+            &$columns.messages[$part] as &[StorableJson],
+            &$columns.quoted_ids[$part] as &[Option<Storable>],
+            &$columns.target_ids[$part] as &[Option<Storable>]
+            $(, $more)*
+        )
+        .fetch_one(&$hold.db)
+    };
+}
+
+impl<'a> Messages<'a> {
+    /// Nothing written yet.
+    pub(super) const fn new(hold: &'a Hold, columns: &'a InboxColumns, table: Table) -> Self {
+        Self { hold, columns, table, stored: AtomicI64::new(0) }
+    }
+
+    /// Writes all.
+    ///
+    /// # Errors
+    /// An outage that lasted until the hold was lost, or an error that may pass and did not. Some messages may be
+    /// written then.
+    pub(super) async fn store(&self) -> sqlx::Result<()> {
+        write_in_pieces(self, self.columns.ids.len(), &self.hold.lost, Some(TRIES)).await
+    }
+
+    /// How many of them are stored and were not there before.
+    pub(super) fn stored(&self) -> i64 {
+        self.stored.load(Ordering::Relaxed)
+    }
+}
+
+impl Pieces for Messages<'_> {
+    async fn write(&self, part: Range<usize>) -> sqlx::Result<()> {
+        let (hold, c, part) = (self.hold, self.columns, || part.clone());
+        let written = match self.table {
+            Table::Past => insert!("sql/messages/store_past.sql", hold, c, part()).await?,
+            Table::Inbox => {
+                insert!(
+                    "sql/messages/store_inbox.sql",
+                    hold,
+                    c,
+                    part(),
+                    &c.media[part()] as &[Option<StorableJson>],
+                    &c.choices[part()] as &[Option<StorableJson>],
+                    &c.author_matches[part()] as &[Option<bool>],
+                    &c.by_admin[part()] as &[Option<bool>]
+                )
+                .await?
+            }
+        };
+        self.stored.fetch_add(written.stored, Ordering::Relaxed);
+        if !written.held {
+            hold.lost.cancel();
+        }
+        Ok(())
+    }
+
+    async fn quarantine(&self, item: usize, error: &sqlx::Error) {
+        let source = match self.table {
+            Table::Inbox => Source::Message,
+            Table::Past => Source::Past,
+        };
+        let (hold, item) = (self.hold, self.columns.json(item));
+        quarantine::put(&hold.db, hold.fence, source, &item, error, &hold.lost).await;
+    }
+}

@@ -1,0 +1,170 @@
+//! Who may see and change what: cookies, origins, scopes, tenants, limits.
+
+use super::{Pages, token, two_tenants};
+use crate::support::db;
+use anyhow::{Result, ensure};
+
+#[tokio::test]
+async fn h2_pages_have_a_strict_policy_and_nothing_of_others() -> Result<()> {
+    let db = db::fresh().await;
+    let pages = Pages::start(&db).await?;
+    let cookie = pages.sign_in(&token(&db, "ops", "operator", None).await?).await?;
+    for path in ["/fleet", "/login", "/no/such/page", "/assets/x/web.css"] {
+        let answer = pages.get(path, &cookie).await?;
+        let policy = answer.header("content-security-policy").unwrap_or_default();
+        ensure!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+        ensure!(answer.header("x-content-type-options") == Some("nosniff"), "{path}: {}", answer.head);
+        ensure!(!answer.body.contains("style=\"") && !answer.body.contains("<script>"), "{path}: inline");
+        ensure!(!answer.body.contains("//cdn") && !answer.body.contains("https://fonts"), "{path}: others");
+    }
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_without_a_valid_cookie_there_is_the_login_page_alone() -> Result<()> {
+    let db = db::fresh().await;
+    let pages = Pages::start(&db).await?;
+    for cookie in ["", "wagres=wac_0", "wagres=nonsense"] {
+        let answer = pages.get("/fleet?status=banned", cookie).await?;
+        ensure!(answer.status == 303, "{answer:?}");
+        ensure!(answer.header("location") == Some("/login?to=%2Ffleet%3Fstatus%3Dbanned"), "{}", answer.head);
+        let refused = pages.post("/act/pause", cookie, "session=shop").await?;
+        ensure!(refused.status == 401 && refused.body.contains("\"ok\":false"), "{refused:?}");
+    }
+    let secret = token(&db, "ops", "operator", None).await?;
+    let cookie = pages.sign_in(&secret).await?;
+    ensure!(pages.get("/fleet", &cookie).await?.status == 200);
+    // The cookie is a secret of its own, which ends with its token.
+    ensure!(!cookie.contains(&secret));
+    sqlx::query("SELECT wa.revoke_token('ops')").execute(&db.pool).await?;
+    ensure!(pages.get("/fleet", &cookie).await?.status == 303);
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_a_cookie_is_for_this_site_and_unreadable_for_scripts() -> Result<()> {
+    let db = db::fresh().await;
+    for (name, url) in [("http", None), ("https", Some("https://wa.example.org"))] {
+        let pages = Pages::with(&db, |config| config.web.url = url.map(str::to_owned)).await?;
+        let form = format!("token={}", token(&db, name, "viewer", None).await?);
+        let answer = pages.request("POST /login", &[&format!("origin: {}", pages.url)], &form).await?;
+        let cookie = answer.header("set-cookie").unwrap_or_default();
+        ensure!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+        ensure!(cookie.contains("Secure") == url.is_some(), "{cookie}");
+        ensure!(answer.header("strict-transport-security").is_some() == url.is_some(), "{}", answer.head);
+        pages.stop().await;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_a_change_from_another_site_is_refused() -> Result<()> {
+    let db = db::fresh().await;
+    sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;
+    let pages = Pages::start(&db).await?;
+    let secret = token(&db, "ops", "operator", None).await?;
+    let cookie = pages.sign_in(&secret).await?;
+    let cookie = format!("cookie: {cookie}");
+    let here = format!("origin: {}", pages.url);
+    for (headers, status) in [
+        (vec!["origin: https://evil.example"], 403),
+        (vec!["origin: null"], 403),
+        (vec!["sec-fetch-site: cross-site"], 403),
+        (vec!["sec-fetch-site: same-site"], 403),
+        (vec![], 403),
+        (vec![here.as_str()], 200),
+        (vec!["sec-fetch-site: same-origin"], 200),
+    ] {
+        let headers: Vec<_> = headers.into_iter().chain([cookie.as_str()]).collect();
+        let answer = pages.request("POST /act/pause", &headers, "session=shop&back=/fleet").await?;
+        ensure!(answer.status == status, "{headers:?}: {answer:?}");
+    }
+    // A program names its token itself.
+    let bearer = format!("authorization: Bearer {secret}");
+    let answer = pages.request("POST /act/resume", &[&bearer, "accept: application/json"], "session=shop").await?;
+    ensure!(answer.status == 200 && answer.body.contains("SELECT wa.resume('shop');"), "{answer:?}");
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_an_operator_of_a_tenant_sees_and_changes_nothing_of_another() -> Result<()> {
+    let db = db::fresh().await;
+    two_tenants(&db).await?;
+    let pages = Pages::start(&db).await?;
+    let red = pages.sign_in(&token(&db, "red", "operator", Some("red")).await?).await?;
+    for path in ["/fleet", "/fleet?q=blue", "/fleet?tenant=blue", "/session/blue.shop"] {
+        let answer = pages.get(path, &red).await?;
+        let main = answer.body.split("<main").nth(1).unwrap_or_default();
+        ensure!(!main.contains("blue.shop</a>"), "{path}: {main}");
+    }
+    let foreign = pages.post("/act/pause", &red, "session=blue.shop").await?;
+    let absent = pages.post("/act/pause", &red, "session=nobody").await?;
+    ensure!(foreign.status == 422 && absent.status == 422, "{foreign:?} {absent:?}");
+    ensure!(foreign.body.replace("blue.shop", "nobody") == absent.body, "{foreign:?} {absent:?}");
+    let own = pages.post("/act/pause", &red, "session=red.shop").await?;
+    ensure!(own.status == 200, "{own:?}");
+    let paused: Vec<String> = sqlx::query_scalar("SELECT name FROM wa.session WHERE paused_at IS NOT NULL").fetch_all(&db.pool).await?;
+    ensure!(paused == ["red.shop"], "{paused:?}");
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_a_viewer_has_no_buttons_and_may_change_nothing() -> Result<()> {
+    let db = db::fresh().await;
+    sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;
+    let pages = Pages::start(&db).await?;
+    let viewer = pages.sign_in(&token(&db, "eve", "viewer", None).await?).await?;
+    let fleet = pages.get("/fleet", &viewer).await?;
+    ensure!(fleet.body.contains("shop") && !fleet.body.contains("/act/"), "{}", fleet.body);
+    let refused = pages.post("/act/pause", &viewer, "session=shop").await?;
+    ensure!(refused.status == 403, "{refused:?}");
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_guesses_and_floods_of_an_address_are_limited() -> Result<()> {
+    let db = db::fresh().await;
+    let pages = Pages::with(&db, |config| config.web.logins_per_minute = 5).await?;
+    let origin = format!("origin: {}", pages.url);
+    let mut statuses = vec![];
+    for _ in 0..7 {
+        statuses.push(pages.request("POST /login", &[&origin], "token=wat_0").await?.status);
+    }
+    ensure!(statuses == [401, 401, 401, 401, 401, 429, 429], "{statuses:?}");
+    pages.stop().await;
+    let pages = Pages::with(&db, |config| config.web.requests_per_minute = 5).await?;
+    let mut last = 0;
+    for _ in 0..8 {
+        last = pages.get("/login", "").await?.status;
+    }
+    ensure!(last == 429, "{last}");
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_only_a_listed_proxy_names_the_user() -> Result<()> {
+    let db = db::fresh().await;
+    sqlx::query("SELECT wa.add_token('anna@example.org', 'viewer', proxy_user => true), wa.add_token('boss', 'admin')")
+        .execute(&db.pool)
+        .await?;
+    let status = async |proxies: &[&str], user: &str| -> Result<u16> {
+        let pages = Pages::with(&db, |config| {
+            config.web.trusted_proxies = proxies.iter().filter_map(|net| net.parse().ok()).collect();
+            config.web.user_header = Some("X-User".into());
+        })
+        .await?;
+        let status = pages.request("GET /fleet", &[&format!("x-user: {user}")], "").await?.status;
+        pages.stop().await;
+        Ok(status)
+    };
+    ensure!(status(&["127.0.0.0/8"], "anna@example.org").await? == 200);
+    ensure!(status(&["10.0.0.0/8"], "anna@example.org").await? == 303, "an address that is no proxy");
+    ensure!(status(&["127.0.0.0/8"], "boss").await? == 303, "a token that is not for proxies");
+    Ok(())
+}
