@@ -1,13 +1,13 @@
 //! All sessions: how many have which status, and a table to search and filter.
 
-use super::{Group, Look, Screen, Shown};
-use crate::web::acts::{self, Act};
+use super::{Group, Look, Screen, Shown, session};
+use crate::web::acts;
 use crate::web::error::WebError;
 use crate::web::format;
-use crate::web::identity::Scope;
 use crate::web::live::Topic;
 use crate::web::request::Place;
-use maud::html;
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
 use uuid::Uuid;
 
 pub(super) const SCREEN: Screen = Screen {
@@ -19,48 +19,47 @@ pub(super) const SCREEN: Screen = Screen {
     render: |look| Box::pin(render(look)),
 };
 
-static PAUSE: Act = Act {
-    name: "pause",
-    scope: Scope::Operator,
-    function: "wa.pause",
-    sql: "SELECT wa.pause($1, $2)::text",
-    arguments: &["session", "reason"],
-};
-static RESUME: Act = Act {
-    name: "resume",
-    scope: Scope::Operator,
-    function: "wa.resume",
-    sql: "SELECT wa.resume($1)::text",
-    arguments: &["session"],
-};
-static CONNECT: Act = Act {
-    name: "connect",
-    scope: Scope::Operator,
-    function: "wa.connect",
-    sql: "SELECT wa.connect($1)::text",
-    arguments: &["session"],
-};
-
-pub(super) const ACTS: &[&Act] = &[&PAUSE, &RESUME, &CONNECT];
-
 /// Sessions on a page.
 const ROWS: i64 = 100;
 const STATUSES: [&str; 8] =
     ["connected", "connecting", "linking", "disconnected", "new", "stopped", "logged_out", "banned"];
+/// Besides "paused".
+const WISHES: [&str; 2] = ["connected", "stopped"];
+
+/// How many sessions have a value in common.
+struct Count {
+    of: String,
+    value: String,
+    sessions: i64,
+    paused: i64,
+}
+
+/// A row of the table.
+struct Row {
+    name: String,
+    tenant: String,
+    status: String,
+    status_at: DateTime<Utc>,
+    phone: Option<String>,
+    paused_at: Option<DateTime<Utc>>,
+    desired: String,
+    host: Option<String>,
+    reason: Option<String>,
+    stuck: bool,
+}
 
 async fn render(look: &mut Look) -> Result<Shown, WebError> {
-    let tiles = sqlx::query_file!("sql/web/fleet_tiles.sql").fetch_all(&mut look.tx).await?;
+    let counts = sqlx::query_file_as!(Count, "sql/web/fleet_tiles.sql").fetch_all(&mut look.tx).await?;
+    let workers = sqlx::query_file!("sql/web/fleet_workers.sql").fetch_all(&mut look.tx).await?;
     let place = &look.place;
     let worker = place.get("worker").and_then(|worker| Uuid::parse_str(worker).ok());
     let (search, status, tenant) = (place.get("q"), place.get("status"), place.get("tenant"));
     let (wish, after) = (place.get("wish"), place.get("after"));
-    let rows = sqlx::query_file!("sql/web/fleet.sql", search, status, tenant, worker, wish, after, ROWS);
+    let rows = sqlx::query_file_as!(Row, "sql/web/fleet.sql", search, status, tenant, worker, wish, after, ROWS);
     let rows = rows.fetch_all(&mut look.tx).await?;
     let look = &*look;
     let (words, place) = (look.words, &look.place);
-    let total: i64 = tiles.iter().map(|tile| tile.sessions).sum();
-    let paused: i64 = tiles.iter().map(|tile| tile.paused).sum();
-    let count = |status: &str| tiles.iter().find(|tile| tile.status == status).map_or(0, |tile| tile.sessions);
+    let total = counts.iter().filter(|count| count.of == "status").map(|count| count.sessions).sum();
     let body = html! {
         header.head {
             div {
@@ -68,74 +67,166 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                 p.soft { (words.with("fleet.sessions", format::number(total))) }
             }
         }
-        ul.tiles {
-            @for status in STATUSES.iter().filter(|status| count(status) > 0) {
-                @let href = Place { query: [("status".into(), (*status).into())].into(), ..Place::screen("fleet") }.href();
-                li class="tile" data-key=(status) {
-                    a href=(href) aria-current=[(place.get("status") == Some(status)).then_some("true")] {
-                        span.label { (format::session_status(words, status)) }
-                        b.number { (format::number(count(status))) }
+        (tiles(look, &counts))
+        (wishes(look, &counts, total))
+        @if workers.len() > 1 || worker.is_some() {
+            nav.chips aria-label=(words.t("fleet.worker")) {
+                a href=(filtered(place, "worker", None)) aria-current=[worker.is_none().then_some("true")] { (words.t("fleet.all_workers")) }
+                @for one in &workers {
+                    @let id = one.worker_id.to_string();
+                    a href=(filtered(place, "worker", Some(&id))) aria-current=[(worker == Some(one.worker_id)).then_some("true")] data-key=(id) {
+                        (one.host) " " span.soft { (one.pid) } " " b { (format::number(one.sessions)) }
                     }
                 }
             }
+        }
+        @if rows.is_empty() { (empty(look, total == 0)) } @else { (table(look, &rows)) }
+        nav.pages aria-label=(words.t("common.pages")) {
+            @if after.is_some() { a rel="prev" href=(place.with("after", None)) { (words.t("queue.first")) } }
+            @if let Some(last) = rows.last().filter(|_| i64::try_from(rows.len()) == Ok(ROWS)) {
+                a rel="next" href=(place.with("after", Some(&last.name))) { (words.t("common.next")) }
+            }
+        }
+    };
+    Ok(Shown { title: words.t("screens.fleet").to_owned(), body, live: true })
+}
+
+/// The same list with one choice changed, from its first page.
+fn filtered(place: &Place, key: &str, value: Option<&str>) -> String {
+    let mut first = place.clone();
+    first.query.remove("after");
+    first.with(key, value)
+}
+
+/// How many sessions have each status, and how many belong to each tenant; a tile that is chosen leads back to all.
+fn tiles(look: &Look, counts: &[Count]) -> Markup {
+    let (words, place) = (look.words, &look.place);
+    let of = |of: &'static str| counts.iter().filter(move |count| count.of == of);
+    let statuses = STATUSES.iter().filter_map(|status| of("status").find(|count| count.value == *status));
+    let href = |key: &str, value: &str| {
+        let is_chosen = place.get(key) == Some(value);
+        (filtered(place, key, (!is_chosen).then_some(value)), is_chosen.then_some("true"))
+    };
+    html! {
+        ul.tiles {
+            @for count in statuses {
+                @let (to, current) = href("status", &count.value);
+                li.tile data-key={ "status-" (count.value) } {
+                    a href=(to) aria-current=[current] {
+                        span.label { (format::session_status(words, &count.value)) }
+                        b.number { (format::number(count.sessions)) }
+                    }
+                }
+            }
+            @let paused: i64 = of("status").map(|count| count.paused).sum();
             @if paused > 0 {
-                li class="tile" data-key="paused" {
-                    a href="/fleet?wish=paused" {
+                @let (to, current) = href("wish", "paused");
+                li.tile data-key="paused" {
+                    a href=(to) aria-current=[current] {
                         span.label { (format::pill("warn", words.t("fleet.paused"))) }
                         b.number { (format::number(paused)) }
                     }
                 }
             }
         }
-        @if rows.is_empty() {
-            div.empty {
-                h2 { (words.t(if total == 0 { "fleet.none" } else { "fleet.none_match" })) }
-                @if total == 0 {
-                    p { (words.t("fleet.add")) }
-                    code.sql { "SELECT wa.add_session('shop');" }
-                } @else {
-                    p { a href="/fleet" { (words.t("fleet.all")) } }
-                }
-            }
-        } @else {
-            div.table { table {
-                caption.hidden { (words.t("screens.fleet")) }
-                thead { tr {
-                    th scope="col" { (words.t("fleet.session")) }
-                    th scope="col" { (words.t("fleet.status")) }
-                    th scope="col" { (words.t("fleet.phone")) }
-                    th scope="col" { (words.t("fleet.tenant")) }
-                    th scope="col" { (words.t("fleet.since")) }
-                    th scope="col" { span.hidden { (words.t("common.actions")) } }
-                } }
-                tbody {
-                    @for row in &rows {
-                        tr data-key=(row.name) {
-                            th scope="row" { a.cover href=(Place::of("session", &row.name).href()) { (row.name) } }
-                            td data-label=(words.t("fleet.status")) {
-                                (format::session_status(words, &row.status))
-                                @if row.paused_at.is_some() { " " (format::pill("warn", words.t("fleet.paused"))) }
-                            }
-                            td data-label=(words.t("fleet.phone")) { @if let Some(phone) = &row.phone { "+" (phone) } }
-                            td data-label=(words.t("fleet.tenant")) { (row.tenant) }
-                            td data-label=(words.t("fleet.since")) { (format::ago(words, Some(row.status_at))) }
-                            td.do {
-                                @if row.paused_at.is_some() {
-                                    (acts::quick(look, &RESUME, words.t("fleet.resume"), &[("session", &row.name)]))
-                                } @else {
-                                    (acts::quick(look, &PAUSE, words.t("fleet.pause"), &[("session", &row.name)]))
-                                }
-                            }
+        @if of("tenant").nth(1).is_some() {
+            ul.tiles {
+                @for count in of("tenant") {
+                    @let (to, current) = href("tenant", &count.value);
+                    li.tile data-key={ "tenant-" (count.value) } {
+                        a href=(to) aria-current=[current] {
+                            span.label { (words.t("fleet.tenant")) " " (count.value) }
+                            b.number { (format::number(count.sessions)) }
+                            @if count.paused > 0 { small { (words.with("fleet.paused_of", format::number(count.paused))) } }
                         }
                     }
                 }
-            } }
-            @if rows.len() as i64 == ROWS {
-                nav.pages aria-label=(words.t("common.pages")) {
-                    a rel="next" href=(place.with("after", rows.last().map(|row| row.name.as_str()))) { (words.t("common.next")) }
+            }
+        }
+    }
+}
+
+fn wishes(look: &Look, counts: &[Count], total: i64) -> Markup {
+    let (words, place) = (look.words, &look.place);
+    let chosen = place.get("wish");
+    html! {
+        nav.chips aria-label=(words.t("fleet.wish")) {
+            a href=(filtered(place, "wish", None)) aria-current=[chosen.is_none().then_some("true")] { (words.t("fleet.any_wish")) " " b { (format::number(total)) } }
+            @for wish in WISHES {
+                @let sessions = counts.iter().find(|count| count.of == "wish" && count.value == wish).map_or(0, |count| count.sessions);
+                a href=(filtered(place, "wish", Some(wish))) aria-current=[(chosen == Some(wish)).then_some("true")] {
+                    (words.of_value("session_wish", wish)) " " b { (format::number(sessions)) }
                 }
             }
         }
-    };
-    Ok(Shown { title: words.t("screens.fleet").to_owned(), body, live: true })
+    }
+}
+
+fn empty(look: &Look, is_new: bool) -> Markup {
+    let words = look.words;
+    html! {
+        div.empty {
+            h2 { (words.t(if is_new { "fleet.none" } else { "fleet.none_match" })) }
+            @if is_new {
+                p { (words.t("fleet.add")) }
+                code.sql { "SELECT wa.add_session('shop');" }
+            } @else {
+                p { a href="/fleet" { (words.t("fleet.all")) } }
+            }
+        }
+    }
+}
+
+fn table(look: &Look, rows: &[Row]) -> Markup {
+    let words = look.words;
+    html! {
+        div.table { table {
+            caption.hidden { (words.t("screens.fleet")) }
+            thead { tr {
+                th scope="col" { (words.t("fleet.session")) }
+                th scope="col" { (words.t("fleet.status")) }
+                th scope="col" { (words.t("fleet.phone")) }
+                th scope="col" { (words.t("fleet.tenant")) }
+                th.wide-only scope="col" { (words.t("fleet.worker")) }
+                th scope="col" { (words.t("fleet.since")) }
+                th scope="col" { (words.t("fleet.why")) }
+                th scope="col" { span.hidden { (words.t("common.actions")) } }
+            } }
+            tbody {
+                @for row in rows {
+                    tr data-key=(row.name) {
+                        th scope="row" { a.cover href=(Place::of("session", &row.name).href()) { (row.name) } }
+                        td data-label=(words.t("fleet.status")) {
+                            (format::session_status(words, &row.status))
+                            @if row.paused_at.is_some() { " " (format::pill("warn", words.t("fleet.paused"))) }
+                        }
+                        td data-label=(words.t("fleet.phone")) { @if let Some(phone) = &row.phone { "+" (phone) } }
+                        td data-label=(words.t("fleet.tenant")) { (row.tenant) }
+                        td.wide-only data-label=(words.t("fleet.worker")) { @if let Some(host) = &row.host { (host) } }
+                        td data-label=(words.t("fleet.since")) { (format::ago(words, Some(row.status_at))) }
+                        td.why data-label=(words.t("fleet.why")) {
+                            @if let Some(reason) = &row.reason {
+                                @if row.stuck { (format::pill("bad", words.t("queue.stuck"))) " " }
+                                (reason)
+                            }
+                        }
+                        td.do { (row_acts(look, row)) }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+fn row_acts(look: &Look, row: &Row) -> Markup {
+    let words = look.words;
+    let fixed = [("session", row.name.as_str())];
+    html! {
+        @if row.phone.is_some() && row.status != "connected" {
+            (acts::quick(look, &session::CONNECT, words.t("session.connect"), &fixed))
+        } @else if row.desired == "connected" {
+            (acts::quick(look, &session::CLOSE, words.t("session.close"), &fixed))
+        }
+        (session::pause_or_resume(look, &row.name, row.paused_at.is_some()))
+    }
 }

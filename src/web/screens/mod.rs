@@ -2,6 +2,10 @@
 //! below, and a section in `words/`.
 
 mod fleet;
+mod message;
+mod queue;
+mod risk;
+mod session;
 
 use super::acts::Act;
 use super::error::WebError;
@@ -81,11 +85,11 @@ impl Group {
 }
 
 /// All screens, in the order of the navigation.
-pub(super) const ALL: &[Screen] = &[fleet::SCREEN];
+pub(super) const ALL: &[Screen] = &[fleet::SCREEN, risk::SCREEN, session::SCREEN, queue::SCREEN, message::SCREEN];
 
 /// What pages can do.
 pub(super) fn acts() -> impl Iterator<Item = &'static Act> {
-    [fleet::ACTS].into_iter().flatten().copied()
+    [session::ACTS, risk::ACTS, queue::ACTS].into_iter().flatten().copied()
 }
 
 /// The screen of a place.

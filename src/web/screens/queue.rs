@@ -1,0 +1,316 @@
+//! What waits to be sent: the sessions with messages waiting, and the chats (lanes) with the message that each waits for.
+
+use super::{Group, Look, Screen, Shown, session};
+use crate::web::acts::{self, Act, Field, Offer};
+use crate::web::error::WebError;
+use crate::web::format;
+use crate::web::identity::Scope;
+use crate::web::live::Topic;
+use crate::web::request::Place;
+use crate::web::words::Words;
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+
+pub(super) const SCREEN: Screen = Screen {
+    name: "queue",
+    key: 'q',
+    icon: "queue",
+    group: Some(Group::Messages),
+    topics: &[Topic::Session, Topic::Status],
+    render: |look| Box::pin(render(look)),
+};
+
+pub(super) static RETRY: Act = Act {
+    name: "retry_message",
+    scope: Scope::Operator,
+    function: "wa.retry",
+    sql: "SELECT wa.retry($1::bigint)::text",
+    arguments: &["id"],
+};
+pub(super) static CANCEL: Act = Act {
+    name: "cancel_message",
+    scope: Scope::Operator,
+    function: "wa.cancel",
+    sql: "SELECT wa.cancel($1::bigint)::text",
+    arguments: &["id"],
+};
+static CANCEL_ALL: Act = Act {
+    name: "cancel_all",
+    scope: Scope::Operator,
+    function: "wa.cancel_all",
+    sql: "SELECT wa.cancel_all($1, $2)::text",
+    arguments: &["session", "recipient"],
+};
+/// Lifts the pause of a campaign for the message that it holds back.
+pub(super) static LIFT: Act = Act {
+    name: "lift_campaign",
+    scope: Scope::Operator,
+    function: "wa.resume_campaign",
+    sql: "SELECT wa.resume_campaign($1, $2)::text",
+    arguments: &["session", "campaign"],
+};
+
+pub(super) const ACTS: &[&Act] = &[&RETRY, &CANCEL, &CANCEL_ALL, &LIFT];
+
+/// Sessions on a page, and messages of each that are counted.
+const SESSIONS: i64 = 50;
+const COUNTED: i64 = 1000;
+/// Lanes on a page.
+const LANES: i64 = 100;
+/// Messages behind a head that are counted.
+const BEHIND: i64 = 100;
+/// Messages of one session that are counted.
+const COUNTED_OF_ONE: i64 = 10_000;
+/// Messages that go next, of either kind.
+const NEXT: i64 = 5;
+
+/// A count that ended at `most`: `10 000+`.
+fn bounded(count: i64, most: i64) -> String {
+    if count > most { format!("{}+", format::number(most)) } else { format::number(count) }
+}
+
+async fn render(look: &mut Look) -> Result<Shown, WebError> {
+    let name = look.place.item.clone();
+    let content = match &name {
+        Some(name) => of_session(look, name).await?,
+        None if look.place.get("by") == Some("lanes") => lanes(look, None).await?,
+        None => sessions(look).await?,
+    };
+    let words = look.words;
+    let by_lanes = look.place.get("by") == Some("lanes");
+    let body = html! {
+        header.head {
+            div {
+                @if name.is_some() { p.crumbs { a href="/queue" { (words.t("screens.queue")) } } }
+                h1 { (name.as_deref().unwrap_or(words.t("screens.queue"))) }
+                @if let Some(name) = &name { p.soft { a href=(Place::of("session", name).href()) { (words.t("queue.to_session")) } } }
+            }
+            @if let Some(name) = &name { div.acts { (cancel_all(look, name)) } }
+        }
+        @if name.is_none() {
+            nav.tabs aria-label=(words.t("screens.queue")) {
+                a href="/queue" aria-current=[(!by_lanes).then_some("page")] { (words.t("queue.sessions")) }
+                a href=(Place::screen("queue").with("by", Some("lanes"))) aria-current=[by_lanes.then_some("page")] { (words.t("queue.lanes")) }
+            }
+        }
+        (content)
+    };
+    let title = name.map_or_else(|| words.t("screens.queue").to_owned(), |name| format!("{name} · {}", words.t("screens.queue")));
+    Ok(Shown { title, body, live: true })
+}
+
+fn cancel_all(look: &Look, name: &str) -> Markup {
+    let words = look.words;
+    let recipient = Field { name: "recipient", label: words.t("queue.recipient_or_all"), kind: "text", value: None, required: false };
+    acts::act(look, &CANCEL_ALL, &Offer {
+        label: words.t("queue.cancel_all"),
+        about: words.t("queue.cancel_all_about"),
+        icon: Some("trash"),
+        fixed: &[("session", name)],
+        fields: &[recipient],
+        danger: true,
+    })
+}
+
+/// The sessions that have messages waiting.
+async fn sessions(look: &mut Look) -> Result<Markup, WebError> {
+    let after = look.place.get("after");
+    let rows = sqlx::query_file!("sql/web/queue_sessions.sql", after, SESSIONS, COUNTED).fetch_all(&mut look.tx).await?;
+    let look = &*look;
+    let words = look.words;
+    if rows.is_empty() {
+        return Ok(empty(words));
+    }
+    let next = rows.last().filter(|_| i64::try_from(rows.len()) == Ok(SESSIONS)).map(|row| row.name.as_str());
+    Ok(html! {
+        div.table { table {
+            caption.hidden { (words.t("queue.sessions")) }
+            thead { tr {
+                th scope="col" { (words.t("queue.session")) }
+                th scope="col" { (words.t("queue.status")) }
+                th scope="col" class="num" { (words.t("queue.queued")) }
+                th scope="col" class="num" { (words.t("queue.ready")) }
+                th scope="col" class="num" { (words.t("queue.waiting")) }
+                th scope="col" { (words.t("queue.next")) }
+                th scope="col" { (words.t("queue.why")) }
+                th scope="col" { span.hidden { (words.t("common.actions")) } }
+            } }
+            tbody {
+                @for row in &rows {
+                    tr data-key=(row.name) {
+                        th scope="row" { a.cover href=(Place::of("queue", &row.name).href()) { (row.name) } " " span.tag { (row.tenant) } }
+                        td data-label=(words.t("queue.status")) { (format::session_status(words, &row.status)) }
+                        td class="num" data-label=(words.t("queue.queued")) { (bounded(row.queued, COUNTED)) }
+                        td class="num" data-label=(words.t("queue.ready")) { (bounded(row.ready, COUNTED)) }
+                        td class="num" data-label=(words.t("queue.waiting")) { (bounded(row.waiting, COUNTED)) }
+                        td data-label=(words.t("queue.next")) { @if let Some(at) = row.next_at { (format::until(at)) } }
+                        td.why data-label=(words.t("queue.why")) {
+                            @if let Some(reason) = &row.reason {
+                                @if row.stuck { (format::pill("bad", words.t("queue.stuck"))) " " }
+                                (reason)
+                            }
+                        }
+                        td.do { (session::pause_or_resume(look, &row.name, row.paused_at.is_some())) }
+                    }
+                }
+            }
+        } }
+        (pages(look, next.map(|name| look.place.with("after", Some(name))).as_deref()))
+    })
+}
+
+fn empty(words: &Words) -> Markup {
+    html! {
+        div.empty {
+            h2 { (words.t("queue.none")) }
+            p { (words.t("queue.send")) }
+            code.sql { "SELECT wa.send_text('shop', '+79001234567', 'Hello');" }
+        }
+    }
+}
+
+/// A link to the next page, and back to the first.
+fn pages(look: &Look, next: Option<&str>) -> Markup {
+    let words = look.words;
+    let first = Place { query: look.place.query.iter().filter(|(key, _)| *key == "by").map(|(key, value)| (key.clone(), value.clone())).collect(), ..look.place.clone() };
+    html! {
+        nav.pages aria-label=(words.t("common.pages")) {
+            @if look.place.get("after").is_some() { a rel="prev" href=(first.href()) { (words.t("queue.first")) } }
+            @if let Some(next) = next { a rel="next" href=(next) { (words.t("common.next")) } }
+        }
+    }
+}
+
+/// One session: what its messages wait for, which go next, and its lanes.
+async fn of_session(look: &mut Look, name: &str) -> Result<Markup, WebError> {
+    let found = sqlx::query!(
+        r#"SELECT s.session_id AS "session_id!", s.paused_at, r.reason, coalesce(r.stuck, false) AS "stuck!"
+           FROM wa.session s LEFT JOIN wa.reasons(ARRAY[$1::text]) r ON r.session = s.name WHERE s.name = $1"#,
+        name
+    );
+    let found = found.fetch_optional(&mut look.tx).await?.ok_or(WebError::NotFound)?;
+    let counted = counts(look, found.session_id, name).await?;
+    let next = sqlx::query_file!("sql/web/queue_next.sql", found.session_id, NEXT).fetch_all(&mut look.tx).await?;
+    let lanes = lanes(look, Some(name)).await?;
+    let look = &*look;
+    let words = look.words;
+    Ok(html! {
+        @if let Some(reason) = &found.reason {
+            p class={ "flash " (if found.stuck { "bad" } else { "warn" }) } {
+                span { (reason) } " " (session::pause_or_resume(look, name, found.paused_at.is_some()))
+            }
+        }
+        div.columns {
+            (counted)
+            section.panel {
+                header { h2 { (words.t("queue.goes_next")) } }
+                @if next.is_empty() { p.soft { (words.t("queue.nothing_next")) } } @else {
+                    ol.timeline {
+                        @for message in &next {
+                            li class=(if message.waits_for.is_some() { "warn" } else { "busy" }) data-key=(message.id) {
+                                (format::ago(words, Some(message.created_at)))
+                                b { a href=(Place::of("message", &message.id.to_string()).href()) { (message.kind) " → " (message.recipient) } }
+                                " " (waits(words, message.waits_for.as_deref(), message.run_at))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        h2 { (words.t("queue.lanes")) }
+        (lanes)
+    })
+}
+
+/// What a message waits for by itself, and until when.
+pub(super) fn waits(words: &Words, waits_for: Option<&str>, run_at: DateTime<Utc>) -> Markup {
+    html! {
+        @match waits_for {
+            None => (format::pill("busy", words.of_value("queue_wait", "ready"))),
+            Some("paused") => (format::pill("warn", words.of_value("queue_wait", "paused"))),
+            Some(reason) => { (format::pill("warn", words.of_value("queue_wait", reason))) " " (format::until(run_at)) }
+        }
+    }
+}
+
+/// How many messages of a session wait for what.
+pub(super) async fn counts(look: &mut Look, session_id: i64, name: &str) -> Result<Markup, WebError> {
+    let counts = sqlx::query_file!("sql/web/queue_counts.sql", session_id, COUNTED_OF_ONE + 1).fetch_all(&mut look.tx).await?;
+    let words = look.words;
+    Ok(html! {
+        section.panel {
+            header { h2 { (words.t("queue.waits")) }
+                @if look.place.screen != "queue" { a href=(Place::of("queue", name).href()) { (words.t("queue.show")) } } }
+            dl.facts {
+                @for count in &counts {
+                    dt { (words.of_value("queue_wait", &count.reason)) } dd { (bounded(count.messages, COUNTED_OF_ONE)) }
+                }
+            }
+        }
+    })
+}
+
+/// The chats with messages waiting, of one session or of all.
+async fn lanes(look: &mut Look, name: Option<&str>) -> Result<Markup, WebError> {
+    // The session and the chat of the last lane of the page before.
+    let after = look.place.get("after").and_then(|after| after.split_once(' '));
+    let (after_session, after_chat) = after.unzip();
+    let rows = sqlx::query_file!("sql/web/queue_lanes.sql", name, after_session, after_chat, LANES).fetch_all(&mut look.tx).await?;
+    let look = &*look;
+    let words = look.words;
+    if rows.is_empty() {
+        return Ok(empty(words));
+    }
+    let next = rows.last().filter(|_| i64::try_from(rows.len()) == Ok(LANES));
+    let next = next.map(|lane| look.place.with("after", Some(&format!("{} {}", lane.session, lane.chat))));
+    Ok(html! {
+        div.table { table {
+            caption.hidden { (words.t("queue.lanes")) }
+            thead { tr {
+                th scope="col" { (words.t("queue.head")) }
+                @if name.is_none() { th scope="col" { (words.t("queue.session")) } }
+                th scope="col" { (words.t("queue.inserted")) }
+                th scope="col" class="num" { (words.t("queue.behind")) }
+                th scope="col" { (words.t("queue.waits_for")) }
+                th scope="col" { span.hidden { (words.t("common.actions")) } }
+            } }
+            tbody {
+                @for lane in &rows {
+                    @let id = lane.id.to_string();
+                    tr data-key={ (lane.session) "-" (lane.chat) } {
+                        th scope="row" { a href=(Place::of("message", &id).href()) { (lane.recipient) } " " span.tag { (lane.kind) } }
+                        @if name.is_none() { td data-label=(words.t("queue.session")) { a href=(Place::of("queue", &lane.session).href()) { (lane.session) } } }
+                        td data-label=(words.t("queue.inserted")) { (format::ago(words, Some(lane.created_at))) }
+                        td class="num" data-label=(words.t("queue.behind")) {
+                            @if lane.behind >= BEHIND { (format::number(BEHIND)) "+" } @else { (format::number(lane.behind)) }
+                        }
+                        td.why data-label=(words.t("queue.waits_for")) {
+                            @if lane.taken || lane.status == "sending" { (format::pill("busy", words.t("queue.in_hand"))) }
+                            @else { (waits(words, lane.waits_for.as_deref(), lane.run_at)) }
+                            @if let Some(campaign) = &lane.campaign { " " span.tag { (campaign) } }
+                            @if let Some(paused_at) = lane.paused_at {
+                                " " (words.with("queue.by", lane.paused_by.as_deref().unwrap_or("?"))) " " (format::ago(words, Some(paused_at)))
+                            }
+                            @if lane.attempts > 0 { " " span.soft { (words.with("session.attempts", lane.attempts)) } }
+                            @if let Some(error) = &lane.last_error { p class="soft small" { (error) } }
+                        }
+                        td.do { (lane_acts(look, &lane.session, &id, lane.waits_for.as_deref(), lane.campaign.as_deref())) }
+                    }
+                }
+            }
+        } }
+        (pages(look, next.as_deref()))
+    })
+}
+
+fn lane_acts(look: &Look, session: &str, id: &str, waits_for: Option<&str>, campaign: Option<&str>) -> Markup {
+    let words = look.words;
+    html! {
+        @match (waits_for, campaign) {
+            (Some("paused"), Some(campaign)) => (acts::quick(look, &LIFT, words.t("queue.lift"), &[("session", session), ("campaign", campaign)])),
+            (Some(_), _) => (acts::quick(look, &RETRY, words.t("queue.retry"), &[("id", id)])),
+            _ => {}
+        }
+        (acts::quick(look, &CANCEL, words.t("queue.cancel"), &[("id", id)]))
+    }
+}
