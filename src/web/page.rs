@@ -23,7 +23,7 @@ fn document(words: &Words, title: &str, body: &Markup) -> Markup {
         html lang=(words.code) data-now=(wall_clock().to_rfc3339())
             data-ago=(words.t("time.ago")) data-in=(words.t("time.in")) data-span=(words.t("time.span"))
             data-copied=(words.t("script.copied")) data-lost=(words.t("script.lost"))
-            data-away=(words.t("script.away")) data-silent=(words.t("script.silent")) {
+            data-away=(words.t("script.away")) data-done=(words.t("act.done")) data-silent=(words.t("script.silent")) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";

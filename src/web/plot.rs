@@ -225,7 +225,7 @@ impl<'a> Drawn<'a> {
             if self.plot.kind == Kind::Lines {
                 let _ = write!(out, r#"<line class="line" x1="0" x2="18" y1="5" y2="5"{}/>"#, dashes(at));
             } else {
-                out.push_str(r#"<rect class="rod" x="8" width="10" height="10" rx="3"/>"#);
+                out.push_str(r#"<rect class="rod" width="10" height="10" rx="3"/>"#);
             }
             let _ = write!(out, "</svg>{}", escaped(series.label));
             if let Some(value) = shown {
