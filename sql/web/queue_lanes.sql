@@ -25,7 +25,7 @@ WITH RECURSIVE sessions AS MATERIALIZED (
 )
 SELECT l.session AS "session!", l.chat AS "chat!", head.id AS "id!", head.recipient AS "recipient!", head.kind AS "kind!",
        head.status::text AS "status!", head.waits_for::text AS waits_for, head.run_at AS "run_at!", head.created_at AS "created_at!",
-       head.attempts AS "attempts!", head.last_error, head.campaign, c.paused_at, c.paused_by::text AS paused_by,
+       head.attempts AS "attempts!", head.last_error, head.campaign, c.paused_at AS "paused_at?", c.paused_by::text AS "paused_by?",
        coalesce(head.id = ANY (b.taken), false) AS "taken!", behind.messages AS "behind!"
 FROM lanes l
 CROSS JOIN LATERAL (
