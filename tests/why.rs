@@ -347,6 +347,9 @@ async fn s12_q14_each_caller_learns_the_reasons_of_its_tenants() -> Result<()> {
         &[
             ("SELECT FROM wa.reasons()", Ok(1)),
             ("SELECT FROM wa.reasons() WHERE session = 'a' AND reason = 'not linked (wa.link)' AND stuck", Ok(1)),
+            ("SELECT FROM wa.reasons(ARRAY['a', 'b', 'nobody']) WHERE session = 'a' AND stuck", Ok(1)),
+            ("SELECT FROM wa.reasons(ARRAY['b'])", Ok(0)),
+            ("SELECT FROM wa.reasons(NULL::text[])", Ok(0)),
             ("SELECT wa.why('a')", Ok(1)),
             (&format!("SELECT WHERE wa.why({own}) = 'session a: not linked (wa.link)'"), Ok(1)),
             ("SELECT wa.why('b')", Err("WA001")),
