@@ -474,6 +474,14 @@ const CASES: &[Case] = &[
     case("SELECT wa.set_proxy('shop', 'socks5://a b@10.0.0.7:1080')", "WA031", "url", "%40"),
     case("SELECT wa.set_proxy('shop', 'http://10.0.0.7:70000')", "WA031", "url", "null for none"),
     case("UPDATE wa.session SET status = 'banned'", "WA029", "status", "linking, connecting, disconnected, stopped"),
+    case("SELECT FROM wa.numbers_since('nobody')", "WA001", "session", "wa.session"),
+    case("SELECT FROM wa.numbers_since(tenant => 'nobody')", "WA012", "tenant", "wa.tenant"),
+    case("SELECT FROM wa.numbers_since(step => '90 s')", "WA051", "step", "whole minutes"),
+    case("SELECT FROM wa.numbers_since(step => '1 month')", "WA051", "step", "whole minutes"),
+    case("SELECT FROM wa.numbers_since(since => '3 days', step => '30 min')", "WA051", "step", "48 hours"),
+    case("SELECT FROM wa.numbers_since(step => '30 min', campaign => 'may')", "WA051", "step", "whole hours"),
+    case("SELECT FROM wa.numbers_since(since => '1 year')", "WA051", "since", "3000 steps"),
+    case("SELECT FROM wa.numbers_since(since => NULL)", "WA051", "since", "1 minute"),
 ];
 
 const fn case(sql: &'static str, code: &'static str, column: &'static str, accepted: &'static str) -> Case {

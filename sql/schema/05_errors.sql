@@ -33,6 +33,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('WA037', 'region', 'The country does not exist.', 'Write the two letters of a country, such as DE, or null.'),
     ('WA038', 'template', 'The template names a field that the data lacks.', 'Add the field to the data, not null, or remove it from the template.'),
     ('WA039', 'keep', 'keep is null.', 'Write true or false.'),
-    ('WA045', 'quarantine', 'The auth state of the session cannot be taken back from the quarantine.', 'The session is logged out, no worker holds it, and wagres auth quarantine lists its creds.')
+    ('WA045', 'quarantine', 'The auth state of the session cannot be taken back from the quarantine.', 'The session is logged out, no worker holds it, and wagres auth quarantine lists its creds.'),
+    ('WA051', 'series', 'since or step of wa.numbers_since is out of range.', 'The error names the argument, the hint its range.')
 $$;
 COMMENT ON FUNCTION wa.errors() IS 'SQLSTATEs that wa raises: what each means and what helps. Each error also names the column and says in its hint what is accepted. SELECT * FROM wa.errors() WHERE code = ''WA002'';';

@@ -14,19 +14,21 @@ use super::redelivered::Redelivered;
 use super::votes::{self, FoundPoll};
 use crate::auth::Traffic;
 use crate::db::hold::Hold;
-use crate::db::outage::Failure;
+use crate::db::outage::{Failure, is_outage};
 use crate::db::pieces::{Pieces, code, write_in_pieces};
 use crate::db::quarantine::{self, Source};
 use crate::db::storable::{Storable, StorableJson};
+use crate::jobs::numbers::{Count, Numbers};
 use crate::message::context::timer;
 use crate::message::meaning::{Meaning, Received, received};
 use crate::message::notice::Notice;
 use crate::message::unwrap;
 use crate::telemetry;
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 use wacore::types::events::InboundMessage;
 use wacore::types::message::{MessageCategory, MessageInfo};
@@ -41,14 +43,22 @@ pub struct InboxHook {
     redelivered: Arc<Redelivered>,
     traffic: Arc<Traffic>,
     notices: Arc<Notices>,
+    numbers: Numbers,
 }
 
 impl InboxHook {
-    /// A hook that writes under `hold` and rings `redeliver` when the server has to deliver messages again.
+    /// A hook that writes under `hold` and rings `redeliver` when the server has to deliver messages again. Messages are
+    /// counted in `numbers`.
     #[must_use]
-    pub fn new(hold: Hold, redeliver: Arc<Notify>, redelivered: Arc<Redelivered>, traffic: Arc<Traffic>) -> Self {
+    pub fn new(
+        hold: Hold,
+        redeliver: Arc<Notify>,
+        redelivered: Arc<Redelivered>,
+        traffic: Arc<Traffic>,
+        numbers: Numbers,
+    ) -> Self {
         let notices = Arc::new(Notices::new(hold.clone()));
-        Self { hold, redeliver, redelivered, traffic, notices }
+        Self { hold, redeliver, redelivered, traffic, notices, numbers }
     }
 
     /// Writes the messages that nobody wrote.
@@ -157,9 +167,9 @@ impl InboxHook {
     /// Stores messages and announces them.
     async fn store(&self, columns: &InboxColumns) -> anyhow::Result<()> {
         let hold = &self.hold;
-        let inbox = Inbox { hold, columns, stored: AtomicI64::new(0) };
+        let (numbers, before) = (&self.numbers, self.numbers.latest());
+        let inbox = Inbox { hold, columns, numbers, before, unanswered: AtomicBool::new(false) };
         let written = write_in_pieces(&inbox, columns.ids.len(), &hold.lost, Some(TRIES)).await;
-        telemetry::received(inbox.stored.into_inner());
         written.inspect_err(|error| {
             tracing::warn!(code = code(error), %error, "inbox not written; the server delivers the messages again");
         })?;
@@ -172,8 +182,11 @@ impl InboxHook {
 struct Inbox<'a> {
     hold: &'a Hold,
     columns: &'a InboxColumns,
-    /// How many of them are stored and were not there before.
-    stored: AtomicI64,
+    numbers: &'a Numbers,
+    /// A moment before the first try, if one is known.
+    before: Option<DateTime<Utc>>,
+    /// The answer to a try was lost, so nobody knows whether it was written.
+    unanswered: AtomicBool,
 }
 
 impl Pieces for Inbox<'_> {
@@ -197,11 +210,17 @@ impl Pieces for Inbox<'_> {
             &c.media[part()] as &[Option<StorableJson>],
             &c.choices[part()] as &[Option<StorableJson>],
             &c.author_matches[part()] as &[Option<bool>],
-            &c.by_admin[part()] as &[Option<bool>]
+            &c.by_admin[part()] as &[Option<bool>],
+            self.before.filter(|_| self.unanswered.load(Ordering::Relaxed)) as Option<DateTime<Utc>>
         )
         .fetch_one(&hold.db)
-        .await?;
-        self.stored.fetch_add(done.stored, Ordering::Relaxed);
+        .await
+        .inspect_err(|error| {
+            self.unanswered.fetch_or(is_outage(error), Ordering::Relaxed);
+        })?;
+        let stored = u32::try_from(done.stored).unwrap_or(0);
+        telemetry::received(stored);
+        self.numbers.happened(done.at, hold.fence.session_id, Count::Received, stored);
         if !done.held {
             hold.lost.cancel();
         }
