@@ -103,8 +103,8 @@ pub(crate) fn message(outcome: &'static str, duration: Option<Duration>) {
 }
 
 /// New messages are stored in the inbox.
-pub(crate) fn received(messages: i64) {
-    counter!("wagres_messages_received_total").increment(u64::try_from(messages).unwrap_or(0));
+pub(crate) fn received(messages: u32) {
+    counter!("wagres_messages_received_total").increment(messages.into());
 }
 
 /// WhatsApp sent receipts.

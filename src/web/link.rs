@@ -6,8 +6,7 @@ use super::identity::begin;
 use super::live::stream_of_page;
 use super::request::Asked;
 use super::words::Words;
-use super::{Web, page, qr};
-use crate::web::format;
+use super::{Web, format, page, qr};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
@@ -63,7 +62,7 @@ pub(super) async fn page(State(web): State<Web>, Path(secret): Path<String>, ask
             let status = if link.state == "unknown" { StatusCode::NOT_FOUND } else { StatusCode::OK };
             (status, Html(page::plain(words, &title, live, &content(words, &secret, &link)).into_string())).into_response()
         }
-        Err(error) => error.answer(asked.words, &asked.headers, &asked.wanted),
+        Err(error) => page::answer(&error, asked.words, &asked.headers, &asked.wanted),
     }
 }
 
@@ -84,9 +83,9 @@ pub(super) async fn qr_png(State(web): State<Web>, Path(secret): Path<String>, a
     match read(&web, &secret).await {
         Ok(link) => match link.qr.as_deref().and_then(qr::png) {
             Some(png) => ([(header::CONTENT_TYPE, "image/png")], png).into_response(),
-            None => WebError::NotFound.answer(asked.words, &asked.headers, &asked.wanted),
+            None => page::answer(&WebError::NotFound, asked.words, &asked.headers, &asked.wanted),
         },
-        Err(error) => error.answer(asked.words, &asked.headers, &asked.wanted),
+        Err(error) => page::answer(&error, asked.words, &asked.headers, &asked.wanted),
     }
 }
 
@@ -123,7 +122,7 @@ pub(super) async fn step(
             Json(json!({ "ok": true, "message": asked.words.t("link.taken") })).into_response()
         }
         Ok(()) => Redirect::to(&format!("/link/{secret}")).into_response(),
-        Err(error) => error.answer(asked.words, &asked.headers, "/"),
+        Err(error) => page::answer(&error, asked.words, &asked.headers, "/"),
     }
 }
 
@@ -155,7 +154,7 @@ fn content(words: &Words, secret: &str, link: &Link) -> Markup {
 fn state(tone: &str, icon: &str, title: &str, next: &str) -> Markup {
     html! {
         section class={ "state " (tone) } data-key=(icon) {
-            (page::icon(icon))
+            (format::icon(icon))
             h2 { (title) }
             p { (next) }
         }
@@ -251,7 +250,7 @@ fn waiting(words: &Words, secret: &str, link: &Link, status: &str) -> Markup {
     html! {
         @if matches!(status, "linking" | "connecting") || is_begun {
             section class="state busy" {
-                (page::icon("phone"))
+                (format::icon("phone"))
                 h2 { (words.t(if status == "connecting" { "link.connecting" } else { "link.preparing" })) }
                 p { (words.t("link.moment")) }
             }

@@ -1,10 +1,10 @@
 //! All sessions: how many have which status, and a table to search and filter.
 
-use super::{Group, Look, Screen, Shown, session};
+use super::shared;
 use crate::web::acts;
 use crate::web::error::WebError;
 use crate::web::format;
-use crate::web::live::Topic;
+use crate::web::look::{Group, Look, Screen, Shown, Topic};
 use crate::web::request::Place;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
@@ -223,10 +223,10 @@ fn row_acts(look: &Look, row: &Row) -> Markup {
     let fixed = [("session", row.name.as_str())];
     html! {
         @if row.phone.is_some() && row.status != "connected" {
-            (acts::quick(look, &session::CONNECT, words.t("session.connect"), &fixed))
+            (acts::quick(look, &shared::CONNECT, words.t("session.connect"), &fixed))
         } @else if row.desired == "connected" {
-            (acts::quick(look, &session::CLOSE, words.t("session.close"), &fixed))
+            (acts::quick(look, &shared::CLOSE, words.t("session.close"), &fixed))
         }
-        (session::pause_or_resume(look, &row.name, row.paused_at.is_some()))
+        (shared::pause_or_resume(look, &row.name, row.paused_at.is_some()))
     }
 }

@@ -1,11 +1,11 @@
 //! One message: what it is, how far it has come, and what it waits for.
 
-use super::{Look, Screen, Shown, queue};
+use super::shared;
 use crate::web::acts::{self, Act, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
-use crate::web::live::Topic;
+use crate::web::look::{Look, Screen, Shown, Topic};
 use crate::web::request::Place;
 use crate::web::words::Words;
 use chrono::{DateTime, Utc};
@@ -122,18 +122,18 @@ fn head(look: &Look, message: &Message, title: &str) -> Markup {
             }
             div.acts {
                 @if can_retry {
-                    (acts::act(look, &queue::RETRY, &Offer {
+                    (acts::act(look, &shared::RETRY, &Offer {
                         label: words.t("queue.retry"), about: words.t("message.retry_about"), icon: Some("retry"), fixed: &[("id", &id)], ..Offer::default()
                     }))
                 }
                 @if let (Some(campaign), Some("paused")) = (&message.campaign, message.waits_for.as_deref()) {
-                    (acts::act(look, &queue::LIFT, &Offer {
+                    (acts::act(look, &shared::LIFT, &Offer {
                         label: words.t("queue.lift"), about: words.t("message.lift_about"), icon: Some("play"),
                         fixed: &[("session", &message.session), ("campaign", campaign)], ..Offer::default()
                     }))
                 }
                 @if message.live {
-                    (acts::act(look, &queue::CANCEL, &Offer {
+                    (acts::act(look, &shared::CANCEL, &Offer {
                         label: words.t("queue.cancel"), about: words.t("message.cancel_about"), icon: Some("close"), fixed: &[("id", &id)], fields: &[],
                         danger: true,
                     }))
@@ -195,7 +195,7 @@ fn progress(words: &Words, message: &Message) -> Markup {
                     }
                 }
                 @if message.status == "queued" {
-                    dt { (words.t("queue.waits_for")) } dd { (queue::waits(words, message.waits_for.as_deref(), message.run_at)) }
+                    dt { (words.t("queue.waits_for")) } dd { (shared::waits(words, message.waits_for.as_deref(), message.run_at)) }
                 }
                 dt { (words.t("message.attempts")) } dd { (message.attempts) " / " (message.max_attempts) }
             }

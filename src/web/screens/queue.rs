@@ -1,14 +1,13 @@
 //! What waits to be sent: the sessions with messages waiting, and the chats (lanes) with the message that each waits for.
 
-use super::{Group, Look, Screen, Shown, session};
+use super::shared;
 use crate::web::acts::{self, Act, Field, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
-use crate::web::live::Topic;
+use crate::web::look::{Group, Look, Screen, Shown, Topic};
 use crate::web::request::Place;
 use crate::web::words::Words;
-use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 pub(super) const SCREEN: Screen = Screen {
@@ -20,20 +19,6 @@ pub(super) const SCREEN: Screen = Screen {
     render: |look| Box::pin(render(look)),
 };
 
-pub(super) static RETRY: Act = Act {
-    name: "retry_message",
-    scope: Scope::Operator,
-    function: "wa.retry",
-    sql: "SELECT wa.retry($1::bigint)::text",
-    arguments: &["id"],
-};
-pub(super) static CANCEL: Act = Act {
-    name: "cancel_message",
-    scope: Scope::Operator,
-    function: "wa.cancel",
-    sql: "SELECT wa.cancel($1::bigint)::text",
-    arguments: &["id"],
-};
 static CANCEL_ALL: Act = Act {
     name: "cancel_all",
     scope: Scope::Operator,
@@ -41,16 +26,8 @@ static CANCEL_ALL: Act = Act {
     sql: "SELECT wa.cancel_all($1, $2)::text",
     arguments: &["session", "recipient"],
 };
-/// Lifts the pause of a campaign for the message that it holds back.
-pub(super) static LIFT: Act = Act {
-    name: "lift_campaign",
-    scope: Scope::Operator,
-    function: "wa.resume_campaign",
-    sql: "SELECT wa.resume_campaign($1, $2)::text",
-    arguments: &["session", "campaign"],
-};
 
-pub(super) const ACTS: &[&Act] = &[&RETRY, &CANCEL, &CANCEL_ALL, &LIFT];
+pub(super) const ACTS: &[&Act] = &[&CANCEL_ALL];
 
 /// Sessions on a page, and messages of each that are counted.
 const SESSIONS: i64 = 50;
@@ -59,15 +36,8 @@ const COUNTED: i64 = 1000;
 const LANES: i64 = 100;
 /// Messages behind a head that are counted.
 const BEHIND: i64 = 100;
-/// Messages of one session that are counted.
-const COUNTED_OF_ONE: i64 = 10_000;
 /// Messages that go next, of either kind.
 const NEXT: i64 = 5;
-
-/// A count that ended at `most`: `10 000+`.
-fn bounded(count: i64, most: i64) -> String {
-    if count > most { format!("{}+", format::number(most)) } else { format::number(count) }
-}
 
 async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let name = look.place.item.clone();
@@ -140,9 +110,9 @@ async fn sessions(look: &mut Look) -> Result<Markup, WebError> {
                     tr data-key=(row.name) {
                         th scope="row" { a.cover href=(Place::of("queue", &row.name).href()) { (row.name) } " " span.tag { (row.tenant) } }
                         td data-label=(words.t("queue.status")) { (format::session_status(words, &row.status)) }
-                        td class="num" data-label=(words.t("queue.queued")) { (bounded(row.queued, COUNTED)) }
-                        td class="num" data-label=(words.t("queue.ready")) { (bounded(row.ready, COUNTED)) }
-                        td class="num" data-label=(words.t("queue.waiting")) { (bounded(row.waiting, COUNTED)) }
+                        td class="num" data-label=(words.t("queue.queued")) { (shared::bounded(row.queued, COUNTED)) }
+                        td class="num" data-label=(words.t("queue.ready")) { (shared::bounded(row.ready, COUNTED)) }
+                        td class="num" data-label=(words.t("queue.waiting")) { (shared::bounded(row.waiting, COUNTED)) }
                         td data-label=(words.t("queue.next")) { @if let Some(at) = row.next_at { (format::until(at)) } }
                         td.why data-label=(words.t("queue.why")) {
                             @if let Some(reason) = &row.reason {
@@ -150,7 +120,7 @@ async fn sessions(look: &mut Look) -> Result<Markup, WebError> {
                                 (reason)
                             }
                         }
-                        td.do { (session::pause_or_resume(look, &row.name, row.paused_at.is_some())) }
+                        td.do { (shared::pause_or_resume(look, &row.name, row.paused_at.is_some())) }
                     }
                 }
             }
@@ -189,7 +159,7 @@ async fn of_session(look: &mut Look, name: &str) -> Result<Markup, WebError> {
         name
     );
     let found = found.fetch_optional(&mut look.tx).await?.ok_or(WebError::NotFound)?;
-    let counted = counts(look, found.session_id, name).await?;
+    let counted = shared::counts(look, found.session_id, name).await?;
     let next = sqlx::query_file!("sql/web/queue_next.sql", found.session_id, NEXT).fetch_all(&mut look.tx).await?;
     let lanes = lanes(look, Some(name)).await?;
     let look = &*look;
@@ -197,7 +167,7 @@ async fn of_session(look: &mut Look, name: &str) -> Result<Markup, WebError> {
     Ok(html! {
         @if let Some(reason) = &found.reason {
             p class={ "flash " (if found.stuck { "bad" } else { "warn" }) } {
-                span { (reason) } " " (session::pause_or_resume(look, name, found.paused_at.is_some()))
+                span { (reason) } " " (shared::pause_or_resume(look, name, found.paused_at.is_some()))
             }
         }
         div.columns {
@@ -210,7 +180,7 @@ async fn of_session(look: &mut Look, name: &str) -> Result<Markup, WebError> {
                             li class=(if message.waits_for.is_some() { "warn" } else { "busy" }) data-key=(message.id) {
                                 (format::ago(words, Some(message.created_at)))
                                 b { a href=(Place::of("message", &message.id.to_string()).href()) { (message.kind) " → " (message.recipient) } }
-                                " " (waits(words, message.waits_for.as_deref(), message.run_at))
+                                " " (shared::waits(words, message.waits_for.as_deref(), message.run_at))
                             }
                         }
                     }
@@ -219,34 +189,6 @@ async fn of_session(look: &mut Look, name: &str) -> Result<Markup, WebError> {
         }
         h2 { (words.t("queue.lanes")) }
         (lanes)
-    })
-}
-
-/// What a message waits for by itself, and until when.
-pub(super) fn waits(words: &Words, waits_for: Option<&str>, run_at: DateTime<Utc>) -> Markup {
-    html! {
-        @match waits_for {
-            None => (format::pill("busy", words.of_value("queue_wait", "ready"))),
-            Some("paused") => (format::pill("warn", words.of_value("queue_wait", "paused"))),
-            Some(reason) => { (format::pill("warn", words.of_value("queue_wait", reason))) " " (format::until(run_at)) }
-        }
-    }
-}
-
-/// How many messages of a session wait for what.
-pub(super) async fn counts(look: &mut Look, session_id: i64, name: &str) -> Result<Markup, WebError> {
-    let counts = sqlx::query_file!("sql/web/queue_counts.sql", session_id, COUNTED_OF_ONE + 1).fetch_all(&mut look.tx).await?;
-    let words = look.words;
-    Ok(html! {
-        section.panel {
-            header { h2 { (words.t("queue.waits")) }
-                @if look.place.screen != "queue" { a href=(Place::of("queue", name).href()) { (words.t("queue.show")) } } }
-            dl.facts {
-                @for count in &counts {
-                    dt { (words.of_value("queue_wait", &count.reason)) } dd { (bounded(count.messages, COUNTED_OF_ONE)) }
-                }
-            }
-        }
     })
 }
 
@@ -286,7 +228,7 @@ async fn lanes(look: &mut Look, name: Option<&str>) -> Result<Markup, WebError> 
                         }
                         td.why data-label=(words.t("queue.waits_for")) {
                             @if lane.taken || lane.status == "sending" { (format::pill("busy", words.t("queue.in_hand"))) }
-                            @else { (waits(words, lane.waits_for.as_deref(), lane.run_at)) }
+                            @else { (shared::waits(words, lane.waits_for.as_deref(), lane.run_at)) }
                             @if let Some(campaign) = &lane.campaign { " " span.tag { (campaign) } }
                             @if let Some(paused_at) = lane.paused_at {
                                 " " (words.with("queue.by", lane.paused_by.as_deref().unwrap_or("?"))) " " (format::ago(words, Some(paused_at)))
@@ -307,10 +249,10 @@ fn lane_acts(look: &Look, session: &str, id: &str, waits_for: Option<&str>, camp
     let words = look.words;
     html! {
         @match (waits_for, campaign) {
-            (Some("paused"), Some(campaign)) => (acts::quick(look, &LIFT, words.t("queue.lift"), &[("session", session), ("campaign", campaign)])),
-            (Some(_), _) => (acts::quick(look, &RETRY, words.t("queue.retry"), &[("id", id)])),
+            (Some("paused"), Some(campaign)) => (acts::quick(look, &shared::LIFT, words.t("queue.lift"), &[("session", session), ("campaign", campaign)])),
+            (Some(_), _) => (acts::quick(look, &shared::RETRY, words.t("queue.retry"), &[("id", id)])),
             _ => {}
         }
-        (acts::quick(look, &CANCEL, words.t("queue.cancel"), &[("id", id)]))
+        (acts::quick(look, &shared::CANCEL, words.t("queue.cancel"), &[("id", id)]))
     }
 }

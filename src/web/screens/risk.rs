@@ -1,11 +1,11 @@
 //! Numbers that WhatsApp limits or might block: its own limits, new chats of today, failures, and errors of decryption.
 
-use super::{Group, Look, Screen, Shown, session};
+use super::shared;
 use crate::web::acts::{self, Act, Field, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
-use crate::web::live::Topic;
+use crate::web::look::{Group, Look, Screen, Shown, Topic};
 use maud::{Markup, html};
 use std::collections::HashSet;
 
@@ -61,7 +61,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
 /// Pause, and slow down where a pacing is given.
 fn row_acts(look: &Look, name: &str, is_paused: bool, pace: Option<Pace<'_>>) -> Markup {
     html! {
-        (session::pause_or_resume(look, name, is_paused))
+        (shared::pause_or_resume(look, name, is_paused))
         @if let Some(pace) = pace { (slow_down(look, name, pace)) }
     }
 }
@@ -111,7 +111,7 @@ async fn limited(look: &mut Look) -> Result<Markup, WebError> {
                 tbody {
                     @for row in &rows {
                         tr data-key={ "limited-" (row.name) } {
-                            th scope="row" { (session::link(&row.name)) " " span.tag { (row.tenant) } }
+                            th scope="row" { (shared::session_link(&row.name)) " " span.tag { (row.tenant) } }
                             td data-label=(words.t("queue.status")) { (format::session_status(words, &row.status)) }
                             td data-label=(words.t("risk.reason")) { (format::pill("bad", &row.limit_reason)) }
                             td data-label=(words.t("risk.until")) {
@@ -150,7 +150,7 @@ async fn contacts(look: &mut Look) -> Result<(Markup, HashSet<String>), WebError
                         @let pace = Pace { per_minute: row.per_minute, jitter: Some(&row.jitter), first_contacts: Some(row.first_contacts) };
                         @let tone = if row.contacts_today >= row.first_contacts { "warn" } else { "good" };
                         tr data-key={ "contacts-" (row.name) } {
-                            th scope="row" { (session::link(&row.name)) " " span.tag { (row.tenant) } }
+                            th scope="row" { (shared::session_link(&row.name)) " " span.tag { (row.tenant) } }
                             td data-label=(words.t("risk.today")) {
                                 (format::pill(tone, &format!("{} / {}", row.contacts_today, row.first_contacts)))
                                 @if row.contacts_today >= row.first_contacts { " " (words.t("risk.used_up")) }
@@ -198,7 +198,7 @@ async fn numbers(look: &mut Look, slowed: &HashSet<String>) -> Result<Markup, We
                         @let pace = Pace { per_minute: row.per_minute, jitter: row.jitter.as_deref(), first_contacts: row.first_contacts };
                         @let pace = (!slowed.contains(&row.session)).then_some(pace);
                         tr data-key={ "numbers-" (row.session) } {
-                            th scope="row" { (session::link(&row.session)) " " span.tag { (row.tenant) } }
+                            th scope="row" { (shared::session_link(&row.session)) " " span.tag { (row.tenant) } }
                             td class="num" data-label=(words.t("session.sent")) { (format::number(row.sent)) }
                             td data-label=(words.t("session.failed")) { (share(row.failed_share, row.failed)) }
                             td data-label=(words.t("risk.undelivered")) { (share(row.undelivered_share, row.undelivered)) }
@@ -234,7 +234,7 @@ async fn crypto(look: &mut Look) -> Result<Markup, WebError> {
                 tbody {
                     @for row in &rows {
                         tr data-key={ "crypto-" (row.name) } {
-                            th scope="row" { (session::link(&row.name)) " " span.tag { (row.tenant) } }
+                            th scope="row" { (shared::session_link(&row.name)) " " span.tag { (row.tenant) } }
                             td data-label=(words.t("queue.status")) { (format::session_status(words, &row.status)) }
                             td data-label=(words.t("session.bad_macs")) { (of_limit(row.bad_macs, row.bad_mac_limit)) }
                             td data-label=(words.t("session.bad_decrypts")) { (of_limit(row.bad_decrypts, row.bad_decrypt_limit)) }

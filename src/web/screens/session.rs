@@ -1,10 +1,10 @@
 //! One session: its state and why it does not send, the QR code while it is linked, its queue, its settings, its events.
 
-use super::{Look, Screen, Shown, queue};
+use super::shared;
 use crate::web::acts::{self, Act, Field, Offer};
 use crate::web::error::WebError;
 use crate::web::identity::Scope;
-use crate::web::live::Topic;
+use crate::web::look::{Look, Screen, Shown, Topic};
 use crate::web::plot::{Kind, Limit, Plot, Series, Tone};
 use crate::web::request::Place;
 use crate::web::words::Words;
@@ -23,34 +23,6 @@ pub(super) const SCREEN: Screen = Screen {
     render: |look| Box::pin(render(look)),
 };
 
-pub(super) static PAUSE: Act = Act {
-    name: "pause",
-    scope: Scope::Operator,
-    function: "wa.pause",
-    sql: "SELECT wa.pause($1, $2)::text",
-    arguments: &["session", "reason"],
-};
-pub(super) static RESUME: Act = Act {
-    name: "resume",
-    scope: Scope::Operator,
-    function: "wa.resume",
-    sql: "SELECT wa.resume($1)::text",
-    arguments: &["session"],
-};
-pub(super) static CONNECT: Act = Act {
-    name: "connect",
-    scope: Scope::Operator,
-    function: "wa.connect",
-    sql: "SELECT wa.connect($1)::text",
-    arguments: &["session"],
-};
-pub(super) static CLOSE: Act = Act {
-    name: "close",
-    scope: Scope::Operator,
-    function: "wa.close",
-    sql: "SELECT wa.close($1, $2)::text",
-    arguments: &["session", "reason"],
-};
 static LINK: Act = Act {
     name: "link",
     scope: Scope::Operator,
@@ -160,7 +132,7 @@ static CANCEL_JOB: Act = Act {
 };
 
 pub(super) const ACTS: &[&Act] = &[
-    &PAUSE, &RESUME, &CONNECT, &CLOSE, &LINK, &LINK_URL, &REVOKE_LINK, &CONFIRM_PASSKEY, &LOGOUT, &RESTORE_AUTH, &MOVE, &SET_PACING,
+    &LINK, &LINK_URL, &REVOKE_LINK, &CONFIRM_PASSKEY, &LOGOUT, &RESTORE_AUTH, &MOVE, &SET_PACING,
     &CLEAR_PACING, &SET_PROXY, &SET_CRYPTO_LIMITS, &SET_REGION, &KEEP_PAST, &RETRY_JOB, &CANCEL_JOB,
 ];
 
@@ -283,15 +255,15 @@ fn head_acts(look: &Look, session: &Session) -> Markup {
     let is_linked = session.jid.is_some();
     html! {
         @if session.paused_at.is_some() {
-            (plain(&RESUME, "play", words.t("session.resume"), words.t("session.resume_about"), &[]))
+            (plain(&shared::RESUME, "play", words.t("session.resume"), words.t("session.resume_about"), &[]))
         } @else {
-            (plain(&PAUSE, "pause", words.t("session.pause"), words.t("session.pause_about"), &reason))
+            (plain(&shared::PAUSE, "pause", words.t("session.pause"), words.t("session.pause_about"), &reason))
         }
         @if is_linked && session.status != "connected" {
-            (plain(&CONNECT, "link", words.t("session.connect"), words.t("session.connect_about"), &[]))
+            (plain(&shared::CONNECT, "link", words.t("session.connect"), words.t("session.connect_about"), &[]))
         }
         @if session.desired == "connected" {
-            (plain(&CLOSE, "stop", words.t("session.close"), words.t("session.close_about"), &reason))
+            (plain(&shared::CLOSE, "stop", words.t("session.close"), words.t("session.close_about"), &reason))
         }
         @if !is_linked {
             (plain(&LINK, "qr", words.t("session.link"), words.t("session.link_about"),
@@ -322,7 +294,7 @@ async fn overview(look: &mut Look, session: &Session) -> Result<Markup, WebError
     let why = why.fetch_optional(&mut look.tx).await?;
     let (reason, stuck) = why.map_or((None, false), |why| (why.reason, why.stuck));
     let rate = rate(look, session).await?;
-    let queued = queue::counts(look, session.session_id, &session.name).await?;
+    let queued = shared::counts(look, session.session_id, &session.name).await?;
     let failed = sqlx::query_file!("sql/web/session_errors.sql", session.session_id, FAILED).fetch_all(&mut look.tx).await?;
     let look = &*look;
     let words = look.words;
@@ -754,19 +726,5 @@ fn crypto_and_past(look: &Look, session: &Session) -> Markup {
                 (acts::quick(look, &KEEP_PAST, change_past, &[("session", &session.name), ("keep", &keep)]))
             }
         }
-    }
-}
-
-/// A link to the page of a session.
-pub(super) fn link(name: &str) -> Markup {
-    html! { a href=(Place::of("session", name).href()) { (name) } }
-}
-
-/// Pause or resume as a button of one click.
-pub(super) fn pause_or_resume(look: &Look, name: &str, is_paused: bool) -> Markup {
-    if is_paused {
-        acts::quick(look, &RESUME, look.words.t("session.resume"), &[("session", name)])
-    } else {
-        acts::quick(look, &PAUSE, look.words.t("session.pause"), &[("session", name)])
     }
 }

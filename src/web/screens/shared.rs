@@ -1,0 +1,114 @@
+//! What several screens show: acts on sessions and messages, what messages wait for, and the queue of a session in numbers.
+
+use crate::web::acts::{self, Act};
+use crate::web::error::WebError;
+use crate::web::format;
+use crate::web::identity::Scope;
+use crate::web::look::Look;
+use crate::web::request::Place;
+use crate::web::words::Words;
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+
+pub(super) static PAUSE: Act = Act {
+    name: "pause",
+    scope: Scope::Operator,
+    function: "wa.pause",
+    sql: "SELECT wa.pause($1, $2)::text",
+    arguments: &["session", "reason"],
+};
+pub(super) static RESUME: Act = Act {
+    name: "resume",
+    scope: Scope::Operator,
+    function: "wa.resume",
+    sql: "SELECT wa.resume($1)::text",
+    arguments: &["session"],
+};
+pub(super) static CONNECT: Act = Act {
+    name: "connect",
+    scope: Scope::Operator,
+    function: "wa.connect",
+    sql: "SELECT wa.connect($1)::text",
+    arguments: &["session"],
+};
+pub(super) static CLOSE: Act = Act {
+    name: "close",
+    scope: Scope::Operator,
+    function: "wa.close",
+    sql: "SELECT wa.close($1, $2)::text",
+    arguments: &["session", "reason"],
+};
+pub(super) static RETRY: Act = Act {
+    name: "retry_message",
+    scope: Scope::Operator,
+    function: "wa.retry",
+    sql: "SELECT wa.retry($1::bigint)::text",
+    arguments: &["id"],
+};
+pub(super) static CANCEL: Act = Act {
+    name: "cancel_message",
+    scope: Scope::Operator,
+    function: "wa.cancel",
+    sql: "SELECT wa.cancel($1::bigint)::text",
+    arguments: &["id"],
+};
+/// Lifts the pause of a campaign for the message that it holds back.
+pub(super) static LIFT: Act = Act {
+    name: "lift_campaign",
+    scope: Scope::Operator,
+    function: "wa.resume_campaign",
+    sql: "SELECT wa.resume_campaign($1, $2)::text",
+    arguments: &["session", "campaign"],
+};
+
+pub(super) const ACTS: &[&Act] = &[&PAUSE, &RESUME, &CONNECT, &CLOSE, &RETRY, &CANCEL, &LIFT];
+
+/// Messages of one session that are counted.
+const COUNTED_OF_ONE: i64 = 10_000;
+
+/// A count that ended at `most`: `10 000+`.
+pub(super) fn bounded(count: i64, most: i64) -> String {
+    if count > most { format!("{}+", format::number(most)) } else { format::number(count) }
+}
+
+/// A link to the page of a session.
+pub(super) fn session_link(name: &str) -> Markup {
+    html! { a href=(Place::of("session", name).href()) { (name) } }
+}
+
+/// Pause or resume as a button of one click.
+pub(super) fn pause_or_resume(look: &Look, name: &str, is_paused: bool) -> Markup {
+    if is_paused {
+        acts::quick(look, &RESUME, look.words.t("session.resume"), &[("session", name)])
+    } else {
+        acts::quick(look, &PAUSE, look.words.t("session.pause"), &[("session", name)])
+    }
+}
+
+/// What a message waits for by itself, and until when.
+pub(super) fn waits(words: &Words, waits_for: Option<&str>, run_at: DateTime<Utc>) -> Markup {
+    html! {
+        @match waits_for {
+            None => (format::pill("busy", words.of_value("queue_wait", "ready"))),
+            Some("paused") => (format::pill("warn", words.of_value("queue_wait", "paused"))),
+            Some(reason) => { (format::pill("warn", words.of_value("queue_wait", reason))) " " (format::until(run_at)) }
+        }
+    }
+}
+
+/// How many messages of a session wait for what.
+pub(super) async fn counts(look: &mut Look, session_id: i64, name: &str) -> Result<Markup, WebError> {
+    let counts = sqlx::query_file!("sql/web/queue_counts.sql", session_id, COUNTED_OF_ONE + 1).fetch_all(&mut look.tx).await?;
+    let words = look.words;
+    Ok(html! {
+        section.panel {
+            header { h2 { (words.t("queue.waits")) }
+                @if look.place.screen != "queue" { a href=(Place::of("queue", name).href()) { (words.t("queue.show")) } } }
+            dl.facts {
+                @for count in &counts {
+                    dt { (words.of_value("queue_wait", &count.reason)) } dd { (bounded(count.messages, COUNTED_OF_ONE)) }
+                }
+            }
+        }
+    })
+}
