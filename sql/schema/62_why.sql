@@ -77,8 +77,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                -- Whether a person has to look after it.
                CASE f.connection
                    WHEN 'linking' THEN (f.own).qr IS NOT NULL OR (f.own).code IS NOT NULL OR coalesce(f.passkey IN ('requested', 'code'), false)
+                   WHEN 'resting' THEN (f.own).failures >= 5
                    WHEN 'proxy' THEN (f.own).failures >= 5 OR coalesce((f.own).status_reason LIKE 'proxy: %', false)
-                   ELSE f.connection IN ('logged_out', 'not_linked', 'stopped', 'no_worker', 'resting', 'full')
+                   ELSE f.connection IN ('logged_out', 'not_linked', 'stopped', 'no_worker', 'full')
                END AS by_a_person,
                CASE WHEN (f.tenant).paused_at IS NOT NULL THEN format('tenant %s paused by %s since %s%s (wa.resume_tenant)',
                    (f.tenant).tenant, coalesce((f.tenant).paused_by, 'somebody'), (f.tenant).paused_at::timestamptz(0),
