@@ -78,8 +78,8 @@ CREATE INDEX outbound_media ON wa.outbound (((content ->> 'media')::bigint)) WHE
 CREATE INDEX outbound_history ON wa.outbound (session_id, chat, sent_at) WHERE sent_at IS NOT NULL;
 CREATE INDEX outbound_sent_at ON wa.outbound USING brin (sent_at) WITH (pages_per_range = 32, autosummarize = on);
 CREATE INDEX outbound_failed ON wa.outbound (session_id, failed_at) WHERE failed_at IS NOT NULL;
--- The failed messages of a session by class, the latest of each first or last. Like the one above it holds failed
--- messages only, so that nothing but a failure costs anything here.
+-- The failed messages of a session by class and time. Like the one above it holds failed messages alone, so that nothing
+-- but a failure changes it.
 CREATE INDEX outbound_failure ON wa.outbound (session_id, failure, failed_at) WHERE failed_at IS NOT NULL;
 CREATE INDEX outbound_campaign ON wa.outbound (session_id, campaign, id) WHERE campaign IS NOT NULL;
 COMMENT ON TABLE wa.outbound IS 'Messages to send. INSERT INTO wa.outbound (session, recipient, body) VALUES (''shop'', ''+79001234567'', ''Hello'') is enough; the row then shows the progress of the message.';
