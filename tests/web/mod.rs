@@ -1,6 +1,7 @@
 //! The link page and the dashboard (H2, S2): over HTTP here, in a real browser in the modules.
 
 mod guard;
+mod retries;
 mod streams;
 
 use crate::support::db::TestDb;

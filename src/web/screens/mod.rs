@@ -1,7 +1,11 @@
 //! The screens of the dashboard. A new one: a file here with a `SCREEN` and its `ACTS`, a line in each of the two lists
 //! below, and a section in `words/`.
 
+mod campaigns;
+mod delivery;
+mod failures;
 mod fleet;
+mod span;
 
 use super::acts::Act;
 use super::error::WebError;
@@ -81,11 +85,11 @@ impl Group {
 }
 
 /// All screens, in the order of the navigation.
-pub(super) const ALL: &[Screen] = &[fleet::SCREEN];
+pub(super) const ALL: &[Screen] = &[fleet::SCREEN, failures::SCREEN, delivery::SCREEN, campaigns::SCREEN];
 
 /// What pages can do.
 pub(super) fn acts() -> impl Iterator<Item = &'static Act> {
-    [fleet::ACTS].into_iter().flatten().copied()
+    [fleet::ACTS, failures::ACTS, campaigns::ACTS].into_iter().flatten().copied()
 }
 
 /// The screen of a place.
