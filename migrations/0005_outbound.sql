@@ -7,6 +7,11 @@ CREATE TYPE wa.outbound_status AS ENUM (
 COMMENT ON TYPE wa.outbound_status IS 'Progress of a message: queued, sending, sent (WhatsApp''s server has it), delivered, read, played; or failed, cancelled, expired.';
 CREATE TYPE wa.wait_reason AS ENUM ('scheduled', 'retry', 'paced', 'quiet_hours', 'first_contact', 'paused');
 COMMENT ON TYPE wa.wait_reason IS 'Why a queued message waits: for its run_at because it is scheduled (send_at), retry (backoff after a failed attempt), paced (messages per minute), quiet_hours, first_contact (enough new chats for today); or paused, until wa.resume_campaign.';
+-- wa.failure_classes() says what each means; src/jobs/failure.rs has the same list.
+CREATE TYPE wa.failure_class AS ENUM (
+    'not_on_whatsapp', 'refused', 'limited', 'content', 'media', 'connection', 'server', 'worker'
+);
+COMMENT ON TYPE wa.failure_class IS 'Why a message failed, as a class: not_on_whatsapp, refused, limited, content, media, connection, server, worker. SELECT * FROM wa.failure_classes();';
 
 -- session_id has no foreign key: with one, each inserter would share-lock the row of its session, and fifty inserters
 -- make a multixact of that row for each message. The insert trigger finds the session, and a trigger of wa.session
@@ -44,6 +49,7 @@ CREATE TABLE wa.outbound (
     failed_at    timestamptz,
     cancelled_at timestamptz,
     expired_at   timestamptz,
+    failure      wa.failure_class,
     last_error   text,
     errors       jsonb NOT NULL DEFAULT '[]',
     UNIQUE (session_id, message_id),
@@ -77,6 +83,9 @@ CREATE INDEX outbound_failed ON wa.outbound (session_id, failed_at, id) WHERE fa
 CREATE INDEX outbound_failed_at ON wa.outbound (failed_at, id) WHERE failed_at IS NOT NULL;
 CREATE INDEX outbound_failed_campaign ON wa.outbound (session_id, campaign, failed_at)
     WHERE failed_at IS NOT NULL AND campaign IS NOT NULL;
+-- The failed messages of a session by class, the latest of each first or last. Like the one above it holds failed
+-- messages only, so that nothing but a failure costs anything here.
+CREATE INDEX outbound_failure ON wa.outbound (session_id, failure, failed_at) WHERE failed_at IS NOT NULL;
 CREATE INDEX outbound_campaign ON wa.outbound (session_id, campaign, id) WHERE campaign IS NOT NULL;
 COMMENT ON TABLE wa.outbound IS 'Messages to send. INSERT INTO wa.outbound (session, recipient, body) VALUES (''shop'', ''+79001234567'', ''Hello'') is enough; the row then shows the progress of the message.';
 COMMENT ON COLUMN wa.outbound.id IS 'Number of the message; grows in the order of insertion.';
@@ -109,6 +118,7 @@ COMMENT ON COLUMN wa.outbound.played_at IS 'When the recipient played the messag
 COMMENT ON COLUMN wa.outbound.failed_at IS 'When the message failed for good.';
 COMMENT ON COLUMN wa.outbound.cancelled_at IS 'When the message was cancelled (wa.cancel).';
 COMMENT ON COLUMN wa.outbound.expired_at IS 'When the message expired.';
+COMMENT ON COLUMN wa.outbound.failure IS 'Class of the failure, see wa.failure_classes(); null unless the message failed.';
 COMMENT ON COLUMN wa.outbound.last_error IS 'Error of the last failed attempt.';
 COMMENT ON COLUMN wa.outbound.errors IS 'Failed attempts in order: [{"attempt":1,"at":"2026-01-31T12:00:00+00:00","error":"…"}].';
 ALTER TABLE wa.outbound ENABLE ROW LEVEL SECURITY;

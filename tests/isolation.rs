@@ -37,6 +37,10 @@ const ROWS: &str = "
     INSERT INTO wa.chat_timer (session_id, chat, seconds, set_at) SELECT session_id, name, 86400, now() FROM wa.session;
     INSERT INTO wa.quarantine (session, session_id, source, code, reason, data)
         SELECT name, session_id, 'message', '22P02', name, name::bytea FROM wa.session;
+    INSERT INTO wa.numbers (session_id, at, span, sent) SELECT session_id, now(), 'hour', 1 FROM wa.session;
+    INSERT INTO wa.numbers (tenant, at, span, sent) SELECT tenant, now(), 'hour', 1 FROM wa.session;
+    INSERT INTO wa.numbers (session_id, campaign, at, span, sent) SELECT session_id, 'of ' || name, now(), 'hour', 1 FROM wa.session;
+    INSERT INTO wa.numbers (at, span, sent) VALUES (now(), 'hour', 2);
     SELECT wa.schedule(name, '0 1 * * *', 'close', session => name) FROM wa.session;
     INSERT INTO wa.schedule_tick (schedule_id, tick, outcome) SELECT schedule_id, now(), 'fired' FROM wa.schedule WHERE session IS NOT NULL;
     INSERT INTO wa.maintenance_job (kind) VALUES ('retention');
@@ -166,6 +170,7 @@ async fn r9_q14_nobody_makes_a_trigger_of_the_schemas_functions() -> Result<()> 
 const FLEET: [&str; 9] = [
     "wa.auth_home",
     "wa.drain_request",
+    "wa.numbers_batch",
     "wa.region",
     "wa.restore_request",
     "wa.schema_state",

@@ -33,6 +33,7 @@ mod migrations;
 mod names;
 #[cfg(feature = "sandbox")]
 mod notifications;
+mod numbers;
 #[cfg(feature = "sandbox")]
 mod open_transactions;
 mod phones;

@@ -54,7 +54,11 @@ const CALLS: &[(&str, &str)] = &[
         "confirm_passkey",
         "UPDATE wa.passkey SET stage = 'code', code = 'ABCD'; SELECT wa.confirm_passkey('{s}', 'ABCD')",
     ),
-    ("connect", "SELECT wa.connect('{s}')"),
+    // Only a linked session can be connected.
+    (
+        "connect",
+        "UPDATE wa.session SET jid = coalesce(jid, '1@s.whatsapp.net') WHERE name = '{s}'; SELECT wa.connect('{s}')",
+    ),
     ("disable_schedule", "SELECT wa.disable_schedule('of-{s}')"),
     ("download", "SELECT wa.download(min(id)) FROM wa.inbox WHERE media IS NOT NULL"),
     ("drain_worker", "SELECT wa.drain_worker(worker_id) FROM wa.worker"),
@@ -96,7 +100,8 @@ const CALLS: &[(&str, &str)] = &[
     ),
     (
         "retry_session_job",
-        "SELECT wa.retry_session_job(min(id)) FROM wa.session_job WHERE session = '{s}' AND status = 'cancelled'",
+        "UPDATE wa.session SET jid = coalesce(jid, '1@s.whatsapp.net') WHERE name = '{s}';
+         SELECT wa.retry_session_job(min(id)) FROM wa.session_job WHERE session = '{s}' AND status = 'cancelled'",
     ),
     ("revoke_link", "SELECT wa.revoke_link('{s}')"),
     ("revoke_tenant", "SELECT wa.revoke_tenant('wa_app', 'acme')"),

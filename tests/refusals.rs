@@ -496,6 +496,14 @@ const CASES: &[Case] = &[
     case("SELECT wa.link_page_start('wak_0')", "WA053", "secret", "wa.link_url"),
     case("SELECT wa.connect('shop')", "WA046", "session", "wa.link"),
     case("UPDATE wa.session SET status = 'banned'", "WA029", "status", "linking, connecting, disconnected, stopped"),
+    case("SELECT FROM wa.numbers_since('nobody')", "WA001", "session", "wa.session"),
+    case("SELECT FROM wa.numbers_since(tenant => 'nobody')", "WA012", "tenant", "wa.tenant"),
+    case("SELECT FROM wa.numbers_since(step => '90 s')", "WA047", "step", "whole minutes"),
+    case("SELECT FROM wa.numbers_since(step => '1 month')", "WA047", "step", "whole minutes"),
+    case("SELECT FROM wa.numbers_since(since => '3 days', step => '30 min')", "WA047", "step", "48 hours"),
+    case("SELECT FROM wa.numbers_since(step => '30 min', campaign => 'may')", "WA047", "step", "whole hours"),
+    case("SELECT FROM wa.numbers_since(since => '1 year')", "WA047", "since", "3000 steps"),
+    case("SELECT FROM wa.numbers_since(since => NULL)", "WA047", "since", "1 minute"),
 ];
 
 const fn case(sql: &'static str, code: &'static str, column: &'static str, accepted: &'static str) -> Case {

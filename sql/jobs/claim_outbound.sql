@@ -15,10 +15,11 @@
 -- that has cancelled a message or set the pacing, or while messages of an earlier hold are not settled (wa.settle).
 --
 -- A row without id is about a session that was read: how far, whether there may be more, and whether messages were
--- passed over that become free when a lane ends; or in how many seconds a paced session may go on; or that somebody
--- else has locked the session. Share-locks the leases, so that a takeover waits for this claim and then knows which
--- messages were claimed; locks the rows of wa.sending and the messages that begin to wait. Skips what somebody else has
--- locked, so that one session never holds up the others (R8).
+-- passed over that become free when a lane ends; or in how many seconds a paced session may go on; or that a message of
+-- this claim is the first to a chat (met_at, for wa.numbers); or that somebody else has locked the session. Share-locks
+-- the leases, so that a takeover waits for this claim and then knows which messages were claimed; locks the rows of
+-- wa.sending and the messages that begin to wait. Skips what somebody else has locked, so that one session never holds
+-- up the others (R8).
 WITH mine AS MATERIALIZED (
     SELECT m.* FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::bigint[])
                         AS m (session_id, epoch, room, after_rank, after_id)
@@ -186,23 +187,27 @@ WITH mine AS MATERIALIZED (
 SELECT t.session_id AS "session_id!", t.epoch AS "epoch!", t.id, t.chat, t.kind, t.body, t.content, t.message_id, t.attempts,
        extract(epoch FROM t.expires_at - now())::float8 AS expires_in, t.typing, NULL::integer AS rank, NULL::bigint AS seen,
        NULL::boolean AS more, NULL::boolean AS passed, NULL::float8 AS wait, false AS "busy!", t.turn,
-       (SELECT c.seconds FROM wa.chat_timer c WHERE c.session_id = t.session_id AND c.chat = t.chat AND c.seconds > 0) AS timer
+       (SELECT c.seconds FROM wa.chat_timer c WHERE c.session_id = t.session_id AND c.chat = t.chat AND c.seconds > 0) AS timer,
+       NULL::timestamptz AS met_at
 FROM taken t
 UNION ALL
-SELECT session_id, epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, rank, id, more AND NOT tight, passed, NULL, false, NULL, NULL
+SELECT session_id, epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, rank, id, more AND NOT tight, passed, NULL, false, NULL, NULL, NULL
 FROM looked
 UNION ALL
 -- Sessions in which somebody withdrew a message meanwhile: they are read again.
-SELECT l.session_id, l.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true, NULL, NULL, false, NULL, NULL
+SELECT l.session_id, l.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true, NULL, NULL, false, NULL, NULL, NULL
 FROM locked l JOIN wa.sending seen USING (session_id)
 WHERE l.after_rank IS NOT NULL AND seen.withdrawals <> (l.books).withdrawals
 UNION ALL
 SELECT s.session_id, s.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       extract(epoch FROM s.gate - now())::float8, false, NULL, NULL
+       extract(epoch FROM s.gate - now())::float8, false, NULL, NULL, NULL
 FROM spent s WHERE s.gate IS NOT NULL
 UNION ALL
+SELECT n.session_id, t.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, now()
+FROM newcomer n JOIN taken t USING (session_id, id)
+UNION ALL
 -- Sessions that somebody else has locked: they are tried again in a moment.
-SELECT m.session_id, m.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true, NULL, NULL
+SELECT m.session_id, m.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true, NULL, NULL, NULL
 FROM mine m
 WHERE m.session_id NOT IN (SELECT session_id FROM locked)
   AND EXISTS (SELECT FROM wa.lease l JOIN wa.session s USING (session_id) JOIN wa.tenant t USING (tenant)

@@ -1,6 +1,7 @@
 -- Expires messages of any session that are past their expires_at and not claimed, at most $1. Locks those rows and the
 -- rows of their sessions in wa.sending; skips what somebody else has locked. As in wa.withdraw, a claim that began
--- before finds withdrawals changed, and reads again.
+-- before finds withdrawals changed, and reads again. Returns the moment and what is new, as record_progress.sql does; no
+-- row when nothing expired.
 WITH due AS MATERIALIZED (
     -- Messages that nobody has claimed, by the latest version of taken.
     SELECT o.session_id, o.id FROM wa.outbound o JOIN wa.sending b USING (session_id)
@@ -11,10 +12,12 @@ WITH due AS MATERIALIZED (
     -- The expired messages.
     UPDATE wa.outbound o SET status = 'expired', waits_for = NULL, expired_at = now()
     FROM due WHERE o.session_id = due.session_id AND o.id = due.id
-    RETURNING o.session_id, o.id
+    RETURNING o.session_id, o.id, o.campaign, 64 + (o.attempts = 0)::integer AS new
 ), counted AS (
     -- Their sessions.
     UPDATE wa.sending b SET withdrawals = b.withdrawals + 1
     FROM (SELECT DISTINCT session_id FROM ended) e WHERE b.session_id = e.session_id
 )
-SELECT wa.announce_status(array_agg(session_id), array_agg(id))::text AS announced FROM ended HAVING count(*) > 0
+SELECT wa.announce_status(array_agg(session_id), array_agg(id))::text AS announced, now() AS "at!", array_agg(session_id) AS "sessions!",
+       array_agg(new) AS "new!", array_agg(campaign) AS "campaigns!: Vec<Option<String>>"
+FROM ended HAVING count(*) > 0

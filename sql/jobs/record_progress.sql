@@ -2,30 +2,50 @@
 -- dropped. Share-locks the leases; locks the rows. When an application has locked a row, this fails after a tenth of a
 -- second; with $13 it leaves such rows out instead, which costs one more record in the log for each row. Returns the
 -- messages that it left out, because their row or their lease is locked: session ids and message ids, as parallel
--- arrays.
+-- arrays; and, for wa.numbers, the moment and what is new, as parallel arrays with an element for each message.
+--
+-- new is a sum of 1 (the first attempt ended, or the message expired before one), 2 (sent), 4 (delivered), 8 (read), 16
+-- (played), 32 (delivered within an hour), 64 (expired), and 128 times the place of the class in wa.failure_class
+-- (failed). seconds: from INSERT or send_at to sent, if that is new; else since it was sent, if it is delivered within an
+-- hour. $15 is null, unless the answer to an earlier run with the same changes was lost: then it is a moment before that
+-- run, and what that run changed is new, too.
 --
 -- A message is changed by how far it came (reached), or else by what became of the attempt (outcome). reached is a
 -- fact: it stands whatever the row says, and never takes the row back. An outcome touches only a live row: sending
 -- (the attempt takes its time), failed (for good), retry (after a backoff with jitter; failed after the last attempt),
 -- release (nothing was tried), expired. A time is never later than now and never earlier than the attempt, whatever
 -- the other clock says.
-WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_at, played_at, outcome, error, began, id) AS (
+WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_at, played_at, outcome, error, began, id, failure) AS (
     -- reached: sent, delivered, read, played. sent_at to played_at: when; null is unknown, then now. began: how many
-    -- seconds ago the attempt began. id: null is unknown, then message_id finds the row, in a larger index.
+    -- seconds ago the attempt began. id: null is unknown, then message_id finds the row, in a larger index. failure: the
+    -- class, if the message fails with this outcome.
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
-                         $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::float8[], $12::bigint[])
+                         $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::float8[], $12::bigint[], $14::text[])
 ), held AS (
     -- The leases that are held, with their epochs.
     SELECT session_id, epoch FROM wa.lease WHERE session_id = ANY ($1::bigint[]) AND holder IS NOT NULL
     FOR SHARE SKIP LOCKED
 ), hasty AS MATERIALIZED (
-    -- The limit on waiting for a row.
-    SELECT set_config('lock_timeout', '100ms', true)
+    -- The limit on waiting for a row, and since when a time is new.
+    SELECT set_config('lock_timeout', '100ms', true), coalesce($15::timestamptz + interval '1 microsecond', now()) AS after
 ), change AS (
     -- The changes of sessions that are still held under their epoch, with the id of the row and no time in the future.
+    -- missing: what the row lacks, where a time is given. A time that this statement takes by itself is now(), which shows
+    -- what is new.
     SELECT c.session_id, c.message_id,
            coalesce(c.id, (SELECT o.id FROM wa.outbound o WHERE o.session_id = c.session_id AND o.message_id = c.message_id)) AS id,
-           c.reached::wa.outbound_status AS reached, c.outcome, c.error,
+           -- Constants, because a cast would look each of them up in the catalog.
+           CASE c.reached WHEN 'sent' THEN 'sent'::wa.outbound_status WHEN 'delivered' THEN 'delivered' WHEN 'read' THEN 'read'
+                          WHEN 'played' THEN 'played' END AS reached,
+           c.outcome, c.error, c.failure::wa.failure_class AS failure,
+           CASE WHEN coalesce(c.sent_at, c.delivered_at, c.read_at, c.played_at) IS NOT NULL THEN
+               (SELECT CASE WHEN o.attempts = 0 AND o.live OR o.attempts = 1 AND o.sent_at > $15 THEN 1 ELSE 0 END
+                       + CASE WHEN o.sent_at IS NULL OR o.sent_at > $15 THEN 2 ELSE 0 END
+                       + CASE WHEN o.delivered_at IS NULL OR o.delivered_at > $15 THEN 4 ELSE 0 END
+                       + CASE WHEN o.read_at IS NULL OR o.read_at > $15 THEN 8 ELSE 0 END
+                       + CASE WHEN o.played_at IS NULL OR o.played_at > $15 THEN 16 ELSE 0 END
+                FROM wa.outbound o WHERE o.session_id = c.session_id AND o.message_id = c.message_id)
+           END AS missing,
            least(c.sent_at, now()) AS sent_at, least(c.delivered_at, now()) AS delivered_at, least(c.read_at, now()) AS read_at,
            least(c.played_at, now()) AS played_at, now() - c.began * interval '1 second' AS began_at
     FROM input c
@@ -67,13 +87,45 @@ WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_
             WHEN c.reached IS NOT NULL THEN NULL
             WHEN c.outcome = 'failed' OR (c.outcome = 'retry' AND o.attempts + 1 >= o.max_attempts) THEN now()
         END,
+        failure = CASE
+            WHEN c.reached IS NOT NULL THEN NULL
+            WHEN c.outcome = 'failed' OR (c.outcome = 'retry' AND o.attempts + 1 >= o.max_attempts) THEN c.failure
+        END,
         expired_at = CASE WHEN c.reached IS NULL AND c.outcome = 'expired' THEN now() END,
         cancelled_at = CASE WHEN c.reached IS NULL THEN o.cancelled_at END
     FROM change c
     WHERE o.id = c.id AND o.session_id = c.session_id
       AND (c.reached IS NOT NULL OR (o.live AND (c.outcome <> 'release' OR o.status = 'sending')))
       AND (NOT $13::boolean OR o.id IN (SELECT id FROM free))
-    RETURNING o.session_id, o.id
+    RETURNING o.session_id, o.id, o.campaign, o.sent_at, o.delivered_at, greatest(o.created_at, o.send_at) AS due_at,
+              CASE WHEN c.reached IS NOT NULL THEN coalesce(
+                       c.missing & CASE c.reached WHEN 'sent' THEN 3 WHEN 'delivered' THEN 7 WHEN 'read' THEN 15 ELSE 31 END,
+                       CASE WHEN o.sent_at < (SELECT after FROM hasty) THEN 0
+                            -- Not if it had failed before.
+                            WHEN o.attempts = 1 AND (o.last_error IS NULL OR o.errors = '[]') THEN 3
+                            ELSE 2 END
+                       + CASE WHEN c.reached = 'sent' THEN 0 ELSE
+                             CASE WHEN o.delivered_at >= (SELECT after FROM hasty) THEN 4 ELSE 0 END
+                             + CASE WHEN o.read_at >= (SELECT after FROM hasty) THEN 8 ELSE 0 END
+                             + CASE WHEN o.played_at >= (SELECT after FROM hasty) THEN 16 ELSE 0 END END)
+                   WHEN o.status = 'failed' THEN 128 * array_position(enum_range(o.failure), o.failure) + (o.attempts = 1)::integer
+                   WHEN c.outcome = 'retry' THEN (o.attempts = 1)::integer
+                   WHEN c.outcome = 'expired' THEN 64 + (o.attempts = 0)::integer
+                   ELSE 0 END AS new
+), news AS (
+    -- What is new, and the seconds.
+    SELECT session_id, id, campaign, new + CASE WHEN new & 4 > 0 AND delivered_at <= sent_at + interval '1 hour' THEN 32 ELSE 0 END AS new,
+           CASE WHEN new & 2 > 0 THEN CASE WHEN sent_at = now() THEN due_at ELSE due_at + (now() - sent_at) END
+                WHEN new & 4 > 0 THEN sent_at END AS since
+    FROM changed
+    UNION ALL
+    -- Messages that ended in the run whose answer was lost, and are not changed again.
+    SELECT o.session_id, o.id, o.campaign,
+           CASE o.status WHEN 'failed' THEN 128 * array_position(enum_range(o.failure), o.failure) + (o.attempts = 1)::integer
+                         ELSE 64 + (o.attempts = 0)::integer END, NULL
+    FROM change c JOIN wa.outbound o ON o.id = c.id AND o.session_id = c.session_id
+    WHERE $15::timestamptz IS NOT NULL AND c.reached IS NULL
+      AND (o.status = 'failed' AND o.failed_at > $15 OR o.status = 'expired' AND o.expired_at > $15)
 ), left_out AS (
     -- Messages whose lease is held, but locked; and with $13, messages whose row is locked.
     SELECT i.session_id, i.message_id FROM input i
@@ -84,5 +136,10 @@ WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_
     WHERE $13::boolean AND c.id NOT IN (SELECT id FROM free)
       AND EXISTS (SELECT FROM wa.outbound o WHERE o.id = c.id AND o.session_id = c.session_id)
 )
-SELECT (SELECT wa.announce_status(array_agg(session_id), array_agg(id))::text FROM changed HAVING count(*) > 0) AS announced,
-       ARRAY(SELECT session_id FROM left_out) AS "sessions!", ARRAY(SELECT message_id FROM left_out) AS "message_ids!"
+SELECT wa.announce_status(n.sessions, n.ids)::text AS announced,
+       ARRAY(SELECT session_id FROM left_out) AS "sessions!", ARRAY(SELECT message_id FROM left_out) AS "message_ids!",
+       now() AS "at!", n.sessions AS new_sessions, n.new, n.since AS "since: Vec<Option<DateTime<Utc>>>", n.campaigns AS "campaigns: Vec<Option<String>>"
+FROM (
+    SELECT array_agg(session_id) AS sessions, array_agg(id) AS ids, array_agg(new) AS new, array_agg(since) AS since, array_agg(campaign) AS campaigns
+    FROM news
+) n

@@ -1,5 +1,7 @@
 -- Commits a batch of received messages of session $1 under epoch $2, and announces the new ones; messages that are
--- stored already stay unchanged. Share-locks the lease. Returns whether the epoch still holds.
+-- stored already stay unchanged. Share-locks the lease. Returns whether the epoch still holds, the moment, and how many
+-- messages are new. $18 is null, unless the answer to an earlier run with the same batch was lost: then it is a moment
+-- before that run, and what that run stored is new, too.
 WITH message (chat, sender, message_id, kind, body, from_me, push_name, sent_at, message, quoted_id, target_id, media, choices, author_matches, by_admin, position) AS (
     -- The batch, in its order. message: the whole message. quoted_id: of the message that it answers. target_id: of the
     -- message that it changes. media: a description of its file. choices: of a vote, as a JSON array.
@@ -27,4 +29,7 @@ WITH message (chat, sender, message_id, kind, body, from_me, push_name, sent_at,
     -- Their notifications.
     SELECT pg_notify('wa_inbound', json_build_object('session_id', session_id, 'id', id)::text) FROM stored
 )
-SELECT EXISTS (SELECT FROM held) AS "held!", (SELECT count(*) FROM announced) AS "stored!"
+SELECT EXISTS (SELECT FROM held) AS "held!", now() AS "at!",
+       (SELECT count(*) FROM announced)
+       + (SELECT count(*) FROM message m JOIN wa.inbox i USING (chat, sender, message_id)
+          WHERE $18::timestamptz IS NOT NULL AND i.session_id = $1 AND i.received_at > $18) AS "stored!"

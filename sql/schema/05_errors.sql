@@ -35,6 +35,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('WA039', 'keep', 'keep is null.', 'Write true or false.'),
     ('WA045', 'quarantine', 'The auth state of the session cannot be taken back from the quarantine.', 'The session is logged out, no worker holds it, and wagres auth quarantine lists its creds.'),
     ('WA046', 'not_linked', 'The session is not linked, so it cannot be connected.', 'Link it: SELECT wa.link(''shop'').'),
+    ('WA047', 'series', 'since or step of wa.numbers_since is out of range.', 'The error names the argument, the hint its range.'),
     ('WA048', 'message', 'No message has this id, or the caller may not see it.', 'Take an id from wa.outbound.'),
     ('WA049', 'failure', 'No failure has this class.', 'Take a class from wa.failure_classes(), or null for all.'),
     ('WA050', 'secret', 'The secret of a token or login link is not valid: unknown, expired, revoked or used already.', 'Sign in with a live token; wa.add_token makes one, and wa.login_link a new login link.'),

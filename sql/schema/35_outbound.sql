@@ -50,7 +50,7 @@ BEGIN
     NEW.errors := '[]';
     NEW.created_at := now();
     IF num_nonnulls(NEW.last_error, NEW.sending_at, NEW.sent_at, NEW.delivered_at, NEW.read_at, NEW.played_at,
-                    NEW.failed_at, NEW.cancelled_at, NEW.expired_at) > 0
+                    NEW.failed_at, NEW.cancelled_at, NEW.expired_at, NEW.failure) > 0
     THEN
         NEW.last_error := NULL;
         NEW.sending_at := NULL;
@@ -61,6 +61,7 @@ BEGIN
         NEW.failed_at := NULL;
         NEW.cancelled_at := NULL;
         NEW.expired_at := NULL;
+        NEW.failure := NULL;
     END IF;
     RETURN NEW;
 END $$;

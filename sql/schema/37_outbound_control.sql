@@ -67,7 +67,7 @@ BEGIN
     SET status = 'queued', waits_for = NULL, run_at = now(),
         attempts = CASE WHEN o.live THEN o.attempts ELSE 0 END,
         expires_at = CASE WHEN o.expires_at > now() THEN o.expires_at END,
-        failed_at = NULL, cancelled_at = NULL, expired_at = NULL
+        failed_at = NULL, failure = NULL, cancelled_at = NULL, expired_at = NULL
     FROM wa.outbound was
     WHERE o.id = retry.id AND wa.sees(o.session_id) AND was.session_id = o.session_id AND was.id = o.id
       AND (o.status IN ('failed', 'cancelled', 'expired') OR (o.status = 'queued' AND o.waits_for IS NOT NULL))

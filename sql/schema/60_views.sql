@@ -48,9 +48,12 @@ COMMENT ON COLUMN wa.rate.sent_last_hour IS 'Messages that WhatsApp''s server ac
 COMMENT ON COLUMN wa.rate.median_seconds_to_sent IS 'Median of the last hour.';
 
 CREATE OR REPLACE VIEW wa.failure WITH (security_invoker = on) AS
-SELECT o.session, o.id, o.recipient, o.kind, o.attempts, o.last_error, o.failed_at, o.created_at
+SELECT o.session, o.id, o.recipient, o.kind, o.attempts, o.last_error, o.failed_at, o.created_at,
+       o.failure, o.session_id
 FROM wa.outbound o WHERE o.failed_at IS NOT NULL;
-COMMENT ON VIEW wa.failure IS 'Failed messages, with the last error. SELECT * FROM wa.failure WHERE failed_at > now() - interval ''1 day''; then SELECT wa.retry(id);';
+COMMENT ON VIEW wa.failure IS 'Failed messages, with the class of the failure and the last error. SELECT * FROM wa.failure WHERE session_id = wa.session_id(''shop'') AND failure = ''media'' ORDER BY failed_at DESC LIMIT 20; then SELECT wa.retry(id);';
+COMMENT ON COLUMN wa.failure.failure IS 'Class of the failure: wa.failure_classes() says what each means and what helps.';
+COMMENT ON COLUMN wa.failure.session_id IS 'The session; a search by it uses an index, one by name does not.';
 
 CREATE OR REPLACE VIEW wa.session_health WITH (security_invoker = on) AS
 SELECT s.name AS session, s.tenant, s.status, s.bad_macs, s.bad_mac_limit, s.bad_decrypts, s.bad_decrypt_limit, s.relink_at_limit,

@@ -1,7 +1,8 @@
 -- Counts an error of session $1, under epoch $2: $3 is bad_mac (a message) or bad_decrypt (app state). One short of
 -- the limit and at the limit it adds an event; below the limit of bad_decrypt it deletes the app-state sync keys,
 -- which may be damaged and which the phone sends again. Share-locks the lease; locks the session's row, without waiting,
--- and the deleted keys. Returns whether the epoch still holds, and, if the session has to be linked again, the reason.
+-- and the deleted keys. Returns whether the epoch still holds, when the error was counted, and, if the session has to be
+-- linked again, the reason.
 WITH held AS (
     -- The lease, if the session is still held under this epoch.
     SELECT session_id FROM wa.lease WHERE session_id = $1 AND epoch = $2 AND holder IS NOT NULL FOR SHARE
@@ -29,6 +30,6 @@ WITH held AS (
            jsonb_build_object('error', $3::text, 'errors', errors, 'limit', most)
     FROM counted WHERE errors IN (most - 1, most)
 )
-SELECT EXISTS (SELECT FROM held) AS "held!",
+SELECT EXISTS (SELECT FROM held) AS "held!", (SELECT now() FROM counted) AS counted_at,
        (SELECT format('%s %s in one connection', errors, CASE WHEN $3 = 'bad_mac' THEN 'Bad MACs' ELSE 'Bad Decrypts' END)
         FROM counted WHERE relink_at_limit AND errors >= most) AS given_up

@@ -31,7 +31,9 @@ pub(super) struct SandboxFlags<'a> {
 /// Runs everything in one process, with a sandbox if there are flags for one. Stops in the reverse order of the start.
 pub(super) async fn up(mut config: Config, sandbox: Option<SandboxFlags<'_>>, json: bool) -> anyhow::Result<()> {
     let stop = stop_signal()?;
-    config.web.listen.get_or_insert(PAGES);
+    // Several of them on one machine each have their pages.
+    let is_free = std::net::TcpListener::bind(PAGES).is_ok();
+    config.web.listen.get_or_insert(if is_free { PAGES } else { SocketAddr::new(PAGES.ip(), 0) });
     // What writes to the folder: the private Postgres, which would be stopped by a second start, and the sandbox.
     let folder = if config.database_url.is_none() || sandbox.is_some() {
         Some(DataFolder::lock(&config.data_dir)?)

@@ -11,8 +11,8 @@ use url::Url;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebConfig {
-    /// Address of the pages; port 0 takes a free one. Without one there are no pages, except in `wagres up`, which
-    /// listens on 127.0.0.1:7461, and `wagres web`.
+    /// Address of the pages; port 0 takes a free one. Without one there are no pages, except in `wagres web` and
+    /// `wagres up`, which listen on 127.0.0.1:7461; `up` takes a free port when that one is taken.
     pub listen: Option<SocketAddr>,
     /// URL under which browsers reach the pages, `https://wa.example.org`: links begin with it, cookies are for https if
     /// it is https, and changes are accepted from its origin only. Default: `http://` and the address of the listener.

@@ -1,5 +1,7 @@
 //! What happens to a message, as the progress writer takes it.
 
+use super::JobError;
+use super::failure::FailureClass;
 use crate::db::fence::Fence;
 use crate::db::storable::Storable;
 use chrono::{DateTime, Utc};
@@ -47,6 +49,17 @@ pub enum Attempt {
 }
 
 impl Attempt {
+    /// What becomes of the row of a message after this error.
+    pub(super) fn after(error: &JobError) -> Self {
+        match error {
+            JobError::Permanent(_) => Self::Failed,
+            JobError::Retry(_) => Self::Retry,
+            JobError::Release(_) => Self::Release,
+            JobError::Expired => Self::Expired,
+            JobError::OfMessage(_, error) => Self::after(error),
+        }
+    }
+
     /// Its name in SQL.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -91,6 +104,8 @@ pub struct Change {
     pub update: Update,
     /// The text for `wa.outbound.last_error`, if the attempt failed.
     pub error: Option<Storable>,
+    /// The class of the failure, if the message fails with this attempt.
+    pub failure: Option<FailureClass>,
     /// `wa.outbound.id`, if the message is no longer in hand once this change is written.
     pub done: Option<i64>,
     /// How long the attempt has taken.
@@ -107,6 +122,6 @@ impl Change {
     }
 
     pub(super) const fn new(fence: Fence, message_id: Storable, update: Update) -> Self {
-        Self { fence, message_id, update, error: None, done: None, duration: None, participant: None }
+        Self { fence, message_id, update, error: None, failure: None, done: None, duration: None, participant: None }
     }
 }

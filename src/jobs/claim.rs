@@ -112,7 +112,7 @@ impl Dispatcher {
             if self.wait_for_ring(Instant::now() + spread(self.poll)).await? {
                 return Ok(());
             }
-            sqlx::query_file!("sql/jobs/expire.sql", EXPIRE).fetch_optional(&self.pool).await?;
+            self.outbound.expire(EXPIRE).await?;
             if self.claim().await? > 0 {
                 return Ok(());
             }

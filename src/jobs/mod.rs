@@ -9,6 +9,8 @@
 //! holder has in hand is in its memory ([`lanes`]) and in `wa.sending`. One batched UPDATE writes their outcomes
 //! ([`progress`]).
 //!
+//! What happened to messages is also counted, by session and time ([`numbers`]).
+//!
 //! Tenants and sessions share what a worker has little of by the rule of [`shares`].
 //!
 //! Promised: only the holder claims a row, a lane has one message under way, and an outcome is written once and only
@@ -21,11 +23,13 @@ pub mod change;
 pub mod claim;
 mod claimed;
 pub mod cron;
+pub mod failure;
 pub mod feed;
 pub mod in_hand;
 pub mod lanes;
 mod look;
 pub mod maintenance;
+pub mod numbers;
 pub mod outbound;
 mod outcomes;
 mod places;
@@ -41,6 +45,7 @@ pub mod unwritten;
 
 use crate::db::fence::Fence;
 use crate::message::content::ContentError;
+use failure::FailureClass;
 use in_hand::Hand;
 use session_work::SessionWork;
 use std::collections::HashMap;
@@ -133,6 +138,29 @@ pub enum JobError {
     /// The row expired before the attempt.
     #[error("expires_at had passed")]
     Expired,
+    /// One of these, as the failure of a message.
+    #[error("{1}")]
+    OfMessage(FailureClass, Box<Self>),
+}
+
+impl JobError {
+    /// The same, as the failure of a message of this class. A class that is known already stays.
+    #[must_use]
+    pub fn of_class(self, class: FailureClass) -> Self {
+        match self {
+            known @ Self::OfMessage(..) => known,
+            error => Self::OfMessage(class, Box::new(error)),
+        }
+    }
+
+    /// The class of the failure. An error that nobody has classed, such as a panic, is the worker's own.
+    #[must_use]
+    pub const fn class(&self) -> FailureClass {
+        match self {
+            Self::OfMessage(class, _) => *class,
+            _ => FailureClass::Worker,
+        }
+    }
 }
 
 impl From<ContentError> for JobError {

@@ -8,6 +8,7 @@
 
 use super::lanes::{LaneKey, Lanes, MAX_IN_HAND_OF_LANE};
 use super::look::{Look, LookPage};
+use super::numbers::{Count, News, Numbers};
 use super::reading::{Read, Request};
 use super::rooms::{Rooms, SMALL_ROOM_INTERVAL};
 use super::stock::bytes_of;
@@ -37,6 +38,7 @@ pub struct Outbound {
     worker_id: Uuid,
     ready: Ready,
     lanes: Lanes,
+    numbers: Numbers,
     /// Looks under way, by session.
     looks: HashMap<i64, Look>,
     /// Sessions whose last look passed over messages that can go when a lane has ended.
@@ -60,9 +62,9 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// Nothing claimed yet.
+    /// Nothing claimed yet. First contacts, and messages that expire, are counted in `numbers`.
     #[must_use]
-    pub fn new(pool: Db, worker_id: Uuid, ready: Ready, lanes: Lanes) -> Self {
+    pub fn new(pool: Db, worker_id: Uuid, ready: Ready, lanes: Lanes, numbers: Numbers) -> Self {
         let now = Instant::now();
         Self {
             pool,
@@ -70,6 +72,7 @@ impl Outbound {
             ready,
             rooms: Rooms::new(lanes.clone()),
             lanes,
+            numbers,
             looks: HashMap::new(),
             passed: HashSet::new(),
             wanted: HashSet::new(),
@@ -209,6 +212,9 @@ impl Outbound {
                 return Err(error);
             }
         };
+        for (session, at) in read.met.drain(..) {
+            self.numbers.happened(at, session, Count::FirstContacts, 1);
+        }
         let with_room = sessions.iter().zip(rooms).filter(|(_, room)| **room > 0);
         self.rooms.used(with_room.map(|(session, _)| *session), read.messages, read.bytes);
         self.rooms.wait_for(&read.busy);
@@ -266,6 +272,10 @@ impl Outbound {
                 read.busy.insert(session);
                 continue;
             }
+            if let Some(at) = row.met_at {
+                read.met.push((session, at));
+                continue;
+            }
             let page = read.pages.entry(session).or_default();
             if let Some(more) = row.more {
                 (page.more, page.mark) = (more, row.rank.zip(row.seen));
@@ -305,6 +315,16 @@ impl Outbound {
             });
         }
         Ok(read)
+    }
+
+    /// Expires at most `most` messages, of any session, whose time is over and that nobody has in hand.
+    pub async fn expire(&self, most: i64) -> sqlx::Result<()> {
+        if let Some(ended) = sqlx::query_file!("sql/jobs/expire.sql", most).fetch_optional(&self.pool).await? {
+            let news = ended.sessions.into_iter().zip(ended.new).zip(ended.campaigns);
+            let news = news.map(|((session_id, new), campaign)| News { session_id, campaign, new, since: None });
+            self.numbers.changed(ended.at, news);
+        }
+        Ok(())
     }
 
     /// Records one page of a session's look and the time that the page took.

@@ -1,8 +1,11 @@
 //! The statements of the progress writer: changes of messages, folded into one line each, and receipts of participants.
 
 use super::change::{Attempt, Change, Reached, Update};
+use super::failure::FailureClass;
+use super::numbers::{News, Numbers};
 use crate::db::Db;
 use crate::db::fence::Fence;
+use crate::db::outage::is_outage;
 use crate::db::pieces::Pieces;
 use crate::db::quarantine::{self, Source};
 use crate::db::storable::Storable;
@@ -10,6 +13,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +29,7 @@ struct Line {
     at: [Option<DateTime<Utc>>; 4],
     attempt: Option<Attempt>,
     error: Option<Storable>,
+    failure: Option<FailureClass>,
     duration: Option<Duration>,
     /// `wa.outbound.id`, if it is known.
     id: Option<i64>,
@@ -34,6 +39,7 @@ impl Line {
     /// Takes one more change in.
     fn fold(&mut self, change: &Change) {
         self.error = self.error.take().or_else(|| change.error.clone());
+        self.failure = self.failure.or(change.failure);
         self.duration = self.duration.max(change.duration);
         self.id = self.id.or(change.done);
         match change.update {
@@ -51,7 +57,7 @@ impl Line {
 
     /// The state and the outcome alone, without anything that came from outside.
     fn bare(&self) -> Self {
-        Self { reached: self.reached, attempt: self.attempt, id: self.id, ..Self::default() }
+        Self { reached: self.reached, attempt: self.attempt, failure: self.failure, id: self.id, ..Self::default() }
     }
 
     fn json(&self, message_id: &Storable) -> Value {
@@ -62,6 +68,7 @@ impl Line {
             "at": self.at,
             "attempt": self.attempt.map(Attempt::name),
             "error": self.error.as_ref().map(Storable::as_str),
+            "failure": self.failure.map(FailureClass::name),
         })
     }
 }
@@ -69,17 +76,30 @@ impl Line {
 /// The changes of a batch, one line for each message.
 pub(super) struct Lines {
     db: Db,
+    numbers: Numbers,
+    /// A moment before the first try, if one is known.
+    before: Option<DateTime<Utc>>,
+    /// The answer to a try was lost, so nobody knows whether it was written.
+    unanswered: AtomicBool,
     of_messages: Vec<((Fence, Storable), Line)>,
     ended: Mutex<(LeftOut, HashSet<i64>)>,
 }
 
 impl Lines {
-    pub(super) fn of(db: &Db, batch: &[Change]) -> Self {
+    /// What they change is counted in `numbers`.
+    pub(super) fn of(db: &Db, numbers: &Numbers, batch: &[Change]) -> Self {
         let mut lines: HashMap<(Fence, Storable), Line> = HashMap::with_capacity(batch.len());
         for change in batch {
             lines.entry((change.fence, change.message_id.clone())).or_default().fold(change);
         }
-        Self { db: db.clone(), of_messages: lines.into_iter().collect(), ended: Mutex::default() }
+        Self {
+            db: db.clone(),
+            numbers: numbers.clone(),
+            before: numbers.latest(),
+            unanswered: AtomicBool::new(false),
+            of_messages: lines.into_iter().collect(),
+            ended: Mutex::default(),
+        }
     }
 
     pub(super) const fn count(&self) -> usize {
@@ -88,13 +108,62 @@ impl Lines {
 
     /// Writes all of them in one statement. A locked row is an error, or with `careful` left out.
     pub(super) async fn write_all(&self, careful: bool) -> sqlx::Result<LeftOut> {
-        record(&self.db, &self.of_messages, careful).await
+        self.record(&self.of_messages, careful).await
     }
 
     /// After the pieces are written: the messages that were left out, and the rows of `wa.outbound` that refuse their
     /// outcome. Those stay in hand: another attempt would end the same way.
     pub(super) fn ended(self) -> (LeftOut, HashSet<i64>) {
         self.ended.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes lines in one statement, and counts what they changed. Columns without a value are null as a whole, which
+    /// is faster than a null for each message.
+    async fn record(&self, lines: &[((Fence, Storable), Line)], careful: bool) -> sqlx::Result<LeftOut> {
+        let keys = || lines.iter().map(|(key, _)| key);
+        let values = || lines.iter().map(|(_, line)| line);
+        let sessions: Vec<i64> = keys().map(|(fence, _)| fence.session_id).collect();
+        let epochs: Vec<i64> = keys().map(|(fence, _)| fence.epoch).collect();
+        let ids: Vec<Storable> = keys().map(|(_, id)| id.clone()).collect();
+        let reached = some(values().map(|line| Some(line.reached?.name())));
+        let attempts = some(values().map(|line| Some(line.attempt?.name())));
+        let at = |which: usize| some(values().map(|line| line.at[which]));
+        let (sent, delivered, read, played) = (at(0), at(1), at(2), at(3));
+        let errors = some(values().map(|line| line.error.clone()));
+        let failures = some(values().map(|line| Some(line.failure?.name())));
+        let duration = some(values().map(|line| line.duration.map(|time| time.as_secs_f64())));
+        let row_ids = some(values().map(|line| line.id));
+        let written = sqlx::query_file!(
+            "sql/jobs/record_progress.sql",
+            &sessions,
+            &epochs,
+            &ids as &[Storable],
+            reached.as_deref() as Option<&[Option<&str>]>,
+            sent.as_deref() as Option<&[Option<DateTime<Utc>>]>,
+            delivered.as_deref() as Option<&[Option<DateTime<Utc>>]>,
+            read.as_deref() as Option<&[Option<DateTime<Utc>>]>,
+            played.as_deref() as Option<&[Option<DateTime<Utc>>]>,
+            attempts.as_deref() as Option<&[Option<&str>]>,
+            errors.as_deref() as Option<&[Option<Storable>]>,
+            duration.as_deref() as Option<&[Option<f64>]>,
+            row_ids.as_deref() as Option<&[Option<i64>]>,
+            careful,
+            failures.as_deref() as Option<&[Option<&str>]>,
+            self.before.filter(|_| self.unanswered.load(Ordering::Relaxed)) as Option<DateTime<Utc>>
+        )
+        .fetch_one(&self.db)
+        .await
+        .inspect_err(|error| {
+            self.unanswered.fetch_or(is_outage(error), Ordering::Relaxed);
+        })?;
+        if let (Some(sessions), Some(new), Some(since), Some(campaigns)) =
+            (written.new_sessions, written.new, written.since, written.campaigns)
+        {
+            let news = sessions.into_iter().zip(new).zip(since).zip(campaigns);
+            let news = news.map(|(((session_id, new), since), campaign)| News { session_id, campaign, new, since });
+            self.numbers.changed(written.at, news);
+        }
+        Ok(written.sessions.into_iter().zip(written.message_ids).collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, (LeftOut, HashSet<i64>)> {
@@ -104,7 +173,7 @@ impl Lines {
 
 impl Pieces for Lines {
     async fn write(&self, part: Range<usize>) -> sqlx::Result<()> {
-        let left_out = record(&self.db, &self.of_messages[part], true).await?;
+        let left_out = self.record(&self.of_messages[part], true).await?;
         self.lock().0.extend(left_out);
         Ok(())
     }
@@ -115,7 +184,7 @@ impl Pieces for Lines {
         let never = CancellationToken::new();
         quarantine::put(&self.db, *fence, Source::Progress, &line.json(message_id), error, &never).await;
         let bare = [(key.clone(), line.bare())];
-        match record(&self.db, &bare, true).await {
+        match self.record(&bare, true).await {
             Ok(left_out) => self.lock().0.extend(left_out),
             Err(_) => {
                 if let Some(id) = line.id {
@@ -130,37 +199,10 @@ impl Pieces for Lines {
     }
 }
 
-async fn record(db: &Db, lines: &[((Fence, Storable), Line)], careful: bool) -> sqlx::Result<LeftOut> {
-    let keys = || lines.iter().map(|(key, _)| key);
-    let values = || lines.iter().map(|(_, line)| line);
-    let sessions: Vec<i64> = keys().map(|(fence, _)| fence.session_id).collect();
-    let epochs: Vec<i64> = keys().map(|(fence, _)| fence.epoch).collect();
-    let ids: Vec<Storable> = keys().map(|(_, id)| id.clone()).collect();
-    let reached: Vec<Option<String>> = values().map(|line| Some(line.reached?.name().to_owned())).collect();
-    let attempts: Vec<Option<String>> = values().map(|line| Some(line.attempt?.name().to_owned())).collect();
-    let at = |which: usize| values().map(|line| line.at[which]).collect::<Vec<_>>();
-    let errors: Vec<Option<Storable>> = values().map(|line| line.error.clone()).collect();
-    let duration: Vec<Option<f64>> = values().map(|line| line.duration.map(|time| time.as_secs_f64())).collect();
-    let row_ids: Vec<Option<i64>> = values().map(|line| line.id).collect();
-    let written = sqlx::query_file!(
-        "sql/jobs/record_progress.sql",
-        &sessions,
-        &epochs,
-        &ids as &[Storable],
-        &reached as &[Option<String>],
-        &at(0) as &[Option<DateTime<Utc>>],
-        &at(1) as &[Option<DateTime<Utc>>],
-        &at(2) as &[Option<DateTime<Utc>>],
-        &at(3) as &[Option<DateTime<Utc>>],
-        &attempts as &[Option<String>],
-        &errors as &[Option<Storable>],
-        &duration as &[Option<f64>],
-        &row_ids as &[Option<i64>],
-        careful
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(written.sessions.into_iter().zip(written.message_ids).collect())
+/// The values, unless none of them is there.
+fn some<T>(values: impl Iterator<Item = Option<T>>) -> Option<Vec<Option<T>>> {
+    let values: Vec<Option<T>> = values.collect();
+    values.iter().any(Option::is_some).then_some(values)
 }
 
 /// The receipts of a batch that name a participant.

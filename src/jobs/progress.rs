@@ -13,6 +13,7 @@
 
 use super::change::{Attempt, Change, Reached, Update};
 use super::lanes::Lanes;
+use super::numbers::Numbers;
 use super::outcomes::{LeftOut, Lines, Receipts};
 use super::record::Record;
 use super::unwritten::{Unwritten, UnwrittenBatch};
@@ -51,16 +52,18 @@ pub struct Progress {
 
 impl Progress {
     /// Starts the writer. It ends when every `Progress` is dropped or `stop` is cancelled, after writing all changes
-    /// that were pushed before. It rings `freed` after each batch, because lanes and room are free again.
+    /// that were pushed before. It rings `freed` after each batch, because lanes and room are free again. What is new is
+    /// counted in `numbers`.
     pub fn start(
         pool: Db,
         lanes: Lanes,
+        numbers: Numbers,
         freed: Arc<Notify>,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (queue, receiver) = mpsc::channel(4 * BATCH);
         let unwritten = Unwritten::default();
-        let writer = Writer { pool, lanes, freed, unwritten: unwritten.clone(), careful_until: None };
+        let writer = Writer { pool, lanes, numbers, freed, unwritten: unwritten.clone(), careful_until: None };
         (Self { queue, unwritten }, writer.run(receiver, stop))
     }
 
@@ -98,17 +101,10 @@ impl Record<OutboundJob> for Attempts {
     }
 
     async fn record(&self, job: OutboundJob, outcome: Result<(), JobError>) {
+        let failure = outcome.as_ref().err().map(JobError::class);
         let (update, error) = match outcome {
             Ok(()) => (Update::Reached(Reached::Sent, None), None),
-            Err(error) => {
-                let attempt = match &error {
-                    JobError::Permanent(_) => Attempt::Failed,
-                    JobError::Retry(_) => Attempt::Retry,
-                    JobError::Release(_) => Attempt::Release,
-                    JobError::Expired => Attempt::Expired,
-                };
-                (Update::Attempt(attempt), Some(Storable::error(&error.to_string())))
-            }
+            Err(error) => (Update::Attempt(Attempt::after(&error)), Some(Storable::error(&error.to_string()))),
         };
         if let Some(error) = &error {
             tracing::info!(attempt = job.attempts, outcome = update.name(), %error, "message not sent");
@@ -121,7 +117,7 @@ impl Record<OutboundJob> for Attempts {
             done: Some(job.id),
             ..Change::new(job.fence, Storable::stored(job.message_id.clone()), update)
         };
-        self.progress.push(Change { error, duration, ..done(&job, update) }).await;
+        self.progress.push(Change { error, failure, duration, ..done(&job, update) }).await;
         for job in behind {
             self.progress.push(done(&job, Update::Attempt(Attempt::Release))).await;
         }
@@ -138,6 +134,7 @@ const fn is_requeued(update: Update) -> bool {
 struct Writer {
     pool: Db,
     lanes: Lanes,
+    numbers: Numbers,
     freed: Arc<Notify>,
     unwritten: Unwritten,
     /// Until then, rows that are locked are left out at once.
@@ -257,7 +254,7 @@ impl Writer {
     /// row, it starts over and leaves out all that are locked.
     async fn write(&mut self, batch: &[Change]) -> Written {
         let never = CancellationToken::new();
-        let (lines, receipts) = (Lines::of(&self.pool, batch), Receipts::of(&self.pool, batch));
+        let (lines, receipts) = (Lines::of(&self.pool, &self.numbers, batch), Receipts::of(&self.pool, batch));
         let mut careful = self.careful_until.is_some_and(|until| Instant::now() < until);
         let mut written = outlast(&never, || lines.write_all(careful)).await;
         if !careful && written.as_ref().is_err_and(is_busy) {
@@ -291,7 +288,7 @@ impl Writer {
         // Later changes may be written before these, and after the end of an attempt its row must not say `sending`.
         batch.retain(|change| !is_sending(change));
         let never = CancellationToken::new();
-        let (lines, receipts) = (Lines::of(&self.pool, &batch), Receipts::of(&self.pool, &batch));
+        let (lines, receipts) = (Lines::of(&self.pool, &self.numbers, &batch), Receipts::of(&self.pool, &batch));
         let mut ended = Ok(());
         if refused.lines {
             ended = write_in_pieces(&lines, lines.count(), &never, None).await;

@@ -4,6 +4,7 @@ use super::OutboundJob;
 use super::lanes::LaneKey;
 use super::look::LookPage;
 use crate::db::fence::Fence;
+use chrono::{DateTime, Utc};
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
@@ -33,4 +34,6 @@ pub(super) struct Read {
     /// Sessions that somebody else had locked; nothing was read of them.
     pub(super) busy: HashSet<i64>,
     pub(super) gate: Option<Instant>,
+    /// Sessions with a first contact, and when.
+    pub(super) met: Vec<(i64, DateTime<Utc>)>,
 }

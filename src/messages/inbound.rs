@@ -18,6 +18,7 @@ use crate::db::hold::Hold;
 use crate::db::outage::Failure;
 use crate::db::pieces::code;
 use crate::db::storable::Storable;
+use crate::jobs::numbers::Numbers;
 use crate::message::context::timer;
 use crate::message::meaning::{Meaning, Received, received};
 use crate::message::notice::Notice;
@@ -39,14 +40,22 @@ pub struct InboxHook {
     redelivered: Arc<Redelivered>,
     traffic: Arc<Traffic>,
     notices: Arc<Notices>,
+    numbers: Numbers,
 }
 
 impl InboxHook {
-    /// A hook that writes under `hold` and rings `redeliver` when the server has to deliver messages again.
+    /// A hook that writes under `hold` and rings `redeliver` when the server has to deliver messages again. Messages are
+    /// counted in `numbers`.
     #[must_use]
-    pub fn new(hold: Hold, redeliver: Arc<Notify>, redelivered: Arc<Redelivered>, traffic: Arc<Traffic>) -> Self {
+    pub fn new(
+        hold: Hold,
+        redeliver: Arc<Notify>,
+        redelivered: Arc<Redelivered>,
+        traffic: Arc<Traffic>,
+        numbers: Numbers,
+    ) -> Self {
         let notices = Arc::new(Notices::new(hold.clone()));
-        Self { hold, redeliver, redelivered, traffic, notices }
+        Self { hold, redeliver, redelivered, traffic, notices, numbers }
     }
 
     /// Writes the messages that nobody wrote.
@@ -155,7 +164,7 @@ impl InboxHook {
     /// Stores messages and announces them.
     async fn store(&self, columns: &InboxColumns) -> anyhow::Result<()> {
         let hold = &self.hold;
-        let messages = Messages::new(hold, columns, Table::Inbox);
+        let messages = Messages::new(hold, columns, Table::Inbox(&self.numbers));
         let written = messages.store().await;
         telemetry::received(messages.stored());
         written.inspect_err(|error| {

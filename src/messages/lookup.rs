@@ -2,6 +2,7 @@
 
 use crate::db::Db;
 use crate::jobs::JobError;
+use crate::jobs::failure::FailureClass;
 use crate::message::stored::Stored;
 use buffa::MessageField;
 use wacore::proto_helpers::build_quote_context;
@@ -127,8 +128,10 @@ impl MessageLookup<'_> {
     }
 
     async fn addressing(&self, group: &Jid) -> Result<AddressingMode, JobError> {
-        let group = self.client.groups().query_info(group).await;
-        Ok(group.map_err(|error| JobError::Retry(format!("the group cannot be read: {error}")))?.addressing_mode)
+        let group = self.client.groups().query_info(group).await.map_err(|error| {
+            JobError::Retry(format!("the group cannot be read: {error}")).of_class(FailureClass::Connection)
+        })?;
+        Ok(group.addressing_mode)
     }
 }
 

@@ -4,6 +4,7 @@
 //! HTTP does. There is no official list; a code that is not in this one is retried like any other failure.
 
 use crate::jobs::JobError;
+use crate::jobs::failure::FailureClass;
 
 /// What happens after a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,41 +18,46 @@ pub enum AfterRefusal {
     Pause,
 }
 
-/// Code, what happens, and the meaning.
-pub const CODES: &[(u16, AfterRefusal, &str)] = &[
-    (400, AfterRefusal::Fail, "WhatsApp does not accept such a message"),
-    (401, AfterRefusal::Fail, "not allowed to send to this chat"),
-    (403, AfterRefusal::Fail, "not allowed to send to this chat: not in the group, or only admins may send"),
-    (404, AfterRefusal::Fail, "there is no such recipient"),
-    (405, AfterRefusal::Fail, "not allowed"),
-    (406, AfterRefusal::Fail, "not acceptable"),
-    (408, AfterRefusal::Retry, "timeout"),
-    (421, AfterRefusal::Retry, "the group has changed its addressing (phone numbers or LIDs)"),
-    (429, AfterRefusal::Pause, "too many messages"),
-    (463, AfterRefusal::Pause, "the account may not start new chats at present"),
-    (475, AfterRefusal::Pause, "too many new chats"),
-    (479, AfterRefusal::Fail, "the stanza was not understood"),
-    (487, AfterRefusal::Fail, "the stanza could not be parsed"),
-    (488, AfterRefusal::Fail, "the stanza is not known"),
-    (489, AfterRefusal::Fail, "the class of stanza is not known"),
-    (490, AfterRefusal::Fail, "the type of stanza is not known"),
-    (491, AfterRefusal::Fail, "the message could not be parsed"),
-    (493, AfterRefusal::Fail, "not allowed for a device of this kind"),
-    (495, AfterRefusal::Fail, "the secret of the message that it refers to is missing"),
-    (499, AfterRefusal::Fail, "the message that it refers to was deleted"),
-    (500, AfterRefusal::Retry, "internal error"),
-    (503, AfterRefusal::Retry, "not available"),
-    (550, AfterRefusal::Fail, "an admin cannot revoke this message"),
-    (551, AfterRefusal::Fail, "the group does not accept this kind of address"),
-    (552, AfterRefusal::Retry, "internal error of the database"),
+/// Code, what happens, the class of the failure if the message fails with it, and the meaning.
+pub const CODES: &[(u16, AfterRefusal, FailureClass, &str)] = &[
+    (400, AfterRefusal::Fail, FailureClass::Content, "WhatsApp does not accept such a message"),
+    (401, AfterRefusal::Fail, FailureClass::Refused, "not allowed to send to this chat"),
+    (
+        403,
+        AfterRefusal::Fail,
+        FailureClass::Refused,
+        "not allowed to send to this chat: not in the group, or only admins may send",
+    ),
+    (404, AfterRefusal::Fail, FailureClass::NotOnWhatsapp, "there is no such recipient"),
+    (405, AfterRefusal::Fail, FailureClass::Refused, "not allowed"),
+    (406, AfterRefusal::Fail, FailureClass::Refused, "not acceptable"),
+    (408, AfterRefusal::Retry, FailureClass::Server, "timeout"),
+    (421, AfterRefusal::Retry, FailureClass::Refused, "the group has changed its addressing (phone numbers or LIDs)"),
+    (429, AfterRefusal::Pause, FailureClass::Limited, "too many messages"),
+    (463, AfterRefusal::Pause, FailureClass::Limited, "the account may not start new chats at present"),
+    (475, AfterRefusal::Pause, FailureClass::Limited, "too many new chats"),
+    (479, AfterRefusal::Fail, FailureClass::Content, "the stanza was not understood"),
+    (487, AfterRefusal::Fail, FailureClass::Content, "the stanza could not be parsed"),
+    (488, AfterRefusal::Fail, FailureClass::Content, "the stanza is not known"),
+    (489, AfterRefusal::Fail, FailureClass::Content, "the class of stanza is not known"),
+    (490, AfterRefusal::Fail, FailureClass::Content, "the type of stanza is not known"),
+    (491, AfterRefusal::Fail, FailureClass::Content, "the message could not be parsed"),
+    (493, AfterRefusal::Fail, FailureClass::Refused, "not allowed for a device of this kind"),
+    (495, AfterRefusal::Fail, FailureClass::Content, "the secret of the message that it refers to is missing"),
+    (499, AfterRefusal::Fail, FailureClass::Content, "the message that it refers to was deleted"),
+    (500, AfterRefusal::Retry, FailureClass::Server, "internal error"),
+    (503, AfterRefusal::Retry, FailureClass::Server, "not available"),
+    (550, AfterRefusal::Fail, FailureClass::Refused, "an admin cannot revoke this message"),
+    (551, AfterRefusal::Fail, FailureClass::Refused, "the group does not accept this kind of address"),
+    (552, AfterRefusal::Retry, FailureClass::Server, "internal error of the database"),
 ];
 
-/// What happens after a refusal with that code, and the error text.
-pub(crate) fn refused(code: &str) -> (AfterRefusal, String) {
+/// What happens after a refusal with that code, the class of the failure, and the error text.
+pub(crate) fn refused(code: &str) -> (AfterRefusal, FailureClass, String) {
     let known = code.parse().ok().and_then(|code: u16| CODES.iter().find(|(known, ..)| *known == code));
     known.map_or_else(
-        || (AfterRefusal::Retry, format!("refused by the server with code {code}")),
-        |(_, then, meaning)| (*then, format!("refused by the server with code {code}: {meaning}")),
+        || (AfterRefusal::Retry, FailureClass::Refused, format!("refused by the server with code {code}")),
+        |(_, then, class, meaning)| (*then, *class, format!("refused by the server with code {code}: {meaning}")),
     )
 }
 

@@ -8,6 +8,7 @@ use crate::auth::secret_of_row;
 use crate::db::fence::Fence;
 use crate::db::hold::Hold;
 use crate::db::storable::Storable;
+use crate::jobs::failure::FailureClass;
 use crate::jobs::lanes::Lanes;
 use crate::jobs::{JobError, OutboundJob};
 use crate::message::content::{ChatState, Content};
@@ -44,14 +45,18 @@ pub struct Sender {
 /// when it is too late.
 pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     check_deadline(job)?;
-    let to: Jid = job.chat.parse().map_err(|e| JobError::Permanent(format!("recipient: {}: {e}", job.chat)))?;
-    let mut content = Content::read(&job.kind, job.body.as_deref(), job.content.as_ref())?;
+    let to: Jid = job
+        .chat
+        .parse()
+        .map_err(|e| JobError::Permanent(format!("recipient: {}: {e}", job.chat)).of_class(FailureClass::Content))?;
+    let mut content = Content::read(&job.kind, job.body.as_deref(), job.content.as_ref())
+        .map_err(|error| JobError::from(error).of_class(FailureClass::Content))?;
     let connection = sender.connections.of_job(job.fence)?;
     let Connection { hold, client, acks, traffic, limit } = &*connection;
 
     if let Content::Media(media) = &mut content {
         let uploading = sender.media.uploaded(job, media.kind, &media.attachment, client, &hold.db);
-        media.uploaded = Some(uploading.await?);
+        media.uploaded = Some(uploading.await.map_err(|error| error.of_class(FailureClass::Media))?);
         if !sender.lanes.uploaded(job).await {
             return Err(JobError::Release("the worker stopped".into()));
         }
@@ -81,7 +86,7 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     // at.
     let failed = |error: &dyn Display| {
         let what = if client.is_connected() { "not sent" } else { "the connection was lost" };
-        JobError::Retry(format!("{what}: {error}"))
+        JobError::Retry(format!("{what}: {error}")).of_class(FailureClass::Connection)
     };
     let attempt = async {
         match &content {
@@ -102,20 +107,23 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
         }
         let audience = content.audience().to_vec();
         let lookup = MessageLookup { pool: &hold.db, session_id: job.fence.session_id, client };
-        let Some(mut message) = lookup.compose(content, &to, job.timer).await? else { return Ok(()) };
+        let composed = lookup.compose(content, &to, job.timer).await;
+        let Some(mut message) = composed.map_err(|error| error.of_class(FailureClass::Content))? else { return Ok(()) };
         let device = client.persistence_manager().get_device_snapshot();
         with_secret(&mut message, || secret_of_row(&device.identity_key.private_key, &job.message_id).map(Vec::from));
         let sent = if to.is_status_broadcast() {
             let audience = with_account(client, audience).await.map_err(|error| failed(&error))?;
             if audience.is_empty() {
-                return Err(JobError::Permanent("content.audience: none of these people is on WhatsApp".into()));
+                let text = "content.audience: none of these people is on WhatsApp";
+                return Err(JobError::Permanent(text.into()).of_class(FailureClass::NotOnWhatsapp));
             }
             let options = StatusSendOptions { message_id: Some(job.message_id.to_string()), ..Default::default() };
             client.status().send_raw(message, &audience, options).await
         } else {
             // A number without an account is found before the server refuses it, by a query that is made once.
             if to.is_pn() && with_account(client, vec![to.clone()]).await.map_err(|error| failed(&error))?.is_empty() {
-                return Err(JobError::Permanent(format!("{} is not on WhatsApp", to.user)));
+                let text = format!("{} is not on WhatsApp", to.user);
+                return Err(JobError::Permanent(text).of_class(FailureClass::NotOnWhatsapp));
             }
             let options = SendOptions::default().with_message_id(&*job.message_id);
             client.send_message_with_options(to, message, options).await
@@ -124,18 +132,22 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
         match waiting.verdict().await {
             Some(Ok(())) => Ok(()),
             Some(Err(code)) => {
-                let (then, text) = nack::refused(&code);
+                let (then, class, text) = nack::refused(&code);
                 if then == AfterRefusal::Pause {
                     limit.notify_one();
-                    pause(job, hold, &text).await?;
+                    pause(job, hold, &text).await.map_err(|error| error.of_class(class))?;
                 }
-                Err(then.job_error(text))
+                Err(then.job_error(text).of_class(class))
             }
-            None => Err(JobError::Retry("the connection was lost before the server's ack".into())),
+            None => {
+                let text = "the connection was lost before the server's ack";
+                Err(JobError::Retry(text.into()).of_class(FailureClass::Connection))
+            }
         }
     };
     tokio::time::timeout(sender.ack_timeout, attempt).await.unwrap_or_else(|_| {
-        Err(JobError::Retry(format!("no ack from the server within {} s", sender.ack_timeout.as_secs())))
+        let text = format!("no ack from the server within {} s", sender.ack_timeout.as_secs());
+        Err(JobError::Retry(text).of_class(FailureClass::Connection))
     })
 }
 

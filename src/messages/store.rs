@@ -2,17 +2,20 @@
 
 use super::columns::{InboxColumns, TRIES};
 use crate::db::hold::Hold;
+use crate::db::outage::is_outage;
 use crate::db::pieces::{Pieces, write_in_pieces};
 use crate::db::quarantine::{self, Source};
 use crate::db::storable::{Storable, StorableJson};
+use crate::jobs::numbers::{Count, Numbers};
+use chrono::{DateTime, Utc};
 use std::ops::Range;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// Where messages are written.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Table {
-    /// `wa.inbox`.
-    Inbox,
+#[derive(Clone, Copy)]
+pub(super) enum Table<'a> {
+    /// `wa.inbox`, whose messages count as received.
+    Inbox(&'a Numbers),
     /// `wa.past`, which has fewer columns.
     Past,
 }
@@ -21,23 +24,18 @@ pub(super) enum Table {
 pub(super) struct Messages<'a> {
     hold: &'a Hold,
     columns: &'a InboxColumns,
-    table: Table,
+    table: Table<'a>,
     stored: AtomicI64,
-}
-
-/// What one statement returns.
-struct Written {
-    /// The lease is still held.
-    held: bool,
-    /// How many messages were not there before.
-    stored: i64,
+    /// A moment before the first try, if one is known.
+    before: Option<DateTime<Utc>>,
+    /// The answer to a try was lost, so nobody knows whether it was written.
+    unanswered: AtomicBool,
 }
 
 /// Runs a statement with the columns that both tables have, and with `more`.
 macro_rules! insert {
     ($file:literal, $hold:expr, $columns:expr, $part:expr $(, $more:expr)*) => {
-        sqlx::query_file_as!(
-            Written,
+        sqlx::query_file!(
             $file,
             $hold.fence.session_id,
             $hold.fence.epoch,
@@ -60,8 +58,12 @@ macro_rules! insert {
 
 impl<'a> Messages<'a> {
     /// Nothing written yet.
-    pub(super) const fn new(hold: &'a Hold, columns: &'a InboxColumns, table: Table) -> Self {
-        Self { hold, columns, table, stored: AtomicI64::new(0) }
+    pub(super) fn new(hold: &'a Hold, columns: &'a InboxColumns, table: Table<'a>) -> Self {
+        let before = match table {
+            Table::Inbox(numbers) => numbers.latest(),
+            Table::Past => None,
+        };
+        Self { hold, columns, table, stored: AtomicI64::new(0), before, unanswered: AtomicBool::new(false) }
     }
 
     /// Writes all.
@@ -82,10 +84,13 @@ impl<'a> Messages<'a> {
 impl Pieces for Messages<'_> {
     async fn write(&self, part: Range<usize>) -> sqlx::Result<()> {
         let (hold, c, part) = (self.hold, self.columns, || part.clone());
-        let written = match self.table {
-            Table::Past => insert!("sql/messages/store_past.sql", hold, c, part()).await?,
-            Table::Inbox => {
-                insert!(
+        let (held, stored) = match self.table {
+            Table::Past => {
+                let done = insert!("sql/messages/store_past.sql", hold, c, part()).await?;
+                (done.held, done.stored)
+            }
+            Table::Inbox(numbers) => {
+                let done = insert!(
                     "sql/messages/store_inbox.sql",
                     hold,
                     c,
@@ -93,13 +98,20 @@ impl Pieces for Messages<'_> {
                     &c.media[part()] as &[Option<StorableJson>],
                     &c.choices[part()] as &[Option<StorableJson>],
                     &c.author_matches[part()] as &[Option<bool>],
-                    &c.by_admin[part()] as &[Option<bool>]
+                    &c.by_admin[part()] as &[Option<bool>],
+                    self.before.filter(|_| self.unanswered.load(Ordering::Relaxed)) as Option<DateTime<Utc>>
                 )
-                .await?
+                .await
+                .inspect_err(|error| {
+                    self.unanswered.fetch_or(is_outage(error), Ordering::Relaxed);
+                })?;
+                let stored = u32::try_from(done.stored).unwrap_or(0);
+                numbers.happened(done.at, hold.fence.session_id, Count::Received, stored);
+                (done.held, done.stored)
             }
         };
-        self.stored.fetch_add(written.stored, Ordering::Relaxed);
-        if !written.held {
+        self.stored.fetch_add(stored, Ordering::Relaxed);
+        if !held {
             hold.lost.cancel();
         }
         Ok(())
@@ -107,7 +119,7 @@ impl Pieces for Messages<'_> {
 
     async fn quarantine(&self, item: usize, error: &sqlx::Error) {
         let source = match self.table {
-            Table::Inbox => Source::Message,
+            Table::Inbox(_) => Source::Message,
             Table::Past => Source::Past,
         };
         let (hold, item) = (self.hold, self.columns.json(item));

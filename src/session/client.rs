@@ -9,6 +9,7 @@ use super::transport::FencedFactory;
 use crate::auth::{AuthStore, SessionCredentials, Traffic, Vault, proxy_url};
 use crate::config::DeviceConfig;
 use crate::db::hold::Hold;
+use crate::jobs::numbers::Numbers;
 use crate::messages::inbound::InboxHook;
 use crate::messages::redelivered::Redelivered;
 use crate::net::Reach;
@@ -60,6 +61,8 @@ pub struct ClientSettings {
     pub tasks: TaskTracker,
     /// Most handshakes with WhatsApp at once.
     pub max_handshakes: usize,
+    /// Counts what happens in the sessions.
+    pub numbers: Numbers,
 }
 
 /// A client that has not been started, and the receiving ends of its channels.
@@ -96,7 +99,7 @@ pub async fn build(
     traffic: &Arc<Traffic>,
     found: &SessionCredentials,
 ) -> Result<Built, BuildError> {
-    let ClientSettings { endpoint, device, proxies, vault, tasks, .. } = settings;
+    let ClientSettings { endpoint, device, proxies, vault, tasks, numbers, .. } = settings;
     let (forward, events) = mpsc::unbounded_channel();
     let (missed_sender, missed) = mpsc::unbounded_channel();
     let (error_sender, crypto_errors) = mpsc::unbounded_channel();
@@ -104,7 +107,7 @@ pub async fn build(
     let (redelivered, redeliver) = (Arc::<Redelivered>::default(), Arc::<Notify>::default());
     let store =
         AuthStore::new(hold.clone(), vault.clone()).with_missed_messages(missed_sender).with_traffic(traffic.clone());
-    let inbox = InboxHook::new(hold.clone(), redeliver.clone(), redelivered.clone(), traffic.clone());
+    let inbox = InboxHook::new(hold.clone(), redeliver.clone(), redelivered.clone(), traffic.clone(), numbers.clone());
     let (socket, media) = match &found.proxy {
         None => (Socket::Direct(TokioWebSocketTransportFactory::new().with_url(endpoint.as_str())), MediaClient::new()),
         Some(stored) => {

@@ -64,7 +64,8 @@ impl Sessions {
     #[must_use]
     pub fn new(db: Db, settings: ClientSettings, connections: Connections, progress: Progress, bells: Bells) -> Self {
         let gate = Gate::new(settings.max_handshakes);
-        let reports = Reports { connections, progress, bells, tasks: settings.tasks.clone(), gate };
+        let (tasks, numbers) = (settings.tasks.clone(), settings.numbers.clone());
+        let reports = Reports { connections, progress, bells, tasks, gate, numbers };
         Self { db, settings: Arc::new(settings), reports, entries: Arc::default() }
     }
 

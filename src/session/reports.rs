@@ -5,6 +5,7 @@ use crate::db::fence::Fence;
 use crate::db::storable::{self, Storable};
 use crate::jobs::bells::Bells;
 use crate::jobs::change::{Change, Reached};
+use crate::jobs::numbers::Numbers;
 use crate::jobs::progress::Progress;
 use crate::messages::address::phone_form;
 use crate::messages::connection::Connections;
@@ -29,6 +30,8 @@ pub(super) struct Reports {
     pub(super) tasks: TaskTracker,
     /// Learns that WhatsApp answers.
     pub(super) gate: Gate,
+    /// Counts decryption failures.
+    pub(super) numbers: Numbers,
 }
 
 impl Reports {

@@ -16,6 +16,7 @@ use crate::auth::{AuthStore, Vault};
 use crate::db::fence::Fence;
 use crate::db::hold::Hold;
 use crate::db::outage::outwait;
+use crate::jobs::numbers::Count;
 use crate::messages::acks::Acks;
 use crate::messages::connection::Connection;
 use crate::messages::inbound::InboxHook;
@@ -338,6 +339,13 @@ impl Supervisor {
         match outwait(lost, count).await {
             Ok(counted) if !counted.held => self.held.hold.lost.cancel(),
             Ok(counted) => {
+                if let Some(at) = counted.counted_at {
+                    let count = match error {
+                        CryptoError::BadMac => Count::BadMacs,
+                        CryptoError::BadDecrypt => Count::BadDecrypts,
+                    };
+                    self.reports.numbers.happened(at, session_id, count, 1);
+                }
                 if let Some(reason) = counted.given_up {
                     self.close(Why::Undecipherable, None, Some(reason));
                 }

@@ -3,12 +3,9 @@
 use crate::db::outage;
 use axum::Json;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{Html, IntoResponse as _, Redirect, Response};
+use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 use sqlx::Error;
-
-use super::page;
-use super::words::Words;
 
 /// Why a request is not answered as it wishes.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +35,7 @@ const INVALID_TOKEN: &str = "WA050";
 
 impl WebError {
     /// Status, sentence for the user, and the hint of the database.
-    fn parts(&self) -> (StatusCode, String, Option<String>) {
+    pub(super) fn parts(&self) -> (StatusCode, String, Option<String>) {
         let plain = |status| (status, self.to_string(), None);
         match self {
             Self::SignedOut => plain(StatusCode::UNAUTHORIZED),
@@ -89,20 +86,6 @@ impl WebError {
         let (status, message, hint) = self.parts();
         let status = if self.is_signed_out() { StatusCode::UNAUTHORIZED } else { status };
         (status, Json(json!({ "ok": false, "message": message, "hint": hint }))).into_response()
-    }
-
-    /// The answer for a browser, which `wanted` this path; for a program if the request's headers ask for JSON.
-    pub(super) fn answer(&self, words: &Words, headers: &HeaderMap, wanted: &str) -> Response {
-        if wants_json(headers) {
-            return self.json();
-        }
-        if self.is_signed_out() {
-            let to: String = url::form_urlencoded::byte_serialize(wanted.as_bytes()).collect();
-            return Redirect::to(&format!("/login?to={to}")).into_response();
-        }
-        let (status, message, hint) = self.parts();
-        let again = status == StatusCode::SERVICE_UNAVAILABLE;
-        (status, Html(page::problem(words, &message, hint.as_deref(), again).into_string())).into_response()
     }
 }
 

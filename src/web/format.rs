@@ -20,6 +20,11 @@ pub(super) fn number(value: i64) -> String {
     grouped
 }
 
+/// A symbol of `assets/icons.svg`.
+pub(super) fn icon(name: &str) -> Markup {
+    html! { svg.icon aria-hidden="true" { use href={ "#i-" (name) } {} } }
+}
+
 /// How long ago a moment was, which a script keeps current; the moment itself under the pointer.
 pub(super) fn ago(words: &Words, moment: Option<DateTime<Utc>>) -> Markup {
     html! {

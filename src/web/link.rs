@@ -6,8 +6,7 @@ use super::identity::begin;
 use super::live::stream_of_page;
 use super::request::Asked;
 use super::words::Words;
-use super::{Web, page, qr};
-use crate::web::format;
+use super::{Web, format, page, qr};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
@@ -63,7 +62,7 @@ pub(super) async fn page(State(web): State<Web>, Path(secret): Path<String>, ask
             let status = if link.state == "unknown" { StatusCode::NOT_FOUND } else { StatusCode::OK };
             (status, Html(page::plain(words, &title, live, &content(words, &secret, &link)).into_string())).into_response()
         }
-        Err(error) => error.answer(asked.words, &asked.headers, &asked.wanted),
+        Err(error) => page::answer(&error, asked.words, &asked.headers, &asked.wanted),
     }
 }
 
@@ -84,9 +83,9 @@ pub(super) async fn qr_png(State(web): State<Web>, Path(secret): Path<String>, a
     match read(&web, &secret).await {
         Ok(link) => match link.qr.as_deref().and_then(qr::png) {
             Some(png) => ([(header::CONTENT_TYPE, "image/png")], png).into_response(),
-            None => WebError::NotFound.answer(asked.words, &asked.headers, &asked.wanted),
+            None => page::answer(&WebError::NotFound, asked.words, &asked.headers, &asked.wanted),
         },
-        Err(error) => error.answer(asked.words, &asked.headers, &asked.wanted),
+        Err(error) => page::answer(&error, asked.words, &asked.headers, &asked.wanted),
     }
 }
 
@@ -123,7 +122,7 @@ pub(super) async fn step(
             Json(json!({ "ok": true, "message": asked.words.t("link.taken") })).into_response()
         }
         Ok(()) => Redirect::to(&format!("/link/{secret}")).into_response(),
-        Err(error) => error.answer(asked.words, &asked.headers, "/"),
+        Err(error) => page::answer(&error, asked.words, &asked.headers, "/"),
     }
 }
 
@@ -140,13 +139,10 @@ fn content(words: &Words, secret: &str, link: &Link) -> Markup {
                     p class="soft small" { (words.t("link.valid")) " " (format::until(end)) }
                 }
             }
-            "spent" => {
-                h1 { (words.with("link.title", session)) }
-                @match &link.phone {
-                    Some(phone) => (state("good", "check", &words.with("link.connected", format_args!("+{phone}")), words.t("link.connected_next"))),
-                    None => (state("good", "check", words.t("link.spent"), words.t("link.spent_next"))),
-                }
-            }
+            "spent" => @match &link.phone {
+                Some(phone) => (connected(words, phone)),
+                None => (state("good", "check", words.t("link.spent"), words.t("link.spent_next"))),
+            },
             "expired" => (state("warn", "clock", words.t("link.expired"), words.t("link.ask_again"))),
             "revoked" => (state("warn", "stop", words.t("link.revoked"), words.t("link.ask_again"))),
             _ => (state("bad", "warn", words.t("link.unknown"), words.t("link.ask_again"))),
@@ -157,12 +153,16 @@ fn content(words: &Words, secret: &str, link: &Link) -> Markup {
 
 fn state(tone: &str, icon: &str, title: &str, next: &str) -> Markup {
     html! {
-        section class={ "state " (tone) } {
-            (page::icon(icon))
+        section class={ "state " (tone) } data-key=(icon) {
+            (format::icon(icon))
             h2 { (title) }
             p { (next) }
         }
     }
+}
+
+fn connected(words: &Words, phone: &str) -> Markup {
+    state("good", "check", &words.with("link.connected", format_args!("+{phone}")), words.t("link.connected_next"))
 }
 
 /// A link that may still be used.
@@ -171,23 +171,30 @@ fn open(words: &Words, secret: &str, link: &Link) -> Markup {
     let stage = link.passkey_stage.as_deref().filter(|_| status != "connected");
     html! {
         @if status == "connected" {
-            @let phone = link.phone.as_deref().unwrap_or_default();
-            (state("good", "check", &words.with("link.connected", format_args!("+{phone}")), words.t("link.connected_next")))
+            (connected(words, link.phone.as_deref().unwrap_or_default()))
         } @else if let Some(stage) = stage {
             (passkey(words, secret, link, stage))
         } @else if let Some(text) = &link.qr {
-            ol.steps {
-                li { (words.t("link.step_open")) }
-                li { (words.t("link.step_devices")) }
-                li { (words.t("link.step_scan")) }
+            div.linking {
+                div.stack data-key="steps" {
+                    ol.steps {
+                        li { div { (words.t("link.step_open")) } }
+                        li { div { (words.t("link.step_devices")) } }
+                        li { div { (words.t("link.step_scan")) } }
+                    }
+                }
+                div class="stack shown" data-key="shown" {
+                    div.qr {
+                        div role="img" aria-label=(words.t("link.qr")) {
+                            @if let Some(svg) = qr::svg(text) { (PreEscaped(svg)) }
+                        }
+                    }
+                    @if let Some(end) = link.qr_expires_at {
+                        p.under { (words.t("link.new_code")) " " (format::clock(end)) }
+                    }
+                }
+                (code(words, secret, link))
             }
-            div.qr {
-                div role="img" aria-label=(words.t("link.qr")) { @if let Some(svg) = qr::svg(text) { (PreEscaped(svg)) } }
-            }
-            @if let Some(end) = link.qr_expires_at {
-                p.count-down { (words.t("link.new_code")) " " (format::clock(end)) }
-            }
-            (code(words, secret, link))
         } @else {
             (waiting(words, secret, link, status))
             @if status == "linking" { (code(words, secret, link)) }
@@ -198,30 +205,38 @@ fn open(words: &Words, secret: &str, link: &Link) -> Markup {
 /// The pairing code, or the form that asks for one.
 fn code(words: &Words, secret: &str, link: &Link) -> Markup {
     html! {
-        @if let Some(code) = &link.code {
-            section {
-                h2 { (words.t("link.code")) }
-                p class="letters" aria-label=(code) {
-                    @for letter in code.chars() {
-                        @if letter == '-' { i { "–" } } @else { span { (letter) } }
-                    }
-                }
+        div.stack data-key="code" {
+            @if let Some(code) = &link.code {
+                p.or { (words.t("link.code")) }
+                (letters(code))
                 p { (words.t("link.code_how")) }
                 @if let Some(end) = link.code_expires_at {
-                    p.count-down { (words.t("link.code_until")) " " (format::clock(end)) }
+                    p.under { (words.t("link.code_until")) " " (format::clock(end)) }
                 }
-            }
-        } @else {
-            details data-key="by-number" {
-                summary { (words.t("link.by_number")) }
-                form method="post" action={ "/link/" (secret) "/start" } data-act {
+            } @else {
+                p.or { (words.t("link.by_number")) }
+                form.stacked method="post" action={ "/link/" (secret) "/start" } data-act {
                     div.field {
                         label for="phone" { (words.t("link.number")) }
-                        input id="phone" name="phone" type="tel" inputmode="tel" autocomplete="tel" placeholder="+7 900 123-45-67"
-                            required maxlength="32";
+                        div.row {
+                            input id="phone" name="phone" type="tel" inputmode="tel" autocomplete="tel"
+                                placeholder="+7 900 123-45-67" required maxlength="32";
+                            button.button { (words.t("link.get_code")) }
+                        }
+                        small { (words.t("link.five_codes")) }
                     }
-                    div.row { button.button { (words.t("link.get_code")) } }
                 }
+            }
+        }
+    }
+}
+
+/// A code as letters to be typed or compared.
+fn letters(code: &str) -> Markup {
+    html! {
+        p.letters role="img" aria-label=(code) {
+            @for letter in code.chars() {
+                @if letter == '-' { i { "–" } } @else { span { (letter) } }
             }
         }
     }
@@ -235,7 +250,7 @@ fn waiting(words: &Words, secret: &str, link: &Link, status: &str) -> Markup {
     html! {
         @if matches!(status, "linking" | "connecting") || is_begun {
             section class="state busy" {
-                (page::icon("phone"))
+                (format::icon("phone"))
                 h2 { (words.t(if status == "connecting" { "link.connecting" } else { "link.preparing" })) }
                 p { (words.t("link.moment")) }
             }
@@ -277,8 +292,10 @@ fn passkey(words: &Words, secret: &str, link: &Link, stage: &str) -> Markup {
                         li { (words.t("link.passkey_open")) " " code { "https://web.whatsapp.com" } }
                         li {
                             (words.t("link.passkey_console"))
-                            pre { code id="passkey-line" { (line) } }
-                            button type="button" class="button plain slim" data-copy-of="passkey-line" { (words.t("link.copy")) }
+                            div.copied {
+                                code.sql id="passkey-line" { (line) }
+                                button type="button" class="button plain slim" data-copy-of="passkey-line" { (words.t("link.copy")) }
+                            }
                         }
                         li { (words.t("link.passkey_paste")) }
                     }
@@ -293,11 +310,7 @@ fn passkey(words: &Words, secret: &str, link: &Link, stage: &str) -> Markup {
                 "code" => {
                     p { (words.t("link.passkey_compare")) }
                     @let code = link.passkey_code.as_deref().unwrap_or_default();
-                    p class="letters" aria-label=(code) {
-                        @for letter in code.chars() {
-                            @if letter == '-' { i { "–" } } @else { span { (letter) } }
-                        }
-                    }
+                    (letters(code))
                     form method="post" action={ "/link/" (secret) "/confirm" } data-act {
                         input type="hidden" name="code" value=(code);
                         div.row { button.button { (words.t("link.same_code")) } }

@@ -10,8 +10,9 @@ mod events;
 use super::Web;
 use super::error::WebError;
 use super::identity::{Claim, Scope, enter};
+use super::look::{Look, Topic};
 use super::request::{Asked, Place};
-use super::screens::{self, Look};
+use super::screens;
 use super::words::Words;
 use crate::config::Secret;
 use crate::db::listener;
@@ -45,31 +46,6 @@ const LIFE: Duration = Duration::from_mins(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Bells that a slow view may miss before it is told to look at everything.
 const BELLS: usize = 256;
-
-/// What notifications say has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Topic {
-    /// A session, its codes or its passkey.
-    Session,
-    /// The status of messages.
-    Status,
-    /// A received message.
-    Inbound,
-    /// An action that has ended.
-    Job,
-    /// An event.
-    Event,
-}
-
-impl Topic {
-    const ALL: [(&'static str, Self); 5] = [
-        ("wa_session", Self::Session),
-        ("wa_status", Self::Status),
-        ("wa_inbound", Self::Inbound),
-        ("wa_job", Self::Job),
-        ("wa_event", Self::Event),
-    ];
-}
 
 /// A notification, or that some may have been missed.
 #[derive(Debug, Clone, Copy)]

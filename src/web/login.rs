@@ -69,7 +69,7 @@ pub(super) async fn sign_in(State(web): State<Web>, asked: Asked, jar: CookieJar
             let text = form(asked.words, &to, Some(asked.words.t("login.refused")));
             (axum::http::StatusCode::UNAUTHORIZED, Html(text)).into_response()
         }
-        Err(error) => error.answer(asked.words, &asked.headers, "/login"),
+        Err(error) => page::answer(&error, asked.words, &asked.headers, "/login"),
     }
 }
 
@@ -100,7 +100,7 @@ pub(super) async fn sign_in_by_link(
             let text = form(asked.words, "/fleet", Some(asked.words.t("login.link_spent")));
             (axum::http::StatusCode::UNAUTHORIZED, Html(text)).into_response()
         }
-        Err(error) => error.answer(asked.words, &asked.headers, "/login"),
+        Err(error) => page::answer(&error, asked.words, &asked.headers, "/login"),
     }
 }
 
@@ -127,7 +127,7 @@ pub(super) async fn sign_out(State(web): State<Web>, asked: Asked, jar: CookieJa
     if let Err(error) = ended.await
         && !error.is_signed_out()
     {
-        return error.answer(asked.words, &asked.headers, "/login");
+        return page::answer(&error, asked.words, &asked.headers, "/login");
     }
     (jar.remove(Cookie::build(COOKIE).path("/")), Redirect::to("/login")).into_response()
 }

@@ -5,6 +5,8 @@
 
 mod acts;
 mod assets;
+mod call;
+mod client;
 mod error;
 mod format;
 mod guard;
@@ -12,6 +14,7 @@ mod identity;
 mod link;
 mod live;
 mod login;
+mod look;
 mod page;
 mod plot;
 mod qr;
@@ -25,7 +28,7 @@ use axum::Router;
 use axum::http::HeaderName;
 use axum::middleware;
 use axum::routing::{get, post};
-use guard::Limits;
+use client::Limits;
 use ipnet::IpNet;
 use live::Hub;
 use sqlx::postgres::PgPool;
@@ -179,7 +182,7 @@ fn router(web: Web) -> Router {
         .route("/link/{secret}/live", get(link::live))
         .route("/link/{secret}/qr.png", get(link::qr_png))
         .route("/link/{secret}/{step}", post(link::step))
-        .route("/act/{name}", post(acts::run))
+        .route("/act/{name}", post(call::run))
         .route("/live", get(live::page))
         .route("/live/events", get(live::events))
         .route("/{screen}", get(page::screen))

@@ -2,14 +2,16 @@
 
 use super::Web;
 use super::assets::{ICONS, url};
-use super::error::WebError;
+use super::error::{WebError, wants_json};
+use super::format::icon;
 use super::identity::enter;
+use super::look::{Group, Look, Screen, Shown};
 use super::request::{Asked, Place};
-use super::screens::{self, Look, Shown};
+use super::screens;
 use super::words::{self, Words};
 use crate::telemetry::wall_clock;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -23,7 +25,7 @@ fn document(words: &Words, title: &str, body: &Markup) -> Markup {
         html lang=(words.code) data-now=(wall_clock().to_rfc3339())
             data-ago=(words.t("time.ago")) data-in=(words.t("time.in")) data-span=(words.t("time.span"))
             data-copied=(words.t("script.copied")) data-lost=(words.t("script.lost"))
-            data-away=(words.t("script.away")) data-silent=(words.t("script.silent")) {
+            data-away=(words.t("script.away")) data-done=(words.t("act.done")) data-silent=(words.t("script.silent")) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
@@ -38,11 +40,6 @@ fn document(words: &Words, title: &str, body: &Markup) -> Markup {
             (body)
         }
     }
-}
-
-/// A symbol of `assets/icons.svg`.
-pub(super) fn icon(name: &str) -> Markup {
-    html! { svg.icon aria-hidden="true" { use href={ "#i-" (name) } {} } }
 }
 
 /// A page of the dashboard.
@@ -74,7 +71,7 @@ fn frame(look: &Look, shown: &Shown) -> Markup {
 
 fn navigation(look: &Look) -> Markup {
     let words = look.words;
-    let link = |screen: &screens::Screen| {
+    let link = |screen: &Screen| {
         let is_here = screen.name == look.place.screen;
         html! {
             li {
@@ -88,7 +85,7 @@ fn navigation(look: &Look) -> Markup {
     html! {
         nav id="nav" popover aria-label=(words.t("common.screens")) {
             a.brand href="/fleet" { img src=(url("icon.svg")) alt="" width="28" height="28"; b { "wagres" } }
-            @for (at, group) in screens::Group::ALL.iter().enumerate() {
+            @for (at, group) in Group::ALL.iter().enumerate() {
                 @if at > 0 { p.label { (words.of_value("groups", group.name())) } }
                 ul { @for screen in of_group(*group) { (link(screen)) } }
             }
@@ -153,8 +150,21 @@ pub(super) fn brand() -> Markup {
     html! { header.brand { img src=(url("icon.svg")) alt="" width="28" height="28"; b { "wagres" } } }
 }
 
+/// The answer to a request that failed, which `wanted` this path: a page, or JSON for a program.
+pub(super) fn answer(error: &WebError, words: &Words, headers: &HeaderMap, wanted: &str) -> Response {
+    if wants_json(headers) {
+        return error.json();
+    }
+    if error.is_signed_out() {
+        return Redirect::to(&format!("/login?to={}", encoded(wanted))).into_response();
+    }
+    let (status, message, hint) = error.parts();
+    let again = status == StatusCode::SERVICE_UNAVAILABLE;
+    (status, Html(problem(words, &message, hint.as_deref(), again).into_string())).into_response()
+}
+
 /// What went wrong. With `again` the page is loaded once more after a moment.
-pub(super) fn problem(words: &Words, message: &str, hint: Option<&str>, again: bool) -> Markup {
+fn problem(words: &Words, message: &str, hint: Option<&str>, again: bool) -> Markup {
     let content = html! {
         (brand())
         section class="state warn" data-reload=[again.then_some("5")] {
@@ -184,7 +194,7 @@ pub(super) async fn home() -> Redirect {
 }
 
 pub(super) async fn not_found(asked: Asked) -> Response {
-    WebError::NotFound.answer(asked.words, &asked.headers, &asked.wanted)
+    answer(&WebError::NotFound, asked.words, &asked.headers, &asked.wanted)
 }
 
 /// Remembers the language, and goes back.
@@ -217,7 +227,7 @@ pub(super) async fn screen_of(web: State<Web>, Path(_): Path<(String, String)>, 
 async fn show(web: &Web, asked: &Asked) -> Response {
     match look(web, asked).await {
         Ok(page) => Html(page.into_string()).into_response(),
-        Err(error) => error.answer(asked.words, &asked.headers, &asked.wanted),
+        Err(error) => answer(&error, asked.words, &asked.headers, &asked.wanted),
     }
 }
 

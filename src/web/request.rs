@@ -1,8 +1,8 @@
 //! What is read of a request: the claim to be somebody, the language, and the place asked for.
 
 use super::Web;
+use super::client::{Client, user_of};
 use super::error::WebError;
-use super::guard::{Client, user_of};
 use super::identity::Claim;
 use super::words::Words;
 use axum::extract::{ConnectInfo, FromRequestParts};

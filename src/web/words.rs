@@ -90,6 +90,8 @@ mod tests {
                 let text = std::fs::read_to_string(&path).expect("a text");
                 for start in [".t(\"", ".with(\""] {
                     found.extend(text.split(start).skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
+                    // Others have a method of that name, too.
+                    found.retain(|name| name.contains('.'));
                 }
             }
         }

@@ -19,6 +19,7 @@ use crate::jobs::feed::{Feed, feed};
 use crate::jobs::in_hand::InHand;
 use crate::jobs::lanes::{FILES, Lanes, Limits};
 use crate::jobs::maintenance::Maintenance;
+use crate::jobs::numbers::NumbersWriter;
 use crate::jobs::outbound::Outbound;
 use crate::jobs::progress::{Attempts, Progress};
 use crate::jobs::retry_loop::RetryLoop;
@@ -93,7 +94,8 @@ impl Life {
         let (begin, outbound_feed) = feed(MAX_IN_HAND);
         let (sending, bytes) = (settings.outbound_concurrency, settings.in_hand_bytes);
         let lanes = Lanes::new(begin, Limits { sending, files: FILES, bytes });
-        let (progress, writer) = Progress::start(pool.clone(), lanes.clone(), bells.freed.clone(), ends.over.clone());
+        let (freed, over) = (bells.freed.clone(), ends.over.clone());
+        let (progress, writer) = Progress::start(pool.clone(), lanes.clone(), worker.numbers.clone(), freed, over);
         keepers.spawn("progress writer", writer);
         let connections = Connections::new(worker.ready.clone());
         let client = ClientSettings {
@@ -103,6 +105,7 @@ impl Life {
             vault: vault.clone(),
             tasks: TaskTracker::new(),
             max_handshakes: settings.max_handshakes,
+            numbers: worker.numbers.clone(),
         };
         let sessions = Sessions::new(pool.clone(), client, connections.clone(), progress.clone(), bells.clone());
         worker.view.show(sessions.clone(), lanes.clone(), progress.unwritten());
@@ -174,7 +177,13 @@ impl Life {
             pool: pool.clone(),
             worker_id,
             bells: bells.clone(),
-            outbound: Outbound::new(pool.clone(), worker_id, worker.ready.clone(), lanes.clone()),
+            outbound: Outbound::new(
+                pool.clone(),
+                worker_id,
+                worker.ready.clone(),
+                lanes.clone(),
+                worker.numbers.clone(),
+            ),
             session,
             actions: Actions {
                 pool: pool.clone(),
@@ -201,6 +210,8 @@ impl Life {
         keepers.spawn("bell of connections", gather(bells.clone(), ends.over.clone()));
         let seconds = worker.config.worker.report_seconds;
         keepers.spawn("resource report", report(worker.window(), pool.clone(), seconds, ends.over.clone()));
+        let numbers = NumbersWriter { numbers: worker.numbers.clone(), db: pool.clone(), worker_id: lease.worker_id() };
+        keepers.spawn("numbers", numbers.run(ends.over.clone()));
         if worker.config.database_pooler {
             let poll_ms = worker.config.worker.poll_ms;
             tracing::info!(poll_ms, "no notifications behind a pooler; polling for work");
@@ -254,6 +265,13 @@ impl Life {
             tokio::join!(sessions.cut_all(), takers.abort(), handlers.abort(), keepers.abort());
         }
         if drained.is_some() {
+            // After the last outcomes are written, and while the lease still holds.
+            let numbers = worker.numbers.write(&self.pool, self.lease.worker_id());
+            match tokio::time::timeout(ENDING, numbers).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "counts of the last minute not written"),
+                Err(_) => tracing::warn!("database did not answer in time; counts of the last minute not written"),
+            }
             match tokio::time::timeout(ENDING, self.lease.unregister()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "worker not unregistered; its lease expires"),

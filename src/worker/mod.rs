@@ -20,6 +20,7 @@ use crate::config::{Config, Secret};
 use crate::db::DbError;
 use crate::db::backoff::Backoff;
 use crate::jobs::Ready;
+use crate::jobs::numbers::Numbers;
 use crate::messages::media::Media;
 use crate::messages::media::store::StoreError;
 use crate::session::endpoint::{CERTIFICATE_CHECK_IS_OFF, Endpoint, EndpointError};
@@ -68,6 +69,8 @@ pub struct Worker {
     view: View,
     handler_override: Option<Handler>,
     witness: Arc<Witness>,
+    /// Counts that are not written yet; they outlive a lost lease.
+    numbers: Numbers,
 }
 
 impl Worker {
@@ -90,6 +93,7 @@ impl Worker {
             view: View::default(),
             handler_override: None,
             witness: Arc::default(),
+            numbers: Numbers::default(),
         })
     }
 

@@ -12,8 +12,8 @@ async fn m3_each_refusal_retries_fails_or_pauses_as_documented() -> Result<()> {
     let worker = world.worker().await?;
     world.link("shop", "15550001").await?;
     world.phone("15550002").await?;
-    let mut table = "| code | then | meaning |\n| --- | --- | --- |\n".to_owned();
-    for (code, then, meaning) in CODES {
+    let mut table = "| code | then | class | meaning |\n| --- | --- | --- | --- |\n".to_owned();
+    for (code, then, class, meaning) in CODES {
         let fault = json!({ "fault": { "nack": { "code": code } }, "stanza": "message", "direction": "in" });
         world.control.post("/faults", fault).await?;
         let id = world.send("shop", "15550002", &code.to_string()).await?;
@@ -25,9 +25,11 @@ async fn m3_each_refusal_retries_fails_or_pauses_as_documented() -> Result<()> {
                 "tried again"
             }
             AfterRefusal::Fail => {
-                world
-                    .holds(&format!("SELECT status = 'failed' AND attempts = 1 FROM wa.outbound WHERE id = {id}"))
-                    .await?;
+                let failed = format!(
+                    "SELECT status = 'failed' AND attempts = 1 AND failure = '{}' FROM wa.outbound WHERE id = {id}",
+                    class.name()
+                );
+                world.holds(&failed).await?;
                 "failed"
             }
             AfterRefusal::Pause => {
@@ -44,9 +46,13 @@ async fn m3_each_refusal_retries_fails_or_pauses_as_documented() -> Result<()> {
         ensure!(why == format!("refused by the server with code {code}: {meaning}"), "{why}");
         sqlx::query("SELECT wa.retry($1)").bind(id).execute(world.pool()).await?;
         world
-            .holds(&format!("SELECT sent_at IS NOT NULL AND failed_at IS NULL FROM wa.outbound WHERE id = {id}"))
+            .holds(&format!(
+                "SELECT sent_at IS NOT NULL AND failed_at IS NULL AND failure IS NULL FROM wa.outbound WHERE id = {id}"
+            ))
             .await?;
-        table += &[code.to_string().as_str(), follows, meaning].map(|cell| format!("| {cell} ")).concat();
+        table += &[code.to_string().as_str(), follows, &format!("`{}`", class.name()), meaning]
+            .map(|cell| format!("| {cell} "))
+            .concat();
         table += "|\n";
     }
     let seen = world.seen_by("15550002").await?;

@@ -1,6 +1,7 @@
 //! The link page and the dashboard (H2, S2): over HTTP here, in a real browser in the modules.
 
 mod guard;
+mod linking;
 mod retries;
 mod streams;
 
@@ -42,8 +43,19 @@ impl Pages {
         self.running.ended().await;
     }
 
-    /// Sends a request with these header lines and this form; returns status, head and body.
+    /// Sends a request with these header lines and this form.
     pub(crate) async fn request(&self, line: &str, headers: &[&str], form: &str) -> Result<Answer> {
+        Answer::read(&String::from_utf8_lossy(&self.exchange(line, headers, form).await?))
+    }
+
+    /// The body of a page.
+    pub(crate) async fn bytes(&self, path: &str) -> Result<Vec<u8>> {
+        let answer = self.exchange(&format!("GET {path}"), &[], "").await?;
+        let head = answer.windows(4).position(|end| end == b"\r\n\r\n").context("no HTTP answer")?;
+        Ok(answer[head + 4..].to_owned())
+    }
+
+    async fn exchange(&self, line: &str, headers: &[&str], form: &str) -> Result<Vec<u8>> {
         let mut socket = TcpStream::connect(&self.host).await?;
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
         let head = format!(
@@ -55,7 +67,7 @@ impl Pages {
         socket.write_all(head.as_bytes()).await?;
         let mut answer = vec![];
         socket.read_to_end(&mut answer).await?;
-        Answer::read(&String::from_utf8_lossy(&answer))
+        Ok(answer)
     }
 
     /// A page as a browser with this cookie gets it.

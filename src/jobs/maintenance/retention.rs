@@ -26,6 +26,8 @@ pub(super) struct RetentionDays {
     contacted_days: Option<i32>,
     past_days: Option<i32>,
     campaign_days: Option<i32>,
+    numbers_days: Option<i32>,
+    minute_numbers_days: Option<i32>,
     /// How long a consumer may claim nothing.
     pub(super) unread_days: Option<i32>,
     /// Most messages that a consumer may have to read.
@@ -50,6 +52,8 @@ impl Default for RetentionDays {
             contacted_days: Some(365),
             past_days: Some(365),
             campaign_days: Some(90),
+            numbers_days: Some(400),
+            minute_numbers_days: Some(2),
             unread_days: Some(30),
             unread_rows: Some(1_000_000),
             file_days: Some(1),
@@ -71,6 +75,9 @@ enum Table {
     Contacted,
     Past,
     PausedCampaign,
+    Numbers,
+    MinuteNumbers,
+    LostNumbers,
 }
 
 /// The result of one page.
@@ -128,6 +135,10 @@ pub(super) async fn run(batches: &Batches<'_>, ages: &RetentionDays) -> Result<M
         (Table::Contacted, ages.contacted_days),
         (Table::Past, ages.past_days),
         (Table::PausedCampaign, ages.campaign_days),
+        (Table::Numbers, ages.numbers_days),
+        (Table::MinuteNumbers, ages.minute_numbers_days),
+        // Of sessions that were deleted; at any age.
+        (Table::LostNumbers, Some(0)),
     ] {
         let Some(days) = days else { continue };
         let (mut total, mut after) = (0, 0);
@@ -157,6 +168,9 @@ impl Table {
             Self::Contacted => "contacted",
             Self::Past => "past",
             Self::PausedCampaign => "paused_campaign",
+            Self::Numbers => "numbers",
+            Self::MinuteNumbers => "minute_numbers",
+            Self::LostNumbers => "lost_numbers",
         }
     }
 }
@@ -189,6 +203,13 @@ async fn page(batches: &Batches<'_>, table: Table, after: i64, days: i32, dry_ru
         Table::Contacted => oldest!("sql/retention/contacted.sql"),
         Table::Past => oldest!("sql/retention/past.sql"),
         Table::PausedCampaign => oldest!("sql/retention/paused_campaign.sql"),
+        Table::Numbers => oldest!("sql/retention/numbers.sql"),
+        Table::MinuteNumbers => oldest!("sql/retention/minute_numbers.sql"),
+        Table::LostNumbers => {
+            let count =
+                sqlx::query_file_scalar!("sql/retention/lost_numbers.sql", limit, dry_run).fetch_one(pool).await?;
+            DeletedPage { count, next: (!dry_run && count == limit).then_some(0) }
+        }
         Table::ScheduleTick if dry_run => {
             let count = sqlx::query_file_scalar!("sql/retention/count_schedule_tick.sql", days).fetch_one(pool).await?;
             DeletedPage { count, next: None }

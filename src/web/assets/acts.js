@@ -15,7 +15,7 @@ export function toast(text, sql = '', tone = '') {
 async function send(form, button) {
   const data = new FormData(form, button);
   const body = form.enctype === 'multipart/form-data' ? data : new URLSearchParams(data);
-  const answer = await fetch(button?.formAction || form.action, { method: 'POST', body, headers: { accept: 'application/json' } });
+  const answer = await fetch(button?.getAttribute('formaction') ?? form.getAttribute('action'), { method: 'POST', body, headers: { accept: 'application/json' } });
   if (answer.redirected) return location.assign(answer.url);
   const { ok = answer.ok, message, hint, sql, goto } = await answer.json();
   toast([message, hint].filter(Boolean).join(' ') || (ok ? words.done : words.silent) || '', sql, ok ? '' : 'bad');

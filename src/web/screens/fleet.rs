@@ -1,11 +1,10 @@
 //! All sessions: how many have which status, and a table to search and filter.
 
-use super::{Group, Look, Screen, Shown};
 use crate::web::acts::{self, Act};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
-use crate::web::live::Topic;
+use crate::web::look::{Group, Look, Screen, Shown, Topic};
 use crate::web::request::Place;
 use maud::html;
 use uuid::Uuid;

@@ -1,0 +1,107 @@
+//! Where a request comes from, and how many come from there.
+
+use super::Web;
+use super::error::WebError;
+use axum::http::HeaderMap;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+
+/// Counts requests by address.
+#[derive(Debug)]
+pub(super) struct Limits {
+    requests: DefaultKeyedRateLimiter<IpAddr>,
+    logins: DefaultKeyedRateLimiter<IpAddr>,
+}
+
+impl Limits {
+    pub(super) fn new(requests: u32, logins: u32) -> Self {
+        let a_minute = |count| RateLimiter::keyed(Quota::per_minute(NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN)));
+        Self { requests: a_minute(requests), logins: a_minute(logins) }
+    }
+
+    /// Counts a request.
+    ///
+    /// # Errors
+    /// [`WebError::TooMany`].
+    pub(super) fn request(&self, client: Client) -> Result<(), WebError> {
+        self.requests.check_key(&client.0).map_err(|_| WebError::TooMany)
+    }
+
+    /// Counts an attempt to guess a secret.
+    ///
+    /// # Errors
+    /// [`WebError::TooMany`].
+    pub(super) fn attempt(&self, client: Client) -> Result<(), WebError> {
+        self.logins.check_key(&client.0).map_err(|_| WebError::TooMany)
+    }
+
+    /// Forgets addresses that have been quiet.
+    pub(super) fn forget(&self) {
+        self.requests.retain_recent();
+        self.logins.retain_recent();
+    }
+}
+
+/// The address that a request comes from, behind trusted proxies; of IPv6 the /64, which one subscriber has as a whole.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Client(IpAddr);
+
+/// Whether this address is that of a trusted proxy.
+fn is_trusted(proxies: &[IpNet], address: IpAddr) -> bool {
+    proxies.iter().any(|net| net.contains(&address.to_canonical()))
+}
+
+impl Client {
+    /// Of a request without a connection.
+    pub(super) fn unknown() -> Self {
+        Self(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED))
+    }
+
+    pub(super) fn of(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> Self {
+        let peer = peer.to_canonical();
+        let named = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+        let named: Vec<IpAddr> = named.flat_map(|value| value.split(',')).filter_map(|it| it.trim().parse().ok()).collect();
+        // Each proxy appends whom it heard; what stands before the last trusted one is the client's own claim.
+        let address = if is_trusted(proxies, peer) {
+            named.iter().rev().copied().find(|it| !is_trusted(proxies, *it)).unwrap_or(peer)
+        } else {
+            peer
+        };
+        Self(match address.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits((address.to_bits() >> 64) << 64)),
+            address => address,
+        })
+    }
+}
+
+/// The user whom a trusted proxy has signed in.
+pub(super) fn user_of(web: &Web, peer: IpAddr, headers: &HeaderMap) -> Option<String> {
+    let name = web.user_header.as_ref()?;
+    if !is_trusted(&web.proxies, peer) {
+        return None;
+    }
+    Some(headers.get(name)?.to_str().ok()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn h2_only_listed_proxies_name_the_client() {
+        let proxies = ["10.0.0.0/8".parse().expect("a network")];
+        let client = |peer: &str, forwarded: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-forwarded-for", HeaderValue::from_str(forwarded).expect("a value"));
+            Client::of(peer.parse().expect("an address"), &headers, &proxies).0.to_string()
+        };
+        assert_eq!(client("203.0.113.5", "198.51.100.1"), "203.0.113.5");
+        assert_eq!(client("10.1.1.1", "198.51.100.1"), "198.51.100.1");
+        assert_eq!(client("10.1.1.1", "192.0.2.9, 198.51.100.1, 10.2.2.2"), "198.51.100.1");
+        assert_eq!(client("10.1.1.1", "nonsense"), "10.1.1.1");
+        assert_eq!(client("10.1.1.1", "2001:db8:1:2:3::4"), "2001:db8:1:2::");
+    }
+}
