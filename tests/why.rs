@@ -131,7 +131,7 @@ async fn s12_a_session_that_cannot_connect_says_until_when() -> Result<()> {
     world.control.post("/faults", refuse).await?;
     drop().await?;
     let limits =
-        "disconnected since %: WhatsApp limits how much this device may do (code 429); the next attempt is at 20%";
+        "rests until 20%: WhatsApp limits how much this device may do (code 429)%";
     shop_says(&world, limits).await?;
     ensure!(!stuck(&world).await?);
     again().await?;
@@ -202,14 +202,17 @@ async fn s12_a_message_says_what_became_of_it_or_what_it_waits_for() -> Result<(
     message_says(&world, second, "sent at 20%").await?;
 
     // Without WhatsApp's ack it stays in hand.
-    let lose = json!({ "fault": { "lose": {} }, "number": SHOP, "stanza": "ack message", "direction": "out" });
-    world.control.post("/faults", lose).await?;
+    let lose = json!({
+        "fault": { "lose": {} }, "number": SHOP, "stanza": "ack message", "direction": "out", "times": "always",
+    });
+    let rule = world.control.post("/faults", lose).await?["id"].clone();
     let unanswered = world.send("shop", BERT, "unanswered").await?;
     let holder: String = world.until("SELECT holder::text FROM wa.lease").await?;
     message_says(&world, unanswered, &format!("in the hands of worker {holder} since 20%")).await?;
     let next = world.send("shop", BERT, "next").await?;
     message_says(&world, next, &format!("in the hands of worker {holder}, behind message {unanswered} of this chat"))
         .await?;
+    world.control.request("DELETE", &format!("/faults/{rule}"), None).await?;
 
     run(pool, "SELECT wa.set_pacing('shop', per_minute => 0.1)").await?;
     let two = format!("SELECT max(wa.send_text('shop', '{ANNA}', 'paced ' || n)) FROM generate_series(1, 2) n");

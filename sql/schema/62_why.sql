@@ -57,8 +57,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                            SELECT min(j.run_at)::timestamptz(0) FROM wa.session_job j
                            WHERE j.session_id = (f.own).session_id AND j.status = 'queued' AND NOT j.action
                              AND j.kind IN ('link', 'connect', 'reconnect') AND j.run_at > now()))
-                   WHEN 'resting' THEN format('rests until %s after %s failed connections%s',
-                       (f.own).rest_until::timestamptz(0), (f.own).failures, f.because)
+                   WHEN 'resting' THEN format('rests until %s%s%s', (f.own).rest_until::timestamptz(0),
+                       CASE WHEN (f.own).failures > 1 THEN format(' after %s failed connections', (f.own).failures) ELSE '' END, f.because)
                    WHEN 'full' THEN 'no worker has room (worker.max_sessions)'
                    WHEN 'free' THEN 'waits for a worker'
                    WHEN 'linking' THEN CASE
@@ -77,8 +77,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                -- Whether a person has to look after it.
                CASE f.connection
                    WHEN 'linking' THEN (f.own).qr IS NOT NULL OR (f.own).code IS NOT NULL OR coalesce(f.passkey IN ('requested', 'code'), false)
+                   WHEN 'resting' THEN (f.own).failures >= 5
                    WHEN 'proxy' THEN (f.own).failures >= 5 OR coalesce((f.own).status_reason LIKE 'proxy: %', false)
-                   ELSE f.connection IN ('logged_out', 'not_linked', 'stopped', 'no_worker', 'resting', 'full')
+                   ELSE f.connection IN ('logged_out', 'not_linked', 'stopped', 'no_worker', 'full')
                END AS by_a_person,
                CASE WHEN (f.tenant).paused_at IS NOT NULL THEN format('tenant %s paused by %s since %s%s (wa.resume_tenant)',
                    (f.tenant).tenant, coalesce((f.tenant).paused_by, 'somebody'), (f.tenant).paused_at::timestamptz(0),
@@ -107,7 +108,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                 THEN format('first contacts of today used up (%s), new chats wait until %s',
                     (p.pacing).first_contacts, wa.tomorrow(p.pacing)::timestamptz(0)) END,
            p.blocked IS NOT NULL AND (
-               p.connection = 'logged_out' OR (p.own).desired = 'connected' AND p.connection IS NOT NULL OR coalesce(waiting.messages, false))
+               coalesce(p.connection = 'logged_out', false) OR (p.own).desired = 'connected' AND p.connection IS NOT NULL OR coalesce(waiting.messages, false))
     FROM parted p
     CROSS JOIN LATERAL (
         SELECT CASE WHEN p.blocked IS NOT NULL OR (p.sending).gate_until > now() THEN (

@@ -9,7 +9,7 @@ use crate::db::storable::{Storable, StorableJson};
 use crate::jobs::numbers::{Count, Numbers};
 use chrono::{DateTime, Utc};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Where messages are written.
 #[derive(Clone, Copy)]
@@ -25,7 +25,7 @@ pub(super) struct Messages<'a> {
     hold: &'a Hold,
     columns: &'a InboxColumns,
     table: Table<'a>,
-    stored: AtomicI64,
+    stored: AtomicU32,
     /// A moment before the first try, if one is known.
     before: Option<DateTime<Utc>>,
     /// The answer to a try was lost, so nobody knows whether it was written.
@@ -63,7 +63,7 @@ impl<'a> Messages<'a> {
             Table::Inbox(numbers) => numbers.latest(),
             Table::Past => None,
         };
-        Self { hold, columns, table, stored: AtomicI64::new(0), before, unanswered: AtomicBool::new(false) }
+        Self { hold, columns, table, stored: AtomicU32::new(0), before, unanswered: AtomicBool::new(false) }
     }
 
     /// Writes all.
@@ -76,7 +76,7 @@ impl<'a> Messages<'a> {
     }
 
     /// How many of them are stored and were not there before.
-    pub(super) fn stored(&self) -> i64 {
+    pub(super) fn stored(&self) -> u32 {
         self.stored.load(Ordering::Relaxed)
     }
 }
@@ -87,7 +87,7 @@ impl Pieces for Messages<'_> {
         let (held, stored) = match self.table {
             Table::Past => {
                 let done = insert!("sql/messages/store_past.sql", hold, c, part()).await?;
-                (done.held, done.stored)
+                (done.held, u32::try_from(done.stored).unwrap_or(0))
             }
             Table::Inbox(numbers) => {
                 let done = insert!(
@@ -107,7 +107,7 @@ impl Pieces for Messages<'_> {
                 })?;
                 let stored = u32::try_from(done.stored).unwrap_or(0);
                 numbers.happened(done.at, hold.fence.session_id, Count::Received, stored);
-                (done.held, done.stored)
+                (done.held, stored)
             }
         };
         self.stored.fetch_add(stored, Ordering::Relaxed);
