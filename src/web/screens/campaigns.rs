@@ -1,11 +1,10 @@
 //! Campaigns over all their sessions: how far each is, and its pauses.
 
-use super::{Group, Look, Screen, Shown};
 use crate::web::acts::{self, Act, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
-use crate::web::live::Topic;
+use crate::web::look::{Group, Look, Screen, Shown, Topic};
 use crate::web::request::Place;
 use crate::web::words::Words;
 use maud::{Markup, html};

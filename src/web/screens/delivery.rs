@@ -1,10 +1,9 @@
 //! What became of the messages: the funnel, and how it went over time.
 
 use super::span::{Span, limits, real};
-use super::{Group, Look, Screen, Shown};
 use crate::web::error::WebError;
 use crate::web::format;
-use crate::web::live::Topic;
+use crate::web::look::{Group, Look, Screen, Shown, Topic};
 use crate::web::plot::{Kind, Plot, Series, Step, Tone, funnel, sparkline};
 use crate::web::request::Place;
 use maud::{PreEscaped, html};

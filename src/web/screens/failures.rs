@@ -1,12 +1,11 @@
 //! What failed and why, by class, and one job that tries all of it again.
 
 use super::span::{Span, limits, real};
-use super::{Group, Look, Screen, Shown};
 use crate::web::acts::{self, Act, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
-use crate::web::live::Topic;
+use crate::web::look::{Group, Look, Screen, Shown, Topic};
 use crate::web::plot::{Kind, Plot, Series, Tone};
 use crate::web::request::Place;
 use maud::{PreEscaped, html};
