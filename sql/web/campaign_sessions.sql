@@ -15,7 +15,7 @@ WITH done AS (
     FROM done d FULL JOIN waits w USING (session_id) FULL JOIN paused p USING (session_id)
 )
 SELECT s.name AS "name!", s.tenant AS "tenant!", e.begun::bigint AS "begun!", e.sent::bigint AS "sent!", e.delivered::bigint AS "delivered!",
-       e.read::bigint AS "read!", e.failed::bigint AS "failed!", e.waiting::bigint AS "waiting!", e.paused_at
+       e.read::bigint AS "read!", e.failed::bigint AS "failed!", e.waiting::bigint AS "waiting!", e.paused_at AS "paused_at?"
 FROM each e JOIN wa.session s USING (session_id)
 WHERE ($2::text IS NULL OR s.tenant = $2) AND ($4::text IS NULL OR s.name > $4)
 ORDER BY s.name LIMIT $5
