@@ -83,8 +83,8 @@ CREATE INDEX outbound_failed ON wa.outbound (session_id, failed_at, id) WHERE fa
 CREATE INDEX outbound_failed_at ON wa.outbound (failed_at, id) WHERE failed_at IS NOT NULL;
 CREATE INDEX outbound_failed_campaign ON wa.outbound (session_id, campaign, failed_at)
     WHERE failed_at IS NOT NULL AND campaign IS NOT NULL;
--- The failed messages of a session by class, the latest of each first or last. Like the one above it holds failed
--- messages only, so that nothing but a failure costs anything here.
+-- The failed messages of a session by class and time. Like the one above it holds failed messages alone, so that nothing
+-- but a failure changes it.
 CREATE INDEX outbound_failure ON wa.outbound (session_id, failure, failed_at) WHERE failed_at IS NOT NULL;
 CREATE INDEX outbound_campaign ON wa.outbound (session_id, campaign, id) WHERE campaign IS NOT NULL;
 COMMENT ON TABLE wa.outbound IS 'Messages to send. INSERT INTO wa.outbound (session, recipient, body) VALUES (''shop'', ''+79001234567'', ''Hello'') is enough; the row then shows the progress of the message.';

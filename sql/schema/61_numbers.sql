@@ -21,19 +21,30 @@ $$;
 COMMENT ON FUNCTION wa.latency_bounds() IS 'Upper bounds of the counts in wa.numbers.latency, in seconds. The last count has no bound.';
 
 CREATE OR REPLACE FUNCTION wa.latency_percentile(counts bigint[], share double precision) RETURNS double precision
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT c.low + (coalesce(c.high, c.low) - c.low) * (share * c.total - (c.upto - c.count)) / c.count
-    FROM (
-        SELECT n, count, sum(count) OVER (ORDER BY n) AS upto, sum(count) OVER () AS total,
-               coalesce((wa.latency_bounds())[n - 1], 0) AS low, (wa.latency_bounds())[n] AS high
-        FROM unnest(counts) WITH ORDINALITY AS c (count, n)
-    ) c
-    WHERE c.count > 0 AND c.upto >= share * c.total
-    ORDER BY n LIMIT 1
-$$;
+-- A loop, because a series asks thousands of times.
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    bounds CONSTANT double precision[] := wa.latency_bounds();
+    wanted double precision := 0;
+    low    double precision := 0;
+    count  bigint;
+BEGIN
+    FOREACH count IN ARRAY coalesce(counts, '{}') LOOP
+        wanted := wanted + coalesce(count, 0) * share;
+    END LOOP;
+    FOR n IN 1 .. coalesce(cardinality(counts), 0) LOOP
+        count := coalesce(counts[n], 0);
+        IF count > 0 AND count >= wanted THEN
+            RETURN low + (coalesce(bounds[n], low) - low) * wanted / count;
+        END IF;
+        wanted := wanted - count;
+        low := coalesce(bounds[n], low);
+    END LOOP;
+    RETURN NULL;
+END $$;
 COMMENT ON FUNCTION wa.latency_percentile(bigint[], double precision) IS 'The time in seconds within which a share (0 to 1) of the messages were sent, about, from counts as in wa.numbers.latency; null without any. Within each count the times are taken as even; longer than the last bound counts as that bound.';
 
-CREATE OR REPLACE FUNCTION wa.check_numbers(since interval, step interval, campaign text) RETURNS void
+CREATE OR REPLACE FUNCTION wa.check_series(since interval, step interval, campaign text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     seconds constant numeric := extract(epoch FROM step);
@@ -52,7 +63,7 @@ BEGIN
         RAISE EXCEPTION '%: not accepted', bad USING ERRCODE = 'WA047', COLUMN = bad, HINT = 'Accepted: ' || accepted || '.';
     END IF;
 END $$;
-COMMENT ON FUNCTION wa.check_numbers(interval, interval, text) IS 'Checks the arguments of wa.numbers_since; error WA047 names one that it refuses.';
+COMMENT ON FUNCTION wa.check_series(interval, interval, text) IS 'Checks the arguments of wa.numbers_since; error WA047 names one that it refuses.';
 
 CREATE OR REPLACE FUNCTION wa.seen_tenants(tenant text) RETURNS text[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -77,7 +88,7 @@ DECLARE
     began      timestamptz;
     of_span    wa.numbers_span;
 BEGIN
-    PERFORM wa.check_numbers(numbers_since.since, numbers_since.step, numbers_since.campaign);
+    PERFORM wa.check_series(numbers_since.since, numbers_since.step, numbers_since.campaign);
     IF numbers_since.session IS NOT NULL THEN
         of_session := wa.session_id(numbers_since.session);
     END IF;
@@ -121,7 +132,8 @@ BEGIN
     SELECT series.point, coalesce(a.queued, 0), coalesce(a.sent, 0), coalesce(a.delivered, 0), coalesce(a.delivered_soon, 0),
            coalesce(a.read, 0), coalesce(a.played, 0), coalesce(a.failed, 0), coalesce(a.failures, '{}'), coalesce(a.expired, 0),
            coalesce(a.received, 0), coalesce(a.first_contacts, 0), coalesce(a.bad_macs, 0), coalesce(a.bad_decrypts, 0),
-           a.latency_seconds / nullif(a.sent, 0), wa.latency_percentile(a.latency, 0.5), wa.latency_percentile(a.latency, 0.95)
+           a.latency_seconds / nullif(a.sent, 0), CASE WHEN a.sent > 0 THEN wa.latency_percentile(a.latency, 0.5) END,
+           CASE WHEN a.sent > 0 THEN wa.latency_percentile(a.latency, 0.95) END
     FROM generate_series(began, now(), numbers_since.step) AS series (point) LEFT JOIN added a USING (point)
     ORDER BY series.point;
 END $$;

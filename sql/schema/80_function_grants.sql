@@ -18,7 +18,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.campaign_numbers(text,interval,text)',
         'wa.chat_history(text,text,timestamp with time zone,integer)',
         'wa.chat_jid(text,text)',
-        'wa.check_numbers(interval,interval,text)',
+        'wa.check_series(interval,interval,text)',
         'wa.cron_error(text)',
         'wa.cron_value(integer,text,boolean)',
         'wa.errors()',

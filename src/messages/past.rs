@@ -96,5 +96,5 @@ async fn store(hold: &Hold, columns: &InboxColumns) -> anyhow::Result<i64> {
     let messages = Messages::new(hold, columns, Table::Past);
     messages.store().await?;
     anyhow::ensure!(!hold.lost.is_cancelled(), "the session is no longer held here (epoch {})", hold.fence.epoch);
-    Ok(messages.stored())
+    Ok(i64::from(messages.stored()))
 }
