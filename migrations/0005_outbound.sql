@@ -77,7 +77,12 @@ CREATE INDEX outbound_media ON wa.outbound (((content ->> 'media')::bigint)) WHE
 -- updates stay cheap.
 CREATE INDEX outbound_history ON wa.outbound (session_id, chat, sent_at) WHERE sent_at IS NOT NULL;
 CREATE INDEX outbound_sent_at ON wa.outbound USING brin (sent_at) WITH (pages_per_range = 32, autosummarize = on);
-CREATE INDEX outbound_failed ON wa.outbound (session_id, failed_at) WHERE failed_at IS NOT NULL;
+CREATE INDEX outbound_failed ON wa.outbound (session_id, failed_at, id) WHERE failed_at IS NOT NULL;
+-- The same for all sessions, and for a campaign (H2). No class: under row-level security a comparison of enums is no
+-- condition of an index, because it is not leakproof.
+CREATE INDEX outbound_failed_at ON wa.outbound (failed_at, id) WHERE failed_at IS NOT NULL;
+CREATE INDEX outbound_failed_campaign ON wa.outbound (session_id, campaign, failed_at)
+    WHERE failed_at IS NOT NULL AND campaign IS NOT NULL;
 -- The failed messages of a session by class and time. Like the one above it holds failed messages alone, so that nothing
 -- but a failure changes it.
 CREATE INDEX outbound_failure ON wa.outbound (session_id, failure, failed_at) WHERE failed_at IS NOT NULL;
@@ -230,4 +235,23 @@ COMMENT ON COLUMN wa.paused_campaign.paused_at IS 'Since when.';
 COMMENT ON COLUMN wa.paused_campaign.paused_by IS 'Role that called wa.pause_campaign.';
 ALTER TABLE wa.paused_campaign ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.paused_campaign
+    USING ((SELECT wa.sees_all()) OR session_id IN (SELECT s.session_id FROM wa.session s));
+
+-- No foreign key: the report would wait for a transaction that deletes a session (R8).
+CREATE TABLE wa.campaign_waiting (
+    session_id bigint,
+    campaign   text,
+    waiting    bigint NOT NULL,
+    held       bigint NOT NULL,
+    counted_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (session_id, campaign)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE wa.campaign_waiting IS 'How many messages of each campaign wait, counted by resource_report each minute, so that nobody who looks at the progress reads the messages. Campaigns without waiting messages are left out.';
+COMMENT ON COLUMN wa.campaign_waiting.session_id IS 'The session that sends the campaign.';
+COMMENT ON COLUMN wa.campaign_waiting.campaign IS 'As in wa.outbound.campaign.';
+COMMENT ON COLUMN wa.campaign_waiting.waiting IS 'Messages that are queued or on their way.';
+COMMENT ON COLUMN wa.campaign_waiting.held IS 'Those of them that wa.pause_campaign holds back.';
+COMMENT ON COLUMN wa.campaign_waiting.counted_at IS 'When they were counted.';
+ALTER TABLE wa.campaign_waiting ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON wa.campaign_waiting
     USING ((SELECT wa.sees_all()) OR session_id IN (SELECT s.session_id FROM wa.session s));

@@ -620,9 +620,6 @@ mod with_the_sandbox {
         let through = sqlx::postgres::PgPoolOptions::new().max_connections(4).connect(&relay.url).await?;
         let mut far = ManualWorker::new(&through).await?;
         far.hold("shop").await?;
-        let lost = async || {
-            until("the loss of an answer", async || Ok(if relay.has_lost_it() { Ok(()) } else { Err("no") })).await
-        };
         // The first answer shows the time of the database.
         let job = begin(&mut far, "first").await?;
         far.end(job, Ok(())).await?;
@@ -631,11 +628,11 @@ mod with_the_sandbox {
         let sent = begin(&mut far, "sent").await?;
         relay.lose_answer_to("Writes the progress of messages");
         far.end(sent.clone(), Ok(())).await?;
-        lost().await?;
+        relay.answer_is_lost().await?;
         counted(&far, [2, 2, 0, 0, 0, 0, 0, 0]).await?;
         relay.lose_answer_to("Writes the progress of messages");
         reported(&far, &sent, Reached::Read, None).await;
-        lost().await?;
+        relay.answer_is_lost().await?;
         counted(&far, [2, 2, 1, 1, 1, 0, 0, 0]).await?;
         for (body, error, expected) in [
             ("failed", JobError::Permanent("never".into()).of_class(FailureClass::Media), [3, 2, 1, 1, 1, 0, 1, 0]),
@@ -644,7 +641,7 @@ mod with_the_sandbox {
             let job = begin(&mut far, body).await?;
             relay.lose_answer_to("Writes the progress of messages");
             far.end(job, Err(error)).await?;
-            lost().await?;
+            relay.answer_is_lost().await?;
             counted(&far, expected).await?;
         }
         // The same for the counts themselves.
@@ -656,7 +653,7 @@ mod with_the_sandbox {
             Ok(if answer.is_err() { Ok(()) } else { Err("nothing to write yet") })
         })
         .await?;
-        lost().await?;
+        relay.answer_is_lost().await?;
         counted(&far, [5, 3, 1, 1, 1, 0, 1, 1]).await?;
         levels_agree(&db.pool, true).await?;
         let media = "SELECT sum(failed_media) FROM wa.numbers WHERE session_id IS NOT NULL AND span = 'minute'";

@@ -38,6 +38,7 @@ const CALLS: &[(&str, &str)] = &[
         "cancel_maintenance_job",
         "SELECT wa.cancel_maintenance_job(id) FROM wa.maintenance_job WHERE status IN ('queued', 'running')",
     ),
+    ("cancel_retry", "SELECT wa.retry_failed('{s}'); SELECT wa.cancel_retry(max(id)) FROM wa.retries"),
     (
         "cancel_session_job",
         "SELECT wa.cancel_session_job(id) FROM wa.session_job WHERE session = '{s}' AND status = 'queued'",
@@ -92,6 +93,7 @@ const CALLS: &[(&str, &str)] = &[
     ("resume_campaign", "SELECT wa.resume_campaign('{s}', 'june')"),
     ("resume_tenant", "SELECT wa.resume_tenant('default')"),
     ("retry", "SELECT wa.retry(id) FROM wa.outbound WHERE session = '{s}'"),
+    ("retry_failed", "SELECT wa.retry_failed('{s}')"),
     (
         "retry_maintenance_job",
         "SELECT wa.retry_maintenance_job(min(id)) FROM wa.maintenance_job WHERE status = 'failed'",

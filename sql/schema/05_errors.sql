@@ -37,6 +37,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('WA046', 'not_linked', 'The session is not linked, so it cannot be connected.', 'Link it: SELECT wa.link(''shop'').'),
     ('WA047', 'series', 'since or step of wa.numbers_since is out of range.', 'The error names the argument, the hint its range.'),
     ('WA048', 'message', 'No message has this id, or the caller may not see it.', 'Take an id from wa.outbound.'),
+    ('WA049', 'failure', 'No failure has this class.', 'Take a class from wa.failure_classes(), or null for all.'),
     ('WA050', 'secret', 'The secret of a token or login link is not valid: unknown, expired, revoked or used already.', 'Sign in with a live token; wa.add_token makes one, and wa.login_link a new login link.'),
     ('WA051', 'token', 'A value of wa.add_token, wa.login_link, wa.link_url or wa.revoke_token is out of range, the name is taken, or no live token has it.', 'The error names the column, the hint its range; wa.token lists the tokens.'),
     ('WA052', 'url', 'No web process has registered its address, or the address cannot be read.', 'Start wagres web or wagres up, which registers its address, or call wa.register_web.'),

@@ -2,7 +2,7 @@
 
 CREATE OR REPLACE FUNCTION wa.maintenance_kinds() RETURNS text[]
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT '{sweep_keys,reseal_keys,retention,check_sessions,close_idle,resource_report}'::text[]
+    SELECT '{sweep_keys,reseal_keys,retention,check_sessions,close_idle,resource_report,retry_failed}'::text[]
 $$;
 COMMENT ON FUNCTION wa.maintenance_kinds() IS 'The kinds of maintenance jobs.';
 
@@ -24,6 +24,9 @@ BEGIN
     IF kind = 'close_idle' THEN
         accepted := accepted || ', minutes';
     END IF;
+    IF kind = 'retry_failed' THEN
+        accepted := accepted || ', session, failure, campaign, since, until';
+    END IF;
     FOR key, value IN SELECT e.key, e.value FROM jsonb_each(args) AS e LOOP
         number := CASE WHEN jsonb_typeof(value) = 'number' AND value #>> '{}' ~ '^[0-9]{1,5}$' THEN (value #>> '{}')::integer END;
         IF key = 'batch' THEN
@@ -32,6 +35,12 @@ BEGIN
         ELSIF key = 'pause_ms' THEN
             CONTINUE WHEN number BETWEEN 0 AND 60000;
             RETURN 'pause_ms must be a whole number from 0 to 60000';
+        ELSIF kind = 'retry_failed' AND key IN ('session', 'failure', 'campaign') THEN
+            CONTINUE WHEN jsonb_typeof(value) = 'string';
+            RETURN key || ' must be a text';
+        ELSIF kind = 'retry_failed' AND key IN ('since', 'until') THEN
+            CONTINUE WHEN jsonb_typeof(value) = 'string' AND value #>> '{}' ~ '^[0-9]{4,6}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9:]+)$';
+            RETURN key || ' must be a time such as "2026-01-31T12:00:00+00:00"';
         ELSIF kind = 'close_idle' AND key = 'minutes' THEN
             CONTINUE WHEN number BETWEEN 1 AND 10000;
             RETURN 'minutes must be a whole number from 1 to 10000';

@@ -8,11 +8,9 @@ use crate::db::transaction::UnnamedTransaction;
 use sqlx::Executor as _;
 use sqlx::postgres::PgPool;
 
-/// A page never waits longer than this for a row or a result. Without jit, which takes ten times as long as any statement of a
-/// page.
+/// A page never waits longer than this for a row or a result. To compile a statement takes longer than to run it.
 const BEGIN: &str =
-    "BEGIN; SET LOCAL ROLE wa_web; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '10s'; \
-     SET LOCAL jit = off";
+    "BEGIN; SET LOCAL ROLE wa_web; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '10s'; SET LOCAL jit = off";
 
 /// What a token may do; each may do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

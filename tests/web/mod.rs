@@ -2,6 +2,7 @@
 
 mod guard;
 mod linking;
+mod retries;
 mod streams;
 
 use crate::support::db::TestDb;

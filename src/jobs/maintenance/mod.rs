@@ -11,6 +11,7 @@
 pub mod leftovers;
 mod reseal;
 pub mod retention;
+mod retry_failed;
 mod sweep;
 mod watch;
 
@@ -51,17 +52,20 @@ pub enum MaintenanceKind {
     CloseIdle,
     /// Counts sessions, messages, jobs and workers.
     ResourceReport,
+    /// Queues failed messages again.
+    RetryFailed,
 }
 
 impl MaintenanceKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::SweepKeys,
         Self::ResealKeys,
         Self::Retention,
         Self::CheckSessions,
         Self::CloseIdle,
         Self::ResourceReport,
+        Self::RetryFailed,
     ];
 
     /// Its name in `wa.maintenance_job.kind`.
@@ -74,6 +78,7 @@ impl MaintenanceKind {
             Self::CheckSessions => "check_sessions",
             Self::CloseIdle => "close_idle",
             Self::ResourceReport => "resource_report",
+            Self::RetryFailed => "retry_failed",
         }
     }
 
@@ -89,11 +94,12 @@ impl MaintenanceKind {
         Self::ALL.map(|kind| kind.name().to_owned()).into()
     }
 
-    /// Whether jobs of this kind take a moment and are due often. They have a slot of their own.
+    /// Whether jobs of this kind must not wait for those that may take hours: they are due often, or somebody waits for
+    /// them. They have a slot of their own.
     #[must_use]
     pub const fn is_prompt(self) -> bool {
         match self {
-            Self::CheckSessions | Self::CloseIdle | Self::ResourceReport => true,
+            Self::CheckSessions | Self::CloseIdle | Self::ResourceReport | Self::RetryFailed => true,
             Self::SweepKeys | Self::ResealKeys | Self::Retention => false,
         }
     }
@@ -150,6 +156,7 @@ pub async fn run(job: &MaintenanceJob, maintenance: &Maintenance) -> Result<(), 
         MaintenanceKind::CheckSessions => watch::check_sessions(&batches).await?,
         MaintenanceKind::CloseIdle => watch::close_idle(&batches, &args(job)?).await?,
         MaintenanceKind::ResourceReport => watch::resource_report(&batches).await?,
+        MaintenanceKind::RetryFailed => retry_failed::run(&batches, &args(job)?).await?,
     };
     maintenance.finish(job, "done", Some(result), None).await;
     Ok(())

@@ -30,8 +30,9 @@ pub(super) async fn close_idle(batches: &Batches<'_>, idle: &Idle) -> Result<Val
     Ok(json!({ "closed": closed.map_err(sql)? }))
 }
 
-/// Counts sessions, messages, jobs and workers, for the row and the log.
+/// Counts sessions, messages, jobs and workers, for the row and the log; and what waits of each campaign, for the dashboard.
 pub(super) async fn resource_report(batches: &Batches<'_>) -> Result<Value, JobError> {
+    sqlx::query_file!("sql/jobs/campaign_waiting.sql").execute(batches.pool()).await.map_err(sql)?;
     let report = sqlx::query_file_scalar!("sql/jobs/resource_report.sql").fetch_one(batches.pool()).await;
     let report = report.map_err(sql)?;
     tracing::info!(%report, "resource report");

@@ -1,12 +1,16 @@
 //! The screens of the dashboard. A new one: a file here with a `SCREEN` and its `ACTS`, a line in each of the two lists
 //! below, and a section in `words/`.
 
+mod campaigns;
+mod delivery;
+mod failures;
 mod fleet;
 mod message;
 mod queue;
 mod risk;
 mod session;
 mod shared;
+mod span;
 
 use super::acts::Act;
 use super::error::WebError;
@@ -14,11 +18,20 @@ use super::look::Screen;
 use super::request::Place;
 
 /// All screens, in the order of the navigation.
-pub(super) const ALL: &[Screen] = &[fleet::SCREEN, risk::SCREEN, session::SCREEN, queue::SCREEN, message::SCREEN];
+pub(super) const ALL: &[Screen] = &[
+    fleet::SCREEN,
+    risk::SCREEN,
+    session::SCREEN,
+    queue::SCREEN,
+    message::SCREEN,
+    failures::SCREEN,
+    delivery::SCREEN,
+    campaigns::SCREEN,
+];
 
 /// What pages can do.
 pub(super) fn acts() -> impl Iterator<Item = &'static Act> {
-    [shared::ACTS, session::ACTS, risk::ACTS, queue::ACTS].into_iter().flatten().copied()
+    [shared::ACTS, session::ACTS, risk::ACTS, queue::ACTS, failures::ACTS, campaigns::ACTS].into_iter().flatten().copied()
 }
 
 /// The screen of a place.

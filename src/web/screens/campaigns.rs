@@ -1,0 +1,199 @@
+//! Campaigns over all their sessions: how far each is, and its pauses.
+
+use crate::web::acts::{self, Act, Offer};
+use crate::web::error::WebError;
+use crate::web::format;
+use crate::web::identity::Scope;
+use crate::web::look::{Group, Look, Screen, Shown, Topic};
+use crate::web::request::Place;
+use crate::web::words::Words;
+use maud::{Markup, html};
+
+pub(super) const SCREEN: Screen = Screen {
+    name: "campaigns",
+    key: 'c',
+    icon: "campaigns",
+    group: Some(Group::Messages),
+    topics: &[Topic::Status],
+    render: |look| Box::pin(render(look)),
+};
+
+static PAUSE: Act = Act {
+    name: "pause_campaign",
+    scope: Scope::Operator,
+    function: "wa.pause_campaign",
+    sql: "SELECT wa.pause_campaign($1, $2)::text",
+    arguments: &["session", "campaign"],
+};
+static RESUME: Act = Act {
+    name: "resume_campaign",
+    scope: Scope::Operator,
+    function: "wa.resume_campaign",
+    sql: "SELECT wa.resume_campaign($1, $2)::text",
+    arguments: &["session", "campaign"],
+};
+static CANCEL: Act = Act {
+    name: "cancel_campaign",
+    scope: Scope::Operator,
+    function: "wa.cancel_campaign",
+    sql: "SELECT wa.cancel_campaign($1, $2)::text",
+    arguments: &["session", "campaign"],
+};
+
+pub(super) const ACTS: &[&Act] = &[&PAUSE, &RESUME, &CANCEL];
+
+/// Campaigns on the page.
+const ROWS: i64 = 50;
+/// Sessions of a campaign on a page.
+const SESSIONS: i64 = 50;
+const SINCE: &str = "30 days";
+
+async fn render(look: &mut Look) -> Result<Shown, WebError> {
+    match look.place.item.clone() {
+        Some(campaign) => one(look, &campaign).await,
+        None => all(look).await,
+    }
+}
+
+/// How many messages have left the queue, of those that have and those that wait.
+fn progress(words: &Words, id: &str, begun: i64, waiting: i64) -> Markup {
+    let total = begun + waiting;
+    html! {
+        div class=(if waiting == 0 { "progress good" } else { "progress" }) {
+            label.hidden for=(id) { (words.t("campaigns.progress")) }
+            progress id=(id) max=(total.max(1)) value=(begun) {}
+            b { (format::number(begun)) " / " (format::number(total)) }
+        }
+    }
+}
+
+async fn all(look: &mut Look) -> Result<Shown, WebError> {
+    let rows = sqlx::query_file!("sql/web/campaigns.sql", None::<&str>, SINCE, ROWS).fetch_all(&mut look.tx).await?;
+    let words = look.words;
+    let body = html! {
+        header.head { div { h1 { (words.t("screens.campaigns")) } p.soft { (words.t("campaigns.about")) } } }
+        @if rows.is_empty() {
+            div.empty {
+                h2 { (words.t("campaigns.none")) }
+                p { (words.t("campaigns.none_next")) }
+                code.sql { "INSERT INTO wa.outbound (session, recipient, body, campaign) VALUES ('shop', '+79001234567', 'Hello', 'may');" }
+            }
+        } @else {
+            div.table { table {
+                caption.hidden { (words.t("screens.campaigns")) }
+                thead { tr {
+                    th scope="col" { (words.t("campaigns.campaign")) }
+                    th scope="col" { (words.t("campaigns.progress")) }
+                    th.num scope="col" { (words.t("campaigns.sessions")) }
+                    (heads(words))
+                    th scope="col" { (words.t("campaigns.last")) }
+                } }
+                tbody {
+                    @for (at, row) in rows.iter().enumerate() {
+                        @let tenant = [("tenant".to_owned(), row.tenant.clone())].into();
+                        tr data-key={ (row.tenant) "-" (row.campaign) } {
+                            th scope="row" {
+                                a href=(Place { query: tenant, ..Place::of("campaigns", &row.campaign) }.href()) { (row.campaign) }
+                                " " span.tag { (row.tenant) }
+                                @if row.paused > 0 { " " (format::pill("warn", words.t("campaigns.paused"))) }
+                            }
+                            td.why { (progress(words, &format!("progress-{at}"), row.begun, row.waiting)) }
+                            td.num data-label=(words.t("campaigns.sessions")) { (format::number(row.sessions)) }
+                            (cells(words, [row.waiting, row.sent, row.delivered, row.read, row.failed]))
+                            td data-label=(words.t("campaigns.last")) { (format::ago(words, row.last_at)) }
+                        }
+                    }
+                }
+            } }
+        }
+    };
+    Ok(Shown { title: words.t("screens.campaigns").to_owned(), body, live: true })
+}
+
+fn heads(words: &Words) -> Markup {
+    html! {
+        @for name in ["waiting", "sent", "delivered", "read", "failed"] {
+            th.num scope="col" { (words.of_value("campaigns", name)) }
+        }
+    }
+}
+
+fn cells(words: &Words, counts: [i64; 5]) -> Markup {
+    html! {
+        @for (name, count) in ["waiting", "sent", "delivered", "read", "failed"].into_iter().zip(counts) {
+            td.num data-label=(words.of_value("campaigns", name)) { (format::number(count)) }
+        }
+    }
+}
+
+async fn one(look: &mut Look, campaign: &str) -> Result<Shown, WebError> {
+    let place = look.place.clone();
+    let (tenant, after) = (place.get("tenant"), place.get("after"));
+    let sums = sqlx::query_file!("sql/web/campaigns.sql", campaign, SINCE, ROWS).fetch_all(&mut look.tx).await?;
+    let rows = sqlx::query_file!("sql/web/campaign_sessions.sql", campaign, tenant, SINCE, after, SESSIONS);
+    let rows = rows.fetch_all(&mut look.tx).await?;
+    let (look, words) = (&*look, look.words);
+    let sums = sums.iter().filter(|row| tenant.is_none_or(|tenant| tenant == row.tenant));
+    let (begun, waiting) = sums.fold((0, 0), |sum, row| (sum.0 + row.begun, sum.1 + row.waiting));
+    let with = |screen: &str| Place { query: [("campaign".to_owned(), campaign.to_owned())].into(), ..Place::screen(screen) }.href();
+    let body = html! {
+        header.head {
+            div {
+                p.crumbs { a href="/campaigns" { (words.t("screens.campaigns")) } }
+                h1 { (campaign) }
+                p.soft { @if let Some(tenant) = tenant { span.tag { (tenant) } " " } (words.t("campaigns.about")) }
+            }
+            div.acts {
+                a class="button plain" href=(with("delivery")) { (words.t("screens.delivery")) }
+                a class="button plain" href=(with("failures")) { (words.t("screens.failures")) }
+            }
+        }
+        @if rows.is_empty() {
+            div.empty {
+                h2 { (words.t("campaigns.nothing")) }
+                p { a href="/campaigns" { (words.t("campaigns.all")) } }
+            }
+        } @else {
+            section.panel { (progress(words, "progress", begun, waiting)) }
+            div.table { table {
+                caption.hidden { (words.t("campaigns.sessions")) }
+                thead { tr {
+                    th scope="col" { (words.t("campaigns.session")) }
+                    th scope="col" { (words.t("campaigns.progress")) }
+                    (heads(words))
+                    th scope="col" { span.hidden { (words.t("common.actions")) } }
+                } }
+                tbody {
+                    @for (at, row) in rows.iter().enumerate() {
+                        @let fixed = [("session", row.name.as_str()), ("campaign", campaign)];
+                        tr data-key=(row.name) {
+                            th scope="row" {
+                                a href=(Place::of("session", &row.name).href()) { (row.name) } " " span.tag { (row.tenant) }
+                                @if row.paused_at.is_some() { " " (format::pill("warn", words.t("campaigns.paused"))) }
+                            }
+                            td.why { (progress(words, &format!("progress-{at}"), row.begun, row.waiting)) }
+                            (cells(words, [row.waiting, row.sent, row.delivered, row.read, row.failed]))
+                            td.do {
+                                @if row.paused_at.is_some() {
+                                    (acts::quick(look, &RESUME, words.t("campaigns.resume"), &fixed))
+                                } @else {
+                                    (acts::quick(look, &PAUSE, words.t("campaigns.pause"), &fixed))
+                                }
+                                (acts::act(look, &CANCEL, &Offer {
+                                    label: words.t("campaigns.cancel"), about: words.t("campaigns.cancel_about"), fixed: &fixed, danger: true,
+                                    ..Offer::default()
+                                }))
+                            }
+                        }
+                    }
+                }
+            } }
+            @if rows.len() as i64 == SESSIONS {
+                nav.pages aria-label=(words.t("common.pages")) {
+                    a rel="next" href=(place.with("after", rows.last().map(|row| row.name.as_str()))) { (words.t("common.next")) }
+                }
+            }
+        }
+    };
+    Ok(Shown { title: campaign.to_owned(), body, live: true })
+}

@@ -1,0 +1,76 @@
+//! Failed messages that are queued again as one job (H2).
+
+use super::{Pages, token, two_tenants};
+use crate::support::db::{self, TestDb};
+use crate::support::in_process::InProcessWorker;
+use crate::support::until::until;
+use anyhow::{Result, ensure};
+use sqlx::AssertSqlSafe;
+
+/// Failed messages of both sessions, made without sending.
+async fn failed(db: &TestDb, each: i64) -> Result<()> {
+    two_tenants(db).await?;
+    let made = format!(
+        "DELETE FROM wa.schedule;
+         INSERT INTO wa.outbound (session, recipient, body) SELECT s || '.shop', '+7900123' || 1000 + n, 'x'
+         FROM unnest('{{red,blue}}'::text[]) s, generate_series(1, {each}) n;
+         UPDATE wa.outbound SET status = 'failed', failed_at = now(), last_error = 'no file',
+             failure = CASE WHEN id % 2 = 0 THEN 'media' ELSE 'connection' END::wa.failure_class"
+    );
+    sqlx::raw_sql(AssertSqlSafe(made)).execute(&db.pool).await?;
+    Ok(())
+}
+
+async fn holds(db: &TestDb, condition: &str) -> Result<()> {
+    let sql = format!("SELECT {condition}");
+    until(&sql, async || {
+        let held = sqlx::query_scalar::<_, Option<bool>>(AssertSqlSafe(sql.clone())).fetch_one(&db.pool).await?;
+        Ok(if held == Some(true) { Ok(()) } else { Err(format!("{held:?}")) })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn h2_a_tenants_operator_retries_its_failed_messages_as_one_job() -> Result<()> {
+    let db = db::fresh().await;
+    failed(&db, 2500).await?;
+    let pages = Pages::start(&db).await?;
+    let (red, blue) = (token(&db, "red", "operator", Some("red")).await?, token(&db, "blue", "operator", Some("blue")).await?);
+    let (red, blue) = (pages.sign_in(&red).await?, pages.sign_in(&blue).await?);
+    let answer = pages.post("/act/retry_failed", &red, "failure=media").await?;
+    ensure!(answer.status == 200 && answer.body.contains(r#""message":"1""#), "{answer:?}");
+    // Another tenant neither sees nor cancels it.
+    ensure!(pages.get("/failures", &red).await?.body.contains("retry-1"), "the job is not shown");
+    ensure!(!pages.get("/failures", &blue).await?.body.contains("retry-1"), "another tenant's job is shown");
+    ensure!(pages.post("/act/cancel_retry", &blue, "job=1").await?.status >= 400, "another tenant's job is cancelled");
+    let worker = InProcessWorker::start(&db)?;
+    holds(&db, "(SELECT status = 'done' AND found = 1250 AND retried = 1250 FROM wa.retries)").await?;
+    holds(&db, "(SELECT bool_and((status = 'queued' AND failed_at IS NULL AND failure IS NULL) = (session = 'red.shop' AND id % 2 = 0)) FROM wa.outbound)").await?;
+    worker.stop().await?;
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_a_cancelled_retry_stops_and_waits_for_no_lock() -> Result<()> {
+    let db = db::fresh().await;
+    failed(&db, 300).await?;
+    // An application has locked a message, and another one is pausing a campaign.
+    sqlx::raw_sql("UPDATE wa.outbound SET campaign = 'may' WHERE id = 3").execute(&db.pool).await?;
+    let (mut locking, mut pausing) = (db.pool.begin().await?, db.pool.begin().await?);
+    sqlx::raw_sql("SELECT FROM wa.outbound WHERE id = 1 FOR UPDATE").execute(&mut *locking).await?;
+    sqlx::raw_sql("SELECT wa.pause_campaign('red.shop', 'may')").execute(&mut *pausing).await?;
+    let worker = InProcessWorker::start(&db)?;
+    sqlx::raw_sql("SELECT wa.retry_failed('red.shop')").execute(&db.pool).await?;
+    holds(&db, "(SELECT status = 'done' AND found = 300 AND retried = 298 FROM wa.retries)").await?;
+    drop((locking, pausing));
+    let slow = r#"INSERT INTO wa.maintenance_job (kind, args) VALUES ('retry_failed', '{"session": "blue.shop", "batch": 1, "pause_ms": 20}')"#;
+    sqlx::raw_sql(slow).execute(&db.pool).await?;
+    holds(&db, "(SELECT retried > 1 FROM wa.retries ORDER BY id DESC LIMIT 1)").await?;
+    sqlx::raw_sql("SELECT wa.cancel_retry(max(id)) FROM wa.retries").execute(&db.pool).await?;
+    // Prompt jobs run one at a time, so the next one starts when the cancelled one has ended.
+    sqlx::raw_sql("INSERT INTO wa.maintenance_job (kind) VALUES ('resource_report')").execute(&db.pool).await?;
+    holds(&db, "(SELECT status = 'done' FROM wa.maintenance_job WHERE kind = 'resource_report')").await?;
+    holds(&db, "(SELECT count(*) > 100 FROM wa.outbound WHERE session = 'blue.shop' AND status = 'failed')").await?;
+    worker.stop().await
+}
