@@ -1,7 +1,12 @@
 //! The screens of the dashboard. A new one: a file here with a `SCREEN` and its `ACTS`, a line in each of the two lists
 //! below, and a section in `words/`.
 
+mod consumers;
 mod fleet;
+mod live;
+mod maintenance;
+mod schedules;
+mod workers;
 
 use super::acts::Act;
 use super::error::WebError;
@@ -9,11 +14,18 @@ use super::look::Screen;
 use super::request::Place;
 
 /// All screens, in the order of the navigation.
-pub(super) const ALL: &[Screen] = &[fleet::SCREEN];
+pub(super) const ALL: &[Screen] = &[
+    fleet::SCREEN,
+    consumers::SCREEN,
+    schedules::SCREEN,
+    maintenance::SCREEN,
+    workers::SCREEN,
+    live::SCREEN,
+];
 
 /// What pages can do.
 pub(super) fn acts() -> impl Iterator<Item = &'static Act> {
-    [fleet::ACTS].into_iter().flatten().copied()
+    [fleet::ACTS, consumers::ACTS, schedules::ACTS, maintenance::ACTS, workers::ACTS].into_iter().flatten().copied()
 }
 
 /// The screen of a place.
