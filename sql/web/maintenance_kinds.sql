@@ -1,2 +1,2 @@
--- Kinds of maintenance jobs that have a schedule.
-SELECT DISTINCT s.kind FROM wa.schedule s WHERE s.job_table = 'maintenance_job' ORDER BY s.kind
+-- Kinds of maintenance jobs.
+SELECT k AS "kind!" FROM unnest(wa.maintenance_kinds()) k ORDER BY k

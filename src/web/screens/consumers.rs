@@ -22,7 +22,7 @@ static REWIND: Act = Act {
     name: "rewind_consumer",
     scope: Scope::Operator,
     function: "wa.rewind_consumer",
-    sql: "SELECT wa.rewind_consumer($1, $2::timestamptz)::text",
+    sql: "SELECT wa.rewind_consumer($1, $2::timestamp AT TIME ZONE 'UTC')::text",
     arguments: &["name", "since"],
 };
 static DROP: Act = Act {

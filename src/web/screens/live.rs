@@ -17,7 +17,7 @@ pub(super) const SCREEN: Screen = Screen {
 const ROWS: u32 = 300;
 
 /// Beginnings of the kinds of events that one chooses among.
-const KINDS: [&str; 6] = ["session_", "connection_", "message_", "passkey_", "crypto_", "group_"];
+const KINDS: [&str; 6] = ["session_", "connection_", "message_", "passkey_", "crypto_", "auth_"];
 
 fn render(look: &mut Look) -> Shown {
     let (words, place) = (look.words, &look.place);

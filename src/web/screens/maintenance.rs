@@ -71,7 +71,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                     // How much there is to do is not known beforehand.
                     @if running { progress id={ "job-" (id) } {} }
                     @else { progress id={ "job-" (id) } max="1" value="0" {} }
-                    b { @if let Some(result) = &job.result { (counts(result)) } @else { (words.of_value("job_status", &job.status)) } }
+                    b { @if let Some(result) = &job.result { (counts(result)) } @else { (words.of_value("run_status", &job.status)) } }
                     small {
                         @if let Some(started) = job.started_at.filter(|_| running) { (format::ago(words, Some(started))) }
                         @else { (format::until(job.run_at)) }
@@ -83,7 +83,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         }
         nav.chips aria-label=(words.t("maintenance.filter")) {
             a href="/maintenance" aria-current=[(kind.is_none() && status.is_none()).then_some("true")] { (words.t("maintenance.all")) }
-            (chip("status", "failed", words.of_value("job_status", "failed")))
+            (chip("status", "failed", words.of_value("run_status", "failed")))
             @for kind in &kinds { (chip("kind", kind, kind)) }
         }
         @if rows.is_empty() {

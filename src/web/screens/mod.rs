@@ -3,6 +3,7 @@
 
 mod consumers;
 mod fleet;
+mod inbox;
 mod live;
 mod maintenance;
 mod schedules;
@@ -16,6 +17,7 @@ use super::request::Place;
 /// All screens, in the order of the navigation.
 pub(super) const ALL: &[Screen] = &[
     fleet::SCREEN,
+    inbox::SCREEN,
     consumers::SCREEN,
     schedules::SCREEN,
     maintenance::SCREEN,
@@ -25,7 +27,7 @@ pub(super) const ALL: &[Screen] = &[
 
 /// What pages can do.
 pub(super) fn acts() -> impl Iterator<Item = &'static Act> {
-    [fleet::ACTS, consumers::ACTS, schedules::ACTS, maintenance::ACTS, workers::ACTS].into_iter().flatten().copied()
+    [fleet::ACTS, inbox::ACTS, consumers::ACTS, schedules::ACTS, maintenance::ACTS, workers::ACTS].into_iter().flatten().copied()
 }
 
 /// The screen of a place.

@@ -55,7 +55,7 @@ pub(super) fn job_status(words: &Words, status: &str) -> Markup {
         "cancelled" => "off",
         _ => return format::message_status(words, status),
     };
-    format::pill(tone, words.of_value("job_status", status))
+    format::pill(tone, words.of_value("run_status", status))
 }
 
 async fn render(look: &mut Look) -> Result<Shown, WebError> {
