@@ -1,6 +1,5 @@
 //! Events as they come. The stream itself sends the last ones first (`src/web/live/events.rs`).
 
-use crate::web::error::WebError;
 use crate::web::look::{Group, Look, Screen, Shown};
 use maud::html;
 
