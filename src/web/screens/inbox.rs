@@ -31,7 +31,7 @@ pub(super) const ACTS: &[&Act] = &[&ANSWER];
 
 /// Sessions, chats and messages on a page, and hits of a search.
 const ROWS: i64 = 50;
-/// Messages among which the newest chats are looked for.
+/// Messages, and chats, among which the newest chats are looked for.
 const AMONG: i64 = 1000;
 
 /// A chat in the list.
@@ -180,6 +180,12 @@ async fn choose(look: &mut Look) -> Result<Shown, WebError> {
     Ok(Shown { title: words.t("screens.inbox").to_owned(), body, live: false })
 }
 
+/// Where a page begins, such as `2026-11-20T10:00:00+00:00 3EB0…`.
+fn moment_and_key(place: Option<&str>) -> Option<(DateTime<Utc>, &str)> {
+    let (moment, key) = place?.split_once(' ')?;
+    Some((DateTime::parse_from_rfc3339(moment).ok()?.with_timezone(&Utc), key))
+}
+
 /// A page of the chats: those with the newest received messages first, or all by number.
 async fn chats(look: &mut Look, session_id: i64) -> Result<Chats, WebError> {
     let (jids, next): (Vec<String>, Option<String>) = if look.place.get("by") == Some("number") {
@@ -188,15 +194,11 @@ async fn chats(look: &mut Look, session_id: i64) -> Result<Chats, WebError> {
         let next = if jids.len() as i64 == ROWS { jids.last().cloned() } else { None };
         (jids, next)
     } else {
-        let before = look.place.number("after");
-        let rows = sqlx::query_file!("sql/web/inbox_newest.sql", session_id, before, AMONG, ROWS).fetch_all(&mut look.tx).await?;
-        let last = rows.last();
-        let next = if rows.len() as i64 == ROWS {
-            last.and_then(|row| row.newest)
-        } else {
-            last.filter(|row| row.many == AMONG).and_then(|row| row.first)
-        };
-        (rows.into_iter().filter_map(|row| row.chat).collect(), next.map(|next| next.to_string()))
+        let (moment, chat) = moment_and_key(look.place.get("after")).unzip();
+        let rows = sqlx::query_file!("sql/web/inbox_newest.sql", session_id, moment, chat, AMONG, ROWS).fetch_all(&mut look.tx).await?;
+        let last = rows.last().filter(|_| rows.len() as i64 == ROWS);
+        let next = last.map(|row| format!("{} {}", row.at.to_rfc3339(), row.chat));
+        (rows.into_iter().map(|row| row.chat).collect(), next)
     };
     let rows = sqlx::query_file!("sql/web/inbox_last.sql", session_id, &jids).fetch_all(&mut look.tx).await?;
     let rows = rows.into_iter().map(|row| Chat {
@@ -212,10 +214,8 @@ async fn chats(look: &mut Look, session_id: i64) -> Result<Chats, WebError> {
 
 /// One chat: a page of its messages, what waits, and a form for an answer.
 async fn conversation(look: &mut Look, session_id: i64, session: &str, chat: &str) -> Result<Markup, WebError> {
-    // The place in the past: moment and message, such as `2026-11-20T10:00:00Z 3EB0…`.
-    let before = look.place.get("before").and_then(|it| it.split_once(' '));
-    let moment = before.and_then(|it| DateTime::parse_from_rfc3339(it.0).ok()).map(|it| it.with_timezone(&Utc));
-    let message = before.map(|it| it.1);
+    let before = moment_and_key(look.place.get("before"));
+    let (moment, message) = before.unzip();
     let rows = sqlx::query_file!("sql/web/inbox_chat.sql", session_id, chat, moment, message, ROWS);
     let rows = rows.fetch_all(&mut look.tx).await?;
     let unsent = sqlx::query_file!("sql/web/inbox_unsent.sql", session_id, chat).fetch_all(&mut look.tx).await?;
