@@ -167,7 +167,7 @@ async fn r9_q14_nobody_makes_a_trigger_of_the_schemas_functions() -> Result<()> 
 }
 
 /// Tables whose rows belong to no tenant: numbers of countries, the fleet's processes, the server's identity, the schema.
-const FLEET: [&str; 9] = [
+const FLEET: [&str; 10] = [
     "wa.auth_home",
     "wa.drain_request",
     "wa.numbers_batch",

@@ -2,15 +2,21 @@
 //! below, and a section in `words/`.
 
 mod campaigns;
+mod consumers;
 mod delivery;
 mod failures;
 mod fleet;
+mod inbox;
+mod live;
+mod maintenance;
 mod message;
 mod queue;
 mod risk;
+mod schedules;
 mod session;
 mod shared;
 mod span;
+mod workers;
 
 use super::acts::Act;
 use super::error::WebError;
@@ -27,11 +33,32 @@ pub(super) const ALL: &[Screen] = &[
     failures::SCREEN,
     delivery::SCREEN,
     campaigns::SCREEN,
+    inbox::SCREEN,
+    consumers::SCREEN,
+    schedules::SCREEN,
+    maintenance::SCREEN,
+    workers::SCREEN,
+    live::SCREEN,
 ];
 
 /// What pages can do.
 pub(super) fn acts() -> impl Iterator<Item = &'static Act> {
-    [shared::ACTS, session::ACTS, risk::ACTS, queue::ACTS, failures::ACTS, campaigns::ACTS].into_iter().flatten().copied()
+    [
+        shared::ACTS,
+        session::ACTS,
+        risk::ACTS,
+        queue::ACTS,
+        failures::ACTS,
+        campaigns::ACTS,
+        inbox::ACTS,
+        consumers::ACTS,
+        schedules::ACTS,
+        maintenance::ACTS,
+        workers::ACTS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 /// The screen of a place.

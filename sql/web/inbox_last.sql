@@ -1,0 +1,24 @@
+-- The last message of each of these chats, and the name that its contact has given itself. $1: session; $2: chats.
+SELECT c.chat AS "chat!", last.sent_at AS "sent_at?", last.from_me AS "from_me?", last.kind AS "kind?",
+       left(last.body, 200) AS "body?", named.push_name AS "push_name?"
+FROM unnest($2::text[]) WITH ORDINALITY AS c (chat, place)
+LEFT JOIN LATERAL (
+    SELECT * FROM (
+        (SELECT o.sent_at, true AS from_me, o.kind, o.body FROM wa.outbound o
+         WHERE o.session_id = $1 AND o.chat = c.chat AND o.sent_at IS NOT NULL AND o.kind NOT IN ('read', 'chat_state')
+         ORDER BY o.sent_at DESC LIMIT 1)
+        UNION ALL
+        (SELECT i.sent_at, i.from_me, i.kind, i.body FROM wa.inbox i
+         WHERE i.session_id = $1 AND i.chat = c.chat ORDER BY i.sent_at DESC LIMIT 1)
+        UNION ALL
+        (SELECT p.sent_at, p.from_me, p.kind, p.body FROM wa.past p
+         WHERE p.session_id = $1 AND p.chat = c.chat ORDER BY p.sent_at DESC LIMIT 1)
+    ) one ORDER BY one.sent_at DESC LIMIT 1
+) last ON true
+LEFT JOIN LATERAL (
+    SELECT i.push_name FROM (
+        SELECT n.push_name, n.from_me FROM wa.inbox n
+        WHERE n.session_id = $1 AND n.chat = c.chat ORDER BY n.sent_at DESC LIMIT 20
+    ) i WHERE NOT i.from_me AND i.push_name <> '' AND c.chat NOT LIKE '%@g.us' LIMIT 1
+) named ON true
+ORDER BY c.place
