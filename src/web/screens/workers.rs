@@ -36,8 +36,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let look = &*look;
     let words = look.words;
     let held: i64 = rows.iter().map(|row| row.held).sum();
-    let room: i64 =
-        rows.iter().filter(|row| !row.draining && row.alive).map(|row| i64::from(row.max_sessions)).sum();
+    let room: i64 = rows.iter().filter(|row| !row.draining && row.alive).map(|row| i64::from(row.max_sessions)).sum();
     let body = html! {
         header.head {
             div {
