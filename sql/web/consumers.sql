@@ -5,6 +5,7 @@ WITH page AS MATERIALIZED (
 )
 SELECT c.consumer_id AS "consumer_id!", c.name AS "name!", (SELECT s.name FROM wa.session s WHERE s.session_id = c.session_id) AS session,
        c.kinds, c.tenants, c.active_at AS "active_at!", c.paused_at, c.paused_reason, cardinality(c.claimed) AS "claimed!", c.claimed_until,
+       coalesce(cardinality(c.claimed) > 0 AND c.claimed_until > now(), false) AS "in_time!",
        (SELECT count(*) FROM (SELECT FROM wa.unread u WHERE u.consumer_id = c.consumer_id LIMIT $3::bigint + 1) u) AS "unread!",
        -- A limit keeps each a probe of an index.
        (SELECT i.received_at FROM wa.inbox i

@@ -6,8 +6,7 @@ use crate::web::format;
 use crate::web::identity::Scope;
 use crate::web::look::{Group, Look, Screen, Shown, Topic};
 use crate::web::request::Place;
-use chrono::Utc;
-use maud::html;
+use maud::{Markup, html};
 
 pub(super) const SCREEN: Screen = Screen {
     name: "consumers",
@@ -45,7 +44,6 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let rows = sqlx::query_file!("sql/web/consumers.sql", after, ROWS, COUNTED).fetch_all(&mut look.tx).await?;
     let look = &*look;
     let (words, place) = (look.words, &look.place);
-    let now = Utc::now();
     let body = html! {
         header.head {
             div {
@@ -82,7 +80,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                                     @if let Some(reason) = &row.paused_reason { small { (reason) } }
                                 } @else if row.unread == 0 {
                                     (format::pill("good", words.t("consumers.done")))
-                                } @else if row.claimed > 0 && row.claimed_until.is_some_and(|until| until > now) {
+                                } @else if row.in_time {
                                     (format::pill("busy", words.t("consumers.works")))
                                 } @else {
                                     (format::pill("warn", words.t("consumers.waits")))
@@ -96,7 +94,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                             td data-label=(words.t("consumers.claimed")) {
                                 @if row.claimed > 0 {
                                     (format::number(row.claimed.into()))
-                                    @if let Some(until) = row.claimed_until.filter(|until| *until > now) { " · " (format::until(until)) }
+                                    @if let Some(until) = row.claimed_until.filter(|_| row.in_time) { " · " (format::until(until)) }
                                     @else { small { (words.t("consumers.overdue")) } }
                                 }
                             }
@@ -107,34 +105,13 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                                 @if let Some(kinds) = &row.kinds { small { (kinds.join(", ")) } }
                             }
                             td.do {
-                                (acts::act(look, &REWIND, &Offer {
-                                    label: words.t("consumers.rewind"),
-                                    about: words.t("consumers.rewind_about"),
-                                    icon: Some("back"),
-                                    fixed: &[("name", &row.name)],
-                                    fields: &[Field {
-                                        name: "since",
-                                        label: words.t("consumers.since"),
-                                        kind: "datetime-local",
-                                        value: None,
-                                        required: true,
-                                    }],
-                                    danger: true,
-                                }))
-                                (acts::act(look, &DROP, &Offer {
-                                    label: words.t("consumers.drop"),
-                                    about: words.t("consumers.drop_about"),
-                                    icon: Some("trash"),
-                                    fixed: &[("name", &row.name)],
-                                    danger: true,
-                                    ..Offer::default()
-                                }))
+                                (acts_of(look, &row.name))
                             }
                         }
                     }
                 }
             } }
-            @if rows.len() as i64 == ROWS {
+            @if i64::try_from(rows.len()) == Ok(ROWS) {
                 nav.pages aria-label=(words.t("common.pages")) {
                     a rel="next" href=(place.with("after", rows.last().map(|row| row.consumer_id.to_string()).as_deref())) { (words.t("common.next")) }
                 }
@@ -142,4 +119,32 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         }
     };
     Ok(Shown { title: words.t("screens.consumers").to_owned(), body, live: true })
+}
+
+/// What can be done to a consumer.
+fn acts_of(look: &Look, name: &str) -> Markup {
+    html! {
+        (acts::act(look, &REWIND, &Offer {
+            label: look.words.t("consumers.rewind"),
+            about: look.words.t("consumers.rewind_about"),
+            icon: Some("back"),
+            fixed: &[("name", name)],
+            fields: &[Field {
+                name: "since",
+                label: look.words.t("consumers.since"),
+                kind: "datetime-local",
+                value: None,
+                required: true,
+            }],
+            danger: true,
+        }))
+        (acts::act(look, &DROP, &Offer {
+            label: look.words.t("consumers.drop"),
+            about: look.words.t("consumers.drop_about"),
+            icon: Some("trash"),
+            fixed: &[("name", name)],
+            danger: true,
+            ..Offer::default()
+        }))
+    }
 }

@@ -29,8 +29,10 @@ static ANSWER: Act = Act {
 
 pub(super) const ACTS: &[&Act] = &[&ANSWER];
 
-/// Sessions, chats and messages on a page, and hits of a search.
+/// Sessions, chats and messages on a page.
 const ROWS: i64 = 50;
+/// Most messages that a search shows.
+const HITS: i32 = 50;
 /// Messages, and chats, among which the newest chats are looked for.
 const AMONG: i64 = 1000;
 
@@ -170,7 +172,7 @@ async fn choose(look: &mut Look) -> Result<Shown, WebError> {
                     }
                 } }
             } }
-            @if rows.len() as i64 == ROWS {
+            @if i64::try_from(rows.len()) == Ok(ROWS) {
                 nav.pages aria-label=(words.t("common.pages")) {
                     a rel="next" href=(place.with("after", rows.last().map(|row| row.name.as_str()))) { (words.t("common.next")) }
                 }
@@ -190,13 +192,16 @@ fn moment_and_key(place: Option<&str>) -> Option<(DateTime<Utc>, &str)> {
 async fn chats(look: &mut Look, session_id: i64) -> Result<Chats, WebError> {
     let (jids, next): (Vec<String>, Option<String>) = if look.place.get("by") == Some("number") {
         let after = look.place.get("after");
-        let jids = sqlx::query_file_scalar!("sql/web/inbox_all.sql", session_id, after, ROWS).fetch_all(&mut look.tx).await?;
-        let next = if jids.len() as i64 == ROWS { jids.last().cloned() } else { None };
+        let jids =
+            sqlx::query_file_scalar!("sql/web/inbox_all.sql", session_id, after, ROWS).fetch_all(&mut look.tx).await?;
+        let next = if i64::try_from(jids.len()) == Ok(ROWS) { jids.last().cloned() } else { None };
         (jids, next)
     } else {
         let (moment, chat) = moment_and_key(look.place.get("after")).unzip();
-        let rows = sqlx::query_file!("sql/web/inbox_newest.sql", session_id, moment, chat, AMONG, ROWS).fetch_all(&mut look.tx).await?;
-        let last = rows.last().filter(|_| rows.len() as i64 == ROWS);
+        let rows = sqlx::query_file!("sql/web/inbox_newest.sql", session_id, moment, chat, AMONG, ROWS)
+            .fetch_all(&mut look.tx)
+            .await?;
+        let last = rows.last().filter(|_| i64::try_from(rows.len()) == Ok(ROWS));
         let next = last.map(|row| format!("{} {}", row.at.to_rfc3339(), row.chat));
         (rows.into_iter().map(|row| row.chat).collect(), next)
     };
@@ -224,7 +229,7 @@ async fn conversation(look: &mut Look, session_id: i64, session: &str, chat: &st
     let is_group = chat.ends_with("@g.us");
     let name = rows.iter().find(|row| !row.from_me && !is_group).and_then(|row| row.push_name.clone());
     let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| number_of(chat));
-    let older = (rows.len() as i64 == ROWS).then(|| rows.last()).flatten();
+    let older = (i64::try_from(rows.len()) == Ok(ROWS)).then(|| rows.last()).flatten();
     let older = older.map(|row| format!("{} {}", row.sent_at.to_rfc3339(), row.message_id));
     let mut list = place.clone();
     list.query.retain(|key, _| matches!(key.as_str(), "by" | "after"));
@@ -299,7 +304,7 @@ async fn conversation(look: &mut Look, session_id: i64, session: &str, chat: &st
 async fn hits(look: &mut Look, session: &str, search: &str, chat: Option<&str>) -> Result<Markup, WebError> {
     let can = sqlx::query_file!("sql/web/inbox_indexed.sql", search, session).fetch_one(&mut look.tx).await?;
     let found = if can.indexed {
-        sqlx::query_file!("sql/web/inbox_search.sql", search, session, chat, i32::try_from(ROWS).unwrap_or(50)).fetch_all(&mut look.tx).await?
+        sqlx::query_file!("sql/web/inbox_search.sql", search, session, chat, HITS).fetch_all(&mut look.tx).await?
     } else {
         Vec::new()
     };

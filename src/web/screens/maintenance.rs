@@ -50,7 +50,8 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let kinds = sqlx::query_file_scalar!("sql/web/maintenance_kinds.sql").fetch_all(&mut look.tx).await?;
     let place = &look.place;
     let (before, kind, status) = (place.number("before"), place.get("kind"), place.get("status"));
-    let rows = sqlx::query_file!("sql/web/maintenance.sql", before, kind, status, ROWS, AMONG).fetch_all(&mut look.tx).await?;
+    let rows =
+        sqlx::query_file!("sql/web/maintenance.sql", before, kind, status, ROWS, AMONG).fetch_all(&mut look.tx).await?;
     let look = &*look;
     let (words, place) = (look.words, &look.place);
     let chip = |key: &str, value: &str, word: &str| {
@@ -87,11 +88,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
             @for kind in &kinds { (chip("kind", kind, kind)) }
         }
         @if rows.is_empty() {
-            div.empty {
-                h2 { (words.t("maintenance.none")) }
-                p { (words.t("maintenance.run")) }
-                code.sql { "SELECT wa.run_now('retention');" }
-            }
+            (none(look))
         } @else {
             div.table { table {
                 caption.hidden { (words.t("maintenance.last")) }
@@ -137,7 +134,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                     }
                 }
             } }
-            @if rows.len() as i64 == ROWS {
+            @if i64::try_from(rows.len()) == Ok(ROWS) {
                 nav.pages aria-label=(words.t("common.pages")) {
                     a rel="next" href=(place.with("before", rows.last().map(|row| row.id.to_string()).as_deref())) { (words.t("common.next")) }
                 }
@@ -154,6 +151,17 @@ fn head(look: &Look) -> Markup {
                 h1 { (look.words.t("screens.maintenance")) }
                 p.soft { (look.words.t("maintenance.about")) }
             }
+        }
+    }
+}
+
+/// What stands in the place of the last jobs without one.
+fn none(look: &Look) -> Markup {
+    html! {
+        div.empty {
+            h2 { (look.words.t("maintenance.none")) }
+            p { (look.words.t("maintenance.run")) }
+            code.sql { "SELECT wa.run_now('retention');" }
         }
     }
 }

@@ -59,7 +59,8 @@ pub(super) fn job_status(words: &Words, status: &str) -> Markup {
 }
 
 async fn render(look: &mut Look) -> Result<Shown, WebError> {
-    let rows = sqlx::query_file!("sql/web/schedules.sql", look.place.number("after"), ROWS).fetch_all(&mut look.tx).await?;
+    let rows =
+        sqlx::query_file!("sql/web/schedules.sql", look.place.number("after"), ROWS).fetch_all(&mut look.tx).await?;
     let look = &*look;
     let (words, place) = (look.words, &look.place);
     let body = html! {
@@ -125,7 +126,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                                 @if let Some(status) = &row.job_status { (job_status(words, status)) }
                                 @if let Some(job) = row.last_job { small { (words.with("schedules.job_id", job)) } }
                             }
-                            td.why data-label=(words.t("schedules.error")) { (row.error.as_ref().or(row.job_error.as_ref()).map_or("", |error| error)) }
+                            td.why data-label=(words.t("schedules.error")) { (row.error.as_ref().or(row.job_error.as_ref()).map_or("", String::as_str)) }
                             td.do {
                                 @if mine {
                                     (acts::act(look, &RUN, &Offer {
@@ -146,7 +147,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                     }
                 }
             } }
-            @if rows.len() as i64 == ROWS {
+            @if i64::try_from(rows.len()) == Ok(ROWS) {
                 nav.pages aria-label=(words.t("common.pages")) {
                     a rel="next" href=(place.with("after", rows.last().map(|row| row.schedule_id.to_string()).as_deref())) { (words.t("common.next")) }
                 }

@@ -6,7 +6,6 @@ use crate::web::format;
 use crate::web::identity::Scope;
 use crate::web::look::{Group, Look, Screen, Shown, Topic};
 use crate::web::request::Place;
-use chrono::Utc;
 use maud::html;
 
 pub(super) const SCREEN: Screen = Screen {
@@ -36,9 +35,8 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let left = sqlx::query_file_scalar!("sql/web/workers_left.sql").fetch_one(&mut look.tx).await?;
     let look = &*look;
     let words = look.words;
-    let now = Utc::now();
     let held: i64 = rows.iter().map(|row| row.held).sum();
-    let room: i64 = rows.iter().filter(|row| !row.draining && row.lease_until > now).map(|row| i64::from(row.max_sessions)).sum();
+    let room: i64 = rows.iter().filter(|row| !row.draining && row.alive).map(|row| i64::from(row.max_sessions)).sum();
     let body = html! {
         header.head {
             div {
@@ -83,7 +81,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                         tr data-key=(worker) {
                             th scope="row" { a href=(fleet) { (row.host) " " span.soft { (row.pid) } } small { (worker) } }
                             td {
-                                @if row.lease_until <= now { (format::pill("bad", words.t("workers.gone"))) }
+                                @if !row.alive { (format::pill("bad", words.t("workers.gone"))) }
                                 @else if row.draining { (format::pill("warn", words.t("workers.draining"))) }
                                 @else { (format::pill("good", words.t("workers.works"))) }
                             }
@@ -93,7 +91,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                             td data-label=(words.t("workers.version")) { (row.version) }
                             td data-label=(words.t("workers.started")) { (format::ago(words, Some(row.started_at))) }
                             td data-label=(words.t("workers.lease")) {
-                                @if row.lease_until > now { (format::until(row.lease_until)) }
+                                @if row.alive { (format::until(row.lease_until)) }
                                 @else { (format::ago(words, Some(row.lease_until))) }
                             }
                             td.do {
