@@ -428,7 +428,7 @@ async fn s12_ten_thousand_sessions_say_why_in_a_fraction_of_a_second() -> Result
     let session = fastest(&mut one, "SELECT count(wa.why('s3'))").await?;
     let message = fastest(&mut one, "SELECT count(wa.why((SELECT max(id) FROM wa.outbound WHERE live)))").await?;
     ensure!(all < Duration::from_secs(1), "10,000 sessions took {all:?}");
-    ensure!(session < Duration::from_millis(50) && message < Duration::from_millis(50), "{session:?}, {message:?}");
+    ensure!(session < Duration::from_millis(250) && message < Duration::from_millis(250), "{session:?}, {message:?}");
     // What this transaction has read.
     let scans: (i64, i64) =
         sqlx::query_as("SELECT seq_scan, idx_scan FROM pg_stat_xact_user_tables WHERE relid = 'wa.outbound'::regclass")

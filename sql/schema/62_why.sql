@@ -8,7 +8,13 @@ CREATE OR REPLACE FUNCTION wa.session_reasons(session_ids bigint[])
 RETURNS TABLE (session_id bigint, blocked text, delayed text, limited text, paced text, used_up text, stuck boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH found AS MATERIALIZED (
-        SELECT s AS own, t AS tenant, p AS pacing, b AS sending, l.unsettled,
+        SELECT s.session_id, s.status, s.status_at::timestamptz(0) AS since, s.desired, s.proxy, s.failures, s.status_reason,
+               s.rest_until::timestamptz(0) AS rest_until, s.qr IS NOT NULL AS has_qr, s.code IS NOT NULL AS has_code,
+               s.paused_at::timestamptz(0) AS paused_at, s.paused_by, s.paused_reason,
+               s.limit_reason, s.limited_until, t.tenant, t.paused_at::timestamptz(0) AS tenant_paused_at,
+               t.paused_by AS tenant_paused_by, t.paused_reason AS tenant_paused_reason, l.unsettled,
+               p AS pacing, b AS sending, p.session_id IS NOT NULL AS is_paced, p.first_contacts, b.contacts_today,
+               b.gate_until > now() AS gated, b.gate_until,
                coalesce(p.quiet_from IS NOT NULL AND wa.is_quiet(p), false) AS quiet,
                coalesce(': ' || s.status_reason, '') AS because,
                CASE WHEN s.jid IS NULL THEN (
@@ -45,17 +51,17 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     ), told AS MATERIALIZED (
         SELECT f.*,
                CASE f.connection
-                   WHEN 'logged_out' THEN format('logged out since %s%s (wa.link)', (f.own).status_at::timestamptz(0), f.because)
+                   WHEN 'logged_out' THEN format('logged out since %s%s (wa.link)', f.since, f.because)
                    WHEN 'not_linked' THEN format('not linked%s (wa.link)', f.because)
-                   WHEN 'stopped' THEN CASE WHEN (f.own).status = 'stopped'
-                       THEN format('stopped since %s%s (wa.connect)', (f.own).status_at::timestamptz(0), f.because)
+                   WHEN 'stopped' THEN CASE WHEN f.status = 'stopped'
+                       THEN format('stopped since %s%s (wa.connect)', f.since, f.because)
                        ELSE 'should be stopped (wa.connect)' END
                    WHEN 'no_worker' THEN 'no worker runs (wagres worker)'
-                   WHEN 'banned' THEN format('banned by WhatsApp until %s%s', (f.own).rest_until::timestamptz(0), f.because)
+                   WHEN 'banned' THEN format('banned by WhatsApp until %s%s', f.rest_until, f.because)
                    WHEN 'proxy' THEN format('no connection through its proxy %s, %s failed in a row%s%s (wa.set_proxy)',
-                       (f.own).proxy, (f.own).failures, f.because, '; the next attempt is at ' || (
+                       f.proxy, f.failures, f.because, '; the next attempt is at ' || (
                            SELECT min(j.run_at)::timestamptz(0) FROM wa.session_job j
-                           WHERE j.session_id = (f.own).session_id AND j.status = 'queued' AND NOT j.action
+                           WHERE j.session_id = f.session_id AND j.status = 'queued' AND NOT j.action
                              AND j.kind IN ('link', 'connect', 'reconnect') AND j.run_at > now()))
                    WHEN 'resting' THEN format('rests until %s%s%s', (f.own).rest_until::timestamptz(0),
                        CASE WHEN (f.own).failures > 1 THEN format(' after %s failed connections', (f.own).failures) ELSE '' END, f.because)
@@ -64,15 +70,15 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                    WHEN 'linking' THEN CASE
                        WHEN f.passkey = 'requested' THEN 'waits for a passkey (wa.answer_passkey)'
                        WHEN f.passkey = 'code' THEN 'waits until somebody compares the code of its passkey (wa.confirm_passkey)'
-                       WHEN (f.own).code IS NOT NULL THEN 'waits until somebody types its pairing code or scans its QR code'
-                       WHEN (f.own).qr IS NOT NULL THEN 'waits until somebody scans its QR code'
+                       WHEN f.has_code THEN 'waits until somebody types its pairing code or scans its QR code'
+                       WHEN f.has_qr THEN 'waits until somebody scans its QR code'
                        ELSE 'is being linked' END
-                   WHEN 'disconnected' THEN format('disconnected since %s%s%s', (f.own).status_at::timestamptz(0), f.because,
+                   WHEN 'disconnected' THEN format('disconnected since %s%s%s', f.since, f.because,
                        '; the next attempt is at ' || (
                            SELECT min(j.run_at)::timestamptz(0) FROM wa.session_job j
-                           WHERE j.session_id = (f.own).session_id AND j.status = 'queued' AND NOT j.action
+                           WHERE j.session_id = f.session_id AND j.status = 'queued' AND NOT j.action
                              AND j.kind IN ('link', 'connect', 'reconnect') AND j.run_at > now()))
-                   WHEN 'connecting' THEN format('connecting since %s%s', (f.own).status_at::timestamptz(0), f.because)
+                   WHEN 'connecting' THEN format('connecting since %s%s', f.since, f.because)
                END AS line,
                -- Whether a person has to look after it.
                CASE f.connection
@@ -81,11 +87,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                    WHEN 'proxy' THEN (f.own).failures >= 5 OR coalesce((f.own).status_reason LIKE 'proxy: %', false)
                    ELSE f.connection IN ('logged_out', 'not_linked', 'stopped', 'no_worker', 'full')
                END AS by_a_person,
-               CASE WHEN (f.tenant).paused_at IS NOT NULL THEN format('tenant %s paused by %s since %s%s (wa.resume_tenant)',
-                   (f.tenant).tenant, coalesce((f.tenant).paused_by, 'somebody'), (f.tenant).paused_at::timestamptz(0),
-                   ': ' || (f.tenant).paused_reason) END AS tenant_paused,
-               CASE WHEN (f.own).paused_at IS NOT NULL THEN format('paused by %s since %s%s (wa.resume)',
-                   coalesce((f.own).paused_by, 'its worker'), (f.own).paused_at::timestamptz(0), ': ' || (f.own).paused_reason) END AS paused,
+               CASE WHEN f.tenant_paused_at IS NOT NULL THEN format('tenant %s paused by %s since %s%s (wa.resume_tenant)',
+                   f.tenant, coalesce(f.tenant_paused_by, 'somebody'), f.tenant_paused_at,
+                   ': ' || f.tenant_paused_reason) END AS tenant_paused,
+               CASE WHEN f.paused_at IS NOT NULL THEN format('paused by %s since %s%s (wa.resume)',
+                   coalesce(f.paused_by, 'its worker'), f.paused_at, ': ' || f.paused_reason) END AS paused,
                CASE WHEN f.quiet THEN format('quiet hours until %s', wa.quiet_end(f.pacing)::timestamptz(0)) END AS quiet_hours
         FROM found f
     ), parted AS MATERIALIZED (
@@ -95,24 +101,24 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                nullif(concat_ws('; ', CASE WHEN NOT t.by_a_person THEN t.line END, t.quiet_hours), '') AS delayed
         FROM told t
     )
-    SELECT (p.own).session_id, p.blocked, p.delayed,
-           CASE WHEN (p.own).limit_reason IS NOT NULL AND coalesce((p.own).limited_until > now(), true)
-                THEN format('limited by WhatsApp, no new chats%s: %s', ' until ' || (p.own).limited_until::timestamptz(0), (p.own).limit_reason) END,
-           CASE WHEN NOT p.quiet AND (p.pacing).session_id IS NOT NULL AND (p.sending).gate_until > now() AND waiting.messages
-                THEN format('pacing, the next message goes at %s', (p.sending).gate_until::timestamptz(0)) END,
+    SELECT p.session_id, p.blocked, p.delayed,
+           CASE WHEN p.limit_reason IS NOT NULL AND coalesce(p.limited_until > now(), true)
+                THEN format('limited by WhatsApp, no new chats%s: %s', ' until ' || p.limited_until::timestamptz(0), p.limit_reason) END,
+           CASE WHEN NOT p.quiet AND p.is_paced AND p.gated AND waiting.messages
+                THEN format('pacing, the next message goes at %s', p.gate_until::timestamptz(0)) END,
            -- These messages have the moment that the claim gave them, so one look-up finds whether there is one.
-           CASE WHEN (p.sending).contacts_today >= (p.pacing).first_contacts AND wa.contacts_left(p.pacing, p.sending) <= 0 AND (
+           CASE WHEN p.contacts_today >= p.first_contacts AND wa.contacts_left(p.pacing, p.sending) <= 0 AND (
                     SELECT true FROM wa.outbound o
-                    WHERE o.session_id = (p.own).session_id AND o.live AND o.waits_for = 'first_contact' AND o.run_at = wa.tomorrow(p.pacing)
+                    WHERE o.session_id = p.session_id AND o.live AND o.waits_for = 'first_contact' AND o.run_at = wa.tomorrow(p.pacing)
                     ORDER BY o.run_at LIMIT 1)
                 THEN format('first contacts of today used up (%s), new chats wait until %s',
-                    (p.pacing).first_contacts, wa.tomorrow(p.pacing)::timestamptz(0)) END,
+                    p.first_contacts, wa.tomorrow(p.pacing)::timestamptz(0)) END,
            p.blocked IS NOT NULL AND (
                coalesce(p.connection = 'logged_out', false) OR (p.own).desired = 'connected' AND p.connection IS NOT NULL OR coalesce(waiting.messages, false))
     FROM parted p
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN p.blocked IS NOT NULL OR (p.sending).gate_until > now() THEN (
-            SELECT true FROM wa.outbound o WHERE o.session_id = (p.own).session_id AND o.live ORDER BY o.chat, o.id LIMIT 1) END AS messages
+        SELECT CASE WHEN p.blocked IS NOT NULL OR p.gated THEN (
+            SELECT true FROM wa.outbound o WHERE o.session_id = p.session_id AND o.live ORDER BY o.chat, o.id LIMIT 1) END AS messages
         OFFSET 0
     ) waiting
 $$;

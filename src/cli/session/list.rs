@@ -100,7 +100,9 @@ async fn fetch(pool: &Db, args: &ListArgs) -> sqlx::Result<Vec<Listed>> {
 
 fn show(sessions: &[Listed], json: bool) {
     if json {
-        sessions.iter().for_each(|session| line(&session.json().to_string()));
+        for session in sessions {
+            line(&session.json().to_string());
+        }
     } else {
         line(&table(sessions));
     }
@@ -118,7 +120,7 @@ fn table(sessions: &[Listed]) -> String {
 /// has a line for each session that has changed, and one for each that is not in the list any more.
 async fn watch(config: &Config, pool: &Db, args: &ListArgs, json: bool) -> anyhow::Result<()> {
     let stop = stop_signal()?;
-    let mut changes = RowWatch::on("wa_session", config).await?;
+    let mut rows = RowWatch::on("wa_session", config).await?;
     let terminal = !json && std::io::stdout().is_terminal();
     let (mut shown, mut text): (Option<BTreeMap<String, Value>>, _) = (None, String::new());
     loop {
@@ -126,11 +128,12 @@ async fn watch(config: &Config, pool: &Db, args: &ListArgs, json: bool) -> anyho
         let now: BTreeMap<String, Value> = sessions.iter().map(|it| (it.session.clone(), it.json())).collect();
         if json {
             let before = shown.take().unwrap_or_default();
-            now.iter()
-                .filter(|(name, row)| before.get(*name) != Some(*row))
-                .for_each(|(_, row)| line(&row.to_string()));
-            let gone = before.keys().filter(|name| !now.contains_key(*name));
-            gone.for_each(|name| line(&json!({ "session": name, "listed": false }).to_string()));
+            for (_, session) in now.iter().filter(|(name, session)| before.get(*name) != Some(*session)) {
+                line(&session.to_string());
+            }
+            for name in before.keys().filter(|name| !now.contains_key(*name)) {
+                line(&json!({ "session": name, "listed": false }).to_string());
+            }
         } else if terminal {
             let drawn = table(&sessions);
             if drawn != text {
@@ -143,7 +146,7 @@ async fn watch(config: &Config, pool: &Db, args: &ListArgs, json: bool) -> anyho
         shown = Some(now);
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            changed = changes.wait() => changed?,
+            changed = rows.wait() => changed?,
         }
         stop.run_until_cancelled(tokio::time::sleep(TOGETHER)).await;
     }
