@@ -36,7 +36,7 @@ struct Message {
     kind: String,
     body: Option<String>,
     content: Option<Value>,
-    message_id: String,
+    whatsapp_id: String,
     dedupe_key: Option<String>,
     campaign: Option<String>,
     created_at: DateTime<Utc>,
@@ -162,7 +162,7 @@ fn content(words: &Words, message: &Message) -> Markup {
                 @if let Some(fields) = &message.content { dt { (words.t("message.fields")) } dd.why { code { (fields) } } }
                 @if let Some(campaign) = &message.campaign { dt { (words.t("message.campaign")) } dd { span.tag { (campaign) } } }
                 @if let Some(key) = &message.dedupe_key { dt { (words.t("message.dedupe_key")) } dd { code { (key) } } }
-                dt { (words.t("message.message_id")) } dd { code { (message.message_id) } }
+                dt { (words.t("message.message_id")) } dd { code { (message.whatsapp_id) } }
                 @if message.priority != 0 { dt { (words.t("message.priority")) } dd { (message.priority) } }
             }
         }

@@ -143,8 +143,9 @@ const FAILED: i64 = 5;
 const TABS: [&str; 3] = ["overview", "events", "settings"];
 
 /// What the page reads of a session.
+#[expect(clippy::struct_excessive_bools, reason = "columns of a row")]
 struct Session {
-    session_id: i64,
+    id: i64,
     name: String,
     tenant: String,
     created_at: DateTime<Utc>,
@@ -294,8 +295,8 @@ async fn overview(look: &mut Look, session: &Session) -> Result<Markup, WebError
     let why = why.fetch_optional(&mut look.tx).await?;
     let (reason, stuck) = why.map_or((None, false), |why| (why.reason, why.stuck));
     let rate = rate(look, session).await?;
-    let queued = shared::counts(look, session.session_id, &session.name).await?;
-    let failed = sqlx::query_file!("sql/web/session_errors.sql", session.session_id, FAILED).fetch_all(&mut look.tx).await?;
+    let queued = shared::counts(look, session.id, &session.name).await?;
+    let failed = sqlx::query_file!("sql/web/session_errors.sql", session.id, FAILED).fetch_all(&mut look.tx).await?;
     let look = &*look;
     let words = look.words;
     let tone = if reason.is_none() { "good" } else if stuck { "bad" } else { "warn" };
@@ -492,9 +493,9 @@ async fn rate(look: &mut Look, session: &Session) -> Result<Markup, WebError> {
 
 async fn events(look: &mut Look, session: &Session) -> Result<Markup, WebError> {
     let before = look.place.number("before");
-    let found = sqlx::query_file!("sql/web/session_events.sql", session.session_id, EVENTS, before);
+    let found = sqlx::query_file!("sql/web/session_events.sql", session.id, EVENTS, before);
     let found = found.fetch_all(&mut look.tx).await?;
-    let jobs = sqlx::query_file!("sql/web/session_jobs.sql", session.session_id).fetch_all(&mut look.tx).await?;
+    let jobs = sqlx::query_file!("sql/web/session_jobs.sql", session.id).fetch_all(&mut look.tx).await?;
     let look = &*look;
     let words = look.words;
     let older = found.last().filter(|_| i64::try_from(found.len()).is_ok_and(|shown| shown == EVENTS)).map(|last| last.id.to_string());
