@@ -63,8 +63,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                            SELECT min(j.run_at)::timestamptz(0) FROM wa.session_job j
                            WHERE j.session_id = f.session_id AND j.status = 'queued' AND NOT j.action
                              AND j.kind IN ('link', 'connect', 'reconnect') AND j.run_at > now()))
-                   WHEN 'resting' THEN format('rests until %s%s%s', (f.own).rest_until::timestamptz(0),
-                       CASE WHEN (f.own).failures > 1 THEN format(' after %s failed connections', (f.own).failures) ELSE '' END, f.because)
+                   WHEN 'resting' THEN format('rests until %s%s%s', f.rest_until,
+                       CASE WHEN f.failures > 1 THEN format(' after %s failed connections', f.failures) ELSE '' END, f.because)
                    WHEN 'full' THEN 'no worker has room (worker.max_sessions)'
                    WHEN 'free' THEN 'waits for a worker'
                    WHEN 'linking' THEN CASE
@@ -82,9 +82,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                END AS line,
                -- Whether a person has to look after it.
                CASE f.connection
-                   WHEN 'linking' THEN (f.own).qr IS NOT NULL OR (f.own).code IS NOT NULL OR coalesce(f.passkey IN ('requested', 'code'), false)
-                   WHEN 'resting' THEN (f.own).failures >= 5
-                   WHEN 'proxy' THEN (f.own).failures >= 5 OR coalesce((f.own).status_reason LIKE 'proxy: %', false)
+                   WHEN 'linking' THEN f.qr IS NOT NULL OR f.code IS NOT NULL OR coalesce(f.passkey IN ('requested', 'code'), false)
+                   WHEN 'resting' THEN f.failures >= 5
+                   WHEN 'proxy' THEN f.failures >= 5 OR coalesce(f.status_reason LIKE 'proxy: %', false)
                    ELSE f.connection IN ('logged_out', 'not_linked', 'stopped', 'no_worker', 'full')
                END AS by_a_person,
                CASE WHEN f.tenant_paused_at IS NOT NULL THEN format('tenant %s paused by %s since %s%s (wa.resume_tenant)',
