@@ -82,7 +82,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                END AS line,
                -- Whether a person has to look after it.
                CASE f.connection
-                   WHEN 'linking' THEN f.qr IS NOT NULL OR f.code IS NOT NULL OR coalesce(f.passkey IN ('requested', 'code'), false)
+                   WHEN 'linking' THEN f.has_qr OR f.has_code OR coalesce(f.passkey IN ('requested', 'code'), false)
                    WHEN 'resting' THEN f.failures >= 5
                    WHEN 'proxy' THEN f.failures >= 5 OR coalesce(f.status_reason LIKE 'proxy: %', false)
                    ELSE f.connection IN ('logged_out', 'not_linked', 'stopped', 'no_worker', 'full')
@@ -114,7 +114,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                 THEN format('first contacts of today used up (%s), new chats wait until %s',
                     p.first_contacts, wa.tomorrow(p.pacing)::timestamptz(0)) END,
            p.blocked IS NOT NULL AND (
-               coalesce(p.connection = 'logged_out', false) OR (p.own).desired = 'connected' AND p.connection IS NOT NULL OR coalesce(waiting.messages, false))
+               coalesce(p.connection = 'logged_out', false) OR p.desired = 'connected' AND p.connection IS NOT NULL OR coalesce(waiting.messages, false))
     FROM parted p
     CROSS JOIN LATERAL (
         SELECT CASE WHEN p.blocked IS NOT NULL OR p.gated THEN (
