@@ -164,12 +164,11 @@ async fn h2_each_class_of_a_failure_is_in_the_row_and_counted() -> Result<()> {
     let (db, mut worker) = shop().await?;
     for (place, class) in FailureClass::ALL.into_iter().enumerate() {
         let job = begin(&mut worker, class.name()).await?;
-        let error = match place % 2 {
-            0 => JobError::Permanent("never".into()),
-            _ => {
-                run(&db.pool, "UPDATE wa.outbound SET max_attempts = 1 WHERE live").await?;
-                JobError::Retry("not now".into())
-            }
+        let error = if place % 2 == 0 {
+            JobError::Permanent("never".into())
+        } else {
+            run(&db.pool, "UPDATE wa.outbound SET max_attempts = 1 WHERE live").await?;
+            JobError::Retry("not now".into())
         };
         worker.end(job, Err(error.of_class(class).of_class(FailureClass::Worker))).await?;
     }
@@ -480,11 +479,11 @@ async fn h2_r8_an_open_transaction_of_an_application_stops_no_counts() -> Result
         let written: i64 = sqlx::query_scalar(held).bind(round).fetch_one(&db.pool).await?;
         ensure!(written == 2, "{written}");
         if round == 1 {
-            let hold = "BEGIN; UPDATE wa.tenant SET paused_at = now(); UPDATE wa.session SET paused_at = now() WHERE name = 'cafe';
+            let transaction = "BEGIN; UPDATE wa.tenant SET paused_at = now(); UPDATE wa.session SET paused_at = now() WHERE name = 'cafe';
                         SELECT sum(sent) FROM wa.numbers; DELETE FROM wa.session WHERE name = 'shop';
                         INSERT INTO wa.outbound (session, recipient, body) VALUES ('cafe', '15550001', 'x');
                         SELECT wa.set_pacing('cafe', per_minute => 1), wa.cancel_all('cafe')";
-            sqlx::raw_sql(hold).execute(&mut app).await?;
+            sqlx::raw_sql(transaction).execute(&mut app).await?;
         }
     }
     sqlx::raw_sql("COMMIT").execute(&mut app).await?;

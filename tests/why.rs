@@ -130,8 +130,7 @@ async fn s12_a_session_that_cannot_connect_says_until_when() -> Result<()> {
     let refuse = json!({ "fault": { "login_failure": { "reason": 429 } }, "number": SHOP, "times": 1 });
     world.control.post("/faults", refuse).await?;
     drop().await?;
-    let limits =
-        "rests until 20%: WhatsApp limits how much this device may do (code 429)%";
+    let limits = "rests until 20%: WhatsApp limits how much this device may do (code 429)%";
     shop_says(&world, limits).await?;
     ensure!(!stuck(&world).await?);
     again().await?;
@@ -313,8 +312,8 @@ async fn s12_the_limit_of_an_account_is_in_its_row_until_it_ends() -> Result<()>
     world.holds("SELECT limit_reason = 'WEB_COMPANION_ONLY' FROM wa.session").await?;
     world.holds(is_free).await?;
     shop_says(&world, NOTHING).await?;
-    let stats = world.control.get("/stats").await?;
-    ensure!(stats["unknown"] == json!({}), "{stats}");
+    let counts = world.control.get("/stats").await?;
+    ensure!(counts["unknown"] == json!({}), "{counts}");
     worker.stop().await
 }
 

@@ -206,7 +206,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     runtime.block_on(async {
         match cli.command {
             Command::Up { sandbox, faults, state, .. } => {
-                up::up(config, sandbox.then_some(up::SandboxFlags { faults: &faults, state }), json).await
+                let sandbox = sandbox.then_some(up::SandboxFlags { faults: &faults, state });
+                Box::pin(up::up(config, sandbox, json)).await
             }
             Command::Worker { command: Some(command), .. } => worker::run(&config, command, json).await,
             Command::Worker { .. } => up::worker(config, json).await,

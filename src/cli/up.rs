@@ -56,7 +56,8 @@ pub(super) async fn up(mut config: Config, sandbox: Option<SandboxFlags<'_>>, js
         }
         _ => None,
     };
-    let ended = async {
+    // On the heap: everything that runs is in it.
+    let ended = Box::pin(async {
         migrate_schema(&config).await?;
         let url = database_url(&config)?.clone();
         if let Some(folder) = &folder {
@@ -77,7 +78,7 @@ pub(super) async fn up(mut config: Config, sandbox: Option<SandboxFlags<'_>>, js
             },
             None => working.await,
         }
-    }
+    })
     .await;
     if let Some(cluster) = cluster {
         cluster.stop().await?;
@@ -176,12 +177,7 @@ fn not_served(address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
 }
 
 /// Runs the worker and the HTTP server, and prints their addresses when they are ready.
-async fn work(
-    config: Config,
-    beside: Beside<'_>,
-    json: bool,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
+async fn work(config: Config, beside: Beside<'_>, json: bool, stop: CancellationToken) -> anyhow::Result<()> {
     let Beside { sandbox, cluster, has_login } = beside;
     let url = database_url(&config)?.clone();
     let pages_stop = CancellationToken::new();

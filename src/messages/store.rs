@@ -84,7 +84,7 @@ impl<'a> Messages<'a> {
 impl Pieces for Messages<'_> {
     async fn write(&self, part: Range<usize>) -> sqlx::Result<()> {
         let (hold, c, part) = (self.hold, self.columns, || part.clone());
-        let (held, stored) = match self.table {
+        let (is_held, stored) = match self.table {
             Table::Past => {
                 let done = insert!("sql/messages/store_past.sql", hold, c, part()).await?;
                 (done.held, u32::try_from(done.stored).unwrap_or(0))
@@ -111,7 +111,7 @@ impl Pieces for Messages<'_> {
             }
         };
         self.stored.fetch_add(stored, Ordering::Relaxed);
-        if !held {
+        if !is_held {
             hold.lost.cancel();
         }
         Ok(())

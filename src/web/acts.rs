@@ -65,7 +65,8 @@ pub(super) fn act(look: &Look, act: &'static Act, offer: &Offer<'_>) -> Markup {
         return html! {};
     }
     let key = offer.fixed.iter().fold(format!("act-{}", act.name), |key, (_, value)| format!("{key}-{value}"));
-    let (opener, button) = if offer.danger { ("button danger", "button danger solid") } else { ("button plain", "button") };
+    let (opener, button) =
+        if offer.danger { ("button danger", "button danger solid") } else { ("button plain", "button") };
     html! {
         details.act name="acts" data-key=(key) {
             summary class=(opener) {
@@ -88,7 +89,8 @@ pub(super) fn quick(look: &Look, act: &'static Act, label: &str, fixed: &[(&'sta
     if look.who.scope < act.scope {
         return html! {};
     }
-    let values: Vec<_> = act.arguments.iter().map(|name| fixed.iter().find(|(key, _)| key == name).map(|it| it.1)).collect();
+    let values: Vec<_> =
+        act.arguments.iter().map(|name| fixed.iter().find(|(key, _)| key == name).map(|it| it.1)).collect();
     html! {
         form.one method="post" action={ "/act/" (act.name) } data-act {
             (hidden(look, fixed))
@@ -157,7 +159,8 @@ mod tests {
 
     #[test]
     fn h2_a_call_is_shown_as_sql_with_quoted_values() {
-        let act = Act { name: "x", scope: Scope::Operator, function: "wa.pause", sql: "", arguments: &["session", "reason"] };
+        let act =
+            Act { name: "x", scope: Scope::Operator, function: "wa.pause", sql: "", arguments: &["session", "reason"] };
         assert_eq!(act.call(&[Some("o'neill"), None]), "SELECT wa.pause('o''neill');");
         assert_eq!(act.call(&[Some("42"), Some("x")]), "SELECT wa.pause(42, 'x');");
         assert_eq!(act.call(&[None, Some("+1")]), "SELECT wa.pause(NULL, '+1');");

@@ -62,7 +62,8 @@ impl Client {
     pub(super) fn of(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> Self {
         let peer = peer.to_canonical();
         let named = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-        let named: Vec<IpAddr> = named.flat_map(|value| value.split(',')).filter_map(|it| it.trim().parse().ok()).collect();
+        let named: Vec<IpAddr> =
+            named.flat_map(|value| value.split(',')).filter_map(|it| it.trim().parse().ok()).collect();
         // Each proxy appends whom it heard; what stands before the last trusted one is the client's own claim.
         let address = if is_trusted(proxies, peer) {
             named.iter().rev().copied().find(|it| !is_trusted(proxies, *it)).unwrap_or(peer)
@@ -71,7 +72,7 @@ impl Client {
         };
         Self(match address.to_canonical() {
             IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits((address.to_bits() >> 64) << 64)),
-            address => address,
+            address @ IpAddr::V4(_) => address,
         })
     }
 }

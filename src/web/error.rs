@@ -74,9 +74,10 @@ impl WebError {
     pub(super) fn is_signed_out(&self) -> bool {
         match self {
             Self::SignedOut => true,
-            Self::Sql(error) => {
-                error.as_database_error().and_then(|it| it.code()).is_some_and(|code| code == INVALID_TOKEN)
-            }
+            Self::Sql(error) => error
+                .as_database_error()
+                .and_then(sqlx::error::DatabaseError::code)
+                .is_some_and(|code| code == INVALID_TOKEN),
             _ => false,
         }
     }

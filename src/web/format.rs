@@ -12,7 +12,7 @@ pub(super) fn number(value: i64) -> String {
         grouped.push('−');
     }
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             grouped.push('\u{202f}');
         }
         grouped.push(digit);
@@ -83,7 +83,9 @@ mod tests {
 
     #[test]
     fn h2_numbers_are_grouped_by_thousands() {
-        for (value, shown) in [(0, "0"), (999, "999"), (1000, "1\u{202f}000"), (-12_345_678, "−12\u{202f}345\u{202f}678")] {
+        for (value, shown) in
+            [(0, "0"), (999, "999"), (1000, "1\u{202f}000"), (-12_345_678, "−12\u{202f}345\u{202f}678")]
+        {
             assert_eq!(number(value), shown);
         }
     }

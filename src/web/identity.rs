@@ -1,16 +1,15 @@
 //! Who asks, and with which rights. The rights are the database's: each request is one transaction under the role of its
-//! token's scope, and row-level security looks the token up again (sql/schema/70_web.sql).
+//! token's scope, and row-level security looks the token up again (`sql/schema/70_web.sql`).
 
 use super::error::WebError;
 use crate::config::Secret;
-use crate::db::{Db, DbError};
 use crate::db::transaction::UnnamedTransaction;
+use crate::db::{Db, DbError};
 use sqlx::Executor as _;
 use sqlx::postgres::PgPool;
 
 /// A page never waits longer than this for a row or a result. To compile a statement takes longer than to run it.
-const BEGIN: &str =
-    "BEGIN; SET LOCAL ROLE wa_web; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '10s'; SET LOCAL jit = off";
+const BEGIN: &str = "BEGIN; SET LOCAL ROLE wa_web; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '10s'; SET LOCAL jit = off";
 
 /// What a token may do; each may do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,7 +83,8 @@ pub(super) async fn enter(pool: &PgPool, claim: Claim) -> Result<(UnnamedTransac
     let mut transaction = begin(pool).await?;
     let (name, scope, tenant) = match &claim {
         Claim::Secret(secret) => {
-            let found = sqlx::query!(r#"SELECT name AS "name!", scope AS "scope!", tenant FROM wa.web_enter($1)"#, secret);
+            let found =
+                sqlx::query!(r#"SELECT name AS "name!", scope AS "scope!", tenant FROM wa.web_enter($1)"#, secret);
             let found = found.fetch_one(&mut transaction).await?;
             (found.name, found.scope, found.tenant)
         }

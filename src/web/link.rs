@@ -58,9 +58,13 @@ pub(super) async fn page(State(web): State<Web>, Path(secret): Path<String>, ask
             let words = asked.words;
             let live = format!("/link/{secret}/live");
             let live = matches!(link.state.as_str(), "open" | "spent").then_some(live.as_str());
-            let title = link.session.as_deref().map_or_else(|| words.t("link.link").to_owned(), |name| words.with("link.title", name));
+            let title = link
+                .session
+                .as_deref()
+                .map_or_else(|| words.t("link.link").to_owned(), |name| words.with("link.title", name));
             let status = if link.state == "unknown" { StatusCode::NOT_FOUND } else { StatusCode::OK };
-            (status, Html(page::plain(words, &title, live, &content(words, &secret, &link)).into_string())).into_response()
+            (status, Html(page::plain(words, &title, live, &content(words, &secret, &link)).into_string()))
+                .into_response()
         }
         Err(error) => page::answer(&error, asked.words, &asked.headers, &asked.wanted),
     }
@@ -69,7 +73,7 @@ pub(super) async fn page(State(web): State<Web>, Path(secret): Path<String>, ask
 /// The stream of the page.
 pub(super) async fn live(State(web): State<Web>, Path(secret): Path<String>, asked: Asked) -> Response {
     let words = asked.words;
-    stream_of_page(web.clone(), move || {
+    stream_of_page(&web.clone(), move || {
         let (web, secret) = (web.clone(), secret.clone());
         async move {
             let link = read(&web, &secret).await?;
@@ -102,7 +106,9 @@ pub(super) async fn step(
         let mut tx = begin(&web.pool).await?;
         match step.as_str() {
             "start" => {
-                sqlx::query_scalar!("SELECT wa.link_page_start($1, $2)", secret, field("phone")).fetch_one(&mut tx).await?;
+                sqlx::query_scalar!("SELECT wa.link_page_start($1, $2)", secret, field("phone"))
+                    .fetch_one(&mut tx)
+                    .await?;
             }
             "answer" => {
                 let answer = serde_json::from_str::<Value>(field("answer").unwrap_or_default())
@@ -110,7 +116,9 @@ pub(super) async fn step(
                 sqlx::query_scalar!("SELECT wa.link_page_answer($1, $2)", secret, answer).fetch_one(&mut tx).await?;
             }
             "confirm" => {
-                sqlx::query_scalar!("SELECT wa.link_page_confirm($1, $2)", secret, field("code")).fetch_one(&mut tx).await?;
+                sqlx::query_scalar!("SELECT wa.link_page_confirm($1, $2)", secret, field("code"))
+                    .fetch_one(&mut tx)
+                    .await?;
             }
             _ => return Err(WebError::NotFound),
         }
@@ -284,7 +292,7 @@ fn passkey(words: &Words, secret: &str, link: &Link, stage: &str) -> Markup {
             @match stage {
                 "requested" => {
                     @let request = link.passkey_request.as_ref().map(Value::to_string).unwrap_or_default();
-                    @let line = format!(
+                    @let command = format!(
                         "copy(JSON.stringify((await navigator.credentials.get({{publicKey: \
                          PublicKeyCredential.parseRequestOptionsFromJSON({request})}})).toJSON()))"
                     );
@@ -293,7 +301,7 @@ fn passkey(words: &Words, secret: &str, link: &Link, stage: &str) -> Markup {
                         li {
                             (words.t("link.passkey_console"))
                             div.copied {
-                                code.sql id="passkey-line" { (line) }
+                                code.sql id="passkey-line" { (command) }
                                 button type="button" class="button plain slim" data-copy-of="passkey-line" { (words.t("link.copy")) }
                             }
                         }

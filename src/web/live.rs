@@ -20,9 +20,9 @@ use axum::extract::{Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use chrono_tz::Tz;
-use futures::stream::{self, Stream, StreamExt as _};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use futures::stream::{self, Stream, StreamExt as _};
 use sqlx::postgres::PgPool;
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -150,7 +150,12 @@ impl Hub {
         loop {
             let rendered = self.render(&view).await;
             let is_over = rendered == Sent::Over;
-            sent.send_if_modified(|before| *before != rendered && { *before = rendered; true });
+            sent.send_if_modified(|before| {
+                *before != rendered && {
+                    *before = rendered;
+                    true
+                }
+            });
             if is_over {
                 self.views().remove(&view);
                 return;
@@ -261,7 +266,7 @@ pub(super) async fn page(
 
 /// The stream of a page that only one reader has: rendered when a session has changed, at most once a second, and after a few
 /// seconds; sent when it differs from before.
-pub(super) fn stream_of_page<F>(web: Web, render: impl Fn() -> F + Send + 'static) -> Response
+pub(super) fn stream_of_page<F>(web: &Web, render: impl Fn() -> F + Send + 'static) -> Response
 where
     F: Future<Output = Result<String, WebError>> + Send + 'static,
 {
@@ -281,7 +286,8 @@ where
             if let Some(event) = event {
                 return Some((event, (bell, before, render)));
             }
-            let changed = async { while matches!(bell.recv().await, Ok(Bell::Rang(topic)) if topic != Topic::Session) {} };
+            let changed =
+                async { while matches!(bell.recv().await, Ok(Bell::Rang(topic)) if topic != Topic::Session) {} };
             let _ = tokio::time::timeout(tick, changed).await;
             tokio::time::sleep_until(begun + Duration::from_millis(250)).await;
         }

@@ -61,7 +61,12 @@ fn form(words: &Words, to: &str, problem: Option<&str>) -> String {
 }
 
 /// A cookie for a token.
-pub(super) async fn sign_in(State(web): State<Web>, asked: Asked, jar: CookieJar, Form(login): Form<Login>) -> Response {
+pub(super) async fn sign_in(
+    State(web): State<Web>,
+    asked: Asked,
+    jar: CookieJar,
+    Form(login): Form<Login>,
+) -> Response {
     let to = page::here(&login.to).unwrap_or_else(|| "/fleet".into());
     match exchange(&web, &asked, login.token.trim()).await {
         Ok(cookie) => (jar.add(cookie), Redirect::to(&to)).into_response(),

@@ -130,7 +130,8 @@ pub async fn serve(config: &Config, database: &Secret, stop: CancellationToken) 
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let bound = listener.local_addr().map_err(listen)?;
     let url = settings.url.as_ref().and_then(|url| Url::parse(url).ok());
-    let shown = url.as_ref().map_or_else(|| format!("http://{bound}"), |url| url.as_str().trim_end_matches('/').to_owned());
+    let shown =
+        url.as_ref().map_or_else(|| format!("http://{bound}"), |url| url.as_str().trim_end_matches('/').to_owned());
     identity::register(&pool, &shown).await.map_err(WebServeError::Role)?;
     let over = stop.child_token();
     let web = Web(Arc::new(Shared {

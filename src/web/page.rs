@@ -206,7 +206,8 @@ pub(super) async fn language(
 ) -> Response {
     let to = query.get("to").and_then(|to| here(to)).unwrap_or_else(|| "/".into());
     let Some(language) = Words::of(&code) else { return StatusCode::NOT_FOUND.into_response() };
-    let cookie = Cookie::build((words::COOKIE, language.code)).path("/").same_site(SameSite::Lax).secure(web.is_https());
+    let cookie =
+        Cookie::build((words::COOKIE, language.code)).path("/").same_site(SameSite::Lax).secure(web.is_https());
     (jar.add(cookie.permanent()), Redirect::to(&to)).into_response()
 }
 

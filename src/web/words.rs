@@ -31,9 +31,9 @@ pub(super) struct Words {
 fn read(file: &str) -> HashMap<String, String> {
     let sections: HashMap<String, HashMap<String, String>> =
         Figment::from(Toml::string(file)).extract().unwrap_or_default();
-    let texts = sections.into_iter().flat_map(|(section, texts)| {
-        texts.into_iter().map(move |(key, text)| (format!("{section}.{key}"), text))
-    });
+    let texts = sections
+        .into_iter()
+        .flat_map(|(section, texts)| texts.into_iter().map(move |(key, text)| (format!("{section}.{key}"), text)));
     texts.collect()
 }
 

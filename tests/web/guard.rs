@@ -106,7 +106,8 @@ async fn h2_an_operator_of_a_tenant_sees_and_changes_nothing_of_another() -> Res
     ensure!(foreign.body.replace("blue.shop", "nobody") == absent.body, "{foreign:?} {absent:?}");
     let own = pages.post("/act/pause", &red, "session=red.shop").await?;
     ensure!(own.status == 200, "{own:?}");
-    let paused: Vec<String> = sqlx::query_scalar("SELECT name FROM wa.session WHERE paused_at IS NOT NULL").fetch_all(&db.pool).await?;
+    let paused: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM wa.session WHERE paused_at IS NOT NULL").fetch_all(&db.pool).await?;
     ensure!(paused == ["red.shop"], "{paused:?}");
     pages.stop().await;
     Ok(())

@@ -32,11 +32,10 @@ async fn read_qr(pages: &Pages, url: &str) -> Result<Option<String>> {
     let Ok(picture) = image::load_from_memory(&answer) else { return Ok(None) };
     let picture: GrayImage = picture.to_luma8();
     let (width, height) = picture.dimensions();
-    let mut prepared = rqrr::PreparedImage::prepare_from_greyscale(
-        usize::try_from(width)?,
-        usize::try_from(height)?,
-        |x, y| picture.as_raw()[y * width as usize + x],
-    );
+    let mut prepared =
+        rqrr::PreparedImage::prepare_from_greyscale(usize::try_from(width)?, usize::try_from(height)?, |x, y| {
+            picture.as_raw()[y * width as usize + x]
+        });
     let grids = prepared.detect_grids();
     Ok(grids.first().and_then(|grid| grid.decode().ok()).map(|(_, text)| text))
 }
@@ -45,7 +44,8 @@ async fn read_qr(pages: &Pages, url: &str) -> Result<Option<String>> {
 async fn scan(world: &World, pages: &Pages, url: &str) -> Result<Value> {
     crate::support::until::until("a code that the phone takes", async || {
         let Some(qr) = read_qr(pages, url).await? else { return Ok(Err("no code".to_owned())) };
-        let answer = world.control.request("POST", &format!("/phones/{NUMBER}/scan"), Some(json!({ "qr": qr }))).await?;
+        let answer =
+            world.control.request("POST", &format!("/phones/{NUMBER}/scan"), Some(json!({ "qr": qr }))).await?;
         Ok(if answer.0 == 200 { Ok(answer.1) } else { Err(answer.1.to_string()) })
     })
     .await
@@ -110,7 +110,12 @@ async fn s2_h2_an_account_with_a_passkey_is_linked_on_the_page() -> Result<()> {
     browser.until("document.querySelector('#passkey-line')").await?;
     let line = browser.run("return document.querySelector('#passkey-line').textContent").await?;
     let line = line.as_str().context("no line")?;
-    let request = line.split("parseRequestOptionsFromJSON(").nth(1).and_then(|it| it.rsplit_once(")}))")).context("no request")?.0;
+    let request = line
+        .split("parseRequestOptionsFromJSON(")
+        .nth(1)
+        .and_then(|it| it.rsplit_once(")}))"))
+        .context("no request")?
+        .0;
     let request: Value = serde_json::from_str(request)?;
     let answer = world.control.post(&format!("/phones/{NUMBER}/passkey"), json!({ "request": request })).await?;
     browser.write("#answer", &answer["assertion"].to_string()).await?;

@@ -57,7 +57,7 @@ impl Pages {
 
     async fn exchange(&self, line: &str, headers: &[&str], form: &str) -> Result<Vec<u8>> {
         let mut socket = TcpStream::connect(&self.host).await?;
-        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        let headers = headers.iter().flat_map(|header| [*header, "\r\n"]).collect::<String>();
         let head = format!(
             "{line} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: application/x-www-form-urlencoded\r\n\
              content-length: {}\r\n{headers}\r\n{form}",
@@ -134,7 +134,7 @@ pub(crate) struct Stream {
 impl Stream {
     async fn line(&mut self) -> Result<String> {
         let mut line = String::new();
-        let read = tokio::time::timeout(Duration::from_secs(60), self.lines.read_line(&mut line)).await;
+        let read = tokio::time::timeout(Duration::from_mins(1), self.lines.read_line(&mut line)).await;
         ensure!(read.context("the stream is silent")?? > 0, "the stream has ended");
         Ok(line.trim_end().to_owned())
     }
@@ -159,7 +159,10 @@ pub(crate) async fn token(db: &TestDb, name: &str, scope: &str, tenant: Option<&
 /// Two tenants with a session each: `red.shop` and `blue.shop`.
 pub(crate) async fn two_tenants(db: &TestDb) -> Result<()> {
     for tenant in ["red", "blue"] {
-        sqlx::query("SELECT wa.add_tenant($1), wa.add_session($1 || '.shop', $1)").bind(tenant).execute(&db.pool).await?;
+        sqlx::query("SELECT wa.add_tenant($1), wa.add_session($1 || '.shop', $1)")
+            .bind(tenant)
+            .execute(&db.pool)
+            .await?;
     }
     Ok(())
 }

@@ -35,7 +35,8 @@ async fn h2_a_tenants_operator_retries_its_failed_messages_as_one_job() -> Resul
     let db = db::fresh().await;
     failed(&db, 2500).await?;
     let pages = Pages::start(&db).await?;
-    let (red, blue) = (token(&db, "red", "operator", Some("red")).await?, token(&db, "blue", "operator", Some("blue")).await?);
+    let (red, blue) =
+        (token(&db, "red", "operator", Some("red")).await?, token(&db, "blue", "operator", Some("blue")).await?);
     let (red, blue) = (pages.sign_in(&red).await?, pages.sign_in(&blue).await?);
     let answer = pages.post("/act/retry_failed", &red, "failure=media").await?;
     ensure!(answer.status == 200 && answer.body.contains(r#""message":"1""#), "{answer:?}");

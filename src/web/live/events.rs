@@ -3,8 +3,8 @@
 use super::{Bell, Hub, Topic, stream_of};
 use crate::web::Web;
 use crate::web::error::WebError;
-use crate::web::identity::{Claim, Identity, enter};
 use crate::web::format;
+use crate::web::identity::{Claim, Identity, enter};
 use crate::web::request::{Asked, Place};
 use crate::web::words::Words;
 use axum::extract::{Query, State};
@@ -72,8 +72,13 @@ fn line(words: &Words, row: &Row) -> Markup {
     let tone = match row.kind.as_str() {
         "session_connected" | "auth_restored" => "good",
         "session_banned" | "session_logged_out" | "auth_quarantined" | "crypto_limit" | "passkey_failed" => "bad",
-        "connection_ended" | "session_paused" | "session_resting" | "crypto_warning" | "item_quarantined"
-        | "key_quarantined" | "message_undecryptable" => "warn",
+        "connection_ended"
+        | "session_paused"
+        | "session_resting"
+        | "crypto_warning"
+        | "item_quarantined"
+        | "key_quarantined"
+        | "message_undecryptable" => "warn",
         "session_linking" | "session_connecting" => "busy",
         _ => "off",
     };
@@ -178,7 +183,9 @@ pub(in crate::web) async fn events(
         Err(error) => return WebError::json(&error),
     };
     let also = wanted.clone();
-    let past = stream::iter(past.into_iter().filter(move |row| wanted.has(row)).map(|row| row.event(words)).collect::<Vec<_>>());
+    let past = stream::iter(
+        past.into_iter().filter(move |row| wanted.has(row)).map(|row| row.event(words)).collect::<Vec<_>>(),
+    );
     let live = stream::unfold(receiver, move |mut receiver| {
         let wanted = also.clone();
         async move {

@@ -222,11 +222,11 @@ fn h2_a_funnel_shows_shares_of_its_first_step() {
 #[test]
 fn h2_a_sparkline_is_drawn_for_any_values() {
     for values in [&[][..], &[3.0], &[0.0, 0.0], &[f64::NAN, f64::INFINITY, 1.0, 2.0], &[-1.0, 1e300]] {
-        let html = sparkline(values, Tone::Good, "sent");
+        let html = sparkline(values, Tone::One, "sent");
         tags(&html);
         assert!(html.contains(r#"role="img" aria-label="sent""#), "{html}");
     }
-    assert!(sparkline(&[3.0], Tone::Good, "sent").contains(r#"d="M0.0 2.0L100.0 2.0""#));
+    assert!(sparkline(&[3.0], Tone::One, "sent").contains(r#"d="M0.0 2.0L100.0 2.0""#));
 }
 
 fn value() -> impl Strategy<Value = Option<f64>> {

@@ -135,7 +135,9 @@ async fn one(look: &mut Look, campaign: &str) -> Result<Shown, WebError> {
     let (look, words) = (&*look, look.words);
     let sums = sums.iter().filter(|row| tenant.is_none_or(|tenant| tenant == row.tenant));
     let (begun, waiting) = sums.fold((0, 0), |sum, row| (sum.0 + row.begun, sum.1 + row.waiting));
-    let with = |screen: &str| Place { query: [("campaign".to_owned(), campaign.to_owned())].into(), ..Place::screen(screen) }.href();
+    let with = |screen: &str| {
+        Place { query: [("campaign".to_owned(), campaign.to_owned())].into(), ..Place::screen(screen) }.href()
+    };
     let body = html! {
         header.head {
             div {
@@ -188,7 +190,7 @@ async fn one(look: &mut Look, campaign: &str) -> Result<Shown, WebError> {
                     }
                 }
             } }
-            @if rows.len() as i64 == SESSIONS {
+            @if i64::try_from(rows.len()) == Ok(SESSIONS) {
                 nav.pages aria-label=(words.t("common.pages")) {
                     a rel="next" href=(place.with("after", rows.last().map(|row| row.name.as_str()))) { (words.t("common.next")) }
                 }

@@ -21,13 +21,15 @@ pub(super) const SCREEN: Screen = Screen {
 const SESSIONS: i64 = 20;
 const CAMPAIGNS: i64 = 20;
 
+#[expect(clippy::too_many_lines, reason = "the statements, and then the page from its top to its end")]
 async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let place = look.place.clone();
     let span = Span::of(&place);
     let (session, campaign) = (place.get("session"), place.get("campaign"));
     let numbers = sqlx::query_file!("sql/web/numbers.sql", session, span.since, span.step, campaign);
     let numbers = numbers.fetch_all(&mut look.tx).await?;
-    let sessions = sqlx::query_file!("sql/web/delivery_sessions.sql", span.since, place.get("after"), SESSIONS, session);
+    let sessions =
+        sqlx::query_file!("sql/web/delivery_sessions.sql", span.since, place.get("after"), SESSIONS, session);
     let sessions = sessions.fetch_all(&mut look.tx).await?;
     let campaigns = sqlx::query_file!("sql/web/campaigns.sql", campaign, span.since, CAMPAIGNS);
     let campaigns = campaigns.fetch_all(&mut look.tx).await?;
@@ -43,8 +45,10 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         (words.t("delivery.received"), Tone::Five, numbers.iter().map(|row| row.received).collect()),
     ];
     let total = |at: usize| columns[at].2.iter().sum::<i64>();
-    let steps: Vec<_> =
-        columns[..5].iter().map(|(label, tone, values)| Step { label, count: values.iter().sum(), tone: *tone }).collect();
+    let steps: Vec<_> = columns[..5]
+        .iter()
+        .map(|(label, tone, values)| Step { label, count: values.iter().sum(), tone: *tone })
+        .collect();
     let line = |at: usize| Series {
         label: columns[at].0,
         tone: columns[at].1,
@@ -69,8 +73,16 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         kind: Kind::Lines,
         times,
         series: vec![
-            Series { label: words.t("delivery.median"), tone: Tone::One, values: numbers.iter().map(|row| row.median_seconds).collect() },
-            Series { label: words.t("delivery.p95"), tone: Tone::Two, values: numbers.iter().map(|row| row.p95_seconds).collect() },
+            Series {
+                label: words.t("delivery.median"),
+                tone: Tone::One,
+                values: numbers.iter().map(|row| row.median_seconds).collect(),
+            },
+            Series {
+                label: words.t("delivery.p95"),
+                tone: Tone::Two,
+                values: numbers.iter().map(|row| row.p95_seconds).collect(),
+            },
         ],
         limit: None,
     };
@@ -130,7 +142,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                         }
                     }
                 } }
-                @if sessions.len() as i64 == SESSIONS {
+                @if i64::try_from(sessions.len()) == Ok(SESSIONS) {
                     nav.pages aria-label=(words.t("common.pages")) {
                         a rel="next" href=(place.with("after", sessions.last().map(|row| row.name.as_str()))) { (words.t("common.next")) }
                     }

@@ -41,6 +41,7 @@ const ROWS: i64 = 50;
 /// Failed messages among which examples of one class are looked for.
 const LOOKED_AT: i64 = 2000;
 
+#[expect(clippy::too_many_lines, reason = "the statements, and then the page from its top to its end")]
 async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let place = look.place.clone();
     let span = Span::of(&place);
@@ -55,7 +56,9 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let classes = classes.fetch_all(&mut look.tx).await?;
     let (look, words) = (&*look, look.words);
 
-    let of_class = |failures: &serde_json::Value, class: &str| failures.get(class).and_then(serde_json::Value::as_i64).unwrap_or(0);
+    let of_class = |failures: &serde_json::Value, class: &str| {
+        failures.get(class).and_then(serde_json::Value::as_i64).unwrap_or(0)
+    };
     let mut counts: Vec<(&str, i64)> = classes
         .iter()
         .map(|class| (class.as_str(), numbers.iter().map(|row| of_class(&row.failures, class)).sum()))
@@ -88,7 +91,8 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     };
     let since = numbers.first().map(|row| row.at.format("%Y-%m-%d %H:%M:%S+00").to_string());
     let mut fixed = vec![];
-    for (name, value) in [("session", session), ("failure", class), ("since", since.as_deref()), ("campaign", campaign)] {
+    for (name, value) in [("session", session), ("failure", class), ("since", since.as_deref()), ("campaign", campaign)]
+    {
         fixed.extend(value.map(|value| (name, value)));
     }
     let retry = Offer {

@@ -22,7 +22,8 @@ pub(super) const SCREEN: Screen = Screen {
 };
 
 /// Only for showing the call.
-static WHY: Act = Act { name: "why_message", scope: Scope::Viewer, function: "wa.why", sql: "SELECT wa.why($1)", arguments: &["id"] };
+static WHY: Act =
+    Act { name: "why_message", scope: Scope::Viewer, function: "wa.why", sql: "SELECT wa.why($1)", arguments: &["id"] };
 
 /// Participants on a page.
 const RECEIPTS: i64 = 100;

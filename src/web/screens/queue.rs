@@ -65,27 +65,39 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         }
         (content)
     };
-    let title = name.map_or_else(|| words.t("screens.queue").to_owned(), |name| format!("{name} · {}", words.t("screens.queue")));
+    let title = name
+        .map_or_else(|| words.t("screens.queue").to_owned(), |name| format!("{name} · {}", words.t("screens.queue")));
     Ok(Shown { title, body, live: true })
 }
 
 fn cancel_all(look: &Look, name: &str) -> Markup {
     let words = look.words;
-    let recipient = Field { name: "recipient", label: words.t("queue.recipient_or_all"), kind: "text", value: None, required: false };
-    acts::act(look, &CANCEL_ALL, &Offer {
-        label: words.t("queue.cancel_all"),
-        about: words.t("queue.cancel_all_about"),
-        icon: Some("trash"),
-        fixed: &[("session", name)],
-        fields: &[recipient],
-        danger: true,
-    })
+    let recipient = Field {
+        name: "recipient",
+        label: words.t("queue.recipient_or_all"),
+        kind: "text",
+        value: None,
+        required: false,
+    };
+    acts::act(
+        look,
+        &CANCEL_ALL,
+        &Offer {
+            label: words.t("queue.cancel_all"),
+            about: words.t("queue.cancel_all_about"),
+            icon: Some("trash"),
+            fixed: &[("session", name)],
+            fields: &[recipient],
+            danger: true,
+        },
+    )
 }
 
 /// The sessions that have messages waiting.
 async fn sessions(look: &mut Look) -> Result<Markup, WebError> {
     let after = look.place.get("after");
-    let rows = sqlx::query_file!("sql/web/queue_sessions.sql", after, SESSIONS, COUNTED).fetch_all(&mut look.tx).await?;
+    let rows =
+        sqlx::query_file!("sql/web/queue_sessions.sql", after, SESSIONS, COUNTED).fetch_all(&mut look.tx).await?;
     let look = &*look;
     let words = look.words;
     if rows.is_empty() {
@@ -142,7 +154,16 @@ fn empty(words: &Words) -> Markup {
 /// A link to the next page, and back to the first.
 fn pages(look: &Look, next: Option<&str>) -> Markup {
     let words = look.words;
-    let first = Place { query: look.place.query.iter().filter(|(key, _)| *key == "by").map(|(key, value)| (key.clone(), value.clone())).collect(), ..look.place.clone() };
+    let first = Place {
+        query: look
+            .place
+            .query
+            .iter()
+            .filter(|(key, _)| *key == "by")
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
+        ..look.place.clone()
+    };
     html! {
         nav.pages aria-label=(words.t("common.pages")) {
             @if look.place.get("after").is_some() { a rel="prev" href=(first.href()) { (words.t("queue.first")) } }
@@ -197,7 +218,9 @@ async fn lanes(look: &mut Look, name: Option<&str>) -> Result<Markup, WebError> 
     // The session and the chat of the last lane of the page before.
     let after = look.place.get("after").and_then(|after| after.split_once(' '));
     let (after_session, after_chat) = after.unzip();
-    let rows = sqlx::query_file!("sql/web/queue_lanes.sql", name, after_session, after_chat, LANES).fetch_all(&mut look.tx).await?;
+    let rows = sqlx::query_file!("sql/web/queue_lanes.sql", name, after_session, after_chat, LANES)
+        .fetch_all(&mut look.tx)
+        .await?;
     let look = &*look;
     let words = look.words;
     if rows.is_empty() {

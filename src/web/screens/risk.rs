@@ -68,20 +68,25 @@ fn row_acts(look: &Look, name: &str, is_paused: bool, pace: Option<Pace<'_>>) ->
 
 fn slow_down(look: &Look, name: &str, pace: Pace<'_>) -> Markup {
     let words = look.words;
-    let (per_minute, first_contacts) = (pace.per_minute.map(|it| it.to_string()), pace.first_contacts.map(|it| it.to_string()));
+    let (per_minute, first_contacts) =
+        (pace.per_minute.map(|it| it.to_string()), pace.first_contacts.map(|it| it.to_string()));
     let field = |name, label, value| Field { name, label, kind: "text", value, required: false };
-    acts::act(look, &SLOW_DOWN, &Offer {
-        label: words.t("risk.slow_down"),
-        about: words.t("risk.slow_down_about"),
-        icon: None,
-        fixed: &[("session", name)],
-        fields: &[
-            field("per_minute", words.t("session.per_minute"), per_minute.as_deref()),
-            field("jitter", words.t("session.jitter"), pace.jitter),
-            field("first_contacts", words.t("session.first_contacts"), first_contacts.as_deref()),
-        ],
-        danger: false,
-    })
+    acts::act(
+        look,
+        &SLOW_DOWN,
+        &Offer {
+            label: words.t("risk.slow_down"),
+            about: words.t("risk.slow_down_about"),
+            icon: None,
+            fixed: &[("session", name)],
+            fields: &[
+                field("per_minute", words.t("session.per_minute"), per_minute.as_deref()),
+                field("jitter", words.t("session.jitter"), pace.jitter),
+                field("first_contacts", words.t("session.first_contacts"), first_contacts.as_deref()),
+            ],
+            danger: false,
+        },
+    )
 }
 
 fn panel(title: &str, about: &str, content: &Markup) -> Markup {
@@ -217,7 +222,13 @@ async fn crypto(look: &mut Look) -> Result<Markup, WebError> {
     let look = &*look;
     let words = look.words;
     let of_limit = |errors: i32, limit: i32| {
-        let tone = if errors >= limit { "bad" } else if errors > 0 { "warn" } else { "good" };
+        let tone = if errors >= limit {
+            "bad"
+        } else if errors > 0 {
+            "warn"
+        } else {
+            "good"
+        };
         format::pill(tone, &format!("{errors} / {limit}"))
     };
     let content = html! {

@@ -78,7 +78,15 @@ static SET_PACING: Act = Act {
     function: "wa.set_pacing",
     sql: "SELECT wa.set_pacing($1, $2::float8, $3::integer, $4::interval, $5::integer, $6::time, $7::time, $8, $9::boolean)::text",
     arguments: &[
-        "session", "per_minute", "burst", "jitter", "first_contacts", "quiet_from", "quiet_until", "time_zone", "typing",
+        "session",
+        "per_minute",
+        "burst",
+        "jitter",
+        "first_contacts",
+        "quiet_from",
+        "quiet_until",
+        "time_zone",
+        "typing",
     ],
 };
 static CLEAR_PACING: Act = Act {
@@ -132,8 +140,21 @@ static CANCEL_JOB: Act = Act {
 };
 
 pub(super) const ACTS: &[&Act] = &[
-    &LINK, &LINK_URL, &REVOKE_LINK, &CONFIRM_PASSKEY, &LOGOUT, &RESTORE_AUTH, &MOVE, &SET_PACING,
-    &CLEAR_PACING, &SET_PROXY, &SET_CRYPTO_LIMITS, &SET_REGION, &KEEP_PAST, &RETRY_JOB, &CANCEL_JOB,
+    &LINK,
+    &LINK_URL,
+    &REVOKE_LINK,
+    &CONFIRM_PASSKEY,
+    &LOGOUT,
+    &RESTORE_AUTH,
+    &MOVE,
+    &SET_PACING,
+    &CLEAR_PACING,
+    &SET_PROXY,
+    &SET_CRYPTO_LIMITS,
+    &SET_REGION,
+    &KEEP_PAST,
+    &RETRY_JOB,
+    &CANCEL_JOB,
 ];
 
 /// Events on a page.
@@ -289,9 +310,7 @@ fn head_acts(look: &Look, session: &Session) -> Markup {
 }
 
 async fn overview(look: &mut Look, session: &Session) -> Result<Markup, WebError> {
-    let why = sqlx::query!(
-        r#"SELECT reason, stuck AS "stuck!" FROM wa.reasons(ARRAY[$1::text])"#, session.name
-    );
+    let why = sqlx::query!(r#"SELECT reason, stuck AS "stuck!" FROM wa.reasons(ARRAY[$1::text])"#, session.name);
     let why = why.fetch_optional(&mut look.tx).await?;
     let (reason, stuck) = why.map_or((None, false), |why| (why.reason, why.stuck));
     let rate = rate(look, session).await?;
@@ -299,7 +318,13 @@ async fn overview(look: &mut Look, session: &Session) -> Result<Markup, WebError
     let failed = sqlx::query_file!("sql/web/session_errors.sql", session.id, FAILED).fetch_all(&mut look.tx).await?;
     let look = &*look;
     let words = look.words;
-    let tone = if reason.is_none() { "good" } else if stuck { "bad" } else { "warn" };
+    let tone = if reason.is_none() {
+        "good"
+    } else if stuck {
+        "bad"
+    } else {
+        "warn"
+    };
     Ok(html! {
         p class={ "flash " (tone) } {
             span { (reason.as_deref().unwrap_or(words.t("session.nothing"))) }
@@ -330,7 +355,8 @@ async fn overview(look: &mut Look, session: &Session) -> Result<Markup, WebError
 }
 
 /// Only for showing the call.
-static WHY: Act = Act { name: "why", scope: Scope::Viewer, function: "wa.why", sql: "SELECT wa.why($1)", arguments: &["session"] };
+static WHY: Act =
+    Act { name: "why", scope: Scope::Viewer, function: "wa.why", sql: "SELECT wa.why($1)", arguments: &["session"] };
 
 /// The codes of a session that is being linked.
 fn linking(look: &Look, session: &Session) -> Markup {
@@ -388,7 +414,13 @@ fn letters(code: &str) -> Markup {
 
 fn health(words: &Words, session: &Session) -> Markup {
     let of_limit = |errors: i32, limit: i32| {
-        let tone = if errors >= limit { "bad" } else if errors > 0 { "warn" } else { "good" };
+        let tone = if errors >= limit {
+            "bad"
+        } else if errors > 0 {
+            "warn"
+        } else {
+            "good"
+        };
         format::pill(tone, &format!("{errors} / {limit}"))
     };
     html! {
@@ -463,11 +495,19 @@ async fn rate(look: &mut Look, session: &Session) -> Result<Markup, WebError> {
         id: "rate",
         title: words.t("session.rate"),
         unit: words.t("session.a_minute"),
-        kind: Kind::Stacked,
+        kind: Kind::Bars,
         times: minutes.iter().map(|minute| minute.at).collect(),
         series: vec![
-            Series { label: words.t("session.sent"), tone: Tone::One, values: minutes.iter().map(|it| Some(real(it.sent))).collect() },
-            Series { label: words.t("session.failed"), tone: Tone::Bad, values: minutes.iter().map(|it| Some(real(it.failed))).collect() },
+            Series {
+                label: words.t("session.sent"),
+                tone: Tone::One,
+                values: minutes.iter().map(|it| Some(real(it.sent))).collect(),
+            },
+            Series {
+                label: words.t("session.failed"),
+                tone: Tone::Bad,
+                values: minutes.iter().map(|it| Some(real(it.failed))).collect(),
+            },
         ],
         limit: session.per_minute.map(|value| Limit { value, label: words.t("session.pacing") }),
     };
@@ -498,7 +538,10 @@ async fn events(look: &mut Look, session: &Session) -> Result<Markup, WebError> 
     let jobs = sqlx::query_file!("sql/web/session_jobs.sql", session.id).fetch_all(&mut look.tx).await?;
     let look = &*look;
     let words = look.words;
-    let older = found.last().filter(|_| i64::try_from(found.len()).is_ok_and(|shown| shown == EVENTS)).map(|last| last.id.to_string());
+    let older = found
+        .last()
+        .filter(|_| i64::try_from(found.len()).is_ok_and(|shown| shown == EVENTS))
+        .map(|last| last.id.to_string());
     Ok(html! {
         @if before.is_none() && !jobs.is_empty() {
             section.panel {
@@ -549,9 +592,14 @@ fn tone_of_event(kind: &str) -> &'static str {
     match kind {
         "session_connected" | "session_limit_ended" | "auth_restored" => "good",
         "session_connecting" | "session_linking" | "passkey_requested" | "passkey_code" => "busy",
-        "session_logged_out" | "session_banned" | "session_limited" | "crypto_limit" | "passkey_failed" | "auth_quarantined"
-        | "key_quarantined" | "item_quarantined" | "auth_deleted" => "bad",
-        "session_disconnected" | "connection_ended" | "session_resting" | "session_paused" | "crypto_warning" | "ratchets_reset" => "warn",
+        "session_logged_out" | "session_banned" | "session_limited" | "crypto_limit" | "passkey_failed"
+        | "auth_quarantined" | "key_quarantined" | "item_quarantined" | "auth_deleted" => "bad",
+        "session_disconnected"
+        | "connection_ended"
+        | "session_resting"
+        | "session_paused"
+        | "crypto_warning"
+        | "ratchets_reset" => "warn",
         _ => "off",
     }
 }
@@ -628,9 +676,12 @@ fn pacing(look: &Look, session: &Session) -> Markup {
     let per_minute = session.per_minute.map(|value| value.to_string());
     let burst = session.burst.map(|value| value.to_string());
     let first_contacts = session.first_contacts.map(|value| value.to_string());
-    let quiet = session.quiet_from.as_ref().zip(session.quiet_until.as_ref()).map(|(from, until)| format!("{from} – {until}"));
+    let quiet =
+        session.quiet_from.as_ref().zip(session.quiet_until.as_ref()).map(|(from, until)| format!("{from} – {until}"));
     let typing = session.typing.map(|typing| typing.to_string());
-    let clear = |what: &str, label: &str| acts::quick(look, &CLEAR_PACING, label, &[("session", &session.name), ("what", what)]);
+    let clear = |what: &str, label: &str| {
+        acts::quick(look, &CLEAR_PACING, label, &[("session", &session.name), ("what", what)])
+    };
     html! {
         section.panel {
             header { h2 { (words.t("session.pacing")) } p class="soft small" { (words.t("session.pacing_about")) } }

@@ -98,7 +98,8 @@ pub(super) fn waits(words: &Words, waits_for: Option<&str>, run_at: DateTime<Utc
 
 /// How many messages of a session wait for what.
 pub(super) async fn counts(look: &mut Look, session_id: i64, name: &str) -> Result<Markup, WebError> {
-    let counts = sqlx::query_file!("sql/web/queue_counts.sql", session_id, COUNTED_OF_ONE + 1).fetch_all(&mut look.tx).await?;
+    let counts =
+        sqlx::query_file!("sql/web/queue_counts.sql", session_id, COUNTED_OF_ONE + 1).fetch_all(&mut look.tx).await?;
     let words = look.words;
     Ok(html! {
         section.panel {
