@@ -211,7 +211,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             }
             Command::Worker { command: Some(command), .. } => worker::run(&config, command, json).await,
             Command::Worker { .. } => up::worker(config, json).await,
-            Command::Web { .. } => up::web(config, json).await,
+            Command::Web { .. } => up::pages(config, json).await,
             Command::Migrate => migrate(&config, json).await,
             Command::Sandbox { ws, control, faults, state } => up::sandbox(ws, control, &faults, state, json).await,
             Command::Session(command) => session::run(&config, command, json).await,

@@ -1,13 +1,15 @@
 //! `wagres up`, `worker`, `web` and `sandbox`: the commands that run until they are stopped.
 
 use super::{FaultFlags, connect, database_url, migrate_schema, out, stop_signal};
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::db::cluster::Cluster;
 use crate::db::folder::{DataFolder, RunningUp};
 use crate::http;
+use crate::web::{self, Pages, WebServeError};
 use crate::worker::{Phase, Worker};
 use anyhow::Context;
 use serde_json::{Map, Value, json};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
@@ -32,8 +34,8 @@ pub(super) struct SandboxFlags<'a> {
 pub(super) async fn up(mut config: Config, sandbox: Option<SandboxFlags<'_>>, json: bool) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     // Several of them on one machine each have their pages.
-    let is_free = std::net::TcpListener::bind(PAGES).is_ok();
-    config.web.listen.get_or_insert(if is_free { PAGES } else { SocketAddr::new(PAGES.ip(), 0) });
+    let any_port = config.web.listen.is_none();
+    config.web.listen.get_or_insert(PAGES);
     // What writes to the folder: the private Postgres, which would be stopped by a second start, and the sandbox.
     let folder = if config.database_url.is_none() || sandbox.is_some() {
         Some(DataFolder::lock(&config.data_dir)?)
@@ -69,7 +71,7 @@ pub(super) async fn up(mut config: Config, sandbox: Option<SandboxFlags<'_>>, js
                 whatsapp_url: config.whatsapp_url.clone(),
             })?;
         }
-        let beside = Beside { sandbox: sandbox.as_ref(), cluster: cluster.as_ref(), has_login: true };
+        let beside = Beside { sandbox: sandbox.as_ref(), cluster: cluster.as_ref(), is_up: true, any_port };
         let working = work(config, beside, json, stop);
         match &sandbox {
             Some(sandbox) => tokio::select! {
@@ -105,10 +107,10 @@ async fn beside(folder: &DataFolder, flags: SandboxFlags<'_>) -> anyhow::Result<
 }
 
 /// Serves the pages alone.
-pub(super) async fn web(mut config: Config, json: bool) -> anyhow::Result<()> {
+pub(super) async fn pages(mut config: Config, json: bool) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     config.web.listen.get_or_insert(PAGES);
-    let pages = crate::web::serve(&config, database_url(&config)?, stop.clone()).await?;
+    let pages = web::serve(&config, database_url(&config)?, stop.clone()).await?;
     out::announce(json, &json!({ "ready": true, "web": pages.url }), &format!("ready\nweb       {}", pages.url));
     stop.cancelled().await;
     pages.ended().await;
@@ -145,7 +147,25 @@ struct Beside<'a> {
     sandbox: Option<&'a Sandbox>,
     cluster: Option<&'a Cluster>,
     /// Whether to print a link that signs in to the pages.
-    has_login: bool,
+    is_up: bool,
+    /// Whether the pages may take another port when theirs is taken.
+    any_port: bool,
+}
+
+/// Serves the pages; with `any_port` on a free one if theirs is taken.
+async fn serve_pages(
+    config: &mut Config,
+    database: &Secret,
+    any_port: bool,
+    stop: &CancellationToken,
+) -> Result<Pages, WebServeError> {
+    match web::serve(config, database, stop.clone()).await {
+        Err(WebServeError::Listen { address, source }) if any_port && source.kind() == ErrorKind::AddrInUse => {
+            config.web.listen = Some(SocketAddr::new(address.ip(), 0));
+            web::serve(config, database, stop.clone()).await
+        }
+        served => served,
+    }
 }
 
 /// A one-time link to the dashboard, for whoever sees this terminal; none if this login may not make tokens.
@@ -167,7 +187,7 @@ async fn login_link(config: &Config) -> anyhow::Result<Option<String>> {
 /// Why `/health` and `/metrics` cannot be served, and what helps.
 fn not_served(address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
     let remedy = match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
+        ErrorKind::AddrInUse => {
             "; another program listens there, perhaps another worker: --http 127.0.0.1:0 takes a free port; http = … in \
              wagres.toml or WAGRES_HTTP names another one"
         }
@@ -177,15 +197,15 @@ fn not_served(address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
 }
 
 /// Runs the worker and the HTTP server, and prints their addresses when they are ready.
-async fn work(config: Config, beside: Beside<'_>, json: bool, stop: CancellationToken) -> anyhow::Result<()> {
-    let Beside { sandbox, cluster, has_login } = beside;
+async fn work(mut config: Config, beside: Beside<'_>, json: bool, stop: CancellationToken) -> anyhow::Result<()> {
+    let Beside { sandbox, cluster, is_up, any_port } = beside;
     let url = database_url(&config)?.clone();
     let pages_stop = CancellationToken::new();
     let pages = match config.web.listen {
-        Some(_) => Some(crate::web::serve(&config, &url, pages_stop.clone()).await?),
+        Some(_) => Some(serve_pages(&mut config, &url, any_port, &pages_stop).await?),
         None => None,
     };
-    let login = if has_login { login_link(&config).await? } else { None };
+    let login = if is_up { login_link(&config).await? } else { None };
     let address = config.http;
     let worker = Worker::new(config)?;
     let window = worker.window();
