@@ -3,6 +3,7 @@
 use super::change::{Attempt, Change, Reached, Update};
 use crate::db::Db;
 use crate::db::fence::Fence;
+use crate::db::outage::outlast;
 use crate::db::pieces::Pieces;
 use crate::db::quarantine::{self, Source};
 use crate::db::storable::Storable;
@@ -10,7 +11,6 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -66,20 +66,34 @@ impl Line {
     }
 }
 
+/// Takes what became of a piece, as soon as it is written.
+pub(super) trait Ended: Sync {
+    /// These changes are written, except for those of the messages that were left out.
+    fn ended(&self, changes: Vec<Change>, left_out: &LeftOut);
+}
+
+/// The lines or the receipts of a batch, which are written in pieces. Each piece ends by itself: the others may wait for
+/// a lock for a long time.
+pub(super) struct InPieces<'a, Of, To> {
+    pub(super) of: Of,
+    /// The changes of which they were made.
+    pub(super) batch: &'a [Change],
+    pub(super) to: &'a To,
+}
+
 /// The changes of a batch, one line for each message.
 pub(super) struct Lines {
     db: Db,
     of_messages: Vec<((Fence, Storable), Line)>,
-    ended: Mutex<(LeftOut, HashSet<i64>)>,
 }
 
 impl Lines {
     pub(super) fn of(db: &Db, batch: &[Change]) -> Self {
         let mut lines: HashMap<(Fence, Storable), Line> = HashMap::with_capacity(batch.len());
-        for change in batch {
+        for change in batch.iter().filter(|change| !change.receipt_only) {
             lines.entry((change.fence, change.message_id.clone())).or_default().fold(change);
         }
-        Self { db: db.clone(), of_messages: lines.into_iter().collect(), ended: Mutex::default() }
+        Self { db: db.clone(), of_messages: lines.into_iter().collect() }
     }
 
     pub(super) const fn count(&self) -> usize {
@@ -90,40 +104,40 @@ impl Lines {
     pub(super) async fn write_all(&self, careful: bool) -> sqlx::Result<LeftOut> {
         record(&self.db, &self.of_messages, careful).await
     }
+}
 
-    /// After the pieces are written: the messages that were left out, and the rows of `wa.outbound` that refuse their
-    /// outcome. Those stay in hand: another attempt would end the same way.
-    pub(super) fn ended(self) -> (LeftOut, HashSet<i64>) {
-        self.ended.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, (LeftOut, HashSet<i64>)> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+impl<To: Ended> InPieces<'_, Lines, To> {
+    fn end(&self, part: Range<usize>, left_out: &LeftOut) {
+        let messages: HashSet<(Fence, &str)> =
+            self.of.of_messages[part].iter().map(|((fence, id), _)| (*fence, id.as_str())).collect();
+        let of_part = |change: &&Change| messages.contains(&(change.fence, change.message_id.as_str()));
+        self.to.ended(self.batch.iter().filter(of_part).cloned().collect(), left_out);
     }
 }
 
-impl Pieces for Lines {
+impl<To: Ended> Pieces for InPieces<'_, Lines, To> {
     async fn write(&self, part: Range<usize>) -> sqlx::Result<()> {
-        let left_out = record(&self.db, &self.of_messages[part], true).await?;
-        self.lock().0.extend(left_out);
+        let left_out = record(&self.of.db, &self.of.of_messages[part.clone()], true).await?;
+        self.end(part, &left_out);
         Ok(())
     }
 
     async fn quarantine(&self, item: usize, error: &sqlx::Error) {
-        let (key, line) = &self.of_messages[item];
+        let db = &self.of.db;
+        let (key, line) = &self.of.of_messages[item];
         let (fence, message_id) = key;
         let never = CancellationToken::new();
-        quarantine::put(&self.db, *fence, Source::Progress, &line.json(message_id), error, &never).await;
+        quarantine::put(db, *fence, Source::Progress, &line.json(message_id), error, &never).await;
         let bare = [(key.clone(), line.bare())];
-        match record(&self.db, &bare, true).await {
-            Ok(left_out) => self.lock().0.extend(left_out),
+        match outlast(&never, || record(db, &bare, true)).await {
+            Ok(left_out) => self.end(item..item + 1, &left_out),
+            // Another attempt would end the same way.
             Err(_) => {
                 if let Some(id) = line.id {
                     tracing::error!(
                         id,
                         "outcome of a message refused; the message stays in hand until the worker ends"
                     );
-                    self.lock().1.insert(id);
                 }
             }
         }
@@ -167,7 +181,6 @@ async fn record(db: &Db, lines: &[((Fence, Storable), Line)], careful: bool) -> 
 pub(super) struct Receipts {
     db: Db,
     of_participants: Vec<Receipt>,
-    left_out: Mutex<LeftOut>,
 }
 
 struct Receipt {
@@ -187,7 +200,7 @@ impl Receipts {
             let (fence, message_id) = (change.fence, change.message_id.clone());
             Some(Receipt { fence, message_id, participant: participant.clone(), reached, at })
         };
-        Self { db: db.clone(), of_participants: batch.iter().filter_map(receipt).collect(), left_out: Mutex::default() }
+        Self { db: db.clone(), of_participants: batch.iter().filter_map(receipt).collect() }
     }
 
     pub(super) const fn count(&self) -> usize {
@@ -197,11 +210,6 @@ impl Receipts {
     /// Writes all of them in one statement, except for messages that are locked.
     pub(super) async fn write_all(&self) -> sqlx::Result<LeftOut> {
         self.record(0..self.of_participants.len()).await
-    }
-
-    /// After the pieces are written: the messages that were left out.
-    pub(super) fn ended(self) -> LeftOut {
-        self.left_out.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn record(&self, part: Range<usize>) -> sqlx::Result<LeftOut> {
@@ -227,18 +235,19 @@ impl Receipts {
     }
 }
 
-impl Pieces for Receipts {
+/// Each change of the batch has a participant, so the receipts have the order of the changes.
+impl<To: Ended> Pieces for InPieces<'_, Receipts, To> {
     async fn write(&self, part: Range<usize>) -> sqlx::Result<()> {
-        let left_out = self.record(part).await?;
-        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).extend(left_out);
+        let left_out = self.of.record(part.clone()).await?;
+        self.to.ended(self.batch[part].to_vec(), &left_out);
         Ok(())
     }
 
     async fn quarantine(&self, item: usize, error: &sqlx::Error) {
-        let Receipt { fence, message_id, participant, reached, at } = &self.of_participants[item];
+        let Receipt { fence, message_id, participant, reached, at } = &self.of.of_participants[item];
         let receipt = json!({
             "message_id": message_id.as_str(), "participant": participant.as_str(), "reached": reached.name(), "at": at,
         });
-        quarantine::put(&self.db, *fence, Source::Receipt, &receipt, error, &CancellationToken::new()).await;
+        quarantine::put(&self.of.db, *fence, Source::Receipt, &receipt, error, &CancellationToken::new()).await;
     }
 }

@@ -4,7 +4,7 @@ use super::{ManualWorker, one, run, session};
 use crate::support::db;
 use crate::support::until::until;
 use anyhow::{Context as _, Result, ensure};
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgConnection, PgPool};
 use wagres::jobs::record::Record as _;
 
 /// Messages to as many chats, all under way in the hands of a worker.
@@ -98,5 +98,34 @@ async fn r10_an_outcome_that_waits_for_a_lock_waits_alone_until_it_is_written() 
     run(&db.pool, "DELETE FROM public.wa_poison").await?;
     holds(&db.pool, "SELECT count(*) = 4 FROM wa.outbound WHERE status = 'sent'").await?;
     ensure!(one::<i64>(&db.pool, "SELECT count(*) FROM wa.quarantine").await? == 0, "a lock is no poison");
+    worker.die().await
+}
+
+/// Rows of a batch that is written in pieces. The one that an application has locked is written when it is free, and the
+/// others are out of hand, although one more of that batch still waits for a lock.
+#[tokio::test]
+async fn r10_r8_no_outcome_of_a_batch_waits_for_one_that_waits_for_a_lock() -> Result<()> {
+    let db = db::fresh().await;
+    let (mut worker, jobs) = under_way(&db.pool, &["a", "poison", "b"]).await?;
+    refuse(&db.pool, "55P03").await?;
+    let poison = jobs.iter().find(|job| job.body.as_deref() == Some("poison")).context("no poison")?.id;
+    let mut app = PgConnection::connect(&db.url).await?;
+    sqlx::raw_sql("BEGIN; SELECT FROM wa.outbound WHERE body = 'a' FOR UPDATE").execute(&mut app).await?;
+    for job in jobs {
+        worker.attempts.record(job, Ok(())).await;
+    }
+    holds(&db.pool, "SELECT status = 'sent' FROM wa.outbound WHERE body = 'b'").await?;
+    ensure!(one::<String>(&db.pool, "SELECT status::text FROM wa.outbound WHERE body = 'a'").await? != "sent");
+    sqlx::raw_sql("ROLLBACK").execute(&mut app).await?;
+    holds(&db.pool, "SELECT status = 'sent' FROM wa.outbound WHERE body = 'a'").await?;
+    until("the others out of hand", async || {
+        let (_, ids) = worker.lanes.in_hand();
+        Ok(if ids == [poison] { Ok(()) } else { Err(format!("{ids:?}")) })
+    })
+    .await?;
+    ensure!(one::<String>(&db.pool, "SELECT status::text FROM wa.outbound WHERE body = 'poison'").await? != "sent");
+    run(&db.pool, "DELETE FROM public.wa_poison").await?;
+    holds(&db.pool, "SELECT bool_and(status = 'sent') FROM wa.outbound").await?;
+    ensure!(worker.claim().await? == 0);
     worker.die().await
 }
