@@ -59,7 +59,6 @@ const CALLS: &[(&str, &str)] = &[
     ("drop_consumer", "SELECT wa.drop_consumer('old-{s}')"),
     ("enable_schedule", "SELECT wa.enable_schedule('of-{s}')"),
     ("grant_tenant", "SELECT wa.grant_tenant('wa_app', 'bolt')"),
-    ("is_paused", "SELECT wa.is_paused(session_id, 'may') FROM wa.session WHERE name = '{s}'"),
     ("keep_past", "SELECT wa.keep_past('{s}')"),
     ("link", "SELECT wa.link('{s}')"),
     ("logout", "SELECT wa.logout('{s}'); SELECT wa.logout('{s}', force => true)"),

@@ -51,7 +51,6 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.add_media(text,bytea,text)',
         'wa.add_session_job(text,text,text,jsonb)',
         'wa.answer_passkey(text,jsonb)',
-        'wa.campaign_lock(bigint,text)',
         'wa.cancel(bigint)',
         'wa.cancel_all(text,text)',
         'wa.cancel_campaign(text,text)',
@@ -72,7 +71,6 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.drop_consumer(text)',
         'wa.enable_schedule(text)',
         'wa.is_moment(timestamp with time zone)',
-        'wa.is_paused(bigint,text)',
         'wa.keep_past(text,boolean)',
         'wa.link(text,text)',
         'wa.logout(text,text,boolean)',
@@ -172,6 +170,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.must_not_be_paused(wa.consumer)',
         'wa.must_send()',
         'wa.outbound_before_insert()',
+        'wa.outbound_campaign()',
         'wa.pacing_before_write()',
         'wa.passkey_after_change()',
         'wa.passkey_waits(text,text)',
@@ -184,6 +183,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.session_becomes()',
         'wa.session_before_insert()',
         'wa.session_job_before_insert()',
+        'wa.set_paused(bigint,text,boolean)',
         'wa.unpace(bigint)',
         'wa.withdraw(bigint[],wa.outbound_status)'
     ]) f

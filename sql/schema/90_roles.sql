@@ -23,7 +23,7 @@ DO $$
 DECLARE
     grants CONSTANT text[] := ARRAY[
         'GRANT USAGE ON SCHEMA wa TO %I',
-        'wa_app', 'GRANT SELECT ON wa.tenant, wa.session, wa.auth_size, wa.outbound, wa.inbox, wa.event, wa.session_job, wa.pacing, wa.queue, wa.rate, wa.failure, wa.session_health, wa.consumer, wa.unread, wa.consumers, wa.media, wa.download_rule, wa.receipt, wa.region, wa.history, wa.past, wa.campaigns, wa.paused_campaign TO %I',
+        'wa_app', 'GRANT SELECT ON wa.tenant, wa.session, wa.auth_size, wa.outbound, wa.inbox, wa.event, wa.session_job, wa.pacing, wa.queue, wa.rate, wa.failure, wa.session_health, wa.consumer, wa.unread, wa.consumers, wa.media, wa.download_rule, wa.receipt, wa.region, wa.history, wa.past, wa.campaigns, wa.campaign TO %I',
         'wa_app', 'GRANT INSERT (session, recipient, kind, body, content, message_id, priority, send_at, expires_at, dedupe_key, max_attempts, campaign) ON wa.outbound TO %I',
         'wa_app', 'GRANT INSERT (session, kind, reason, run_at, args) ON wa.session_job TO %I',
         'wa_app', 'GRANT SELECT ON wa.schedule TO %I',

@@ -70,7 +70,7 @@ enum Table {
     ScheduleTick,
     Contacted,
     Past,
-    PausedCampaign,
+    Campaign,
 }
 
 /// The result of one page.
@@ -127,7 +127,7 @@ pub(super) async fn run(batches: &Batches<'_>, ages: &RetentionDays) -> Result<M
         (Table::ScheduleTick, ages.schedule_tick_days),
         (Table::Contacted, ages.contacted_days),
         (Table::Past, ages.past_days),
-        (Table::PausedCampaign, ages.campaign_days),
+        (Table::Campaign, ages.campaign_days),
     ] {
         let Some(days) = days else { continue };
         let (mut total, mut after) = (0, 0);
@@ -156,7 +156,7 @@ impl Table {
             Self::ScheduleTick => "schedule_tick",
             Self::Contacted => "contacted",
             Self::Past => "past",
-            Self::PausedCampaign => "paused_campaign",
+            Self::Campaign => "campaign",
         }
     }
 }
@@ -188,7 +188,7 @@ async fn page(batches: &Batches<'_>, table: Table, after: i64, days: i32, dry_ru
         Table::MaintenanceJob => walk!("sql/retention/maintenance_job.sql"),
         Table::Contacted => oldest!("sql/retention/contacted.sql"),
         Table::Past => oldest!("sql/retention/past.sql"),
-        Table::PausedCampaign => oldest!("sql/retention/paused_campaign.sql"),
+        Table::Campaign => oldest!("sql/retention/campaign.sql"),
         Table::ScheduleTick if dry_run => {
             let count = sqlx::query_file_scalar!("sql/retention/count_schedule_tick.sql", days).fetch_one(pool).await?;
             DeletedPage { count, next: None }
