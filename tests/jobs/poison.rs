@@ -129,3 +129,49 @@ async fn r10_r8_no_outcome_of_a_batch_waits_for_one_that_waits_for_a_lock() -> R
     ensure!(worker.claim().await? == 0);
     worker.die().await
 }
+
+/// Rows from which a claim cannot compute, each of another session: a time zone that the server no longer knows, an
+/// interval whose parts cancel out, numbers and times at the ends of their types.
+#[tokio::test]
+async fn r10_a_pacing_that_cannot_be_computed_holds_back_its_session_alone() -> Result<()> {
+    let db = db::fresh().await;
+    let names = ["plain", "quiet", "counted", "jitter", "bucket", "never", "later"];
+    for name in names {
+        session(&db.pool, name).await?;
+    }
+    run(
+        &db.pool,
+        "SELECT wa.set_pacing('quiet', quiet_from => '22:00', quiet_until => '06:00'), wa.set_pacing('counted', first_contacts => 1),
+                wa.set_pacing('jitter', per_minute => 60), wa.set_pacing('bucket', per_minute => 60, burst => 10);
+         ALTER TABLE wa.pacing DISABLE TRIGGER validate;
+         UPDATE wa.pacing SET time_zone = 'Gone/Zone' WHERE session_id IN (wa.session_id('quiet'), wa.session_id('counted'));
+         UPDATE wa.pacing SET jitter = '71000000 months -2130000000 days 1 second' WHERE session_id = wa.session_id('jitter');
+         ALTER TABLE wa.pacing ENABLE TRIGGER validate;
+         UPDATE wa.sending SET tokens = 'NaN', counted_at = '294276-12-31' WHERE session_id = wa.session_id('bucket');
+         INSERT INTO wa.outbound (session, recipient, body) SELECT name, '15550001', name FROM wa.session;
+         UPDATE wa.outbound SET expires_at = 'infinity' WHERE session = 'never';
+         INSERT INTO wa.outbound (session, recipient, body, send_at) VALUES ('later', '15550002', 'x', now() + interval '1 day');
+         UPDATE wa.outbound SET run_at = 'infinity' WHERE recipient = '15550002'",
+    )
+    .await?;
+    let mut worker = ManualWorker::new(&db.pool).await?;
+    for name in names {
+        worker.hold(name).await?;
+    }
+    worker.claim().await?;
+    let mut claimed = std::collections::BTreeSet::new();
+    while let Some(job) = worker.next() {
+        claimed.insert(job.body.clone().unwrap_or_default());
+        worker.end(job, Ok(())).await?;
+    }
+    let others: Vec<&str> = names.into_iter().filter(|name| *name != "quiet").collect();
+    ensure!(claimed.len() == others.len() && others.iter().all(|name| claimed.contains(*name)), "{claimed:?}");
+    let waits = "SELECT waits_for = 'quiet_hours' AND run_at > now() FROM wa.outbound WHERE body = 'quiet'";
+    ensure!(one::<bool>(&db.pool, waits).await?, "the message does not say why it waits");
+    run(&db.pool, "SELECT wa.clear_pacing('quiet')").await?;
+    until("the message of the session", async || {
+        let claimed = worker.claim().await?;
+        Ok(if claimed == 1 { Ok(()) } else { Err(claimed) })
+    })
+    .await
+}
