@@ -236,3 +236,26 @@ async fn r8_due_and_expired_messages_of_others_do_not_wait() -> Result<()> {
     .await?;
     call(&mut app, "ROLLBACK").await
 }
+
+/// No session shows a connection that nobody holds, also when no other worker is there to correct it; except while an
+/// application has locked its row.
+#[tokio::test]
+async fn s3_the_sessions_of_a_worker_that_ends_are_disconnected_at_once() -> Result<()> {
+    let (db, worker, mut app) = two_sessions().await?;
+    run(
+        &db.pool,
+        "UPDATE wa.session SET jid = name || '@s.whatsapp.net', desired = 'connected', status = 'linking';
+         UPDATE wa.session SET status = 'connected'",
+    )
+    .await?;
+    call(&mut app, "BEGIN; SELECT wa.pause('shop')").await?;
+    ensure!(one::<bool>(&db.pool, &format!("SELECT wa.end_worker('{}')", worker.id)).await?, "a session was not freed");
+    let statuses = "SELECT string_agg(name || ' ' || status || ' ' || coalesce(status_reason, '-'), ', ' ORDER BY name) FROM wa.session";
+    let found: String = one(&db.pool, statuses).await?;
+    ensure!(found == "cafe disconnected the worker that held it is gone, shop connected -", "{found}");
+    call(&mut app, "ROLLBACK").await?;
+    run(&db.pool, include_str!("../../sql/session/reset_stale.sql")).await?;
+    let found: String = one(&db.pool, "SELECT string_agg(DISTINCT status::text, ' ') FROM wa.session").await?;
+    ensure!(found == "disconnected", "{found}");
+    Ok(())
+}
