@@ -221,20 +221,24 @@ ALTER TABLE wa.contacted ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.contacted
     USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = contacted.session_id));
 
-CREATE TABLE wa.paused_campaign (
+CREATE TABLE wa.campaign (
     session_id bigint NOT NULL REFERENCES wa.session ON DELETE CASCADE,
     campaign   text NOT NULL,
-    paused_at  timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    paused_at  timestamptz,
     paused_by  name,
     PRIMARY KEY (session_id, campaign)
 );
-COMMENT ON TABLE wa.paused_campaign IS 'Campaigns that wa.pause_campaign has paused. Messages that are inserted for them wait too.';
-COMMENT ON COLUMN wa.paused_campaign.session_id IS 'The session that sends the campaign.';
-COMMENT ON COLUMN wa.paused_campaign.campaign IS 'As in wa.outbound.campaign.';
-COMMENT ON COLUMN wa.paused_campaign.paused_at IS 'Since when.';
-COMMENT ON COLUMN wa.paused_campaign.paused_by IS 'Role that called wa.pause_campaign.';
-ALTER TABLE wa.paused_campaign ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON wa.paused_campaign
+-- For the pages, which list the sessions in which a campaign is paused.
+CREATE INDEX campaign_paused ON wa.campaign (campaign) WHERE paused_at IS NOT NULL;
+COMMENT ON TABLE wa.campaign IS 'Campaigns for which messages were inserted, and whether each is paused. Its rows keep inserts and pauses of a campaign apart; wa.campaigns has the progress.';
+COMMENT ON COLUMN wa.campaign.session_id IS 'The session that sends the campaign.';
+COMMENT ON COLUMN wa.campaign.campaign IS 'As in wa.outbound.campaign.';
+COMMENT ON COLUMN wa.campaign.created_at IS 'When its first message was inserted, or when it was paused before that.';
+COMMENT ON COLUMN wa.campaign.paused_at IS 'Since when wa.pause_campaign holds its messages back; null is not paused.';
+COMMENT ON COLUMN wa.campaign.paused_by IS 'Role that called wa.pause_campaign; null is not paused.';
+ALTER TABLE wa.campaign ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON wa.campaign
     USING ((SELECT wa.sees_all()) OR session_id IN (SELECT s.session_id FROM wa.session s));
 
 -- No foreign key: the report would wait for a transaction that deletes a session (R8).

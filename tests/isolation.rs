@@ -318,8 +318,6 @@ const CALLABLE: &str = "
     CROSS JOIN LATERAL (SELECT p.proargnames[n] AS name, n AS place FROM generate_series(1, p.pronargs) n) a
     WHERE 'wa_app' = ANY (g.roles) AND p.proargnames[1:p.pronargs] && '{session,consumer,name,id,ids,inbox_id,message,rule_id,session_id}'
       AND (a.place <= p.pronargs - p.pronargdefaults OR a.name IN ('session', 'consumer'))
-      -- A function of its two arguments alone.
-      AND p.proname <> 'campaign_lock'
     GROUP BY p.oid ORDER BY 1";
 
 #[tokio::test]
@@ -329,7 +327,7 @@ async fn r9_q14_every_function_answers_for_another_tenants_rows_as_for_none() ->
                 UNION ALL SELECT to_jsonb(r)::text FROM wa.session_job r WHERE session = 'bolt'
                 UNION ALL SELECT to_jsonb(r)::text FROM wa.session r WHERE name = 'bolt'
                 UNION ALL SELECT to_jsonb(r)::text FROM wa.pacing r
-                UNION ALL SELECT to_jsonb(r)::text FROM wa.paused_campaign r
+                UNION ALL SELECT to_jsonb(r)::text FROM wa.campaign r
                 UNION ALL SELECT to_jsonb(r)::text FROM wa.download_rule r
                 UNION ALL SELECT to_jsonb(r)::text FROM wa.consumer r WHERE name = 'bolt'
                 UNION ALL SELECT to_jsonb(r)::text FROM wa.unread r
@@ -346,7 +344,7 @@ async fn r9_q14_every_function_answers_for_another_tenants_rows_as_for_none() ->
             _ => "outbound WHERE session = 'bolt' AND status = 'queued'",
         };
         let column = if function == "remove_download_rule" { "rule_id" } else { "id" };
-        let number = if matches!(function.as_str(), "sees" | "is_paused") {
+        let number = if function == "sees" {
             id(&db.pool, "SELECT session_id FROM wa.session WHERE name = 'bolt'").await?
         } else {
             id(&db.pool, &format!("SELECT max({column}) FROM wa.{owner}")).await?

@@ -5,6 +5,7 @@
 //! the dead worker's other session becomes free, and the schema is migrated.
 
 use crate::support::db::TestDb;
+use crate::support::logins::{DENIED, expect, login};
 use crate::support::until::until;
 use crate::support::world::World;
 use anyhow::{Context as _, Result, ensure};
@@ -65,7 +66,6 @@ const CALLS: &[(&str, &str)] = &[
     ("drop_consumer", "SELECT wa.drop_consumer('old-{s}')"),
     ("enable_schedule", "SELECT wa.enable_schedule('of-{s}')"),
     ("grant_tenant", "SELECT wa.grant_tenant('wa_app', 'bolt')"),
-    ("is_paused", "SELECT wa.is_paused(session_id, 'may') FROM wa.session WHERE name = '{s}'"),
     ("keep_past", "SELECT wa.keep_past('{s}')"),
     ("link", "SELECT wa.link('{s}')"),
     ("link_page", "SELECT wa.link_page('linked-{s}')"),
@@ -371,6 +371,8 @@ async fn r8_migrate_holds_up_no_insert_and_names_who_is_in_its_way() -> Result<(
         let end = Instant::now() + limit;
         while Instant::now() < end {
             run(&mut other, insert).await?;
+            let advisory: i64 = sqlx::query_scalar(ADVISORY).fetch_one(&mut other).await?;
+            ensure!(advisory == 0, "migrate holds a lock that everybody may take");
         }
         anyhow::Ok(())
     };
@@ -385,6 +387,34 @@ async fn r8_migrate_holds_up_no_insert_and_names_who_is_in_its_way() -> Result<(
     Ok(())
 }
 
+/// Advisory locks of this database.
+const ADVISORY: &str = "SELECT count(*) FROM pg_locks
+    WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+/// Everybody who can log in may take any advisory lock, also the one that `migrate` once took. No application, and no
+/// worker, may take the lock that it takes now.
+#[tokio::test]
+async fn r8_nobody_with_a_login_keeps_others_from_migrating() -> Result<()> {
+    let db = crate::support::db::fresh().await;
+    let mut logins = vec![];
+    for role in ["wa_app", "wa_admin", "wa_readonly", "wa_worker"] {
+        let pool = login(&db, role, None).await?;
+        for mode in
+            ["ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE", "SHARE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"]
+        {
+            let lock = format!("DO $$ BEGIN LOCK TABLE wa.schema_state IN {mode} MODE; END $$");
+            expect(&pool, &[(&lock, DENIED)]).await?;
+        }
+        expect(&pool, &[("SELECT pg_advisory_lock_shared(924737)", Ok(1))]).await?;
+        logins.push(pool);
+    }
+    sqlx::query("UPDATE wa.schema_state SET hash = ''").execute(&db.pool).await?;
+    wagres::db::migrate::migrate_within(&db.pool, Duration::ZERO).await?;
+    let current: bool = sqlx::query_scalar("SELECT hash <> '' FROM wa.schema_state").fetch_one(&db.pool).await?;
+    ensure!(current, "not migrated");
+    Ok(())
+}
+
 /// `wagres up` again: nothing has changed, so nothing is locked, whatever others hold.
 #[tokio::test]
 async fn r8_an_unchanged_schema_is_migrated_without_a_lock() -> Result<()> {
@@ -392,7 +422,8 @@ async fn r8_an_unchanged_schema_is_migrated_without_a_lock() -> Result<()> {
     let (mut app, _) = application(&db).await?;
     run(
         &mut app,
-        "BEGIN; LOCK TABLE wa.outbound, wa.inbox, wa.session IN ACCESS EXCLUSIVE MODE; SELECT pg_advisory_lock(924737)",
+        "BEGIN; LOCK TABLE wa.outbound, wa.inbox, wa.session IN ACCESS EXCLUSIVE MODE;
+         LOCK TABLE wa.schema_state IN SHARE ROW EXCLUSIVE MODE",
     )
     .await?;
     wagres::db::migrate::migrate_within(&db.pool, Duration::ZERO).await?;
@@ -404,11 +435,49 @@ async fn r8_an_unchanged_schema_is_migrated_without_a_lock() -> Result<()> {
     Ok(())
 }
 
+/// A migration that is refused leaves nothing, and no lock, behind.
+#[tokio::test]
+async fn r8_a_migration_that_waits_for_a_lock_leaves_no_lock_behind() -> Result<()> {
+    let db = crate::support::db::fresh().await;
+    let (mut app, _) = application(&db).await?;
+    run(&mut app, "BEGIN; LOCK TABLE wa.outbound IN ROW EXCLUSIVE MODE").await?;
+    sqlx::query("UPDATE wa.schema_state SET hash = ''").execute(&db.pool).await?;
+    let migrating = wagres::db::migrate::migrate_within(&db.pool, Duration::from_secs(2));
+    let looking = async {
+        // Between two attempts.
+        until("a moment without a lock of migrate", async || {
+            let held: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+                 WHERE a.application_name = 'wagres migrate' AND a.datname = current_database() AND l.locktype = 'relation'
+                   AND l.mode NOT IN ('AccessShareLock')",
+            )
+            .fetch_one(&db.pool)
+            .await?;
+            let waits: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'wagres migrate' AND datname = current_database()",
+            )
+            .fetch_one(&db.pool)
+            .await?;
+            Ok(if held == 0 && waits > 0 { Ok(()) } else { Err(format!("{held} held by {waits}")) })
+        })
+        .await
+    };
+    let (refused, looked) = tokio::join!(migrating, looking);
+    looked?;
+    ensure!(refused.is_err());
+    Ok(())
+}
+
 /// Two processes migrate an empty database at once.
 #[tokio::test]
 async fn r8_two_migrations_at_once_both_succeed() -> Result<()> {
     let db = crate::support::db::fresh().await;
     sqlx::raw_sql("DROP SCHEMA wa CASCADE; DROP TABLE _sqlx_migrations").execute(&db.pool).await?;
+    let (one, other) = tokio::join!(migrate(&db.pool), migrate(&db.pool));
+    one?;
+    other?;
+    // And once more, with a schema that somebody has made before.
+    sqlx::raw_sql("DROP SCHEMA wa CASCADE; DROP TABLE _sqlx_migrations; CREATE SCHEMA wa").execute(&db.pool).await?;
     let (one, other) = tokio::join!(migrate(&db.pool), migrate(&db.pool));
     one?;
     other?;

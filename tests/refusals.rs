@@ -15,6 +15,18 @@ struct Case {
 }
 
 const CASES: &[Case] = &[
+    case("SELECT * FROM wa.chat_history('shop', '+79001234567', most => -1)", "WA011", "most", "0 or more"),
+    case("SELECT * FROM wa.search('invoice', most => -1)", "WA011", "most", "0 or more"),
+    case("SELECT wa.set_pacing('shop', time_zone => 'posixrules')", "WA013", "time_zone", "Europe/Berlin"),
+    case("SELECT wa.set_pacing('shop', time_zone => 'Factory')", "WA013", "time_zone", "Europe/Berlin"),
+    case("SELECT wa.set_pacing('shop', time_zone => 'localtime')", "WA013", "time_zone", "Europe/Berlin"),
+    case("SELECT wa.set_pacing('shop', time_zone => 'posix/Europe/Berlin')", "WA013", "time_zone", "Europe/Berlin"),
+    case(
+        "SELECT wa.set_pacing('shop', jitter => '71000000 months -2130000000 days')",
+        "WA013",
+        "jitter",
+        "0 to 10 minutes",
+    ),
     case(
         "INSERT INTO wa.outbound (session, recipient, body) VALUES ('nobody', '+79001234567', 'x')",
         "WA001",

@@ -7,6 +7,7 @@ SELECT has_table_privilege('wa.lease', 'UPDATE') AND has_table_privilege('wa.aut
        (SELECT array_agg(name ORDER BY name) FROM (SELECT name FROM wa.session WHERE rest_until > now() LIMIT 10) AS resting) AS resting,
        (SELECT array_agg(name ORDER BY name) FROM wa.schedule WHERE name IN ('sweep-keys', 'retention', 'check-sessions', 'close-idle') AND tenant IS NULL AND NOT enabled) AS disabled,
        (SELECT array_agg(name ORDER BY name) FROM (SELECT name FROM wa.consumer WHERE paused_at IS NOT NULL LIMIT 10) AS paused) AS paused,
+       (SELECT array_agg(name ORDER BY name) FROM (SELECT s.name FROM wa.pacing p JOIN wa.session s USING (session_id) WHERE wa.known_zone(p) IS NULL LIMIT 10) AS lost) AS lost_zones,
        (SELECT wa.home_change(k) FROM wa.auth_home k) AS home_change,
        (SELECT k.seen_at::timestamptz(0)::text FROM wa.auth_home k) AS home_since,
        (SELECT count(*) FROM wa.outbound WHERE failed_at > now() - interval '1 hour') AS "failed!"

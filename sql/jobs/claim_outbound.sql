@@ -185,7 +185,8 @@ WITH mine AS MATERIALIZED (
     WHERE o.session_id = w.session_id AND o.id = w.id AND o.status = 'queued' AND o.waits_for IS NULL
 )
 SELECT t.session_id AS "session_id!", t.epoch AS "epoch!", t.id, t.chat, t.kind, t.body, t.content, t.message_id, t.attempts,
-       extract(epoch FROM t.expires_at - now())::float8 AS expires_in, t.typing, NULL::integer AS rank, NULL::bigint AS seen,
+       -- From an infinite time nothing can be subtracted.
+       extract(epoch FROM CASE WHEN isfinite(t.expires_at) THEN t.expires_at - now() END)::float8 AS expires_in, t.typing, NULL::integer AS rank, NULL::bigint AS seen,
        NULL::boolean AS more, NULL::boolean AS passed, NULL::float8 AS wait, false AS "busy!", t.turn,
        (SELECT c.seconds FROM wa.chat_timer c WHERE c.session_id = t.session_id AND c.chat = t.chat AND c.seconds > 0) AS timer,
        NULL::timestamptz AS met_at

@@ -35,4 +35,5 @@ WITH mine AS (
 SELECT (SELECT count(*) FROM due) AS "gone!",
        CASE WHEN EXISTS (SELECT FROM due GROUP BY session_id HAVING count(*) >= $2) THEN 0
             WHEN (SELECT count(*) FROM waited) > (SELECT count(*) FROM free) THEN 0.2
-            ELSE extract(epoch FROM (SELECT run_at FROM next) - now())::float8 END AS wait
+            -- From an infinite time nothing can be subtracted.
+            ELSE (SELECT extract(epoch FROM CASE WHEN isfinite(run_at) THEN run_at - now() END)::float8 FROM next) END AS wait

@@ -145,9 +145,20 @@ CREATE OR REPLACE FUNCTION wa.end_worker(worker_id uuid) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-    UPDATE wa.lease l SET holder = NULL
-    FROM (SELECT session_id FROM wa.lease WHERE holder = end_worker.worker_id ORDER BY session_id FOR NO KEY UPDATE SKIP LOCKED) free
-    WHERE l.session_id = free.session_id;
+    WITH freed AS (
+        UPDATE wa.lease l SET holder = NULL
+        FROM (SELECT session_id FROM wa.lease WHERE holder = end_worker.worker_id ORDER BY session_id FOR NO KEY UPDATE SKIP LOCKED) free
+        WHERE l.session_id = free.session_id
+        RETURNING l.session_id
+    ), stale AS (
+        -- No session shows a connection that nobody holds, also when this was the last worker. What is being linked, and
+        -- what an application has locked, the next worker corrects (reset_stale.sql).
+        SELECT s.session_id FROM wa.session s JOIN freed USING (session_id)
+        WHERE s.status IN ('connecting', 'connected') AND s.jid IS NOT NULL
+        FOR NO KEY UPDATE OF s SKIP LOCKED
+    )
+    UPDATE wa.session s SET status = 'disconnected', status_reason = 'the worker that held it is gone'
+    FROM stale WHERE s.session_id = stale.session_id;
     IF EXISTS (SELECT FROM wa.lease l WHERE l.holder = end_worker.worker_id) THEN
         -- The row stays until the next run, as that of a dead worker.
         UPDATE wa.worker w SET lease_until = least(w.lease_until, now() - interval '1 second') WHERE w.worker_id = end_worker.worker_id;
@@ -156,4 +167,4 @@ BEGIN
     DELETE FROM wa.worker w WHERE w.worker_id = end_worker.worker_id;
     RETURN true;
 END $$;
-COMMENT ON FUNCTION wa.end_worker(uuid) IS 'Frees the sessions of a worker and deletes its row. Leaves a session that somebody has locked, and then also the row, for the next call; false then.';
+COMMENT ON FUNCTION wa.end_worker(uuid) IS 'Frees the sessions of a worker, which are then disconnected, and deletes its row. Leaves a session that somebody has locked, and then also the row, for the next call; false then.';

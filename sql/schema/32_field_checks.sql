@@ -129,3 +129,12 @@ BEGIN
     RETURN kept;
 END $$;
 COMMENT ON FUNCTION wa.check_fields(text, text, jsonb, text) IS 'Checks wa.outbound.content (target content) or wa.session_job.args (target args) for a kind, and returns it as it is kept. Errors WA032 and WA034 name the field and what is accepted.';
+
+CREATE OR REPLACE FUNCTION wa.is_time_zone(name text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    -- Files beside the zones are in the list, too: the server's own zone, its rules for others, and the one of a system
+    -- that has none; and on some systems every zone once more in a folder.
+    SELECT coalesce(is_time_zone.name !~ '^(posix|right)/' AND is_time_zone.name NOT IN ('Factory', 'localtime', 'posixrules')
+                    AND EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = is_time_zone.name), false)
+$$;
+COMMENT ON FUNCTION wa.is_time_zone(text) IS 'Whether pacing and schedules accept a time zone: a name of pg_timezone_names that means the same on every system.';

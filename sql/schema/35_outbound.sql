@@ -43,9 +43,6 @@ BEGIN
     NEW.status := 'queued';
     NEW.waits_for := CASE WHEN NEW.send_at > now() THEN 'scheduled' END;
     NEW.run_at := coalesce(NEW.send_at, now());
-    IF NEW.campaign IS NOT NULL AND wa.is_paused(NEW.session_id, NEW.campaign) THEN
-        NEW.waits_for := 'paused';
-    END IF;
     NEW.attempts := 0;
     NEW.errors := '[]';
     NEW.created_at := now();

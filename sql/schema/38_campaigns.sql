@@ -1,22 +1,58 @@
 -- Campaigns: many messages from one template, followed, paused, resumed and cancelled as one.
 
--- A transaction that pauses or resumes a campaign takes this lock alone; transactions that insert for it share the
--- lock. So none of them inserts a message that misses the pause.
-CREATE OR REPLACE FUNCTION wa.campaign_lock(session_id bigint, campaign text) RETURNS bigint
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT hashtextextended(campaign_lock.campaign, campaign_lock.session_id)
-$$;
-COMMENT ON FUNCTION wa.campaign_lock(bigint, text) IS 'Key of the advisory lock of a campaign.';
+-- No insert misses a pause. Whoever inserts for a campaign share-locks its row in wa.campaign (KEY SHARE) until the
+-- transaction ends; whoever pauses or resumes it waits for all of them. Only functions of the schema's owner lock these
+-- rows, each for the caller's own session, so a transaction that stays open holds up its own campaign and nobody else
+-- (R8, R9). An advisory lock would not do: everybody may take any of them.
+--
+-- A pause changes the row first, which waits for no inserter, and then waits for the inserters. Later ones wait for the
+-- pause: their INSERT … ON CONFLICT waits for a change of the row that is not committed. Otherwise inserts that overlap
+-- without end would put the pause off for ever. So a transaction must do this once for each campaign only, or it would
+-- wait for a pause that waits for it: it notes what it has locked in a setting that ends with it (or with its savepoint).
+-- Whoever sets that by hand lets messages of their own miss their own pause.
+CREATE OR REPLACE FUNCTION wa.outbound_campaign() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    key    CONSTANT text := NEW.session_id || ' ' || NEW.campaign;
+    locked CONSTANT jsonb := coalesce(nullif(current_setting('wagres.campaigns', true), ''), '{}');
+    paused boolean := locked -> key;
+BEGIN
+    WHILE paused IS NULL LOOP
+        INSERT INTO wa.campaign (session_id, campaign) VALUES (NEW.session_id, NEW.campaign)
+        ON CONFLICT ON CONSTRAINT campaign_pkey DO NOTHING;
+        -- Retention may have deleted it between the two.
+        PERFORM FROM wa.campaign c WHERE c.session_id = NEW.session_id AND c.campaign = NEW.campaign FOR KEY SHARE;
+        -- A statement of its own, because the one before does not see a change that it waited for.
+        SELECT c.paused_at IS NOT NULL INTO paused FROM wa.campaign c
+        WHERE FOUND AND c.session_id = NEW.session_id AND c.campaign = NEW.campaign;
+        IF paused IS NOT NULL THEN
+            PERFORM set_config('wagres.campaigns', (locked || jsonb_build_object(key, paused))::text, true);
+        END IF;
+    END LOOP;
+    IF paused THEN
+        NEW.waits_for := 'paused';
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION wa.outbound_campaign() IS 'Row trigger of wa.outbound: holds back messages of a paused campaign, and keeps wa.pause_campaign and wa.resume_campaign waiting until the transaction ends.';
+-- After "validate", by its name: that fills session_id with a session of the caller.
+CREATE OR REPLACE TRIGGER validate_campaign BEFORE INSERT ON wa.outbound
+    FOR EACH ROW WHEN (NEW.campaign IS NOT NULL) EXECUTE FUNCTION wa.outbound_campaign();
 
-CREATE OR REPLACE FUNCTION wa.is_paused(session_id bigint, campaign text) RETURNS boolean
+CREATE OR REPLACE FUNCTION wa.set_paused(session_id bigint, campaign text, paused boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock_shared(wa.campaign_lock(is_paused.session_id, is_paused.campaign));
-    RETURN EXISTS (
-        SELECT FROM wa.paused_campaign c WHERE c.session_id = is_paused.session_id AND c.campaign = is_paused.campaign
-    );
+    -- Always changes the row: see above.
+    INSERT INTO wa.campaign AS c (session_id, campaign, paused_at, paused_by)
+    VALUES (set_paused.session_id, set_paused.campaign, CASE WHEN paused THEN now() END, CASE WHEN paused THEN wa.caller() END)
+    ON CONFLICT ON CONSTRAINT campaign_pkey DO UPDATE
+    SET paused_at = CASE WHEN paused THEN coalesce(c.paused_at, now()) END,
+        paused_by = CASE WHEN NOT paused THEN NULL WHEN c.paused_at IS NULL THEN wa.caller() ELSE c.paused_by END;
+    PERFORM FROM wa.campaign c WHERE c.session_id = set_paused.session_id AND c.campaign = set_paused.campaign FOR UPDATE;
+    PERFORM set_config('wagres.campaigns', (coalesce(nullif(current_setting('wagres.campaigns', true), ''), '{}')::jsonb
+                                            - (set_paused.session_id || ' ' || set_paused.campaign))::text, true);
 END $$;
-COMMENT ON FUNCTION wa.is_paused(bigint, text) IS 'Whether a campaign is paused; the answer stays true or false until the caller''s transaction ends.';
+COMMENT ON FUNCTION wa.set_paused(bigint, text, boolean) IS 'Sets whether a campaign is paused, and waits for the transactions that insert for it.';
 
 CREATE OR REPLACE FUNCTION wa.render(template text, data jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -50,7 +86,7 @@ SELECT o.session, o.campaign, count(*) AS messages,
        count(*) FILTER (WHERE o.status IN ('cancelled', 'expired')) AS withdrawn,
        min(o.created_at) AS created_at, max(o.sent_at) AS last_sent_at,
        count(*) FILTER (WHERE o.waits_for = 'paused') AS held, min(p.paused_at) AS paused_at
-FROM wa.outbound o LEFT JOIN wa.paused_campaign p USING (session_id, campaign)
+FROM wa.outbound o LEFT JOIN wa.campaign p USING (session_id, campaign)
 WHERE o.campaign IS NOT NULL GROUP BY o.session_id, o.session, o.campaign;
 COMMENT ON VIEW wa.campaigns IS 'Progress of each campaign. SELECT * FROM wa.campaigns WHERE campaign = ''may'';';
 COMMENT ON COLUMN wa.campaigns.session IS 'Name of the session that sends the campaign.';
@@ -89,9 +125,7 @@ BEGIN
         RAISE EXCEPTION 'campaign: % bytes are out of range', coalesce(octet_length(pause_campaign.campaign), 0)
             USING ERRCODE = 'WA011', COLUMN = 'campaign', HINT = 'Accepted: 1 to 255 bytes.';
     END IF;
-    PERFORM pg_advisory_xact_lock(wa.campaign_lock(of_session, pause_campaign.campaign));
-    INSERT INTO wa.paused_campaign (session_id, campaign, paused_by) VALUES (of_session, pause_campaign.campaign, wa.caller())
-    ON CONFLICT ON CONSTRAINT paused_campaign_pkey DO NOTHING;
+    PERFORM wa.set_paused(of_session, pause_campaign.campaign, true);
     -- As in wa.withdraw: a claim that waits for this lock finds withdrawals changed, and reads again.
     PERFORM FROM wa.sending b WHERE b.session_id = of_session FOR UPDATE;
     UPDATE wa.outbound o SET waits_for = 'paused'
@@ -111,8 +145,9 @@ DECLARE
     resumed    bigint;
 BEGIN
     PERFORM wa.must_send();
-    PERFORM pg_advisory_xact_lock(wa.campaign_lock(of_session, resume_campaign.campaign));
-    DELETE FROM wa.paused_campaign c WHERE c.session_id = of_session AND c.campaign = resume_campaign.campaign;
+    IF EXISTS (SELECT FROM wa.campaign c WHERE c.session_id = of_session AND c.campaign = resume_campaign.campaign) THEN
+        PERFORM wa.set_paused(of_session, resume_campaign.campaign, false);
+    END IF;
     UPDATE wa.outbound o SET waits_for = CASE WHEN o.send_at > now() THEN 'scheduled'::wa.wait_reason END
     WHERE o.session_id = of_session AND o.live AND o.campaign = resume_campaign.campaign AND o.waits_for = 'paused';
     GET DIAGNOSTICS resumed = ROW_COUNT;

@@ -1,12 +1,26 @@
 -- Pacing (Q13): how many messages a session may send now, and the functions that set it. Times are the database's.
 
+-- A claim computes the pacing of many sessions in one statement, so none of these functions raises an error, whatever
+-- the rows hold (R10). What a check refuses today may be there: a time zone ends when the server's list of them changes
+-- (an upgrade, a restore on another system), and the owner of the schema may write any row.
+
+CREATE OR REPLACE FUNCTION wa.known_zone(p wa.pacing) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- The list of all zones would take thousands of times as long.
+    RETURN CASE WHEN now() AT TIME ZONE p.time_zone IS NOT NULL THEN p.time_zone END;
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION wa.known_zone(wa.pacing) IS 'The time zone of a pacing; null if the server does not know it. Then days are those of UTC, and a session with quiet hours sends nothing.';
+
 CREATE OR REPLACE FUNCTION wa.today(p wa.pacing) RETURNS date
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT (now() AT TIME ZONE p.time_zone)::date $$;
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT (now() AT TIME ZONE coalesce(wa.known_zone(p), 'UTC'))::date $$;
 COMMENT ON FUNCTION wa.today(wa.pacing) IS 'The current day in the time zone of a pacing.';
 
 CREATE OR REPLACE FUNCTION wa.tomorrow(p wa.pacing) RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT ((now() AT TIME ZONE p.time_zone)::date + 1)::timestamp AT TIME ZONE p.time_zone
+    SELECT ((now() AT TIME ZONE zone)::date + 1)::timestamp AT TIME ZONE zone FROM coalesce(wa.known_zone(p), 'UTC') zone
 $$;
 COMMENT ON FUNCTION wa.tomorrow(wa.pacing) IS 'The start of the next day in the time zone of a pacing.';
 
@@ -14,24 +28,26 @@ CREATE OR REPLACE FUNCTION wa.is_quiet(p wa.pacing) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE
         WHEN p.quiet_from IS NULL THEN false
+        -- When they are, nobody knows.
+        WHEN clock.time IS NULL THEN true
         WHEN p.quiet_from <= p.quiet_until THEN clock.time >= p.quiet_from AND clock.time < p.quiet_until
         ELSE clock.time >= p.quiet_from OR clock.time < p.quiet_until
     END
-    FROM (SELECT (now() AT TIME ZONE p.time_zone)::time AS time) clock
+    FROM (SELECT (now() AT TIME ZONE CASE WHEN p.quiet_from IS NOT NULL THEN wa.known_zone(p) END)::time AS time) clock
 $$;
-COMMENT ON FUNCTION wa.is_quiet(wa.pacing) IS 'Whether it is now within the quiet hours of a pacing.';
+COMMENT ON FUNCTION wa.is_quiet(wa.pacing) IS 'Whether it is now within the quiet hours of a pacing, or may be, because the server does not know its time zone.';
 
 CREATE OR REPLACE FUNCTION wa.quiet_end(p wa.pacing) RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT (clock.now::date + p.quiet_until + CASE WHEN clock.now::time < p.quiet_until THEN interval '0' ELSE interval '1 day' END)
-           AT TIME ZONE p.time_zone
-    FROM (SELECT now() AT TIME ZONE p.time_zone AS now) clock
+           AT TIME ZONE clock.zone
+    FROM (SELECT zone, now() AT TIME ZONE zone AS now FROM wa.known_zone(p) zone) clock
 $$;
-COMMENT ON FUNCTION wa.quiet_end(wa.pacing) IS 'When the quiet hours of a pacing next end.';
+COMMENT ON FUNCTION wa.quiet_end(wa.pacing) IS 'When the quiet hours of a pacing next end; null if the server does not know its time zone.';
 
 CREATE OR REPLACE FUNCTION wa.contacts_left(p wa.pacing, b wa.sending) RETURNS integer
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT p.first_contacts - CASE WHEN b.contacts_on = wa.today(p) THEN b.contacts_today ELSE 0 END
+    SELECT p.first_contacts - CASE WHEN b.contacts_on = wa.today(p) THEN greatest(b.contacts_today, 0) ELSE 0 END
 $$;
 COMMENT ON FUNCTION wa.contacts_left(wa.pacing, wa.sending) IS 'How many first contacts a paced session may make today.';
 
@@ -39,11 +55,12 @@ CREATE OR REPLACE FUNCTION wa.pace(p wa.pacing, b wa.sending, OUT quota integer,
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     reason := 'paced';
-    -- The bucket fills with time, up to the burst; a bucket that was never counted is full.
+    -- The bucket fills with time, up to the burst; a bucket that was never counted is full, and so is one that was counted
+    -- a century ago. Of NaN and a number the least is the number.
     tokens := CASE WHEN p.per_minute IS NULL THEN p.burst
-                   WHEN NOT isfinite(b.counted_at) THEN p.burst
-                   ELSE least(p.burst, b.tokens + p.per_minute / 60
-                                                  * greatest(extract(epoch FROM now() - b.counted_at), 0)::float8) END;
+                   WHEN b.counted_at < now() - interval '100 years' THEN p.burst
+                   ELSE greatest(0, least(p.burst, greatest(0, least(p.burst, b.tokens)) + p.per_minute / 60
+                                                   * extract(epoch FROM now() - least(b.counted_at, now()))::float8)) END;
     IF b.gate_until > now() THEN
         quota := -1;
     ELSIF wa.is_quiet(p) THEN
@@ -62,12 +79,15 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE until timestamptz := now();
 BEGIN
     IF reason = 'quiet_hours' THEN
-        RETURN wa.quiet_end(p);
+        -- When they end in an unknown time zone, nobody knows. Somebody may have given the pacing another one by then;
+        -- wa.set_pacing opens the gate at once.
+        RETURN coalesce(wa.quiet_end(p), now() + interval '10 minutes');
     END IF;
     IF p.per_minute IS NOT NULL AND tokens < 1 THEN
         until := until + (1 - tokens) * 60 / p.per_minute * interval '1 second';
     END IF;
-    RETURN until + random() * p.jitter;
+    -- Seconds, because months and days of an interval may be far apart and yet cancel out in a comparison.
+    RETURN until + random() * least(greatest(extract(epoch FROM p.jitter)::float8, 0), 600) * interval '1 second';
 END $$;
 COMMENT ON FUNCTION wa.gate(wa.pacing, wa.wait_reason, double precision) IS 'When the next message of a paced session may go.';
 
@@ -81,13 +101,13 @@ BEGIN
     SELECT c.name, coalesce(left(c.given, 80), 'null'), c.accepted INTO bad, given, accepted FROM (VALUES
         ('per_minute', NEW.per_minute::text, NEW.per_minute BETWEEN 0.001 AND 6000, '0.001 to 6000 messages a minute, or null for no limit'),
         ('burst', NEW.burst::text, coalesce(NEW.burst BETWEEN 1 AND 10000, false), '1 to 10000 messages'),
-        ('jitter', NEW.jitter::text, coalesce(NEW.jitter BETWEEN interval '0' AND interval '10 minutes', false), '0 to 10 minutes'),
+        ('jitter', NEW.jitter::text, coalesce(NEW.jitter BETWEEN interval '0' AND interval '10 minutes' AND extract(epoch FROM NEW.jitter) BETWEEN 0 AND 600, false),
+         '0 to 10 minutes'),
         ('first_contacts', NEW.first_contacts::text, NEW.first_contacts >= 0, '0 or more a day, or null for no limit'),
         ('quiet_until', format('%s with quiet_from %s', coalesce(NEW.quiet_until::text, 'null'), coalesce(NEW.quiet_from::text, 'null')),
          (NEW.quiet_from IS NULL) = (NEW.quiet_until IS NULL) AND coalesce(NEW.quiet_from <> NEW.quiet_until, true),
          'together with quiet_from, and another time than it'),
-        ('time_zone', '"' || NEW.time_zone || '"', EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = NEW.time_zone),
-         'a name of pg_timezone_names, such as Europe/Berlin'),
+        ('time_zone', '"' || NEW.time_zone || '"', wa.is_time_zone(NEW.time_zone), 'a name of pg_timezone_names, such as Europe/Berlin'),
         ('typing', NEW.typing::text, NEW.typing IS NOT NULL, 'true or false')
     ) AS c (name, given, holds, accepted) WHERE NOT c.holds LIMIT 1;
     IF bad IS NOT NULL THEN

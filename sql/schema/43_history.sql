@@ -31,6 +31,16 @@ COMMENT ON COLUMN wa.history.status IS 'Progress of a message sent from here; nu
 COMMENT ON COLUMN wa.history.outbound_id IS 'Row in wa.outbound, for a message sent from here.';
 COMMENT ON COLUMN wa.history.inbox_id IS 'Row in wa.inbox, for a received message.';
 
+CREATE OR REPLACE FUNCTION wa.check_most(most integer) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF most < 0 THEN
+        RAISE EXCEPTION 'most: % is out of range', most
+            USING ERRCODE = 'WA011', COLUMN = 'most', HINT = 'Accepted: 0 or more; null is no limit.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION wa.check_most(integer) IS 'Refuses a negative number of rows; error WA011.';
+
 CREATE OR REPLACE FUNCTION wa.chat_history(session text, recipient text, before timestamptz DEFAULT NULL, most integer DEFAULT 100) RETURNS SETOF wa.history
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -38,6 +48,7 @@ DECLARE
     of_session CONSTANT bigint := wa.session_id(chat_history.session);
     of_chat    CONSTANT text := wa.chat_jid(chat_history.recipient, wa.region_of(chat_history.session));
 BEGIN
+    PERFORM wa.check_most(chat_history.most);
     RETURN QUERY
     SELECT * FROM wa.history h
     WHERE h.session_id = of_session AND h.chat = of_chat AND h.sent_at < coalesce(chat_history.before, 'infinity')
@@ -53,6 +64,7 @@ DECLARE
     of_session CONSTANT bigint := CASE WHEN search.session IS NOT NULL THEN wa.session_id(search.session) END;
     of_chat    CONSTANT text := CASE WHEN search.recipient IS NOT NULL THEN wa.chat_jid(search.recipient, wa.region_of(search.session)) END;
 BEGIN
+    PERFORM wa.check_most(search.most);
     RETURN QUERY
     SELECT * FROM wa.history h
     WHERE to_tsvector('simple', h.body) @@ query AND h.session_id = coalesce(of_session, h.session_id) AND h.chat = coalesce(of_chat, h.chat)

@@ -35,7 +35,7 @@ BEGIN
     END IF;
     NEW.time_zone := coalesce(NEW.time_zone, 'UTC');
     IF (fresh OR NEW.time_zone IS DISTINCT FROM OLD.time_zone) AND NEW.time_zone <> 'UTC'
-       AND NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = NEW.time_zone) THEN
+       AND NOT wa.is_time_zone(NEW.time_zone) THEN
         RAISE EXCEPTION 'time_zone: "%" is not the name of a time zone', left(NEW.time_zone, 80)
             USING ERRCODE = 'WA021', COLUMN = 'time_zone',
                   HINT = 'Accepted: names in pg_timezone_names, such as Europe/Berlin or UTC, in the same spelling.';

@@ -67,11 +67,12 @@ COMMENT ON FUNCTION wa.cancel_retry(bigint) IS 'Cancels a job of wa.retry_failed
 CREATE OR REPLACE FUNCTION wa.is_paused_now(session_id bigint, campaign text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF NOT pg_try_advisory_xact_lock_shared(wa.campaign_lock(is_paused_now.session_id, is_paused_now.campaign)) THEN
-        RETURN NULL;
-    END IF;
-    RETURN EXISTS (
-        SELECT FROM wa.paused_campaign c WHERE c.session_id = is_paused_now.session_id AND c.campaign = is_paused_now.campaign
+    -- SHARE goes with the locks of those who insert (KEY SHARE), but not with a change of the row, which a pause begins with
+    -- (38_campaigns.sql). An open transaction may also be making the row, and nobody can see that without waiting for it.
+    RETURN (
+        SELECT c.paused_at IS NOT NULL FROM wa.campaign c
+        WHERE c.session_id = is_paused_now.session_id AND c.campaign = is_paused_now.campaign
+        FOR SHARE SKIP LOCKED
     );
 END $$;
-COMMENT ON FUNCTION wa.is_paused_now(bigint, text) IS 'As wa.is_paused, for a worker, which waits for nobody: null while a transaction that pauses or resumes the campaign is open.';
+COMMENT ON FUNCTION wa.is_paused_now(bigint, text) IS 'Whether a campaign is paused, for a worker, which waits for nobody; the answer stays true or false until its transaction ends. Null while a transaction that pauses or resumes the campaign is open, and for a campaign without a row in wa.campaign.';

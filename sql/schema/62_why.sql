@@ -92,13 +92,15 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                    ': ' || f.tenant_paused_reason) END AS tenant_paused,
                CASE WHEN f.paused_at IS NOT NULL THEN format('paused by %s since %s%s (wa.resume)',
                    coalesce(f.paused_by, 'its worker'), f.paused_at, ': ' || f.paused_reason) END AS paused,
-               CASE WHEN f.quiet THEN format('quiet hours until %s', wa.quiet_end(f.pacing)::timestamptz(0)) END AS quiet_hours
+               CASE WHEN f.quiet THEN wa.quiet_end(f.pacing)::timestamptz(0) END AS quiet_until
         FROM found f
     ), parted AS MATERIALIZED (
         SELECT t.*,
                nullif(concat_ws('; ', CASE WHEN t.by_a_person THEN t.line END, t.tenant_paused, t.paused,
+                   CASE WHEN t.quiet AND t.quiet_until IS NULL THEN format('the server does not know the time zone %s of its quiet hours (wa.set_pacing)',
+                       (t.pacing).time_zone) END,
                    CASE WHEN t.unsettled THEN 'an open transaction has locked messages that an earlier worker had in hand' END), '') AS blocked,
-               nullif(concat_ws('; ', CASE WHEN NOT t.by_a_person THEN t.line END, t.quiet_hours), '') AS delayed
+               nullif(concat_ws('; ', CASE WHEN NOT t.by_a_person THEN t.line END, 'quiet hours until ' || t.quiet_until), '') AS delayed
         FROM told t
     )
     SELECT p.session_id, p.blocked, p.delayed,
@@ -146,7 +148,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE
         WHEN message.waits_for = 'paused' THEN (
             SELECT format('campaign %s paused by %s since %s (wa.resume_campaign)', c.campaign, coalesce(c.paused_by, 'somebody'), c.paused_at::timestamptz(0))
-            FROM wa.paused_campaign c WHERE c.session_id = message.session_id AND c.campaign = message.campaign)
+            FROM wa.campaign c WHERE c.session_id = message.session_id AND c.campaign = message.campaign AND c.paused_at IS NOT NULL)
         -- Released as soon as the session can send.
         WHEN message.run_at <= now() THEN NULL
         WHEN message.waits_for = 'scheduled' THEN format('scheduled until %s', message.run_at::timestamptz(0))

@@ -51,7 +51,7 @@ DO $$
 DECLARE
     grants CONSTANT text[] := ARRAY[
         'GRANT USAGE ON SCHEMA wa TO %I',
-        'wa_app', 'GRANT SELECT ON wa.tenant, wa.session, wa.auth_size, wa.outbound, wa.inbox, wa.event, wa.session_job, wa.pacing, wa.queue, wa.rate, wa.failure, wa.retries, wa.session_health, wa.consumer, wa.unread, wa.consumers, wa.media, wa.download_rule, wa.receipt, wa.region, wa.history, wa.past, wa.campaigns, wa.campaign_waiting, wa.paused_campaign, wa.numbers TO %I',
+        'wa_app', 'GRANT SELECT ON wa.tenant, wa.session, wa.auth_size, wa.outbound, wa.inbox, wa.event, wa.session_job, wa.pacing, wa.queue, wa.rate, wa.failure, wa.retries, wa.session_health, wa.consumer, wa.unread, wa.consumers, wa.media, wa.download_rule, wa.receipt, wa.region, wa.history, wa.past, wa.campaigns, wa.campaign_waiting, wa.campaign, wa.numbers TO %I',
         'wa_app', 'GRANT INSERT (session, recipient, kind, body, content, message_id, priority, send_at, expires_at, dedupe_key, max_attempts, campaign) ON wa.outbound TO %I',
         'wa_app', 'GRANT INSERT (session, kind, reason, run_at, args) ON wa.session_job TO %I',
         'wa_app', 'GRANT SELECT ON wa.schedule TO %I',
@@ -80,7 +80,9 @@ DECLARE
         'wa_worker', 'GRANT SELECT (token_id, name, purpose, scope, tenant, session_id, parent_id, proxy_user, created_at, expires_at, last_used_at, spent_at, revoked_at) ON wa.token TO %I',
         -- Without it they could not lock what they delete.
         'wa_worker', 'GRANT UPDATE (last_used_at) ON wa.token TO %I',
-        'wa_admin', 'REVOKE INSERT, UPDATE, DELETE ON wa.web FROM %I'
+        'wa_admin', 'REVOKE INSERT, UPDATE, DELETE ON wa.web FROM %I',
+        -- Whoever may write this table may lock it, and then nobody migrates.
+        'wa_worker', 'REVOKE INSERT, UPDATE, DELETE ON wa.schema_state FROM %I'
     ];
     granted text;
 BEGIN

@@ -8,7 +8,7 @@ WITH done AS (
 ), waits AS (
     SELECT * FROM wa.campaign_waiting w WHERE w.campaign = $1
 ), paused AS (
-    SELECT * FROM wa.paused_campaign p WHERE p.campaign = $1
+    SELECT * FROM wa.campaign p WHERE p.campaign = $1 AND p.paused_at IS NOT NULL
 ), each AS (
     SELECT session_id, coalesce(d.begun, 0) AS begun, coalesce(d.sent, 0) AS sent, coalesce(d.delivered, 0) AS delivered,
            coalesce(d.read, 0) AS read, coalesce(d.failed, 0) AS failed, coalesce(w.waiting, 0) AS waiting, p.paused_at

@@ -17,7 +17,8 @@ WITH done AS (
 SELECT e.campaign AS "campaign!", s.tenant AS "tenant!", count(*) AS "sessions!", sum(e.begun)::bigint AS "begun!", sum(e.sent)::bigint AS "sent!",
        sum(e.delivered)::bigint AS "delivered!", sum(e.read)::bigint AS "read!", sum(e.failed)::bigint AS "failed!",
        sum(e.expired)::bigint AS "expired!", sum(e.waiting)::bigint AS "waiting!", count(p.campaign) AS "paused!", max(e.last_at) AS last_at
-FROM each e JOIN wa.session s USING (session_id) LEFT JOIN wa.paused_campaign p ON p.session_id = e.session_id AND p.campaign = e.campaign
+FROM each e JOIN wa.session s USING (session_id)
+LEFT JOIN wa.campaign p ON p.session_id = e.session_id AND p.campaign = e.campaign AND p.paused_at IS NOT NULL
 GROUP BY e.campaign, s.tenant
 ORDER BY max(e.last_at) DESC, e.campaign, s.tenant
 LIMIT $3

@@ -37,5 +37,5 @@ CROSS JOIN LATERAL (
         SELECT FROM wa.outbound o WHERE o.session_id = l.session_id AND o.chat = l.chat AND o.live AND o.id > head.id
         ORDER BY o.id LIMIT 100) few) behind
 LEFT JOIN wa.sending b ON b.session_id = l.session_id
-LEFT JOIN wa.paused_campaign c ON head.waits_for = 'paused' AND c.session_id = l.session_id AND c.campaign = head.campaign
+LEFT JOIN wa.campaign c ON head.waits_for = 'paused' AND c.session_id = l.session_id AND c.campaign = head.campaign
 ORDER BY l.session, l.chat

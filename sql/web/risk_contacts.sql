@@ -4,12 +4,12 @@ WITH used AS MATERIALIZED (
     -- Today somewhere; the day of each pacing is compared below.
     WHERE b.contacts_today > 0 AND b.contacts_on >= (now() - interval '14 hours')::date
 ), most AS MATERIALIZED (
-    SELECT u.session_id, u.contacts_today, p.first_contacts, p.per_minute, p.jitter, p.time_zone
+    SELECT u.session_id, u.contacts_today, p.first_contacts, p.per_minute, p.jitter, wa.tomorrow(p) AS tomorrow
     FROM used u JOIN wa.pacing p USING (session_id)
-    WHERE p.first_contacts IS NOT NULL AND u.contacts_on = (now() AT TIME ZONE p.time_zone)::date
+    WHERE p.first_contacts IS NOT NULL AND u.contacts_on = wa.today(p)
     ORDER BY u.contacts_today::float8 / greatest(p.first_contacts, 1) DESC, u.contacts_today DESC, u.session_id LIMIT $1
 )
 SELECT s.name AS "name!", s.tenant AS "tenant!", m.first_contacts AS "first_contacts!", m.contacts_today AS "contacts_today!", m.per_minute,
-       m.jitter::text AS "jitter!", s.paused_at, (((now() AT TIME ZONE m.time_zone)::date + 1)::timestamp AT TIME ZONE m.time_zone) AS "tomorrow!"
+       m.jitter::text AS "jitter!", s.paused_at, m.tomorrow AS "tomorrow!"
 FROM most m JOIN wa.session s USING (session_id)
 ORDER BY m.contacts_today::float8 / greatest(m.first_contacts, 1) DESC, m.contacts_today DESC, s.name

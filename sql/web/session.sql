@@ -11,7 +11,7 @@ SELECT s.session_id AS "id!", s.name AS "name!", s.tenant AS "tenant!", s.create
        m.worker_id AS "wanted?",
        p.session_id IS NOT NULL AS "paced!", p.per_minute AS "per_minute?", p.burst AS "burst?", p.jitter::text AS "jitter?", p.first_contacts AS "first_contacts?",
        p.quiet_from::text AS "quiet_from?", p.quiet_until::text AS "quiet_until?", p.time_zone AS "time_zone?", p.typing AS "typing?",
-       CASE WHEN b.contacts_on = (now() AT TIME ZONE p.time_zone)::date THEN b.contacts_today ELSE 0 END AS "contacts_today!",
+       CASE WHEN p.session_id IS NOT NULL AND b.contacts_on = wa.today(p) THEN b.contacts_today ELSE 0 END AS "contacts_today!",
        CASE WHEN p.session_id IS NOT NULL AND b.gate_until > now() AND b.gate_until < 'infinity' THEN b.gate_until END AS gate_until,
        k.stage AS "passkey_stage?", CASE WHEN $2 THEN k.code END AS passkey_code, k.error AS "passkey_error?"
 FROM wa.session s

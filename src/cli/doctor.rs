@@ -291,6 +291,12 @@ async fn schema(pool: &Db, report: &mut Report) {
             list(facts.paused),
             "nobody reads for it: wa.rewind_consumer, or wa.drop_consumer",
         ),
+        (
+            "pacing",
+            "the server knows every time zone",
+            list(facts.lost_zones),
+            "with quiet hours these send nothing; SELECT wa.set_pacing(NAME, time_zone => 'Europe/Berlin')",
+        ),
         ("schedules", "all default schedules are enabled", list(facts.disabled), "wagres schedule enable NAME"),
     ];
     for (what, none, found, advice) in lists {

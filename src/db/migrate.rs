@@ -10,6 +10,7 @@ use super::outage::is_busy;
 use sqlx::migrate::{AppliedMigration, Migrate as _, MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// How long to wait for one lock. Inserts of applications wait behind it for as long.
@@ -19,8 +20,19 @@ const GIVE_UP: Duration = Duration::from_mins(1);
 /// How often to look who holds a lock.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Keeps others from migrating, until the transaction ends. Only the owner of the schema may take this lock; an advisory
+/// lock, as sqlx takes one, everybody may take who can log in (R8).
+const LOCK: &str = "LOCK TABLE wa.schema_state IN SHARE ROW EXCLUSIVE MODE";
+
+/// The table in which sqlx notes the migrations of a database.
+const APPLIED: &str = "_sqlx_migrations";
+
 /// Tables, types, indexes and policies.
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!("./migrations");
+    migrations.set_locking(false);
+    migrations
+});
 
 /// Functions, triggers and views, in the order of the files' numbers. The macro only reads the folder; sqlx keeps no
 /// record of these files.
@@ -31,7 +43,7 @@ static SCHEMA: Migrator = sqlx::migrate!("./sql/schema");
 /// # Errors
 /// The database was never migrated, has another layout, or does not answer.
 pub async fn versions(pool: &PgPool) -> Result<(i64, i64), DbError> {
-    let applied = pool.acquire().await?.list_applied_migrations("_sqlx_migrations").await?;
+    let applied = pool.acquire().await?.list_applied_migrations(APPLIED).await?;
     if other_layout(&applied) {
         return Err(DbError::OldLayout);
     }
@@ -41,11 +53,10 @@ pub async fn versions(pool: &PgPool) -> Result<(i64, i64), DbError> {
 
 /// Brings the schema `wa` up to this version. A database that is at this version is left alone, without any lock.
 /// Otherwise it waits for each lock only for a moment, because applications wait behind it, and tries again for a minute;
-/// the log names who is in the way (R8). Safe to run from several processes at once: an advisory lock keeps them apart.
+/// the log names who is in the way (R8). Safe to run from several processes at once.
 ///
 /// # Errors
-/// A migration that fails leaves the earlier ones in place; the replaced part applies whole or not at all. A database
-/// of another layout stays as it is.
+/// All of it is one transaction, so the database stays as it was.
 pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
     migrate_within(pool, GIVE_UP).await
 }
@@ -56,7 +67,7 @@ pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
 /// As [`migrate`].
 pub async fn migrate_within(pool: &PgPool, limit: Duration) -> Result<(), DbError> {
     let options = pool.connect_options().as_ref().clone().application_name("wagres migrate");
-    // A connection of its own, because its settings and advisory locks end with it.
+    // A connection of its own, because its settings end with it.
     let mut connection = options.connect().await.map_err(DbError::Connect)?;
     let migrated = repeat(&mut connection, &options, limit).await;
     let closed = connection.close().await;
@@ -70,7 +81,7 @@ async fn repeat(connection: &mut PgConnection, options: &PgConnectOptions, limit
     loop {
         let (applied, holders) = apply_and_look(connection, options).await?;
         match applied {
-            Err(error) if is_blocked(&error) => {
+            Err(error) if is_blocked(&error, is_busy) => {
                 let holders = holders.unwrap_or_else(|| "it was gone before it could be named".into());
                 if began.elapsed() >= limit {
                     return Err(DbError::Blocked { seconds: began.elapsed().as_secs(), holders });
@@ -78,19 +89,29 @@ async fn repeat(connection: &mut PgConnection, options: &PgConnectOptions, limit
                 tracing::warn!(holders, "migrating waits for a lock; retrying");
                 backoff.sleep().await;
             }
+            // Both made the first tables of an empty database, and the other one was the first.
+            Err(error) if is_blocked(&error, is_made_already) && began.elapsed() < limit => backoff.sleep().await,
             applied => return applied,
         }
     }
 }
 
-/// Whether somebody else held a lock for too long.
-fn is_blocked(error: &DbError) -> bool {
+/// Whether the error of a statement is such a one.
+fn is_blocked(error: &DbError, by: impl Fn(&sqlx::Error) -> bool) -> bool {
     match error {
         DbError::Sql(error)
         | DbError::Schema { source: error, .. }
-        | DbError::Migrate(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => is_busy(error),
+        | DbError::Migrate(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => by(error),
         _ => false,
     }
+}
+
+/// Whether two transactions made a schema, table or type of the same name at the same time. Without the other one, the
+/// server would see the name before it inserts a row into its catalog.
+fn is_made_already(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| {
+        error.is_unique_violation() && error.constraint().is_some_and(|index| index.starts_with("pg_"))
+    })
 }
 
 /// Migrates, and meanwhile looks from another connection who holds the locks. Returns the last that were seen.
@@ -122,11 +143,10 @@ async fn apply_and_look(
 
 /// Whether the database is at this version in every part.
 async fn is_current(connection: &mut PgConnection) -> Result<bool, DbError> {
-    let known = sqlx::query_scalar!(r#"SELECT to_regclass('wa.schema_state') IS NOT NULL AS "known!""#);
-    if !known.fetch_one(&mut *connection).await? {
+    if !has_state(connection).await? {
         return Ok(false);
     }
-    let applied = connection.list_applied_migrations("_sqlx_migrations").await?;
+    let applied = connection.list_applied_migrations(APPLIED).await?;
     let same = |old: &AppliedMigration| {
         MIGRATIONS.iter().any(|own| own.version == old.version && own.checksum == old.checksum)
     };
@@ -134,6 +154,11 @@ async fn is_current(connection: &mut PgConnection) -> Result<bool, DbError> {
         return Ok(false);
     }
     schema_is_current(connection).await
+}
+
+/// Whether the database has the table of [`LOCK`], which the first migration makes.
+async fn has_state(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"SELECT to_regclass('wa.schema_state') IS NOT NULL AS "has!""#).fetch_one(connection).await
 }
 
 async fn schema_is_current(connection: &mut PgConnection) -> Result<bool, DbError> {
@@ -149,32 +174,50 @@ fn schema_hash() -> Vec<u8> {
 }
 
 async fn apply(connection: &mut PgConnection) -> Result<(), DbError> {
-    match MIGRATIONS.run(&mut *connection).await {
+    let mut tx = connection.begin().await?;
+    match apply_within(&mut tx).await {
+        Ok(()) => Ok(tx.commit().await?),
+        Err(error) => {
+            // Now and not before the next statement, because others may wait for what it has locked.
+            drop(tx.rollback().await);
+            Err(error)
+        }
+    }
+}
+
+async fn apply_within(tx: &mut PgConnection) -> Result<(), DbError> {
+    if has_state(tx).await? {
+        tx.execute(LOCK).await?;
+    } else {
+        // Nothing is there to be locked. Whoever makes the schema or this table first is waited for by the others.
+        tx.execute("CREATE SCHEMA IF NOT EXISTS wa").await?;
+        tx.ensure_migrations_table(APPLIED).await?;
+        tx.execute("LOCK TABLE _sqlx_migrations IN SHARE ROW EXCLUSIVE MODE").await?;
+    }
+    match MIGRATIONS.run(&mut *tx).await {
         Ok(()) => {}
         // sqlx looks for missing migrations first, and an older layout had more of them.
         Err(error @ (MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_))) => {
-            let applied = connection.list_applied_migrations("_sqlx_migrations").await?;
+            let applied = tx.list_applied_migrations(APPLIED).await?;
             return Err(if other_layout(&applied) { DbError::OldLayout } else { error.into() });
         }
         Err(error) => return Err(error.into()),
     }
-    let mut tx = connection.begin().await?;
-    // The number of the lock is "wagres" on a telephone keypad.
-    tx.execute("SELECT pg_advisory_xact_lock(924737)").await?;
-    if schema_is_current(&mut tx).await? {
+    // Whoever came when the table was there already has only this lock.
+    tx.execute(LOCK).await?;
+    if schema_is_current(tx).await? {
         // Another process has just done it.
-        return Ok(tx.rollback().await?);
+        return Ok(());
     }
     // "IF EXISTS" causes a notice for each object; only warnings are worth reading.
     tx.execute("SET LOCAL client_min_messages = warning").await?;
     for file in SCHEMA.iter() {
-        (&mut *tx).execute(sqlx::raw_sql(file.sql.clone())).await.map_err(|source| DbError::Schema {
+        tx.execute(sqlx::raw_sql(file.sql.clone())).await.map_err(|source| DbError::Schema {
             file: format!("{:02}_{}.sql", file.version, file.description.replace(' ', "_")),
             source,
         })?;
     }
-    sqlx::query_file!("sql/migrate/keep_state.sql", schema_hash()).execute(&mut *tx).await?;
-    tx.commit().await?;
+    sqlx::query_file!("sql/migrate/keep_state.sql", schema_hash()).execute(tx).await?;
     Ok(())
 }
 
@@ -191,7 +234,7 @@ mod tests {
     /// The compiler does not notice a new file by itself: `touch src/db/migrate.rs`.
     #[test]
     fn every_file_is_compiled_in() -> Result<(), std::io::Error> {
-        for (folder, compiled) in [("migrations", &MIGRATIONS), ("sql/schema", &SCHEMA)] {
+        for (folder, compiled) in [("migrations", &*MIGRATIONS), ("sql/schema", &SCHEMA)] {
             let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
             let mut files = BTreeSet::new();
             for file in std::fs::read_dir(path)? {

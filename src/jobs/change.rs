@@ -112,6 +112,8 @@ pub struct Change {
     pub duration: Option<Duration>,
     /// The recipient's JID, if the message went to more than one.
     pub participant: Option<Storable>,
+    /// The row of the message has this change; only the receipt of the participant is left to write.
+    pub receipt_only: bool,
 }
 
 impl Change {
@@ -122,6 +124,16 @@ impl Change {
     }
 
     pub(super) const fn new(fence: Fence, message_id: Storable, update: Update) -> Self {
-        Self { fence, message_id, update, error: None, failure: None, done: None, duration: None, participant: None }
+        Self {
+            fence,
+            message_id,
+            update,
+            error: None,
+            failure: None,
+            done: None,
+            duration: None,
+            participant: None,
+            receipt_only: false,
+        }
     }
 }

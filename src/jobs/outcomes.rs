@@ -5,7 +5,7 @@ use super::failure::FailureClass;
 use super::numbers::{News, Numbers};
 use crate::db::Db;
 use crate::db::fence::Fence;
-use crate::db::outage::is_outage;
+use crate::db::outage::{is_outage, outlast};
 use crate::db::pieces::Pieces;
 use crate::db::quarantine::{self, Source};
 use crate::db::storable::Storable;
@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -73,6 +72,21 @@ impl Line {
     }
 }
 
+/// Takes what became of a piece, as soon as it is written.
+pub(super) trait Ended: Sync {
+    /// These changes are written, except for those of the messages that were left out.
+    fn ended(&self, changes: Vec<Change>, left_out: &LeftOut);
+}
+
+/// The lines or the receipts of a batch, which are written in pieces. Each piece ends by itself: the others may wait for
+/// a lock for a long time.
+pub(super) struct InPieces<'a, Of, To> {
+    pub(super) of: Of,
+    /// The changes of which they were made.
+    pub(super) batch: &'a [Change],
+    pub(super) to: &'a To,
+}
+
 /// The changes of a batch, one line for each message.
 pub(super) struct Lines {
     db: Db,
@@ -82,14 +96,13 @@ pub(super) struct Lines {
     /// The answer to a try was lost, so nobody knows whether it was written.
     unanswered: AtomicBool,
     of_messages: Vec<((Fence, Storable), Line)>,
-    ended: Mutex<(LeftOut, HashSet<i64>)>,
 }
 
 impl Lines {
     /// What they change is counted in `numbers`.
     pub(super) fn of(db: &Db, numbers: &Numbers, batch: &[Change]) -> Self {
         let mut lines: HashMap<(Fence, Storable), Line> = HashMap::with_capacity(batch.len());
-        for change in batch {
+        for change in batch.iter().filter(|change| !change.receipt_only) {
             lines.entry((change.fence, change.message_id.clone())).or_default().fold(change);
         }
         Self {
@@ -98,7 +111,6 @@ impl Lines {
             before: numbers.latest(),
             unanswered: AtomicBool::new(false),
             of_messages: lines.into_iter().collect(),
-            ended: Mutex::default(),
         }
     }
 
@@ -109,12 +121,6 @@ impl Lines {
     /// Writes all of them in one statement. A locked row is an error, or with `careful` left out.
     pub(super) async fn write_all(&self, careful: bool) -> sqlx::Result<LeftOut> {
         self.record(&self.of_messages, careful).await
-    }
-
-    /// After the pieces are written: the messages that were left out, and the rows of `wa.outbound` that refuse their
-    /// outcome. Those stay in hand: another attempt would end the same way.
-    pub(super) fn ended(self) -> (LeftOut, HashSet<i64>) {
-        self.ended.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes lines in one statement, and counts what they changed. Columns without a value are null as a whole, which
@@ -165,34 +171,40 @@ impl Lines {
         }
         Ok(written.sessions.into_iter().zip(written.message_ids).collect())
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, (LeftOut, HashSet<i64>)> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+impl<To: Ended> InPieces<'_, Lines, To> {
+    fn end(&self, part: Range<usize>, left_out: &LeftOut) {
+        let messages: HashSet<(Fence, &str)> =
+            self.of.of_messages[part].iter().map(|((fence, id), _)| (*fence, id.as_str())).collect();
+        let of_part = |change: &&Change| messages.contains(&(change.fence, change.message_id.as_str()));
+        self.to.ended(self.batch.iter().filter(of_part).cloned().collect(), left_out);
     }
 }
 
-impl Pieces for Lines {
+impl<To: Ended> Pieces for InPieces<'_, Lines, To> {
     async fn write(&self, part: Range<usize>) -> sqlx::Result<()> {
-        let left_out = self.record(&self.of_messages[part], true).await?;
-        self.lock().0.extend(left_out);
+        let left_out = self.of.record(&self.of.of_messages[part.clone()], true).await?;
+        self.end(part, &left_out);
         Ok(())
     }
 
     async fn quarantine(&self, item: usize, error: &sqlx::Error) {
-        let (key, line) = &self.of_messages[item];
+        let db = &self.of.db;
+        let (key, line) = &self.of.of_messages[item];
         let (fence, message_id) = key;
         let never = CancellationToken::new();
-        quarantine::put(&self.db, *fence, Source::Progress, &line.json(message_id), error, &never).await;
+        quarantine::put(db, *fence, Source::Progress, &line.json(message_id), error, &never).await;
         let bare = [(key.clone(), line.bare())];
-        match self.record(&bare, true).await {
-            Ok(left_out) => self.lock().0.extend(left_out),
+        match outlast(&never, || self.of.record(&bare, true)).await {
+            Ok(left_out) => self.end(item..item + 1, &left_out),
+            // Another attempt would end the same way.
             Err(_) => {
                 if let Some(id) = line.id {
                     tracing::error!(
                         id,
                         "outcome of a message refused; the message stays in hand until the worker ends"
                     );
-                    self.lock().1.insert(id);
                 }
             }
         }
@@ -209,7 +221,6 @@ fn some<T>(values: impl Iterator<Item = Option<T>>) -> Option<Vec<Option<T>>> {
 pub(super) struct Receipts {
     db: Db,
     of_participants: Vec<Receipt>,
-    left_out: Mutex<LeftOut>,
 }
 
 struct Receipt {
@@ -229,7 +240,7 @@ impl Receipts {
             let (fence, message_id) = (change.fence, change.message_id.clone());
             Some(Receipt { fence, message_id, participant: participant.clone(), reached, at })
         };
-        Self { db: db.clone(), of_participants: batch.iter().filter_map(receipt).collect(), left_out: Mutex::default() }
+        Self { db: db.clone(), of_participants: batch.iter().filter_map(receipt).collect() }
     }
 
     pub(super) const fn count(&self) -> usize {
@@ -239,11 +250,6 @@ impl Receipts {
     /// Writes all of them in one statement, except for messages that are locked.
     pub(super) async fn write_all(&self) -> sqlx::Result<LeftOut> {
         self.record(0..self.of_participants.len()).await
-    }
-
-    /// After the pieces are written: the messages that were left out.
-    pub(super) fn ended(self) -> LeftOut {
-        self.left_out.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn record(&self, part: Range<usize>) -> sqlx::Result<LeftOut> {
@@ -269,18 +275,19 @@ impl Receipts {
     }
 }
 
-impl Pieces for Receipts {
+/// Each change of the batch has a participant, so the receipts have the order of the changes.
+impl<To: Ended> Pieces for InPieces<'_, Receipts, To> {
     async fn write(&self, part: Range<usize>) -> sqlx::Result<()> {
-        let left_out = self.record(part).await?;
-        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).extend(left_out);
+        let left_out = self.of.record(part.clone()).await?;
+        self.to.ended(self.batch[part].to_vec(), &left_out);
         Ok(())
     }
 
     async fn quarantine(&self, item: usize, error: &sqlx::Error) {
-        let Receipt { fence, message_id, participant, reached, at } = &self.of_participants[item];
+        let Receipt { fence, message_id, participant, reached, at } = &self.of.of_participants[item];
         let receipt = json!({
             "message_id": message_id.as_str(), "participant": participant.as_str(), "reached": reached.name(), "at": at,
         });
-        quarantine::put(&self.db, *fence, Source::Receipt, &receipt, error, &CancellationToken::new()).await;
+        quarantine::put(&self.of.db, *fence, Source::Receipt, &receipt, error, &CancellationToken::new()).await;
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! A row that an application has locked delays only its own changes: the others of the batch are written, and those wait
 //! here for the next try (R8). A batch that the database refuses for another reason holds up no other batch: a task of
-//! its own writes it in pieces, and what is refused by itself goes into quarantine (R10).
+//! its own writes it in pieces, and what is refused by itself goes into quarantine (R10). Each piece ends when it is
+//! written, so an outcome that waits for a lock there holds up none of its batch.
 //!
 //! That a message is `sending` is written only for attempts that take long: most messages are sent at once and never
 //! need that write.
@@ -14,7 +15,7 @@
 use super::change::{Attempt, Change, Reached, Update};
 use super::lanes::Lanes;
 use super::numbers::Numbers;
-use super::outcomes::{LeftOut, Lines, Receipts};
+use super::outcomes::{Ended, InPieces, LeftOut, Lines, Receipts};
 use super::record::Record;
 use super::unwritten::{Unwritten, UnwrittenBatch};
 use super::{JobError, OutboundJob};
@@ -23,11 +24,11 @@ use crate::db::outage::{Failure, is_busy, outlast};
 use crate::db::pieces::{code, write_in_pieces};
 use crate::db::storable::Storable;
 use crate::telemetry;
-use std::collections::HashSet;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Most changes in one statement.
@@ -63,8 +64,10 @@ impl Progress {
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (queue, receiver) = mpsc::channel(4 * BATCH);
         let unwritten = Unwritten::default();
-        let writer = Writer { pool, lanes, numbers, freed, unwritten: unwritten.clone(), careful_until: None };
-        (Self { queue, unwritten }, writer.run(receiver, stop))
+        let (left_out, waiting) = mpsc::unbounded_channel();
+        let writer =
+            Writer { pool, lanes, numbers, freed, unwritten: unwritten.clone(), careful_until: None, left_out };
+        (Self { queue, unwritten }, writer.run(receiver, waiting, stop))
     }
 
     /// What the writer has in hand.
@@ -139,13 +142,17 @@ struct Writer {
     unwritten: Unwritten,
     /// Until then, rows that are locked are left out at once.
     careful_until: Option<Instant>,
+    /// Where a task that writes a batch in pieces sends the changes whose row is locked. Bounded by the batches that are
+    /// written in pieces.
+    left_out: mpsc::UnboundedSender<Vec<Change>>,
 }
 
 /// Changes whose row is locked.
+#[derive(Default)]
 struct Waiting {
-    changes: Vec<Change>,
-    /// The next try.
-    until: Instant,
+    /// Those that were left out together, with the moment of their next try, in the order of these moments. Later ones
+    /// do not move it.
+    groups: VecDeque<(Instant, Vec<Change>)>,
     /// Since when some wait.
     unwritten: Option<UnwrittenBatch>,
 }
@@ -154,21 +161,30 @@ impl Waiting {
     /// Adds changes that wait for the next try.
     fn add(&mut self, locked: Vec<Change>, all: &Unwritten) {
         if !locked.is_empty() {
-            self.until = Instant::now() + LOCKED;
-            self.changes.extend(locked);
+            self.groups.push_back((Instant::now() + LOCKED, locked));
         }
-        if self.changes.is_empty() {
+        if self.groups.is_empty() {
             self.unwritten = None;
         } else {
             self.unwritten.get_or_insert_with(|| all.begin()).unblock();
         }
     }
 
+    /// The moment of the next try.
+    fn next(&self) -> Option<Instant> {
+        self.groups.front().map(|(next, _)| *next)
+    }
+
     /// Moves those whose time has come to a batch.
     fn take(&mut self, batch: &mut Vec<Change>) {
-        if Instant::now() >= self.until {
-            batch.extend(self.changes.drain(..self.changes.len().min(BATCH)));
+        let room = 2 * BATCH;
+        while batch.len() < room && self.next().is_some_and(|next| next <= Instant::now()) {
+            batch.extend(self.groups.pop_front().into_iter().flat_map(|(_, changes)| changes));
         }
+    }
+
+    fn count(&self) -> usize {
+        self.groups.iter().map(|(_, changes)| changes.len()).sum()
     }
 }
 
@@ -186,9 +202,14 @@ struct Refused {
 }
 
 impl Writer {
-    async fn run(mut self, mut changes: mpsc::Receiver<Change>, stop: CancellationToken) {
+    async fn run(
+        mut self,
+        mut changes: mpsc::Receiver<Change>,
+        mut left_out_later: mpsc::UnboundedReceiver<Vec<Change>>,
+        stop: CancellationToken,
+    ) {
         let mut batch = Vec::with_capacity(BATCH);
-        let mut waiting = Waiting { changes: vec![], until: Instant::now(), unwritten: None };
+        let mut waiting = Waiting::default();
         // Dropping this set, with this future, aborts its tasks.
         let mut settling = JoinSet::new();
         let mut check_long = tokio::time::interval(2 * LONG_ATTEMPT);
@@ -197,12 +218,16 @@ impl Writer {
             tokio::select! {
                 biased;
                 Some(ended) = settling.join_next(), if !settling.is_empty() => {
-                    waiting.add(locked_of(ended), &self.unwritten);
+                    report(ended);
+                    continue;
+                }
+                Some(locked) = left_out_later.recv() => {
+                    waiting.add(locked, &self.unwritten);
                     continue;
                 }
                 count = changes.recv_many(&mut batch, BATCH) => if count == 0 { break },
                 _ = check_long.tick() => {}
-                () = tokio::time::sleep_until(waiting.until.into()), if !waiting.changes.is_empty() => {}
+                () = sleep_until(waiting.next()), if waiting.next().is_some() => {}
                 () = stop.cancelled(), if !changes.is_closed() => {
                     changes.close();
                     continue;
@@ -226,26 +251,32 @@ impl Writer {
             }
             let unwritten = self.unwritten.begin();
             let Written { left_out, refused } = self.write(&batch).await;
+            waiting.add(take_left_out(&mut batch, &left_out), &self.unwritten);
+            if !refused.lines {
+                self.end(&batch);
+            }
             if !refused.lines && !refused.receipts {
-                waiting.add(self.written(&mut batch, &left_out, &HashSet::new()), &self.unwritten);
                 batch.clear();
                 continue;
             }
             while settling.len() >= SETTLING
                 && let Some(ended) = settling.join_next().await
             {
-                waiting.add(locked_of(ended), &self.unwritten);
+                report(ended);
             }
             unwritten.unblock();
             let batch = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
-            settling.spawn(self.clone().settle(batch, left_out, refused, unwritten));
+            settling.spawn(self.clone().settle(batch, refused, unwritten));
         }
         // Whoever stops the writer waits for its last batches.
         while let Some(ended) = settling.join_next().await {
-            waiting.add(locked_of(ended), &self.unwritten);
+            report(ended);
         }
-        if !waiting.changes.is_empty() {
-            let count = waiting.changes.len();
+        while let Ok(locked) = left_out_later.try_recv() {
+            waiting.add(locked, &self.unwritten);
+        }
+        let count = waiting.count();
+        if count > 0 {
             tracing::warn!(count, "rows still locked; the next holder finds their messages in flight");
         }
     }
@@ -277,69 +308,77 @@ impl Writer {
         Written { left_out, refused }
     }
 
-    /// Writes a batch in pieces, each as soon as it can be written. Returns the changes whose row is locked.
-    async fn settle(
-        self,
-        mut batch: Vec<Change>,
-        mut left_out: LeftOut,
-        refused: Refused,
-        unwritten: UnwrittenBatch,
-    ) -> Vec<Change> {
-        // Later changes may be written before these, and after the end of an attempt its row must not say `sending`.
-        batch.retain(|change| !is_sending(change));
+    /// Writes what was refused of a batch in pieces, each as soon as it can be written.
+    async fn settle(self, batch: Vec<Change>, refused: Refused, unwritten: UnwrittenBatch) {
+        // A change has two parts, the row of its message and the receipt of a participant. From here on they are apart,
+        // so that neither waits for the other.
+        let (mut lines, mut receipts) = (vec![], vec![]);
+        for change in batch {
+            if refused.receipts && change.participant.is_some() {
+                receipts.push(Change { receipt_only: true, ..change.clone() });
+            }
+            // Later changes may be written before these, and after the end of an attempt its row must not say `sending`.
+            if refused.lines && !change.receipt_only && !is_sending(&change) {
+                lines.push(Change { participant: None, ..change });
+            }
+        }
         let never = CancellationToken::new();
-        let (lines, receipts) = (Lines::of(&self.pool, &self.numbers, &batch), Receipts::of(&self.pool, &batch));
-        let mut ended = Ok(());
-        if refused.lines {
-            ended = write_in_pieces(&lines, lines.count(), &never, None).await;
+        let lines = InPieces { of: Lines::of(&self.pool, &self.numbers, &lines), batch: &lines, to: &self };
+        let receipts = InPieces { of: Receipts::of(&self.pool, &receipts), batch: &receipts, to: &self };
+        let written = tokio::join!(
+            write_in_pieces(&lines, lines.of.count(), &never, None),
+            write_in_pieces(&receipts, receipts.of.count(), &never, None)
+        );
+        for error in [written.0.err(), written.1.err()].into_iter().flatten() {
+            let closed = Failure::of(&error) == Failure::Closed;
+            tracing::debug!(closed, "changes dropped; the next holder finds the rows in flight");
         }
-        if refused.receipts && ended.is_ok() {
-            ended = write_in_pieces(&receipts, receipts.count(), &never, None).await;
-        }
-        let locked = match ended {
-            Ok(()) => {
-                let (locked, stuck) = lines.ended();
-                left_out.extend(locked);
-                left_out.extend(receipts.ended());
-                self.written(&mut batch, &left_out, &stuck)
-            }
-            Err(error) => {
-                let closed = Failure::of(&error) == Failure::Closed;
-                tracing::debug!(closed, "changes dropped; the next holder finds the rows in flight");
-                vec![]
-            }
-        };
         drop(unwritten);
-        locked
     }
 
-    /// The messages whose outcomes are written are no longer in hand. Takes the changes out of the batch whose messages
-    /// were left out, and returns those that are worth another try.
-    fn written(&self, batch: &mut Vec<Change>, left_out: &LeftOut, stuck: &HashSet<i64>) -> Vec<Change> {
-        let is_left_out = |change: &mut Change| {
-            !left_out.is_empty() && left_out.contains(&(change.fence.session_id, change.message_id.to_string()))
-        };
-        let mut locked: Vec<Change> = batch.extract_if(.., is_left_out).collect();
-        // After the end of an attempt its row must not say `sending`.
-        locked.retain(|change| !is_sending(change));
-        let done = |change: &Change| {
-            let id = change.done.filter(|id| !stuck.contains(id))?;
-            Some((change.fence.session_id, id, is_requeued(change.update)))
-        };
-        self.lanes.written(batch.iter().filter_map(done));
+    /// The messages whose outcomes are written are no longer in hand.
+    fn end(&self, written: &[Change]) {
+        let done = |change: &Change| Some((change.fence.session_id, change.done?, is_requeued(change.update)));
+        self.lanes.written(written.iter().filter_map(done));
         self.freed.notify_one();
-        locked
     }
+}
+
+impl Ended for Writer {
+    fn ended(&self, mut changes: Vec<Change>, left_out: &LeftOut) {
+        let locked = take_left_out(&mut changes, left_out);
+        self.end(&changes);
+        if !locked.is_empty() && self.left_out.send(locked).is_err() {
+            tracing::debug!("changes dropped after the end; the next holder finds the rows in flight");
+        }
+    }
+}
+
+/// Takes the changes out of a batch whose messages were left out, and returns those that are worth another try.
+fn take_left_out(batch: &mut Vec<Change>, left_out: &LeftOut) -> Vec<Change> {
+    if left_out.is_empty() {
+        return vec![];
+    }
+    let is_left_out =
+        |change: &mut Change| left_out.contains(&(change.fence.session_id, change.message_id.to_string()));
+    let mut locked: Vec<Change> = batch.extract_if(.., is_left_out).collect();
+    // After the end of an attempt its row must not say `sending`.
+    locked.retain(|change| !is_sending(change));
+    locked
 }
 
 fn is_sending(change: &Change) -> bool {
     change.update == Update::Attempt(Attempt::Sending)
 }
 
-/// The changes that a task left out, because their row is locked.
-fn locked_of(ended: Result<Vec<Change>, tokio::task::JoinError>) -> Vec<Change> {
-    ended.unwrap_or_else(|error| {
+async fn sleep_until(moment: Option<Instant>) {
+    if let Some(moment) = moment {
+        tokio::time::sleep_until(moment.into()).await;
+    }
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
         tracing::error!(%error, "task of the progress writer failed; its changes are lost");
-        vec![]
-    })
+    }
 }

@@ -127,6 +127,50 @@ async fn r8_outcomes_are_written_while_an_application_has_one_row() -> Result<()
     Ok(())
 }
 
+/// Changes of a row that stays locked arrive without end. A row that was locked before them is written when it is free.
+#[tokio::test]
+async fn r8_changes_of_a_locked_row_do_not_put_off_those_of_another() -> Result<()> {
+    let (db, mut worker, mut app) = two_sessions().await?;
+    run(&db.pool, INSERT).await?;
+    worker.claim().await?;
+    let mut ids = vec![];
+    while let Some(job) = worker.next() {
+        if job.body.as_deref().is_some_and(|body| body == "shop1" || body == "shop2") {
+            ids.push((job.body.clone().unwrap_or_default(), job.fence, job.message_id.clone()));
+        }
+        worker.end(job, Ok(())).await?;
+    }
+    ids.sort_by(|one, other| one.0.cmp(&other.0));
+    let [(_, fence, first), (_, _, second)] = &ids[..] else { anyhow::bail!("{ids:?}") };
+    let delivered = |id| Change::reported(*fence, Storable::stored(id), Reached::Delivered, None);
+    let mut other = PgConnection::connect(&db.url).await?;
+    call(&mut other, "BEGIN; SELECT FROM wa.outbound WHERE body = 'shop2' FOR UPDATE").await?;
+    call(&mut app, "BEGIN; SELECT FROM wa.outbound WHERE body = 'shop1' FOR UPDATE").await?;
+    let progress = worker.attempts.progress.clone();
+    for id in [first, second] {
+        progress.push(delivered(id.clone())).await;
+    }
+    until("both left out", async || {
+        let unwritten = progress.unwritten();
+        let aside = !unwritten.age().is_zero() && unwritten.stuck().is_zero();
+        Ok(if aside { Ok(()) } else { Err("not yet") })
+    })
+    .await?;
+    call(&mut app, "ROLLBACK").await?;
+    until("the row that is free", async || {
+        progress.push(delivered(second.clone())).await;
+        let status: String = one(&db.pool, "SELECT status::text FROM wa.outbound WHERE body = 'shop1'").await?;
+        Ok(if status == "delivered" { Ok(()) } else { Err(status) })
+    })
+    .await?;
+    call(&mut other, "ROLLBACK").await?;
+    until("the other row", async || {
+        let status: String = one(&db.pool, "SELECT status::text FROM wa.outbound WHERE body = 'shop2'").await?;
+        Ok(if status == "delivered" { Ok(()) } else { Err(status) })
+    })
+    .await
+}
+
 /// A worker dies while an application has a transaction open on one of its sessions: all its sessions are free at once,
 /// and what was in hand of that one is returned, and counted, when the transaction has ended.
 #[tokio::test]
@@ -191,4 +235,27 @@ async fn r8_due_and_expired_messages_of_others_do_not_wait() -> Result<()> {
     })
     .await?;
     call(&mut app, "ROLLBACK").await
+}
+
+/// No session shows a connection that nobody holds, also when no other worker is there to correct it; except while an
+/// application has locked its row.
+#[tokio::test]
+async fn s3_the_sessions_of_a_worker_that_ends_are_disconnected_at_once() -> Result<()> {
+    let (db, worker, mut app) = two_sessions().await?;
+    run(
+        &db.pool,
+        "UPDATE wa.session SET jid = name || '@s.whatsapp.net', desired = 'connected', status = 'linking';
+         UPDATE wa.session SET status = 'connected'",
+    )
+    .await?;
+    call(&mut app, "BEGIN; SELECT wa.pause('shop')").await?;
+    ensure!(one::<bool>(&db.pool, &format!("SELECT wa.end_worker('{}')", worker.id)).await?, "a session was not freed");
+    let statuses = "SELECT string_agg(name || ' ' || status || ' ' || coalesce(status_reason, '-'), ', ' ORDER BY name) FROM wa.session";
+    let found: String = one(&db.pool, statuses).await?;
+    ensure!(found == "cafe disconnected the worker that held it is gone, shop connected -", "{found}");
+    call(&mut app, "ROLLBACK").await?;
+    run(&db.pool, include_str!("../../sql/session/reset_stale.sql")).await?;
+    let found: String = one(&db.pool, "SELECT string_agg(DISTINCT status::text, ' ') FROM wa.session").await?;
+    ensure!(found == "disconnected", "{found}");
+    Ok(())
 }

@@ -94,18 +94,21 @@ async fn q12_r6_old_contacts_past_messages_and_pauses_without_messages_are_delet
          SELECT session_id, name, 'c', 's', 'M' || day, 'text', false, now() - interval '10 years', '{}', now() - day * interval '1 day'
          FROM wa.session, generate_series(1, 400) day;
          SELECT wa.pause_campaign('shop', 'old'), wa.pause_campaign('shop', 'waiting'), wa.pause_campaign('shop', 'new');
-         UPDATE wa.paused_campaign SET paused_at = now() - interval '91 days' WHERE campaign <> 'new';
-         INSERT INTO wa.outbound (session, recipient, body, campaign) VALUES ('shop', '15550001', 'x', 'waiting')",
+         INSERT INTO wa.outbound (session, recipient, body, campaign)
+         SELECT 'shop', '15550001', 'x', campaign FROM unnest('{waiting,ended,recent}'::text[]) campaign;
+         DELETE FROM wa.outbound WHERE campaign <> 'waiting';
+         UPDATE wa.campaign SET created_at = now() - interval '91 days' WHERE campaign <> 'recent';
+         UPDATE wa.campaign SET paused_at = now() - interval '91 days' WHERE campaign IN ('old', 'waiting')",
     )
     .await?;
     let worker = InProcessWorker::start(&db)?;
     let left = "SELECT concat_ws(' ', (SELECT count(*) FROM wa.contacted), (SELECT count(*) FROM wa.past),
-                    (SELECT string_agg(campaign, ' ' ORDER BY campaign) FROM wa.paused_campaign))";
-    for (dry_run, expected) in [(true, "400 400 new old waiting"), (false, "364 364 new waiting")] {
+                    (SELECT string_agg(campaign, ' ' ORDER BY campaign) FROM wa.campaign))";
+    for (dry_run, expected) in [(true, "400 400 ended new old recent waiting"), (false, "364 364 new recent waiting")] {
         let args = format!(r#"{{"batch": 10, "pause_ms": 0, "dry_run": {dry_run}}}"#);
         let row = job_is(&db, job(&db, "retention", &args).await?, "done").await?;
-        let counts = (&row["result"]["contacted"], &row["result"]["past"], &row["result"]["paused_campaign"]);
-        ensure!(counts == (&json!(36), &json!(36), &json!(1)), "{row}");
+        let counts = (&row["result"]["contacted"], &row["result"]["past"], &row["result"]["campaign"]);
+        ensure!(counts == (&json!(36), &json!(36), &json!(2)), "{row}");
         let found: String = one(&db.pool, left).await?;
         ensure!(found == expected, "{found}");
     }

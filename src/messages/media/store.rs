@@ -85,3 +85,56 @@ impl Files for MediaStore {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::TryStreamExt as _;
+    use std::io::Write as _;
+
+    const OUTSIDE: &str = "outside the folder";
+
+    /// Names of files that would lead out of the folder if a part of them were decoded or resolved.
+    const NAMES: [&str; 14] = [
+        "../secret",
+        "default/../../secret",
+        "default/./../../secret",
+        "/secret",
+        "../store/../secret",
+        "..%2fsecret",
+        "..%2Fsecret",
+        "%2e%2e/secret",
+        "%2E%2E%2Fsecret",
+        "default/%2e%2e/%2e%2e/secret",
+        "..%252fsecret",
+        "%252e%252e/secret",
+        "..\\secret",
+        "default/received/../../../secret",
+    ];
+
+    #[tokio::test]
+    async fn r9_no_name_of_a_file_leads_out_of_the_folder() -> Result<(), Box<dyn std::error::Error>> {
+        for name in NAMES {
+            let whole = tempfile::tempdir()?;
+            let secret = whole.path().join("secret");
+            std::fs::write(&secret, OUTSIDE)?;
+            std::fs::create_dir(whole.path().join("store"))?;
+            let store = MediaStore::open(&format!("file://{}/store", whole.path().display()), &BTreeMap::new())?;
+            if let Ok(parts) = store.get(name).await {
+                let read: Vec<Bytes> = parts.try_collect().await?;
+                return Err(format!("{name} was read: {read:?}").into());
+            }
+            let mut file = NamedTempFile::new()?;
+            file.write_all(b"from here")?;
+            store.put(name, &file).await?;
+            let read: Vec<Bytes> = store.get(name).await?.try_collect().await?;
+            assert_eq!(read.concat(), b"from here", "{name}");
+            assert_eq!(std::fs::read_to_string(&secret)?, OUTSIDE, "{name} was written");
+            store.delete(name).await?;
+            assert_eq!(std::fs::read_to_string(&secret)?, OUTSIDE, "{name} was deleted");
+            let there: Vec<_> = std::fs::read_dir(whole.path())?.collect::<Result<Vec<_>, _>>()?;
+            assert_eq!(there.len(), 2, "{name} made a file outside: {there:?}");
+        }
+        Ok(())
+    }
+}
