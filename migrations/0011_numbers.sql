@@ -88,6 +88,11 @@ CREATE TABLE wa.numbers_batch (
     batch      bigint NOT NULL,
     written_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
+ALTER TABLE wa.numbers_batch ENABLE ROW LEVEL SECURITY;
+-- As for the other tables of the fleet in 0010_web.sql.
+CREATE POLICY fleet ON wa.numbers_batch
+    USING (current_user NOT IN ('wa_web_viewer', 'wa_web_operator', 'wa_web_admin') OR (SELECT wa.sees_all()) OR (SELECT wa.my_tenants()) <> '{}')
+    WITH CHECK (current_user NOT IN ('wa_web_viewer', 'wa_web_operator', 'wa_web_admin') OR (SELECT wa.sees_all()));
 COMMENT ON TABLE wa.numbers_batch IS 'The last batch of counts that each worker process has added to wa.numbers.';
 COMMENT ON COLUMN wa.numbers_batch.process IS 'The process; new at each start.';
 COMMENT ON COLUMN wa.numbers_batch.batch IS 'Number of the batch; the process counts from 1.';

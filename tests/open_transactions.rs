@@ -68,6 +68,7 @@ const CALLS: &[(&str, &str)] = &[
     ("grant_tenant", "SELECT wa.grant_tenant('wa_app', 'bolt')"),
     ("keep_past", "SELECT wa.keep_past('{s}')"),
     ("link", "SELECT wa.link('{s}')"),
+    ("is_paused_now", "SELECT wa.is_paused_now(session_id, 'may') FROM wa.session WHERE name = '{s}'"),
     ("link_page", "SELECT wa.link_page('linked-{s}')"),
     (
         "link_page_answer",

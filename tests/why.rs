@@ -200,10 +200,9 @@ async fn s12_a_message_says_what_became_of_it_or_what_it_waits_for() -> Result<(
     run(pool, &format!("SELECT wa.retry({first})")).await?;
     message_says(&world, second, "sent at 20%").await?;
 
-    // Without WhatsApp's ack it stays in hand.
-    let lose = json!({
-        "fault": { "lose": {} }, "number": SHOP, "stanza": "ack message", "direction": "out", "times": "always",
-    });
+    // A message that WhatsApp does not answer stays in hand.
+    let lose =
+        json!({ "fault": { "lose": {} }, "number": SHOP, "stanza": "message", "direction": "in", "times": "always" });
     let rule = world.control.post("/faults", lose).await?["id"].clone();
     let unanswered = world.send("shop", BERT, "unanswered").await?;
     let holder: String = world.until("SELECT holder::text FROM wa.lease").await?;
