@@ -185,7 +185,12 @@ async fn s12_a_message_says_what_became_of_it_or_what_it_waits_for() -> Result<(
     let campaign = "INSERT INTO wa.outbound (session, recipient, body, campaign) VALUES ('shop', '15550002', 'x', 'may') RETURNING id";
     let held = world.count(campaign).await?;
     message_says(&world, held, "campaign may paused by % since 20% (wa.resume_campaign)").await?;
-    ensure!(world.count("SELECT count(*) FROM wa.campaign WHERE paused_at IS NOT NULL AND paused_by = current_user").await? == 1);
+    ensure!(
+        world
+            .count("SELECT count(*) FROM wa.campaign WHERE paused_at IS NOT NULL AND paused_by = current_user")
+            .await?
+            == 1
+    );
 
     // Behind another one of its chat, and what that waits for.
     let refuse =

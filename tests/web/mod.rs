@@ -3,6 +3,7 @@
 mod guard;
 mod linking;
 mod retries;
+mod screens;
 mod streams;
 
 use crate::support::db::TestDb;

@@ -1,0 +1,177 @@
+//! Every screen in a real browser: wide and narrow, light and dark, without an error in the console, without overflow, and
+//! without a serious fault for people who cannot see it.
+
+use super::{Pages, token};
+use crate::support::browser::Browser;
+use crate::support::npm;
+use crate::support::world::World;
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+const SCREENS: [&str; 18] = [
+    "fleet",
+    "session/shop",
+    "session/shop?tab=events",
+    "session/shop?tab=settings",
+    "risk",
+    "queue",
+    "message/1",
+    "failures",
+    "delivery",
+    "campaigns",
+    "inbox",
+    "inbox/shop",
+    "inbox/shop?chat=15550002@s.whatsapp.net",
+    "consumers",
+    "schedules",
+    "maintenance",
+    "workers",
+    "live",
+];
+
+/// Where pictures for the documentation go, if they are asked for.
+fn pictures() -> Option<PathBuf> {
+    std::env::var_os("WAGRES_WRITE_PICTURES").map(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures"))
+}
+
+/// The text of axe-core, which finds faults of accessibility.
+async fn axe() -> Result<String> {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/web/axe");
+    npm::install(&home).await?;
+    Ok(tokio::fs::read_to_string(home.join("node_modules/axe-core/axe.min.js")).await?)
+}
+
+/// A fleet in which every screen has something to show.
+async fn fleet(world: &World) -> Result<()> {
+    for (session, number) in [("shop", "15550001"), ("support", "15550003")] {
+        world.link(session, number).await?;
+    }
+    world.phone("15550002").await?;
+    let pool = world.pool();
+    let sql = "SELECT wa.add_session('crm-with-a-rather-long-name-0123456789'), wa.add_consumer('crm', 'shop');
+               SELECT wa.pause('support', 'stock-taking'), wa.set_pacing('shop', per_minute => 600, burst => 100);
+               INSERT INTO wa.outbound (session, recipient, body, campaign)
+               SELECT 'shop', '15550002', 'Your order ' || n || ' is ready', 'november' FROM generate_series(1, 12) n;
+               SELECT wa.send_text('shop', '15559999', 'nobody there'), wa.send_text('support', '15550002', 'held back')";
+    sqlx::raw_sql(sql).execute(pool).await?;
+    let talk = "/phones/15550002/send";
+    world.control.post(talk, json!({ "to": "15550001", "text": "Thank you! When do you open tomorrow?" })).await?;
+    world.holds("SELECT count(*) = 1 FROM wa.inbox WHERE body LIKE 'Thank%'").await?;
+    world.holds("SELECT count(*) = 12 FROM wa.outbound WHERE delivered_at IS NOT NULL").await?;
+    world.holds("SELECT failed_at IS NOT NULL FROM wa.outbound WHERE body = 'nobody there'").await?;
+    // What the worker writes once a minute.
+    let numbers = "INSERT INTO wa.numbers (session_id, at, span, queued, sent, delivered, read, received)
+                   SELECT session_id, date_trunc('hour', now()) - h * interval '1 hour', 'hour', 40 + h % 7 * 5, 40 + h % 7 * 5, 38 + h % 5 * 5,
+                          20 + h % 3 * 9, 12 + h % 4 * 4
+                   FROM wa.session, generate_series(1, 30) h WHERE name = 'shop' ON CONFLICT DO NOTHING";
+    sqlx::raw_sql(numbers).execute(pool).await?;
+    Ok(())
+}
+
+async fn sign_in(browser: &Browser, pages: &Pages, secret: &str) -> Result<()> {
+    browser.open(&format!("{}/login", pages.url)).await?;
+    browser.write("#token", &format!("{secret}\u{E007}")).await?;
+    browser.until("location.pathname === '/fleet'").await
+}
+
+#[tokio::test]
+async fn h2_every_screen_is_well_at_each_width_and_in_each_light() -> Result<()> {
+    let axe = axe().await?;
+    let world = World::new().await?;
+    let worker = world.worker().await?;
+    let pages = Pages::start(&world.db).await?;
+    fleet(&world).await?;
+    let secret = token(&world.db, "ops", "admin", None).await?;
+    let browser = Browser::start(1280, 800).await?;
+    sign_in(&browser, &pages, &secret).await?;
+    let mut faults = vec![];
+    for (width, height) in [(1280, 800), (390, 844)] {
+        browser.resize(width, height).await?;
+        for light in ["light", "dark"] {
+            let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": light }] });
+            browser.devtools("Emulation.setEmulatedMedia", features).await?;
+            for screen in SCREENS {
+                browser.open(&format!("{}/{screen}", pages.url)).await?;
+                browser.until("document.querySelector('main h1')").await?;
+                let place = format!("{screen} {width} {light}");
+                let over = browser.run("return document.documentElement.scrollWidth - window.innerWidth").await?;
+                if over.as_i64().unwrap_or_default() > 0 {
+                    faults.push(format!("{place}: {over} pixels too wide"));
+                }
+                faults.extend(
+                    browser
+                        .log()
+                        .await?
+                        .into_iter()
+                        .filter(|line| line.contains("SEVERE"))
+                        .map(|line| format!("{place}: {line}")),
+                );
+                let script = format!(
+                    "{axe}; return axe.run().then((found) => found.violations.filter((it) => ['serious', 'critical'].includes(it.impact))
+                         .map((it) => it.id + ': ' + it.nodes.map((node) => node.html.slice(0, 200)).slice(0, 3).join(' | ')))"
+                );
+                let found = browser.run(&script).await?;
+                let found = found.as_array().context("axe gave no list")?.iter().filter_map(Value::as_str);
+                faults.extend(found.map(|fault| format!("{place}: {fault}")));
+                if let Some(folder) = pictures().filter(|_| !screen.contains('?') || screen.contains("chat")) {
+                    let name = screen.split(['?', '/']).next().unwrap_or(screen);
+                    tokio::fs::create_dir_all(&folder).await?;
+                    tokio::fs::write(folder.join(format!("{name}-{width}-{light}.png")), browser.picture().await?)
+                        .await?;
+                }
+            }
+        }
+    }
+    ensure!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    pages.stop().await;
+    worker.stop().await
+}
+
+/// Without psql: a new user signs in, adds a session, links a phone to it and sends a message.
+#[tokio::test]
+async fn h2_a_message_is_sent_from_the_pages_alone() -> Result<()> {
+    let world = World::new().await?;
+    let worker = world.worker().await?;
+    let pages = Pages::start(&world.db).await?;
+    world.link("shop", "15550001").await?;
+    world.phone("15550002").await?;
+    world.control.post("/phones/15550002/send", json!({ "to": "15550001", "text": "Are you there?" })).await?;
+    world.holds("SELECT count(*) = 1 FROM wa.inbox WHERE body = 'Are you there?'").await?;
+    let secret = token(&world.db, "ops", "operator", None).await?;
+    let browser = Browser::start(390, 844).await?;
+    sign_in(&browser, &pages, &secret).await?;
+    browser.open(&format!("{}/inbox/shop?chat=15550002@s.whatsapp.net", pages.url)).await?;
+    browser.shows("main", "Are you there?").await?;
+    browser.write("#answer", "Yes, we are.").await?;
+    browser.click("form:has(#answer) button").await?;
+    world.control.shown("15550002", "Yes, we are.").await?;
+    // The page shows it by itself.
+    browser.shows("main", "Yes, we are.").await?;
+    pages.stop().await;
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn h2_pages_survive_a_database_that_goes_and_comes_back() -> Result<()> {
+    let (db, server) = crate::support::db::fresh_on_its_own().await;
+    sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;
+    let pages = Pages::start(&db).await?;
+    let secret = token(&db, "ops", "operator", None).await?;
+    let browser = Browser::start(1280, 800).await?;
+    sign_in(&browser, &pages, &secret).await?;
+    browser.shows("main", "shop").await?;
+    server.stop("fast").await?;
+    browser.until("document.querySelector('#live').textContent !== ''").await?;
+    browser.shows("main", "shop").await?;
+    server.restart("fast").await?;
+    browser.until("document.querySelector('#live').textContent === ''").await?;
+    crate::support::until::until("the database", async || {
+        let added = sqlx::query("SELECT wa.add_session('second')").execute(&db.pool).await;
+        Ok(added.map(drop).map_err(|error| error.to_string()))
+    })
+    .await?;
+    browser.shows("main", "second").await?;
+    pages.stop().await;
+    Ok(())
+}
