@@ -45,7 +45,7 @@ fn document(words: &Words, title: &str, body: &Markup) -> Markup {
 /// A page of the dashboard.
 fn frame(look: &Look, shown: &Shown) -> Markup {
     let words = look.words;
-    let live = form_urlencoded::Serializer::new("/live?".to_owned()).append_pair("view", &look.place.href()).finish();
+    let live = form_urlencoded::Serializer::new("/stream?".to_owned()).append_pair("view", &look.place.href()).finish();
     let body = html! {
         body.shell {
             (PreEscaped(ICONS))

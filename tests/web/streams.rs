@@ -11,7 +11,7 @@ async fn h2_a_page_shows_a_change_of_a_session() -> Result<()> {
     sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;
     let pages = Pages::start(&db).await?;
     let cookie = pages.sign_in(&token(&db, "ops", "operator", None).await?).await?;
-    let mut stream = pages.stream("/live?view=%2Ffleet", &cookie, "").await?;
+    let mut stream = pages.stream("/stream?view=%2Ffleet", &cookie, "").await?;
     stream.until("shop").await?;
     sqlx::query("SELECT wa.add_session('second')").execute(&db.pool).await?;
     stream.until("second").await?;
@@ -31,7 +31,7 @@ async fn h2_a_thousand_open_pages_cost_what_one_costs() -> Result<()> {
     let cookie = pages.sign_in(&token(&db, "ops", "operator", None).await?).await?;
     let mut streams = vec![];
     for _ in 0..1000 {
-        streams.push(pages.stream("/live?view=%2Ffleet", &cookie, "").await?);
+        streams.push(pages.stream("/stream?view=%2Ffleet", &cookie, "").await?);
     }
     for session in ["second", "third", "fourth"] {
         sqlx::query("SELECT wa.add_session($1)").bind(session).execute(&db.pool).await?;
@@ -68,14 +68,14 @@ async fn h2_events_come_as_they_happen_and_resume_after_a_pause() -> Result<()> 
     let pages = Pages::start(&db).await?;
     let cookie = pages.sign_in(&token(&db, "ops", "viewer", None).await?).await?;
     let first = add_event(&db, "shop", "call").await?;
-    let mut stream = pages.stream("/live/events", &cookie, "").await?;
+    let mut stream = pages.stream("/stream/events", &cookie, "").await?;
     stream.until(&format!("data-key=\"{first}\"")).await?;
     let second = add_event(&db, "shop", "call").await?;
     stream.until(&format!("data-key=\"{second}\"")).await?;
     drop(stream);
     let third = add_event(&db, "shop", "call").await?;
     for resume in [format!("last-event-id: {second}\r\n"), String::new()] {
-        let path = if resume.is_empty() { format!("/live/events?after={second}") } else { "/live/events".into() };
+        let path = if resume.is_empty() { format!("/stream/events?after={second}") } else { "/stream/events".into() };
         pages.stream(&path, &cookie, &resume).await?.until(&format!("data-key=\"{third}\"")).await?;
     }
     pages.stop().await;
@@ -89,12 +89,12 @@ async fn h2_q14_a_stream_has_no_event_of_another_tenant_whatever_id_it_asks_for(
     let pages = Pages::start(&db).await?;
     let red = pages.sign_in(&token(&db, "red", "viewer", Some("red")).await?).await?;
     let foreign = add_event(&db, "blue.shop", "call").await?;
-    let mut stream = pages.stream("/live/events?after=0", &red, "").await?;
+    let mut stream = pages.stream("/stream/events?after=0", &red, "").await?;
     add_event(&db, "blue.shop", "call").await?;
     let own = add_event(&db, "red.shop", "call").await?;
     let line = stream.until("data-kind=\"call\"").await?;
     ensure!(line.contains(&format!("data-key=\"{own}\"")), "{foreign}: {line}");
-    let by_name = pages.stream("/live?view=%2Fsession%2Fblue.shop", &red, "").await;
+    let by_name = pages.stream("/stream?view=%2Fsession%2Fblue.shop", &red, "").await;
     if let Ok(mut stream) = by_name {
         let line = stream.until("data:").await.context("no answer")?;
         ensure!(!line.contains("blue.shop</h1>"), "{line}");
@@ -108,11 +108,11 @@ async fn h2_a_stream_ends_with_its_token() -> Result<()> {
     let db = db::fresh().await;
     let pages = Pages::start(&db).await?;
     let cookie = pages.sign_in(&token(&db, "ops", "viewer", None).await?).await?;
-    let mut stream = pages.stream("/live?view=%2Ffleet", &cookie, "").await?;
+    let mut stream = pages.stream("/stream?view=%2Ffleet", &cookie, "").await?;
     stream.until("data:").await?;
     sqlx::query("SELECT wa.revoke_token('ops'), wa.add_session('late')").execute(&db.pool).await?;
     stream.until("event: reload").await?;
-    let refused = pages.request("GET /live?view=%2Ffleet", &[&format!("cookie: {cookie}")], "").await?;
+    let refused = pages.request("GET /stream?view=%2Ffleet", &[&format!("cookie: {cookie}")], "").await?;
     ensure!(refused.status == 401, "{refused:?}");
     pages.stop().await;
     Ok(())

@@ -1,4 +1,4 @@
-//! Events as they come. The stream itself sends the last ones first (`src/web/live/events.rs`).
+//! Events as they come. The stream itself sends the last ones first (`src/web/stream/events.rs`).
 
 use crate::web::look::{Group, Look, Screen, Shown};
 use maud::html;
@@ -21,7 +21,7 @@ const KINDS: [&str; 6] = ["session_", "connection_", "message_", "passkey_", "cr
 fn render(look: &mut Look) -> Shown {
     let (words, place) = (look.words, &look.place);
     let (session, kind) = (place.get("session"), place.get("kind"));
-    let mut stream = url::form_urlencoded::Serializer::new(String::from("/live/events?"));
+    let mut stream = url::form_urlencoded::Serializer::new(String::from("/stream/events?"));
     stream.extend_pairs(session.map(|value| ("session", value))).extend_pairs(kind.map(|value| ("kind", value)));
     let stream = stream.finish();
     let body = html! {
