@@ -61,10 +61,12 @@ async fn fleet(world: &World) -> Result<()> {
     world.holds("SELECT count(*) = 12 FROM wa.outbound WHERE delivered_at IS NOT NULL").await?;
     world.holds("SELECT failed_at IS NOT NULL FROM wa.outbound WHERE body = 'nobody there'").await?;
     // What the worker writes once a minute.
-    let numbers = "INSERT INTO wa.numbers (session_id, at, span, queued, sent, delivered, read, received)
-                   SELECT session_id, date_trunc('hour', now()) - h * interval '1 hour', 'hour', 40 + h % 7 * 5, 40 + h % 7 * 5, 38 + h % 5 * 5,
-                          20 + h % 3 * 9, 12 + h % 4 * 4
-                   FROM wa.session, generate_series(1, 30) h WHERE name = 'shop' ON CONFLICT DO NOTHING";
+    let numbers = "INSERT INTO wa.numbers (session_id, tenant, at, span, queued, sent, delivered, read, received)
+                   SELECT o.session_id, o.tenant, date_trunc('hour', now()) - h * interval '1 hour', 'hour', 40 + h % 7 * 5, 40 + h % 7 * 5,
+                          38 + h % 5 * 5, 20 + h % 3 * 9, 12 + h % 4 * 4
+                   FROM (SELECT session_id, NULL::text FROM wa.session WHERE name = 'shop' UNION ALL VALUES (NULL::bigint, 'default'), (NULL, NULL)) o (session_id, tenant),
+                        generate_series(1, 30) h
+                   ON CONFLICT DO NOTHING";
     sqlx::raw_sql(numbers).execute(pool).await?;
     Ok(())
 }
