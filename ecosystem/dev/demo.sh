@@ -153,6 +153,7 @@ good "the schema wa is migrated and the worker is ready, $((SECONDS - started)) 
 note "Postgres   $database"
 note "WhatsApp   $whatsapp (the sandbox)"
 note "phones     $control"
+note "dashboard  $(field web_login)   (signs one browser in, once)"
 
 # A psql that listens from here on. psql prints notifications after each command, so it gets empty ones; each line is
 # kept with its time of arrival.

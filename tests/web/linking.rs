@@ -1,6 +1,6 @@
 //! S2: the link page in a real browser, with the sandbox's phones.
 
-use super::Pages;
+use super::{Pages, picture};
 use crate::support::browser::Browser;
 use crate::support::world::World;
 use anyhow::{Context as _, Result, ensure};
@@ -69,6 +69,7 @@ async fn s2_h2_a_phone_is_linked_by_the_pages_qr_code() -> Result<()> {
     browser.click("form[action$='/start'] button").await?;
     browser.until("document.querySelector('.qr svg')").await?;
     is_well(&browser).await?;
+    picture(&browser, "link-390").await?;
     // The text of the code travels in no notification and stands in no page but this one.
     scan(&world, &pages, &url).await?;
     browser.shows("main", CONNECTED).await?;

@@ -6,8 +6,10 @@ mod retries;
 mod screens;
 mod streams;
 
+use crate::support::browser::Browser;
 use crate::support::db::TestDb;
 use anyhow::{Context, Result, ensure};
+use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -149,6 +151,16 @@ impl Stream {
             }
         }
     }
+}
+
+/// Writes what the browser shows to the documentation, if `WAGRES_WRITE_PICTURES` asks for it.
+pub(crate) async fn picture(browser: &Browser, name: &str) -> Result<()> {
+    if std::env::var_os("WAGRES_WRITE_PICTURES").is_some() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures");
+        tokio::fs::create_dir_all(&folder).await?;
+        tokio::fs::write(folder.join(format!("{name}.png")), browser.picture().await?).await?;
+    }
+    Ok(())
 }
 
 /// A token of this scope for a tenant.

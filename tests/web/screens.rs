@@ -1,13 +1,13 @@
 //! Every screen in a real browser: wide and narrow, light and dark, without an error in the console, without overflow, and
 //! without a serious fault for people who cannot see it.
 
-use super::{Pages, token};
+use super::{Pages, picture, token};
 use crate::support::browser::Browser;
 use crate::support::npm;
 use crate::support::world::World;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const SCREENS: [&str; 18] = [
     "fleet",
@@ -29,11 +29,6 @@ const SCREENS: [&str; 18] = [
     "workers",
     "live",
 ];
-
-/// Where pictures for the documentation go, if they are asked for.
-fn pictures() -> Option<PathBuf> {
-    std::env::var_os("WAGRES_WRITE_PICTURES").map(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures"))
-}
 
 /// The text of axe-core, which finds faults of accessibility.
 async fn axe() -> Result<String> {
@@ -116,11 +111,11 @@ async fn h2_every_screen_is_well_at_each_width_and_in_each_light() -> Result<()>
                 let found = browser.run(&script).await?;
                 let found = found.as_array().context("axe gave no list")?.iter().filter_map(Value::as_str);
                 faults.extend(found.map(|fault| format!("{place}: {fault}")));
-                if let Some(folder) = pictures().filter(|_| !screen.contains('?') || screen.contains("chat")) {
+                if [(1280, "light"), (390, "dark")].contains(&(width, light))
+                    && (!screen.contains('?') || screen.contains("chat"))
+                {
                     let name = screen.split(['?', '/']).next().unwrap_or(screen);
-                    tokio::fs::create_dir_all(&folder).await?;
-                    tokio::fs::write(folder.join(format!("{name}-{width}-{light}.png")), browser.picture().await?)
-                        .await?;
+                    picture(&browser, &format!("{name}-{width}")).await?;
                 }
             }
         }
