@@ -154,7 +154,7 @@ struct Key {
     campaign: Option<Arc<str>>,
 }
 
-/// The upper bounds of [`Sums::latency`] in seconds, as in `wa.latency_bounds()`.
+/// The upper bounds of `Sums::latency` in seconds, as in `wa.latency_bounds()`.
 pub const LATENCY_BOUNDS: [f64; 11] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0];
 
 #[derive(Debug, Default)]

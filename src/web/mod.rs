@@ -1,7 +1,7 @@
 //! The public listener: the link page, the dashboard, and what both rest on (H2).
 //!
 //! A web process keeps no state that another one would need: any number of them serve the same pages. It decides no
-//! rights; see [`identity`].
+//! rights; see `web::identity`.
 
 mod acts;
 mod assets;
