@@ -307,7 +307,7 @@ fn passkey(words: &Words, secret: &str, link: &Link, stage: &str) -> Markup {
                         }
                         li { (words.t("link.passkey_paste")) }
                     }
-                    form method="post" action={ "/link/" (secret) "/answer" } data-act {
+                    form method="post" action={ "/link/" (secret) "/answer" } data-act data-key="answer" {
                         div.field {
                             label for="answer" { (words.t("link.answer")) }
                             textarea id="answer" name="answer" rows="4" required spellcheck="false" {}
@@ -319,7 +319,7 @@ fn passkey(words: &Words, secret: &str, link: &Link, stage: &str) -> Markup {
                     p { (words.t("link.passkey_compare")) }
                     @let code = link.passkey_code.as_deref().unwrap_or_default();
                     (letters(code))
-                    form method="post" action={ "/link/" (secret) "/confirm" } data-act {
+                    form method="post" action={ "/link/" (secret) "/confirm" } data-act data-key="confirm" {
                         input type="hidden" name="code" value=(code);
                         div.row { button.button { (words.t("link.same_code")) } }
                     }
