@@ -41,11 +41,11 @@ COMMENT ON COLUMN wa.tenant_member.role IS 'Name of a database role.';
 COMMENT ON COLUMN wa.tenant_member.tenant IS 'A tenant that the role sees.';
 
 -- Policies call these two. They show nothing until sql/schema/90_roles.sql replaces them, in the same run of migrate.
-CREATE FUNCTION wa.sees_all() RETURNS boolean LANGUAGE sql STABLE AS 'SELECT false';
-CREATE FUNCTION wa.my_tenants() RETURNS text[] LANGUAGE sql STABLE AS 'SELECT ''{}''::text[]';
+CREATE FUNCTION wa.sees_all(role name) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT false';
+CREATE FUNCTION wa.my_tenants(role name) RETURNS text[] LANGUAGE sql STABLE AS 'SELECT ''{}''::text[]';
 
 -- In every policy the functions stand in subselects, which run once for a statement and not for each row.
 ALTER TABLE wa.tenant ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON wa.tenant USING ((SELECT wa.sees_all()) OR tenant = ANY ((SELECT wa.my_tenants())::text[]));
+CREATE POLICY tenant ON wa.tenant USING ((SELECT wa.sees_all(current_user)) OR tenant = ANY ((SELECT wa.my_tenants(current_user))::text[]));
 ALTER TABLE wa.tenant_member ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON wa.tenant_member USING ((SELECT wa.sees_all()) OR tenant = ANY ((SELECT wa.my_tenants())::text[]));
+CREATE POLICY tenant ON wa.tenant_member USING ((SELECT wa.sees_all(current_user)) OR tenant = ANY ((SELECT wa.my_tenants(current_user))::text[]));

@@ -107,7 +107,7 @@ COMMENT ON COLUMN wa.session.proxy IS 'Proxy between the session and WhatsApp, w
 COMMENT ON COLUMN wa.session.region IS 'Country of numbers that are written without a calling code; null reads every number as international. Set by wa.set_region.';
 COMMENT ON COLUMN wa.session.keep_past IS 'Whether messages from before the link are kept in wa.past. Set by wa.keep_past.';
 ALTER TABLE wa.session ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON wa.session USING ((SELECT wa.sees_all()) OR tenant = ANY ((SELECT wa.my_tenants())::text[]));
+CREATE POLICY tenant ON wa.session USING ((SELECT wa.sees_all(current_user)) OR tenant = ANY ((SELECT wa.my_tenants(current_user))::text[]));
 
 -- A worker proves that it lives by moving lease_until forward. A dead worker is a deleted row: whoever notices that
 -- lease_until has passed deletes it, and foreign keys release everything that it held in the same statement.
@@ -157,7 +157,7 @@ COMMENT ON COLUMN wa.lease.taken_at IS 'When the holder took the lease.';
 COMMENT ON COLUMN wa.lease.unsettled IS 'Whether an earlier hold left messages in wa.sending.taken that could not be returned to the queue, because somebody had locked a row. The reconciler returns them as soon as it can; until then the session sends nothing.';
 ALTER TABLE wa.lease ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.lease
-    USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = lease.session_id));
+    USING ((SELECT wa.sees_all(current_user)) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = lease.session_id));
 
 -- No foreign key to wa.worker in these two: it would lock the row of a worker, and its end would wait for that.
 CREATE TABLE wa.move_request (
@@ -171,7 +171,7 @@ COMMENT ON COLUMN wa.move_request.worker_id IS 'The worker that should hold it f
 COMMENT ON COLUMN wa.move_request.requested_at IS 'When somebody asked for it.';
 ALTER TABLE wa.move_request ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.move_request
-    USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = move_request.session_id));
+    USING ((SELECT wa.sees_all(current_user)) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = move_request.session_id));
 
 CREATE TABLE wa.drain_request (
     worker_id    uuid PRIMARY KEY,
@@ -219,4 +219,4 @@ COMMENT ON COLUMN wa.passkey.expires_at IS 'Until when the linking may be finish
 COMMENT ON COLUMN wa.passkey.updated_at IS 'When the stage last changed.';
 ALTER TABLE wa.passkey ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.passkey
-    USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = passkey.session_id));
+    USING ((SELECT wa.sees_all(current_user)) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = passkey.session_id));

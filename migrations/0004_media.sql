@@ -24,7 +24,7 @@ COMMENT ON COLUMN wa.media.data IS 'The bytes; null when the media store has the
 COMMENT ON COLUMN wa.media.path IS 'Path in the media store (media.store of the configuration).';
 COMMENT ON COLUMN wa.media.created_at IS 'When the file was last put here.';
 ALTER TABLE wa.media ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON wa.media USING ((SELECT wa.sees_all()) OR tenant = ANY ((SELECT wa.my_tenants())::text[]));
+CREATE POLICY tenant ON wa.media USING ((SELECT wa.sees_all(current_user)) OR tenant = ANY ((SELECT wa.my_tenants(current_user))::text[]));
 
 CREATE INDEX media_path ON wa.media (path) WHERE path IS NOT NULL;
 
@@ -37,7 +37,7 @@ COMMENT ON TABLE wa.dropped_file IS 'Files of the media store that wagres wrote 
 COMMENT ON COLUMN wa.dropped_file.path IS 'Path in the media store.';
 COMMENT ON COLUMN wa.dropped_file.dropped_at IS 'When the row was deleted.';
 ALTER TABLE wa.dropped_file ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON wa.dropped_file USING ((SELECT wa.sees_all()));
+CREATE POLICY tenant ON wa.dropped_file USING ((SELECT wa.sees_all(current_user)));
 
 CREATE TABLE wa.upload (
     upload_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -64,7 +64,7 @@ COMMENT ON COLUMN wa.upload.modified IS 'Last-Modified of that fetch.';
 COMMENT ON COLUMN wa.upload.uploaded_at IS 'When the file was last uploaded; after a day it is uploaded again.';
 ALTER TABLE wa.upload ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.upload
-    USING ((SELECT wa.sees_all()) OR session_id IN (SELECT s.session_id FROM wa.session s WHERE s.tenant = ANY ((SELECT wa.my_tenants())::text[])));
+    USING ((SELECT wa.sees_all(current_user)) OR session_id IN (SELECT s.session_id FROM wa.session s WHERE s.tenant = ANY ((SELECT wa.my_tenants(current_user))::text[])));
 
 CREATE TABLE wa.download_rule (
     rule_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -82,4 +82,4 @@ COMMENT ON COLUMN wa.download_rule.kinds IS 'Kinds of messages; null is all.';
 COMMENT ON COLUMN wa.download_rule.max_bytes IS 'Largest file, in bytes; null is media.max_bytes of the worker''s configuration.';
 COMMENT ON COLUMN wa.download_rule.created_at IS 'When the rule was added; files of earlier messages are not downloaded by it.';
 ALTER TABLE wa.download_rule ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON wa.download_rule USING ((SELECT wa.sees_all()) OR tenant = ANY ((SELECT wa.my_tenants())::text[]));
+CREATE POLICY tenant ON wa.download_rule USING ((SELECT wa.sees_all(current_user)) OR tenant = ANY ((SELECT wa.my_tenants(current_user))::text[]));

@@ -54,7 +54,7 @@ COMMENT ON COLUMN wa.inbox.transaction IS 'Number of the transaction that stored
 COMMENT ON COLUMN wa.inbox.media_id IS 'The file in wa.media, once wa.download or a rule of wa.download_rule has downloaded it.';
 ALTER TABLE wa.inbox ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.inbox
-    USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = inbox.session_id));
+    USING ((SELECT wa.sees_all(current_user)) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = inbox.session_id));
 
 -- Messages from before a session was linked (M7).
 CREATE TABLE wa.past (
@@ -93,7 +93,7 @@ COMMENT ON COLUMN wa.past.target_id IS 'message_id of the message that this one 
 COMMENT ON COLUMN wa.past.kept_at IS 'When the row was inserted. Retention counts from here.';
 ALTER TABLE wa.past ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.past
-    USING ((SELECT wa.sees_all()) OR session_id IN (SELECT s.session_id FROM wa.session s));
+    USING ((SELECT wa.sees_all(current_user)) OR session_id IN (SELECT s.session_id FROM wa.session s));
 
 -- Disappearing messages. What is sent to such a chat disappears, too.
 CREATE TABLE wa.chat_timer (
@@ -110,7 +110,7 @@ COMMENT ON COLUMN wa.chat_timer.seconds IS 'After how many seconds messages disa
 COMMENT ON COLUMN wa.chat_timer.set_at IS 'Since when; 1970 when only messages of a group had it.';
 ALTER TABLE wa.chat_timer ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.chat_timer
-    USING ((SELECT wa.sees_all()) OR session_id IN (SELECT s.session_id FROM wa.session s));
+    USING ((SELECT wa.sees_all(current_user)) OR session_id IN (SELECT s.session_id FROM wa.session s));
 
 -- Named consumers of the inbox (M5).
 CREATE TABLE wa.consumer (
@@ -131,6 +131,9 @@ CREATE TABLE wa.consumer (
 );
 -- By a hash, because a role may see more tenants than an index entry has room for.
 CREATE UNIQUE INDEX consumer_name ON wa.consumer (name, hash_array_extended(tenants, 0)) NULLS NOT DISTINCT;
+-- For the trigger of wa.inbox. Without the list of pending entries, which each search reads.
+CREATE INDEX consumer_tenants ON wa.consumer USING gin (tenants) WITH (fastupdate = off);
+CREATE INDEX consumer_of_all ON wa.consumer (consumer_id) WHERE tenants IS NULL;
 CREATE INDEX consumer_session ON wa.consumer (session_id) WHERE session_id IS NOT NULL;
 COMMENT ON TABLE wa.consumer IS 'Readers of wa.inbox, each at its own pace. Added by wa.add_consumer; wa.consumers shows the backlog of each.';
 COMMENT ON COLUMN wa.consumer.consumer_id IS 'Number of the consumer.';
@@ -147,7 +150,7 @@ COMMENT ON COLUMN wa.consumer.active_at IS 'When the consumer last claimed messa
 COMMENT ON COLUMN wa.consumer.paused_at IS 'Since when the consumer is paused, because nobody read for it: what it has to read is deleted. wa.rewind_consumer ends the pause. Null is not paused.';
 COMMENT ON COLUMN wa.consumer.paused_reason IS 'Why the retention job paused it.';
 ALTER TABLE wa.consumer ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON wa.consumer USING ((SELECT wa.sees_all()) OR tenants <@ (SELECT wa.my_tenants())::text[]);
+CREATE POLICY tenant ON wa.consumer USING ((SELECT wa.sees_all(current_user)) OR tenants <@ (SELECT wa.my_tenants(current_user))::text[]);
 
 -- The transaction that stores a message makes these rows. A position among the ids of wa.inbox would not do: ids do not
 -- become visible in their order, so it would miss messages that are committed late. No foreign key: with one, a
@@ -162,4 +165,4 @@ COMMENT ON COLUMN wa.unread.consumer_id IS 'The consumer.';
 COMMENT ON COLUMN wa.unread.inbox_id IS 'wa.inbox.id of the message. A message that was deleted, by retention or with its session, is skipped.';
 ALTER TABLE wa.unread ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.unread
-    USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.consumer c WHERE c.consumer_id = unread.consumer_id));
+    USING ((SELECT wa.sees_all(current_user)) OR EXISTS (SELECT FROM wa.consumer c WHERE c.consumer_id = unread.consumer_id));

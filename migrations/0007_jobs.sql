@@ -51,7 +51,7 @@ COMMENT ON COLUMN wa.session_job.started_at IS 'When the last attempt began.';
 COMMENT ON COLUMN wa.session_job.finished_at IS 'When the job ended for good.';
 ALTER TABLE wa.session_job ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.session_job
-    USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = session_job.session_id));
+    USING ((SELECT wa.sees_all(current_user)) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = session_job.session_id));
 
 CREATE TABLE wa.maintenance_job (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -75,12 +75,14 @@ CREATE TABLE wa.maintenance_job (
 ) WITH (fillfactor = 70);
 CREATE INDEX maintenance_job_live ON wa.maintenance_job (id) WHERE status IN ('queued', 'running');
 CREATE INDEX maintenance_job_worker ON wa.maintenance_job (worker_id) WHERE worker_id IS NOT NULL;
+-- When a retry of these tenants last began, for the turn of the next.
+CREATE INDEX maintenance_job_turn ON wa.maintenance_job ((coalesce(tenants, '{}')), started_at) WHERE kind = 'retry_failed' AND started_at IS NOT NULL;
 -- For wa.retries: most rows of the table are of the kinds that run each minute.
 CREATE INDEX maintenance_job_retry ON wa.maintenance_job (id) WHERE kind = 'retry_failed';
 COMMENT ON TABLE wa.maintenance_job IS 'Housekeeping, run by any worker that knows the kind. INSERT INTO wa.maintenance_job (kind, args) VALUES (''retention'', ''{"dry_run": true}''); result then shows the counts. By the clock: wa.schedule.';
 COMMENT ON COLUMN wa.maintenance_job.id IS 'Number of the job.';
-COMMENT ON COLUMN wa.maintenance_job.kind IS 'sweep_keys (deletes expired rows of wa.auth_key, and rows of wa.token that have ended), reseal_keys (encrypts the auth state with the key in force, or decrypts it), retention (deletes old finished rows of wa.outbound, wa.inbox, wa.session_job, wa.maintenance_job, wa.schedule_tick, wa.event, wa.contacted, wa.past and wa.campaign, old files of wa.media, wa.upload and the media store, and pauses consumers that nobody reads for), check_sessions (every worker checks whether WhatsApp answers each of its sessions, and reconnects those without an answer), close_idle (closes sessions that nobody has linked), resource_report (counts sessions, messages, jobs and workers), retry_failed (queues failed messages again; wa.retry_failed adds such a job, with its arguments).';
-COMMENT ON COLUMN wa.maintenance_job.args IS 'All kinds: batch (rows of one statement, 1 to 1000, default 1000), pause_ms (between statements, 0 to 60000, default 20). retention: outbound_days, inbox_days, media_days, upload_days, event_days (default 90), session_job_days, maintenance_job_days, schedule_tick_days, unread_days (default 30), contacted_days, past_days (default 365), campaign_days (default 90), numbers_days (default 400), minute_numbers_days (default 2), file_days (default 1), 1 to 36500, null keeps for ever; unread_rows (default 1000000, null is no limit); dry_run (true: only count). close_idle: minutes (1 to 10000, default 30).';
+COMMENT ON COLUMN wa.maintenance_job.kind IS 'sweep_keys (deletes expired rows of wa.auth_key, and rows of wa.token that have ended), reseal_keys (encrypts the auth state with the key in force, or decrypts it), retention (deletes old finished rows of wa.outbound, wa.inbox, wa.session_job, wa.maintenance_job, wa.schedule_tick, wa.event, wa.contacted, wa.past, wa.campaign, wa.delivery and wa.webhook_numbers, old files of wa.media, wa.upload and the media store, and pauses consumers that nobody reads for), check_sessions (every worker checks whether WhatsApp answers each of its sessions, and reconnects those without an answer), close_idle (closes sessions that nobody has linked), resource_report (counts sessions, messages, jobs and workers), retry_failed (queues failed messages again; wa.retry_failed adds such a job, with its arguments).';
+COMMENT ON COLUMN wa.maintenance_job.args IS 'All kinds: batch (rows of one statement, 1 to 1000, default 1000), pause_ms (between statements, 0 to 60000, default 20). retention: outbound_days, inbox_days, media_days, upload_days, event_days (default 90), session_job_days, maintenance_job_days, schedule_tick_days, unread_days (default 30), contacted_days, past_days (default 365), campaign_days (default 90), numbers_days (default 400), minute_numbers_days (default 2), file_days (default 1), delivery_days (default 3), dead_delivery_days (default 30), webhook_numbers_days (default 90), 1 to 36500, null keeps for ever; unread_rows (default 1000000, null is no limit); dry_run (true: only count). close_idle: minutes (1 to 10000, default 30).';
 COMMENT ON COLUMN wa.maintenance_job.tenants IS 'retry_failed: the tenants whose messages it may change, and who see it in wa.retries; null is all tenants, and every other kind.';
 COMMENT ON COLUMN wa.maintenance_job.schedule IS 'Name of the schedule that made the job; null for a job inserted by hand. Jobs of one schedule run one after the other.';
 COMMENT ON COLUMN wa.maintenance_job.tick IS 'The tick that the job was made for; null for a job made by hand or by wa.run_now.';
@@ -97,4 +99,4 @@ COMMENT ON COLUMN wa.maintenance_job.started_at IS 'When the last attempt began.
 COMMENT ON COLUMN wa.maintenance_job.finished_at IS 'When the job ended for good.';
 -- Its results count what belongs to all tenants.
 ALTER TABLE wa.maintenance_job ENABLE ROW LEVEL SECURITY;
-CREATE POLICY housekeeping ON wa.maintenance_job USING ((SELECT wa.sees_all()));
+CREATE POLICY housekeeping ON wa.maintenance_job USING ((SELECT wa.sees_all(current_user)));

@@ -57,8 +57,8 @@ COMMENT ON COLUMN wa.schedule.updated_at IS 'When somebody last changed the sche
 -- everybody with a tenant sees them, and only those who see all tenants change them.
 ALTER TABLE wa.schedule ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.schedule
-    USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = schedule.session_id));
-CREATE POLICY housekeeping ON wa.schedule FOR SELECT USING (session_id IS NULL AND (SELECT wa.my_tenants()) <> '{}');
+    USING ((SELECT wa.sees_all(current_user)) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = schedule.session_id));
+CREATE POLICY housekeeping ON wa.schedule FOR SELECT USING (session_id IS NULL AND (SELECT wa.my_tenants(current_user)) <> '{}');
 
 CREATE TABLE wa.schedule_tick (
     schedule_id bigint NOT NULL REFERENCES wa.schedule ON DELETE CASCADE,
@@ -77,7 +77,7 @@ COMMENT ON COLUMN wa.schedule_tick.job_id IS 'The job of the tick, in the schedu
 COMMENT ON COLUMN wa.schedule_tick.fired_at IS 'When the tick fired; later than tick when no worker ran.';
 ALTER TABLE wa.schedule_tick ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.schedule_tick
-    USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.schedule s WHERE s.schedule_id = schedule_tick.schedule_id));
+    USING ((SELECT wa.sees_all(current_user)) OR EXISTS (SELECT FROM wa.schedule s WHERE s.schedule_id = schedule_tick.schedule_id));
 
 -- Here and not in sql/schema, because they are made once: a default schedule that was changed or deleted stays so.
 INSERT INTO wa.schedule (name, cron, job_table, kind, args, missed) VALUES

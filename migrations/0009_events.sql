@@ -18,7 +18,7 @@ COMMENT ON COLUMN wa.event.data IS 'Details, by kind; never a secret.';
 COMMENT ON COLUMN wa.event.created_at IS 'When the event happened.';
 ALTER TABLE wa.event ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.event
-    USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = event.session_id));
+    USING ((SELECT wa.sees_all(current_user)) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = event.session_id));
 
 -- What the database refused to store (R10): one item at a time, while all others are written.
 CREATE TABLE wa.quarantine (
@@ -46,4 +46,4 @@ COMMENT ON COLUMN wa.quarantine.created_at IS 'When the item was quarantined.';
 COMMENT ON COLUMN wa.quarantine.expires_at IS 'When the sweep (sweep_keys) deletes it.';
 ALTER TABLE wa.quarantine ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.quarantine
-    USING ((SELECT wa.sees_all()) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = quarantine.session_id));
+    USING ((SELECT wa.sees_all(current_user)) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = quarantine.session_id));

@@ -48,7 +48,7 @@ COMMENT ON COLUMN wa.token.last_used_at IS 'When the token, or one of its cookie
 COMMENT ON COLUMN wa.token.spent_at IS 'When a login link signed somebody in, or the session of a link page was linked.';
 COMMENT ON COLUMN wa.token.revoked_at IS 'When the token was revoked, or a cookie was signed out.';
 ALTER TABLE wa.token ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON wa.token USING ((SELECT wa.sees_all()) OR tenant = ANY ((SELECT wa.my_tenants())::text[]));
+CREATE POLICY tenant ON wa.token USING ((SELECT wa.sees_all(current_user)) OR tenant = ANY ((SELECT wa.my_tenants(current_user))::text[]));
 
 CREATE TABLE wa.web (
     one        boolean PRIMARY KEY DEFAULT true CHECK (one),
@@ -71,7 +71,7 @@ BEGIN
     FOREACH fleet IN ARRAY ARRAY['auth_home', 'drain_request', 'restore_request', 'schema_state', 'sealing', 'web', 'witness', 'worker'] LOOP
         EXECUTE format('ALTER TABLE wa.%I ENABLE ROW LEVEL SECURITY', fleet);
         EXECUTE format($policy$CREATE POLICY fleet ON wa.%I
-            USING (current_user NOT IN ('wa_web_viewer', 'wa_web_operator', 'wa_web_admin') OR (SELECT wa.sees_all()) OR (SELECT wa.my_tenants()) <> '{}')
-            WITH CHECK (current_user NOT IN ('wa_web_viewer', 'wa_web_operator', 'wa_web_admin') OR (SELECT wa.sees_all()))$policy$, fleet);
+            USING (current_user NOT IN ('wa_web_viewer', 'wa_web_operator', 'wa_web_admin') OR (SELECT wa.sees_all(current_user)) OR (SELECT wa.my_tenants(current_user)) <> '{}')
+            WITH CHECK (current_user NOT IN ('wa_web_viewer', 'wa_web_operator', 'wa_web_admin') OR (SELECT wa.sees_all(current_user)))$policy$, fleet);
     END LOOP;
 END $$;

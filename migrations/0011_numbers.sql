@@ -1,9 +1,6 @@
 -- Numbers over time (H2): what happened to the messages of each session, added up by workers and written once a minute,
 -- so that nobody who asks for a sum or a plot reads the messages themselves.
 
-CREATE TYPE wa.numbers_span AS ENUM ('minute', 'hour');
-COMMENT ON TYPE wa.numbers_span IS 'Time that a row of wa.numbers covers: minute or hour.';
-
 -- One statement adds to the rows of a session, of its tenant and of all sessions, so that a plot of a fleet reads as
 -- many rows as a plot of one session. Minutes and hours are written side by side, so nothing has to be merged; retention
 -- deletes the minutes first. Counts that are seldom anything but 0 are null instead, which takes no room.
@@ -14,7 +11,6 @@ CREATE TABLE wa.numbers (
     session_id             bigint,
     at                     timestamptz NOT NULL,
     latency_seconds        double precision,
-    span                   wa.numbers_span NOT NULL,
     queued                 integer NOT NULL DEFAULT 0,
     sent                   integer NOT NULL DEFAULT 0,
     delivered              integer NOT NULL DEFAULT 0,
@@ -35,12 +31,15 @@ CREATE TABLE wa.numbers (
     failed_connection      integer,
     failed_server          integer,
     failed_worker          integer,
+    -- Text and no enum: see wa.outbound.failure.
+    span                   text NOT NULL,
     tenant                 text,
     campaign               text,
     latency                integer[],
     UNIQUE NULLS NOT DISTINCT (session_id, tenant, campaign, span, at),
+    CONSTRAINT numbers_span_check CHECK (span IN ('minute', 'hour')),
     CONSTRAINT numbers_of_check CHECK (session_id IS NULL OR tenant IS NULL),
-    CONSTRAINT numbers_campaign_check CHECK (campaign IS NULL OR (session_id IS NOT NULL AND span = 'hour'))
+    CONSTRAINT numbers_campaign_check CHECK (campaign IS NULL OR (num_nonnulls(session_id, tenant) = 1 AND span = 'hour'))
 ) WITH (
     fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 5000,
     autovacuum_analyze_scale_factor = 0.05
@@ -49,7 +48,9 @@ CREATE TABLE wa.numbers (
 CREATE INDEX numbers_minute ON wa.numbers (at) WHERE span = 'minute';
 CREATE INDEX numbers_hour ON wa.numbers (at) WHERE span = 'hour' AND campaign IS NULL;
 CREATE INDEX numbers_campaign ON wa.numbers (at) WHERE campaign IS NOT NULL;
-COMMENT ON TABLE wa.numbers IS 'Counts of what happened, by minute and by hour: of each session (session_id), of all sessions of a tenant (tenant), of all sessions (both null), and by the hour of each campaign of a session. One thing is counted in several rows, so choose; wa.numbers_since does. SELECT * FROM wa.numbers_since(''shop'', ''1 day'', ''1 hour'');';
+-- The few rows of tenants, for the progress of a campaign over all sessions, and of all campaigns.
+CREATE INDEX numbers_campaign_tenant ON wa.numbers (campaign, at) WHERE campaign IS NOT NULL AND session_id IS NULL;
+COMMENT ON TABLE wa.numbers IS 'Counts of what happened, by minute and by hour: of each session (session_id), of all sessions of a tenant (tenant), of all sessions (both null), and by the hour of each campaign of a session and of a tenant. One thing is counted in several rows, so choose; wa.numbers_since does. SELECT * FROM wa.numbers_since(''shop'', ''1 day'', ''1 hour'');';
 COMMENT ON COLUMN wa.numbers.session_id IS 'The session; null is all sessions, of one tenant or of the database.';
 COMMENT ON COLUMN wa.numbers.at IS 'Start of the minute or hour. A worker counts what it did in the minute, by the database''s clock, in which it wrote it.';
 COMMENT ON COLUMN wa.numbers.latency_seconds IS 'Sum over the messages in sent: seconds from INSERT, or send_at, to the ack of WhatsApp''s server. Null is none.';
@@ -79,7 +80,7 @@ COMMENT ON COLUMN wa.numbers.campaign IS 'As in wa.outbound.campaign; null is al
 COMMENT ON COLUMN wa.numbers.latency IS 'How many of the messages in sent took how long: up to each of wa.latency_bounds(), and longer. Null is none.';
 ALTER TABLE wa.numbers ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.numbers
-    USING ((SELECT wa.sees_all()) OR tenant = ANY ((SELECT wa.my_tenants())::text[])
+    USING ((SELECT wa.sees_all(current_user)) OR tenant = ANY ((SELECT wa.my_tenants(current_user))::text[])
            OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = numbers.session_id));
 
 -- A worker that did not hear whether its counts were written sends them again, and must not add them twice.
@@ -91,8 +92,8 @@ CREATE TABLE wa.numbers_batch (
 ALTER TABLE wa.numbers_batch ENABLE ROW LEVEL SECURITY;
 -- As for the other tables of the fleet in 0010_web.sql.
 CREATE POLICY fleet ON wa.numbers_batch
-    USING (current_user NOT IN ('wa_web_viewer', 'wa_web_operator', 'wa_web_admin') OR (SELECT wa.sees_all()) OR (SELECT wa.my_tenants()) <> '{}')
-    WITH CHECK (current_user NOT IN ('wa_web_viewer', 'wa_web_operator', 'wa_web_admin') OR (SELECT wa.sees_all()));
+    USING (current_user NOT IN ('wa_web_viewer', 'wa_web_operator', 'wa_web_admin') OR (SELECT wa.sees_all(current_user)) OR (SELECT wa.my_tenants(current_user)) <> '{}')
+    WITH CHECK (current_user NOT IN ('wa_web_viewer', 'wa_web_operator', 'wa_web_admin') OR (SELECT wa.sees_all(current_user)));
 COMMENT ON TABLE wa.numbers_batch IS 'The last batch of counts that each worker process has added to wa.numbers.';
 COMMENT ON COLUMN wa.numbers_batch.process IS 'The process; new at each start.';
 COMMENT ON COLUMN wa.numbers_batch.batch IS 'Number of the batch; the process counts from 1.';

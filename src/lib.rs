@@ -70,4 +70,5 @@ pub mod net;
 pub mod session;
 pub mod telemetry;
 pub mod web;
+pub mod webhooks;
 pub mod worker;

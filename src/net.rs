@@ -27,9 +27,15 @@ impl Reach {
         if allowed { Self::Everywhere } else { Self::Internet }
     }
 
+    /// Whether an address may be dialled.
+    #[must_use]
+    pub fn includes(self, ip: IpAddr) -> bool {
+        self == Self::Everywhere || is_public(ip)
+    }
+
     /// Refuses a name if one of its addresses may not be dialled.
     fn check(self, mut addresses: impl Iterator<Item = IpAddr>) -> Result<(), PrivateNetwork> {
-        if self == Self::Everywhere || addresses.all(is_public) { Ok(()) } else { Err(PrivateNetwork) }
+        if addresses.all(|ip| self.includes(ip)) { Ok(()) } else { Err(PrivateNetwork) }
     }
 
     /// The addresses of a host, if all of them may be dialled.

@@ -203,7 +203,7 @@ async fn h7_sessions_and_messages_from_the_command_line() -> Result<()> {
 }
 
 /// Runs a command on a database and returns its lines of JSON.
-async fn lines(db: &db::TestDb, arguments: &[&str]) -> Result<Vec<Value>> {
+pub(crate) async fn lines(db: &db::TestDb, arguments: &[&str]) -> Result<Vec<Value>> {
     let mut command = wagres();
     command.args(["--json", "--log", "error", "--database-url", &db.url]).args(arguments);
     let (done, text) = output(command).await?;
@@ -212,7 +212,7 @@ async fn lines(db: &db::TestDb, arguments: &[&str]) -> Result<Vec<Value>> {
 }
 
 /// The output of a command that must fail.
-async fn refusal(db: &db::TestDb, arguments: &[&str]) -> Result<String> {
+pub(crate) async fn refusal(db: &db::TestDb, arguments: &[&str]) -> Result<String> {
     let mut command = wagres();
     command.args(["--database-url", &db.url]).args(arguments);
     let (done, text) = output(command).await?;

@@ -37,7 +37,7 @@ const ACCEPTED: &[&str] = &[
     "INSERT INTO wa.session_job (session, kind, attempts, status, worker_id, created_at, started_at, finished_at)
      VALUES ('shop', 'connect', 2147483647, 'running', gen_random_uuid(), 'infinity', 'infinity', '-infinity')",
     "INSERT INTO wa.session_job (session, kind, reason, run_at)
-     VALUES ('shop', 'reconnect', repeat('x', 1000000), '4713-01-01 BC')",
+     VALUES ('shop', 'reconnect', repeat('x', 1000), '4713-01-01 BC')",
     "INSERT INTO wa.maintenance_job (kind, attempts, status, errors, created_at, worker_id)
      VALUES ('sweep_keys', 2147483647, 'running', '1e308', '-infinity', gen_random_uuid())",
     r#"INSERT INTO wa.maintenance_job (kind, args, schedule, tick)

@@ -1,7 +1,7 @@
 //! Q14, R9: nothing of a tenant reaches another one: rights of functions, rows, and ids.
 
 use crate::support::db::TestDb;
-use crate::support::logins::{DENIED, expect, login, run, web_login};
+use crate::support::logins::{DENIED, expect, login, run, two_tenants, web_login};
 use anyhow::{Context as _, Result, ensure};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use std::collections::BTreeSet;
@@ -53,6 +53,12 @@ const ROWS: &str = "
     SELECT wa.add_token(name, 'operator', name), wa.link_url(name) FROM wa.session;
     SELECT wa.connect(name) FROM wa.session";
 
+/// What workers write for webhooks.
+const WEBHOOKS: &str = "
+    INSERT INTO wa.webhook_lease (webhook_id, last_error) SELECT webhook_id, name FROM wa.webhook;
+    INSERT INTO wa.webhook_numbers (webhook_id, at, delivered) SELECT webhook_id, now(), 1 FROM wa.webhook;
+    SELECT wa.replay_webhook(name, now() - interval '1 day') FROM wa.webhook";
+
 /// Received messages, inserted after the consumers were added.
 const MESSAGES: &str =
     "INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, from_me, sent_at, message, media)
@@ -63,9 +69,13 @@ async fn filled() -> Result<(TestDb, PgPool, PgPool)> {
     let db = crate::support::db::fresh().await;
     run(&db.pool, ROWS).await?;
     let (acme, bolt) = (login(&db, "wa_app", Some("acme")).await?, login(&db, "wa_app", Some("bolt")).await?);
-    run(&acme, "SELECT wa.add_consumer('acme')").await?;
-    run(&bolt, "SELECT wa.add_consumer('bolt')").await?;
+    for (app, name) in [(&acme, "acme"), (&bolt, "bolt")] {
+        let add =
+            format!("SELECT wa.add_consumer('{name}'), wa.add_webhook('{name}', 'http://{name}.example.com', '{{*}}')");
+        run(app, &add).await?;
+    }
     run(&db.pool, MESSAGES).await?;
+    run(&db.pool, WEBHOOKS).await?;
     Ok((db, acme, bolt))
 }
 
@@ -334,6 +344,10 @@ async fn r9_q14_every_function_answers_for_another_tenants_rows_as_for_none() ->
                 UNION ALL SELECT to_jsonb(r)::text FROM wa.download_rule r
                 UNION ALL SELECT to_jsonb(r)::text FROM wa.consumer r WHERE name = 'bolt'
                 UNION ALL SELECT to_jsonb(r)::text FROM wa.unread r
+                UNION ALL SELECT to_jsonb(r)::text FROM wa.webhook r WHERE name = 'bolt'
+                UNION ALL SELECT to_jsonb(r)::text FROM wa.webhook_secret r
+                UNION ALL SELECT to_jsonb(r)::text FROM wa.webhook_replay r
+                UNION ALL SELECT to_jsonb(r)::text FROM wa.delivery r
                 UNION ALL SELECT to_jsonb(r)::text FROM wa.passkey r
                 UNION ALL SELECT to_jsonb(r)::text FROM wa.schedule r WHERE session = 'bolt'";
     let before = texts(&db.pool, rows).await?;
@@ -391,4 +405,55 @@ async fn r9_q14_every_function_answers_for_another_tenants_rows_as_for_none() ->
     let changed: Vec<_> = before.symmetric_difference(&after).filter(|row| !row.contains("acme")).collect();
     ensure!(changed.is_empty(), "rows of another tenant changed: {changed:#?}");
     Ok(())
+}
+
+#[tokio::test]
+async fn m5_r9_the_consumers_of_a_tenant_cost_no_other_tenant() -> Result<()> {
+    let db = two_tenants().await?;
+    let (acme, bolt) = (login(&db, "wa_app", Some("acme")).await?, login(&db, "wa_app", Some("bolt")).await?);
+    expect(
+        &acme,
+        &[
+            ("SELECT wa.add_consumer('c', kinds => array_fill('text'::text, '{101}'))", Err("WA033")),
+            ("SELECT wa.add_consumer('c', kinds => ARRAY[repeat('x', 6001)])", Err("WA033")),
+            ("SELECT wa.add_consumer('c' || n) FROM generate_series(1, 100) n", Ok(100)),
+            ("SELECT wa.add_consumer('c101')", Err("WA033")),
+        ],
+    )
+    .await?;
+    expect(&bolt, &[("SELECT wa.add_consumer('c1')", Ok(1))]).await?;
+    // Many more, as if there were many such tenants.
+    run(
+        &db.pool,
+        "INSERT INTO wa.consumer (name, tenants) SELECT 'x' || n, ARRAY['t' || n % 200] FROM generate_series(1, 20000) n; ANALYZE wa.consumer",
+    )
+    .await?;
+    let mut one = db.pool.begin().await?;
+    sqlx::raw_sql(
+        "INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, from_me, sent_at, message)
+         SELECT name, session_id, name, name, 'N', 'text', false, now(), '{}' FROM wa.session WHERE name = 'b'",
+    )
+    .execute(&mut *one)
+    .await?;
+    let read: i64 = sqlx::query_scalar(
+        "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = 'wa.consumer'::regclass",
+    )
+    .fetch_one(&mut *one)
+    .await?;
+    ensure!(read < 100, "{read} consumers were read");
+    let unread: i64 = sqlx::query_scalar("SELECT count(*) FROM wa.unread").fetch_one(&mut *one).await?;
+    ensure!(unread == 1, "{unread}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn q10_r9_a_tenant_has_so_many_schedules() -> Result<()> {
+    let db = two_tenants().await?;
+    let acme = login(&db, "wa_app", Some("acme")).await?;
+    let add = |from: u32, to: u32| {
+        format!(
+            "INSERT INTO wa.schedule (name, cron, kind, session) SELECT 's' || n, '* * * * *', 'close', 'a' FROM generate_series({from}, {to}) n"
+        )
+    };
+    expect(&acme, &[(&add(1, 1001), Err("WA025")), (&add(1, 1000), Ok(0)), (&add(1001, 1001), Err("WA025"))]).await
 }

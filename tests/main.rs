@@ -27,6 +27,7 @@ mod fuzzing;
 mod hostile;
 mod isolation;
 mod jobs;
+mod lowered_rights;
 #[cfg(feature = "sandbox")]
 mod messages;
 mod migrations;
@@ -56,5 +57,6 @@ mod support;
 mod web;
 #[cfg(feature = "sandbox")]
 mod web_rights;
+mod webhooks;
 #[cfg(feature = "sandbox")]
 mod why;

@@ -28,6 +28,8 @@ const CALLS: &[(&str, &str)] = &[
     ("add_session_job", "SELECT wa.add_session_job('{s}', 'reconnect')"),
     ("add_tenant", "SELECT wa.add_tenant('new-{s}')"),
     ("add_token", "SELECT wa.add_token('new-{s}'), wa.add_token('ended-{s}')"),
+    ("add_webhook", "SELECT wa.add_webhook('new-{s}', 'http://127.0.0.1:9', '{*}', '{s}', since => '-infinity')"),
+    ("alter_webhook", "SELECT wa.alter_webhook('hook-{s}', 'http://127.0.0.1:7', headers => '{\"X-Key\": \"1\"}')"),
     (
         "answer_passkey",
         r#"SELECT wa.answer_passkey('{s}', '{"id":"YQ","response":{"clientDataJSON":"YQ","authenticatorData":"YQ","signature":"YQ"}}')"#,
@@ -61,10 +63,13 @@ const CALLS: &[(&str, &str)] = &[
         "UPDATE wa.session SET jid = coalesce(jid, '1@s.whatsapp.net') WHERE name = '{s}'; SELECT wa.connect('{s}')",
     ),
     ("disable_schedule", "SELECT wa.disable_schedule('of-{s}')"),
+    ("disable_webhook", "SELECT wa.disable_webhook('hook-{s}')"),
     ("download", "SELECT wa.download(min(id)) FROM wa.inbox WHERE media IS NOT NULL"),
     ("drain_worker", "SELECT wa.drain_worker(worker_id) FROM wa.worker"),
     ("drop_consumer", "SELECT wa.drop_consumer('old-{s}')"),
+    ("drop_webhook", "SELECT wa.drop_webhook('hook-{s}')"),
     ("enable_schedule", "SELECT wa.enable_schedule('of-{s}')"),
+    ("enable_webhook", "SELECT wa.disable_webhook('hook-{s}'); SELECT wa.enable_webhook('hook-{s}', '-infinity')"),
     ("grant_tenant", "SELECT wa.grant_tenant('wa_app', 'bolt')"),
     ("keep_past", "SELECT wa.keep_past('{s}')"),
     ("link", "SELECT wa.link('{s}')"),
@@ -88,6 +93,7 @@ const CALLS: &[(&str, &str)] = &[
     ("pause_tenant", "SELECT wa.pause_tenant('default')"),
     ("register_web", "SELECT wa.register_web('https://{s}.example.com')"),
     ("remove_download_rule", "SELECT wa.remove_download_rule(rule_id) FROM wa.download_rule"),
+    ("replay_webhook", "SELECT wa.replay_webhook('hook-{s}', '-infinity')"),
     ("restore_auth", "SELECT wa.restore_auth('unlinked-{s}')"),
     ("restored", "SELECT wa.restored()"),
     ("resume", "SELECT wa.resume('{s}')"),
@@ -108,6 +114,7 @@ const CALLS: &[(&str, &str)] = &[
     ("revoke_tenant", "SELECT wa.revoke_tenant('wa_app', 'acme')"),
     ("revoke_token", "SELECT wa.revoke_token('anna-{s}')"),
     ("rewind_consumer", "SELECT wa.rewind_consumer('old', '-infinity')"),
+    ("rotate_webhook", "SELECT wa.rotate_webhook('hook-{s}')"),
     ("run_now", "SELECT wa.run_now('of-{s}')"),
     ("schedule", "SELECT wa.schedule('of-{s}', '0 9 29 2 *')"),
     ("send", "SELECT wa.send('{s}', '15550099', 'text', 'x', dedupe_key => 'once')"),
@@ -115,6 +122,7 @@ const CALLS: &[(&str, &str)] = &[
     ("set_pacing", "SELECT wa.set_pacing('{s}', per_minute => 60, first_contacts => 1000)"),
     ("set_proxy", "SELECT wa.set_proxy('{s}', NULL)"),
     ("set_region", "SELECT wa.set_region('{s}', 'DE')"),
+    ("test_webhook", "SELECT wa.test_webhook('hook-{s}')"),
     ("unschedule", "SELECT wa.unschedule('of-{s}')"),
     ("wake", "SELECT wa.wake()"),
     ("web_enter", "SELECT wa.web_enter('anna')"),
@@ -131,6 +139,7 @@ const INTERNAL: &[&str] = &[
     "check_media",
     "check_message",
     "current_home",
+    "deliver_status",
     "home",
     "home_change",
     "new_message_id",
@@ -155,6 +164,7 @@ const PREPARED: &str = "
     INSERT INTO wa.auth_quarantine (session_id, kind, key_id, value, reason)
     SELECT session_id, kind, '', '{}', 'unlinked' FROM wa.session, unnest('{creds,pre-key}'::text[]) kind WHERE name LIKE 'unlinked-%';
     SELECT wa.add_consumer('old'), wa.add_consumer('old-shop'), wa.add_consumer('old-left');
+    SELECT wa.add_webhook('hook-' || s, 'http://127.0.0.1:9', '{*}') FROM unnest('{shop,left}'::text[]) s;
     INSERT INTO wa.outbound (session, recipient, body, send_at, campaign)
     SELECT s, '1555009' || n, 'later', now() + interval '1 day', CASE n WHEN 1 THEN 'may' WHEN 2 THEN 'june' END
     FROM unnest('{shop,left}'::text[]) s, generate_series(1, 4) n;

@@ -57,6 +57,7 @@ install_pgbouncer() {
 }
 
 have_node() { have node && have npm; }
+have_python() { have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; }
 have_browser() { have chromium && have chromedriver; }
 
 # for_tests WHAT CHECK INSTALL…: installs a program that only some tests need. A build server must have it; elsewhere
@@ -93,8 +94,9 @@ case $target in
         # Without nextest the tests run under cargo test, which is slower and does not stop a hanging test.
         cargo nextest --version >/dev/null 2>&1 || install_cargo_tool cargo-nextest ||
             say "cargo-nextest could not be installed; the tests will run under cargo test"
-        # Node.js runs Baileys and an S3 server, the browser the sandbox's page.
+        # Node.js runs Baileys, an S3 server and receivers of webhooks, Python receivers, the browser the pages.
         for_tests Node.js have_node apt_install nodejs npm
+        for_tests Python have_python apt_install python3 python3-venv
         for_tests Chromium have_browser apt_install chromium chromium-driver
         for_tests PgBouncer have_pgbouncer install_pgbouncer
         ;;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs all tests. Arguments go to the test runner: ecosystem/dev/test.sh auth runs the tests with "auth" in their names.
 #
-# A test whose program (Node.js, Chromium, PgBouncer) is missing fails. Outside a build server this script leaves such
+# A test whose program (Node.js, Python, Chromium, PgBouncer) is missing fails. Outside a build server this script leaves such
 # tests out, and the runner counts them as skipped. With CI set, every test must run.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -30,7 +30,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # Baileys is one of the clients with which most tests of messages talk; tests of a bucket run an S3 server from npm.
 have node && have npm ||
     skip Node.js baileys_6 baileys_7 x1_baileys x2_baileys a_real_baileys \
-        messages::{events,history,hostile,inward,media_in,media_out,media_sources,outward}::
+        messages::{events,history,hostile,inward,media_in,media_out,media_sources,outward}:: receivers::
+have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || skip Python receivers::
 have chromium && have chromedriver || skip Chromium sandbox::page
 have pgbouncer || [ -x /usr/sbin/pgbouncer ] || skip PgBouncer pooler::
 

@@ -1,5 +1,6 @@
--- Claims due maintenance jobs of the kinds $2 for worker $1, at most $3, and at most $5 of those kinds that must be
--- prompt, $4; a job of a kind that this worker does not know waits for a newer worker. A running job without a live
+-- Claims due maintenance jobs of the kinds $2 for worker $1. $3 has the slot of each kind, counted from 1, and $4 how many
+-- jobs each slot takes at most; a job of a kind that this worker does not know waits for a newer worker. Tenants take
+-- turns: of their retries goes first that of the tenants whose last one began longest ago. A running job without a live
 -- worker had one that died: it is claimed again, or failed after its last attempt. Jobs of one schedule run one after
 -- the other. Locks those rows; skips rows that somebody else has locked.
 WITH orphan AS MATERIALIZED (
@@ -17,17 +18,20 @@ WITH orphan AS MATERIALIZED (
 ), candidate AS (
     -- Jobs that this worker claims.
     SELECT due.id, due.status
-    FROM (VALUES (false, $3::bigint), (true, $5::bigint)) AS slot (prompt, room)
+    FROM unnest($4::bigint[]) WITH ORDINALITY AS slot (room, place)
     CROSS JOIN LATERAL (
         SELECT j.id, j.status FROM wa.maintenance_job j
-        WHERE j.kind = ANY ($2::text[]) AND (j.kind = ANY ($4::text[])) = slot.prompt
+        WHERE j.kind = ANY (ARRAY(SELECT k.kind FROM unnest($2::text[], $3::bigint[]) AS k (kind, place) WHERE k.place = slot.place))
           AND ((j.status = 'queued' AND j.run_at <= now()) OR (j.status = 'running' AND j.attempts < j.max_attempts
                    AND NOT EXISTS (SELECT FROM wa.worker w WHERE w.worker_id = j.worker_id AND w.lease_until > now())))
           AND NOT EXISTS (
               SELECT FROM wa.maintenance_job earlier
               WHERE earlier.schedule = j.schedule AND earlier.id < j.id AND earlier.status IN ('queued', 'running')
           )
-        ORDER BY j.id
+        ORDER BY CASE WHEN j.kind = 'retry_failed' THEN (
+                     SELECT max(e.started_at) FROM wa.maintenance_job e
+                     WHERE e.kind = 'retry_failed' AND e.started_at IS NOT NULL AND coalesce(e.tenants, '{}') = coalesce(j.tenants, '{}')
+                 ) END NULLS FIRST, j.id
         LIMIT slot.room
         FOR UPDATE OF j SKIP LOCKED
     ) due

@@ -15,7 +15,7 @@ WITH page AS MATERIALIZED (
     FROM page p JOIN wa.session s USING (session_id)
     CROSS JOIN (SELECT j.tenants FROM wa.maintenance_job j WHERE j.id = $1) j
     WHERE p.failed_at >= coalesce($5, '-infinity'::timestamptz) AND p.failed_at <= coalesce($6, 'infinity'::timestamptz)
-      AND ($3::text IS NULL OR p.failure::text = $3) AND ($4::text IS NULL OR p.campaign = $4)
+      AND ($3::text IS NULL OR p.failure = $3) AND ($4::text IS NULL OR p.campaign = $4)
       AND (j.tenants IS NULL OR s.tenant = ANY (j.tenants))
 ), campaign AS MATERIALIZED (
     -- Their campaigns, paused or not.

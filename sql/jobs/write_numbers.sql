@@ -26,7 +26,7 @@ WITH input AS MATERIALIZED (
 ), added AS (
     -- The rows to add.
     SELECT session_id, tenant, campaign, coalesce(minute_at, hour_at) AS at,
-           CASE WHEN minute_at IS NULL THEN 'hour' ELSE 'minute' END::wa.numbers_span AS span,
+           CASE WHEN minute_at IS NULL THEN 'hour' ELSE 'minute' END AS span,
            sum(queued)::integer AS queued, sum(sent)::integer AS sent, sum(delivered)::integer AS delivered,
            sum(delivered_soon)::integer AS delivered_soon, sum(read)::integer AS read, sum(played)::integer AS played,
            sum(failed)::integer AS failed, sum(expired)::integer AS expired, sum(received)::integer AS received,
@@ -41,7 +41,7 @@ WITH input AS MATERIALIZED (
     FROM placed
     GROUP BY GROUPING SETS ((session_id, campaign, minute_at), (session_id, campaign, hour_at), (tenant, campaign, minute_at),
                             (tenant, campaign, hour_at), (campaign, minute_at), (campaign, hour_at))
-    HAVING campaign IS NULL OR GROUPING(session_id) = 0 AND minute_at IS NULL
+    HAVING campaign IS NULL OR GROUPING(session_id, tenant) <> 3 AND minute_at IS NULL
 ), written AS (
     -- The rows, added.
     INSERT INTO wa.numbers AS n (

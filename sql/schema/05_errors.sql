@@ -9,7 +9,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('WA004', 'kind', 'The kind of message, job, action or file does not exist, or is not possible here.', 'Take one of the kinds that the hint lists.'),
     ('WA005', 'name', 'The name of a session or schedule has the wrong form, or the name of a session is taken.', 'Write 1 to 63 letters, digits, dots, underscores and hyphens; a letter or digit comes first. Names of sessions are unique in the database.'),
     ('WA006', 'message_id', 'The value is not a WhatsApp message id.', 'Leave message_id out, or write 8 to 40 digits and capital letters.'),
-    ('WA011', 'option', 'priority, max_attempts, send_at, expires_at, dedupe_key, campaign or most is out of range.', 'The error names the column, the hint its range.'),
+    ('WA011', 'option', 'priority, max_attempts, send_at, expires_at, dedupe_key, campaign, most or reason is out of range.', 'The error names the column, the hint its range.'),
     ('WA012', 'tenant', 'The tenant or role does not exist, has a wrong name, or the caller does not see it; or the caller sees several tenants and named none.', 'Take a name from wa.tenant, add the tenant with wa.add_tenant, or let the role see it with wa.grant_tenant.'),
     ('WA013', 'pacing', 'A value of wa.set_pacing is out of range.', 'The error names the column, the hint its range.'),
     ('WA014', 'job', 'run_at or max_attempts of a job is out of range.', 'The error names the column, the hint its range.'),
@@ -41,6 +41,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('WA050', 'secret', 'The secret of a token or login link is not valid: unknown, expired, revoked or used already.', 'Sign in with a live token; wa.add_token makes one, and wa.login_link a new login link.'),
     ('WA051', 'token', 'A value of wa.add_token, wa.login_link, wa.link_url or wa.revoke_token is out of range, the name is taken, or no live token has it.', 'The error names the column, the hint its range; wa.token lists the tokens.'),
     ('WA052', 'url', 'No web process has registered its address, or the address cannot be read.', 'Start wagres web or wagres up, which registers its address, or call wa.register_web.'),
-    ('WA053', 'link', 'The link page is not open: its secret is unknown, has expired, was revoked, or the session was linked.', 'Make a new link with wa.link_url.')
+    ('WA053', 'link', 'The link page is not open: its secret is unknown, has expired, was revoked, or the session was linked.', 'Make a new link with wa.link_url.'),
+    ('WA054', 'webhook', 'The webhook does not exist, exists already, is disabled, or has a wrong name.', 'wa.webhooks lists the webhooks.'),
+    ('WA055', 'webhook_setting', 'A setting of a webhook, or an argument of wa.rotate_webhook or wa.replay_webhook, is out of range.', 'The error names the argument, the hint what is accepted.')
 $$;
 COMMENT ON FUNCTION wa.errors() IS 'SQLSTATEs that wa raises: what each means and what helps. Each error also names the column and says in its hint what is accepted. SELECT * FROM wa.errors() WHERE code = ''WA002'';';

@@ -1,12 +1,38 @@
 -- Who calls, and what they may see and do (Q14). The policies of the tables and the functions with their owner's
 -- rights ask here.
 
--- Functions with their owner's rights ask for the calling role; SET ROLE counts, as elsewhere in Postgres.
-CREATE OR REPLACE FUNCTION wa.caller() RETURNS name
+-- Two ways to ask who calls:
+--
+-- - Policies, and views with their owner's rights, give current_user to wa.sees_all and wa.my_tenants. It is the role whose
+--   rights the statement has, also where Postgres lowers them: a function in an index of somebody's table runs with that
+--   somebody's rights in the superuser's ANALYZE, and in autovacuum.
+-- - A function with its owner's rights cannot ask for the role that called it, so it takes that of the session. Postgres
+--   does not lower that one, so such a function refuses to run where rights are lowered.
+CREATE OR REPLACE FUNCTION wa.session_role() RETURNS name
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role')::name END
 $$;
-COMMENT ON FUNCTION wa.caller() IS 'The calling role, also within functions that run with their owner''s rights.';
+COMMENT ON FUNCTION wa.session_role() IS 'The role of the session; SET ROLE counts, as elsewhere in Postgres.';
+
+CREATE OR REPLACE FUNCTION wa.must_not_be_lowered() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- What Postgres refuses in a security-restricted operation, and nowhere else. Nothing in SQL tells of one.
+    EXECUTE 'DECLARE "wa.must_not_be_lowered" CURSOR WITH HOLD FOR SELECT';
+    EXECUTE 'CLOSE "wa.must_not_be_lowered"';
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE EXCEPTION 'permission denied: called by an index, a materialized view or the like'
+        USING ERRCODE = 'insufficient_privilege', HINT = 'Accepted: a call from a statement of your own.';
+END $$;
+COMMENT ON FUNCTION wa.must_not_be_lowered() IS 'Raises an error within a security-restricted operation, such as ANALYZE of a table whose index has a function: there the role of the session says nothing about who calls.';
+
+CREATE OR REPLACE FUNCTION wa.caller() RETURNS name
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM wa.must_not_be_lowered();
+    RETURN wa.session_role();
+END $$;
+COMMENT ON FUNCTION wa.caller() IS 'The calling role, within functions that run with their owner''s rights.';
 
 -- The web roles and the roles whose grants each has (H2); 80_function_grants.sql and 90_roles.sql grant by this list. A web
 -- role is a member of none of them, and sees only what its token shows it.
@@ -57,7 +83,7 @@ END $$;
 COMMENT ON FUNCTION wa.live_proxy_user(text) IS 'The live token of this name that a proxy may sign in; else a row of nulls.';
 
 -- Looked up again for each statement: whoever sets wagres.token without a valid secret sees nothing.
-CREATE OR REPLACE FUNCTION wa.token_tenants() RETURNS text[]
+CREATE OR REPLACE FUNCTION wa.token_tenants(role name) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     secret CONSTANT text := nullif(current_setting('wagres.token', true), '');
@@ -68,12 +94,12 @@ BEGIN
     ELSE
         found := wa.live_token(secret, '{token,cookie}');
     END IF;
-    IF found.scope >= substr(wa.caller(), length('wa_web_') + 1)::wa.token_scope THEN
+    IF found.scope >= substr(token_tenants.role, length('wa_web_') + 1)::wa.token_scope THEN
         RETURN CASE WHEN found.tenant IS NULL THEN '{}' ELSE ARRAY[found.tenant] END;
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.token_tenants() IS 'For a web role: the tenants of the token that wa.web_enter or wa.web_user has found, empty for all tenants; null without a live token, or when its scope is below the role''s.';
+COMMENT ON FUNCTION wa.token_tenants(name) IS 'For a web role: the tenants of the token that wa.web_enter or wa.web_user has found, empty for all tenants; null without a live token, or when its scope is below the role''s.';
 
 CREATE OR REPLACE FUNCTION wa.link_state(token wa.token, connected_at timestamptz) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -94,35 +120,40 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.page_session() IS 'The session of the open link page that a member of wa_web serves, see wa.link_page_start; else null. Of the functions that treat it as the caller''s session wa_web may execute only those of the link page.';
 
--- In PL/pgSQL, which keeps its plans: almost every statement asks these two.
-CREATE OR REPLACE FUNCTION wa.sees_all() RETURNS boolean
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE caller CONSTANT name := wa.caller();
+CREATE OR REPLACE FUNCTION wa.known_role(role name) RETURNS name
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF caller IN ('wa_web_viewer', 'wa_web_operator', 'wa_web_admin') THEN
-        RETURN coalesce(wa.token_tenants() = '{}', false);
-    END IF;
-    RETURN EXISTS (
-        SELECT FROM pg_roles r
-        WHERE (r.rolname IN ('wa_worker', 'wa_admin') OR r.rolname = current_user) AND pg_has_role(caller, r.oid, 'member')
-    );
+    RETURN CASE WHEN pg_has_role(wa.session_role(), known_role.role, 'member') THEN known_role.role ELSE wa.caller() END;
 END $$;
-COMMENT ON FUNCTION wa.sees_all() IS 'Whether the caller sees every tenant: members of wa_worker and wa_admin, the owner of the schema, and a web role whose token is for all tenants.';
+COMMENT ON FUNCTION wa.known_role(name) IS 'This role, if the role of the session is a member of it; else the caller: nobody asks for other roles, and an application''s function with its owner''s rights sees what its caller sees.';
 
-CREATE OR REPLACE FUNCTION wa.my_tenants() RETURNS text[]
+-- In PL/pgSQL, which keeps its plans: almost every statement asks these two.
+CREATE OR REPLACE FUNCTION wa.sees_all(role name DEFAULT wa.caller()) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE caller CONSTANT name := wa.caller();
+DECLARE known CONSTANT name := wa.known_role(sees_all.role);
 BEGIN
-    IF caller IN ('wa_web_viewer', 'wa_web_operator', 'wa_web_admin') THEN
-        RETURN coalesce(wa.token_tenants(), '{}');
+    IF known IN ('wa_web_viewer', 'wa_web_operator', 'wa_web_admin') THEN
+        RETURN coalesce(wa.token_tenants(known) = '{}', false);
+    END IF;
+    RETURN pg_has_role(known, current_user, 'member')
+        OR coalesce(pg_has_role(known, to_regrole('wa_worker')::oid, 'member') OR pg_has_role(known, to_regrole('wa_admin')::oid, 'member'), false);
+END $$;
+COMMENT ON FUNCTION wa.sees_all(name) IS 'Whether a role, by default the caller, sees every tenant: members of wa_worker and wa_admin, the owner of the schema, and a web role whose token is for all tenants.';
+
+CREATE OR REPLACE FUNCTION wa.my_tenants(role name DEFAULT wa.caller()) RETURNS text[]
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE known CONSTANT name := wa.known_role(my_tenants.role);
+BEGIN
+    IF known IN ('wa_web_viewer', 'wa_web_operator', 'wa_web_admin') THEN
+        RETURN coalesce(wa.token_tenants(known), '{}');
     END IF;
     RETURN (
         SELECT coalesce(array_agg(m.tenant), '{}')
         FROM wa.tenant_member m JOIN pg_roles r ON r.rolname = m.role
-        WHERE pg_has_role(caller, r.oid, 'member')
+        WHERE pg_has_role(known, r.oid, 'member')
     );
 END $$;
-COMMENT ON FUNCTION wa.my_tenants() IS 'The tenants that the caller sees, unless it sees all: those that wa.grant_tenant gave to it or to a role that it is a member of, or that of its web token. None without such a grant or token.';
+COMMENT ON FUNCTION wa.my_tenants(name) IS 'The tenants that a role, by default the caller, sees, unless it sees all: those that wa.grant_tenant gave to it or to a role that it is a member of, or that of its web token. None for a role without any.';
 
 CREATE OR REPLACE FUNCTION wa.sees(session_id bigint) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

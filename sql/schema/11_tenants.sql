@@ -48,9 +48,21 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.add_tenant(text) IS 'Adds a tenant, unless it exists. SELECT wa.add_tenant(''acme'');';
 
+-- Pages and events show reasons whole.
+CREATE OR REPLACE FUNCTION wa.check_reason(reason text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF octet_length(check_reason.reason) > 1000 THEN
+        RAISE EXCEPTION 'reason: % bytes are out of range', octet_length(check_reason.reason)
+            USING ERRCODE = 'WA011', COLUMN = 'reason', HINT = 'Accepted: up to 1000 bytes, or null.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION wa.check_reason(text) IS 'Refuses a reason of more than 1000 bytes; error WA011.';
+
 CREATE OR REPLACE FUNCTION wa.pause_tenant(tenant text, reason text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    PERFORM wa.check_reason(pause_tenant.reason);
     UPDATE wa.tenant t SET paused_at = coalesce(t.paused_at, now()), paused_reason = pause_tenant.reason, paused_by = wa.caller()
     WHERE t.tenant = wa.existing_tenant(pause_tenant.tenant);
 END $$;

@@ -55,6 +55,7 @@ BEGIN
             USING ERRCODE = 'WA004', COLUMN = 'kind',
                   HINT = 'Accepted: link, connect, reconnect, passkey, close, logout, ' || (SELECT string_agg(a.kind, ', ') FROM wa.actions() a) || '.';
     END IF;
+    PERFORM wa.check_reason(NEW.reason);
     NEW.args := wa.check_fields('args', NEW.kind, NEW.args, wa.region_of(NEW.session));
     -- An id of another session or tenant does not exist here.
     IF NEW.args ? 'inbox_id' AND NOT EXISTS (

@@ -113,7 +113,7 @@ BEGIN
         UPDATE wa.outbound o
         SET status = CASE WHEN o.attempts + wa.had_begun(o)::integer >= o.max_attempts THEN 'failed' ELSE 'queued' END::wa.outbound_status,
             failed_at = CASE WHEN o.attempts + wa.had_begun(o)::integer >= o.max_attempts THEN now() END,
-            failure = CASE WHEN o.attempts + wa.had_begun(o)::integer >= o.max_attempts THEN 'worker' END::wa.failure_class,
+            failure = CASE WHEN o.attempts + wa.had_begun(o)::integer >= o.max_attempts THEN 'worker' END,
             attempts = o.attempts + wa.had_begun(o)::integer,
             last_error = wa.worker_ended(),
             errors = o.errors || CASE WHEN wa.had_begun(o) THEN wa.attempt_error(o.attempts + 1, wa.worker_ended()) ELSE '[]' END

@@ -57,7 +57,23 @@ BEGIN
             RAISE EXCEPTION 'content.large_object: no large object % that you may read and that is not empty', named
                 USING ERRCODE = 'WA032', COLUMN = 'content';
         END;
+        -- Who named it: by the time of sending the number may be that of another object (wa.may_read_large_object).
+        RETURN check_media.content || jsonb_build_object('large_object_reader', current_user);
     END IF;
     RETURN check_media.content;
 END $$;
 COMMENT ON FUNCTION wa.check_media(text, jsonb) IS 'Checks that content names one file and that the file exists; moves bytes in content.data to wa.media.';
+
+-- A worker reads large objects with its own rights, for whoever named them. The number of one that was deleted may come
+-- again, for a file of another tenant.
+CREATE OR REPLACE FUNCTION wa.may_read_large_object(reader text, object oid) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (
+        SELECT FROM pg_largeobject_metadata m
+        WHERE m.oid = object
+          AND (pg_has_role(to_regrole(quote_ident(reader)), m.lomowner, 'usage')
+               OR EXISTS (SELECT FROM aclexplode(m.lomacl) a
+                          WHERE a.privilege_type = 'SELECT' AND (a.grantee = 0 OR pg_has_role(to_regrole(quote_ident(reader)), a.grantee, 'usage'))))
+    )
+$$;
+COMMENT ON FUNCTION wa.may_read_large_object(text, oid) IS 'Whether a role may read a large object now. False for a role or an object that does not exist.';

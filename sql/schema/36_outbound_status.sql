@@ -3,15 +3,19 @@
 -- One notification for each session, not for each message: NOTIFY takes a lock that all committing transactions share,
 -- and a payload holds some hundred ids.
 CREATE OR REPLACE FUNCTION wa.announce_status(session_ids bigint[], ids bigint[]) RETURNS void
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT pg_notify('wa_status', json_build_object('session_id', session_id, 'ids', json_agg(id ORDER BY id))::text)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_notify('wa_status', json_build_object('session_id', parts.session_id, 'ids', json_agg(parts.id ORDER BY parts.id))::text)
     FROM (
-        SELECT *, row_number() OVER (PARTITION BY session_id ORDER BY id) / 300 AS part
+        SELECT *, row_number() OVER (PARTITION BY changed.session_id ORDER BY changed.id) / 300 AS part
         FROM unnest(session_ids, ids) AS changed (session_id, id)
-    ) changed
-    GROUP BY session_id, part
-$$;
-COMMENT ON FUNCTION wa.announce_status(bigint[], bigint[]) IS 'NOTIFY wa_status with {"session_id","ids":[…]}, a few hundred ids at most in each. The rows have the status, and the time of each status that a message passed.';
+    ) parts
+    GROUP BY parts.session_id, parts.part;
+    IF EXISTS (SELECT FROM wa.webhook) THEN
+        PERFORM wa.deliver_status(ids);
+    END IF;
+END $$;
+COMMENT ON FUNCTION wa.announce_status(bigint[], bigint[]) IS 'NOTIFY wa_status with {"session_id","ids":[…]}, a few hundred ids at most in each. The rows have the status, and the time of each status that a message passed. Webhooks get the status, too.';
 
 CREATE OR REPLACE FUNCTION wa.attempt_error(attempt integer, error text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

@@ -87,6 +87,7 @@ CREATE OR REPLACE FUNCTION wa.pause(session text, reason text DEFAULT NULL) RETU
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM wa.must_send();
+    PERFORM wa.check_reason(pause.reason);
     UPDATE wa.session s SET paused_at = coalesce(s.paused_at, now()), paused_reason = pause.reason, paused_by = wa.caller()
     WHERE s.session_id = wa.session_id(pause.session);
 END $$;

@@ -7,11 +7,30 @@ BEGIN
     IF TG_RELID <> 'wa.inbox'::regclass THEN
         RAISE EXCEPTION 'wa.inbox_consumed is the trigger of wa.inbox alone' USING ERRCODE = 'insufficient_privilege';
     END IF;
+    -- Only the consumers of the session's tenant, and of all: their number is limited, that of the others' is not.
     INSERT INTO wa.unread (consumer_id, inbox_id)
-    SELECT c.consumer_id, n.id FROM stored n JOIN wa.consumer c ON wa.consumes(c, n.session_id, n.kind);
+    SELECT c.consumer_id, n.id
+    FROM (SELECT s.tenant, n.session_id, n.id, n.kind FROM stored n JOIN wa.session s USING (session_id)) n
+    CROSS JOIN LATERAL (
+        SELECT c.consumer_id, c.session_id, c.kinds FROM wa.consumer c WHERE c.tenants @> ARRAY[n.tenant]
+        UNION ALL
+        SELECT c.consumer_id, c.session_id, c.kinds FROM wa.consumer c WHERE c.tenants IS NULL
+    ) c
+    WHERE coalesce(c.session_id = n.session_id, true) AND coalesce(n.kind = ANY (c.kinds), true);
+    IF EXISTS (SELECT FROM wa.webhook) THEN
+        INSERT INTO wa.delivery (webhook_id, event_id, type, source, source_id, session_id, chat, happened_at)
+        SELECT l, 'msg_' || n.id, 'message.received', 'inbox', n.id, n.session_id, n.chat, n.received_at
+        FROM (SELECT DISTINCT session_id FROM stored) s CROSS JOIN LATERAL wa.listeners(s.session_id, 'message.received') l
+        JOIN stored n USING (session_id)
+        ORDER BY n.id
+        ON CONFLICT (webhook_id, event_id) DO NOTHING;
+        IF FOUND THEN
+            PERFORM pg_notify('wa_work', 'webhooks');
+        END IF;
+    END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.inbox_consumed() IS 'Statement trigger of wa.inbox: marks new messages as unread for the consumers that read them.';
+COMMENT ON FUNCTION wa.inbox_consumed() IS 'Statement trigger of wa.inbox: marks new messages as unread for the consumers that read them, and inserts deliveries for the webhooks that get them.';
 CREATE OR REPLACE TRIGGER consumed AFTER INSERT ON wa.inbox
     REFERENCING NEW TABLE AS stored FOR EACH STATEMENT EXECUTE FUNCTION wa.inbox_consumed();
 
@@ -53,6 +72,16 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.consumer_tenants() IS 'The tenants of a consumer that the caller adds; null is all.';
 
+-- Being STABLE it sees what the statement sees that calls it.
+CREATE OR REPLACE FUNCTION wa.stored_beside(seen pg_snapshot, until bigint) RETURNS SETOF wa.inbox
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT i.* FROM wa.inbox i
+    WHERE (i.transaction = ANY (ARRAY(SELECT x::text::bigint FROM pg_snapshot_xip(stored_beside.seen) x))
+           OR i.transaction >= pg_snapshot_xmax(stored_beside.seen)::text::bigint)
+      AND i.transaction < coalesce(stored_beside.until, 9223372036854775807)
+$$;
+COMMENT ON FUNCTION wa.stored_beside(pg_snapshot, bigint) IS 'Messages that a snapshot does not see, stored by transactions with numbers below until (null: all).';
+
 -- A consumer takes no lock on wa.inbox, so that adding one holds up no message (R8). A message whose transaction did not
 -- see the new consumer has made no row of wa.unread, and is found by the number of its transaction:
 --
@@ -86,11 +115,8 @@ BEGIN
     -- One statement, so that the messages and the snapshot fit.
     WITH given AS (
         INSERT INTO wa.unread (consumer_id, inbox_id)
-        SELECT reader.consumer_id, i.id FROM wa.inbox i
-        WHERE (i.transaction = ANY (ARRAY(SELECT x::text::bigint FROM pg_snapshot_xip(reader.seen) x))
-               OR i.transaction >= pg_snapshot_xmax(reader.seen)::text::bigint)
-          AND i.transaction < coalesce(reader.seen_until, 9223372036854775807)
-          AND wa.consumes(reader, i.session_id, i.kind)
+        SELECT reader.consumer_id, i.id FROM wa.stored_beside(reader.seen, reader.seen_until) i
+        WHERE wa.consumes(reader, i.session_id, i.kind)
         ON CONFLICT (consumer_id, inbox_id) DO NOTHING
     )
     SELECT pg_current_snapshot() INTO now_seen;
@@ -108,6 +134,7 @@ CREATE OR REPLACE FUNCTION wa.add_consumer(name text, session text DEFAULT NULL,
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
+    own        CONSTANT text[] := wa.consumer_tenants();
     of_session bigint;
     made       wa.consumer;
 BEGIN
@@ -116,11 +143,20 @@ BEGIN
         RAISE EXCEPTION 'name: % is not a consumer name', coalesce('"' || left(add_consumer.name, 80) || '"', 'null')
             USING ERRCODE = 'WA033', COLUMN = 'name', HINT = 'Accepted: 1 to 63 of letters, digits, dot, underscore, hyphen; a letter or digit first.';
     END IF;
+    IF cardinality(add_consumer.kinds) > 100 OR octet_length(array_to_string(add_consumer.kinds, '')) > 6000 THEN
+        RAISE EXCEPTION 'kinds: % kinds are too many', cardinality(add_consumer.kinds)
+            USING ERRCODE = 'WA033', COLUMN = 'kinds', HINT = 'Accepted: up to 100 kinds of messages, of 6000 bytes together; null is all kinds.';
+    END IF;
     IF add_consumer.session IS NOT NULL THEN
         of_session := wa.session_id(add_consumer.session);
     END IF;
+    -- Each stored message is offered to all consumers of its tenant.
+    IF (SELECT count(*) FROM wa.consumer c WHERE c.tenants && own OR own IS NULL AND c.tenants IS NULL) >= 100 THEN
+        RAISE EXCEPTION 'name: there are 100 consumers already'
+            USING ERRCODE = 'WA033', COLUMN = 'name', HINT = 'Accepted: up to 100 consumers for a tenant, and 100 for all tenants; SELECT wa.drop_consumer(…) deletes one.';
+    END IF;
     INSERT INTO wa.consumer (name, session_id, kinds, tenants, seen)
-    VALUES (add_consumer.name, of_session, add_consumer.kinds, wa.consumer_tenants(), pg_current_snapshot())
+    VALUES (add_consumer.name, of_session, add_consumer.kinds, own, pg_current_snapshot())
     ON CONFLICT (name, hash_array_extended(tenants, 0)) DO NOTHING
     RETURNING * INTO made;
     IF made.consumer_id IS NULL THEN
@@ -129,7 +165,7 @@ BEGIN
     END IF;
     RETURN wa.fill_consumer(made, add_consumer.since);
 END $$;
-COMMENT ON FUNCTION wa.add_consumer(text, text, text[], timestamptz) IS 'Adds a named consumer of wa.inbox, of all that the caller sees or of one session, of all kinds or some, from now on or since a moment; returns how many messages it has to read. Each tenant may have a consumer of the same name. SELECT wa.add_consumer(''crm''); SELECT wa.add_consumer(''orders'', ''shop'', ''{text,image}'', since => ''-infinity'');';
+COMMENT ON FUNCTION wa.add_consumer(text, text, text[], timestamptz) IS 'Adds a named consumer of wa.inbox, of all that the caller sees or of one session, of all kinds or some, from now on or since a moment; returns how many messages it has to read. Each tenant may have a consumer of the same name, and up to 100 consumers. SELECT wa.add_consumer(''crm''); SELECT wa.add_consumer(''orders'', ''shop'', ''{text,image}'', since => ''-infinity'');';
 
 CREATE OR REPLACE FUNCTION wa.fill_consumer(consumer wa.consumer, since timestamptz) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

@@ -125,6 +125,23 @@ CREATE OR REPLACE TRIGGER ring
     AFTER INSERT OR DELETE OR UPDATE OF name, cron, time_zone, job_table, kind, session, session_id, args, missed, enabled ON wa.schedule
     FOR EACH STATEMENT EXECUTE FUNCTION wa.schedule_ring();
 
+-- Every tick of every schedule is a statement of some worker.
+CREATE OR REPLACE FUNCTION wa.schedule_limit() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE full_tenant text;
+BEGIN
+    SELECT a.tenant INTO full_tenant FROM (SELECT DISTINCT n.tenant FROM added n WHERE n.tenant IS NOT NULL) a
+    WHERE (SELECT count(*) FROM wa.schedule s WHERE s.tenant = a.tenant) > 1000 LIMIT 1;
+    IF full_tenant IS NOT NULL THEN
+        RAISE EXCEPTION 'name: "%" has 1000 schedules already', full_tenant
+            USING ERRCODE = 'WA025', COLUMN = 'name', HINT = 'Accepted: up to 1000 schedules for a tenant; SELECT wa.unschedule(…) deletes one.';
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION wa.schedule_limit() IS 'Statement trigger of wa.schedule: at most 1000 schedules for a tenant.';
+CREATE OR REPLACE TRIGGER bounded AFTER INSERT ON wa.schedule
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION wa.schedule_limit();
+
 -- Each tenant has names of its own, and so have the schedules without a session.
 CREATE OR REPLACE FUNCTION wa.find_schedule(name text) RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$

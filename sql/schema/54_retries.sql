@@ -1,12 +1,12 @@
 -- Failed messages that are queued again, as one job however many they are (H2).
 
 -- With its owner's rights, because wa.maintenance_job is for those who see all tenants.
-CREATE OR REPLACE VIEW wa.retries AS
+CREATE OR REPLACE VIEW wa.retries WITH (security_barrier = true) AS
 SELECT j.id, j.status, j.tenants, j.args ->> 'session' AS session, j.args ->> 'failure' AS failure, j.args ->> 'campaign' AS campaign,
        (j.args ->> 'since')::timestamptz AS since, (j.result ->> 'found')::bigint AS found, (j.result ->> 'done')::bigint AS done,
        (j.result ->> 'retried')::bigint AS retried, j.last_error, j.created_at, j.started_at, j.finished_at
 FROM wa.maintenance_job j
-WHERE j.kind = 'retry_failed' AND ((SELECT wa.sees_all()) OR j.tenants <@ (SELECT wa.my_tenants())::text[]);
+WHERE j.kind = 'retry_failed' AND ((SELECT wa.sees_all(current_user)) OR j.tenants <@ (SELECT wa.my_tenants(current_user))::text[]);
 COMMENT ON VIEW wa.retries IS 'Jobs of wa.retry_failed, with their progress. SELECT id, status, done, found, retried FROM wa.retries ORDER BY id DESC LIMIT 5;';
 COMMENT ON COLUMN wa.retries.id IS 'Number of the job, as wa.retry_failed returned it.';
 COMMENT ON COLUMN wa.retries.status IS 'queued, running, done; failed after the last attempt; cancelled by wa.cancel_retry.';
@@ -28,21 +28,27 @@ CREATE OR REPLACE FUNCTION wa.retry_failed(
 ) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    tenants text[];
-    job     bigint;
+    of_tenants text[];
+    job        bigint;
 BEGIN
     PERFORM wa.must_send();
     IF retry_failed.session IS NOT NULL THEN
-        tenants := ARRAY(SELECT s.tenant FROM wa.session s WHERE s.session_id = wa.session_id(retry_failed.session));
+        of_tenants := ARRAY(SELECT s.tenant FROM wa.session s WHERE s.session_id = wa.session_id(retry_failed.session));
     ELSIF NOT wa.sees_all() THEN
-        tenants := wa.my_tenants();
+        of_tenants := wa.my_tenants();
     END IF;
-    IF retry_failed.failure NOT IN (SELECT c.class::text FROM wa.failure_classes() c) THEN
+    IF retry_failed.failure NOT IN (SELECT c.class FROM wa.failure_classes() c) THEN
         RAISE EXCEPTION 'failure: "%" is not a class of failures', left(retry_failed.failure, 80)
             USING ERRCODE = 'WA049', COLUMN = 'failure',
                   HINT = 'Accepted: ' || (SELECT string_agg(c.class::text, ', ' ORDER BY c.class) FROM wa.failure_classes() c) || '.';
     END IF;
-    INSERT INTO wa.maintenance_job (kind, tenants, args) VALUES ('retry_failed', tenants, jsonb_strip_nulls(jsonb_build_object(
+    IF (SELECT count(*) FROM wa.maintenance_job j
+        WHERE j.kind = 'retry_failed' AND j.status = 'queued' AND coalesce(j.tenants, '{}') = coalesce(of_tenants, '{}')) >= 10
+    THEN
+        RAISE EXCEPTION 'status: 10 retries are queued already'
+            USING ERRCODE = 'WA049', COLUMN = 'status', HINT = 'Accepted: another one when fewer rows of wa.retries are queued; SELECT wa.cancel_retry(id) cancels one.';
+    END IF;
+    INSERT INTO wa.maintenance_job (kind, tenants, args) VALUES ('retry_failed', of_tenants, jsonb_strip_nulls(jsonb_build_object(
         'session', retry_failed.session, 'failure', retry_failed.failure, 'campaign', retry_failed.campaign,
         'since', CASE WHEN isfinite(retry_failed.since) THEN retry_failed.since END,
         -- What fails again while the job runs stays failed.
@@ -50,7 +56,7 @@ BEGIN
     RETURNING id INTO job;
     RETURN job;
 END $$;
-COMMENT ON FUNCTION wa.retry_failed(text, text, timestamptz, text) IS 'Queues all messages again that are failed now, or only those of a session, of a class (wa.failure_classes()), that failed since a moment, of a campaign: as one job, which a worker carries out in batches. Returns its id; wa.retries shows the progress, wa.cancel_retry stops it. Messages of paused campaigns are held again. SELECT wa.retry_failed(''shop'', ''connection'', since => now() - interval ''1 day'');';
+COMMENT ON FUNCTION wa.retry_failed(text, text, timestamptz, text) IS 'Queues all messages again that are failed now, or only those of a session, of a class (wa.failure_classes()), that failed since a moment, of a campaign: as one job, which a worker carries out in batches. Returns its id; wa.retries shows the progress, wa.cancel_retry stops it. Messages of paused campaigns are held again. At most ten of a tenant''s jobs wait. SELECT wa.retry_failed(''shop'', ''connection'', since => now() - interval ''1 day'');';
 
 CREATE OR REPLACE FUNCTION wa.cancel_retry(id bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

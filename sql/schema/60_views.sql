@@ -64,7 +64,7 @@ COMMENT ON VIEW wa.session_health IS 'Whether each session can decrypt and conne
 COMMENT ON COLUMN wa.session_health.is_healthy IS 'Both counts of decryption errors are below their limits. Each successful connect sets them to 0.';
 
 -- With its owner's rights, because roles that may read the view may not read the auth state itself.
-CREATE OR REPLACE VIEW wa.auth_size AS
+CREATE OR REPLACE VIEW wa.auth_size WITH (security_barrier = true) AS
 SELECT s.name AS session, s.tenant, k.kind, count(*) AS keys, sum(k.bytes)::bigint AS bytes,
        count(k.expires_at) AS with_deadline, min(k.expires_at) AS next_deadline, max(k.updated_at) AS updated_at
 FROM wa.session s
@@ -75,7 +75,7 @@ JOIN (
     UNION ALL
     SELECT session_id, 'quarantine', pg_column_size(value) + pg_column_size(key_id), expires_at, created_at FROM wa.auth_quarantine
 ) AS k USING (session_id)
-WHERE (SELECT wa.sees_all()) OR s.tenant = ANY ((SELECT wa.my_tenants())::text[])
+WHERE (SELECT wa.sees_all(current_user)) OR s.tenant = ANY ((SELECT wa.my_tenants(current_user))::text[])
 GROUP BY s.name, s.tenant, k.kind;
 COMMENT ON VIEW wa.auth_size IS 'Amount of auth state of each session, by kind of key. SELECT * FROM wa.auth_size ORDER BY bytes DESC; reads all of wa.auth_key.';
 COMMENT ON COLUMN wa.auth_size.kind IS 'A kind of wa.auth_key, or creds, or quarantine.';

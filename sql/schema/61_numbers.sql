@@ -1,9 +1,9 @@
 -- Reading wa.numbers (H2): series for plots, and sums by class, session and campaign. None of these reads messages.
 
--- The one list of classes; a test compares it with wa.failure_class, wa.numbers, src/jobs/failure.rs and docs/messages.md.
-CREATE OR REPLACE FUNCTION wa.failure_classes() RETURNS TABLE (class wa.failure_class, meaning text, remedy text)
+-- The one list of classes; a test compares it with wa.outbound, wa.numbers, src/jobs/failure.rs and docs/messages.md.
+CREATE OR REPLACE FUNCTION wa.failure_classes() RETURNS TABLE (class text, meaning text, remedy text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
-    ('not_on_whatsapp'::wa.failure_class, 'The recipient has no WhatsApp account.', 'Correct the number, or remove it from the list.'),
+    ('not_on_whatsapp', 'The recipient has no WhatsApp account.', 'Correct the number, or remove it from the list.'),
     ('refused', 'WhatsApp refused the message: the session may not write to this chat, or not in this way.', 'Look at the group: is the session in it, and may it write?'),
     ('limited', 'WhatsApp limits the number: too many messages, or too many new chats.', 'Wait and set a pacing (wa.set_pacing), then wa.resume and wa.retry.'),
     ('content', 'The row is no message that can be sent: a field is wrong, or a message that it refers to is missing.', 'Correct the row in a new INSERT.'),
@@ -86,7 +86,7 @@ DECLARE
     tenants    text[];
     origin     CONSTANT timestamptz := '2001-01-01Z';
     began      timestamptz;
-    of_span    wa.numbers_span;
+    of_span    text;
 BEGIN
     PERFORM wa.check_series(numbers_since.since, numbers_since.step, numbers_since.campaign);
     IF numbers_since.session IS NOT NULL THEN
@@ -96,7 +96,7 @@ BEGIN
     began := date_bin(numbers_since.step, now() - numbers_since.since, origin);
     of_span := CASE WHEN extract(epoch FROM numbers_since.step) % 3600 = 0 THEN 'hour' ELSE 'minute' END;
     RETURN QUERY
-    -- Of these four at most one reads rows.
+    -- Of these five at most one reads rows.
     WITH picked AS (
         SELECT n.* FROM wa.numbers n
         WHERE of_session IS NOT NULL AND numbers_since.campaign IS NULL
@@ -111,10 +111,12 @@ BEGIN
           AND n.session_id IS NULL AND n.tenant IS NULL AND n.campaign IS NULL AND n.span = of_span AND n.at >= began
         UNION ALL
         SELECT n.* FROM wa.numbers n
-        WHERE numbers_since.campaign IS NOT NULL AND n.campaign = numbers_since.campaign AND n.span = 'hour' AND n.at >= began
-          AND (of_session IS NULL OR n.session_id = of_session)
-          AND (numbers_since.tenant IS NULL
-               OR n.session_id IN (SELECT s.session_id FROM wa.session s WHERE s.tenant = numbers_since.tenant))
+        WHERE numbers_since.campaign IS NOT NULL AND of_session IS NOT NULL
+          AND n.session_id = of_session AND n.tenant IS NULL AND n.campaign = numbers_since.campaign AND n.span = 'hour' AND n.at >= began
+        UNION ALL
+        SELECT n.* FROM wa.numbers n
+        WHERE numbers_since.campaign IS NOT NULL AND of_session IS NULL
+          AND n.session_id IS NULL AND n.campaign = numbers_since.campaign AND n.at >= began AND (tenants IS NULL OR n.tenant = ANY (tenants))
     ), added AS (
         SELECT date_bin(numbers_since.step, p.at, origin) AS point,
                sum(p.queued) AS queued, sum(p.sent) AS sent, sum(p.delivered) AS delivered, sum(p.delivered_soon) AS delivered_soon,
@@ -140,10 +142,10 @@ END $$;
 COMMENT ON FUNCTION wa.numbers_since(text, interval, interval, text, text) IS 'What happened in each step of time up to now, with zeros where nothing did: of a session, of a tenant, or of everything that the caller sees; of one campaign, if one is named. Steps begin at multiples of step, in UTC; the last one is not over. Steps of less than an hour go back 48 hours. failures counts failed by class; the seconds are those from INSERT, or send_at, to sent, null where nothing was sent. SELECT at, sent, delivered, failed FROM wa.numbers_since(''shop'', ''1 day'', ''1 hour'');';
 
 CREATE OR REPLACE FUNCTION wa.failures_since(session text DEFAULT NULL, since interval DEFAULT '1 day', tenant text DEFAULT NULL)
-RETURNS TABLE (class wa.failure_class, failed bigint, meaning text, remedy text)
+RETURNS TABLE (class text, failed bigint, meaning text, remedy text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT c.class, coalesce(f.failed, 0), c.meaning, c.remedy
-    FROM wa.failure_classes() c
+    FROM wa.failure_classes() WITH ORDINALITY c (class, meaning, remedy, place)
     LEFT JOIN (
         SELECT e.key, sum(e.value::bigint)::bigint AS failed
         FROM wa.numbers_since(failures_since.session, failures_since.since,
@@ -151,8 +153,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                               failures_since.tenant) n
         CROSS JOIN LATERAL jsonb_each_text(n.failures) e
         GROUP BY e.key
-    ) f ON f.key = c.class::text
-    ORDER BY 2 DESC, 1
+    ) f ON f.key = c.class
+    ORDER BY 2 DESC, c.place
 $$;
 COMMENT ON FUNCTION wa.failures_since(text, interval, text) IS 'How many messages failed, by class, since the beginning of the hour (of the day, for more than 90 days) so long ago: of a session, of a tenant, or of everything that the caller sees; every class is there. Messages that were retried since are counted, too; wa.failure has those that are failed now. SELECT class, failed, remedy FROM wa.failures_since(''shop'', ''1 day'');';
 
@@ -194,7 +196,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         SELECT h.session_id, h.campaign, sum(h.queued) AS queued, sum(h.sent) AS sent, sum(h.delivered) AS delivered, sum(h.read) AS read,
                sum(h.played) AS played, sum(h.failed) AS failed, sum(h.expired) AS expired, min(h.at) AS first_at, max(h.at) AS last_at
         FROM wa.numbers h
-        WHERE h.campaign IS NOT NULL AND h.at >= date_trunc('hour', now() - campaign_numbers.since, 'UTC')
+        WHERE h.campaign IS NOT NULL AND h.session_id IS NOT NULL AND h.at >= date_trunc('hour', now() - campaign_numbers.since, 'UTC')
         GROUP BY h.session_id, h.campaign
     ) n
     JOIN wa.session s USING (session_id)

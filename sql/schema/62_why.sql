@@ -4,9 +4,10 @@
 -- Set-based, and with one look-up in each index for each session, so that a list of 10,000 sessions takes a fraction of a
 -- second and a queue of ten million messages costs nothing. Subselects with an order and a limit instead of joins with
 -- wa.outbound: for a join the planner would read all messages that wait.
+-- Without just-in-time compilation, which takes seconds for these statements where the planner knows little of the tables.
 CREATE OR REPLACE FUNCTION wa.session_reasons(session_ids bigint[])
 RETURNS TABLE (session_id bigint, blocked text, delayed text, limited text, paced text, used_up text, stuck boolean)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
     WITH found AS MATERIALIZED (
         SELECT s.session_id, s.status, s.status_at::timestamptz(0) AS since, s.desired, s.proxy, s.failures, s.status_reason,
                s.rest_until::timestamptz(0) AS rest_until, s.qr IS NOT NULL AS has_qr, s.code IS NOT NULL AS has_code,
@@ -127,7 +128,7 @@ $$;
 COMMENT ON FUNCTION wa.session_reasons(bigint[]) IS 'Why sessions, by their ids, do not send: blocked (a person must act), delayed (ends by itself), limited (WhatsApp lets the account start no new chats), paced, used_up (first contacts of today); null where that is not in the way. stuck: see wa.reasons.';
 
 CREATE OR REPLACE FUNCTION wa.reasons() RETURNS TABLE (session text, reason text, stuck boolean)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
     SELECT s.name, nullif(concat_ws('; ', r.blocked, r.delayed, r.limited, r.paced, r.used_up), ''), r.stuck
     FROM wa.session_reasons(ARRAY(
         SELECT own.session_id FROM wa.session own
@@ -137,7 +138,7 @@ $$;
 COMMENT ON FUNCTION wa.reasons() IS 'Why each session that you see does not send; null if nothing is in its way. stuck: a person must act, and messages wait, or the session should be connected and is not, or was logged out. SELECT * FROM wa.reasons() WHERE stuck;';
 
 CREATE OR REPLACE FUNCTION wa.why(session text) RETURNS text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
     SELECT coalesce(nullif(concat_ws('; ', r.blocked, r.delayed, r.limited, r.paced, r.used_up), ''), 'nothing is in its way')
     FROM wa.session_reasons(ARRAY[wa.session_id(why.session)]) r
 $$;
@@ -162,7 +163,7 @@ $$;
 COMMENT ON FUNCTION wa.message_reason(wa.outbound) IS 'What a queued message waits for by itself, whatever its session and the messages before it do; null for nothing.';
 
 CREATE OR REPLACE FUNCTION wa.why(message bigint) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
     own    wa.outbound;
     first  wa.outbound;

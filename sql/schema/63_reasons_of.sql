@@ -2,7 +2,7 @@
 -- all of them.
 
 CREATE OR REPLACE FUNCTION wa.reasons(sessions text[]) RETURNS TABLE (session text, reason text, stuck boolean)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
     SELECT s.name, nullif(concat_ws('; ', r.blocked, r.delayed, r.limited, r.paced, r.used_up), ''), r.stuck
     FROM wa.session_reasons(ARRAY(
         SELECT own.session_id FROM wa.session own

@@ -172,6 +172,19 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.web_user(text) IS 'As wa.web_enter, by the name of a token that was added with proxy_user: for a web process whose proxy has signed this user in. Error WA050 for any other name.';
 
+CREATE OR REPLACE FUNCTION wa.live_claims(claims text[], are_users boolean[]) RETURNS TABLE (place bigint, scope text, tenant text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT c.place, t.scope::text, t.tenant
+    FROM unnest(live_claims.claims, live_claims.are_users) WITH ORDINALITY AS c (claim, is_user, place)
+    CROSS JOIN LATERAL (
+        SELECT k.* FROM wa.live_token(c.claim, '{token,cookie}') k WHERE NOT c.is_user
+        UNION ALL
+        SELECT k.* FROM wa.live_proxy_user(c.claim) k WHERE c.is_user
+    ) t
+    WHERE t.token_id IS NOT NULL
+$$;
+COMMENT ON FUNCTION wa.live_claims(text[], boolean[]) IS 'Which of these secrets of tokens and cookies, or names of users of a proxy, are valid now, by their places from 1, and the rights of each. For the readers of live pages.';
+
 CREATE OR REPLACE FUNCTION wa.web_login(secret text) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -1,24 +1,36 @@
 -- The last $3 campaigns of which something happened within $2 or something waits, over all their sessions; of them the
--- campaign $1, if it is not null. Reads sums, no messages.
+-- campaign $1, if it is not null. $4: whether to count its sessions. Reads the sums of tenants, a row for each hour, and no messages.
 WITH done AS (
-    SELECT n.session_id, n.campaign, sum(n.queued) AS begun, sum(n.sent) AS sent, sum(n.delivered) AS delivered, sum(n.read) AS read,
+    SELECT n.tenant, n.campaign, sum(n.queued) AS begun, sum(n.sent) AS sent, sum(n.delivered) AS delivered, sum(n.read) AS read,
            sum(n.failed) AS failed, sum(n.expired) AS expired, max(n.at) AS last_at
     FROM wa.numbers n
-    WHERE n.campaign IS NOT NULL AND n.at >= now() - $2::text::interval AND ($1::text IS NULL OR n.campaign = $1)
-    GROUP BY n.session_id, n.campaign
+    WHERE n.session_id IS NULL AND n.campaign IS NOT NULL AND n.at >= now() - $2::text::interval AND ($1::text IS NULL OR n.campaign = $1)
+    GROUP BY n.tenant, n.campaign
 ), waits AS (
-    SELECT * FROM wa.campaign_waiting w WHERE $1 IS NULL OR w.campaign = $1
-), each AS (
-    SELECT session_id, campaign, coalesce(d.begun, 0) AS begun, coalesce(d.sent, 0) AS sent, coalesce(d.delivered, 0) AS delivered,
+    SELECT s.tenant, w.campaign, sum(w.waiting) AS waiting, max(w.counted_at) AS counted_at
+    FROM wa.campaign_waiting w JOIN wa.session s USING (session_id)
+    WHERE $1 IS NULL OR w.campaign = $1
+    GROUP BY s.tenant, w.campaign
+), page AS MATERIALIZED (
+    SELECT tenant, campaign, coalesce(d.begun, 0) AS begun, coalesce(d.sent, 0) AS sent, coalesce(d.delivered, 0) AS delivered,
            coalesce(d.read, 0) AS read, coalesce(d.failed, 0) AS failed, coalesce(d.expired, 0) AS expired,
            coalesce(w.waiting, 0) AS waiting, greatest(d.last_at, w.counted_at) AS last_at
-    FROM done d FULL JOIN waits w USING (session_id, campaign)
+    FROM done d FULL JOIN waits w USING (tenant, campaign)
+    ORDER BY greatest(d.last_at, w.counted_at) DESC, campaign, tenant
+    LIMIT $3
+), counted AS (
+    -- Not read from the rows: the indexes have it.
+    SELECT s.tenant, c.campaign, sum(c.sessions) AS sessions, sum(c.paused) AS paused
+    FROM (
+        SELECT session_id, campaign, 1 AS sessions, 0 AS paused FROM wa.campaign WHERE $4::boolean AND campaign = ANY (ARRAY(SELECT campaign FROM page))
+        UNION ALL
+        SELECT session_id, campaign, 0, 1 FROM wa.campaign WHERE $4 AND paused_at IS NOT NULL AND campaign = ANY (ARRAY(SELECT campaign FROM page))
+    ) c
+    JOIN wa.session s USING (session_id)
+    GROUP BY s.tenant, c.campaign
 )
-SELECT e.campaign AS "campaign!", s.tenant AS "tenant!", count(*) AS "sessions!", sum(e.begun)::bigint AS "begun!", sum(e.sent)::bigint AS "sent!",
-       sum(e.delivered)::bigint AS "delivered!", sum(e.read)::bigint AS "read!", sum(e.failed)::bigint AS "failed!",
-       sum(e.expired)::bigint AS "expired!", sum(e.waiting)::bigint AS "waiting!", count(p.campaign) AS "paused!", max(e.last_at) AS last_at
-FROM each e JOIN wa.session s USING (session_id)
-LEFT JOIN wa.campaign p ON p.session_id = e.session_id AND p.campaign = e.campaign AND p.paused_at IS NOT NULL
-GROUP BY e.campaign, s.tenant
-ORDER BY max(e.last_at) DESC, e.campaign, s.tenant
-LIMIT $3
+SELECT p.campaign AS "campaign!", p.tenant AS "tenant!", coalesce(c.sessions, 0) AS "sessions!", p.begun::bigint AS "begun!", p.sent::bigint AS "sent!",
+       p.delivered::bigint AS "delivered!", p.read::bigint AS "read!", p.failed::bigint AS "failed!",
+       p.expired::bigint AS "expired!", p.waiting::bigint AS "waiting!", coalesce(c.paused, 0) AS "paused!", p.last_at
+FROM page p LEFT JOIN counted c USING (tenant, campaign)
+ORDER BY p.last_at DESC, p.campaign, p.tenant

@@ -1,5 +1,5 @@
 -- Consumers and how far each is behind, as wa.consumers says it, but with a bounded count.
--- $1: after this id; $2: most rows; $3: most messages to count, one more tells that there are more.
+-- $1: after this id; $2: most rows; $3: most messages to count; a count of $3 + 1 means more than $3.
 WITH page AS MATERIALIZED (
     SELECT * FROM wa.consumer c WHERE $1::bigint IS NULL OR c.consumer_id > $1 ORDER BY c.consumer_id LIMIT $2
 )

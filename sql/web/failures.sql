@@ -1,40 +1,61 @@
 -- The last $5 messages that are failed now. $1: session; $2: class; $3: campaign; null is all. $4: whether the reader sees all
--- tenants. Of these four parts one reads rows, each along an index by time: of a session; of a campaign, in the sessions that
--- failed last; of all sessions; of the reader's sessions that failed last. A class is looked for among the last $6 messages
--- (of each session) only.
-WITH most AS (
-    SELECT CASE WHEN $2::text IS NULL THEN $5::bigint ELSE $6::bigint END AS rows
+-- tenants. Of the parts of latest one reads rows, along an index by time: of a session; of all sessions; each with a class or
+-- without; of a campaign; of the reader's sessions. The last two read the sessions that failed last: none of the others has a
+-- message among the last. In a campaign a class is looked for among the last $5 messages of each of these sessions only.
+WITH sessions AS MATERIALIZED (
+    -- When each failed last: one look-up in an index for each.
+    SELECT s.session_id, CASE WHEN $2::text IS NULL
+        THEN (SELECT o.failed_at FROM wa.outbound o WHERE o.session_id = s.session_id AND o.failed_at IS NOT NULL
+              ORDER BY o.failed_at DESC LIMIT 1)
+        ELSE (SELECT o.failed_at FROM wa.outbound o WHERE o.session_id = s.session_id AND o.failure = $2 AND o.failed_at IS NOT NULL
+              ORDER BY o.failed_at DESC LIMIT 1) END AS last_at
+    FROM wa.session s WHERE $1::text IS NULL AND $3::text IS NULL AND NOT $4::boolean
+    UNION ALL
+    SELECT c.session_id,
+           (SELECT o.failed_at FROM wa.outbound o WHERE o.session_id = c.session_id AND o.campaign = $3 AND o.failed_at IS NOT NULL
+            ORDER BY o.failed_at DESC LIMIT 1)
+    FROM wa.campaign c JOIN wa.session s USING (session_id) WHERE c.campaign = $3 AND ($1 IS NULL OR s.name = $1)
+), recent AS MATERIALIZED (
+    SELECT s.session_id, s.last_at FROM sessions s WHERE s.last_at IS NOT NULL ORDER BY s.last_at DESC LIMIT $5
+), since AS MATERIALIZED (
+    -- So many messages failed since then, or they all did.
+    SELECT CASE WHEN count(*) = $5 AND ($2 IS NULL OR $3 IS NULL) THEN min(last_at) ELSE '-infinity' END AS at FROM recent
 ), latest AS MATERIALIZED (
-    (SELECT o.* FROM wa.session s CROSS JOIN LATERAL (
-        SELECT o.id, o.failed_at, o.failure FROM wa.outbound o WHERE o.session_id = s.session_id AND o.failed_at IS NOT NULL
-        ORDER BY o.failed_at DESC LIMIT (SELECT rows FROM most)) o
-     WHERE $1::text IS NOT NULL AND $3::text IS NULL AND s.name = $1)
+    (SELECT o.id, o.failed_at FROM wa.outbound o
+     WHERE $1 IS NOT NULL AND $2 IS NULL AND $3 IS NULL AND o.session_id = (SELECT s.session_id FROM wa.session s WHERE s.name = $1)
+       AND o.failed_at IS NOT NULL
+     ORDER BY o.failed_at DESC LIMIT $5)
     UNION ALL
-    (SELECT o.* FROM (
-        SELECT s.session_id FROM wa.session s CROSS JOIN LATERAL (
-            SELECT o.failed_at FROM wa.outbound o WHERE o.session_id = s.session_id AND o.campaign = $3 AND o.failed_at IS NOT NULL
-            ORDER BY o.failed_at DESC LIMIT 1) o
-        WHERE $3 IS NOT NULL AND ($1 IS NULL OR s.name = $1) ORDER BY o.failed_at DESC LIMIT $5) s
-     CROSS JOIN LATERAL (
-        SELECT o.id, o.failed_at, o.failure FROM wa.outbound o
-        WHERE o.session_id = s.session_id AND o.campaign = $3 AND o.failed_at IS NOT NULL ORDER BY o.failed_at DESC LIMIT $5) o)
+    (SELECT o.id, o.failed_at FROM wa.outbound o
+     WHERE $1 IS NOT NULL AND $2 IS NOT NULL AND $3 IS NULL AND o.session_id = (SELECT s.session_id FROM wa.session s WHERE s.name = $1)
+       AND o.failure = $2 AND o.failed_at IS NOT NULL
+     ORDER BY o.failed_at DESC LIMIT $5)
     UNION ALL
-    (SELECT o.id, o.failed_at, o.failure FROM wa.outbound o
-     WHERE $1 IS NULL AND $3 IS NULL AND $4::boolean AND o.failed_at IS NOT NULL
-     ORDER BY o.failed_at DESC LIMIT (SELECT rows FROM most))
+    (SELECT o.id, o.failed_at FROM wa.outbound o
+     WHERE $1 IS NULL AND $2 IS NULL AND $3 IS NULL AND $4 AND o.failed_at IS NOT NULL ORDER BY o.failed_at DESC LIMIT $5)
     UNION ALL
-    (SELECT o.* FROM (
-        SELECT s.session_id FROM wa.session s CROSS JOIN LATERAL (
-            SELECT o.failed_at FROM wa.outbound o WHERE o.session_id = s.session_id AND o.failed_at IS NOT NULL
-            ORDER BY o.failed_at DESC LIMIT 1) o
-        WHERE $1 IS NULL AND $3 IS NULL AND NOT $4 ORDER BY o.failed_at DESC LIMIT $5) s
-     CROSS JOIN LATERAL (
-        SELECT o.id, o.failed_at, o.failure FROM wa.outbound o WHERE o.session_id = s.session_id AND o.failed_at IS NOT NULL
-        ORDER BY o.failed_at DESC LIMIT $5) o)
+    (SELECT o.id, o.failed_at FROM wa.outbound o
+     WHERE $1 IS NULL AND $2 IS NOT NULL AND $3 IS NULL AND $4 AND o.failure = $2 AND o.failed_at IS NOT NULL
+     ORDER BY o.failed_at DESC LIMIT $5)
+    UNION ALL
+    (SELECT o.id, o.failed_at FROM recent r CROSS JOIN LATERAL (
+        (SELECT o.id, o.failed_at FROM wa.outbound o
+         WHERE $2 IS NULL AND $3 IS NULL AND o.session_id = r.session_id AND o.failed_at >= (SELECT at FROM since)
+         ORDER BY o.failed_at DESC LIMIT $5)
+        UNION ALL
+        (SELECT o.id, o.failed_at FROM wa.outbound o
+         WHERE $2 IS NOT NULL AND $3 IS NULL AND o.session_id = r.session_id AND o.failure = $2 AND o.failed_at >= (SELECT at FROM since)
+         ORDER BY o.failed_at DESC LIMIT $5)
+        UNION ALL
+        (SELECT c.id, c.failed_at FROM (
+            SELECT o.id, o.failed_at, o.failure FROM wa.outbound o
+            WHERE $3 IS NOT NULL AND o.session_id = r.session_id AND o.campaign = $3 AND o.failed_at >= (SELECT at FROM since)
+            ORDER BY o.failed_at DESC LIMIT $5) c
+         WHERE $2 IS NULL OR c.failure = $2)) o)
 ), few AS MATERIALIZED (
-    SELECT id FROM latest WHERE $2 IS NULL OR failure::text = $2 ORDER BY failed_at DESC LIMIT $5
+    SELECT id FROM latest ORDER BY failed_at DESC LIMIT $5
 )
 SELECT o.id AS "id!", o.session AS "session!", o.recipient AS "recipient!", o.kind AS "kind!", o.campaign, o.attempts AS "attempts!",
-       coalesce(o.failure::text, '') AS "failure!", coalesce(o.last_error, '') AS "last_error!", o.failed_at
+       coalesce(o.failure, '') AS "failure!", coalesce(o.last_error, '') AS "last_error!", o.failed_at
 FROM few JOIN wa.outbound o USING (id)
 ORDER BY o.failed_at DESC, o.id DESC

@@ -2,7 +2,7 @@
 -- index in its order: messages that can go, messages that wait for a moment, and all of them.
 WITH ready AS (
     SELECT count(*) AS messages FROM (
-        SELECT FROM wa.outbound o WHERE o.session_id = $1 AND o.live AND o.waits_for IS NULL ORDER BY -o.priority, o.id LIMIT $2) few
+        SELECT FROM wa.outbound o WHERE o.session_id = $1 AND o.live AND o.waits_for IS NULL LIMIT $2) few
 ), waiting AS MATERIALIZED (
     SELECT few.waits_for, count(*) AS messages FROM (
         SELECT o.waits_for FROM wa.outbound o

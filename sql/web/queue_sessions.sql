@@ -1,5 +1,6 @@
 -- A page of the sessions that have messages waiting, by name: after the name $1, $2 at most. Counts end at $3::bigint + 1, so that
--- a campaign of a million messages costs no more than a small one. One look-up in an index for each session that is passed.
+-- a campaign of a million messages costs no more than a small one; each reads its own index alone. One look-up in an index for
+-- each session that is passed.
 WITH page AS MATERIALIZED (
     SELECT s.session_id, s.name, s.tenant, s.status, s.paused_at
     FROM wa.session s
@@ -13,11 +14,12 @@ FROM page p
 LEFT JOIN wa.reasons(ARRAY(SELECT name FROM page)) r ON r.session = p.name
 CROSS JOIN LATERAL (
     SELECT count(*) AS messages
-    FROM (SELECT FROM wa.outbound o WHERE o.session_id = p.session_id AND o.live ORDER BY o.chat, o.id LIMIT $3::bigint + 1) few) queued
+    -- No order: for the priority, the rows would be read.
+    FROM (SELECT FROM wa.outbound o WHERE o.session_id = p.session_id AND o.live AND o.waits_for IS NULL LIMIT $3::bigint + 1) few) ready
 CROSS JOIN LATERAL (
-    SELECT count(*) AS messages
-    FROM (SELECT FROM wa.outbound o WHERE o.session_id = p.session_id AND o.live AND o.waits_for IS NULL
-          ORDER BY -o.priority, o.id LIMIT $3::bigint + 1) few) ready
+    SELECT CASE WHEN ready.messages > $3 THEN ready.messages ELSE (
+        SELECT count(*)
+        FROM (SELECT FROM wa.outbound o WHERE o.session_id = p.session_id AND o.live ORDER BY o.chat, o.id LIMIT $3::bigint + 1) few) END AS messages) queued
 CROSS JOIN LATERAL (
     SELECT count(*) AS messages
     FROM (SELECT FROM wa.outbound o WHERE o.session_id = p.session_id AND o.live AND o.waits_for IS NOT NULL AND o.waits_for <> 'paused'

@@ -73,6 +73,7 @@ pub mod snapshot;
 mod store;
 mod traffic;
 mod vault;
+mod webhook;
 
 pub use device::{SessionCredentials, proxy_url, session_credentials};
 pub use error::AuthError;
@@ -83,3 +84,4 @@ pub(crate) use passkey::PasskeyLinking;
 pub use store::AuthStore;
 pub use traffic::Traffic;
 pub use vault::{KEY_LENGTH, SealError, SealPlace, Vault, VaultError, key_from_text};
+pub use webhook::{SecretError, webhook_secret};

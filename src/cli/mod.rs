@@ -17,6 +17,7 @@ mod send;
 mod session;
 mod token;
 mod up;
+mod webhook;
 mod why;
 mod worker;
 
@@ -138,6 +139,9 @@ enum Command {
     /// Add, show and revoke tokens for the web pages, and make login links
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Add, show, test, rotate, replay, disable and drop webhooks
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// Check everything that a worker needs, and print a remedy for each problem
     Doctor,
     /// Open a prompt for operators: status, send, inbox, errors, metrics
@@ -227,6 +231,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Inbox(args) => inbox::run(&config, args, json).await,
             Command::Schedule(command) => schedule::run(&config, command, json).await,
             Command::Token(command) => token::run(&config, command, json).await,
+            Command::Webhook(command) => webhook::run(&config, command, json).await,
             Command::Doctor => doctor::run(&config, json).await,
             Command::Console => console::run(&config, json).await,
             Command::Config => show(&config, json),

@@ -12,6 +12,7 @@ mod log;
 mod media;
 mod secret;
 mod web;
+mod webhook;
 mod worker;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,7 @@ pub use log::LogFormat;
 pub use media::MediaConfig;
 pub use secret::Secret;
 pub use web::WebConfig;
+pub use webhook::{Receiver, WebhookConfig};
 pub use worker::WorkerConfig;
 
 /// WhatsApp Web's server.
@@ -61,6 +63,8 @@ pub struct Config {
     pub media: MediaConfig,
     /// The link page and the dashboard.
     pub web: WebConfig,
+    /// How webhooks are delivered.
+    pub webhook: WebhookConfig,
 }
 
 impl Default for Config {
@@ -78,6 +82,7 @@ impl Default for Config {
             encryption: EncryptionConfig::default(),
             media: MediaConfig::default(),
             web: WebConfig::default(),
+            webhook: WebhookConfig::default(),
         }
     }
 }
@@ -89,6 +94,7 @@ impl Config {
         self.media.check()?;
         self.device.check()?;
         self.web.check()?;
+        self.webhook.check()?;
         let url = url::Url::parse(&self.whatsapp_url).ok().filter(|url| matches!(url.scheme(), "ws" | "wss"));
         if url.is_none_or(|url| url.host().is_none()) {
             return Err(ConfigError::Value {

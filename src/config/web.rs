@@ -32,6 +32,12 @@ pub struct WebConfig {
     pub requests_per_minute: u32,
     /// Attempts to sign in a minute from one address.
     pub logins_per_minute: u32,
+    /// Live pages that one address may have open at a time.
+    pub streams_per_address: u32,
+    /// Network connections that one address may have open at a time, unless it is that of a trusted proxy.
+    pub clients_per_address: u32,
+    /// Network connections in all. More are closed at once.
+    pub clients: u32,
 }
 
 impl Default for WebConfig {
@@ -45,6 +51,9 @@ impl Default for WebConfig {
             user_header: None,
             requests_per_minute: 1200,
             logins_per_minute: 20,
+            streams_per_address: 200,
+            clients_per_address: 500,
+            clients: 10_000,
         }
     }
 }
@@ -54,6 +63,9 @@ impl WebConfig {
         within("web.connections", &self.connections, &(1..=1000), "connections")?;
         within("web.requests_per_minute", &self.requests_per_minute, &(1..=1_000_000), "requests")?;
         within("web.logins_per_minute", &self.logins_per_minute, &(1..=1_000_000), "attempts")?;
+        within("web.streams_per_address", &self.streams_per_address, &(1..=1_000_000), "streams")?;
+        within("web.clients_per_address", &self.clients_per_address, &(1..=1_000_000), "connections")?;
+        within("web.clients", &self.clients, &(1..=1_000_000), "connections")?;
         let refused = |key, found: &str, accepted: &str| {
             Err(ConfigError::Value { key, found: format!("{found:?}"), accepted: accepted.into() })
         };

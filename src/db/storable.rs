@@ -41,7 +41,7 @@ impl Storable {
         Self(without_nul(cut(name, NAME_CHARACTERS)).into())
     }
 
-    /// An error or a reason, which may quote what came from outside; cut to [`ERROR_CHARACTERS`].
+    /// An error or a reason, which may quote received text; cut to [`ERROR_CHARACTERS`].
     #[must_use]
     pub fn error(error: &str) -> Self {
         let shown = cut(error, ERROR_CHARACTERS - 1);

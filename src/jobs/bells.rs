@@ -19,12 +19,16 @@ pub struct Bells {
     pub reconcile: Arc<Notify>,
     /// Wakes the health check.
     pub check: Arc<Notify>,
+    /// Wakes the webhooks: something waits to be delivered.
+    pub webhooks: Arc<Notify>,
+    /// A webhook was added or changed, or asks for a replay.
+    pub webhook_settings: Arc<Notify>,
 }
 
 impl Bells {
     /// Rings for everything that may have changed unnoticed.
     pub fn ring_all(&self) {
-        for bell in [&self.claim, &self.cron, &self.reconcile] {
+        for bell in [&self.claim, &self.cron, &self.reconcile, &self.webhook_settings] {
             bell.notify_one();
         }
     }

@@ -11,7 +11,7 @@ use super::bells::Bells;
 use super::claimed::ClaimedSessionJob;
 use super::feed::hand_on;
 use super::in_hand::InHand;
-use super::maintenance::MaintenanceKind;
+use super::maintenance::{MaintenanceKind, Slot};
 use super::outbound::Outbound;
 use super::retry_loop::RetryLoop;
 use super::session_work;
@@ -49,22 +49,12 @@ pub struct Dispatcher {
     pub session_in_hand: InHand,
     /// Claims actions.
     pub actions: Actions,
-    /// Where claimed maintenance jobs go: those that may take long, and those that must be prompt.
-    pub maintenance: MaintenanceFeeds,
+    /// Where claimed maintenance jobs go, in the order of [`Slot::ALL`].
+    pub maintenance: [mpsc::Sender<MaintenanceJob>; Slot::ALL.len()],
     /// Those that are in hand.
     pub maintenance_in_hand: InHand,
     /// The interval of the slow poll.
     pub poll: Duration,
-}
-
-/// Where claimed maintenance jobs go. Each has a slot of its own, so that a check that is due each minute does not wait
-/// for housekeeping that takes many.
-#[derive(Debug)]
-pub struct MaintenanceFeeds {
-    /// Housekeeping in batches.
-    pub long: mpsc::Sender<MaintenanceJob>,
-    /// Jobs of a statement or two, see [`MaintenanceKind::is_prompt`].
-    pub prompt: mpsc::Sender<MaintenanceJob>,
 }
 
 impl RetryLoop for Dispatcher {
@@ -172,14 +162,14 @@ impl Dispatcher {
     }
 
     async fn claim_maintenance(&self) -> sqlx::Result<usize> {
-        let (long, prompt) = (room(&self.maintenance.long), room(&self.maintenance.prompt));
-        if long == 0 && prompt == 0 {
+        let rooms = self.maintenance.each_ref().map(room);
+        if rooms == [0; Slot::ALL.len()] {
             return Ok(0);
         }
         let turn = self.maintenance_in_hand.turn().await;
-        let (all, prompt_kinds) = (MaintenanceKind::names(), MaintenanceKind::prompt_names());
-        let claim =
-            sqlx::query_file!("sql/jobs/claim_maintenance.sql", self.worker_id, &all, long, &prompt_kinds, prompt);
+        let places: Vec<i64> = MaintenanceKind::ALL.iter().map(|kind| kind.slot() as i64 + 1).collect();
+        let kinds = MaintenanceKind::names();
+        let claim = sqlx::query_file!("sql/jobs/claim_maintenance.sql", self.worker_id, &kinds, &places, &rooms);
         let rows = claim.fetch_all(&self.pool).await?;
         let claimed = rows.len();
         for row in rows {
@@ -187,8 +177,7 @@ impl Dispatcher {
             let Some(kind) = MaintenanceKind::parse(&row.kind) else { continue };
             let hand = self.maintenance_in_hand.take(row.id);
             let job = MaintenanceJob { id: row.id, kind, args: row.args, attempts: row.attempts, hand };
-            let feed = if kind.is_prompt() { &self.maintenance.prompt } else { &self.maintenance.long };
-            hand_on(feed, job).await;
+            hand_on(&self.maintenance[kind.slot() as usize], job).await;
         }
         drop(turn);
         Ok(claimed)

@@ -24,7 +24,7 @@ pub enum FailureClass {
 }
 
 impl FailureClass {
-    /// All of them, in the order of `wa.failure_class`.
+    /// All of them, in the order of `wa.failure_classes()`.
     pub const ALL: [Self; 8] = [
         Self::NotOnWhatsapp,
         Self::Refused,

@@ -54,6 +54,8 @@ pub(crate) struct Attachment {
     pub(crate) url: Option<String>,
     pub(crate) media: Option<i64>,
     pub(crate) large_object: Option<u32>,
+    /// The role that named the large object, and must still be allowed to read it. Filled at INSERT.
+    pub(crate) large_object_reader: Option<String>,
     pub(crate) file: Option<String>,
     pub(crate) quote: Option<String>,
     #[serde(deserialize_with = "super::fields::jids")]

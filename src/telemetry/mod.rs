@@ -55,6 +55,9 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ),
     ("wagres_leases_lost_total", "Times that this worker lost its sessions because no heartbeat succeeded in time."),
     ("wagres_log_lines_total", "Errors and warnings in the log, by level."),
+    ("wagres_webhooks_held", "Webhooks that this worker delivers for."),
+    ("wagres_webhook_deliveries_total", "Attempts to deliver an event to a webhook, by outcome."),
+    ("wagres_webhook_request_seconds", "Time from the start of a request to a webhook to the end of its answer."),
     ("process_resident_memory_bytes", "Memory in use."),
     ("process_open_fds", "Open file descriptors."),
     ("process_cpu_seconds_total", "Processor time used, user and system."),
@@ -110,6 +113,21 @@ pub(crate) fn received(messages: u32) {
 /// WhatsApp sent receipts.
 pub(crate) fn receipts(kind: &'static str, messages: usize) {
     counter!("wagres_receipts_total", "kind" => kind).increment(messages as u64);
+}
+
+/// This worker holds so many webhooks.
+pub(crate) fn webhooks_held(webhooks: usize) {
+    gauge!("wagres_webhooks_held").set(u32::try_from(webhooks).unwrap_or(u32::MAX));
+}
+
+/// An attempt to deliver an event ended.
+pub(crate) fn webhook_delivery(outcome: &'static str) {
+    counter!("wagres_webhook_deliveries_total", "outcome" => outcome).increment(1);
+}
+
+/// A request to a webhook was answered, or not.
+pub(crate) fn webhook_request(duration: Duration) {
+    histogram!("wagres_webhook_request_seconds").record(duration);
 }
 
 /// A QR code is shown.
@@ -251,6 +269,9 @@ mod tests {
         key_quarantined("session");
         quarantined("receipt");
         database(0.5, 3.0);
+        webhooks_held(2);
+        webhook_delivery("done");
+        webhook_request(Duration::from_millis(3));
         let text =
             render(Load { held: 2, connected: 1, in_hand: 3, in_hand_bytes: 4, oldest_change: Duration::from_secs(4) });
         assert!(text.contains("# TYPE wagres_progress_age_seconds gauge"), "{text}");

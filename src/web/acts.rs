@@ -57,6 +57,8 @@ pub(super) struct Offer<'a> {
     pub(super) fields: &'a [Field<'a>],
     /// Whether it loses something.
     pub(super) danger: bool,
+    /// Whether what the function returns stays in the panel, to be copied: a secret that nothing shows again, an address.
+    pub(super) copies: bool,
 }
 
 /// An act that opens to its sentence, its fields, its SQL and its button; nothing for a token whose scope is too low.
@@ -79,6 +81,13 @@ pub(super) fn act(look: &Look, act: &'static Act, offer: &Offer<'_>) -> Markup {
                 @for field in offer.fields { (field_of(&key, field)) }
                 code.sql { (shown(act, offer)) }
                 div.row { button class=(button) { (offer.label) } }
+                @if offer.copies {
+                    @let id = format!("{key}-answer");
+                    div.answer data-answer data-keep hidden {
+                        output id=(id) class="sql" {}
+                        button type="button" class="button plain slim" data-copy-of=(id) { (look.words.t("common.copy")) }
+                    }
+                }
             }
         }
     }

@@ -1,10 +1,9 @@
 //! Runs what the pages' buttons ask for.
 
-use super::Web;
 use super::error::{WebError, wants_json};
 use super::identity::enter;
 use super::request::{Asked, Place};
-use super::{page, screens};
+use super::{ChangeOf, Web, page, screens};
 use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::{Form, Json};
@@ -43,6 +42,8 @@ async fn perform(
     if who.scope < act.scope {
         return Err(WebError::Forbidden("this token may not do that"));
     }
+    // A change may wait for a row that an application has locked, and then keeps a connection from all others.
+    let _share = web.changes.take(ChangeOf::Tenant(who.tenant.clone())).ok_or(WebError::Busy)?;
     let value = |name: &&str| fields.get(*name).map(String::as_str).filter(|value| !value.is_empty());
     let values: Vec<Option<&str>> = act.arguments.iter().map(value).collect();
     let mut query = sqlx::query_scalar::<_, Option<String>>(act.sql);

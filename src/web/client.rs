@@ -45,11 +45,11 @@ impl Limits {
 }
 
 /// The address that a request comes from, behind trusted proxies; of IPv6 the /64, which one subscriber has as a whole.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Client(IpAddr);
 
 /// Whether this address is that of a trusted proxy.
-fn is_trusted(proxies: &[IpNet], address: IpAddr) -> bool {
+pub(super) fn is_trusted(proxies: &[IpNet], address: IpAddr) -> bool {
     proxies.iter().any(|net| net.contains(&address.to_canonical()))
 }
 
@@ -83,7 +83,10 @@ pub(super) fn user_of(web: &Web, peer: IpAddr, headers: &HeaderMap) -> Option<St
     if !is_trusted(&web.proxies, peer) {
         return None;
     }
-    Some(headers.get(name)?.to_str().ok()?.to_owned())
+    // Of two, one may be the client's own.
+    let mut named = headers.get_all(name).iter();
+    let user = named.next().filter(|_| named.next().is_none())?;
+    Some(user.to_str().ok()?.to_owned())
 }
 
 #[cfg(test)]

@@ -22,9 +22,12 @@ pub(super) enum WebError {
     /// A field of the request is not accepted; names it.
     #[error("{0}")]
     Invalid(String),
-    /// Too many requests from one address.
-    #[error("too many requests from this address; try again in a minute")]
+    /// Too many requests or streams from one address, or too many views of one token.
+    #[error("too many requests from this address, or too many open pages; try again in a minute")]
     TooMany,
+    /// Other changes of the same tenant or session are under way.
+    #[error("other changes of yours wait for somebody who is changing the same; try again in a moment")]
+    Busy,
     /// A statement failed.
     #[error(transparent)]
     Sql(#[from] Error),
@@ -43,6 +46,7 @@ impl WebError {
             Self::NotFound => plain(StatusCode::NOT_FOUND),
             Self::Invalid(_) => plain(StatusCode::UNPROCESSABLE_ENTITY),
             Self::TooMany => plain(StatusCode::TOO_MANY_REQUESTS),
+            Self::Busy => plain(StatusCode::SERVICE_UNAVAILABLE),
             Self::Sql(error) if outage::is_outage(error) || outage::is_busy(error) => {
                 let text = "the database does not answer; this page tries again by itself".to_owned();
                 (StatusCode::SERVICE_UNAVAILABLE, text, None)

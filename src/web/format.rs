@@ -77,6 +77,17 @@ pub(super) fn message_status(words: &Words, status: &str) -> Markup {
     pill(tone, words.of_value("message_status", status))
 }
 
+/// A code as letters to be typed or compared.
+pub(super) fn letters(code: &str) -> Markup {
+    html! {
+        p.letters role="img" aria-label=(code) {
+            @for letter in code.chars() {
+                @if letter == '-' { i { "–" } } @else { span { (letter) } }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

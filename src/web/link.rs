@@ -3,10 +3,9 @@
 
 use super::error::{WebError, wants_json};
 use super::identity::begin;
-use super::live::stream_of_page;
 use super::request::Asked;
 use super::words::Words;
-use super::{Web, format, page, qr};
+use super::{ChangeOf, Web, format, page, qr};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
@@ -14,6 +13,7 @@ use axum::{Form, Json};
 use chrono::{DateTime, Utc};
 use maud::{Markup, PreEscaped, html};
 use serde_json::{Value, json};
+use sqlx::postgres::PgPool;
 use std::collections::HashMap;
 
 /// What the database says of a link.
@@ -37,23 +37,25 @@ struct Link {
     advice: Option<String>,
 }
 
-async fn read(web: &Web, secret: &str) -> Result<Link, WebError> {
-    let mut tx = begin(&web.pool).await?;
+async fn read(pool: &PgPool, secret: &str) -> Result<Link, WebError> {
+    let mut tx = begin(pool).await?;
     let link = sqlx::query_file_as!(Link, "sql/web/link_page.sql", secret).fetch_one(&mut tx).await?;
     tx.commit().await?;
     Ok(link)
 }
 
-/// The page. A wrong secret counts as an attempt to guess one.
+/// A link that exists. A wrong secret counts as an attempt to guess one.
+async fn known(web: &Web, secret: &str, asked: &Asked) -> Result<Link, WebError> {
+    let link = read(&web.pool, secret).await?;
+    if link.state == "unknown" {
+        web.limits.attempt(asked.client)?;
+    }
+    Ok(link)
+}
+
+/// The page.
 pub(super) async fn page(State(web): State<Web>, Path(secret): Path<String>, asked: Asked) -> Response {
-    let link = async {
-        let link = read(&web, &secret).await?;
-        if link.state == "unknown" {
-            web.limits.attempt(asked.client)?;
-        }
-        Ok::<_, WebError>(link)
-    };
-    match link.await {
+    match known(&web, &secret, &asked).await {
         Ok(link) => {
             let words = asked.words;
             let live = format!("/link/{secret}/live");
@@ -70,21 +72,23 @@ pub(super) async fn page(State(web): State<Web>, Path(secret): Path<String>, ask
     }
 }
 
-/// The stream of the page.
-pub(super) async fn live(State(web): State<Web>, Path(secret): Path<String>, asked: Asked) -> Response {
-    let words = asked.words;
-    stream_of_page(&web.clone(), move || {
-        let (web, secret) = (web.clone(), secret.clone());
-        async move {
-            let link = read(&web, &secret).await?;
-            Ok(content(words, &secret, &link).into_string())
-        }
-    })
+/// Whether there is such a link, for the stream of its page.
+pub(super) async fn check(web: &Web, secret: &str, asked: &Asked) -> Result<(), WebError> {
+    match known(web, secret, asked).await?.state.as_str() {
+        "unknown" => Err(WebError::NotFound),
+        _ => Ok(()),
+    }
+}
+
+/// The main part of the page, for its stream.
+pub(super) async fn render(pool: &PgPool, words: &Words, secret: &str) -> Result<String, WebError> {
+    let link = read(pool, secret).await?;
+    Ok(content(words, secret, &link).into_string())
 }
 
 /// The QR code of this moment as PNG.
 pub(super) async fn qr_png(State(web): State<Web>, Path(secret): Path<String>, asked: Asked) -> Response {
-    match read(&web, &secret).await {
+    match known(&web, &secret, &asked).await {
         Ok(link) => match link.qr.as_deref().and_then(qr::png) {
             Some(png) => ([(header::CONTENT_TYPE, "image/png")], png).into_response(),
             None => page::answer(&WebError::NotFound, asked.words, &asked.headers, &asked.wanted),
@@ -103,6 +107,8 @@ pub(super) async fn step(
     let field = |name| fields.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
     let taken = async {
         web.limits.attempt(asked.client)?;
+        let session = read(&web.pool, &secret).await?.session;
+        let _share = web.changes.take(ChangeOf::Session(session)).ok_or(WebError::Busy)?;
         let mut tx = begin(&web.pool).await?;
         match step.as_str() {
             "start" => {
@@ -216,7 +222,7 @@ fn code(words: &Words, secret: &str, link: &Link) -> Markup {
         div.stack data-key="code" {
             @if let Some(code) = &link.code {
                 p.or { (words.t("link.code")) }
-                (letters(code))
+                (format::letters(code))
                 p { (words.t("link.code_how")) }
                 @if let Some(end) = link.code_expires_at {
                     p.under { (words.t("link.code_until")) " " (format::clock(end)) }
@@ -234,17 +240,6 @@ fn code(words: &Words, secret: &str, link: &Link) -> Markup {
                         small { (words.t("link.five_codes")) }
                     }
                 }
-            }
-        }
-    }
-}
-
-/// A code as letters to be typed or compared.
-fn letters(code: &str) -> Markup {
-    html! {
-        p.letters role="img" aria-label=(code) {
-            @for letter in code.chars() {
-                @if letter == '-' { i { "–" } } @else { span { (letter) } }
             }
         }
     }
@@ -302,7 +297,7 @@ fn passkey(words: &Words, secret: &str, link: &Link, stage: &str) -> Markup {
                             (words.t("link.passkey_console"))
                             div.copied {
                                 code.sql id="passkey-line" { (command) }
-                                button type="button" class="button plain slim" data-copy-of="passkey-line" { (words.t("link.copy")) }
+                                button type="button" class="button plain slim" data-copy-of="passkey-line" { (words.t("common.copy")) }
                             }
                         }
                         li { (words.t("link.passkey_paste")) }
@@ -318,7 +313,7 @@ fn passkey(words: &Words, secret: &str, link: &Link, stage: &str) -> Markup {
                 "code" => {
                     p { (words.t("link.passkey_compare")) }
                     @let code = link.passkey_code.as_deref().unwrap_or_default();
-                    (letters(code))
+                    (format::letters(code))
                     form method="post" action={ "/link/" (secret) "/confirm" } data-act data-key="confirm" {
                         input type="hidden" name="code" value=(code);
                         div.row { button.button { (words.t("link.same_code")) } }

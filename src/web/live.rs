@@ -2,21 +2,25 @@
 //!
 //! Open pages that have the same view, tenant, scope and language share a task. It renders the view when a notification
 //! says that something in it has changed, at most once a second, and after a few seconds without one; what differs from
-//! before is sent to all of them. So a thousand open pages cost the database what one costs. A stream ends after some
-//! minutes; the browser opens it again, and the token is checked again.
+//! before is sent to all of them whose tokens are still valid. So a thousand open pages cost the database what one costs.
+//! The pages of one link share a task, too. A stream ends after some minutes; the browser opens it again.
+//!
+//! What anybody may have is bounded: streams by address, views by token, and the views that are rendered at a time.
 
+mod claims;
 mod events;
 
-use super::Web;
+use super::client::Client;
 use super::error::WebError;
 use super::identity::{Claim, Scope, enter};
 use super::look::{Look, Topic};
 use super::request::{Asked, Place};
-use super::screens;
+use super::shares::{Share, Shares};
 use super::words::Words;
-use crate::config::Secret;
+use super::{Web, link, screens};
+use crate::config::{Secret, WebConfig};
 use crate::db::listener;
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use chrono_tz::Tz;
@@ -28,14 +32,19 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use claims::Claims;
 pub(super) use events::events;
 
 /// The shortest time between two renderings of a view.
 const REST: Duration = Duration::from_secs(1);
+/// The same for the page of a link, in front of which somebody holds a phone.
+const REST_OF_LINK: Duration = Duration::from_millis(250);
+/// Most views of one token.
+const VIEWS: usize = 64;
 /// The longest, for changes that no notification announces, such as new messages in the queue.
 const TICK: Duration = Duration::from_secs(5);
 /// The same without notifications, behind a pooler.
@@ -56,12 +65,26 @@ enum Bell {
 
 /// Pages with the same of all this are the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct View {
-    place: Place,
-    tenant: Option<String>,
-    scope: Scope,
-    language: &'static str,
-    zone: Tz,
+enum View {
+    Screen { place: Place, tenant: Option<String>, scope: Scope, language: &'static str, zone: Tz },
+    Link { secret: String, language: &'static str },
+}
+
+impl View {
+    fn rest(&self) -> Duration {
+        match self {
+            Self::Screen { .. } => REST,
+            Self::Link { .. } => REST_OF_LINK,
+        }
+    }
+
+    /// What announces a change of it.
+    fn topics(&self) -> &'static [Topic] {
+        match self {
+            Self::Screen { place, .. } => screens::of(place).map_or(&[], |screen| screen.topics),
+            Self::Link { .. } => &[Topic::Session],
+        }
+    }
 }
 
 /// What the pages of a view show.
@@ -79,8 +102,10 @@ enum Sent {
 /// A view that pages are open on.
 struct Open {
     sent: watch::Sender<Sent>,
-    /// By whose rights it may be rendered.
-    claims: Vec<Claim>,
+    /// By whose rights it may be rendered; none for a link.
+    claims: Claims,
+    /// Of the token that opened it.
+    _share: Option<Share<String>>,
 }
 
 /// Everything live in this process. Clones share it.
@@ -90,15 +115,38 @@ pub(super) struct Hub {
     bell: broadcast::Sender<Bell>,
     views: Arc<Mutex<HashMap<View, Open>>>,
     feeds: events::Feeds,
+    /// Views by the name of a token, streams by address, renderings at a time.
+    by_token: Arc<Shares<String>>,
+    by_address: Arc<Shares<Client>>,
+    renderings: Arc<Semaphore>,
     tick: Arc<Mutex<Duration>>,
     over: CancellationToken,
 }
 
 impl Hub {
-    pub(super) fn new(pool: PgPool, over: CancellationToken) -> Self {
-        let tick = Arc::new(Mutex::new(TICK_POLLING));
+    pub(super) fn new(pool: PgPool, settings: &WebConfig, over: CancellationToken) -> Self {
         let (bell, _) = broadcast::channel(BELLS);
-        Self { pool, bell, views: Arc::default(), feeds: events::Feeds::default(), tick, over }
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        Self {
+            pool,
+            bell,
+            views: Arc::default(),
+            feeds: events::Feeds::default(),
+            by_token: Arc::new(Shares::new(VIEWS, usize::MAX)),
+            by_address: Arc::new(Shares::new(count(settings.streams_per_address), usize::MAX)),
+            // The other half of the connections is for requests.
+            renderings: Arc::new(Semaphore::new(count(settings.connections / 2).max(1))),
+            tick: Arc::new(Mutex::new(TICK_POLLING)),
+            over,
+        }
+    }
+
+    /// One more stream for an address.
+    ///
+    /// # Errors
+    /// [`WebError::TooMany`].
+    fn stream_for(&self, client: Client) -> Result<Share<Client>, WebError> {
+        self.by_address.take(client).ok_or(WebError::TooMany)
     }
 
     /// Listens until `over`, if there is a server to listen on.
@@ -125,30 +173,47 @@ impl Hub {
         self.views.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a view for one more page.
-    fn open(&self, view: View, claim: Claim) -> watch::Receiver<Sent> {
+    /// Opens a view for one more page: with a claim and the name of its token, except that of a link.
+    ///
+    /// # Errors
+    /// [`WebError::TooMany`] for a view that is not open yet.
+    fn open(&self, view: View, reader: Option<(Claim, String)>) -> Result<Page, WebError> {
         let mut views = self.views();
-        if let Some(open) = views.get_mut(&view) {
-            if !open.claims.contains(&claim) {
-                open.claims.push(claim);
+        let claim = reader.as_ref().map(|(claim, _)| claim.clone());
+        if let Some(open) = views.get(&view) {
+            if let Some(claim) = &claim {
+                open.claims.add(claim.clone());
             }
-            return open.sent.subscribe();
+            return Ok(Page { sent: open.sent.subscribe(), claims: open.claims.clone(), claim, is_first: true });
         }
+        let share = match reader {
+            Some((_, name)) => Some(self.by_token.take(name).ok_or(WebError::TooMany)?),
+            None => None,
+        };
         let (sent, receiver) = watch::channel(Sent::Nothing);
-        views.insert(view.clone(), Open { sent: sent.clone(), claims: vec![claim] });
+        let claims = Claims::default();
+        if let Some(claim) = &claim {
+            claims.add(claim.clone());
+        }
+        views.insert(view.clone(), Open { sent: sent.clone(), claims: claims.clone(), _share: share });
         drop(views);
-        let hub = self.clone();
-        let over = self.over.clone();
-        tokio::spawn(async move { over.run_until_cancelled(hub.keep(view, sent)).await });
-        receiver
+        let (hub, over, kept) = (self.clone(), self.over.clone(), claims.clone());
+        tokio::spawn(async move { over.run_until_cancelled(hub.keep(view, sent, kept)).await });
+        Ok(Page { sent: receiver, claims, claim, is_first: true })
     }
 
     /// Keeps a view current until no page is open on it.
-    async fn keep(self, view: View, sent: watch::Sender<Sent>) {
-        let topics = screens::of(&view.place).map_or(&[] as &[_], |screen| screen.topics);
+    async fn keep(self, view: View, sent: watch::Sender<Sent>, claims: Claims) {
+        let topics = view.topics();
         let mut bell = self.bell.subscribe();
         loop {
-            let rendered = self.render(&view).await;
+            let mut rendered = self.render(&view, &claims).await;
+            if let (Sent::Html(_), View::Screen { tenant, scope, .. }) = (&rendered, &view)
+                && *sent.borrow() != rendered
+                && claims.check(&self.pool, tenant.as_deref(), *scope).await.is_err()
+            {
+                rendered = Sent::Away;
+            }
             let is_over = rendered == Sent::Over;
             sent.send_if_modified(|before| {
                 *before != rendered && {
@@ -170,7 +235,7 @@ impl Hub {
                 }
             };
             let _ = tokio::time::timeout(self.tick(), changed).await;
-            tokio::time::sleep_until(begun + REST).await;
+            tokio::time::sleep_until(begun + view.rest()).await;
             let mut views = self.views();
             if sent.is_closed() {
                 views.remove(&view);
@@ -179,44 +244,91 @@ impl Hub {
         }
     }
 
-    /// The view under the first claim that is still valid.
-    async fn render(&self, view: &View) -> Sent {
+    /// The view under a claim that is still valid.
+    async fn render(&self, view: &View, claims: &Claims) -> Sent {
+        // Closed by nobody.
+        let _turn = self.renderings.acquire().await;
         loop {
-            let Some(claim) = self.views().get(view).and_then(|open| open.claims.first().cloned()) else {
-                return Sent::Over;
-            };
-            match self.render_as(view, claim.clone()).await {
-                Ok(html) => return Sent::Html(html.into()),
-                Err(error) if error.is_signed_out() => {
-                    if let Some(open) = self.views().get_mut(view) {
-                        open.claims.retain(|one| *one != claim);
+            let rendered = match view {
+                View::Link { secret, language } => link::render(&self.pool, words_of(language), secret).await,
+                View::Screen { .. } => {
+                    let Some(claim) = claims.any() else { return Sent::Over };
+                    match self.render_as(view, claim.clone()).await {
+                        Err(error) if error.is_signed_out() => {
+                            claims.remove(&claim);
+                            continue;
+                        }
+                        rendered => rendered,
                     }
                 }
-                Err(WebError::Sql(error)) if !matches!(error, sqlx::Error::RowNotFound) => return Sent::Away,
-                Err(_) => return Sent::Over,
-            }
+            };
+            return match rendered {
+                // A stream of events cannot carry a carriage return.
+                Ok(html) => Sent::Html(html.replace('\r', " ").into()),
+                Err(WebError::Sql(error)) if !matches!(error, sqlx::Error::RowNotFound) => Sent::Away,
+                Err(_) => Sent::Over,
+            };
         }
     }
 
     async fn render_as(&self, view: &View, claim: Claim) -> Result<String, WebError> {
-        let screen = screens::of(&view.place)?;
+        let View::Screen { place, tenant, scope, language, zone } = view else { return Err(WebError::NotFound) };
+        let screen = screens::of(place)?;
         let (tx, who) = enter(&self.pool, claim).await?;
-        if (&who.tenant, who.scope) != (&view.tenant, view.scope) {
+        if (&who.tenant, who.scope) != (tenant, *scope) {
             return Err(WebError::SignedOut);
         }
-        let words = Words::of(view.language).unwrap_or(&Words::all()[0]);
-        let mut look = Look { tx, words, zone: view.zone, who, place: view.place.clone() };
+        let mut look = Look { tx, words: words_of(language), zone: *zone, who, place: place.clone() };
         let shown = (screen.render)(&mut look).await?;
         look.tx.commit().await?;
-        // A stream of events cannot carry a carriage return.
-        Ok(shown.body.into_string().replace('\r', " "))
+        Ok(shown.body.into_string())
     }
 }
 
-/// A stream of events that ends after [`LIFE`], with the headers that keep proxies from holding it back.
-fn stream_of(events: impl Stream<Item = Event> + Send + 'static) -> Response {
-    let limited = events.take_until(tokio::time::sleep(LIFE)).map(Ok::<_, Infallible>);
-    ([("x-accel-buffering", "no")], Sse::new(limited).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))).into_response()
+fn words_of(language: &str) -> &'static Words {
+    Words::of(language).unwrap_or(&Words::all()[0])
+}
+
+/// A page that is open on a view.
+struct Page {
+    sent: watch::Receiver<Sent>,
+    claims: Claims,
+    claim: Option<Claim>,
+    is_first: bool,
+}
+
+impl Page {
+    /// What it gets next; `None` when there is nothing more.
+    async fn next(&mut self) -> Option<Event> {
+        if self.is_first {
+            self.sent.wait_for(|sent| *sent != Sent::Nothing).await.ok()?;
+        } else {
+            self.sent.changed().await.ok()?;
+        }
+        self.is_first = false;
+        let sent = self.sent.borrow_and_update().clone();
+        let is_lost = self.claim.as_ref().is_some_and(|claim| !self.claims.has(claim));
+        Some(match sent {
+            Sent::Html(html) if !is_lost => Event::default().data(html),
+            Sent::Away => Event::default().event("away").data("database"),
+            // The page loads itself again, and then says what is wrong.
+            _ => Event::default().event("reload").data(""),
+        })
+    }
+
+    fn stream(self) -> impl Stream<Item = Event> + Send + 'static {
+        stream::unfold(self, |mut page| async move { Some((page.next().await?, page)) })
+    }
+}
+
+/// A stream of events that ends after [`LIFE`] and at a stop, with the headers that keep proxies from holding it back.
+fn stream_of(hub: &Hub, share: Share<Client>, events: impl Stream<Item = Event> + Send + 'static) -> Response {
+    let limited = events.take_until(tokio::time::sleep(LIFE)).take_until(hub.over.clone().cancelled_owned());
+    let counted = limited.map(move |event| {
+        let _ = &share;
+        Ok::<_, Infallible>(event)
+    });
+    ([("x-accel-buffering", "no")], Sse::new(counted).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))).into_response()
 }
 
 /// The stream of a page: the HTML of its main part. The event `away` says that the database does not answer, `reload` that
@@ -230,67 +342,26 @@ pub(super) async fn page(
         let place = query.get("view").and_then(|view| Place::read(view)).ok_or(WebError::NotFound)?;
         screens::of(&place)?;
         let claim = asked.claim()?;
+        let share = web.hub.stream_for(asked.client)?;
         let (tx, who) = enter(&web.pool, claim.clone()).await?;
         tx.commit().await?;
-        let view = View { place, tenant: who.tenant, scope: who.scope, language: asked.words.code, zone: asked.zone };
-        Ok(web.hub.open(view, claim))
+        let (language, zone) = (asked.words.code, asked.zone);
+        let view = View::Screen { place, tenant: who.tenant, scope: who.scope, language, zone };
+        Ok((share, web.hub.open(view, Some((claim, who.name)))?))
     };
-    let receiver = match open.await {
-        Ok(receiver) => receiver,
-        Err(error) => return WebError::json(&error),
-    };
-    let over = web.hub.over.clone();
-    stream_of(
-        stream::unfold((receiver, true), |(mut receiver, first)| async move {
-            loop {
-                if !first && receiver.changed().await.is_err() {
-                    return None;
-                }
-                if first {
-                    receiver.wait_for(|sent| *sent != Sent::Nothing).await.ok()?;
-                }
-                let sent = receiver.borrow_and_update().clone();
-                let event = match sent {
-                    Sent::Nothing => continue,
-                    Sent::Html(html) => Event::default().data(html),
-                    Sent::Away => Event::default().event("away").data("database"),
-                    // The page loads itself again, and then says what is wrong.
-                    Sent::Over => Event::default().event("reload").data(""),
-                };
-                return Some((event, (receiver, false)));
-            }
-        })
-        .take_until(over.cancelled_owned()),
-    )
+    match open.await {
+        Ok((share, page)) => stream_of(&web.hub, share, page.stream()),
+        Err(error) => WebError::json(&error),
+    }
 }
 
-/// The stream of a page that only one reader has: rendered when a session has changed, at most once a second, and after a few
-/// seconds; sent when it differs from before.
-pub(super) fn stream_of_page<F>(web: &Web, render: impl Fn() -> F + Send + 'static) -> Response
-where
-    F: Future<Output = Result<String, WebError>> + Send + 'static,
-{
-    let (over, tick) = (web.hub.over.clone(), web.hub.tick());
-    let bell = web.hub.bell.subscribe();
-    let events = stream::unfold((bell, String::new(), render), move |(mut bell, mut before, render)| async move {
-        loop {
-            let begun = Instant::now();
-            let event = match render().await {
-                Ok(html) if html == before => None,
-                Ok(html) => {
-                    before.clone_from(&html);
-                    Some(Event::default().data(html.replace('\r', " ")))
-                }
-                Err(_) => Some(Event::default().event("away").data("database")),
-            };
-            if let Some(event) = event {
-                return Some((event, (bell, before, render)));
-            }
-            let changed =
-                async { while matches!(bell.recv().await, Ok(Bell::Rang(topic)) if topic != Topic::Session) {} };
-            let _ = tokio::time::timeout(tick, changed).await;
-            tokio::time::sleep_until(begun + Duration::from_millis(250)).await;
-        }
-    });
-    stream_of(events.take_until(over.cancelled_owned()))
+/// The stream of the page of a link.
+pub(super) async fn link_page(State(web): State<Web>, Path(secret): Path<String>, asked: Asked) -> Response {
+    let open = async {
+        link::check(&web, &secret, &asked).await?;
+        let share = web.hub.stream_for(asked.client)?;
+        let page = web.hub.open(View::Link { secret, language: asked.words.code }, None)?;
+        Ok(stream_of(&web.hub, share, page.stream()))
+    };
+    open.await.unwrap_or_else(|error: WebError| error.json())
 }

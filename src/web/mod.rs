@@ -20,6 +20,8 @@ mod plot;
 mod qr;
 mod request;
 mod screens;
+mod server;
+mod shares;
 mod words;
 
 use crate::config::{Config, Secret};
@@ -31,6 +33,7 @@ use axum::routing::{get, post};
 use client::Limits;
 use ipnet::IpNet;
 use live::Hub;
+use shares::Shares;
 use sqlx::postgres::PgPool;
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -40,9 +43,6 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
-
-/// How long open streams may take to end at a stop.
-const ENDING: Duration = Duration::from_secs(2);
 
 /// Why the pages cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +81,17 @@ struct Shared {
     /// From the configuration; without it a change is accepted from the host that the browser asks.
     url: Option<Url>,
     hub: Hub,
+    /// Changes that are under way; each has a connection to the database, and may wait for a lock.
+    changes: Shares<ChangeOf>,
+}
+
+/// Who makes a change.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum ChangeOf {
+    /// Tokens of a tenant; `None` is those of all tenants.
+    Tenant(Option<String>),
+    /// The link page of a session.
+    Session(Option<String>),
 }
 
 impl Deref for Web {
@@ -135,7 +146,8 @@ pub async fn serve(config: &Config, database: &Secret, stop: CancellationToken) 
     identity::register(&pool, &shown).await.map_err(WebServeError::Role)?;
     let over = stop.child_token();
     let web = Web(Arc::new(Shared {
-        hub: Hub::new(pool.clone(), over.clone()),
+        hub: Hub::new(pool.clone(), settings, over.clone()),
+        changes: Shares::new(share_of(settings.connections, 4), share_of(settings.connections, 2)),
         pool,
         limits: Limits::new(settings.requests_per_minute, settings.logins_per_minute),
         proxies: settings.trusted_proxies.clone(),
@@ -143,14 +155,8 @@ pub async fn serve(config: &Config, database: &Secret, stop: CancellationToken) 
         url,
     }));
     let bells = web.hub.listen((!config.database_pooler).then(|| database.clone()), over.clone());
-    let router = router(web.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let server = server::Server::new(listener, router(web.clone()), settings);
     let task = tokio::spawn(async move {
-        let (graceful, late) = (stop.clone(), stop.clone());
-        let serving = axum::serve(listener, router).with_graceful_shutdown(async move { graceful.cancelled().await });
-        let limit = async {
-            late.cancelled().await;
-            tokio::time::sleep(ENDING).await;
-        };
         let housekeeping = async {
             loop {
                 tokio::time::sleep(Duration::from_mins(1)).await;
@@ -158,10 +164,7 @@ pub async fn serve(config: &Config, database: &Secret, stop: CancellationToken) 
             }
         };
         tokio::select! {
-            ended = serving => if let Err(error) = ended {
-                tracing::error!(%error, "web server failed; its pages do not answer");
-            },
-            () = limit => {}
+            () = server.run(stop) => {}
             () = housekeeping => {}
         }
         over.cancel();
@@ -169,6 +172,11 @@ pub async fn serve(config: &Config, database: &Secret, stop: CancellationToken) 
         web.pool.close().await;
     });
     Ok(Pages { url: shown, address: bound, task })
+}
+
+/// A part of the connections to the database, at least one.
+fn share_of(connections: u32, parts: u32) -> usize {
+    usize::try_from(connections / parts).unwrap_or(1).max(1)
 }
 
 fn router(web: Web) -> Router {
@@ -180,7 +188,7 @@ fn router(web: Web) -> Router {
         .route("/language/{code}", get(page::language))
         .route("/assets/{hash}/{name}", get(assets::serve))
         .route("/link/{secret}", get(link::page))
-        .route("/link/{secret}/live", get(link::live))
+        .route("/link/{secret}/live", get(live::link_page))
         .route("/link/{secret}/qr.png", get(link::qr_png))
         .route("/link/{secret}/{step}", post(link::step))
         .route("/act/{name}", post(call::run))

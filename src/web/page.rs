@@ -214,7 +214,9 @@ pub(super) async fn language(
 /// A path of this server; nothing for a URL that leads elsewhere.
 pub(super) fn here(path: &str) -> Option<String> {
     let url = url::Url::parse("http://page").ok()?.join(path).ok().filter(|url| url.host_str() == Some("page"))?;
-    Some(url[url::Position::BeforePath..].to_owned())
+    let here = &url[url::Position::BeforePath..];
+    // A browser takes what follows two slashes for a host.
+    (!here.starts_with("//")).then(|| here.to_owned())
 }
 
 pub(super) async fn screen(web: State<Web>, Path(_): Path<String>, asked: Asked) -> Response {

@@ -470,6 +470,8 @@ fn real_seconds(seconds: i64) -> f64 {
     chrono::TimeDelta::seconds(seconds).as_seconds_f64()
 }
 
-fn real(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+/// A count as a number of a plot; beyond 2^53 not to the last digit.
+#[expect(clippy::cast_precision_loss, reason = "a plot needs no more digits than a float has")]
+pub(super) fn real(count: impl TryInto<i64>) -> f64 {
+    count.try_into().unwrap_or(i64::MAX) as f64
 }

@@ -79,7 +79,11 @@ pub(super) struct Place {
 impl Place {
     /// Reads a path with its query: `/session/shop?days=7`.
     pub(super) fn read(path: &str) -> Option<Self> {
-        let url = url::Url::parse("http://page").ok()?.join(path).ok().filter(|url| url.host_str() == Some("page"))?;
+        let url = url::Url::parse("http://page").ok()?.join(path).ok()?;
+        // A browser takes what follows two slashes for a host.
+        if url.host_str() != Some("page") || url.path().starts_with("//") {
+            return None;
+        }
         let mut parts = url.path_segments()?.map(|part| {
             percent_encoding::percent_decode_str(part).decode_utf8().map(std::borrow::Cow::into_owned).ok()
         });
@@ -144,5 +148,6 @@ mod tests {
         assert_eq!(Place::read("/fleet?x=").map(|place| place.href()).as_deref(), Some("/fleet"));
         assert_eq!(Place::read("//elsewhere/fleet"), None);
         assert_eq!(Place::read("http://elsewhere/fleet"), None);
+        assert_eq!(Place::read("/.//elsewhere/fleet"), None);
     }
 }

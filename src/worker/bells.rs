@@ -3,6 +3,7 @@
 use crate::jobs::bells::Bells;
 use crate::jobs::cron;
 use crate::session::lease;
+use crate::webhooks;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +18,12 @@ const MOMENT: Duration = Duration::from_millis(50);
 pub(super) fn ring(bells: Bells) -> impl Fn(Option<&str>) + Send + Sync + 'static {
     move |payload| match payload {
         Some(cron::CHANGED) => bells.cron.notify_one(),
-        Some(lease::FREED) => bells.reconcile.notify_one(),
+        Some(lease::FREED) => {
+            bells.reconcile.notify_one();
+            bells.webhook_settings.notify_one();
+        }
+        Some(webhooks::FED) => bells.webhooks.notify_one(),
+        Some(webhooks::CHANGED) => bells.webhook_settings.notify_one(),
         Some(_) => bells.claim.notify_one(),
         None => bells.ring_all(),
     }

@@ -4,7 +4,7 @@
 
 use super::tasks::Tasks;
 use crate::jobs::feed::Feed;
-use crate::jobs::maintenance::{self, Maintenance};
+use crate::jobs::maintenance::{self, Maintenance, Slot};
 use crate::jobs::progress::Attempts;
 use crate::jobs::record::RecordLayer;
 use crate::jobs::{JobError, MaintenanceJob, OutboundJob, SessionJob};
@@ -51,8 +51,8 @@ pub(super) struct Handlers {
     pub(super) recorder: Recorder,
     pub(super) sessions: Sessions,
     pub(super) media: Media,
-    /// Of long housekeeping, and of jobs that must be prompt.
-    pub(super) maintenance: [(&'static str, Feed<MaintenanceJob>); 2],
+    /// Of each slot.
+    pub(super) maintenance: [(&'static str, Feed<MaintenanceJob>); Slot::ALL.len()],
     pub(super) keeper: Maintenance,
 }
 

@@ -13,7 +13,7 @@ use crate::db::{Db, listener};
 use crate::jobs::OutboundJob;
 use crate::jobs::actions::{Actions, DOWNLOADS};
 use crate::jobs::bells::Bells;
-use crate::jobs::claim::{Dispatcher, MaintenanceFeeds};
+use crate::jobs::claim::Dispatcher;
 use crate::jobs::cron::Cron;
 use crate::jobs::feed::{Feed, feed};
 use crate::jobs::in_hand::InHand;
@@ -33,6 +33,7 @@ use crate::session::health;
 use crate::session::jobs::Recorder;
 use crate::session::lease::{Lease, LeaseSignals};
 use crate::session::registry::Sessions;
+use crate::webhooks::Webhooks;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -132,6 +133,7 @@ impl Life {
         let (actions, actions_feed) = feed(actions_at_once);
         let (long, long_feed) = feed(1);
         let (prompt, prompt_feed) = feed(1);
+        let (asked, asked_feed) = feed(1);
         let (session_in_hand, maintenance_in_hand) = (InHand::default(), InHand::default());
         let ack_timeout = Duration::from_secs(settings.ack_timeout_seconds.into());
         let handler = worker.handler_override.clone().unwrap_or_else(|| {
@@ -167,7 +169,11 @@ impl Life {
             recorder,
             sessions: sessions.clone(),
             media: worker.media.clone(),
-            maintenance: [("maintenance", long_feed), ("prompt maintenance", prompt_feed)],
+            maintenance: [
+                ("maintenance", long_feed),
+                ("prompt maintenance", prompt_feed),
+                ("asked maintenance", asked_feed),
+            ],
             keeper,
         }
         .start(handlers);
@@ -194,13 +200,23 @@ impl Life {
                 downloads,
             },
             session_in_hand,
-            maintenance: MaintenanceFeeds { long, prompt },
+            maintenance: [long, prompt, asked],
             maintenance_in_hand,
             poll: poll_interval,
         };
         takers.spawn("dispatcher", dispatcher.run(ends.draining.clone()));
         let cron = Cron { pool: pool.clone(), wake: bells.cron.clone(), poll: poll_interval * 10 };
         takers.spawn("cron", cron.run(ends.draining.clone()));
+        let webhooks = Webhooks {
+            db: pool.clone(),
+            worker_id,
+            vault: vault.clone(),
+            config: worker.config.webhook.clone(),
+            bells: bells.clone(),
+            poll: poll_interval,
+            grace: Duration::from_secs(settings.drain_seconds.into()),
+        };
+        takers.spawn("webhooks", webhooks.run(ends.draining.clone()));
         comparison
     }
 

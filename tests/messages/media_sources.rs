@@ -2,6 +2,7 @@
 
 use super::files::{film, music, picture, speech};
 use super::stage::{Peer, SHOP, Stage};
+use crate::support::logins::{login, run};
 use crate::support::world::Worker;
 use anyhow::{Context, Result, ensure};
 use axum::Router;
@@ -312,6 +313,37 @@ async fn m1_a_file_that_cannot_be_sent_fails_with_its_reason_and_holds_nothing_u
         let sent = all.stage.send("image", to, &data(&file)).await?;
         ensure!(all.phone_file(&sent).await? == file, "other bytes");
     }
+    all.worker.stop().await
+}
+
+#[tokio::test]
+async fn m1_r9_a_large_object_with_the_number_of_another_is_not_sent() -> Result<()> {
+    let all = Sources::new().await?;
+    let world = &all.stage.world;
+    let app = login(&world.db, "wa_app", Some("default")).await?;
+    let to = Peer::Phone.number();
+    let later = "send_at => now() + interval '1 day'";
+    let send =
+        format!("SELECT wa.send_document('shop', '{to}', large_object => lo_from_bytea(0, 'mine')::bigint, {later})");
+    let id: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(send)).fetch_one(&app).await?;
+    let oid = format!("SELECT (content ->> 'large_object')::bigint::oid FROM wa.outbound WHERE id = {id}");
+    let oid: sqlx::postgres::types::Oid = sqlx::query_scalar(sqlx::AssertSqlSafe(oid)).fetch_one(&app).await?;
+    run(&app, &format!("SELECT lo_unlink({})", oid.0)).await?;
+    // Somebody else's file gets the number. Its owner lets the worker read it.
+    run(
+        &world.db.pool,
+        &format!("SELECT lo_from_bytea({0}, 'not yours'); GRANT SELECT ON LARGE OBJECT {0} TO wa_worker", oid.0),
+    )
+    .await?;
+    run(&app, &format!("SELECT wa.retry({id})")).await?;
+    world.message_is(id, "failed").await?;
+    let errors = all.stage.errors(id).await?;
+    ensure!(errors.contains("content.large_object: large object"), "{errors}");
+    // Whoever named it may be allowed to read it.
+    let reader: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(&app).await?;
+    run(&world.db.pool, &format!(r#"GRANT SELECT ON LARGE OBJECT {} TO "{reader}""#, oid.0)).await?;
+    run(&app, &format!("SELECT wa.retry({id})")).await?;
+    world.message_is(id, "sent").await?;
     all.worker.stop().await
 }
 

@@ -35,3 +35,21 @@ pub(crate) fn statements(file: &str, begin: &str) -> Result<Vec<String>> {
     ensure!(!found.is_empty(), "{file} has no {begin}");
     Ok(found)
 }
+
+#[cfg(feature = "sandbox")]
+/// What is between `<!-- name -->` and `<!-- end -->`.
+pub(crate) fn section(file: &str, name: &str) -> Result<String> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file))?;
+    let found = text.split(&format!("<!-- {name} -->\n")).nth(1).and_then(|rest| rest.split("<!-- end -->").next());
+    Ok(found.with_context(|| format!("{file} has no {name}"))?.to_owned())
+}
+
+#[cfg(feature = "sandbox")]
+/// The blocks of code in this language.
+pub(crate) fn blocks(file: &str, language: &str) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file))?;
+    let of_language = |block: &str| block.strip_prefix(language)?.strip_prefix('\n').map(str::to_owned);
+    let found: Vec<String> = text.split("```").skip(1).step_by(2).filter_map(of_language).collect();
+    ensure!(!found.is_empty(), "{file} has no {language}");
+    Ok(found)
+}

@@ -18,12 +18,17 @@ pub(crate) struct InProcessWorker {
 impl InProcessWorker {
     /// Starts a worker that polls every 50 ms.
     pub(crate) fn start(db: &TestDb) -> Result<Self> {
-        Self::of(db, 50, |worker| worker)
+        Self::of(db, 50, |worker| worker, |_| {})
+    }
+
+    /// The same with another configuration.
+    pub(crate) fn with_config(db: &TestDb, change: impl FnOnce(&mut Config)) -> Result<Self> {
+        Self::of(db, 50, |worker| worker, change)
     }
 
     /// Starts a worker that holds every session, gives their messages to `handler` and polls every `poll_ms`.
     pub(crate) async fn with_handler(db: &TestDb, poll_ms: u32, handler: Handler) -> Result<Self> {
-        let mut worker = Self::of(db, poll_ms, |worker| worker.with_handler(handler))?;
+        let mut worker = Self::of(db, poll_ms, |worker| worker.with_handler(handler), |_| {})?;
         tokio::select! {
             ended = &mut worker.task => bail!("the worker ended before it took work: {ended:?}"),
             began = worker.window.phase.wait_for(|phase| *phase == Phase::Working) => drop(began?),
@@ -39,13 +44,19 @@ impl InProcessWorker {
         Ok(worker)
     }
 
-    fn of(db: &TestDb, poll_ms: u32, change: impl FnOnce(Worker) -> Worker) -> Result<Self> {
+    fn of(
+        db: &TestDb,
+        poll_ms: u32,
+        change: impl FnOnce(Worker) -> Worker,
+        configure: impl FnOnce(&mut Config),
+    ) -> Result<Self> {
         let mut config = Config {
             database_url: Some(Secret::new(&db.url)),
             whatsapp_url: "ws://127.0.0.1:9/".into(),
             ..Config::default()
         };
         (config.worker.poll_ms, config.worker.connections) = (poll_ms, 4);
+        configure(&mut config);
         let (worker, stop) = (change(Worker::new(config)?), CancellationToken::new());
         Ok(Self { window: worker.window(), task: tokio::spawn(worker.run(stop.clone())), stop })
     }

@@ -73,7 +73,7 @@ pub(crate) async fn two_tenants() -> Result<TestDb> {
 /// The caller may not do that.
 pub(crate) const DENIED: Result<usize, &str> = Err("42501");
 
-/// Runs each query, and compares what came of it.
+/// Runs each query, and compares its outcome: the number of rows, or the SQLSTATE of a refusal.
 pub(crate) async fn expect(pool: &PgPool, cases: &[(&str, Result<usize, &str>)]) -> Result<()> {
     for (sql, expected) in cases {
         let found = outcome(pool, sql).await;

@@ -20,6 +20,8 @@ pub(crate) mod programs;
 #[cfg(feature = "sandbox")]
 pub(crate) mod proxy;
 #[cfg(feature = "sandbox")]
+pub(crate) mod pypi;
+#[cfg(feature = "sandbox")]
 pub(crate) mod relay;
 pub(crate) mod server;
 pub(crate) mod until;

@@ -2,6 +2,7 @@
 
 use super::{Pages, token, two_tenants};
 use crate::support::db;
+use crate::support::until::until;
 use anyhow::{Result, ensure};
 
 #[tokio::test]
@@ -167,5 +168,65 @@ async fn h2_only_a_listed_proxy_names_the_user() -> Result<()> {
     ensure!(status(&["127.0.0.0/8"], "anna@example.org").await? == 200);
     ensure!(status(&["10.0.0.0/8"], "anna@example.org").await? == 303, "an address that is no proxy");
     ensure!(status(&["127.0.0.0/8"], "boss").await? == 303, "a token that is not for proxies");
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_a_page_leads_to_no_other_server() -> Result<()> {
+    let db = db::fresh().await;
+    let pages = Pages::start(&db).await?;
+    for to in ["/.//evil.example", "//evil.example", "/%2e//evil.example", "/..//evil.example", "https://evil.example"]
+    {
+        let answer = pages.get(&format!("/language/ru?to={to}"), "").await?;
+        let location = answer.header("location").unwrap_or_default();
+        ensure!(location.starts_with('/') && !location.starts_with("//"), "{to}: {location}");
+    }
+    pages.stop().await;
+    Ok(())
+}
+
+/// An application keeps a session's row locked. The operators of its tenant wait for it, nobody else.
+#[tokio::test]
+async fn h2_r8_changes_that_wait_for_a_lock_leave_connections_to_others() -> Result<()> {
+    let db = db::fresh().await;
+    two_tenants(&db).await?;
+    let pages = Pages::with(&db, |config| config.web.connections = 4).await?;
+    let red = pages.sign_in(&token(&db, "red", "operator", Some("red")).await?).await?;
+    let blue = pages.sign_in(&token(&db, "blue", "operator", Some("blue")).await?).await?;
+    let mut application = db.pool.begin().await?;
+    sqlx::query("SELECT wa.pause('red.shop')").execute(&mut *application).await?;
+    let waiting = (0..8).map(|_| pages.post("/act/pause", &red, "session=red.shop"));
+    let waiting = futures::future::try_join_all(waiting);
+    let others = async {
+        let answer = pages.post("/act/pause", &blue, "session=blue.shop").await?;
+        ensure!(answer.status == 200, "{answer:?}");
+        Ok(())
+    };
+    let (waiting, others) = futures::future::join(waiting, others).await;
+    others?;
+    // One waited for the lock; the others were told at once.
+    let (busy, rest): (Vec<_>, Vec<_>) =
+        waiting?.into_iter().partition(|answer| answer.body.contains("other changes of yours"));
+    ensure!(busy.len() >= 6 && rest.iter().all(|answer| answer.status >= 400), "{busy:?} {rest:?}");
+    drop(application);
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_r9_an_address_has_so_many_connections() -> Result<()> {
+    let db = db::fresh().await;
+    let pages = Pages::with(&db, |config| config.web.clients_per_address = 5).await?;
+    let mut half_sent = vec![];
+    for _ in 0..5 {
+        half_sent.push(pages.half_sent("GET / HTTP/1.1\r\n").await?);
+    }
+    ensure!(pages.get("/login", "").await.is_err(), "a sixth connection was served");
+    drop(half_sent);
+    until("they are forgotten", async || {
+        Ok(pages.get("/login", "").await.map(drop).map_err(|error| error.to_string()))
+    })
+    .await?;
+    pages.stop().await;
     Ok(())
 }

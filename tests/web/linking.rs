@@ -25,6 +25,15 @@ async fn link_url(world: &World) -> Result<String> {
     Ok(sqlx::query_scalar("SELECT wa.link_url('shop')").fetch_one(world.pool()).await?)
 }
 
+/// Opens the link page and asks for a QR code, until the page shows one; returns the page's address.
+async fn shows_qr(world: &World, browser: &Browser) -> Result<String> {
+    let url = link_url(world).await?;
+    browser.open(&url).await?;
+    browser.click("form[action$='/start'] button").await?;
+    browser.until("document.querySelector('.qr svg')").await?;
+    Ok(url)
+}
+
 /// What a camera reads from the picture that the page offers.
 async fn read_qr(pages: &Pages, url: &str) -> Result<Option<String>> {
     let path = url.trim_start_matches(&pages.url);
@@ -64,10 +73,7 @@ async fn is_well(browser: &Browser) -> Result<()> {
 async fn s2_h2_a_phone_is_linked_by_the_pages_qr_code() -> Result<()> {
     let (world, worker, pages, browser) = ready().await?;
     world.phone(NUMBER).await?;
-    let url = link_url(&world).await?;
-    browser.open(&url).await?;
-    browser.click("form[action$='/start'] button").await?;
-    browser.until("document.querySelector('.qr svg')").await?;
+    let url = shows_qr(&world, &browser).await?;
     is_well(&browser).await?;
     picture(&browser, "link-390").await?;
     // The text of the code travels in no notification and stands in no page but this one.
@@ -104,9 +110,7 @@ async fn s2_h2_a_phone_is_linked_by_the_pages_pairing_code() -> Result<()> {
 async fn s2_h2_an_account_with_a_passkey_is_linked_on_the_page() -> Result<()> {
     let (world, worker, pages, browser) = ready().await?;
     world.control.post("/phones", json!({ "number": NUMBER, "passkey": true })).await?;
-    let url = link_url(&world).await?;
-    browser.open(&url).await?;
-    browser.click("form[action$='/start'] button").await?;
+    let url = shows_qr(&world, &browser).await?;
     scan(&world, &pages, &url).await?;
     browser.until("document.querySelector('#passkey-line')").await?;
     let line = browser.run("return document.querySelector('#passkey-line').textContent").await?;
@@ -133,10 +137,7 @@ async fn s2_h2_an_account_with_a_passkey_is_linked_on_the_page() -> Result<()> {
 async fn s2_h2_the_page_survives_a_dead_worker_a_reload_and_a_lost_connection() -> Result<()> {
     let (world, worker, pages, browser) = ready().await?;
     world.phone(NUMBER).await?;
-    let url = link_url(&world).await?;
-    browser.open(&url).await?;
-    browser.click("form[action$='/start'] button").await?;
-    browser.until("document.querySelector('.qr svg')").await?;
+    let url = shows_qr(&world, &browser).await?;
     world.kill(worker).await?;
     let worker = world.worker().await?;
     browser.open(&url).await?;

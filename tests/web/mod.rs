@@ -5,6 +5,7 @@ mod linking;
 mod retries;
 mod screens;
 mod streams;
+mod webhooks;
 
 use crate::support::browser::Browser;
 use crate::support::db::TestDb;
@@ -71,6 +72,13 @@ impl Pages {
         let mut answer = vec![];
         socket.read_to_end(&mut answer).await?;
         Ok(answer)
+    }
+
+    /// A connection on which only this has been sent.
+    pub(crate) async fn half_sent(&self, head: &str) -> Result<TcpStream> {
+        let mut socket = TcpStream::connect(&self.host).await?;
+        socket.write_all(head.as_bytes()).await?;
+        Ok(socket)
     }
 
     /// A page as a browser with this cookie gets it.
@@ -178,4 +186,11 @@ pub(crate) async fn two_tenants(db: &TestDb) -> Result<()> {
             .await?;
     }
     Ok(())
+}
+
+/// Signs a browser in.
+pub(crate) async fn sign_in(browser: &Browser, pages: &Pages, secret: &str) -> Result<()> {
+    browser.open(&format!("{}/login", pages.url)).await?;
+    browser.write("#token", &format!("{secret}\u{E007}")).await?;
+    browser.until("location.pathname === '/fleet'").await
 }

@@ -4,7 +4,7 @@ use super::{Pages, token, two_tenants};
 use crate::support::db::{self, TestDb};
 use crate::support::in_process::InProcessWorker;
 use crate::support::until::until;
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use sqlx::AssertSqlSafe;
 
 /// Failed messages of both sessions, made without sending.
@@ -15,7 +15,7 @@ async fn failed(db: &TestDb, each: i64) -> Result<()> {
          INSERT INTO wa.outbound (session, recipient, body) SELECT s || '.shop', '+7900123' || 1000 + n, 'x'
          FROM unnest('{{red,blue}}'::text[]) s, generate_series(1, {each}) n;
          UPDATE wa.outbound SET status = 'failed', failed_at = now(), last_error = 'no file',
-             failure = CASE WHEN id % 2 = 0 THEN 'media' ELSE 'connection' END::wa.failure_class"
+             failure = CASE WHEN id % 2 = 0 THEN 'media' ELSE 'connection' END"
     );
     sqlx::raw_sql(AssertSqlSafe(made)).execute(&db.pool).await?;
     Ok(())
@@ -69,9 +69,79 @@ async fn h2_a_cancelled_retry_stops_and_waits_for_no_lock() -> Result<()> {
     sqlx::raw_sql(slow).execute(&db.pool).await?;
     holds(&db, "(SELECT retried > 1 FROM wa.retries ORDER BY id DESC LIMIT 1)").await?;
     sqlx::raw_sql("SELECT wa.cancel_retry(max(id)) FROM wa.retries").execute(&db.pool).await?;
-    // Prompt jobs run one at a time, so the next one starts when the cancelled one has ended.
-    sqlx::raw_sql("INSERT INTO wa.maintenance_job (kind) VALUES ('resource_report')").execute(&db.pool).await?;
-    holds(&db, "(SELECT status = 'done' FROM wa.maintenance_job WHERE kind = 'resource_report')").await?;
+    // Retries run one at a time, so the next one starts when the cancelled one has ended.
+    sqlx::raw_sql("SELECT wa.retry_failed(failure => 'server')").execute(&db.pool).await?;
+    holds(&db, "(SELECT status = 'done' FROM wa.retries ORDER BY id DESC LIMIT 1)").await?;
     holds(&db, "(SELECT count(*) > 100 FROM wa.outbound WHERE session = 'blue.shop' AND status = 'failed')").await?;
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn h2_a_rare_class_of_failures_is_found_under_a_tenant() -> Result<()> {
+    let db = db::fresh().await;
+    failed(&db, 2500).await?;
+    // The oldest failure of each tenant is the only one of its class.
+    let rare = "UPDATE wa.outbound o SET failure = 'worker', failed_at = now() - interval '1 day', campaign = 'may'
+                FROM (SELECT session_id, min(id) AS id FROM wa.outbound GROUP BY session_id) first WHERE o.id = first.id
+                RETURNING o.session, o.id";
+    let rare: Vec<(String, i64)> = sqlx::query_as(rare).fetch_all(&db.pool).await?;
+    sqlx::raw_sql("INSERT INTO wa.campaign (session_id, campaign) SELECT session_id, 'may' FROM wa.session")
+        .execute(&db.pool)
+        .await?;
+    let id_of = |name: &str| rare.iter().find(|(session, _)| session == name).map(|(_, id)| *id);
+    let (own, other) = (id_of("red.shop").context("red")?, id_of("blue.shop").context("blue")?);
+    let pages = Pages::start(&db).await?;
+    for (name, tenant, seen) in [("red", Some("red"), vec![own]), ("ops", None, vec![own, other])] {
+        let cookie = pages.sign_in(&token(&db, name, "operator", tenant).await?).await?;
+        for path in ["/failures?class=worker", "/failures?campaign=may", "/failures?class=worker&session=red.shop"] {
+            let page = pages.get(path, &cookie).await?.body;
+            let shown = |id: i64| page.contains(&format!("href=\"/message/{id}\""));
+            let wanted: Vec<i64> = seen.iter().copied().filter(|id| !path.contains("red.shop") || *id == own).collect();
+            ensure!(
+                [own, other].into_iter().filter(|id| shown(*id)).collect::<Vec<_>>() == wanted,
+                "{name} {path}: {page}"
+            );
+            ensure!(page.matches("href=\"/message/").count() == wanted.len(), "{name} {path}: more than these");
+        }
+        // Without a class the newest are shown, and those of no other tenant.
+        let page = pages.get("/failures", &cookie).await?.body;
+        ensure!(
+            page.matches("href=\"/message/").count() == 50 && !page.contains(&format!("/message/{own}\"")),
+            "{name}: {page}"
+        );
+        ensure!(tenant.is_none() || !page.contains("blue.shop"), "{name}: {page}");
+    }
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_r9_many_retries_of_a_tenant_hold_up_neither_others_nor_checks() -> Result<()> {
+    let db = db::fresh().await;
+    failed(&db, 300).await?;
+    let ask = "SELECT wa.retry_failed('red.shop', 'media')";
+    for _ in 0..10 {
+        sqlx::raw_sql(ask).execute(&db.pool).await?;
+    }
+    let refused = sqlx::raw_sql(ask).execute(&db.pool).await.err().and_then(sqlx::Error::into_database_error);
+    ensure!(refused.as_ref().and_then(|it| it.code()).as_deref() == Some("WA049"), "{refused:?}");
+    // The first takes its time; another tenant asks last.
+    sqlx::raw_sql(
+        r#"UPDATE wa.maintenance_job SET args = args || '{"batch": 1, "pause_ms": 50}' WHERE id = 1;
+           SELECT wa.retry_failed('blue.shop', 'media');
+           INSERT INTO wa.maintenance_job (kind) VALUES ('check_sessions')"#,
+    )
+    .execute(&db.pool)
+    .await?;
+    let worker = InProcessWorker::start(&db)?;
+    holds(&db, "(SELECT status = 'done' FROM wa.maintenance_job WHERE kind = 'check_sessions')").await?;
+    holds(&db, "(SELECT count(*) = 11 AND bool_and(status = 'done') FROM wa.retries)").await?;
+    let turn = "SELECT count(*) FROM wa.retries r, wa.retries b
+                WHERE b.tenants = '{blue}' AND r.tenants = '{red}' AND r.started_at < b.started_at";
+    let before: i64 = sqlx::query_scalar(turn).fetch_one(&db.pool).await?;
+    ensure!(before == 1, "{before} retries of the other tenant went first");
+    let checked = "SELECT c.finished_at < r.finished_at FROM wa.maintenance_job c, wa.maintenance_job r
+                   WHERE c.kind = 'check_sessions' AND r.id = 1";
+    ensure!(sqlx::query_scalar::<_, bool>(checked).fetch_one(&db.pool).await?, "the check waited for a retry");
     worker.stop().await
 }

@@ -1,15 +1,19 @@
 //! Every screen in a real browser: wide and narrow, light and dark, without an error in the console, without overflow, and
 //! without a serious fault for people who cannot see it.
 
-use super::{Pages, picture, token};
+use super::webhooks::DELIVERIES;
+use super::{Pages, picture, sign_in, token};
 use crate::support::browser::Browser;
 use crate::support::npm;
-use crate::support::world::World;
+use crate::support::world::{Worker, World};
 use anyhow::{Context as _, Result, ensure};
+use axum::Router;
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use std::path::Path;
+use tokio::net::TcpListener;
 
-const SCREENS: [&str; 18] = [
+const SCREENS: [&str; 21] = [
     "fleet",
     "session/shop",
     "session/shop?tab=events",
@@ -24,6 +28,9 @@ const SCREENS: [&str; 18] = [
     "inbox/shop",
     "inbox/shop?chat=15550002@s.whatsapp.net",
     "consumers",
+    "webhooks",
+    "webhooks/1",
+    "webhooks/1?list=dead",
     "schedules",
     "maintenance",
     "workers",
@@ -37,8 +44,21 @@ async fn axe() -> Result<String> {
     Ok(tokio::fs::read_to_string(home.join("node_modules/axe-core/axe.min.js")).await?)
 }
 
+/// A receiver of webhooks that accepts everything.
+async fn receiver() -> Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}/whatsapp", listener.local_addr()?);
+    let accepting = Router::new().fallback(async || StatusCode::NO_CONTENT);
+    tokio::spawn(async move { axum::serve(listener, accepting).await });
+    Ok(url)
+}
+
 /// A fleet in which every screen has something to show.
 async fn fleet(world: &World) -> Result<()> {
+    let webhook = "SELECT wa.add_webhook('crm', $1, '{*}', headers => '{\"Authorization\": \"Bearer abc123\"}')";
+    sqlx::query(webhook).bind(receiver().await?).execute(world.pool()).await?;
+    let disabled = "SELECT wa.add_webhook('archive', 'https://archive.example.org/whatsapp'); SELECT wa.disable_webhook('archive', 'moving')";
+    sqlx::raw_sql(disabled).execute(world.pool()).await?;
     for (session, number) in [("shop", "15550001"), ("support", "15550003")] {
         world.link(session, number).await?;
     }
@@ -63,20 +83,17 @@ async fn fleet(world: &World) -> Result<()> {
                         generate_series(1, 30) h
                    ON CONFLICT DO NOTHING";
     sqlx::raw_sql(numbers).execute(pool).await?;
+    sqlx::raw_sql(DELIVERIES).execute(pool).await?;
     Ok(())
-}
-
-async fn sign_in(browser: &Browser, pages: &Pages, secret: &str) -> Result<()> {
-    browser.open(&format!("{}/login", pages.url)).await?;
-    browser.write("#token", &format!("{secret}\u{E007}")).await?;
-    browser.until("location.pathname === '/fleet'").await
 }
 
 #[tokio::test]
 async fn h2_every_screen_is_well_at_each_width_and_in_each_light() -> Result<()> {
     let axe = axe().await?;
     let world = World::new().await?;
-    let worker = world.worker().await?;
+    let mut command = world.worker_on(&world.db.url);
+    command.env("WAGRES_WEBHOOK__PRIVATE_NETWORKS", "true");
+    let worker = Worker::start(command).await?;
     let pages = Pages::start(&world.db).await?;
     fleet(&world).await?;
     let secret = token(&world.db, "ops", "admin", None).await?;

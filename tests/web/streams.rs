@@ -4,6 +4,7 @@ use super::{Pages, token, two_tenants};
 use crate::support::db;
 use crate::support::until::until;
 use anyhow::{Context as _, Result, ensure};
+use wagres::config::Config;
 
 #[tokio::test]
 async fn h2_a_page_shows_a_change_of_a_session() -> Result<()> {
@@ -27,7 +28,8 @@ async fn h2_a_thousand_open_pages_cost_what_one_costs() -> Result<()> {
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET track_functions = ''all''', current_database()); END $$";
     let db = db::fresh_with(Some(count_calls)).await;
     sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;
-    let pages = Pages::start(&db).await?;
+    let many = |config: &mut Config| (config.web.streams_per_address, config.web.clients_per_address) = (2000, 2000);
+    let pages = Pages::with(&db, many).await?;
     let cookie = pages.sign_in(&token(&db, "ops", "operator", None).await?).await?;
     let mut streams = vec![];
     for _ in 0..1000 {
@@ -104,6 +106,21 @@ async fn h2_q14_a_stream_has_no_event_of_another_tenant_whatever_id_it_asks_for(
 }
 
 #[tokio::test]
+async fn h2_the_last_events_of_a_quiet_tenant_are_shown_among_many_of_others() -> Result<()> {
+    let db = db::fresh().await;
+    two_tenants(&db).await?;
+    let pages = Pages::start(&db).await?;
+    let red = pages.sign_in(&token(&db, "red", "viewer", Some("red")).await?).await?;
+    let own = add_event(&db, "red.shop", "call").await?;
+    let others = "INSERT INTO wa.event (session, session_id, kind) SELECT name, session_id, 'call' FROM wa.session, generate_series(1, 5000) WHERE name = 'blue.shop'";
+    sqlx::query(others).execute(&db.pool).await?;
+    let line = pages.stream("/stream/events", &red, "").await?.until("data-kind=\"call\"").await?;
+    ensure!(line.contains(&format!("data-key=\"{own}\"")), "{line}");
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn h2_a_stream_ends_with_its_token() -> Result<()> {
     let db = db::fresh().await;
     let pages = Pages::start(&db).await?;
@@ -114,6 +131,107 @@ async fn h2_a_stream_ends_with_its_token() -> Result<()> {
     stream.until("event: reload").await?;
     let refused = pages.request("GET /stream?view=%2Ffleet", &[&format!("cookie: {cookie}")], "").await?;
     ensure!(refused.status == 401, "{refused:?}");
+    pages.stop().await;
+    Ok(())
+}
+
+/// Two browsers show the same page; one is signed out. Only the other one gets what is new.
+#[tokio::test]
+async fn h2_a_revoked_token_gets_nothing_new_while_another_looks_on() -> Result<()> {
+    let db = db::fresh().await;
+    sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;
+    let pages = Pages::start(&db).await?;
+    let (gone, stays) = (token(&db, "gone", "viewer", None).await?, token(&db, "stays", "viewer", None).await?);
+    let (gone, stays) = (pages.sign_in(&gone).await?, pages.sign_in(&stays).await?);
+    let mut page_of_gone = pages.stream("/stream?view=%2Ffleet", &gone, "").await?;
+    let mut page_of_other = pages.stream("/stream?view=%2Ffleet", &stays, "").await?;
+    let mut events_of_gone = pages.stream("/stream/events", &gone, "").await?;
+    let mut events_of_other = pages.stream("/stream/events", &stays, "").await?;
+    let before = add_event(&db, "shop", "call").await?;
+    for events in [&mut events_of_gone, &mut events_of_other] {
+        events.until(&format!("data-key=\"{before}\"")).await?;
+    }
+    for page in [&mut page_of_gone, &mut page_of_other] {
+        page.until("shop").await?;
+    }
+    sqlx::query("SELECT wa.revoke_token('gone'), wa.add_session('late')").execute(&db.pool).await?;
+    let after = add_event(&db, "shop", "picture_changed").await?;
+    page_of_other.until("late").await?;
+    events_of_other.until(&format!("data-key=\"{after}\"")).await?;
+    let last = page_of_gone.until("event: reload").await?;
+    ensure!(!last.contains("late"), "{last}");
+    // Its stream of events has ended.
+    ensure!(events_of_gone.until(&format!("data-key=\"{after}\"")).await.is_err(), "an event after the token");
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_a_reader_that_was_away_for_long_misses_no_event() -> Result<()> {
+    const MISSED: i64 = 3500;
+    let db = db::fresh().await;
+    sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;
+    let pages = Pages::start(&db).await?;
+    let cookie = pages.sign_in(&token(&db, "ops", "viewer", None).await?).await?;
+    let first = add_event(&db, "shop", "call").await?;
+    // A colleague keeps the feed.
+    let mut colleague = pages.stream("/stream/events", &cookie, "").await?;
+    colleague.until(&format!("data-key=\"{first}\"")).await?;
+    sqlx::query("INSERT INTO wa.event (session, session_id, kind) SELECT name, session_id, 'call' FROM wa.session, generate_series(1, $1)")
+        .bind(MISSED)
+        .execute(&db.pool)
+        .await?;
+    let mut back = pages.stream(&format!("/stream/events?after={first}"), &cookie, "").await?;
+    for id in first + 1..=first + MISSED {
+        back.until(&format!("data-key=\"{id}\"")).await.with_context(|| format!("event {id}"))?;
+    }
+    let next = add_event(&db, "shop", "call").await?;
+    back.until(&format!("data-key=\"{next}\"")).await?;
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_r9_streams_and_views_are_bounded() -> Result<()> {
+    let db = db::fresh().await;
+    let pages = Pages::with(&db, |config: &mut Config| config.web.streams_per_address = 70).await?;
+    let secret = token(&db, "ops", "viewer", None).await?;
+    let (one, other) = (pages.sign_in(&secret).await?, pages.sign_in(&secret).await?);
+    let mut open = vec![];
+    // The views of a token, by whatever cookies.
+    for n in 0..64 {
+        let cookie = if n % 2 == 0 { &one } else { &other };
+        open.push(pages.stream(&format!("/stream?view=%2Ffleet%3Fx%3D{n}"), cookie, "").await?);
+    }
+    let status = async |path: &str| -> Result<u16> {
+        Ok(pages.request(&format!("GET {path}"), &[&format!("cookie: {one}")], "").await?.status)
+    };
+    ensure!(status("/stream?view=%2Ffleet%3Fx%3D64").await? == 429, "one more view");
+    // Those that are open already serve more readers, until the address has too many.
+    for _ in 0..6 {
+        open.push(pages.stream("/stream?view=%2Ffleet%3Fx%3D1", &one, "").await?);
+    }
+    ensure!(status("/stream?view=%2Ffleet%3Fx%3D1").await? == 429, "one more stream");
+    ensure!(status("/fleet").await? == 200, "pages are served");
+    drop(open);
+    until("a stream that ended makes room", async || {
+        let opened = pages.stream("/stream?view=%2Ffleet", &one, "").await;
+        Ok(opened.map(drop).map_err(|error| error.to_string()))
+    })
+    .await?;
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn s2_h2_a_wrong_secret_of_a_link_opens_no_stream_and_counts_as_an_attempt() -> Result<()> {
+    let db = db::fresh().await;
+    let pages = Pages::with(&db, |config: &mut Config| config.web.logins_per_minute = 3).await?;
+    let mut answers = vec![];
+    for _ in 0..5 {
+        answers.push(pages.request("GET /link/wak_0/live", &["accept: text/event-stream"], "").await?.status);
+    }
+    ensure!(answers == [404, 404, 404, 429, 429], "{answers:?}");
     pages.stop().await;
     Ok(())
 }

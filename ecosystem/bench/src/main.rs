@@ -11,11 +11,13 @@ mod fleet;
 mod history;
 mod insert;
 mod latency;
+mod pages;
 mod peers;
 mod queue;
 mod sandbox;
 mod server;
 mod sessions;
+mod webhook;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -69,6 +71,10 @@ enum BenchCommand {
     Insert(insert::Args),
     /// P8: jobs a second with a long history and with none
     History(history::Args),
+    /// H2: database time of each page of the dashboard with ten million messages and 10,000 sessions
+    Pages(pages::Args),
+    /// H5: deliveries a second to a local receiver, and with a million that wait for a dead one
+    Webhook(webhook::Args),
     /// Run the command line of wagres: benchmarks measure processes of this program
     #[command(hide = true, disable_help_flag = true)]
     Wagres {
@@ -114,6 +120,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             BenchCommand::Latency(args) => latency::run(args, &config, given, json).await,
             BenchCommand::Insert(args) => insert::run(args, &config, given, json).await,
             BenchCommand::History(args) => history::run(args, &config, given, json).await,
+            BenchCommand::Pages(args) => pages::run(args, given, json).await,
+            BenchCommand::Webhook(args) => webhook::run(args, &config, given, json).await,
             BenchCommand::Wagres { .. } => Ok(()),
         }
     })

@@ -90,11 +90,10 @@ impl Server {
         self.made().push(name.clone());
         let mut url = Url::parse(self.url.expose())?;
         url.set_path(&name);
-        let url = Secret::new(url.as_str());
-        let pool = db::connect(&url, 1, "wagres-bench").await?;
+        let database = Database::open(&Secret::new(url.as_str())).await?;
         // Without the extension statements are not counted.
-        let _ = sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").execute(&pool).await;
-        Ok(Database { url, pool })
+        let _ = sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").execute(&database.pool).await;
+        Ok(database)
     }
 
     async fn stop(self) -> anyhow::Result<()> {
@@ -129,6 +128,11 @@ async fn private(folder: &DataFolder) -> anyhow::Result<Cluster> {
 }
 
 impl Database {
+    /// A database that exists.
+    pub(super) async fn open(url: &Secret) -> anyhow::Result<Self> {
+        Ok(Self { url: url.clone(), pool: db::connect(url, 1, "wagres-bench").await? })
+    }
+
     /// Vacuums and analyzes, so that a new table has the statistics and visibility map of an old one.
     pub(super) async fn settle(&self) -> anyhow::Result<()> {
         sqlx::raw_sql("VACUUM ANALYZE").execute(&self.pool).await?;

@@ -104,3 +104,28 @@ async fn p3_bench_e2e_stands_beside_the_bare_library_and_names_a_missing_baileys
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn h2_bench_pages_measures_every_screen_for_each_reader() -> Result<()> {
+    let lines = bench(&["pages", "--messages", "20000", "--sessions", "200", "--rounds", "1"]).await?;
+    for screen in
+        ["fleet", "risk", "session", "queue", "message", "failures", "delivery", "campaigns", "inbox", "stream"]
+    {
+        for reader in ["admin", "large", "small"] {
+            let begin = format!("{reader} /{screen}");
+            let line = lines.iter().find(|line| line["name"].as_str().is_some_and(|name| name.starts_with(&begin)));
+            let line = line.with_context(|| begin)?;
+            ensure!(line["id"] == "H2" && line["reference"] == "limit" && positive(line, "figure"), "{line}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn h5_bench_webhook_stands_beside_the_receivers_bare_rate() -> Result<()> {
+    let lines = bench(&["webhook", "--deliveries", "200", "--waiting", "500", "--rounds", "1"]).await?;
+    let bare = lines.iter().find(|line| line["reference"] == "the receiver's bare rate").context("no bare rate")?;
+    ensure!(positive(bare, "figure") && positive(bare, "reference_figure") && positive(bare, "ratio"), "{bare}");
+    ensure!(lines.iter().filter(|line| line["reference"] == "none waiting" && positive(line, "ratio")).count() == 2);
+    Ok(())
+}

@@ -4,7 +4,7 @@
 //! into the row. That write also shows whether the job is still this worker's: a job that was cancelled or that another
 //! worker has taken over stops there. A worker that stops releases its job, and the attempt does not count.
 //!
-//! A worker runs one job at a time, and beside it one of the kinds that must be prompt ([`MaintenanceKind::is_prompt`]).
+//! A worker runs one job of each [`Slot`] at a time.
 //!
 //! The next kind: a variant of [`MaintenanceKind`], and its name in `sql/schema/50_maintenance.sql`.
 
@@ -94,21 +94,31 @@ impl MaintenanceKind {
         Self::ALL.map(|kind| kind.name().to_owned()).into()
     }
 
-    /// Whether jobs of this kind must not wait for those that may take hours: they are due often, or somebody waits for
-    /// them. They have a slot of their own.
+    /// Where its jobs run.
     #[must_use]
-    pub const fn is_prompt(self) -> bool {
+    pub const fn slot(self) -> Slot {
         match self {
-            Self::CheckSessions | Self::CloseIdle | Self::ResourceReport | Self::RetryFailed => true,
-            Self::SweepKeys | Self::ResealKeys | Self::Retention => false,
+            Self::SweepKeys | Self::ResealKeys | Self::Retention => Slot::Long,
+            Self::CheckSessions | Self::CloseIdle | Self::ResourceReport => Slot::Prompt,
+            Self::RetryFailed => Slot::Asked,
         }
     }
+}
 
-    /// The names of those kinds.
-    #[must_use]
-    pub fn prompt_names() -> Vec<String> {
-        Self::ALL.into_iter().filter(|kind| kind.is_prompt()).map(|kind| kind.name().to_owned()).collect()
-    }
+/// Maintenance jobs wait for others of their slot only. A worker runs one job of each slot at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// Housekeeping, which may take hours.
+    Long,
+    /// Checks and reports of a statement or two, due each minute.
+    Prompt,
+    /// What an application or a person has asked for.
+    Asked,
+}
+
+impl Slot {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Long, Self::Prompt, Self::Asked];
 }
 
 /// Runs and records maintenance jobs.

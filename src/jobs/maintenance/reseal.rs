@@ -1,6 +1,6 @@
 //! `reseal_keys`: encrypts the whole auth state with the current key (A6).
 //!
-//! Walks credentials, addresses of proxies and keys in the order of their ids. A value that is already as it would be
+//! Walks credentials, addresses of proxies, secrets of webhooks and keys in the order of their ids. A value that is already as it would be
 //! written now is left alone. Any other is rewritten, unless its holder writes it first, and keeps its age. A value that
 //! cannot be decrypted stays as it is and is counted. Values in the quarantine are left until they are deleted.
 
@@ -80,6 +80,22 @@ pub(super) async fn run(batches: &Batches<'_>) -> Result<Value, JobError> {
     }
     reseal!("sql/jobs/reseal_creds_page.sql", "sql/jobs/reseal_creds.sql", SealPlace::creds, creds);
     reseal!("sql/jobs/reseal_proxies_page.sql", "sql/jobs/reseal_proxies.sql", SealPlace::proxy, url);
+
+    let mut after = 0;
+    loop {
+        let rows = sqlx::query_file!("sql/jobs/reseal_webhooks_page.sql", after, limit);
+        let rows = rows.fetch_all(batches.pool()).await.map_err(sql)?;
+        let Some(last) = rows.last().map(|row| row.secret_id) else { break };
+        let mut batch = Batch::default();
+        for row in rows {
+            let id = row.secret_id.to_string();
+            counts.add(vault, &mut batch, SealPlace::webhook(row.webhook_id, &id), row.value);
+        }
+        let done = sqlx::query_file!("sql/jobs/reseal_webhooks.sql", &batch.key_ids, &batch.old, &batch.new);
+        counts.resealed += done.execute(batches.pool()).await.map_err(sql)?.rows_affected();
+        after = last;
+        batches.rest(&counts.to_json(vault)).await?;
+    }
 
     let mut after = (0, String::new(), String::new());
     loop {

@@ -28,6 +28,9 @@ pub(super) struct RetentionDays {
     campaign_days: Option<i32>,
     numbers_days: Option<i32>,
     minute_numbers_days: Option<i32>,
+    delivery_days: Option<i32>,
+    dead_delivery_days: Option<i32>,
+    webhook_numbers_days: Option<i32>,
     /// How long a consumer may claim nothing.
     pub(super) unread_days: Option<i32>,
     /// Most messages that a consumer may have to read.
@@ -54,6 +57,9 @@ impl Default for RetentionDays {
             campaign_days: Some(90),
             numbers_days: Some(400),
             minute_numbers_days: Some(2),
+            delivery_days: Some(3),
+            dead_delivery_days: Some(30),
+            webhook_numbers_days: Some(90),
             unread_days: Some(30),
             unread_rows: Some(1_000_000),
             file_days: Some(1),
@@ -78,6 +84,10 @@ enum Table {
     Numbers,
     MinuteNumbers,
     LostNumbers,
+    Delivery,
+    DeadDelivery,
+    LostDelivery,
+    WebhookNumbers,
 }
 
 /// The result of one page.
@@ -137,8 +147,12 @@ pub(super) async fn run(batches: &Batches<'_>, ages: &RetentionDays) -> Result<M
         (Table::Campaign, ages.campaign_days),
         (Table::Numbers, ages.numbers_days),
         (Table::MinuteNumbers, ages.minute_numbers_days),
-        // Of sessions that were deleted; at any age.
+        // Of sessions that were deleted, at any age; and of webhooks below.
         (Table::LostNumbers, Some(0)),
+        (Table::Delivery, ages.delivery_days),
+        (Table::DeadDelivery, ages.dead_delivery_days),
+        (Table::LostDelivery, Some(0)),
+        (Table::WebhookNumbers, ages.webhook_numbers_days),
     ] {
         let Some(days) = days else { continue };
         let (mut total, mut after) = (0, 0);
@@ -171,6 +185,10 @@ impl Table {
             Self::Numbers => "numbers",
             Self::MinuteNumbers => "minute_numbers",
             Self::LostNumbers => "lost_numbers",
+            Self::Delivery => "delivery",
+            Self::DeadDelivery => "dead_delivery",
+            Self::LostDelivery => "lost_delivery",
+            Self::WebhookNumbers => "webhook_numbers",
         }
     }
 }
@@ -186,6 +204,12 @@ async fn page(batches: &Batches<'_>, table: Table, after: i64, days: i32, dry_ru
     macro_rules! oldest {
         ($file:literal) => {{
             let count = sqlx::query_file_scalar!($file, limit, days, dry_run).fetch_one(pool).await?;
+            DeletedPage { count, next: (!dry_run && count == limit).then_some(0) }
+        }};
+    }
+    macro_rules! lost {
+        ($file:literal) => {{
+            let count = sqlx::query_file_scalar!($file, limit, dry_run).fetch_one(pool).await?;
             DeletedPage { count, next: (!dry_run && count == limit).then_some(0) }
         }};
     }
@@ -205,11 +229,11 @@ async fn page(batches: &Batches<'_>, table: Table, after: i64, days: i32, dry_ru
         Table::Campaign => oldest!("sql/retention/campaign.sql"),
         Table::Numbers => oldest!("sql/retention/numbers.sql"),
         Table::MinuteNumbers => oldest!("sql/retention/minute_numbers.sql"),
-        Table::LostNumbers => {
-            let count =
-                sqlx::query_file_scalar!("sql/retention/lost_numbers.sql", limit, dry_run).fetch_one(pool).await?;
-            DeletedPage { count, next: (!dry_run && count == limit).then_some(0) }
-        }
+        Table::LostNumbers => lost!("sql/retention/lost_numbers.sql"),
+        Table::Delivery => walk!("sql/retention/delivery.sql"),
+        Table::DeadDelivery => walk!("sql/retention/dead_delivery.sql"),
+        Table::LostDelivery => lost!("sql/retention/lost_delivery.sql"),
+        Table::WebhookNumbers => oldest!("sql/retention/webhook_numbers.sql"),
         Table::ScheduleTick if dry_run => {
             let count = sqlx::query_file_scalar!("sql/retention/count_schedule_tick.sql", days).fetch_one(pool).await?;
             DeletedPage { count, next: None }

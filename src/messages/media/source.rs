@@ -18,7 +18,8 @@ const PART: i32 = 1 << 20;
 pub(super) enum Source {
     Url(String),
     Media(i64),
-    LargeObject(u32),
+    /// With the role that named it.
+    LargeObject(u32, String),
     File(String),
 }
 
@@ -31,7 +32,9 @@ impl Source {
         let sources = [
             attachment.url.clone().map(Self::Url),
             attachment.media.map(Self::Media),
-            attachment.large_object.map(Self::LargeObject),
+            attachment
+                .large_object
+                .map(|oid| Self::LargeObject(oid, attachment.large_object_reader.clone().unwrap_or_default())),
             attachment.file.clone().map(Self::File),
         ];
         sources.into_iter().flatten().next().ok_or_else(|| JobError::Permanent("content: it names no file".into()))
@@ -86,13 +89,14 @@ impl Source {
                     },
                 }
             }
-            Self::LargeObject(oid) => loop {
+            Self::LargeObject(oid, reader) => loop {
                 let from = i64::try_from(copy.length).map_err(|_| too_large("large_object", most))?;
-                let part = sqlx::query_file_scalar!("sql/media/large_object_part.sql", Oid(*oid), from, PART);
-                let part = part.fetch_one(pool).await.map_err(|error| match error.as_database_error() {
+                let part = sqlx::query_file_scalar!("sql/media/large_object_part.sql", Oid(*oid), from, PART, reader);
+                let part = part.fetch_optional(pool).await.map_err(|error| match error.as_database_error() {
                     Some(refused) => JobError::Permanent(format!("content.large_object: {}", refused.message())),
                     None => database_error(&error),
                 })?;
+                let part = part.ok_or_else(|| unreadable(*oid, reader))?;
                 if copy.write("large_object", &part).await? < PART as usize {
                     break;
                 }
@@ -109,6 +113,11 @@ impl Source {
 
 fn gone(id: i64) -> JobError {
     JobError::Permanent(format!("content.media: media {id} no longer exists"))
+}
+
+fn unreadable(oid: u32, reader: &str) -> JobError {
+    let why = format!("large object {oid} no longer exists, or {reader}, which named it, may not read it any more");
+    JobError::Permanent(format!("content.large_object: {why}"))
 }
 
 /// A copy of a file, in the making.

@@ -12,15 +12,25 @@ export function toast(text, sql = '', tone = '') {
   setTimeout(() => note.remove(), tone === 'bad' ? 12e3 : 6e3);
 }
 
+/** Shows an answer in its panel until that is closed; null takes it away. */
+function keep(place, answer) {
+  place.hidden = answer === null;
+  place.querySelector('output').textContent = answer ?? '';
+  if (answer !== null) place.querySelector('button').focus();
+}
+
 async function send(form, button) {
   const data = new FormData(form, button);
   const body = form.enctype === 'multipart/form-data' ? data : new URLSearchParams(data);
   const answer = await fetch(button?.getAttribute('formaction') ?? form.getAttribute('action'), { method: 'POST', body, headers: { accept: 'application/json' } });
   if (answer.redirected) return location.assign(answer.url);
   const { ok = answer.ok, message, hint, sql, goto } = await answer.json();
-  toast([message, hint].filter(Boolean).join(' ') || (ok ? words.done : words.silent) || '', sql, ok ? '' : 'bad');
+  const place = ok && form.querySelector('[data-answer]');
+  const said = place ? words.done : [message, hint].filter(Boolean).join(' ');
+  toast(said || (ok ? words.done : words.silent) || '', sql, ok ? '' : 'bad');
   if (!ok) return answer.status === 401 ? setTimeout(() => location.reload(), 2000) : undefined;
   if (goto) return location.assign(goto);
+  if (place) return keep(place, message);
   if (form.hasAttribute('data-reset')) form.reset();
   const act = form.closest('details.act');
   if (!act) return undefined;
@@ -99,6 +109,11 @@ function dismiss(target) {
 export function begin() {
   document.addEventListener('submit', submitted);
   document.addEventListener('input', typed);
+  // An element's own toggle does not bubble.
+  document.addEventListener('toggle', ({ target }) => {
+    const place = !target.open && target.querySelector?.('[data-answer]');
+    if (place) keep(place, null);
+  }, true);
   document.addEventListener('click', ({ target }) => {
     const button = target.closest('[data-copy], [data-copy-of]');
     if (button) copy(button).catch(() => {});

@@ -1,5 +1,7 @@
-//! The stream of `wa.event` rows: one reading for all listeners of the same rights.
+//! The stream of `wa.event` rows: one reading for all listeners of the same rights. What a listener has missed it reads by
+//! itself, page by page.
 
+use super::claims::Claims;
 use super::{Bell, Hub, Topic, stream_of};
 use crate::web::Web;
 use crate::web::error::WebError;
@@ -12,17 +14,17 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::response::sse::Event;
 use chrono::{DateTime, Utc};
-use futures::stream::{self, StreamExt as _};
+use futures::stream::{self, Stream};
 use maud::{Markup, html};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 /// Ids are given before the commit, so a smaller one may appear later. Each reading goes back so far.
 const OVERLAP: i64 = 500;
-/// Most events in one reading, and of the past at the opening of a stream.
+/// Most events in one reading.
 const MOST: i64 = 1000;
 /// The shortest time between two readings.
 const REST: Duration = Duration::from_millis(250);
@@ -33,7 +35,17 @@ const WAITING: usize = 4096;
 type Rights = (Option<String>, super::Scope);
 
 /// The readings that go on, by rights.
-pub(super) type Feeds = Arc<Mutex<HashMap<Rights, broadcast::Sender<Arc<Row>>>>>;
+pub(super) type Feeds = Arc<Mutex<HashMap<Rights, Feed>>>;
+
+/// A reading that goes on.
+#[derive(Debug, Clone)]
+pub(super) struct Feed {
+    rows: broadcast::Sender<Arc<Row>>,
+    /// Its listeners.
+    claims: Claims,
+    /// Whether it has begun: from then on it sends every new event.
+    begun: watch::Receiver<bool>,
+}
 
 /// A row of `wa.event`.
 #[derive(Debug)]
@@ -97,54 +109,83 @@ fn line(words: &Words, row: &Row) -> Markup {
 /// The events behind this id, oldest first; the last ones without an id.
 async fn read(hub: &Hub, claim: Claim, after: Option<i64>) -> Result<(Vec<Row>, Identity), WebError> {
     let (mut tx, who) = enter(&hub.pool, claim).await?;
-    let mut rows = sqlx::query_file_as!(Row, "sql/web/events_after.sql", after, MOST).fetch_all(&mut tx).await?;
+    let mut rows = sqlx::query_file_as!(Row, "sql/web/events_after.sql", after, MOST, who.tenant.is_none())
+        .fetch_all(&mut tx)
+        .await?;
     tx.commit().await?;
     rows.sort_by_key(|row| row.id);
     Ok((rows, who))
 }
 
+/// Whether there may be more events behind those of a reading.
+fn is_full(rows: &[Row]) -> bool {
+    i64::try_from(rows.len()).is_ok_and(|count| count >= MOST)
+}
+
 impl Hub {
-    /// The events of these rights from now on.
-    fn feed(&self, who: &Identity, known: BTreeSet<i64>) -> broadcast::Receiver<Arc<Row>> {
+    /// The feed of the events of these rights, and what comes from now on.
+    fn feed(&self, who: &Identity) -> (Feed, broadcast::Receiver<Arc<Row>>) {
         let rights = (who.tenant.clone(), who.scope);
         let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(feed) = feeds.get(&rights) {
-            return feed.subscribe();
+            feed.claims.add(who.claim.clone());
+            return (feed.clone(), feed.rows.subscribe());
         }
-        let (feed, receiver) = broadcast::channel(WAITING);
+        let (rows, receiver) = broadcast::channel(WAITING);
+        let (begun, has_begun) = watch::channel(false);
+        let feed = Feed { rows, claims: Claims::default(), begun: has_begun };
+        feed.claims.add(who.claim.clone());
         feeds.insert(rights.clone(), feed.clone());
         drop(feeds);
-        let (hub, claim, over) = (self.clone(), who.claim.clone(), self.over.clone());
+        let (hub, kept, over) = (self.clone(), feed.clone(), self.over.clone());
         tokio::spawn(async move {
-            over.run_until_cancelled(hub.keep_reading(claim, known, &feed)).await;
-            // Listeners that are left open their streams again, under claims of their own.
+            over.run_until_cancelled(hub.keep_reading(&rights, &kept, begun)).await;
+            // Listeners that are left open their streams again.
             hub.feeds.lock().unwrap_or_else(PoisonError::into_inner).remove(&rights);
         });
-        receiver
+        (feed, receiver)
     }
 
-    /// Reads until nobody listens or the claim is not valid any more. `seen`: what the first listener has read itself.
-    async fn keep_reading(&self, claim: Claim, mut seen: BTreeSet<i64>, feed: &broadcast::Sender<Arc<Row>>) {
+    /// Reads until nobody listens, or no listener's claim is valid any more.
+    async fn keep_reading(&self, rights: &Rights, feed: &Feed, begun: watch::Sender<bool>) {
         let mut bell = self.bell.subscribe();
-        let first = seen.first().copied().unwrap_or_default();
-        let mut last = seen.last().copied().unwrap_or_default();
-        loop {
-            match read(self, claim.clone(), Some(last - OVERLAP)).await {
+        // Before the first reading nothing is new.
+        let mut last: Option<i64> = None;
+        let mut seen = BTreeSet::new();
+        while let Some(claim) = feed.claims.any() {
+            match read(self, claim.clone(), last.map(|id| id - OVERLAP)).await {
                 Ok((rows, _)) => {
-                    for row in rows {
-                        last = last.max(row.id);
-                        if row.id > first && seen.insert(row.id) {
-                            // Nobody may be listening any more.
-                            let _ = feed.send(Arc::new(row));
+                    let more = is_full(&rows);
+                    let fresh: Vec<Row> = rows.into_iter().filter(|row| seen.insert(row.id)).collect();
+                    if last.is_some() && !fresh.is_empty() {
+                        let (tenant, scope) = rights;
+                        if feed.claims.check(&self.pool, tenant.as_deref(), *scope).await.is_err() {
+                            seen.retain(|id| fresh.iter().all(|row| row.id != *id));
+                            tokio::time::sleep(REST).await;
+                            continue;
                         }
                     }
-                    seen = seen.split_off(&(last - 2 * OVERLAP));
+                    let is_first = last.is_none();
+                    last = last.max(fresh.iter().map(|row| row.id).max()).max(Some(0));
+                    if !is_first {
+                        for row in fresh {
+                            // Nobody may be listening any more.
+                            let _ = feed.rows.send(Arc::new(row));
+                        }
+                    }
+                    if let Some(last) = last {
+                        seen = seen.split_off(&(last - 2 * OVERLAP));
+                    }
+                    begun.send_replace(true);
+                    if more && !is_first {
+                        continue;
+                    }
                 }
-                Err(error) if error.is_signed_out() => return,
+                Err(error) if error.is_signed_out() => feed.claims.remove(&claim),
                 Err(error) => tracing::debug!(%error, "events not read; reading them again"),
             }
             tokio::time::sleep(REST).await;
-            if feed.receiver_count() == 0 {
+            if feed.rows.receiver_count() == 0 {
                 return;
             }
             let rang = async {
@@ -154,6 +195,76 @@ impl Hub {
             };
             let _ = tokio::time::timeout(self.tick(), rang).await;
         }
+    }
+}
+
+/// How much of the past a listener has yet to get.
+enum Past {
+    /// The newest page alone.
+    Newest,
+    /// All after this event.
+    After(i64),
+    /// It has it.
+    Read,
+}
+
+/// What a listener has missed, page by page, and then what the feed sends.
+struct Listener {
+    hub: Hub,
+    claim: Claim,
+    feed: Feed,
+    live: broadcast::Receiver<Arc<Row>>,
+    past: Past,
+    page: std::vec::IntoIter<Row>,
+    /// What the last pages had, which the feed may send, too.
+    known: BTreeSet<i64>,
+}
+
+impl Listener {
+    /// The next event; `None` ends the stream, and the browser opens another one that resumes.
+    async fn next(&mut self) -> Option<Arc<Row>> {
+        loop {
+            if let Some(row) = self.page.next() {
+                return Some(Arc::new(row));
+            }
+            let after = match self.past {
+                Past::Newest => None,
+                Past::After(id) => Some(id),
+                Past::Read => break,
+            };
+            let (rows, _) = read(&self.hub, self.claim.clone(), after).await.ok()?;
+            let newest = rows.last().map(|row| row.id);
+            self.past = match newest {
+                Some(newest) if after.is_some() && is_full(&rows) => Past::After(newest),
+                _ => Past::Read,
+            };
+            self.known.extend(rows.iter().map(|row| row.id));
+            if let Some(newest) = newest {
+                self.known = self.known.split_off(&(newest - 2 * OVERLAP));
+            }
+            self.page = rows.into_iter();
+        }
+        loop {
+            // A listener that is too slow has lost some.
+            let row = self.live.recv().await.ok()?;
+            if !self.feed.claims.has(&self.claim) {
+                return None;
+            }
+            if !self.known.contains(&row.id) {
+                return Some(row);
+            }
+        }
+    }
+
+    fn stream(self, wanted: Wanted, words: &'static Words) -> impl Stream<Item = Event> + Send + 'static {
+        stream::unfold((self, wanted), move |(mut listener, wanted)| async move {
+            loop {
+                let row = listener.next().await?;
+                if wanted.has(&row) {
+                    return Some((row.event(words), (listener, wanted)));
+                }
+            }
+        })
     }
 }
 
@@ -171,33 +282,18 @@ pub(in crate::web) async fn events(
     let wanted = Wanted { session: choice("session"), kind: choice("kind") };
     let open = async {
         let claim = asked.claim()?;
-        // What is committed between the reading and the subscription is within the overlap.
-        let (past, who) = read(&web.hub, claim, after.map(|id| id.saturating_sub(OVERLAP))).await?;
-        let known = past.iter().map(|row| row.id).collect();
-        let feed = web.hub.feed(&who, known);
-        Ok((past, feed))
+        let share = web.hub.stream_for(asked.client)?;
+        let (tx, who) = enter(&web.hub.pool, claim.clone()).await?;
+        tx.commit().await?;
+        // First the feed, then the past, so that there is nothing between the two.
+        let (mut feed, live) = web.hub.feed(&who);
+        let _ = feed.begun.wait_for(|begun| *begun).await;
+        let past = after.map_or(Past::Newest, |id| Past::After(id.saturating_sub(OVERLAP)));
+        let (page, known) = (vec![].into_iter(), BTreeSet::new());
+        Ok((share, Listener { hub: web.hub.clone(), claim, feed, live, past, page, known }))
     };
-    let words = asked.words;
-    let (past, receiver) = match open.await {
-        Ok(open) => open,
-        Err(error) => return WebError::json(&error),
-    };
-    let also = wanted.clone();
-    let past = stream::iter(
-        past.into_iter().filter(move |row| wanted.has(row)).map(|row| row.event(words)).collect::<Vec<_>>(),
-    );
-    let live = stream::unfold(receiver, move |mut receiver| {
-        let wanted = also.clone();
-        async move {
-            loop {
-                // A listener that is too slow has lost some; its next stream resumes.
-                let row = receiver.recv().await.ok()?;
-                if wanted.has(&row) {
-                    return Some((row.event(words), receiver));
-                }
-            }
-        }
-    });
-    let over = web.hub.over.clone();
-    stream_of(past.chain(live).take_until(over.cancelled_owned()))
+    match open.await {
+        Ok((share, listener)) => stream_of(&web.hub, share, listener.stream(wanted, asked.words)),
+        Err(error) => WebError::json(&error),
+    }
 }

@@ -40,7 +40,7 @@ pub(in crate::web) fn funnel(steps: &[Step<'_>]) -> String {
     let whole = steps.first().map_or(0, |step| step.count.max(0));
     let mut out = String::from(r#"<ol class="funnel">"#);
     for (at, step) in steps.iter().enumerate() {
-        let share = if whole == 0 { 0.0 } else { (float(step.count) / float(whole)).clamp(0.0, 1.0) };
+        let share = if whole == 0 { 0.0 } else { (real(step.count) / real(whole)).clamp(0.0, 1.0) };
         let _ = write!(
             out,
             r#"<li class="{}"><span>{}</span><svg aria-hidden="true"><rect width="{}" height="100%"/></svg><b>{}</b><small>"#,
@@ -56,10 +56,4 @@ pub(in crate::web) fn funnel(steps: &[Step<'_>]) -> String {
     }
     out.push_str("</ol>");
     out
-}
-
-/// A count as a float; beyond 2^53 not to the last digit.
-#[expect(clippy::cast_precision_loss, reason = "shares need no more digits than a float has")]
-fn float(count: i64) -> f64 {
-    count as f64
 }

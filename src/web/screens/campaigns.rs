@@ -1,5 +1,6 @@
 //! Campaigns over all their sessions: how far each is, and its pauses.
 
+use super::shared;
 use crate::web::acts::{self, Act, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
@@ -25,13 +26,6 @@ static PAUSE: Act = Act {
     sql: "SELECT wa.pause_campaign($1, $2)::text",
     arguments: &["session", "campaign"],
 };
-static RESUME: Act = Act {
-    name: "resume_campaign",
-    scope: Scope::Operator,
-    function: "wa.resume_campaign",
-    sql: "SELECT wa.resume_campaign($1, $2)::text",
-    arguments: &["session", "campaign"],
-};
 static CANCEL: Act = Act {
     name: "cancel_campaign",
     scope: Scope::Operator,
@@ -40,7 +34,7 @@ static CANCEL: Act = Act {
     arguments: &["session", "campaign"],
 };
 
-pub(super) const ACTS: &[&Act] = &[&PAUSE, &RESUME, &CANCEL];
+pub(super) const ACTS: &[&Act] = &[&PAUSE, &CANCEL];
 
 /// Campaigns on the page.
 const ROWS: i64 = 50;
@@ -68,7 +62,8 @@ fn progress(words: &Words, id: &str, begun: i64, waiting: i64) -> Markup {
 }
 
 async fn all(look: &mut Look) -> Result<Shown, WebError> {
-    let rows = sqlx::query_file!("sql/web/campaigns.sql", None::<&str>, SINCE, ROWS).fetch_all(&mut look.tx).await?;
+    let rows =
+        sqlx::query_file!("sql/web/campaigns.sql", None::<&str>, SINCE, ROWS, true).fetch_all(&mut look.tx).await?;
     let words = look.words;
     let body = html! {
         header.head { div { h1 { (words.t("screens.campaigns")) } p.soft { (words.t("campaigns.about")) } } }
@@ -129,7 +124,7 @@ fn cells(words: &Words, counts: [i64; 5]) -> Markup {
 async fn one(look: &mut Look, campaign: &str) -> Result<Shown, WebError> {
     let place = look.place.clone();
     let (tenant, after) = (place.get("tenant"), place.get("after"));
-    let sums = sqlx::query_file!("sql/web/campaigns.sql", campaign, SINCE, ROWS).fetch_all(&mut look.tx).await?;
+    let sums = sqlx::query_file!("sql/web/campaigns.sql", campaign, SINCE, ROWS, false).fetch_all(&mut look.tx).await?;
     let rows = sqlx::query_file!("sql/web/campaign_sessions.sql", campaign, tenant, SINCE, after, SESSIONS);
     let rows = rows.fetch_all(&mut look.tx).await?;
     let (look, words) = (&*look, look.words);
@@ -177,7 +172,7 @@ async fn one(look: &mut Look, campaign: &str) -> Result<Shown, WebError> {
                             (cells(words, [row.waiting, row.sent, row.delivered, row.read, row.failed]))
                             td.do {
                                 @if row.paused_at.is_some() {
-                                    (acts::quick(look, &RESUME, words.t("campaigns.resume"), &fixed))
+                                    (acts::quick(look, &shared::RESUME_CAMPAIGN, words.t("campaigns.resume"), &fixed))
                                 } @else {
                                     (acts::quick(look, &PAUSE, words.t("campaigns.pause"), &fixed))
                                 }
@@ -190,11 +185,7 @@ async fn one(look: &mut Look, campaign: &str) -> Result<Shown, WebError> {
                     }
                 }
             } }
-            @if i64::try_from(rows.len()) == Ok(SESSIONS) {
-                nav.pages aria-label=(words.t("common.pages")) {
-                    a rel="next" href=(place.with("after", rows.last().map(|row| row.name.as_str()))) { (words.t("common.next")) }
-                }
-            }
+            (shared::next_page(look, "after", &rows, SESSIONS, |row| row.name.clone()))
         }
     };
     Ok(Shown { title: campaign.to_owned(), body, live: true })

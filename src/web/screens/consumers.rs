@@ -1,5 +1,6 @@
 //! Named consumers of the inbox: how far each is behind. Messages are acknowledged by the consumers, never here.
 
+use super::shared;
 use crate::web::acts::{self, Act, Field, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
@@ -43,7 +44,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let after = look.place.number("after");
     let rows = sqlx::query_file!("sql/web/consumers.sql", after, ROWS, COUNTED).fetch_all(&mut look.tx).await?;
     let look = &*look;
-    let (words, place) = (look.words, &look.place);
+    let words = look.words;
     let body = html! {
         header.head {
             div {
@@ -111,11 +112,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                     }
                 }
             } }
-            @if i64::try_from(rows.len()) == Ok(ROWS) {
-                nav.pages aria-label=(words.t("common.pages")) {
-                    a rel="next" href=(place.with("after", rows.last().map(|row| row.consumer_id.to_string()).as_deref())) { (words.t("common.next")) }
-                }
-            }
+            (shared::next_page(look, "after", &rows, ROWS, |row| row.consumer_id.to_string()))
         }
     };
     Ok(Shown { title: words.t("screens.consumers").to_owned(), body, live: true })
@@ -137,6 +134,7 @@ fn acts_of(look: &Look, name: &str) -> Markup {
                 required: true,
             }],
             danger: true,
+        ..Offer::default()
         }))
         (acts::act(look, &DROP, &Offer {
             label: look.words.t("consumers.drop"),

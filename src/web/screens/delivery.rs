@@ -1,10 +1,11 @@
 //! What became of the messages: the funnel, and how it went over time.
 
-use super::span::{Span, limits, real};
+use super::shared;
+use super::span::{Span, limits};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::look::{Group, Look, Screen, Shown, Topic};
-use crate::web::plot::{Kind, Plot, Series, Step, Tone, funnel, sparkline};
+use crate::web::plot::{Kind, Plot, Series, Step, Tone, funnel, real, sparkline};
 use crate::web::request::Place;
 use maud::{PreEscaped, html};
 
@@ -18,7 +19,7 @@ pub(super) const SCREEN: Screen = Screen {
 };
 
 /// Sessions on a page, each with up to a month of hours.
-const SESSIONS: i64 = 20;
+const SESSIONS: i64 = 10;
 const CAMPAIGNS: i64 = 20;
 
 #[expect(clippy::too_many_lines, reason = "the statements, and then the page from its top to its end")]
@@ -31,7 +32,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let sessions =
         sqlx::query_file!("sql/web/delivery_sessions.sql", span.since, place.get("after"), SESSIONS, session);
     let sessions = sessions.fetch_all(&mut look.tx).await?;
-    let campaigns = sqlx::query_file!("sql/web/campaigns.sql", campaign, span.since, CAMPAIGNS);
+    let campaigns = sqlx::query_file!("sql/web/campaigns.sql", campaign, span.since, CAMPAIGNS, false);
     let campaigns = campaigns.fetch_all(&mut look.tx).await?;
     let (look, words) = (&*look, look.words);
 
@@ -142,11 +143,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                         }
                     }
                 } }
-                @if i64::try_from(sessions.len()) == Ok(SESSIONS) {
-                    nav.pages aria-label=(words.t("common.pages")) {
-                        a rel="next" href=(place.with("after", sessions.last().map(|row| row.name.as_str()))) { (words.t("common.next")) }
-                    }
-                }
+                (shared::next_page(look, "after", &sessions, SESSIONS, |row| row.name.clone()))
             }
         }
         @if session.is_none() && !campaigns.is_empty() {

@@ -1,12 +1,12 @@
 //! What failed and why, by class, and one job that tries all of it again.
 
-use super::span::{Span, limits, real};
+use super::span::{Span, limits};
 use crate::web::acts::{self, Act, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
 use crate::web::look::{Group, Look, Screen, Shown, Topic};
-use crate::web::plot::{Kind, Plot, Series, Tone};
+use crate::web::plot::{Kind, Plot, Series, Tone, real};
 use crate::web::request::Place;
 use maud::{PreEscaped, html};
 
@@ -36,10 +36,8 @@ static CANCEL: Act = Act {
 
 pub(super) const ACTS: &[&Act] = &[&RETRY, &CANCEL];
 
-/// Examples shown.
+/// Examples shown. In a campaign, examples of one class are looked for among as many messages of each session.
 const ROWS: i64 = 50;
-/// Failed messages among which examples of one class are looked for.
-const LOOKED_AT: i64 = 2000;
 
 #[expect(clippy::too_many_lines, reason = "the statements, and then the page from its top to its end")]
 async fn render(look: &mut Look) -> Result<Shown, WebError> {
@@ -49,10 +47,12 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let numbers = sqlx::query_file!("sql/web/numbers.sql", session, span.since, span.step, campaign);
     let numbers = numbers.fetch_all(&mut look.tx).await?;
     let every = look.who.tenant.is_none();
-    let rows = sqlx::query_file!("sql/web/failures.sql", session, class, campaign, every, ROWS, LOOKED_AT);
+    let rows = sqlx::query_file!("sql/web/failures.sql", session, class, campaign, every, ROWS);
     let rows = rows.fetch_all(&mut look.tx).await?;
     let retries = sqlx::query_file!("sql/web/retries.sql").fetch_all(&mut look.tx).await?;
-    let classes = sqlx::query_scalar!(r#"SELECT class::text AS "class!" FROM wa.failure_classes() ORDER BY class"#);
+    let classes = sqlx::query_scalar!(
+        r#"SELECT class AS "class!" FROM wa.failure_classes() WITH ORDINALITY ORDER BY ordinality"#
+    );
     let classes = classes.fetch_all(&mut look.tx).await?;
     let (look, words) = (&*look, look.words);
 
@@ -175,7 +175,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         } @else {
             section.panel {
                 header { h2 { (words.t("failures.examples")) }
-                    @if class.is_some() { p.soft.small { (words.with("failures.looked_at", format::number(LOOKED_AT))) } } }
+                    @if class.is_some() && campaign.is_some() { p.soft.small { (words.with("failures.looked_at", format::number(ROWS))) } } }
                 div.table { table {
                     caption.hidden { (words.t("failures.examples")) }
                     thead { tr {

@@ -1,5 +1,6 @@
 //! The chats of a session: the last message of each, one conversation, a search, and an answer.
 
+use super::shared;
 use crate::web::acts::Act;
 use crate::web::error::WebError;
 use crate::web::format;
@@ -34,7 +35,7 @@ const ROWS: i64 = 50;
 /// Most messages that a search shows.
 const HITS: i32 = 50;
 /// Messages, and chats, among which the newest chats are looked for.
-const AMONG: i64 = 1000;
+const AMONG: i64 = 500;
 
 /// A chat in the list.
 struct Chat {
@@ -172,11 +173,7 @@ async fn choose(look: &mut Look) -> Result<Shown, WebError> {
                     }
                 } }
             } }
-            @if i64::try_from(rows.len()) == Ok(ROWS) {
-                nav.pages aria-label=(words.t("common.pages")) {
-                    a rel="next" href=(place.with("after", rows.last().map(|row| row.name.as_str()))) { (words.t("common.next")) }
-                }
-            }
+            (shared::next_page(look, "after", &rows, ROWS, |row| row.name.clone()))
         }
     };
     Ok(Shown { title: words.t("screens.inbox").to_owned(), body, live: false })

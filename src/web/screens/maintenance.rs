@@ -2,6 +2,7 @@
 //! those who see all of them.
 
 use super::schedules::job_status;
+use super::shared;
 use crate::web::acts::{self, Act};
 use crate::web::error::WebError;
 use crate::web::format;
@@ -134,11 +135,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                     }
                 }
             } }
-            @if i64::try_from(rows.len()) == Ok(ROWS) {
-                nav.pages aria-label=(words.t("common.pages")) {
-                    a rel="next" href=(place.with("before", rows.last().map(|row| row.id.to_string()).as_deref())) { (words.t("common.next")) }
-                }
-            }
+            (shared::next_page(look, "before", &rows, ROWS, |row| row.id.to_string()))
         }
     };
     Ok(Shown { title: words.t("screens.maintenance").to_owned(), body, live: true })

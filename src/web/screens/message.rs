@@ -128,7 +128,7 @@ fn head(look: &Look, message: &Message, title: &str) -> Markup {
                     }))
                 }
                 @if let (Some(campaign), Some("paused")) = (&message.campaign, message.waits_for.as_deref()) {
-                    (acts::act(look, &shared::LIFT, &Offer {
+                    (acts::act(look, &shared::RESUME_CAMPAIGN, &Offer {
                         label: words.t("queue.lift"), about: words.t("message.lift_about"), icon: Some("play"),
                         fixed: &[("session", &message.session), ("campaign", campaign)], ..Offer::default()
                     }))
@@ -137,6 +137,7 @@ fn head(look: &Look, message: &Message, title: &str) -> Markup {
                     (acts::act(look, &shared::CANCEL, &Offer {
                         label: words.t("queue.cancel"), about: words.t("message.cancel_about"), icon: Some("close"), fixed: &[("id", &id)], fields: &[],
                         danger: true,
+                    ..Offer::default()
                     }))
                 }
             }

@@ -16,6 +16,7 @@ mod schedules;
 mod session;
 mod shared;
 mod span;
+mod webhooks;
 mod workers;
 
 use super::acts::Act;
@@ -35,6 +36,7 @@ pub(super) const ALL: &[Screen] = &[
     campaigns::SCREEN,
     inbox::SCREEN,
     consumers::SCREEN,
+    webhooks::SCREEN,
     schedules::SCREEN,
     maintenance::SCREEN,
     workers::SCREEN,
@@ -52,6 +54,7 @@ pub(super) fn acts() -> impl Iterator<Item = &'static Act> {
         campaigns::ACTS,
         inbox::ACTS,
         consumers::ACTS,
+        webhooks::ACTS,
         schedules::ACTS,
         maintenance::ACTS,
         workers::ACTS,

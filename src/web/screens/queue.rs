@@ -31,7 +31,7 @@ pub(super) const ACTS: &[&Act] = &[&CANCEL_ALL];
 
 /// Sessions on a page, and messages of each that are counted.
 const SESSIONS: i64 = 50;
-const COUNTED: i64 = 1000;
+const COUNTED: i64 = 500;
 /// Lanes on a page.
 const LANES: i64 = 100;
 /// Messages behind a head that are counted.
@@ -89,6 +89,7 @@ fn cancel_all(look: &Look, name: &str) -> Markup {
             fixed: &[("session", name)],
             fields: &[recipient],
             danger: true,
+            ..Offer::default()
         },
     )
 }
@@ -272,7 +273,7 @@ fn lane_acts(look: &Look, session: &str, id: &str, waits_for: Option<&str>, camp
     let words = look.words;
     html! {
         @match (waits_for, campaign) {
-            (Some("paused"), Some(campaign)) => (acts::quick(look, &shared::LIFT, words.t("queue.lift"), &[("session", session), ("campaign", campaign)])),
+            (Some("paused"), Some(campaign)) => (acts::quick(look, &shared::RESUME_CAMPAIGN, words.t("queue.lift"), &[("session", session), ("campaign", campaign)])),
             (Some(_), _) => (acts::quick(look, &shared::RETRY, words.t("queue.retry"), &[("id", id)])),
             _ => {}
         }

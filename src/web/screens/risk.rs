@@ -84,7 +84,7 @@ fn slow_down(look: &Look, name: &str, pace: Pace<'_>) -> Markup {
                 field("jitter", words.t("session.jitter"), pace.jitter),
                 field("first_contacts", words.t("session.first_contacts"), first_contacts.as_deref()),
             ],
-            danger: false,
+            ..Offer::default()
         },
     )
 }
@@ -221,16 +221,6 @@ async fn crypto(look: &mut Look) -> Result<Markup, WebError> {
     let rows = sqlx::query_file!("sql/web/risk_crypto.sql", ROWS).fetch_all(&mut look.tx).await?;
     let look = &*look;
     let words = look.words;
-    let of_limit = |errors: i32, limit: i32| {
-        let tone = if errors >= limit {
-            "bad"
-        } else if errors > 0 {
-            "warn"
-        } else {
-            "good"
-        };
-        format::pill(tone, &format!("{errors} / {limit}"))
-    };
     let content = html! {
         @if rows.is_empty() { (nothing(words.t("risk.none_crypto"))) } @else {
             div.table { table {
@@ -247,8 +237,8 @@ async fn crypto(look: &mut Look) -> Result<Markup, WebError> {
                         tr data-key={ "crypto-" (row.name) } {
                             th scope="row" { (shared::session_link(&row.name)) " " span.tag { (row.tenant) } }
                             td data-label=(words.t("queue.status")) { (format::session_status(words, &row.status)) }
-                            td data-label=(words.t("session.bad_macs")) { (of_limit(row.bad_macs, row.bad_mac_limit)) }
-                            td data-label=(words.t("session.bad_decrypts")) { (of_limit(row.bad_decrypts, row.bad_decrypt_limit)) }
+                            td data-label=(words.t("session.bad_macs")) { (shared::of_limit(row.bad_macs, row.bad_mac_limit)) }
+                            td data-label=(words.t("session.bad_decrypts")) { (shared::of_limit(row.bad_decrypts, row.bad_decrypt_limit)) }
                             td.do { (row_acts(look, &row.name, row.paused_at.is_some(), None)) }
                         }
                     }

@@ -1,5 +1,6 @@
 //! What runs by the clock: when next, when last, and what became of it.
 
+use super::shared;
 use crate::web::acts::{self, Act, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
@@ -62,7 +63,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let rows =
         sqlx::query_file!("sql/web/schedules.sql", look.place.number("after"), ROWS).fetch_all(&mut look.tx).await?;
     let look = &*look;
-    let (words, place) = (look.words, &look.place);
+    let words = look.words;
     let body = html! {
         header.head {
             div {
@@ -147,11 +148,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                     }
                 }
             } }
-            @if i64::try_from(rows.len()) == Ok(ROWS) {
-                nav.pages aria-label=(words.t("common.pages")) {
-                    a rel="next" href=(place.with("after", rows.last().map(|row| row.schedule_id.to_string()).as_deref())) { (words.t("common.next")) }
-                }
-            }
+            (shared::next_page(look, "after", &rows, ROWS, |row| row.schedule_id.to_string()))
         }
     };
     Ok(Shown { title: words.t("screens.schedules").to_owned(), body, live: true })

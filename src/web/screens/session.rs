@@ -84,7 +84,7 @@ fn head_acts(look: &Look, session: &Session) -> Markup {
     let fixed: &[_] = &[("session", session.name.as_str())];
     let reason = [text("reason", words.t("session.reason"), None)];
     let plain = |one, icon, label, about, fields: &[Field<'_>]| {
-        web_acts::act(look, one, &Offer { label, about, icon: Some(icon), fixed, fields, danger: false })
+        web_acts::act(look, one, &Offer { label, about, icon: Some(icon), fixed, fields, ..Offer::default() })
     };
     let is_linked = session.jid.is_some();
     html! {
@@ -102,8 +102,15 @@ fn head_acts(look: &Look, session: &Session) -> Markup {
         @if !is_linked {
             (plain(&LINK, "qr", words.t("session.link"), words.t("session.link_about"),
                 &[Field { kind: "tel", ..text("phone", words.t("session.phone_for_code"), None) }]))
-            (plain(&LINK_URL, "out", words.t("session.link_url"), words.t("session.link_url_about"),
-                &[text("valid", words.t("session.valid"), Some("30 min"))]))
+            (web_acts::act(look, &LINK_URL, &Offer {
+                label: words.t("session.link_url"),
+                about: words.t("session.link_url_about"),
+                icon: Some("out"),
+                fixed,
+                fields: &[text("valid", words.t("session.valid"), Some("30 min"))],
+                copies: true,
+                ..Offer::default()
+            }))
         }
         @if session.status == "logged_out" {
             (plain(&RESTORE_AUTH, "retry", words.t("session.restore_auth"), words.t("session.restore_auth_about"), &[]))
@@ -116,6 +123,7 @@ fn head_acts(look: &Look, session: &Session) -> Markup {
                     Field { kind: "checkbox", ..text("force", words.t("session.force"), None) },
                 ],
                 danger: true,
+                ..Offer::default()
             }))
         }
     }

@@ -52,16 +52,15 @@ pub(super) static CANCEL: Act = Act {
     sql: "SELECT wa.cancel($1::bigint)::text",
     arguments: &["id"],
 };
-/// Lifts the pause of a campaign for the message that it holds back.
-pub(super) static LIFT: Act = Act {
-    name: "lift_campaign",
+pub(super) static RESUME_CAMPAIGN: Act = Act {
+    name: "resume_campaign",
     scope: Scope::Operator,
     function: "wa.resume_campaign",
     sql: "SELECT wa.resume_campaign($1, $2)::text",
     arguments: &["session", "campaign"],
 };
 
-pub(super) const ACTS: &[&Act] = &[&PAUSE, &RESUME, &CONNECT, &CLOSE, &RETRY, &CANCEL, &LIFT];
+pub(super) const ACTS: &[&Act] = &[&PAUSE, &RESUME, &CONNECT, &CLOSE, &RETRY, &CANCEL, &RESUME_CAMPAIGN];
 
 /// Messages of one session that are counted.
 const COUNTED_OF_ONE: i64 = 10_000;
@@ -83,6 +82,31 @@ pub(super) fn pause_or_resume(look: &Look, name: &str, is_paused: bool) -> Marku
     } else {
         acts::quick(look, &PAUSE, look.words.t("session.pause"), &[("session", name)])
     }
+}
+
+/// A link to the page behind these rows, which begins after the last of them; none when they do not fill a page of `most`.
+/// `key` is the choice of the place that holds where a page begins.
+pub(super) fn next_page<Row>(look: &Look, key: &str, rows: &[Row], most: i64, end: impl Fn(&Row) -> String) -> Markup {
+    let last = rows.last().filter(|_| i64::try_from(rows.len()) == Ok(most));
+    html! {
+        @if let Some(last) = last {
+            nav.pages aria-label=(look.words.t("common.pages")) {
+                a rel="next" href=(look.place.with(key, Some(&end(last)))) { (look.words.t("common.next")) }
+            }
+        }
+    }
+}
+
+/// Errors of decryption against their limit.
+pub(super) fn of_limit(errors: i32, limit: i32) -> Markup {
+    let tone = if errors >= limit {
+        "bad"
+    } else if errors > 0 {
+        "warn"
+    } else {
+        "good"
+    };
+    format::pill(tone, &format!("{errors} / {limit}"))
 }
 
 /// What a message waits for by itself, and until when.

@@ -41,12 +41,6 @@ impl Span {
     }
 }
 
-/// A count in a plot. Counts of messages are far below 2^53.
-#[expect(clippy::cast_precision_loss, reason = "a plot needs no more digits than a float has")]
-pub(super) fn real(count: i64) -> f64 {
-    count as f64
-}
-
 /// What the screen is limited to, each with a link that drops it.
 pub(super) fn limits(place: &Place, names: &[(&'static str, &str)]) -> Markup {
     html! {

@@ -2,7 +2,7 @@
 
 use super::acts::{CANCEL_JOB, RETRY_JOB};
 use super::row::Session;
-use crate::web::acts::{self};
+use crate::web::acts;
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::look::Look;

@@ -6,7 +6,7 @@ use crate::web::acts::{self, Act, Offer};
 use crate::web::error::WebError;
 use crate::web::identity::Scope;
 use crate::web::look::Look;
-use crate::web::plot::{Kind, Limit, Plot, Series, Tone};
+use crate::web::plot::{Kind, Limit, Plot, Series, Tone, real};
 use crate::web::request::Place;
 use crate::web::screens::shared;
 use crate::web::words::Words;
@@ -85,7 +85,7 @@ fn linking(look: &Look, session: &Session) -> Markup {
                 }
                 @if let Some(code) = &session.code {
                     p { (words.t("session.code")) }
-                    (letters(code))
+                    (format::letters(code))
                     @if let Some(end) = session.code_expires_at {
                         p.count-down { (words.t("session.code_until")) " " (format::clock(end)) }
                     }
@@ -95,7 +95,7 @@ fn linking(look: &Look, session: &Session) -> Markup {
                     @if let Some(error) = &session.passkey_error { p.why { (error) } }
                     @if let (Some(code), "code") = (&session.passkey_code, stage.as_str()) {
                         p { (words.t("session.passkey_compare")) }
-                        (letters(code))
+                        (format::letters(code))
                         div.acts {
                             (acts::act(look, &CONFIRM_PASSKEY, &Offer {
                                 label: words.t("session.confirm_passkey"), about: words.t("session.confirm_passkey_about"), icon: Some("check"),
@@ -109,27 +109,7 @@ fn linking(look: &Look, session: &Session) -> Markup {
     }
 }
 
-fn letters(code: &str) -> Markup {
-    html! {
-        p class="letters" aria-label=(code) {
-            @for letter in code.chars() {
-                @if letter == '-' { i { "–" } } @else { span { (letter) } }
-            }
-        }
-    }
-}
-
 fn health(words: &Words, session: &Session) -> Markup {
-    let of_limit = |errors: i32, limit: i32| {
-        let tone = if errors >= limit {
-            "bad"
-        } else if errors > 0 {
-            "warn"
-        } else {
-            "good"
-        };
-        format::pill(tone, &format!("{errors} / {limit}"))
-    };
     html! {
         section.panel {
             header { h2 { (words.t("session.health")) } }
@@ -148,8 +128,8 @@ fn health(words: &Words, session: &Session) -> Markup {
                     dt { (words.t("session.limited")) } dd { (format::pill("bad", limit))
                         @if let Some(until) = session.limited_until { " " (format::until(until)) } }
                 }
-                dt { (words.t("session.bad_macs")) } dd { (of_limit(session.bad_macs, session.bad_mac_limit)) }
-                dt { (words.t("session.bad_decrypts")) } dd { (of_limit(session.bad_decrypts, session.bad_decrypt_limit)) }
+                dt { (words.t("session.bad_macs")) } dd { (shared::of_limit(session.bad_macs, session.bad_mac_limit)) }
+                dt { (words.t("session.bad_decrypts")) } dd { (shared::of_limit(session.bad_decrypts, session.bad_decrypt_limit)) }
                 dt { (words.t("session.failures")) } dd { (session.failures)
                     @if let Some(until) = session.rest_until { " · " (words.t("session.rests")) " " (format::until(until)) } }
                 dt { (words.t("session.checked")) } dd { (format::ago(words, session.checked_at)) }
@@ -183,11 +163,6 @@ fn connection(words: &Words, session: &Session) -> Markup {
             }
         }
     }
-}
-
-/// A count as a number of a plot.
-fn real(count: i64) -> f64 {
-    f64::from(i32::try_from(count).unwrap_or(i32::MAX))
 }
 
 /// What it sent in the last hour against its pacing.

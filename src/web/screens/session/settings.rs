@@ -104,7 +104,7 @@ fn pacing(look: &Look, session: &Session) -> Markup {
                         text("time_zone", words.t("session.time_zone"), session.time_zone.as_deref()),
                         text("typing", words.t("session.typing_choice"), typing.as_deref()),
                     ],
-                    danger: false,
+                    ..Offer::default()
                 }))
                 @if session.paced {
                     (acts::act(look, &CLEAR_PACING, &Offer {
@@ -130,11 +130,11 @@ fn proxy_and_region(look: &Look, session: &Session) -> Markup {
             div.acts {
                 (acts::act(look, &SET_PROXY, &Offer {
                     label: words.t("session.set_proxy"), about: words.t("session.set_proxy_about"), icon: Some("edit"), fixed,
-                    fields: &[text("url", words.t("session.proxy_url"), None)], danger: false,
+                    fields: &[text("url", words.t("session.proxy_url"), None)], ..Offer::default()
                 }))
                 (acts::act(look, &SET_REGION, &Offer {
                     label: words.t("session.set_region"), about: words.t("session.set_region_about"), icon: Some("edit"), fixed,
-                    fields: &[text("region", words.t("session.region"), session.region.as_deref())], danger: false,
+                    fields: &[text("region", words.t("session.region"), session.region.as_deref())], ..Offer::default()
                 }))
             }
         }
@@ -166,7 +166,7 @@ fn crypto_and_past(look: &Look, session: &Session) -> Markup {
                         Field { kind: "number", ..text("bad_decrypts", words.t("session.bad_decrypts"), Some(&decrypts)) },
                         Field { kind: "checkbox", ..text("relink", words.t("session.relink"), Some(&relink)) },
                     ],
-                    danger: false,
+                    ..Offer::default()
                 }))
                 (acts::quick(look, &KEEP_PAST, change_past, &[("session", &session.name), ("keep", &keep)]))
             }

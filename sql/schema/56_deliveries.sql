@@ -1,0 +1,149 @@
+-- Deliveries (H5): what happens becomes rows of wa.delivery in the transaction in which it happens, so nothing is
+-- delivered that was rolled back, and nothing is lost that was committed. Without webhooks each of these costs a look at
+-- an empty table.
+
+CREATE OR REPLACE FUNCTION wa.hears(webhook wa.webhook, session_id bigint, type text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT (webhook.session_id IS NULL OR coalesce(webhook.session_id = hears.session_id, false))
+        AND webhook.kinds && ARRAY['*', hears.type, split_part(hears.type, '.', 1) || '.*']
+        AND (webhook.tenants IS NULL
+             OR coalesce((SELECT s.tenant = ANY (webhook.tenants) FROM wa.session s WHERE s.session_id = hears.session_id), false))
+$$;
+COMMENT ON FUNCTION wa.hears(wa.webhook, bigint, text) IS 'Whether a webhook gets events of this session and type. Those without a session are for webhooks of all tenants and sessions.';
+
+CREATE OR REPLACE FUNCTION wa.listeners(session_id bigint, type text) RETURNS SETOF bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    -- Only those of the session's tenant, and of all: as in wa.inbox_consumed.
+    SELECT w.webhook_id
+    FROM (
+        SELECT t.* FROM wa.webhook t
+        WHERE t.tenants @> ARRAY(SELECT s.tenant FROM wa.session s WHERE s.session_id = listeners.session_id) AND listeners.session_id IS NOT NULL
+        UNION ALL
+        SELECT a.* FROM wa.webhook a WHERE a.tenants IS NULL
+    ) w
+    WHERE NOT wa.is_disabled(w) AND wa.hears(w, listeners.session_id, listeners.type)
+$$;
+COMMENT ON FUNCTION wa.listeners(bigint, text) IS 'The webhooks that get events of this session and type now.';
+
+CREATE OR REPLACE FUNCTION wa.event_consumed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- As for wa.inbox_consumed.
+    IF TG_RELID <> 'wa.event'::regclass THEN
+        RAISE EXCEPTION 'wa.event_consumed is the trigger of wa.event alone' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF NOT EXISTS (SELECT FROM wa.webhook) THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO wa.delivery (webhook_id, event_id, type, source, source_id, session_id, chat, happened_at)
+    SELECT l, 'event_' || n.id, wa.webhook_type(n.kind), 'event', n.id, n.session_id, coalesce(n.data ->> 'chat', n.data ->> 'group', ''), n.created_at
+    FROM stored n CROSS JOIN LATERAL wa.listeners(n.session_id, wa.webhook_type(n.kind)) l
+    ORDER BY n.id
+    ON CONFLICT (webhook_id, event_id) DO NOTHING;
+    IF FOUND THEN
+        PERFORM pg_notify('wa_work', 'webhooks');
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION wa.event_consumed() IS 'Statement trigger of wa.event: inserts deliveries for the webhooks that get these events.';
+CREATE OR REPLACE TRIGGER consumed AFTER INSERT ON wa.event
+    REFERENCING NEW TABLE AS stored FOR EACH STATEMENT EXECUTE FUNCTION wa.event_consumed();
+
+-- Called by wa.announce_status in the statement that has changed the rows; being VOLATILE, it sees them changed.
+CREATE OR REPLACE FUNCTION wa.deliver_status(ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO wa.delivery (webhook_id, event_id, type, source, source_id, session_id, chat, happened_at, data)
+    SELECT l, c.event_id, 'message.status', 'outbound', c.id, c.session_id, c.chat, c.at, c.data
+    FROM wa.status_changes(ids) c CROSS JOIN LATERAL wa.listeners(c.session_id, 'message.status') l
+    ORDER BY c.id
+    ON CONFLICT (webhook_id, event_id) DO NOTHING;
+    IF FOUND THEN
+        PERFORM pg_notify('wa_work', 'webhooks');
+    END IF;
+END $$;
+COMMENT ON FUNCTION wa.deliver_status(bigint[]) IS 'Inserts deliveries of the present status of these messages, for the webhooks that get it and have not got it.';
+
+CREATE OR REPLACE FUNCTION wa.status_changes(ids bigint[]) RETURNS TABLE (id bigint, event_id text, session_id bigint, chat text, at timestamptz, data jsonb)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT o.id, 'status_' || o.id || '_' || o.status || '_' || floor(extract(epoch FROM t.at) * 1000), o.session_id, o.chat, t.at,
+           jsonb_strip_nulls(jsonb_build_object('status', o.status, 'attempts', o.attempts, 'failure', o.failure, 'error', CASE WHEN o.status = 'failed' THEN left(o.last_error, 1000) END,
+               'sent_at', o.sent_at, 'delivered_at', o.delivered_at, 'read_at', o.read_at, 'played_at', o.played_at))
+    FROM wa.outbound o
+    CROSS JOIN LATERAL (
+        SELECT CASE o.status WHEN 'sent' THEN o.sent_at WHEN 'delivered' THEN o.delivered_at WHEN 'read' THEN o.read_at WHEN 'played' THEN o.played_at
+                             WHEN 'failed' THEN o.failed_at WHEN 'cancelled' THEN o.cancelled_at WHEN 'expired' THEN o.expired_at END AS at
+    ) t
+    WHERE o.id = ANY (ids) AND t.at IS NOT NULL
+$$;
+COMMENT ON FUNCTION wa.status_changes(bigint[]) IS 'The present status of messages as events of webhooks. None while a message is queued or sending.';
+
+-- As wa.locked_consumer does it for consumers: a message whose transaction did not see the webhook is found by the
+-- number of its transaction. Only the holder calls this, and it writes only the lease, which no application can lock.
+CREATE OR REPLACE FUNCTION wa.fill_webhook(webhook_id bigint, epoch bigint) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    webhook  wa.webhook;
+    lease    wa.webhook_lease;
+    now_seen pg_snapshot;
+BEGIN
+    SELECT w.* INTO webhook FROM wa.webhook w WHERE w.webhook_id = fill_webhook.webhook_id;
+    -- The lock gives this transaction its number, after the webhook was seen committed.
+    SELECT l.* INTO lease FROM wa.webhook_lease l WHERE l.webhook_id = fill_webhook.webhook_id AND l.epoch = fill_webhook.epoch AND l.worker_id IS NOT NULL FOR UPDATE;
+    IF webhook.webhook_id IS NULL OR lease.webhook_id IS NULL THEN
+        RETURN true;
+    ELSIF lease.enabled_at IS DISTINCT FROM webhook.enabled_at THEN
+        lease.seen := webhook.seen;
+        lease.seen_until := NULL;
+    ELSIF lease.seen IS NULL THEN
+        RETURN true;
+    END IF;
+    lease.seen_until := coalesce(lease.seen_until, pg_current_xact_id()::text::bigint);
+    -- One statement, so that the messages and the snapshot fit.
+    WITH given AS (
+        INSERT INTO wa.delivery (webhook_id, event_id, type, source, source_id, session_id, chat, happened_at)
+        SELECT webhook.webhook_id, 'msg_' || i.id, 'message.received', 'inbox', i.id, i.session_id, i.chat, i.received_at
+        FROM wa.stored_beside(lease.seen, lease.seen_until) i WHERE wa.hears(webhook, i.session_id, 'message.received')
+        ORDER BY i.id
+        ON CONFLICT (webhook_id, event_id) DO NOTHING
+    )
+    SELECT pg_current_snapshot() INTO now_seen;
+    UPDATE wa.webhook_lease l
+    SET enabled_at = webhook.enabled_at,
+        seen = CASE WHEN pg_snapshot_xmin(now_seen)::text::bigint < lease.seen_until THEN now_seen END,
+        seen_until = CASE WHEN pg_snapshot_xmin(now_seen)::text::bigint < lease.seen_until THEN lease.seen_until END
+    WHERE l.webhook_id = lease.webhook_id;
+    RETURN pg_snapshot_xmin(now_seen)::text::bigint >= lease.seen_until;
+END $$;
+COMMENT ON FUNCTION wa.fill_webhook(bigint, bigint) IS 'Inserts deliveries of messages that were being stored when a webhook was added or enabled. False while more may come.';
+
+-- Ids grow with time, so half of what is left is skipped with each look.
+CREATE OR REPLACE FUNCTION wa.first_since(source text, since timestamptz) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    -- A row may be older than rows with smaller ids: its time is that of the beginning of its transaction.
+    early  CONSTANT timestamptz := CASE WHEN since > '-infinity' THEN since - interval '10 minutes' ELSE since END;
+    low    bigint := 0;
+    high   bigint;
+    middle bigint;
+    old    boolean;
+BEGIN
+    high := CASE source WHEN 'inbox' THEN (SELECT max(i.id) FROM wa.inbox i) WHEN 'event' THEN (SELECT max(e.id) FROM wa.event e)
+                        WHEN 'outbound' THEN (SELECT max(o.id) FROM wa.outbound o) ELSE (SELECT max(d.id) FROM wa.delivery d) END;
+    WHILE low < high LOOP
+        middle := low + (high - low) / 2;
+        old := CASE source
+            WHEN 'inbox' THEN (SELECT i.received_at < early FROM wa.inbox i WHERE i.id > middle ORDER BY i.id LIMIT 1)
+            WHEN 'event' THEN (SELECT e.created_at < early FROM wa.event e WHERE e.id > middle ORDER BY e.id LIMIT 1)
+            WHEN 'outbound' THEN (SELECT o.created_at < early FROM wa.outbound o WHERE o.id > middle ORDER BY o.id LIMIT 1)
+            ELSE (SELECT d.created_at < early FROM wa.delivery d WHERE d.id > middle ORDER BY d.id LIMIT 1) END;
+        IF old THEN
+            low := middle + 1;
+        ELSE
+            high := middle;
+        END IF;
+    END LOOP;
+    RETURN low;
+END $$;
+COMMENT ON FUNCTION wa.first_since(text, timestamptz) IS 'An id after which the rows of inbox, event, outbound or delivery begin that were made at a moment or later.';

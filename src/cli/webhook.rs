@@ -1,0 +1,370 @@
+//! `wagres webhook add | list | show | set | test | rotate | replay | disable | enable | drop`.
+
+use super::{connect, line, print};
+use crate::config::Config;
+use crate::db::Db;
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Map, Value, json};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WebhookCommand {
+    /// Add a webhook, and print its secret, which nothing can show again
+    Add(AddArgs),
+    /// Show all webhooks, with the backlog of each and how its receiver answers
+    List,
+    /// Show a webhook and its last deliveries
+    Show {
+        /// Name of the webhook
+        name: String,
+        /// Most deliveries to show
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=1000))]
+        deliveries: u32,
+    },
+    /// Change settings of a webhook; what you leave out stays as it is
+    Set(SetArgs),
+    /// Deliver an event of type test
+    Test {
+        /// Name of the webhook
+        name: String,
+    },
+    /// Make another secret and print it; for a while requests have the signatures of both
+    Rotate {
+        /// Name of the webhook
+        name: String,
+        /// How long the old secret signs, too: 0h, 30min, 24h … 30d [default: 24h]
+        #[arg(long, value_name = "TIME", value_parser = seconds)]
+        overlap: Option<f64>,
+    },
+    /// Deliver again what has happened since a moment, under the same ids
+    Replay {
+        /// Name of the webhook
+        name: String,
+        /// Since when: a time back such as 30min, 2h or 3d, or a moment such as 2026-11-23T10:00:00Z
+        #[arg(long, value_name = "WHEN", value_parser = since)]
+        since: Since,
+        /// Only what is dead: out of attempts
+        #[arg(long)]
+        dead: bool,
+    },
+    /// Disable a webhook; what happens meanwhile is not kept for it
+    Disable {
+        /// Name of the webhook
+        name: String,
+        /// Reason, for whoever looks at it later
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Enable a webhook, whoever disabled it
+    Enable {
+        /// Name of the webhook
+        name: String,
+        /// Deliver also what has happened since this moment, as in replay
+        #[arg(long, value_name = "WHEN", value_parser = since)]
+        since: Option<Since>,
+    },
+    /// Delete a webhook, its secrets and what it has yet to be told
+    Drop {
+        /// Name of the webhook
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AddArgs {
+    /// Name of the webhook: 1 to 63 letters, digits, dots, underscores, hyphens
+    name: String,
+    #[arg(help = "Address that events are posted to: https://example.org/hook")]
+    url: String,
+    /// Only events of this session [default: of all sessions]
+    #[arg(long, value_name = "NAME")]
+    session: Option<String>,
+    /// Deliver also what has happened since this moment: 2h, 3d, 2026-11-23T10:00:00Z [default: from now on]
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    since: Option<Since>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SetArgs {
+    /// Name of the webhook
+    name: String,
+    /// Address that events are posted to
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Settings that a webhook is added with, and that can be changed.
+#[derive(Debug, Args)]
+struct Settings {
+    /// Types of events, with commas: message.received, session.*, * … [new webhooks: message.received,message.status]
+    #[arg(long, value_name = "TYPES", value_delimiter = ',')]
+    kinds: Option<Vec<String>>,
+    /// Order: events of one chat wait for each other, or none waits [new webhooks: chat]
+    #[arg(long, value_name = "ORDER")]
+    lanes: Option<Lanes>,
+    /// Format of bodies [new webhooks: standard]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Most events in one request, 1 to 100 [new webhooks: 1]
+    #[arg(long, value_name = "N")]
+    batch_size: Option<i32>,
+    /// How long an event waits for others to share its request: 0s to 1min [new webhooks: 1s]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    batch_wait: Option<f64>,
+    /// A header of your own, kept secret; once for each, and set replaces all of them; "" is none
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Lanes {
+    Chat,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Standard,
+    Cloudevents,
+}
+
+/// The name of a value, as SQL knows it.
+fn name_of(value: &impl ValueEnum) -> Option<String> {
+    value.to_possible_value().map(|value| value.get_name().to_owned())
+}
+
+impl Settings {
+    fn lanes(&self) -> Option<String> {
+        self.lanes.as_ref().and_then(name_of)
+    }
+
+    fn format(&self) -> Option<String> {
+        self.format.as_ref().and_then(name_of)
+    }
+
+    /// The headers as an object. What HTTP refuses, the database refuses.
+    fn headers(&self) -> anyhow::Result<Option<Value>> {
+        let Some(headers) = &self.headers else { return Ok(None) };
+        let mut found = Map::new();
+        for header in headers.iter().filter(|header| !header.is_empty()) {
+            // The value may be a secret, so the error does not repeat it.
+            let (name, value) =
+                header.split_once(':').context("--header: no colon; accepted is a name, a colon and a value")?;
+            found.insert(name.trim().to_owned(), value.trim().into());
+        }
+        Ok(Some(Value::Object(found)))
+    }
+}
+
+/// A moment in the past.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Since {
+    /// So many seconds ago, by the clock of the database.
+    Ago(f64),
+    At(DateTime<Utc>),
+}
+
+impl Since {
+    /// For SQL: the moment, or else the seconds.
+    fn parts(self) -> (Option<DateTime<Utc>>, Option<f64>) {
+        match self {
+            Self::Ago(seconds) => (None, Some(seconds)),
+            Self::At(moment) => (Some(moment), None),
+        }
+    }
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
+        return Ok(Since::At(moment.into()));
+    }
+    seconds(text).map(Since::Ago).map_err(|_| {
+        "accepted is a time back with its unit, such as 30min, 2h or 3d, or a moment such as 2026-11-23T10:00:00Z"
+            .to_owned()
+    })
+}
+
+/// A time in seconds.
+fn seconds(text: &str) -> Result<f64, String> {
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit {
+        "s" => Some(1.0),
+        "min" => Some(60.0),
+        "h" => Some(3600.0),
+        "d" => Some(86400.0),
+        "w" => Some(604_800.0),
+        _ => None,
+    };
+    let number = number.parse::<u32>().ok().filter(|number| *number <= 100_000);
+    unit.zip(number).map(|(unit, number)| unit * f64::from(number)).ok_or_else(|| {
+        "accepted is a whole number from 0 to 100000 with its unit: 20s, 30min, 12h, 3d or 4w".to_owned()
+    })
+}
+
+pub(super) async fn run(config: &Config, command: WebhookCommand, json: bool) -> anyhow::Result<()> {
+    let pool = connect(config).await?;
+    let print_done = |name: &str, state: &str| {
+        print(json, &json!({ "webhook": name, state: true }), &format!("webhook {name} is {state}"));
+    };
+    match command {
+        WebhookCommand::Add(args) => add(&pool, args, json).await?,
+        WebhookCommand::List => list(&pool, json).await?,
+        WebhookCommand::Show { name, deliveries } => show(&pool, &name, deliveries, json).await?,
+        WebhookCommand::Set(args) => {
+            set(&pool, &args).await?;
+            print_done(&args.name, "set");
+        }
+        WebhookCommand::Test { name } => {
+            let id = sqlx::query_scalar!(r#"SELECT wa.test_webhook($1) AS "id!""#, name).fetch_one(&pool).await?;
+            print(json, &json!({ "webhook": name, "id": id }), &format!("webhook {name}: queued as {id}"));
+        }
+        WebhookCommand::Rotate { name, overlap } => {
+            let secret = sqlx::query_file_scalar!("sql/cli/rotate_webhook.sql", name, overlap).fetch_one(&pool).await?;
+            print(json, &json!({ "webhook": name, "secret": secret }), &secret);
+        }
+        WebhookCommand::Replay { name, since, dead } => {
+            let (at, ago) = since.parts();
+            sqlx::query_file!("sql/cli/replay_webhook.sql", name, at, ago, dead).execute(&pool).await?;
+            print(json, &json!({ "webhook": name, "replay": true }), &format!("webhook {name}: replay queued"));
+        }
+        WebhookCommand::Disable { name, reason } => {
+            sqlx::query!("SELECT wa.disable_webhook($1, $2)", name, reason).execute(&pool).await?;
+            print_done(&name, "disabled");
+        }
+        WebhookCommand::Enable { name, since } => {
+            let (at, ago) = since.map_or((None, None), Since::parts);
+            sqlx::query_file!("sql/cli/enable_webhook.sql", name, at, ago).execute(&pool).await?;
+            print_done(&name, "enabled");
+        }
+        WebhookCommand::Drop { name } => {
+            sqlx::query!("SELECT wa.drop_webhook($1)", name).execute(&pool).await?;
+            print_done(&name, "dropped");
+        }
+    }
+    Ok(())
+}
+
+async fn add(pool: &Db, args: AddArgs, json: bool) -> anyhow::Result<()> {
+    let AddArgs { name, url, session, since, settings } = args;
+    let (at, ago) = since.map_or((None, None), Since::parts);
+    let secret = sqlx::query_file_scalar!(
+        "sql/cli/add_webhook.sql",
+        name,
+        url,
+        settings.kinds.as_deref(),
+        session,
+        settings.lanes(),
+        settings.format(),
+        settings.batch_size,
+        settings.batch_wait,
+        settings.headers()?,
+        at,
+        ago
+    );
+    let secret = secret.fetch_one(pool).await?;
+    print(json, &json!({ "webhook": name, "secret": secret }), &secret);
+    Ok(())
+}
+
+async fn set(pool: &Db, args: &SetArgs) -> anyhow::Result<()> {
+    let SetArgs { name, url, settings } = args;
+    sqlx::query_file!(
+        "sql/cli/alter_webhook.sql",
+        name,
+        url.as_deref(),
+        settings.kinds.as_deref(),
+        settings.lanes(),
+        settings.format(),
+        settings.batch_size,
+        settings.batch_wait,
+        settings.headers()?
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+async fn list(pool: &Db, json: bool) -> anyhow::Result<()> {
+    let rows = sqlx::query_file_scalar!("sql/cli/webhooks.sql", None::<&str>).fetch_all(pool).await?;
+    if !json {
+        line(&format!(
+            "{:<20} {:<9} {:>7} {:>6} {:<20} {:>4} {:<40} LAST ERROR",
+            "WEBHOOK", "STATUS", "QUEUED", "DEAD", "DELIVERED", "CODE", "URL"
+        ));
+    }
+    for row in rows {
+        let text = |field: &str| row[field].as_str().unwrap_or_default().to_owned();
+        let (name, status, url) = (text("webhook"), text("status"), text("url"));
+        let code = row["last_code"].as_i64().map(|code| code.to_string()).unwrap_or_default();
+        let error = row["disabled_reason"].as_str().or(row["last_error"].as_str()).unwrap_or_default();
+        let delivered =
+            row["delivered_at"].as_str().and_then(|at| at.parse().ok()).map_or_else(|| "never".to_owned(), time);
+        let line = format!(
+            "{name:<20} {status:<9} {:>7} {:>6} {delivered:<20} {code:>4} {url:<40} {error}",
+            row["queued"], row["dead"]
+        );
+        print(json, &row, line.trim_end());
+    }
+    Ok(())
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+async fn show(pool: &Db, name: &str, deliveries: u32, json: bool) -> anyhow::Result<()> {
+    let mut shown = sqlx::query_file_scalar!("sql/cli/webhooks.sql", name).fetch_one(pool).await?;
+    let id = shown["webhook_id"].as_i64().context("the row")?;
+    let latest = sqlx::query_file!("sql/webhooks/latest.sql", id, i64::from(deliveries)).fetch_all(pool).await?;
+    if json {
+        let latest = latest.into_iter().map(|row| {
+            json!({
+                "id": row.event_id, "type": row.r#type, "status": row.status, "attempts": row.attempts, "code": row.code,
+                "last_error": row.last_error, "response": row.response, "happened_at": row.happened_at,
+                "attempted_at": row.attempted_at, "run_at": row.run_at,
+            })
+        });
+        shown["deliveries"] = latest.collect();
+        line(&shown.to_string());
+        return Ok(());
+    }
+    for (field, value) in shown.as_object().context("the row")? {
+        line(&format!("{field:<15} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
+    }
+    for row in latest {
+        let code = row.code.map_or_else(|| "-".to_owned(), |code| code.to_string());
+        let error = row.last_error.filter(|_| row.status != "done").unwrap_or_default();
+        let text = format!(
+            "delivery        {} {} {} after {}: {code} {error}",
+            time(row.happened_at),
+            row.event_id,
+            row.status,
+            row.attempts
+        );
+        line(text.trim_end());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h5_a_moment_is_a_time_back_with_its_unit_or_a_timestamp() {
+        for (text, seconds) in [("0s", 0.0), ("30min", 1800.0), ("2h", 7200.0), ("3d", 259_200.0), ("1w", 604_800.0)] {
+            assert_eq!(since(text), Ok(Since::Ago(seconds)), "{text}");
+        }
+        let at = since("2026-11-23T10:00:00+01:00");
+        assert!(matches!(at, Ok(Since::At(at)) if at.timestamp() == 1_795_424_400), "{at:?}");
+        for text in ["", "2", "h", "2 h", "-2h", "2m", "2026-11-23", "soon", "100001s"] {
+            assert!(since(text).is_err(), "{text}");
+        }
+    }
+}

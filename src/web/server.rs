@@ -1,0 +1,91 @@
+//! The network side of the listener: what a client may keep open, and for how long.
+
+use super::client::{Client, is_trusted};
+use super::shares::Shares;
+use crate::config::WebConfig;
+use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use axum::http::HeaderMap;
+use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use ipnet::IpNet;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+/// How long a client may take for the head of a request, and how long a connection may be idle.
+const HEAD: Duration = Duration::from_secs(30);
+/// How long open streams may take to end at a stop.
+const ENDING: Duration = Duration::from_secs(2);
+/// The pause after the system refused a connection, which it does when it is out of files.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts connections and serves them.
+pub(super) struct Server {
+    listener: TcpListener,
+    router: Router,
+    proxies: Vec<IpNet>,
+    clients: Shares<Client>,
+    builder: Builder,
+}
+
+impl Server {
+    pub(super) fn new(listener: TcpListener, router: Router, settings: &WebConfig) -> Self {
+        let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        let mut builder = Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
+        Self {
+            listener,
+            router,
+            proxies: settings.trusted_proxies.clone(),
+            clients: Shares::new(count(settings.clients_per_address), count(settings.clients)),
+            builder,
+        }
+    }
+
+    /// Serves until `stop`, and then what is under way for a moment.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let open = TaskTracker::new();
+        while let Some(accepted) = stop.run_until_cancelled(self.listener.accept()).await {
+            match accepted {
+                Ok((stream, peer)) => self.serve(stream, peer, &open, stop.clone()),
+                Err(error) => {
+                    tracing::debug!(%error, "connection of a page not accepted");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+        open.close();
+        let _ = tokio::time::timeout(ENDING, open.wait()).await;
+    }
+
+    fn serve(&self, stream: TcpStream, peer: SocketAddr, open: &TaskTracker, stop: CancellationToken) {
+        let client = Client::of(peer.ip(), &HeaderMap::new(), &[]);
+        let share = if is_trusted(&self.proxies, peer.ip()) {
+            self.clients.take_any(client)
+        } else {
+            self.clients.take(client)
+        };
+        let Some(share) = share else { return };
+        let router = self.router.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request
+        });
+        let connection = self.builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        open.spawn(async move {
+            let mut connection = pin!(connection.with_upgrades());
+            // A client that goes away, or is too slow, is no fault of ours.
+            if stop.run_until_cancelled(connection.as_mut()).await.is_none() {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+            drop(share);
+        });
+    }
+}

@@ -1,0 +1,91 @@
+//! What one may have at a time of what all share: so many for each key, and so many in all.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Counts what is taken. Clones share it.
+#[derive(Debug)]
+pub(super) struct Shares<K> {
+    each: usize,
+    all: usize,
+    taken: Arc<Mutex<Taken<K>>>,
+}
+
+#[derive(Debug)]
+struct Taken<K> {
+    count: usize,
+    by_key: HashMap<K, usize>,
+}
+
+/// One that is taken, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Share<K: Eq + Hash> {
+    key: K,
+    taken: Arc<Mutex<Taken<K>>>,
+}
+
+impl<K: Eq + Hash + Clone> Shares<K> {
+    /// At most `each` for a key, and `all` together.
+    pub(super) fn new(each: usize, all: usize) -> Self {
+        Self { each, all, taken: Arc::new(Mutex::new(Taken { count: 0, by_key: HashMap::new() })) }
+    }
+
+    /// Takes one, if there is one left.
+    pub(super) fn take(&self, key: K) -> Option<Share<K>> {
+        self.take_of(self.each, key)
+    }
+
+    /// The same for a key that may have all.
+    pub(super) fn take_any(&self, key: K) -> Option<Share<K>> {
+        self.take_of(self.all, key)
+    }
+
+    fn take_of(&self, each: usize, key: K) -> Option<Share<K>> {
+        let mut taken = lock(&self.taken);
+        let mine = taken.by_key.get(&key).copied().unwrap_or_default();
+        if mine >= each || taken.count >= self.all {
+            return None;
+        }
+        taken.count += 1;
+        taken.by_key.insert(key.clone(), mine + 1);
+        Some(Share { key, taken: self.taken.clone() })
+    }
+}
+
+impl<K: Eq + Hash> Drop for Share<K> {
+    fn drop(&mut self) {
+        let mut taken = lock(&self.taken);
+        taken.count -= 1;
+        if let Some(mine) = taken.by_key.get_mut(&self.key) {
+            *mine -= 1;
+            if *mine == 0 {
+                taken.by_key.remove(&self.key);
+            }
+        }
+    }
+}
+
+fn lock<K>(taken: &Mutex<Taken<K>>) -> MutexGuard<'_, Taken<K>> {
+    // A panic elsewhere leaves at worst one too many taken.
+    taken.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h2_shares_are_bounded_by_key_and_in_all_and_come_back() {
+        let shares = Shares::new(2, 3);
+        let (a, b) = (shares.take("a"), shares.take("a"));
+        assert!(a.is_some() && b.is_some() && shares.take("a").is_none());
+        let c = shares.take("b");
+        assert!(c.is_some() && shares.take("c").is_none());
+        drop(a);
+        assert!(shares.take_any("b").is_some());
+        assert!(shares.take("a").is_some());
+        drop((b, c));
+        assert!(shares.taken.lock().is_ok_and(|taken| taken.by_key.is_empty() && taken.count == 0));
+    }
+}

@@ -1,0 +1,122 @@
+//! Both addresses of every person: the phone number and the LID.
+//!
+//! Rows name people by their number where it is known, else by their LID. The client library keeps what it learns of the
+//! other address in the session's auth state (`lid-mapping`).
+
+use crate::db::Db;
+use serde_json::{Map, Value, json};
+use std::collections::{HashMap, HashSet};
+
+/// Fields that lead to the row, however long the others are.
+pub(super) const KEPT: [&str; 8] =
+    ["session", "inbox_id", "outbound_id", "event_id", "message_id", "chat", "kind", "status"];
+/// Fields that people wrote themselves.
+const WORDS: [&str; 4] = ["body", "name", "message", "choices"];
+
+const PHONE: &str = "s.whatsapp.net";
+const LID: &str = "lid";
+
+/// One address of a person, as a session knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Address {
+    session_id: i64,
+    user: String,
+    is_lid: bool,
+}
+
+/// The other addresses of people.
+#[derive(Debug, Default)]
+pub struct People(HashMap<Address, Option<String>>);
+
+/// The user of a JID, and whether it is a LID; `None` for groups and the like.
+fn user(jid: &str) -> Option<(&str, bool)> {
+    let (user, server) = jid.split_once('@')?;
+    let user = user.split(':').next()?;
+    let is_user = !user.is_empty() && user.len() <= 20 && user.bytes().all(|byte| byte.is_ascii_digit());
+    (is_user && matches!(server, PHONE | LID)).then_some((user, server == LID))
+}
+
+/// The JIDs of people in the content of a row.
+fn jids(content: &Map<String, Value>) -> Vec<&str> {
+    let fields = content.iter().filter(|(field, _)| !WORDS.contains(&field.as_str())).map(|(_, value)| value);
+    let mut found: Vec<&str> = vec![];
+    for value in fields {
+        let texts = value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
+        for jid in texts.iter().filter_map(Value::as_str) {
+            if user(jid).is_some() && !found.contains(&jid) {
+                found.push(jid);
+            }
+        }
+    }
+    found
+}
+
+impl People {
+    /// Looks up the people in the contents of some rows, by the sessions of these.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn look_up<'a>(
+        db: &Db,
+        contents: impl Iterator<Item = (i64, &'a Map<String, Value>)>,
+    ) -> sqlx::Result<Self> {
+        let addresses = contents.flat_map(|(session_id, content)| {
+            let users = jids(content).into_iter().filter_map(user);
+            users.map(move |(user, is_lid)| Address { session_id, user: user.to_owned(), is_lid })
+        });
+        let addresses: Vec<Address> = addresses.collect::<HashSet<_>>().into_iter().collect();
+        if addresses.is_empty() {
+            return Ok(Self::default());
+        }
+        let sessions: Vec<i64> = addresses.iter().map(|it| it.session_id).collect();
+        let users: Vec<String> = addresses.iter().map(|it| it.user.clone()).collect();
+        let lids: Vec<bool> = addresses.iter().map(|it| it.is_lid).collect();
+        let found = sqlx::query_file!("sql/webhooks/people.sql", &sessions, &users, &lids).fetch_all(db).await?;
+        let known = found
+            .into_iter()
+            .map(|row| (Address { session_id: row.session_id, user: row.person, is_lid: row.is_lid }, row.other));
+        Ok(Self(known.collect()))
+    }
+
+    /// A person, or whatever else has this JID.
+    #[must_use]
+    pub fn describe(&self, session_id: Option<i64>, jid: &str) -> Value {
+        let Some((user, is_lid)) = user(jid) else {
+            return json!({ "jid": jid, "phone": null, "lid": null });
+        };
+        let other = session_id.and_then(|session_id| {
+            let address = Address { session_id, user: user.to_owned(), is_lid };
+            self.0.get(&address).cloned().flatten()
+        });
+        let (phone, lid) = if is_lid { (other, Some(user.to_owned())) } else { (Some(user.to_owned()), other) };
+        json!({ "jid": jid, "phone": phone, "lid": lid })
+    }
+
+    /// The people in the content of a row.
+    #[must_use]
+    pub fn all_of(&self, session_id: Option<i64>, content: &Map<String, Value>) -> Vec<Value> {
+        jids(content).into_iter().map(|jid| self.describe(session_id, jid)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h5_users_are_told_from_groups_and_words() {
+        for (jid, wanted) in [
+            ("1555@s.whatsapp.net", Some(("1555", false))),
+            ("1555:3@s.whatsapp.net", Some(("1555", false))),
+            ("99@lid", Some(("99", true))),
+            ("12036@g.us", None),
+            ("status@broadcast", None),
+            ("anna@lid", None),
+            ("1555", None),
+        ] {
+            assert_eq!(user(jid), wanted, "{jid}");
+        }
+        let content = json!({ "by": "1@lid", "participants": ["2@lid", "1@lid"], "body": "3@lid", "group": "4@g.us" });
+        assert_eq!(jids(content.as_object().expect("an object")), ["1@lid", "2@lid"]);
+    }
+}
