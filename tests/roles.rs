@@ -473,7 +473,8 @@ async fn q2_everything_in_the_schema_has_a_comment() -> Result<()> {
     ensure!(silent.is_empty(), "without a comment: {silent:#?}");
     let loose: Vec<String> = sqlx::query_scalar(
         "SELECT p.oid::regprocedure::text FROM pg_proc p
-         WHERE p.pronamespace = 'wa'::regnamespace AND NOT coalesce(array_to_string(p.proconfig, ','), '') LIKE '%search_path=%'",
+         WHERE p.pronamespace = 'wa'::regnamespace AND p.prosqlbody IS NULL
+           AND NOT coalesce(array_to_string(p.proconfig, ','), '') LIKE '%search_path=%'",
     )
     .fetch_all(&db.pool)
     .await?;

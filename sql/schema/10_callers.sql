@@ -8,10 +8,11 @@
 --   somebody's rights in the superuser's ANALYZE, and in autovacuum.
 -- - A function with its owner's rights cannot ask for the role that called it, so it takes that of the session. Postgres
 --   does not lower that one, so such a function refuses to run where rights are lowered.
-CREATE OR REPLACE FUNCTION wa.session_role() RETURNS name
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role')::name END
-$$;
+--
+-- Its names are looked up here and not at the call, so it needs no search_path of its own, and Postgres puts the expression
+-- in the place of the call: nearly every statement of an application asks.
+CREATE OR REPLACE FUNCTION wa.session_role() RETURNS name LANGUAGE sql STABLE
+RETURN CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role')::name END;
 COMMENT ON FUNCTION wa.session_role() IS 'The role of the session; SET ROLE counts, as elsewhere in Postgres.';
 
 CREATE OR REPLACE FUNCTION wa.must_not_be_lowered() RETURNS void
@@ -120,17 +121,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.page_session() IS 'The session of the open link page that a member of wa_web serves, see wa.link_page_start; else null. Of the functions that treat it as the caller''s session wa_web may execute only those of the link page.';
 
-CREATE OR REPLACE FUNCTION wa.known_role(role name) RETURNS name
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    RETURN CASE WHEN pg_has_role(wa.session_role(), known_role.role, 'member') THEN known_role.role ELSE wa.caller() END;
-END $$;
-COMMENT ON FUNCTION wa.known_role(name) IS 'This role, if the role of the session is a member of it; else the caller: nobody asks for other roles, and an application''s function with its owner''s rights sees what its caller sees.';
-
+-- Both answer for the given role if the role of the session is a member of it, else for the caller: nobody asks for other
+-- roles, and an application's function with its owner's rights sees what its caller sees.
 -- In PL/pgSQL, which keeps its plans: almost every statement asks these two.
 CREATE OR REPLACE FUNCTION wa.sees_all(role name DEFAULT wa.caller()) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE known CONSTANT name := wa.known_role(sees_all.role);
+DECLARE known CONSTANT name := CASE WHEN pg_has_role(wa.session_role(), sees_all.role, 'member') THEN sees_all.role ELSE wa.caller() END;
 BEGIN
     IF known IN ('wa_web_viewer', 'wa_web_operator', 'wa_web_admin') THEN
         RETURN coalesce(wa.token_tenants(known) = '{}', false);
@@ -142,15 +138,22 @@ COMMENT ON FUNCTION wa.sees_all(name) IS 'Whether a role, by default the caller,
 
 CREATE OR REPLACE FUNCTION wa.my_tenants(role name DEFAULT wa.caller()) RETURNS text[]
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE known CONSTANT name := wa.known_role(my_tenants.role);
+DECLARE known CONSTANT name := CASE WHEN pg_has_role(wa.session_role(), my_tenants.role, 'member') THEN my_tenants.role ELSE wa.caller() END;
 BEGIN
     IF known IN ('wa_web_viewer', 'wa_web_operator', 'wa_web_admin') THEN
         RETURN coalesce(wa.token_tenants(known), '{}');
     END IF;
+    -- From the role to its memberships: to ask of each entry whether the role is a member would read those of all tenants.
     RETURN (
-        SELECT coalesce(array_agg(m.tenant), '{}')
-        FROM wa.tenant_member m JOIN pg_roles r ON r.rolname = m.role
-        WHERE pg_has_role(known, r.oid, 'member')
+        SELECT coalesce(array_agg(m.tenant), '{}') FROM wa.tenant_member m
+        WHERE m.role = ANY (ARRAY(
+            WITH RECURSIVE mine AS (
+                SELECT to_regrole(quote_ident(known))::oid AS role
+                UNION
+                SELECT a.roleid FROM pg_auth_members a JOIN mine m ON a.member = m.role
+            )
+            SELECT pg_get_userbyid(mine.role) FROM mine
+        ))
     );
 END $$;
 COMMENT ON FUNCTION wa.my_tenants(name) IS 'The tenants that a role, by default the caller, sees, unless it sees all: those that wa.grant_tenant gave to it or to a role that it is a member of, or that of its web token. None for a role without any.';

@@ -239,7 +239,6 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.inbox_consumed()',
         'wa.inbox_download()',
         'wa.is_live(wa.token)',
-        'wa.known_role(name)',
         'wa.lease_ended()',
         'wa.link_state(wa.token,timestamp with time zone)',
         'wa.listeners(bigint,text)',
