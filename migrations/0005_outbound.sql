@@ -104,7 +104,7 @@ COMMENT ON COLUMN wa.outbound.upload_id IS 'Upload of its file (wa.upload), unle
 COMMENT ON COLUMN wa.outbound.run_at IS 'Not before this moment: send_at, or a later one set by backoff, pacing or quiet hours (waits_for).';
 COMMENT ON COLUMN wa.outbound.max_attempts IS 'Failed attempts until the message ends as failed; 1 to 1000.';
 COMMENT ON COLUMN wa.outbound.attempts IS 'Number of attempts so far.';
-COMMENT ON COLUMN wa.outbound.status IS 'queued, sending, sent (WhatsApp''s server has it), delivered, read, played; or failed, cancelled, expired. Never goes back, except from sending to queued for a retry. Changes are announced on the channel wa_status.';
+COMMENT ON COLUMN wa.outbound.status IS 'queued, sending, sent (WhatsApp''s server has it), delivered, read, played; or failed, cancelled (wa.cancel), expired (expires_at). Never goes back, except to queued: from sending for another attempt, from failed, cancelled and expired by wa.retry. Changes are announced on the channel wa_status.';
 COMMENT ON COLUMN wa.outbound.waits_for IS 'Why a queued message waits: for run_at because it is scheduled, retry, paced, quiet_hours, first_contact; or paused, until its campaign is resumed. Null: the message goes as soon as the session can send. See also wa.queue.';
 COMMENT ON COLUMN wa.outbound.priority IS '-100 to 100; larger goes first. It decides between chats; within a chat the order of insertion holds.';
 COMMENT ON COLUMN wa.outbound.live IS 'Whether there is something left to do: true while queued or sending.';

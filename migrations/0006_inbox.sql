@@ -58,6 +58,7 @@ CREATE POLICY tenant ON wa.inbox
 
 -- Messages from before a session was linked (M7).
 CREATE TABLE wa.past (
+    id         bigint GENERATED ALWAYS AS IDENTITY,
     session_id bigint NOT NULL REFERENCES wa.session ON DELETE CASCADE,
     session    text NOT NULL,
     chat       text NOT NULL,
@@ -77,6 +78,7 @@ CREATE TABLE wa.past (
 CREATE INDEX past_age ON wa.past (kept_at);
 CREATE INDEX past_history ON wa.past (session_id, chat, sent_at);
 COMMENT ON TABLE wa.past IS 'Messages from before a session was linked, as far as its phone sent them, for sessions with wa.keep_past. wa.history includes them.';
+COMMENT ON COLUMN wa.past.id IS 'Number of the message; grows with the order of the messages of a second.';
 COMMENT ON COLUMN wa.past.session_id IS 'The session.';
 COMMENT ON COLUMN wa.past.session IS 'Name of the session.';
 COMMENT ON COLUMN wa.past.chat IS 'JID of the conversation.';

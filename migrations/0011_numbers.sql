@@ -10,6 +10,7 @@
 CREATE TABLE wa.numbers (
     session_id             bigint,
     at                     timestamptz NOT NULL,
+    last_at                timestamptz,
     latency_seconds        double precision,
     queued                 integer NOT NULL DEFAULT 0,
     sent                   integer NOT NULL DEFAULT 0,
@@ -53,6 +54,7 @@ CREATE INDEX numbers_campaign_tenant ON wa.numbers (campaign, at) WHERE campaign
 COMMENT ON TABLE wa.numbers IS 'Counts of what happened, by minute and by hour: of each session (session_id), of all sessions of a tenant (tenant), of all sessions (both null), and by the hour of each campaign of a session and of a tenant. One thing is counted in several rows, so choose; wa.numbers_since does. SELECT * FROM wa.numbers_since(''shop'', ''1 day'', ''1 hour'');';
 COMMENT ON COLUMN wa.numbers.session_id IS 'The session; null is all sessions, of one tenant or of the database.';
 COMMENT ON COLUMN wa.numbers.at IS 'Start of the minute or hour. A worker counts what it did in the minute, by the database''s clock, in which it wrote it.';
+COMMENT ON COLUMN wa.numbers.last_at IS 'Of a campaign: the last minute of the hour in which something was counted. Null for all other rows.';
 COMMENT ON COLUMN wa.numbers.latency_seconds IS 'Sum over the messages in sent: seconds from INSERT, or send_at, to the ack of WhatsApp''s server. Null is none.';
 COMMENT ON COLUMN wa.numbers.span IS 'minute (kept for 2 days) or hour (400 days); see retention in docs/schedules.md.';
 COMMENT ON COLUMN wa.numbers.queued IS 'Messages that left the queue for the first time: their first attempt ended, or they expired before one. Messages that were cancelled before are not counted.';

@@ -13,6 +13,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 async fn output(command: &mut Command) -> Result<Output> {
@@ -46,6 +47,28 @@ const NOWHERE: [&str; 2] = ["--whatsapp-url", "ws://127.0.0.1:9/"];
 
 fn text_of<'a>(ready: &'a Value, name: &str) -> Result<&'a str> {
     ready[name].as_str().with_context(|| format!("{name}: {ready}"))
+}
+
+#[tokio::test]
+async fn h7_a_log_that_is_no_terminal_has_no_colours() -> Result<()> {
+    let db = db::fresh().await;
+    let mut command = wagres();
+    command.args(["--database-url", &db.url, "worker", "--http", "127.0.0.1:0"]).args(NOWHERE);
+    let mut worker = command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
+    let mut lines = BufReader::new(worker.stderr.take().context("no log")?).lines();
+    let line = tokio::time::timeout(LIMIT, async {
+        loop {
+            match lines.next_line().await? {
+                Some(line) if line.contains("INFO") => return Ok(line),
+                Some(_) => {}
+                None => anyhow::bail!("the log has ended"),
+            }
+        }
+    });
+    let line = line.await.context("no line of the log")??;
+    ensure!(!line.contains('\u{1b}'), "{line:?}");
+    worker.kill().await?;
+    Ok(())
 }
 
 #[tokio::test]

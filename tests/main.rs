@@ -15,6 +15,7 @@ mod baileys;
 mod cli;
 #[cfg(feature = "sandbox")]
 mod commands;
+mod configuration;
 #[cfg(feature = "sandbox")]
 mod conformance;
 #[cfg(feature = "sandbox")]
@@ -35,6 +36,7 @@ mod names;
 #[cfg(feature = "sandbox")]
 mod notifications;
 mod numbers;
+mod one_statement;
 #[cfg(feature = "sandbox")]
 mod open_transactions;
 mod phones;

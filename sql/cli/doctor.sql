@@ -9,6 +9,6 @@ SELECT current_setting('server_version_num')::int AS "version!", clock_timestamp
        -- What the other statements read and this role may not.
        (SELECT array_agg(n.nspname || '.' || c.relname ORDER BY n.nspname = 'wa' DESC, c.relname)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE (n.nspname = 'wa' AND c.relname IN ('auth_home', 'connectable', 'consumer', 'outbound', 'schedule', 'session', 'session_health', 'worker')
+        WHERE (n.nspname = 'wa' AND c.relname IN ('auth_home', 'connectable', 'consumer', 'lease', 'outbound', 'sealing', 'schedule', 'session', 'session_health', 'worker')
                OR c.oid = to_regclass('_sqlx_migrations'))
           AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))) AS hidden

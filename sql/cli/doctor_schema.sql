@@ -2,7 +2,14 @@
 SELECT has_table_privilege('wa.lease', 'UPDATE') AND has_table_privilege('wa.auth_key', 'INSERT') AS "may_work!",
        (SELECT count(*) FROM wa.worker WHERE lease_until > now()) AS "workers!",
        (SELECT count(*) FROM wa.connectable) AS "wished!",
-       (SELECT count(*) FROM wa.connectable WHERE status = 'connected') AS "connected!",
+       -- Only what a live worker holds: after the end of all workers the rows still say so.
+       (SELECT count(*) FROM wa.connectable c JOIN wa.lease l USING (session_id) JOIN wa.worker w ON w.worker_id = l.holder
+        WHERE c.status = 'connected' AND w.lease_until > now()) AS "connected!",
+       (SELECT count(*) FROM wa.session s WHERE wa.needs_holder(s.status) AND NOT EXISTS (
+            SELECT FROM wa.lease l JOIN wa.worker w ON w.worker_id = l.holder
+            WHERE l.session_id = s.session_id AND w.lease_until > now())) AS "lost!",
+       (SELECT array_agg(session ORDER BY session) FROM (SELECT session FROM wa.reasons() WHERE stuck LIMIT 10) AS waiting) AS stuck,
+       (SELECT key FROM wa.sealing) AS sealing,
        (SELECT array_agg(session ORDER BY session) FROM (SELECT session FROM wa.session_health WHERE NOT is_healthy LIMIT 10) AS ill) AS ill,
        (SELECT array_agg(name ORDER BY name) FROM (SELECT name FROM wa.session WHERE rest_until > now() LIMIT 10) AS resting) AS resting,
        (SELECT array_agg(name ORDER BY name) FROM wa.schedule WHERE name IN ('sweep-keys', 'retention', 'check-sessions', 'close-idle') AND tenant IS NULL AND NOT enabled) AS disabled,

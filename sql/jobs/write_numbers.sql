@@ -7,7 +7,7 @@
 WITH input AS MATERIALIZED (
     -- The counts.
     SELECT * FROM jsonb_to_recordset($2) AS n (
-        session_id bigint, minute bigint, campaign text, queued integer, sent integer, delivered integer, delivered_soon integer, read integer,
+        session_id bigint, minute bigint, last_minute bigint, campaign text, queued integer, sent integer, delivered integer, delivered_soon integer, read integer,
         played integer, failed integer, expired integer, received integer, first_contacts integer, bad_macs integer, bad_decrypts integer,
         failed_not_on_whatsapp integer, failed_refused integer, failed_limited integer, failed_content integer, failed_media integer,
         failed_connection integer, failed_server integer, failed_worker integer, latency_seconds float8, latency integer[])
@@ -27,6 +27,7 @@ WITH input AS MATERIALIZED (
     -- The rows to add.
     SELECT session_id, tenant, campaign, coalesce(minute_at, hour_at) AS at,
            CASE WHEN minute_at IS NULL THEN 'hour' ELSE 'minute' END AS span,
+           CASE WHEN campaign IS NOT NULL THEN to_timestamp(max(last_minute) * 60) END AS last_at,
            sum(queued)::integer AS queued, sum(sent)::integer AS sent, sum(delivered)::integer AS delivered,
            sum(delivered_soon)::integer AS delivered_soon, sum(read)::integer AS read, sum(played)::integer AS played,
            sum(failed)::integer AS failed, sum(expired)::integer AS expired, sum(received)::integer AS received,
@@ -45,10 +46,10 @@ WITH input AS MATERIALIZED (
 ), written AS (
     -- The rows, added.
     INSERT INTO wa.numbers AS n (
-        session_id, tenant, campaign, at, span, queued, sent, delivered, delivered_soon, read, played, failed, expired, received, first_contacts,
+        session_id, tenant, campaign, at, span, last_at, queued, sent, delivered, delivered_soon, read, played, failed, expired, received, first_contacts,
         bad_macs, bad_decrypts, failed_not_on_whatsapp, failed_refused, failed_limited, failed_content, failed_media, failed_connection,
         failed_server, failed_worker, latency_seconds, latency)
-    SELECT session_id, tenant, campaign, at, span, coalesce(queued, 0), coalesce(sent, 0), coalesce(delivered, 0), coalesce(delivered_soon, 0),
+    SELECT session_id, tenant, campaign, at, span, last_at, coalesce(queued, 0), coalesce(sent, 0), coalesce(delivered, 0), coalesce(delivered_soon, 0),
            coalesce(read, 0), coalesce(played, 0), coalesce(failed, 0), coalesce(expired, 0), coalesce(received, 0), coalesce(first_contacts, 0),
            coalesce(bad_macs, 0), coalesce(bad_decrypts, 0), failed_not_on_whatsapp, failed_refused, failed_limited, failed_content,
            failed_media, failed_connection, failed_server, failed_worker, latency_seconds,
@@ -57,7 +58,7 @@ WITH input AS MATERIALIZED (
     -- The rows that several workers add to come last, so that they are locked for a moment only.
     ORDER BY session_id NULLS LAST, tenant NULLS LAST, campaign NULLS LAST, span, at
     ON CONFLICT (session_id, tenant, campaign, span, at) DO UPDATE
-    SET queued = n.queued + excluded.queued, sent = n.sent + excluded.sent, delivered = n.delivered + excluded.delivered,
+    SET last_at = greatest(n.last_at, excluded.last_at), queued = n.queued + excluded.queued, sent = n.sent + excluded.sent, delivered = n.delivered + excluded.delivered,
         delivered_soon = n.delivered_soon + excluded.delivered_soon, read = n.read + excluded.read, played = n.played + excluded.played,
         failed = n.failed + excluded.failed, expired = n.expired + excluded.expired, received = n.received + excluded.received,
         first_contacts = n.first_contacts + excluded.first_contacts, bad_macs = n.bad_macs + excluded.bad_macs,

@@ -21,7 +21,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('WA025', 'schedule', 'No schedule has this name, or schedules of several tenants have it.', 'Take a name from wa.schedule; acme/night is the schedule night of the tenant acme.'),
     ('WA026', 'passkey', 'The session does not wait for this step, or the answer or code is wrong.', 'wa.passkey shows the stage; after a failure scan the QR code again.'),
     ('WA027', 'worker', 'No live worker has this id.', 'Take an id from wa.worker.'),
-    ('WA028', 'link_limit', 'The session or the phone has asked for too many codes within the hour.', 'Wait: WhatsApp blocks numbers that ask again and again.'),
+    ('WA028', 'link_limit', 'The session or the phone has asked for too many codes within the hour, or the session has too many link pages.', 'Wait: WhatsApp blocks numbers that ask again and again. wa.revoke_link ends open link pages.'),
     ('WA029', 'status', 'The status of the session cannot become this one.', 'wa.next_statuses lists the statuses that may follow.'),
     ('WA030', 'crypto_limit', 'A limit of wa.set_crypto_limits is out of range.', 'Write 1 to 1000000 errors, and true or false for relink.'),
     ('WA031', 'proxy', 'The address of the proxy cannot be read. The error does not repeat it, because it may hold a password.', 'Write http:// or socks5://, then user:password@ if the proxy needs them, then host:port.'),

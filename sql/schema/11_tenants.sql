@@ -61,18 +61,20 @@ COMMENT ON FUNCTION wa.check_reason(text) IS 'Refuses a reason of more than 1000
 
 CREATE OR REPLACE FUNCTION wa.pause_tenant(tenant text, reason text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE known CONSTANT text := wa.existing_tenant(pause_tenant.tenant);
 BEGIN
     PERFORM wa.check_reason(pause_tenant.reason);
     UPDATE wa.tenant t SET paused_at = coalesce(t.paused_at, now()), paused_reason = pause_tenant.reason, paused_by = wa.caller()
-    WHERE t.tenant = wa.existing_tenant(pause_tenant.tenant);
+    WHERE t.tenant = known;
 END $$;
 COMMENT ON FUNCTION wa.pause_tenant(text, text) IS 'Pauses the sending of all sessions of a tenant. SELECT wa.pause_tenant(''default'');';
 
 CREATE OR REPLACE FUNCTION wa.resume_tenant(tenant text) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE known CONSTANT text := wa.existing_tenant(resume_tenant.tenant);
 BEGIN
     UPDATE wa.tenant t SET paused_at = NULL, paused_reason = NULL, paused_by = NULL
-    WHERE t.tenant = wa.existing_tenant(resume_tenant.tenant);
+    WHERE t.tenant = known;
     PERFORM wa.wake();
 END $$;
 COMMENT ON FUNCTION wa.resume_tenant(text) IS 'Resumes the sending of all sessions of a tenant. SELECT wa.resume_tenant(''default'');';

@@ -100,13 +100,16 @@ CREATE OR REPLACE TRIGGER validate BEFORE INSERT ON wa.session_job
 CREATE OR REPLACE FUNCTION wa.add_session_job(session text, kind text, reason text DEFAULT NULL, args jsonb DEFAULT '{}') RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
-DECLARE job bigint;
+DECLARE
+    of_session bigint;
+    job        bigint;
 BEGIN
     PERFORM wa.must_send();
+    of_session := wa.session_id(add_session_job.session);
     -- As the row says it now. A session that is unlinked afterwards fails the job.
     IF add_session_job.kind = 'connect' AND EXISTS (
         SELECT FROM wa.session s
-        WHERE s.session_id = wa.session_id(add_session_job.session) AND s.jid IS NULL AND NOT wa.needs_holder(s.status)
+        WHERE s.session_id = of_session AND s.jid IS NULL AND NOT wa.needs_holder(s.status)
           AND NOT EXISTS (
               SELECT FROM wa.session_job j
               WHERE j.session_id = s.session_id AND j.kind IN ('link', 'passkey') AND j.status IN ('queued', 'running'))

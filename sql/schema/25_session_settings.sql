@@ -25,13 +25,15 @@ COMMENT ON FUNCTION wa.set_proxy(text, text) IS 'Sets the proxy between a sessio
 CREATE OR REPLACE FUNCTION wa.set_region(session text, region text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
+DECLARE of_session bigint;
 BEGIN
     PERFORM wa.must_send();
+    of_session := wa.session_id(set_region.session);
     IF set_region.region IS NOT NULL AND NOT EXISTS (SELECT FROM wa.region r WHERE r.region = upper(set_region.region)) THEN
         RAISE EXCEPTION 'region: "%" is not a country', left(set_region.region, 80)
             USING ERRCODE = 'WA037', COLUMN = 'region', HINT = 'Accepted: the two letters of a country, such as DE, or null to take every number as international.';
     END IF;
-    UPDATE wa.session s SET region = upper(set_region.region) WHERE s.session_id = wa.session_id(set_region.session);
+    UPDATE wa.session s SET region = upper(set_region.region) WHERE s.session_id = of_session;
 END $$;
 COMMENT ON FUNCTION wa.set_region(text, text) IS 'Sets the country of numbers without calling code. SELECT wa.set_region(''shop'', ''DE''); then wa.send_text(''shop'', ''089 1234567'', ''Hello'') goes to +49891234567.';
 
@@ -56,12 +58,14 @@ COMMENT ON FUNCTION wa.set_crypto_limits(text, integer, integer, boolean) IS 'Se
 
 CREATE OR REPLACE FUNCTION wa.keep_past(session text, keep boolean DEFAULT true) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE of_session bigint;
 BEGIN
     PERFORM wa.must_send();
+    of_session := wa.session_id(keep_past.session);
     IF keep_past.keep IS NULL THEN
         RAISE EXCEPTION 'keep: null is not accepted'
             USING ERRCODE = 'WA039', COLUMN = 'keep', HINT = 'Accepted: true or false.';
     END IF;
-    UPDATE wa.session s SET keep_past = keep_past.keep WHERE s.session_id = wa.session_id(keep_past.session);
+    UPDATE wa.session s SET keep_past = keep_past.keep WHERE s.session_id = of_session;
 END $$;
 COMMENT ON FUNCTION wa.keep_past(text, boolean) IS 'Sets whether messages from before a link are kept in wa.past. Call it before the link, because the phone sends them once. SELECT wa.keep_past(''shop'');';

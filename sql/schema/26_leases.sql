@@ -11,6 +11,16 @@ WHERE s.desired = 'connected'
       WHERE p.session_id = s.session_id AND p.stage NOT IN ('done', 'failed') AND p.expires_at > now()));
 COMMENT ON VIEW wa.connectable IS 'Sessions that should be connected and that a worker can continue without help: they are linked, or a linking with a passkey is under way.';
 
+CREATE OR REPLACE FUNCTION wa.status_now(session_id bigint, status wa.session_status) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE
+        WHEN wa.needs_holder(status_now.status) AND NOT EXISTS (
+            SELECT FROM wa.lease l JOIN wa.worker w ON w.worker_id = l.holder
+            WHERE l.session_id = status_now.session_id AND w.lease_until > now()) THEN 'no_worker'
+        ELSE status_now.status::text END
+$$;
+COMMENT ON FUNCTION wa.status_now(bigint, wa.session_status) IS 'The status of a session, or no_worker where the row says that a worker holds it and no live one does, for the pages.';
+
 CREATE OR REPLACE FUNCTION wa.will_connect(job wa.session_job, linked boolean) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT job.status = 'queued'

@@ -20,7 +20,8 @@ BEGIN
     INSERT INTO wa.media AS m (tenant, sha256, size, mime, data)
     SELECT s.tenant, sha256(add_media.data), octet_length(add_media.data), add_media.mime, add_media.data
     FROM wa.session s WHERE s.session_id = of_session
-    ON CONFLICT (tenant, sha256) DO UPDATE SET created_at = now() WHERE m.created_at < now() - interval '1 hour'
+    ON CONFLICT (tenant, sha256) DO UPDATE SET created_at = now(), mime = coalesce(m.mime, EXCLUDED.mime)
+    WHERE m.created_at < now() - interval '1 hour' OR m.mime IS NULL AND EXCLUDED.mime IS NOT NULL
     RETURNING m.media_id INTO added;
     IF added IS NULL THEN
         SELECT m.media_id INTO added FROM wa.media m JOIN wa.session s USING (tenant)
@@ -28,7 +29,7 @@ BEGIN
     END IF;
     RETURN added;
 END $$;
-COMMENT ON FUNCTION wa.add_media(text, bytea, text) IS 'Puts a file into wa.media, for the sessions of the session''s tenant, and returns its media_id; a file that is there already keeps its id. SELECT wa.send_image(''shop'', ''+79001234567'', media => wa.add_media(''shop'', pg_read_binary_file(''/srv/may.jpg'')));';
+COMMENT ON FUNCTION wa.add_media(text, bytea, text) IS 'Puts a file into wa.media, for the sessions of the session''s tenant, and returns its media_id; a file that is there already keeps its id, and its mime, if it has one. SELECT wa.send_image(''shop'', ''+79001234567'', media => wa.add_media(''shop'', pg_read_binary_file(''/srv/may.jpg'')));';
 
 CREATE OR REPLACE FUNCTION wa.check_media(session text, content jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

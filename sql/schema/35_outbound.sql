@@ -72,7 +72,9 @@ CREATE OR REPLACE FUNCTION wa.send(
 ) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
-DECLARE made bigint;
+DECLARE
+    made       bigint;
+    of_session bigint;
 BEGIN
     -- The argument is an integer: with a smallint every caller would have to write 5::smallint.
     IF send.priority NOT BETWEEN -100 AND 100 THEN
@@ -85,8 +87,9 @@ BEGIN
     ON CONFLICT (session_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
     RETURNING o.id INTO made;
     IF made IS NULL THEN
+        of_session := wa.session_id(send.session);
         SELECT o.id INTO made FROM wa.outbound o
-        WHERE o.session_id = wa.session_id(send.session) AND o.dedupe_key = send.dedupe_key;
+        WHERE o.session_id = of_session AND o.dedupe_key = send.dedupe_key;
     END IF;
     RETURN made;
 END $$;

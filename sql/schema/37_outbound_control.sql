@@ -59,17 +59,31 @@ CREATE OR REPLACE FUNCTION wa.retry(id bigint) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
+    own           record;
+    is_paused     boolean := false;
     found_session bigint;
     back          boolean;
 BEGIN
     PERFORM wa.must_send();
+    SELECT o.session_id, o.campaign INTO own FROM wa.outbound o WHERE o.id = retry.id AND wa.sees(o.session_id);
+    IF own.campaign IS NOT NULL THEN
+        -- As in wa.outbound_campaign: a pause or its end waits for this transaction, or this one for it.
+        PERFORM FROM wa.campaign c WHERE c.session_id = own.session_id AND c.campaign = own.campaign FOR KEY SHARE;
+        is_paused := EXISTS (
+            SELECT FROM wa.campaign c WHERE c.session_id = own.session_id AND c.campaign = own.campaign AND c.paused_at IS NOT NULL);
+    END IF;
     UPDATE wa.outbound o
-    SET status = 'queued', waits_for = NULL, run_at = now(),
+    SET status = 'queued',
+        -- What ended before its time waits for it again.
+        waits_for = CASE WHEN o.live THEN NULL
+                         WHEN is_paused THEN 'paused'::wa.wait_reason
+                         WHEN o.send_at > now() THEN 'scheduled' END,
+        run_at = CASE WHEN NOT o.live AND o.send_at > now() THEN o.send_at ELSE now() END,
         attempts = CASE WHEN o.live THEN o.attempts ELSE 0 END,
         expires_at = CASE WHEN o.expires_at > now() THEN o.expires_at END,
         failed_at = NULL, failure = NULL, cancelled_at = NULL, expired_at = NULL
     FROM wa.outbound was
-    WHERE o.id = retry.id AND wa.sees(o.session_id) AND was.session_id = o.session_id AND was.id = o.id
+    WHERE o.id = retry.id AND o.session_id = own.session_id AND was.session_id = o.session_id AND was.id = o.id
       AND (o.status IN ('failed', 'cancelled', 'expired') OR (o.status = 'queued' AND o.waits_for IS NOT NULL))
     RETURNING o.session_id, NOT was.live INTO found_session, back;
     IF found_session IS NULL THEN
@@ -81,24 +95,28 @@ BEGIN
     PERFORM wa.wake();
     RETURN true;
 END $$;
-COMMENT ON FUNCTION wa.retry(bigint) IS 'Queues a failed, cancelled or expired message again, with all its attempts and under the same WhatsApp message id; a waiting message (waits_for) is tried at once. False when there is nothing to retry. SELECT wa.retry(42);';
+COMMENT ON FUNCTION wa.retry(bigint) IS 'Queues a failed, cancelled or expired message again, with all its attempts and under the same WhatsApp message id; one whose send_at is still to come waits for it, one of a paused campaign for wa.resume_campaign. A message that waits (waits_for) is tried at once. False when there is nothing to retry. SELECT wa.retry(42);';
 
 CREATE OR REPLACE FUNCTION wa.pause(session text, reason text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE of_session bigint;
 BEGIN
     PERFORM wa.must_send();
+    of_session := wa.session_id(pause.session);
     PERFORM wa.check_reason(pause.reason);
     UPDATE wa.session s SET paused_at = coalesce(s.paused_at, now()), paused_reason = pause.reason, paused_by = wa.caller()
-    WHERE s.session_id = wa.session_id(pause.session);
+    WHERE s.session_id = of_session;
 END $$;
 COMMENT ON FUNCTION wa.pause(text, text) IS 'Pauses the sending of a session; the session stays connected and receives. Messages on their way go out. SELECT wa.pause(''shop'', ''campaign stopped'');';
 
 CREATE OR REPLACE FUNCTION wa.resume(session text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE of_session bigint;
 BEGIN
     PERFORM wa.must_send();
+    of_session := wa.session_id(resume.session);
     UPDATE wa.session s SET paused_at = NULL, paused_reason = NULL, paused_by = NULL
-    WHERE s.session_id = wa.session_id(resume.session);
+    WHERE s.session_id = of_session;
     PERFORM wa.wake();
 END $$;
 COMMENT ON FUNCTION wa.resume(text) IS 'Resumes the sending of a session. SELECT wa.resume(''shop'');';

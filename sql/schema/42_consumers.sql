@@ -98,12 +98,14 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 DECLARE
     -- Asked before the lock, which gives this transaction its number.
     numbered CONSTANT boolean := pg_current_xact_id_if_assigned() IS NOT NULL;
+    found_id bigint;
     reader   wa.consumer;
     now_seen pg_snapshot;
 BEGIN
     PERFORM wa.must_send();
+    found_id := wa.consumer_id(locked_consumer.name);
     -- Nothing of the worker refers to this row, so a consumer may work in its transaction for as long as it likes.
-    SELECT c.* INTO reader FROM wa.consumer c WHERE c.consumer_id = wa.consumer_id(locked_consumer.name) FOR UPDATE;
+    SELECT c.* INTO reader FROM wa.consumer c WHERE c.consumer_id = found_id FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'consumer: "%" was dropped', left(locked_consumer.name, 80) USING ERRCODE = 'WA033', COLUMN = 'consumer';
     ELSIF reader.seen IS NULL THEN
@@ -195,10 +197,12 @@ COMMENT ON FUNCTION wa.rewind_consumer(text, timestamptz) IS 'Lets a consumer re
 
 CREATE OR REPLACE FUNCTION wa.drop_consumer(name text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE found_id bigint;
 BEGIN
     PERFORM wa.must_send();
+    found_id := wa.consumer_id(drop_consumer.name);
     -- What it had to read is deleted by retention, in batches.
-    DELETE FROM wa.consumer c WHERE c.consumer_id = wa.consumer_id(drop_consumer.name);
+    DELETE FROM wa.consumer c WHERE c.consumer_id = found_id;
 END $$;
 COMMENT ON FUNCTION wa.drop_consumer(text) IS 'Deletes a consumer; the messages stay. SELECT wa.drop_consumer(''crm'');';
 

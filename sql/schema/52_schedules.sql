@@ -183,13 +183,16 @@ CREATE OR REPLACE FUNCTION wa.schedule(
     time_zone text DEFAULT NULL, missed wa.missed_rule DEFAULT NULL, enabled boolean DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE id bigint;
+DECLARE
+    id         bigint;
+    of_session bigint;
 BEGIN
     IF schedule.session IS NULL THEN
         id := wa.find_schedule(schedule.name);
     ELSE
+        of_session := wa.session_id(schedule.session);
         SELECT s.schedule_id INTO id FROM wa.schedule s JOIN wa.session w USING (tenant)
-        WHERE s.name = schedule.name AND w.session_id = wa.session_id(schedule.session);
+        WHERE s.name = schedule.name AND w.session_id = of_session;
     END IF;
     UPDATE wa.schedule s
     SET cron = coalesce(schedule.cron, s.cron), kind = coalesce(schedule.kind, s.kind),
@@ -207,24 +210,46 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.schedule(text, text, text, jsonb, text, text, wa.missed_rule, boolean) IS 'Adds a schedule, or changes the one of this name, with a session that of its tenant; arguments that are left out stay unchanged. Returns its id. SELECT wa.schedule(''nightly'', ''0 23 * * *'', ''close'', session => ''shop'', time_zone => ''Europe/Berlin'');';
 
+CREATE OR REPLACE FUNCTION wa.refuse_shared_schedule(name text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'name: "%" is a schedule of all tenants, which % may not change', left(refuse_shared_schedule.name, 80), wa.session_role()
+        USING ERRCODE = 'insufficient_privilege', COLUMN = 'name',
+              HINT = 'Accepted: schedules of sessions that this role sees; members of wa_admin change the others.';
+END $$;
+COMMENT ON FUNCTION wa.refuse_shared_schedule(text) IS 'Refuses the change of a schedule without a tenant. Everybody may know these; the names of other tenants'' schedules are not found at all (error WA025).';
+
 -- With its owner's rights: a role that may delete from a table may also lock it, and with it every worker (R8).
 CREATE OR REPLACE FUNCTION wa.unschedule(name text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE found_id CONSTANT bigint := wa.schedule_id(unschedule.name);
 BEGIN
     PERFORM wa.must_send();
-    DELETE FROM wa.schedule s WHERE s.schedule_id = found_id AND wa.sees(s.session_id);
+    DELETE FROM wa.schedule s WHERE s.schedule_id = found_id AND (wa.sees_all() OR wa.sees(s.session_id));
+    IF NOT FOUND THEN
+        PERFORM wa.refuse_shared_schedule(unschedule.name);
+    END IF;
 END $$;
 COMMENT ON FUNCTION wa.unschedule(text) IS 'Deletes a schedule; its jobs stay. A deleted default schedule does not come back. SELECT wa.unschedule(''nightly'');';
 
 CREATE OR REPLACE FUNCTION wa.enable_schedule(name text) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-    UPDATE wa.schedule s SET enabled = true WHERE s.schedule_id = wa.schedule_id(enable_schedule.name)
-$$;
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE found_id CONSTANT bigint := wa.schedule_id(enable_schedule.name);
+BEGIN
+    UPDATE wa.schedule s SET enabled = true WHERE s.schedule_id = found_id;
+    IF NOT FOUND THEN
+        PERFORM wa.refuse_shared_schedule(enable_schedule.name);
+    END IF;
+END $$;
 COMMENT ON FUNCTION wa.enable_schedule(text) IS 'Enables a schedule, from its next tick on. SELECT wa.enable_schedule(''nightly'');';
 
 CREATE OR REPLACE FUNCTION wa.disable_schedule(name text) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-    UPDATE wa.schedule s SET enabled = false WHERE s.schedule_id = wa.schedule_id(disable_schedule.name)
-$$;
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE found_id CONSTANT bigint := wa.schedule_id(disable_schedule.name);
+BEGIN
+    UPDATE wa.schedule s SET enabled = false WHERE s.schedule_id = found_id;
+    IF NOT FOUND THEN
+        PERFORM wa.refuse_shared_schedule(disable_schedule.name);
+    END IF;
+END $$;
 COMMENT ON FUNCTION wa.disable_schedule(text) IS 'Disables a schedule; jobs that it queued already stay. SELECT wa.disable_schedule(''nightly'');';

@@ -91,11 +91,13 @@ COMMENT ON FUNCTION wa.fire_schedule(bigint, text, text, wa.missed_rule, timesta
 CREATE OR REPLACE FUNCTION wa.run_now(name text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    s     wa.schedule;
-    added record;
+    found_id bigint;
+    s        wa.schedule;
+    added    record;
 BEGIN
     PERFORM wa.must_write('wa.maintenance_job', 'run schedules by hand');
-    SELECT * INTO s FROM wa.schedule w WHERE w.schedule_id = wa.schedule_id(run_now.name) FOR UPDATE;
+    found_id := wa.schedule_id(run_now.name);
+    SELECT * INTO s FROM wa.schedule w WHERE w.schedule_id = found_id FOR UPDATE;
     added := wa.add_scheduled_job(s, NULL);
     UPDATE wa.schedule w SET last_job = added.job WHERE w.schedule_id = s.schedule_id;
     RETURN added.job;

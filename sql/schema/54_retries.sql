@@ -28,12 +28,14 @@ CREATE OR REPLACE FUNCTION wa.retry_failed(
 ) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    of_session bigint;
     of_tenants text[];
     job        bigint;
 BEGIN
     PERFORM wa.must_send();
     IF retry_failed.session IS NOT NULL THEN
-        of_tenants := ARRAY(SELECT s.tenant FROM wa.session s WHERE s.session_id = wa.session_id(retry_failed.session));
+        of_session := wa.session_id(retry_failed.session);
+        of_tenants := ARRAY(SELECT s.tenant FROM wa.session s WHERE s.session_id = of_session);
     ELSIF NOT wa.sees_all() THEN
         of_tenants := wa.my_tenants();
     END IF;

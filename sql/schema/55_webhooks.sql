@@ -211,21 +211,25 @@ COMMENT ON FUNCTION wa.is_disabled(wa.webhook) IS 'Whether wa.disable_webhook or
 
 CREATE OR REPLACE FUNCTION wa.disable_webhook(name text, reason text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE own_id bigint;
 BEGIN
     PERFORM wa.must_send();
+    own_id := wa.webhook_id(disable_webhook.name);
     UPDATE wa.webhook w SET disabled_at = coalesce(w.disabled_at, clock_timestamp()), disabled_reason = left(disable_webhook.reason, 1000)
-    WHERE w.webhook_id = wa.webhook_id(disable_webhook.name);
+    WHERE w.webhook_id = own_id;
     PERFORM pg_notify('wa_work', 'webhook_settings');
 END $$;
 COMMENT ON FUNCTION wa.disable_webhook(text, text) IS 'Disables a webhook: nothing is delivered, and what happens meanwhile is not kept for it. SELECT wa.disable_webhook(''crm'', ''moving'');';
 
 CREATE OR REPLACE FUNCTION wa.enable_webhook(name text, since timestamptz DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE own_id bigint;
 BEGIN
     PERFORM wa.must_send();
+    own_id := wa.webhook_id(enable_webhook.name);
     -- One that is enabled keeps what it has seen, because messages may still be missing.
     UPDATE wa.webhook w SET disabled_at = NULL, disabled_reason = NULL, enabled_at = clock_timestamp(), seen = pg_current_snapshot()
-    WHERE w.webhook_id = wa.webhook_id(enable_webhook.name) AND wa.is_disabled(w);
+    WHERE w.webhook_id = own_id AND wa.is_disabled(w);
     IF enable_webhook.since IS NOT NULL THEN
         PERFORM wa.replay_webhook(enable_webhook.name, enable_webhook.since);
     END IF;
@@ -270,10 +274,12 @@ COMMENT ON FUNCTION wa.test_webhook(text) IS 'Sends a test to a webhook, and ret
 
 CREATE OR REPLACE FUNCTION wa.drop_webhook(name text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE own_id bigint;
 BEGIN
     PERFORM wa.must_send();
+    own_id := wa.webhook_id(drop_webhook.name);
     -- What it had yet to be told is deleted by retention, in batches.
-    DELETE FROM wa.webhook w WHERE w.webhook_id = wa.webhook_id(drop_webhook.name);
+    DELETE FROM wa.webhook w WHERE w.webhook_id = own_id;
     PERFORM pg_notify('wa_work', 'webhook_settings');
 END $$;
 COMMENT ON FUNCTION wa.drop_webhook(text) IS 'Deletes a webhook and its secrets. SELECT wa.drop_webhook(''crm'');';

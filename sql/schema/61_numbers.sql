@@ -20,7 +20,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.latency_bounds() IS 'Upper bounds of the counts in wa.numbers.latency, in seconds. The last count has no bound.';
 
-CREATE OR REPLACE FUNCTION wa.latency_percentile(counts bigint[], share double precision) RETURNS double precision
+CREATE OR REPLACE FUNCTION wa.latency_percentile(counts bigint[], share double precision, total double precision DEFAULT NULL) RETURNS double precision
 -- A loop, because a series asks thousands of times.
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -28,21 +28,26 @@ DECLARE
     wanted double precision := 0;
     low    double precision := 0;
     count  bigint;
+    -- What the messages took beyond the lower bounds of their counts, all together: none took more beyond its own.
+    beyond double precision := total;
 BEGIN
-    FOREACH count IN ARRAY coalesce(counts, '{}') LOOP
-        wanted := wanted + coalesce(count, 0) * share;
+    FOR n IN 1 .. coalesce(cardinality(counts), 0) LOOP
+        count := coalesce(counts[n], 0);
+        wanted := wanted + count * share;
+        beyond := beyond - count * CASE WHEN n > 1 THEN bounds[n - 1] ELSE 0 END;
     END LOOP;
     FOR n IN 1 .. coalesce(cardinality(counts), 0) LOOP
         count := coalesce(counts[n], 0);
         IF count > 0 AND count >= wanted THEN
-            RETURN low + (coalesce(bounds[n], low) - low) * wanted / count;
+            -- Null leaves it out.
+            RETURN low + least((coalesce(bounds[n], low) - low) * wanted / count, CASE WHEN beyond < 0 THEN 0 ELSE beyond END);
         END IF;
         wanted := wanted - count;
         low := coalesce(bounds[n], low);
     END LOOP;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.latency_percentile(bigint[], double precision) IS 'The time in seconds within which a share (0 to 1) of the messages were sent, about, from counts as in wa.numbers.latency; null without any. Within each count the times are taken as even; longer than the last bound counts as that bound.';
+COMMENT ON FUNCTION wa.latency_percentile(bigint[], double precision, double precision) IS 'The time in seconds within which a share (0 to 1) of the messages were sent, about, from counts as in wa.numbers.latency; null without any. Within each count the times are taken as even; longer than the last bound counts as that bound. With total, the sum of all times, never more than the longest of them can have been.';
 
 CREATE OR REPLACE FUNCTION wa.check_series(since interval, step interval, campaign text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -134,8 +139,8 @@ BEGIN
     SELECT series.point, coalesce(a.queued, 0), coalesce(a.sent, 0), coalesce(a.delivered, 0), coalesce(a.delivered_soon, 0),
            coalesce(a.read, 0), coalesce(a.played, 0), coalesce(a.failed, 0), coalesce(a.failures, '{}'), coalesce(a.expired, 0),
            coalesce(a.received, 0), coalesce(a.first_contacts, 0), coalesce(a.bad_macs, 0), coalesce(a.bad_decrypts, 0),
-           a.latency_seconds / nullif(a.sent, 0), CASE WHEN a.sent > 0 THEN wa.latency_percentile(a.latency, 0.5) END,
-           CASE WHEN a.sent > 0 THEN wa.latency_percentile(a.latency, 0.95) END
+           a.latency_seconds / nullif(a.sent, 0), CASE WHEN a.sent > 0 THEN wa.latency_percentile(a.latency, 0.5, a.latency_seconds) END,
+           CASE WHEN a.sent > 0 THEN wa.latency_percentile(a.latency, 0.95, a.latency_seconds) END
     FROM generate_series(began, now(), numbers_since.step) AS series (point) LEFT JOIN added a USING (point)
     ORDER BY series.point;
 END $$;
@@ -194,7 +199,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT s.name, n.campaign, n.queued, n.sent, n.delivered, n.read, n.played, n.failed, n.expired, n.first_at, n.last_at
     FROM (
         SELECT h.session_id, h.campaign, sum(h.queued) AS queued, sum(h.sent) AS sent, sum(h.delivered) AS delivered, sum(h.read) AS read,
-               sum(h.played) AS played, sum(h.failed) AS failed, sum(h.expired) AS expired, min(h.at) AS first_at, max(h.at) AS last_at
+               sum(h.played) AS played, sum(h.failed) AS failed, sum(h.expired) AS expired, min(h.at) AS first_at, max(coalesce(h.last_at, h.at)) AS last_at
         FROM wa.numbers h
         WHERE h.campaign IS NOT NULL AND h.session_id IS NOT NULL AND h.at >= date_trunc('hour', now() - campaign_numbers.since, 'UTC')
         GROUP BY h.session_id, h.campaign
@@ -204,4 +209,4 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       AND (campaign_numbers.tenant IS NULL OR s.tenant = wa.existing_tenant(campaign_numbers.tenant))
     ORDER BY n.last_at DESC, s.name, n.campaign
 $$;
-COMMENT ON FUNCTION wa.campaign_numbers(text, interval, text) IS 'The funnel of each campaign of each session, from the hours since the beginning of the hour so long ago; first_at and last_at are the first and the last hour in which something happened. Messages that wait are not counted: wa.campaigns counts them, and reads the messages. SELECT * FROM wa.campaign_numbers(''shop'');';
+COMMENT ON FUNCTION wa.campaign_numbers(text, interval, text) IS 'The funnel of each campaign of each session, from the hours since the beginning of the hour so long ago; first_at is the first hour in which something happened, last_at the last minute. Messages that wait are not counted: wa.campaigns counts them, and reads the messages. SELECT * FROM wa.campaign_numbers(''shop'');';

@@ -139,7 +139,10 @@ COMMENT ON FUNCTION wa.reasons() IS 'Why each session that you see does not send
 
 CREATE OR REPLACE FUNCTION wa.why(session text) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
-    SELECT coalesce(nullif(concat_ws('; ', r.blocked, r.delayed, r.limited, r.paced, r.used_up), ''), 'nothing is in its way')
+    SELECT coalesce(nullif(concat_ws('; ', r.blocked, r.delayed, r.limited, r.paced, r.used_up, (
+               SELECT string_agg(format('campaign %s paused by %s since %s (wa.resume_campaign)', c.campaign, coalesce(c.paused_by, 'somebody'), c.paused_at::timestamptz(0)), '; ')
+               FROM (SELECT p.* FROM wa.campaign p WHERE p.session_id = r.session_id AND p.paused_at IS NOT NULL ORDER BY p.paused_at DESC LIMIT 5) c
+           )), ''), 'nothing is in its way')
     FROM wa.session_reasons(ARRAY[wa.session_id(why.session)]) r
 $$;
 COMMENT ON FUNCTION wa.why(text) IS 'Why a session does not send, in one line; what a person must do first comes first. wa.reasons() has all sessions. SELECT wa.why(''shop'');';

@@ -227,13 +227,22 @@ BEGIN
     own_id := wa.session_id(link_url.session);
     PERFORM wa.check_valid(link_url.valid, interval '7 days');
     base := wa.web_url();
+    -- Without a lock, which would wait for other transactions: calls at the same moment may make a few more.
+    IF (SELECT count(*) FROM wa.token t JOIN wa.session s USING (session_id)
+        WHERE t.session_id = own_id AND t.purpose = 'link'
+          AND (wa.link_state(t, s.connected_at) = 'open' OR t.created_at > clock_timestamp() - interval '1 minute')) >= 20
+    THEN
+        RAISE EXCEPTION 'session: "%" has 20 link pages already', left(link_url.session, 80)
+            USING ERRCODE = 'WA028', COLUMN = 'session',
+                  HINT = format('Accepted: up to 20 link pages that are open or were made within a minute; SELECT wa.revoke_link(%L) ends the open ones.', link_url.session);
+    END IF;
     -- The moment of the call, because a transaction may have begun long before.
     INSERT INTO wa.token (name, purpose, tenant, session_id, hash, created_at, expires_at)
     SELECT s.name, 'link', s.tenant, s.session_id, wa.secret_hash(secret), clock_timestamp(), clock_timestamp() + link_url.valid
     FROM wa.session s WHERE s.session_id = own_id;
     RETURN base || '/link/' || secret;
 END $$;
-COMMENT ON FUNCTION wa.link_url(text, interval) IS 'The address of a page on which whoever holds it links a phone to this session: QR code, pairing code and passkey. Valid for seven days at most, and until the session is connected. SELECT wa.link_url(''shop'', valid => ''2 hours'');';
+COMMENT ON FUNCTION wa.link_url(text, interval) IS 'The address of a page on which whoever holds it links a phone to this session: QR code, pairing code and passkey. Valid for seven days at most, and until the session is connected; at most 20 of a session at a time. SELECT wa.link_url(''shop'', valid => ''2 hours'');';
 
 CREATE OR REPLACE FUNCTION wa.revoke_link(session text) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -253,7 +262,7 @@ COMMENT ON FUNCTION wa.revoke_link(text) IS 'Revokes all links of wa.link_url fo
 CREATE OR REPLACE FUNCTION wa.link_page(secret text) RETURNS TABLE (
     state text, session text, status text, status_reason text, phone text, qr text, qr_expires_at timestamptz, code text,
     code_expires_at timestamptz, passkey_stage text, passkey_request jsonb, passkey_code text, passkey_error text,
-    passkey_expires_at timestamptz, job_status text, job_error text, expires_at timestamptz, advice text, session_id bigint
+    passkey_expires_at timestamptz, job_status text, job_error text, expires_at timestamptz, ended text, session_id bigint
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -302,14 +311,14 @@ BEGIN
         SELECT j.status, j.last_error INTO job_status, job_error
         FROM wa.session_job j WHERE j.session_id = own.session_id AND j.kind = 'link' ORDER BY j.id DESC LIMIT 1;
         IF own.status NOT IN ('linking', 'connecting', 'connected') THEN
-            SELECT e.data ->> 'advice' INTO advice
+            SELECT e.data ->> 'end' INTO ended
             FROM (SELECT k.* FROM wa.event k WHERE k.session_id = own.session_id ORDER BY k.id DESC LIMIT 50) e
             WHERE e.kind = 'connection_ended' ORDER BY e.id DESC LIMIT 1;
         END IF;
     END IF;
     RETURN NEXT;
 END $$;
-COMMENT ON FUNCTION wa.link_page(text) IS 'What the link page with this secret shows, in one row. state: open (with the codes to show now), expired, revoked, spent (the session has connected; with its phone for ten minutes), unknown. job_status and job_error are those of the session''s last job of the kind link; advice is that of its last connection_ended.';
+COMMENT ON FUNCTION wa.link_page(text) IS 'What the link page with this secret shows, in one row. state: open (with the codes to show now), expired, revoked, spent (the session has connected; with its phone for ten minutes), unknown. job_status and job_error are those of the session''s last job of the kind link; ended is the end of its last connection_ended.';
 
 CREATE OR REPLACE FUNCTION wa.open_link(secret text) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

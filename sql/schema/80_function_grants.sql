@@ -17,8 +17,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.actions()',
         'wa.caller()',
         'wa.campaign_numbers(text,interval,text)',
-        'wa.chat_history(text,text,timestamp with time zone,integer)',
+        'wa.chat_history(text,text,timestamp with time zone,integer,text)',
         'wa.chat_jid(text,text)',
+        'wa.chat_page(bigint,text,timestamp with time zone,text,integer)',
         'wa.check_most(integer)',
         'wa.check_reason(text)',
         'wa.check_series(interval,interval,text)',
@@ -35,7 +36,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.jid(text,text)',
         'wa.known_zone(wa.pacing)',
         'wa.latency_bounds()',
-        'wa.latency_percentile(bigint[],double precision)',
+        'wa.latency_percentile(bigint[],double precision,double precision)',
         'wa.maintenance_kinds()',
         'wa.media_kinds()',
         'wa.message_fields()',
@@ -119,6 +120,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.retry_failed(text,text,timestamp with time zone,text)',
         'wa.retry_session_job(bigint)',
         'wa.revoke_link(text)',
+        'wa.refuse_shared_schedule(text)',
         'wa.rewind_consumer(text,timestamp with time zone)',
         'wa.rotate_webhook(text,interval)',
         'wa.schedule(text,text,text,jsonb,text,text,wa.missed_rule,boolean)',
@@ -140,11 +142,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.run_now(text)'
     ]) f
     UNION ALL
-    -- What wagres doctor asks.
+    -- What wagres doctor and the pages ask.
     SELECT f, '{wa_readonly,wa_admin,wa_worker}'::name[] FROM unnest(ARRAY[
         'wa.current_home()',
         'wa.home()',
-        'wa.home_change(wa.auth_home)'
+        'wa.home_change(wa.auth_home)',
+        'wa.status_now(bigint,wa.session_status)'
     ]) f
     UNION ALL
     -- Operating, for all tenants.

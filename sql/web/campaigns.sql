@@ -2,7 +2,7 @@
 -- campaign $1, if it is not null. $4: whether to count its sessions. Reads the sums of tenants, a row for each hour, and no messages.
 WITH done AS (
     SELECT n.tenant, n.campaign, sum(n.queued) AS begun, sum(n.sent) AS sent, sum(n.delivered) AS delivered, sum(n.read) AS read,
-           sum(n.failed) AS failed, sum(n.expired) AS expired, max(n.at) AS last_at
+           sum(n.failed) AS failed, sum(n.expired) AS expired, max(coalesce(n.last_at, n.at)) AS last_at
     FROM wa.numbers n
     WHERE n.session_id IS NULL AND n.campaign IS NOT NULL AND n.at >= now() - $2::text::interval AND ($1::text IS NULL OR n.campaign = $1)
     GROUP BY n.tenant, n.campaign
@@ -14,8 +14,9 @@ WITH done AS (
 ), page AS MATERIALIZED (
     SELECT tenant, campaign, coalesce(d.begun, 0) AS begun, coalesce(d.sent, 0) AS sent, coalesce(d.delivered, 0) AS delivered,
            coalesce(d.read, 0) AS read, coalesce(d.failed, 0) AS failed, coalesce(d.expired, 0) AS expired,
-           coalesce(w.waiting, 0) AS waiting, greatest(d.last_at, w.counted_at) AS last_at
+           coalesce(w.waiting, 0) AS waiting, coalesce(d.last_at, w.counted_at) AS last_at, w.counted_at
     FROM done d FULL JOIN waits w USING (tenant, campaign)
+    -- What waits may go at any moment.
     ORDER BY greatest(d.last_at, w.counted_at) DESC, campaign, tenant
     LIMIT $3
 ), counted AS (
@@ -31,6 +32,6 @@ WITH done AS (
 )
 SELECT p.campaign AS "campaign!", p.tenant AS "tenant!", coalesce(c.sessions, 0) AS "sessions!", p.begun::bigint AS "begun!", p.sent::bigint AS "sent!",
        p.delivered::bigint AS "delivered!", p.read::bigint AS "read!", p.failed::bigint AS "failed!",
-       p.expired::bigint AS "expired!", p.waiting::bigint AS "waiting!", coalesce(c.paused, 0) AS "paused!", p.last_at
+       p.expired::bigint AS "expired!", p.waiting::bigint AS "waiting!", coalesce(c.paused, 0) AS "paused!", p.last_at, p.counted_at AS "counted_at?"
 FROM page p LEFT JOIN counted c USING (tenant, campaign)
-ORDER BY p.last_at DESC, p.campaign, p.tenant
+ORDER BY greatest(p.last_at, p.counted_at) DESC, p.campaign, p.tenant

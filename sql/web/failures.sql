@@ -56,6 +56,8 @@ WITH sessions AS MATERIALIZED (
     SELECT id FROM latest ORDER BY failed_at DESC LIMIT $5
 )
 SELECT o.id AS "id!", o.session AS "session!", o.recipient AS "recipient!", o.kind AS "kind!", o.campaign, o.attempts AS "attempts!",
-       coalesce(o.failure, '') AS "failure!", coalesce(o.last_error, '') AS "last_error!", o.failed_at
+       coalesce(o.failure, '') AS "failure!", coalesce(o.last_error, '') AS "last_error!", o.failed_at,
+       -- Attempts are counted from 1 again after wa.retry.
+       EXISTS (SELECT FROM jsonb_array_elements(o.errors) WITH ORDINALITY e (one, place) WHERE e.place > 1 AND e.one ->> 'attempt' = '1') AS "again!"
 FROM few JOIN wa.outbound o USING (id)
 ORDER BY o.failed_at DESC, o.id DESC

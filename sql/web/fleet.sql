@@ -1,11 +1,15 @@
 -- A page of sessions, with the reason why each does not send. $1: part of the name, the number or the tenant; $2: status;
--- $3: tenant; $4: worker; $5: "paused" or the wish; $6: after this name; $7: most rows.
+-- $3: tenant; $4: worker; $5: "paused" or the state that is wanted; $6: after this name; $7: most rows. lost: the row says that a
+-- worker holds the session, and no live worker does.
 WITH page AS MATERIALIZED (
-    SELECT s.session_id, s.name, s.tenant, s.status, s.status_at, s.phone, s.paused_at, s.desired
+    SELECT s.session_id, s.name, s.tenant, s.status, s.status_at, s.phone, s.jid, s.paused_at, s.desired,
+           wa.needs_holder(s.status) AND w.worker_id IS NULL AS lost
     FROM wa.session s
+    LEFT JOIN wa.lease l ON l.session_id = s.session_id
+    LEFT JOIN wa.worker w ON w.worker_id = l.holder AND w.lease_until > now()
     WHERE ($1::text IS NULL OR strpos(lower(s.name), lower($1)) > 0 OR strpos(lower(s.tenant), lower($1)) > 0
            OR strpos(s.phone, (SELECT nullif(regexp_replace($1, '[^0-9]', '', 'g'), ''))) > 0)
-      AND ($2::text IS NULL OR s.status::text = $2)
+      AND ($2::text IS NULL OR CASE WHEN wa.needs_holder(s.status) AND w.worker_id IS NULL THEN 'no_worker' ELSE s.status::text END = $2)
       AND ($3::text IS NULL OR s.tenant = $3)
       AND ($4::uuid IS NULL OR s.session_id IN (SELECT l.session_id FROM wa.lease l WHERE l.holder = $4))
       AND ($5::text IS NULL OR CASE $5 WHEN 'paused' THEN s.paused_at IS NOT NULL ELSE s.desired::text = $5 END)
@@ -14,7 +18,7 @@ WITH page AS MATERIALIZED (
     LIMIT $7
 )
 SELECT p.name AS "name!", p.tenant AS "tenant!", p.status::text AS "status!", p.status_at AS "status_at!", p.phone, p.paused_at,
-       p.desired::text AS "desired!", w.host AS "host?", r.reason, coalesce(r.stuck, false) AS "stuck!"
+       p.desired::text AS "desired!", p.jid IS NOT NULL AS "linked!", p.lost AS "lost!", w.host AS "host?", r.reason, coalesce(r.stuck, false) AS "stuck!"
 FROM page p
 LEFT JOIN wa.reasons(ARRAY(SELECT name FROM page)) r ON r.session = p.name
 LEFT JOIN wa.lease l ON l.session_id = p.session_id

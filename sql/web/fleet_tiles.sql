@@ -1,12 +1,18 @@
--- How many sessions there are of each status, tenant and wish, and how many are paused. What is not counted is null; of
--- tenants the largest.
+-- How many sessions there are of each status and desired state, of tenant $1 or all; and of each tenant, the largest first. Also how
+-- many of them are paused, and whether the tenant is. no_worker: the row says that a worker holds the session, and no live one does.
 WITH counted AS (
-    SELECT status::text AS status, tenant, desired::text AS desired, count(*) AS sessions,
-           count(*) FILTER (WHERE paused_at IS NOT NULL) AS paused
-    FROM wa.session GROUP BY status, tenant, desired
+    SELECT CASE WHEN wa.needs_holder(s.status) AND w.worker_id IS NULL THEN 'no_worker' ELSE s.status::text END AS status,
+           s.tenant, s.desired::text AS desired, count(*) AS sessions, count(*) FILTER (WHERE s.paused_at IS NOT NULL) AS paused
+    FROM wa.session s
+    LEFT JOIN wa.lease l USING (session_id)
+    LEFT JOIN wa.worker w ON w.worker_id = l.holder AND w.lease_until > now()
+    GROUP BY 1, 2, 3
+), chosen AS (
+    SELECT * FROM counted WHERE $1::text IS NULL OR tenant = $1
 )
-SELECT 'status' AS "of!", status AS "value!", sum(sessions)::bigint AS "sessions!", sum(paused)::bigint AS "paused!" FROM counted GROUP BY status
+SELECT 'status' AS "of!", status AS "value!", sum(sessions)::bigint AS "sessions!", sum(paused)::bigint AS "paused!", false AS "held!" FROM chosen GROUP BY status
 UNION ALL
-SELECT 'wish', desired, sum(sessions)::bigint, sum(paused)::bigint FROM counted GROUP BY desired
+SELECT 'wish', desired, sum(sessions)::bigint, sum(paused)::bigint, false FROM chosen GROUP BY desired
 UNION ALL
-(SELECT 'tenant', tenant, sum(sessions)::bigint, sum(paused)::bigint FROM counted GROUP BY tenant ORDER BY 3 DESC, tenant LIMIT 12)
+(SELECT 'tenant', tenant, sum(sessions)::bigint, sum(paused)::bigint, bool_or(t.paused_at IS NOT NULL)
+ FROM counted JOIN wa.tenant t USING (tenant) GROUP BY tenant ORDER BY 3 DESC, tenant LIMIT 12)

@@ -4,16 +4,18 @@ SELECT c.chat AS "chat!", last.sent_at AS "sent_at?", last.from_me AS "from_me?"
 FROM unnest($2::text[]) WITH ORDINALITY AS c (chat, place)
 LEFT JOIN LATERAL (
     SELECT * FROM (
-        (SELECT o.sent_at, true AS from_me, o.kind, o.body FROM wa.outbound o
+        (SELECT o.sent_at, true AS from_me, o.kind, o.body, o.sent_at AS at FROM wa.outbound o
          WHERE o.session_id = $1 AND o.chat = c.chat AND o.sent_at IS NOT NULL AND o.kind NOT IN ('read', 'chat_state')
-         ORDER BY o.sent_at DESC LIMIT 1)
+         ORDER BY o.sent_at DESC, o.id DESC LIMIT 1)
         UNION ALL
-        (SELECT i.sent_at, i.from_me, i.kind, i.body FROM wa.inbox i
-         WHERE i.session_id = $1 AND i.chat = c.chat ORDER BY i.sent_at DESC LIMIT 1)
+        -- With the moment of wa.history.
+        (SELECT i.sent_at, i.from_me, i.kind, i.body, greatest(i.sent_at, least(i.received_at, i.sent_at + interval '999999 microseconds'))
+         FROM wa.inbox i
+         WHERE i.session_id = $1 AND i.chat = c.chat ORDER BY i.sent_at DESC, 5 DESC, i.id DESC LIMIT 1)
         UNION ALL
-        (SELECT p.sent_at, p.from_me, p.kind, p.body FROM wa.past p
-         WHERE p.session_id = $1 AND p.chat = c.chat ORDER BY p.sent_at DESC LIMIT 1)
-    ) one ORDER BY one.sent_at DESC LIMIT 1
+        (SELECT p.sent_at, p.from_me, p.kind, p.body, p.sent_at FROM wa.past p
+         WHERE p.session_id = $1 AND p.chat = c.chat ORDER BY p.sent_at DESC, p.id DESC LIMIT 1)
+    ) one ORDER BY one.at DESC LIMIT 1
 ) last ON true
 LEFT JOIN LATERAL (
     SELECT i.push_name FROM (

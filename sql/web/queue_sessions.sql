@@ -8,7 +8,7 @@ WITH page AS MATERIALIZED (
     WHERE ($1::text IS NULL OR s.name > $1)
     ORDER BY s.name LIMIT $2
 )
-SELECT p.name AS "name!", p.tenant AS "tenant!", p.status::text AS "status!", p.paused_at, queued.messages AS "queued!", ready.messages AS "ready!",
+SELECT p.name AS "name!", p.tenant AS "tenant!", wa.status_now(p.session_id, p.status) AS "status!", p.paused_at, queued.messages AS "queued!", ready.messages AS "ready!",
        waiting.messages AS "waiting!", next.run_at AS "next_at?", r.reason, coalesce(r.stuck, false) AS "stuck!"
 FROM page p
 LEFT JOIN wa.reasons(ARRAY(SELECT name FROM page)) r ON r.session = p.name

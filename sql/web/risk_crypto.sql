@@ -1,6 +1,6 @@
 -- Sessions with messages or app state that could not be decrypted since they were last connected: the nearest to its limit
 -- first, $1 at most.
-SELECT s.name AS "name!", s.tenant AS "tenant!", s.status::text AS "status!", s.bad_macs AS "bad_macs!",
+SELECT s.name AS "name!", s.tenant AS "tenant!", wa.status_now(s.session_id, s.status) AS "status!", s.bad_macs AS "bad_macs!",
        s.bad_mac_limit AS "bad_mac_limit!", s.bad_decrypts AS "bad_decrypts!", s.bad_decrypt_limit AS "bad_decrypt_limit!", s.paused_at
 FROM wa.session s
 WHERE s.bad_macs > 0 OR s.bad_decrypts > 0

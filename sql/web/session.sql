@@ -7,6 +7,8 @@ SELECT s.session_id AS "id!", s.name AS "name!", s.tenant AS "tenant!", s.create
        s.paused_at, s.paused_by::text AS paused_by, s.paused_reason, s.proxy, s.region, s.keep_past AS "keep_past!",
        CASE WHEN $2 THEN s.qr END AS qr, s.qr_expires_at, CASE WHEN $2 THEN s.code END AS code, s.code_expires_at,
        l.epoch AS "epoch?", l.taken_at AS "taken_at?", coalesce(l.unsettled, false) AS "unsettled!",
+       wa.needs_holder(s.status) AND NOT coalesce(w.lease_until > now(), false) AS "lost!",
+       coalesce(w.lease_until > now(), false) AS "alive!",
        w.host AS "host?", w.pid AS "pid?", w.version AS "version?", coalesce(w.draining, false) AS "draining!",
        m.worker_id AS "wanted?",
        p.session_id IS NOT NULL AS "paced!", p.per_minute AS "per_minute?", p.burst AS "burst?", p.jitter::text AS "jitter?", p.first_contacts AS "first_contacts?",

@@ -203,6 +203,12 @@ impl Vault {
         self.current.as_deref()
     }
 
+    /// Whether no keys are given: nothing can be sealed or opened.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// Whether this key is among the given ones.
     #[must_use]
     pub fn has(&self, id: &str) -> bool {

@@ -15,6 +15,9 @@ pub(super) enum AuthCommand {
     /// Show quarantined auth state: values that could not be read, and that of sessions which were unlinked
     Quarantine(SessionFilter),
     /// Take the auth state of an unlinked session back from the quarantine; then connect the session
+    ///
+    /// A session that the phone, WhatsApp or a limit on crypto errors unlinked keeps its auth state in the quarantine for
+    /// 30 days. wagres session connect then shows whether WhatsApp still accepts the device.
     Restore {
         /// Name of the session
         session: String,

@@ -70,12 +70,19 @@ impl Report {
 
 pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<()> {
     let mut report = Report { json, failures: 0 };
-    let vault = Vault::open(&config.encryption).await.map(|_| ());
-    let found = vault.as_ref().err().map_or_else(|| "all keys are readable".to_owned(), ToString::to_string);
+    let vault = Vault::open(&config.encryption).await;
+    let found = match &vault {
+        Ok(vault) => match (config.encryption.keys.len(), vault.current()) {
+            (0, _) => "no keys are configured: auth state is written unencrypted".to_owned(),
+            (count, None) => format!("{count} keys are readable, none is in force: auth state is written unencrypted"),
+            (count, Some(key)) => format!("{count} keys are readable, {key:?} is in force"),
+        },
+        Err(error) => error.to_string(),
+    };
     report.must(vault.is_ok(), "encryption", &found, "see [encryption] in the configuration, and docs/auth.md");
     descriptors(config, &mut report);
     whatsapp(config, &mut report).await;
-    database(config, &mut report).await;
+    database(config, vault.as_ref().ok(), &mut report).await;
     match report.failures {
         0 => Ok(()),
         1 => bail!("one problem keeps workers from working"),
@@ -121,7 +128,7 @@ async fn whatsapp(config: &Config, report: &mut Report) {
     report.should(reached, "whatsapp", &found, "check name server, firewall and proxy of this machine");
 }
 
-async fn database(config: &Config, report: &mut Report) {
+async fn database(config: &Config, vault: Option<&Vault>, report: &mut Report) {
     let Some(url) = &config.database_url else {
         return report.must(false, "database", "database_url is missing", &no_database(config));
     };
@@ -182,7 +189,7 @@ async fn database(config: &Config, report: &mut Report) {
         let advice = "run doctor as a member of wa_worker or wa_admin";
         return report.should(false, "rights", &found, advice);
     }
-    schema(&pool, report).await;
+    schema(&pool, vault, report).await;
 }
 
 /// What all clients of the server share: the queue of notifications, and the oldest transaction, which keeps vacuum and
@@ -227,7 +234,7 @@ fn clock(theirs: DateTime<Utc>, before: DateTime<Utc>, report: &mut Report) {
     report.should(apart <= MAX_CLOCK_DIFFERENCE, "clock", &found, "run a time service on both machines");
 }
 
-async fn schema(pool: &Db, report: &mut Report) {
+async fn schema(pool: &Db, vault: Option<&Vault>, report: &mut Report) {
     let (migrated, newest) = match migrate::versions(pool.pool()).await {
         Ok(versions) => versions,
         Err(error @ DbError::OldLayout) => {
@@ -254,11 +261,18 @@ async fn schema(pool: &Db, report: &mut Report) {
     };
     let found = if facts.may_work { "the role may run a worker" } else { "the role may not run a worker" };
     report.should(facts.may_work, "rights", found, "GRANT wa_worker TO that role, if it should");
+    sealed(facts.sealing.as_deref(), vault, report);
     report.should(facts.workers > 0, "workers", &format!("{} running", facts.workers), "wagres worker");
     report.should(
         facts.connected == facts.wished,
         "sessions",
-        &format!("{} of {} that should be connected are", facts.connected, facts.wished),
+        &match facts.lost {
+            0 => format!("{} of {} that should be connected are", facts.connected, facts.wished),
+            lost => format!(
+                "{} of {} that should be connected are; {lost} have a status of a worker that does not live",
+                facts.connected, facts.wished
+            ),
+        },
         "wagres session list shows why",
     );
     let since = facts.home_since.map_or_else(|| "no worker ever ran".to_owned(), |since| format!("none since {since}"));
@@ -272,6 +286,12 @@ async fn schema(pool: &Db, report: &mut Report) {
     );
     let list = |names: Option<Vec<String>>| names.unwrap_or_default().join(", ");
     let lists = [
+        (
+            "stuck",
+            "no session waits for a person",
+            list(facts.stuck),
+            "wagres session list --stuck shows what each waits for",
+        ),
         (
             "decryption",
             "no session has too many errors",
@@ -304,4 +324,22 @@ async fn schema(pool: &Db, report: &mut Report) {
     }
     let text = format!("{} failed within the last hour", facts.failed);
     report.should(facts.failed == 0, "messages", &text, "SELECT * FROM wa.failure ORDER BY failed_at DESC");
+}
+
+/// Compares the key with which the database demands auth state to be sealed with the keys of the configuration.
+fn sealed(demanded: Option<&str>, vault: Option<&Vault>, report: &mut Report) {
+    // A vault that cannot be opened is reported already.
+    let Some(vault) = vault else { return };
+    let Some(key) = demanded else { return report.must(true, "sealed", "no auth state has to be encrypted", "") };
+    let (found, advice) = if !vault.has(key) {
+        let found = format!("auth state is encrypted with the key {key:?}, which is none of encryption.keys");
+        (found, "add the key to [encryption], as the workers have it (docs/auth.md); without it no session connects")
+    } else if vault.current().is_none() {
+        let found = format!("auth state has to be encrypted, as with the key {key:?}; encryption.key is not set");
+        (found, "set encryption.key; docs/auth.md says how to stop encrypting")
+    } else {
+        return report.must(true, "sealed", &format!("auth state is encrypted with the key {key:?}"), "");
+    };
+    let verdict = if vault.has(key) { Verdict::Warn } else { Verdict::Fail };
+    report.add(verdict, "sealed", &found, advice);
 }

@@ -130,8 +130,15 @@ enum Command {
     #[command(subcommand)]
     Export(backup::ExportCommand),
     /// Write the auth state of a session to a file
+    ///
+    /// The file holds what keeps the device linked: credentials, keys and Signal sessions. Whoever has it can be this
+    /// device, so encrypt it with --passphrase-file. Messages are not in it.
     Backup(backup::BackupArgs),
-    /// Restore a session from such a file
+    /// Restore the auth state of a session from a file of wagres backup, without a new scan
+    ///
+    /// Adds the session if it does not exist, in this database or another one; connect it afterwards. Signal sessions that
+    /// may have been used since the backup are left out: the next message to each chat starts a new one. The auth state of
+    /// a session that has been connected since the backup is replaced only with --replace.
     Restore(backup::RestoreArgs),
     /// Show, set, enable, disable, run and delete schedules
     #[command(subcommand)]

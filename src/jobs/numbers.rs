@@ -161,6 +161,8 @@ pub const LATENCY_BOUNDS: [f64; 11] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0
 struct Sums {
     counts: [u32; Count::ALL.len()],
     failures: [u32; FailureClass::ALL.len()],
+    /// The last minute in which something was counted; of a campaign it is not that of the key.
+    last_minute: i64,
     latency_seconds: f64,
     /// Messages that took up to each of the bounds, and longer.
     latency: [u32; LATENCY_BOUNDS.len() + 1],
@@ -253,8 +255,10 @@ impl Kept {
 
     fn sums(&mut self, session_id: i64, minute: i64, campaign: Option<&Arc<str>>) -> &mut Sums {
         let full = self.sums.len() >= MINUTES;
-        let minute = if campaign.is_some() || full { minute / 60 * 60 } else { minute };
-        self.sums.entry(Key { session_id, minute, campaign: campaign.cloned() }).or_default()
+        let first = if campaign.is_some() || full { minute / 60 * 60 } else { minute };
+        let sums = self.sums.entry(Key { session_id, minute: first, campaign: campaign.cloned() }).or_default();
+        sums.last_minute = sums.last_minute.max(minute);
+        sums
     }
 
     /// The name under which a campaign is counted in this hour.
@@ -296,6 +300,7 @@ impl Sums {
         row.insert("minute".into(), key.minute.into());
         if let Some(campaign) = &key.campaign {
             row.insert("campaign".into(), (**campaign).into());
+            row.insert("last_minute".into(), self.last_minute.into());
         }
         if self.latency.iter().any(|count| *count > 0) {
             row.insert("latency_seconds".into(), self.latency_seconds.into());

@@ -38,7 +38,8 @@ pub(crate) async fn keep(
     let mut timers = NoticeColumns::default();
     while conversations.next_conversation_into(&mut conversation)? {
         read_timer(client, &conversation, &mut timers).await;
-        for entry in &conversation.messages {
+        // The phone sends the newest first; rows are numbered in the order of the chat.
+        for entry in conversation.messages.iter().rev() {
             let Some(message) = entry.message.as_option() else { continue };
             read(client, &conversation, message, &mut columns).await;
             if columns.ids.len() >= BATCH {

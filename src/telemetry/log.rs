@@ -7,6 +7,7 @@
 use super::crypto::LibraryErrors;
 use crate::config::LogFormat;
 use metrics::counter;
+use std::io::IsTerminal as _;
 use tracing_subscriber::filter::{LevelFilter, ParseError, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -32,7 +33,9 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
         let target = metadata.target();
         target != "whatsapp_rust::download" && !["nom_exif", "lofty"].iter().any(|it| target.starts_with(it))
     });
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // Colours are for eyes: a file or a pipe gets none.
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
+    let layer = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(std::io::stderr);
     let lines = match format {
         LogFormat::Text => layer.boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),

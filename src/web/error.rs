@@ -89,7 +89,10 @@ impl WebError {
     /// The answer for a program.
     pub(super) fn json(&self) -> Response {
         let (status, message, hint) = self.parts();
-        let status = if self.is_signed_out() { StatusCode::UNAUTHORIZED } else { status };
+        if self.is_signed_out() {
+            let body = Json(json!({ "ok": false, "message": message, "hint": hint }));
+            return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], body).into_response();
+        }
         (status, Json(json!({ "ok": false, "message": message, "hint": hint }))).into_response()
     }
 }

@@ -58,7 +58,7 @@ pub(super) fn session_status(words: &Words, status: &str) -> Markup {
     let tone = match status {
         "connected" => "good",
         "connecting" | "linking" => "busy",
-        "banned" | "logged_out" => "bad",
+        "banned" | "logged_out" | "no_worker" => "bad",
         "disconnected" => "warn",
         _ => "off",
     };

@@ -4,7 +4,7 @@
 use super::error::WebError;
 use crate::config::Secret;
 use crate::db::transaction::UnnamedTransaction;
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, outage};
 use sqlx::Executor as _;
 use sqlx::postgres::PgPool;
 
@@ -71,7 +71,16 @@ pub(super) struct Identity {
 }
 
 /// Begins a transaction as `wa_web` itself, which may call what needs no token of an operator: logins and link pages.
+///
+/// A restart of the server leaves the pool full of dead connections, which are found by the first statement. `BEGIN` may
+/// be repeated, so each of them is tried once, and then a new one.
 pub(super) async fn begin(pool: &PgPool) -> sqlx::Result<UnnamedTransaction> {
+    for _ in 0..pool.size() {
+        match UnnamedTransaction::begin(pool, BEGIN).await {
+            Err(error) if outage::is_outage(&error) && !matches!(error, sqlx::Error::PoolTimedOut) => {}
+            begun => return begun,
+        }
+    }
     UnnamedTransaction::begin(pool, BEGIN).await
 }
 

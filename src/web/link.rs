@@ -21,7 +21,6 @@ struct Link {
     state: String,
     session: Option<String>,
     status: Option<String>,
-    status_reason: Option<String>,
     phone: Option<String>,
     qr: Option<String>,
     qr_expires_at: Option<DateTime<Utc>>,
@@ -30,11 +29,9 @@ struct Link {
     passkey_stage: Option<String>,
     passkey_request: Option<Value>,
     passkey_code: Option<String>,
-    passkey_error: Option<String>,
     job_status: Option<String>,
-    job_error: Option<String>,
     expires_at: Option<DateTime<Utc>>,
-    advice: Option<String>,
+    ended: Option<String>,
 }
 
 async fn read(pool: &PgPool, secret: &str) -> Result<Link, WebError> {
@@ -133,11 +130,34 @@ pub(super) async fn step(
     };
     match taken.await {
         Ok(()) if wants_json(&asked.headers) => {
-            Json(json!({ "ok": true, "message": asked.words.t("link.taken") })).into_response()
+            let done = match step.as_str() {
+                "answer" => "link.answer_sent",
+                "confirm" => "link.confirmed",
+                _ if field("phone").is_some() => "link.code_requested",
+                _ => "link.qr_requested",
+            };
+            Json(json!({ "ok": true, "message": asked.words.t(done) })).into_response()
         }
         Ok(()) => Redirect::to(&format!("/link/{secret}")).into_response(),
-        Err(error) => page::answer(&error, asked.words, &asked.headers, "/"),
+        Err(error) => page::answer(&plainly(error, asked.words), asked.words, &asked.headers, "/"),
     }
+}
+
+/// The same in the words of somebody who knows nothing of SQL: whoever holds the link is a customer.
+fn plainly(error: WebError, words: &Words) -> WebError {
+    let WebError::Sql(sql) = &error else { return error };
+    let code = sql.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    let Some(code) = code.filter(|code| code.starts_with("WA")) else { return error };
+    WebError::Invalid(
+        words
+            .t(match code.as_ref() {
+                "WA002" => "link.bad_number",
+                "WA028" => "link.too_many",
+                "WA053" => "link.not_open",
+                _ => "link.did_not_work",
+            })
+            .to_owned(),
+    )
 }
 
 /// The main part of the page.
@@ -248,7 +268,7 @@ fn code(words: &Words, secret: &str, link: &Link) -> Markup {
 /// No code at the moment: not begun, on the way, or ended with a reason.
 fn waiting(words: &Words, secret: &str, link: &Link, status: &str) -> Markup {
     let failed = link.job_status.as_deref() == Some("failed");
-    let reason = link.job_error.as_deref().filter(|_| failed).or(link.status_reason.as_deref());
+    let ended = link.ended.as_deref().or(failed.then_some("other"));
     let is_begun = matches!(link.job_status.as_deref(), Some("queued" | "running"));
     html! {
         @if matches!(status, "linking" | "connecting") || is_begun {
@@ -263,8 +283,7 @@ fn waiting(words: &Words, secret: &str, link: &Link, status: &str) -> Markup {
             } @else if status != "new" || failed {
                 (state("warn", "info", words.t("link.not_linked"), words.t("link.try_again")))
             }
-            @if let Some(reason) = reason { p.why { (reason) } }
-            @if let Some(advice) = &link.advice { p class="soft" { (advice) } }
+            @if let Some(ended) = ended { p class="soft" { (why(words, ended)) } }
             @if status != "banned" {
                 ol.steps {
                     li { (words.t("link.step_ready")) }
@@ -277,6 +296,23 @@ fn waiting(words: &Words, secret: &str, link: &Link, status: &str) -> Markup {
             }
         }
     }
+}
+
+/// Why no phone was linked, by the end of the last connection (`session::ending`).
+fn why<'a>(words: &'a Words, ended: &str) -> &'a str {
+    let name = match ended {
+        "no_scan" => "link_end.no_scan",
+        "code_expired" => "link_end.code_expired",
+        "logged_out" => "link_end.logged_out",
+        "banned" => "link_end.banned",
+        "locked" => "link_end.locked",
+        "rate_limited" => "link_end.rate_limited",
+        "unavailable" => "link_end.unavailable",
+        "lost" => "link_end.lost",
+        "unanswered" => "link_end.unanswered",
+        _ => "link_end.other",
+    };
+    words.t(name)
 }
 
 /// The steps of an account that demands its passkey.
@@ -320,7 +356,7 @@ fn passkey(words: &Words, secret: &str, link: &Link, stage: &str) -> Markup {
                     }
                 }
                 "failed" => {
-                    p class="flash bad" { (link.passkey_error.as_deref().unwrap_or_default()) }
+                    p class="flash bad" { (words.t("link_end.other")) }
                     form method="post" action={ "/link/" (secret) "/start" } data-act {
                         div.row { button.button { (words.t("link.show_qr")) } }
                     }

@@ -165,6 +165,11 @@ impl Hub {
         task.map(drop).boxed()
     }
 
+    /// Whether the process is about to end.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.is_cancelled()
+    }
+
     fn tick(&self) -> Duration {
         *self.tick.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -10,6 +10,7 @@ mod client;
 mod error;
 mod format;
 mod guard;
+mod health;
 mod identity;
 mod link;
 mod live;
@@ -182,6 +183,8 @@ fn share_of(connections: u32, parts: u32) -> usize {
 fn router(web: Web) -> Router {
     Router::new()
         .route("/", get(page::home))
+        .route("/livez", get(health::livez))
+        .route("/health", get(health::health))
         .route("/login", get(login::page).post(login::sign_in))
         .route("/login/{secret}", get(login::link_page).post(login::sign_in_by_link))
         .route("/logout", post(login::sign_out))

@@ -11,7 +11,7 @@ use super::screens;
 use super::words::{self, Words};
 use crate::telemetry::wall_clock;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -152,7 +152,8 @@ pub(super) fn brand() -> Markup {
 
 /// The answer to a request that failed, which `wanted` this path: a page, or JSON for a program.
 pub(super) fn answer(error: &WebError, words: &Words, headers: &HeaderMap, wanted: &str) -> Response {
-    if wants_json(headers) {
+    // A program that names itself by a token gets no form to sign in.
+    if wants_json(headers) || error.is_signed_out() && headers.contains_key(header::AUTHORIZATION) {
         return error.json();
     }
     if error.is_signed_out() {

@@ -113,4 +113,20 @@ mod tests {
         let missing: Vec<_> = found.iter().filter(|name| !Words::all()[0].texts.contains_key(*name)).collect();
         assert!(missing.is_empty(), "{missing:?}");
     }
+
+    /// Those that are sent, and those that are received.
+    #[test]
+    fn h2_every_kind_of_message_has_a_word() {
+        let sent = include_str!("../../sql/schema/30_message_kinds.sql").split("$$").nth(1).expect("a list");
+        let sent = sent.lines().filter_map(|line| line.trim().strip_prefix("('")?.split('\'').next());
+        let received = include_str!("../../migrations/0006_inbox.sql").split("wa.inbox.kind IS '").nth(1);
+        let received = received.and_then(|rest| rest.split(" for a message").next()).expect("a list");
+        let received = received.split([',', ';']).filter_map(|one| one.split_whitespace().next());
+        let kinds: BTreeSet<&str> = sent.chain(received).chain(["unknown"]).collect();
+        assert!(kinds.len() > 40, "{kinds:?}");
+        for words in Words::all() {
+            let missing = kinds.iter().filter(|kind| !words.texts.contains_key(&format!("message_kind.{kind}")));
+            assert_eq!(missing.collect::<Vec<_>>(), Vec::<&&str>::new(), "{}", words.code);
+        }
+    }
 }

@@ -180,6 +180,13 @@ mod whole {
         end_sealing(&world).await?;
         let plain = worker(&world, None, &[]).await?;
         talks(&world, "in the clear again").await?;
+        // Without keys the job does not say that it is done.
+        let insert = "INSERT INTO wa.maintenance_job (kind) VALUES ('reseal_keys') RETURNING id";
+        let id = world.count(insert).await?;
+        let failed = format!(
+            "SELECT status = 'failed' AND last_error LIKE '%no encryption.keys%' FROM wa.maintenance_job WHERE id = {id}"
+        );
+        world.holds(&failed).await?;
         let seen = world.seen_by("15550002").await?;
         ensure!(seen.len() == 6, "each once: {seen:?}");
         ensure!(world.count("SELECT count(*) FROM wa.event WHERE kind = 'keys_resealed'").await? == 5);

@@ -167,6 +167,21 @@ async fn q5_cancel_is_exact() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn q5_a_cancelled_message_for_later_waits_for_its_time_again() -> Result<()> {
+    let (db, mut worker) = shop().await?;
+    let later = "SELECT wa.send_text('shop', '15550001', 'later', send_at => now() + interval '1 day')";
+    let id: i64 = one(&db.pool, later).await?;
+    ensure!(one::<bool>(&db.pool, &format!("SELECT wa.cancel({id})")).await?);
+    ensure!(one::<bool>(&db.pool, &format!("SELECT wa.retry({id})")).await?);
+    ensure!(send_all(&mut worker).await?.is_empty(), "it was sent a day too early");
+    ensure!(one::<bool>(&db.pool, "SELECT waits_for = 'scheduled' AND run_at = send_at FROM wa.outbound").await?);
+    // While it waits, another call sends it at once.
+    ensure!(one::<bool>(&db.pool, &format!("SELECT wa.retry({id})")).await?);
+    ensure!(send_all(&mut worker).await? == ["later"]);
+    Ok(())
+}
+
 /// A claim that began before a cancellation committed must not take the cancelled message.
 #[tokio::test]
 async fn q5_r8_a_claim_beside_an_open_cancel_does_not_wait_and_takes_nothing_cancelled() -> Result<()> {

@@ -1,6 +1,7 @@
 //! Messages of every kind, outbound and inbound, and consumers of the inbox.
 
 mod authors;
+mod bots;
 mod campaigns;
 mod cards;
 mod consumers;
@@ -13,6 +14,7 @@ mod inward;
 mod media_in;
 mod media_out;
 mod media_sources;
+mod order;
 mod outward;
 mod poison;
 mod shares;

@@ -57,6 +57,15 @@ async fn h2_a_series_is_dense_bounded_and_has_percentiles() -> Result<()> {
             .await?;
         ensure!((found - seconds).abs() < 0.001, "{counts} {share}: {found}");
     }
+    // Never above the longest: one of 0.26 s, and three of 0.26, 0.3 and 1.2 s.
+    for (counts, total, seconds) in [("{0,0,1}", 0.26, 0.26), ("{0,0,2,0,1}", 1.76, 1.26)] {
+        let found: f64 = sqlx::query_scalar("SELECT wa.latency_percentile($1::text::bigint[], 0.95, $2)")
+            .bind(counts)
+            .bind(total)
+            .fetch_one(&db.pool)
+            .await?;
+        ensure!((found - seconds).abs() < 0.001, "{counts} of {total} s: {found}");
+    }
     Ok(())
 }
 

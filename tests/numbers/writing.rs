@@ -98,6 +98,9 @@ async fn h2_campaigns_are_counted_by_the_hour_and_a_hundred_by_name() -> Result<
     let funnel = "SELECT string_agg(format('%s %s %s', session_name, campaign, sent), ', ') FROM wa.campaign_numbers('shop', '36500 days') WHERE campaign IN ('c0', 'c149')";
     let funnel: String = one(&db.pool, funnel).await?;
     ensure!(funnel == "shop c149 1, shop c0 2", "{funnel}");
+    // The last minute in which something happened, not the beginning of its hour.
+    let last = "SELECT last_at = '2026-11-20 11:20Z' AND first_at = '2026-11-20 11:00Z' FROM wa.campaign_numbers('shop', '36500 days') WHERE campaign = 'c149'";
+    ensure!(one::<bool>(&db.pool, last).await?, "another time");
     Ok(())
 }
 

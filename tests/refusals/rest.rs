@@ -79,6 +79,18 @@ pub(super) const CASES: &[Case] = &[
         "recipient",
     ),
     case("SELECT * FROM wa.chat_history('shop', '+79001234567', most => -1)", "WA011", "most", "0 or more"),
+    case(
+        "SELECT * FROM wa.chat_history('shop', '+79001234567', before_id => 'i1')",
+        "WA011",
+        "before_id",
+        "the id of a row",
+    ),
+    case(
+        "SELECT * FROM wa.chat_history('shop', '+79001234567', before_id => '')",
+        "WA011",
+        "before_id",
+        "the id of a row",
+    ),
     case("SELECT * FROM wa.search('invoice', most => -1)", "WA011", "most", "0 or more"),
     case("SELECT wa.keep_past('shop', NULL)", "WA039", "keep", "true or false"),
     case("SELECT wa.set_region('shop', 'Germany')", "WA037", "region", "such as DE"),

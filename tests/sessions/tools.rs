@@ -79,6 +79,41 @@ async fn h1_the_doctor_names_each_fault_and_its_remedy() -> Result<()> {
     Ok(())
 }
 
+/// All workers are dead, and the rows still say what they said last.
+#[tokio::test]
+async fn h1_s12_the_doctor_believes_no_row_of_a_dead_worker() -> Result<()> {
+    let db = db::fresh().await;
+    logins::run(
+        &db.pool,
+        "SELECT wa.add_session('shop');
+         INSERT INTO wa.worker (worker_id, host, pid, version, lease_until) VALUES (gen_random_uuid(), 'one', 1, '1', now() - interval '1 hour');
+         UPDATE wa.session SET desired = 'connected', jid = '15550001@s.whatsapp.net', status = 'connecting';
+         UPDATE wa.session SET status = 'connected'; UPDATE wa.lease SET epoch = 1, holder = (SELECT worker_id FROM wa.worker)",
+    )
+    .await?;
+    let (found, ..) = run(&db.url, &["doctor"], "").await?;
+    let sessions = check(&found, "sessions");
+    let text = "0 of 1 that should be connected are; 1 have a status of a worker that does not live";
+    assert_eq!((&sessions["state"], &sessions["found"]), (&json!("warn"), &json!(text)));
+    let stuck = check(&found, "stuck");
+    assert_eq!((&stuck["state"], &stuck["found"]), (&json!("warn"), &json!("shop")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn h1_a6_the_doctor_misses_the_key_that_the_database_demands() -> Result<()> {
+    let db = db::fresh().await;
+    let (found, ..) = run(&db.url, &["doctor"], "").await?;
+    assert_eq!(check(&found, "encryption")["found"], "no keys are configured: auth state is written unencrypted");
+    assert_eq!(check(&found, "sealed")["state"], "ok", "{found:?}");
+    logins::run(&db.pool, "INSERT INTO wa.sealing (key) VALUES ('k1')").await?;
+    let (found, well, _) = run(&db.url, &["doctor"], "").await?;
+    let sealed = check(&found, "sealed");
+    assert!(!well && sealed["state"] == "fail", "{found:?}");
+    assert!(sealed["found"].as_str().is_some_and(|it| it.contains("\"k1\", which is none of")), "{sealed}");
+    Ok(())
+}
+
 /// What a role may not see is not reported as broken.
 #[tokio::test]
 async fn h1_the_doctor_says_what_its_role_may_not_see() -> Result<()> {

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::Command;
 
-/// Makes an environment with the packages of `requirements`, once for all test processes, and returns its interpreter.
+/// Makes an environment with the packages of `requirements.txt`, once for all test processes, and returns its interpreter.
 ///
 /// # Errors
 /// Python or its module venv is missing, or the packages cannot be installed.
-pub(crate) async fn install(requirements: &Path) -> Result<PathBuf> {
+pub(crate) async fn install() -> Result<PathBuf> {
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/requirements.txt");
     let mut venv = Command::new("python3");
     venv.args(["-c", "import ensurepip, venv"]).stderr(Stdio::null());
     ensure!(venv.status().await.is_ok_and(|status| status.success()), missing("Python (python3, python3-venv)"));
@@ -23,13 +24,13 @@ pub(crate) async fn install(requirements: &Path) -> Result<PathBuf> {
     })
     .await??;
     let (python, installed) = (home.join("bin/python3"), home.join(".installed"));
-    let wanted = tokio::fs::read(requirements).await?;
+    let wanted = tokio::fs::read(&requirements).await?;
     // A copy of the list marks a complete install of that list.
     if tokio::fs::read(&installed).await.ok().as_ref() != Some(&wanted) {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home)).await?;
         let options =
             ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps", "-r"];
-        run(Command::new(&python).args(options).arg(requirements)).await?;
+        run(Command::new(&python).args(options).arg(&requirements)).await?;
         tokio::fs::write(&installed, wanted).await?;
     }
     drop(lock);

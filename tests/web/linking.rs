@@ -151,6 +151,41 @@ async fn s2_h2_the_page_survives_a_dead_worker_a_reload_and_a_lost_connection() 
     worker.stop().await
 }
 
+/// Whoever holds the link is a customer, who knows nothing of sessions, jobs and SQL.
+#[tokio::test]
+async fn s2_h2_the_link_page_speaks_plainly() -> Result<()> {
+    let world = World::new().await?;
+    let pages = Pages::start(&world.db).await?;
+    sqlx::raw_sql(
+        r#"SELECT wa.add_session('shop');
+           INSERT INTO wa.session_job (session, kind) VALUES ('shop', 'link');
+           UPDATE wa.session_job SET status = 'failed', last_error = 'permission denied for function wa.link';
+           UPDATE wa.session SET status = 'disconnected', status_reason = 'not linked (wa.link)';
+           INSERT INTO wa.event (session, session_id, kind, data) SELECT name, session_id, 'connection_ended',
+               '{"end": "no_scan", "advice": "call wa.link when somebody is there to scan"}' FROM wa.session"#,
+    )
+    .execute(world.pool())
+    .await?;
+    let url = link_url(&world).await?;
+    let path = url.trim_start_matches(&pages.url).to_owned();
+    let page = pages.get(&path, "").await?;
+    let main = page.body.split("<main").nth(1).unwrap_or_default();
+    ensure!(main.contains("Nobody scanned the code in time."), "{main}");
+    ensure!(!main.contains("wa.") && !main.contains("SELECT"), "{main}");
+    for (form, says) in [("phone=12", "This is not a phone number"), ("phone=%2B15550001", "Code requested")] {
+        let answer = pages.post(&format!("{path}/start"), "", form).await?;
+        ensure!(answer.body.contains(says) && !answer.body.contains("wa."), "{form}: {answer:?}");
+    }
+    sqlx::query("SELECT wa.revoke_link('shop')").execute(world.pool()).await?;
+    let answer = pages.post(&format!("{path}/start"), "", "").await?;
+    ensure!(
+        answer.status == 422 && answer.body.contains("not valid any more") && !answer.body.contains("wa."),
+        "{answer:?}"
+    );
+    pages.stop().await;
+    Ok(())
+}
+
 #[tokio::test]
 async fn s2_h2_a_link_that_is_over_says_why_and_what_to_do() -> Result<()> {
     let world = World::new().await?;

@@ -1,8 +1,10 @@
 //! The link page and the dashboard (H2, S2): over HTTP here, in a real browser in the modules.
 
+mod balancers;
 mod guard;
 mod linking;
 mod retries;
+mod rows;
 mod screens;
 mod streams;
 mod webhooks;

@@ -1,7 +1,7 @@
 //! A link page serves its own session, until the session is linked.
 
 use super::{page, secret_of, text, web_of_two};
-use crate::support::logins::{DENIED, expect, login, run, web_process};
+use crate::support::logins::{DENIED, expect, login, run, two_tenants, web_process};
 use crate::support::until::until;
 use crate::support::world::World;
 use anyhow::{Context as _, Result, ensure};
@@ -174,4 +174,30 @@ async fn h2_s2_a_link_page_takes_a_pairing_code_and_a_passkey() -> Result<()> {
     sqlx::query("SELECT wa.link_page_confirm($1, $2)").bind(secret).bind(code.as_str()).execute(&web).await?;
     is_spent(secret).await?;
     worker.stop().await
+}
+
+/// A program in a loop would fill the table of tokens.
+#[tokio::test]
+async fn h2_r6_a_session_has_at_most_twenty_link_pages() -> Result<()> {
+    let db = two_tenants().await?;
+    run(&db.pool, "SELECT wa.register_web('https://wa.example.com')").await?;
+    let app = login(&db, "wa_app", Some("acme")).await?;
+    let admin = login(&db, "wa_admin", None).await?;
+    for brief in ["'1 second'", "'7 days'"] {
+        let many = format!("SELECT wa.link_url('a', {brief}) FROM generate_series(1, 20)");
+        expect(&app, &[(&many, Ok(20)), ("SELECT wa.link_url('a')", Err("WA028"))]).await?;
+        // Other sessions have links of their own.
+        expect(&admin, &[("SELECT wa.link_url('b')", Ok(1))]).await?;
+        // What is over counts for a minute.
+        run(&db.pool, "UPDATE wa.token SET created_at = created_at - interval '2 minutes', expires_at = expires_at - interval '2 minutes'").await?;
+    }
+    expect(
+        &app,
+        &[
+            ("SELECT wa.link_url('a')", Err("WA028")),
+            ("SELECT wa.revoke_link('a')", Ok(1)),
+            ("SELECT wa.link_url('a')", Ok(1)),
+        ],
+    )
+    .await
 }

@@ -187,7 +187,7 @@ async fn h2_a_viewer_writes_through_no_table_and_no_function() -> Result<()> {
     let calls = texts(
         &db.pool,
         "SELECT format('SELECT count(*)::text FROM wa.%I(%s)', p.proname, (
-             SELECT string_agg(CASE t.type WHEN 'text'::regtype THEN '''shop''' WHEN 'bigint'::regtype THEN '1'
+             SELECT string_agg(CASE WHEN p.proargnames[t.place] = 'recipient' THEN '''15550001''' WHEN t.type = 'text'::regtype THEN '''shop''' WHEN t.type = 'bigint'::regtype THEN '1'
                                ELSE 'NULL::' || t.type::regtype END, ', ' ORDER BY t.place)
              FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY t (type, place)))
          FROM wa.function_grants() g JOIN pg_proc p ON p.oid::regprocedure::text = g.function

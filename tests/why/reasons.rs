@@ -137,6 +137,11 @@ async fn s12_a_message_says_what_became_of_it_or_what_it_waits_for() -> Result<(
     let campaign = "INSERT INTO wa.outbound (session, recipient, body, campaign) VALUES ('shop', '15550002', 'x', 'may') RETURNING id";
     let held = world.count(campaign).await?;
     message_says(&world, held, "campaign may paused by % since 20% (wa.resume_campaign)").await?;
+    // So is one that is queued again while the campaign is paused; the session names the campaign, too.
+    run(pool, &format!("SELECT wa.cancel({held}), wa.retry({held})")).await?;
+    message_says(&world, held, "campaign may paused by % since 20% (wa.resume_campaign)").await?;
+    let session_says = "SELECT wa.why('shop') LIKE '%campaign may paused by % since 20% (wa.resume_campaign)'";
+    ensure!(sqlx::query_scalar::<_, bool>(session_says).fetch_one(pool).await?, "wa.why of the session");
     ensure!(
         world
             .count("SELECT count(*) FROM wa.campaign WHERE paused_at IS NOT NULL AND paused_by = current_user")

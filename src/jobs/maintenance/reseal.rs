@@ -58,6 +58,11 @@ impl Counts {
 
 pub(super) async fn run(batches: &Batches<'_>) -> Result<Value, JobError> {
     let (vault, limit) = (&batches.maintenance.vault, batches.pace.batch);
+    if vault.is_empty() {
+        let reason = "this worker has no encryption.keys, so nothing was encrypted or decrypted; set them and \
+                      encryption.key, restart the workers, and run this again (docs/auth.md)";
+        return Err(JobError::Permanent(reason.into()));
+    }
     let mut counts = Counts::default();
 
     // Of the tables with one value for each session.

@@ -106,8 +106,20 @@ function dismiss(target) {
   for (const act of document.querySelectorAll('details.act[open]')) if (!act.contains(target)) act.open = false;
 }
 
+/** Whether the reader has a keyboard of keys: on glass, Enter is the only way to a new line. */
+const hasKeys = matchMedia('(any-pointer: fine)');
+
+/** Enter sends what is written; with Shift it begins a new line. */
+function entered(event) {
+  if (event.key !== 'Enter' || event.shiftKey || event.isComposing || !hasKeys.matches) return;
+  if (!event.target.matches('textarea[data-enter]')) return;
+  event.preventDefault();
+  event.target.form.requestSubmit();
+}
+
 export function begin() {
   document.addEventListener('submit', submitted);
+  document.addEventListener('keydown', entered);
   document.addEventListener('input', typed);
   // An element's own toggle does not bubble.
   document.addEventListener('toggle', ({ target }) => {

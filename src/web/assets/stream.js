@@ -54,9 +54,18 @@ export function stream(address, { message, lost, away }) {
       quiet ||= setTimeout(() => lost(true), QUIET);
       // The browser tries again by itself, unless the answer was an error.
       if (source.readyState !== EventSource.CLOSED) return;
+      leave(source.url);
       again = setTimeout(open, pause);
       pause = Math.min(2 * pause, 15e3);
     });
+  }
+
+  /** The stream does not tell why it was refused. Who is signed out gets the page again, which leads to the login. */
+  async function leave(url) {
+    const ask = new AbortController();
+    const answer = await fetch(url, { signal: ask.signal, headers: { accept: 'text/event-stream' } }).catch(() => null);
+    if (answer?.status === 401) location.reload();
+    ask.abort();
   }
 
   document.addEventListener('visibilitychange', () => {

@@ -56,7 +56,8 @@ fn progress(words: &Words, id: &str, begun: i64, waiting: i64) -> Markup {
         div class=(if waiting == 0 { "progress good" } else { "progress" }) {
             label.hidden for=(id) { (words.t("campaigns.progress")) }
             progress id=(id) max=(total.max(1)) value=(begun) {}
-            b { (format::number(begun)) " / " (format::number(total)) }
+            // What waits is counted at another moment than what has begun.
+            b { (format::number(begun)) " / " @if waiting > 0 { "≈ " } (format::number(total)) }
         }
     }
 }
@@ -95,7 +96,12 @@ async fn all(look: &mut Look) -> Result<Shown, WebError> {
                             td.why { (progress(words, &format!("progress-{at}"), row.begun, row.waiting)) }
                             td.num data-label=(words.t("campaigns.sessions")) { (format::number(row.sessions)) }
                             (cells(words, [row.waiting, row.sent, row.delivered, row.read, row.failed]))
-                            td data-label=(words.t("campaigns.last")) { (format::ago(words, row.last_at)) }
+                            td data-label=(words.t("campaigns.last")) {
+                                (format::ago(words, row.last_at))
+                                @if let Some(counted_at) = row.counted_at {
+                                    small { (words.t("campaigns.counted")) " " (format::ago(words, Some(counted_at))) }
+                                }
+                            }
                         }
                     }
                 }

@@ -64,7 +64,10 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         .map(|class| (class.as_str(), numbers.iter().map(|row| of_class(&row.failures, class)).sum()))
         .collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let total: i64 = numbers.iter().map(|row| row.failed).sum();
+    let total: i64 = match class {
+        Some(class) => counts.iter().filter(|(name, _)| *name == class).map(|(_, count)| count).sum(),
+        None => numbers.iter().map(|row| row.failed).sum(),
+    };
     // The plot has the six most frequent ones; a chosen one alone.
     let plotted = counts.iter().filter(|(name, count)| *count > 0 && class.is_none_or(|class| class == *name));
     let tones = [Tone::One, Tone::Two, Tone::Three, Tone::Four, Tone::Five, Tone::Six, Tone::Warn, Tone::Soft];
@@ -108,6 +111,9 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                 h1 { (words.t("screens.failures")) }
                 p.soft {
                     (words.with("failures.count", format::number(total)))
+                    @if let Some(class) = class {
+                        " " a.tag href=(place.with("class", None)) { (words.t("failures.class")) ": " (words.of_value("failure_class", class)) " ×" }
+                    }
                     (limits(&place, &[("session", words.t("failures.session")), ("campaign", words.t("failures.campaign"))]))
                 }
             }
@@ -189,8 +195,11 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                     tbody {
                         @for row in &rows {
                             tr data-key=(row.id) {
-                                th scope="row" { a href=(Place::of("message", &row.id.to_string()).href()) { (row.id) } " " span.tag { (row.kind) } }
-                                td { (format::pill("bad", words.of_value("failure_class", &row.failure))) }
+                                th scope="row" { a href=(Place::of("message", &row.id.to_string()).href()) { (row.id) } " " span.tag { (words.of_value("message_kind", &row.kind)) } }
+                                td {
+                                    (format::pill("bad", words.of_value("failure_class", &row.failure)))
+                                    @if row.again { small { (words.t("failures.again")) } }
+                                }
                                 td data-label=(words.t("failures.session")) {
                                     a href=(place.with("session", Some(&row.session))) { (row.session) }
                                     @if let Some(campaign) = &row.campaign { small { a href=(Place::of("campaigns", campaign).href()) { (campaign) } } }

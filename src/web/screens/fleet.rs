@@ -1,9 +1,11 @@
 //! All sessions: how many have which status, and a table to search and filter.
 
 use super::shared;
-use crate::web::acts;
+use super::span::limits;
+use crate::web::acts::{self, Act, Field, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
+use crate::web::identity::Scope;
 use crate::web::look::{Group, Look, Screen, Shown, Topic};
 use crate::web::request::Place;
 use chrono::{DateTime, Utc};
@@ -19,10 +21,28 @@ pub(super) const SCREEN: Screen = Screen {
     render: |look| Box::pin(render(look)),
 };
 
+static PAUSE_TENANT: Act = Act {
+    name: "pause_tenant",
+    scope: Scope::Admin,
+    function: "wa.pause_tenant",
+    sql: "SELECT wa.pause_tenant($1, $2)::text",
+    arguments: &["tenant", "reason"],
+};
+static RESUME_TENANT: Act = Act {
+    name: "resume_tenant",
+    scope: Scope::Admin,
+    function: "wa.resume_tenant",
+    sql: "SELECT wa.resume_tenant($1)::text",
+    arguments: &["tenant"],
+};
+
+pub(super) const ACTS: &[&Act] = &[&PAUSE_TENANT, &RESUME_TENANT];
+
 /// Sessions on a page.
 const ROWS: i64 = 100;
-const STATUSES: [&str; 8] =
-    ["connected", "connecting", "linking", "disconnected", "new", "stopped", "logged_out", "banned"];
+/// `no_worker` stands for those whose status says that a worker holds them, which no live one does.
+const STATUSES: [&str; 9] =
+    ["connected", "no_worker", "connecting", "linking", "disconnected", "new", "stopped", "logged_out", "banned"];
 /// Besides "paused".
 const WISHES: [&str; 2] = ["connected", "stopped"];
 
@@ -32,6 +52,16 @@ struct Count {
     value: String,
     sessions: i64,
     paused: i64,
+    /// Whether the tenant is paused.
+    held: bool,
+}
+
+/// The tenant that the page is about, and its pause.
+struct Owner {
+    tenant: String,
+    paused_at: Option<DateTime<Utc>>,
+    paused_by: Option<String>,
+    paused_reason: Option<String>,
 }
 
 /// A row of the table.
@@ -43,19 +73,23 @@ struct Row {
     phone: Option<String>,
     paused_at: Option<DateTime<Utc>>,
     desired: String,
+    linked: bool,
+    lost: bool,
     host: Option<String>,
     reason: Option<String>,
     stuck: bool,
 }
 
 async fn render(look: &mut Look) -> Result<Shown, WebError> {
-    let counts = sqlx::query_file_as!(Count, "sql/web/fleet_tiles.sql").fetch_all(&mut look.tx).await?;
+    let counts = sqlx::query_file_as!(Count, "sql/web/fleet_tiles.sql", look.place.get("tenant"));
+    let counts = counts.fetch_all(&mut look.tx).await?;
+    let tenant = tenant(look, &counts).await?;
     let workers = sqlx::query_file!("sql/web/fleet_workers.sql").fetch_all(&mut look.tx).await?;
     let place = &look.place;
     let worker = place.get("worker").and_then(|worker| Uuid::parse_str(worker).ok());
-    let (search, status, tenant) = (place.get("q"), place.get("status"), place.get("tenant"));
+    let (search, status, of_tenant) = (place.get("q"), place.get("status"), place.get("tenant"));
     let (wish, after) = (place.get("wish"), place.get("after"));
-    let rows = sqlx::query_file_as!(Row, "sql/web/fleet.sql", search, status, tenant, worker, wish, after, ROWS);
+    let rows = sqlx::query_file_as!(Row, "sql/web/fleet.sql", search, status, of_tenant, worker, wish, after, ROWS);
     let rows = rows.fetch_all(&mut look.tx).await?;
     let look = &*look;
     let (words, place) = (look.words, &look.place);
@@ -64,9 +98,14 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         header.head {
             div {
                 h1 { (words.t("screens.fleet")) }
-                p.soft { (words.with("fleet.sessions", format::number(total))) }
+                p.soft {
+                    (words.with("fleet.sessions", format::number(total)))
+                    (limits(place, &[("tenant", words.t("fleet.tenant"))]))
+                }
             }
+            @if let Some(tenant) = &tenant { div.acts { (tenant_acts(look, tenant)) } }
         }
+        @if let Some(tenant) = &tenant { (tenant_paused(look, tenant)) }
         (tiles(look, &counts))
         (wishes(look, &counts, total))
         @if workers.len() > 1 || worker.is_some() {
@@ -80,7 +119,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                 }
             }
         }
-        @if rows.is_empty() { (empty(look, total == 0)) } @else { (table(look, &rows)) }
+        @if rows.is_empty() { (empty(look, total == 0 && place.get("tenant").is_none())) } @else { (table(look, &rows)) }
         nav.pages aria-label=(words.t("common.pages")) {
             @if after.is_some() { a rel="prev" href=(place.with("after", None)) { (words.t("queue.first")) } }
             @if let Some(last) = rows.last().filter(|_| i64::try_from(rows.len()) == Ok(ROWS)) {
@@ -89,6 +128,59 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         }
     };
     Ok(Shown { title: words.t("screens.fleet").to_owned(), body, live: true })
+}
+
+/// The tenant that the page is about: the one that is chosen, that of the token, or the only one.
+async fn tenant(look: &mut Look, counts: &[Count]) -> Result<Option<Owner>, WebError> {
+    let mut tenants = counts.iter().filter(|count| count.of == "tenant");
+    let only = tenants.next().filter(|_| tenants.next().is_none()).map(|count| count.value.as_str());
+    let named = look.place.get("tenant").or(look.who.tenant.as_deref()).or(only);
+    let Some(named) = named else { return Ok(None) };
+    Ok(sqlx::query_file_as!(Owner, "sql/web/tenant.sql", named).fetch_optional(&mut look.tx).await?)
+}
+
+fn tenant_acts(look: &Look, tenant: &Owner) -> Markup {
+    let words = look.words;
+    let fixed = &[("tenant", tenant.tenant.as_str())];
+    if tenant.paused_at.is_some() {
+        return acts::act(
+            look,
+            &RESUME_TENANT,
+            &Offer {
+                label: words.t("fleet.resume_tenant"),
+                about: words.t("fleet.resume_tenant_about"),
+                icon: Some("play"),
+                fixed,
+                ..Offer::default()
+            },
+        );
+    }
+    let reason = Field { name: "reason", label: words.t("session.reason"), kind: "text", value: None, required: false };
+    acts::act(
+        look,
+        &PAUSE_TENANT,
+        &Offer {
+            label: words.t("fleet.pause_tenant"),
+            about: words.t("fleet.pause_tenant_about"),
+            icon: Some("pause"),
+            fixed,
+            fields: &[reason],
+            ..Offer::default()
+        },
+    )
+}
+
+fn tenant_paused(look: &Look, tenant: &Owner) -> Markup {
+    let words = look.words;
+    html! {
+        @if let Some(paused_at) = tenant.paused_at {
+            p class="flash warn" {
+                (words.with("fleet.tenant_paused", &tenant.tenant)) " " (format::ago(words, Some(paused_at)))
+                @if let Some(by) = &tenant.paused_by { " · " (by) }
+                @if let Some(reason) = &tenant.paused_reason { " · " (reason) }
+            }
+        }
+    }
 }
 
 /// The same list with one choice changed, from its first page.
@@ -135,7 +227,10 @@ fn tiles(look: &Look, counts: &[Count]) -> Markup {
                     @let (to, current) = href("tenant", &count.value);
                     li.tile data-key={ "tenant-" (count.value) } {
                         a href=(to) aria-current=[current] {
-                            span.label { (words.t("fleet.tenant")) " " (count.value) }
+                            span.label {
+                                (words.t("fleet.tenant")) " " (count.value)
+                                @if count.held { " " (format::pill("warn", words.t("fleet.paused"))) }
+                            }
                             b.number { (format::number(count.sessions)) }
                             @if count.paused > 0 { small { (words.with("fleet.paused_of", format::number(count.paused))) } }
                         }
@@ -197,7 +292,7 @@ fn table(look: &Look, rows: &[Row]) -> Markup {
                     tr data-key=(row.name) {
                         th scope="row" { a.cover href=(Place::of("session", &row.name).href()) { (row.name) } }
                         td data-label=(words.t("fleet.status")) {
-                            (format::session_status(words, &row.status))
+                            (format::session_status(words, if row.lost { "no_worker" } else { &row.status }))
                             @if row.paused_at.is_some() { " " (format::pill("warn", words.t("fleet.paused"))) }
                         }
                         td data-label=(words.t("fleet.phone")) { @if let Some(phone) = &row.phone { "+" (phone) } }
@@ -222,7 +317,11 @@ fn row_acts(look: &Look, row: &Row) -> Markup {
     let words = look.words;
     let fixed = [("session", row.name.as_str())];
     html! {
-        @if row.phone.is_some() && row.status != "connected" {
+        @if !row.linked && row.status != "linking" {
+            @if look.who.scope >= Scope::Operator {
+                a class="button plain slim" href=(Place::of("session", &row.name).href()) { (words.t("fleet.link")) }
+            }
+        } @else if row.linked && row.status != "connected" {
             (acts::quick(look, &shared::CONNECT, words.t("session.connect"), &fixed))
         } @else if row.desired == "connected" {
             (acts::quick(look, &shared::CLOSE, words.t("session.close"), &fixed))

@@ -32,10 +32,14 @@ pub(super) const ACTS: &[&Act] = &[&ANSWER];
 
 /// Sessions, chats and messages on a page.
 const ROWS: i64 = 50;
+/// The same, as `wa.chat_page` takes it.
+const PAGE: i32 = 50;
 /// Most messages that a search shows.
 const HITS: i32 = 50;
 /// Messages, and chats, among which the newest chats are looked for.
 const AMONG: i64 = 500;
+/// Characters of a text that a conversation shows; a received one may have a million.
+const TEXT: i32 = 4096;
 
 /// A chat in the list.
 struct Chat {
@@ -217,8 +221,8 @@ async fn chats(look: &mut Look, session_id: i64) -> Result<Chats, WebError> {
 /// One chat: a page of its messages, what waits, and a form for an answer.
 async fn conversation(look: &mut Look, session_id: i64, session: &str, chat: &str) -> Result<Markup, WebError> {
     let before = moment_and_key(look.place.get("before"));
-    let (moment, message) = before.unzip();
-    let rows = sqlx::query_file!("sql/web/inbox_chat.sql", session_id, chat, moment, message, ROWS);
+    let (moment, id) = before.unzip();
+    let rows = sqlx::query_file!("sql/web/inbox_chat.sql", session_id, chat, moment, id, PAGE, TEXT);
     let rows = rows.fetch_all(&mut look.tx).await?;
     let unsent = sqlx::query_file!("sql/web/inbox_unsent.sql", session_id, chat).fetch_all(&mut look.tx).await?;
     let look = &*look;
@@ -227,7 +231,7 @@ async fn conversation(look: &mut Look, session_id: i64, session: &str, chat: &st
     let name = rows.iter().find(|row| !row.from_me && !is_group).and_then(|row| row.push_name.clone());
     let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| number_of(chat));
     let older = (i64::try_from(rows.len()) == Ok(ROWS)).then(|| rows.last()).flatten();
-    let older = older.map(|row| format!("{} {}", row.sent_at.to_rfc3339(), row.message_id));
+    let older = older.map(|row| format!("{} {}", row.at.to_rfc3339(), row.id));
     let mut list = place.clone();
     list.query.retain(|key, _| matches!(key.as_str(), "by" | "after"));
     let mut day = None;
@@ -251,7 +255,7 @@ async fn conversation(look: &mut Look, session_id: i64, session: &str, chat: &st
                     }
                 }
                 @let same = author.replace((row.from_me, row.sender.as_deref())) == Some((row.from_me, row.sender.as_deref()));
-                div class={ "message" @if row.from_me { " mine" } @if same { " next" } } data-key=(row.message_id) { div.bubble {
+                div class={ "message" @if row.from_me { " mine" } @if same { " next" } } data-key=(row.id) { div.bubble {
                     @if is_group && !row.from_me && !same {
                         span.author { (row.push_name.clone().unwrap_or_else(|| number_of(row.sender.as_deref().unwrap_or_default()))) }
                     }
@@ -264,6 +268,7 @@ async fn conversation(look: &mut Look, session_id: i64, session: &str, chat: &st
                         " "
                     }
                     @if let Some(body) = &row.body { span.words { (body) } }
+                    @if let Some(length) = row.length { (shortened(words, length, &row.id)) }
                     span.meta {
                         time datetime=(row.sent_at.to_rfc3339()) { (at.format("%H:%M")) }
                         @if let Some(status) = &row.status { " " (ticks(words, status)) }
@@ -271,7 +276,7 @@ async fn conversation(look: &mut Look, session_id: i64, session: &str, chat: &st
                 } }
             }
             @if before.is_none() { @for row in &unsent {
-                div.message.mine data-key={ "out-" (row.id) } { div.bubble {
+                div.message.mine data-key={ "o" (row.id) } { div.bubble {
                     @if row.kind != "text" { span.kind { (words.of_value("message_kind", &row.kind)) } " " }
                     @if let Some(body) = &row.body { span.words { (body) } }
                     @if row.status == "failed" {
@@ -290,11 +295,28 @@ async fn conversation(look: &mut Look, session_id: i64, session: &str, chat: &st
                 input type="hidden" name="session" value=(session);
                 input type="hidden" name="recipient" value=(chat);
                 label.hidden for="answer" { (words.t("inbox.write")) }
-                textarea id="answer" name="body" rows="1" required placeholder=(words.t("inbox.write")) {}
+                textarea id="answer" name="body" rows="1" required data-enter aria-describedby="enter" placeholder=(words.t("inbox.write")) {}
                 button.square aria-label=(words.t("inbox.send")) title=(ANSWER.call(&[Some(session), Some(chat), Some("…")])) { (format::icon("send")) }
+                small id="enter" class="soft enter" { (words.t("inbox.enter")) }
             }
         }
     })
+}
+
+/// What stands below the beginning of a long text: how long it is, and the statement that reads it.
+fn shortened(words: &Words, length: i32, id: &str) -> Markup {
+    let (table, number) = id.split_at_checked(1).unwrap_or_default();
+    let table = match table {
+        "o" => "outbound",
+        "i" => "inbox",
+        _ => "past",
+    };
+    html! {
+        small.shortened {
+            "… " (words.with("inbox.shortened", format::number(length.into())))
+            code.sql { "SELECT body FROM wa." (table) " WHERE id = " (number) ";" }
+        }
+    }
 }
 
 /// What a search finds; a number opens its chat.

@@ -119,7 +119,7 @@ fn head(look: &Look, message: &Message, title: &str) -> Markup {
             div {
                 p.crumbs { a href="/queue" { (words.t("screens.queue")) } " / " a href=(Place::of("queue", &message.session).href()) { (message.session) } }
                 h1 { (title) " " (format::message_status(words, &message.status)) }
-                p.soft { (message.kind) " → " (message.recipient) " · " a href=(Place::of("session", &message.session).href()) { (message.session) } }
+                p.soft { (words.of_value("message_kind", &message.kind)) " → " (message.recipient) " · " a href=(Place::of("session", &message.session).href()) { (message.session) } }
             }
             div.acts {
                 @if can_retry {

@@ -47,6 +47,7 @@ pub(super) const ALL: &[Screen] = &[
 pub(super) fn acts() -> impl Iterator<Item = &'static Act> {
     [
         shared::ACTS,
+        fleet::ACTS,
         session::ACTS,
         risk::ACTS,
         queue::ACTS,

@@ -201,7 +201,7 @@ async fn of_session(look: &mut Look, name: &str) -> Result<Markup, WebError> {
                         @for message in &next {
                             li class=(if message.waits_for.is_some() { "warn" } else { "busy" }) data-key=(message.id) {
                                 (format::ago(words, Some(message.created_at)))
-                                b { a href=(Place::of("message", &message.id.to_string()).href()) { (message.kind) " → " (message.recipient) } }
+                                b { a href=(Place::of("message", &message.id.to_string()).href()) { (words.of_value("message_kind", &message.kind)) " → " (message.recipient) } }
                                 " " (shared::waits(words, message.waits_for.as_deref(), message.run_at))
                             }
                         }

@@ -66,7 +66,7 @@ fn head(look: &Look, session: &Session) -> Markup {
             div {
                 p.crumbs { a href="/fleet" { (words.t("screens.fleet")) } }
                 h1 {
-                    (session.name) " " (format::session_status(words, &session.status))
+                    (session.name) " " (format::session_status(words, if session.lost { "no_worker" } else { &session.status }))
                     @if session.paused_at.is_some() { " " (format::pill("warn", words.t("session.paused"))) }
                 }
                 p.soft {

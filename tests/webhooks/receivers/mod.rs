@@ -53,7 +53,7 @@ async fn node() -> Result<Command> {
 
 /// The receiver with the official library of `PyPI`.
 async fn python() -> Result<Command> {
-    let mut command = Command::new(pypi::install(&home().join("requirements.txt")).await?);
+    let mut command = Command::new(pypi::install().await?);
     command.arg(home().join("receiver.py"));
     Ok(command)
 }

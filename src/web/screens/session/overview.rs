@@ -51,7 +51,7 @@ pub(super) async fn overview(look: &mut Look, session: &Session) -> Result<Marku
                     @for one in &failed {
                         li.bad data-key=(one.id) {
                             (format::ago(words, Some(one.failed_at)))
-                            b { a href=(Place::of("message", &one.id.to_string()).href()) { (one.kind) " → " (one.recipient) } }
+                            b { a href=(Place::of("message", &one.id.to_string()).href()) { (words.of_value("message_kind", &one.kind)) " → " (one.recipient) } }
                             @if let Some(error) = &one.last_error { p class="soft small" { (error) } }
                         }
                     }
@@ -147,6 +147,7 @@ fn connection(words: &Words, session: &Session) -> Markup {
                 dt { (words.t("session.worker")) } dd {
                     @if let (Some(host), Some(pid)) = (&session.host, session.pid) {
                         (host) " " span.soft { (pid) @if let Some(version) = &session.version { " · " (version) } }
+                        @if !session.alive { " " (format::pill("bad", words.t("workers.gone"))) }
                         @if session.draining { " " (format::pill("warn", words.t("session.draining"))) }
                     } @else { span.soft { (words.t("session.no_worker")) } }
                 }

@@ -40,6 +40,8 @@ pub(super) struct Session {
     pub(super) epoch: Option<i64>,
     pub(super) taken_at: Option<DateTime<Utc>>,
     pub(super) unsettled: bool,
+    pub(super) lost: bool,
+    pub(super) alive: bool,
     pub(super) host: Option<String>,
     pub(super) pid: Option<i32>,
     pub(super) version: Option<String>,

@@ -1,0 +1,141 @@
+//! What the pages say of rows that are not as they look: long texts, failures after a retry, sessions of dead workers, paused
+//! tenants, and choices that limit a page (H2).
+
+use super::{Answer, Pages, token, two_tenants};
+use crate::support::db::{self, TestDb};
+use crate::support::logins::run;
+use anyhow::{Result, ensure};
+
+/// The main part of a page.
+fn main(answer: &Answer) -> &str {
+    answer.body.split("<main").nth(1).unwrap_or_default()
+}
+
+async fn inbox(db: &TestDb, bodies: &str, count: i32) -> Result<()> {
+    run(
+        &db.pool,
+        &format!(
+            "SELECT wa.add_session('shop');
+             INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, body, from_me, sent_at, received_at, message)
+             SELECT 'shop', session_id, '79001234567@s.whatsapp.net', '79001234567@s.whatsapp.net', md5(n::text), 'text', {bodies}, false,
+                    '2026-11-01 10:00:00Z', timestamptz '2026-11-01 10:00:00Z' + n * interval '1 ms', '{{}}'
+             FROM wa.session, generate_series(1, {count}) n"
+        ),
+    )
+    .await
+}
+
+const CHAT: &str = "/inbox/shop?chat=79001234567@s.whatsapp.net";
+
+#[tokio::test]
+async fn h2_m7_the_pages_of_a_chat_have_each_message_of_a_second_once_in_order() -> Result<()> {
+    let db = db::fresh().await;
+    inbox(&db, "format('[%s]', n)", 120).await?;
+    let pages = Pages::start(&db).await?;
+    let cookie = pages.sign_in(&token(&db, "ops", "viewer", None).await?).await?;
+    let (mut path, mut found) = (CHAT.to_owned(), Vec::<i32>::new());
+    loop {
+        let page = pages.get(&path, &cookie).await?;
+        let bodies = page.body.split("<span class=\"words\">[").skip(1);
+        let numbers = bodies.map(|rest| Ok(rest.split(']').next().unwrap_or_default().parse()?));
+        found.splice(0..0, numbers.collect::<Result<Vec<i32>>>()?);
+        let Some(older) = page.body.split("rel=\"prev\" href=\"").nth(1) else { break };
+        path = older.split('"').next().unwrap_or_default().replace("&amp;", "&");
+    }
+    ensure!(found == (1..=120).collect::<Vec<_>>(), "{found:?}");
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_a_chat_shows_the_beginning_of_long_texts() -> Result<()> {
+    let db = db::fresh().await;
+    inbox(&db, "repeat('я', 1000000)", 50).await?;
+    let pages = Pages::start(&db).await?;
+    let cookie = pages.sign_in(&token(&db, "ops", "viewer", None).await?).await?;
+    let page = pages.get(CHAT, &cookie).await?;
+    ensure!(page.status == 200 && page.body.len() < 1_000_000, "{} bytes", page.body.len());
+    ensure!(page.body.contains("1\u{202f}000\u{202f}000 characters"), "the length is not said");
+    ensure!(page.body.contains("SELECT body FROM wa.inbox WHERE id = 1;"), "the way to the whole is not said");
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_failures_count_what_is_chosen_and_say_what_failed_again() -> Result<()> {
+    let db = db::fresh().await;
+    run(
+        &db.pool,
+        r#"SELECT wa.add_session('shop'), wa.send_text('shop', '+79001234567', 'x'), wa.send_text('shop', '+79001234568', 'y');
+           UPDATE wa.outbound SET status = 'failed', failed_at = now(), failure = 'media', last_error = 'no file', attempts = 1,
+               errors = '[{"attempt": 1, "at": "2026-11-01T10:00:00Z", "error": "no file"}, {"attempt": 1, "at": "2026-11-01T11:00:00Z", "error": "no file"}]' WHERE id = 1;
+           UPDATE wa.outbound SET status = 'failed', failed_at = now(), failure = 'server', last_error = '500', attempts = 2,
+               errors = '[{"attempt": 1, "at": "2026-11-01T10:00:00Z", "error": "500"}, {"attempt": 2, "at": "2026-11-01T11:00:00Z", "error": "500"}]' WHERE id = 2;
+           INSERT INTO wa.numbers (at, span, failed, failed_media, failed_server) VALUES (date_trunc('hour', now(), 'UTC'), 'hour', 7, 3, 4)"#,
+    )
+    .await?;
+    let pages = Pages::start(&db).await?;
+    let cookie = pages.sign_in(&token(&db, "ops", "viewer", None).await?).await?;
+    for (path, count, again) in [("/failures", 7, 1), ("/failures?class=media", 3, 1), ("/failures?class=server", 4, 0)]
+    {
+        let page = pages.get(path, &cookie).await?;
+        ensure!(main(&page).contains(&format!("Failed in this time: {count}")), "{path}: {}", main(&page));
+        ensure!(main(&page).matches("failed again after a retry").count() == again, "{path}: {}", main(&page));
+    }
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_s12_the_fleet_says_which_sessions_no_live_worker_holds() -> Result<()> {
+    let db = db::fresh().await;
+    run(
+        &db.pool,
+        "SELECT wa.add_session('alive'), wa.add_session('lost'), wa.add_session('gone');
+         INSERT INTO wa.worker (worker_id, host, pid, version, lease_until) VALUES
+             ('00000000-0000-0000-0000-000000000001', 'one', 1, '1', now() + interval '1 hour'),
+             ('00000000-0000-0000-0000-000000000002', 'two', 2, '1', now() - interval '1 hour');
+         UPDATE wa.session SET desired = 'connected', phone = '15550001', jid = '15550001@s.whatsapp.net' WHERE name <> 'gone';
+         UPDATE wa.session SET status = 'linking'; UPDATE wa.session SET status = 'connected';
+         UPDATE wa.session SET status = 'logged_out', phone = '15550002', jid = NULL WHERE name = 'gone';
+         UPDATE wa.lease l SET epoch = 1, holder = CASE s.name WHEN 'alive' THEN '00000000-0000-0000-0000-000000000001'::uuid ELSE '00000000-0000-0000-0000-000000000002' END
+         FROM wa.session s WHERE s.session_id = l.session_id AND s.name <> 'gone'",
+    )
+    .await?;
+    let pages = Pages::start(&db).await?;
+    let cookie = pages.sign_in(&token(&db, "ops", "operator", None).await?).await?;
+    let fleet = pages.get("/fleet?status=no_worker", &cookie).await?;
+    ensure!(main(&fleet).contains(">lost</a>") && !main(&fleet).contains(">alive</a>"), "{}", main(&fleet));
+    let fleet = pages.get("/fleet?status=connected", &cookie).await?;
+    ensure!(main(&fleet).contains(">alive</a>") && !main(&fleet).contains(">lost</a>"), "{}", main(&fleet));
+    ensure!(main(&pages.get("/session/lost", &cookie).await?).contains("no live worker"));
+    ensure!(!main(&pages.get("/session/alive", &cookie).await?).contains("no live worker"));
+    // Of a session that is not linked the page offers to link a phone, not to connect.
+    let fleet = pages.get("/fleet?status=logged_out", &cookie).await?;
+    ensure!(main(&fleet).contains("Link a phone") && !main(&fleet).contains("/act/connect"), "{}", main(&fleet));
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_q13_a_tenant_is_paused_and_resumed_on_the_fleet_page() -> Result<()> {
+    let db = db::fresh().await;
+    two_tenants(&db).await?;
+    run(&db.pool, "SELECT wa.add_session('red.second', 'red')").await?;
+    let pages = Pages::start(&db).await?;
+    let admin = pages.sign_in(&token(&db, "boss", "admin", None).await?).await?;
+    let red = pages.get("/fleet?tenant=red", &admin).await?;
+    ensure!(main(&red).contains("Sessions: 2") && main(&red).contains("Pause tenant"), "{}", main(&red));
+    let paused = pages.post("/act/pause_tenant", &admin, "tenant=red&reason=unpaid").await?;
+    ensure!(paused.status == 200 && paused.body.contains("SELECT wa.pause_tenant('red', 'unpaid');"), "{paused:?}");
+    // An operator of the tenant sees why nothing goes, and cannot change it.
+    let operator = pages.sign_in(&token(&db, "ops", "operator", Some("red")).await?).await?;
+    let fleet = pages.get("/fleet", &operator).await?;
+    ensure!(main(&fleet).contains("The tenant red is paused") && main(&fleet).contains("unpaid"), "{}", main(&fleet));
+    ensure!(!main(&fleet).contains("/act/resume_tenant"), "{}", main(&fleet));
+    ensure!(pages.post("/act/resume_tenant", &operator, "tenant=red").await?.status == 403);
+    ensure!(pages.post("/act/resume_tenant", &admin, "tenant=red").await?.status == 200);
+    ensure!(!main(&pages.get("/fleet", &operator).await?).contains("is paused"));
+    pages.stop().await;
+    Ok(())
+}
