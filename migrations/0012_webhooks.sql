@@ -185,6 +185,7 @@ CREATE TABLE wa.webhook_replay (
     only_dead    boolean NOT NULL,
     requested_at timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX webhook_replay_webhook ON wa.webhook_replay (webhook_id);
 COMMENT ON TABLE wa.webhook_replay IS 'Replays that somebody asked for with wa.replay_webhook and that are not done yet.';
 COMMENT ON COLUMN wa.webhook_replay.replay_id IS 'Number of the replay.';
 COMMENT ON COLUMN wa.webhook_replay.webhook_id IS 'The webhook.';

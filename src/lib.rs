@@ -37,6 +37,7 @@
 //! | [`auth`] | credentials and Signal keys as JSONB, the client library's storage traits | a new kind of key |
 //! | [`jobs`] | dispatcher, lanes, batched outcomes, apalis feeds, cron | a new maintenance kind in [`jobs::maintenance`] |
 //! | [`messages`] | rows of `wa.outbound` to WhatsApp, acks and refusals, the inbound hook, files | a refusal in [`messages::nack`] |
+//! | [`webhooks`], [`partner`] | what is posted to receivers, and asked of the marketplace's partner | |
 //! | [`session`] | heartbeat and reconciler, one supervised client per session, what follows its end | a session job in [`session::jobs`], an action in `session::actions` |
 //! | [`worker`] | one life of a worker: its tasks, bells, stop | a new loop in `worker::life` |
 //! | [`http`], [`web`], [`cli`] | the faces; no logic of their own | a command, an endpoint, a screen in `web::screens` |
@@ -67,6 +68,7 @@ pub mod jobs;
 mod message;
 pub mod messages;
 pub mod net;
+pub mod partner;
 pub mod session;
 pub mod telemetry;
 pub mod web;

@@ -51,6 +51,12 @@ const ROWS: &str = "
     INSERT INTO wa.auth_home (home, system_identifier, database_oid, timeline) VALUES (1, 1, 1, 1);
     SELECT wa.register_web('https://wa.example.com');
     SELECT wa.add_token(name, 'operator', name), wa.link_url(name) FROM wa.session;
+    INSERT INTO wa.company (salon_id, session_id, tenant, name) SELECT 770600 + session_id, session_id, tenant, name FROM wa.session;
+    INSERT INTO wa.company_watch (company_id, until) SELECT company_id, now() + interval '1 hour' FROM wa.company;
+    INSERT INTO wa.company_numbers (company_id, day) SELECT company_id, '2026-01-01' FROM wa.company;
+    INSERT INTO wa.partner_call (company_id, kind, last_error) SELECT company_id, 'callback', name FROM wa.company;
+    INSERT INTO wa.partner_key (call_id, value) SELECT call_id, to_jsonb(last_error) FROM wa.partner_call;
+    INSERT INTO wa.partner_hook (company_id, event, entered_at) SELECT company_id, 'freeze', entered_at FROM wa.company;
     SELECT wa.connect(name) FROM wa.session";
 
 /// What workers write for webhooks.
@@ -179,7 +185,8 @@ async fn r9_q14_nobody_makes_a_trigger_of_the_schemas_functions() -> Result<()> 
 }
 
 /// Tables whose rows belong to no tenant: numbers of countries, the fleet's processes, the server's identity, the schema.
-const FLEET: [&str; 10] = [
+const FLEET: [&str; 11] = [
+    "wa.partner",
     "wa.auth_home",
     "wa.drain_request",
     "wa.numbers_batch",

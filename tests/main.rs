@@ -30,6 +30,8 @@ mod isolation;
 mod jobs;
 mod lowered_rights;
 #[cfg(feature = "sandbox")]
+mod marketplace;
+#[cfg(feature = "sandbox")]
 mod messages;
 mod migrations;
 mod names;
@@ -51,6 +53,8 @@ mod sandbox;
 mod schedules;
 #[cfg(feature = "sandbox")]
 mod sessions;
+#[cfg(feature = "sandbox")]
+mod socketio;
 #[cfg(feature = "sandbox")]
 mod story;
 mod structure;

@@ -20,6 +20,10 @@ use wagres::db::migrate::migrate;
 /// test: add a call that locks as much as it can.
 const CALLS: &[(&str, &str)] = &[
     ("acknowledge_messages", "SELECT wa.acknowledge_messages('old', ARRAY(SELECT id FROM wa.inbox))"),
+    (
+        "activate_company",
+        "SELECT wa.activate_company(company_id, NULL, '15550093', 'x') FROM wa.company JOIN wa.session s USING (session_id) WHERE s.name = '{s}'",
+    ),
     ("act", "SELECT wa.act('{s}', 'list_groups', NULL)"),
     ("add_consumer", "SELECT wa.add_consumer('new-{s}', '{s}', since => '-infinity')"),
     ("add_download_rule", "SELECT wa.add_download_rule('{s}')"),
@@ -57,6 +61,12 @@ const CALLS: &[(&str, &str)] = &[
         "confirm_passkey",
         "UPDATE wa.passkey SET stage = 'code', code = 'ABCD'; SELECT wa.confirm_passkey('{s}', 'ABCD')",
     ),
+    ("close_unwatched", "SELECT wa.close_unwatched()"),
+    (
+        "company_page_link",
+        "SELECT wa.company_page_link(company_id) FROM wa.company JOIN wa.session s USING (session_id) WHERE s.name = '{s}'",
+    ),
+    ("company_pages", "SELECT wa.company_pages(array_agg(company_id), 60) FROM wa.company"),
     // Only a linked session can be connected.
     (
         "connect",
@@ -70,8 +80,16 @@ const CALLS: &[(&str, &str)] = &[
     ("drop_webhook", "SELECT wa.drop_webhook('hook-{s}')"),
     ("enable_schedule", "SELECT wa.enable_schedule('of-{s}')"),
     ("enable_webhook", "SELECT wa.disable_webhook('hook-{s}'); SELECT wa.enable_webhook('hook-{s}', '-infinity')"),
+    (
+        "enter_company",
+        "SELECT wa.enter_company(salon_id) FROM wa.company JOIN wa.session s USING (session_id) WHERE s.name = '{s}'",
+    ),
     ("grant_tenant", "SELECT wa.grant_tenant('wa_app', 'bolt')"),
     ("keep_past", "SELECT wa.keep_past('{s}')"),
+    (
+        "hear_partner",
+        "SELECT wa.hear_partner(salon_id, 'freeze'), wa.hear_partner(salon_id, 'uninstall') FROM wa.company JOIN wa.session s USING (session_id) WHERE s.name = '{s}'",
+    ),
     ("link", "SELECT wa.link('{s}')"),
     ("is_paused_now", "SELECT wa.is_paused_now(session_id, 'may') FROM wa.session WHERE name = '{s}'"),
     ("link_page", "SELECT wa.link_page('linked-{s}')"),
@@ -122,6 +140,10 @@ const CALLS: &[(&str, &str)] = &[
     ("set_pacing", "SELECT wa.set_pacing('{s}', per_minute => 60, first_contacts => 1000)"),
     ("set_proxy", "SELECT wa.set_proxy('{s}', NULL)"),
     ("set_region", "SELECT wa.set_region('{s}', 'DE')"),
+    (
+        "start_company",
+        "SELECT wa.start_company(company_id, NULL, '15550093') FROM wa.company JOIN wa.session s USING (session_id) WHERE s.name = '{s}'",
+    ),
     ("test_webhook", "SELECT wa.test_webhook('hook-{s}')"),
     ("unschedule", "SELECT wa.unschedule('of-{s}')"),
     ("wake", "SELECT wa.wake()"),
@@ -183,6 +205,7 @@ const PREPARED: &str = "
     SELECT session_id, name, '{}', now() + interval '1 day' FROM wa.session WHERE name IN ('shop', 'left');
     SELECT wa.schedule('of-' || s, '0 8 29 2 *', 'close', session => s) FROM unnest('{shop,left}'::text[]) s;
     SELECT wa.add_download_rule('shop', '{sticker}');
+    INSERT INTO wa.company (salon_id, session_id, tenant) SELECT session_id, session_id, tenant FROM wa.session WHERE name IN ('shop', 'left');
     SELECT wa.register_web('https://wa.example.com');
     INSERT INTO wa.token (name, purpose, scope, hash, proxy_user, expires_at)
     SELECT n, 'token', 'operator', wa.secret_hash(n), true, CASE WHEN n LIKE 'ended-%' THEN now() END
@@ -195,6 +218,8 @@ const PREPARED: &str = "
     SELECT name, 'link', tenant, session_id, wa.secret_hash(l || '-' || name),
            CASE l WHEN 'linked' THEN coalesce(connected_at, now()) - interval '1 minute' ELSE now() + interval '1 hour' END, now() + interval '1 day'
     FROM wa.session, unnest('{linked,open}'::text[]) l WHERE name IN ('shop', 'left');
+    -- Pages of the marketplace that have gone.
+    INSERT INTO wa.company_watch SELECT company_id, now() - interval '1 minute' FROM wa.company;
     INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, from_me, sent_at, message, media)
     SELECT name, session_id, 'c', 'c', 'M', 'image', false, now(), '{}', '{}' FROM wa.session WHERE name = 'shop'";
 

@@ -13,6 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["worker"],
     &["session"],
     &["messages"],
+    &["partner"],
     &["webhooks"],
     &["jobs"],
     &["auth"],

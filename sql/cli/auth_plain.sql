@@ -5,7 +5,8 @@ WITH found AS (
     SELECT (SELECT count(*) FROM wa.auth WHERE creds @? '$.** ? (@.type == "Sealed")')
          + (SELECT count(*) FROM wa.auth_key WHERE value @? '$.** ? (@.type == "Sealed")')
          + (SELECT count(*) FROM wa.proxy WHERE url @? '$.** ? (@.type == "Sealed")')
-         + (SELECT count(*) FROM wa.webhook_secret WHERE value @? '$.** ? (@.type == "Sealed")') AS sealed
+         + (SELECT count(*) FROM wa.webhook_secret WHERE value @? '$.** ? (@.type == "Sealed")')
+         + (SELECT count(*) FROM wa.partner_key WHERE value @? '$.** ? (@.type == "Sealed")') AS sealed
 ), ended AS (
     DELETE FROM wa.sealing USING found WHERE found.sealed = 0
 )

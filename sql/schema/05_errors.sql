@@ -43,6 +43,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('WA052', 'url', 'No web process has registered its address, or the address cannot be read.', 'Start wagres web or wagres up, which registers its address, or call wa.register_web.'),
     ('WA053', 'link', 'The link page is not open: its secret is unknown, has expired, was revoked, or the session was linked.', 'Make a new link with wa.link_url.'),
     ('WA054', 'webhook', 'The webhook does not exist, exists already, is disabled, or has a wrong name.', 'wa.webhooks lists the webhooks.'),
-    ('WA055', 'webhook_setting', 'A setting of a webhook, or an argument of wa.rotate_webhook or wa.replay_webhook, is out of range.', 'The error names the argument, the hint what is accepted.')
+    ('WA055', 'webhook_setting', 'A setting of a webhook, or an argument of wa.rotate_webhook or wa.replay_webhook, is out of range.', 'The error names the argument, the hint what is accepted.'),
+    ('WA060', 'company', 'No company has this number, or the partner froze or uninstalled it.', 'Come from the partner again, which registers the company.'),
+    ('WA061', 'salon', 'The partner''s number of a company is not positive.', 'Write the number of the company at the partner.')
 $$;
 COMMENT ON FUNCTION wa.errors() IS 'SQLSTATEs that wa raises: what each means and what helps. Each error also names the column and says in its hint what is accepted. SELECT * FROM wa.errors() WHERE code = ''WA002'';';

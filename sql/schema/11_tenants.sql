@@ -17,7 +17,9 @@ DECLARE
     -- Without the policy of wa.tenant, because functions with their owner's rights ask, too.
     seen CONSTANT text[] := ARRAY(
         SELECT t.tenant FROM wa.tenant t
-        WHERE (chosen_tenant.tenant IS NULL OR t.tenant = chosen_tenant.tenant) AND (wa.sees_all() OR t.tenant = ANY (wa.my_tenants()))
+        WHERE (chosen_tenant.tenant IS NULL OR t.tenant = chosen_tenant.tenant) AND (wa.sees_all() OR t.tenant = ANY (wa.my_tenants())
+               -- Inserts nothing by itself, only by functions that name the tenant.
+               OR chosen_tenant.tenant IS NOT NULL AND wa.caller() = 'wa_web')
         ORDER BY t.tenant);
 BEGIN
     IF chosen_tenant.tenant IS NULL AND cardinality(seen) > 1 AND 'default' = ANY (seen) THEN

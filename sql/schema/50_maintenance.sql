@@ -9,7 +9,7 @@ COMMENT ON FUNCTION wa.maintenance_kinds() IS 'The kinds of maintenance jobs.';
 CREATE OR REPLACE FUNCTION wa.maintenance_args_error(kind text, args jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    days constant text[] := '{outbound_days,inbox_days,media_days,upload_days,event_days,session_job_days,maintenance_job_days,schedule_tick_days,contacted_days,past_days,campaign_days,unread_days,file_days,numbers_days,minute_numbers_days,delivery_days,dead_delivery_days,webhook_numbers_days}';
+    days constant text[] := '{outbound_days,inbox_days,media_days,upload_days,event_days,session_job_days,maintenance_job_days,schedule_tick_days,contacted_days,past_days,campaign_days,unread_days,file_days,numbers_days,minute_numbers_days,delivery_days,dead_delivery_days,webhook_numbers_days,company_days}';
     accepted text := 'batch, pause_ms';
     key text;
     value jsonb;

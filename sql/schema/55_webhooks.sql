@@ -239,6 +239,7 @@ COMMENT ON FUNCTION wa.enable_webhook(text, timestamptz) IS 'Enables a webhook, 
 
 CREATE OR REPLACE FUNCTION wa.replay_webhook(name text, since timestamptz, until timestamptz DEFAULT NULL, only_dead boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE own_id bigint;
 BEGIN
     PERFORM wa.must_send();
     IF replay_webhook.since IS NULL OR replay_webhook.since >= coalesce(replay_webhook.until, 'infinity') THEN
@@ -248,8 +249,14 @@ BEGIN
         RAISE EXCEPTION 'only_dead: null is not accepted'
             USING ERRCODE = 'WA055', COLUMN = 'only_dead', HINT = 'Accepted: true or false.';
     END IF;
+    own_id := wa.webhook_id(replay_webhook.name);
+    -- Each is some work for the worker, and one covers another.
+    IF (SELECT count(*) FROM wa.webhook_replay r WHERE r.webhook_id = own_id) >= 10 THEN
+        RAISE EXCEPTION 'name: 10 replays of the webhook "%" are not done yet', left(replay_webhook.name, 80)
+            USING ERRCODE = 'WA055', COLUMN = 'name', HINT = 'Accepted: up to 10 at a time; a webhook that is disabled does none.';
+    END IF;
     INSERT INTO wa.webhook_replay (webhook_id, since, until, only_dead)
-    VALUES (wa.webhook_id(replay_webhook.name), greatest(replay_webhook.since, '2000-01-01 00:00Z'), least(replay_webhook.until, clock_timestamp()), only_dead);
+    VALUES (own_id, greatest(replay_webhook.since, '2000-01-01 00:00Z'), least(replay_webhook.until, clock_timestamp()), only_dead);
     PERFORM pg_notify('wa_work', 'webhook_settings');
 END $$;
 COMMENT ON FUNCTION wa.replay_webhook(text, timestamptz, timestamptz, boolean) IS 'Delivers again what has happened since a moment, under the same ids; with only_dead only what is dead. A worker does it soon; wa.webhook_replay lists what is not done yet. SELECT wa.replay_webhook(''crm'', since => now() - interval ''1 day'', only_dead => true);';

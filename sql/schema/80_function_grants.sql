@@ -185,10 +185,21 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     UNION ALL
     -- What a web process does before it takes the role of a token, and on the link page.
     SELECT f, '{wa_web}'::name[] FROM unnest(ARRAY[
+        'wa.activate_company(bigint,bigint,text,text)',
+        'wa.company_counts()',
+        'wa.company_of_key(text)',
+        'wa.company_of_link(text)',
+        'wa.company_page_link(bigint,text)',
+        'wa.company_pages(bigint[],double precision)',
+        'wa.company_state(bigint)',
+        'wa.enter_company(bigint,text)',
+        'wa.hear_partner(bigint,text,bigint)',
         'wa.link_page(text)',
         'wa.link_page_answer(text,jsonb)',
         'wa.link_page_confirm(text,text)',
         'wa.link_page_start(text,text)',
+        'wa.list_companies(bigint,bigint)',
+        'wa.start_company(bigint,bigint,text)',
         'wa.live_claims(text[],boolean[])',
         'wa.web_enter(text)',
         'wa.web_login(text)',
@@ -198,10 +209,15 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     UNION ALL
     SELECT 'wa.register_web(text)', '{wa_web,wa_admin}'
     UNION ALL
+    SELECT 'wa.close_unwatched(interval)', '{wa_web,wa_worker}'
+    UNION ALL
     -- The worker's own statements.
     SELECT f, '{wa_worker}'::name[] FROM unnest(ARRAY[
+        'wa.announce_company(bigint)',
+        'wa.claim_partner_calls(uuid,integer,integer,integer,interval)',
         'wa.consumes(wa.consumer,bigint,text)',
         'wa.contacts_left(wa.pacing,wa.sending)',
+        'wa.count_company(bigint,text)',
         'wa.detect_restore(uuid,bigint,bigint)',
         'wa.end_worker(uuid)',
         'wa.fill_webhook(bigint,bigint)',
@@ -211,6 +227,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.gate(wa.pacing,wa.wait_reason,double precision)',
         'wa.generation(wa.lease)',
         'wa.hears(wa.webhook,bigint,text)',
+        'wa.heed_partner(boolean,interval)',
         'wa.is_disabled(wa.webhook)',
         'wa.is_quiet(wa.pacing)',
         'wa.may_read_large_object(text,oid)',
@@ -219,6 +236,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.next_home(bigint)',
         'wa.pace(wa.pacing,wa.sending)',
         'wa.quiet_end(wa.pacing)',
+        'wa.record_partner_call(bigint,uuid,text,integer,text,text,interval,text,text)',
         'wa.reset_ratchets(bigint,text)',
         'wa.set_wish(wa.session_job)',
         'wa.settle(bigint)',
@@ -230,10 +248,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     UNION ALL
     -- Called by triggers, or by functions with their owner's rights: by no role.
     SELECT f, '{}'::name[] FROM unnest(ARRAY[
+        'wa.act_for_company(bigint)',
+        'wa.check_salon(bigint)',
         'wa.check_valid(interval,interval)',
         'wa.check_webhook(text,text[],text,text,integer,interval,jsonb)',
         'wa.consumer_id(text)',
         'wa.consumer_tenants()',
+        'wa.end_act_for_company()',
         'wa.enter_as(wa.token,text)',
         'wa.event_after_insert()',
         'wa.event_consumed()',
@@ -242,6 +263,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.inbox_consumed()',
         'wa.inbox_download()',
         'wa.is_live(wa.token)',
+        'wa.known_company(bigint,bigint)',
         'wa.lease_ended()',
         'wa.link_state(wa.token,timestamp with time zone)',
         'wa.listeners(bigint,text)',

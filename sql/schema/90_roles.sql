@@ -51,20 +51,20 @@ DO $$
 DECLARE
     grants CONSTANT text[] := ARRAY[
         'GRANT USAGE ON SCHEMA wa TO %I',
-        'wa_app', 'GRANT SELECT ON wa.tenant, wa.session, wa.auth_size, wa.outbound, wa.inbox, wa.event, wa.session_job, wa.pacing, wa.queue, wa.rate, wa.failure, wa.retries, wa.session_health, wa.consumer, wa.unread, wa.consumers, wa.media, wa.download_rule, wa.receipt, wa.region, wa.history, wa.past, wa.campaigns, wa.campaign_waiting, wa.campaign, wa.numbers, wa.webhook, wa.webhooks, wa.webhook_lease, wa.delivery, wa.webhook_replay, wa.webhook_numbers TO %I',
+        'wa_app', 'GRANT SELECT ON wa.tenant, wa.session, wa.auth_size, wa.outbound, wa.inbox, wa.event, wa.session_job, wa.pacing, wa.queue, wa.rate, wa.failure, wa.retries, wa.session_health, wa.consumer, wa.unread, wa.consumers, wa.media, wa.download_rule, wa.receipt, wa.region, wa.history, wa.past, wa.campaigns, wa.campaign_waiting, wa.campaign, wa.numbers, wa.webhook, wa.webhooks, wa.webhook_lease, wa.delivery, wa.webhook_replay, wa.webhook_numbers, wa.companies, wa.company_numbers, wa.partner_call, wa.partner_hook TO %I',
         'wa_app', 'GRANT INSERT (session, recipient, kind, body, content, message_id, priority, send_at, expires_at, dedupe_key, max_attempts, campaign) ON wa.outbound TO %I',
         'wa_app', 'GRANT INSERT (session, kind, reason, run_at, args) ON wa.session_job TO %I',
         'wa_app', 'GRANT SELECT ON wa.schedule TO %I',
         'wa_app', 'GRANT INSERT (name, cron, time_zone, kind, session, args, missed, enabled) ON wa.schedule TO %I',
         'wa_app', 'GRANT UPDATE (cron, time_zone, kind, session, args, missed, enabled) ON wa.schedule TO %I',
         'wa_readonly', 'GRANT SELECT ON ALL TABLES IN SCHEMA wa TO %I',
-        'wa_readonly', 'REVOKE SELECT ON wa.auth, wa.auth_key, wa.auth_quarantine, wa.proxy, wa.webhook_secret FROM %I',
+        'wa_readonly', 'REVOKE SELECT ON wa.auth, wa.auth_key, wa.auth_quarantine, wa.proxy, wa.webhook_secret, wa.partner_key FROM %I',
         'wa_admin', 'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA wa TO %I',
-        'wa_admin', 'REVOKE SELECT, INSERT, UPDATE, DELETE ON wa.auth, wa.auth_key, wa.auth_quarantine, wa.proxy, wa.webhook_secret FROM %I',
+        'wa_admin', 'REVOKE SELECT, INSERT, UPDATE, DELETE ON wa.auth, wa.auth_key, wa.auth_quarantine, wa.proxy, wa.webhook_secret, wa.partner_key FROM %I',
         -- Rows that workers lock for each other, or whose keys they insert: an open transaction that has locked one would hold up
         -- all sessions (R8).
-        'wa_admin', 'REVOKE UPDATE, DELETE ON wa.worker, wa.lease, wa.sending, wa.webhook_lease, wa.delivery FROM %I',
-        'wa_admin', 'REVOKE INSERT, UPDATE, DELETE ON wa.auth_home, wa.sealing, wa.witness, wa.contacted, wa.receipt, wa.schedule_tick, wa.unread, wa.schema_state, wa.region, wa.numbers, wa.numbers_batch, wa.campaign_waiting, wa.webhook_lease, wa.delivery, wa.webhook_numbers FROM %I',
+        'wa_admin', 'REVOKE UPDATE, DELETE ON wa.worker, wa.lease, wa.sending, wa.webhook_lease, wa.delivery, wa.partner, wa.partner_call FROM %I',
+        'wa_admin', 'REVOKE INSERT, UPDATE, DELETE ON wa.auth_home, wa.sealing, wa.witness, wa.contacted, wa.receipt, wa.schedule_tick, wa.unread, wa.schema_state, wa.region, wa.numbers, wa.numbers_batch, wa.campaign_waiting, wa.webhook_lease, wa.delivery, wa.webhook_numbers, wa.company, wa.company_numbers, wa.company_watch, wa.partner, wa.partner_call, wa.partner_hook FROM %I',
         'wa_readonly', 'REVOKE SELECT ON wa.passkey FROM %I',
         'wa_admin', 'REVOKE SELECT, INSERT, UPDATE, DELETE ON wa.passkey FROM %I',
         'wa_app', 'GRANT SELECT (session_id, session, stage, request, code, error, requested_at, expires_at, updated_at) ON wa.passkey TO %I',
@@ -81,6 +81,12 @@ DECLARE
         -- Without it they could not lock what they delete.
         'wa_worker', 'GRANT UPDATE (last_used_at) ON wa.token TO %I',
         'wa_admin', 'REVOKE INSERT, UPDATE, DELETE ON wa.web FROM %I',
+        -- The same for hashes of API keys.
+        'wa_readonly', 'REVOKE SELECT ON wa.company FROM %I',
+        'wa_admin', 'REVOKE SELECT ON wa.company FROM %I',
+        'wa_app', 'GRANT SELECT (company_id, salon_id, session_id, tenant, name, business_type, status, status_at, created_at, entered_at, activated_at, api_key_at) ON wa.company TO %I',
+        'wa_readonly', 'GRANT SELECT (company_id, salon_id, session_id, tenant, name, business_type, status, status_at, created_at, entered_at, activated_at, api_key_at) ON wa.company TO %I',
+        'wa_admin', 'GRANT SELECT (company_id, salon_id, session_id, tenant, name, business_type, status, status_at, created_at, entered_at, activated_at, api_key_at) ON wa.company TO %I',
         -- Whoever may write this table may lock it, and then nobody migrates.
         'wa_worker', 'REVOKE INSERT, UPDATE, DELETE ON wa.schema_state FROM %I'
     ];

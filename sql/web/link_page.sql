@@ -1,4 +1,4 @@
--- What the page of a link shows now.
-SELECT state AS "state!", session, status, phone, qr, qr_expires_at, code, code_expires_at, passkey_stage, passkey_request, passkey_code,
-       job_status, expires_at, ended
-FROM wa.link_page($1)
+-- What the page of a link shows now; company_status is that of the company whose phone it links, if it is one's.
+SELECT p.state AS "state!", p.session, p.status, p.phone, p.qr, p.qr_expires_at, p.code, p.code_expires_at, p.passkey_stage,
+       p.passkey_request, p.passkey_code, p.job_status, p.expires_at, p.ended, c.status AS "company_status?"
+FROM wa.link_page($1) p LEFT JOIN wa.company_of_link($1) c ON true

@@ -35,9 +35,13 @@ SELECT d.id, d.event_id, d.type AS kind, d.session_id, d.chat, d.happened_at, d.
                    'body', left(i.body, 8000), 'sent_at', i.sent_at, 'received_at', i.received_at, 'quoted_id', i.quoted_id, 'target_id', i.target_id,
                    'choices', i.choices, 'author_matches', i.author_matches, 'by_admin', i.by_admin, 'media', i.media, 'media_id', i.media_id,
                    'truncated', CASE WHEN length(i.body) > 8000 THEN '["body"]'::jsonb END))
-                   || CASE WHEN pg_column_size(i.message) < 10000 AND octet_length(i.message::text) < 10000 THEN jsonb_build_object('message', i.message) ELSE '{}' END
                FROM wa.inbox i WHERE i.id = d.source_id AND i.session_id = d.session_id)
-       END AS "content?"
+       END AS "content?",
+       -- By itself and as text: one that cannot be read (R10) costs this one delivery its message, and not the page.
+       CASE WHEN d.source = 'inbox' THEN (
+           SELECT i.message::text FROM wa.inbox i
+           WHERE i.id = d.source_id AND i.session_id = d.session_id AND pg_column_size(i.message) < 10000 AND octet_length(i.message::text) < 10000)
+       END AS message
 FROM page JOIN wa.delivery d USING (id)
 JOIN wa.webhook w ON w.webhook_id = d.webhook_id
 LEFT JOIN wa.session s ON s.session_id = d.session_id

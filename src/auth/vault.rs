@@ -134,6 +134,15 @@ impl<'a> SealPlace<'a> {
         Self { session_id: webhook_id, kind: Self::WEBHOOK, key_id: secret_id }
     }
 
+    /// The kind that stands for the API keys in `wa.partner_key`.
+    pub const PARTNER: &'static str = "partner";
+
+    /// An API key that a callback carries to the partner.
+    #[must_use]
+    pub const fn partner(call_id: i64) -> Self {
+        Self { session_id: call_id, kind: Self::PARTNER, key_id: "" }
+    }
+
     /// The associated data of the cipher; lengths separate the parts.
     fn bound(&self) -> Vec<u8> {
         let mut bound = b"wagres 1".to_vec();

@@ -110,10 +110,23 @@ async fn beside(folder: &DataFolder, flags: SandboxFlags<'_>) -> anyhow::Result<
 pub(super) async fn pages(mut config: Config, json: bool) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     config.web.listen.get_or_insert(PAGES);
+    let figures = match config.web.metrics {
+        Some(address) => {
+            let served = http::serve_figures(address, stop.clone()).await;
+            Some(served.with_context(|| format!("configuration: web.metrics: cannot listen on {address}"))?)
+        }
+        None => None,
+    };
     let pages = web::serve(&config, database_url(&config)?, stop.clone()).await?;
-    out::announce(json, &json!({ "ready": true, "web": pages.url }), &format!("ready\nweb       {}", pages.url));
+    let http = figures.as_ref().map(|(address, _)| format!("http://{address}"));
+    let line = json!({ "ready": true, "web": pages.url, "http": http });
+    let shown = http.map_or_else(String::new, |http| format!("\nhttp      {http}"));
+    out::announce(json, &line, &format!("ready\nweb       {}{shown}", pages.url));
     stop.cancelled().await;
     pages.ended().await;
+    if let Some((_, serving)) = figures {
+        serving.await.context("the HTTP server")?;
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Reading the configuration from its sources, and the errors of that.
 
-use super::Config;
+use super::{Config, older};
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::Serialize;
@@ -76,6 +76,7 @@ impl Config {
         let config: Self = Figment::from(Serialized::defaults(Self::default()))
             .merge(Toml::file(file.unwrap_or(Path::new("wagres.toml"))))
             .merge(Env::raw().only(&["DATABASE_URL"]))
+            .merge(Serialized::defaults(older::settings()))
             .merge(Env::prefixed("WAGRES_").ignore(&["config"]).split("__"))
             .merge(Serialized::defaults(overrides))
             .extract()

@@ -9,7 +9,10 @@ mod encryption;
 mod limits;
 mod load;
 mod log;
+mod marketplace;
 mod media;
+mod older;
+mod origin;
 mod secret;
 mod web;
 mod webhook;
@@ -23,7 +26,9 @@ pub use device::{DeviceConfig, Platform};
 pub use encryption::{EncryptionConfig, KeySource};
 pub use load::{ConfigError, Overrides, WebOverrides};
 pub use log::LogFormat;
+pub use marketplace::{MarketplaceConfig, QrFormat, is_phone};
 pub use media::MediaConfig;
+pub use origin::OriginPattern;
 pub use secret::Secret;
 pub use web::WebConfig;
 pub use webhook::{Receiver, WebhookConfig};
@@ -65,6 +70,8 @@ pub struct Config {
     pub web: WebConfig,
     /// How webhooks are delivered.
     pub webhook: WebhookConfig,
+    /// Companies from the partner's marketplace.
+    pub marketplace: MarketplaceConfig,
 }
 
 impl Default for Config {
@@ -83,6 +90,7 @@ impl Default for Config {
             media: MediaConfig::default(),
             web: WebConfig::default(),
             webhook: WebhookConfig::default(),
+            marketplace: MarketplaceConfig::default(),
         }
     }
 }
@@ -95,6 +103,7 @@ impl Config {
         self.device.check()?;
         self.web.check()?;
         self.webhook.check()?;
+        self.marketplace.check()?;
         let url = url::Url::parse(&self.whatsapp_url).ok().filter(|url| matches!(url.scheme(), "ws" | "wss"));
         if url.is_none_or(|url| url.host().is_none()) {
             return Err(ConfigError::Value {

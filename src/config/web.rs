@@ -14,6 +14,8 @@ pub struct WebConfig {
     /// Address of the pages; port 0 takes a free one. Without one there are no pages, except in `wagres web` and
     /// `wagres up`, which listen on 127.0.0.1:7461; `up` takes a free port when that one is taken.
     pub listen: Option<SocketAddr>,
+    /// Address of `/livez` and `/metrics` of `wagres web`; a worker's `http` has those of its pages.
+    pub metrics: Option<SocketAddr>,
     /// URL under which browsers reach the pages, `https://wa.example.org`: links begin with it, cookies are for https if
     /// it is https, and changes are accepted from its origin only. Default: `http://` and the address of the listener.
     pub url: Option<String>,
@@ -44,6 +46,7 @@ impl Default for WebConfig {
     fn default() -> Self {
         Self {
             listen: None,
+            metrics: None,
             url: None,
             database_url: None,
             connections: 8,

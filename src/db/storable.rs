@@ -21,6 +21,8 @@ pub const ID_BYTES: usize = 255;
 pub const NAME_CHARACTERS: usize = 1000;
 /// Most characters of an error or a reason.
 pub const ERROR_CHARACTERS: usize = 500;
+/// Most levels of JSON. Readers, `serde_json` among them, stop at 128, and what we wrap it in adds some.
+pub const JSON_LEVELS: usize = 100;
 /// Hexadecimal digits of the hash that keeps a changed id apart from others.
 const HASH_DIGITS: usize = 32;
 
@@ -100,15 +102,17 @@ impl Encode<'_, Postgres> for Storable {
     }
 }
 
-/// JSON that Postgres stores as JSONB: no U+0000 in texts and names of fields.
+/// JSON that Postgres stores as JSONB and that can be read again: no U+0000 in texts and names of fields, and no more than
+/// [`JSON_LEVELS`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct StorableJson(Value);
 
 impl StorableJson {
-    /// The same value; U+FFFD stands for U+0000. A `serde_json::Value` has no NaN and no infinity.
+    /// The same value; U+FFFD stands for U+0000, and null for arrays and objects that are too deep. A
+    /// `serde_json::Value` has no NaN and no infinity.
     #[must_use]
     pub fn new(value: Value) -> Self {
-        Self(json(value))
+        Self(json(value, JSON_LEVELS))
     }
 
     /// The value.
@@ -150,13 +154,14 @@ pub fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-fn json(value: Value) -> Value {
+fn json(value: Value, levels: usize) -> Value {
     match value {
         Value::String(text) if text.contains('\0') => without_nul(&text).into(),
-        Value::Array(items) => items.into_iter().map(json).collect(),
+        Value::Array(_) | Value::Object(_) if levels == 0 => Value::Null,
+        Value::Array(items) => items.into_iter().map(|item| json(item, levels - 1)).collect(),
         Value::Object(fields) => fields
             .into_iter()
-            .map(|(name, value)| (if name.contains('\0') { without_nul(&name) } else { name }, json(value)))
+            .map(|(name, value)| (if name.contains('\0') { without_nul(&name) } else { name }, json(value, levels - 1)))
             .collect(),
         other => other,
     }
@@ -217,6 +222,17 @@ mod tests {
         assert_eq!(stored[0], Storable::id(&long("a")));
         assert!(stored[2].as_str().starts_with("A\u{fffd}B~"), "{}", stored[2]);
         assert_eq!(stored[0].as_str().len(), ID_BYTES);
+    }
+
+    #[test]
+    fn r10_json_that_is_too_deep_to_be_read_is_cut() {
+        let nested = |levels| {
+            (0..levels)
+                .fold(json!(1), |inner, level| if level % 3 == 0 { json!([inner]) } else { json!({ "a": inner }) })
+        };
+        assert_eq!(StorableJson::new(nested(JSON_LEVELS)).value(), &nested(JSON_LEVELS));
+        let stored = StorableJson::new(nested(1000)).value().to_string();
+        assert!(stored.contains("null") && serde_json::from_str::<Value>(&stored).is_ok(), "{stored}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The private HTTP server, for supervisors and for Prometheus. It shows the worker's state and decides nothing.
 
 use crate::session::registry::HeldSession;
-use crate::telemetry::{self, Usage};
+use crate::telemetry::{self, Load, Usage};
 use crate::worker::{Phase, Window};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -103,11 +103,36 @@ pub async fn serve(
     Ok((bound, task))
 }
 
+/// Serves `/livez` and `/metrics` of a process without a worker until `stop`. Returns the bound address and the task.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub async fn serve_figures(
+    address: SocketAddr,
+    stop: CancellationToken,
+) -> std::io::Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
+    let listener = TcpListener::bind(address).await?;
+    let bound = listener.local_addr()?;
+    telemetry::install();
+    let figures = async || (FORMAT, telemetry::render(Load::default()));
+    let router = Router::new().route("/livez", get(livez)).route("/metrics", get(figures));
+    let task = tokio::spawn(async move {
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "HTTP server failed; /livez and /metrics do not answer");
+        }
+    });
+    Ok((bound, task))
+}
+
 /// 200 as long as the process lives, whatever the worker waits for: a restart does not bring the database back, and
 /// loses what is not written yet.
 async fn livez() -> Json<Alive> {
     Json(Alive { alive: true })
 }
+
+/// The text format of Prometheus.
+const FORMAT: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
 
 /// 200 while the worker is ready, else 503, see [`readiness`].
 async fn health(State(state): State<HttpState>) -> (StatusCode, Json<Health>) {
@@ -147,7 +172,7 @@ fn listed(held: Vec<HeldSession>) -> (Vec<Client>, usize) {
 
 /// The text format of Prometheus.
 async fn metrics(State(state): State<HttpState>) -> ([(HeaderName, &'static str); 1], String) {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::render(state.window.load()))
+    (FORMAT, telemetry::render(state.window.load()))
 }
 
 #[cfg(test)]

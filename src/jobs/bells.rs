@@ -23,12 +23,14 @@ pub struct Bells {
     pub webhooks: Arc<Notify>,
     /// A webhook was added or changed, or asks for a replay.
     pub webhook_settings: Arc<Notify>,
+    /// A call to the partner waits.
+    pub partner: Arc<Notify>,
 }
 
 impl Bells {
     /// Rings for everything that may have changed unnoticed.
     pub fn ring_all(&self) {
-        for bell in [&self.claim, &self.cron, &self.reconcile, &self.webhook_settings] {
+        for bell in [&self.claim, &self.cron, &self.reconcile, &self.webhook_settings, &self.partner] {
             bell.notify_one();
         }
     }

@@ -26,7 +26,14 @@ impl MessageLookup<'_> {
         sqlx::query_file_as!(Stored, "sql/messages/find.sql", self.session_id, chat.to_string(), message_id)
             .fetch_optional(self.pool)
             .await
-            .map_err(|error| JobError::Release(format!("the message that it refers to cannot be read: {error}")))
+            .map_err(|error| {
+                let said = format!("the message that it refers to cannot be read: {error}");
+                // What is no JSON for us is none at the next attempt.
+                match error {
+                    sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => JobError::Permanent(said),
+                    _ => JobError::Release(said),
+                }
+            })
     }
 
     /// The key by which another message refers to this one. A message that is not stored counts as the other side's.

@@ -58,6 +58,13 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ("wagres_webhooks_held", "Webhooks that this worker delivers for."),
     ("wagres_webhook_deliveries_total", "Attempts to deliver an event to a webhook, by outcome."),
     ("wagres_webhook_request_seconds", "Time from the start of a request to a webhook to the end of its answer."),
+    ("wagres_partner_request_seconds", "Time of a request to the partner's API, by outcome: answered or failed."),
+    (
+        "marketplace_http_request_duration_seconds",
+        "Time from a request of the marketplace's routes to its answer, by method, route and status.",
+    ),
+    ("marketplace_whatsapp_connections", "Companies of the marketplace, by the status of their session."),
+    ("marketplace_qr_generations_total", "QR codes that front ends of the marketplace were given."),
     ("process_resident_memory_bytes", "Memory in use."),
     ("process_open_fds", "Open file descriptors."),
     ("process_cpu_seconds_total", "Processor time used, user and system."),
@@ -128,6 +135,29 @@ pub(crate) fn webhook_delivery(outcome: &'static str) {
 /// A request to a webhook was answered, or not.
 pub(crate) fn webhook_request(duration: Duration) {
     histogram!("wagres_webhook_request_seconds").record(duration);
+}
+
+/// The partner answered a request, or failed to.
+pub(crate) fn partner_request(outcome: &'static str, duration: Duration) {
+    histogram!("wagres_partner_request_seconds", "outcome" => outcome).record(duration);
+}
+
+/// A request of the marketplace's routes is answered. `route` is the pattern, not the path.
+pub(crate) fn marketplace_request(method: &str, route: &str, status: u16, duration: Duration) {
+    let (method, route, status) = (method.to_owned(), route.to_owned(), status.to_string());
+    histogram!("marketplace_http_request_duration_seconds", "method" => method, "route" => route, "status" => status)
+        .record(duration);
+}
+
+/// So many companies have a session of this status.
+pub(crate) fn marketplace_connections(status: &str, companies: i64) {
+    let companies = u32::try_from(companies).unwrap_or(u32::MAX);
+    gauge!("marketplace_whatsapp_connections", "status" => status.to_owned()).set(companies);
+}
+
+/// A front end of the marketplace is given a QR code.
+pub(crate) fn marketplace_qr() {
+    counter!("marketplace_qr_generations_total").increment(1);
 }
 
 /// A QR code is shown.
@@ -257,6 +287,10 @@ mod tests {
         receipts("read", 2);
         received(1);
         qr_code();
+        partner_request("answered", Duration::from_millis(3));
+        marketplace_request("GET", "/marketplace/companies", 200, Duration::from_millis(3));
+        marketplace_connections("connected", 2);
+        marketplace_qr();
         pairing_code();
         linked();
         connected();

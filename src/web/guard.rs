@@ -5,11 +5,13 @@ use super::client::Client;
 use super::error::WebError;
 use super::words::Words;
 use super::{Web, page};
+use crate::config::OriginPattern;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use url::Url;
 
 /// Nothing but this server's own files, no frames, no inline scripts or styles.
@@ -53,6 +55,12 @@ pub(super) async fn guard(
         Some(error) => page::answer(&error, Words::of_request(request.headers()), request.headers(), "/"),
         None => next.run(request).await,
     };
+    protect(&web, &mut response);
+    response
+}
+
+/// Sets the headers of every answer.
+pub(super) fn protect(web: &Web, response: &mut Response) {
     let headers = response.headers_mut();
     let fixed = [
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -68,6 +76,50 @@ pub(super) async fn guard(
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if web.is_https() {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
+}
+
+/// What pages of other sites may send and read, for [`cross_origin`].
+const ALLOWED: [(HeaderName, &str); 3] = [
+    (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+    (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type"),
+    (header::ACCESS_CONTROL_MAX_AGE, "600"),
+];
+
+/// The middleware of routes that pages of other sites use: those of the listed origins, and of this server. Programs that are
+/// no browser send no origin.
+pub(super) async fn cross_origin(
+    State((web, origins)): State<(Web, Arc<[OriginPattern]>)>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let client = Client::of(peer.ip(), request.headers(), &web.proxies);
+    request.extensions_mut().insert(client);
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let is_refused = origin.as_ref().is_some_and(|origin| {
+        let origin = origin.to_str().unwrap_or_default();
+        !origins.iter().any(|pattern| pattern.matches(origin)) && !is_from_here(&web, request.headers())
+    });
+    let mut response = if web.limits.request(client).is_err() {
+        WebError::TooMany.json()
+    } else if is_refused {
+        WebError::Forbidden("pages of this origin may not connect; marketplace.origins lists those that may").json()
+    } else if *request.method() == Method::OPTIONS {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        next.run(request).await
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = origin.filter(|_| !is_refused) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        for (name, value) in ALLOWED {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
     }
     response
 }

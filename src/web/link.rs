@@ -5,7 +5,7 @@ use super::error::{WebError, wants_json};
 use super::identity::begin;
 use super::request::Asked;
 use super::words::Words;
-use super::{ChangeOf, Web, format, page, qr};
+use super::{ChangeOf, Web, format, marketplace, page, qr};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
@@ -32,6 +32,7 @@ struct Link {
     job_status: Option<String>,
     expires_at: Option<DateTime<Utc>>,
     ended: Option<String>,
+    company_status: Option<String>,
 }
 
 async fn read(pool: &PgPool, secret: &str) -> Result<Link, WebError> {
@@ -118,6 +119,11 @@ pub(super) async fn step(
                     .map_err(|_| WebError::Invalid(asked.words.t("link.answer_not_json").to_owned()))?;
                 sqlx::query_scalar!("SELECT wa.link_page_answer($1, $2)", secret, answer).fetch_one(&mut tx).await?;
             }
+            "activate" => {
+                // Its own transaction.
+                tx.rollback().await?;
+                return marketplace::by_link(&web, &secret).await.map_err(WebError::Invalid);
+            }
             "confirm" => {
                 sqlx::query_scalar!("SELECT wa.link_page_confirm($1, $2)", secret, field("code"))
                     .fetch_one(&mut tx)
@@ -173,10 +179,13 @@ fn content(words: &Words, secret: &str, link: &Link) -> Markup {
                     p class="soft small" { (words.t("link.valid")) " " (format::until(end)) }
                 }
             }
-            "spent" => @match &link.phone {
-                Some(phone) => (connected(words, phone)),
-                None => (state("good", "check", words.t("link.spent"), words.t("link.spent_next"))),
-            },
+            "spent" => {
+                @match &link.phone {
+                    Some(phone) => (connected(words, phone)),
+                    None => (state("good", "check", words.t("link.spent"), words.t("link.spent_next"))),
+                }
+                (activation(words, secret, link))
+            }
             "expired" => (state("warn", "clock", words.t("link.expired"), words.t("link.ask_again"))),
             "revoked" => (state("warn", "stop", words.t("link.revoked"), words.t("link.ask_again"))),
             _ => (state("bad", "warn", words.t("link.unknown"), words.t("link.ask_again"))),
@@ -199,6 +208,35 @@ fn connected(words: &Words, phone: &str) -> Markup {
     state("good", "check", &words.with("link.connected", format_args!("+{phone}")), words.t("link.connected_next"))
 }
 
+/// What the partner is told of the company whose phone is linked. The page begins that by itself, once.
+fn activation(words: &Words, secret: &str, link: &Link) -> Markup {
+    let form = |auto: bool, label| {
+        html! {
+            form method="post" action={ "/link/" (secret) "/activate" } data-act data-auto[auto] {
+                div.row { button.button { (words.t(label)) } }
+            }
+        }
+    };
+    html! {
+        @match link.company_status.as_deref() {
+            Some("registered") => (form(true, "link.partner_tell")),
+            Some("activating") => {
+                section class="state busy" data-key="partner" {
+                    (format::icon("phone"))
+                    h2 { (words.t("link.partner_told")) }
+                    p { (words.t("link.moment")) }
+                }
+            }
+            Some("active") => p class="flash good" { (words.t("link.partner_active")) },
+            Some("failed") => {
+                p class="flash bad" { (words.t("link.partner_failed")) }
+                (form(false, "link.partner_again"))
+            }
+            _ => {}
+        }
+    }
+}
+
 /// A link that may still be used.
 fn open(words: &Words, secret: &str, link: &Link) -> Markup {
     let status = link.status.as_deref().unwrap_or_default();
@@ -206,6 +244,7 @@ fn open(words: &Words, secret: &str, link: &Link) -> Markup {
     html! {
         @if status == "connected" {
             (connected(words, link.phone.as_deref().unwrap_or_default()))
+            (activation(words, secret, link))
         } @else if let Some(stage) = stage {
             (passkey(words, secret, link, stage))
         } @else if let Some(text) = &link.qr {

@@ -145,7 +145,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`WebError::TooMany`].
-    fn stream_for(&self, client: Client) -> Result<Share<Client>, WebError> {
+    pub(super) fn stream_for(&self, client: Client) -> Result<Share<Client>, WebError> {
         self.by_address.take(client).ok_or(WebError::TooMany)
     }
 
@@ -163,6 +163,11 @@ impl Hub {
             listener::wake_on_all(server, &Topic::ALL.map(|(channel, _)| channel), ring, over).await;
         });
         task.map(drop).boxed()
+    }
+
+    /// Rings when a session may have changed.
+    pub(super) fn sessions(&self) -> Changes {
+        Changes(self.bell.subscribe())
     }
 
     /// Whether the process is about to end.
@@ -287,6 +292,22 @@ impl Hub {
         let shown = (screen.render)(&mut look).await?;
         look.tx.commit().await?;
         Ok(shown.body.into_string())
+    }
+}
+
+/// See [`Hub::sessions`].
+pub(super) struct Changes(broadcast::Receiver<Bell>);
+
+impl Changes {
+    /// Waits for a change, or for the end of a time in which one may have been missed.
+    pub(super) async fn next(&mut self) {
+        loop {
+            match self.0.recv().await {
+                Ok(Bell::Rang(topic)) if topic != Topic::Session => {}
+                Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+                _ => return,
+            }
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod link;
 mod live;
 mod login;
 mod look;
+mod marketplace;
 mod page;
 mod plot;
 mod qr;
@@ -23,6 +24,7 @@ mod request;
 mod screens;
 mod server;
 mod shares;
+mod socketio;
 mod words;
 
 use crate::config::{Config, Secret};
@@ -34,6 +36,7 @@ use axum::routing::{get, post};
 use client::Limits;
 use ipnet::IpNet;
 use live::Hub;
+use marketplace::{Marketplace, token::Tokens};
 use shares::Shares;
 use sqlx::postgres::PgPool;
 use std::net::SocketAddr;
@@ -84,6 +87,8 @@ struct Shared {
     hub: Hub,
     /// Changes that are under way; each has a connection to the database, and may wait for a lock.
     changes: Shares<ChangeOf>,
+    /// `None` while it is off.
+    marketplace: Option<Marketplace>,
 }
 
 /// Who makes a change.
@@ -153,19 +158,39 @@ pub async fn serve(config: &Config, database: &Secret, stop: CancellationToken) 
         limits: Limits::new(settings.requests_per_minute, settings.logins_per_minute),
         proxies: settings.trusted_proxies.clone(),
         user_header: settings.user_header.as_ref().and_then(|name| HeaderName::try_from(name).ok()),
+        marketplace: Marketplace::new(config, &shown),
         url,
     }));
     let bells = web.hub.listen((!config.database_pooler).then(|| database.clone()), over.clone());
-    let server = server::Server::new(listener, router(web.clone()), settings);
+    let mut routes = router(web.clone());
+    let mut sockets = None;
+    if let Some((_, secret)) = config.marketplace.secrets() {
+        let (more, kept) = socketio::open(&web, &config.marketplace, Tokens::new(secret));
+        routes = routes.merge(more);
+        sockets = Some(kept);
+    }
+    let server = server::Server::new(listener, routes, settings);
+    let closing = stop.clone();
     let task = tokio::spawn(async move {
         let housekeeping = async {
             loop {
-                tokio::time::sleep(Duration::from_mins(1)).await;
+                marketplace::count(&web).await;
+                tokio::time::sleep(Duration::from_secs(30)).await;
                 web.limits.forget();
+                if let Some(marketplace) = &web.marketplace {
+                    marketplace.forget();
+                }
             }
         };
+        let serving = async {
+            tokio::join!(server.run(stop), async {
+                if let Some(sockets) = sockets {
+                    sockets.keep(closing).await;
+                }
+            });
+        };
         tokio::select! {
-            () = server.run(stop) => {}
+            () = serving => {}
             () = housekeeping => {}
         }
         over.cancel();
@@ -201,5 +226,6 @@ fn router(web: Web) -> Router {
         .route("/{screen}/{item}", get(page::screen_of))
         .fallback(page::not_found)
         .layer(middleware::from_fn_with_state(web.clone(), guard::guard))
+        .merge(marketplace::router(&web))
         .with_state(web)
 }

@@ -1,7 +1,7 @@
 //! The network side of the listener: what a client may keep open, and for how long.
 
 use super::client::{Client, is_trusted};
-use super::shares::Shares;
+use super::shares::{Share, Shares};
 use crate::config::WebConfig;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
@@ -11,12 +11,16 @@ use hyper::server::conn::http1::Builder;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
+use std::io::{IoSlice, Result};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::ServiceExt as _;
 
 /// How long a client may take for the head of a request, and how long a connection may be idle.
@@ -77,15 +81,54 @@ impl Server {
             request.extensions_mut().insert(ConnectInfo(peer));
             request
         });
+        let stream = Counted { stream, _share: share, _open: open.token() };
         let connection = self.builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-        open.spawn(async move {
+        tokio::spawn(async move {
             let mut connection = pin!(connection.with_upgrades());
             // A client that goes away, or is too slow, is no fault of ours.
             if stop.run_until_cancelled(connection.as_mut()).await.is_none() {
                 connection.as_mut().graceful_shutdown();
                 let _ = connection.await;
             }
-            drop(share);
         });
+    }
+}
+
+/// A connection that counts until it is closed, also as a WebSocket, which outlives the HTTP connection that it was.
+struct Counted {
+    stream: TcpStream,
+    _share: Share<Client>,
+    _open: TaskTrackerToken,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 }

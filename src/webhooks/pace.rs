@@ -110,7 +110,7 @@ impl Pace {
                     self.limit = (self.limit / 2.0).max(1.0);
                     self.halved = Some(now);
                 }
-                self.pause(wanted.map_or(REST, |wanted| wanted.min(RETRY_AFTER)), now);
+                self.pause(wanted.unwrap_or(REST), now);
             }
         }
         self.failures = self.failures.saturating_add(1);

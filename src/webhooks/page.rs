@@ -50,7 +50,13 @@ pub async fn read(db: &Db, webhook_id: i64, wanted: &Wanted) -> sqlx::Result<Pag
     page.more_due = i64::try_from(rows.len()).unwrap_or(i64::MAX) - many >= *due;
     let contents: Vec<Option<Map<String, Value>>> = rows
         .iter()
-        .map(|row| row.content.as_ref().and_then(Value::as_object).filter(|_| row.allowed).cloned())
+        .map(|row| {
+            let mut content = row.content.as_ref().and_then(Value::as_object).filter(|_| row.allowed).cloned()?;
+            if let Some(message) = row.message.as_deref().and_then(|text| serde_json::from_str(text).ok()) {
+                content.insert("message".to_owned(), message);
+            }
+            Some(content)
+        })
         .collect();
     let named = rows.iter().zip(&contents).filter_map(|(row, content)| Some((row.session_id?, content.as_ref()?)));
     let people = People::look_up(db, named).await?;

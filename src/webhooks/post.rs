@@ -1,7 +1,7 @@
 //! One request to a receiver, and what its answer means.
 
 use super::body::Format;
-use super::pace::Sign;
+use super::pace::{self, Sign};
 use super::queue::Parcel;
 use super::reach::Receivers;
 use super::sign::{SigningKey, signatures};
@@ -10,7 +10,7 @@ use crate::db::storable::without_nul;
 use crate::telemetry;
 use chrono::DateTime;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, redirect};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect};
 use std::time::Duration;
 use tokio::time::timeout;
 use url::Url;
@@ -114,18 +114,61 @@ impl Poster {
             .header("webhook-timestamp", timestamp)
             .header("webhook-signature", signatures(&target.keys, id, timestamp, &body))
             .body(body);
+        match self.exchange(request, ANSWER).await {
+            Ok(said) => answer(said),
+            Err(NoAnswer::Private) => private(),
+            Err(NoAnswer::Late(limit)) => {
+                Answer::none(format!("no answer within {} s", limit.as_secs()), Sign::TooMuch(None))
+            }
+            Err(NoAnswer::Lost(error)) => Answer::none(error, Sign::Bad),
+        }
+    }
+
+    /// A request of this client's connections, for [`Self::exchange`].
+    pub fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.client.request(method, url)
+    }
+
+    /// Makes a request, and reads at most so many bytes of its answer.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub async fn exchange(&self, request: RequestBuilder, most: usize) -> Result<Said, NoAnswer> {
         match timeout(self.limit, request.send()).await {
-            Ok(Ok(response)) => answer(response).await,
-            Ok(Err(error)) if is_private(&error) => private(),
-            Ok(Err(error)) => Answer::none(chain(&error.without_url()), Sign::Bad),
-            Err(_) => Answer::none(format!("no answer within {} s", self.limit.as_secs()), Sign::TooMuch(None)),
+            Ok(Ok(response)) => {
+                let retry_after = response.headers().get(RETRY_AFTER).and_then(wanted_pause);
+                Ok(Said { status: response.status(), retry_after, body: beginning(response, most).await })
+            }
+            Ok(Err(error)) if is_private(&error) => Err(NoAnswer::Private),
+            Ok(Err(error)) => Err(NoAnswer::Lost(chain(&error.without_url()))),
+            Err(_) => Err(NoAnswer::Late(self.limit)),
         }
     }
 }
 
-async fn answer(response: Response) -> Answer {
-    let (status, retry_after) = (response.status(), response.headers().get(RETRY_AFTER).and_then(wanted_pause));
-    let said = beginning(response).await;
+/// An answer, whatever was asked.
+#[derive(Debug)]
+pub struct Said {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The pause that is asked for.
+    pub retry_after: Option<Duration>,
+    /// The beginning of the body.
+    pub body: Option<String>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum NoAnswer {
+    /// The address is in a private network.
+    Private,
+    /// There was none in this time.
+    Late(Duration),
+    /// The connection failed or ended.
+    Lost(String),
+}
+
+fn answer(Said { status, retry_after, body }: Said) -> Answer {
     let code = Some(status.as_u16());
     if status.is_success() {
         return Answer { code, error: None, said: None, retry_after: None, sign: Sign::Good };
@@ -141,17 +184,17 @@ async fn answer(response: Response) -> Answer {
         StatusCode::SERVICE_UNAVAILABLE if retry_after.is_some() => Sign::TooMuch(retry_after),
         _ => Sign::Bad,
     };
-    Answer { code, error: Some(error), said, retry_after, sign }
+    Answer { code, error: Some(error), said: body, retry_after, sign }
 }
 
 /// The beginning of the body. What is longer is not read: its connection is closed.
-async fn beginning(mut response: Response) -> Option<String> {
+async fn beginning(mut response: Response, most: usize) -> Option<String> {
     let mut bytes = vec![];
     let read = async {
         while let Ok(Some(chunk)) = response.chunk().await {
-            let room = ANSWER - bytes.len();
+            let room = most - bytes.len();
             bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            if bytes.len() == ANSWER {
+            if bytes.len() == most {
                 break;
             }
         }
@@ -160,14 +203,14 @@ async fn beginning(mut response: Response) -> Option<String> {
     (!bytes.is_empty()).then(|| without_nul(&String::from_utf8_lossy(&bytes)))
 }
 
-/// `Retry-After`: seconds, or a date.
+/// `Retry-After`: seconds, or a date; at most [`pace::RETRY_AFTER`], whatever a receiver asks for.
 fn wanted_pause(value: &HeaderValue) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+        return Some(Duration::from_secs(seconds).min(pace::RETRY_AFTER));
     }
     let until = DateTime::parse_from_rfc2822(text).ok()?.to_utc() - telemetry::wall_clock();
-    Some(until.to_std().unwrap_or_default())
+    Some(until.to_std().unwrap_or_default().min(pace::RETRY_AFTER))
 }
 
 fn private() -> Answer {
@@ -217,5 +260,9 @@ mod tests {
         let pause_until = pause(&soon.format("%a, %d %b %Y %H:%M:%S GMT").to_string());
         assert!(pause_until.is_some_and(|pause| (90..=100).contains(&pause.as_secs())), "{pause_until:?}");
         assert_eq!((pause("soon"), pause("-1")), (None, None));
+        // A year, and more than a year fits in.
+        for most in ["31536000", &u64::MAX.to_string(), "Fri, 31 Dec 9999 23:59:59 GMT"] {
+            assert_eq!(pause(most), Some(pace::RETRY_AFTER));
+        }
     }
 }

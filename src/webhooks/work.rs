@@ -137,9 +137,17 @@ impl Bench {
     /// The database's.
     pub async fn repair(&self, all: bool) -> sqlx::Result<()> {
         let Fence { webhook_id, epoch, worker_id } = self.fence;
-        loop {
+        let (mut chat, mut id) = (String::new(), 0);
+        while all {
             let queued =
-                sqlx::query_file_scalar!("sql/webhooks/requeue_lost.sql", webhook_id, epoch, worker_id, all, CLEAR);
+                sqlx::query_file!("sql/webhooks/requeue_all.sql", webhook_id, epoch, worker_id, chat, id, CLEAR);
+            match queued.fetch_optional(&self.db).await? {
+                Some(last) => (chat, id) = (last.chat, last.id),
+                None => return Ok(()),
+            }
+        }
+        loop {
+            let queued = sqlx::query_file_scalar!("sql/webhooks/requeue_lost.sql", webhook_id, epoch, worker_id, CLEAR);
             if queued.fetch_one(&self.db).await? < CLEAR {
                 return Ok(());
             }

@@ -2,6 +2,7 @@
 
 use crate::jobs::bells::Bells;
 use crate::jobs::cron;
+use crate::partner;
 use crate::session::lease;
 use crate::webhooks;
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub(super) fn ring(bells: Bells) -> impl Fn(Option<&str>) + Send + Sync + 'stati
         }
         Some(webhooks::FED) => bells.webhooks.notify_one(),
         Some(webhooks::CHANGED) => bells.webhook_settings.notify_one(),
+        Some(partner::ASKED) => bells.partner.notify_one(),
         Some(_) => bells.claim.notify_one(),
         None => bells.ring_all(),
     }

@@ -27,6 +27,7 @@ use crate::jobs::stock::MAX_IN_HAND;
 use crate::messages::connection::Connections;
 use crate::messages::outbound::Sender;
 use crate::net::Reach;
+use crate::partner::Partner;
 use crate::session::client::ClientSettings;
 use crate::session::comparison::{Comparison, Sightings};
 use crate::session::health;
@@ -207,17 +208,37 @@ impl Life {
         takers.spawn("dispatcher", dispatcher.run(ends.draining.clone()));
         let cron = Cron { pool: pool.clone(), wake: bells.cron.clone(), poll: poll_interval * 10 };
         takers.spawn("cron", cron.run(ends.draining.clone()));
+        self.deliver(worker, vault);
+        comparison
+    }
+
+    /// Starts the tasks that deliver to webhooks and to the partner of the marketplace.
+    fn deliver(&mut self, worker: &Worker, vault: &Arc<Vault>) {
+        let Self { pool, bells, ends, takers, .. } = self;
+        let (settings, worker_id) = (&worker.config.worker, self.lease.worker_id());
+        let (poll, grace) =
+            (Duration::from_millis(settings.poll_ms.into()), Duration::from_secs(settings.drain_seconds.into()));
         let webhooks = Webhooks {
             db: pool.clone(),
             worker_id,
             vault: vault.clone(),
             config: worker.config.webhook.clone(),
             bells: bells.clone(),
-            poll: poll_interval,
-            grace: Duration::from_secs(settings.drain_seconds.into()),
+            poll,
+            grace,
         };
         takers.spawn("webhooks", webhooks.run(ends.draining.clone()));
-        comparison
+        let partner = Partner {
+            db: pool.clone(),
+            worker_id,
+            vault: vault.clone(),
+            config: worker.config.marketplace.clone(),
+            web_url: worker.config.web.url.clone(),
+            bells: bells.clone(),
+            poll,
+            grace,
+        };
+        takers.spawn("partner", partner.run(ends.draining.clone()));
     }
 
     /// Starts the tasks that keep the life going.

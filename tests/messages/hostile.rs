@@ -65,3 +65,28 @@ async fn m4_huge_odd_or_broken_messages_are_stored_and_hold_nothing_up() -> Resu
         .await?;
     worker.stop().await
 }
+
+/// Something that cannot be read now is no outage: whoever refers to it learns so at once, and holds up nothing.
+#[tokio::test]
+async fn q8_r10_a_message_that_refers_to_one_that_cannot_be_read_fails_for_good() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    let worker = stage.world.worker().await?;
+    stage.link().await?;
+    let to = Peer::Phone.number();
+    let deep = format!(
+        r#"INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, body, from_me, sent_at, message)
+           SELECT name, session_id, '{to}@s.whatsapp.net', '{to}@s.whatsapp.net', 'DEEP', 'text', 'hi', false, now(),
+                  (repeat('{{"a":', 130) || '1' || repeat('}}', 130))::jsonb FROM wa.session"#
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(deep)).execute(stage.world.pool()).await?;
+    let reply = format!("SELECT wa.send_text('shop', '{to}', 'Yes', quote => 'DEEP')");
+    let reply: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(reply)).fetch_one(stage.world.pool()).await?;
+    let after = stage.world.send("shop", to, "Goes on").await?;
+    stage.world.message_is(reply, "failed").await?;
+    stage
+        .world
+        .holds(&format!("SELECT failure = 'content' AND attempts = 1 FROM wa.outbound WHERE id = {reply}"))
+        .await?;
+    stage.world.holds(&format!("SELECT sent_at IS NOT NULL FROM wa.outbound WHERE id = {after}")).await?;
+    worker.stop().await
+}

@@ -322,9 +322,8 @@ async fn m1_r9_a_large_object_with_the_number_of_another_is_not_sent() -> Result
     let world = &all.stage.world;
     let app = login(&world.db, "wa_app", Some("default")).await?;
     let to = Peer::Phone.number();
-    let later = "send_at => now() + interval '1 day'";
-    let send =
-        format!("SELECT wa.send_document('shop', '{to}', large_object => lo_from_bytea(0, 'mine')::bigint, {later})");
+    run(&app, "SELECT wa.pause('shop')").await?;
+    let send = format!("SELECT wa.send_document('shop', '{to}', large_object => lo_from_bytea(0, 'mine')::bigint)");
     let id: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(send)).fetch_one(&app).await?;
     let oid = format!("SELECT (content ->> 'large_object')::bigint::oid FROM wa.outbound WHERE id = {id}");
     let oid: sqlx::postgres::types::Oid = sqlx::query_scalar(sqlx::AssertSqlSafe(oid)).fetch_one(&app).await?;
@@ -335,7 +334,7 @@ async fn m1_r9_a_large_object_with_the_number_of_another_is_not_sent() -> Result
         &format!("SELECT lo_from_bytea({0}, 'not yours'); GRANT SELECT ON LARGE OBJECT {0} TO wa_worker", oid.0),
     )
     .await?;
-    run(&app, &format!("SELECT wa.retry({id})")).await?;
+    run(&app, "SELECT wa.resume('shop')").await?;
     world.message_is(id, "failed").await?;
     let errors = all.stage.errors(id).await?;
     ensure!(errors.contains("content.large_object: large object"), "{errors}");

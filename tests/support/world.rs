@@ -165,7 +165,9 @@ pub(crate) fn wagres() -> Command {
 
 /// Keeps the caller's configuration from the process.
 pub(crate) fn clean(command: &mut Command) {
-    let ours = std::env::vars().map(|(name, _)| name).filter(|n| n.starts_with("WAGRES_") || n == "DATABASE_URL");
+    const OLDER: [&str; 4] = ["DATABASE_URL", "BASE_URL", "JWT_SECRET", "LOG_LEVEL"];
+    let ours = std::env::vars().map(|(name, _)| name);
+    let ours = ours.filter(|n| n.starts_with("WAGRES_") || n.starts_with("YCLIENTS_") || OLDER.contains(&n.as_str()));
     for name in ours {
         command.env_remove(name);
     }

@@ -59,9 +59,11 @@ async fn s12_the_limit_of_an_account_is_in_its_row_until_it_ends() -> Result<()>
     let rule = world.control.post("/faults", lose).await?["id"].clone();
     world.phone("15550004").await?;
     world.control.post(&limit, hour.clone()).await?;
-    world.send("shop", "15550004", "Hello").await?;
+    let stranger = world.send("shop", "15550004", "Hello").await?;
     shop_says(&world, refused).await?;
-    run(pool, "SELECT wa.cancel_all('shop'), wa.resume('shop')").await?;
+    // Until the worker has recorded the attempt, the message is on its way and cannot be cancelled.
+    world.holds(&format!("SELECT wa.cancel({stranger})")).await?;
+    run(pool, "SELECT wa.resume('shop')").await?;
     shop_says(&world, "limited by WhatsApp, no new chats until 20%: DEFAULT").await?;
     // And at each connect.
     world.control.request("DELETE", &limit, None).await?;

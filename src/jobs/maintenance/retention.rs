@@ -31,6 +31,7 @@ pub(super) struct RetentionDays {
     delivery_days: Option<i32>,
     dead_delivery_days: Option<i32>,
     webhook_numbers_days: Option<i32>,
+    company_days: Option<i32>,
     /// How long a consumer may claim nothing.
     pub(super) unread_days: Option<i32>,
     /// Most messages that a consumer may have to read.
@@ -60,6 +61,7 @@ impl Default for RetentionDays {
             delivery_days: Some(3),
             dead_delivery_days: Some(30),
             webhook_numbers_days: Some(90),
+            company_days: Some(365),
             unread_days: Some(30),
             unread_rows: Some(1_000_000),
             file_days: Some(1),
@@ -88,6 +90,7 @@ enum Table {
     DeadDelivery,
     LostDelivery,
     WebhookNumbers,
+    Company,
 }
 
 /// The result of one page.
@@ -153,6 +156,7 @@ pub(super) async fn run(batches: &Batches<'_>, ages: &RetentionDays) -> Result<M
         (Table::DeadDelivery, ages.dead_delivery_days),
         (Table::LostDelivery, Some(0)),
         (Table::WebhookNumbers, ages.webhook_numbers_days),
+        (Table::Company, ages.company_days),
     ] {
         let Some(days) = days else { continue };
         let (mut total, mut after) = (0, 0);
@@ -189,6 +193,7 @@ impl Table {
             Self::DeadDelivery => "dead_delivery",
             Self::LostDelivery => "lost_delivery",
             Self::WebhookNumbers => "webhook_numbers",
+            Self::Company => "company",
         }
     }
 }
@@ -234,6 +239,12 @@ async fn page(batches: &Batches<'_>, table: Table, after: i64, days: i32, dry_ru
         Table::DeadDelivery => walk!("sql/retention/dead_delivery.sql"),
         Table::LostDelivery => lost!("sql/retention/lost_delivery.sql"),
         Table::WebhookNumbers => oldest!("sql/retention/webhook_numbers.sql"),
+        Table::Company => {
+            // Of three tables.
+            let rows = sqlx::query_file_scalar!("sql/retention/company.sql", limit, days, dry_run);
+            let count = rows.fetch_one(pool).await?;
+            DeletedPage { count, next: (!dry_run && count >= limit).then_some(0) }
+        }
         Table::ScheduleTick if dry_run => {
             let count = sqlx::query_file_scalar!("sql/retention/count_schedule_tick.sql", days).fetch_one(pool).await?;
             DeletedPage { count, next: None }

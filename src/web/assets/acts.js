@@ -57,6 +57,17 @@ async function submitted(event) {
   }
 }
 
+const sent = new WeakSet();
+
+/** Sends the forms that a page sends by itself, each once. */
+export function sendByThemselves(main) {
+  for (const form of main.querySelectorAll('form[data-auto]')) {
+    if (sent.has(form)) continue;
+    sent.add(form);
+    form.requestSubmit();
+  }
+}
+
 /** A typed value as SQL. */
 function literal(field) {
   if (field.type === 'checkbox') return String(field.checked);

@@ -35,6 +35,7 @@ function show() {
   const ends = [...main.querySelectorAll('[data-bottom]')].filter(isAtEnd);
   plots.around(() => morph(main, outer?.id === 'main' ? outer : whole));
   times.tick(main);
+  acts.sendByThemselves(main);
   for (const end of ends) end.scrollTop = end.scrollHeight;
 }
 
@@ -86,6 +87,7 @@ keys();
 zone();
 for (const end of document.querySelectorAll('[data-bottom]')) end.scrollTop = end.scrollHeight;
 for (const section of document.querySelectorAll('[data-events]')) events.begin(section, lost);
+if (main) acts.sendByThemselves(main);
 if (main?.dataset.live) live();
 const again = document.querySelector('[data-reload]');
 if (again) setTimeout(() => location.reload(), 1000 * again.dataset.reload);

@@ -7,7 +7,7 @@ use crate::support::world::{Worker, World};
 use crate::webhooks::stage::{holds, shop, worker};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::process::Command;
 
@@ -200,6 +200,30 @@ fn documented(kind: &str) -> Result<BTreeSet<String>> {
     let text = docs::section("docs/webhooks.md", &format!("fields {kind}"))?;
     let firsts = text.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
     Ok(firsts.flat_map(|names| names.split(", ").map(|name| name.trim_matches(['`', ' ']).to_owned())).collect())
+}
+
+/// Readers of JSON stop at some depth; a message from outside may be deeper.
+#[tokio::test]
+async fn h5_r10_a_message_that_is_too_deep_to_be_read_is_delivered_without_it() -> Result<()> {
+    let db = shop().await?;
+    let worker = worker(&db)?;
+    let secret = add(&db, "crm", "message.received", ", lanes => 'none'").await?;
+    let mut program = Program::start(node().await?, &secret).await?;
+    deliver_to(&db, "crm", &program).await?;
+    sqlx::raw_sql(
+        r#"INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, body, from_me, sent_at, message)
+           SELECT name, session_id, 'c', 's', m.id, 'text', m.id, false, now(), m.message
+           FROM wa.session, (VALUES ('DEEP', (repeat('{"a":', 130) || '1' || repeat('}', 130))::jsonb), ('NEXT', '{"conversation": "x"}')) m (id, message)"#,
+    )
+    .execute(&db.pool)
+    .await?;
+    let mut messages = BTreeMap::new();
+    for _ in 0..2 {
+        let data = verified(&program.next().await?)?["data"].clone();
+        messages.insert(data["body"].as_str().context("no body")?.to_owned(), data.get("message").cloned());
+    }
+    ensure!(messages["DEEP"].is_none() && messages["NEXT"].is_some(), "{messages:?}");
+    worker.stop().await
 }
 
 #[tokio::test]
