@@ -176,7 +176,11 @@ impl Holder {
 
     /// Reads what is known of the webhook: which chats wait for what.
     async fn adopt(&mut self) -> sqlx::Result<()> {
-        self.bench.repair(!self.settings.ordered).await?;
+        if self.settings.ordered {
+            self.bench.repair().await?;
+        } else {
+            self.bench.give_up_lanes().await?;
+        }
         let webhook_id = self.bench.fence.webhook_id;
         for row in sqlx::query_file!("sql/webhooks/heads.sql", webhook_id).fetch_all(&self.bench.db).await? {
             self.queue.add_head(row.id, Lane { session_id: row.session_id, chat: row.chat.into() });

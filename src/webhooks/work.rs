@@ -131,25 +131,33 @@ impl Bench {
         }
     }
 
-    /// Queues what waits for nothing; with `all`, whatever waits.
+    /// Queues what waits for nothing.
     ///
     /// # Errors
     /// The database's.
-    pub async fn repair(&self, all: bool) -> sqlx::Result<()> {
+    pub async fn repair(&self) -> sqlx::Result<()> {
+        let Fence { webhook_id, epoch, worker_id } = self.fence;
+        loop {
+            let queued = sqlx::query_file_scalar!("sql/webhooks/requeue_lost.sql", webhook_id, epoch, worker_id, CLEAR);
+            if queued.fetch_one(&self.db).await? < CLEAR {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Queues whatever waits.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn give_up_lanes(&self) -> sqlx::Result<()> {
         let Fence { webhook_id, epoch, worker_id } = self.fence;
         let (mut chat, mut id) = (String::new(), 0);
-        while all {
+        loop {
             let queued =
                 sqlx::query_file!("sql/webhooks/requeue_all.sql", webhook_id, epoch, worker_id, chat, id, CLEAR);
             match queued.fetch_optional(&self.db).await? {
                 Some(last) => (chat, id) = (last.chat, last.id),
                 None => return Ok(()),
-            }
-        }
-        loop {
-            let queued = sqlx::query_file_scalar!("sql/webhooks/requeue_lost.sql", webhook_id, epoch, worker_id, CLEAR);
-            if queued.fetch_one(&self.db).await? < CLEAR {
-                return Ok(());
             }
         }
     }
