@@ -66,6 +66,7 @@ CREATE TABLE wa.session (
     proxy             text,
     region            text REFERENCES wa.region,
     keep_past         boolean NOT NULL DEFAULT false,
+    message_key       text NOT NULL DEFAULT md5(gen_random_uuid()::text),
     CONSTRAINT session_name_check CHECK (name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'),
     -- Rows that have the session and the tenant refer to both together.
     UNIQUE (session_id, tenant)
@@ -105,6 +106,7 @@ COMMENT ON COLUMN wa.session.paused_reason IS 'Reason, as given to wa.pause.';
 COMMENT ON COLUMN wa.session.paused_by IS 'Role that called wa.pause; null when a worker paused the session, because WhatsApp refused a message.';
 COMMENT ON COLUMN wa.session.proxy IS 'Proxy between the session and WhatsApp, without user and password; null is none. Set by wa.set_proxy.';
 COMMENT ON COLUMN wa.session.region IS 'Country of numbers that are written without a calling code; null reads every number as international. Set by wa.set_region.';
+COMMENT ON COLUMN wa.session.message_key IS 'Key of the message ids that wagres makes for this session: with it an id tells its row (wa.made_id), without it the id looks random.';
 COMMENT ON COLUMN wa.session.keep_past IS 'Whether messages from before the link are kept in wa.past. Set by wa.keep_past.';
 ALTER TABLE wa.session ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.session USING ((SELECT wa.sees_all(current_user)) OR tenant = ANY ((SELECT wa.my_tenants(current_user))::text[]));

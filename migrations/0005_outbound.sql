@@ -8,6 +8,11 @@ COMMENT ON TYPE wa.outbound_status IS 'Progress of a message: queued, sending, s
 CREATE TYPE wa.wait_reason AS ENUM ('scheduled', 'retry', 'paced', 'quiet_hours', 'first_contact', 'paused');
 COMMENT ON TYPE wa.wait_reason IS 'Why a queued message waits: for its run_at because it is scheduled (send_at), retry (backoff after a failed attempt), paced (messages per minute), quiet_hours, first_contact (enough new chats for today); or paused, until wa.resume_campaign.';
 
+-- The table that applications insert into and read. What is live stands in wa.outbound_queue, too, from which workers
+-- claim, and what has failed in wa.outbound_failed. Every index here is on columns that do not change after the INSERT,
+-- except in rare cases, so the outcome of a message is a HOT update: no index is written (P1, P8, P10). A new index on a
+-- column that progress changes would end that.
+--
 -- session_id has no foreign key: with one, each inserter would share-lock the row of its session, and fifty inserters
 -- make a multixact of that row for each message. The insert trigger finds the session, and a trigger of wa.session
 -- deletes its messages.
@@ -29,13 +34,12 @@ CREATE TABLE wa.outbound (
     send_at      timestamptz,
     expires_at   timestamptz,
     upload_id    bigint,
-    run_at       timestamptz NOT NULL DEFAULT now(),
     max_attempts integer NOT NULL DEFAULT 10,
+    priority     smallint NOT NULL DEFAULT 0,
+    given_id     boolean NOT NULL DEFAULT false,
+    apart        boolean NOT NULL DEFAULT false,
     attempts     integer NOT NULL DEFAULT 0,
     status       wa.outbound_status NOT NULL DEFAULT 'queued',
-    waits_for    wa.wait_reason,
-    priority     smallint NOT NULL DEFAULT 0,
-    live         boolean GENERATED ALWAYS AS (status IN ('queued', 'sending')) STORED,
     sending_at   timestamptz,
     sent_at      timestamptz,
     delivered_at timestamptz,
@@ -47,7 +51,6 @@ CREATE TABLE wa.outbound (
     failure      text,
     last_error   text,
     errors       jsonb NOT NULL DEFAULT '[]',
-    UNIQUE (session_id, message_id),
     CONSTRAINT outbound_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 1000),
     CONSTRAINT outbound_priority_check CHECK (priority BETWEEN -100 AND 100),
     CONSTRAINT outbound_dedupe_key_check CHECK (octet_length(dedupe_key) BETWEEN 1 AND 255),
@@ -55,36 +58,21 @@ CREATE TABLE wa.outbound (
     -- leakproof. wa.failure_classes() says what each class means; src/jobs/failure.rs has the same list.
     CONSTRAINT outbound_failure_check CHECK (failure IN ('not_on_whatsapp', 'refused', 'limited', 'content', 'media', 'connection', 'server', 'worker'))
 ) WITH (
-    fillfactor = 70,
+    -- Half of a page is free for the second version of each row.
+    fillfactor = 50,
     -- Dead versions of rows gather in the live part of the table only, so vacuum by count, not by share of the history.
     autovacuum_vacuum_scale_factor = 0.005, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02
 );
 CREATE UNIQUE INDEX outbound_dedupe_key ON wa.outbound (session_id, dedupe_key) WHERE dedupe_key IS NOT NULL;
--- Messages that can go now, in the order of the claim; messages that wait for a moment; the messages of a lane;
--- messages that may expire; messages that need a file, which retention then leaves. These five hold live rows only,
--- and so stay as small as the backlog, however long the history grows (Q12, P8). A message of a paused campaign waits
--- for no moment; outbound_waiting leaves it out, however many there are.
-CREATE INDEX outbound_ready ON wa.outbound (session_id, (-priority), id) WHERE live AND waits_for IS NULL;
-CREATE INDEX outbound_waiting ON wa.outbound (session_id, run_at)
-    WHERE live AND waits_for IS NOT NULL AND waits_for <> 'paused';
-CREATE INDEX outbound_lane ON wa.outbound (session_id, chat, id) WHERE live;
-CREATE INDEX outbound_expiry ON wa.outbound (expires_at) WHERE live AND expires_at IS NOT NULL;
-CREATE INDEX outbound_media ON wa.outbound (((content ->> 'media')::bigint)) WHERE live AND content ? 'media';
--- For wa.history, and for the views of rates, failures and campaigns. Receipts change none of these columns, so their
--- updates stay cheap.
-CREATE INDEX outbound_history ON wa.outbound (session_id, chat, sent_at) WHERE sent_at IS NOT NULL;
-CREATE INDEX outbound_sent_at ON wa.outbound USING brin (sent_at) WITH (pages_per_range = 32, autosummarize = on);
-CREATE INDEX outbound_failed ON wa.outbound (session_id, failed_at, id) WHERE failed_at IS NOT NULL;
--- The same for all sessions, and for a campaign (H2). Like the one above they hold failed messages alone, so that nothing
--- but a failure changes them. With the class and the session, so that a page that looks for a class, under row-level
--- security, reads the index alone. One that began with the class would mislead the planner, which thinks a rare one rarer.
-CREATE INDEX outbound_failed_at ON wa.outbound (failed_at, failure, session_id, id) WHERE failed_at IS NOT NULL;
-CREATE INDEX outbound_failed_campaign ON wa.outbound (session_id, campaign, failed_at)
-    WHERE failed_at IS NOT NULL AND campaign IS NOT NULL;
--- The failed messages of a session by class and time.
-CREATE INDEX outbound_failure ON wa.outbound (session_id, failure, failed_at, id) WHERE failed_at IS NOT NULL;
+-- A message id that wagres makes names its row (wa.outbound_id), so only those that somebody gave need an index.
+CREATE UNIQUE INDEX outbound_given_id ON wa.outbound (session_id, message_id) WHERE given_id;
+-- The messages of a chat (wa.chat_page), and those of them that may be sent later than messages with a greater id.
+CREATE INDEX outbound_chat ON wa.outbound (session_id, chat, id);
+CREATE INDEX outbound_apart ON wa.outbound (session_id, chat, id) WHERE apart;
 CREATE INDEX outbound_campaign ON wa.outbound (session_id, campaign, id) WHERE campaign IS NOT NULL;
+-- Messages with a stored file, which retention leaves while they are live.
+CREATE INDEX outbound_media ON wa.outbound (((content ->> 'media')::bigint)) WHERE content ? 'media';
 COMMENT ON TABLE wa.outbound IS 'Messages to send. INSERT INTO wa.outbound (session, recipient, body) VALUES (''shop'', ''+79001234567'', ''Hello'') is enough; the row then shows the progress of the message.';
 COMMENT ON COLUMN wa.outbound.id IS 'Number of the message; grows in the order of insertion.';
 COMMENT ON COLUMN wa.outbound.session_id IS 'Filled from session.';
@@ -101,13 +89,12 @@ COMMENT ON COLUMN wa.outbound.created_at IS 'When the row was inserted.';
 COMMENT ON COLUMN wa.outbound.send_at IS 'Not before this moment; null is at once. A message for later holds back nothing behind it.';
 COMMENT ON COLUMN wa.outbound.expires_at IS 'Not sent after this moment: the message ends as expired.';
 COMMENT ON COLUMN wa.outbound.upload_id IS 'Upload of its file (wa.upload), unless that is deleted by now.';
-COMMENT ON COLUMN wa.outbound.run_at IS 'Not before this moment: send_at, or a later one set by backoff, pacing or quiet hours (waits_for).';
 COMMENT ON COLUMN wa.outbound.max_attempts IS 'Failed attempts until the message ends as failed; 1 to 1000.';
+COMMENT ON COLUMN wa.outbound.given_id IS 'Whether the INSERT gave message_id.';
+COMMENT ON COLUMN wa.outbound.apart IS 'Whether the message may be sent later than messages of its chat with a greater id: it has a send_at or a campaign, was retried by hand, or its outcome was written late. The history of the chat then places it by sent_at.';
 COMMENT ON COLUMN wa.outbound.attempts IS 'Number of attempts so far.';
 COMMENT ON COLUMN wa.outbound.status IS 'queued, sending, sent (WhatsApp''s server has it), delivered, read, played; or failed, cancelled (wa.cancel), expired (expires_at). Never goes back, except to queued: from sending for another attempt, from failed, cancelled and expired by wa.retry. Changes are announced on the channel wa_status.';
-COMMENT ON COLUMN wa.outbound.waits_for IS 'Why a queued message waits: for run_at because it is scheduled, retry, paced, quiet_hours, first_contact; or paused, until its campaign is resumed. Null: the message goes as soon as the session can send. See also wa.queue.';
 COMMENT ON COLUMN wa.outbound.priority IS '-100 to 100; larger goes first. It decides between chats; within a chat the order of insertion holds.';
-COMMENT ON COLUMN wa.outbound.live IS 'Whether there is something left to do: true while queued or sending.';
 COMMENT ON COLUMN wa.outbound.sending_at IS 'When the last attempt began.';
 COMMENT ON COLUMN wa.outbound.sent_at IS 'When WhatsApp''s server accepted the message.';
 COMMENT ON COLUMN wa.outbound.delivered_at IS 'When a device of the recipient received the message.';
@@ -126,6 +113,69 @@ CREATE POLICY tenant ON wa.outbound
 -- The trigger "validate" has looked the session up, and found only what the policy of wa.session shows; the policy above
 -- would look it up once more for each INSERT (P9).
 CREATE POLICY inserted ON wa.outbound FOR INSERT WITH CHECK (true);
+
+-- What is live of wa.outbound: a row exists if and only if the message is queued or sending. Written by the insert trigger,
+-- by the statements that change the status of a message, and by nobody else; `wagres doctor` compares the two tables.
+-- chat has the collation of bytes, because its index is the busiest. A comparison of it with the chat of another table
+-- has that collation, too, and then uses no index of the other table: such statements take wa.outbound.chat.
+CREATE TABLE wa.outbound_queue (
+    session_id bigint NOT NULL,
+    id         bigint NOT NULL,
+    rank       smallint NOT NULL,
+    chat       text COLLATE "C" NOT NULL,
+    campaign   text,
+    waits_for  wa.wait_reason,
+    run_at     timestamptz,
+    expires_at timestamptz,
+    PRIMARY KEY (session_id, chat, id),
+    CONSTRAINT outbound_queue_run_at_check CHECK ((waits_for IS NULL) = (run_at IS NULL))
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 20000);
+-- Messages that can go now, in the order of the claim.
+CREATE INDEX outbound_queue_ready ON wa.outbound_queue (session_id, rank, id) WHERE waits_for IS NULL;
+-- Messages that wait for a moment. A message of a paused campaign waits for none.
+CREATE INDEX outbound_queue_waiting ON wa.outbound_queue (session_id, run_at) WHERE waits_for IS NOT NULL AND waits_for <> 'paused';
+-- Messages that hold back those behind them in their chat.
+CREATE INDEX outbound_queue_blocking ON wa.outbound_queue (session_id, chat, id) WHERE waits_for IN ('retry', 'paced', 'quiet_hours', 'first_contact');
+CREATE INDEX outbound_queue_campaign ON wa.outbound_queue (session_id, campaign, id) WHERE campaign IS NOT NULL;
+CREATE INDEX outbound_queue_expiry ON wa.outbound_queue (expires_at) WHERE expires_at IS NOT NULL;
+COMMENT ON TABLE wa.outbound_queue IS 'The messages of wa.outbound that are queued or sending, and what each waits for. SELECT q.waits_for, q.run_at, o.* FROM wa.outbound_queue q JOIN wa.outbound o USING (id); wa.queue counts them, wa.why(id) explains one.';
+COMMENT ON COLUMN wa.outbound_queue.session_id IS 'The session that sends.';
+COMMENT ON COLUMN wa.outbound_queue.id IS 'Id of the message in wa.outbound.';
+COMMENT ON COLUMN wa.outbound_queue.rank IS 'Its priority with the sign changed: the smaller goes first.';
+COMMENT ON COLUMN wa.outbound_queue.chat IS 'As in wa.outbound.chat. Messages of one (session, chat) leave in the order of id.';
+COMMENT ON COLUMN wa.outbound_queue.campaign IS 'As in wa.outbound.campaign.';
+COMMENT ON COLUMN wa.outbound_queue.waits_for IS 'Why the message waits: until run_at because it is scheduled, retry, paced, quiet_hours, first_contact; or paused, until its campaign is resumed. Null: it goes as soon as the session can send.';
+COMMENT ON COLUMN wa.outbound_queue.run_at IS 'Not before this moment: send_at, or a later one set by backoff, pacing or quiet hours. Null unless the message waits.';
+COMMENT ON COLUMN wa.outbound_queue.expires_at IS 'As in wa.outbound.expires_at.';
+ALTER TABLE wa.outbound_queue ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON wa.outbound_queue
+    USING ((SELECT wa.sees_all(current_user)) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = outbound_queue.session_id));
+
+-- What has failed of wa.outbound, written by a trigger of it.
+CREATE TABLE wa.outbound_failed (
+    id         bigint PRIMARY KEY REFERENCES wa.outbound (id) ON DELETE CASCADE,
+    session_id bigint NOT NULL,
+    failed_at  timestamptz NOT NULL,
+    failure    text,
+    campaign   text
+);
+CREATE INDEX outbound_failed_session ON wa.outbound_failed (session_id, failed_at, id);
+-- The same for all sessions, and for a campaign (H2). With the class and the session, so that a page that looks for a
+-- class, under row-level security, reads the index alone. One that began with the class would mislead the planner, which
+-- thinks a rare one rarer.
+CREATE INDEX outbound_failed_at ON wa.outbound_failed (failed_at, failure, session_id, id);
+CREATE INDEX outbound_failed_campaign ON wa.outbound_failed (session_id, campaign, failed_at) WHERE campaign IS NOT NULL;
+-- The failed messages of a session by class and time.
+CREATE INDEX outbound_failed_class ON wa.outbound_failed (session_id, failure, failed_at, id);
+COMMENT ON TABLE wa.outbound_failed IS 'The messages of wa.outbound that have failed. wa.failure has what there is to know of each.';
+COMMENT ON COLUMN wa.outbound_failed.id IS 'Id of the message in wa.outbound.';
+COMMENT ON COLUMN wa.outbound_failed.session_id IS 'The session that was to send it.';
+COMMENT ON COLUMN wa.outbound_failed.failed_at IS 'As in wa.outbound.failed_at.';
+COMMENT ON COLUMN wa.outbound_failed.failure IS 'As in wa.outbound.failure.';
+COMMENT ON COLUMN wa.outbound_failed.campaign IS 'As in wa.outbound.campaign.';
+ALTER TABLE wa.outbound_failed ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON wa.outbound_failed
+    USING ((SELECT wa.sees_all(current_user)) OR EXISTS (SELECT FROM wa.session s WHERE s.session_id = outbound_failed.session_id));
 
 -- Progress of a message with each of its recipients (M3).
 CREATE TABLE wa.receipt (

@@ -230,7 +230,7 @@ async fn q12_h7_messages_that_have_ended_are_purged_on_demand() -> Result<()> {
          INSERT INTO wa.outbound (session, recipient, body)
          SELECT CASE WHEN n % 2 = 0 THEN 'a' ELSE 'b' END, '15550001', 'n' FROM generate_series(0, 2499) n;
          WITH numbered AS (SELECT session_id, id, row_number() OVER (ORDER BY id) - 1 AS n FROM wa.outbound)
-         UPDATE wa.outbound o SET created_at = at, run_at = at,
+         UPDATE wa.outbound o SET created_at = at,
              status = CASE WHEN n % 10 < 5 THEN 'read' WHEN n % 10 < 7 THEN 'failed' ELSE 'queued' END::wa.outbound_status,
              read_at = CASE WHEN n % 10 < 5 THEN at END, failed_at = CASE WHEN n % 10 IN (5, 6) THEN at END
          FROM numbered, LATERAL (SELECT now() - CASE WHEN n < 2400 THEN 40 ELSE 0 END * interval '1 day' AS at) moment

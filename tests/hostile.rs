@@ -32,8 +32,8 @@ const ACCEPTED: &[&str] = &[
     "SELECT wa.send_text('shop', '+15550002', 'once more', dedupe_key => ''' OR 1 = 1 --')",
     "INSERT INTO wa.outbound (session, recipient, body, message_id) VALUES ('shop', '+15550002', 'own id', repeat('9', 40))",
     // Columns that only the worker may set.
-    "INSERT INTO wa.outbound (session, recipient, body, status, attempts, run_at, created_at, errors, waits_for)
-     VALUES ('shop', '+15550002', 'claims', 'sending', 2147483647, 'infinity', 'infinity', '[1e308]', 'retry')",
+    "INSERT INTO wa.outbound (session, recipient, body, status, attempts, created_at, errors, given_id, apart)
+     VALUES ('shop', '+15550002', 'claims', 'sending', 2147483647, 'infinity', '[1e308]', true, true)",
     "INSERT INTO wa.session_job (session, kind, attempts, status, worker_id, created_at, started_at, finished_at)
      VALUES ('shop', 'connect', 2147483647, 'running', gen_random_uuid(), 'infinity', 'infinity', '-infinity')",
     "INSERT INTO wa.session_job (session, kind, reason, run_at)

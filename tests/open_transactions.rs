@@ -38,7 +38,7 @@ const CALLS: &[(&str, &str)] = &[
         "answer_passkey",
         r#"SELECT wa.answer_passkey('{s}', '{"id":"YQ","response":{"clientDataJSON":"YQ","authenticatorData":"YQ","signature":"YQ"}}')"#,
     ),
-    ("cancel", "SELECT wa.cancel(id) FROM wa.outbound WHERE session = '{s}' AND live"),
+    ("cancel", "SELECT wa.cancel(id) FROM wa.outbound_queue WHERE session_id = wa.session_id('{s}')"),
     ("cancel_all", "SELECT wa.cancel_all('{s}')"),
     ("cancel_campaign", "SELECT wa.cancel_campaign('{s}', 'may')"),
     (
@@ -105,6 +105,7 @@ const CALLS: &[(&str, &str)] = &[
     ("link_url", "SELECT wa.link_url('{s}')"),
     ("login_link", "SELECT wa.login_link('anna')"),
     ("logout", "SELECT wa.logout('{s}'); SELECT wa.logout('{s}', force => true)"),
+    ("mend_queue", "SELECT wa.mend_queue()"),
     ("move_session", "SELECT wa.move_session('{s}', worker_id) FROM wa.worker WHERE lease_until > now()"),
     ("pause", "SELECT wa.pause('{s}')"),
     ("pause_campaign", "SELECT wa.pause_campaign('{s}', 'may')"),
@@ -158,6 +159,7 @@ const CALLS: &[(&str, &str)] = &[
 const INTERNAL: &[&str] = &[
     "add_scheduled_job",
     "announce_status",
+    "notify_status",
     "check_media",
     "check_message",
     "current_home",
@@ -192,7 +194,8 @@ const PREPARED: &str = "
     FROM unnest('{shop,left}'::text[]) s, generate_series(1, 4) n;
     SELECT wa.pause_campaign('shop', 'june'), wa.pause_campaign('left', 'june');
     UPDATE wa.outbound SET status = 'failed', failed_at = now() WHERE recipient = '15550093';
-    UPDATE wa.outbound SET waits_for = 'paced' WHERE recipient = '15550094';
+    DELETE FROM wa.outbound_queue WHERE id IN (SELECT id FROM wa.outbound WHERE recipient = '15550093');
+    UPDATE wa.outbound_queue SET waits_for = 'paced' WHERE id IN (SELECT id FROM wa.outbound WHERE recipient = '15550094');
     INSERT INTO wa.outbound (session, recipient, body) VALUES ('left', '15550095', 'in hand');
     INSERT INTO wa.session_job (session, kind, run_at)
     SELECT s, kind, now() + interval '1 day' FROM unnest('{shop,left}'::text[]) s, unnest('{reconnect,list_groups}'::text[]) kind;
@@ -340,7 +343,8 @@ async fn r8_no_public_function_that_is_held_open_stops_anybody_else() -> Result<
         world.holds("SELECT NOT EXISTS (SELECT FROM wa.lease WHERE unsettled)").await?;
         run(
             &mut app,
-            "UPDATE wa.outbound SET status = 'queued', attempts = 0, failed_at = NULL WHERE body = 'in hand'",
+            "SELECT wa.retry(id) FROM wa.outbound WHERE body = 'in hand' AND status = 'failed';
+             UPDATE wa.outbound SET attempts = 0 WHERE body = 'in hand'",
         )
         .await?;
     }

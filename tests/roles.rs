@@ -64,7 +64,7 @@ async fn q14_an_application_sends_and_sees_only_for_its_tenant() -> Result<()> {
             ("SELECT FROM wa.auth_key", DENIED),
             ("SELECT FROM wa.lease", DENIED),
             ("SELECT FROM wa.worker", DENIED),
-            ("SELECT FROM wa.sending", DENIED),
+            ("SELECT tokens FROM wa.sending", DENIED),
             ("SELECT FROM wa.maintenance_job", DENIED),
             ("SELECT FROM wa.tenant_member", DENIED),
             ("SELECT wa.run_now('retention')", DENIED),

@@ -3,4 +3,4 @@
 SELECT o.kind, o.body, o.content, u.message AS "uploaded?", s.jid, s.lid,
        extract(epoch FROM o.created_at)::int8 AS "at!"
 FROM wa.outbound o JOIN wa.session s USING (session_id) LEFT JOIN wa.upload u ON u.session_id = o.session_id AND u.upload_id = o.upload_id
-WHERE o.session_id = $1 AND o.message_id = $2 AND o.chat = ANY ($3::text[])
+WHERE o.id = wa.outbound_id($1, $2) AND o.chat = ANY ($3::text[])

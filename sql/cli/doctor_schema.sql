@@ -17,4 +17,10 @@ SELECT has_table_privilege('wa.lease', 'UPDATE') AND has_table_privilege('wa.aut
        (SELECT array_agg(name ORDER BY name) FROM (SELECT s.name FROM wa.pacing p JOIN wa.session s USING (session_id) WHERE wa.known_zone(p) IS NULL LIMIT 10) AS lost) AS lost_zones,
        (SELECT wa.home_change(k) FROM wa.auth_home k) AS home_change,
        (SELECT k.seen_at::timestamptz(0)::text FROM wa.auth_home k) AS home_since,
-       (SELECT count(*) FROM wa.outbound WHERE failed_at > now() - interval '1 hour') AS "failed!"
+       -- Of a part, because these tables may be large.
+       (SELECT count(*) FROM (SELECT q.id FROM wa.outbound_queue q LIMIT 10000) q LEFT JOIN wa.outbound o USING (id)
+        WHERE o.status IS NULL OR o.status NOT IN ('queued', 'sending'))
+       + (SELECT count(*) FROM (SELECT o.* FROM wa.outbound o ORDER BY o.id DESC LIMIT 10000) o
+          WHERE o.status IN ('queued', 'sending')
+            AND NOT EXISTS (SELECT FROM wa.outbound_queue q WHERE q.session_id = o.session_id AND q.chat = o.chat AND q.id = o.id)) AS "apart!",
+       (SELECT count(*) FROM wa.outbound_failed WHERE failed_at > now() - interval '1 hour') AS "failed!"

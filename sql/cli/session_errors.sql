@@ -9,7 +9,7 @@ SELECT found.at AS "at!", found.what AS "what!", found.error AS "error!" FROM (
     SELECT coalesce(j.finished_at, j.created_at), 'job ' || j.id || ', ' || j.kind, j.last_error
     FROM wa.session_job j WHERE j.session_id = wa.session_id($1) AND j.last_error IS NOT NULL
     UNION ALL
-    SELECT o.failed_at, 'message ' || o.id, coalesce(o.last_error, 'failed')
-    FROM wa.outbound o WHERE o.session_id = wa.session_id($1) AND o.failed_at IS NOT NULL
+    SELECT f.failed_at, 'message ' || f.id, coalesce(o.last_error, 'failed')
+    FROM wa.outbound_failed f JOIN wa.outbound o USING (id) WHERE f.session_id = wa.session_id($1)
 ) AS found
 ORDER BY found.at DESC LIMIT $2

@@ -1,8 +1,8 @@
--- Counts the waiting messages of each campaign. Reads the backlog; writes wa.campaign_waiting, which workers alone write.
+-- Counts the waiting messages of each campaign. Reads the queue; writes wa.campaign_waiting, which workers alone write.
 WITH counted AS MATERIALIZED (
     -- The counts.
-    SELECT o.session_id, o.campaign, count(*) AS waiting, count(*) FILTER (WHERE o.waits_for = 'paused') AS held
-    FROM wa.outbound o WHERE o.live AND o.campaign IS NOT NULL GROUP BY o.session_id, o.campaign
+    SELECT q.session_id, q.campaign, count(*) AS waiting, count(*) FILTER (WHERE q.waits_for = 'paused') AS held
+    FROM wa.outbound_queue q WHERE q.campaign IS NOT NULL GROUP BY q.session_id, q.campaign
 ), gone AS (
     -- Campaigns of which nothing waits any more.
     DELETE FROM wa.campaign_waiting w WHERE (w.session_id, w.campaign) NOT IN (SELECT session_id, campaign FROM counted)

@@ -1,216 +1,85 @@
--- Claims messages that can go now, for the sessions $2 under their epochs $3, held by worker $1: at most $4 (one
--- number for each session) and at most $9 in all. The messages themselves are not written, because only the holder
--- claims them. The messages that it has claimed ($10 session ids, $11 ids, and those of this claim) are written to
--- wa.sending.
+-- Claims messages that can go now, of sessions without pacing. The sessions $2, under their epochs $3, are held by worker
+-- $1; of each at most $4 are read, from its mark on ($5 rank, $6 id; null: not). What the worker has in hand of a session
+-- are the places $7 to $8 of $9, ids in the order of sessions. The lanes (session, chat) $10, $11 are asked for their first
+-- $12 messages. The lanes $13, $14 give none.
 --
--- Messages come from two sides. Each session with a $5 that is not null is read from its mark on ($5 negative
--- priority, $6 id), $7 rows at most; and the lanes (session, chat) $12, $13 are asked for their first messages. A lane
--- gives at most $8, and the lanes $14, $15 give none.
+-- Returns what was read, in order. took: the message is claimed, unless the worker finds that it may not go yet: "before"
+-- is the message before it in its lane, which must be in hand or go with it (Q6). Of a message that was not taken only the
+-- place is returned. A row without id is about its session: it is paced, and claim_paced.sql claims for it; or busy: an
+-- application has locked it, messages of an earlier hold are not settled (wa.settle), or a message was withdrawn or released
+-- since this statement began.
 --
--- A message goes only when the messages before it in its lane went, or are claimed, or go with it, so the order holds
--- across retries, restarts and holders (Q6). A message that is scheduled for later, or paused with its campaign, holds
--- back nothing. A lane is as urgent as its most urgent message. Paused sessions and tenants give nothing, paced
--- sessions as many as their pacing allows (Q13); the next message of a paced session gets the reason and the time
--- until which it waits. A session gives nothing while an application has locked its row of wa.sending, by a transaction
--- that has cancelled a message or set the pacing, or while messages of an earlier hold are not settled (wa.settle).
---
--- A row without id is about a session that was read: how far, whether there may be more, and whether messages were
--- passed over that become free when a lane ends; or in how many seconds a paced session may go on; or that a message of
--- this claim is the first to a chat (met_at, for wa.numbers); or that somebody else has locked the session. Share-locks
--- the leases, so that a takeover waits for this claim and then knows which messages were claimed; locks the rows of
--- wa.sending and the messages that begin to wait. Skips what somebody else has locked, so that one session never holds
--- up the others (R8).
+-- Messages are not written, because only the holder claims them; all that were taken, and what is in hand, is written to
+-- wa.sending.taken. Share-locks the leases, so that a takeover waits for this claim and then knows which messages were
+-- claimed; locks the rows of wa.sending; skips what somebody else has locked (R8).
 WITH mine AS MATERIALIZED (
-    SELECT m.* FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::bigint[])
-                        AS m (session_id, epoch, room, after_rank, after_id)
-    -- Whether the session has any. A subselect with an order and a limit, not a join: for a join the planner would
-    -- read the index entries of all sessions for each session, or all rows of the table.
-    WHERE (SELECT true FROM wa.outbound o
-           WHERE o.session_id = m.session_id AND o.live AND o.waits_for IS NULL ORDER BY -o.priority, o.id LIMIT 1)
+    SELECT m.*, EXISTS (SELECT FROM wa.pacing p WHERE p.session_id = m.session_id) AS paced
+    FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::smallint[], $6::bigint[], $7::integer[], $8::integer[])
+             AS m (session_id, epoch, room, after_rank, after_id, hand_from, hand_to)
+    -- Whether the session has any.
+    WHERE (SELECT true FROM wa.outbound_queue q WHERE q.session_id = m.session_id AND q.waits_for IS NULL ORDER BY q.rank, q.id LIMIT 1)
 ), held AS MATERIALIZED (
-    SELECT mine.*
-    FROM mine
-    JOIN wa.lease l USING (session_id, epoch)
-    JOIN wa.session s USING (session_id)
-    JOIN wa.tenant t USING (tenant)
-    WHERE l.holder = $1 AND NOT l.unsettled AND s.paused_at IS NULL AND t.paused_at IS NULL
-    FOR SHARE OF l SKIP LOCKED
+    SELECT mine.*, l.unsettled
+    FROM mine JOIN wa.lease l USING (session_id, epoch) JOIN wa.session s USING (session_id) JOIN wa.tenant t USING (tenant)
+    WHERE l.holder = $1 AND s.paused_at IS NULL AND t.paused_at IS NULL
+), leased AS MATERIALIZED (
+    SELECT l.session_id FROM held JOIN wa.lease l USING (session_id, epoch)
+    WHERE l.holder = $1 AND NOT l.unsettled AND NOT held.paced FOR SHARE OF l SKIP LOCKED
 ), locked AS MATERIALIZED (
-    SELECT held.*, b AS books
-    FROM held JOIN wa.sending b USING (session_id)
-    FOR UPDATE OF b SKIP LOCKED
+    SELECT b.session_id, b.withdrawals FROM leased JOIN wa.sending b USING (session_id) FOR UPDATE OF b SKIP LOCKED
 ), open AS MATERIALIZED (
-    -- A row of wa.sending that changed after this statement began to look may mean that a message was withdrawn that
-    -- this statement still sees.
-    SELECT locked.session_id, locked.epoch, locked.after_rank, locked.after_id, locked.books, p AS pacing,
-           p.session_id IS NOT NULL AS paced, coalesce(p.typing, false) AS typing,
-           pace.reason, pace.tokens, least(locked.room, pace.quota) AS most,
-           coalesce(pace.quota < locked.room, false) AS tight,
-           CASE WHEN p.first_contacts IS NOT NULL THEN wa.contacts_left(p, locked.books) END AS contacts
-    FROM locked
-    JOIN wa.sending seen USING (session_id)
-    LEFT JOIN wa.pacing p USING (session_id)
-    LEFT JOIN LATERAL wa.pace(p, locked.books) pace ON p.session_id IS NOT NULL
-    WHERE seen.withdrawals = (locked.books).withdrawals AND coalesce(pace.quota, 0) >= 0
-), hand AS MATERIALIZED (
-    SELECT * FROM unnest($10::bigint[], $11::bigint[]) AS h (session_id, id)
-), page AS MATERIALIZED (
-    SELECT open.session_id, open.epoch, open.most, open.tight, open.typing, open.contacts, o.*
+    SELECT held.* FROM locked JOIN held USING (session_id) JOIN wa.sending seen USING (session_id)
+    WHERE seen.withdrawals = locked.withdrawals
+), read AS MATERIALIZED (
+    SELECT open.session_id, q.rank, q.id, q.chat, q.expires_at, q.id NOT IN (SELECT unnest($9::bigint[])) AS fresh
     FROM open CROSS JOIN LATERAL (
-        SELECT o.id, o.chat, -o.priority AS rank, o.kind, o.body, o.content, o.message_id, o.attempts, o.expires_at
-        FROM wa.outbound o
-        WHERE o.session_id = open.session_id AND o.live AND o.waits_for IS NULL
-          AND (-o.priority, o.id) > (open.after_rank, open.after_id)
-        ORDER BY -o.priority, o.id
-        LIMIT $7
-    ) o
+        SELECT q.rank, q.id, q.chat, q.expires_at FROM wa.outbound_queue q
+        WHERE q.session_id = open.session_id AND q.waits_for IS NULL AND (q.rank, q.id) > (open.after_rank, open.after_id)
+        ORDER BY q.rank, q.id LIMIT open.room
+    ) q
     WHERE open.after_rank IS NOT NULL
-), asked AS MATERIALIZED (
-    SELECT open.session_id, open.epoch, open.most, open.tight, open.typing, open.contacts, o.*
-    FROM unnest($12::bigint[], $13::text[]) AS lane (session_id, chat)
-    JOIN open USING (session_id)
+), page AS MATERIALIZED (
+    SELECT r.session_id, r.rank, r.id, r.chat, r.expires_at, true AS looked,
+           r.fresh AND (r.session_id, r.chat) NOT IN (SELECT * FROM unnest($10::bigint[] || $13::bigint[], $11::text[] || $14::text[])) AS free
+    FROM read r
+    UNION ALL
+    SELECT lane.session_id, q.rank, q.id, q.chat, q.expires_at, false, q.id NOT IN (SELECT unnest($9::bigint[]))
+    FROM unnest($10::bigint[], $11::text[]) AS lane (session_id, chat) JOIN open USING (session_id)
     CROSS JOIN LATERAL (
-        SELECT o.id, o.chat, -o.priority AS rank, o.kind, o.body, o.content, o.message_id, o.attempts, o.expires_at
-        FROM wa.outbound o
-        WHERE o.session_id = lane.session_id AND o.chat = lane.chat AND o.live AND o.waits_for IS NULL
-        ORDER BY o.id
-        LIMIT $8
-    ) o
-), seen AS MATERIALIZED (
-    SELECT * FROM (
-        SELECT * FROM asked
-        UNION ALL
-        SELECT * FROM page WHERE id NOT IN (SELECT id FROM asked)
-    ) s
-    WHERE id NOT IN (SELECT id FROM hand)
-      AND (session_id, chat) NOT IN (SELECT * FROM unnest($14::bigint[], $15::text[]))
-), linked AS (
-    SELECT seen.*, before.id AS before
-    FROM seen LEFT JOIN LATERAL (
-        SELECT e.id FROM wa.outbound e
-        WHERE e.session_id = seen.session_id AND e.chat = seen.chat AND e.live AND e.id < seen.id
-          AND (e.waits_for IS NULL OR e.waits_for NOT IN ('scheduled', 'paused'))
-        ORDER BY e.id DESC
-        LIMIT 1
-    ) before ON true
-), placed AS (
-    SELECT linked.*,
-           row_number() OVER lane AS place,
-           bool_or(before IS NOT NULL AND before NOT IN (SELECT id FROM hand) AND before NOT IN (SELECT id FROM seen)) OVER lane AS held_back
-    FROM linked
-    WINDOW lane AS (PARTITION BY session_id, chat COLLATE "C" ORDER BY id)
-), free AS MATERIALIZED (
-    SELECT placed.*,
-           min(rank) OVER (PARTITION BY session_id, chat COLLATE "C" ORDER BY id
-                           ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS urgency
-    FROM placed
-    WHERE place <= $8 AND NOT held_back
-), newcomer AS MATERIALIZED (
-    SELECT n.session_id, n.id, n.chat,
-           row_number() OVER (PARTITION BY n.session_id ORDER BY n.urgency, n.id) > n.contacts AS late
-    FROM free n
-    WHERE n.contacts IS NOT NULL AND n.place = 1
-      AND (SELECT true FROM wa.contacted c WHERE c.session_id = n.session_id AND c.chat = n.chat) IS NULL
-      AND (SELECT true FROM wa.inbox i WHERE i.session_id = n.session_id AND i.chat = n.chat LIMIT 1) IS NULL
-), run AS MATERIALIZED (
-    SELECT free.*, row_number() OVER (PARTITION BY session_id ORDER BY urgency, id) AS turn
-    FROM free
-    WHERE (session_id, chat) NOT IN (SELECT session_id, chat FROM newcomer WHERE late)
-), taken AS MATERIALIZED (
-    -- Sessions take turns, so that none starves the others.
-    SELECT * FROM run WHERE turn <= most ORDER BY turn, session_id LIMIT $9
-), looked AS (
-    -- How far each session was read with nothing left that could have gone.
-    SELECT session_id, epoch, tight, (array_agg(rank ORDER BY turn DESC) FILTER (WHERE done))[1] AS rank,
-           (array_agg(id ORDER BY turn DESC) FILTER (WHERE done))[1] AS id,
-           count(*) >= $7 OR NOT bool_and(done) AS more, bool_or(passed) AS passed
-    FROM (
-        SELECT session_id, epoch, tight, rank, id,
-               row_number() OVER walk AS turn, bool_and(went OR NOT ran) OVER walk AS done, NOT ran AND NOT held AS passed
-        FROM (
-            -- Looked up one by one: the planner expects short lists here, and would join them by comparing all with
-            -- all.
-            SELECT page.*, id IN (SELECT id FROM run) AS ran, id IN (SELECT id FROM taken) AS went,
-                   id IN (SELECT id FROM hand) AS held
-            FROM page
-        ) marked
-        WINDOW walk AS (PARTITION BY session_id ORDER BY rank, id)
-    ) walked
-    GROUP BY session_id, epoch, tight
-), spent AS (
-    SELECT open.*, used.ids, coalesce(cardinality(used.ids), 0) AS count, used.new_chats,
-           CASE WHEN open.paced AND (blocked.id IS NOT NULL OR (used.ids IS NOT NULL AND (open.pacing).jitter > '0'))
-                THEN wa.gate(open.pacing, open.reason, open.tokens - coalesce(cardinality(used.ids), 0)) END AS gate,
-           blocked.id AS blocked
-    FROM open
-    LEFT JOIN (
-        SELECT t.session_id, array_agg(t.id) AS ids, count(n.id) AS new_chats
-        FROM taken t LEFT JOIN newcomer n USING (session_id, id)
-        GROUP BY t.session_id
-    ) used USING (session_id)
-    LEFT JOIN (SELECT session_id, id FROM run WHERE tight AND turn = most + 1) blocked USING (session_id)
+        SELECT q.rank, q.id, q.chat, q.expires_at FROM wa.outbound_queue q
+        WHERE q.session_id = lane.session_id AND q.chat = lane.chat AND q.waits_for IS NULL
+        ORDER BY q.chat, q.id LIMIT $12
+    ) q
+    WHERE (lane.session_id, lane.chat) NOT IN (SELECT * FROM unnest($13::bigint[], $14::text[]))
+), placed AS MATERIALIZED (
+    SELECT p.*, before.id AS before,
+           p.free AND NOT EXISTS (
+               SELECT FROM wa.outbound_queue w
+               WHERE w.session_id = p.session_id AND w.chat = p.chat AND w.id < p.id
+                 AND w.waits_for IN ('retry', 'paced', 'quiet_hours', 'first_contact')) AS took
+    FROM page p LEFT JOIN LATERAL (
+        SELECT e.id FROM wa.outbound_queue e
+        WHERE e.session_id = p.session_id AND e.chat = p.chat AND e.id < p.id AND e.waits_for IS NULL
+        ORDER BY e.chat DESC, e.id DESC LIMIT 1
+    ) before ON p.free
 ), quick AS MATERIALIZED (
     -- The commit does not wait for the disk. If the server crashes before this is written, the worker still has the
     -- messages, and their outcome is written as always; if the worker dies too, the messages are queued, and that
     -- attempt is not counted.
     SELECT set_config('synchronous_commit', 'off', true)
 ), booked AS (
-    UPDATE wa.sending b
-    SET taken = ARRAY(SELECT h.id FROM hand h WHERE h.session_id = s.session_id) || s.ids,
-        tokens = CASE WHEN s.paced THEN s.tokens - s.count ELSE b.tokens END,
-        counted_at = CASE WHEN s.paced THEN now() ELSE b.counted_at END,
-        gate_until = coalesce(s.gate, b.gate_until),
-        contacts_on = CASE WHEN s.new_chats > 0 THEN wa.today(s.pacing) ELSE b.contacts_on END,
-        contacts_today = CASE WHEN s.new_chats > 0
-                              THEN s.new_chats + CASE WHEN b.contacts_on = wa.today(s.pacing) THEN b.contacts_today ELSE 0 END
-                              ELSE b.contacts_today END
-    FROM spent s CROSS JOIN quick
-    WHERE b.session_id = s.session_id AND (s.count > 0 OR s.gate IS NOT NULL)
-), met AS (
-    INSERT INTO wa.contacted (session_id, chat)
-    SELECT t.session_id, t.chat FROM taken t JOIN newcomer n USING (session_id, id)
-    ON CONFLICT DO NOTHING
-), waiting AS (
-    SELECT s.session_id, s.blocked AS id, s.reason, s.gate AS until FROM spent s WHERE s.blocked IS NOT NULL
-    UNION ALL
-    SELECT n.session_id, n.id, 'first_contact', wa.tomorrow(open.pacing)
-    FROM newcomer n JOIN open USING (session_id) WHERE n.late
-), explained AS (
-    UPDATE wa.outbound o
-    SET waits_for = w.reason, run_at = w.until
-    FROM (
-        SELECT w.* FROM waiting w JOIN wa.outbound e ON e.session_id = w.session_id AND e.id = w.id
-        FOR NO KEY UPDATE OF e SKIP LOCKED
-    ) w
-    WHERE o.session_id = w.session_id AND o.id = w.id AND o.status = 'queued' AND o.waits_for IS NULL
+    UPDATE wa.sending b SET taken = ($9::bigint[])[open.hand_from:open.hand_to] || t.ids
+    FROM (SELECT session_id, array_agg(id) AS ids FROM placed WHERE took GROUP BY session_id) t JOIN open USING (session_id) CROSS JOIN quick
+    WHERE b.session_id = t.session_id
 )
-SELECT t.session_id AS "session_id!", t.epoch AS "epoch!", t.id, t.chat, t.kind, t.body, t.content, t.message_id, t.attempts,
+SELECT p.session_id AS "session_id!", p.id AS "id?", p.rank AS "rank?", p.chat AS "chat?", p.before AS "before?", p.looked AS "looked!", p.took AS "took!",
+       o.kind AS "kind?", o.body, o.content, o.message_id AS "message_id?", o.attempts AS "attempts?",
        -- From an infinite time nothing can be subtracted.
-       extract(epoch FROM CASE WHEN isfinite(t.expires_at) THEN t.expires_at - now() END)::float8 AS expires_in, t.typing, NULL::integer AS rank, NULL::bigint AS seen,
-       NULL::boolean AS more, NULL::boolean AS passed, NULL::float8 AS wait, false AS "busy!", t.turn,
-       (SELECT c.seconds FROM wa.chat_timer c WHERE c.session_id = t.session_id AND c.chat = t.chat AND c.seconds > 0) AS timer,
-       NULL::timestamptz AS met_at
-FROM taken t
+       extract(epoch FROM CASE WHEN isfinite(p.expires_at) THEN p.expires_at - now() END)::float8 AS expires_in,
+       CASE WHEN o.id IS NOT NULL THEN (SELECT c.seconds FROM wa.chat_timer c WHERE c.session_id = p.session_id AND c.chat = o.chat AND c.seconds > 0) END AS timer,
+       false AS "paced!", false AS "busy!"
+FROM placed p LEFT JOIN wa.outbound o ON p.took AND o.id = p.id AND o.status IN ('queued', 'sending')
 UNION ALL
-SELECT session_id, epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, rank, id, more AND NOT tight, passed, NULL, false, NULL, NULL, NULL
-FROM looked
-UNION ALL
--- Sessions in which somebody withdrew a message meanwhile: they are read again.
-SELECT l.session_id, l.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true, NULL, NULL, false, NULL, NULL, NULL
-FROM locked l JOIN wa.sending seen USING (session_id)
-WHERE l.after_rank IS NOT NULL AND seen.withdrawals <> (l.books).withdrawals
-UNION ALL
-SELECT s.session_id, s.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       extract(epoch FROM s.gate - now())::float8, false, NULL, NULL, NULL
-FROM spent s WHERE s.gate IS NOT NULL
-UNION ALL
-SELECT n.session_id, t.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, now()
-FROM newcomer n JOIN taken t USING (session_id, id)
-UNION ALL
--- Sessions that somebody else has locked: they are tried again in a moment.
-SELECT m.session_id, m.epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true, NULL, NULL, NULL
-FROM mine m
-WHERE m.session_id NOT IN (SELECT session_id FROM locked)
-  AND EXISTS (SELECT FROM wa.lease l JOIN wa.session s USING (session_id) JOIN wa.tenant t USING (tenant)
-              WHERE l.session_id = m.session_id AND l.epoch = m.epoch AND l.holder = $1 AND s.paused_at IS NULL AND t.paused_at IS NULL)
-ORDER BY turn
+SELECT h.session_id, NULL, NULL, NULL, NULL, false, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL, h.paced, NOT h.paced
+FROM held h WHERE h.session_id NOT IN (SELECT session_id FROM open)
+ORDER BY "session_id!", "looked!", "rank?", "id?"

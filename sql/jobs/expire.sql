@@ -4,15 +4,18 @@
 -- row when nothing expired.
 WITH due AS MATERIALIZED (
     -- Messages that nobody has claimed, by the latest version of taken.
-    SELECT o.session_id, o.id FROM wa.outbound o JOIN wa.sending b USING (session_id)
-    WHERE o.live AND o.status = 'queued' AND o.expires_at <= now() AND o.id <> ALL (b.taken)
-    ORDER BY o.expires_at LIMIT $1
-    FOR NO KEY UPDATE OF b SKIP LOCKED FOR NO KEY UPDATE OF o SKIP LOCKED
+    SELECT q.session_id, q.id
+    FROM wa.outbound_queue q JOIN wa.sending b USING (session_id) JOIN wa.outbound o ON o.id = q.id
+    WHERE q.expires_at <= now() AND o.status = 'queued' AND q.id <> ALL (b.taken)
+    ORDER BY q.expires_at LIMIT $1
+    FOR NO KEY UPDATE OF b SKIP LOCKED FOR NO KEY UPDATE OF o SKIP LOCKED FOR UPDATE OF q SKIP LOCKED
 ), ended AS (
     -- The expired messages.
-    UPDATE wa.outbound o SET status = 'expired', waits_for = NULL, expired_at = now()
+    UPDATE wa.outbound o SET status = 'expired', expired_at = now()
     FROM due WHERE o.session_id = due.session_id AND o.id = due.id
-    RETURNING o.session_id, o.id, o.campaign, 64 + (o.attempts = 0)::integer AS new
+    RETURNING o.session_id, o.chat, o.id, o.campaign, 64 + (o.attempts = 0)::integer AS new
+), gone AS (
+    DELETE FROM wa.outbound_queue q USING ended e WHERE q.session_id = e.session_id AND q.chat = e.chat AND q.id = e.id
 ), counted AS (
     -- Their sessions.
     UPDATE wa.sending b SET withdrawals = b.withdrawals + 1

@@ -1,5 +1,5 @@
--- Writes the progress of messages, one array element for each message. Changes under an epoch that no longer holds are
--- dropped. Share-locks the leases; locks the rows. When an application has locked a row, this fails after a tenth of a
+-- Writes the progress of messages, one array element for each message: whatever record_sent.sql leaves, and every outcome
+-- but an ack. Changes under an epoch that no longer holds are dropped. Share-locks the leases; locks the rows. When an application has locked a row, this fails after a tenth of a
 -- second; with $13 it leaves such rows out instead, which costs one more record in the log for each row. Returns the
 -- messages that it left out, because their row or their lease is locked: session ids and message ids, as parallel
 -- arrays; and, for wa.numbers, the moment and what is new, as parallel arrays with an element for each message.
@@ -17,7 +17,7 @@
 -- the other clock says.
 WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_at, played_at, outcome, error, began, id, failure) AS (
     -- reached: sent, delivered, read, played. sent_at to played_at: when; null is unknown, then now. began: how many
-    -- seconds ago the attempt began. id: null is unknown, then message_id finds the row, in a larger index. failure: the
+    -- seconds ago the attempt began. id: null is unknown, then message_id finds the row. failure: the
     -- class, if the message fails with this outcome.
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
                          $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::float8[], $12::bigint[], $14::text[])
@@ -28,29 +28,30 @@ WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_
 ), hasty AS MATERIALIZED (
     -- The limit on waiting for a row, and since when a time is new.
     SELECT set_config('lock_timeout', '100ms', true), coalesce($15::timestamptz + interval '1 microsecond', now()) AS after
+), named AS MATERIALIZED (
+    -- The changes of sessions that are still held under their epoch, with the id of the row.
+    SELECT c.*, coalesce(c.id, (SELECT o.id FROM wa.outbound o WHERE o.id = wa.made_id(s.message_key, c.message_id) AND o.session_id = c.session_id AND o.message_id = c.message_id),
+                         (SELECT o.id FROM wa.outbound o WHERE o.session_id = c.session_id AND o.message_id = c.message_id AND o.given_id)) AS row_id
+    FROM input c JOIN held USING (session_id, epoch) JOIN wa.session s USING (session_id) CROSS JOIN hasty
 ), change AS (
-    -- The changes of sessions that are still held under their epoch, with the id of the row and no time in the future.
-    -- missing: what the row lacks, where a time is given. A time that this statement takes by itself is now(), which shows
-    -- what is new.
-    SELECT c.session_id, c.message_id,
-           coalesce(c.id, (SELECT o.id FROM wa.outbound o WHERE o.session_id = c.session_id AND o.message_id = c.message_id)) AS id,
+    -- Without times in the future. missing: what the row lacks, where a time is given. A time that this statement takes by
+    -- itself is now(), which shows what is new.
+    SELECT c.session_id, c.message_id, c.row_id AS id,
            -- Constants, because a cast would look each of them up in the catalog.
            CASE c.reached WHEN 'sent' THEN 'sent'::wa.outbound_status WHEN 'delivered' THEN 'delivered' WHEN 'read' THEN 'read'
                           WHEN 'played' THEN 'played' END AS reached,
            c.outcome, c.error, c.failure,
            CASE WHEN coalesce(c.sent_at, c.delivered_at, c.read_at, c.played_at) IS NOT NULL THEN
-               (SELECT CASE WHEN o.attempts = 0 AND o.live OR o.attempts = 1 AND o.sent_at > $15 THEN 1 ELSE 0 END
+               (SELECT CASE WHEN o.attempts = 0 AND o.status <= 'sending' OR o.attempts = 1 AND o.sent_at > $15 THEN 1 ELSE 0 END
                        + CASE WHEN o.sent_at IS NULL OR o.sent_at > $15 THEN 2 ELSE 0 END
                        + CASE WHEN o.delivered_at IS NULL OR o.delivered_at > $15 THEN 4 ELSE 0 END
                        + CASE WHEN o.read_at IS NULL OR o.read_at > $15 THEN 8 ELSE 0 END
                        + CASE WHEN o.played_at IS NULL OR o.played_at > $15 THEN 16 ELSE 0 END
-                FROM wa.outbound o WHERE o.session_id = c.session_id AND o.message_id = c.message_id)
+                FROM wa.outbound o WHERE o.id = c.row_id)
            END AS missing,
            least(c.sent_at, now()) AS sent_at, least(c.delivered_at, now()) AS delivered_at, least(c.read_at, now()) AS read_at,
            least(c.played_at, now()) AS played_at, now() - c.began * interval '1 second' AS began_at
-    FROM input c
-    JOIN held USING (session_id, epoch)
-    CROSS JOIN hasty
+    FROM named c
 ), free AS MATERIALIZED (
     -- With $13, the rows that nobody else has locked.
     SELECT o.id FROM wa.outbound o JOIN change c ON o.id = c.id AND o.session_id = c.session_id
@@ -66,15 +67,13 @@ WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_
             WHEN c.outcome = 'release' THEN 'queued'
             ELSE c.outcome::wa.outbound_status
         END,
-        attempts = o.attempts + CASE WHEN o.live AND (c.reached IS NOT NULL OR c.outcome IN ('retry', 'failed')) THEN 1 ELSE 0 END,
-        waits_for = CASE WHEN c.reached IS NULL AND c.outcome = 'retry' AND o.attempts + 1 < o.max_attempts THEN 'retry'::wa.wait_reason END,
-        run_at = CASE WHEN c.reached IS NULL AND c.outcome = 'retry'
-                      THEN now() + least(power(2, least(o.attempts + 1, 10)), 300) * (0.75 + random() / 2) * interval '1 second'
-                      ELSE o.run_at END,
+        attempts = o.attempts + CASE WHEN o.status <= 'sending' AND (c.reached IS NOT NULL OR c.outcome IN ('retry', 'failed')) THEN 1 ELSE 0 END,
+        -- Others of its chat may have been written before it.
+        apart = o.apart OR c.reached IS NOT NULL AND o.sent_at IS NULL,
         last_error = CASE WHEN c.reached IS NULL THEN coalesce(c.error, o.last_error) ELSE o.last_error END,
         errors = CASE WHEN c.reached IS NULL AND c.outcome IN ('retry', 'failed')
                       THEN o.errors || wa.attempt_error(o.attempts + 1, c.error) ELSE o.errors END,
-        sending_at = CASE WHEN o.live AND c.began_at IS NOT NULL THEN greatest(c.began_at, o.created_at) ELSE o.sending_at END,
+        sending_at = CASE WHEN o.status <= 'sending' AND c.began_at IS NOT NULL THEN greatest(c.began_at, o.created_at) ELSE o.sending_at END,
         sent_at = coalesce(o.sent_at, CASE WHEN c.reached >= 'sent' THEN
             greatest(coalesce(c.sent_at, c.delivered_at, c.read_at, c.played_at, now()), o.sending_at, c.began_at) END),
         delivered_at = coalesce(o.delivered_at, CASE WHEN c.reached >= 'delivered' THEN
@@ -95,9 +94,9 @@ WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_
         cancelled_at = CASE WHEN c.reached IS NULL THEN o.cancelled_at END
     FROM change c
     WHERE o.id = c.id AND o.session_id = c.session_id
-      AND (c.reached IS NOT NULL OR (o.live AND (c.outcome <> 'release' OR o.status = 'sending')))
+      AND (c.reached IS NOT NULL OR (o.status <= 'sending' AND (c.outcome <> 'release' OR o.status = 'sending')))
       AND (NOT $13::boolean OR o.id IN (SELECT id FROM free))
-    RETURNING o.session_id, o.id, o.campaign, o.sent_at, o.delivered_at, greatest(o.created_at, o.send_at) AS due_at,
+    RETURNING o.session_id, o.id, o.chat, o.status, o.attempts, o.campaign, o.sent_at, o.delivered_at, greatest(o.created_at, o.send_at) AS due_at,
               CASE WHEN c.reached IS NOT NULL THEN coalesce(
                        c.missing & CASE c.reached WHEN 'sent' THEN 3 WHEN 'delivered' THEN 7 WHEN 'read' THEN 15 ELSE 31 END,
                        CASE WHEN o.sent_at < (SELECT after FROM hasty) THEN 0
@@ -112,6 +111,16 @@ WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_
                    WHEN c.outcome = 'retry' THEN (o.attempts = 1)::integer
                    WHEN c.outcome = 'expired' THEN 64 + (o.attempts = 0)::integer
                    ELSE 0 END AS new
+), requeued AS (
+    -- Messages that wait for their retry.
+    UPDATE wa.outbound_queue q
+    SET waits_for = 'retry', run_at = now() + least(power(2, least(c.attempts, 10)), 300) * (0.75 + random() / 2) * interval '1 second'
+    FROM changed c JOIN change USING (session_id, id)
+    WHERE c.status = 'queued' AND change.outcome = 'retry' AND q.session_id = c.session_id AND q.chat = c.chat AND q.id = c.id
+), gone AS (
+    -- Messages that are over.
+    DELETE FROM wa.outbound_queue q USING changed c
+    WHERE c.status > 'sending' AND q.session_id = c.session_id AND q.chat = c.chat AND q.id = c.id
 ), news AS (
     -- What is new, and the seconds.
     SELECT session_id, id, campaign, new + CASE WHEN new & 4 > 0 AND delivered_at <= sent_at + interval '1 hour' THEN 32 ELSE 0 END AS new,
@@ -136,9 +145,9 @@ WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_
     WHERE $13::boolean AND c.id NOT IN (SELECT id FROM free)
       AND EXISTS (SELECT FROM wa.outbound o WHERE o.id = c.id AND o.session_id = c.session_id)
 )
-SELECT wa.announce_status(n.sessions, n.ids)::text AS announced,
-       ARRAY(SELECT session_id FROM left_out) AS "sessions!", ARRAY(SELECT message_id FROM left_out) AS "message_ids!",
-       now() AS "at!", n.sessions AS new_sessions, n.new, n.since AS "since: Vec<Option<DateTime<Utc>>>", n.campaigns AS "campaigns: Vec<Option<String>>"
+SELECT n.sessions AS new_sessions, n.ids AS new_ids, n.new, n.since AS "since: Vec<Option<DateTime<Utc>>>", n.campaigns AS "campaigns: Vec<Option<String>>",
+       now() AS "at!", CASE WHEN EXISTS (SELECT FROM wa.webhook) THEN wa.deliver_status(n.ids)::text END AS delivered,
+       ARRAY(SELECT session_id FROM left_out) AS "sessions!", ARRAY(SELECT message_id FROM left_out) AS "message_ids!"
 FROM (
     SELECT array_agg(session_id) AS sessions, array_agg(id) AS ids, array_agg(new) AS new, array_agg(since) AS since, array_agg(campaign) AS campaigns
     FROM news

@@ -13,6 +13,7 @@ WITH input (session_id, epoch, message_id, participant, reached, at) AS (
     -- Their messages that nobody else has locked. The foreign key of wa.receipt would lock them in the same way.
     SELECT o.session_id, o.id, o.message_id FROM wa.outbound o
     JOIN (SELECT DISTINCT session_id, message_id FROM input JOIN held USING (session_id, epoch)) c USING (session_id, message_id)
+    WHERE o.id = wa.outbound_id(c.session_id, c.message_id)
     FOR KEY SHARE OF o SKIP LOCKED
 ), written AS (
     -- The receipts.
@@ -35,7 +36,7 @@ WITH input (session_id, epoch, message_id, participant, reached, at) AS (
     SELECT DISTINCT i.session_id, i.message_id
     FROM input i
     JOIN wa.lease l ON l.session_id = i.session_id AND l.epoch = i.epoch AND l.holder IS NOT NULL
-    JOIN wa.outbound o ON o.session_id = i.session_id AND o.message_id = i.message_id
+    JOIN wa.outbound o ON o.id = wa.outbound_id(i.session_id, i.message_id)
     WHERE (i.session_id, i.message_id) NOT IN (SELECT session_id, message_id FROM free)
 )
 SELECT ARRAY(SELECT session_id FROM left_out) AS "sessions!", ARRAY(SELECT message_id FROM left_out) AS "message_ids!"

@@ -1,33 +1,34 @@
 -- Releases messages whose run_at has come, of the sessions $1, at most $2 of each. Returns how many, and the seconds
--- until the next run_at (0 when the limit left some). Locks those rows; skips rows that somebody else has locked, and
--- then asks to be run again in a moment.
+-- until the next run_at (0 when the limit left some). Locks those rows of wa.outbound_queue; skips rows that somebody else
+-- has locked, and then asks to be run again in a moment.
 WITH mine AS (
     -- The sessions.
     SELECT * FROM unnest($1::bigint[]) AS m (session_id)
 ), waited AS MATERIALIZED (
     -- Messages whose moment has come.
-    SELECT mine.session_id, w.id
+    SELECT mine.session_id, w.chat, w.id
     FROM mine CROSS JOIN LATERAL (
-        SELECT w.id FROM wa.outbound w
-        WHERE w.session_id = mine.session_id AND w.live AND w.waits_for IS NOT NULL AND w.waits_for <> 'paused' AND w.run_at <= now()
+        SELECT w.chat, w.id FROM wa.outbound_queue w
+        WHERE w.session_id = mine.session_id AND w.waits_for IS NOT NULL AND w.waits_for <> 'paused' AND w.run_at <= now()
         ORDER BY w.run_at
         LIMIT $2
     ) w
 ), free AS MATERIALIZED (
     -- Those that nobody else has locked.
-    SELECT o.session_id, o.id FROM wa.outbound o JOIN waited w ON o.session_id = w.session_id AND o.id = w.id
-    WHERE o.live AND o.waits_for <> 'paused' AND o.run_at <= now()
-    FOR NO KEY UPDATE OF o SKIP LOCKED
+    SELECT q.session_id, q.chat, q.id FROM wa.outbound_queue q JOIN waited w USING (session_id, chat, id)
+    WHERE q.waits_for <> 'paused' AND q.run_at <= now()
+    FOR NO KEY UPDATE OF q SKIP LOCKED
 ), due AS (
     -- The released messages.
-    UPDATE wa.outbound o SET waits_for = NULL FROM free WHERE o.session_id = free.session_id AND o.id = free.id
-    RETURNING o.session_id
+    UPDATE wa.outbound_queue q SET waits_for = NULL, run_at = NULL
+    FROM free WHERE q.session_id = free.session_id AND q.chat = free.chat AND q.id = free.id
+    RETURNING q.session_id
 ), next AS (
     -- The next run_at that has not come yet.
     SELECT min(next.run_at) AS run_at
     FROM mine CROSS JOIN LATERAL (
-        SELECT w.run_at FROM wa.outbound w
-        WHERE w.session_id = mine.session_id AND w.live AND w.waits_for IS NOT NULL AND w.waits_for <> 'paused' AND w.run_at > now()
+        SELECT w.run_at FROM wa.outbound_queue w
+        WHERE w.session_id = mine.session_id AND w.waits_for IS NOT NULL AND w.waits_for <> 'paused' AND w.run_at > now()
         ORDER BY w.run_at
         LIMIT 1
     ) next

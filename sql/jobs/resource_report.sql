@@ -4,9 +4,11 @@ SELECT jsonb_build_object(
                  FROM (SELECT status, count(*) FROM wa.session GROUP BY status) AS s),
     'resting', (SELECT count(*) FROM wa.session WHERE rest_until > now()),
     'workers', (SELECT count(*) FROM wa.worker WHERE lease_until > now()),
-    'messages', (SELECT coalesce(jsonb_object_agg(o.status, o.count), '{}')
-                 FROM (SELECT status, count(*) FROM wa.outbound WHERE live GROUP BY status) AS o),
-    'oldest_message_seconds', (SELECT extract(epoch FROM now() - min(created_at))::int8 FROM wa.outbound WHERE live AND send_at IS NULL),
+    'messages', (SELECT jsonb_strip_nulls(jsonb_build_object('queued', nullif(q.live - s.sending, 0), 'sending', nullif(s.sending, 0)))
+                 FROM (SELECT count(*) AS live FROM wa.outbound_queue) q, (
+                     SELECT count(*) AS sending FROM wa.sending b CROSS JOIN unnest(b.taken) t (id) JOIN wa.outbound o USING (id) WHERE o.status = 'sending') s),
+    'oldest_message_seconds', (SELECT extract(epoch FROM now() - o.created_at)::int8 FROM wa.outbound o
+                               WHERE o.id = (SELECT min(q.id) FROM wa.outbound_queue q WHERE q.waits_for IS NULL OR q.waits_for NOT IN ('scheduled', 'paused'))),
     -- In three parts, each with an index of its own.
     'session_jobs', (SELECT count(*) FROM wa.session_job WHERE status IN ('queued', 'running') AND NOT action)
         + (SELECT count(*) FROM wa.session_job WHERE status = 'queued' AND action)

@@ -3,7 +3,7 @@ SELECT sender, received AS "received!", kind AS "kind!", body, content, message
 FROM (
     SELECT NULL AS sender, false AS received, o.kind, o.body, o.content, u.message
     FROM wa.outbound o LEFT JOIN wa.upload u ON u.session_id = o.session_id AND u.upload_id = o.upload_id
-    WHERE o.session_id = $1 AND o.message_id = $3 AND o.chat = $2
+    WHERE o.id = wa.outbound_id($1, $3) AND o.chat = $2
     UNION ALL
     SELECT CASE WHEN NOT i.from_me THEN i.sender END, true, i.kind, i.body, NULL, i.message
     FROM wa.inbox i WHERE i.session_id = $1 AND i.chat = $2 AND i.message_id = $3

@@ -17,7 +17,7 @@ WITH message (chat, sender, message_id, kind, body, from_me, push_name, sent_at,
     SELECT held.name, held.session_id, m.chat, m.sender, m.message_id, m.kind, m.body, m.from_me, m.push_name, m.sent_at, m.message, m.quoted_id, m.target_id
     FROM held, message m
     WHERE NOT EXISTS (SELECT FROM wa.inbox i WHERE i.session_id = held.session_id AND i.chat = m.chat AND i.sender = m.sender AND i.message_id = m.message_id)
-      AND NOT EXISTS (SELECT FROM wa.outbound o WHERE o.session_id = held.session_id AND o.message_id = m.message_id)
+      AND wa.outbound_id(held.session_id, m.message_id) IS NULL
     ORDER BY m.position
     ON CONFLICT (session_id, chat, sender, message_id) DO NOTHING
     RETURNING 1

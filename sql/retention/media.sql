@@ -9,7 +9,7 @@ WITH page AS MATERIALIZED (
     -- Files on it that are old enough and that no waiting message names.
     SELECT media_id FROM page
     WHERE created_at < now() - $3::integer * interval '1 day'
-      AND NOT EXISTS (SELECT FROM wa.outbound o WHERE o.live AND o.content ? 'media' AND (o.content ->> 'media')::bigint = page.media_id)
+      AND NOT EXISTS (SELECT FROM wa.outbound o WHERE o.status IN ('queued', 'sending') AND o.content ? 'media' AND (o.content ->> 'media')::bigint = page.media_id)
 ), doomed AS (
     -- Those that nobody else is writing.
     SELECT m.media_id FROM wa.media m JOIN old USING (media_id) WHERE NOT $4::boolean FOR UPDATE OF m SKIP LOCKED

@@ -4,7 +4,7 @@
 WITH page AS MATERIALIZED (
     -- The page.
     SELECT session_id, id, created_at, status,
-           greatest(created_at, run_at, sent_at, delivered_at, read_at, played_at, failed_at, cancelled_at,
+           greatest(created_at, sent_at, delivered_at, read_at, played_at, failed_at, cancelled_at,
                     expired_at) AS ended_at
     FROM wa.outbound WHERE id > $1 ORDER BY id LIMIT $2
 ), old AS (

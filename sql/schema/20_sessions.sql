@@ -90,6 +90,7 @@ CREATE OR REPLACE FUNCTION wa.session_after_delete() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     DELETE FROM wa.outbound WHERE session_id = OLD.session_id;
+    DELETE FROM wa.outbound_queue WHERE session_id = OLD.session_id;
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION wa.session_after_delete() IS 'Row trigger of wa.session: deletes its messages.';

@@ -112,12 +112,12 @@ BEGIN
     END IF;
     firsts := ARRAY(
         SELECT DISTINCT ON (o.chat) o.id FROM wa.outbound o
-        WHERE o.session_id = settle.session_id AND o.id = ANY (in_hand) AND o.live
+        WHERE o.session_id = settle.session_id AND o.id = ANY (in_hand) AND o.status IN ('queued', 'sending')
         ORDER BY o.chat, o.id
     );
     WITH free AS (
         SELECT o.id FROM wa.outbound o
-        WHERE o.session_id = settle.session_id AND o.id = ANY (firsts) AND o.live
+        WHERE o.session_id = settle.session_id AND o.id = ANY (firsts) AND o.status IN ('queued', 'sending')
         FOR NO KEY UPDATE SKIP LOCKED
     ), changed AS (
         UPDATE wa.outbound o
@@ -128,7 +128,10 @@ BEGIN
             last_error = wa.worker_ended(),
             errors = o.errors || CASE WHEN wa.had_begun(o) THEN wa.attempt_error(o.attempts + 1, wa.worker_ended()) ELSE '[]' END
         FROM free WHERE o.session_id = settle.session_id AND o.id = free.id
-        RETURNING o.id
+        RETURNING o.id, o.chat, o.status
+    ), gone AS (
+        DELETE FROM wa.outbound_queue q USING changed c
+        WHERE c.status = 'failed' AND q.session_id = settle.session_id AND q.chat = c.chat AND q.id = c.id
     )
     SELECT array_agg(c.id) INTO ids FROM changed c;
     firsts := ARRAY(SELECT f FROM unnest(firsts) f WHERE ids IS NULL OR f <> ALL (ids));

@@ -17,6 +17,9 @@ DECLARE
     locked CONSTANT jsonb := coalesce(nullif(current_setting('wagres.campaigns', true), ''), '{}');
     paused boolean := locked -> key;
 BEGIN
+    IF TG_RELID <> 'wa.outbound'::regclass THEN
+        RAISE EXCEPTION 'wa.outbound_campaign is the trigger of wa.outbound alone' USING ERRCODE = 'insufficient_privilege';
+    END IF;
     WHILE paused IS NULL LOOP
         INSERT INTO wa.campaign (session_id, campaign) VALUES (NEW.session_id, NEW.campaign)
         ON CONFLICT ON CONSTRAINT campaign_pkey DO NOTHING;
@@ -29,12 +32,9 @@ BEGIN
             PERFORM set_config('wagres.campaigns', (locked || jsonb_build_object(key, paused))::text, true);
         END IF;
     END LOOP;
-    IF paused THEN
-        NEW.waits_for := 'paused';
-    END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION wa.outbound_campaign() IS 'Row trigger of wa.outbound: holds back messages of a paused campaign, and keeps wa.pause_campaign and wa.resume_campaign waiting until the transaction ends.';
+COMMENT ON FUNCTION wa.outbound_campaign() IS 'Row trigger of wa.outbound: notes whether the campaign is paused, for wa.outbound_after_insert, and keeps wa.pause_campaign and wa.resume_campaign waiting until the transaction ends.';
 -- After "validate", by its name: that fills session_id with a session of the caller.
 CREATE OR REPLACE TRIGGER validate_campaign BEFORE INSERT ON wa.outbound
     FOR EACH ROW WHEN (NEW.campaign IS NOT NULL) EXECUTE FUNCTION wa.outbound_campaign();
@@ -78,14 +78,15 @@ COMMENT ON FUNCTION wa.render(text, jsonb) IS 'Fills each {{name}} of a template
 
 CREATE OR REPLACE VIEW wa.campaigns WITH (security_invoker = on) AS
 SELECT o.session, o.campaign, count(*) AS messages,
-       count(*) FILTER (WHERE o.live) AS waiting,
+       count(*) FILTER (WHERE o.status IN ('queued', 'sending')) AS waiting,
        count(*) FILTER (WHERE o.sent_at IS NOT NULL) AS sent,
        count(*) FILTER (WHERE o.delivered_at IS NOT NULL) AS delivered,
        count(*) FILTER (WHERE o.read_at IS NOT NULL) AS read,
        count(*) FILTER (WHERE o.status = 'failed') AS failed,
        count(*) FILTER (WHERE o.status IN ('cancelled', 'expired')) AS withdrawn,
        min(o.created_at) AS created_at, max(o.sent_at) AS last_sent_at,
-       count(*) FILTER (WHERE o.waits_for = 'paused') AS held, min(p.paused_at) AS paused_at
+       (SELECT count(*) FROM wa.outbound_queue q WHERE q.session_id = o.session_id AND q.campaign = o.campaign AND q.waits_for = 'paused') AS held,
+       min(p.paused_at) AS paused_at
 FROM wa.outbound o LEFT JOIN wa.campaign p USING (session_id, campaign)
 WHERE o.campaign IS NOT NULL GROUP BY o.session_id, o.session, o.campaign;
 COMMENT ON VIEW wa.campaigns IS 'Progress of each campaign. SELECT * FROM wa.campaigns WHERE campaign = ''may'';';
@@ -108,8 +109,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 DECLARE of_session CONSTANT bigint := wa.session_id(cancel_campaign.session);
 BEGIN
     RETURN cardinality(wa.withdraw(ARRAY(
-        SELECT o.id FROM wa.outbound o
-        WHERE o.session_id = of_session AND o.live AND o.campaign = cancel_campaign.campaign
+        SELECT q.id FROM wa.outbound_queue q WHERE q.session_id = of_session AND q.campaign = cancel_campaign.campaign
     ), 'cancelled'));
 END $$;
 COMMENT ON FUNCTION wa.cancel_campaign(text, text) IS 'Cancels the queued messages of a campaign; returns how many. Messages on their way stay. SELECT wa.cancel_campaign(''shop'', ''may'');';
@@ -128,10 +128,10 @@ BEGIN
     PERFORM wa.set_paused(of_session, pause_campaign.campaign, true);
     -- As in wa.withdraw: a claim that waits for this lock finds withdrawals changed, and reads again.
     PERFORM FROM wa.sending b WHERE b.session_id = of_session FOR UPDATE;
-    UPDATE wa.outbound o SET waits_for = 'paused'
+    UPDATE wa.outbound_queue q SET waits_for = 'paused', run_at = coalesce(q.run_at, now())
     FROM wa.sending b
-    WHERE b.session_id = of_session AND o.session_id = of_session AND o.live AND o.campaign = pause_campaign.campaign
-      AND o.status = 'queued' AND o.waits_for IS DISTINCT FROM 'paused' AND o.id <> ALL (b.taken);
+    WHERE b.session_id = of_session AND q.session_id = of_session AND q.campaign = pause_campaign.campaign
+      AND q.waits_for IS DISTINCT FROM 'paused' AND q.id <> ALL (b.taken);
     GET DIAGNOSTICS paused = ROW_COUNT;
     UPDATE wa.sending b SET withdrawals = b.withdrawals + 1 WHERE b.session_id = of_session AND paused > 0;
     RETURN paused;
@@ -148,10 +148,15 @@ BEGIN
     IF EXISTS (SELECT FROM wa.campaign c WHERE c.session_id = of_session AND c.campaign = resume_campaign.campaign) THEN
         PERFORM wa.set_paused(of_session, resume_campaign.campaign, false);
     END IF;
-    UPDATE wa.outbound o SET waits_for = CASE WHEN o.send_at > now() THEN 'scheduled'::wa.wait_reason END
-    WHERE o.session_id = of_session AND o.live AND o.campaign = resume_campaign.campaign AND o.waits_for = 'paused';
+    -- In the lock order of claims: see wa.withdraw.
+    PERFORM FROM wa.sending b WHERE b.session_id = of_session FOR UPDATE;
+    UPDATE wa.outbound_queue q
+    SET waits_for = CASE WHEN o.send_at > now() THEN 'scheduled'::wa.wait_reason END, run_at = CASE WHEN o.send_at > now() THEN o.send_at END
+    FROM wa.outbound o
+    WHERE q.session_id = of_session AND q.campaign = resume_campaign.campaign AND q.waits_for = 'paused' AND o.id = q.id;
     GET DIAGNOSTICS resumed = ROW_COUNT;
-    PERFORM wa.wake();
+    UPDATE wa.sending b SET withdrawals = b.withdrawals + 1 WHERE b.session_id = of_session AND resumed > 0;
+    PERFORM wa.wake(ARRAY[of_session]);
     RETURN resumed;
 END $$;
 COMMENT ON FUNCTION wa.resume_campaign(text, text) IS 'Releases the messages that wa.pause_campaign holds back; returns how many. SELECT wa.resume_campaign(''shop'', ''may'');';

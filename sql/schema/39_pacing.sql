@@ -177,9 +177,9 @@ BEGIN
     IF NOT wa.sees(id) THEN
         RETURN;
     END IF;
-    UPDATE wa.sending b SET gate_until = '-infinity' WHERE b.session_id = unpace.id;
-    UPDATE wa.outbound o SET waits_for = NULL, run_at = now()
-    WHERE o.session_id = unpace.id AND o.live AND o.waits_for IN ('paced', 'quiet_hours', 'first_contact');
-    PERFORM wa.wake();
+    UPDATE wa.sending b SET gate_until = '-infinity', withdrawals = b.withdrawals + 1 WHERE b.session_id = unpace.id;
+    UPDATE wa.outbound_queue q SET waits_for = NULL, run_at = NULL
+    WHERE q.session_id = unpace.id AND q.waits_for IN ('paced', 'quiet_hours', 'first_contact');
+    PERFORM wa.wake(ARRAY[unpace.id]);
 END $$;
 COMMENT ON FUNCTION wa.unpace(bigint) IS 'Releases the queued messages that an earlier pacing of a session (by its id) holds back.';

@@ -49,7 +49,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.check_most(integer) IS 'Refuses a negative number of rows; error WA011.';
 
--- Each table gives its own page along its index by time; the view would read and sort the whole chat.
+-- Each table gives its own page along its index; the view would read and sort the whole chat.
 CREATE OR REPLACE FUNCTION wa.chat_page(session_id bigint, chat text, at timestamptz, id text, most integer) RETURNS SETOF wa.history
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -61,10 +61,18 @@ DECLARE
 BEGIN
     RETURN QUERY
     SELECT * FROM (
-        (SELECT h.* FROM wa.history h
-         WHERE h.outbound_id IS NOT NULL AND h.session_id = chat_page.session_id AND h.chat = chat_page.chat
-           AND h.sent_at <= until AND (h.at, 2, h.outbound_id) < (until, place, number)
-         ORDER BY h.sent_at DESC, h.outbound_id DESC LIMIT chat_page.most)
+        -- Messages sent from here, in the order of their ids; that of the moments is the same, except for those apart.
+        (SELECT h.* FROM wa.history h JOIN (
+             (SELECT o.id FROM wa.outbound o
+              WHERE o.session_id = chat_page.session_id AND o.chat = chat_page.chat AND NOT o.apart
+                AND o.sent_at IS NOT NULL AND o.kind NOT IN ('read', 'chat_state') AND (o.sent_at, 2, o.id) < (until, place, number)
+              ORDER BY o.id DESC LIMIT chat_page.most)
+             UNION ALL
+             (SELECT o.id FROM wa.outbound o
+              WHERE o.session_id = chat_page.session_id AND o.chat = chat_page.chat AND o.apart
+                AND o.sent_at IS NOT NULL AND o.kind NOT IN ('read', 'chat_state') AND (o.sent_at, 2, o.id) < (until, place, number)
+              ORDER BY o.sent_at DESC, o.id DESC LIMIT chat_page.most)
+         ) own ON own.id = h.outbound_id)
         UNION ALL
         (SELECT h.* FROM wa.history h
          WHERE h.inbox_id IS NOT NULL AND h.session_id = chat_page.session_id AND h.chat = chat_page.chat

@@ -9,17 +9,23 @@ SELECT s.name AS session, s.tenant, s.status, s.paused_at IS NOT NULL OR t.pause
 FROM wa.session s
 JOIN wa.tenant t USING (tenant)
 LEFT JOIN (
-    SELECT o.session_id,
-           count(*) FILTER (WHERE o.status = 'queued' AND o.waits_for IS NULL) AS ready,
-           count(*) FILTER (WHERE o.status = 'sending') AS sending,
-           count(*) FILTER (WHERE o.waits_for = 'scheduled') AS scheduled,
-           count(*) FILTER (WHERE o.waits_for = 'retry') AS retrying,
-           count(*) FILTER (WHERE o.waits_for IN ('paced', 'quiet_hours', 'first_contact')) AS paced,
-           count(DISTINCT o.chat) AS chats,
-           min(o.created_at) FILTER (WHERE o.waits_for IS NULL OR o.waits_for NOT IN ('scheduled', 'paused')) AS oldest,
-           min(o.run_at) FILTER (WHERE o.waits_for <> 'paused') AS next_run_at,
-           count(*) FILTER (WHERE o.waits_for = 'paused') AS held
-    FROM wa.outbound o WHERE o.live GROUP BY o.session_id
+    SELECT q.session_id,
+           count(*) FILTER (WHERE q.waits_for IS NULL) - max(b.sending) AS ready, max(b.sending) AS sending,
+           count(*) FILTER (WHERE q.waits_for = 'scheduled') AS scheduled,
+           count(*) FILTER (WHERE q.waits_for = 'retry') AS retrying,
+           count(*) FILTER (WHERE q.waits_for IN ('paced', 'quiet_hours', 'first_contact')) AS paced,
+           count(DISTINCT q.chat) AS chats,
+           (SELECT o.created_at FROM wa.outbound o
+            WHERE o.id = min(q.id) FILTER (WHERE q.waits_for IS NULL OR q.waits_for NOT IN ('scheduled', 'paused'))) AS oldest,
+           min(q.run_at) FILTER (WHERE q.waits_for <> 'paused') AS next_run_at,
+           count(*) FILTER (WHERE q.waits_for = 'paused') AS held
+    FROM wa.outbound_queue q
+    LEFT JOIN (
+        -- Only messages in hand can be on their way.
+        SELECT b.session_id, (SELECT count(*) FROM wa.outbound o WHERE o.id = ANY (b.taken) AND o.status = 'sending') AS sending
+        FROM wa.sending b
+    ) b USING (session_id)
+    GROUP BY q.session_id
 ) q USING (session_id);
 COMMENT ON VIEW wa.queue IS 'Backlog of each session: how many messages, why they wait, and the age of the oldest. SELECT * FROM wa.queue ORDER BY age DESC NULLS LAST;';
 COMMENT ON COLUMN wa.queue.paused IS 'Whether wa.pause or wa.pause_tenant holds the session back.';
@@ -34,23 +40,10 @@ COMMENT ON COLUMN wa.queue.age IS 'Time since oldest.';
 COMMENT ON COLUMN wa.queue.next_run_at IS 'When the next waiting message may go.';
 COMMENT ON COLUMN wa.queue.held IS 'Messages of paused campaigns.';
 
-CREATE OR REPLACE VIEW wa.rate WITH (security_invoker = on) AS
-SELECT s.name AS session, s.tenant,
-       count(o.sent_at) FILTER (WHERE o.sent_at > now() - interval '1 minute') AS sent_last_minute,
-       count(o.sent_at) AS sent_last_hour,
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM o.sent_at - greatest(o.created_at, o.send_at))) AS median_seconds_to_sent
-FROM wa.session s
-LEFT JOIN wa.outbound o ON o.session_id = s.session_id AND o.sent_at > now() - interval '1 hour'
-GROUP BY s.session_id, s.name, s.tenant;
-COMMENT ON VIEW wa.rate IS 'Messages that each session sent in the last minute and hour, and the median time from INSERT (or send_at) to WhatsApp''s server. SELECT * FROM wa.rate;';
-COMMENT ON COLUMN wa.rate.sent_last_minute IS 'Messages that WhatsApp''s server accepted in the last minute.';
-COMMENT ON COLUMN wa.rate.sent_last_hour IS 'Messages that WhatsApp''s server accepted in the last hour.';
-COMMENT ON COLUMN wa.rate.median_seconds_to_sent IS 'Median of the last hour.';
-
 CREATE OR REPLACE VIEW wa.failure WITH (security_invoker = on) AS
-SELECT o.session, o.id, o.recipient, o.kind, o.attempts, o.last_error, o.failed_at, o.created_at,
-       o.failure, o.session_id
-FROM wa.outbound o WHERE o.failed_at IS NOT NULL;
+SELECT o.session, f.id, o.recipient, o.kind, o.attempts, o.last_error, f.failed_at, o.created_at,
+       f.failure, f.session_id
+FROM wa.outbound_failed f JOIN wa.outbound o USING (id);
 COMMENT ON VIEW wa.failure IS 'Failed messages, with the class of the failure and the last error. SELECT * FROM wa.failure WHERE session_id = wa.session_id(''shop'') AND failure = ''media'' ORDER BY failed_at DESC LIMIT 20; then SELECT wa.retry(id);';
 COMMENT ON COLUMN wa.failure.failure IS 'Class of the failure: wa.failure_classes() says what each means and what helps.';
 COMMENT ON COLUMN wa.failure.session_id IS 'The session; a search by it uses an index, one by name does not.';

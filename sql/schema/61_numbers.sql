@@ -210,3 +210,18 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     ORDER BY n.last_at DESC, s.name, n.campaign
 $$;
 COMMENT ON FUNCTION wa.campaign_numbers(text, interval, text) IS 'The funnel of each campaign of each session, from the hours since the beginning of the hour so long ago; first_at is the first hour in which something happened, last_at the last minute. Messages that wait are not counted: wa.campaigns counts them, and reads the messages. SELECT * FROM wa.campaign_numbers(''shop'');';
+
+CREATE OR REPLACE VIEW wa.rate WITH (security_invoker = on) AS
+SELECT s.name AS session, s.tenant,
+       coalesce(sum(n.sent) FILTER (WHERE n.at >= date_trunc('minute', now()) - interval '1 minute' AND n.at < date_trunc('minute', now())), 0)::bigint AS sent_last_minute,
+       coalesce(sum(n.sent), 0)::bigint AS sent_last_hour,
+       wa.latency_percentile(ARRAY[sum(n.latency[1]), sum(n.latency[2]), sum(n.latency[3]), sum(n.latency[4]), sum(n.latency[5]), sum(n.latency[6]),
+                                   sum(n.latency[7]), sum(n.latency[8]), sum(n.latency[9]), sum(n.latency[10]), sum(n.latency[11]), sum(n.latency[12])],
+                             0.5, sum(n.latency_seconds)) AS median_seconds_to_sent
+FROM wa.session s
+LEFT JOIN wa.numbers n ON n.session_id = s.session_id AND n.tenant IS NULL AND n.campaign IS NULL AND n.span = 'minute' AND n.at > now() - interval '1 hour'
+GROUP BY s.session_id, s.name, s.tenant;
+COMMENT ON VIEW wa.rate IS 'Messages that each session sent in the last full minute and in the last hour, and the median time from INSERT (or send_at) to WhatsApp''s server: sums of wa.numbers, which a worker writes once a minute. SELECT * FROM wa.rate;';
+COMMENT ON COLUMN wa.rate.sent_last_minute IS 'Messages that WhatsApp''s server accepted in the last full minute.';
+COMMENT ON COLUMN wa.rate.sent_last_hour IS 'Messages that WhatsApp''s server accepted in the last hour.';
+COMMENT ON COLUMN wa.rate.median_seconds_to_sent IS 'Median of the last hour, about.';

@@ -111,9 +111,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
                 THEN format('pacing, the next message goes at %s', p.gate_until::timestamptz(0)) END,
            -- These messages have the moment that the claim gave them, so one look-up finds whether there is one.
            CASE WHEN p.contacts_today >= p.first_contacts AND wa.contacts_left(p.pacing, p.sending) <= 0 AND (
-                    SELECT true FROM wa.outbound o
-                    WHERE o.session_id = p.session_id AND o.live AND o.waits_for = 'first_contact' AND o.run_at = wa.tomorrow(p.pacing)
-                    ORDER BY o.run_at LIMIT 1)
+                    SELECT true FROM wa.outbound_queue q
+                    WHERE q.session_id = p.session_id AND q.waits_for = 'first_contact' AND q.waits_for <> 'paused' AND q.run_at = wa.tomorrow(p.pacing)
+                    ORDER BY q.run_at LIMIT 1)
                 THEN format('first contacts of today used up (%s), new chats wait until %s',
                     p.first_contacts, wa.tomorrow(p.pacing)::timestamptz(0)) END,
            p.blocked IS NOT NULL AND (
@@ -121,7 +121,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
     FROM parted p
     CROSS JOIN LATERAL (
         SELECT CASE WHEN p.blocked IS NOT NULL OR p.gated THEN (
-            SELECT true FROM wa.outbound o WHERE o.session_id = p.session_id AND o.live ORDER BY o.chat, o.id LIMIT 1) END AS messages
+            SELECT true FROM wa.outbound_queue q WHERE q.session_id = p.session_id ORDER BY q.chat, q.id LIMIT 1) END AS messages
         OFFSET 0
     ) waiting
 $$;
@@ -147,29 +147,31 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET j
 $$;
 COMMENT ON FUNCTION wa.why(text) IS 'Why a session does not send, in one line; what a person must do first comes first. wa.reasons() has all sessions. SELECT wa.why(''shop'');';
 
-CREATE OR REPLACE FUNCTION wa.message_reason(message wa.outbound) RETURNS text
+CREATE OR REPLACE FUNCTION wa.message_reason(message wa.outbound, entry wa.outbound_queue) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE
-        WHEN message.waits_for = 'paused' THEN (
+        WHEN entry.waits_for = 'paused' THEN (
             SELECT format('campaign %s paused by %s since %s (wa.resume_campaign)', c.campaign, coalesce(c.paused_by, 'somebody'), c.paused_at::timestamptz(0))
             FROM wa.campaign c WHERE c.session_id = message.session_id AND c.campaign = message.campaign AND c.paused_at IS NOT NULL)
         -- Released as soon as the session can send.
-        WHEN message.run_at <= now() THEN NULL
-        WHEN message.waits_for = 'scheduled' THEN format('scheduled until %s', message.run_at::timestamptz(0))
-        WHEN message.waits_for = 'retry' THEN format('retry at %s after attempt %s of %s%s',
-            message.run_at::timestamptz(0), message.attempts, message.max_attempts, ': ' || message.last_error)
-        WHEN message.waits_for = 'paced' THEN format('pacing, goes at %s', message.run_at::timestamptz(0))
-        WHEN message.waits_for = 'quiet_hours' THEN format('quiet hours until %s', message.run_at::timestamptz(0))
-        WHEN message.waits_for = 'first_contact' THEN format('a new chat, and the first contacts of today are used up until %s', message.run_at::timestamptz(0))
+        WHEN entry.run_at <= now() THEN NULL
+        WHEN entry.waits_for = 'scheduled' THEN format('scheduled until %s', entry.run_at::timestamptz(0))
+        WHEN entry.waits_for = 'retry' THEN format('retry at %s after attempt %s of %s%s',
+            entry.run_at::timestamptz(0), message.attempts, message.max_attempts, ': ' || message.last_error)
+        WHEN entry.waits_for = 'paced' THEN format('pacing, goes at %s', entry.run_at::timestamptz(0))
+        WHEN entry.waits_for = 'quiet_hours' THEN format('quiet hours until %s', entry.run_at::timestamptz(0))
+        WHEN entry.waits_for = 'first_contact' THEN format('a new chat, and the first contacts of today are used up until %s', entry.run_at::timestamptz(0))
     END
 $$;
-COMMENT ON FUNCTION wa.message_reason(wa.outbound) IS 'What a queued message waits for by itself, whatever its session and the messages before it do; null for nothing.';
+COMMENT ON FUNCTION wa.message_reason(wa.outbound, wa.outbound_queue) IS 'What a queued message waits for by itself, whatever its session and the messages before it do; null for nothing.';
 
 CREATE OR REPLACE FUNCTION wa.why(message bigint) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
     own    wa.outbound;
+    entry  wa.outbound_queue;
     first  wa.outbound;
+    before wa.outbound_queue;
     taken  bigint[];
     worker uuid;
     begun  timestamptz;
@@ -181,7 +183,8 @@ BEGIN
         RAISE EXCEPTION 'message: no message has the id %', coalesce(why.message::text, 'null')
             USING ERRCODE = 'WA048', COLUMN = 'message', HINT = 'Accepted: the id of a row of wa.outbound, which shows a role the messages of its tenants.';
     END IF;
-    IF NOT own.live THEN
+    SELECT * INTO entry FROM wa.outbound_queue q WHERE q.session_id = own.session_id AND q.chat = own.chat AND q.id = own.id;
+    IF entry.id IS NULL THEN
         RETURN CASE own.status
             WHEN 'failed' THEN format('failed at %s, attempt %s of %s%s (wa.retry)',
                 own.failed_at::timestamptz(0), own.attempts, own.max_attempts, ': ' || own.last_error)
@@ -191,10 +194,11 @@ BEGIN
                            'read at ' || own.read_at::timestamptz(0), 'played at ' || own.played_at::timestamptz(0)) END;
     END IF;
     -- As in the claim: scheduled and paused messages hold back nothing.
-    SELECT * INTO first FROM wa.outbound e
-    WHERE e.session_id = own.session_id AND e.chat = own.chat AND e.live AND e.id < own.id
+    SELECT * INTO before FROM wa.outbound_queue e
+    WHERE e.session_id = own.session_id AND e.chat = own.chat AND e.id < own.id
       AND (e.waits_for IS NULL OR e.waits_for NOT IN ('scheduled', 'paused'))
     ORDER BY e.id LIMIT 1;
+    SELECT * INTO first FROM wa.outbound e WHERE e.id = before.id;
     SELECT w.worker_id, b.taken INTO worker, taken
     FROM wa.sending b JOIN wa.lease l USING (session_id) JOIN wa.worker w ON w.worker_id = l.holder AND w.lease_until > now()
     WHERE b.session_id = own.session_id;
@@ -204,10 +208,10 @@ BEGIN
             ', behind message ' || first.id || ' of this chat');
     END IF;
     SELECT * INTO of_session FROM wa.session_reasons(ARRAY[own.session_id]);
-    mine := wa.message_reason(own);
+    mine := wa.message_reason(own, entry);
     RETURN coalesce(nullif(concat_ws('; ',
         format('session %s: ', own.session) || of_session.blocked,
-        CASE WHEN own.waits_for IN ('paused', 'scheduled') THEN mine END,
+        CASE WHEN entry.waits_for IN ('paused', 'scheduled') THEN mine END,
         format('session %s: ', own.session) || of_session.delayed,
         CASE WHEN of_session.limited IS NOT NULL AND own.chat ~ '@(s\.whatsapp\.net|lid)$'
                   AND NOT EXISTS (SELECT FROM wa.outbound e WHERE e.session_id = own.session_id AND e.chat = own.chat AND e.sent_at IS NOT NULL)
@@ -215,8 +219,8 @@ BEGIN
              THEN format('session %s: %s, and this chat is new', own.session, of_session.limited) END,
         CASE WHEN first.id IS NOT NULL THEN format('behind message %s of this chat%s', first.id, ': ' || CASE
                  WHEN first.id = ANY (taken) THEN 'in the hands of worker ' || worker
-                 ELSE coalesce(wa.message_reason(first), of_session.paced) END) END,
-        CASE WHEN own.waits_for NOT IN ('paused', 'scheduled') AND position(mine IN coalesce(of_session.delayed, '')) = 0 THEN mine
+                 ELSE coalesce(wa.message_reason(first, before), of_session.paced) END) END,
+        CASE WHEN entry.waits_for NOT IN ('paused', 'scheduled') AND position(mine IN coalesce(of_session.delayed, '')) = 0 THEN mine
              WHEN first.id IS NULL THEN of_session.paced END
     ), ''), 'nothing is in its way; it waits for its turn');
 END $$;

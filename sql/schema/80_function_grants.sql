@@ -108,7 +108,6 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.link_url(text,interval)',
         'wa.logout(text,text,boolean)',
         'wa.maintenance_args_error(text,jsonb)',
-        'wa.new_message_id()',
         'wa.pause(text,text)',
         'wa.pause_campaign(text,text)',
         'wa.remove_download_rule(bigint)',
@@ -132,7 +131,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.set_region(text,text)',
         'wa.test_webhook(text)',
         'wa.unschedule(text)',
-        'wa.wake()'
+        'wa.outbound_id(bigint,text)',
+        'wa.made_id(text,text)',
+        'wa.wake(bigint[])'
     ]) f
     UNION ALL
     -- Operating, too; these say themselves which roles may.
@@ -155,6 +156,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.add_scheduled_job(wa.schedule,timestamp with time zone)',
         'wa.add_tenant(text)',
         'wa.announce_status(bigint[],bigint[])',
+        'wa.notify_status(bigint[],bigint[])',
         'wa.attempt_error(integer,text)',
         'wa.cancel_maintenance_job(bigint)',
         'wa.change_maintenance_job(bigint,wa.job_status)',
@@ -180,6 +182,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT f, '{wa_admin}'::name[] FROM unnest(ARRAY[
         'wa.add_token(text,text,text,interval,boolean)',
         'wa.login_link(text,interval)',
+        'wa.mend_queue()',
         'wa.revoke_token(text)'
     ]) f
     UNION ALL
@@ -273,13 +276,16 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.maintenance_job_before_insert()',
         'wa.media_dropped()',
         'wa.must_administer()',
-        'wa.message_reason(wa.outbound)',
+        'wa.message_reason(wa.outbound,wa.outbound_queue)',
         'wa.must_not_be_lowered()',
         'wa.must_not_be_paused(wa.consumer)',
         'wa.must_send()',
         'wa.new_secret(text)',
         'wa.new_signing_secret()',
         'wa.open_link(text)',
+        'wa.outbound_after_delete()',
+        'wa.outbound_after_failure()',
+        'wa.outbound_after_insert()',
         'wa.outbound_before_insert()',
         'wa.outbound_campaign()',
         'wa.pacing_before_write()',
@@ -287,6 +293,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.passkey_after_change()',
         'wa.passkey_waits(text,text)',
         'wa.put_webhook_secret(bigint,text,text)',
+        'wa.queue(wa.outbound,boolean)',
         'wa.ring()',
         'wa.schedule_before_write()',
         'wa.schedule_limit()',

@@ -51,7 +51,9 @@ DO $$
 DECLARE
     grants CONSTANT text[] := ARRAY[
         'GRANT USAGE ON SCHEMA wa TO %I',
-        'wa_app', 'GRANT SELECT ON wa.tenant, wa.session, wa.auth_size, wa.outbound, wa.inbox, wa.event, wa.session_job, wa.pacing, wa.queue, wa.rate, wa.failure, wa.retries, wa.session_health, wa.consumer, wa.unread, wa.consumers, wa.media, wa.download_rule, wa.receipt, wa.region, wa.history, wa.past, wa.campaigns, wa.campaign_waiting, wa.campaign, wa.numbers, wa.webhook, wa.webhooks, wa.webhook_lease, wa.delivery, wa.webhook_replay, wa.webhook_numbers, wa.companies, wa.company_numbers, wa.partner_call, wa.partner_hook TO %I',
+        'wa_app', 'GRANT SELECT ON wa.tenant, wa.session, wa.auth_size, wa.outbound, wa.outbound_queue, wa.outbound_failed, wa.inbox, wa.event, wa.session_job, wa.pacing, wa.queue, wa.rate, wa.failure, wa.retries, wa.session_health, wa.consumer, wa.unread, wa.consumers, wa.media, wa.download_rule, wa.receipt, wa.region, wa.history, wa.past, wa.campaigns, wa.campaign_waiting, wa.campaign, wa.numbers, wa.webhook, wa.webhooks, wa.webhook_lease, wa.delivery, wa.webhook_replay, wa.webhook_numbers, wa.companies, wa.company_numbers, wa.partner_call, wa.partner_hook TO %I',
+        -- For wa.queue.
+        'wa_app', 'GRANT SELECT (session_id, taken) ON wa.sending TO %I',
         'wa_app', 'GRANT INSERT (session, recipient, kind, body, content, message_id, priority, send_at, expires_at, dedupe_key, max_attempts, campaign) ON wa.outbound TO %I',
         'wa_app', 'GRANT INSERT (session, kind, reason, run_at, args) ON wa.session_job TO %I',
         'wa_app', 'GRANT SELECT ON wa.schedule TO %I',
@@ -64,7 +66,7 @@ DECLARE
         -- Rows that workers lock for each other, or whose keys they insert: an open transaction that has locked one would hold up
         -- all sessions (R8).
         'wa_admin', 'REVOKE UPDATE, DELETE ON wa.worker, wa.lease, wa.sending, wa.webhook_lease, wa.delivery, wa.partner, wa.partner_call FROM %I',
-        'wa_admin', 'REVOKE INSERT, UPDATE, DELETE ON wa.auth_home, wa.sealing, wa.witness, wa.contacted, wa.receipt, wa.schedule_tick, wa.unread, wa.schema_state, wa.region, wa.numbers, wa.numbers_batch, wa.campaign_waiting, wa.webhook_lease, wa.delivery, wa.webhook_numbers, wa.company, wa.company_numbers, wa.company_watch, wa.partner, wa.partner_call, wa.partner_hook FROM %I',
+        'wa_admin', 'REVOKE INSERT, UPDATE, DELETE ON wa.auth_home, wa.sealing, wa.witness, wa.contacted, wa.receipt, wa.outbound_queue, wa.outbound_failed, wa.schedule_tick, wa.unread, wa.schema_state, wa.region, wa.numbers, wa.numbers_batch, wa.campaign_waiting, wa.webhook_lease, wa.delivery, wa.webhook_numbers, wa.company, wa.company_numbers, wa.company_watch, wa.partner, wa.partner_call, wa.partner_hook FROM %I',
         'wa_readonly', 'REVOKE SELECT ON wa.passkey FROM %I',
         'wa_admin', 'REVOKE SELECT, INSERT, UPDATE, DELETE ON wa.passkey FROM %I',
         'wa_app', 'GRANT SELECT (session_id, session, stage, request, code, error, requested_at, expires_at, updated_at) ON wa.passkey TO %I',

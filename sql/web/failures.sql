@@ -5,14 +5,14 @@
 WITH sessions AS MATERIALIZED (
     -- When each failed last: one look-up in an index for each.
     SELECT s.session_id, CASE WHEN $2::text IS NULL
-        THEN (SELECT o.failed_at FROM wa.outbound o WHERE o.session_id = s.session_id AND o.failed_at IS NOT NULL
+        THEN (SELECT o.failed_at FROM wa.outbound_failed o WHERE o.session_id = s.session_id
               ORDER BY o.failed_at DESC LIMIT 1)
-        ELSE (SELECT o.failed_at FROM wa.outbound o WHERE o.session_id = s.session_id AND o.failure = $2 AND o.failed_at IS NOT NULL
+        ELSE (SELECT o.failed_at FROM wa.outbound_failed o WHERE o.session_id = s.session_id AND o.failure = $2
               ORDER BY o.failed_at DESC LIMIT 1) END AS last_at
     FROM wa.session s WHERE $1::text IS NULL AND $3::text IS NULL AND NOT $4::boolean
     UNION ALL
     SELECT c.session_id,
-           (SELECT o.failed_at FROM wa.outbound o WHERE o.session_id = c.session_id AND o.campaign = $3 AND o.failed_at IS NOT NULL
+           (SELECT o.failed_at FROM wa.outbound_failed o WHERE o.session_id = c.session_id AND o.campaign = $3
             ORDER BY o.failed_at DESC LIMIT 1)
     FROM wa.campaign c JOIN wa.session s USING (session_id) WHERE c.campaign = $3 AND ($1 IS NULL OR s.name = $1)
 ), recent AS MATERIALIZED (
@@ -21,34 +21,34 @@ WITH sessions AS MATERIALIZED (
     -- So many messages failed since then, or they all did.
     SELECT CASE WHEN count(*) = $5 AND ($2 IS NULL OR $3 IS NULL) THEN min(last_at) ELSE '-infinity' END AS at FROM recent
 ), latest AS MATERIALIZED (
-    (SELECT o.id, o.failed_at FROM wa.outbound o
+    (SELECT o.id, o.failed_at FROM wa.outbound_failed o
      WHERE $1 IS NOT NULL AND $2 IS NULL AND $3 IS NULL AND o.session_id = (SELECT s.session_id FROM wa.session s WHERE s.name = $1)
-       AND o.failed_at IS NOT NULL
+      
      ORDER BY o.failed_at DESC LIMIT $5)
     UNION ALL
-    (SELECT o.id, o.failed_at FROM wa.outbound o
+    (SELECT o.id, o.failed_at FROM wa.outbound_failed o
      WHERE $1 IS NOT NULL AND $2 IS NOT NULL AND $3 IS NULL AND o.session_id = (SELECT s.session_id FROM wa.session s WHERE s.name = $1)
-       AND o.failure = $2 AND o.failed_at IS NOT NULL
+       AND o.failure = $2
      ORDER BY o.failed_at DESC LIMIT $5)
     UNION ALL
-    (SELECT o.id, o.failed_at FROM wa.outbound o
-     WHERE $1 IS NULL AND $2 IS NULL AND $3 IS NULL AND $4 AND o.failed_at IS NOT NULL ORDER BY o.failed_at DESC LIMIT $5)
+    (SELECT o.id, o.failed_at FROM wa.outbound_failed o
+     WHERE $1 IS NULL AND $2 IS NULL AND $3 IS NULL AND $4 ORDER BY o.failed_at DESC LIMIT $5)
     UNION ALL
-    (SELECT o.id, o.failed_at FROM wa.outbound o
-     WHERE $1 IS NULL AND $2 IS NOT NULL AND $3 IS NULL AND $4 AND o.failure = $2 AND o.failed_at IS NOT NULL
+    (SELECT o.id, o.failed_at FROM wa.outbound_failed o
+     WHERE $1 IS NULL AND $2 IS NOT NULL AND $3 IS NULL AND $4 AND o.failure = $2
      ORDER BY o.failed_at DESC LIMIT $5)
     UNION ALL
     (SELECT o.id, o.failed_at FROM recent r CROSS JOIN LATERAL (
-        (SELECT o.id, o.failed_at FROM wa.outbound o
+        (SELECT o.id, o.failed_at FROM wa.outbound_failed o
          WHERE $2 IS NULL AND $3 IS NULL AND o.session_id = r.session_id AND o.failed_at >= (SELECT at FROM since)
          ORDER BY o.failed_at DESC LIMIT $5)
         UNION ALL
-        (SELECT o.id, o.failed_at FROM wa.outbound o
+        (SELECT o.id, o.failed_at FROM wa.outbound_failed o
          WHERE $2 IS NOT NULL AND $3 IS NULL AND o.session_id = r.session_id AND o.failure = $2 AND o.failed_at >= (SELECT at FROM since)
          ORDER BY o.failed_at DESC LIMIT $5)
         UNION ALL
         (SELECT c.id, c.failed_at FROM (
-            SELECT o.id, o.failed_at, o.failure FROM wa.outbound o
+            SELECT o.id, o.failed_at, o.failure FROM wa.outbound_failed o
             WHERE $3 IS NOT NULL AND o.session_id = r.session_id AND o.campaign = $3 AND o.failed_at >= (SELECT at FROM since)
             ORDER BY o.failed_at DESC LIMIT $5) c
          WHERE $2 IS NULL OR c.failure = $2)) o)

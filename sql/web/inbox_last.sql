@@ -5,7 +5,11 @@ FROM unnest($2::text[]) WITH ORDINALITY AS c (chat, place)
 LEFT JOIN LATERAL (
     SELECT * FROM (
         (SELECT o.sent_at, true AS from_me, o.kind, o.body, o.sent_at AS at FROM wa.outbound o
-         WHERE o.session_id = $1 AND o.chat = c.chat AND o.sent_at IS NOT NULL AND o.kind NOT IN ('read', 'chat_state')
+         WHERE o.session_id = $1 AND o.chat = c.chat AND NOT o.apart AND o.sent_at IS NOT NULL AND o.kind NOT IN ('read', 'chat_state')
+         ORDER BY o.id DESC LIMIT 1)
+        UNION ALL
+        (SELECT o.sent_at, true, o.kind, o.body, o.sent_at FROM wa.outbound o
+         WHERE o.session_id = $1 AND o.chat = c.chat AND o.apart AND o.sent_at IS NOT NULL AND o.kind NOT IN ('read', 'chat_state')
          ORDER BY o.sent_at DESC, o.id DESC LIMIT 1)
         UNION ALL
         -- With the moment of wa.history.

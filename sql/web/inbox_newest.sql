@@ -15,7 +15,8 @@ WITH RECURSIVE first (chat, place) AS (
     SELECT c.chat, greatest(
         (SELECT i.sent_at FROM wa.inbox i WHERE i.session_id = $1 AND i.chat = c.chat ORDER BY i.sent_at DESC LIMIT 1),
         (SELECT o.sent_at FROM wa.outbound o
-         WHERE o.session_id = $1 AND o.chat = c.chat AND o.sent_at IS NOT NULL ORDER BY o.sent_at DESC LIMIT 1)) AS at
+         WHERE o.session_id = $1 AND o.chat = c.chat AND NOT o.apart AND o.sent_at IS NOT NULL ORDER BY o.id DESC LIMIT 1),
+        (SELECT max(o.sent_at) FROM wa.outbound o WHERE o.session_id = $1 AND o.chat = c.chat AND o.apart)) AS at
     FROM chats c
 )
 SELECT d.chat AS "chat!", d.at AS "at!" FROM dated d

@@ -2,15 +2,15 @@
 -- index in its order: messages that can go, messages that wait for a moment, and all of them.
 WITH ready AS (
     SELECT count(*) AS messages FROM (
-        SELECT FROM wa.outbound o WHERE o.session_id = $1 AND o.live AND o.waits_for IS NULL LIMIT $2) few
+        SELECT FROM wa.outbound_queue o WHERE o.session_id = $1 AND o.waits_for IS NULL LIMIT $2) few
 ), waiting AS MATERIALIZED (
     SELECT few.waits_for, count(*) AS messages FROM (
-        SELECT o.waits_for FROM wa.outbound o
-        WHERE o.session_id = $1 AND o.live AND o.waits_for IS NOT NULL AND o.waits_for <> 'paused' ORDER BY o.run_at LIMIT $2) few
+        SELECT o.waits_for FROM wa.outbound_queue o
+        WHERE o.session_id = $1 AND o.waits_for IS NOT NULL AND o.waits_for <> 'paused' ORDER BY o.run_at LIMIT $2) few
     GROUP BY few.waits_for
 ), queued AS (
     SELECT count(*) AS messages FROM (
-        SELECT FROM wa.outbound o WHERE o.session_id = $1 AND o.live ORDER BY o.chat, o.id LIMIT $2) few
+        SELECT FROM wa.outbound_queue o WHERE o.session_id = $1 ORDER BY o.chat, o.id LIMIT $2) few
 )
 SELECT 'queued' AS "reason!", messages AS "messages!" FROM queued
 UNION ALL SELECT 'ready', messages FROM ready

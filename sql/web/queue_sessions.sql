@@ -4,7 +4,7 @@
 WITH page AS MATERIALIZED (
     SELECT s.session_id, s.name, s.tenant, s.status, s.paused_at
     FROM wa.session s
-    CROSS JOIN LATERAL (SELECT FROM wa.outbound o WHERE o.session_id = s.session_id AND o.live ORDER BY o.chat, o.id LIMIT 1) live
+    CROSS JOIN LATERAL (SELECT FROM wa.outbound_queue o WHERE o.session_id = s.session_id ORDER BY o.chat, o.id LIMIT 1) live
     WHERE ($1::text IS NULL OR s.name > $1)
     ORDER BY s.name LIMIT $2
 )
@@ -15,17 +15,17 @@ LEFT JOIN wa.reasons(ARRAY(SELECT name FROM page)) r ON r.session = p.name
 CROSS JOIN LATERAL (
     SELECT count(*) AS messages
     -- No order: for the priority, the rows would be read.
-    FROM (SELECT FROM wa.outbound o WHERE o.session_id = p.session_id AND o.live AND o.waits_for IS NULL LIMIT $3::bigint + 1) few) ready
+    FROM (SELECT FROM wa.outbound_queue o WHERE o.session_id = p.session_id AND o.waits_for IS NULL LIMIT $3::bigint + 1) few) ready
 CROSS JOIN LATERAL (
     SELECT CASE WHEN ready.messages > $3 THEN ready.messages ELSE (
         SELECT count(*)
-        FROM (SELECT FROM wa.outbound o WHERE o.session_id = p.session_id AND o.live ORDER BY o.chat, o.id LIMIT $3::bigint + 1) few) END AS messages) queued
+        FROM (SELECT FROM wa.outbound_queue o WHERE o.session_id = p.session_id ORDER BY o.chat, o.id LIMIT $3::bigint + 1) few) END AS messages) queued
 CROSS JOIN LATERAL (
     SELECT count(*) AS messages
-    FROM (SELECT FROM wa.outbound o WHERE o.session_id = p.session_id AND o.live AND o.waits_for IS NOT NULL AND o.waits_for <> 'paused'
+    FROM (SELECT FROM wa.outbound_queue o WHERE o.session_id = p.session_id AND o.waits_for IS NOT NULL AND o.waits_for <> 'paused'
           ORDER BY o.run_at LIMIT $3::bigint + 1) few) waiting
 LEFT JOIN LATERAL (
-    SELECT o.run_at FROM wa.outbound o
-    WHERE o.session_id = p.session_id AND o.live AND o.waits_for IS NOT NULL AND o.waits_for <> 'paused'
+    SELECT o.run_at FROM wa.outbound_queue o
+    WHERE o.session_id = p.session_id AND o.waits_for IS NOT NULL AND o.waits_for <> 'paused'
     ORDER BY o.run_at LIMIT 1) next ON true
 ORDER BY p.name

@@ -322,6 +322,11 @@ async fn schema(pool: &Db, vault: Option<&Vault>, report: &mut Report) {
     for (what, none, found, advice) in lists {
         report.should(found.is_empty(), what, if found.is_empty() { none } else { &found }, advice);
     }
+    let text = match facts.apart {
+        0 => "wa.outbound and wa.outbound_queue agree".to_owned(),
+        apart => format!("wa.outbound and wa.outbound_queue disagree over {apart} messages, among the latest"),
+    };
+    report.should(facts.apart == 0, "queue", &text, "SELECT wa.mend_queue()");
     let text = format!("{} failed within the last hour", facts.failed);
     report.should(facts.failed == 0, "messages", &text, "SELECT * FROM wa.failure ORDER BY failed_at DESC");
 }

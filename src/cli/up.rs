@@ -321,9 +321,8 @@ mod running_sandbox {
 
         /// Shows each session's QR code to the sandbox's phones, so that the user of a phone only has to pick it.
         pub(super) async fn show_qr_codes(&self, url: &Secret) -> Infallible {
-            let wake = Notify::new();
-            let listening =
-                listener::wake_on(url.clone(), "wa_session", |_| wake.notify_one(), CancellationToken::new());
+            let (wake, channels) = (Notify::new(), ["wa_session".to_owned()]);
+            let listening = listener::wake_on(url.clone(), &channels, |_| wake.notify_one(), CancellationToken::new());
             let forwarding = async {
                 loop {
                     wake.notified().await;

@@ -11,11 +11,12 @@ use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Listens on `channel` until `stop`. Calls `wake` with the payload of each notification, and with `None` after each
+/// Listens on `channels` until `stop`. Calls `wake` with the payload of each notification, and with `None` after each
 /// connect and reconnect.
-pub async fn wake_on(url: Secret, channel: &'static str, wake: impl Fn(Option<&str>), stop: CancellationToken) {
+pub async fn wake_on(url: Secret, channels: &[String], wake: impl Fn(Option<&str>), stop: CancellationToken) {
     let wake = |heard: Option<&PgNotification>| wake(heard.map(PgNotification::payload));
-    keep_listening(&url, &[channel], wake, stop).await;
+    let channels: Vec<&str> = channels.iter().map(String::as_str).collect();
+    keep_listening(&url, &channels, wake, stop).await;
 }
 
 /// The same on several channels; calls `wake` with the channel of each notification.
@@ -26,7 +27,7 @@ pub async fn wake_on_all(url: Secret, channels: &[&'static str], wake: impl Fn(O
 
 async fn keep_listening(
     url: &Secret,
-    channels: &[&'static str],
+    channels: &[&str],
     wake: impl Fn(Option<&PgNotification>),
     stop: CancellationToken,
 ) {

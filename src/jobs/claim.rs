@@ -1,7 +1,7 @@
 //! Claims due rows for this worker, and sleeps without missing any.
 //!
-//! The doorbell: an inserter rings (`NOTIFY wa_work`) only when some worker is parked, so busy workers cost inserters
-//! nothing. There is a race: an inserter may check before the worker parks and commit after the worker's last look. So
+//! The doorbell: an inserter rings (`NOTIFY wa_work_…`) only when the worker that can use it is parked, so busy workers cost
+//! inserters nothing. There is a race: an inserter may check before the worker parks and commit after the worker's last look. So
 //! after parking the worker reads which transactions are running, and looks again at short intervals until it has
 //! looked after the end of all of them. From then on it looks at the slow, jittered poll, which also serves databases
 //! behind poolers where LISTEN does not work.
@@ -29,6 +29,8 @@ const EXPIRE: i64 = 1000;
 /// How long the worker stays awake when there is nothing to do: parking for each message would cost two writes. Nobody
 /// rings meanwhile, so a new message may wait for so long.
 const AWAKE: Duration = Duration::from_millis(3);
+/// A parked worker that is woken by messages more often than this stays awake, so that not every inserter rings.
+const OFTEN: Duration = Duration::from_millis(10);
 /// How long the worker continues with known messages before it looks for new ones.
 const BUSY: Duration = Duration::from_millis(50);
 
@@ -55,6 +57,18 @@ pub struct Dispatcher {
     pub maintenance_in_hand: InHand,
     /// The interval of the slow poll.
     pub poll: Duration,
+    /// When messages last woke the worker.
+    pub last_ring: Instant,
+}
+
+/// Whether a bell has rung.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ring {
+    No,
+    /// For messages, which are claimed.
+    Messages,
+    /// For whatever may have changed.
+    Anything,
 }
 
 impl RetryLoop for Dispatcher {
@@ -67,20 +81,22 @@ impl RetryLoop for Dispatcher {
             // Known messages need no ring, and new ones are seen soon.
             return self.wait_for_ring(Instant::now() + BUSY).await.map(drop);
         }
-        if self.wait_for_ring(Instant::now() + AWAKE).await? || self.claim().await? > 0 {
+        if self.wait_for_ring(Instant::now() + AWAKE).await? != Ring::No || self.claim().await? > 0 {
             return Ok(());
         }
         sqlx::query_file!("sql/jobs/park.sql", self.worker_id).execute(&self.pool).await?;
         self.sleep().await?;
-        // The claim comes before the bookkeeping; a ring between the two is superfluous and harmless.
-        let claimed = self.claim().await;
-        sqlx::query_file!("sql/jobs/unpark.sql", self.worker_id).execute(&self.pool).await?;
+        // Both at once: the claim need not wait, and the sooner others know, the fewer of a burst ring.
+        let pool = self.pool.clone();
+        let unpark = sqlx::query_file!("sql/jobs/unpark.sql", self.worker_id).execute(&pool);
+        let (claimed, unparked) = tokio::join!(self.claim(), unpark);
+        unparked?;
         claimed.map(drop)
     }
 }
 
 impl Dispatcher {
-    /// Sleeps, parked, until a claim finds something or the bell rings.
+    /// Sleeps, parked, until a claim finds something or the bell rings. A message now and then is claimed without waking.
     async fn sleep(&mut self) -> sqlx::Result<()> {
         let (mut backoff, mut horizon) = (Backoff::new(Duration::from_millis(2), self.poll), None);
         loop {
@@ -94,12 +110,12 @@ impl Dispatcher {
             if running.oldest >= horizon {
                 break;
             }
-            if self.wait_for_ring(Instant::now() + backoff.pause()).await? {
+            if self.wait_parked(Instant::now() + backoff.pause()).await? {
                 return Ok(());
             }
         }
         loop {
-            if self.wait_for_ring(Instant::now() + spread(self.poll)).await? {
+            if self.wait_parked(Instant::now() + spread(self.poll)).await? {
                 return Ok(());
             }
             self.outbound.expire(EXPIRE).await?;
@@ -109,16 +125,39 @@ impl Dispatcher {
         }
     }
 
+    /// Waits for the bell, at most until `end`. True when the worker should be awake.
+    async fn wait_parked(&mut self, end: Instant) -> sqlx::Result<bool> {
+        loop {
+            match self.wait_for_ring(end).await? {
+                Ring::No => return Ok(false),
+                Ring::Anything => return Ok(true),
+                Ring::Messages => {
+                    let before = std::mem::replace(&mut self.last_ring, Instant::now());
+                    if before.elapsed() < OFTEN {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+    }
+
     /// Waits for the bell, at most until `end`, and meanwhile claims for lanes that are freed and messages that become
-    /// due. True when the bell rang, whether or not there is something to do.
-    async fn wait_for_ring(&mut self, end: Instant) -> sqlx::Result<bool> {
+    /// due. A ring says nothing of whether there is something to do.
+    async fn wait_for_ring(&mut self, end: Instant) -> sqlx::Result<Ring> {
         loop {
             let next = self.outbound.next().map_or(end, |next| next.min(end));
             tokio::select! {
                 biased;
-                () = self.bells.claim.notified() => return Ok(true),
+                () = self.bells.claim.notified() => return Ok(Ring::Anything),
+                () = self.bells.messages.rung() => {
+                    for session_id in self.bells.messages.take() {
+                        self.outbound.look_at(session_id);
+                    }
+                    self.claim_messages().await?;
+                    return Ok(Ring::Messages);
+                }
                 () = self.bells.freed.notified() => {}
-                () = tokio::time::sleep_until(next.into()) => if Instant::now() >= end { return Ok(false) },
+                () = tokio::time::sleep_until(next.into()) => if Instant::now() >= end { return Ok(Ring::No) },
             }
             self.claim_messages().await?;
         }

@@ -76,10 +76,22 @@ pub struct EndedLane {
 /// What a claim has to leave out.
 #[derive(Debug)]
 pub struct Claiming {
-    /// Session ids and ids of all messages in hand, as parallel arrays.
+    /// Session ids and ids of all messages in hand, as parallel arrays, in the order of sessions.
     pub in_hand: (Vec<i64>, Vec<i64>),
     /// Session ids and chats of lanes that take no more, as parallel arrays.
     pub full: (Vec<i64>, Vec<String>),
+}
+
+impl Claiming {
+    /// The places of a session's messages in [`Claiming::in_hand`], as a slice of an array in SQL.
+    #[must_use]
+    pub fn range_of(&self, session_id: i64) -> (i32, i32) {
+        let place = |found: usize| i32::try_from(found).unwrap_or(i32::MAX - 1);
+        let sessions = &self.in_hand.0;
+        let (from, to) =
+            (sessions.partition_point(|id| *id < session_id), sessions.partition_point(|id| *id <= session_id));
+        (place(from) + 1, place(to))
+    }
 }
 
 #[derive(Debug)]
@@ -149,7 +161,7 @@ impl Lanes {
     /// Session ids and ids of all messages in hand, as parallel arrays.
     #[must_use]
     pub fn in_hand(&self) -> (Vec<i64>, Vec<i64>) {
-        self.lock().in_hand()
+        self.lock().pairs().unzip()
     }
 
     /// Starts a claim for these sessions under these epochs. [`Lanes::take`] ends it.
@@ -158,7 +170,9 @@ impl Lanes {
         let held: HashMap<i64, i64> = sessions.iter().copied().zip(epochs.iter().copied()).collect();
         let mut inner = self.lock();
         inner.requeued.clear();
-        let in_hand = inner.in_hand();
+        let mut pairs: Vec<(i64, i64)> = inner.pairs().collect();
+        pairs.sort_unstable();
+        let in_hand = pairs.into_iter().unzip();
         // Messages of an earlier hold of this worker are not written yet, so nothing may go after them.
         let full = |(key, lane): &(&LaneKey, &Lane)| {
             lane.requeued
@@ -302,8 +316,8 @@ impl Lanes {
 }
 
 impl Inner {
-    fn in_hand(&self) -> (Vec<i64>, Vec<i64>) {
-        self.in_hand.iter().flat_map(|(session, ids)| ids.keys().map(|id| (*session, *id))).unzip()
+    fn pairs(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.in_hand.iter().flat_map(|(session, ids)| ids.keys().map(|id| (*session, *id)))
     }
 
     fn entry(&mut self, session: i64, id: i64) -> Option<&mut InHand> {

@@ -18,6 +18,7 @@
 //! recording it, the job is done again; therefore messages carry their id from the start.
 
 pub mod actions;
+mod announcements;
 pub mod bells;
 pub mod change;
 pub mod claim;
@@ -25,6 +26,7 @@ mod claimed;
 pub mod cron;
 pub mod failure;
 pub mod feed;
+mod gate;
 pub mod in_hand;
 pub mod lanes;
 mod look;

@@ -6,22 +6,24 @@
 //! when others may have inserted or changed rows, and the backlog of one busy chat is not read again for every message
 //! of it.
 
+use super::gate::{Gate, Place, State, gate};
 use super::lanes::{LaneKey, Lanes, MAX_IN_HAND_OF_LANE};
 use super::look::{Look, LookPage};
 use super::numbers::{Count, News, Numbers};
-use super::reading::{Read, Request};
+use super::reading::{Asked, Read, Request};
 use super::rooms::{Rooms, SMALL_ROOM_INTERVAL};
-use super::stock::bytes_of;
+use super::stock::{Stock, bytes_of};
 use super::{OutboundJob, Ready};
 use crate::db::Db;
 use crate::db::fence::Fence;
 use futures::TryStreamExt as _;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// Rows of one session that one page reads. Not many more than there is room for, because rows that cannot be taken are
-/// read again.
+/// Rows of one paced session that one page reads. Not many more than there is room for, because rows that cannot be taken
+/// are read again.
 const LOOK: std::ops::RangeInclusive<usize> = 32..=500;
 /// Most messages of one claim.
 const CLAIM: usize = 1000;
@@ -45,6 +47,8 @@ pub struct Outbound {
     passed: HashSet<i64>,
     /// Sessions whose next look waits for the end of the present look or of its rest.
     wanted: HashSet<i64>,
+    /// Sessions that were found to have a pacing, since the last look at all of them.
+    paced: HashSet<i64>,
     rests: HashMap<i64, Instant>,
     /// A look at every session is requested.
     look_at_all: bool,
@@ -76,6 +80,7 @@ impl Outbound {
             looks: HashMap::new(),
             passed: HashSet::new(),
             wanted: HashSet::new(),
+            paced: HashSet::new(),
             rests: HashMap::new(),
             look_at_all: true,
             ended_lanes: vec![],
@@ -90,6 +95,12 @@ impl Outbound {
     pub fn look(&mut self) {
         self.look_at_all = true;
         // A new row may be due before the known moment.
+        self.due_unknown = true;
+    }
+
+    /// The same for one session.
+    pub fn look_at(&mut self, session_id: i64) {
+        self.wanted.insert(session_id);
         self.due_unknown = true;
     }
 
@@ -140,13 +151,14 @@ impl Outbound {
         }
         if std::mem::take(&mut self.look_at_all) {
             self.wanted.clone_from(&here);
+            self.paced.clear();
         }
         self.begin_looks();
         self.rooms.keep(&self.pool, &sessions).await?;
         let room = self.rooms.usable(&sessions);
         let (room, rooms) = (room.all.min(CLAIM), room.of_sessions);
         let mut claimed = Claimed::default();
-        if room > 0 && self.pending(&sessions, &rooms).next().is_some() {
+        if room > 0 {
             claimed = self.take(&sessions, &epochs, &rooms, room).await?;
         }
         self.small_room_at = self.next_small_room(&sessions);
@@ -188,75 +200,244 @@ impl Outbound {
         Some(when.max(self.rooms.all_usable_at(room.all)))
     }
 
+    /// Claims for the sessions with something to claim and room for it, first those without a pacing.
     async fn take(&mut self, sessions: &[i64], epochs: &[i64], rooms: &[usize], room: usize) -> sqlx::Result<Claimed> {
-        let mark = |(session, room): (&i64, &usize)| {
-            self.looks.get(session).filter(|_| *room > 0).map(|look| look.mark).unzip()
-        };
-        let (ranks, ids): (Vec<Option<i32>>, Vec<Option<i64>>) = sessions.iter().zip(rooms).map(mark).unzip();
-        let looking = ranks.iter().flatten().count().max(1);
-        let look = (room / looking).clamp(*LOOK.start(), *LOOK.end());
-        let full: HashSet<i64> =
-            sessions.iter().zip(rooms).filter(|(_, room)| **room == 0).map(|(session, _)| *session).collect();
-        let (later, mut ended): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.ended_lanes).into_iter().partition(|(session, _)| full.contains(session));
-        let beyond = ended.split_off(ended.len().min(room));
-        let more_ended = !beyond.is_empty();
-        self.ended_lanes.extend(later.into_iter().chain(beyond));
-        let most = rooms.iter().map(|room| i32::try_from(*room).unwrap_or(i32::MAX)).collect();
-        let request = Request { sessions, epochs, most, ranks, ids, look, room };
-        let began = Instant::now();
-        let mut read = match self.read(&request, &ended).await {
-            Ok(read) => read,
-            Err(error) => {
-                self.ended_lanes.extend(ended);
-                return Err(error);
+        let pending: HashMap<i64, usize> = self.pending(sessions, rooms).collect();
+        let asked = sessions.iter().zip(epochs).filter_map(|(session_id, epoch)| {
+            let fence = Fence { session_id: *session_id, epoch: *epoch };
+            let mark = self.looks.get(session_id).map(|look| look.mark);
+            Some(Asked { fence, room: *pending.get(session_id)?, mark })
+        });
+        let (paced, plain): (Vec<Asked>, Vec<Asked>) =
+            asked.partition(|asked| self.paced.contains(&asked.fence.session_id));
+        let mut claimed = Claimed::default();
+        for (sessions, paced) in [(plain, false), (paced, true)] {
+            let left = room.saturating_sub(claimed.jobs);
+            if !sessions.is_empty() && left > 0 {
+                let more = self.take_of(sessions, paced, left).await?;
+                claimed = Claimed {
+                    jobs: claimed.jobs + more.jobs,
+                    more: claimed.more || more.more,
+                    gate: claimed.gate.into_iter().chain(more.gate).min(),
+                };
             }
-        };
-        for (session, at) in read.met.drain(..) {
-            self.numbers.happened(at, session, Count::FirstContacts, 1);
         }
-        let with_room = sessions.iter().zip(rooms).filter(|(_, room)| **room > 0);
-        self.rooms.used(with_room.map(|(session, _)| *session), read.messages, read.bytes);
-        self.rooms.wait_for(&read.busy);
-        self.ended_lanes.extend(ended.into_iter().filter(|(session, _)| read.busy.contains(session)));
-        let full = read.messages >= room;
-        let mut more = false;
-        let each = began.elapsed() / u32::try_from(looking).unwrap_or(u32::MAX);
-        let looked = sessions.iter().zip(rooms).zip(&request.ranks).filter(|(_, rank)| rank.is_some());
-        for ((session, room), _) in looked.filter(|((session, _), _)| !read.busy.contains(session)) {
-            let page = read.pages.remove(session).unwrap_or_default();
-            more |= page.more && !full && page.taken < *room;
-            self.finish_page(*session, &page, each);
-        }
-        self.passed.extend(read.passed);
-        for (key, fence) in read.returned {
-            self.lanes.give_back(fence);
-            self.passed.insert(key.0);
-            self.ended_lanes.push(key);
-        }
-        let claimed = Claimed { jobs: read.jobs.len(), more: more || more_ended, gate: read.gate };
-        self.lanes.take(read.jobs);
         Ok(claimed)
     }
 
-    /// Runs the statement of a claim. Messages are measured as they arrive: those for which their tenant has no room
-    /// are not kept, and neither are those behind them in their lane. They are returned to the queue.
-    async fn read(&self, request: &Request<'_>, ended: &[LaneKey]) -> sqlx::Result<Read> {
-        let Request { sessions, epochs, most, ranks, ids, look, room } = request;
-        let (lane_sessions, lane_chats): (Vec<i64>, Vec<String>) =
-            ended.iter().map(|(session, chat)| (*session, chat.to_string())).unzip();
-        let now = self.lanes.claiming(sessions, epochs);
+    async fn take_of(&mut self, mut sessions: Vec<Asked>, paced: bool, room: usize) -> sqlx::Result<Claimed> {
+        let here: HashSet<i64> = sessions.iter().map(|asked| asked.fence.session_id).collect();
+        let (mut ended, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.ended_lanes).into_iter().partition(|(session, _)| here.contains(session));
+        // Lanes get half of the room, if there are looks, too.
+        let looking = sessions.iter().filter(|asked| asked.mark.is_some()).count();
+        let for_lanes = if looking > 0 { room.div_ceil(2) } else { room };
+        let beyond = ended.split_off(ended.len().min(for_lanes));
+        let more_ended = !beyond.is_empty();
+        self.ended_lanes.extend(later.into_iter().chain(beyond));
+        let of_lane = (for_lanes / ended.len().max(1)).clamp(1, MAX_IN_HAND_OF_LANE);
+        let for_looks = room - (of_lane * ended.len()).min(room);
+        // Sessions take turns, so that none starves the others: what one does not use, the next claim gives to those that
+        // have more.
+        let share = (for_looks / looking.max(1)).max(1);
+        for asked in sessions.iter_mut().filter(|_| !paced) {
+            asked.room = asked.room.min(share);
+        }
+        let request = Request { sessions, lanes: ended, room };
+        let began = Instant::now();
+        let read = if paced { self.read_paced(&request).await } else { self.read(&request, of_lane).await };
+        let read = match read {
+            Ok(read) => read,
+            Err(error) => {
+                self.ended_lanes.extend(request.lanes);
+                return Err(error);
+            }
+        };
+        if !read.over.is_empty() {
+            tracing::warn!(count = read.over.len(), "messages that are over left the queue");
+            let (sessions, ids): (Vec<i64>, Vec<i64>) = read.over.iter().copied().unzip();
+            sqlx::query_file!("sql/jobs/forget_over.sql", &sessions, &ids).execute(&self.pool).await?;
+        }
+        let mut claimed = self.taken(&request, read, began.elapsed());
+        claimed.more |= more_ended;
+        Ok(claimed)
+    }
+
+    /// Takes what a claim has read, and notes how far each look came.
+    fn taken(&mut self, request: &Request, mut read: Read, time: Duration) -> Claimed {
+        for (session, at) in read.met.drain(..) {
+            self.numbers.happened(at, session, Count::FirstContacts, 1);
+        }
+        self.rooms.used(request.ids().into_iter(), read.messages, read.bytes);
+        self.rooms.wait_for(&read.busy);
+        let unread = |session: &i64| read.busy.contains(session) || read.paced.contains(session);
+        self.ended_lanes.extend(request.lanes.iter().filter(|(session, _)| unread(session)).cloned());
+        let full = read.messages >= request.room;
+        let mut more = !read.paced.is_empty() || !read.over.is_empty();
+        let each = time / u32::try_from(request.looking()).unwrap_or(u32::MAX).max(1);
+        for asked in request.sessions.iter().filter(|asked| asked.mark.is_some()) {
+            let session = asked.fence.session_id;
+            if !unread(&session) {
+                let page = read.pages.remove(&session).unwrap_or_default();
+                more |= page.more && !full;
+                self.finish_page(session, &page, each);
+            }
+        }
+        self.paced.extend(read.paced);
+        self.passed.extend(read.passed);
+        for fence in read.returned {
+            self.lanes.give_back(fence);
+        }
+        for key in read.ask {
+            self.passed.insert(key.0);
+            self.ended_lanes.push(key);
+        }
+        let claimed = Claimed { jobs: read.jobs.len(), more, gate: read.gate };
+        self.lanes.take(read.jobs);
+        claimed
+    }
+
+    /// Claims for sessions without a pacing, at most `of_lane` messages of each ended lane.
+    async fn read(&self, request: &Request, of_lane: usize) -> sqlx::Result<Read> {
+        let (ids, epochs, (ranks, marks)) = (request.ids(), request.epochs(), request.marks());
+        let (lane_sessions, lane_chats) = request.lane_keys();
+        let now = self.lanes.claiming(&ids, &epochs);
+        let rooms: Vec<i32> =
+            request.sessions.iter().map(|asked| i32::try_from(asked.room).unwrap_or(i32::MAX)).collect();
+        let (from, to): (Vec<i32>, Vec<i32>) = ids.iter().map(|session| now.range_of(*session)).unzip();
         let mut rows = sqlx::query_file!(
             "sql/jobs/claim_outbound.sql",
             self.worker_id,
-            sessions,
-            epochs,
-            most,
-            ranks as &[Option<i32>],
-            ids as &[Option<i64>],
-            to_bigint(*look),
+            &ids,
+            &epochs,
+            &rooms,
+            &ranks as &[Option<i16>],
+            &marks as &[Option<i64>],
+            &from,
+            &to,
+            &now.in_hand.1,
+            &lane_sessions,
+            &lane_chats,
+            to_bigint(of_lane),
+            &now.full.0,
+            &now.full.1
+        )
+        .fetch(&self.pool);
+        let (mut read, mut stock) = (Read::default(), self.lanes.stock());
+        let held: HashSet<i64> = now.in_hand.1.iter().copied().collect();
+        let mut of_sessions: HashMap<i64, Vec<Row>> = HashMap::new();
+        while let Some(row) = rows.try_next().await? {
+            let session = row.session_id;
+            if row.paced {
+                read.paced.insert(session);
+            }
+            if row.busy {
+                read.busy.insert(session);
+            }
+            let (Some(id), Some(rank), Some(chat)) = (row.id, row.rank, row.chat) else { continue };
+            if row.looked {
+                let page = read.pages.entry(session).or_default();
+                (page.mark, page.read) = (Some((rank, id)), page.read + 1);
+            }
+            let body = row.kind.zip(row.message_id).map(|(kind, message_id)| Message {
+                kind,
+                message_id,
+                body: row.body,
+                content: row.content,
+                attempts: row.attempts.unwrap_or(0) + 1,
+                deadline: row.expires_in.map(|left| after(Instant::now(), left)),
+                timer: row.timer.and_then(|seconds| u32::try_from(seconds).ok()),
+            });
+            let entry = Row { id, rank, chat, before: row.before, state: State::PassedOver, message: None };
+            let entry = match body {
+                _ if !row.took && held.contains(&id) => Row { state: State::InHand, ..entry },
+                Some(message) => self.admit(entry, message, session, &mut stock, &mut read),
+                None if row.took => {
+                    read.over.push((session, id));
+                    Row { state: State::Refused, ..entry }
+                }
+                None => entry,
+            };
+            of_sessions.entry(session).or_default().push(entry);
+        }
+        drop(rows);
+        let mut turns = Vec::new();
+        for asked in &request.sessions {
+            let session = asked.fence.session_id;
+            if let Some(page) = read.pages.get_mut(&session) {
+                page.more = page.read >= asked.room;
+            }
+            let Some(rows) = of_sessions.remove(&session) else { continue };
+            let gated = gate(&Row::places(&rows), |id| held.contains(&id), MAX_IN_HAND_OF_LANE, asked.room);
+            self.pass(asked.fence, rows, gated, &mut read, &mut turns);
+        }
+        // Sessions take turns.
+        turns.sort_by_key(|(turn, _)| *turn);
+        read.jobs = turns.into_iter().map(|(_, job)| job).collect();
+        Ok(read)
+    }
+
+    /// Measures a message as it arrives: one for which its tenant has no room is not kept.
+    fn admit(&self, row: Row, message: Message, session: i64, stock: &mut Stock, read: &mut Read) -> Row {
+        let bytes = bytes_of(message.body.as_deref(), message.content.as_ref());
+        read.messages += 1;
+        read.bytes += bytes;
+        if stock.admit(&self.rooms.tenant(session), bytes) {
+            Row { state: State::Claimed, message: Some((message, bytes)), ..row }
+        } else {
+            Row { state: State::Refused, ..row }
+        }
+    }
+
+    /// Makes jobs of the messages that go, each with its turn, and notes what is returned.
+    fn pass(
+        &self,
+        fence: Fence,
+        mut rows: Vec<Row>,
+        gated: Gate,
+        read: &mut Read,
+        turns: &mut Vec<(usize, OutboundJob)>,
+    ) {
+        let session = fence.session_id;
+        if gated.passed {
+            read.passed.insert(session);
+        }
+        if !gated.returned.is_empty() {
+            read.returned.insert(fence);
+        }
+        read.ask.extend(gated.ask.iter().map(|at| (session, rows[*at].chat.as_str().into())));
+        let (name, tenant) = (self.ready.name(session), self.rooms.tenant(session));
+        for (turn, at) in gated.go.into_iter().enumerate() {
+            let row = &mut rows[at];
+            let Some((message, bytes)) = row.message.take() else { continue };
+            if let Some(page) = read.pages.get_mut(&session) {
+                page.taken += 1;
+            }
+            let chat = std::mem::take(&mut row.chat).into();
+            turns.push((turn, message.into_job(fence, row.id, chat, name.clone(), tenant.clone(), bytes)));
+        }
+    }
+
+    /// Claims for sessions with a pacing. Messages are measured as they arrive: those for which their tenant has no room
+    /// are not kept, and neither are those behind them in their lane. They are returned to the queue.
+    async fn read_paced(&self, request: &Request) -> sqlx::Result<Read> {
+        let (ids, epochs, (ranks, marks)) = (request.ids(), request.epochs(), request.marks());
+        let (lane_sessions, lane_chats) = request.lane_keys();
+        let now = self.lanes.claiming(&ids, &epochs);
+        let most: Vec<i32> =
+            request.sessions.iter().map(|asked| i32::try_from(asked.room).unwrap_or(i32::MAX)).collect();
+        let look = (request.room / request.looking().max(1)).clamp(*LOOK.start(), *LOOK.end());
+        let mut rows = sqlx::query_file!(
+            "sql/jobs/claim_paced.sql",
+            self.worker_id,
+            &ids,
+            &epochs,
+            &most,
+            &ranks as &[Option<i16>],
+            &marks as &[Option<i64>],
+            to_bigint(look),
             to_bigint(MAX_IN_HAND_OF_LANE),
-            to_bigint(*room),
+            to_bigint(request.room),
             &now.in_hand.0,
             &now.in_hand.1,
             &lane_sessions,
@@ -293,26 +474,23 @@ impl Outbound {
             page.taken += 1;
             read.messages += 1;
             read.bytes += bytes;
-            if read.returned.contains_key(&key) || !stock.admit(&tenant, bytes) {
-                read.returned.insert(key, fence);
+            if read.ask.contains(&key) || !stock.admit(&tenant, bytes) {
+                read.returned.insert(fence);
+                read.ask.insert(key);
                 continue;
             }
-            read.jobs.push(OutboundJob {
-                fence,
-                id,
-                session: self.ready.name(session),
-                tenant,
-                bytes,
-                chat: key.1,
+            let message = Message {
                 kind,
+                message_id,
                 body: row.body,
                 content: row.content,
-                message_id: message_id.into(),
                 attempts: row.attempts.unwrap_or(0) + 1,
                 deadline: row.expires_in.map(|left| after(now, left)),
-                typing: row.typing.unwrap_or(false),
                 timer: row.timer.and_then(|seconds| u32::try_from(seconds).ok()),
-            });
+            };
+            let typing = row.typing.unwrap_or(false);
+            let job = message.into_job(fence, id, key.1, self.ready.name(session), tenant, bytes);
+            read.jobs.push(OutboundJob { typing, ..job });
         }
         Ok(read)
     }
@@ -355,6 +533,72 @@ impl Outbound {
         self.due_unknown = false;
         self.look_at_all |= due.gone > 0;
         Ok(due.gone > 0)
+    }
+}
+
+/// A row of the queue that a claim has read, with its message if that was claimed, and the bytes of it.
+struct Row {
+    id: i64,
+    rank: i16,
+    chat: String,
+    before: Option<i64>,
+    state: State,
+    message: Option<(Message, usize)>,
+}
+
+impl Row {
+    fn places(rows: &[Self]) -> Vec<Place<'_>> {
+        rows.iter()
+            .map(|Self { id, rank, chat, before, state, .. }| Place {
+                chat,
+                id: *id,
+                rank: *rank,
+                before: *before,
+                state: *state,
+            })
+            .collect()
+    }
+}
+
+/// The message of a row.
+struct Message {
+    kind: String,
+    message_id: String,
+    body: Option<String>,
+    content: Option<serde_json::Value>,
+    attempts: i32,
+    deadline: Option<Instant>,
+    timer: Option<u32>,
+}
+
+impl Message {
+    fn into_job(
+        self,
+        fence: Fence,
+        id: i64,
+        chat: Arc<str>,
+        session: Arc<str>,
+        tenant: Arc<str>,
+        bytes: usize,
+    ) -> OutboundJob {
+        let Self { kind, message_id, body, content, attempts, deadline, timer } = self;
+        let message_id = message_id.into();
+        OutboundJob {
+            fence,
+            id,
+            session,
+            tenant,
+            bytes,
+            chat,
+            kind,
+            body,
+            content,
+            message_id,
+            attempts,
+            deadline,
+            typing: false,
+            timer,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The statements of the progress writer: changes of messages, folded into one line each, and receipts of participants.
 
+use super::announcements::Announcements;
 use super::change::{Attempt, Change, Reached, Update};
 use super::failure::FailureClass;
 use super::numbers::{News, Numbers};
@@ -54,6 +55,11 @@ impl Line {
         }
     }
 
+    /// Whether it goes as expected: an ack of this hold's own attempt, or a receipt.
+    fn is_plain(&self) -> bool {
+        self.at[0].is_none() && self.reached.is_some_and(|reached| self.id.is_some() || reached > Reached::Sent)
+    }
+
     /// The state and the outcome alone, without anything that came from outside.
     fn bare(&self) -> Self {
         Self { reached: self.reached, attempt: self.attempt, failure: self.failure, id: self.id, ..Self::default() }
@@ -95,12 +101,17 @@ pub(super) struct Lines {
     before: Option<DateTime<Utc>>,
     /// The answer to a try was lost, so nobody knows whether it was written.
     unanswered: AtomicBool,
-    of_messages: Vec<((Fence, Storable), Line)>,
+    /// Where the messages that were changed are announced.
+    announce: Announcements,
+    of_messages: Vec<Entry>,
 }
 
+/// The changes of a message.
+type Entry = ((Fence, Storable), Line);
+
 impl Lines {
-    /// What they change is counted in `numbers`.
-    pub(super) fn of(db: &Db, numbers: &Numbers, batch: &[Change]) -> Self {
+    /// What they change is counted in `numbers`, and announced.
+    pub(super) fn of(db: &Db, numbers: &Numbers, announce: &Announcements, batch: &[Change]) -> Self {
         let mut lines: HashMap<(Fence, Storable), Line> = HashMap::with_capacity(batch.len());
         for change in batch.iter().filter(|change| !change.receipt_only) {
             lines.entry((change.fence, change.message_id.clone())).or_default().fold(change);
@@ -110,6 +121,7 @@ impl Lines {
             numbers: numbers.clone(),
             before: numbers.latest(),
             unanswered: AtomicBool::new(false),
+            announce: announce.clone(),
             of_messages: lines.into_iter().collect(),
         }
     }
@@ -118,16 +130,67 @@ impl Lines {
         self.of_messages.len()
     }
 
-    /// Writes all of them in one statement. A locked row is an error, or with `careful` left out.
+    /// Writes all of them: those that go as expected in the short statement, the rest in the long one. A locked row is an
+    /// error, or with `careful` left out.
     pub(super) async fn write_all(&self, careful: bool) -> sqlx::Result<LeftOut> {
-        self.record(&self.of_messages, careful).await
+        let all: Vec<&Entry> = self.of_messages.iter().collect();
+        if careful || self.unanswered.load(Ordering::Relaxed) {
+            return self.record(&all, careful).await;
+        }
+        let (plain, mut rest): (Vec<&Entry>, Vec<&Entry>) = all.into_iter().partition(|(_, line)| line.is_plain());
+        let mut left_out = LeftOut::new();
+        if !plain.is_empty() {
+            let (left, locked) = self.record_sent(&plain).await?;
+            let among = |entry: &&Entry, keys: &LeftOut| keys.contains(&(entry.0.0.session_id, entry.0.1.to_string()));
+            if !left.is_empty() {
+                rest.extend(plain.iter().filter(|entry| among(entry, &left)));
+            }
+            let of_locked = plain.iter().filter(|entry| locked.contains(&entry.0.0.session_id));
+            left_out.extend(of_locked.map(|((fence, id), _)| (fence.session_id, id.to_string())));
+        }
+        if !rest.is_empty() {
+            left_out.extend(self.record(&rest, careful).await?);
+        }
+        Ok(left_out)
     }
 
-    /// Writes lines in one statement, and counts what they changed. Columns without a value are null as a whole, which
-    /// is faster than a null for each message.
-    async fn record(&self, lines: &[((Fence, Storable), Line)], careful: bool) -> sqlx::Result<LeftOut> {
-        let keys = || lines.iter().map(|(key, _)| key);
-        let values = || lines.iter().map(|(_, line)| line);
+    /// Runs the short statement. Returns the messages that it leaves for the long one, and the sessions whose lease is
+    /// locked.
+    async fn record_sent(&self, lines: &[&Entry]) -> sqlx::Result<(LeftOut, HashSet<i64>)> {
+        let keys = || lines.iter().map(|entry| &entry.0);
+        let values = || lines.iter().map(|entry| &entry.1);
+        let sessions: Vec<i64> = keys().map(|(fence, _)| fence.session_id).collect();
+        let epochs: Vec<i64> = keys().map(|(fence, _)| fence.epoch).collect();
+        let ids: Vec<&str> = keys().map(|(_, id)| id.as_str()).collect();
+        let reached: Vec<i16> = values().map(|line| line.reached.map_or(0, |reached| reached as i16)).collect();
+        let row_ids: Vec<Option<i64>> = values().map(|line| line.id).collect();
+        let began = some(values().map(|line| line.duration.map(|time| time.as_secs_f64())));
+        let at = |which: usize| some(values().map(|line| line.at[which]));
+        let (delivered, read, played) = (at(1), at(2), at(3));
+        let written = sqlx::query_file!(
+            "sql/jobs/record_sent.sql",
+            &sessions,
+            &epochs,
+            &ids as &[&str],
+            &reached,
+            &row_ids as &[Option<i64>],
+            began.as_deref() as Option<&[Option<f64>]>,
+            delivered.as_deref() as Option<&[Option<DateTime<Utc>>]>,
+            read.as_deref() as Option<&[Option<DateTime<Utc>>]>,
+            played.as_deref() as Option<&[Option<DateTime<Utc>>]>
+        )
+        .fetch_one(&self.db)
+        .await
+        .inspect_err(|error| self.is_unanswered(error))?;
+        self.happened(written.at, written.new_sessions, written.new_ids, written.new, written.since, written.campaigns);
+        let left = written.rest_sessions.into_iter().zip(written.rest_ids).collect();
+        Ok((left, written.locked.into_iter().collect()))
+    }
+
+    /// Runs the long statement. Columns without a value are null as a whole, which is faster than a null for each message.
+    async fn record(&self, lines: &[&Entry], careful: bool) -> sqlx::Result<LeftOut> {
+        let keys = || lines.iter().map(|entry| &entry.0);
+        let values = || lines.iter().map(|entry| &entry.1);
         let sessions: Vec<i64> = keys().map(|(fence, _)| fence.session_id).collect();
         let epochs: Vec<i64> = keys().map(|(fence, _)| fence.epoch).collect();
         let ids: Vec<Storable> = keys().map(|(_, id)| id.clone()).collect();
@@ -159,17 +222,34 @@ impl Lines {
         )
         .fetch_one(&self.db)
         .await
-        .inspect_err(|error| {
-            self.unanswered.fetch_or(is_outage(error), Ordering::Relaxed);
-        })?;
-        if let (Some(sessions), Some(new), Some(since), Some(campaigns)) =
-            (written.new_sessions, written.new, written.since, written.campaigns)
-        {
-            let news = sessions.into_iter().zip(new).zip(since).zip(campaigns);
-            let news = news.map(|(((session_id, new), since), campaign)| News { session_id, campaign, new, since });
-            self.numbers.changed(written.at, news);
-        }
+        .inspect_err(|error| self.is_unanswered(error))?;
+        self.happened(written.at, written.new_sessions, written.new_ids, written.new, written.since, written.campaigns);
         Ok(written.sessions.into_iter().zip(written.message_ids).collect())
+    }
+
+    fn is_unanswered(&self, error: &sqlx::Error) {
+        self.unanswered.fetch_or(is_outage(error), Ordering::Relaxed);
+    }
+
+    /// Counts what is new of the messages that were changed, and announces them.
+    fn happened(
+        &self,
+        at: DateTime<Utc>,
+        sessions: Option<Vec<i64>>,
+        ids: Option<Vec<i64>>,
+        new: Option<Vec<i32>>,
+        since: Option<Vec<Option<DateTime<Utc>>>>,
+        campaigns: Option<Vec<Option<String>>>,
+    ) {
+        let (Some(sessions), Some(ids), Some(new), Some(since), Some(campaigns)) =
+            (sessions, ids, new, since, campaigns)
+        else {
+            return;
+        };
+        self.announce.push(&sessions, &ids);
+        let news = sessions.into_iter().zip(new).zip(since).zip(campaigns);
+        let news = news.map(|(((session_id, new), since), campaign)| News { session_id, campaign, new, since });
+        self.numbers.changed(at, news);
     }
 }
 
@@ -184,7 +264,8 @@ impl<To: Ended> InPieces<'_, Lines, To> {
 
 impl<To: Ended> Pieces for InPieces<'_, Lines, To> {
     async fn write(&self, part: Range<usize>) -> sqlx::Result<()> {
-        let left_out = self.of.record(&self.of.of_messages[part.clone()], true).await?;
+        let lines: Vec<&Entry> = self.of.of_messages[part.clone()].iter().collect();
+        let left_out = self.of.record(&lines, true).await?;
         self.end(part, &left_out);
         Ok(())
     }
@@ -195,7 +276,8 @@ impl<To: Ended> Pieces for InPieces<'_, Lines, To> {
         let (fence, message_id) = key;
         let never = CancellationToken::new();
         quarantine::put(db, *fence, Source::Progress, &line.json(message_id), error, &never).await;
-        let bare = [(key.clone(), line.bare())];
+        let bare = (key.clone(), line.bare());
+        let bare = [&bare];
         match outlast(&never, || self.of.record(&bare, true)).await {
             Ok(left_out) => self.end(item..item + 1, &left_out),
             // Another attempt would end the same way.

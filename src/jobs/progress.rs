@@ -1,6 +1,7 @@
 //! Writes what happens to messages, in batches: acks, receipts, failures, retries.
 //!
-//! One UPDATE writes the changes of the last few milliseconds; changes of one message are folded into one line. During
+//! A change is written at once, and those that come meanwhile go together with the next statement; changes of one message
+//! are folded into one line. During
 //! an outage of the database the batch is kept and retried until the database answers or the lease is lost. The queue
 //! is bounded, so a long outage slows the sockets down instead of filling memory.
 //!
@@ -12,6 +13,7 @@
 //! That a message is `sending` is written only for attempts that take long: most messages are sent at once and never
 //! need that write.
 
+use super::announcements::Announcements;
 use super::change::{Attempt, Change, Reached, Update};
 use super::lanes::Lanes;
 use super::numbers::Numbers;
@@ -33,8 +35,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Most changes in one statement.
 const BATCH: usize = 1000;
-/// How long the first change of a batch waits for others.
-const LINGER: Duration = Duration::from_millis(2);
 /// Most batches that are written in pieces at the same time. The next one waits, and so does the queue behind it.
 const SETTLING: usize = 8;
 /// How long an attempt lasts before the row says `sending`.
@@ -65,9 +65,21 @@ impl Progress {
         let (queue, receiver) = mpsc::channel(4 * BATCH);
         let unwritten = Unwritten::default();
         let (left_out, waiting) = mpsc::unbounded_channel();
-        let writer =
-            Writer { pool, lanes, numbers, freed, unwritten: unwritten.clone(), careful_until: None, left_out };
-        (Self { queue, unwritten }, writer.run(receiver, waiting, stop))
+        let (announce, announcing) = Announcements::start(pool.clone());
+        let writer = Writer {
+            pool,
+            lanes,
+            numbers,
+            announce,
+            freed,
+            unwritten: unwritten.clone(),
+            careful_until: None,
+            left_out,
+        };
+        let writing = writer.run(receiver, waiting, stop);
+        (Self { queue, unwritten }, async move {
+            tokio::join!(writing, announcing);
+        })
     }
 
     /// What the writer has in hand.
@@ -138,6 +150,7 @@ struct Writer {
     pool: Db,
     lanes: Lanes,
     numbers: Numbers,
+    announce: Announcements,
     freed: Arc<Notify>,
     unwritten: Unwritten,
     /// Until then, rows that are locked are left out at once.
@@ -233,14 +246,6 @@ impl Writer {
                     continue;
                 }
             }
-            if !batch.is_empty() {
-                tokio::time::sleep(LINGER).await;
-                while batch.len() < BATCH
-                    && let Ok(change) = changes.try_recv()
-                {
-                    batch.push(change);
-                }
-            }
             batch.extend(self.lanes.long_attempts(LONG_ATTEMPT).into_iter().map(|it| Change {
                 duration: Some(it.elapsed),
                 ..Change::new(it.fence, Storable::stored(it.message_id), Update::Attempt(Attempt::Sending))
@@ -285,7 +290,8 @@ impl Writer {
     /// row, it starts over and leaves out all that are locked.
     async fn write(&mut self, batch: &[Change]) -> Written {
         let never = CancellationToken::new();
-        let (lines, receipts) = (Lines::of(&self.pool, &self.numbers, batch), Receipts::of(&self.pool, batch));
+        let (lines, receipts) =
+            (Lines::of(&self.pool, &self.numbers, &self.announce, batch), Receipts::of(&self.pool, batch));
         let mut careful = self.careful_until.is_some_and(|until| Instant::now() < until);
         let mut written = outlast(&never, || lines.write_all(careful)).await;
         if !careful && written.as_ref().is_err_and(is_busy) {
@@ -323,7 +329,8 @@ impl Writer {
             }
         }
         let never = CancellationToken::new();
-        let lines = InPieces { of: Lines::of(&self.pool, &self.numbers, &lines), batch: &lines, to: &self };
+        let lines =
+            InPieces { of: Lines::of(&self.pool, &self.numbers, &self.announce, &lines), batch: &lines, to: &self };
         let receipts = InPieces { of: Receipts::of(&self.pool, &receipts), batch: &receipts, to: &self };
         let written = tokio::join!(
             write_in_pieces(&lines, lines.of.count(), &never, None),

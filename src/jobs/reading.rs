@@ -8,23 +8,60 @@ use chrono::{DateTime, Utc};
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-/// What a claim asks for. The lists are parallel to `sessions`.
-pub(super) struct Request<'a> {
-    pub(super) sessions: &'a [i64],
-    pub(super) epochs: &'a [i64],
-    pub(super) most: Vec<i32>,
-    pub(super) ranks: Vec<Option<i32>>,
-    pub(super) ids: Vec<Option<i64>>,
-    pub(super) look: usize,
+/// What a claim asks for of one session.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) fence: Fence,
+    /// Most messages that it may give.
     pub(super) room: usize,
+    /// After which row its look goes on (rank, id), if there is one under way.
+    pub(super) mark: Option<(i16, i64)>,
+}
+
+/// What a claim asks for.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) sessions: Vec<Asked>,
+    /// Ended lanes, whose next messages are asked for.
+    pub(super) lanes: Vec<LaneKey>,
+    /// Most messages in all.
+    pub(super) room: usize,
+}
+
+impl Request {
+    /// How many sessions are looked at.
+    pub(super) fn looking(&self) -> usize {
+        self.sessions.iter().filter(|asked| asked.mark.is_some()).count()
+    }
+
+    pub(super) fn ids(&self) -> Vec<i64> {
+        self.sessions.iter().map(|asked| asked.fence.session_id).collect()
+    }
+
+    pub(super) fn epochs(&self) -> Vec<i64> {
+        self.sessions.iter().map(|asked| asked.fence.epoch).collect()
+    }
+
+    /// Ranks and ids of the marks.
+    pub(super) fn marks(&self) -> (Vec<Option<i16>>, Vec<Option<i64>>) {
+        self.sessions.iter().map(|asked| asked.mark.unzip()).unzip()
+    }
+
+    /// Session ids and chats of the lanes.
+    pub(super) fn lane_keys(&self) -> (Vec<i64>, Vec<String>) {
+        self.lanes.iter().map(|(session, chat)| (*session, chat.to_string())).unzip()
+    }
 }
 
 /// The rows of a claim. Nothing of it starts before the statement has ended, because only then it is committed.
 #[derive(Debug, Default)]
 pub(super) struct Read {
+    /// In the order in which they start.
     pub(super) jobs: Vec<OutboundJob>,
-    /// Lanes with messages that are returned, and the holds under which they were claimed.
-    pub(super) returned: HashMap<LaneKey, Fence>,
+    /// Holds of which messages were claimed that are returned.
+    pub(super) returned: HashSet<Fence>,
+    /// Lanes that are to be asked for again.
+    pub(super) ask: HashSet<LaneKey>,
     /// All messages, and their bytes.
     pub(super) messages: usize,
     pub(super) bytes: usize,
@@ -33,6 +70,10 @@ pub(super) struct Read {
     pub(super) passed: HashSet<i64>,
     /// Sessions that somebody else had locked; nothing was read of them.
     pub(super) busy: HashSet<i64>,
+    /// Sessions that have a pacing; nothing was read of them.
+    pub(super) paced: HashSet<i64>,
+    /// Messages (session id, id) that are over and were still in the queue.
+    pub(super) over: Vec<(i64, i64)>,
     pub(super) gate: Option<Instant>,
     /// Sessions with a first contact, and when.
     pub(super) met: Vec<(i64, DateTime<Utc>)>,

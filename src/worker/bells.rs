@@ -7,15 +7,18 @@ use crate::session::lease;
 use crate::webhooks;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-/// The channel on which work is announced.
-pub(super) const CHANNEL: &str = "wa_work";
+/// The channels on which work is announced: to all workers, and to this one.
+pub(super) fn channels(worker_id: Uuid) -> Vec<String> {
+    vec!["wa_work".to_owned(), format!("wa_work_{worker_id}")]
+}
 
 /// Sessions that connect within this time share one claim.
 const MOMENT: Duration = Duration::from_millis(50);
 
-/// Rings the bell for a notification on [`CHANNEL`]; without a notification (the listener has just connected), all
-/// bells.
+/// Rings the bell for a notification on [`channels`]: a number is the session of new messages. Without a notification (the
+/// listener has just connected) it rings all bells.
 pub(super) fn ring(bells: Bells) -> impl Fn(Option<&str>) + Send + Sync + 'static {
     move |payload| match payload {
         Some(cron::CHANGED) => bells.cron.notify_one(),
@@ -26,7 +29,10 @@ pub(super) fn ring(bells: Bells) -> impl Fn(Option<&str>) + Send + Sync + 'stati
         Some(webhooks::FED) => bells.webhooks.notify_one(),
         Some(webhooks::CHANGED) => bells.webhook_settings.notify_one(),
         Some(partner::ASKED) => bells.partner.notify_one(),
-        Some(_) => bells.claim.notify_one(),
+        Some(payload) => match payload.parse() {
+            Ok(session_id) => bells.messages.ring(session_id),
+            Err(_) => bells.claim.notify_one(),
+        },
         None => bells.ring_all(),
     }
 }

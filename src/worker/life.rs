@@ -2,7 +2,7 @@
 //!
 //! A life ends with a stop (drained, every session released) or with a lost lease (sockets cut, nothing written).
 
-use super::bells::{CHANNEL, gather, ring};
+use super::bells::{channels, gather, ring};
 use super::handlers::{Handler, Handlers};
 use super::stop::{close, finish, hand_over_surplus};
 use super::tasks::Tasks;
@@ -36,7 +36,7 @@ use crate::session::lease::{Lease, LeaseSignals};
 use crate::session::registry::Sessions;
 use crate::webhooks::Webhooks;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -204,6 +204,7 @@ impl Life {
             maintenance: [long, prompt, asked],
             maintenance_in_hand,
             poll: poll_interval,
+            last_ring: Instant::now(),
         };
         takers.spawn("dispatcher", dispatcher.run(ends.draining.clone()));
         let cron = Cron { pool: pool.clone(), wake: bells.cron.clone(), poll: poll_interval * 10 };
@@ -254,7 +255,8 @@ impl Life {
             tracing::info!(poll_ms, "no notifications behind a pooler; polling for work");
         } else {
             let (url, ring, over) = (worker.url.clone(), ring(bells.clone()), ends.over.clone());
-            keepers.spawn("listener", listener::wake_on(url, CHANNEL, ring, over));
+            let channels = channels(lease.worker_id());
+            keepers.spawn("listener", async move { listener::wake_on(url, &channels, ring, over).await });
         }
         let (surplus_sender, surplus) = mpsc::unbounded_channel();
         keepers.spawn("hand-over", hand_over_surplus(surplus, sessions.clone(), lanes.clone()));

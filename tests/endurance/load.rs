@@ -57,7 +57,7 @@ impl Load<'_> {
     async fn check_every_message(&self, rounds: usize) -> Result<()> {
         let world = self.world;
         let all = self.sessions.len() * self.contacts.len() * rounds;
-        world.holds("SELECT NOT EXISTS (SELECT FROM wa.outbound WHERE live)").await?;
+        world.holds("SELECT NOT EXISTS (SELECT FROM wa.outbound_queue)").await?;
         world.holds(&format!("SELECT count(*) >= {all} FROM wa.inbox")).await?;
         let verdict = world
             .control
@@ -114,7 +114,7 @@ impl Load<'_> {
                     self.world.control.post(&format!("/phones/{contact}/send"), message).await?;
                 }
             }
-            let waiting = "SELECT count(*) FROM wa.outbound WHERE live";
+            let waiting = "SELECT count(*) FROM wa.outbound_queue";
             self.until_ok("room for more", async || Ok(self.world.count(waiting).await? < BACKLOG)).await?;
         }
         Ok(rounds)

@@ -175,7 +175,8 @@ async fn s10_an_unacknowledged_message_is_released_at_the_drain_limit_and_sent_a
     world.link("s1", "15550001").await?;
     let id = send_unacknowledged(&world, "s1").await?;
     worker.stop().await?;
-    let back = "SELECT status = 'queued' AND live FROM wa.outbound";
+    let back =
+        "SELECT o.status = 'queued' AND q.waits_for IS NULL FROM wa.outbound o JOIN wa.outbound_queue q USING (id)";
     ensure!(world.until::<bool>(back).await?, "the message was not released");
     let faults = world.control.get("/faults").await?;
     world.control.request("DELETE", &format!("/faults/{}", faults["faults"][0]["id"]), None).await?;

@@ -189,11 +189,28 @@ impl World {
             Step::Jump => {
                 run(
                     &self.pool,
-                    "UPDATE wa.outbound SET run_at = run_at - interval '2 hours', send_at = send_at - interval '2 hours' WHERE live",
+                    "UPDATE wa.outbound SET send_at = send_at - interval '2 hours' WHERE status IN ('queued', 'sending');
+                     UPDATE wa.outbound_queue SET run_at = run_at - interval '2 hours'",
                 )
                 .await?;
             }
         }
+        self.agrees().await
+    }
+
+    /// A message is in the queue if and only if it is live, and among the failed ones if and only if it has failed.
+    async fn agrees(&self) -> Result<()> {
+        let apart: Vec<i64> = sqlx::query_scalar(
+            "SELECT id FROM wa.outbound o FULL JOIN wa.outbound_queue q USING (id)
+             WHERE coalesce(o.status IN ('queued', 'sending'), false) <> (q.id IS NOT NULL)
+                OR (q.session_id, q.chat, q.rank, q.expires_at) IS DISTINCT FROM (o.session_id, o.chat, -o.priority, o.expires_at) AND q.id IS NOT NULL
+             UNION ALL
+             SELECT id FROM wa.outbound o FULL JOIN wa.outbound_failed f USING (id)
+             WHERE coalesce(o.status = 'failed', false) <> (f.id IS NOT NULL)",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        ensure!(apart.is_empty(), "wa.outbound, its queue and its failures disagree over {apart:?}");
         Ok(())
     }
 
@@ -216,7 +233,8 @@ impl World {
             );
             // Scheduled messages, and those retried by hand after their end, have no place in the order.
             let earlier: Vec<i64> = sqlx::query_scalar(
-                "SELECT id FROM wa.outbound WHERE session_id = $1 AND chat = $2 AND live AND id < $3 AND send_at IS NULL",
+                "SELECT o.id FROM wa.outbound o JOIN wa.outbound_queue q USING (id)
+                 WHERE o.session_id = $1 AND o.chat = $2 AND o.id < $3 AND o.send_at IS NULL",
             )
             .bind(job.fence.session_id)
             .bind(&*job.chat)
@@ -305,8 +323,9 @@ impl World {
             }
         }
         let left: Vec<i64> =
-            sqlx::query_scalar("SELECT id FROM wa.outbound WHERE live ORDER BY id").fetch_all(&self.pool).await?;
+            sqlx::query_scalar("SELECT id FROM wa.outbound_queue ORDER BY id").fetch_all(&self.pool).await?;
         ensure!(left.is_empty(), "{left:?} are stuck");
+        self.agrees().await?;
         let rows: Vec<(i64, String)> =
             sqlx::query_as("SELECT id, status::text FROM wa.outbound").fetch_all(&self.pool).await?;
         let there: HashSet<i64> = rows.iter().map(|(id, _)| *id).collect();

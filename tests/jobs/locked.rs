@@ -220,8 +220,9 @@ async fn r8_due_and_expired_messages_of_others_do_not_wait() -> Result<()> {
     run(&db.pool, INSERT).await?;
     run(
         &db.pool,
-        "UPDATE wa.outbound SET waits_for = 'scheduled', run_at = now(), send_at = now() WHERE body LIKE '%1';
-         UPDATE wa.outbound SET expires_at = now() WHERE body LIKE '%2'",
+        "UPDATE wa.outbound SET send_at = now() WHERE body LIKE '%1';
+         UPDATE wa.outbound_queue q SET waits_for = 'scheduled', run_at = now() FROM wa.outbound o WHERE o.id = q.id AND o.body LIKE '%1';
+         UPDATE wa.outbound_queue q SET expires_at = now() FROM wa.outbound o WHERE o.id = q.id AND o.body LIKE '%2'",
     )
     .await?;
     call(&mut app, "BEGIN; SELECT wa.cancel_all('shop')").await?;

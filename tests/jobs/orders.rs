@@ -5,8 +5,8 @@ use crate::support::db::fresh;
 use crate::support::until::until;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use sqlx::PgPool;
 use sqlx::postgres::PgListener;
+use sqlx::{PgPool, Row as _};
 use wagres::jobs::JobError;
 
 /// Sends all messages that may be sent now, and returns their texts in the order of sending.
@@ -61,11 +61,11 @@ async fn q5_a_scheduled_message_shows_that_it_waits_and_holds_back_no_other() ->
     ensure!(
         one::<bool>(
             &db.pool,
-            "SELECT waits_for = 'scheduled' AND run_at = send_at FROM wa.outbound WHERE body = 'later'"
+            "SELECT waits_for = 'scheduled' AND run_at = send_at FROM wa.outbound_queue JOIN wa.outbound USING (id) WHERE body = 'later'"
         )
         .await?
     );
-    run(&db.pool, "UPDATE wa.outbound SET run_at = now() WHERE body = 'later'").await?;
+    run(&db.pool, "UPDATE wa.outbound_queue SET run_at = now() WHERE waits_for IS NOT NULL").await?;
     ensure!(send_all(&mut worker).await? == ["later"]);
     Ok(())
 }
@@ -86,19 +86,15 @@ async fn q5_an_expired_message_is_not_sent() -> Result<()> {
     run(&db.pool, "UPDATE wa.outbound SET expires_at = now() - interval '1 second'").await?;
     worker.end(job, Err(JobError::Expired)).await?;
     let job = worker.next().ok_or_else(|| anyhow::anyhow!("the second message may not be sent"))?;
-    let ended: i64 = one(
-        &db.pool,
-        "SELECT cardinality(wa.withdraw(ARRAY(SELECT id FROM wa.outbound WHERE live), 'expired'))::bigint",
-    )
-    .await?;
+    let ended: i64 =
+        one(&db.pool, "SELECT cardinality(wa.withdraw(ARRAY(SELECT id FROM wa.outbound_queue), 'expired'))::bigint")
+            .await?;
     ensure!(ended == 0, "a message in hand was taken from its holder");
     worker.ready.remove(job.fence);
     worker.end(job, Err(JobError::Release("the connection was lost".into()))).await?;
-    let ended: i64 = one(
-        &db.pool,
-        "SELECT cardinality(wa.withdraw(ARRAY(SELECT id FROM wa.outbound WHERE live), 'expired'))::bigint",
-    )
-    .await?;
+    let ended: i64 =
+        one(&db.pool, "SELECT cardinality(wa.withdraw(ARRAY(SELECT id FROM wa.outbound_queue), 'expired'))::bigint")
+            .await?;
     ensure!(ended == 1, "a queued message did not expire");
     ensure!(
         one::<bool>(&db.pool, "SELECT bool_and(status = 'expired' AND expired_at IS NOT NULL) FROM wa.outbound")
@@ -175,7 +171,13 @@ async fn q5_a_cancelled_message_for_later_waits_for_its_time_again() -> Result<(
     ensure!(one::<bool>(&db.pool, &format!("SELECT wa.cancel({id})")).await?);
     ensure!(one::<bool>(&db.pool, &format!("SELECT wa.retry({id})")).await?);
     ensure!(send_all(&mut worker).await?.is_empty(), "it was sent a day too early");
-    ensure!(one::<bool>(&db.pool, "SELECT waits_for = 'scheduled' AND run_at = send_at FROM wa.outbound").await?);
+    ensure!(
+        one::<bool>(
+            &db.pool,
+            "SELECT waits_for = 'scheduled' AND run_at = send_at FROM wa.outbound_queue JOIN wa.outbound USING (id)"
+        )
+        .await?
+    );
     // While it waits, another call sends it at once.
     ensure!(one::<bool>(&db.pool, &format!("SELECT wa.retry({id})")).await?);
     ensure!(send_all(&mut worker).await? == ["later"]);
@@ -216,7 +218,7 @@ async fn q8_each_failed_attempt_is_kept_and_the_last_fails_the_message() -> Resu
             ensure!(
                 one::<bool>(
                     &db.pool,
-                    "SELECT waits_for = 'retry' AND run_at > now() FROM wa.outbound WHERE body = 'bad'"
+                    "SELECT waits_for = 'retry' AND run_at > now() FROM wa.outbound_queue JOIN wa.outbound USING (id) WHERE body = 'bad'"
                 )
                 .await?
             );
@@ -225,7 +227,7 @@ async fn q8_each_failed_attempt_is_kept_and_the_last_fails_the_message() -> Resu
             // Its lane waits behind it; other lanes do not.
             ensure!(send_all(&mut worker).await? == ["elsewhere"]);
         }
-        run(&db.pool, "UPDATE wa.outbound SET run_at = now() WHERE waits_for = 'retry'").await?;
+        run(&db.pool, "UPDATE wa.outbound_queue SET run_at = now() WHERE waits_for = 'retry'").await?;
     }
     let errors: Value = one(&db.pool, "SELECT errors FROM wa.outbound WHERE status = 'failed' AND last_error = 'no 3' AND attempts = 3 AND failed_at IS NOT NULL").await?;
     let attempts: Vec<_> = errors
@@ -273,14 +275,14 @@ async fn q13_a_paced_session_uses_up_its_burst_and_shows_which_messages_wait() -
     )
     .await?;
     ensure!(send_all(&mut worker).await? == ["n1", "n2"]);
-    let wait = "SELECT waits_for = 'paced' AND run_at BETWEEN now() + interval '50 s' AND now() + interval '60 s' FROM wa.outbound WHERE body = 'n3'";
+    let wait = "SELECT waits_for = 'paced' AND run_at BETWEEN now() + interval '50 s' AND now() + interval '60 s' FROM wa.outbound_queue JOIN wa.outbound USING (id) WHERE body = 'n3'";
     ensure!(one::<bool>(&db.pool, wait).await?, "the row does not show that the message waits");
     // The bucket is in the database, so the next holder continues with it.
     let mut next = ManualWorker::new(&db.pool).await?;
     next.hold("shop").await?;
     ensure!(send_all(&mut next).await?.is_empty(), "the next holder started with a full bucket");
     let minute = "UPDATE wa.sending SET counted_at = counted_at - interval '1 minute', gate_until = gate_until - interval '1 minute';
-                  UPDATE wa.outbound SET run_at = run_at - interval '1 minute'";
+                  UPDATE wa.outbound_queue SET run_at = run_at - interval '1 minute'";
     run(&db.pool, minute).await?;
     ensure!(send_all(&mut next).await? == ["n3"]);
     run(&db.pool, minute).await?;
@@ -324,7 +326,7 @@ async fn q13_quiet_hours_hold_messages_until_they_end_in_their_time_zone() -> Re
     )
     .await?;
     ensure!(send_all(&mut worker).await?.is_empty());
-    let until = "SELECT waits_for = 'quiet_hours' AND abs(extract(epoch FROM run_at - (now() + interval '30 min'))) < 60 FROM wa.outbound";
+    let until = "SELECT waits_for = 'quiet_hours' AND abs(extract(epoch FROM run_at - (now() + interval '30 min'))) < 60 FROM wa.outbound_queue";
     ensure!(
         one::<bool>(&db.pool, until).await?,
         "{}",
@@ -350,12 +352,12 @@ async fn q13_first_contacts_are_limited_per_day() -> Result<()> {
     let mut sent = send_all(&mut worker).await?;
     sent.sort();
     ensure!(sent == ["known", "new 2", "not so new any more"], "{sent:?}");
-    ensure!(one::<bool>(&db.pool, "SELECT waits_for = 'first_contact' AND run_at = (current_date + 1)::timestamp AT TIME ZONE 'UTC' FROM wa.outbound WHERE live").await?
-        || one::<bool>(&db.pool, "SELECT waits_for = 'first_contact' AND run_at > now() FROM wa.outbound WHERE live").await?);
+    ensure!(one::<bool>(&db.pool, "SELECT waits_for = 'first_contact' AND run_at = (current_date + 1)::timestamp AT TIME ZONE 'UTC' FROM wa.outbound_queue").await?
+        || one::<bool>(&db.pool, "SELECT waits_for = 'first_contact' AND run_at > now() FROM wa.outbound_queue").await?);
     // The next day.
     run(
         &db.pool,
-        "UPDATE wa.sending SET contacts_on = contacts_on - 1; UPDATE wa.outbound SET run_at = now() WHERE live",
+        "UPDATE wa.sending SET contacts_on = contacts_on - 1; UPDATE wa.outbound_queue SET run_at = now() WHERE waits_for IS NOT NULL",
     )
     .await?;
     ensure!(send_all(&mut worker).await? == ["new 3"]);
@@ -366,7 +368,11 @@ async fn q13_first_contacts_are_limited_per_day() -> Result<()> {
 async fn q5_one_statement_inserts_a_hundred_thousand_messages() -> Result<()> {
     let (db, _worker) = shop().await?;
     run(&db.pool, "INSERT INTO wa.outbound (session, recipient, body) SELECT 'shop', '1555' || (1000000 + n), 'n' || n FROM generate_series(1, 100000) n").await?;
-    ensure!(one::<i64>(&db.pool, "SELECT count(DISTINCT message_id) FROM wa.outbound WHERE live").await? == 100_000);
+    ensure!(
+        one::<i64>(&db.pool, "SELECT count(DISTINCT message_id) FROM wa.outbound_queue JOIN wa.outbound USING (id)")
+            .await?
+            == 100_000
+    );
     Ok(())
 }
 
@@ -406,5 +412,30 @@ async fn q8_a_dead_workers_begun_attempts_count_and_its_messages_are_released() 
     let mut last = ManualWorker::new(&db.pool).await?;
     last.hold("shop").await?;
     ensure!(send_all(&mut last).await? == ["second", "other"]);
+    Ok(())
+}
+
+/// Whoever changes a status by hand is told by `doctor`, and wa.mend_queue does the rest.
+#[tokio::test]
+async fn r11_the_queue_is_mended_after_changes_by_hand() -> Result<()> {
+    let (db, mut worker) = shop().await?;
+    run(
+        &db.pool,
+        "INSERT INTO wa.outbound (session, recipient, body) VALUES
+            ('shop', '15550001', 'ended'), ('shop', '15550001', 'next'), ('shop', '15550002', 'again');
+         UPDATE wa.outbound SET status = 'cancelled' WHERE body = 'ended';
+         DELETE FROM wa.outbound_queue WHERE id = (SELECT id FROM wa.outbound WHERE body = 'again')",
+    )
+    .await?;
+    let doctor = include_str!("../../sql/cli/doctor_schema.sql");
+    let apart =
+        async || -> Result<i64> { Ok(sqlx::query(doctor).fetch_one(&db.pool).await?.try_get::<i64, _>("apart!")?) };
+    ensure!(apart().await? == 2);
+    // What is over leaves the queue when it is claimed, and holds up nothing.
+    ensure!(send_all(&mut worker).await? == ["next"]);
+    ensure!(apart().await? == 1);
+    let (queued, removed): (i64, i64) = sqlx::query_as("SELECT * FROM wa.mend_queue()").fetch_one(&db.pool).await?;
+    ensure!((queued, removed) == (1, 0) && apart().await? == 0);
+    ensure!(send_all(&mut worker).await? == ["again"]);
     Ok(())
 }

@@ -133,9 +133,9 @@ async fn r10_a_pacing_that_cannot_be_computed_holds_back_its_session_alone() -> 
          ALTER TABLE wa.pacing ENABLE TRIGGER validate;
          UPDATE wa.sending SET tokens = 'NaN', counted_at = '294276-12-31' WHERE session_id = wa.session_id('bucket');
          INSERT INTO wa.outbound (session, recipient, body) SELECT name, '15550001', name FROM wa.session;
-         UPDATE wa.outbound SET expires_at = 'infinity' WHERE session = 'never';
+         UPDATE wa.outbound_queue SET expires_at = 'infinity' WHERE session_id = wa.session_id('never');
          INSERT INTO wa.outbound (session, recipient, body, send_at) VALUES ('later', '15550002', 'x', now() + interval '1 day');
-         UPDATE wa.outbound SET run_at = 'infinity' WHERE recipient = '15550002'",
+         UPDATE wa.outbound_queue SET run_at = 'infinity' WHERE waits_for = 'scheduled'",
     )
     .await?;
     let mut worker = ManualWorker::new(&db.pool).await?;
@@ -150,7 +150,7 @@ async fn r10_a_pacing_that_cannot_be_computed_holds_back_its_session_alone() -> 
     }
     let others: Vec<&str> = names.into_iter().filter(|name| *name != "quiet").collect();
     ensure!(claimed.len() == others.len() && others.iter().all(|name| claimed.contains(*name)), "{claimed:?}");
-    let waits = "SELECT waits_for = 'quiet_hours' AND run_at > now() FROM wa.outbound WHERE body = 'quiet'";
+    let waits = "SELECT waits_for = 'quiet_hours' AND run_at > now() FROM wa.outbound_queue JOIN wa.outbound USING (id) WHERE body = 'quiet'";
     ensure!(one::<bool>(&db.pool, waits).await?, "the message does not say why it waits");
     let reason: String = one(&db.pool, "SELECT reason FROM wa.reasons() WHERE session = 'quiet'").await?;
     ensure!(reason.contains("the server does not know the time zone Gone/Zone of its quiet hours"), "{reason}");

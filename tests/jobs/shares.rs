@@ -73,7 +73,7 @@ async fn r9_large_messages_fill_the_hand_only_up_to_the_budget_of_bytes_and_are_
             sent.entry(job.chat.to_string()).or_default().push(job.id);
             worker.end(job, Ok(())).await?;
         }
-        let left: i64 = one(&db.pool, "SELECT count(*) FROM wa.outbound WHERE live").await?;
+        let left: i64 = one(&db.pool, "SELECT count(*) FROM wa.outbound_queue").await?;
         Ok(if left == 0 { Ok(()) } else { Err(left) })
     })
     .await?;

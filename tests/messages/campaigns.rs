@@ -67,7 +67,7 @@ async fn m1_q13_a_campaign_is_paused_and_resumed() -> Result<()> {
         .world
         .holds("SELECT held = 6 AND ready = 2 AND next_run_at IS NULL FROM wa.queue WHERE session = 'shop'")
         .await?;
-    stage.world.holds("SELECT count(*) = 1 FROM wa.outbound WHERE session = 'anna' AND waits_for IS NULL").await?;
+    stage.world.holds("SELECT count(*) = 1 FROM wa.outbound_queue JOIN wa.outbound USING (id) WHERE session = 'anna' AND waits_for IS NULL").await?;
     let worker = stage.world.worker().await?;
     stage.world.phone(to).await?;
     stage.world.link("shop", SHOP).await?;
@@ -82,7 +82,12 @@ async fn m1_q13_a_campaign_is_paused_and_resumed() -> Result<()> {
         .world
         .holds("SELECT delivered = 5 AND waiting = 1 AND held = 0 AND paused_at IS NULL FROM wa.campaigns WHERE (session, campaign) = ('shop', 'may')")
         .await?;
-    stage.world.holds("SELECT waits_for = 'scheduled' FROM wa.outbound WHERE body = 'Tomorrow'").await?;
+    stage
+        .world
+        .holds(
+            "SELECT waits_for = 'scheduled' FROM wa.outbound_queue JOIN wa.outbound USING (id) WHERE body = 'Tomorrow'",
+        )
+        .await?;
     let seen = stage.world.seen_by(to).await?;
     let order = ["June", "Your order is ready", "Offer 1", "Offer 2", "Offer 3", "Offer 1", "Offer 2"];
     ensure!(seen == order, "{seen:?}");
@@ -90,7 +95,7 @@ async fn m1_q13_a_campaign_is_paused_and_resumed() -> Result<()> {
     // One message of a paused campaign can still be sent by hand, and all can be cancelled.
     sqlx::query("SELECT wa.pause_campaign('shop', 'may')").execute(pool).await?;
     sqlx::query(insert).bind(to).bind(2).execute(pool).await?;
-    sqlx::query("SELECT wa.retry(min(id)) FROM wa.outbound WHERE waits_for = 'paused' AND send_at IS NULL")
+    sqlx::query("SELECT wa.retry(min(id)) FROM wa.outbound_queue JOIN wa.outbound USING (id) WHERE waits_for = 'paused' AND send_at IS NULL")
         .execute(pool)
         .await?;
     stage
@@ -123,8 +128,9 @@ async fn m1_no_concurrent_insert_escapes_the_pause_of_a_campaign() -> Result<()>
             .await?;
         open.commit().await?;
         waiting.await??;
-        let all =
-            format!("SELECT count(*) FILTER (WHERE waits_for IS NULL) = (1 - {held}) * count(*) FROM wa.outbound");
+        let all = format!(
+            "SELECT count(*) FILTER (WHERE waits_for IS NULL) = (1 - {held}) * count(*) FROM wa.outbound_queue"
+        );
         stage.world.holds(&all).await?;
     }
     Ok(())
@@ -162,7 +168,7 @@ async fn waiting(db: &TestDb, sql: &'static str) -> Result<tokio::task::JoinHand
 
 /// The reasons for which the messages wait, in the order of their insertion; `-` for one that can go.
 async fn reasons(db: &TestDb) -> Result<String> {
-    let sql = "SELECT string_agg(coalesce(waits_for::text, '-'), ' ' ORDER BY id) FROM wa.outbound";
+    let sql = "SELECT string_agg(coalesce(waits_for::text, '-'), ' ' ORDER BY id) FROM wa.outbound_queue";
     Ok(sqlx::query_scalar(sql).fetch_one(&db.pool).await?)
 }
 

@@ -20,7 +20,7 @@ async fn m3_each_refusal_retries_fails_or_pauses_as_documented() -> Result<()> {
         let follows = match then {
             AfterRefusal::Retry => {
                 world
-                    .holds(&format!("SELECT waits_for = 'retry' AND attempts = 1 FROM wa.outbound WHERE id = {id}"))
+                    .holds(&format!("SELECT waits_for = 'retry' AND attempts = 1 FROM wa.outbound_queue JOIN wa.outbound USING (id) WHERE id = {id}"))
                     .await?;
                 "tried again"
             }
@@ -34,7 +34,7 @@ async fn m3_each_refusal_retries_fails_or_pauses_as_documented() -> Result<()> {
             }
             AfterRefusal::Pause => {
                 world.holds("SELECT paused_at IS NOT NULL FROM wa.session").await?;
-                world.holds(&format!("SELECT waits_for = 'retry' FROM wa.outbound WHERE id = {id}")).await?;
+                world.holds(&format!("SELECT waits_for = 'retry' FROM wa.outbound_queue WHERE id = {id}")).await?;
                 let paused =
                     "SELECT count(*) FROM wa.event WHERE kind = 'session_paused' AND data->>'reason' LIKE '%code ";
                 ensure!(world.count(&format!("{paused}{code}:%'")).await? == 1);

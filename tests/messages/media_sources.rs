@@ -297,9 +297,9 @@ async fn m1_a_file_that_cannot_be_sent_fails_with_its_reason_and_holds_nothing_u
         format!("SELECT wa.send_document('shop', '15559998', large_object => lo_from_bytea(0, 'x')::bigint, {later})");
     let object = world.count(&object).await?;
     for sql in [
-        "DELETE FROM wa.media WHERE media_id = (SELECT (content ->> 'media')::bigint FROM wa.outbound WHERE content ? 'media' AND live)",
-        "SELECT lo_unlink((content ->> 'large_object')::bigint::oid) FROM wa.outbound WHERE content ? 'large_object' AND live",
-        "SELECT wa.retry(id) FROM wa.outbound WHERE waits_for = 'scheduled'",
+        "DELETE FROM wa.media WHERE media_id = (SELECT (content ->> 'media')::bigint FROM wa.outbound WHERE content ? 'media' AND status = 'queued')",
+        "SELECT lo_unlink((content ->> 'large_object')::bigint::oid) FROM wa.outbound WHERE content ? 'large_object' AND status = 'queued'",
+        "SELECT wa.retry(id) FROM wa.outbound_queue WHERE waits_for = 'scheduled'",
     ] {
         sqlx::query(sql).execute(world.pool()).await?;
     }

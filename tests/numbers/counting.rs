@@ -54,7 +54,7 @@ async fn h2_a_message_is_counted_once_in_each_state_and_in_its_minute() -> Resul
     run(
         &db.pool,
         "INSERT INTO wa.outbound (session, recipient, body, campaign) VALUES ('shop', '15550001', 'six', 'may');
-                   UPDATE wa.outbound SET expires_at = now() WHERE live",
+                   UPDATE wa.outbound_queue SET expires_at = now()",
     )
     .await?;
     worker.expire().await?;
@@ -111,7 +111,7 @@ async fn h2_each_class_of_a_failure_is_in_the_row_and_counted() -> Result<()> {
         let error = if place % 2 == 0 {
             JobError::Permanent("never".into())
         } else {
-            run(&db.pool, "UPDATE wa.outbound SET max_attempts = 1 WHERE live").await?;
+            run(&db.pool, "UPDATE wa.outbound SET max_attempts = 1 WHERE status = 'queued'").await?;
             JobError::Retry("not now".into())
         };
         worker.end(job, Err(error.of_class(class).of_class(FailureClass::Worker))).await?;
@@ -130,17 +130,16 @@ async fn h2_each_class_of_a_failure_is_in_the_row_and_counted() -> Result<()> {
     );
     levels_agree(&db.pool, true).await?;
     // Those of a class, the latest first, come from an index as they are.
-    let listed =
-        "EXPLAIN SELECT id FROM wa.outbound WHERE session_id = 1 AND failure = 'media' AND failed_at IS NOT NULL
-                  ORDER BY failed_at DESC LIMIT 20";
+    let listed = "EXPLAIN SELECT id FROM wa.outbound_failed WHERE session_id = 1 AND failure = 'media' ORDER BY failed_at DESC LIMIT 20";
     let mut connection = PgConnection::connect(&db.url).await?;
     sqlx::query("SET enable_seqscan = off").execute(&mut connection).await?;
     let plan: Vec<String> = sqlx::query_scalar(listed).fetch_all(&mut connection).await?;
     let plan = plan.join("\n");
-    ensure!(plan.contains("outbound_failure") && !plan.contains("Sort"), "{plan}");
+    ensure!(plan.contains("outbound_failed_class") && !plan.contains("Sort"), "{plan}");
     run(&db.pool, "SELECT wa.retry(id) FROM wa.outbound").await?;
     let left = "SELECT count(*) FROM wa.outbound WHERE failure IS NOT NULL OR failed_at IS NOT NULL";
     ensure!(one::<i64>(&db.pool, left).await? == 0, "wa.retry leaves the class");
+    ensure!(one::<i64>(&db.pool, "SELECT count(*) FROM wa.outbound_failed").await? == 0, "wa.retry leaves a failure");
     Ok(())
 }
 

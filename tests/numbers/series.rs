@@ -102,7 +102,7 @@ async fn h2_nothing_that_reads_numbers_reads_messages() -> Result<()> {
     // The counter counts.
     let mut transaction = db.pool.begin().await?;
     let before: i64 = sqlx::query_scalar(scans).fetch_one(&mut *transaction).await?;
-    sqlx::query("SELECT count(*) FROM wa.outbound WHERE live").fetch_one(&mut *transaction).await?;
+    sqlx::query("SELECT count(*) FROM wa.outbound WHERE status = 'queued'").fetch_one(&mut *transaction).await?;
     ensure!(sqlx::query_scalar::<_, i64>(scans).fetch_one(&mut *transaction).await? > before);
     Ok(())
 }

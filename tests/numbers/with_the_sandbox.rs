@@ -106,7 +106,7 @@ async fn h2_a_worker_counts_what_happens_and_writes_the_rest_when_it_stops() -> 
         );
         let id = world.count(&insert).await.with_context(|| insert.clone())?;
         failures.push((class, id));
-        world.holds(&format!("SELECT live = false FROM wa.outbound WHERE id = {id}")).await?;
+        world.holds(&format!("SELECT NOT EXISTS (SELECT FROM wa.outbound_queue WHERE id = {id})")).await?;
         let found: String = world
             .until(&format!("SELECT coalesce(failure, status::text || ' ' || coalesce(last_error, '')) FROM wa.outbound WHERE id = {id}"))
             .await?;

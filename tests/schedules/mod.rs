@@ -86,7 +86,9 @@ impl Scheduled {
         let cron = Cron { pool: self.pool().clone().into(), wake: wake.clone(), poll: Duration::from_hours(1) };
         let url = Secret::new(&self.db.url);
         let ring = move |_: Option<&str>| wake.notify_one();
-        let listener = tokio::spawn(listener::wake_on(url, "wa_work", ring, stop.clone()));
+        let stopped = stop.clone();
+        let listener =
+            tokio::spawn(async move { listener::wake_on(url, &["wa_work".to_owned()], ring, stopped).await });
         CronLoop { cron: tokio::spawn(cron.run(stop.clone())), listener }
     }
 

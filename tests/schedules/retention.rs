@@ -16,7 +16,6 @@ async fn fill(db: &TestDb, each: i64) -> Result<()> {
             "INSERT INTO wa.outbound (session, recipient, body)
              SELECT 'shop', '+79001234567', day::text FROM generate_series(100, 1, -1) day, generate_series(1, {each}) ORDER BY day DESC;
              UPDATE wa.outbound SET created_at = now() - body::integer * interval '1 day',
-                 run_at = now() - body::integer * interval '1 day',
                  status = (CASE WHEN body::integer % 10 = 0 THEN 'queued' ELSE 'read' END)::wa.outbound_status;
              INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, from_me, sent_at, received_at, message)
              SELECT 'shop', session_id, 'c', 's', 'M' || day || '-' || n, 'text', false, now(), now() - day * interval '1 day', '{{}}'

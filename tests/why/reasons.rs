@@ -191,7 +191,7 @@ async fn s12_a_message_says_what_became_of_it_or_what_it_waits_for() -> Result<(
                 wa.set_pacing('shop', quiet_from => (now() - interval '1 h')::time, quiet_until => (now() + interval '1 h')::time)",
     )
     .await?;
-    world.holds(&format!("SELECT waits_for = 'quiet_hours' FROM wa.outbound WHERE id = {stranger}")).await?;
+    world.holds(&format!("SELECT waits_for = 'quiet_hours' FROM wa.outbound_queue WHERE id = {stranger}")).await?;
     message_says(&world, stranger, "session shop: quiet hours until 20__-__-__ __:__:__+__").await?;
     run(pool, "SELECT wa.clear_pacing('shop')").await?;
     message_says(&world, stranger, "failed at 20%").await?;

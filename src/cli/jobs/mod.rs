@@ -250,7 +250,7 @@ async fn list(
         });
         let why = match (row.waits_for, row.last_error) {
             (Some(reason), _) if reason == "paused" => "paused with its campaign".to_owned(),
-            (Some(reason), _) => format!("{reason} until {}", at(Some(row.run_at))),
+            (Some(reason), _) => format!("{reason} until {}", at(row.run_at)),
             (None, error) => error.unwrap_or_default(),
         };
         let text = format!(

@@ -43,7 +43,7 @@ struct Message {
     created_at: DateTime<Utc>,
     send_at: Option<DateTime<Utc>>,
     expires_at: Option<DateTime<Utc>>,
-    run_at: DateTime<Utc>,
+    run_at: Option<DateTime<Utc>>,
     max_attempts: i32,
     attempts: i32,
     status: String,

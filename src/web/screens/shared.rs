@@ -110,12 +110,15 @@ pub(super) fn of_limit(errors: i32, limit: i32) -> Markup {
 }
 
 /// What a message waits for by itself, and until when.
-pub(super) fn waits(words: &Words, waits_for: Option<&str>, run_at: DateTime<Utc>) -> Markup {
+pub(super) fn waits(words: &Words, waits_for: Option<&str>, run_at: Option<DateTime<Utc>>) -> Markup {
     html! {
         @match waits_for {
             None => (format::pill("busy", words.of_value("queue_wait", "ready"))),
             Some("paused") => (format::pill("warn", words.of_value("queue_wait", "paused"))),
-            Some(reason) => { (format::pill("warn", words.of_value("queue_wait", reason))) " " (format::until(run_at)) }
+            Some(reason) => {
+                (format::pill("warn", words.of_value("queue_wait", reason)))
+                @if let Some(run_at) = run_at { " " (format::until(run_at)) }
+            }
         }
     }
 }

@@ -19,8 +19,8 @@ BEGIN
     END LOOP;
 END $$;
 
-INSERT INTO wa.outbound (id, session_id, session, recipient, chat, kind, body, message_id, campaign, created_at, send_at, run_at, attempts, status,
-                         waits_for, sending_at, sent_at, delivered_at, read_at, played_at, failed_at, cancelled_at, expired_at, failure,
+INSERT INTO wa.outbound (id, session_id, session, recipient, chat, kind, body, message_id, campaign, created_at, send_at, apart, attempts, status,
+                         sending_at, sent_at, delivered_at, read_at, played_at, failed_at, cancelled_at, expired_at, failure,
                          last_error, errors)
 OVERRIDING SYSTEM VALUE
 SELECT i, session_id, 'shop-' || lpad(session_id::text, 5, '0'),
@@ -28,8 +28,8 @@ SELECT i, session_id, 'shop-' || lpad(session_id::text, 5, '0'),
        CASE WHEN contact % 20 = 0 THEN '12036300' || contact || '@g.us' ELSE '7910' || lpad(contact::text, 7, '0') || '@s.whatsapp.net' END,
        'text', 'Hello, your order ' || i || ' is ready. Come and get it until ' || at::date,
        '3EB0' || upper(left(md5(i::text), 18)), campaign, at, CASE waits_for WHEN 'scheduled' THEN at + interval '3 days' END,
-       CASE WHEN waits_for IS NULL THEN at ELSE at + interval '3 days' END, CASE WHEN status IN ('queued', 'cancelled', 'expired') THEN 0 ELSE 1 END,
-       status, waits_for, CASE WHEN status NOT IN ('queued', 'cancelled', 'expired') THEN at + interval '1 s' END,
+       campaign IS NOT NULL OR waits_for = 'scheduled', CASE WHEN status IN ('queued', 'cancelled', 'expired') THEN 0 ELSE 1 END,
+       status, CASE WHEN status NOT IN ('queued', 'cancelled', 'expired') THEN at + interval '1 s' END,
        CASE WHEN status IN ('sent', 'delivered', 'read', 'played') THEN at + interval '2 s' END,
        CASE WHEN status IN ('delivered', 'read', 'played') THEN at + interval '3 s' END, CASE WHEN status IN ('read', 'played') THEN at + interval '5 minutes' END,
        CASE WHEN status = 'played' THEN at + interval '6 minutes' END, CASE WHEN status = 'failed' THEN at + interval '2 s' END,
@@ -56,6 +56,16 @@ FROM (
     ) spread
 ) decided;
 SELECT setval(pg_get_serial_sequence('wa.outbound', 'id'), max(id)) FROM wa.outbound;
+
+INSERT INTO wa.outbound_queue (session_id, id, rank, chat, campaign, waits_for, run_at)
+SELECT o.session_id, o.id, 0, o.chat, o.campaign, o.waits_for, CASE WHEN o.waits_for IS NOT NULL THEN o.created_at + interval '3 days' END
+FROM (
+    SELECT o.*, (CASE WHEN pg_temp.share(o.id, 3) < 0.1 THEN 'scheduled' WHEN pg_temp.share(o.id, 3) < 0.12 THEN 'retry'
+                      WHEN pg_temp.share(o.id, 3) < 0.15 THEN 'paced' WHEN o.session_id % 25 = 0 THEN 'paused' END)::wa.wait_reason AS waits_for
+    FROM wa.outbound o WHERE o.status = 'queued'
+) o;
+INSERT INTO wa.outbound_failed (id, session_id, failed_at, failure, campaign)
+SELECT id, session_id, failed_at, failure, campaign FROM wa.outbound WHERE status = 'failed';
 
 INSERT INTO wa.inbox (id, session, session_id, chat, sender, message_id, kind, body, from_me, push_name, sent_at, received_at, message, transaction)
 OVERRIDING SYSTEM VALUE

@@ -6,7 +6,7 @@ WITH happened AS (
     SELECT o.session_id, o.campaign, o.created_at AS at, 1 AS queued, (o.sent_at IS NOT NULL)::integer AS sent, (o.delivered_at IS NOT NULL)::integer AS delivered,
            (o.read_at IS NOT NULL)::integer AS read, (o.played_at IS NOT NULL)::integer AS played, (o.failed_at IS NOT NULL)::integer AS failed,
            (o.expired_at IS NOT NULL)::integer AS expired, 0 AS received, o.failure
-    FROM wa.outbound o WHERE NOT o.live AND o.cancelled_at IS NULL
+    FROM wa.outbound o WHERE o.status > 'sending' AND o.cancelled_at IS NULL
     UNION ALL
     SELECT i.session_id, NULL, i.received_at, 0, 0, 0, 0, 0, 0, 0, 1, NULL FROM wa.inbox i
 ), hours AS MATERIALIZED (
