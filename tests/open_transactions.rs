@@ -22,7 +22,7 @@ const CALLS: &[(&str, &str)] = &[
     ("acknowledge_messages", "SELECT wa.acknowledge_messages('old', ARRAY(SELECT id FROM wa.inbox))"),
     (
         "activate_company",
-        "SELECT wa.activate_company(company_id, NULL, '15550093', 'x') FROM wa.company JOIN wa.session s USING (session_id) WHERE s.name = '{s}'",
+        "SELECT wa.activate_company(company_id, NULL) FROM wa.company JOIN wa.session s USING (session_id) WHERE s.name = '{s}'",
     ),
     ("act", "SELECT wa.act('{s}', 'list_groups', NULL)"),
     ("add_consumer", "SELECT wa.add_consumer('new-{s}', '{s}', since => '-infinity')"),

@@ -93,18 +93,23 @@ async fn h6_a_company_is_tested_once_after_its_first_connection() -> Result<()> 
     }
     let test = "SELECT wa.test_companies('+15550009', 'It works')";
     let tested = async || sqlx::query_scalar::<_, i32>(test).fetch_one(&db.pool).await;
+    let pass = async |session: &str, statuses: &[&str]| -> Result<()> {
+        for status in statuses {
+            run(&db.pool, &format!("UPDATE wa.session SET status = '{status}' WHERE name = '{session}'")).await?;
+        }
+        Ok(())
+    };
     ensure!(tested().await? == 0, "nobody is connected");
-    run(
-        &db.pool,
-        "UPDATE wa.company SET status = 'frozen' WHERE salon_id = 3;
-         UPDATE wa.session SET status = 'connected' WHERE name <> 'company_2'",
-    )
-    .await?;
+    run(&db.pool, "UPDATE wa.company SET status = 'frozen' WHERE salon_id = 3").await?;
+    for session in ["company_1", "company_3"] {
+        pass(session, &["linking", "connected"]).await?;
+    }
     ensure!((tested().await?, tested().await?) == (1, 0));
-    run(&db.pool, "UPDATE wa.session SET status = 'disconnected' WHERE name = 'company_1'; UPDATE wa.session SET status = 'connected'").await?;
+    pass("company_1", &["disconnected", "connecting", "connected"]).await?;
+    pass("company_2", &["linking", "connected"]).await?;
     ensure!((tested().await?, tested().await?) == (1, 0), "only the second one is new");
-    holds(&db.pool, "SELECT array_agg(session ORDER BY session) = '{company_1,company_2}' AND bool_and(recipient = '+15550009' AND body = 'It works') FROM wa.outbound").await?;
-    Ok(())
+    let sent = "SELECT array_agg(session ORDER BY session) = '{company_1,company_2}' AND bool_and(recipient = '+15550009' AND body = 'It works') FROM wa.outbound";
+    holds(&db.pool, sent).await
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use wagres::config::OriginPattern;
 /// A company with this API key.
 async fn with_key(db: &TestDb, salon_id: i64, key: &str) -> Result<()> {
     let id = linked(db, salon_id).await?;
-    sqlx::query("UPDATE wa.company SET api_key_hash = sha256(convert_to($2, 'UTF8')) WHERE company_id = $1")
+    sqlx::query("UPDATE wa.company SET api_key_hash = wa.secret_hash($2), api_key_at = now() WHERE company_id = $1")
         .bind(id)
         .bind(key)
         .execute(&db.pool)

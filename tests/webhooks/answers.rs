@@ -116,9 +116,9 @@ async fn h5_502_503_and_504_are_failures_and_slow_the_receiver_down() -> Result<
         holds(
             &db,
             &format!(
-                "SELECT d.status = 'queued' AND d.attempts = 1 AND d.code = {status} AND l.last_code = {status} AND l.failures = 1
-                        AND extract(epoch FROM l.not_before - l.attempted_at) {rest}
-                 FROM wa.delivery d JOIN wa.webhook w USING (webhook_id) JOIN wa.webhook_lease l USING (webhook_id) WHERE w.name = '{name}' LIMIT 1"
+                "SELECT count(*) = 1 AND bool_and(d.status = 'queued' AND d.attempts = 1 AND d.code = {status} AND l.last_code = {status}
+                        AND l.failures = 1 AND extract(epoch FROM l.not_before - l.attempted_at) {rest})
+                 FROM wa.delivery d JOIN wa.webhook w USING (webhook_id) JOIN wa.webhook_lease l USING (webhook_id) WHERE w.name = '{name}'"
             ),
         )
         .await?;
@@ -134,7 +134,11 @@ async fn h5_a_webhook_without_a_success_for_days_is_disabled() -> Result<()> {
     add(&db, "crm", &receiver, "").await?;
     let first = worker(&db)?;
     store(&db, &["a"]).await?;
-    holds(&db, "SELECT failing_since IS NOT NULL AND disabled_at IS NULL FROM wa.webhook_lease").await?;
+    holds(
+        &db,
+        "SELECT count(*) = 1 AND bool_and(failing_since IS NOT NULL AND disabled_at IS NULL) FROM wa.webhook_lease",
+    )
+    .await?;
     first.stop().await?;
     let failing = async |days: &str| {
         run(&db.pool, &format!("UPDATE wa.webhook_lease SET failing_since = now() - interval '{days} days'")).await?;

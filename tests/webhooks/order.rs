@@ -73,17 +73,17 @@ async fn h5_a_request_composed_before_a_crash_does_not_change_the_order_of_anoth
         &db.pool,
         "INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, body, from_me, sent_at, message)
          SELECT name, session_id, chat, chat, 'M' || n, 'text', chat || n, false, now(), '{}'
-         FROM wa.session, generate_series(1, 900) n, LATERAL (SELECT CASE WHEN n IN (1, 700) THEN 'a' ELSE 'b' END AS chat) c ORDER BY n;
+         FROM wa.session, generate_series(1, 400) n, LATERAL (SELECT CASE WHEN n IN (1, 300) THEN 'a' ELSE 'b' END AS chat) c ORDER BY n;
          UPDATE wa.delivery SET batch = 'batch_1' WHERE chat = 'a'",
     )
     .await?;
     let worker = worker(&db)?;
-    received(&receiver, 899).await?;
+    received(&receiver, 399).await?;
     let requests = receiver.received();
     let shared = requests.iter().find(|it| it.id() == "batch_1").expect("the request of two");
     let of_shared = shared.body["data"]["events"].as_array().map(Vec::len);
     ensure!(of_shared == Some(2), "{shared:?}");
-    let wanted: Vec<String> = (2..=900).filter(|n| *n != 700).map(|n| format!("b{n}")).collect();
+    let wanted: Vec<String> = (2..=400).filter(|n| *n != 300).map(|n| format!("b{n}")).collect();
     ensure!(texts(&requests) == wanted, "{:?}", texts(&requests));
     worker.stop().await
 }

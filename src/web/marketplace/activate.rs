@@ -2,11 +2,10 @@
 
 use super::super::Web;
 use super::super::identity::begin;
-use super::caller::{Caller, Company, bearer};
+use super::caller::{API_KEY, Caller, Company, bearer};
 use super::companies::state;
 use super::entry::read;
 use super::error::{ApiError, Problem};
-use super::limits::API_KEY;
 use super::{change, of};
 use axum::Json;
 use axum::body::Bytes;

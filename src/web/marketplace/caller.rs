@@ -3,10 +3,12 @@
 use super::super::Web;
 use super::super::identity::begin;
 use super::error::ApiError;
-use super::limits::API_KEY;
 use super::signature::same;
 use super::{Marketplace, of};
 use axum::http::{HeaderMap, header};
+
+/// The header with a company's API key.
+pub(super) const API_KEY: &str = "x-api-key";
 
 /// Who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

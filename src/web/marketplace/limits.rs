@@ -3,6 +3,7 @@
 use super::super::client::Client;
 use super::super::windows::{Room, Windows};
 use super::super::{Web, guard};
+use super::caller::API_KEY;
 use super::error::ApiError;
 use super::{hooks, of};
 use crate::config::MarketplaceConfig;
@@ -17,8 +18,6 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The header with a company's API key.
-pub(super) const API_KEY: &str = "x-api-key";
 /// A key that was right so long ago is looked up again before its requests count as its own.
 const KNOWN: Duration = Duration::from_mins(10);
 
