@@ -57,13 +57,12 @@ fn jids(content: &Map<String, Value>) -> Vec<&str> {
 /// Adds to the content of a message the JIDs of those whom the message names beside its sender: `quoted_sender`, the author
 /// of the message that it answers, and `mentioned`.
 pub(super) fn name_others(content: &mut Map<String, Value>, message: &Value) {
-    let Some(context) = context_of(message, 4) else { return };
-    if let Some(author) =
-        context.get("participant").and_then(Value::as_str).filter(|_| content.contains_key("quoted_id"))
+    let Some(info) = context_of(message, 4) else { return };
+    if let Some(author) = info.get("participant").and_then(Value::as_str).filter(|_| content.contains_key("quoted_id"))
     {
         content.insert("quoted_sender".into(), author.into());
     }
-    let mentioned = context.get("mentioned_jid").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mentioned = info.get("mentioned_jid").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let mentioned: Vec<Value> = mentioned.iter().filter(|jid| jid.is_string()).take(MENTIONED).cloned().collect();
     if !mentioned.is_empty() {
         content.insert("mentioned".into(), mentioned.into());
@@ -134,9 +133,9 @@ mod tests {
 
     #[test]
     fn h5_whom_a_message_quotes_and_mentions_is_found_also_in_a_wrapper() {
-        let context = json!({ "participant": "1@lid", "mentioned_jid": ["2@lid", 7, "3@s.whatsapp.net"],
+        let info = json!({ "participant": "1@lid", "mentioned_jid": ["2@lid", 7, "3@s.whatsapp.net"],
                               "quoted_message": { "extended_text_message": { "context_info": { "participant": "9@lid" } } } });
-        let text = json!({ "extended_text_message": { "text": "Hi", "context_info": context } });
+        let text = json!({ "extended_text_message": { "text": "Hi", "context_info": info } });
         for message in [text.clone(), json!({ "ephemeral_message": { "message": text } })] {
             let mut content = Map::from_iter([("quoted_id".to_owned(), json!("3EB0"))]);
             name_others(&mut content, &message);
