@@ -81,7 +81,7 @@ impl Webhooks {
                 }
                 () = supervisor.own.bells.webhooks.notified() => supervisor.wake(false).await,
                 Some(ended) = supervisor.tasks.next() => {
-                    supervisor.ended(ended);
+                    supervisor.ended(&ended);
                     Ok(())
                 }
             };
@@ -192,8 +192,8 @@ impl Supervisor {
         Ok(())
     }
 
-    fn ended(&mut self, ended: Ended) {
-        match ended {
+    fn ended(&mut self, ended: &Ended) {
+        match *ended {
             Ended::Done(fence) => {
                 self.running.retain(|_, running| running.fence != fence);
                 self.own.bells.webhook_settings.notify_one();
