@@ -7,7 +7,7 @@
 CREATE TABLE wa.webhook (
     webhook_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name            text NOT NULL,
-    session_id      bigint REFERENCES wa.session ON DELETE CASCADE,
+    session_ids     bigint[],
     tenants         text[],
     url             text NOT NULL,
     kinds           text[] NOT NULL,
@@ -24,6 +24,7 @@ CREATE TABLE wa.webhook (
     CONSTRAINT webhook_name_check CHECK (name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'),
     CONSTRAINT webhook_lanes_check CHECK (lanes IN ('chat', 'none')),
     CONSTRAINT webhook_format_check CHECK (format IN ('standard', 'cloudevents')),
+    CONSTRAINT webhook_session_ids_check CHECK (cardinality(session_ids) > 0),
     CONSTRAINT webhook_batch_size_check CHECK (batch_size BETWEEN 1 AND 100),
     CONSTRAINT webhook_batch_wait_check CHECK (batch_wait BETWEEN interval '0' AND interval '1 minute')
 );
@@ -31,11 +32,11 @@ CREATE TABLE wa.webhook (
 CREATE UNIQUE INDEX webhook_name ON wa.webhook (name, hash_array_extended(tenants, 0)) NULLS NOT DISTINCT;
 CREATE INDEX webhook_tenants ON wa.webhook USING gin (tenants) WITH (fastupdate = off);
 CREATE INDEX webhook_of_all ON wa.webhook (webhook_id) WHERE tenants IS NULL;
-CREATE INDEX webhook_session ON wa.webhook (session_id) WHERE session_id IS NOT NULL;
+CREATE INDEX webhook_sessions ON wa.webhook USING gin (session_ids) WITH (fastupdate = off);
 COMMENT ON TABLE wa.webhook IS 'Receivers of events over HTTP. Added by wa.add_webhook; wa.webhooks shows the backlog and the health of each.';
 COMMENT ON COLUMN wa.webhook.webhook_id IS 'Number of the webhook.';
 COMMENT ON COLUMN wa.webhook.name IS 'Name; 1 to 63 of letters, digits, dot, underscore, hyphen. Unique among webhooks of the same tenants.';
-COMMENT ON COLUMN wa.webhook.session_id IS 'The session whose events the webhook gets; null is all.';
+COMMENT ON COLUMN wa.webhook.session_ids IS 'The sessions whose events the webhook gets; null is all. A webhook is dropped with its last session.';
 COMMENT ON COLUMN wa.webhook.tenants IS 'Tenants whose events the webhook gets: those that its creator saw; null is all.';
 COMMENT ON COLUMN wa.webhook.url IS 'Address that events are posted to.';
 COMMENT ON COLUMN wa.webhook.kinds IS 'Types of events that the webhook gets, see wa.webhook_types(): a type, all types with a beginning such as session.*, or * for all.';
@@ -83,6 +84,7 @@ CREATE TABLE wa.webhook_lease (
     failures        integer NOT NULL DEFAULT 0,
     failing_since   timestamptz,
     open_until      timestamptz,
+    not_before      timestamptz,
     attempted_at    timestamptz,
     delivered_at    timestamptz,
     last_code       integer,
@@ -101,6 +103,7 @@ COMMENT ON COLUMN wa.webhook_lease.seen_until IS 'Transactions from this number 
 COMMENT ON COLUMN wa.webhook_lease.failures IS 'Failed attempts in a row.';
 COMMENT ON COLUMN wa.webhook_lease.failing_since IS 'The first of them; null after a success.';
 COMMENT ON COLUMN wa.webhook_lease.open_until IS 'After several failures in a row only one delivery at a time is tried, and none before this moment.';
+COMMENT ON COLUMN wa.webhook_lease.not_before IS 'Nothing is posted before this moment, because the receiver wants a pause or fails.';
 COMMENT ON COLUMN wa.webhook_lease.attempted_at IS 'The last attempt.';
 COMMENT ON COLUMN wa.webhook_lease.delivered_at IS 'The last success.';
 COMMENT ON COLUMN wa.webhook_lease.last_code IS 'HTTP status of the last failure; null if there was no answer.';
@@ -121,6 +124,7 @@ CREATE TABLE wa.delivery (
     session_id   bigint,
     happened_at  timestamptz NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT now(),
+    replayed_at  timestamptz,
     run_at       timestamptz NOT NULL DEFAULT now(),
     attempted_at timestamptz,
     finished_at  timestamptz,
@@ -158,7 +162,8 @@ COMMENT ON COLUMN wa.delivery.webhook_id IS 'The webhook (wa.webhook).';
 COMMENT ON COLUMN wa.delivery.source_id IS 'Id of the row that the event is about, in wa.inbox, wa.outbound or wa.event; null for a test.';
 COMMENT ON COLUMN wa.delivery.session_id IS 'The session; null for an event without one.';
 COMMENT ON COLUMN wa.delivery.happened_at IS 'When the event happened; timestamp in the body.';
-COMMENT ON COLUMN wa.delivery.created_at IS 'When the row was inserted, or queued again by wa.replay_webhook.';
+COMMENT ON COLUMN wa.delivery.created_at IS 'When the row was inserted.';
+COMMENT ON COLUMN wa.delivery.replayed_at IS 'When wa.replay_webhook last queued it again.';
 COMMENT ON COLUMN wa.delivery.run_at IS 'Not before this moment; moved forward by a retry''s backoff.';
 COMMENT ON COLUMN wa.delivery.attempted_at IS 'When the last attempt ended.';
 COMMENT ON COLUMN wa.delivery.finished_at IS 'When the delivery ended as done, dead or cancelled.';
@@ -172,7 +177,7 @@ COMMENT ON COLUMN wa.delivery.chat IS 'JID of the chat, which decides the order;
 COMMENT ON COLUMN wa.delivery.batch IS 'webhook-id of the request that the event shares with others; null is a request of its own.';
 COMMENT ON COLUMN wa.delivery.data IS 'What the source row does not keep: the status of that moment, with its times.';
 COMMENT ON COLUMN wa.delivery.last_error IS 'Error of the last failed attempt.';
-COMMENT ON COLUMN wa.delivery.response IS 'Beginning of the receiver''s answer to the last failed attempt, at most 4 kB.';
+COMMENT ON COLUMN wa.delivery.response IS 'Beginning of the receiver''s answer to the last attempt: at most 4 kB of a failure, 512 bytes of a success.';
 ALTER TABLE wa.delivery ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.delivery
     USING ((SELECT wa.sees_all(current_user)) OR EXISTS (SELECT FROM wa.webhook w WHERE w.webhook_id = delivery.webhook_id));

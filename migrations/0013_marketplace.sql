@@ -15,6 +15,7 @@ CREATE TABLE wa.company (
     created_at       timestamptz NOT NULL DEFAULT now(),
     entered_at       timestamptz NOT NULL DEFAULT now(),
     activated_at     timestamptz,
+    tested_at        timestamptz,
     api_key_hash     bytea,
     api_key_at       timestamptz,
     FOREIGN KEY (session_id, tenant) REFERENCES wa.session (session_id, tenant) ON UPDATE CASCADE ON DELETE CASCADE,
@@ -24,6 +25,7 @@ CREATE TABLE wa.company (
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX company_api_key ON wa.company (api_key_hash) WHERE api_key_hash IS NOT NULL;
 CREATE INDEX company_tenant ON wa.company (tenant);
+CREATE INDEX company_untested ON wa.company (session_id) WHERE tested_at IS NULL;
 COMMENT ON TABLE wa.company IS 'Companies that came from the partner''s marketplace, each with one session. wa.companies shows them with their connection.';
 COMMENT ON COLUMN wa.company.company_id IS 'Number of the company.';
 COMMENT ON COLUMN wa.company.salon_id IS 'The partner''s number of the company.';
@@ -36,6 +38,7 @@ COMMENT ON COLUMN wa.company.status_at IS 'When status last changed.';
 COMMENT ON COLUMN wa.company.created_at IS 'When the company first came.';
 COMMENT ON COLUMN wa.company.entered_at IS 'When somebody last came from the partner for it; an activation is possible for 60 minutes after that.';
 COMMENT ON COLUMN wa.company.activated_at IS 'When the partner last accepted an activation.';
+COMMENT ON COLUMN wa.company.tested_at IS 'When the test message was queued, after its phone was first linked; null: not yet, or marketplace.test_phone is not set.';
 COMMENT ON COLUMN wa.company.api_key_hash IS 'SHA-256 of the company''s API key, which a new activation replaces; null without one. Readable by the owner of the schema and workers alone.';
 COMMENT ON COLUMN wa.company.api_key_at IS 'When that key was made.';
 ALTER TABLE wa.company ENABLE ROW LEVEL SECURITY;

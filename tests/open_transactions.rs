@@ -22,7 +22,7 @@ const CALLS: &[(&str, &str)] = &[
     ("acknowledge_messages", "SELECT wa.acknowledge_messages('old', ARRAY(SELECT id FROM wa.inbox))"),
     (
         "activate_company",
-        "SELECT wa.activate_company(company_id, NULL, '15550093', 'x') FROM wa.company JOIN wa.session s USING (session_id) WHERE s.name = '{s}'",
+        "SELECT wa.activate_company(company_id, NULL) FROM wa.company JOIN wa.session s USING (session_id) WHERE s.name = '{s}'",
     ),
     ("act", "SELECT wa.act('{s}', 'list_groups', NULL)"),
     ("add_consumer", "SELECT wa.add_consumer('new-{s}', '{s}', since => '-infinity')"),
@@ -64,9 +64,9 @@ const CALLS: &[(&str, &str)] = &[
     ("close_unwatched", "SELECT wa.close_unwatched()"),
     (
         "company_page_link",
-        "SELECT wa.company_page_link(company_id) FROM wa.company JOIN wa.session s USING (session_id) WHERE s.name = '{s}'",
+        "SELECT wa.company_page_link(company_id, salon_id) FROM wa.company JOIN wa.session s USING (session_id) WHERE s.name = '{s}'",
     ),
-    ("company_pages", "SELECT wa.company_pages(array_agg(company_id), 60) FROM wa.company"),
+    ("company_pages", "SELECT wa.company_pages(array_agg(company_id), array_agg(salon_id), 60) FROM wa.company"),
     // Only a linked session can be connected.
     (
         "connect",

@@ -58,6 +58,8 @@ install_pgbouncer() {
 
 have_node() { have node && have npm; }
 have_python() { have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; }
+have_php() { have php; }
+have_go() { have go; }
 have_browser() { have chromium && have chromedriver; }
 
 # for_tests WHAT CHECK INSTALL…: installs a program that only some tests need. A build server must have it; elsewhere
@@ -94,9 +96,12 @@ case $target in
         # Without nextest the tests run under cargo test, which is slower and does not stop a hanging test.
         cargo nextest --version >/dev/null 2>&1 || install_cargo_tool cargo-nextest ||
             say "cargo-nextest could not be installed; the tests will run under cargo test"
-        # Node.js runs Baileys, an S3 server and receivers of webhooks, Python receivers, the browser the pages.
+        # Node.js runs Baileys, an S3 server and receivers of webhooks, Python receivers, the browser the pages; PHP and Go
+        # run examples of the documentation.
         for_tests Node.js have_node apt_install nodejs npm
         for_tests Python have_python apt_install python3 python3-venv
+        for_tests PHP have_php apt_install php-cli
+        for_tests Go have_go apt_install golang-go
         for_tests Chromium have_browser apt_install chromium chromium-driver
         for_tests PgBouncer have_pgbouncer install_pgbouncer
         ;;

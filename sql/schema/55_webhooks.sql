@@ -99,16 +99,44 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.new_signing_secret() IS 'A new secret of Standard Webhooks: whsec_ and 32 bytes in base64.';
 
+CREATE OR REPLACE FUNCTION wa.webhook_sessions(sessions text[]) RETURNS bigint[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF cardinality(sessions) > 1000 THEN
+        RAISE EXCEPTION 'sessions: % are too many', cardinality(sessions)
+            USING ERRCODE = 'WA055', COLUMN = 'sessions', HINT = 'Accepted: up to 1000 names of sessions; none are all sessions.';
+    END IF;
+    RETURN (SELECT array_agg(DISTINCT wa.session_id(s) ORDER BY wa.session_id(s)) FROM unnest(sessions) s WHERE s IS NOT NULL);
+END $$;
+COMMENT ON FUNCTION wa.webhook_sessions(text[]) IS 'The numbers of the sessions with these names, for wa.webhook.session_ids; null without one.';
+
+CREATE OR REPLACE FUNCTION wa.session_leaves_webhooks() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- As for wa.inbox_consumed.
+    IF TG_RELID <> 'wa.session'::regclass THEN
+        RAISE EXCEPTION 'wa.session_leaves_webhooks is the trigger of wa.session alone' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- One for no session would be one for all.
+    DELETE FROM wa.webhook w WHERE w.session_ids = ARRAY[OLD.session_id];
+    UPDATE wa.webhook w SET session_ids = array_remove(w.session_ids, OLD.session_id) WHERE w.session_ids @> ARRAY[OLD.session_id];
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION wa.session_leaves_webhooks() IS 'Row trigger of wa.session: takes a session that is deleted from its webhooks, and drops those that were for it alone.';
+CREATE OR REPLACE TRIGGER leaves_webhooks AFTER DELETE ON wa.session
+    FOR EACH ROW EXECUTE FUNCTION wa.session_leaves_webhooks();
+
 CREATE OR REPLACE FUNCTION wa.add_webhook(
     name text, url text, kinds text[] DEFAULT '{message.received,message.status}', session text DEFAULT NULL, lanes text DEFAULT 'chat',
-    format text DEFAULT 'standard', batch_size integer DEFAULT 1, batch_wait interval DEFAULT '1 second', headers jsonb DEFAULT '{}', since timestamptz DEFAULT NULL
+    format text DEFAULT 'standard', batch_size integer DEFAULT 1, batch_wait interval DEFAULT '1 second', headers jsonb DEFAULT '{}', since timestamptz DEFAULT NULL,
+    sessions text[] DEFAULT NULL
 ) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    secret     CONSTANT text := wa.new_signing_secret();
-    of_session bigint;
-    made       bigint;
+    secret      CONSTANT text := wa.new_signing_secret();
+    of_sessions bigint[];
+    made        bigint;
 BEGIN
     PERFORM wa.must_send();
     IF coalesce(add_webhook.name !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$', true) THEN
@@ -116,16 +144,14 @@ BEGIN
             USING ERRCODE = 'WA054', COLUMN = 'name', HINT = 'Accepted: 1 to 63 of letters, digits, dot, underscore, hyphen; a letter or digit first.';
     END IF;
     PERFORM wa.check_webhook(add_webhook.url, add_webhook.kinds, add_webhook.lanes, add_webhook.format, add_webhook.batch_size, add_webhook.batch_wait, add_webhook.headers);
-    IF add_webhook.session IS NOT NULL THEN
-        of_session := wa.session_id(add_webhook.session);
-    END IF;
+    of_sessions := wa.webhook_sessions(array_append(add_webhook.sessions, add_webhook.session));
     -- Each event is offered to all webhooks of its tenant.
     IF (SELECT count(*) FROM wa.webhook w WHERE w.tenants && wa.consumer_tenants() OR wa.consumer_tenants() IS NULL AND w.tenants IS NULL) >= 100 THEN
         RAISE EXCEPTION 'name: there are 100 webhooks already'
             USING ERRCODE = 'WA054', COLUMN = 'name', HINT = 'Accepted: up to 100 webhooks for a tenant, and 100 for all tenants; SELECT wa.drop_webhook(…) deletes one.';
     END IF;
-    INSERT INTO wa.webhook (name, session_id, tenants, url, kinds, lanes, format, batch_size, batch_wait, header_names)
-    VALUES (add_webhook.name, of_session, wa.consumer_tenants(), add_webhook.url, add_webhook.kinds, add_webhook.lanes, add_webhook.format,
+    INSERT INTO wa.webhook (name, session_ids, tenants, url, kinds, lanes, format, batch_size, batch_wait, header_names)
+    VALUES (add_webhook.name, of_sessions, wa.consumer_tenants(), add_webhook.url, add_webhook.kinds, add_webhook.lanes, add_webhook.format,
             add_webhook.batch_size, add_webhook.batch_wait, ARRAY(SELECT jsonb_object_keys(coalesce(add_webhook.headers, '{}'))))
     ON CONFLICT (name, hash_array_extended(tenants, 0)) DO NOTHING
     RETURNING webhook_id INTO made;
@@ -143,11 +169,11 @@ BEGIN
     PERFORM pg_notify('wa_work', 'webhook_settings');
     RETURN secret;
 END $$;
-COMMENT ON FUNCTION wa.add_webhook(text, text, text[], text, text, text, integer, interval, jsonb, timestamptz) IS 'Adds a webhook for all that the caller sees or for one session, and returns its secret, which is shown only now. It gets what is stored from now on; with since also what is there since that moment. Each tenant may have a webhook of the same name. SELECT wa.add_webhook(''crm'', ''https://example.org/hook'', kinds => ''{message.received,message.status}'', session => ''shop'');';
+COMMENT ON FUNCTION wa.add_webhook(text, text, text[], text, text, text, integer, interval, jsonb, timestamptz, text[]) IS 'Adds a webhook for all that the caller sees, for one session or for several, and returns its secret, which is shown only now. It gets what is stored from now on; with since also what is there since that moment. Each tenant may have a webhook of the same name. SELECT wa.add_webhook(''crm'', ''https://example.org/hook'', kinds => ''{message.received,message.status}'', session => ''shop'');';
 
 CREATE OR REPLACE FUNCTION wa.alter_webhook(
     name text, url text DEFAULT NULL, kinds text[] DEFAULT NULL, lanes text DEFAULT NULL, format text DEFAULT NULL,
-    batch_size integer DEFAULT NULL, batch_wait interval DEFAULT NULL, headers jsonb DEFAULT NULL
+    batch_size integer DEFAULT NULL, batch_wait interval DEFAULT NULL, headers jsonb DEFAULT NULL, sessions text[] DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -157,6 +183,9 @@ DECLARE
 BEGIN
     PERFORM wa.must_send();
     SELECT * INTO w FROM wa.webhook h WHERE h.webhook_id = found FOR UPDATE;
+    IF alter_webhook.sessions IS NOT NULL THEN
+        w.session_ids := wa.webhook_sessions(alter_webhook.sessions);
+    END IF;
     w.url := coalesce(alter_webhook.url, w.url);
     w.kinds := coalesce(alter_webhook.kinds, w.kinds);
     w.lanes := coalesce(alter_webhook.lanes, w.lanes);
@@ -172,11 +201,11 @@ BEGIN
         END IF;
     END IF;
     UPDATE wa.webhook h
-    SET url = w.url, kinds = w.kinds, lanes = w.lanes, format = w.format, batch_size = w.batch_size, batch_wait = w.batch_wait, header_names = w.header_names
+    SET session_ids = w.session_ids, url = w.url, kinds = w.kinds, lanes = w.lanes, format = w.format, batch_size = w.batch_size, batch_wait = w.batch_wait, header_names = w.header_names
     WHERE h.webhook_id = found;
     PERFORM pg_notify('wa_work', 'webhook_settings');
 END $$;
-COMMENT ON FUNCTION wa.alter_webhook(text, text, text[], text, text, integer, interval, jsonb) IS 'Changes settings of a webhook; what is omitted stays, and headers are replaced whole ({} removes them). SELECT wa.alter_webhook(''crm'', url => ''https://example.org/new'');';
+COMMENT ON FUNCTION wa.alter_webhook(text, text, text[], text, text, integer, interval, jsonb, text[]) IS 'Changes settings of a webhook; what is omitted stays. Headers and sessions are replaced whole: no headers with {}, all sessions with {}. SELECT wa.alter_webhook(''crm'', url => ''https://example.org/new'');';
 
 CREATE OR REPLACE FUNCTION wa.rotate_webhook(name text, overlap interval DEFAULT '24 hours') RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -292,7 +321,9 @@ END $$;
 COMMENT ON FUNCTION wa.drop_webhook(text) IS 'Deletes a webhook and its secrets. SELECT wa.drop_webhook(''crm'');';
 
 CREATE OR REPLACE VIEW wa.webhooks WITH (security_invoker = true) AS
-SELECT w.webhook_id, w.name, s.name AS session, w.tenants, w.url, w.kinds, w.lanes, w.format, w.batch_size, w.batch_wait, w.header_names,
+SELECT w.webhook_id, w.name,
+       CASE WHEN w.session_ids IS NOT NULL THEN ARRAY(SELECT s.name FROM wa.session s WHERE s.session_id = ANY (w.session_ids) ORDER BY s.name) END AS sessions,
+       w.tenants, w.url, w.kinds, w.lanes, w.format, w.batch_size, w.batch_wait, w.header_names,
        CASE WHEN w.disabled_at IS NOT NULL OR l.disabled_at > w.enabled_at THEN 'disabled'
             WHEN l.open_until IS NOT NULL THEN 'failing' ELSE 'enabled' END AS status,
        coalesce(w.disabled_at, CASE WHEN l.disabled_at > w.enabled_at THEN l.disabled_at END) AS disabled_at,
@@ -300,7 +331,6 @@ SELECT w.webhook_id, w.name, s.name AS session, w.tenants, w.url, w.kinds, w.lan
        queued.count AS queued, dead.count AS dead, oldest.happened_at AS oldest,
        coalesce(l.failures, 0) AS failures, l.failing_since, l.open_until AS next_probe, l.last_code, l.last_error, l.attempted_at, l.delivered_at, w.created_at
 FROM wa.webhook w
-LEFT JOIN wa.session s USING (session_id)
 LEFT JOIN wa.webhook_lease l ON l.webhook_id = w.webhook_id
 CROSS JOIN LATERAL (
     SELECT count(*) FROM (
@@ -321,7 +351,7 @@ CROSS JOIN LATERAL (
 COMMENT ON VIEW wa.webhooks IS 'Webhooks, the backlog of each, and how its receiver answers.';
 COMMENT ON COLUMN wa.webhooks.webhook_id IS 'Number of the webhook, for wa.delivery and wa.webhook_numbers.';
 COMMENT ON COLUMN wa.webhooks.name IS 'Name of the webhook.';
-COMMENT ON COLUMN wa.webhooks.session IS 'The session whose events it gets; null is all.';
+COMMENT ON COLUMN wa.webhooks.sessions IS 'The sessions whose events it gets; null is all.';
 COMMENT ON COLUMN wa.webhooks.tenants IS 'Tenants whose events it gets; null is all.';
 COMMENT ON COLUMN wa.webhooks.url IS 'Address that events are posted to.';
 COMMENT ON COLUMN wa.webhooks.kinds IS 'Types of events that it gets.';

@@ -4,7 +4,7 @@
 
 CREATE OR REPLACE FUNCTION wa.hears(webhook wa.webhook, session_id bigint, type text) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT (webhook.session_id IS NULL OR coalesce(webhook.session_id = hears.session_id, false))
+    SELECT (webhook.session_ids IS NULL OR coalesce(hears.session_id = ANY (webhook.session_ids), false))
         AND webhook.kinds && ARRAY['*', hears.type, split_part(hears.type, '.', 1) || '.*']
         AND (webhook.tenants IS NULL
              OR coalesce((SELECT s.tenant = ANY (webhook.tenants) FROM wa.session s WHERE s.session_id = hears.session_id), false))

@@ -121,13 +121,14 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.start_company(bigint, bigint, text) IS 'wa.link for the session of a company, with the same limits, unless it is being linked already or is connected; whether it was. Error WA060 for a company that does not exist, or that the partner froze or uninstalled. For web processes.';
 
-CREATE OR REPLACE FUNCTION wa.company_state(company_id bigint) RETURNS TABLE (
+CREATE OR REPLACE FUNCTION wa.company_state(company_id bigint, salon_id bigint DEFAULT NULL) RETURNS TABLE (
     salon_id bigint, session text, session_id bigint, name text, business_type text, status text, session_status text, status_reason text, phone text,
-    qr text, qr_expires_at timestamptz, code text, code_expires_at timestamptz, link_phone text, connected_at timestamptz,
+    qr text, qr_seconds double precision, code text, code_seconds double precision, link_phone text, connected_at timestamptz,
     activated_at timestamptz, job_error text, call_status text, call_error text
 )
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT c.salon_id, s.name, s.session_id, c.name, c.business_type, c.status, s.status, s.status_reason, s.phone, s.qr, s.qr_expires_at, s.code, s.code_expires_at,
+    SELECT c.salon_id, s.name, s.session_id, c.name, c.business_type, c.status, s.status, s.status_reason, s.phone, s.qr,
+           extract(epoch FROM s.qr_expires_at - clock_timestamp())::float8, s.code, extract(epoch FROM s.code_expires_at - clock_timestamp())::float8,
            s.link_phone, s.connected_at, c.activated_at, j.last_error, p.status, p.last_error
     FROM wa.company c
     JOIN wa.session s USING (session_id)
@@ -139,9 +140,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         SELECT k.status, k.last_error FROM wa.partner_call k
         WHERE k.company_id = c.company_id AND k.kind = 'callback' ORDER BY k.call_id DESC LIMIT 1
     ) p ON true
-    WHERE c.company_id = company_state.company_id
+    WHERE c.company_id = company_state.company_id AND (company_state.salon_id IS NULL OR c.salon_id = company_state.salon_id)
 $$;
-COMMENT ON FUNCTION wa.company_state(bigint) IS 'What a program is shown of a company: its status, that of its session with the codes to show now, and that of the last callback to the partner. For web processes.';
+COMMENT ON FUNCTION wa.company_state(bigint, bigint) IS 'What a program is shown of a company, which must have this number at the partner unless that is null: its status, that of its session with the codes to show now and the seconds for which they are valid, and that of the last callback to the partner. For web processes.';
 
 CREATE OR REPLACE FUNCTION wa.company_of_link(secret text) RETURNS TABLE (company_id bigint, salon_id bigint, status text, entered_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

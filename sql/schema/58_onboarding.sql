@@ -8,7 +8,7 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.announce_company(bigint) IS 'NOTIFY wa_session for a company''s session, so that its link page shows what has changed.';
 
-CREATE OR REPLACE FUNCTION wa.activate_company(company_id bigint, salon_id bigint, test_phone text DEFAULT NULL, test_text text DEFAULT NULL) RETURNS text
+CREATE OR REPLACE FUNCTION wa.activate_company(company_id bigint, salon_id bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -16,7 +16,6 @@ DECLARE
     own      wa.session;
     call     bigint;
     api_key  CONSTANT text := encode(sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')), 'hex');
-    test_key CONSTANT text := 'marketplace-' || (extract(epoch FROM c.entered_at) * 1000)::bigint;
 BEGIN
     SELECT s.* INTO own FROM wa.session s WHERE s.session_id = c.session_id;
     IF EXISTS (SELECT FROM wa.partner_call p WHERE p.company_id = c.company_id AND p.kind = 'callback' AND p.status IN ('queued', 'running')) THEN
@@ -33,17 +32,40 @@ BEGIN
     INSERT INTO wa.partner_call (company_id, kind) VALUES (c.company_id, 'callback') RETURNING call_id INTO call;
     INSERT INTO wa.partner_key (call_id, value)
     VALUES (call, jsonb_build_object('type', 'Buffer', 'data', translate(encode(convert_to(api_key, 'UTF8'), 'base64'), E'\n', '')));
-    IF activate_company.test_phone IS NOT NULL
-       AND NOT EXISTS (SELECT FROM wa.outbound o WHERE o.session_id = c.session_id AND o.dedupe_key = test_key) THEN
-        PERFORM wa.send(wa.act_for_company(c.company_id), activate_company.test_phone, 'text', activate_company.test_text, dedupe_key => test_key);
-        PERFORM wa.end_act_for_company();
-    END IF;
     PERFORM wa.count_company(c.company_id, 'activations');
     PERFORM pg_notify('wa_work', 'partner');
     PERFORM wa.announce_company(c.session_id);
     RETURN 'activating';
 END $$;
-COMMENT ON FUNCTION wa.activate_company(bigint, bigint, text, text) IS 'Makes a new API key for a company whose phone is linked, queues the callback that tells it to the partner, and a test message where a number is given. Returns activating; or busy (a callback is on its way), active (the partner has accepted one since somebody came from it), expired (nobody has come from it for 60 minutes), not_linked. Error WA060 for a company that does not exist, or that the partner froze or uninstalled. For web processes.';
+COMMENT ON FUNCTION wa.activate_company(bigint, bigint) IS 'Makes a new API key for a company whose phone is linked, and queues the callback that tells it to the partner. Returns activating; or busy (a callback is on its way), active (the partner has accepted one since somebody came from it), expired (nobody has come from it for 60 minutes), not_linked. Error WA060 for a company that does not exist, or that the partner froze or uninstalled. For web processes.';
+
+CREATE OR REPLACE FUNCTION wa.test_companies(phone text, body text) RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    c      wa.company;
+    tested integer := 0;
+BEGIN
+    FOR c IN
+        SELECT k.* FROM wa.company k JOIN wa.session s ON s.session_id = k.session_id
+        WHERE k.tested_at IS NULL AND s.status = 'connected' AND k.status NOT IN ('frozen', 'uninstalled')
+        ORDER BY k.company_id LIMIT 100 FOR NO KEY UPDATE OF k SKIP LOCKED
+    LOOP
+        UPDATE wa.company k SET tested_at = now() WHERE k.company_id = c.company_id;
+        BEGIN
+            PERFORM wa.send(wa.act_for_company(c.company_id), test_companies.phone, 'text', test_companies.body, dedupe_key => 'marketplace-test');
+            PERFORM wa.end_act_for_company();
+            tested := tested + 1;
+        EXCEPTION WHEN OTHERS THEN
+            -- What the schema refuses for this company, it refuses again.
+            IF SQLSTATE NOT LIKE 'WA%' THEN
+                RAISE;
+            END IF;
+            RAISE WARNING 'no test message for company %: %', c.company_id, SQLERRM;
+        END;
+    END LOOP;
+    RETURN tested;
+END $$;
+COMMENT ON FUNCTION wa.test_companies(text, text) IS 'Queues a test message to this number for each company whose session is connected for the first time; leaves companies that somebody has locked to the next call. Returns how many it queued.';
 
 CREATE OR REPLACE FUNCTION wa.hear_partner(salon_id bigint, event text, only_company bigint DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

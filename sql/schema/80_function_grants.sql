@@ -75,8 +75,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.add_download_rule(text,text[],bigint,text)',
         'wa.add_media(text,bytea,text)',
         'wa.add_session_job(text,text,text,jsonb)',
-        'wa.add_webhook(text,text,text[],text,text,text,integer,interval,jsonb,timestamp with time zone)',
-        'wa.alter_webhook(text,text,text[],text,text,integer,interval,jsonb)',
+        'wa.add_webhook(text,text,text[],text,text,text,integer,interval,jsonb,timestamp with time zone,text[])',
+        'wa.alter_webhook(text,text,text[],text,text,integer,interval,jsonb,text[])',
         'wa.answer_passkey(text,jsonb)',
         'wa.cancel(bigint)',
         'wa.cancel_all(text,text)',
@@ -188,13 +188,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     UNION ALL
     -- What a web process does before it takes the role of a token, and on the link page.
     SELECT f, '{wa_web}'::name[] FROM unnest(ARRAY[
-        'wa.activate_company(bigint,bigint,text,text)',
+        'wa.activate_company(bigint,bigint)',
         'wa.company_counts()',
         'wa.company_of_key(text)',
         'wa.company_of_link(text)',
-        'wa.company_page_link(bigint,text)',
-        'wa.company_pages(bigint[],double precision)',
-        'wa.company_state(bigint)',
+        'wa.company_page_link(bigint,bigint,text)',
+        'wa.company_pages(bigint[],bigint[],double precision)',
+        'wa.company_state(bigint,bigint)',
         'wa.enter_company(bigint,text)',
         'wa.hear_partner(bigint,text,bigint)',
         'wa.link_page(text)',
@@ -245,6 +245,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.settle(bigint)',
         'wa.status_changes(bigint[])',
         'wa.stored_beside(pg_snapshot,bigint)',
+        'wa.test_companies(text,text)',
         'wa.use_ratchets(bigint)',
         'wa.will_connect(wa.session_job,boolean)'
     ]) f
@@ -303,6 +304,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.session_after_insert()',
         'wa.session_announce()',
         'wa.session_becomes()',
+        'wa.session_leaves_webhooks()',
         'wa.session_before_insert()',
         'wa.session_job_before_insert()',
         'wa.session_role()',
@@ -311,6 +313,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.set_paused(bigint,text,boolean)',
         'wa.unpace(bigint)',
         'wa.webhook_id(text)',
+        'wa.webhook_sessions(text[])',
         'wa.web_url()',
         'wa.withdraw(bigint[],wa.outbound_status)'
     ]) f

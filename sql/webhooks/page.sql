@@ -1,5 +1,6 @@
 -- The next deliveries of webhook $1, with what their bodies are made of: at most $4 that are new, with ids above $2, and
--- at most $5 that are due again. Leaves out $3, which are in hand. A request that was shared comes whole. Locks nothing.
+-- at most $5 that are due again. Leaves out $3, which are in hand. A request that was shared comes whole, so there may be
+-- more: is_fresh and is_due name those that the limits count. Locks nothing.
 WITH fresh AS (
     -- New ones, in their order.
     SELECT d.id, d.batch FROM wa.delivery d
@@ -18,14 +19,19 @@ WITH fresh AS (
     WHERE d.webhook_id = $1 AND d.status = 'queued' AND d.batch IS NOT NULL AND d.id <> ALL ($3::bigint[])
       AND d.batch IN (SELECT batch FROM fresh UNION ALL SELECT batch FROM due)
 )
-SELECT d.id, d.event_id, d.type AS kind, d.session_id, d.chat, d.happened_at, d.attempts, d.batch, s.name AS "session?",
+SELECT d.id, EXISTS (SELECT FROM fresh f WHERE f.id = d.id) AS "is_fresh!", EXISTS (SELECT FROM due u WHERE u.id = d.id) AS "is_due!",
+       d.event_id, d.type AS kind, d.session_id, d.chat, d.happened_at, d.attempts, d.batch, s.name AS "session?",
        -- A session may have gone to another tenant meanwhile.
        d.source = 'test' OR w.tenants IS NULL OR coalesce(s.tenant = ANY (w.tenants), false) AS "allowed!",
        -- Null when the row is gone. Long texts are cut here, so that no page takes much memory.
        CASE d.source
            WHEN 'test' THEN d.data
            WHEN 'event' THEN (
-               SELECT jsonb_build_object('event_id', e.id) || e.data FROM wa.event e WHERE e.id = d.source_id AND pg_column_size(e.data) < 30000)
+               SELECT CASE WHEN pg_column_size(e.data) < 30000 THEN jsonb_build_object('event_id', e.id) || e.data
+                           ELSE jsonb_build_object('event_id', e.id, 'truncated', '["data"]'::jsonb)
+                                || jsonb_strip_nulls(jsonb_build_object('chat', left(e.data ->> 'chat', 100), 'group', left(e.data ->> 'group', 100),
+                                                                        'message_id', left(e.data ->> 'message_id', 100))) END
+               FROM wa.event e WHERE e.id = d.source_id)
            WHEN 'outbound' THEN (
                SELECT jsonb_strip_nulls(jsonb_build_object('outbound_id', o.id, 'message_id', o.message_id, 'chat', o.chat, 'kind', o.kind, 'campaign', o.campaign, 'dedupe_key', o.dedupe_key)) || d.data
                FROM wa.outbound o WHERE o.id = d.source_id AND o.session_id = d.session_id)

@@ -1,9 +1,9 @@
 -- Writes what became of deliveries of webhook $1, under epoch $2 of worker $3, and how the receiver answers. One array
 -- element for each delivery: its id ($4), its outcome ($5: done, retry, dead, cancelled, or wait behind another one of
 -- its chat), the HTTP status ($6), the error ($7), the answer ($8), and the pause until it is tried again in seconds ($9),
--- to which this adds a jitter of a tenth; $17 are its attempts before this one, so that an outcome counts once. Locks the lease and the deliveries, which nobody but workers can lock.
+-- null when there was no attempt; $17 are its attempts before this one, so that an outcome counts once. Locks the lease and the deliveries, which nobody but workers can lock.
 --
--- The receiver: $10 failures in a row, $11 seconds for which its breaker stays open (null: closed), $12 when there was an
+-- The receiver: $10 failures in a row, $11 seconds for which nothing is posted, $18 whether its breaker is open, $12 when there was an
 -- attempt whether the last one failed, $13 and $14 the status and error of the last failure, $15 why the webhook is
 -- disabled now (null: it is not), $16 whether the breaker has just opened. Returns whether the epoch still holds.
 WITH held AS (
@@ -11,7 +11,8 @@ WITH held AS (
     UPDATE wa.webhook_lease l
     SET failures = $10,
         failing_since = CASE WHEN $10 > 0 THEN coalesce(l.failing_since, now()) END,
-        open_until = now() + $11 * interval '1 second',
+        open_until = CASE WHEN $18::boolean THEN now() + coalesce($11::float8, 0) * interval '1 second' END,
+        not_before = now() + $11 * interval '1 second',
         attempted_at = CASE WHEN $12::boolean IS NULL THEN l.attempted_at ELSE now() END,
         delivered_at = CASE WHEN 'done' = ANY ($5::text[]) THEN now() ELSE l.delivered_at END,
         last_code = CASE WHEN $12 THEN $13 ELSE l.last_code END,
@@ -26,16 +27,16 @@ WITH held AS (
     -- The deliveries.
     UPDATE wa.delivery d
     SET status = CASE i.outcome WHEN 'retry' THEN 'queued' WHEN 'wait' THEN 'waiting' ELSE i.outcome END,
-        attempts = d.attempts + CASE WHEN i.outcome IN ('done', 'retry') OR i.outcome = 'dead' AND i.pause IS NOT NULL THEN 1 ELSE 0 END,
-        run_at = CASE i.outcome WHEN 'retry' THEN now() + i.pause * (0.9 + random() * 0.2) * interval '1 second' ELSE d.run_at END,
-        attempted_at = CASE WHEN i.outcome IN ('done', 'retry') OR i.outcome = 'dead' AND i.pause IS NOT NULL THEN now() ELSE d.attempted_at END,
+        attempts = d.attempts + (i.pause IS NOT NULL)::integer,
+        run_at = CASE i.outcome WHEN 'retry' THEN now() + i.pause * interval '1 second' ELSE d.run_at END,
+        attempted_at = CASE WHEN i.pause IS NULL THEN d.attempted_at ELSE now() END,
         finished_at = CASE WHEN i.outcome IN ('done', 'dead', 'cancelled') THEN now() END,
         code = CASE i.outcome WHEN 'wait' THEN d.code ELSE i.code END,
         last_error = coalesce(i.error, d.last_error),
-        response = coalesce(i.response, d.response)
+        response = CASE WHEN i.pause IS NULL THEN d.response ELSE i.response END
     FROM input i CROSS JOIN held
     WHERE d.id = i.id AND d.webhook_id = $1 AND d.status = 'queued' AND d.attempts = i.attempts
-    RETURNING i.outcome, extract(epoch FROM now() - greatest(d.happened_at, d.created_at))::float8 AS seconds
+    RETURNING i.outcome, extract(epoch FROM now() - greatest(d.happened_at, d.created_at, d.replayed_at))::float8 AS seconds
 ), counted AS (
     -- The counts of this minute.
     SELECT date_trunc('minute', now()) AS at, count(*) FILTER (WHERE outcome = 'done') AS delivered,
@@ -56,8 +57,8 @@ WITH held AS (
 ), event AS (
     -- The events.
     INSERT INTO wa.event (session, session_id, kind, data)
-    SELECT s.name, w.session_id, e.kind, e.data
-    FROM held JOIN wa.webhook w USING (webhook_id) LEFT JOIN wa.session s USING (session_id)
+    SELECT s.name, s.session_id, e.kind, e.data
+    FROM held JOIN wa.webhook w USING (webhook_id) LEFT JOIN wa.session s ON cardinality(w.session_ids) = 1 AND s.session_id = w.session_ids[1]
     CROSS JOIN LATERAL (
         SELECT 'webhook_failing' AS kind, jsonb_build_object('webhook', w.name, 'failures', $10::integer, 'error', $14::text) AS data WHERE $16::boolean
         UNION ALL

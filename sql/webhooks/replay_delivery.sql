@@ -9,7 +9,7 @@ WITH held AS (
     SELECT d.id, d.webhook_id, d.status, d.source, d.happened_at FROM wa.delivery d WHERE d.id > coalesce($7, wa.first_since('delivery', $4)) ORDER BY d.id LIMIT $8
 ), changed AS (
     -- The deliveries.
-    UPDATE wa.delivery d SET status = 'queued', attempts = 0, run_at = now(), created_at = now(), finished_at = NULL, batch = NULL
+    UPDATE wa.delivery d SET status = 'queued', attempts = 0, run_at = now(), replayed_at = now(), finished_at = NULL, batch = NULL
     FROM page p
     WHERE EXISTS (SELECT FROM held) AND d.id = p.id AND p.webhook_id = $1 AND p.source <> 'test' AND p.happened_at >= $4 AND p.happened_at < $5
       AND p.status IN ('done', 'dead', 'cancelled') AND (p.status = 'dead' OR NOT $6::boolean)

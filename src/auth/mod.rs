@@ -86,4 +86,4 @@ pub(crate) use passkey::PasskeyLinking;
 pub use store::AuthStore;
 pub use traffic::Traffic;
 pub use vault::{KEY_LENGTH, SealError, SealPlace, Vault, VaultError, key_from_text};
-pub use webhook::{SecretError, webhook_secret};
+pub use webhook::{SealSecretsError, SecretError, seal_webhook_secrets, webhook_secret};

@@ -40,3 +40,32 @@ pub async fn webhook_secret(
     let text = codec::revive(&opened).and_then(|bytes| String::from_utf8(bytes).ok());
     text.map(Secret::new).ok_or(SecretError::Unreadable)
 }
+
+/// Seals the secrets of a webhook with the key in force, for somebody who has just made one and has the key. Leaves it to a
+/// worker where this role may not read them.
+///
+/// # Errors
+/// [`SealSecretsError`].
+pub async fn seal_webhook_secrets(db: &Db, vault: &Vault, name: &str) -> Result<(), SealSecretsError> {
+    if !sqlx::query_file_scalar!("sql/cli/may_seal.sql").fetch_one(db).await? {
+        return Ok(());
+    }
+    for row in sqlx::query_file!("sql/cli/webhook_secrets.sql", name).fetch_all(db).await? {
+        let id = row.secret_id.to_string();
+        if let Some(sealed) = vault.reseal(SealPlace::webhook(row.webhook_id, &id), row.value.clone())? {
+            sqlx::query_file!("sql/webhooks/seal_secret.sql", row.secret_id, row.value, sealed).execute(db).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Why secrets are not sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealSecretsError {
+    /// One of them is sealed with a key that is not there.
+    #[error("a secret of the webhook cannot be sealed: {0}")]
+    Seal(#[from] SealError),
+    /// The database's.
+    #[error(transparent)]
+    Sql(#[from] sqlx::Error),
+}

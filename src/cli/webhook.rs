@@ -1,6 +1,7 @@
 //! `wagres webhook add | list | show | set | test | rotate | replay | disable | enable | drop`.
 
 use super::{connect, line, print};
+use crate::auth::{Vault, seal_webhook_secrets};
 use crate::config::Config;
 use crate::db::Db;
 use anyhow::Context as _;
@@ -44,6 +45,9 @@ pub(super) enum WebhookCommand {
         /// Since when: a time back such as 30min, 2h or 3d, or a moment such as 2026-11-23T10:00:00Z
         #[arg(long, value_name = "WHEN", value_parser = since)]
         since: Since,
+        /// Until when, in the same form [default: until now]
+        #[arg(long, value_name = "WHEN", value_parser = since)]
+        until: Option<Since>,
         /// Only what is dead: out of attempts
         #[arg(long)]
         dead: bool,
@@ -77,9 +81,6 @@ pub(super) struct AddArgs {
     name: String,
     #[arg(help = "Address that events are posted to: https://example.org/hook")]
     url: String,
-    /// Only events of this session [default: of all sessions]
-    #[arg(long, value_name = "NAME")]
-    session: Option<String>,
     /// Deliver also what has happened since this moment: 2h, 3d, 2026-11-23T10:00:00Z [default: from now on]
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<Since>,
@@ -101,6 +102,9 @@ pub(super) struct SetArgs {
 /// Settings that a webhook is added with, and that can be changed.
 #[derive(Debug, Args)]
 struct Settings {
+    /// Only events of this session, or of several, with commas; set replaces them, and "" is all [new webhooks: all]
+    #[arg(long = "session", value_name = "NAMES", value_delimiter = ',')]
+    sessions: Option<Vec<String>>,
     /// Types of events, with commas: message.received, session.*, * … [new webhooks: message.received,message.status]
     #[arg(long, value_name = "TYPES", value_delimiter = ',')]
     kinds: Option<Vec<String>>,
@@ -139,6 +143,12 @@ fn name_of(value: &impl ValueEnum) -> Option<String> {
 }
 
 impl Settings {
+    /// The names of sessions; none are all.
+    fn sessions(&self) -> Option<Vec<String>> {
+        let named = self.sessions.as_ref()?.iter();
+        Some(named.filter(|name| !name.is_empty()).cloned().collect())
+    }
+
     fn lanes(&self) -> Option<String> {
         self.lanes.as_ref().and_then(name_of)
     }
@@ -213,7 +223,7 @@ pub(super) async fn run(config: &Config, command: WebhookCommand, json: bool) ->
         print(json, &json!({ "webhook": name, state: true }), &format!("webhook {name} is {state}"));
     };
     match command {
-        WebhookCommand::Add(args) => add(&pool, args, json).await?,
+        WebhookCommand::Add(args) => add(&pool, config, args, json).await?,
         WebhookCommand::List => list(&pool, json).await?,
         WebhookCommand::Show { name, deliveries } => show(&pool, &name, deliveries, json).await?,
         WebhookCommand::Set(args) => {
@@ -225,12 +235,17 @@ pub(super) async fn run(config: &Config, command: WebhookCommand, json: bool) ->
             print(json, &json!({ "webhook": name, "id": id }), &format!("webhook {name}: queued as {id}"));
         }
         WebhookCommand::Rotate { name, overlap } => {
+            let vault = Vault::open(&config.encryption).await?;
             let secret = sqlx::query_file_scalar!("sql/cli/rotate_webhook.sql", name, overlap).fetch_one(&pool).await?;
+            let sealed = seal_webhook_secrets(&pool, &vault, &name).await;
             print(json, &json!({ "webhook": name, "secret": secret }), &secret);
+            sealed?;
         }
-        WebhookCommand::Replay { name, since, dead } => {
+        WebhookCommand::Replay { name, since, until, dead } => {
             let (at, ago) = since.parts();
-            sqlx::query_file!("sql/cli/replay_webhook.sql", name, at, ago, dead).execute(&pool).await?;
+            let (until, until_ago) = until.map_or((None, None), Since::parts);
+            let replay = sqlx::query_file!("sql/cli/replay_webhook.sql", name, at, ago, until, until_ago, dead);
+            replay.execute(&pool).await?;
             print(json, &json!({ "webhook": name, "replay": true }), &format!("webhook {name}: replay queued"));
         }
         WebhookCommand::Disable { name, reason } => {
@@ -250,15 +265,16 @@ pub(super) async fn run(config: &Config, command: WebhookCommand, json: bool) ->
     Ok(())
 }
 
-async fn add(pool: &Db, args: AddArgs, json: bool) -> anyhow::Result<()> {
-    let AddArgs { name, url, session, since, settings } = args;
+async fn add(pool: &Db, config: &Config, args: AddArgs, json: bool) -> anyhow::Result<()> {
+    let AddArgs { name, url, since, settings } = args;
     let (at, ago) = since.map_or((None, None), Since::parts);
+    let (vault, sessions) = (Vault::open(&config.encryption).await?, settings.sessions());
     let secret = sqlx::query_file_scalar!(
         "sql/cli/add_webhook.sql",
         name,
         url,
         settings.kinds.as_deref(),
-        session,
+        sessions.as_deref(),
         settings.lanes(),
         settings.format(),
         settings.batch_size,
@@ -268,12 +284,16 @@ async fn add(pool: &Db, args: AddArgs, json: bool) -> anyhow::Result<()> {
         ago
     );
     let secret = secret.fetch_one(pool).await?;
+    // The secret is shown once, so it is shown whatever follows.
+    let sealed = seal_webhook_secrets(pool, &vault, &name).await;
     print(json, &json!({ "webhook": name, "secret": secret }), &secret);
+    sealed?;
     Ok(())
 }
 
 async fn set(pool: &Db, args: &SetArgs) -> anyhow::Result<()> {
     let SetArgs { name, url, settings } = args;
+    let sessions = settings.sessions();
     sqlx::query_file!(
         "sql/cli/alter_webhook.sql",
         name,
@@ -283,7 +303,8 @@ async fn set(pool: &Db, args: &SetArgs) -> anyhow::Result<()> {
         settings.format(),
         settings.batch_size,
         settings.batch_wait,
-        settings.headers()?
+        settings.headers()?,
+        sessions.as_deref()
     )
     .execute(pool)
     .await?;

@@ -40,7 +40,7 @@ pub struct MarketplaceConfig {
     pub pairing_code: bool,
     /// The phone number of that pairing code. Also `WHATSAPP_PHONE_NUMBER`.
     pub phone: Option<String>,
-    /// A number that gets a test message when a company is activated. Also `TEST_PHONE_NUMBER`.
+    /// A number that gets a test message when a company's phone is linked for the first time. Also `TEST_PHONE_NUMBER`.
     pub test_phone: Option<String>,
     /// Origins of the pages that may connect by Socket.IO: `https://shop.example.org`, or with `<digits>` for digits:
     /// `https://n<digits>.yclients.com`. Pages of the URL of the routes may always; programs send no origin.

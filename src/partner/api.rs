@@ -13,6 +13,8 @@ use url::Url;
 const VERSION: &str = "application/vnd.yclients.v2+json";
 /// Most bytes of an answer that are read: a profile has a long description.
 const ANSWER: usize = 256 << 10;
+/// How long the answer to a callback may take after its status.
+const REST_OF_CALLBACK: Duration = Duration::from_secs(1);
 /// Most characters of an answer that are kept.
 const KEPT: usize = 1000;
 
@@ -21,6 +23,7 @@ const KEPT: usize = 1000;
 pub struct Api {
     poster: Poster,
     base: Url,
+    limit: Duration,
     authorization: HeaderValue,
 }
 
@@ -92,7 +95,7 @@ impl Api {
             ..WebhookConfig::default()
         };
         let base = Url::parse(&config.partner_url).map_err(|_| ApiError::Url)?;
-        Ok(Self { poster: Poster::new(&settings)?, base, authorization })
+        Ok(Self { poster: Poster::new(&settings)?, base, limit: config.partner_timeout(), authorization })
     }
 
     fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
@@ -110,9 +113,12 @@ impl Api {
     /// [`Failure`].
     pub async fn profile(&self, salon_id: i64) -> Result<Profile, Failure> {
         let request = self.request(Method::GET, &["api", "v1", "company", &salon_id.to_string()]);
-        let said = self.poster.exchange(request, ANSWER).await.map_err(no_answer)?;
+        let said = self.poster.exchange(request, ANSWER, self.limit).await.map_err(no_answer)?;
         if !said.status.is_success() {
             return Err(refused(said));
+        }
+        if said.is_cut {
+            return Err(Failure { error: "the answer broke off".into(), passes: true, ..refused(said) });
         }
         match read_profile(said.body.as_deref().unwrap_or_default()) {
             Some(profile) => Ok(profile),
@@ -136,7 +142,8 @@ impl Api {
         });
         let request = self.request(Method::POST, &["marketplace", "partner", "callback", "redirect"]);
         let request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
-        let said = self.poster.exchange(request, ANSWER).await.map_err(no_answer)?;
+        // Its status says all.
+        let said = self.poster.exchange(request, ANSWER, REST_OF_CALLBACK).await.map_err(no_answer)?;
         match said.status {
             status if status.is_success() || status.is_redirection() => Ok(status),
             _ => Err(refused(said)),

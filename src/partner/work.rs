@@ -19,6 +19,9 @@ use uuid::Uuid;
 /// How much longer than a request its claim lasts: for the writes around it.
 const BESIDE: Duration = Duration::from_secs(15);
 
+/// The text of a test message.
+const TEST: &str = "WhatsApp is connected.";
+
 /// The calls of one worker. Clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Partner {
@@ -84,6 +87,9 @@ impl Partner {
                 () = tokio::time::sleep_until(next) => {}
             }
             next = Instant::now() + spread(self.poll);
+            if let Err(error) = self.test().await {
+                tracing::warn!(%error, "test messages of companies not queued; retrying");
+            }
             match self.claim(most.saturating_sub(tasks.len())).await {
                 Ok(calls) => {
                     backoff.reset();
@@ -103,6 +109,16 @@ impl Partner {
             tracing::warn!("calls to the partner still under way; another worker makes them again");
         }
         tasks.shutdown().await;
+    }
+
+    /// Queues test messages of companies whose phones were linked.
+    async fn test(&self) -> sqlx::Result<()> {
+        let Some(phone) = &self.config.test_phone else { return Ok(()) };
+        let tested = sqlx::query_file_scalar!("sql/partner/test.sql", phone, TEST).fetch_one(&self.db).await?;
+        if tested > 0 {
+            tracing::info!(tested, "test messages of companies queued");
+        }
+        Ok(())
     }
 
     async fn claim(&self, most: usize) -> sqlx::Result<Vec<Call>> {

@@ -80,9 +80,10 @@ pub(super) fn protect(web: &Web, response: &mut Response) {
 }
 
 /// What pages of other sites may send and read, for [`cross_origin`].
-const ALLOWED: [(HeaderName, &str); 3] = [
+const ALLOWED: [(HeaderName, &str); 4] = [
     (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
     (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type"),
+    (header::ACCESS_CONTROL_EXPOSE_HEADERS, "retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset"),
     (header::ACCESS_CONTROL_MAX_AGE, "600"),
 ];
 

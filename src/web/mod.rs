@@ -25,6 +25,7 @@ mod screens;
 mod server;
 mod shares;
 mod socketio;
+mod windows;
 mod words;
 
 use crate::config::{Config, Secret};

@@ -42,9 +42,14 @@ impl Event {
         let named = people.all_of(session_id, &content);
         data.extend(content);
         if is_message {
-            for field in ["chat", "sender"] {
+            for field in ["chat", "sender", "quoted_sender"] {
                 if let Some(jid) = data.get(field).and_then(Value::as_str).map(str::to_owned) {
                     data.insert(field.into(), people.describe(session_id, &jid));
+                }
+            }
+            if let Some(Value::Array(mentioned)) = data.get_mut("mentioned") {
+                for jid in mentioned {
+                    *jid = people.describe(session_id, jid.as_str().unwrap_or_default());
                 }
             }
             if let (Some(name), Some(sender)) = (data.remove("name"), data.get_mut("sender")) {
@@ -66,7 +71,7 @@ fn fitting(mut data: Map<String, Value>) -> Map<String, Value> {
         Some(fields) => fields.push(field.into()),
         None => drop(data.insert("truncated".into(), json!([field]))),
     };
-    for field in ["message", "people"] {
+    for field in ["message", "people", "mentioned"] {
         if !fits(&data) && data.remove(field).is_some() {
             cut(&mut data, field);
         }

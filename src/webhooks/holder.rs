@@ -96,7 +96,7 @@ impl Holder {
     #[must_use]
     pub fn new(bench: Bench, vault: Arc<Vault>, config: WebhookConfig, held: Held, ties: Ties) -> Self {
         let now = Instant::now();
-        let pace = Pace::new(config.concurrency, held.failures, held.open_for, now);
+        let pace = Pace::new(config.concurrency, held.failures, held.rest, now);
         Self {
             queue: Queue::new(held.settings.ordered),
             failing_since: held.failing_for.and_then(|age| now.checked_sub(age)),
@@ -309,8 +309,8 @@ impl Holder {
         (self.write_at, self.writing) = (None, true);
         let mut health = std::mem::take(&mut self.health);
         health.failures = self.pace.failures();
-        health.open_for =
-            self.pace.is_open().then(|| self.pace.not_before(now).map_or(Duration::ZERO, |begin| begin - now));
+        health.rest = self.pace.not_before(now).map(|begin| begin - now);
+        health.is_open = self.pace.is_open();
         let (outcomes, lanes) = (std::mem::take(&mut self.outcomes), std::mem::take(&mut self.clear));
         self.work.spawn(self.bench.clone().write(outcomes, health, lanes));
         None

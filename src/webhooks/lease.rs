@@ -3,6 +3,7 @@
 use super::holder::{Holder, Ties};
 use super::post::Poster;
 use super::settings::{self, Fence, Held, Settings};
+use super::tasks::{Ended, Tasks};
 use super::work::Bench;
 use crate::auth::Vault;
 use crate::config::WebhookConfig;
@@ -15,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -65,7 +65,7 @@ impl Webhooks {
             own: self,
             poster,
             running: HashMap::new(),
-            tasks: JoinSet::new(),
+            tasks: Tasks::default(),
             forget_at: Instant::now() + spread(FORGET),
         };
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
@@ -80,8 +80,8 @@ impl Webhooks {
                     supervisor.look().await
                 }
                 () = supervisor.own.bells.webhooks.notified() => supervisor.wake(false).await,
-                Some(ended) = supervisor.tasks.join_next() => {
-                    supervisor.ended(ended);
+                Some(ended) = supervisor.tasks.next() => {
+                    supervisor.ended(&ended);
                     Ok(())
                 }
             };
@@ -101,7 +101,7 @@ struct Supervisor {
     own: Webhooks,
     poster: Poster,
     running: HashMap<i64, Running>,
-    tasks: JoinSet<Fence>,
+    tasks: Tasks,
     forget_at: Instant,
 }
 
@@ -157,13 +157,14 @@ impl Supervisor {
         let bench = Bench { db: self.own.db.clone(), fence: held.fence, poster: self.poster.clone() };
         let (fence, ordered) = (held.fence, held.settings.ordered);
         self.running.insert(id, Running { fence, ordered, settings, wake, position, stop });
-        self.tasks.spawn(Holder::new(bench, self.own.vault.clone(), self.own.config.clone(), held, ties).run());
+        let holder = Holder::new(bench, self.own.vault.clone(), self.own.config.clone(), held, ties);
+        self.tasks.spawn(fence, holder.run());
     }
 
     /// Frees a webhook that has no holder here.
     fn release(&mut self, fence: Fence) {
         let db = self.own.db.clone();
-        self.tasks.spawn(async move {
+        self.tasks.spawn(fence, async move {
             let release = sqlx::query_file!("sql/webhooks/release.sql", fence.webhook_id, fence.epoch, fence.worker_id);
             if let Err(error) = release.execute(&db).await {
                 tracing::warn!(webhook = fence.webhook_id, %error, "webhook not released; retrying");
@@ -191,21 +192,32 @@ impl Supervisor {
         Ok(())
     }
 
-    fn ended(&mut self, ended: Result<Fence, tokio::task::JoinError>) {
-        match ended {
-            Ok(fence) => {
+    fn ended(&mut self, ended: &Ended) {
+        match *ended {
+            Ended::Done(fence) => {
                 self.running.retain(|_, running| running.fence != fence);
                 self.own.bells.webhook_settings.notify_one();
             }
-            Err(error) => {
-                tracing::error!(%error, "holder of a webhook panicked");
-                // It is not known which: those that live on are started again by the next look.
-                for running in self.running.values() {
-                    running.stop.cancel();
-                }
-                self.running.clear();
-            }
+            // What it had under way may still write under its fence. So the next holder gets another one: this stays in
+            // `running` until the lease is free, and whoever then takes it makes a new epoch.
+            Ended::Panicked(fence) => self.free(fence),
         }
+    }
+
+    /// Frees a webhook whose holder is gone, however long that takes.
+    fn free(&mut self, fence: Fence) {
+        let db = self.own.db.clone();
+        self.tasks.spawn(fence, async move {
+            let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+            let Fence { webhook_id, epoch, worker_id } = fence;
+            while let Err(error) =
+                sqlx::query_file!("sql/webhooks/release.sql", webhook_id, epoch, worker_id).execute(&db).await
+            {
+                tracing::warn!(webhook = webhook_id, %error, "webhook not released; retrying");
+                backoff.sleep().await;
+            }
+            fence
+        });
     }
 
     /// Ends all holders.
@@ -213,7 +225,7 @@ impl Supervisor {
         for running in self.running.values() {
             running.stop.cancel();
         }
-        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let all = async { while self.tasks.next().await.is_some() {} };
         if timeout(self.own.grace, all).await.is_err() {
             tracing::warn!("requests of webhooks still under way; they are made again by another worker");
         }

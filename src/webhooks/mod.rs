@@ -10,6 +10,7 @@
 //! * [`schedule`]: when a failed delivery is tried again.
 //! * [`event`], [`people`], [`body`]: from rows to bodies. [`sign`]: the signature. [`post`]: the request.
 //! * [`page`]: reads deliveries. [`work`]: the tasks of a holder. [`replay`]: replays.
+//! * [`tasks`]: which holder has ended, also when it panicked.
 //! * [`record`]: what became of it, in one statement for many deliveries.
 //! * [`settings`], [`secrets`]: what `wa.webhook` and `wa.webhook_secret` say.
 //!
@@ -33,6 +34,7 @@ pub mod schedule;
 pub mod secrets;
 pub mod settings;
 pub mod sign;
+pub mod tasks;
 pub mod work;
 
 pub use lease::Webhooks;

@@ -43,18 +43,29 @@ pub struct Pace {
     probing: Option<Instant>,
     /// Nothing goes before this moment.
     not_before: Option<Instant>,
+    /// When that was last decided: a success of a request that was under way then does not end the pause.
+    paused: Option<Instant>,
     /// When the limit was last halved: requests that were under way then are no further sign.
     halved: Option<Instant>,
 }
 
 impl Pace {
-    /// A pace of at most `most` requests at once, after so many failures in a row. `open_for`: what is left of the pause.
+    /// A pace of at most `most` requests at once, after so many failures in a row. `rest`: what is left of a pause.
     #[must_use]
-    pub fn new(most: u32, failures: u32, open_for: Option<Duration>, now: Instant) -> Self {
+    pub fn new(most: u32, failures: u32, rest: Option<Duration>, now: Instant) -> Self {
         let most = f64::from(most.max(1));
-        let not_before = open_for.map(|pause| now + pause.min(LONGEST));
+        let not_before = rest.map(|pause| now + pause.min(RETRY_AFTER));
         let probes = failures.saturating_sub(FAILURES);
-        Self { most, limit: most.min(START), failures, probes, probing: None, not_before, halved: None }
+        Self {
+            most,
+            limit: most.min(START),
+            failures,
+            probes,
+            probing: None,
+            not_before,
+            paused: rest.map(|_| now),
+            halved: None,
+        }
     }
 
     /// How many requests may be started now, beside those under way.
@@ -100,7 +111,9 @@ impl Pace {
                     self.limit = 1.0;
                 }
                 (self.failures, self.probes, self.probing) = (0, 0, None);
-                self.not_before = None;
+                if self.paused.is_none_or(|paused| started >= paused) {
+                    self.not_before = None;
+                }
                 self.limit = (self.limit + if self.halved.is_none() { 1.0 } else { 1.0 / self.limit }).min(self.most);
                 return false;
             }
@@ -124,7 +137,7 @@ impl Pace {
     }
 
     fn pause(&mut self, pause: Duration, now: Instant) {
-        self.not_before = self.not_before.max(Some(now + pause));
+        (self.not_before, self.paused) = (self.not_before.max(Some(now + pause)), Some(now));
     }
 }
 
@@ -155,6 +168,21 @@ mod tests {
     }
 
     #[test]
+    fn h5_a_success_that_began_before_a_wanted_pause_does_not_end_it() {
+        let now = Instant::now();
+        let mut pace = Pace::new(32, 0, None, now);
+        let wanted = Duration::from_mins(10);
+        pace.ended(Sign::TooMuch(Some(wanted)), now, now + SECOND);
+        // Both were under way together.
+        pace.ended(Sign::Good, now, now + 2 * SECOND);
+        assert_eq!(pace.not_before(now + 2 * SECOND), Some(now + SECOND + wanted));
+        let over = now + SECOND + wanted;
+        pace.ended(Sign::TooMuch(None), over, over);
+        pace.ended(Sign::Good, over + SECOND, over + 2 * SECOND);
+        assert_eq!(pace.not_before(over), None, "a success that began in the pause shows that it is over");
+    }
+
+    #[test]
     fn h5_an_open_breaker_lets_one_request_at_a_time_go_after_growing_pauses() {
         let mut now = Instant::now();
         let mut pace = Pace::new(32, 0, None, now);
@@ -180,5 +208,8 @@ mod tests {
         let now = Instant::now();
         let pace = Pace::new(32, FAILURES + 3, Some(Duration::from_mins(1)), now);
         assert_eq!((pace.room(0, now), pace.room(0, now + Duration::from_mins(1))), (0, 1));
+        // And a pause that the receiver wants.
+        let pace = Pace::new(32, 1, Some(Duration::from_mins(50)), now);
+        assert_eq!((pace.room(0, now + Duration::from_mins(49)), pace.room(0, now + Duration::from_mins(50))), (0, 8));
     }
 }

@@ -1,7 +1,7 @@
 //! Reads the next deliveries of a webhook, with their events.
 
 use super::event::Event;
-use super::people::People;
+use super::people::{self, People};
 use super::queue::{Item, Lane, Parcel};
 use super::record::End;
 use crate::db::Db;
@@ -44,15 +44,17 @@ pub async fn read(db: &Db, webhook_id: i64, wanted: &Wanted) -> sqlx::Result<Pag
     let Wanted { after, in_hand, fresh, due } = wanted;
     let rows = sqlx::query_file!("sql/webhooks/page.sql", webhook_id, after, in_hand, fresh, due).fetch_all(db).await?;
     let mut page = Page::default();
-    let new_ones = rows.iter().filter(|row| row.attempts == 0);
+    // Not those that only share a request with others: between them and the last new one there may be more.
+    let new_ones = rows.iter().filter(|row| row.is_fresh);
     let (many, last) = new_ones.fold((0, 0), |(many, last), row| (many + 1, row.id.max(last)));
     page.last = (many >= *fresh).then_some(last);
-    page.more_due = i64::try_from(rows.len()).unwrap_or(i64::MAX) - many >= *due;
+    page.more_due = i64::try_from(rows.iter().filter(|row| row.is_due).count()).unwrap_or(i64::MAX) >= *due;
     let contents: Vec<Option<Map<String, Value>>> = rows
         .iter()
         .map(|row| {
             let mut content = row.content.as_ref().and_then(Value::as_object).filter(|_| row.allowed).cloned()?;
             if let Some(message) = row.message.as_deref().and_then(|text| serde_json::from_str(text).ok()) {
+                people::name_others(&mut content, &message);
                 content.insert("message".to_owned(), message);
             }
             Some(content)

@@ -13,6 +13,9 @@ pub(super) const KEPT: [&str; 8] =
 /// Fields that people wrote themselves.
 const WORDS: [&str; 4] = ["body", "name", "message", "choices"];
 
+/// Most people of one message that are mentioned.
+const MENTIONED: usize = 100;
+
 const PHONE: &str = "s.whatsapp.net";
 const LID: &str = "lid";
 
@@ -49,6 +52,31 @@ fn jids(content: &Map<String, Value>) -> Vec<&str> {
         }
     }
     found
+}
+
+/// Adds to the content of a message the JIDs of those whom the message names beside its sender: `quoted_sender`, the author
+/// of the message that it answers, and `mentioned`.
+pub(super) fn name_others(content: &mut Map<String, Value>, message: &Value) {
+    let Some(info) = context_of(message, 4) else { return };
+    if let Some(author) = info.get("participant").and_then(Value::as_str).filter(|_| content.contains_key("quoted_id"))
+    {
+        content.insert("quoted_sender".into(), author.into());
+    }
+    let mentioned = info.get("mentioned_jid").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mentioned: Vec<Value> = mentioned.iter().filter(|jid| jid.is_string()).take(MENTIONED).cloned().collect();
+    if !mentioned.is_empty() {
+        content.insert("mentioned".into(), mentioned.into());
+    }
+}
+
+/// The context of a message, which may be wrapped in others; that of the quoted message is not this one's.
+fn context_of(message: &Value, depth: u32) -> Option<&Map<String, Value>> {
+    let parts = message.as_object()?;
+    if let Some(context) = parts.get("context_info").and_then(Value::as_object) {
+        return Some(context);
+    }
+    let inner = parts.iter().filter(|(name, value)| value.is_object() && *name != "quoted_message");
+    inner.filter(|_| depth > 0).find_map(|(_, value)| context_of(value, depth - 1))
 }
 
 impl People {
@@ -102,6 +130,23 @@ impl People {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn h5_whom_a_message_quotes_and_mentions_is_found_also_in_a_wrapper() {
+        let info = json!({ "participant": "1@lid", "mentioned_jid": ["2@lid", 7, "3@s.whatsapp.net"],
+                              "quoted_message": { "extended_text_message": { "context_info": { "participant": "9@lid" } } } });
+        let text = json!({ "extended_text_message": { "text": "Hi", "context_info": info } });
+        for message in [text.clone(), json!({ "ephemeral_message": { "message": text } })] {
+            let mut content = Map::from_iter([("quoted_id".to_owned(), json!("3EB0"))]);
+            name_others(&mut content, &message);
+            let wanted =
+                json!({ "quoted_id": "3EB0", "quoted_sender": "1@lid", "mentioned": ["2@lid", "3@s.whatsapp.net"] });
+            assert_eq!(Value::Object(content), wanted);
+        }
+        let mut content = Map::new();
+        name_others(&mut content, &json!({ "conversation": "Hi" }));
+        assert!(content.is_empty());
+    }
 
     #[test]
     fn h5_users_are_told_from_groups_and_words() {

@@ -12,11 +12,13 @@ use chrono::DateTime;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 /// Most bytes of an answer that are read and kept.
 const ANSWER: usize = 4096;
+/// Most bytes of them that are kept when the request was accepted.
+const ACCEPTED: usize = 512;
 /// How long an answer may take after its status.
 const REST_OF_ANSWER: Duration = Duration::from_secs(1);
 /// Idle connections stay open for so long.
@@ -50,7 +52,7 @@ pub struct Answer {
     pub code: Option<u16>,
     /// Why the request failed; `None` when it was accepted.
     pub error: Option<String>,
-    /// The beginning of what the receiver said.
+    /// The beginning of what the receiver said; less of it when it accepted.
     pub said: Option<String>,
     /// The pause that the receiver asks for.
     pub retry_after: Option<Duration>,
@@ -114,7 +116,7 @@ impl Poster {
             .header("webhook-timestamp", timestamp)
             .header("webhook-signature", signatures(&target.keys, id, timestamp, &body))
             .body(body);
-        match self.exchange(request, ANSWER).await {
+        match self.exchange(request, ANSWER, REST_OF_ANSWER).await {
             Ok(said) => answer(said),
             Err(NoAnswer::Private) => private(),
             Err(NoAnswer::Late(limit)) => {
@@ -129,15 +131,20 @@ impl Poster {
         self.client.request(method, url)
     }
 
-    /// Makes a request, and reads at most so many bytes of its answer.
+    /// Makes a request, and reads at most so many bytes of its answer, for at most so long after its status. All of it takes
+    /// no longer than the client's limit.
     ///
     /// # Errors
     /// [`NoAnswer`].
-    pub async fn exchange(&self, request: RequestBuilder, most: usize) -> Result<Said, NoAnswer> {
+    pub async fn exchange(&self, request: RequestBuilder, most: usize, rest: Duration) -> Result<Said, NoAnswer> {
+        let begun = Instant::now();
         match timeout(self.limit, request.send()).await {
             Ok(Ok(response)) => {
                 let retry_after = response.headers().get(RETRY_AFTER).and_then(wanted_pause);
-                Ok(Said { status: response.status(), retry_after, body: beginning(response, most).await })
+                let status = response.status();
+                let rest = rest.min(self.limit.saturating_sub(begun.elapsed()));
+                let (body, is_cut) = beginning(response, most, rest).await;
+                Ok(Said { status, retry_after, body, is_cut })
             }
             Ok(Err(error)) if is_private(&error) => Err(NoAnswer::Private),
             Ok(Err(error)) => Err(NoAnswer::Lost(chain(&error.without_url()))),
@@ -155,6 +162,8 @@ pub struct Said {
     pub retry_after: Option<Duration>,
     /// The beginning of the body.
     pub body: Option<String>,
+    /// Whether the rest of it did not come in time, or not at all.
+    pub is_cut: bool,
 }
 
 /// Why there is no answer.
@@ -168,10 +177,14 @@ pub enum NoAnswer {
     Lost(String),
 }
 
-fn answer(Said { status, retry_after, body }: Said) -> Answer {
+fn answer(Said { status, retry_after, body, .. }: Said) -> Answer {
     let code = Some(status.as_u16());
     if status.is_success() {
-        return Answer { code, error: None, said: None, retry_after: None, sign: Sign::Good };
+        let said = body.map(|mut body| {
+            body.truncate(body.floor_char_boundary(ACCEPTED));
+            body
+        });
+        return Answer { code, error: None, said, retry_after: None, sign: Sign::Good };
     }
     let error = match status {
         _ if status.is_redirection() => format!("HTTP {}; redirects are not followed", status.as_u16()),
@@ -187,20 +200,19 @@ fn answer(Said { status, retry_after, body }: Said) -> Answer {
     Answer { code, error: Some(error), said: body, retry_after, sign }
 }
 
-/// The beginning of the body. What is longer is not read: its connection is closed.
-async fn beginning(mut response: Response, most: usize) -> Option<String> {
+/// The beginning of the body, and whether it ended before its end. What is longer is not read: its connection is closed.
+async fn beginning(mut response: Response, most: usize, rest: Duration) -> (Option<String>, bool) {
     let mut bytes = vec![];
     let read = async {
-        while let Ok(Some(chunk)) = response.chunk().await {
+        while bytes.len() < most {
+            let Some(chunk) = response.chunk().await? else { break };
             let room = most - bytes.len();
             bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            if bytes.len() == most {
-                break;
-            }
         }
+        Ok::<_, reqwest::Error>(())
     };
-    drop(timeout(REST_OF_ANSWER, read).await);
-    (!bytes.is_empty()).then(|| without_nul(&String::from_utf8_lossy(&bytes)))
+    let is_cut = !matches!(timeout(rest, read).await, Ok(Ok(())));
+    ((!bytes.is_empty()).then(|| without_nul(&String::from_utf8_lossy(&bytes))), is_cut)
 }
 
 /// `Retry-After`: seconds, or a date; at most [`pace::RETRY_AFTER`], whatever a receiver asks for.

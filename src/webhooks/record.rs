@@ -27,7 +27,7 @@ pub struct Outcome {
 pub enum End {
     /// Delivered.
     Done,
-    /// To be tried again after about so long.
+    /// To be tried again after so long.
     Retry(Duration),
     /// Out of attempts.
     Dead,
@@ -70,8 +70,10 @@ impl End {
 pub struct Health {
     /// Failures in a row.
     pub failures: u32,
-    /// For how long the breaker stays open.
-    pub open_for: Option<Duration>,
+    /// For how long nothing is posted.
+    pub rest: Option<Duration>,
+    /// Whether the breaker is open.
+    pub is_open: bool,
     /// Whether the last attempt failed; `None` when there was none.
     pub failed: Option<bool>,
     /// Status and error of the last failure.
@@ -105,13 +107,14 @@ pub async fn write(db: &Db, fence: Fence, outcomes: &[Outcome], health: &Health)
         &said as &[Option<Storable>],
         &pauses as &[Option<f64>],
         i32::try_from(health.failures).unwrap_or(i32::MAX),
-        health.open_for.map(|pause| pause.as_secs_f64()),
+        health.rest.map(|pause| pause.as_secs_f64()),
         health.failed,
         health.last.0.map(i32::from),
         health.last.1.as_ref().map(Storable::as_str),
         health.disable.as_deref(),
         health.opened,
-        &attempts
+        &attempts,
+        health.is_open
     )
     .fetch_one(db)
     .await

@@ -50,8 +50,8 @@ pub struct Held {
     pub disabled: bool,
     /// Failures in a row.
     pub failures: u32,
-    /// For how long the breaker stays open.
-    pub open_for: Option<Duration>,
+    /// For how long nothing is posted.
+    pub rest: Option<Duration>,
     /// Since when every attempt fails.
     pub failing_for: Option<Duration>,
 }
@@ -67,7 +67,7 @@ pub async fn held(db: &Db, worker_id: Uuid) -> sqlx::Result<Vec<Held>> {
         fence: Fence { webhook_id: row.webhook_id, epoch: row.epoch, worker_id },
         disabled: row.disabled,
         failures: u32::try_from(row.failures).unwrap_or_default(),
-        open_for: seconds(row.open_for),
+        rest: seconds(row.rest),
         failing_for: seconds(row.failing_for),
         settings: Settings {
             name: row.name,

@@ -11,6 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use wagres::config::{Config, KeySource};
 
 fn worker(db: &TestDb, partner: &Partner) -> Result<InProcessWorker> {
@@ -66,6 +67,49 @@ async fn h6_a_call_is_tried_four_times_and_the_status_says_why_it_failed() -> Re
     ensure!(attempts == 4 && error == "HTTP 504" && seconds >= 7.0, "{attempts} {error} {seconds}");
     ensure!(sqlx::query_scalar::<_, i64>("SELECT count(*) FROM wa.partner_key").fetch_one(&db.pool).await? == 0);
     worker.stop().await
+}
+
+#[tokio::test]
+async fn h6_a_profile_that_comes_slowly_is_read_and_one_that_breaks_off_is_asked_for_again() -> Result<()> {
+    let db = fresh().await;
+    let partner = Partner::with(
+        |_| Reply::Status(200),
+        |n| if n == 0 { Reply::Half } else { Reply::Slow(Duration::from_secs(2)) },
+    )
+    .await?;
+    let worker = worker(&db, &partner)?;
+    linked(&db, 7).await?;
+    holds(&db.pool, "SELECT name = 'Salon Anna' AND business_type = 'Beauty salon' FROM wa.company").await?;
+    holds(&db.pool, "SELECT status = 'done' AND attempts = 2 FROM wa.partner_call WHERE kind = 'profile'").await?;
+    ensure!(partner.asked().len() == 2, "{:?}", partner.asked());
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn h6_a_company_is_tested_once_after_its_first_connection() -> Result<()> {
+    let db = fresh().await;
+    for salon in 1..=3 {
+        linked(&db, salon).await?;
+    }
+    let test = "SELECT wa.test_companies('+15550009', 'It works')";
+    let tested = async || sqlx::query_scalar::<_, i32>(test).fetch_one(&db.pool).await;
+    let pass = async |session: &str, statuses: &[&str]| -> Result<()> {
+        for status in statuses {
+            run(&db.pool, &format!("UPDATE wa.session SET status = '{status}' WHERE name = '{session}'")).await?;
+        }
+        Ok(())
+    };
+    ensure!(tested().await? == 0, "nobody is connected");
+    run(&db.pool, "UPDATE wa.company SET status = 'frozen' WHERE salon_id = 3").await?;
+    for session in ["company_1", "company_3"] {
+        pass(session, &["linking", "connected"]).await?;
+    }
+    ensure!((tested().await?, tested().await?) == (1, 0));
+    pass("company_1", &["disconnected", "connecting", "connected"]).await?;
+    pass("company_2", &["linking", "connected"]).await?;
+    ensure!((tested().await?, tested().await?) == (1, 0), "only the second one is new");
+    let sent = "SELECT array_agg(session ORDER BY session) = '{company_1,company_2}' AND bool_and(recipient = '+15550009' AND body = 'It works') FROM wa.outbound";
+    holds(&db.pool, sent).await
 }
 
 #[tokio::test]

@@ -145,3 +145,8 @@ async fn h6_every_statement_of_the_documentation_of_the_marketplace_runs() -> Re
     }
     Ok(())
 }
+
+#[test]
+fn h6_h8_every_setting_of_the_documentation_of_the_marketplace_is_accepted() -> Result<()> {
+    docs::settings(PAGE)
+}

@@ -1,7 +1,7 @@
 //! The whole way: from the partner's redirect to the first message.
 
 use super::partner::{Partner, Reply, checked};
-use super::stage::{OLDER, PARTNER_TOKEN, call, enter, entry, holds, on, scan, worker};
+use super::stage::{OLDER, PARTNER_TOKEN, call, enter, entry, holds, pages, scan, worker};
 use crate::support::world::{Worker, World, wagres};
 use crate::web::Pages;
 use anyhow::{Result, ensure};
@@ -28,12 +28,10 @@ async fn h6_from_the_partners_redirect_to_the_first_message() -> Result<()> {
     for number in [NUMBER, TEST_NUMBER, CUSTOMER] {
         world.phone(number).await?;
     }
-    let pages = Pages::with(&world.db, |config| {
-        on(config, None);
-        config.marketplace.test_phone = Some(format!("+{TEST_NUMBER}"));
-    })
-    .await?;
-    let worker = Worker::start(worker(&world, &partner)).await?;
+    let pages = pages(&world.db).await?;
+    let mut command = worker(&world, &partner);
+    command.env("TEST_PHONE_NUMBER", format!("+{TEST_NUMBER}"));
+    let worker = Worker::start(command).await?;
 
     refuses_hostile_signatures(&world, &pages).await?;
 
@@ -44,6 +42,9 @@ async fn h6_from_the_partners_redirect_to_the_first_message() -> Result<()> {
     ensure!(early.0 == 400 && early.1["code"] == "NOT_CONNECTED", "{early:?}");
     ensure!(pages.post(&format!("{page}/start"), "", "").await?.status == 200);
     scan(&world, SESSION, NUMBER).await?;
+    // The phone is linked, and nobody has activated anything yet.
+    let tested = "SELECT count(*) = 1 FROM wa.outbound JOIN wa.company USING (session_id) WHERE tested_at IS NOT NULL AND activated_at IS NULL";
+    world.holds(tested).await?;
 
     let (one, other) = tokio::join!(
         call(&pages, "POST /marketplace/activate", &[], &token),

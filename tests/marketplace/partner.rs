@@ -3,12 +3,14 @@
 use crate::support::until::until;
 use anyhow::{Context as _, Result, ensure};
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
+use futures::StreamExt as _;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -40,6 +42,10 @@ pub(crate) enum Reply {
     Hangs,
     /// No answer, ever.
     Never,
+    /// The answer to a success, the second half after a while.
+    Slow(Duration),
+    /// The same, without a second half.
+    Half,
 }
 
 type Answer = dyn Fn(usize) -> Reply + Send + Sync;
@@ -130,7 +136,26 @@ async fn respond(reply: Reply, is_callback: bool) -> Response {
         // Ends the task of the connection, without a word.
         Reply::Hangs => std::panic::resume_unwind(Box::new("hangs up")),
         Reply::Never => std::future::pending().await,
+        Reply::Slow(pause) => halves(Some(pause)),
+        Reply::Half => halves(None),
     }
+}
+
+/// A profile in two parts. Without a pause the connection ends after the first one.
+fn halves(pause: Option<Duration>) -> Response {
+    let text = json!({ "success": true, "data": { "id": 1, "title": "Salon Anna", "short_descr": "Beauty salon" } })
+        .to_string();
+    let (first, second) = text.split_at(text.len() / 2);
+    let parts = [Some(first.to_owned()), pause.map(|_| second.to_owned())];
+    let parts = futures::stream::iter(parts.into_iter().enumerate()).then(move |(n, part)| async move {
+        if n > 0
+            && let Some(pause) = pause
+        {
+            tokio::time::sleep(pause).await;
+        }
+        part.ok_or_else(|| std::io::Error::other("hangs up"))
+    });
+    Body::from_stream(parts).into_response()
 }
 
 /// Checks every field of a callback, and returns its API key.

@@ -97,6 +97,13 @@ pub(super) const CASES: &[Case] = &[
     case("SELECT wa.add_webhook('two words', 'http://x')", "WA054", "name", "1 to 63"),
     case("SELECT wa.add_webhook(NULL, 'http://x')", "WA054", "name", "1 to 63"),
     case("SELECT wa.add_webhook('x', 'http://x', session => 'nobody')", "WA001", "session", "wa.add_session"),
+    case("SELECT wa.add_webhook('x', 'http://x', sessions => '{nobody}')", "WA001", "session", "wa.add_session"),
+    case(
+        "SELECT wa.add_webhook('x', 'http://x', sessions => array_fill('a'::text, '{1001}'))",
+        "WA055",
+        "sessions",
+        "1000",
+    ),
     case("SELECT wa.add_webhook('x', NULL)", "WA055", "url", "https://"),
     case("SELECT wa.add_webhook('x', 'ftp://example.org')", "WA055", "url", "https://"),
     case("SELECT wa.add_webhook('x', 'https://anna:secret@example.org')", "WA055", "url", "into headers"),

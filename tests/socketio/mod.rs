@@ -22,11 +22,21 @@ use wagres::config::{Config, Secret};
 pub(crate) const SECRET: &str = "a secret of the tests";
 const NUMBER: &str = "15550001";
 
+/// The partner's number of a company of these tests.
+const fn salon_of(company: i64) -> i64 {
+    company + 4_000
+}
+
 /// A token as `wagres` makes it, valid for so many seconds.
 fn token(secret: &str, company: i64, seconds: i64) -> Result<String> {
+    token_for(secret, company, salon_of(company), seconds)
+}
+
+/// The same with another number of the partner.
+fn token_for(secret: &str, company: i64, salon: i64, seconds: i64) -> Result<String> {
     let part = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     let iat = chrono::Utc::now().timestamp() + seconds - 3600;
-    let claims = json!({ "company_id": company, "salon_id": 4_564, "iat": iat, "exp": iat + 3600 });
+    let claims = json!({ "company_id": company, "salon_id": salon, "iat": iat, "exp": iat + 3600 });
     let text = format!("{}.{}", part(json!({ "alg": "HS256", "typ": "JWT" })), part(claims));
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())?;
     mac.update(text.as_bytes());
@@ -38,14 +48,16 @@ fn token_of(company: i64) -> Result<String> {
     token(SECRET, company, 3600)
 }
 
-/// A company with a session, `company_<salon>`.
-async fn company(db: &TestDb, salon: i64) -> Result<i64> {
+/// The n-th company of a database, with a session `company_<n>`.
+async fn company(db: &TestDb, n: i64) -> Result<i64> {
     // As wa.enter_company does, without a call to the partner.
-    let name = format!("company_{salon}");
+    let name = format!("company_{n}");
     sqlx::query("SELECT wa.add_tenant($1), wa.add_session($1, $1)").bind(&name).execute(&db.pool).await?;
     let added = "INSERT INTO wa.company (salon_id, session_id, tenant) SELECT $1, session_id, tenant FROM wa.session
                  WHERE name = $2 RETURNING company_id";
-    Ok(sqlx::query_scalar(added).bind(salon).bind(name).fetch_one(&db.pool).await?)
+    let id = sqlx::query_scalar(added).bind(salon_of(n)).bind(name).fetch_one(&db.pool).await?;
+    anyhow::ensure!(n == id, "{n} is {id}");
+    Ok(id)
 }
 
 /// The settings of the marketplace, with limits that no test meets by chance.

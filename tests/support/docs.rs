@@ -53,3 +53,18 @@ pub(crate) fn blocks(file: &str, language: &str) -> Result<Vec<String>> {
     ensure!(!found.is_empty(), "{file} has no {language}");
     Ok(found)
 }
+
+#[cfg(feature = "sandbox")]
+/// Loads each block of settings of the file, as a configuration file.
+pub(crate) fn settings(file: &str) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    for block in blocks(file, "toml")? {
+        // What a reader has to fill in.
+        let filled = block.replace("\"…\"", "\"a secret of the tests\"");
+        let path = folder.path().join("wagres.toml");
+        std::fs::write(&path, filled)?;
+        wagres::config::Config::load(Some(&path), &wagres::config::Overrides::default())
+            .with_context(|| format!("{file}: {block}"))?;
+    }
+    Ok(())
+}

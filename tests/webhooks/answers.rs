@@ -17,6 +17,8 @@ async fn h5_only_2xx_is_success_and_each_failure_says_why() -> Result<()> {
     let location: &'static str = format!("location: {}\r\n", elsewhere.url()).leak();
     for (name, reply, code, error, said) in [
         ("late", Reply::Late(Duration::from_millis(300), 200), Some(200), None, None),
+        ("thanks", Reply::Status(200, "", "thanks".into()), Some(200), None, Some(6)),
+        ("long", Reply::Status(202, "", "ж".repeat(1000)), Some(202), None, Some(512)),
         ("never", Reply::Never, None, Some("no answer within 1 s"), None),
         ("moved", Reply::Status(301, location, "Moved".into()), Some(301), Some("redirects are not followed"), Some(5)),
         ("wrong", Reply::Status(400, "", "no \0 such field".into()), Some(400), Some("HTTP 400"), Some(17)),
@@ -78,15 +80,82 @@ async fn h5_a_receiver_that_wants_a_pause_gets_it() -> Result<()> {
     let worker = worker(&db)?;
     add(&db, "crm", &receiver, "").await?;
     store(&db, &["a"]).await?;
-    holds(&db, "SELECT run_at > now() + interval '2500 s' AND code = 429 FROM wa.delivery").await?;
+    // Never before that.
+    let wanted = "SELECT run_at BETWEEN attempted_at + interval '3000 s' AND attempted_at + interval '3301 s' AND code = 429 FROM wa.delivery";
+    holds(&db, wanted).await?;
     store(&db, &["b"]).await?;
     // Another receiver of the same worker is served meanwhile.
     let other = Receiver::ok().await?;
     add(&db, "other", &other, "").await?;
     store(&db, &["c"]).await?;
     received(&other, 1).await?;
+    worker.stop().await?;
+    // The next worker knows.
+    let next = super::stage::worker(&db)?;
+    store(&db, &["d"]).await?;
+    received(&other, 2).await?;
     ensure!(receiver.received().len() == 1, "{:?}", receiver.ids());
+    holds(&db, "SELECT l.not_before > now() + interval '2900 s' FROM wa.webhook_lease l JOIN wa.webhook USING (webhook_id) WHERE name = 'crm'").await?;
+    next.stop().await
+}
+
+/// Bad gateways slow a receiver down; 503 does if it asks for it.
+#[tokio::test]
+async fn h5_502_503_and_504_are_failures_and_slow_the_receiver_down() -> Result<()> {
+    let db = shop().await?;
+    let worker = worker(&db)?;
+    for (name, status, headers, rest) in [
+        ("bad", 502, "", "BETWEEN 0.5 AND 2"),
+        ("timeout", 504, "", "BETWEEN 0.5 AND 2"),
+        ("away", 503, "", "IS NULL"),
+        ("busy", 503, "retry-after: 600\r\n", "BETWEEN 590 AND 601"),
+    ] {
+        let receiver = Receiver::start(move |_, _| Reply::Status(status, headers, String::new())).await?;
+        add(&db, name, &receiver, "").await?;
+        store(&db, &["a"]).await?;
+        holds(
+            &db,
+            &format!(
+                "SELECT count(*) = 1 AND bool_and(d.status = 'queued' AND d.attempts = 1 AND d.code = {status} AND l.last_code = {status}
+                        AND l.failures = 1 AND extract(epoch FROM l.not_before - l.attempted_at) {rest})
+                 FROM wa.delivery d JOIN wa.webhook w USING (webhook_id) JOIN wa.webhook_lease l USING (webhook_id) WHERE w.name = '{name}'"
+            ),
+        )
+        .await?;
+        run(&db.pool, &format!("SELECT wa.drop_webhook('{name}')")).await?;
+    }
     worker.stop().await
+}
+
+#[tokio::test]
+async fn h5_a_webhook_without_a_success_for_days_is_disabled() -> Result<()> {
+    let db = shop().await?;
+    let receiver = Receiver::start(|_, _| Reply::status(500)).await?;
+    add(&db, "crm", &receiver, "").await?;
+    let first = worker(&db)?;
+    store(&db, &["a"]).await?;
+    holds(
+        &db,
+        "SELECT count(*) = 1 AND bool_and(failing_since IS NOT NULL AND disabled_at IS NULL) FROM wa.webhook_lease",
+    )
+    .await?;
+    first.stop().await?;
+    let failing = async |days: &str| {
+        run(&db.pool, &format!("UPDATE wa.webhook_lease SET failing_since = now() - interval '{days} days'")).await?;
+        due_now(&db).await
+    };
+    failing("4.9").await?;
+    let second = worker(&db)?;
+    holds(&db, "SELECT failures = 2 AND disabled_at IS NULL FROM wa.webhook_lease").await?;
+    second.stop().await?;
+    failing("5.1").await?;
+    let third = worker(&db)?;
+    holds(&db, "SELECT status = 'disabled' AND disabled_reason = 'every attempt has failed for 5 days; the last one: HTTP 500' FROM wa.webhooks").await?;
+    holds(&db, "SELECT count(*) = 1 FROM wa.event WHERE kind = 'webhook_disabled' AND data ->> 'webhook' = 'crm'")
+        .await?;
+    // What waits stays.
+    holds(&db, "SELECT status = 'queued' AND attempts = 3 FROM wa.delivery").await?;
+    third.stop().await
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use crate::cli::{lines, refusal};
 use crate::support::db::{TestDb, fresh};
 use crate::support::logins::run;
+use crate::support::world::wagres;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
@@ -41,7 +42,7 @@ async fn h5_h7_webhooks_from_the_command_line() -> Result<()> {
     let [crm, plain] = &listed[..] else { anyhow::bail!("{listed:?}") };
     for (field, value) in [
         ("webhook", json!("crm")),
-        ("session", json!("shop")),
+        ("sessions", json!(["shop"])),
         ("url", json!(url)),
         ("kinds", json!(["message.received", "session.*"])),
         ("lanes", json!("none")),
@@ -54,7 +55,7 @@ async fn h5_h7_webhooks_from_the_command_line() -> Result<()> {
     ] {
         ensure!(crm[field] == value, "{field}: {crm}");
     }
-    ensure!(plain["kinds"] == json!(["message.received", "message.status"]) && plain["session"].is_null(), "{plain}");
+    ensure!(plain["kinds"] == json!(["message.received", "message.status"]) && plain["sessions"].is_null(), "{plain}");
     ensure!(plain["lanes"] == "chat" && plain["format"] == "standard" && plain["batch_size"] == 1, "{plain}");
 
     let tested = one(&db, &["webhook", "test", "crm"]).await?;
@@ -69,6 +70,12 @@ async fn h5_h7_webhooks_from_the_command_line() -> Result<()> {
     let delivery = &shown["deliveries"][0];
     ensure!(delivery["id"] == tested["id"] && delivery["type"] == "test" && delivery["status"] == "queued", "{shown}");
     ensure!(delivery["code"] == 503 && delivery["attempts"] == 2 && delivery["response"] == "busy", "{shown}");
+
+    run(&db.pool, "SELECT wa.add_session('till')").await?;
+    one(&db, &["webhook", "set", "crm", "--session", "till,shop"]).await?;
+    ensure!(one(&db, &["webhook", "show", "crm"]).await?["sessions"] == json!(["shop", "till"]));
+    one(&db, &["webhook", "set", "crm", "--session", ""]).await?;
+    ensure!(one(&db, &["webhook", "show", "crm"]).await?["sessions"].is_null());
 
     one(&db, &["webhook", "set", "crm", "--url", "https://example.org/new", "--kinds", "*", "--header", ""]).await?;
     let shown = one(&db, &["webhook", "show", "crm"]).await?;
@@ -86,6 +93,12 @@ async fn h5_h7_webhooks_from_the_command_line() -> Result<()> {
 
     one(&db, &["webhook", "replay", "crm", "--since", "2026-01-02T03:04:05+01:00", "--dead"]).await?;
     ensure!(count(&db, "wa.webhook_replay WHERE since = '2026-01-02 02:04:05Z' AND only_dead").await? == 1);
+    one(&db, &["webhook", "replay", "crm", "--since", "3h", "--until", "1h"]).await?;
+    ensure!(
+        count(&db, "wa.webhook_replay WHERE until - since = '2 hours' AND until < now() - interval '59 minutes'")
+            .await?
+            == 1
+    );
     ensure!(one(&db, &["webhook", "disable", "crm", "--reason", "moving"]).await?["disabled"] == true);
     let shown = one(&db, &["webhook", "show", "crm"]).await?;
     ensure!(shown["status"] == "disabled" && shown["disabled_reason"] == "moving", "{shown}");
@@ -103,7 +116,7 @@ async fn h5_h7_refusals_of_webhooks_name_the_argument() -> Result<()> {
     let db = fresh().await;
     lines(&db, &["webhook", "add", "crm", "https://example.org"]).await?;
     let url = "https://example.org";
-    let cases: [(&[&str], &str); 16] = [
+    let cases: [(&[&str], &str); 17] = [
         (&["add", "crm", url], "name: a webhook \"crm\" exists already"),
         (&["add", "a b", url], "name: "),
         (&["add", "x", "ftp://example.org"], "url: "),
@@ -118,6 +131,7 @@ async fn h5_h7_refusals_of_webhooks_name_the_argument() -> Result<()> {
         (&["add", "x", url, "--header", "Host: elsewhere"], "headers: \"Host\""),
         (&["replay", "crm", "--since", "soon"], "such as 30min, 2h or 3d"),
         (&["replay", "crm"], "--since"),
+        (&["replay", "crm", "--since", "1h", "--until", "2h"], "since: "),
         (&["rotate", "crm", "--overlap", "31d"], "overlap: "),
         (&["show", "nobody"], "no webhook is named \"nobody\""),
     ];
@@ -126,5 +140,31 @@ async fn h5_h7_refusals_of_webhooks_name_the_argument() -> Result<()> {
         ensure!(said.contains(words), "{arguments:?}: {said}");
         ensure!(!said.contains("hunter2"), "{arguments:?}: {said}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn h5_a6_the_command_line_seals_the_secrets_that_it_makes() -> Result<()> {
+    let db = fresh().await;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("key");
+    std::fs::write(&file, "11".repeat(32))?;
+    let run = async |arguments: &[&str]| -> Result<String> {
+        let mut command = wagres();
+        command.env("WAGRES_ENCRYPTION__KEY", "k1").env("WAGRES_ENCRYPTION__KEYS__K1__FILE", &file);
+        let done =
+            command.args(["--log", "error", "--database-url", &db.url, "webhook"]).args(arguments).output().await?;
+        ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        Ok(String::from_utf8(done.stdout)?.trim().to_owned())
+    };
+    let added = run(&["add", "crm", "https://example.org", "--header", "X-Key: s3cret"]).await?;
+    let rotated = run(&["rotate", "crm"]).await?;
+    ensure!(added.starts_with("whsec_") && rotated.starts_with("whsec_") && added != rotated, "{added} {rotated}");
+    ensure!(count(&db, "wa.webhook_secret").await? == 3);
+    ensure!(count(&db, "wa.webhook_secret WHERE value ->> 'type' = 'Sealed' AND value ->> 'key' = 'k1'").await? == 3);
+    // Without the key nothing is added.
+    std::fs::remove_file(&file)?;
+    ensure!(run(&["add", "other", "https://example.org"]).await.is_err());
+    ensure!(count(&db, "wa.webhook").await? == 1);
     Ok(())
 }

@@ -113,6 +113,52 @@ async fn h5_a_long_message_is_cut_below_20_kb() -> Result<()> {
     worker.stop().await
 }
 
+/// As of an import of a thousand groups, or of a crowd that joins at once.
+#[tokio::test]
+async fn h5_an_event_that_is_too_large_arrives_with_its_ids() -> Result<()> {
+    let (db, receiver) = (shop().await?, Receiver::ok().await?);
+    let worker = worker(&db)?;
+    add(&db, "crm", &receiver, ", '{*}'").await?;
+    run(
+        &db.pool,
+        "INSERT INTO wa.event (session, session_id, kind, data)
+         SELECT name, session_id, 'group_changed', jsonb_build_object('group', '12036@g.us', 'action', 'add', 'participants',
+                    (SELECT jsonb_agg(md5(n::text) || '@lid') FROM generate_series(1, 5000) n)) FROM wa.session",
+    )
+    .await?;
+    let request = received(&receiver, 1).await?.remove(0);
+    let data = &request.body["data"];
+    let wanted =
+        json!({ "session": "shop", "event_id": data["event_id"], "group": "12036@g.us", "truncated": ["data"] });
+    ensure!(request.body["type"] == "group.changed" && data["event_id"].is_i64() && *data == wanted, "{data}");
+    holds(&db, "SELECT status = 'done' FROM wa.delivery").await?;
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn h5_whom_a_message_quotes_and_mentions_has_number_and_lid() -> Result<()> {
+    let (db, receiver) = (shop().await?, Receiver::ok().await?);
+    let worker = worker(&db)?;
+    add(&db, "crm", &receiver, "").await?;
+    run(
+        &db.pool,
+        r#"INSERT INTO wa.auth_key (session_id, kind, key_id, value)
+           SELECT session_id, 'lid-mapping', '90000900', '{"pn": "79001234567", "lid": "90000900"}' FROM wa.session;
+           INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, body, from_me, sent_at, quoted_id, message)
+           SELECT 'shop', session_id, '12036@g.us', '1555@s.whatsapp.net', '3EB0', 'text', '@all', false, now(), '3EA0',
+                  '{"extended_text_message": {"text": "@all", "context_info": {"stanza_id": "3EA0", "participant": "90000900@lid",
+                    "mentioned_jid": ["79001234567@s.whatsapp.net", "8@lid"]}}}' FROM wa.session"#,
+    )
+    .await?;
+    let request = received(&receiver, 1).await?.remove(0);
+    let data = &request.body["data"];
+    let anna = |jid: &str| json!({ "jid": jid, "phone": "79001234567", "lid": "90000900" });
+    ensure!(data["quoted_sender"] == anna("90000900@lid"), "{data}");
+    let other = json!({ "jid": "8@lid", "phone": null, "lid": "8" });
+    ensure!(data["mentioned"] == json!([anna("79001234567@s.whatsapp.net"), other]), "{data}");
+    worker.stop().await
+}
+
 /// A worker gives away what another one should have, and each delivers for its own.
 #[tokio::test]
 async fn h5_workers_share_the_webhooks() -> Result<()> {

@@ -53,3 +53,8 @@ async fn h5_h7_every_command_of_the_documentation_runs() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn h5_h8_every_setting_of_the_documentation_is_accepted() -> Result<()> {
+    docs::settings(PAGE)
+}

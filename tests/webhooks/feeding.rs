@@ -90,6 +90,42 @@ async fn h5_messages_events_and_statuses_become_deliveries_for_those_who_want_th
 }
 
 #[tokio::test]
+async fn h5_a_webhook_is_for_one_session_for_several_or_for_all_and_leaves_with_its_last() -> Result<()> {
+    let db = fresh().await;
+    run(&db.pool, "SELECT wa.add_session(s) FROM unnest('{a,b,c}'::text[]) s").await?;
+    run(
+        &db.pool,
+        "SELECT wa.add_webhook('all', 'http://x'), wa.add_webhook('a', 'http://x', session => 'a'),
+                wa.add_webhook('two', 'http://x', sessions => '{b,a,a}'), wa.add_webhook('both', 'http://x', session => 'a', sessions => '{c}')",
+    )
+    .await?;
+    let hears = async |wanted: &[(&str, &[&str])]| -> Result<()> {
+        run(&db.pool, &format!("DELETE FROM wa.delivery; {MESSAGE}")).await?;
+        for (webhook, sessions) in wanted {
+            let sessions: Vec<String> = sessions.iter().map(|it| format!("{it} message.received")).collect();
+            let told = told(&db, webhook).await?;
+            ensure!(told == sessions, "{webhook}: {told:?}");
+        }
+        Ok(())
+    };
+    hears(&[("all", &["a", "b", "c"]), ("a", &["a"]), ("two", &["a", "b"]), ("both", &["a", "c"])]).await?;
+    run(&db.pool, "SELECT wa.alter_webhook('a', sessions => '{c,b}'), wa.alter_webhook('both', sessions => '{}'), wa.alter_webhook('two', lanes => 'none')").await?;
+    hears(&[("a", &["b", "c"]), ("both", &["a", "b", "c"]), ("two", &["a", "b"])]).await?;
+    let shown = "SELECT jsonb_object_agg(name, sessions)::text FROM wa.webhooks";
+    let shown: serde_json::Value = serde_json::from_str(&scalar::<String>(&db, shown).await?)?;
+    ensure!(shown == serde_json::json!({ "all": null, "a": ["b", "c"], "two": ["a", "b"], "both": null }), "{shown}");
+    // None of them ever becomes one for all sessions.
+    run(&db.pool, "DELETE FROM wa.session WHERE name = 'b'").await?;
+    hears(&[("a", &["c"]), ("two", &["a"])]).await?;
+    run(&db.pool, "DELETE FROM wa.session WHERE name = 'c'").await?;
+    hears(&[("all", &["a"]), ("two", &["a"])]).await?;
+    ensure!(
+        scalar::<String>(&db, "SELECT string_agg(name, ',' ORDER BY name) FROM wa.webhook").await? == "all,both,two"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn h5_q14_a_webhook_gets_no_row_of_another_tenant_and_no_role_reads_a_secret() -> Result<()> {
     let db = two_tenants().await?;
     let (acme, bolt) = (login(&db, "wa_app", Some("acme")).await?, login(&db, "wa_app", Some("bolt")).await?);

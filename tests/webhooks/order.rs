@@ -63,6 +63,31 @@ async fn h5_a_chat_goes_on_when_its_first_is_dead_and_without_order_nothing_wait
     worker.stop().await
 }
 
+/// A worker was killed after it had composed a request of two messages of chat `a` that are far from each other. The next one
+/// reads that request whole, and must not take its second message for the end of what it has read of chat `b`.
+#[tokio::test]
+async fn h5_a_request_composed_before_a_crash_does_not_change_the_order_of_another_chat() -> Result<()> {
+    let (db, receiver) = (shop().await?, Receiver::ok().await?);
+    add(&db, "crm", &receiver, "").await?;
+    run(
+        &db.pool,
+        "INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, body, from_me, sent_at, message)
+         SELECT name, session_id, chat, chat, 'M' || n, 'text', chat || n, false, now(), '{}'
+         FROM wa.session, generate_series(1, 400) n, LATERAL (SELECT CASE WHEN n IN (1, 300) THEN 'a' ELSE 'b' END AS chat) c ORDER BY n;
+         UPDATE wa.delivery SET batch = 'batch_1' WHERE chat = 'a'",
+    )
+    .await?;
+    let worker = worker(&db)?;
+    received(&receiver, 399).await?;
+    let requests = receiver.received();
+    let shared = requests.iter().find(|it| it.id() == "batch_1").expect("the request of two");
+    let of_shared = shared.body["data"]["events"].as_array().map(Vec::len);
+    ensure!(of_shared == Some(2), "{shared:?}");
+    let wanted: Vec<String> = (2..=400).filter(|n| *n != 300).map(|n| format!("b{n}")).collect();
+    ensure!(texts(&requests) == wanted, "{:?}", texts(&requests));
+    worker.stop().await
+}
+
 #[tokio::test]
 async fn h5_a_slow_receiver_holds_up_no_other_one() -> Result<()> {
     let (db, slow, fast) = (shop().await?, Receiver::start(|_, _| Reply::Never).await?, Receiver::ok().await?);

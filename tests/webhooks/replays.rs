@@ -123,3 +123,31 @@ async fn h5_q12_retention_deletes_old_deliveries_and_those_of_dropped_webhooks()
     holds(&db, "SELECT count(*) = 1 FROM wa.delivery").await?;
     worker.stop().await
 }
+
+/// What is replayed is young again, and lies before what is old.
+#[tokio::test]
+async fn h5_q12_retention_passes_over_what_was_replayed() -> Result<()> {
+    let (db, receiver) = (shop().await?, Receiver::ok().await?);
+    add(&db, "crm", &receiver, "").await?;
+    store(&db, &["a", "b", "c", "d", "e", "f"]).await?;
+    run(
+        &db.pool,
+        "UPDATE wa.delivery SET created_at = now() - interval '40 days', happened_at = now() - interval '40 days', finished_at = now() - interval '40 days',
+             status = CASE WHEN id < (SELECT min(id) FROM wa.delivery) + 2 THEN 'dead' ELSE 'done' END;
+         SELECT wa.replay_webhook('crm', '-infinity', only_dead => true)",
+    )
+    .await?;
+    let worker = worker(&db)?;
+    received(&receiver, 2).await?;
+    holds(&db, "SELECT NOT EXISTS (SELECT FROM wa.webhook_replay) AND NOT EXISTS (SELECT FROM wa.delivery WHERE status = 'queued')").await?;
+    run(
+        &db.pool,
+        "UPDATE wa.delivery SET status = 'dead' WHERE id > (SELECT max(id) FROM wa.delivery) - 2;
+         INSERT INTO wa.maintenance_job (kind, args) VALUES ('retention', '{\"batch\": 2}')",
+    )
+    .await?;
+    holds(&db, "SELECT status = 'done' AND (result ->> 'dead_delivery')::integer = 2 AND (result ->> 'delivery')::integer = 2 FROM wa.maintenance_job").await?;
+    holds(&db, "SELECT count(*) = 2 AND bool_and(status = 'done' AND replayed_at IS NOT NULL) FROM wa.delivery")
+        .await?;
+    worker.stop().await
+}

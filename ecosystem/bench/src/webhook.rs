@@ -52,6 +52,7 @@ pub(super) async fn run(args: Args, config: &Config, given: Option<&str>, json: 
 async fn measure(server: &Server, args: &Args, config: &Config) -> anyhow::Result<Vec<Figure>> {
     let database = server.database().await?;
     engine::prepare(&database, Lanes { sessions: 1, chats: 1 }).await?;
+    receive(&database, args.deliveries).await?;
     let address = receiver().await?;
     // Nobody listens there.
     let dead = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
@@ -88,14 +89,28 @@ async fn measure(server: &Server, args: &Args, config: &Config) -> anyhow::Resul
     ])
 }
 
-/// Deliveries of messages in a thousand chats, in the order in which they happened.
+/// So many messages in a thousand chats are in the inbox.
+async fn receive(database: &Database, many: u32) -> anyhow::Result<()> {
+    sqlx::query(
+        "INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, body, from_me, sent_at, push_name, message) \
+         SELECT s.name, s.session_id, chat, chat, '3EB0' || n, 'text', 'Hello, is the shop open on Sunday?', false, now(), 'Anna', \
+                jsonb_build_object('conversation', 'Hello, is the shop open on Sunday?') \
+         FROM (SELECT * FROM wa.session LIMIT 1) s, generate_series(1, $1) n, LATERAL (SELECT '1555' || n % 1000 || '@s.whatsapp.net' AS chat) c ORDER BY n",
+    )
+    .bind(i64::from(many))
+    .execute(&database.pool)
+    .await?;
+    Ok(())
+}
+
+/// Deliveries of the messages of [`receive`], in the order in which they happened, again and again until there are so many.
 async fn fill(database: &Database, webhook: &str, many: u32) -> anyhow::Result<()> {
     sqlx::query(
-        "INSERT INTO wa.delivery (webhook_id, event_id, type, source, session_id, chat, happened_at, data) \
-         SELECT w.webhook_id, 'msg_' || gen_random_uuid(), 'message.received', 'test', s.session_id, '1555' || n % 1000 || '@s.whatsapp.net', now(), \
-                jsonb_build_object('message_id', '3EB0' || n, 'kind', 'text', 'body', 'Hello, is the shop open on Sunday?', 'chat', '1555' || n % 1000 || '@s.whatsapp.net', \
-                                   'sender', '1555' || n % 1000 || '@s.whatsapp.net', 'message', jsonb_build_object('conversation', 'Hello, is the shop open on Sunday?')) \
-         FROM wa.webhook w, wa.session s, generate_series(1, $2) n WHERE w.name = $1 ORDER BY n",
+        "INSERT INTO wa.delivery (webhook_id, event_id, type, source, source_id, session_id, chat, happened_at) \
+         SELECT w.webhook_id, 'bench_' || gen_random_uuid(), 'message.received', 'inbox', i.id, i.session_id, i.chat, now() \
+         FROM wa.webhook w, generate_series(0, $2 - 1) n \
+         JOIN (SELECT *, row_number() OVER (ORDER BY id) - 1 AS place FROM wa.inbox WHERE push_name = 'Anna') i ON i.place = n % (SELECT count(*) FROM wa.inbox WHERE push_name = 'Anna') \
+         WHERE w.name = $1 ORDER BY n",
     )
     .bind(webhook)
     .bind(i64::from(many))
@@ -131,11 +146,7 @@ async fn storing(database: &Database) -> anyhow::Result<f64> {
         times.push(began.elapsed().as_secs_f64() * 1000.0 / f64::from(messages));
     }
     // The next measurement has a queue of its own.
-    sqlx::query(
-        "DELETE FROM wa.delivery d USING wa.webhook w WHERE d.webhook_id = w.webhook_id AND d.source = 'inbox'",
-    )
-    .execute(&database.pool)
-    .await?;
+    sqlx::query("DELETE FROM wa.delivery WHERE event_id LIKE 'msg\\_%'").execute(&database.pool).await?;
     database.settle().await?;
     Ok(median(times))
 }

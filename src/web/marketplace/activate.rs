@@ -1,18 +1,16 @@
 //! Activation: the partner is told that a company's phone is linked.
 
 use super::super::Web;
-use super::super::client::Client;
 use super::super::identity::begin;
-use super::caller::{Caller, Company, bearer};
+use super::caller::{API_KEY, Caller, Company, bearer};
 use super::companies::state;
 use super::entry::read;
 use super::error::{ApiError, Problem};
-use super::limits::API_KEY;
 use super::{change, of};
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -22,8 +20,6 @@ use utoipa::ToSchema;
 const WAIT: Duration = Duration::from_secs(10);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(250);
-/// The text of the test message.
-const TEST_TEXT: &str = "WhatsApp is connected.";
 
 /// Which company to activate.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -83,12 +79,11 @@ pub(super) async fn activate(State(web): State<Web>, body: Bytes) -> Result<(Sta
 )]
 pub(super) async fn callback(
     State(web): State<Web>,
-    Extension(client): Extension<Client>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Activated>), ApiError> {
     let company = if bearer(&headers).is_some() || headers.contains_key(API_KEY) {
-        match Caller::of(&web, client, &headers).await? {
+        match Caller::of(&web, &headers).await? {
             Caller::Company(company) => company,
             Caller::Partner => return Err(ApiError::Forbidden),
         }
@@ -116,17 +111,11 @@ async fn of_token(web: &Web, token: &str) -> Result<Company, ApiError> {
 
 /// Queues the callback.
 async fn ask(web: &Web, company: Company) -> Result<(), ApiError> {
-    let own = of(web)?;
+    of(web)?;
     let _share = change(web, company.salon_id)?;
     let mut tx = begin(&web.pool).await?;
-    let test = own.test_phone.as_deref();
-    let answer = sqlx::query_scalar!(
-        r#"SELECT wa.activate_company($1, $2, $3, $4) AS "answer!""#,
-        company.id,
-        company.salon_id,
-        test,
-        TEST_TEXT
-    );
+    let answer =
+        sqlx::query_scalar!(r#"SELECT wa.activate_company($1, $2) AS "answer!""#, company.id, company.salon_id);
     let answer = answer.fetch_one(&mut tx).await?;
     tx.commit().await?;
     match answer.as_str() {
@@ -146,7 +135,7 @@ async fn activated(web: &Web, company: Company) -> Result<(StatusCode, Json<Acti
     };
     loop {
         // An outage is no end: the callback is queued.
-        match state(&web.pool, company.id).await {
+        match state(&web.pool, company.id, Some(company.salon_id)).await {
             Ok(shown) if shown.status == "active" => {
                 return answer(StatusCode::OK, "active", "the partner has accepted the activation");
             }

@@ -1,13 +1,14 @@
 //! Who calls: the partner, or whoever acts for a company.
 
 use super::super::Web;
-use super::super::client::Client;
 use super::super::identity::begin;
 use super::error::ApiError;
-use super::limits::API_KEY;
 use super::signature::same;
 use super::{Marketplace, of};
 use axum::http::{HeaderMap, header};
+
+/// The header with a company's API key.
+pub(super) const API_KEY: &str = "x-api-key";
 
 /// Who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,10 +20,10 @@ pub(super) enum Caller {
 }
 
 /// A company, by both of its numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Company {
-    pub(super) id: i64,
-    pub(super) salon_id: i64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::web) struct Company {
+    pub(in crate::web) id: i64,
+    pub(in crate::web) salon_id: i64,
 }
 
 impl Marketplace {
@@ -51,8 +52,8 @@ impl Caller {
     /// By `Authorization` (the partner's token, or one of ours) or `X-API-Key`.
     ///
     /// # Errors
-    /// [`ApiError::InvalidToken`]; [`ApiError::RateLimit`] for an address that tries many keys.
-    pub(super) async fn of(web: &Web, client: Client, headers: &HeaderMap) -> Result<Self, ApiError> {
+    /// [`ApiError::InvalidToken`].
+    pub(super) async fn of(web: &Web, headers: &HeaderMap) -> Result<Self, ApiError> {
         let own = of(web)?;
         if let Some(token) = bearer(headers) {
             return if own.is_partner(token) { Ok(Self::Partner) } else { own.company_of(token).map(Self::Company) };
@@ -64,21 +65,22 @@ impl Caller {
                 .fetch_optional(&mut tx)
                 .await?;
         tx.commit().await?;
+        own.limits.learn(key.as_bytes(), found.is_some());
         if let Some(found) = found {
             return Ok(Self::Company(Company { id: found.id, salon_id: found.salon_id }));
         }
-        own.limits.address(client).check()?;
         Err(ApiError::InvalidToken)
     }
 
-    /// The company that is asked for, if the caller may see it; the caller's own without a number.
+    /// If the caller may see this company: the number that it must have at the partner, unless the partner asks.
     ///
     /// # Errors
     /// [`ApiError::Forbidden`].
-    pub(super) fn may_see(self, id: i64) -> Result<(), ApiError> {
+    pub(super) fn may_see(self, id: i64) -> Result<Option<i64>, ApiError> {
         match self {
             Self::Company(company) if company.id != id => Err(ApiError::Forbidden),
-            _ => Ok(()),
+            Self::Company(company) => Ok(Some(company.salon_id)),
+            Self::Partner => Ok(None),
         }
     }
 }

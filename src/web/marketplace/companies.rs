@@ -1,14 +1,13 @@
 //! What programs are shown of companies.
 
 use super::super::Web;
-use super::super::client::Client;
 use super::super::identity::begin;
 use super::caller::{Caller, Company};
 use super::error::{ApiError, Problem};
 use super::of;
+use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
-use axum::{Extension, Json};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgPool;
@@ -25,9 +24,10 @@ pub(super) struct Shown {
     pub(super) status_reason: Option<String>,
     phone: Option<String>,
     pub(super) qr: Option<String>,
-    pub(super) qr_expires_at: Option<DateTime<Utc>>,
+    /// For how long it is valid, by the clock of the database.
+    pub(super) qr_seconds: Option<f64>,
     pub(super) code: Option<String>,
-    pub(super) code_expires_at: Option<DateTime<Utc>>,
+    pub(super) code_seconds: Option<f64>,
     pub(super) link_phone: Option<String>,
     connected_at: Option<DateTime<Utc>>,
     activated_at: Option<DateTime<Utc>>,
@@ -47,13 +47,15 @@ impl Shown {
     }
 }
 
-/// Reads a company.
+/// Reads a company, which must have this number at the partner, if one is given: the token that names it may be of another
+/// installation.
 ///
 /// # Errors
 /// [`ApiError::CompanyNotFound`].
-pub(super) async fn state(pool: &PgPool, company_id: i64) -> Result<Shown, ApiError> {
+pub(super) async fn state(pool: &PgPool, company_id: i64, salon_id: Option<i64>) -> Result<Shown, ApiError> {
     let mut tx = begin(pool).await?;
-    let found = sqlx::query_file_as!(Shown, "sql/web/company_state.sql", company_id).fetch_optional(&mut tx).await?;
+    let found =
+        sqlx::query_file_as!(Shown, "sql/web/company_state.sql", company_id, salon_id).fetch_optional(&mut tx).await?;
     tx.commit().await?;
     found.ok_or(ApiError::CompanyNotFound)
 }
@@ -107,8 +109,8 @@ fn plain(status: &str) -> &'static str {
     }
 }
 
-async fn shown(web: &Web, id: i64) -> Result<Json<Status>, ApiError> {
-    let state = state(&web.pool, id).await?;
+async fn shown(web: &Web, id: i64, salon_id: Option<i64>) -> Result<Json<Status>, ApiError> {
+    let state = state(&web.pool, id, salon_id).await?;
     Ok(Json(Status {
         success: true,
         company_id: id,
@@ -141,15 +143,14 @@ async fn shown(web: &Web, id: i64) -> Result<Json<Status>, ApiError> {
 )]
 pub(super) async fn status(
     State(web): State<Web>,
-    Extension(client): Extension<Client>,
     Path(company_id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Status>, ApiError> {
-    let caller = Caller::of(&web, client, &headers).await?;
+    let caller = Caller::of(&web, &headers).await?;
     let company_id = company_id.parse().ok().filter(|id| *id > 0);
     let company_id = company_id.ok_or_else(|| super::entry::invalid("companyId", "a positive integer"))?;
-    caller.may_see(company_id)?;
-    shown(&web, company_id).await
+    let salon_id = caller.may_see(company_id)?;
+    shown(&web, company_id, salon_id).await
 }
 
 /// The same by the name of the session.
@@ -161,16 +162,18 @@ pub(super) async fn status(
         (status = 200, description = "Its state", body = Status),
         (status = 401, description = "No valid token or key", body = Problem),
         (status = 403, description = "A token or key of another company", body = Problem),
+        (status = 404, description = "No such company", body = Problem),
     )
 )]
 pub(super) async fn session_status(
     State(web): State<Web>,
-    Extension(client): Extension<Client>,
     Path(session): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Status>, ApiError> {
-    match Caller::of(&web, client, &headers).await? {
-        Caller::Company(Company { id, salon_id }) if session == format!("company_{salon_id}") => shown(&web, id).await,
+    match Caller::of(&web, &headers).await? {
+        Caller::Company(Company { id, salon_id }) if session == format!("company_{salon_id}") => {
+            shown(&web, id, Some(salon_id)).await
+        }
         _ => Err(ApiError::Forbidden),
     }
 }
@@ -246,13 +249,12 @@ pub(super) struct After {
 )]
 pub(super) async fn companies(
     State(web): State<Web>,
-    Extension(client): Extension<Client>,
     Query(After { after }): Query<After>,
     headers: HeaderMap,
 ) -> Result<Json<Companies>, ApiError> {
     of(&web)?;
     // A browser has a token, and is shown no list.
-    let only = match Caller::of(&web, client, &headers).await? {
+    let only = match Caller::of(&web, &headers).await? {
         Caller::Partner => None,
         Caller::Company(company) if super::caller::bearer(&headers).is_none() => Some(company.id),
         Caller::Company(_) => return Err(ApiError::Forbidden),

@@ -1,20 +1,18 @@
 //! Coming from the partner: a user's browser that the partner leads here, or a program that registers a company.
 
-use super::super::client::Client;
 use super::super::error::{WebError, wants_json};
 use super::super::identity::begin;
 use super::super::request::Asked;
 use super::super::{Web, page};
 use super::caller::bearer;
 use super::error::{ApiError, Problem};
-use super::limits::API_KEY;
 use super::{change, of, signature, token};
 use crate::config::is_phone;
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::form_urlencoded;
@@ -160,16 +158,12 @@ pub(super) struct Registered {
 )]
 pub(super) async fn register(
     State(web): State<Web>,
-    Extension(client): Extension<Client>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Registered>), ApiError> {
     let own = of(&web)?;
     let is_partner = bearer(&headers).is_some_and(|token| own.is_partner(token));
     if !is_partner {
-        if headers.contains_key(API_KEY) {
-            own.limits.address(client).check()?;
-        }
         return Err(ApiError::InvalidToken);
     }
     let asked: Registration = read(&body)?;

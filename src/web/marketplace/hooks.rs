@@ -7,6 +7,7 @@ use super::error::ApiError;
 use super::{change, of};
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -60,8 +61,8 @@ impl Heard {
     post, path = "/webhook/yclients", tag = "partner", request_body = Event,
     responses((status = 200, description = "What was done", body = Heard))
 )]
-pub(super) async fn hear(State(web): State<Web>, body: Bytes) -> Json<Heard> {
-    heard(&web, &body, None).await
+pub(super) async fn hear(State(web): State<Web>, body: Result<Bytes, BytesRejection>) -> Json<Heard> {
+    heard(&web, body, None).await
 }
 
 /// The same for one company.
@@ -70,16 +71,28 @@ pub(super) async fn hear(State(web): State<Web>, body: Bytes) -> Json<Heard> {
     params(("company_id" = i64, Path, description = "The company here")),
     responses((status = 200, description = "What was done", body = Heard))
 )]
-pub(super) async fn hear_of(State(web): State<Web>, Path(company_id): Path<String>, body: Bytes) -> Json<Heard> {
+pub(super) async fn hear_of(
+    State(web): State<Web>,
+    Path(company_id): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Json<Heard> {
     match company_id.parse() {
-        Ok(id) => heard(&web, &body, Some(id)).await,
+        Ok(id) => heard(&web, body, Some(id)).await,
         Err(_) => Heard::not("refused", "companyId: accepted is a positive integer"),
     }
 }
 
-async fn heard(web: &Web, body: &[u8], company_id: Option<i64>) -> Json<Heard> {
+/// The answer when the partner tells too much.
+pub(super) fn limited(error: &str) -> Json<Heard> {
+    Heard::not("limited", error)
+}
+
+async fn heard(web: &Web, body: Result<Bytes, BytesRejection>, company_id: Option<i64>) -> Json<Heard> {
     let Ok(own) = of(web) else { return Heard::not("refused", &ApiError::NotFound.words()) };
-    let Ok(event) = serde_json::from_slice::<Event>(body) else {
+    let Ok(body) = body else {
+        return Heard::not("refused", "body: accepted are at most 64 KiB");
+    };
+    let Ok(event) = serde_json::from_slice::<Event>(&body) else {
         return Heard::not("refused", "body: accepted is a JSON object");
     };
     // Before anything that somebody else could make of it.
@@ -94,7 +107,7 @@ async fn heard(web: &Web, body: &[u8], company_id: Option<i64>) -> Json<Heard> {
         return Heard::not("refused", "application_id: that of another application");
     }
     if !own.limits.hook(salon_id) {
-        return Heard::not("limited", "too many events of this company; try again in a minute");
+        return limited("too many events of this company; try again in a minute");
     }
     let kind = event.event.or(event.event_type);
     let done = async {

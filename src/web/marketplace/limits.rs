@@ -1,107 +1,86 @@
 //! How many requests a caller may make, and what every request of the routes passes.
 
 use super::super::client::Client;
+use super::super::windows::{Room, Windows};
 use super::super::{Web, guard};
+use super::caller::API_KEY;
 use super::error::ApiError;
-use super::of;
+use super::{hooks, of};
 use crate::config::MarketplaceConfig;
 use crate::telemetry;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use governor::clock::{Clock as _, DefaultClock};
-use governor::middleware::StateInformationMiddleware;
-use governor::state::keyed::DefaultKeyedStateStore;
-use governor::{Quota, RateLimiter};
 use sha2::{Digest as _, Sha256};
-use std::hash::Hash;
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The header with a company's API key.
-pub(super) const API_KEY: &str = "x-api-key";
-
-type Limiter<K> = RateLimiter<K, DefaultKeyedStateStore<K>, DefaultClock, StateInformationMiddleware>;
+/// A key that was right so long ago is looked up again before its requests count as its own.
+const KNOWN: Duration = Duration::from_mins(10);
 
 /// Counts requests by address, by API key, and events by company.
 pub(super) struct Limits {
-    addresses: Limiter<Client>,
-    keys: Limiter<[u8; 32]>,
-    hooks: Limiter<i64>,
-    by_address: u32,
-    by_key: u32,
-}
-
-/// What is left to a caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Room {
-    limit: u32,
-    left: u32,
-    /// Until a request is possible, or until all are again.
-    wait: Duration,
-    is_over: bool,
+    addresses: Windows<Client>,
+    keys: Windows<[u8; 32]>,
+    hooks: Windows<i64>,
+    /// Keys that have opened a company, and when they last did.
+    known: Mutex<HashMap<[u8; 32], Instant>>,
 }
 
 impl Limits {
     pub(super) fn new(settings: &MarketplaceConfig) -> Self {
         Self {
-            addresses: a_minute(settings.requests_per_minute),
-            keys: a_minute(settings.key_requests_per_minute),
-            hooks: a_minute(settings.hooks_per_minute),
-            by_address: settings.requests_per_minute,
-            by_key: settings.key_requests_per_minute,
+            addresses: Windows::new(settings.requests_per_minute),
+            keys: Windows::new(settings.key_requests_per_minute),
+            hooks: Windows::new(settings.hooks_per_minute),
+            known: Mutex::default(),
         }
     }
 
-    /// Counts a request of an address.
-    pub(super) fn address(&self, client: Client) -> Room {
-        take(&self.addresses, &client, self.by_address)
+    /// Counts a request for its API key if that is known to be one, else for the address: otherwise every guess would have
+    /// a limit of its own.
+    fn request(&self, client: Client, key: Option<&[u8]>) -> Room {
+        match key.map(hash).filter(|key| self.known().contains_key(key)) {
+            Some(key) => self.keys.take(key),
+            None => self.addresses.take(client),
+        }
     }
 
-    /// Counts a request with an API key, which may be none's.
-    fn key(&self, key: &[u8]) -> Room {
-        take(&self.keys, &Sha256::digest(key).into(), self.by_key)
+    /// An API key is a company's, or is none.
+    pub(super) fn learn(&self, key: &[u8], is_right: bool) {
+        let (key, mut known) = (hash(key), self.known());
+        if is_right {
+            known.insert(key, Instant::now());
+        } else {
+            known.remove(&key);
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<[u8; 32], Instant>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts an event of a company; whether there is room for it.
     pub(super) fn hook(&self, salon_id: i64) -> bool {
-        self.hooks.check_key(&salon_id).is_ok()
+        !self.hooks.take(salon_id).is_over
     }
 
     pub(super) fn forget(&self) {
-        self.addresses.retain_recent();
-        self.keys.retain_recent();
-        self.hooks.retain_recent();
+        self.addresses.forget();
+        self.keys.forget();
+        self.hooks.forget();
+        self.known().retain(|_, seen| seen.elapsed() < KNOWN);
     }
 }
 
-fn a_minute<K: Hash + Eq + Clone>(count: u32) -> Limiter<K> {
-    RateLimiter::keyed(Quota::per_minute(NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN))).with_middleware()
-}
-
-fn take<K: Hash + Eq + Clone>(limiter: &Limiter<K>, key: &K, limit: u32) -> Room {
-    match limiter.check_key(key) {
-        Ok(state) => {
-            let left = state.remaining_burst_capacity();
-            let wait = Duration::from_mins(1) * limit.saturating_sub(left) / limit.max(1);
-            Room { limit, left, wait, is_over: false }
-        }
-        Err(until) => {
-            let wait = until.wait_time_from(DefaultClock::default().now());
-            Room { limit, left: 0, wait, is_over: true }
-        }
-    }
+fn hash(key: &[u8]) -> [u8; 32] {
+    Sha256::digest(key).into()
 }
 
 impl Room {
-    /// # Errors
-    /// [`ApiError::RateLimit`].
-    pub(super) fn check(self) -> Result<(), ApiError> {
-        if self.is_over { Err(ApiError::RateLimit) } else { Ok(()) }
-    }
-
     fn tell(self, response: &mut Response) {
         let seconds = self.wait.as_secs() + u64::from(self.wait.subsec_nanos() > 0);
         let reset = telemetry::wall_clock().timestamp().saturating_add_unsigned(seconds);
@@ -131,16 +110,19 @@ pub(super) async fn admit(
     next: Next,
 ) -> Response {
     let begun = Instant::now();
-    let method = request.method().clone();
-    let client = Client::of(peer.ip(), request.headers(), &web.proxies);
+    let method = method_label(request.method());
+    // The guard of other origins has counted the request already.
+    let known = request.extensions().get::<Client>().copied();
+    let client = known.unwrap_or_else(|| Client::of(peer.ip(), request.headers(), &web.proxies));
     request.extensions_mut().insert(client);
-    // The partner tells of all companies from one address, and is limited by company.
+    let is_over = known.is_none() && web.limits.request(client).is_err();
+    // The partner tells of all companies from one address, is limited by company, and is always answered 200.
     let is_partner = path.as_str().contains("/webhook/");
-    let counted = of(&web).ok().filter(|_| !is_partner).map(|own| match request.headers().get(API_KEY) {
-        Some(key) => own.limits.key(key.as_bytes()),
-        None => own.limits.address(client),
-    });
-    let mut response = if web.limits.request(client).is_err() || counted.is_some_and(|room| room.is_over) {
+    let key = request.headers().get(API_KEY).map(|key| key.as_bytes().to_owned());
+    let counted = of(&web).ok().filter(|_| !is_partner).map(|own| own.limits.request(client, key.as_deref()));
+    let mut response = if is_partner && is_over {
+        hooks::limited("too many requests from this address; try again in a minute").into_response()
+    } else if is_over || counted.is_some_and(|room| room.is_over) {
         ApiError::RateLimit.into_response()
     } else {
         next.run(request).await
@@ -152,6 +134,24 @@ pub(super) async fn admit(
         response.headers_mut().entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static("60"));
     }
     guard::protect(&web, &mut response);
-    telemetry::marketplace_request(method.as_str(), path.as_str(), response.status().as_u16(), begun.elapsed());
+    telemetry::marketplace_request(method, path.as_str(), response.status().as_u16(), begun.elapsed());
     response
+}
+
+/// The method as a metric's label: a client may send any word, and each label is a series that stays.
+fn method_label(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "CONNECT", "TRACE"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("OTHER")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h6_a_method_that_nobody_knows_has_no_series_of_its_own() {
+        for (method, label) in [("GET", "GET"), ("DELETE", "DELETE"), ("BREW", "OTHER"), ("get", "OTHER")] {
+            assert_eq!(method_label(&Method::from_bytes(method.as_bytes()).expect("a method")), label);
+        }
+    }
 }

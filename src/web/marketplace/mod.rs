@@ -6,6 +6,7 @@
 
 mod activate;
 mod caller;
+mod codes;
 mod companies;
 mod entry;
 mod error;
@@ -17,15 +18,17 @@ mod signature;
 pub(super) mod token;
 
 use super::identity::begin;
-use super::{ChangeOf, Web, page};
-use crate::config::{Config, Secret};
+use super::{ChangeOf, Web, guard, page};
+use crate::config::{Config, OriginPattern, Secret};
 use crate::telemetry;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{any, get, post};
+use codes::Codes;
 use error::ApiError;
 use limits::Limits;
+use std::sync::Arc;
 use token::Tokens;
 
 /// Most bytes of a request.
@@ -36,12 +39,15 @@ pub(super) struct Marketplace {
     partner_token: Secret,
     tokens: Tokens,
     limits: Limits,
+    /// QR codes that were shown.
+    pub(super) codes: Codes,
+    /// Sites whose pages may call.
+    origins: Arc<[OriginPattern]>,
     /// URL of the routes, without a slash at the end.
     url: String,
     page_url: Option<String>,
     /// The number that gets a pairing code beside each QR code.
     pairing_phone: Option<String>,
-    test_phone: Option<String>,
     application_id: Option<u64>,
 }
 
@@ -54,10 +60,11 @@ impl Marketplace {
             partner_token: partner_token.clone(),
             tokens: Tokens::new(jwt_secret),
             limits: Limits::new(settings),
+            codes: Codes::default(),
+            origins: settings.origins.clone().into(),
             url: settings.own_url(config.web.url.as_deref()).unwrap_or_else(|| shown.to_owned()),
             page_url: settings.page_url.clone(),
             pairing_phone: settings.phone.clone().filter(|_| settings.pairing_code),
-            test_phone: settings.test_phone.clone(),
             application_id: settings.application_id,
         })
     }
@@ -65,6 +72,7 @@ impl Marketplace {
     /// Forgets callers that have been quiet.
     pub(super) fn forget(&self) {
         self.limits.forget();
+        self.codes.forget();
     }
 }
 
@@ -80,7 +88,7 @@ fn change(web: &Web, salon_id: i64) -> Result<super::shares::Share<ChangeOf>, Ap
 
 /// The routes; answering 404 while the marketplace is off.
 pub(super) fn router(web: &Web) -> Router<Web> {
-    if web.marketplace.is_none() {
+    let Some(own) = &web.marketplace else {
         let mut router = Router::new();
         for path in
             ["/auth/yclients/redirect", "/webhook/yclients", "/api/qr", "/api/status/{session}", "/marketplace/{*rest}"]
@@ -88,24 +96,31 @@ pub(super) fn router(web: &Web) -> Router<Web> {
             router = router.route(path, any(page::not_found));
         }
         return router;
-    }
-    Router::new()
-        .route("/auth/yclients/redirect", get(entry::redirect))
-        .route("/webhook/yclients", post(hooks::hear))
+    };
+    // Pages of other sites call these.
+    let front_ends = Router::new()
         .route("/api/qr", post(qr::api_qr))
         .route("/api/status/{session}", get(companies::session_status))
         .route("/marketplace/api/qr", post(qr::api_qr))
         .route("/marketplace/api/status/{session}", get(companies::session_status))
-        .route("/marketplace/register", post(entry::register))
         .route("/marketplace/qr/{token}", get(qr::qr))
         .route("/marketplace/status/{company_id}", get(companies::status))
-        .route("/marketplace/companies", get(companies::companies))
         .route("/marketplace/activate", post(activate::activate))
         .route("/marketplace/callback", post(activate::callback))
+        .layer(DefaultBodyLimit::max(BODY))
+        .route_layer(middleware::from_fn_with_state(web.clone(), limits::admit))
+        // The outermost: a browser asks by OPTIONS first, which no route answers.
+        .layer(middleware::from_fn_with_state((web.clone(), own.origins.clone()), guard::cross_origin));
+    Router::new()
+        .route("/auth/yclients/redirect", get(entry::redirect))
+        .route("/webhook/yclients", post(hooks::hear))
+        .route("/marketplace/register", post(entry::register))
+        .route("/marketplace/companies", get(companies::companies))
         .route("/marketplace/webhook/{company_id}", post(hooks::hear_of))
         .route("/marketplace/openapi.json", get(openapi::openapi))
         .layer(DefaultBodyLimit::max(BODY))
         .route_layer(middleware::from_fn_with_state(web.clone(), limits::admit))
+        .merge(front_ends)
 }
 
 /// Counts companies for the metrics, if the marketplace is on.
@@ -131,3 +146,4 @@ pub(super) async fn count(web: &Web) {
 }
 
 pub(super) use activate::by_link;
+pub(super) use caller::Company;

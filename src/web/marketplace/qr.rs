@@ -6,7 +6,6 @@ use super::caller::{Company, bearer};
 use super::companies::{Shown, state};
 use super::error::{ApiError, Problem};
 use super::{change, of};
-use crate::telemetry;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
@@ -59,11 +58,11 @@ async fn code(web: &Web, Company { id, salon_id }: Company) -> Result<Json<Code>
     let until = Instant::now() + WAIT;
     let begun = begin_linking(web, id, salon_id, own.pairing_phone.as_deref()).await?;
     loop {
-        let shown = state(&web.pool, id).await?;
-        if shown.salon_id != salon_id {
-            return Err(ApiError::CompanyNotFound);
-        }
+        let shown = state(&web.pool, id, Some(salon_id)).await?;
         if let Some(code) = answer(id, &shown, own.pairing_phone.is_some()) {
+            if let Some(qr) = shown.qr.filter(|_| code.qr.is_some()) {
+                own.codes.shown(id, &qr);
+            }
             return Ok(Json(code));
         }
         let is_idle = !matches!(shown.session_status.as_str(), "new" | "linking" | "connecting");
@@ -106,18 +105,21 @@ fn answer(id: i64, shown: &Shown, with_code: bool) -> Option<Code> {
     if connected {
         return Some(Code { phone: shown.number(), ..empty });
     }
-    let now = telemetry::wall_clock();
-    let left = (shown.qr_expires_at? - now).num_seconds();
+    let left = whole_seconds(shown.qr_seconds?);
     let png = shown.qr.as_deref().filter(|_| left > 0).and_then(picture::png)?;
-    let pairing_code = shown.code.clone().filter(|_| with_code && shown.code_expires_at.is_some_and(|end| end > now));
+    let pairing_code = shown.code.clone().filter(|_| with_code && shown.code_seconds.is_some_and(|left| left > 0.0));
     // The code comes a moment after the QR code.
-    if with_code && shown.link_phone.is_some() && pairing_code.is_none() && shown.code_expires_at.is_none() && left > 15
-    {
+    if with_code && shown.link_phone.is_some() && pairing_code.is_none() && shown.code_seconds.is_none() && left > 15 {
         return None;
     }
-    telemetry::marketplace_qr();
     let qr = Some(format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png)));
     Some(Code { qr, expires_in: Some(left), pairing_code, ..empty })
+}
+
+/// What is left of a validity; less than a second is none.
+fn whole_seconds(left: f64) -> i64 {
+    let left = Duration::try_from_secs_f64(left).unwrap_or_default();
+    i64::try_from(left.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// A QR code for the company of a token in the path.

@@ -7,6 +7,7 @@
 
 use crate::web::identity::begin;
 use crate::web::live::Hub;
+use crate::web::marketplace::Company;
 use sqlx::postgres::PgPool;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -97,7 +98,7 @@ pub(super) struct Board(Arc<Shared>);
 
 struct Shared {
     pool: PgPool,
-    companies: Mutex<HashMap<i64, Open>>,
+    companies: Mutex<HashMap<Company, Open>>,
     /// Somebody waits for a reading.
     poked: Notify,
     /// Readings that have begun.
@@ -118,7 +119,7 @@ impl Board {
     }
 
     /// What is known of this company, from now on.
-    pub(super) fn watch(&self, company: i64) -> watch::Receiver<Seen> {
+    pub(super) fn watch(&self, company: Company) -> watch::Receiver<Seen> {
         let mut companies = self.companies();
         let open = companies
             .entry(company)
@@ -135,7 +136,7 @@ impl Board {
         self.0.readings.load(Ordering::SeqCst)
     }
 
-    fn companies(&self) -> MutexGuard<'_, HashMap<i64, Open>> {
+    fn companies(&self) -> MutexGuard<'_, HashMap<Company, Open>> {
         self.0.companies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -149,15 +150,15 @@ impl Board {
         loop {
             let begun = Instant::now();
             let mut rest = REST;
-            let (ids, has_new) = self.open();
-            if !ids.is_empty() {
+            let (pages, has_new) = self.open();
+            if !pages.is_empty() {
                 let renews = has_new || renewed.is_none_or(|last| begun - last >= period);
-                match self.read(&ids, renews).await {
+                match self.read(&pages, renews).await {
                     Ok(()) if renews => renewed = Some(begun),
                     Ok(()) => {}
                     Err(error) => {
                         tracing::warn!(%error, "companies of open pages not read; retrying");
-                        self.all_are(&ids, &Seen::Away);
+                        self.all_are(&pages, &Seen::Away);
                         (rest, sweeps) = (AWAY, begun + AWAY + self.0.hold);
                     }
                 }
@@ -169,11 +170,11 @@ impl Board {
                     sweeps = begun + self.0.hold;
                 }
             }
-            let longest = if ids.is_empty() { period } else { TICK.min(period) };
+            let longest = if pages.is_empty() { period } else { TICK.min(period) };
             let woken = async {
                 tokio::select! {
                     () = self.0.poked.notified() => {}
-                    () = changed.next(), if !ids.is_empty() => {}
+                    () = changed.next(), if !pages.is_empty() => {}
                 }
             };
             let _ = tokio::time::timeout(longest, woken).await;
@@ -182,25 +183,27 @@ impl Board {
     }
 
     /// The companies that pages are open for, and whether one of them is new.
-    fn open(&self) -> (Vec<i64>, bool) {
+    fn open(&self) -> (Vec<Company>, bool) {
         let mut companies = self.companies();
         companies.retain(|_, open| open.seen.receiver_count() > 0);
         let has_new = companies.values().any(|open| !open.is_watched);
         (companies.keys().copied().collect(), has_new)
     }
 
-    async fn read(&self, ids: &[i64], renews: bool) -> sqlx::Result<()> {
+    async fn read(&self, pages: &[Company], renews: bool) -> sqlx::Result<()> {
         let reading = self.0.readings.fetch_add(1, Ordering::SeqCst) + 1;
         let hold = renews.then(|| self.0.hold.as_secs_f64());
         let mut tx = begin(&self.0.pool).await?;
-        let rows = sqlx::query_file!("sql/web/company_pages.sql", ids, hold).fetch_all(&mut tx).await?;
+        let (ids, salons): (Vec<i64>, Vec<i64>) = pages.iter().map(|page| (page.id, page.salon_id)).unzip();
+        let rows = sqlx::query_file!("sql/web/company_pages.sql", &ids, &salons, hold).fetch_all(&mut tx).await?;
         tx.commit().await?;
         let at = Instant::now();
         let mut companies = self.companies();
-        let mut missing: Vec<i64> = ids.to_owned();
+        let mut missing: Vec<Company> = pages.to_owned();
         for row in rows {
-            missing.retain(|id| *id != row.company_id);
-            let Some(open) = companies.get_mut(&row.company_id) else { continue };
+            let company = Company { id: row.company_id, salon_id: row.salon_id };
+            missing.retain(|page| *page != company);
+            let Some(open) = companies.get_mut(&company) else { continue };
             open.is_watched |= renews;
             let row = Row {
                 company_id: row.company_id,
@@ -227,9 +230,9 @@ impl Board {
         Ok(())
     }
 
-    fn all_are(&self, ids: &[i64], seen: &Seen) {
+    fn all_are(&self, pages: &[Company], seen: &Seen) {
         let companies = self.companies();
-        for open in ids.iter().filter_map(|id| companies.get(id)) {
+        for open in pages.iter().filter_map(|page| companies.get(page)) {
             tell(&open.seen, seen.clone());
         }
     }
@@ -246,9 +249,11 @@ impl Board {
 
     /// Begins to link the company's session, or continues; with a number also for a pairing code. Returns the number of the
     /// last reading that had begun when that was done.
-    pub(super) async fn link(&self, company: i64, phone: Option<&str>) -> sqlx::Result<u64> {
+    pub(super) async fn link(&self, company: Company, phone: Option<&str>) -> sqlx::Result<u64> {
         let mut tx = begin(&self.0.pool).await?;
-        sqlx::query_scalar!("SELECT wa.company_page_link($1, $2)", company, phone).fetch_one(&mut tx).await?;
+        sqlx::query_scalar!("SELECT wa.company_page_link($1, $2, $3)", company.id, company.salon_id, phone)
+            .fetch_one(&mut tx)
+            .await?;
         tx.commit().await?;
         Ok(self.poke())
     }

@@ -9,8 +9,10 @@ mod events;
 mod talk;
 mod told;
 
-use super::client::{Client, Limits};
+use super::client::Client;
+use super::marketplace::Company;
 use super::marketplace::token::Tokens;
+use super::windows::Windows;
 use super::{Web, guard};
 use crate::config::{MarketplaceConfig, OriginPattern, QrFormat};
 use axum::Router;
@@ -44,7 +46,8 @@ struct Shared {
     web: Web,
     board: Board,
     tokens: Tokens,
-    limits: Limits,
+    /// Connections of each address.
+    joins: Windows<Client>,
     settings: MarketplaceConfig,
 }
 
@@ -61,7 +64,7 @@ pub(super) fn open(web: &Web, settings: &MarketplaceConfig, tokens: Tokens) -> (
         web: web.clone(),
         board: Board::new(web.pool.clone(), hold),
         tokens,
-        limits: Limits::new(settings.sockets_per_minute, settings.sockets_per_minute),
+        joins: Windows::new(settings.sockets_per_minute),
         settings: settings.clone(),
     }));
     let parser = ParserConfig::common().max_incoming_binary_buf_size(MOST_BYTES).max_incoming_binaries(1);
@@ -84,11 +87,11 @@ pub(super) fn open(web: &Web, settings: &MarketplaceConfig, tokens: Tokens) -> (
 impl Sockets {
     /// Reads rows for the pages until `stop`; then closes the connections, so that the pages connect to another process.
     pub(super) async fn keep(self, stop: CancellationToken) {
-        let Shared { web, board, limits, .. } = &*self.market.0;
+        let Shared { web, board, joins, .. } = &*self.market.0;
         let housekeeping = async {
             loop {
                 tokio::time::sleep(Duration::from_mins(1)).await;
-                limits.forget();
+                joins.forget();
             }
         };
         tokio::select! {
@@ -103,7 +106,7 @@ impl Sockets {
 impl Marketplace {
     /// A socket has joined the namespace.
     fn join(&self, socket: SocketRef, auth: Option<&Value>) {
-        let Shared { web, board, tokens, limits, settings } = &*self.0;
+        let Shared { web, board, tokens, joins, settings } = &*self.0;
         let drawn = settings.qr_format == QrFormat::Png;
         let refuse = |socket: SocketRef, code, message: &str| {
             talk::say_to(&socket, Say::error(code, message), drawn);
@@ -112,7 +115,7 @@ impl Marketplace {
         let parts = socket.req_parts();
         let client = parts.extensions.get::<Client>().copied().unwrap_or_else(Client::unknown);
         let token = token_of(&parts.headers, auth, parts.uri.query());
-        if limits.request(client).is_err() {
+        if joins.take(client).is_over {
             return refuse(socket, Code::RateLimit, "too many connections from this address; try again in a minute");
         }
         let Some(claims) = token.and_then(|token| tokens.verify(&token).ok()) else {
@@ -131,7 +134,8 @@ impl Marketplace {
         let left = gone.clone();
         socket.on_disconnect(async move || left.cancel());
         let phone = settings.phone.clone().filter(|_| settings.pairing_code);
-        let (web, board, company) = (web.clone(), board.clone(), claims.company_id);
+        let (web, board) = (web.clone(), board.clone());
+        let company = Company { id: claims.company_id, salon_id: claims.salon_id };
         let talk = Talk { web, board, socket, company, drawn, phone, asks, gone };
         tokio::spawn(async move {
             talk.run().await;

@@ -4,6 +4,7 @@ use super::board::{AWAY, Board, Row, Seen};
 use super::events::{Ask, Code, NoCode, SHOWN, Say};
 use super::told::{self, Phase, Told};
 use crate::db::outage::Failure;
+use crate::web::marketplace::Company;
 use crate::web::shares::Shares;
 use crate::web::{ChangeOf, Web};
 use socketioxide::extract::SocketRef;
@@ -28,7 +29,7 @@ pub(super) struct Talk {
     pub(super) web: Web,
     pub(super) board: Board,
     pub(super) socket: SocketRef,
-    pub(super) company: i64,
+    pub(super) company: Company,
     /// Whether QR codes are sent as pictures.
     pub(super) drawn: bool,
     /// The number for which a page that asks for a QR code gets a pairing code, too.
@@ -234,7 +235,10 @@ impl Talk {
     }
 
     fn say(&self, say: Say, waits: &mut Waits) {
-        if matches!(say, Say::Qr { .. }) {
+        if let Say::Qr { text, .. } = &say {
+            if let Some(marketplace) = &self.web.marketplace {
+                marketplace.codes.shown(self.company.id, text);
+            }
             waits.repeat = Some(Instant::now() + Duration::from_secs(SHOWN));
         }
         say_to(&self.socket, say, self.drawn);

@@ -100,7 +100,7 @@ impl Holder {
         let end = match &error {
             None => End::Done,
             Some(_) => schedule::pause(parcel.attempts() + 1)
-                .map_or(End::Dead, |pause| End::Retry(pause.max(answer.retry_after.unwrap_or_default()))),
+                .map_or(End::Dead, |pause| End::Retry(schedule::spread(pause, answer.retry_after))),
         };
         self.health.failed = Some(error.is_some());
         if let Some(error) = &error {

@@ -235,7 +235,8 @@ async fn h5_the_documentation_has_every_field_of_a_body_and_no_other() -> Result
     deliver_to(&db, "crm", &program).await?;
     sqlx::raw_sql(
         "INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, body, from_me, push_name, sent_at, message, quoted_id, target_id, choices, author_matches, by_admin, media, media_id)
-         SELECT name, session_id, '15550002@s.whatsapp.net', '15550002@s.whatsapp.net', 'M', 'text', 'Hello', false, 'Anna', now(), '{}', 'Q', 'T', '{a}', true, false, '{}',
+         SELECT name, session_id, '15550002@s.whatsapp.net', '15550002@s.whatsapp.net', 'M', 'text', 'Hello', false, 'Anna', now(),
+                '{\"extended_text_message\": {\"context_info\": {\"participant\": \"1@lid\", \"mentioned_jid\": [\"2@lid\"]}}}', 'Q', 'T', '{a}', true, false, '{}',
                 wa.add_media('shop', '\\x00', 'image/png') FROM wa.session;
          INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, body, from_me, sent_at, message)
          SELECT name, session_id, 'c', 's', 'N', 'text', repeat('x', 9000), false, now(), '{}' FROM wa.session;
@@ -260,7 +261,7 @@ async fn h5_the_documentation_has_every_field_of_a_body_and_no_other() -> Result
             Some("message.status") => status.extend(fields.keys().cloned()),
             other => anyhow::bail!("{other:?}"),
         }
-        for person in ["chat", "sender"].iter().filter_map(|field| fields.get(*field)) {
+        for person in ["chat", "sender", "quoted_sender"].iter().filter_map(|field| fields.get(*field)) {
             ensure!(["jid", "phone", "lid"].iter().all(|field| person.get(*field).is_some()), "{told}");
         }
     }

@@ -215,7 +215,8 @@ async fn h5_the_examples_of_the_documentation_accept_what_is_signed_and_refuse_w
         }
         ran.push(language.name);
     }
-    // `make test` installs these.
-    ensure!(ran.starts_with(&["python", "js"]), "only {ran:?}");
+    // `make test` installs all of them; a build server must have them.
+    let needed = if std::env::var_os("CI").is_some() { LANGUAGES.len() } else { 2 };
+    ensure!(ran.starts_with(&["python", "js"]) && ran.len() >= needed, "only {ran:?}");
     Ok(())
 }

@@ -60,7 +60,7 @@ const LISTS: [&str; 5] = ["latest", "retried", "queued", "waiting", "dead"];
 /// A row of `wa.webhooks`.
 struct Webhook {
     name: String,
-    session: Option<String>,
+    sessions: Option<Vec<String>>,
     tenants: Option<Vec<String>>,
     url: String,
     kinds: Vec<String>,
@@ -265,8 +265,12 @@ fn settings(words: &Words, webhook: &Webhook) -> Markup {
             dl.facts {
                 dt { (words.t("webhooks.kinds")) } dd { (webhook.kinds.join(", ")) }
                 dt { (words.t("webhooks.sessions")) } dd {
-                    @if let Some(session) = &webhook.session { (shared::session_link(session)) }
-                    @else { (webhook.tenants.as_ref().map_or_else(|| words.t("webhooks.all").to_owned(), |tenants| tenants.join(", "))) }
+                    @if let Some(sessions) = &webhook.sessions {
+                        @for (place, session) in sessions.iter().enumerate() {
+                            @if place > 0 { ", " }
+                            (shared::session_link(session))
+                        }
+                    } @else { (webhook.tenants.as_ref().map_or_else(|| words.t("webhooks.all").to_owned(), |tenants| tenants.join(", "))) }
                 }
                 dt { (words.t("webhooks.lanes")) } dd { (words.of_value("webhook_lanes", &webhook.lanes)) }
                 dt { (words.t("webhooks.format")) } dd { (words.of_value("webhook_format", &webhook.format)) }
