@@ -19,7 +19,7 @@ CREATE TABLE wa.tenant (
     tenant        text PRIMARY KEY,
     paused_at     timestamptz,
     paused_reason text,
-    paused_by     name,
+    paused_by     text,
     created_at    timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT tenant_check CHECK (tenant ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$')
 );
@@ -27,7 +27,7 @@ COMMENT ON TABLE wa.tenant IS 'Customers that sessions belong to. With one custo
 COMMENT ON COLUMN wa.tenant.tenant IS 'Name; 1 to 63 of letters, digits, dot, underscore, hyphen.';
 COMMENT ON COLUMN wa.tenant.paused_at IS 'Since when the sessions of this tenant send nothing; null is not paused. Use wa.pause_tenant and wa.resume_tenant.';
 COMMENT ON COLUMN wa.tenant.paused_reason IS 'Reason, as given to wa.pause_tenant.';
-COMMENT ON COLUMN wa.tenant.paused_by IS 'Role that called wa.pause_tenant.';
+COMMENT ON COLUMN wa.tenant.paused_by IS 'Role, or token of the web pages, that called wa.pause_tenant.';
 COMMENT ON COLUMN wa.tenant.created_at IS 'When the tenant was added.';
 INSERT INTO wa.tenant (tenant) VALUES ('default');
 

@@ -62,7 +62,7 @@ CREATE TABLE wa.session (
     -- Settings.
     paused_at         timestamptz,
     paused_reason     text,
-    paused_by         name,
+    paused_by         text,
     proxy             text,
     region            text REFERENCES wa.region,
     keep_past         boolean NOT NULL DEFAULT false,
@@ -103,7 +103,7 @@ COMMENT ON COLUMN wa.session.bad_decrypt_limit IS 'This many Bad Decrypts make t
 COMMENT ON COLUMN wa.session.relink_at_limit IS 'Whether a session that reaches a limit is closed and its auth state quarantined for 30 days, so that it has to be linked again (or taken back by wa.restore_auth). Otherwise the session continues.';
 COMMENT ON COLUMN wa.session.paused_at IS 'Since when the session sends nothing, though it stays connected and receives; null is not paused. Use wa.pause and wa.resume.';
 COMMENT ON COLUMN wa.session.paused_reason IS 'Reason, as given to wa.pause.';
-COMMENT ON COLUMN wa.session.paused_by IS 'Role that called wa.pause; null when a worker paused the session, because WhatsApp refused a message.';
+COMMENT ON COLUMN wa.session.paused_by IS 'Role, or token of the web pages, that called wa.pause; null when a worker paused the session, because WhatsApp refused a message.';
 COMMENT ON COLUMN wa.session.proxy IS 'Proxy between the session and WhatsApp, without user and password; null is none. Set by wa.set_proxy.';
 COMMENT ON COLUMN wa.session.region IS 'Country of numbers that are written without a calling code; null reads every number as international. Set by wa.set_region.';
 COMMENT ON COLUMN wa.session.message_key IS 'Key of the message ids that wagres makes for this session: with it an id tells its row (wa.made_id), without it the id looks random.';
@@ -124,7 +124,8 @@ CREATE TABLE wa.worker (
     max_sessions integer NOT NULL DEFAULT 1000,
     draining     boolean NOT NULL DEFAULT false,
     check_at     timestamptz,
-    home         bigint
+    home         bigint,
+    memory_mb    integer
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 COMMENT ON TABLE wa.worker IS 'Worker processes that are alive now.';
 COMMENT ON COLUMN wa.worker.worker_id IS 'New at each start of a process, so that nothing can mistake a restarted worker for its predecessor.';
@@ -138,6 +139,7 @@ COMMENT ON COLUMN wa.worker.max_sessions IS 'Most sessions that the worker holds
 COMMENT ON COLUMN wa.worker.draining IS 'Whether the worker gives its sessions to the others and then ends. Set by wa.drain_worker, or by the worker itself when it is stopped.';
 COMMENT ON COLUMN wa.worker.check_at IS 'When the job check_sessions last asked the worker to check its sessions.';
 COMMENT ON COLUMN wa.worker.home IS 'wa.auth_home.home when the worker registered. A worker of an earlier home is dead.';
+COMMENT ON COLUMN wa.worker.memory_mb IS 'Memory of the process at its last heartbeat, in MB of 1,000,000 bytes; null before the first one.';
 
 -- The fencing token. Every fenced write share-locks this row; a change of status must not wait for those writes, so the
 -- lease is a table apart from wa.session. Workers alone write wa.worker and wa.lease, so that no open transaction of

@@ -277,7 +277,7 @@ CREATE TABLE wa.campaign (
     campaign   text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     paused_at  timestamptz,
-    paused_by  name,
+    paused_by  text,
     PRIMARY KEY (session_id, campaign)
 );
 -- For the pages, which list the sessions of a campaign, and those in which it is paused.
@@ -288,7 +288,7 @@ COMMENT ON COLUMN wa.campaign.session_id IS 'The session that sends the campaign
 COMMENT ON COLUMN wa.campaign.campaign IS 'As in wa.outbound.campaign.';
 COMMENT ON COLUMN wa.campaign.created_at IS 'When its first message was inserted, or when it was paused before that.';
 COMMENT ON COLUMN wa.campaign.paused_at IS 'Since when wa.pause_campaign holds its messages back; null is not paused.';
-COMMENT ON COLUMN wa.campaign.paused_by IS 'Role that called wa.pause_campaign; null is not paused.';
+COMMENT ON COLUMN wa.campaign.paused_by IS 'Role, or token of the web pages, that called wa.pause_campaign; null is not paused.';
 ALTER TABLE wa.campaign ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.campaign
     USING ((SELECT wa.sees_all(current_user)) OR session_id IN (SELECT s.session_id FROM wa.session s));

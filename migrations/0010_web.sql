@@ -53,11 +53,13 @@ CREATE POLICY tenant ON wa.token USING ((SELECT wa.sees_all(current_user)) OR te
 CREATE TABLE wa.web (
     one        boolean PRIMARY KEY DEFAULT true CHECK (one),
     url        text NOT NULL,
+    guessed    boolean NOT NULL DEFAULT false,
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE wa.web IS 'Where people reach the web pages. Written by web processes when they start, see wa.register_web.';
 COMMENT ON COLUMN wa.web.one IS 'Always true: the table has at most one row.';
 COMMENT ON COLUMN wa.web.url IS 'Public address of the pages, without a slash at the end.';
+COMMENT ON COLUMN wa.web.guessed IS 'Whether it is what a web process listens on, and nobody has set one.';
 COMMENT ON COLUMN wa.web.updated_at IS 'When the address last changed.';
 
 -- The link page shows the last job that linked its session. Few rows, because links are limited by the hour.

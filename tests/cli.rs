@@ -27,6 +27,9 @@ async fn h7_up_prints_every_address_and_leaves_nothing_running() -> Result<()> {
     let url = |name: &str| ready[name].as_str().map(str::to_owned).with_context(|| format!("{name}: {ready}"));
     ensure!(up.ready["ready"] == true && url("sandbox")?.starts_with("ws://127.0.0.1:"), "{}", up.ready);
     ensure!(url("sandbox_control")?.starts_with("http://127.0.0.1:"), "{}", up.ready);
+    ensure!(url("web_login")?.starts_with(&format!("{}/login/wal_", url("web")?)), "{}", up.ready);
+    let page = crate::control::Control::new(&url("web")?).get("/livez").await?;
+    ensure!(page["alive"] == true, "{page}");
     let health = crate::control::Control::new(&url("http")?).get("/health").await?;
     ensure!(health["status"] == "ok" && health["activeClients"] == 0, "{health}");
     let pool = sqlx::PgPool::connect(&url("database_url")?).await?;
@@ -53,6 +56,20 @@ async fn h7_up_prints_every_address_and_leaves_nothing_running() -> Result<()> {
     start().await?.stop().await?;
     std::fs::remove_dir_all(&folder)?;
     Ok(())
+}
+
+#[tokio::test]
+async fn h2_a_worker_serves_the_pages_too_and_writes_its_memory() -> Result<()> {
+    let world = World::new().await?;
+    let mut command = world.worker_on(&world.db.url);
+    command.args(["--web", "127.0.0.1:0"]);
+    let worker = Worker::start(command).await?;
+    let web = worker.ready["web"].as_str().with_context(|| worker.ready.to_string())?;
+    ensure!(worker.ready["web_login"].is_null(), "{}", worker.ready);
+    let alive = Control::new(web).get("/livez").await?;
+    ensure!(alive["alive"] == true, "{alive}");
+    world.holds("SELECT memory_mb > 1 FROM wa.worker").await?;
+    worker.stop().await
 }
 
 #[tokio::test]

@@ -30,9 +30,12 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # Baileys is one of the clients with which most tests of messages talk; tests of a bucket run an S3 server from npm.
 have node && have npm ||
     skip Node.js baileys_6 baileys_7 x1_baileys x2_baileys a_real_baileys \
-        messages::{events,history,hostile,inward,media_in,media_out,media_sources,outward}:: receivers::
+        messages::{events,history,hostile,inward,media_in,media_out,media_sources,outward}:: receivers:: \
+        socketio::{limits,linking,pages,processes}:: web::screens::h2_every_screen web::screens::h2_s2_pages_without
 have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || skip Python receivers::
-have chromium && have chromedriver || skip Chromium sandbox::page
+have chromium && have chromedriver ||
+    skip Chromium sandbox::page socketio::pages web::{first_steps,linking,screens}:: the_page_goes_on_by_itself \
+        a_page_whose_token_was_revoked_leads_to_the_login a_webhook_is_tested_replayed_rotated_and_disabled_from_its_page
 have pgbouncer || [ -x /usr/sbin/pgbouncer ] || skip PgBouncer pooler::
 
 # One test compares a build without the sandbox with the build under test; this variable names the former.

@@ -84,7 +84,7 @@ END $$;
 COMMENT ON FUNCTION wa.live_proxy_user(text) IS 'The live token of this name that a proxy may sign in; else a row of nulls.';
 
 -- Looked up again for each statement: whoever sets wagres.token without a valid secret sees nothing.
-CREATE OR REPLACE FUNCTION wa.token_tenants(role name) RETURNS text[]
+CREATE OR REPLACE FUNCTION wa.request_token(role name) RETURNS wa.token
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     secret CONSTANT text := nullif(current_setting('wagres.token', true), '');
@@ -95,10 +95,29 @@ BEGIN
     ELSE
         found := wa.live_token(secret, '{token,cookie}');
     END IF;
-    IF found.scope >= substr(token_tenants.role, length('wa_web_') + 1)::wa.token_scope THEN
-        RETURN CASE WHEN found.tenant IS NULL THEN '{}' ELSE ARRAY[found.tenant] END;
+    IF found.scope >= substr(request_token.role, length('wa_web_') + 1)::wa.token_scope THEN
+        RETURN found;
     END IF;
     RETURN NULL;
+END $$;
+COMMENT ON FUNCTION wa.request_token(name) IS 'For a web role: the live token that wa.web_enter or wa.web_user has found for this request; a row of nulls without one, or when its scope is below the role''s.';
+
+CREATE OR REPLACE FUNCTION wa.caller_name() RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE role CONSTANT name := wa.caller();
+BEGIN
+    IF role IN ('wa_web_viewer', 'wa_web_operator', 'wa_web_admin') THEN
+        RETURN coalesce((wa.request_token(role)).name, role::text);
+    END IF;
+    RETURN role;
+END $$;
+COMMENT ON FUNCTION wa.caller_name() IS 'Who calls, for people: the role, or for a request of the web pages the name of its token.';
+
+CREATE OR REPLACE FUNCTION wa.token_tenants(role name) RETURNS text[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE found CONSTANT wa.token := wa.request_token(token_tenants.role);
+BEGIN
+    RETURN CASE WHEN found.token_id IS NULL THEN NULL WHEN found.tenant IS NULL THEN '{}' ELSE ARRAY[found.tenant] END;
 END $$;
 COMMENT ON FUNCTION wa.token_tenants(name) IS 'For a web role: the tenants of the token that wa.web_enter or wa.web_user has found, empty for all tenants; null without a live token, or when its scope is below the role''s.';
 

@@ -66,7 +66,10 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE known CONSTANT text := wa.existing_tenant(pause_tenant.tenant);
 BEGIN
     PERFORM wa.check_reason(pause_tenant.reason);
-    UPDATE wa.tenant t SET paused_at = coalesce(t.paused_at, now()), paused_reason = pause_tenant.reason, paused_by = wa.caller()
+    -- Of two pauses the first one counts; a reason may be added later.
+    UPDATE wa.tenant t
+    SET paused_at = coalesce(t.paused_at, now()), paused_reason = coalesce(pause_tenant.reason, t.paused_reason),
+        paused_by = CASE WHEN t.paused_at IS NULL THEN wa.caller_name() ELSE t.paused_by END
     WHERE t.tenant = known;
 END $$;
 COMMENT ON FUNCTION wa.pause_tenant(text, text) IS 'Pauses the sending of all sessions of a tenant. SELECT wa.pause_tenant(''default'');';

@@ -79,9 +79,10 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO wa.lease (session_id) VALUES (NEW.session_id);
     INSERT INTO wa.sending (session_id) VALUES (NEW.session_id);
+    PERFORM pg_notify('wa_session', json_build_object('session_id', NEW.session_id)::text);
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.session_after_insert() IS 'Row trigger of wa.session: adds the lease and the state of sending.';
+COMMENT ON FUNCTION wa.session_after_insert() IS 'Row trigger of wa.session: adds the lease and the state of sending, and announces the session on wa_session.';
 CREATE OR REPLACE TRIGGER lease AFTER INSERT ON wa.session
     FOR EACH ROW EXECUTE FUNCTION wa.session_after_insert();
 
@@ -97,7 +98,7 @@ COMMENT ON FUNCTION wa.session_after_delete() IS 'Row trigger of wa.session: del
 CREATE OR REPLACE TRIGGER messages AFTER DELETE ON wa.session
     FOR EACH ROW EXECUTE FUNCTION wa.session_after_delete();
 
--- The one place that announces QR codes, pauses, limits and changes of status, whoever makes them. Everybody who may connect can
+-- The one place that announces QR codes, pauses, limits, wishes, proxies and changes of status, whoever makes them. Everybody who may connect can
 -- listen, so a notification says which row to read and nothing of it.
 CREATE OR REPLACE FUNCTION wa.session_announce() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -106,7 +107,7 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION wa.session_announce() IS 'Row trigger of wa.session: NOTIFY wa_session with {"session_id"}.';
-CREATE OR REPLACE TRIGGER announce AFTER UPDATE OF status, status_reason, qr, code, paused_at, limit_reason, limited_until ON wa.session
-    FOR EACH ROW WHEN ((OLD.status, OLD.qr, OLD.code, OLD.paused_at, OLD.limit_reason, OLD.limited_until)
-                       IS DISTINCT FROM (NEW.status, NEW.qr, NEW.code, NEW.paused_at, NEW.limit_reason, NEW.limited_until))
+CREATE OR REPLACE TRIGGER announce AFTER UPDATE OF status, status_reason, desired, proxy, qr, code, paused_at, limit_reason, limited_until ON wa.session
+    FOR EACH ROW WHEN ((OLD.status, OLD.status_reason, OLD.desired, OLD.proxy, OLD.qr, OLD.code, OLD.paused_at, OLD.limit_reason, OLD.limited_until)
+                       IS DISTINCT FROM (NEW.status, NEW.status_reason, NEW.desired, NEW.proxy, NEW.qr, NEW.code, NEW.paused_at, NEW.limit_reason, NEW.limited_until))
     EXECUTE FUNCTION wa.session_announce();

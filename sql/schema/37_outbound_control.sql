@@ -142,7 +142,10 @@ BEGIN
     PERFORM wa.must_send();
     of_session := wa.session_id(pause.session);
     PERFORM wa.check_reason(pause.reason);
-    UPDATE wa.session s SET paused_at = coalesce(s.paused_at, now()), paused_reason = pause.reason, paused_by = wa.caller()
+    -- Of two pauses the first one counts; a reason may be added later.
+    UPDATE wa.session s
+    SET paused_at = coalesce(s.paused_at, now()), paused_reason = coalesce(pause.reason, s.paused_reason),
+        paused_by = CASE WHEN s.paused_at IS NULL THEN wa.caller_name() ELSE s.paused_by END
     WHERE s.session_id = of_session;
 END $$;
 COMMENT ON FUNCTION wa.pause(text, text) IS 'Pauses the sending of a session; the session stays connected and receives. Messages on their way go out. SELECT wa.pause(''shop'', ''campaign stopped'');';

@@ -44,10 +44,10 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- Always changes the row: see above.
     INSERT INTO wa.campaign AS c (session_id, campaign, paused_at, paused_by)
-    VALUES (set_paused.session_id, set_paused.campaign, CASE WHEN paused THEN now() END, CASE WHEN paused THEN wa.caller() END)
+    VALUES (set_paused.session_id, set_paused.campaign, CASE WHEN paused THEN now() END, CASE WHEN paused THEN wa.caller_name() END)
     ON CONFLICT ON CONSTRAINT campaign_pkey DO UPDATE
     SET paused_at = CASE WHEN paused THEN coalesce(c.paused_at, now()) END,
-        paused_by = CASE WHEN NOT paused THEN NULL WHEN c.paused_at IS NULL THEN wa.caller() ELSE c.paused_by END;
+        paused_by = CASE WHEN NOT paused THEN NULL WHEN c.paused_at IS NULL THEN wa.caller_name() ELSE c.paused_by END;
     PERFORM FROM wa.campaign c WHERE c.session_id = set_paused.session_id AND c.campaign = set_paused.campaign FOR UPDATE;
     PERFORM set_config('wagres.campaigns', (coalesce(nullif(current_setting('wagres.campaigns', true), ''), '{}')::jsonb
                                             - (set_paused.session_id || ' ' || set_paused.campaign))::text, true);
@@ -160,3 +160,68 @@ BEGIN
     RETURN resumed;
 END $$;
 COMMENT ON FUNCTION wa.resume_campaign(text, text) IS 'Releases the messages that wa.pause_campaign holds back; returns how many. SELECT wa.resume_campaign(''shop'', ''may'');';
+
+-- A campaign on all sessions. In bounded calls, because each locks its sessions until its transaction ends: the function
+-- returns where to go on, so a program calls it until that is null.
+CREATE OR REPLACE FUNCTION wa.sessions_of_campaign(campaign text, tenant text, after bigint, most integer) RETURNS TABLE (session_id bigint, session text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM wa.must_send();
+    PERFORM wa.check_most(sessions_of_campaign.most);
+    RETURN QUERY
+    SELECT s.session_id, s.name FROM wa.campaign c JOIN wa.session s USING (session_id)
+    WHERE c.campaign = sessions_of_campaign.campaign AND c.session_id > coalesce(sessions_of_campaign.after, 0)
+      AND ((SELECT wa.sees_all()) OR s.tenant = ANY ((SELECT wa.my_tenants())::text[]))
+      AND (sessions_of_campaign.tenant IS NULL OR s.tenant = sessions_of_campaign.tenant)
+    ORDER BY s.session_id LIMIT sessions_of_campaign.most;
+END $$;
+COMMENT ON FUNCTION wa.sessions_of_campaign(text, text, bigint, integer) IS 'The sessions that you see and that have messages of a campaign: of one tenant or of all, behind a session''s id, at most so many.';
+
+CREATE OR REPLACE FUNCTION wa.pause_campaigns(campaign text, tenant text DEFAULT NULL, after bigint DEFAULT NULL, most integer DEFAULT 50) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    own  record;
+    last bigint;
+    done bigint := 0;
+BEGIN
+    FOR own IN SELECT * FROM wa.sessions_of_campaign(pause_campaigns.campaign, pause_campaigns.tenant, pause_campaigns.after, pause_campaigns.most) LOOP
+        PERFORM wa.pause_campaign(own.session, pause_campaigns.campaign);
+        last := own.session_id;
+        done := done + 1;
+    END LOOP;
+    RETURN CASE WHEN done = pause_campaigns.most THEN last END;
+END $$;
+COMMENT ON FUNCTION wa.pause_campaigns(text, text, bigint, integer) IS 'Pauses a campaign on all sessions that you see, or on those of one tenant, as wa.pause_campaign does on each: on at most so many in a call (null is all). Returns the id of the last session, to be passed as after, or null when none is left. SELECT wa.pause_campaigns(''may'');';
+
+CREATE OR REPLACE FUNCTION wa.resume_campaigns(campaign text, tenant text DEFAULT NULL, after bigint DEFAULT NULL, most integer DEFAULT 50) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    own  record;
+    last bigint;
+    done bigint := 0;
+BEGIN
+    FOR own IN SELECT * FROM wa.sessions_of_campaign(resume_campaigns.campaign, resume_campaigns.tenant, resume_campaigns.after, resume_campaigns.most) LOOP
+        PERFORM wa.resume_campaign(own.session, resume_campaigns.campaign);
+        last := own.session_id;
+        done := done + 1;
+    END LOOP;
+    RETURN CASE WHEN done = resume_campaigns.most THEN last END;
+END $$;
+COMMENT ON FUNCTION wa.resume_campaigns(text, text, bigint, integer) IS 'Resumes a campaign on all sessions that you see, or on those of one tenant, as wa.resume_campaign does on each: on at most so many in a call (null is all). Returns the id of the last session, to be passed as after, or null when none is left. SELECT wa.resume_campaigns(''may'');';
+
+CREATE OR REPLACE FUNCTION wa.cancel_campaigns(campaign text, tenant text DEFAULT NULL, after bigint DEFAULT NULL, most integer DEFAULT 50) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    own  record;
+    last bigint;
+    done bigint := 0;
+BEGIN
+    FOR own IN SELECT * FROM wa.sessions_of_campaign(cancel_campaigns.campaign, cancel_campaigns.tenant, cancel_campaigns.after, cancel_campaigns.most) LOOP
+        PERFORM wa.cancel_campaign(own.session, cancel_campaigns.campaign);
+        last := own.session_id;
+        done := done + 1;
+    END LOOP;
+    RETURN CASE WHEN done = cancel_campaigns.most THEN last END;
+END $$;
+COMMENT ON FUNCTION wa.cancel_campaigns(text, text, bigint, integer) IS 'Cancels a campaign on all sessions that you see, or on those of one tenant, as wa.cancel_campaign does on each: on at most so many in a call (null is all). Returns the id of the last session, to be passed as after, or null when none is left. SELECT wa.cancel_campaigns(''may'');';

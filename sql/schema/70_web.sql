@@ -9,7 +9,7 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.new_secret(text) IS 'A new secret: wat_ (token), wal_ (login link), wac_ (cookie) or wak_ (link page), and 64 hex digits.';
 
-CREATE OR REPLACE FUNCTION wa.register_web(url text) RETURNS void
+CREATE OR REPLACE FUNCTION wa.register_web(url text, guessed boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE address CONSTANT text := rtrim(register_web.url, '/');
 BEGIN
@@ -18,10 +18,11 @@ BEGIN
         RAISE EXCEPTION 'url: not the address of a web page'
             USING ERRCODE = 'WA052', COLUMN = 'url', HINT = 'Accepted: http:// or https://, a host, a port if it is not the usual one, and a path without a query, such as https://wa.example.com.';
     END IF;
-    INSERT INTO wa.web AS w (url) VALUES (address)
-    ON CONFLICT (one) DO UPDATE SET url = EXCLUDED.url, updated_at = now() WHERE w.url <> EXCLUDED.url;
+    INSERT INTO wa.web AS w (url, guessed) VALUES (address, register_web.guessed)
+    ON CONFLICT (one) DO UPDATE SET url = EXCLUDED.url, guessed = EXCLUDED.guessed, updated_at = now()
+    WHERE (w.url, w.guessed) IS DISTINCT FROM (EXCLUDED.url, EXCLUDED.guessed) AND (w.guessed OR NOT EXCLUDED.guessed);
 END $$;
-COMMENT ON FUNCTION wa.register_web(text) IS 'Says where people reach the web pages; wa.link_url and wa.login_link begin with it. Web processes call it when they start. SELECT wa.register_web(''https://wa.example.com'');';
+COMMENT ON FUNCTION wa.register_web(text, boolean) IS 'Says where people reach the web pages; wa.link_url and wa.login_link begin with it. Web processes call it when they start: guessed is what they listen on, which replaces no address that somebody has set. SELECT wa.register_web(''https://wa.example.com'');';
 
 CREATE OR REPLACE FUNCTION wa.web_url() RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -309,16 +310,16 @@ BEGIN
         -- A linking that ended before the link was made is none of its holder's.
         WHERE p.session_id = own.session_id AND p.stage <> 'done' AND (p.expires_at > now() AND p.stage <> 'failed' OR p.updated_at > token.created_at);
         SELECT j.status, j.last_error INTO job_status, job_error
-        FROM wa.session_job j WHERE j.session_id = own.session_id AND j.kind = 'link' ORDER BY j.id DESC LIMIT 1;
-        IF own.status NOT IN ('linking', 'connecting', 'connected') THEN
-            SELECT e.data ->> 'end' INTO ended
-            FROM (SELECT k.* FROM wa.event k WHERE k.session_id = own.session_id ORDER BY k.id DESC LIMIT 50) e
-            WHERE e.kind = 'connection_ended' ORDER BY e.id DESC LIMIT 1;
-        END IF;
+        FROM wa.session_job j
+        WHERE j.session_id = own.session_id AND j.kind = 'link' AND (j.status IN ('queued', 'running') OR coalesce(j.finished_at, j.created_at) > token.created_at)
+        ORDER BY j.id DESC LIMIT 1;
+        SELECT e.data ->> 'end' INTO ended
+        FROM (SELECT k.* FROM wa.event k WHERE k.session_id = own.session_id ORDER BY k.id DESC LIMIT 50) e
+        WHERE e.kind = 'connection_ended' AND e.created_at > token.created_at ORDER BY e.id DESC LIMIT 1;
     END IF;
     RETURN NEXT;
 END $$;
-COMMENT ON FUNCTION wa.link_page(text) IS 'What the link page with this secret shows, in one row. state: open (with the codes to show now), expired, revoked, spent (the session has connected; with its phone for ten minutes), unknown. job_status and job_error are those of the session''s last job of the kind link; ended is the end of its last connection_ended.';
+COMMENT ON FUNCTION wa.link_page(text) IS 'What the link page with this secret shows, in one row. state: open (with the codes to show now), expired, revoked, spent (the session has connected; with its phone for ten minutes), unknown. job_status and job_error are those of the session''s last job of the kind link, ended is the end of its last connection_ended; what ended before the link was made is none of its holder''s.';
 
 CREATE OR REPLACE FUNCTION wa.open_link(secret text) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

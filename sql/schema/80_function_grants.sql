@@ -16,6 +16,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.action_fields()',
         'wa.actions()',
         'wa.caller()',
+        'wa.caller_name()',
         'wa.campaign_numbers(text,interval,text)',
         'wa.chat_history(text,text,timestamp with time zone,integer,text)',
         'wa.chat_jid(text,text)',
@@ -81,6 +82,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.cancel(bigint)',
         'wa.cancel_all(text,text)',
         'wa.cancel_campaign(text,text)',
+        'wa.cancel_campaigns(text,text,bigint,integer)',
         'wa.cancel_retry(bigint)',
         'wa.cancel_session_job(bigint)',
         'wa.check_fields(text,text,jsonb,text)',
@@ -110,11 +112,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.maintenance_args_error(text,jsonb)',
         'wa.pause(text,text)',
         'wa.pause_campaign(text,text)',
+        'wa.pause_campaigns(text,text,bigint,integer)',
         'wa.remove_download_rule(bigint)',
         'wa.replay_webhook(text,timestamp with time zone,timestamp with time zone,boolean)',
         'wa.restore_auth(text)',
         'wa.resume(text)',
         'wa.resume_campaign(text,text)',
+        'wa.resume_campaigns(text,text,bigint,integer)',
         'wa.retry(bigint)',
         'wa.retry_failed(text,text,timestamp with time zone,text)',
         'wa.retry_session_job(bigint)',
@@ -210,7 +214,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.web_user(text)'
     ]) f
     UNION ALL
-    SELECT 'wa.register_web(text)', '{wa_web,wa_admin}'
+    SELECT 'wa.register_web(text,boolean)', '{wa_web,wa_admin}'
     UNION ALL
     SELECT 'wa.close_unwatched(interval)', '{wa_web,wa_worker}'
     UNION ALL

@@ -9,18 +9,19 @@ SELECT s.session_id AS "id!", s.name AS "name!", s.tenant AS "tenant!", s.create
        l.epoch AS "epoch?", l.taken_at AS "taken_at?", coalesce(l.unsettled, false) AS "unsettled!",
        wa.needs_holder(s.status) AND NOT coalesce(w.lease_until > now(), false) AS "lost!",
        coalesce(w.lease_until > now(), false) AS "alive!",
-       w.host AS "host?", w.pid AS "pid?", w.version AS "version?", coalesce(w.draining, false) AS "draining!",
+       w.host AS "host?", w.pid AS "pid?", w.version AS "version?", w.memory_mb AS "memory_mb?", coalesce(w.draining, false) AS "draining!",
        m.worker_id AS "wanted?",
        p.session_id IS NOT NULL AS "paced!", p.per_minute AS "per_minute?", p.burst AS "burst?", p.jitter::text AS "jitter?", p.first_contacts AS "first_contacts?",
        p.quiet_from::text AS "quiet_from?", p.quiet_until::text AS "quiet_until?", p.time_zone AS "time_zone?", p.typing AS "typing?",
        CASE WHEN p.session_id IS NOT NULL AND b.contacts_on = wa.today(p) THEN b.contacts_today ELSE 0 END AS "contacts_today!",
        CASE WHEN p.session_id IS NOT NULL AND b.gate_until > now() AND b.gate_until < 'infinity' THEN b.gate_until END AS gate_until,
-       k.stage AS "passkey_stage?", CASE WHEN $2 THEN k.code END AS passkey_code, k.error AS "passkey_error?"
+       k.stage AS "passkey_stage?", CASE WHEN $2 THEN k.code END AS passkey_code, k.error AS "passkey_error?",
+       CASE WHEN $2 THEN k.request END AS passkey_request, k.expires_at AS "passkey_expires_at?"
 FROM wa.session s
 LEFT JOIN wa.lease l USING (session_id)
 LEFT JOIN wa.worker w ON w.worker_id = l.holder
 LEFT JOIN wa.move_request m ON m.session_id = s.session_id
 LEFT JOIN wa.pacing p ON p.session_id = s.session_id
 LEFT JOIN wa.sending b ON b.session_id = s.session_id
-LEFT JOIN wa.passkey k ON k.session_id = s.session_id AND k.stage <> 'done' AND k.expires_at > now()
+LEFT JOIN wa.passkey k ON k.session_id = s.session_id AND k.stage <> 'done' AND (k.expires_at > now() AND k.stage <> 'failed' OR k.stage = 'failed' AND k.updated_at > now() - interval '1 hour')
 WHERE s.name = $1

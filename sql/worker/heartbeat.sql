@@ -1,10 +1,10 @@
 -- Moves worker $1's lease forward by $2 seconds, unless it has expired (a late worker stays dead), or the database is
--- no longer the same (after a failover or a restore). Counts the heartbeat of process $3. Returns whether the worker
+-- no longer the same (after a failover or a restore), and writes the memory of the process in MB ($4). Counts the heartbeat of process $3. Returns whether the worker
 -- should drain, when to check its sessions, and the number of heartbeats. Locks those two rows, which workers alone lock.
 -- Each parameter occurs once, so none has a name.
 WITH beat AS (
     -- The worker.
-    UPDATE wa.worker w SET lease_until = now() + $2::float8 * interval '1 second'
+    UPDATE wa.worker w SET lease_until = now() + $2::float8 * interval '1 second', memory_mb = $4
     WHERE w.worker_id = $1 AND w.lease_until > now()
       AND (SELECT k.home = w.home AND wa.home_change(k) IS NULL FROM wa.auth_home k)
     RETURNING w.worker_id, w.draining, w.check_at

@@ -188,6 +188,8 @@ async fn login_link(config: &Config) -> anyhow::Result<Option<String>> {
     db.close().await;
     match link {
         Ok(link) => Ok(Some(link)),
+        // No address is registered, of which the pages warn.
+        Err(error) if error.as_database_error().is_some_and(|it| it.code().as_deref() == Some("WA052")) => Ok(None),
         Err(error) if error.as_database_error().is_some_and(|it| it.code().as_deref() == Some("42501")) => {
             tracing::warn!("no login link: this login may not add tokens; wagres token add, as an administrator, does");
             Ok(None)
@@ -196,7 +198,6 @@ async fn login_link(config: &Config) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// Runs the worker, the HTTP server and the pages, and prints their addresses when they are ready.
 /// Why `/health` and `/metrics` cannot be served, and what helps.
 fn not_served(address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
     let remedy = match error.kind() {
@@ -209,7 +210,7 @@ fn not_served(address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
     anyhow::anyhow!("configuration: http: cannot listen on {address}: {error}{remedy}")
 }
 
-/// Runs the worker and the HTTP server, and prints their addresses when they are ready.
+/// Runs the worker, the HTTP server and the pages, and prints their addresses when they are ready.
 async fn work(mut config: Config, beside: Beside<'_>, json: bool, stop: CancellationToken) -> anyhow::Result<()> {
     let Beside { sandbox, cluster, is_up, any_port } = beside;
     let url = database_url(&config)?.clone();

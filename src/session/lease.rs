@@ -17,6 +17,7 @@ use crate::db::Db;
 use crate::db::DbError;
 use crate::db::fence::Fence;
 use crate::jobs::bells::Bells;
+use crate::telemetry::Usage;
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -186,7 +187,8 @@ impl Lease {
     /// Sends a heartbeat. `None` when the lease has expired, or the database is another one.
     async fn beat(&self) -> sqlx::Result<Option<WorkerRequests>> {
         let (seconds, process) = (self.ttl.as_secs_f64(), self.witness.id());
-        sqlx::query_file_as!(WorkerRequests, "sql/worker/heartbeat.sql", self.worker_id, seconds, process)
+        let memory = i32::try_from(Usage::now().memory / 1_000_000).unwrap_or(i32::MAX);
+        sqlx::query_file_as!(WorkerRequests, "sql/worker/heartbeat.sql", self.worker_id, seconds, process, memory)
             .fetch_optional(&self.pool)
             .await
     }

@@ -38,6 +38,8 @@ pub(super) struct Linking {
     ready: bool,
     /// When the shown pairing code expires.
     code_until: Option<Instant>,
+    /// Why WhatsApp gave no pairing code, for `status_reason` until it gives one.
+    no_code: Option<String>,
     tasks: TaskTracker,
 }
 
@@ -51,7 +53,7 @@ impl Linking {
         tasks: TaskTracker,
     ) -> Self {
         let passkey = (!linked).then(|| passkey::start(held.hold.clone(), store, client.clone(), &tasks));
-        Self { held, client, passkey, ready: false, code_until: None, tasks }
+        Self { held, client, passkey, ready: false, code_until: None, no_code: None, tasks }
     }
 
     /// The channel to the driver of a passkey.
@@ -65,7 +67,7 @@ impl Linking {
             Event::PairingQrCode(qr) => {
                 telemetry::qr_code();
                 let shown = Qr { text: &qr.code, seconds: qr.timeout.as_secs_f64() };
-                row::change_status(&self.held, Status::Linking, None, Some(shown)).await;
+                row::change_status(&self.held, Status::Linking, self.no_code.as_deref(), Some(shown)).await;
                 // The first code shows that the connection is ready.
                 self.signal_passkey(PasskeySignal::Continue);
                 if !std::mem::replace(&mut self.ready, true) {
@@ -75,6 +77,7 @@ impl Linking {
             Event::PairingCode(code) => {
                 telemetry::pairing_code();
                 self.code_until = Some(Instant::now() + code.timeout);
+                self.no_code = None;
                 let (first, second) = code.code.split_at(code.code.len() / 2);
                 row::show_code(&self.held.hold, Some((&format!("{first}-{second}"), code.timeout)), None).await;
             }
@@ -133,7 +136,8 @@ impl Linking {
 
     async fn code_failed(&mut self, error: &str) {
         self.code_until = None;
-        row::show_code(&self.held.hold, None, Some(&format!("no pairing code: {error}; scan the QR code"))).await;
+        let reason = self.no_code.insert(format!("no pairing code: {error}; scan the QR code"));
+        row::show_code(&self.held.hold, None, Some(reason)).await;
     }
 
     /// Waits until the shown pairing code expires. The QR codes are used up by then, so the next connection brings new

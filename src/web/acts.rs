@@ -14,19 +14,67 @@ pub(super) struct Act {
     pub(super) scope: Scope,
     /// `wa.pause`
     pub(super) function: &'static str,
-    /// The statement: each argument is a text or null, and is cast here; one row with one text comes back.
-    /// `SELECT wa.pause($1, $2)::text`
+    /// The statement: each argument is a text or null, and is cast here, which also says how the page shows it as SQL; one row
+    /// with one text comes back. `SELECT wa.pause($1, $2)::text`
     pub(super) sql: &'static str,
-    /// Names of the arguments in their order, as the form has them.
+    /// Names of the arguments in their order, as the form has them. An act with the argument `after` does a part of the work in
+    /// each call and returns where to go on: it is called with that until it returns nothing. `NULL` is no argument of a form: the
+    /// call always says it.
     pub(super) arguments: &'static [&'static str],
 }
 
 impl Act {
     /// The call as a user would write it, without the last arguments that are missing.
     pub(super) fn call(&self, values: &[Option<&str>]) -> String {
-        let given = values.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        let values: Vec<_> = values.iter().take(given).map(|value| literal(*value)).collect();
+        let is_given = |(value, name): (&Option<&str>, &&str)| value.is_some() || *name == "NULL";
+        let given = values.iter().zip(self.arguments).map(is_given).rposition(|given| given).map_or(0, |last| last + 1);
+        let values: Vec<_> =
+            values.iter().take(given).enumerate().map(|(at, value)| self.kind(at).literal(*value)).collect();
         format!("SELECT {}({});", self.function, values.join(", "))
+    }
+
+    /// How the argument at this place is written in SQL.
+    fn kind(&self, at: usize) -> Kind {
+        let cast = self.sql.split_once(&format!("${}::", at + 1)).map_or("", |(_, cast)| cast);
+        if ["bigint", "integer", "float8", "boolean"].iter().any(|plain| cast.starts_with(plain)) {
+            Kind::Plain
+        } else if cast.starts_with("timestamp AT TIME ZONE 'UTC'") {
+            Kind::Moment
+        } else {
+            Kind::Text
+        }
+    }
+}
+
+/// How a value is written in SQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    /// A number or a truth value, without quotes.
+    Plain,
+    /// A moment without a zone, which is UTC.
+    Moment,
+}
+
+impl Kind {
+    /// For the script that shows what is typed.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Plain => "plain",
+            Self::Moment => "moment",
+        }
+    }
+
+    fn literal(self, value: Option<&str>) -> String {
+        match (self, value) {
+            (_, None) => "NULL".to_owned(),
+            (Self::Plain, Some(plain)) if plain == "true" || plain == "false" || plain.parse::<f64>().is_ok() => {
+                plain.to_owned()
+            }
+            (Self::Moment, Some(moment)) => format!("'{}+00'", moment.replace('\'', "''")),
+            (_, Some(text)) => format!("'{}'", text.replace('\'', "''")),
+        }
     }
 }
 
@@ -57,6 +105,8 @@ pub(super) struct Offer<'a> {
     pub(super) fields: &'a [Field<'a>],
     /// Whether it loses something.
     pub(super) danger: bool,
+    /// The screen that it leads to, and the argument that names what the screen shows.
+    pub(super) leads: Option<(&'static str, &'static str)>,
     /// Whether what the function returns stays in the panel, to be copied: a secret that nothing shows again, an address.
     pub(super) copies: bool,
 }
@@ -78,6 +128,7 @@ pub(super) fn act(look: &Look, act: &'static Act, offer: &Offer<'_>) -> Markup {
             form method="post" action={ "/act/" (act.name) } data-act {
                 p { (offer.about) }
                 (hidden(look, offer.fixed))
+                @if let Some((screen, argument)) = offer.leads { input type="hidden" name="leads" value={ (screen) "/" (argument) }; }
                 @for field in offer.fields { (field_of(&key, field)) }
                 code.sql { (shown(act, offer)) }
                 div.row { button class=(button) { (offer.label) } }
@@ -144,21 +195,12 @@ fn shown(act: &Act, offer: &Offer<'_>) -> Markup {
         @for (at, name) in act.arguments.iter().enumerate() {
             @if at > 0 { ", " }
             @if is_field(name) {
-                var data-of=(name) { "NULL" }
+                var data-of=(name) data-kind=(act.kind(at).name()) { "NULL" }
             } @else {
-                (literal(offer.fixed.iter().find(|(key, _)| key == name).map(|it| it.1)))
+                (act.kind(at).literal(offer.fixed.iter().find(|(key, _)| key == name).map(|it| it.1)))
             }
         }
         ");"
-    }
-}
-
-/// A value as it stands in SQL.
-fn literal(value: Option<&str>) -> String {
-    match value {
-        None => "NULL".to_owned(),
-        Some(number) if number.parse::<i64>().is_ok_and(|read| read.to_string() == number) => number.to_owned(),
-        Some(text) => format!("'{}'", text.replace('\'', "''")),
     }
 }
 
@@ -168,10 +210,19 @@ mod tests {
 
     #[test]
     fn h2_a_call_is_shown_as_sql_with_quoted_values() {
-        let act =
-            Act { name: "x", scope: Scope::Operator, function: "wa.pause", sql: "", arguments: &["session", "reason"] };
-        assert_eq!(act.call(&[Some("o'neill"), None]), "SELECT wa.pause('o''neill');");
-        assert_eq!(act.call(&[Some("42"), Some("x")]), "SELECT wa.pause(42, 'x');");
-        assert_eq!(act.call(&[None, Some("+1")]), "SELECT wa.pause(NULL, '+1');");
+        let act = |sql| Act { name: "x", scope: Scope::Operator, function: "wa.x", sql, arguments: &["one", "two"] };
+        let texts = act("SELECT wa.x($1, $2)");
+        assert_eq!(texts.call(&[Some("o'neill"), None]), "SELECT wa.x('o''neill');");
+        // A session may have a number for a name.
+        assert_eq!(texts.call(&[Some("79001234567"), Some("true")]), "SELECT wa.x('79001234567', 'true');");
+        assert_eq!(texts.call(&[None, Some("+1")]), "SELECT wa.x(NULL, '+1');");
+        let plain = act("SELECT wa.x($1::bigint, coalesce($2::boolean, false))");
+        assert_eq!(plain.call(&[Some("42"), Some("true")]), "SELECT wa.x(42, true);");
+        assert_eq!(plain.call(&[Some("4'2"), None]), "SELECT wa.x('4''2');");
+        let moments = act("SELECT wa.x($1, $2::timestamp AT TIME ZONE 'UTC')");
+        assert_eq!(
+            moments.call(&[Some("crm"), Some("2026-11-01T10:00")]),
+            "SELECT wa.x('crm', '2026-11-01T10:00+00');"
+        );
     }
 }

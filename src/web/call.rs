@@ -1,13 +1,16 @@
 //! Runs what the pages' buttons ask for.
 
+use super::acts::Act;
 use super::error::{WebError, wants_json};
-use super::identity::enter;
+use super::identity::{Claim, enter};
 use super::request::{Asked, Place};
 use super::{ChangeOf, Web, page, screens};
+use crate::db::transaction::UnnamedTransaction;
 use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::{Form, Json};
 use serde_json::json;
+use sqlx::postgres::PgPool;
 use std::collections::HashMap;
 
 /// Runs an act.
@@ -17,13 +20,18 @@ pub(super) async fn run(
     asked: Asked,
     Form(fields): Form<HashMap<String, String>>,
 ) -> Response {
+    let words = asked.words;
     match perform(&web, &name, &asked, &fields).await {
         Ok((call, answer)) => {
+            let leads = fields.get("leads").and_then(|leads| leads.split_once('/'));
+            let leads = leads.and_then(|(screen, argument)| Some(Place::of(screen, fields.get(argument)?).href()));
             if wants_json(&asked.headers) {
-                return Json(json!({ "ok": true, "sql": call, "message": answer.unwrap_or_else(|| asked.words.t("act.done").into()) })).into_response();
+                let message = answer.unwrap_or_else(|| words.t("act.done").into());
+                return Json(json!({ "ok": true, "sql": call, "message": message, "goto": leads })).into_response();
             }
             // Only places of this server.
-            let back = fields.get("back").and_then(|back| Place::read(back)).map_or_else(|| "/".into(), |it| it.href());
+            let back = fields.get("back").and_then(|back| Place::read(back)).map(|it| it.href());
+            let back = leads.or(back).unwrap_or_else(|| "/".into());
             Html(page::done(asked.words, &call, answer.as_deref(), &back).into_string()).into_response()
         }
         Err(error) => page::answer(&error, asked.words, &asked.headers, "/"),
@@ -38,7 +46,7 @@ async fn perform(
     fields: &HashMap<String, String>,
 ) -> Result<(String, Option<String>), WebError> {
     let act = screens::acts().find(|act| act.name == name).ok_or(WebError::NotFound)?;
-    let (mut tx, who) = enter(&web.pool, asked.claim()?).await?;
+    let (mut tx, who) = asked.enter(&web.pool).await?;
     if who.scope < act.scope {
         return Err(WebError::Forbidden("this token may not do that"));
     }
@@ -46,15 +54,47 @@ async fn perform(
     let _share = web.changes.take(ChangeOf::Tenant(who.tenant.clone())).ok_or(WebError::Busy)?;
     let value = |name: &&str| fields.get(*name).map(String::as_str).filter(|value| !value.is_empty());
     let values: Vec<Option<&str>> = act.arguments.iter().map(value).collect();
-    let mut query = sqlx::query_scalar::<_, Option<String>>(act.sql);
-    for value in &values {
-        query = query.bind(*value);
-    }
-    let answer = query.fetch_one(&mut tx).await?;
-    tx.commit().await?;
     let call = act.call(&values);
     tracing::info!(token = who.name, function = act.function, "function called from a page");
+    let mut answer = run_once(act, &values, &mut tx).await?;
+    tx.commit().await?;
+    if let Some(place) = act.arguments.iter().position(|argument| *argument == "after") {
+        // Also for a browser that does not wait for the end.
+        let values: Vec<_> = values.iter().map(|value| value.map(str::to_owned)).collect();
+        let pool = web.pool.clone();
+        answer =
+            tokio::spawn(go_on(pool, who.claim, act, place, values, answer)).await.map_err(|_| WebError::Busy)??;
+    }
+    web.hub.acted();
     Ok((call, answer.filter(|answer| !answer.is_empty())))
+}
+
+async fn run_once(act: &Act, values: &[Option<&str>], tx: &mut UnnamedTransaction) -> sqlx::Result<Option<String>> {
+    let mut query = sqlx::query_scalar::<_, Option<String>>(act.sql);
+    for value in values {
+        query = query.bind(*value);
+    }
+    query.fetch_one(tx).await
+}
+
+/// The rest of an act that does a part of its work in each call, see [`Act::arguments`]. Each part is a transaction of its own
+/// and asks anew for the rights.
+async fn go_on(
+    pool: PgPool,
+    claim: Claim,
+    act: &'static Act,
+    place: usize,
+    mut values: Vec<Option<String>>,
+    mut answer: Option<String>,
+) -> Result<Option<String>, WebError> {
+    while let Some(after) = answer.take() {
+        values[place] = Some(after);
+        let (mut tx, _) = enter(&pool, claim.clone()).await?;
+        let values: Vec<_> = values.iter().map(Option::as_deref).collect();
+        answer = run_once(act, &values, &mut tx).await?;
+        tx.commit().await?;
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

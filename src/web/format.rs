@@ -1,7 +1,8 @@
 //! Numbers, times and words in cells.
 
 use super::words::Words;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, FixedOffset, Utc};
+use chrono_tz::Tz;
 use maud::{Markup, html};
 
 /// 1234567 as `1 234 567`, with narrow spaces that do not break.
@@ -35,6 +36,34 @@ pub(super) fn ago(words: &Words, moment: Option<DateTime<Utc>>) -> Markup {
             span.soft { (words.t("common.never")) }
         }
     }
+}
+
+/// A sentence of the database, such as a reason of `wa.why`, with its moments in the reader's zone.
+pub(super) fn sentence(zone: Tz, text: &str) -> Markup {
+    let mut rest = text;
+    let mut parts = vec![];
+    while let Some((start, (length, moment))) =
+        rest.char_indices().find_map(|(at, _)| Some((at, moment_at(&rest[at..])?)))
+    {
+        parts.push((&rest[..start], Some(moment)));
+        rest = &rest[start + length..];
+    }
+    parts.push((rest, None));
+    html! {
+        @for (words, moment) in parts {
+            (words)
+            @if let Some(moment) = moment {
+                time datetime=(moment.to_rfc3339()) { (moment.with_timezone(&zone).format("%Y-%m-%d %H:%M")) }
+            }
+        }
+    }
+}
+
+/// The moment that the text begins with, as Postgres writes it, and how many bytes it has: `2026-11-20 10:00:00+00`.
+fn moment_at(text: &str) -> Option<(usize, DateTime<FixedOffset>)> {
+    let length = if text.as_bytes().get(22) == Some(&b':') { 25 } else { 22 };
+    let moment = DateTime::parse_from_str(text.get(..length)?, "%Y-%m-%d %H:%M:%S%#z").ok()?;
+    Some((length, moment))
 }
 
 /// A moment to come, with a countdown.
@@ -91,6 +120,17 @@ pub(super) fn letters(code: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn h2_moments_in_a_sentence_are_in_the_readers_zone() {
+        let shown = |text| sentence(Tz::Europe__Berlin, text).into_string();
+        assert_eq!(
+            shown("пауза since 2026-11-20 10:00:00+00: <b>; until 2026-11-20 15:31:00+05:30"),
+            "пауза since <time datetime=\"2026-11-20T10:00:00+00:00\">2026-11-20 11:00</time>: &lt;b&gt;; until \
+             <time datetime=\"2026-11-20T15:31:00+05:30\">2026-11-20 11:01</time>"
+        );
+        assert_eq!(shown("2026-11-20 and 42"), "2026-11-20 and 42");
+    }
 
     #[test]
     fn h2_numbers_are_grouped_by_thousands() {

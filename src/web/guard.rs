@@ -15,7 +15,7 @@ use std::sync::Arc;
 use url::Url;
 
 /// Nothing but this server's own files, no frames, no inline scripts or styles.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; media-src 'self'; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// Whether a browser sends this change from a page of this server. A program says who it is by `Authorization`, which no
@@ -44,7 +44,9 @@ pub(super) async fn guard(
     let client = Client::of(peer.ip(), request.headers(), &web.proxies);
     request.extensions_mut().insert(client);
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let refused = if web.limits.request(client).is_err() {
+    // Balancers ask often, and a process that they take for ill is ended.
+    let is_health = matches!(request.uri().path(), "/livez" | "/health");
+    let refused = if !is_health && web.limits.request(client).is_err() {
         Some(WebError::TooMany)
     } else if !is_read && !is_from_here(&web, request.headers()) {
         Some(WebError::Forbidden("a change must come from a page of this server"))

@@ -114,9 +114,9 @@ pub(super) async fn connect(url: &Secret, pooler: bool, connections: u32) -> Res
     Ok(pool.pool().clone())
 }
 
-/// Says where browsers reach the pages, for the links that SQL functions make.
-pub(super) async fn register(pool: &PgPool, url: &str) -> sqlx::Result<()> {
+/// Says where browsers reach the pages, for the links that SQL functions make. A guess replaces only a guess.
+pub(super) async fn register(pool: &PgPool, url: &str, guessed: bool) -> sqlx::Result<()> {
     let mut tx = begin(pool).await?;
-    sqlx::query!("SELECT wa.register_web($1)", url).execute(&mut tx).await?;
+    sqlx::query!("SELECT wa.register_web($1, $2)", url, guessed).execute(&mut tx).await?;
     tx.commit().await
 }

@@ -21,6 +21,7 @@ struct Link {
     state: String,
     session: Option<String>,
     status: Option<String>,
+    status_reason: Option<String>,
     phone: Option<String>,
     qr: Option<String>,
     qr_expires_at: Option<DateTime<Utc>>,
@@ -29,6 +30,8 @@ struct Link {
     passkey_stage: Option<String>,
     passkey_request: Option<Value>,
     passkey_code: Option<String>,
+    passkey_error: Option<String>,
+    passkey_expires_at: Option<DateTime<Utc>>,
     job_status: Option<String>,
     expires_at: Option<DateTime<Utc>>,
     ended: Option<String>,
@@ -132,6 +135,7 @@ pub(super) async fn step(
             _ => return Err(WebError::NotFound),
         }
         tx.commit().await?;
+        web.hub.acted();
         Ok::<_, WebError>(())
     };
     match taken.await {
@@ -275,7 +279,10 @@ fn open(words: &Words, secret: &str, link: &Link) -> Markup {
     }
 }
 
-/// The pairing code, or the form that asks for one.
+/// How `wa.session.status_reason` begins when WhatsApp gave no pairing code (`session::linking`).
+const NO_CODE: &str = "no pairing code: ";
+
+/// The pairing code, or the form that asks for one and says why the last one did not come or ended.
 fn code(words: &Words, secret: &str, link: &Link) -> Markup {
     html! {
         div.stack data-key="code" {
@@ -287,6 +294,11 @@ fn code(words: &Words, secret: &str, link: &Link) -> Markup {
                     p.under { (words.t("link.code_until")) " " (format::clock(end)) }
                 }
             } @else {
+                @if link.status_reason.as_deref().is_some_and(|reason| reason.starts_with(NO_CODE)) {
+                    p class="flash warn" role="alert" { (words.t("link.no_code")) }
+                } @else if link.status.as_deref() == Some("linking") && link.ended.as_deref() == Some("code_expired") {
+                    p class="flash warn" role="alert" { (words.t("link_end.code_expired")) " " (words.t("link.code_again")) }
+                }
                 p.or { (words.t("link.by_number")) }
                 form.stacked method="post" action={ "/link/" (secret) "/start" } data-act {
                     div.field {
@@ -319,7 +331,7 @@ fn waiting(words: &Words, secret: &str, link: &Link, status: &str) -> Markup {
         } @else {
             @if status == "banned" {
                 (state("bad", "warn", words.t("link.banned"), words.t("link.banned_next")))
-            } @else if status != "new" || failed {
+            } @else if ended.is_some() {
                 (state("warn", "info", words.t("link.not_linked"), words.t("link.try_again")))
             }
             @if let Some(ended) = ended { p class="soft" { (why(words, ended)) } }
@@ -348,10 +360,23 @@ fn why<'a>(words: &'a Words, ended: &str) -> &'a str {
         "rate_limited" => "link_end.rate_limited",
         "unavailable" => "link_end.unavailable",
         "lost" => "link_end.lost",
+        "replaced" => "link_end.replaced",
+        "outdated" => "link_end.outdated",
+        "refused" => "link_end.refused",
+        "stream_error" => "link_end.stream_error",
         "unanswered" => "link_end.unanswered",
         _ => "link_end.other",
     };
     words.t(name)
+}
+
+/// The line for the console of a browser that has the passkey.
+pub(super) fn passkey_line(request: Option<&Value>) -> String {
+    let request = request.map(Value::to_string).unwrap_or_default();
+    format!(
+        "copy(JSON.stringify((await navigator.credentials.get({{publicKey: \
+         PublicKeyCredential.parseRequestOptionsFromJSON({request})}})).toJSON()))"
+    )
 }
 
 /// The steps of an account that demands its passkey.
@@ -361,11 +386,7 @@ fn passkey(words: &Words, secret: &str, link: &Link, stage: &str) -> Markup {
             h2 { (words.t("link.passkey")) }
             @match stage {
                 "requested" => {
-                    @let request = link.passkey_request.as_ref().map(Value::to_string).unwrap_or_default();
-                    @let command = format!(
-                        "copy(JSON.stringify((await navigator.credentials.get({{publicKey: \
-                         PublicKeyCredential.parseRequestOptionsFromJSON({request})}})).toJSON()))"
-                    );
+                    @let command = passkey_line(link.passkey_request.as_ref());
                     ol.steps {
                         li { (words.t("link.passkey_open")) " " code { "https://web.whatsapp.com" } }
                         li {
@@ -395,12 +416,18 @@ fn passkey(words: &Words, secret: &str, link: &Link, stage: &str) -> Markup {
                     }
                 }
                 "failed" => {
-                    p class="flash bad" { (words.t("link_end.other")) }
+                    p class="flash bad" {
+                        span { (words.t("link.passkey_failed")) }
+                        @if let Some(error) = &link.passkey_error { small { (error) } }
+                    }
                     form method="post" action={ "/link/" (secret) "/start" } data-act {
                         div.row { button.button { (words.t("link.show_qr")) } }
                     }
                 }
                 _ => p { (words.t("link.moment")) },
+            }
+            @if stage != "failed" && let Some(end) = link.passkey_expires_at {
+                p.under { (words.t("link.passkey_until")) " " (format::clock(end)) }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Live pages: one LISTEN connection for the process, and one rendering for all pages that show the same.
 //!
 //! Open pages that have the same view, tenant, scope and language share a task. It renders the view when a notification
-//! says that something in it has changed, at most once a second, and after a few seconds without one; what differs from
+//! says that something in it has changed, or a page has changed something, at most once a second, and after its tick without one (a second or a few); what differs from
 //! before is sent to all of them whose tokens are still valid. So a thousand open pages cost the database what one costs.
 //! The pages of one link share a task, too. A stream ends after some minutes; the browser opens it again.
 //!
@@ -45,10 +45,10 @@ const REST: Duration = Duration::from_secs(1);
 const REST_OF_LINK: Duration = Duration::from_millis(250);
 /// Most views of one token.
 const VIEWS: usize = 64;
-/// The longest, for changes that no notification announces, such as new messages in the queue.
-const TICK: Duration = Duration::from_secs(5);
-/// The same without notifications, behind a pooler.
+/// The same without notifications, behind a pooler; see [`Screen::tick`](super::look::Screen::tick).
 const TICK_POLLING: Duration = Duration::from_secs(2);
+/// The longest time without a look at new events, and at the page of a link.
+const TICK: Duration = Duration::from_secs(5);
 /// How long a stream lasts.
 const LIFE: Duration = Duration::from_mins(5);
 /// How often a silent stream shows that it lives.
@@ -60,6 +60,8 @@ const BELLS: usize = 256;
 #[derive(Debug, Clone, Copy)]
 enum Bell {
     Rang(Topic),
+    /// Somebody has changed something from a page of this process.
+    Acted,
     Everything,
 }
 
@@ -75,6 +77,14 @@ impl View {
         match self {
             Self::Screen { .. } => REST,
             Self::Link { .. } => REST_OF_LINK,
+        }
+    }
+
+    /// The longest time between two renderings, for changes that no notification announces.
+    fn tick(&self) -> Duration {
+        match self {
+            Self::Screen { place, .. } => screens::of(place).map_or(TICK, |screen| screen.tick),
+            Self::Link { .. } => TICK,
         }
     }
 
@@ -170,6 +180,12 @@ impl Hub {
         Changes(self.bell.subscribe())
     }
 
+    /// Says that a page has changed something, so that the pages of this process show it at once.
+    pub(super) fn acted(&self) {
+        // Without open pages nobody hears it.
+        let _ = self.bell.send(Bell::Acted);
+    }
+
     /// Whether the process is about to end.
     pub(super) fn is_over(&self) -> bool {
         self.over.is_cancelled()
@@ -244,7 +260,7 @@ impl Hub {
                     }
                 }
             };
-            let _ = tokio::time::timeout(self.tick(), changed).await;
+            let _ = tokio::time::timeout(self.tick().min(view.tick()), changed).await;
             tokio::time::sleep_until(begun + view.rest()).await;
             let mut views = self.views();
             if sent.is_closed() {
@@ -367,13 +383,12 @@ pub(super) async fn page(
     let open = async {
         let place = query.get("view").and_then(|view| Place::read(view)).ok_or(WebError::NotFound)?;
         screens::of(&place)?;
-        let claim = asked.claim()?;
         let share = web.hub.stream_for(asked.client)?;
-        let (tx, who) = enter(&web.pool, claim.clone()).await?;
+        let (tx, who) = asked.enter(&web.pool).await?;
         tx.commit().await?;
         let (language, zone) = (asked.words.code, asked.zone);
         let view = View::Screen { place, tenant: who.tenant, scope: who.scope, language, zone };
-        Ok((share, web.hub.open(view, Some((claim, who.name)))?))
+        Ok((share, web.hub.open(view, Some((who.claim, who.name)))?))
     };
     match open.await {
         Ok((share, page)) => stream_of(&web.hub, share, page.stream()),

@@ -3,7 +3,7 @@
 
 use super::Web;
 use super::error::WebError;
-use super::identity::{begin, enter};
+use super::identity::begin;
 use super::page;
 use super::request::{Asked, COOKIE};
 use super::words::Words;
@@ -30,11 +30,10 @@ pub(super) async fn page(
     asked: Asked,
 ) -> Response {
     let to = query.get("to").and_then(|to| page::here(to)).unwrap_or_else(|| "/fleet".into());
-    if let Some(claim) = &asked.claim
-        && let Ok((tx, _)) = enter(&web.pool, claim.clone()).await
+    if let Ok((tx, who)) = asked.enter(&web.pool).await
         && tx.commit().await.is_ok()
     {
-        return Redirect::to(&to).into_response();
+        return asked.without_stale_cookie(&who.claim, Redirect::to(&to).into_response());
     }
     Html(form(asked.words, &to, None)).into_response()
 }

@@ -9,6 +9,7 @@ use crate::db::transaction::UnnamedTransaction;
 use chrono_tz::Tz;
 use futures::future::BoxFuture;
 use maud::Markup;
+use std::time::Duration;
 
 /// A request for a screen, with a transaction under the rights of whoever asks.
 pub(super) struct Look {
@@ -40,6 +41,11 @@ pub(super) struct Shown {
     pub(super) live: bool,
 }
 
+/// The tick of a screen whose rows change without a notification, such as those of a queue, and that costs little.
+pub(super) const OFTEN: Duration = Duration::from_secs(1);
+/// The tick of all others.
+pub(super) const SELDOM: Duration = Duration::from_secs(5);
+
 /// A screen.
 pub(super) struct Screen {
     /// First part of the path, and the name of its words: `screens.fleet`.
@@ -50,8 +56,10 @@ pub(super) struct Screen {
     pub(super) icon: &'static str,
     /// Where it stands in the navigation; a screen of one row, such as a session, stands nowhere.
     pub(super) group: Option<Group>,
-    /// Which notifications change it. Every screen is rendered again after a few seconds, too.
+    /// Which notifications change it.
     pub(super) topics: &'static [Topic],
+    /// The longest time until it is rendered again, for what no notification announces: [`OFTEN`] or [`SELDOM`].
+    pub(super) tick: Duration,
     pub(super) render: for<'a> fn(&'a mut Look) -> BoxFuture<'a, Result<Shown, WebError>>,
 }
 

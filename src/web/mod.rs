@@ -17,6 +17,7 @@ mod live;
 mod login;
 mod look;
 mod marketplace;
+mod media;
 mod page;
 mod plot;
 mod qr;
@@ -30,6 +31,7 @@ mod words;
 
 use crate::config::{Config, Secret};
 use crate::db::DbError;
+use crate::messages::media::store::MediaStore;
 use axum::Router;
 use axum::http::HeaderName;
 use axum::middleware;
@@ -86,6 +88,10 @@ struct Shared {
     /// From the configuration; without it a change is accepted from the host that the browser asks.
     url: Option<Url>,
     hub: Hub,
+    /// For balancers.
+    answers: health::Answers,
+    /// Files that Postgres does not hold, if this process reaches them.
+    store: Option<MediaStore>,
     /// Changes that are under way; each has a connection to the database, and may wait for a lock.
     changes: Shares<ChangeOf>,
     /// `None` while it is off.
@@ -150,10 +156,26 @@ pub async fn serve(config: &Config, database: &Secret, stop: CancellationToken) 
     let url = settings.url.as_ref().and_then(|url| Url::parse(url).ok());
     let shown =
         url.as_ref().map_or_else(|| format!("http://{bound}"), |url| url.as_str().trim_end_matches('/').to_owned());
-    identity::register(&pool, &shown).await.map_err(WebServeError::Role)?;
+    if url.is_some() || !bound.ip().is_unspecified() {
+        identity::register(&pool, &shown, url.is_none()).await.map_err(WebServeError::Role)?;
+    } else {
+        identity::begin(&pool).await.map_err(WebServeError::Role)?.rollback().await.map_err(WebServeError::Role)?;
+        tracing::warn!(
+            "web.url is not set, and {bound} is no address that browsers reach: links of wa.link_url and wa.login_link need \
+             one that is; set web.url, or call wa.register_web"
+        );
+    }
+    let media = &config.media;
+    let store = media.store.as_ref().map(|store| MediaStore::open(store, &media.store_options)).transpose();
+    let store = store.unwrap_or_else(|error| {
+        tracing::warn!(%error, "pages show no files of the media store");
+        None
+    });
     let over = stop.child_token();
     let web = Web(Arc::new(Shared {
         hub: Hub::new(pool.clone(), settings, over.clone()),
+        answers: health::Answers::default(),
+        store,
         changes: Shares::new(share_of(settings.connections, 4), share_of(settings.connections, 2)),
         pool,
         limits: Limits::new(settings.requests_per_minute, settings.logins_per_minute),
@@ -221,6 +243,7 @@ fn router(web: Web) -> Router {
         .route("/link/{secret}/qr.png", get(link::qr_png))
         .route("/link/{secret}/{step}", post(link::step))
         .route("/act/{name}", post(call::run))
+        .route("/media/{id}", get(media::serve))
         .route("/stream", get(live::page))
         .route("/stream/events", get(live::events))
         .route("/{screen}", get(page::screen))

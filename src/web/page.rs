@@ -4,7 +4,7 @@ use super::Web;
 use super::assets::{ICONS, url};
 use super::error::{WebError, wants_json};
 use super::format::icon;
-use super::identity::enter;
+use super::identity::Identity;
 use super::look::{Group, Look, Screen, Shown};
 use super::request::{Asked, Place};
 use super::screens;
@@ -230,19 +230,19 @@ pub(super) async fn screen_of(web: State<Web>, Path(_): Path<(String, String)>, 
 
 async fn show(web: &Web, asked: &Asked) -> Response {
     match look(web, asked).await {
-        Ok(page) => Html(page.into_string()).into_response(),
+        Ok((page, who)) => asked.without_stale_cookie(&who.claim, Html(page.into_string()).into_response()),
         Err(error) => answer(&error, asked.words, &asked.headers, &asked.wanted),
     }
 }
 
-async fn look(web: &Web, asked: &Asked) -> Result<Markup, WebError> {
+async fn look(web: &Web, asked: &Asked) -> Result<(Markup, Identity), WebError> {
     let place = Place::read(&asked.wanted).ok_or(WebError::NotFound)?;
     let screen = screens::of(&place)?;
-    let (tx, who) = enter(&web.pool, asked.claim()?).await?;
+    let (tx, who) = asked.enter(&web.pool).await?;
     let mut look = Look { tx, words: asked.words, zone: asked.zone, who, place };
     let shown = (screen.render)(&mut look).await?;
     let page = frame(&look, &shown);
     // The token's last use is written.
     look.tx.commit().await?;
-    Ok(page)
+    Ok((page, look.who))
 }

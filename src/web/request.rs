@@ -3,13 +3,16 @@
 use super::Web;
 use super::client::{Client, user_of};
 use super::error::WebError;
-use super::identity::Claim;
+use super::identity::{self, Claim, Identity};
 use super::words::Words;
+use crate::db::transaction::UnnamedTransaction;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use axum_extra::extract::cookie::CookieJar;
+use axum::response::{IntoResponse as _, Response};
+use axum_extra::extract::cookie::{Cookie, CookieJar};
 use chrono_tz::Tz;
+use sqlx::postgres::PgPool;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -24,6 +27,8 @@ const ZONE: &str = "wagres_zone";
 pub(super) struct Asked {
     /// What the request says about who it is; `None` says nothing.
     pub(super) claim: Option<Claim>,
+    /// The user whom a trusted proxy names beside a cookie.
+    user: Option<Claim>,
     pub(super) words: &'static Words,
     /// The reader's time zone, which a script finds out; UTC until then.
     pub(super) zone: Tz,
@@ -41,6 +46,26 @@ impl Asked {
     pub(super) fn claim(&self) -> Result<Claim, WebError> {
         self.claim.clone().ok_or(WebError::SignedOut)
     }
+
+    /// Begins a transaction with the rights of whoever asks. A cookie that is no longer valid does not stand in the way of the
+    /// user whom a proxy has signed in.
+    ///
+    /// # Errors
+    /// [`WebError::is_signed_out`] when no claim is valid.
+    pub(super) async fn enter(&self, pool: &PgPool) -> Result<(UnnamedTransaction, Identity), WebError> {
+        match (identity::enter(pool, self.claim()?).await, &self.user) {
+            (Err(error), Some(user)) if error.is_signed_out() => identity::enter(pool, user.clone()).await,
+            (entered, _) => entered,
+        }
+    }
+
+    /// The answer, which ends the cookie if `who` has not come by it.
+    pub(super) fn without_stale_cookie(&self, who: &Claim, answer: Response) -> Response {
+        if self.user.is_none() || self.claim.as_ref() == Some(who) {
+            return answer;
+        }
+        (CookieJar::from_headers(&self.headers).remove(Cookie::build(COOKIE).path("/")), answer).into_response()
+    }
 }
 
 impl FromRequestParts<Web> for Asked {
@@ -55,6 +80,7 @@ impl FromRequestParts<Web> for Asked {
         let cookie = || Some(Claim::Secret(CookieJar::from_headers(headers).get(COOKIE)?.value().to_owned()));
         let user = || user_of(web, peer.ip(), headers).map(Claim::User);
         Ok(Self {
+            user: user().filter(|_| bearer.is_none() && cookie().is_some()),
             claim: bearer.or_else(cookie).or_else(user),
             words: Words::of_request(headers),
             zone: CookieJar::from_headers(headers).get(ZONE).and_then(|it| it.value().parse().ok()).unwrap_or(Tz::UTC),

@@ -145,6 +145,8 @@ async fn h2_guesses_and_floods_of_an_address_are_limited() -> Result<()> {
         last = pages.get("/login", "").await?.status;
     }
     ensure!(last == 429, "{last}");
+    // A balancer that gets no answer takes the process out.
+    ensure!(pages.get("/livez", "").await?.status == 200 && pages.get("/health", "").await?.status == 200);
     pages.stop().await;
     Ok(())
 }
@@ -168,6 +170,77 @@ async fn h2_only_a_listed_proxy_names_the_user() -> Result<()> {
     ensure!(status(&["127.0.0.0/8"], "anna@example.org").await? == 200);
     ensure!(status(&["10.0.0.0/8"], "anna@example.org").await? == 303, "an address that is no proxy");
     ensure!(status(&["127.0.0.0/8"], "boss").await? == 303, "a token that is not for proxies");
+    Ok(())
+}
+
+/// A browser keeps its cookie for longer than the cookie is valid.
+#[tokio::test]
+async fn h2_a_stale_cookie_does_not_hide_the_user_whom_a_proxy_names() -> Result<()> {
+    let db = db::fresh().await;
+    sqlx::query("SELECT wa.add_token('anna', 'viewer', proxy_user => true)").execute(&db.pool).await?;
+    let pages = Pages::with(&db, |config| {
+        config.web.trusted_proxies = ["127.0.0.0/8"].iter().filter_map(|net| net.parse().ok()).collect();
+        config.web.user_header = Some("X-User".into());
+    })
+    .await?;
+    for path in ["/fleet", "/login"] {
+        let answer = pages.request(&format!("GET {path}"), &["cookie: wagres=wac_0", "x-user: anna"], "").await?;
+        ensure!(answer.status == if path == "/fleet" { 200 } else { 303 }, "{path}: {answer:?}");
+        let dropped = answer.header("set-cookie").unwrap_or_default();
+        ensure!(dropped.starts_with("wagres=;") && dropped.contains("Max-Age=0"), "{path}: {dropped}");
+    }
+    // A valid one counts, and stays; a program's own token never falls back.
+    let cookie = pages.sign_in(&token(&db, "ops", "viewer", None).await?).await?;
+    let answer = pages.request("GET /fleet", &[&format!("cookie: {cookie}"), "x-user: anna"], "").await?;
+    ensure!(answer.status == 200 && answer.header("set-cookie").is_none() && answer.body.contains("ops"), "{answer:?}");
+    let answer = pages.request("GET /fleet", &["authorization: Bearer wat_0", "x-user: anna"], "").await?;
+    ensure!(answer.status == 401, "{answer:?}");
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_a_login_link_asks_for_a_click_and_works_once() -> Result<()> {
+    let db = db::fresh().await;
+    let pages = Pages::start(&db).await?;
+    token(&db, "ops", "viewer", None).await?;
+    let link: String = sqlx::query_scalar("SELECT wa.login_link('ops')").fetch_one(&db.pool).await?;
+    let path = link.trim_start_matches(&pages.url).to_owned();
+    // A program that previews links does not spend it.
+    for _ in 0..2 {
+        let page = pages.get(&path, "").await?;
+        ensure!(page.status == 200 && page.header("set-cookie").is_none() && page.body.contains("<form"), "{page:?}");
+    }
+    let signed_in = pages.post(&path, "", "").await?;
+    ensure!(signed_in.status == 303 && signed_in.header("location") == Some("/fleet"), "{signed_in:?}");
+    let cookie = signed_in.header("set-cookie").unwrap_or_default().split(';').next().unwrap_or_default();
+    ensure!(pages.get("/fleet", cookie).await?.status == 200);
+    let again = pages.post(&path, "", "").await?;
+    ensure!(again.status == 401 && again.body.contains("works once"), "{again:?}");
+    pages.stop().await;
+    Ok(())
+}
+
+/// `wa.link_url` gives addresses to people.
+#[tokio::test]
+async fn h2_a_guessed_address_replaces_no_address_that_somebody_has_set() -> Result<()> {
+    let db = db::fresh().await;
+    let url = async || -> Result<Option<String>> {
+        Ok(sqlx::query_scalar("SELECT url FROM wa.web").fetch_optional(&db.pool).await?)
+    };
+    let pages = Pages::with(&db, |config| config.web.listen = Some(([0, 0, 0, 0], 0).into())).await?;
+    pages.stop().await;
+    ensure!(url().await?.is_none(), "{:?}", url().await?);
+    let pages = Pages::start(&db).await?;
+    ensure!(url().await?.as_deref() == Some(pages.url.as_str()));
+    pages.stop().await;
+    let pages = Pages::with(&db, |config| config.web.url = Some("https://wa.example.com".into())).await?;
+    pages.stop().await;
+    for listen in [[127, 0, 0, 1], [0, 0, 0, 0]] {
+        let pages = Pages::with(&db, |config| config.web.listen = Some((listen, 0).into())).await?;
+        pages.stop().await;
+        ensure!(url().await?.as_deref() == Some("https://wa.example.com"), "{:?}", url().await?);
+    }
     Ok(())
 }
 

@@ -1,10 +1,9 @@
 //! S2: the link page in a real browser, with the sandbox's phones.
 
-use super::{Pages, picture};
+use super::{Pages, picture, qr_of};
 use crate::support::browser::Browser;
 use crate::support::world::World;
 use anyhow::{Context as _, Result, ensure};
-use image::GrayImage;
 use serde_json::{Value, json};
 
 const NUMBER: &str = "15550001";
@@ -38,15 +37,7 @@ async fn shows_qr(world: &World, browser: &Browser) -> Result<String> {
 async fn read_qr(pages: &Pages, url: &str) -> Result<Option<String>> {
     let path = url.trim_start_matches(&pages.url);
     let answer = pages.bytes(&format!("{path}/qr.png")).await?;
-    let Ok(picture) = image::load_from_memory(&answer) else { return Ok(None) };
-    let picture: GrayImage = picture.to_luma8();
-    let (width, height) = picture.dimensions();
-    let mut prepared =
-        rqrr::PreparedImage::prepare_from_greyscale(usize::try_from(width)?, usize::try_from(height)?, |x, y| {
-            picture.as_raw()[y * width as usize + x]
-        });
-    let grids = prepared.detect_grids();
-    Ok(grids.first().and_then(|grid| grid.decode().ok()).map(|(_, text)| text))
+    qr_of(&answer)
 }
 
 /// Scans the page's code with the phone, each new one until the phone takes it.
@@ -160,14 +151,20 @@ async fn s2_h2_the_link_page_speaks_plainly() -> Result<()> {
         r#"SELECT wa.add_session('shop');
            INSERT INTO wa.session_job (session, kind) VALUES ('shop', 'link');
            UPDATE wa.session_job SET status = 'failed', last_error = 'permission denied for function wa.link';
-           UPDATE wa.session SET status = 'disconnected', status_reason = 'not linked (wa.link)';
-           INSERT INTO wa.event (session, session_id, kind, data) SELECT name, session_id, 'connection_ended',
-               '{"end": "no_scan", "advice": "call wa.link when somebody is there to scan"}' FROM wa.session"#,
+           UPDATE wa.session SET status = 'disconnected', status_reason = 'not linked (wa.link)'"#,
     )
     .execute(world.pool())
     .await?;
+    let ended = r#"INSERT INTO wa.event (session, session_id, kind, data, created_at) SELECT name, session_id, 'connection_ended',
+                   '{"end": "no_scan", "advice": "call wa.link when somebody is there to scan"}', clock_timestamp() FROM wa.session"#;
+    sqlx::raw_sql(ended).execute(world.pool()).await?;
     let url = link_url(&world).await?;
     let path = url.trim_start_matches(&pages.url).to_owned();
+    // What happened before the link was made is nothing to whoever gets it.
+    let page = pages.get(&path, "").await?;
+    let main = page.body.split("<main").nth(1).unwrap_or_default();
+    ensure!(!main.contains("in time") && !main.contains("No phone is linked"), "{main}");
+    sqlx::raw_sql(ended).execute(world.pool()).await?;
     let page = pages.get(&path, "").await?;
     let main = page.body.split("<main").nth(1).unwrap_or_default();
     ensure!(main.contains("Nobody scanned the code in time."), "{main}");
@@ -205,6 +202,82 @@ async fn s2_h2_a_link_that_is_over_says_why_and_what_to_do() -> Result<()> {
     for over in [&expired, &revoked] {
         let page = main(over).await?;
         ensure!(!page.contains("<form") && page.contains("Ask whoever sent it"), "{page}");
+    }
+    pages.stop().await;
+    Ok(())
+}
+
+/// Each way to fail in words, and a way on.
+#[tokio::test]
+async fn s2_h2_the_link_page_says_why_no_phone_was_linked() -> Result<()> {
+    let db = crate::support::db::fresh().await;
+    let pages = Pages::start(&db).await?;
+    sqlx::raw_sql("SELECT wa.add_session('shop')").execute(&db.pool).await?;
+    let url: String = sqlx::query_scalar("SELECT wa.link_url('shop')").fetch_one(&db.pool).await?;
+    let path = url.trim_start_matches(&pages.url).to_owned();
+    let main = async || -> Result<String> {
+        Ok(pages.get(&path, "").await?.body.split("<main").nth(1).unwrap_or_default().to_owned())
+    };
+    let run = async |sql: &str| sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&db.pool).await;
+    run("UPDATE wa.session SET status = 'linking'; UPDATE wa.session SET status = 'disconnected'").await?;
+    for (end, says) in [
+        ("no_scan", "Nobody scanned"),
+        ("code_expired", "not typed in time"),
+        ("replaced", "Another program has taken over"),
+        ("outdated", "needs an update"),
+        ("refused", "refused the connection"),
+        ("stream_error", "ended the connection"),
+        ("rate_limited", "asks to wait"),
+        ("something_new", "did not work this time"),
+    ] {
+        run(&format!(
+            "INSERT INTO wa.event (session, session_id, kind, data, created_at) SELECT name, session_id, 'connection_ended', '{{\"end\": \"{end}\"}}', clock_timestamp() FROM wa.session"
+        ))
+        .await?;
+        let page = main().await?;
+        ensure!(page.contains(says) && page.contains("/start"), "{end}: {page}");
+    }
+    // A pairing code that was not typed: the next connection shows QR codes, and the page says what became of the code.
+    run("INSERT INTO wa.event (session, session_id, kind, data, created_at) SELECT name, session_id, 'connection_ended', '{\"end\": \"code_expired\"}', clock_timestamp() FROM wa.session;
+         UPDATE wa.session SET status = 'linking', qr = 'code', qr_expires_at = now() + interval '1 min'").await?;
+    let page = main().await?;
+    ensure!(page.contains("not typed in time") && page.contains("name=\"phone\""), "{page}");
+    // No code was given, also while QR codes follow each other.
+    run("UPDATE wa.session SET status_reason = 'no pairing code: rate-overlimit; scan the QR code'").await?;
+    let page = main().await?;
+    ensure!(page.contains("gave no pairing code") && page.contains("name=\"phone\""), "{page}");
+    run("UPDATE wa.session SET status_reason = NULL;
+         INSERT INTO wa.passkey (session_id, session, stage, request, expires_at) SELECT session_id, name, 'requested', '{}', now() + interval '5 min' FROM wa.session").await?;
+    let page = main().await?;
+    ensure!(page.contains("passkey-line") && page.contains("To be finished in"), "{page}");
+    run("UPDATE wa.passkey SET stage = 'failed', error = 'WhatsApp refused the answer: 401'").await?;
+    let page = main().await?;
+    ensure!(page.contains("WhatsApp refused the answer: 401") && page.contains("/start"), "{page}");
+    run("DELETE FROM wa.passkey; UPDATE wa.session SET status = 'banned'").await?;
+    let page = main().await?;
+    ensure!(page.contains("WhatsApp has banned this number") && !page.contains("/start"), "{page}");
+    // Linked by somebody else meanwhile.
+    run("UPDATE wa.session SET status = 'linking'; UPDATE wa.session SET phone = '15550001', jid = '15550001@s.whatsapp.net', status = 'connected'").await?;
+    let page = main().await?;
+    ensure!(page.contains("Connected as +15550001") && !page.contains("/start"), "{page}");
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn s2_h2_the_link_page_says_when_too_many_codes_were_asked_for() -> Result<()> {
+    let db = crate::support::db::fresh().await;
+    let pages = Pages::start(&db).await?;
+    sqlx::raw_sql("SELECT wa.add_session('shop')").execute(&db.pool).await?;
+    let url: String = sqlx::query_scalar("SELECT wa.link_url('shop')").fetch_one(&db.pool).await?;
+    let path = format!("{}/start", url.trim_start_matches(&pages.url));
+    for attempt in 0..6 {
+        let answer = pages.post(&path, "", "phone=%2B15550001").await?;
+        let (status, says) = if attempt < 5 { (200, "Code requested") } else { (422, "Wait an hour") };
+        ensure!(answer.status == status && answer.body.contains(says), "{attempt}: {answer:?}");
+        sqlx::raw_sql("UPDATE wa.session_job SET status = 'failed', finished_at = now() WHERE status = 'queued'")
+            .execute(&db.pool)
+            .await?;
     }
     pages.stop().await;
     Ok(())

@@ -1,6 +1,9 @@
 //! The link page and the dashboard (H2, S2): over HTTP here, in a real browser in the modules.
 
 mod balancers;
+mod changes;
+mod files;
+mod first_steps;
 mod guard;
 mod linking;
 mod retries;
@@ -171,6 +174,17 @@ pub(crate) async fn picture(browser: &Browser, name: &str) -> Result<()> {
         tokio::fs::write(folder.join(format!("{name}.png")), browser.picture().await?).await?;
     }
     Ok(())
+}
+
+/// What a camera reads from a picture with a QR code; nothing from one without.
+pub(crate) fn qr_of(picture: &[u8]) -> Result<Option<String>> {
+    let Ok(picture) = image::load_from_memory(picture) else { return Ok(None) };
+    let picture = picture.to_luma8();
+    let (width, height) = (usize::try_from(picture.width())?, usize::try_from(picture.height())?);
+    let mut prepared =
+        rqrr::PreparedImage::prepare_from_greyscale(width, height, |x, y| picture.as_raw()[y * width + x]);
+    let grids = prepared.detect_grids();
+    Ok(grids.first().and_then(|grid| grid.decode().ok()).map(|(_, text)| text))
 }
 
 /// A token of this scope for a tenant.

@@ -139,3 +139,69 @@ async fn h2_q13_a_tenant_is_paused_and_resumed_on_the_fleet_page() -> Result<()>
     pages.stop().await;
     Ok(())
 }
+
+#[tokio::test]
+async fn h2_s12_the_fleet_counts_and_shows_the_sessions_that_need_a_person() -> Result<()> {
+    let db = db::fresh().await;
+    run(
+        &db.pool,
+        "SELECT wa.add_session('well'), wa.add_session('unlinked'), wa.add_session('gone'), wa.add_session('held');
+         INSERT INTO wa.worker (worker_id, host, pid, version, lease_until, memory_mb) VALUES ('00000000-0000-0000-0000-000000000001', 'one', 1, '1', now() + interval '1 hour', 123);
+         UPDATE wa.session SET desired = 'connected', phone = '1555' || session_id, jid = '1555' || session_id || '@s.whatsapp.net' WHERE name IN ('well', 'held', 'gone');
+         UPDATE wa.session SET status = 'linking' WHERE name <> 'unlinked'; UPDATE wa.session SET status = 'connected' WHERE name <> 'unlinked';
+         UPDATE wa.lease SET epoch = 1, holder = '00000000-0000-0000-0000-000000000001';
+         UPDATE wa.session SET status = 'logged_out', jid = NULL WHERE name = 'gone';
+         SELECT wa.pause('held'), wa.send_text('held', '+79001234567', 'x')",
+    )
+    .await?;
+    let pages = Pages::start(&db).await?;
+    let cookie = pages.sign_in(&token(&db, "ops", "operator", None).await?).await?;
+    let fleet = pages.get("/fleet", &cookie).await?;
+    let tile =
+        main(&fleet).split("data-key=\"stuck\"").nth(1).and_then(|rest| rest.split("</li>").next()).unwrap_or_default();
+    ensure!(tile.contains("<b class=\"number\">2</b>"), "{tile}: {}", main(&fleet));
+    let fleet = pages.get("/fleet?wish=stuck", &cookie).await?;
+    let names: Vec<_> = ["well", "unlinked", "gone", "held"]
+        .into_iter()
+        .filter(|name| main(&fleet).contains(&format!(">{name}</a>")))
+        .collect();
+    ensure!(names == ["gone", "held"], "{names:?}");
+    // Its moments are in the reader's zone.
+    let zoned = pages.get("/session/held", &format!("{cookie}; wagres_zone=Europe/Berlin")).await?;
+    let why = main(&zoned).split("class=\"flash").nth(1).and_then(|rest| rest.split("</p>").next()).unwrap_or_default();
+    ensure!(why.contains("paused by") && why.contains("<time datetime=") && !why.contains("+00</span>"), "{why}");
+    ensure!(main(&zoned).contains("123 MB"), "{}", main(&zoned));
+    ensure!(main(&pages.get("/workers", &cookie).await?).contains("123 MB"));
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_s2_a_passkey_is_answered_on_the_page_of_its_session() -> Result<()> {
+    let db = db::fresh().await;
+    run(
+        &db.pool,
+        "SELECT wa.add_session('shop'); UPDATE wa.session SET status = 'linking';
+         INSERT INTO wa.passkey (session_id, session, stage, request, expires_at) SELECT session_id, name, 'requested', '{\"challenge\": \"abc\"}', now() + interval '5 min' FROM wa.session",
+    )
+    .await?;
+    let pages = Pages::start(&db).await?;
+    let cookie = pages.sign_in(&token(&db, "ops", "operator", None).await?).await?;
+    let page = pages.get("/session/shop", &cookie).await?;
+    ensure!(
+        main(&page).contains("passkey-line")
+            && main(&page).contains("challenge")
+            && main(&page).contains("data-until=\"clock\""),
+        "{}",
+        main(&page)
+    );
+    let answer = pages.post("/act/answer_passkey", &cookie, "session=shop&assertion=%7B%22id%22%3A%22eA%22%2C%22response%22%3A%7B%22clientDataJSON%22%3A%22eA%22%2C%22authenticatorData%22%3A%22eA%22%2C%22signature%22%3A%22eA%22%7D%7D").await?;
+    let stage: String = sqlx::query_scalar("SELECT stage FROM wa.passkey").fetch_one(&db.pool).await?;
+    ensure!(answer.status == 200 && stage == "answered", "{stage}: {answer:?}");
+    // Whoever only looks on gets none of it.
+    let viewer = pages.sign_in(&token(&db, "eve", "viewer", None).await?).await?;
+    let page = pages.get("/session/shop", &viewer).await?;
+    ensure!(!main(&page).contains("passkey-line") && !main(&page).contains("challenge"), "{}", main(&page));
+    pages.stop().await;
+    Ok(())
+}

@@ -235,3 +235,31 @@ async fn s2_h2_a_wrong_secret_of_a_link_opens_no_stream_and_counts_as_an_attempt
     pages.stop().await;
     Ok(())
 }
+
+/// The last events of one session, however many others have happened since; and where to go on, though nothing of it happened.
+#[tokio::test]
+async fn h2_events_of_one_session_come_from_its_own_past() -> Result<()> {
+    let db = db::fresh().await;
+    sqlx::raw_sql("SELECT wa.add_session('quiet'), wa.add_session('busy')").execute(&db.pool).await?;
+    let own = add_event(&db, "quiet", "call").await?;
+    let other = add_event(&db, "quiet", "session_paused").await?;
+    let flood = "INSERT INTO wa.event (session, session_id, kind) SELECT name, session_id, 'call' FROM wa.session, generate_series(1, 300) WHERE name = 'busy'";
+    sqlx::raw_sql(flood).execute(&db.pool).await?;
+    let pages = Pages::start(&db).await?;
+    let cookie = pages.sign_in(&token(&db, "ops", "viewer", None).await?).await?;
+    let mut stream = pages.stream("/stream/events?session=quiet", &cookie, "").await?;
+    stream.until(&format!("data-key=\"{own}\"")).await?;
+    stream.until(&format!("data-key=\"{other}\"")).await?;
+    sqlx::raw_sql(flood).execute(&db.pool).await?;
+    let passed = stream.until("id: ").await?;
+    let passed: i64 = passed.trim_start_matches("id: ").parse()?;
+    ensure!(passed > other, "{passed}");
+    let mut stream = pages.stream("/stream/events?session=quiet&kind=session_", &cookie, "").await?;
+    stream.until(&format!("data-key=\"{other}\"")).await?;
+    let next = add_event(&db, "quiet", "session_paused").await?;
+    let resumed = format!("last-event-id: {passed}\r\n");
+    let mut stream = pages.stream("/stream/events?session=quiet", &cookie, &resumed).await?;
+    stream.until(&format!("data-key=\"{next}\"")).await?;
+    pages.stop().await;
+    Ok(())
+}

@@ -67,7 +67,7 @@ impl MediaStore {
     }
 
     /// The bytes at `path`.
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &self,
         path: &str,
     ) -> object_store::Result<BoxStream<'static, object_store::Result<Bytes>>> {

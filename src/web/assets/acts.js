@@ -68,12 +68,13 @@ export function sendByThemselves(main) {
   }
 }
 
-/** A typed value as SQL. */
-function literal(field) {
+/** A typed value as SQL: `kind` is plain (a number or a truth value), moment (in UTC), or text. */
+function literal(field, kind = field.type === 'number' ? 'plain' : 'text') {
   if (field.type === 'checkbox') return String(field.checked);
   const value = field.value.trim();
   if (!value) return 'NULL';
-  return field.type === 'number' ? value : `'${value.replaceAll("'", "''")}'`;
+  if (kind === 'plain' && (value === 'true' || value === 'false' || !Number.isNaN(Number(value)))) return value;
+  return `'${value.replaceAll("'", "''")}${kind === 'moment' ? '+00' : ''}'`;
 }
 
 /** Puts the values of a form into its statement: `<var data-of="note">`. */
@@ -83,7 +84,7 @@ function typed({ target }) {
   for (const slot of form.querySelectorAll('var[data-of]')) {
     const field = form.elements[slot.dataset.of];
     const one = field instanceof RadioNodeList ? [...field].find((radio) => radio.checked) : field;
-    if (one) slot.textContent = literal(one);
+    if (one) slot.textContent = literal(one, slot.dataset.kind);
   }
 }
 

@@ -26,6 +26,8 @@ use tokio::sync::{broadcast, watch};
 const OVERLAP: i64 = 500;
 /// Most events in one reading.
 const MOST: i64 = 1000;
+/// Of so many events that a listener does not want, it gets the id of the last.
+const PASSED: u32 = 100;
 /// The shortest time between two readings.
 const REST: Duration = Duration::from_millis(250);
 /// Events that a slow listener may miss before its stream ends; it opens another and resumes.
@@ -58,7 +60,7 @@ pub(super) struct Row {
 }
 
 /// Which of them a listener wants.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Wanted {
     session: Option<String>,
     /// Beginning of the kind: `session_`.
@@ -106,15 +108,16 @@ fn line(words: &Words, row: &Row) -> Markup {
     }
 }
 
-/// The events behind this id, oldest first; the last ones without an id.
-async fn read(hub: &Hub, claim: Claim, after: Option<i64>) -> Result<(Vec<Row>, Identity), WebError> {
+/// The wanted events behind this id, oldest first; the last ones without an id.
+async fn read(hub: &Hub, claim: Claim, after: Option<i64>, wanted: &Wanted) -> Result<Vec<Row>, WebError> {
     let (mut tx, who) = enter(&hub.pool, claim).await?;
-    let mut rows = sqlx::query_file_as!(Row, "sql/web/events_after.sql", after, MOST, who.tenant.is_none())
+    let (every, session, kind) = (who.tenant.is_none(), wanted.session.as_deref(), wanted.kind.as_deref());
+    let mut rows = sqlx::query_file_as!(Row, "sql/web/events_after.sql", after, MOST, every, session, kind)
         .fetch_all(&mut tx)
         .await?;
     tx.commit().await?;
     rows.sort_by_key(|row| row.id);
-    Ok((rows, who))
+    Ok(rows)
 }
 
 /// Whether there may be more events behind those of a reading.
@@ -153,8 +156,8 @@ impl Hub {
         let mut last: Option<i64> = None;
         let mut seen = BTreeSet::new();
         while let Some(claim) = feed.claims.any() {
-            match read(self, claim.clone(), last.map(|id| id - OVERLAP)).await {
-                Ok((rows, _)) => {
+            match read(self, claim.clone(), last.map(|id| id - OVERLAP), &Wanted::default()).await {
+                Ok(rows) => {
                     let more = is_full(&rows);
                     let fresh: Vec<Row> = rows.into_iter().filter(|row| seen.insert(row.id)).collect();
                     if last.is_some() && !fresh.is_empty() {
@@ -218,21 +221,31 @@ struct Listener {
     page: std::vec::IntoIter<Row>,
     /// What the last pages had, which the feed may send, too.
     known: BTreeSet<i64>,
+    wanted: Wanted,
+    /// Events that were not wanted since the last one that was sent.
+    passed: u32,
+}
+
+/// What a listener gets.
+enum Next {
+    Event(Arc<Row>),
+    /// The stream is as far as this event, which is not wanted: a stream that is opened again goes on there.
+    Passed(i64),
 }
 
 impl Listener {
-    /// The next event; `None` ends the stream, and the browser opens another one that resumes.
-    async fn next(&mut self) -> Option<Arc<Row>> {
+    /// The next event that is wanted; `None` ends the stream, and the browser opens another one that resumes.
+    async fn next(&mut self) -> Option<Next> {
         loop {
             if let Some(row) = self.page.next() {
-                return Some(Arc::new(row));
+                return Some(Next::Event(Arc::new(row)));
             }
             let after = match self.past {
                 Past::Newest => None,
                 Past::After(id) => Some(id),
                 Past::Read => break,
             };
-            let (rows, _) = read(&self.hub, self.claim.clone(), after).await.ok()?;
+            let rows = read(&self.hub, self.claim.clone(), after, &self.wanted).await.ok()?;
             let newest = rows.last().map(|row| row.id);
             self.past = match newest {
                 Some(newest) if after.is_some() && is_full(&rows) => Past::After(newest),
@@ -250,20 +263,26 @@ impl Listener {
             if !self.feed.claims.has(&self.claim) {
                 return None;
             }
-            if !self.known.contains(&row.id) {
-                return Some(row);
+            if !self.wanted.has(&row) {
+                self.passed += 1;
+                if self.passed >= PASSED {
+                    self.passed = 0;
+                    return Some(Next::Passed(row.id));
+                }
+            } else if !self.known.contains(&row.id) {
+                self.passed = 0;
+                return Some(Next::Event(row));
             }
         }
     }
 
-    fn stream(self, wanted: Wanted, words: &'static Words) -> impl Stream<Item = Event> + Send + 'static {
-        stream::unfold((self, wanted), move |(mut listener, wanted)| async move {
-            loop {
-                let row = listener.next().await?;
-                if wanted.has(&row) {
-                    return Some((row.event(words), (listener, wanted)));
-                }
-            }
+    fn stream(self, words: &'static Words) -> impl Stream<Item = Event> + Send + 'static {
+        stream::unfold(self, move |mut listener| async move {
+            let event = match listener.next().await? {
+                Next::Event(row) => row.event(words),
+                Next::Passed(id) => Event::default().id(id.to_string()),
+            };
+            Some((event, listener))
         })
     }
 }
@@ -281,19 +300,19 @@ pub(in crate::web) async fn events(
     let choice = |key| query.get(key).filter(|value| !value.is_empty()).cloned();
     let wanted = Wanted { session: choice("session"), kind: choice("kind") };
     let open = async {
-        let claim = asked.claim()?;
         let share = web.hub.stream_for(asked.client)?;
-        let (tx, who) = enter(&web.hub.pool, claim.clone()).await?;
+        let (tx, who) = asked.enter(&web.hub.pool).await?;
         tx.commit().await?;
         // First the feed, then the past, so that there is nothing between the two.
         let (mut feed, live) = web.hub.feed(&who);
         let _ = feed.begun.wait_for(|begun| *begun).await;
         let past = after.map_or(Past::Newest, |id| Past::After(id.saturating_sub(OVERLAP)));
+        let (hub, claim) = (web.hub.clone(), who.claim);
         let (page, known) = (vec![].into_iter(), BTreeSet::new());
-        Ok((share, Listener { hub: web.hub.clone(), claim, feed, live, past, page, known }))
+        Ok((share, Listener { hub, claim, feed, live, past, page, known, wanted, passed: 0 }))
     };
     match open.await {
-        Ok((share, listener)) => stream_of(&web.hub, share, listener.stream(wanted, asked.words)),
+        Ok((share, listener)) => stream_of(&web.hub, share, listener.stream(asked.words)),
         Err(error) => WebError::json(&error),
     }
 }

@@ -5,7 +5,7 @@ use crate::web::acts::{self, Act, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
-use crate::web::look::{Group, Look, Screen, Shown, Topic};
+use crate::web::look::{Group, Look, SELDOM, Screen, Shown, Topic};
 use crate::web::request::Place;
 use crate::web::words::Words;
 use maud::{Markup, html};
@@ -16,6 +16,7 @@ pub(super) const SCREEN: Screen = Screen {
     icon: "campaigns",
     group: Some(Group::Messages),
     topics: &[Topic::Status],
+    tick: SELDOM,
     render: |look| Box::pin(render(look)),
 };
 
@@ -34,7 +35,29 @@ static CANCEL: Act = Act {
     arguments: &["session", "campaign"],
 };
 
-pub(super) const ACTS: &[&Act] = &[&PAUSE, &CANCEL];
+static PAUSE_ALL: Act = Act {
+    name: "pause_campaigns",
+    scope: Scope::Operator,
+    function: "wa.pause_campaigns",
+    sql: "SELECT wa.pause_campaigns($1, $2, $3::bigint)::text",
+    arguments: &["campaign", "tenant", "after"],
+};
+static RESUME_ALL: Act = Act {
+    name: "resume_campaigns",
+    scope: Scope::Operator,
+    function: "wa.resume_campaigns",
+    sql: "SELECT wa.resume_campaigns($1, $2, $3::bigint)::text",
+    arguments: &["campaign", "tenant", "after"],
+};
+static CANCEL_ALL: Act = Act {
+    name: "cancel_campaigns",
+    scope: Scope::Operator,
+    function: "wa.cancel_campaigns",
+    sql: "SELECT wa.cancel_campaigns($1, $2, $3::bigint)::text",
+    arguments: &["campaign", "tenant", "after"],
+};
+
+pub(super) const ACTS: &[&Act] = &[&PAUSE, &CANCEL, &PAUSE_ALL, &RESUME_ALL, &CANCEL_ALL];
 
 /// Campaigns on the page.
 const ROWS: i64 = 50;
@@ -127,6 +150,26 @@ fn cells(words: &Words, counts: [i64; 5]) -> Markup {
     }
 }
 
+/// What can be done with the campaign on all its sessions.
+fn acts_on_all(look: &Look, campaign: &str, tenant: Option<&str>) -> Markup {
+    let words = look.words;
+    let mut fixed = vec![("campaign", campaign)];
+    fixed.extend(tenant.map(|tenant| ("tenant", tenant)));
+    let offer = |label, about, icon, danger| Offer {
+        label,
+        about,
+        icon: Some(icon),
+        fixed: &fixed,
+        danger,
+        ..Offer::default()
+    };
+    html! {
+        (acts::act(look, &PAUSE_ALL, &offer(words.t("campaigns.pause_all"), words.t("campaigns.pause_all_about"), "pause", false)))
+        (acts::act(look, &RESUME_ALL, &offer(words.t("campaigns.resume_all"), words.t("campaigns.resume_all_about"), "play", false)))
+        (acts::act(look, &CANCEL_ALL, &offer(words.t("campaigns.cancel_all"), words.t("campaigns.cancel_all_about"), "stop", true)))
+    }
+}
+
 async fn one(look: &mut Look, campaign: &str) -> Result<Shown, WebError> {
     let place = look.place.clone();
     let (tenant, after) = (place.get("tenant"), place.get("after"));
@@ -147,6 +190,7 @@ async fn one(look: &mut Look, campaign: &str) -> Result<Shown, WebError> {
                 p.soft { @if let Some(tenant) = tenant { span.tag { (tenant) } " " } (words.t("campaigns.about")) }
             }
             div.acts {
+                (acts_on_all(look, campaign, tenant))
                 a class="button plain" href=(with("delivery")) { (words.t("screens.delivery")) }
                 a class="button plain" href=(with("failures")) { (words.t("screens.failures")) }
             }

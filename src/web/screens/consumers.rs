@@ -5,7 +5,7 @@ use crate::web::acts::{self, Act, Field, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
-use crate::web::look::{Group, Look, Screen, Shown, Topic};
+use crate::web::look::{Group, Look, SELDOM, Screen, Shown, Topic};
 use crate::web::request::Place;
 use maud::{Markup, html};
 
@@ -15,6 +15,7 @@ pub(super) const SCREEN: Screen = Screen {
     icon: "consumers",
     group: Some(Group::Operation),
     topics: &[Topic::Inbound],
+    tick: SELDOM,
     render: |look| Box::pin(render(look)),
 };
 

@@ -4,7 +4,7 @@ use super::shared;
 use super::span::{Span, limits};
 use crate::web::error::WebError;
 use crate::web::format;
-use crate::web::look::{Group, Look, Screen, Shown, Topic};
+use crate::web::look::{Group, Look, SELDOM, Screen, Shown, Topic};
 use crate::web::plot::{Kind, Plot, Series, Step, Tone, funnel, real, sparkline};
 use crate::web::request::Place;
 use maud::{PreEscaped, html};
@@ -15,6 +15,7 @@ pub(super) const SCREEN: Screen = Screen {
     icon: "delivery",
     group: Some(Group::Messages),
     topics: &[Topic::Status],
+    tick: SELDOM,
     render: |look| Box::pin(render(look)),
 };
 
@@ -46,6 +47,13 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         (words.t("delivery.received"), Tone::Five, numbers.iter().map(|row| row.received).collect()),
     ];
     let total = |at: usize| columns[at].2.iter().sum::<i64>();
+    // The last step is not over: with it every line would fall at its end. Unless nothing else has happened yet.
+    let past = numbers.len().saturating_sub(1);
+    let shown = if columns.iter().any(|(_, _, values)| values[..past].iter().any(|count| *count > 0)) {
+        past
+    } else {
+        numbers.len()
+    };
     let steps: Vec<_> = columns[..5]
         .iter()
         .map(|(label, tone, values)| Step { label, count: values.iter().sum(), tone: *tone })
@@ -53,9 +61,9 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let line = |at: usize| Series {
         label: columns[at].0,
         tone: columns[at].1,
-        values: columns[at].2.iter().map(|count| Some(real(*count))).collect(),
+        values: columns[at].2[..shown].iter().map(|count| Some(real(*count))).collect(),
     };
-    let times: Vec<_> = numbers.iter().map(|row| row.at).collect();
+    let times: Vec<_> = numbers[..shown].iter().map(|row| row.at).collect();
     let unit = words.of_value("span_step", span.name);
     let messages = Plot {
         id: "messages",
@@ -64,7 +72,10 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         kind: Kind::Lines,
         times: times.clone(),
         // Nobody receives for a campaign.
-        series: if campaign.is_some() { vec![1, 2, 3, 5] } else { vec![1, 2, 3, 5, 6] }.into_iter().map(line).collect(),
+        series: if campaign.is_some() { vec![0, 1, 2, 3, 4, 5] } else { vec![0, 1, 2, 3, 4, 5, 6] }
+            .into_iter()
+            .map(line)
+            .collect(),
         limit: None,
     };
     let latency = Plot {
@@ -77,12 +88,12 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
             Series {
                 label: words.t("delivery.median"),
                 tone: Tone::One,
-                values: numbers.iter().map(|row| row.median_seconds).collect(),
+                values: numbers[..shown].iter().map(|row| row.median_seconds).collect(),
             },
             Series {
                 label: words.t("delivery.p95"),
                 tone: Tone::Two,
-                values: numbers.iter().map(|row| row.p95_seconds).collect(),
+                values: numbers[..shown].iter().map(|row| row.p95_seconds).collect(),
             },
         ],
         limit: None,
@@ -100,11 +111,11 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
             }
         }
         (span.chips(words, &place))
-        ul.tiles {
+        ul.tiles.even {
             @for (at, (label, tone, values)) in columns.iter().enumerate() {
                 li.tile data-key={ "tile-" (at) } {
                     div { span.label { (label) } b.number { (format::number(total(at))) } }
-                    (PreEscaped(sparkline(&values.iter().map(|count| real(*count)).collect::<Vec<_>>(), *tone, label)))
+                    (PreEscaped(sparkline(&values[..shown].iter().map(|count| real(*count)).collect::<Vec<_>>(), *tone, label)))
                 }
             }
         }

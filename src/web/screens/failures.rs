@@ -5,7 +5,7 @@ use crate::web::acts::{self, Act, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
-use crate::web::look::{Group, Look, Screen, Shown, Topic};
+use crate::web::look::{Group, Look, OFTEN, Screen, Shown, Topic};
 use crate::web::plot::{Kind, Plot, Series, Tone, real};
 use crate::web::request::Place;
 use maud::{PreEscaped, html};
@@ -16,6 +16,7 @@ pub(super) const SCREEN: Screen = Screen {
     icon: "failures",
     group: Some(Group::Messages),
     topics: &[Topic::Status],
+    tick: OFTEN,
     render: |look| Box::pin(render(look)),
 };
 
@@ -166,6 +167,13 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                             th scope="row" { a href=(chip(name)) aria-current=[(class == Some(*name)).then_some("true")] { (words.of_value("failure_class", name)) } }
                             td.why { (words.of_value("failure_remedy", name)) }
                             td.num data-label=(words.t("failures.failed")) { (format::number(*count)) }
+                        }
+                    }
+                    @if class.is_none() {
+                        tr data-key="class-expired" {
+                            th scope="row" { (words.of_value("message_status", "expired")) }
+                            td.why { (words.t("failures.expired")) }
+                            td.num data-label=(words.t("failures.failed")) { (format::number(numbers.iter().map(|row| row.expired).sum())) }
                         }
                     }
                 }

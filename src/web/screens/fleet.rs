@@ -6,7 +6,7 @@ use crate::web::acts::{self, Act, Field, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
-use crate::web::look::{Group, Look, Screen, Shown, Topic};
+use crate::web::look::{Group, Look, SELDOM, Screen, Shown, Topic};
 use crate::web::request::Place;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
@@ -18,6 +18,7 @@ pub(super) const SCREEN: Screen = Screen {
     icon: "fleet",
     group: Some(Group::Sessions),
     topics: &[Topic::Session],
+    tick: SELDOM,
     render: |look| Box::pin(render(look)),
 };
 
@@ -36,7 +37,18 @@ static RESUME_TENANT: Act = Act {
     arguments: &["tenant"],
 };
 
-pub(super) const ACTS: &[&Act] = &[&PAUSE_TENANT, &RESUME_TENANT];
+static ADD_SESSION: Act = Act {
+    name: "add_session",
+    scope: Scope::Admin,
+    function: "wa.add_session",
+    sql: "SELECT wa.add_session($1, $2)::text",
+    arguments: &["name", "tenant"],
+};
+
+pub(super) const ACTS: &[&Act] = &[&PAUSE_TENANT, &RESUME_TENANT, &ADD_SESSION];
+
+/// Sessions that are looked at for the tile of those that are stuck; beyond, the tile says so.
+const LOOKED_AT: i64 = 1000;
 
 /// Sessions on a page.
 const ROWS: i64 = 100;
@@ -54,6 +66,13 @@ struct Count {
     paused: i64,
     /// Whether the tenant is paused.
     held: bool,
+}
+
+/// How many sessions need a person, as far as they were looked at.
+#[derive(Debug, Clone, Copy)]
+struct Stuck {
+    sessions: i64,
+    more: bool,
 }
 
 /// The tenant that the page is about, and its pause.
@@ -84,6 +103,10 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let counts = sqlx::query_file_as!(Count, "sql/web/fleet_tiles.sql", look.place.get("tenant"));
     let counts = counts.fetch_all(&mut look.tx).await?;
     let tenant = tenant(look, &counts).await?;
+    let stuck = sqlx::query_file!("sql/web/fleet_stuck.sql", look.place.get("tenant"), LOOKED_AT)
+        .fetch_one(&mut look.tx)
+        .await?;
+    let stuck = Stuck { sessions: stuck.stuck, more: stuck.more };
     let workers = sqlx::query_file!("sql/web/fleet_workers.sql").fetch_all(&mut look.tx).await?;
     let place = &look.place;
     let worker = place.get("worker").and_then(|worker| Uuid::parse_str(worker).ok());
@@ -103,10 +126,13 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                     (limits(place, &[("tenant", words.t("fleet.tenant"))]))
                 }
             }
-            @if let Some(tenant) = &tenant { div.acts { (tenant_acts(look, tenant)) } }
+            div.acts {
+                @if total > 0 { (add_session(look)) }
+                @if let Some(tenant) = &tenant { (tenant_acts(look, tenant)) }
+            }
         }
         @if let Some(tenant) = &tenant { (tenant_paused(look, tenant)) }
-        (tiles(look, &counts))
+        (tiles(look, &counts, stuck))
         (wishes(look, &counts, total))
         @if workers.len() > 1 || worker.is_some() {
             nav.chips aria-label=(words.t("fleet.worker")) {
@@ -191,7 +217,7 @@ fn filtered(place: &Place, key: &str, value: Option<&str>) -> String {
 }
 
 /// How many sessions have each status, and how many belong to each tenant; a tile that is chosen leads back to all.
-fn tiles(look: &Look, counts: &[Count]) -> Markup {
+fn tiles(look: &Look, counts: &[Count], stuck: Stuck) -> Markup {
     let (words, place) = (look.words, &look.place);
     let of = |of: &'static str| counts.iter().filter(move |count| count.of == of);
     let statuses = STATUSES.iter().filter_map(|status| of("status").find(|count| count.value == *status));
@@ -207,6 +233,16 @@ fn tiles(look: &Look, counts: &[Count]) -> Markup {
                     a href=(to) aria-current=[current] {
                         span.label { (format::session_status(words, &count.value)) }
                         b.number { (format::number(count.sessions)) }
+                    }
+                }
+            }
+            @if stuck.sessions > 0 || place.get("wish") == Some("stuck") {
+                @let (to, current) = href("wish", "stuck");
+                li.tile.bad data-key="stuck" {
+                    a href=(to) aria-current=[current] {
+                        span.label { (format::pill("bad", words.t("fleet.stuck"))) }
+                        b.number { (format::number(stuck.sessions)) @if stuck.more { "+" } }
+                        small { (words.t("fleet.stuck_about")) }
                     }
                 }
             }
@@ -263,13 +299,35 @@ fn empty(look: &Look, is_new: bool) -> Markup {
         div.empty {
             h2 { (words.t(if is_new { "fleet.none" } else { "fleet.none_match" })) }
             @if is_new {
-                p { (words.t("fleet.add")) }
-                code.sql { "SELECT wa.add_session('shop');" }
+                @if look.who.scope >= ADD_SESSION.scope {
+                    p { (words.t("fleet.add")) }
+                    div.acts { (add_session(look)) }
+                } @else {
+                    p { (words.t("fleet.add_by_admin")) }
+                    code.sql { "SELECT wa.add_session('shop');" }
+                }
             } @else {
                 p { a href="/fleet" { (words.t("fleet.all")) } }
             }
         }
     }
+}
+
+fn add_session(look: &Look) -> Markup {
+    let words = look.words;
+    let field = |name, label, value, required| Field { name, label, kind: "text", value, required };
+    let offer = Offer {
+        label: words.t("fleet.add_session"),
+        about: words.t("fleet.add_session_about"),
+        icon: Some("plus"),
+        fields: &[
+            field("name", words.t("fleet.session_name"), None, true),
+            field("tenant", words.t("fleet.tenant_or_default"), look.place.get("tenant"), false),
+        ],
+        leads: Some(("session", "name")),
+        ..Offer::default()
+    };
+    acts::act(look, &ADD_SESSION, &offer)
 }
 
 fn table(look: &Look, rows: &[Row]) -> Markup {
@@ -295,14 +353,14 @@ fn table(look: &Look, rows: &[Row]) -> Markup {
                             (format::session_status(words, if row.lost { "no_worker" } else { &row.status }))
                             @if row.paused_at.is_some() { " " (format::pill("warn", words.t("fleet.paused"))) }
                         }
-                        td data-label=(words.t("fleet.phone")) { @if let Some(phone) = &row.phone { "+" (phone) } }
+                        td.phone data-label=(words.t("fleet.phone")) { @if let Some(phone) = &row.phone { "+" (phone) } }
                         td data-label=(words.t("fleet.tenant")) { (row.tenant) }
                         td.wide-only data-label=(words.t("fleet.worker")) { @if let Some(host) = &row.host { (host) } }
                         td data-label=(words.t("fleet.since")) { (format::ago(words, Some(row.status_at))) }
                         td.why data-label=(words.t("fleet.why")) {
                             @if let Some(reason) = &row.reason {
                                 @if row.stuck { (format::pill("bad", words.t("queue.stuck"))) " " }
-                                (reason)
+                                (format::sentence(look.zone, reason))
                             }
                         }
                         td.do { (row_acts(look, row)) }

@@ -1,15 +1,17 @@
 //! The chats of a session: the last message of each, one conversation, a search, and an answer.
 
 use super::shared;
-use crate::web::acts::Act;
+use crate::web::acts::{self, Act};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
-use crate::web::look::{Group, Look, Screen, Shown, Topic};
+use crate::web::look::{Group, Look, SELDOM, Screen, Shown, Topic};
+use crate::web::media::{Shape, shape_of};
 use crate::web::request::Place;
 use crate::web::words::Words;
 use chrono::{DateTime, Datelike as _, Utc};
 use maud::{Markup, html};
+use std::collections::HashMap;
 
 pub(super) const SCREEN: Screen = Screen {
     name: "inbox",
@@ -17,18 +19,19 @@ pub(super) const SCREEN: Screen = Screen {
     icon: "inbox",
     group: Some(Group::Messages),
     topics: &[Topic::Inbound, Topic::Status],
+    tick: SELDOM,
     render: |look| Box::pin(render(look)),
 };
 
-static ANSWER: Act = Act {
-    name: "answer",
+static DOWNLOAD: Act = Act {
+    name: "download",
     scope: Scope::Operator,
-    function: "wa.send_text",
-    sql: "SELECT wa.send_text($1, $2, $3)::text",
-    arguments: &["session", "recipient", "body"],
+    function: "wa.download",
+    sql: "SELECT wa.download($1::bigint)::text",
+    arguments: &["inbox_id"],
 };
 
-pub(super) const ACTS: &[&Act] = &[&ANSWER];
+pub(super) const ACTS: &[&Act] = &[&DOWNLOAD];
 
 /// Sessions, chats and messages on a page.
 const ROWS: i64 = 50;
@@ -111,7 +114,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                     div.empty {
                         h2 { (words.t("inbox.no_chats")) }
                         p { (words.t(if by_number { "inbox.no_chats_about" } else { "inbox.none_received" })) }
-                        code.sql { (ANSWER.call(&[Some(&session), Some("+79001234567"), Some("Hello")])) }
+                        code.sql { (shared::SEND.call(&[Some(&session), Some("+79001234567"), Some("Hello")])) }
                     }
                 }
                 @if let Some(next) = &chats.next {
@@ -225,6 +228,12 @@ async fn conversation(look: &mut Look, session_id: i64, session: &str, chat: &st
     let rows = sqlx::query_file!("sql/web/inbox_chat.sql", session_id, chat, moment, id, PAGE, TEXT);
     let rows = rows.fetch_all(&mut look.tx).await?;
     let unsent = sqlx::query_file!("sql/web/inbox_unsent.sql", session_id, chat).fetch_all(&mut look.tx).await?;
+    let ids = |table: char| -> Vec<i64> {
+        rows.iter().filter_map(|row| row.id.strip_prefix(table)).filter_map(|id| id.parse().ok()).collect()
+    };
+    let files = sqlx::query_file_as!(File, "sql/web/chat_media.sql", session_id, &ids('i'), &ids('o'));
+    let files: HashMap<String, File> =
+        files.fetch_all(&mut look.tx).await?.into_iter().map(|file| (file.id.clone(), file)).collect();
     let look = &*look;
     let (words, place, zone) = (look.words, &look.place, look.zone);
     let is_group = chat.ends_with("@g.us");
@@ -267,6 +276,7 @@ async fn conversation(look: &mut Look, session_id: i64, session: &str, chat: &st
                         }
                         " "
                     }
+                    @if let Some(file) = files.get(&row.id) { (shown(look, file, row.file_name.as_deref(), &row.kind)) }
                     @if let Some(body) = &row.body { span.words { (body) } }
                     @if let Some(length) = row.length { (shortened(words, length, &row.id)) }
                     span.meta {
@@ -289,18 +299,46 @@ async fn conversation(look: &mut Look, session_id: i64, session: &str, chat: &st
                 } }
             } }
         }
-        @if look.who.scope >= ANSWER.scope {
-            form method="post" action={ "/act/" (ANSWER.name) } data-act data-reset data-key={ "answer-" (chat) } {
+        @if look.who.scope >= shared::SEND.scope {
+            form method="post" action={ "/act/" (shared::SEND.name) } data-act data-reset data-key={ "answer-" (chat) } {
                 input type="hidden" name="back" value=(place.href());
                 input type="hidden" name="session" value=(session);
                 input type="hidden" name="recipient" value=(chat);
                 label.hidden for="answer" { (words.t("inbox.write")) }
                 textarea id="answer" name="body" rows="1" required data-enter aria-describedby="enter" placeholder=(words.t("inbox.write")) {}
-                button.square aria-label=(words.t("inbox.send")) title=(ANSWER.call(&[Some(session), Some(chat), Some("…")])) { (format::icon("send")) }
+                button.square aria-label=(words.t("inbox.send")) title=(shared::SEND.call(&[Some(session), Some(chat), Some("…")])) { (format::icon("send")) }
                 small id="enter" class="soft enter" { (words.t("inbox.enter")) }
             }
         }
     })
+}
+
+/// A file of a message.
+struct File {
+    /// Of the message, as in `wa.history`.
+    id: String,
+    /// None while it is not downloaded.
+    media_id: Option<i64>,
+    mime: Option<String>,
+}
+
+/// The file itself, or a button that downloads it.
+fn shown(look: &Look, file: &File, name: Option<&str>, kind: &str) -> Markup {
+    let words = look.words;
+    let word = words.of_value("message_kind", kind);
+    let Some(media) = file.media_id else {
+        let id = file.id.trim_start_matches('i');
+        return acts::quick(look, &DOWNLOAD, words.t("inbox.download"), &[("inbox_id", id)]);
+    };
+    let url = Place::of("media", &media.to_string()).with("name", Some(name.unwrap_or(word)));
+    match shape_of(file.mime.as_deref()) {
+        Shape::Picture => html! { a.file href=(url) { img src=(url) alt=(name.unwrap_or(word)) loading="lazy"; } },
+        Shape::Sound => html! { audio.file src=(url) controls preload="none" {} },
+        Shape::Film => html! { video.file src=(url) controls preload="none" {} },
+        Shape::File => {
+            html! { a.file href=(url) download { (format::icon("out")) " " (name.unwrap_or(words.t("inbox.save"))) } }
+        }
+    }
 }
 
 /// What stands below the beginning of a long text: how long it is, and the statement that reads it.

@@ -1,6 +1,6 @@
 //! Events as they come. The stream itself sends the last ones first (`src/web/stream/events.rs`).
 
-use crate::web::look::{Group, Look, Screen, Shown};
+use crate::web::look::{Group, Look, SELDOM, Screen, Shown};
 use maud::html;
 
 pub(super) const SCREEN: Screen = Screen {
@@ -9,6 +9,7 @@ pub(super) const SCREEN: Screen = Screen {
     icon: "live",
     group: Some(Group::Operation),
     topics: &[],
+    tick: SELDOM,
     render: |look| Box::pin(std::future::ready(Ok(render(look)))),
 };
 

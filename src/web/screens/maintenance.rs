@@ -7,7 +7,7 @@ use crate::web::acts::{self, Act};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
-use crate::web::look::{Group, Look, Screen, Shown, Topic};
+use crate::web::look::{Group, Look, OFTEN, Screen, Shown, Topic};
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -17,6 +17,7 @@ pub(super) const SCREEN: Screen = Screen {
     icon: "maintenance",
     group: Some(Group::Operation),
     topics: &[Topic::Job],
+    tick: OFTEN,
     render: |look| Box::pin(render(look)),
 };
 

@@ -5,7 +5,7 @@ use crate::web::acts::{self, Act, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
-use crate::web::look::{Look, Screen, Shown, Topic};
+use crate::web::look::{Look, OFTEN, Screen, Shown, Topic};
 use crate::web::request::Place;
 use crate::web::words::Words;
 use chrono::{DateTime, Utc};
@@ -18,12 +18,18 @@ pub(super) const SCREEN: Screen = Screen {
     icon: "send",
     group: None,
     topics: &[Topic::Session, Topic::Status],
+    tick: OFTEN,
     render: |look| Box::pin(render(look)),
 };
 
 /// Only for showing the call.
-static WHY: Act =
-    Act { name: "why_message", scope: Scope::Viewer, function: "wa.why", sql: "SELECT wa.why($1)", arguments: &["id"] };
+static WHY: Act = Act {
+    name: "why_message",
+    scope: Scope::Viewer,
+    function: "wa.why",
+    sql: "SELECT wa.why($1::bigint)",
+    arguments: &["id"],
+};
 
 /// Participants on a page.
 const RECEIPTS: i64 = 100;
@@ -73,7 +79,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let body = html! {
         (head(look, &message, &title))
         p class={ "flash " (tone(&message)) } {
-            span { (message.why.as_deref().unwrap_or_default()) }
+            span { (format::sentence(look.zone, message.why.as_deref().unwrap_or_default())) }
             " " code.sql { (WHY.call(&[Some(&id.to_string())])) }
         }
         div.columns {
@@ -117,7 +123,7 @@ fn head(look: &Look, message: &Message, title: &str) -> Markup {
     html! {
         header.head {
             div {
-                p.crumbs { a href="/queue" { (words.t("screens.queue")) } " / " a href=(Place::of("queue", &message.session).href()) { (message.session) } }
+                p.crumbs { a href="/queue" { (words.t("screens.queue")) } a href=(Place::of("queue", &message.session).href()) { (message.session) } }
                 h1 { (title) " " (format::message_status(words, &message.status)) }
                 p.soft { (words.of_value("message_kind", &message.kind)) " → " (message.recipient) " · " a href=(Place::of("session", &message.session).href()) { (message.session) } }
             }

@@ -5,7 +5,7 @@ use crate::web::acts::{self, Act, Field, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
-use crate::web::look::{Group, Look, Screen, Shown, Topic};
+use crate::web::look::{Group, Look, OFTEN, Screen, Shown, Topic};
 use crate::web::request::Place;
 use crate::web::words::Words;
 use maud::{Markup, html};
@@ -16,6 +16,7 @@ pub(super) const SCREEN: Screen = Screen {
     icon: "queue",
     group: Some(Group::Messages),
     topics: &[Topic::Session, Topic::Status],
+    tick: OFTEN,
     render: |look| Box::pin(render(look)),
 };
 

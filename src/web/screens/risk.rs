@@ -5,7 +5,7 @@ use crate::web::acts::{self, Act, Field, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
-use crate::web::look::{Group, Look, Screen, Shown, Topic};
+use crate::web::look::{Group, Look, SELDOM, Screen, Shown, Topic};
 use maud::{Markup, html};
 use std::collections::HashSet;
 
@@ -15,6 +15,7 @@ pub(super) const SCREEN: Screen = Screen {
     icon: "risk",
     group: Some(Group::Sessions),
     topics: &[Topic::Session],
+    tick: SELDOM,
     render: |look| Box::pin(render(look)),
 };
 
@@ -43,10 +44,12 @@ struct Pace<'a> {
 }
 
 async fn render(look: &mut Look) -> Result<Shown, WebError> {
-    let limited = limited(look).await?;
-    let (contacts, slowed) = contacts(look).await?;
-    let numbers = numbers(look, &slowed).await?;
-    let crypto = crypto(look).await?;
+    // Of each session the first row of the page has the form to slow it down.
+    let mut slowed = HashSet::new();
+    let limited = limited(look, &mut slowed).await?;
+    let contacts = contacts(look, &mut slowed).await?;
+    let numbers = numbers(look, &mut slowed).await?;
+    let crypto = crypto(look, &mut slowed).await?;
     let words = look.words;
     let body = html! {
         header.head { div { h1 { (words.t("screens.risk")) } p.soft { (words.t("risk.about")) } } }
@@ -98,7 +101,7 @@ fn nothing(text: &str) -> Markup {
     html! { p.soft { (format::pill("good", text)) } }
 }
 
-async fn limited(look: &mut Look) -> Result<Markup, WebError> {
+async fn limited(look: &mut Look, slowed: &mut HashSet<String>) -> Result<Markup, WebError> {
     let rows = sqlx::query_file!("sql/web/risk_limited.sql", ROWS).fetch_all(&mut look.tx).await?;
     let look = &*look;
     let words = look.words;
@@ -115,6 +118,8 @@ async fn limited(look: &mut Look) -> Result<Markup, WebError> {
                 } }
                 tbody {
                     @for row in &rows {
+                        @let pace = Pace { per_minute: row.per_minute, jitter: row.jitter.as_deref(), first_contacts: row.first_contacts };
+                        @let pace = slowed.insert(row.name.clone()).then_some(pace);
                         tr data-key={ "limited-" (row.name) } {
                             th scope="row" { (shared::session_link(&row.name)) " " span.tag { (row.tenant) } }
                             td data-label=(words.t("queue.status")) { (format::session_status(words, &row.status)) }
@@ -122,7 +127,7 @@ async fn limited(look: &mut Look) -> Result<Markup, WebError> {
                             td data-label=(words.t("risk.until")) {
                                 @if let Some(until) = row.limited_until { (format::until(until)) } @else { span.soft { (words.t("risk.not_said")) } }
                             }
-                            td.do { (row_acts(look, &row.name, row.paused_at.is_some(), None)) }
+                            td.do { (row_acts(look, &row.name, row.paused_at.is_some(), pace)) }
                         }
                     }
                 }
@@ -132,8 +137,7 @@ async fn limited(look: &mut Look) -> Result<Markup, WebError> {
     Ok(panel(words.t("risk.limited"), words.t("risk.limited_about"), &content))
 }
 
-/// With the names of its sessions.
-async fn contacts(look: &mut Look) -> Result<(Markup, HashSet<String>), WebError> {
+async fn contacts(look: &mut Look, slowed: &mut HashSet<String>) -> Result<Markup, WebError> {
     let rows = sqlx::query_file!("sql/web/risk_contacts.sql", ROWS).fetch_all(&mut look.tx).await?;
     let look = &*look;
     let words = look.words;
@@ -153,6 +157,7 @@ async fn contacts(look: &mut Look) -> Result<(Markup, HashSet<String>), WebError
                 tbody {
                     @for row in &rows {
                         @let pace = Pace { per_minute: row.per_minute, jitter: Some(&row.jitter), first_contacts: Some(row.first_contacts) };
+                        @let pace = slowed.insert(row.name.clone()).then_some(pace);
                         @let tone = if row.contacts_today >= row.first_contacts { "warn" } else { "good" };
                         tr data-key={ "contacts-" (row.name) } {
                             th scope="row" { (shared::session_link(&row.name)) " " span.tag { (row.tenant) } }
@@ -161,15 +166,14 @@ async fn contacts(look: &mut Look) -> Result<(Markup, HashSet<String>), WebError
                                 @if row.contacts_today >= row.first_contacts { " " (words.t("risk.used_up")) }
                             }
                             td data-label=(words.t("risk.resets")) { (format::until(row.tomorrow)) }
-                            td.do { (row_acts(look, &row.name, row.paused_at.is_some(), Some(pace))) }
+                            td.do { (row_acts(look, &row.name, row.paused_at.is_some(), pace)) }
                         }
                     }
                 }
             } }
         }
     };
-    let names = rows.iter().map(|row| row.name.clone()).collect();
-    Ok((panel(words.t("risk.contacts"), words.t("risk.contacts_about"), &content), names))
+    Ok(panel(words.t("risk.contacts"), words.t("risk.contacts_about"), &content))
 }
 
 /// A share as a percentage with a tone.
@@ -182,8 +186,7 @@ fn share(share: Option<f64>, of: i64) -> Markup {
     }
 }
 
-/// Sessions that are in `slowed` have their form to slow down elsewhere in the page.
-async fn numbers(look: &mut Look, slowed: &HashSet<String>) -> Result<Markup, WebError> {
+async fn numbers(look: &mut Look, slowed: &mut HashSet<String>) -> Result<Markup, WebError> {
     let rows = sqlx::query_file!("sql/web/risk_numbers.sql", ROWS).fetch_all(&mut look.tx).await?;
     let look = &*look;
     let words = look.words;
@@ -201,7 +204,7 @@ async fn numbers(look: &mut Look, slowed: &HashSet<String>) -> Result<Markup, We
                 tbody {
                     @for row in &rows {
                         @let pace = Pace { per_minute: row.per_minute, jitter: row.jitter.as_deref(), first_contacts: row.first_contacts };
-                        @let pace = (!slowed.contains(&row.session)).then_some(pace);
+                        @let pace = slowed.insert(row.session.clone()).then_some(pace);
                         tr data-key={ "numbers-" (row.session) } {
                             th scope="row" { (shared::session_link(&row.session)) " " span.tag { (row.tenant) } }
                             td class="num" data-label=(words.t("session.sent")) { (format::number(row.sent)) }
@@ -217,7 +220,7 @@ async fn numbers(look: &mut Look, slowed: &HashSet<String>) -> Result<Markup, We
     Ok(panel(words.t("risk.numbers"), words.t("risk.numbers_about"), &content))
 }
 
-async fn crypto(look: &mut Look) -> Result<Markup, WebError> {
+async fn crypto(look: &mut Look, slowed: &mut HashSet<String>) -> Result<Markup, WebError> {
     let rows = sqlx::query_file!("sql/web/risk_crypto.sql", ROWS).fetch_all(&mut look.tx).await?;
     let look = &*look;
     let words = look.words;
@@ -234,12 +237,14 @@ async fn crypto(look: &mut Look) -> Result<Markup, WebError> {
                 } }
                 tbody {
                     @for row in &rows {
+                        @let pace = Pace { per_minute: row.per_minute, jitter: row.jitter.as_deref(), first_contacts: row.first_contacts };
+                        @let pace = slowed.insert(row.name.clone()).then_some(pace);
                         tr data-key={ "crypto-" (row.name) } {
                             th scope="row" { (shared::session_link(&row.name)) " " span.tag { (row.tenant) } }
                             td data-label=(words.t("queue.status")) { (format::session_status(words, &row.status)) }
                             td data-label=(words.t("session.bad_macs")) { (shared::of_limit(row.bad_macs, row.bad_mac_limit)) }
                             td data-label=(words.t("session.bad_decrypts")) { (shared::of_limit(row.bad_decrypts, row.bad_decrypt_limit)) }
-                            td.do { (row_acts(look, &row.name, row.paused_at.is_some(), None)) }
+                            td.do { (row_acts(look, &row.name, row.paused_at.is_some(), pace)) }
                         }
                     }
                 }

@@ -5,7 +5,7 @@ use crate::web::acts::{self, Act, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
-use crate::web::look::{Group, Look, Screen, Shown, Topic};
+use crate::web::look::{Group, Look, OFTEN, Screen, Shown, Topic};
 use crate::web::request::Place;
 use crate::web::words::Words;
 use maud::{Markup, html};
@@ -16,6 +16,7 @@ pub(super) const SCREEN: Screen = Screen {
     icon: "schedules",
     group: Some(Group::Operation),
     topics: &[Topic::Job],
+    tick: OFTEN,
     render: |look| Box::pin(render(look)),
 };
 

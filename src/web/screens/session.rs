@@ -10,7 +10,7 @@ use crate::web::acts::{self as web_acts, Field, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
-use crate::web::look::{Look, Screen, Shown, Topic};
+use crate::web::look::{Look, OFTEN, Screen, Shown, Topic};
 use crate::web::request::Place;
 use crate::web::screens::shared;
 use acts::{LINK, LINK_URL, LOGOUT, RESTORE_AUTH, text};
@@ -28,6 +28,7 @@ pub(super) const SCREEN: Screen = Screen {
     icon: "phone",
     group: None,
     topics: &[Topic::Session, Topic::Event, Topic::Job],
+    tick: OFTEN,
     render: |look| Box::pin(render(look)),
 };
 
@@ -92,6 +93,12 @@ fn head_acts(look: &Look, session: &Session) -> Markup {
             (plain(&shared::RESUME, "play", words.t("session.resume"), words.t("session.resume_about"), &[]))
         } @else {
             (plain(&shared::PAUSE, "pause", words.t("session.pause"), words.t("session.pause_about"), &reason))
+        }
+        @if is_linked {
+            (plain(&shared::SEND, "send", words.t("session.send"), words.t("session.send_about"), &[
+                Field { kind: "tel", required: true, ..text("recipient", words.t("session.recipient"), None) },
+                Field { kind: "textarea", required: true, ..text("body", words.t("session.body"), None) },
+            ]))
         }
         @if is_linked && session.status != "connected" {
             (plain(&shared::CONNECT, "link", words.t("session.connect"), words.t("session.connect_about"), &[]))

@@ -52,6 +52,13 @@ pub(super) static CANCEL: Act = Act {
     sql: "SELECT wa.cancel($1::bigint)::text",
     arguments: &["id"],
 };
+pub(super) static SEND: Act = Act {
+    name: "send_text",
+    scope: Scope::Operator,
+    function: "wa.send_text",
+    sql: "SELECT wa.send_text($1, $2, $3)::text",
+    arguments: &["session", "recipient", "body"],
+};
 pub(super) static RESUME_CAMPAIGN: Act = Act {
     name: "resume_campaign",
     scope: Scope::Operator,
@@ -60,7 +67,7 @@ pub(super) static RESUME_CAMPAIGN: Act = Act {
     arguments: &["session", "campaign"],
 };
 
-pub(super) const ACTS: &[&Act] = &[&PAUSE, &RESUME, &CONNECT, &CLOSE, &RETRY, &CANCEL, &RESUME_CAMPAIGN];
+pub(super) const ACTS: &[&Act] = &[&PAUSE, &RESUME, &CONNECT, &CLOSE, &RETRY, &CANCEL, &SEND, &RESUME_CAMPAIGN];
 
 /// Messages of one session that are counted.
 const COUNTED_OF_ONE: i64 = 10_000;

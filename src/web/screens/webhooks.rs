@@ -6,7 +6,7 @@ use super::shared;
 use crate::web::acts::Act;
 use crate::web::error::WebError;
 use crate::web::format;
-use crate::web::look::{Group, Look, Screen, Shown, Topic};
+use crate::web::look::{Group, Look, SELDOM, Screen, Shown, Topic};
 use crate::web::request::Place;
 use crate::web::words::Words;
 use maud::{Markup, html};
@@ -17,6 +17,7 @@ pub(super) const SCREEN: Screen = Screen {
     icon: "webhooks",
     group: Some(Group::Operation),
     topics: &[Topic::Inbound, Topic::Status, Topic::Event],
+    tick: SELDOM,
     render: |look| Box::pin(render(look)),
 };
 

@@ -4,7 +4,7 @@ use crate::web::acts::{self, Act, Offer};
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
-use crate::web::look::{Group, Look, Screen, Shown, Topic};
+use crate::web::look::{Group, Look, OFTEN, Screen, Shown, Topic};
 use crate::web::request::Place;
 use maud::html;
 
@@ -14,6 +14,7 @@ pub(super) const SCREEN: Screen = Screen {
     icon: "workers",
     group: Some(Group::Operation),
     topics: &[Topic::Session],
+    tick: OFTEN,
     render: |look| Box::pin(render(look)),
 };
 
@@ -69,6 +70,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                     th scope="col" { (words.t("workers.worker")) }
                     th scope="col" { (words.t("workers.state")) }
                     th.num scope="col" { (words.t("workers.sessions")) }
+                    th.num scope="col" { (words.t("workers.memory")) }
                     th scope="col" { (words.t("workers.version")) }
                     th scope="col" { (words.t("workers.started")) }
                     th scope="col" { (words.t("workers.lease")) }
@@ -87,6 +89,9 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                             }
                             td.num data-label=(words.t("workers.sessions")) {
                                 (format::number(row.held)) " / " (format::number(row.max_sessions.into()))
+                            }
+                            td.num data-label=(words.t("workers.memory")) {
+                                @if let Some(memory) = row.memory_mb { (words.with("workers.megabytes", format::number(memory.into()))) }
                             }
                             td data-label=(words.t("workers.version")) { (row.version) }
                             td data-label=(words.t("workers.started")) { (format::ago(words, Some(row.started_at))) }

@@ -24,6 +24,13 @@ pub(super) static REVOKE_LINK: Act = Act {
     sql: "SELECT wa.revoke_link($1)::text",
     arguments: &["session"],
 };
+pub(super) static ANSWER_PASSKEY: Act = Act {
+    name: "answer_passkey",
+    scope: Scope::Operator,
+    function: "wa.answer_passkey",
+    sql: "SELECT wa.answer_passkey($1, $2::jsonb)::text",
+    arguments: &["session", "assertion"],
+};
 pub(super) static CONFIRM_PASSKEY: Act = Act {
     name: "confirm_passkey",
     scope: Scope::Operator,
@@ -83,6 +90,13 @@ pub(super) static SET_PROXY: Act = Act {
     sql: "SELECT wa.set_proxy($1, $2)::text",
     arguments: &["session", "url"],
 };
+pub(super) static REMOVE_PROXY: Act = Act {
+    name: "remove_proxy",
+    scope: Scope::Operator,
+    function: "wa.set_proxy",
+    sql: "SELECT wa.set_proxy($1, $2)::text",
+    arguments: &["session", "NULL"],
+};
 pub(super) static SET_CRYPTO_LIMITS: Act = Act {
     name: "set_crypto_limits",
     scope: Scope::Operator,
@@ -123,6 +137,7 @@ pub(in crate::web::screens) const ACTS: &[&Act] = &[
     &LINK,
     &LINK_URL,
     &REVOKE_LINK,
+    &ANSWER_PASSKEY,
     &CONFIRM_PASSKEY,
     &LOGOUT,
     &RESTORE_AUTH,
@@ -130,6 +145,7 @@ pub(in crate::web::screens) const ACTS: &[&Act] = &[
     &SET_PACING,
     &CLEAR_PACING,
     &SET_PROXY,
+    &REMOVE_PROXY,
     &SET_CRYPTO_LIMITS,
     &SET_REGION,
     &KEEP_PAST,

@@ -1,8 +1,8 @@
 //! How a session is, and what is in its way.
 
-use super::acts::CONFIRM_PASSKEY;
+use super::acts::{ANSWER_PASSKEY, CONFIRM_PASSKEY};
 use super::row::Session;
-use crate::web::acts::{self, Act, Offer};
+use crate::web::acts::{self, Act, Field, Offer};
 use crate::web::error::WebError;
 use crate::web::identity::Scope;
 use crate::web::look::Look;
@@ -10,7 +10,7 @@ use crate::web::plot::{Kind, Limit, Plot, Series, Tone, real};
 use crate::web::request::Place;
 use crate::web::screens::shared;
 use crate::web::words::Words;
-use crate::web::{format, qr};
+use crate::web::{format, link, qr};
 use maud::{Markup, PreEscaped, html};
 
 /// Failed messages that the overview shows.
@@ -34,7 +34,7 @@ pub(super) async fn overview(look: &mut Look, session: &Session) -> Result<Marku
     };
     Ok(html! {
         p class={ "flash " (tone) } {
-            span { (reason.as_deref().unwrap_or(words.t("session.nothing"))) }
+            span { (format::sentence(look.zone, reason.as_deref().unwrap_or(words.t("session.nothing")))) }
             " " code.sql { (WHY.call(&[Some(&session.name)])) }
         }
         (linking(look, session))
@@ -91,7 +91,11 @@ fn linking(look: &Look, session: &Session) -> Markup {
                     }
                 }
                 @if let Some(stage) = &session.passkey_stage {
-                    p { (words.t("session.passkey")) " " span.tag { (stage) } }
+                    p {
+                        (words.t("session.passkey")) " " span.tag { (words.of_value("passkey_stage", stage)) }
+                        @if let (Some(end), true) = (session.passkey_expires_at, stage != "failed") { " " (words.t("link.passkey_until")) " " (format::clock(end)) }
+                    }
+                    @if stage == "requested" { (answer_passkey(look, session)) }
                     @if let Some(error) = &session.passkey_error { p.why { (error) } }
                     @if let (Some(code), "code") = (&session.passkey_code, stage.as_str()) {
                         p { (words.t("session.passkey_compare")) }
@@ -105,6 +109,31 @@ fn linking(look: &Look, session: &Session) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// The line for the browser that has the passkey, and the form for what it answers.
+fn answer_passkey(look: &Look, session: &Session) -> Markup {
+    let words = look.words;
+    html! {
+        ol.steps {
+            li { (words.t("link.passkey_open")) " " code { "https://web.whatsapp.com" } }
+            li {
+                (words.t("link.passkey_console"))
+                div.copied {
+                    code.sql id="passkey-line" { (link::passkey_line(session.passkey_request.as_ref())) }
+                    button type="button" class="button plain slim" data-copy-of="passkey-line" { (words.t("common.copy")) }
+                }
+            }
+        }
+        div.acts {
+            (acts::act(look, &ANSWER_PASSKEY, &Offer {
+                label: words.t("session.answer_passkey"), about: words.t("link.passkey_paste"), icon: Some("edit"),
+                fixed: &[("session", &session.name)],
+                fields: &[Field { name: "assertion", label: words.t("link.answer"), kind: "textarea", value: None, required: true }],
+                ..Offer::default()
+            }))
         }
     }
 }
@@ -147,6 +176,7 @@ fn connection(words: &Words, session: &Session) -> Markup {
                 dt { (words.t("session.worker")) } dd {
                     @if let (Some(host), Some(pid)) = (&session.host, session.pid) {
                         (host) " " span.soft { (pid) @if let Some(version) = &session.version { " · " (version) } }
+                        @if let Some(memory) = session.memory_mb { " · " (words.with("workers.megabytes", format::number(memory.into()))) }
                         @if !session.alive { " " (format::pill("bad", words.t("workers.gone"))) }
                         @if session.draining { " " (format::pill("warn", words.t("session.draining"))) }
                     } @else { span.soft { (words.t("session.no_worker")) } }

@@ -1,6 +1,7 @@
 //! What the page reads of a session.
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use uuid::Uuid;
 
 /// A session with its lease, its pacing and its linking.
@@ -45,6 +46,7 @@ pub(super) struct Session {
     pub(super) host: Option<String>,
     pub(super) pid: Option<i32>,
     pub(super) version: Option<String>,
+    pub(super) memory_mb: Option<i32>,
     pub(super) draining: bool,
     pub(super) wanted: Option<Uuid>,
     pub(super) paced: bool,
@@ -61,4 +63,6 @@ pub(super) struct Session {
     pub(super) passkey_stage: Option<String>,
     pub(super) passkey_code: Option<String>,
     pub(super) passkey_error: Option<String>,
+    pub(super) passkey_request: Option<Value>,
+    pub(super) passkey_expires_at: Option<DateTime<Utc>>,
 }

@@ -1,7 +1,8 @@
 //! The limits and settings of a session.
 
 use super::acts::{
-    CLEAR_PACING, KEEP_PAST, MOVE, REVOKE_LINK, SET_CRYPTO_LIMITS, SET_PACING, SET_PROXY, SET_REGION, text,
+    CLEAR_PACING, KEEP_PAST, MOVE, REMOVE_PROXY, REVOKE_LINK, SET_CRYPTO_LIMITS, SET_PACING, SET_PROXY, SET_REGION,
+    text,
 };
 use super::row::Session;
 use crate::web::acts::{self, Field, Offer};
@@ -130,8 +131,14 @@ fn proxy_and_region(look: &Look, session: &Session) -> Markup {
             div.acts {
                 (acts::act(look, &SET_PROXY, &Offer {
                     label: words.t("session.set_proxy"), about: words.t("session.set_proxy_about"), icon: Some("edit"), fixed,
-                    fields: &[text("url", words.t("session.proxy_url"), None)], ..Offer::default()
+                    fields: &[Field { required: true, ..text("url", words.t("session.proxy_url"), None) }], ..Offer::default()
                 }))
+                @if session.proxy.is_some() {
+                    (acts::act(look, &REMOVE_PROXY, &Offer {
+                        label: words.t("session.remove_proxy"), about: words.t("session.remove_proxy_about"), icon: Some("trash"), fixed,
+                        danger: true, ..Offer::default()
+                    }))
+                }
                 (acts::act(look, &SET_REGION, &Offer {
                     label: words.t("session.set_region"), about: words.t("session.set_region_about"), icon: Some("edit"), fixed,
                     fields: &[text("region", words.t("session.region"), session.region.as_deref())], ..Offer::default()

@@ -1,0 +1,14 @@
+-- How many sessions are stuck (see wa.reasons), of tenant $1 or all, among the first $2 that might be: those that are connected as they
+-- should be are not asked for. more: there are others that might be.
+WITH candidate AS MATERIALIZED (
+    SELECT s.name FROM wa.session s
+    JOIN wa.tenant t USING (tenant)
+    LEFT JOIN wa.lease l USING (session_id)
+    LEFT JOIN wa.worker w ON w.worker_id = l.holder AND w.lease_until > now()
+    WHERE ($1::text IS NULL OR s.tenant = $1)
+      AND NOT (s.status = 'connected' AND s.desired = 'connected' AND w.worker_id IS NOT NULL AND s.paused_at IS NULL AND t.paused_at IS NULL
+               AND NOT coalesce(l.unsettled, false))
+    ORDER BY s.desired <> 'connected' AND s.status <> 'logged_out', s.session_id LIMIT $2::bigint + 1
+)
+SELECT (SELECT count(*) FROM wa.reasons(ARRAY(SELECT c.name FROM candidate c LIMIT $2)) r WHERE r.stuck) AS "stuck!",
+       (SELECT count(*) FROM candidate) > $2 AS "more!"
