@@ -26,7 +26,11 @@ async fn stranger(world: &World) -> Result<PgPool> {
 /// Whether a payload has ids and nothing else.
 fn only_ids(channel: &str, payload: &str) -> bool {
     if channel == "wa_work" {
-        return ["", "leases", "schedule"].contains(&payload);
+        return ["", "leases", "schedule", "webhooks", "webhook_settings", "partner"].contains(&payload);
+    }
+    // A worker's own: a session of its.
+    if channel.starts_with("wa_work_") {
+        return payload.parse::<i64>().is_ok();
     }
     let Ok(Value::Object(fields)) = serde_json::from_str(payload) else { return false };
     fields.iter().all(|(name, value)| match name.as_str() {
