@@ -33,9 +33,9 @@ CREATE TABLE wa.dropped_file (
     path       text PRIMARY KEY,
     dropped_at timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE wa.dropped_file IS 'Files of the media store that wagres wrote and whose row in wa.media was deleted. Retention deletes the file after its days, unless a row names it again.';
+COMMENT ON TABLE wa.dropped_file IS 'Files of the media store that wagres began to write, and those whose row in wa.media was deleted. Retention deletes the file after its days, unless a row names it.';
 COMMENT ON COLUMN wa.dropped_file.path IS 'Path in the media store.';
-COMMENT ON COLUMN wa.dropped_file.dropped_at IS 'When the row was deleted.';
+COMMENT ON COLUMN wa.dropped_file.dropped_at IS 'When the row was deleted, or the file was written last.';
 ALTER TABLE wa.dropped_file ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.dropped_file USING ((SELECT wa.sees_all(current_user)));
 

@@ -8,4 +8,4 @@
 pub use crate::auth::fuzzing::auth;
 pub use crate::message::fuzzing::{content, message};
 pub use crate::messages::fuzzing::{file, past};
-pub use crate::session::fuzzing::passkey;
+pub use crate::session::fuzzing::{passkey, worker_stanza};

@@ -1,7 +1,9 @@
 //! Which addresses a worker may dial because a row says so: for the file of a message, or as the proxy of a session.
 //! Somebody who may write such a row must not reach, through the worker, what only the worker's network reaches.
 
+use crate::config::Allowed;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
@@ -32,32 +34,59 @@ impl Reach {
     pub fn includes(self, ip: IpAddr) -> bool {
         self == Self::Everywhere || is_public(ip)
     }
+}
 
-    /// Refuses a name if one of its addresses may not be dialled.
-    fn check(self, mut addresses: impl Iterator<Item = IpAddr>) -> Result<(), PrivateNetwork> {
-        if addresses.all(|ip| self.includes(ip)) { Ok(()) } else { Err(PrivateNetwork) }
+/// What may be dialled: the addresses of a reach, and what a list allows beside them. Clones share the list.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    reach: Reach,
+    allow: Arc<[Allowed]>,
+}
+
+impl Guard {
+    /// The guard of a reach and a list.
+    #[must_use]
+    pub fn new(reach: Reach, allow: &[Allowed]) -> Self {
+        Self { reach, allow: allow.into() }
+    }
+
+    /// Whether an address may be dialled.
+    #[must_use]
+    pub fn allows(&self, ip: IpAddr) -> bool {
+        let listed = self.allow.iter().any(|allowed| match allowed {
+            Allowed::Network(network) => network.contains(&ip),
+            Allowed::Address(address) => *address == ip,
+            Allowed::Host(_) => false,
+        });
+        listed || self.reach.includes(ip)
+    }
+
+    /// Refuses a name if one of its addresses may not be dialled, unless the name itself is listed.
+    fn check(&self, host: &str, mut addresses: impl Iterator<Item = IpAddr>) -> Result<(), PrivateNetwork> {
+        let named = |allowed: &Allowed| matches!(allowed, Allowed::Host(name) if name.eq_ignore_ascii_case(host));
+        if self.allow.iter().any(named) || addresses.all(|ip| self.allows(ip)) { Ok(()) } else { Err(PrivateNetwork) }
     }
 
     /// The addresses of a host, if all of them may be dialled.
     ///
     /// # Errors
     /// The name server's, or [`PrivateNetwork`] as its source.
-    pub async fn resolve(self, host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+    pub async fn resolve(&self, host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
         let found: Vec<_> = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await?.collect();
-        self.check(found.iter().map(SocketAddr::ip)).map_err(std::io::Error::other)?;
+        self.check(host, found.iter().map(SocketAddr::ip)).map_err(std::io::Error::other)?;
         Ok(found)
     }
 
     /// The resolver of an HTTP client that may dial these addresses. Each redirect asks it again.
     #[must_use]
-    pub fn resolver(self) -> impl Resolver {
-        GuardedResolver { reach: self, inner: DefaultResolver::default() }
+    pub fn resolver(&self) -> impl Resolver {
+        GuardedResolver { guard: self.clone(), inner: DefaultResolver::default() }
     }
 }
 
 #[derive(Debug)]
 struct GuardedResolver {
-    reach: Reach,
+    guard: Guard,
     inner: DefaultResolver,
 }
 
@@ -69,7 +98,9 @@ impl Resolver for GuardedResolver {
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let found = self.inner.resolve(uri, config, timeout)?;
-        self.reach.check(found.iter().map(SocketAddr::ip)).map_err(|error| ureq::Error::Other(Box::new(error)))?;
+        let host = uri.host().unwrap_or_default();
+        let checked = self.guard.check(host, found.iter().map(SocketAddr::ip));
+        checked.map_err(|error| ureq::Error::Other(Box::new(error)))?;
         Ok(found)
     }
 }

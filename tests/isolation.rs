@@ -174,14 +174,72 @@ async fn r9_q14_nobody_makes_a_trigger_of_the_schemas_functions() -> Result<()> 
     let foreign = id(&db.pool, "SELECT id FROM wa.inbox WHERE session = 'bolt'").await?;
     let bait = format!("INSERT INTO bait SELECT session_id, {foreign}, 'text' FROM wa.session RETURNING 1");
     expect(&acme, &[(&bait, Ok(1)), ("SELECT FROM wa.claim_messages('e')", Ok(0))]).await?;
-    // And on another table the trigger with its owner's rights refuses, whoever attached it.
-    run(
-        &db.pool,
-        "CREATE TABLE public.bait (LIKE wa.session_job);
-         CREATE TRIGGER t BEFORE INSERT ON public.bait FOR EACH ROW EXECUTE FUNCTION wa.session_job_before_insert()",
+    Ok(())
+}
+
+/// Each trigger function with its owner's rights, on a table that looks like its own, whoever attached it.
+#[tokio::test]
+async fn r9_q14_a_trigger_with_its_owners_rights_refuses_every_table_but_its_own() -> Result<()> {
+    let (db, ..) = filled().await?;
+    let triggers: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT t.tgrelid::regclass::text, t.tgname::text, pg_get_triggerdef(t.oid)
+         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+         WHERE p.pronamespace = 'wa'::regnamespace AND p.prosecdef AND NOT t.tgisinternal AND t.tgparentid = 0",
     )
+    .fetch_all(&db.pool)
     .await?;
-    expect(&db.pool, &[("INSERT INTO public.bait (session, kind) VALUES ('bolt', 'close')", DENIED)]).await
+    let attached: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_proc p WHERE p.pronamespace = 'wa'::regnamespace AND p.prosecdef AND p.prorettype = 'trigger'::regtype
+           AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgfoid = p.oid)",
+    )
+    .fetch_one(&db.pool)
+    .await?;
+    ensure!(attached == 0, "{attached} trigger functions have no trigger, so this test does not see them");
+    ensure!(triggers.len() > 3, "{triggers:?}");
+    let mut open = vec![];
+    for (table, name, definition) in &triggers {
+        let mut connection = db.pool.acquire().await?.detach();
+        // With the columns of its table and a row, so that only the guard can refuse.
+        let bait = format!(
+            "CREATE TEMPORARY TABLE bait (LIKE {table} INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING IDENTITY);
+             INSERT INTO bait SELECT (jsonb_populate_record(NULL::bait, '{{}}')).* WHERE false;
+             {}",
+            definition.replacen(&format!(" ON {table} "), " ON bait ", 1)
+        );
+        sqlx::raw_sql(AssertSqlSafe(bait.clone())).execute(&mut connection).await.with_context(|| bait.clone())?;
+        let columns = "SELECT string_agg(format('ALTER COLUMN %I DROP NOT NULL', attname), ', ') FROM pg_attribute
+                       WHERE attrelid = 'bait'::regclass AND attnum > 0 AND attnotnull AND attidentity = ''";
+        let columns: Option<String> = sqlx::query_scalar(columns).fetch_one(&mut connection).await?;
+        if let Some(columns) = columns {
+            sqlx::raw_sql(AssertSqlSafe(format!("ALTER TABLE bait {columns}"))).execute(&mut connection).await?;
+        }
+        let fire = if definition.contains(" INSERT ") {
+            "INSERT INTO bait DEFAULT VALUES".to_owned()
+        } else {
+            // The row is older than the trigger.
+            let column = "SELECT attname::text FROM pg_attribute WHERE attrelid = 'bait'::regclass AND attnum > 0
+                          AND attgenerated = '' AND attidentity = '' LIMIT 1";
+            let column: String = sqlx::query_scalar(column).fetch_one(&mut connection).await?;
+            let row = "ALTER TABLE bait DISABLE TRIGGER USER; INSERT INTO bait DEFAULT VALUES; ALTER TABLE bait ENABLE TRIGGER USER";
+            sqlx::raw_sql(row).execute(&mut connection).await?;
+            if definition.contains(" UPDATE ") {
+                format!("UPDATE bait SET {column} = {column}")
+            } else {
+                "DELETE FROM bait".to_owned()
+            }
+        };
+        let refused = sqlx::raw_sql(AssertSqlSafe(fire)).execute(&mut connection).await;
+        let code = refused
+            .as_ref()
+            .err()
+            .and_then(sqlx::Error::as_database_error)
+            .and_then(|error| error.code().map(|code| code.into_owned()));
+        if code.as_deref() != Some("42501") {
+            open.push(format!("{name} of {table}: {refused:?}"));
+        }
+    }
+    ensure!(open.is_empty(), "triggers that act for another table:\n{}", open.join("\n"));
+    Ok(())
 }
 
 /// Tables whose rows belong to no tenant: numbers of countries, the fleet's processes, the server's identity, the schema.

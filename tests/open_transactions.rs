@@ -7,11 +7,11 @@
 use crate::support::db::TestDb;
 use crate::support::logins::{DENIED, expect, login};
 use crate::support::until::until;
-use crate::support::world::World;
+use crate::support::world::{Worker, World};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use wagres::db::migrate::migrate;
 
@@ -19,6 +19,12 @@ use wagres::db::migrate::migrate;
 /// and once `left`. A function that is not in this list, and is not made from the lists of kinds and actions, fails the
 /// test: add a call that locks as much as it can.
 const CALLS: &[(&str, &str)] = &[
+    // No function, and it locks the row of the campaign.
+    (
+        "outbound, with a campaign,",
+        "INSERT INTO wa.outbound (session, recipient, body, campaign, send_at)
+         SELECT '{s}', '15550097', 'x', campaign, now() + interval '1 day' FROM unnest('{may,new}'::text[]) campaign",
+    ),
     ("acknowledge_messages", "SELECT wa.acknowledge_messages('old', ARRAY(SELECT id FROM wa.inbox))"),
     (
         "activate_company",
@@ -245,11 +251,35 @@ struct Others<'a> {
     holder: i32,
     round: usize,
     longest_wait: f64,
+    /// How long each step took while no transaction was open, at most.
+    usual: BTreeMap<String, Duration>,
+    /// A transaction is open.
+    open: bool,
 }
+
+/// How much longer a step may take while a transaction is open.
+const DELAY: Duration = Duration::from_secs(2);
 
 impl Others<'_> {
     /// Looks until `query` gives true, and meanwhile how long workers wait for the open transaction.
     async fn go_on(&mut self, what: &str, query: &str) -> Result<()> {
+        let begun = Instant::now();
+        self.wait(what, query).await?;
+        self.took(what, begun.elapsed())
+    }
+
+    /// Keeps how long a step took, or compares it with the usual time if a transaction is open.
+    fn took(&mut self, what: &str, took: Duration) -> Result<()> {
+        let usual = self.usual.entry(what.to_owned()).or_default();
+        if self.open {
+            ensure!(took < *usual + DELAY, "{what} took {took:?}; {usual:?} without an open transaction");
+        } else {
+            *usual = took.max(*usual);
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self, what: &str, query: &str) -> Result<()> {
         let waits =
             "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - query_start)), 0)::float8 FROM pg_stat_activity
                      WHERE application_name LIKE 'wagres %' AND $1 = ANY (pg_blocking_pids(pid))";
@@ -290,8 +320,9 @@ impl Others<'_> {
         let freed =
             "SELECT l.holder IS NULL FROM wa.lease l JOIN wa.session s USING (session_id) WHERE s.name = 'freed'";
         self.go_on("the end of a dead worker", freed).await?;
+        let begun = Instant::now();
         migrate(world.pool()).await?;
-        Ok(())
+        self.took("a migration", begun.elapsed())
     }
 }
 
@@ -319,12 +350,18 @@ async fn r8_no_public_function_that_is_held_open_stops_anybody_else() -> Result<
     let unknown: Vec<&String> = public.difference(&listed).collect();
     ensure!(unknown.is_empty(), "public functions without a call in this test: {unknown:?}");
 
-    let mut others = Others { world: &world, holder, round: 0, longest_wait: 0.0 };
-    for (name, call) in CALLS {
+    let usual = BTreeMap::new();
+    let mut others = Others { world: &world, holder, round: 0, longest_wait: 0.0, usual, open: false };
+    // First some rounds without an open transaction, which show how long each step takes on this machine.
+    let nothing = [("nothing", "SELECT 1"); 3];
+    for (name, call) in nothing.iter().chain(CALLS) {
+        others.open = *name != "nothing";
         run(&mut app, DEAD).await?;
-        run(&mut app, "BEGIN").await?;
-        for session in ["shop", "left"] {
-            run(&mut app, &call.replace("{s}", session)).await?;
+        if others.open {
+            run(&mut app, "BEGIN").await?;
+            for session in ["shop", "left"] {
+                run(&mut app, &call.replace("{s}", session)).await?;
+            }
         }
         // Only now is the worker dead, so that its end meets the open transaction.
         sqlx::query("UPDATE wa.worker SET lease_until = now() - interval '1 minute' WHERE host = 'dead'")
@@ -336,7 +373,9 @@ async fn r8_no_public_function_that_is_held_open_stops_anybody_else() -> Result<
             "a worker waited {:.1} s for a transaction that had called wa.{name}",
             others.longest_wait
         );
-        run(&mut app, "ROLLBACK").await?;
+        if others.open {
+            run(&mut app, "ROLLBACK").await?;
+        }
         others.round += 1;
         // What it held up is done after its end.
         world.holds("SELECT NOT EXISTS (SELECT FROM wa.worker WHERE host = 'dead')").await?;
@@ -363,10 +402,22 @@ async fn r8_sessions_of_a_killed_worker_move_on_while_an_application_holds_one()
     world.phone("15559999").await?;
     let (mut app, _) = application(&world.db).await?;
     run(&mut app, "INSERT INTO wa.outbound (session, recipient, body, send_at) VALUES ('shop', '15559999', 'later', now() + interval '1 day')").await?;
+    // How long a failover to a new connection takes on this machine.
+    let failover = async |killed: Worker| {
+        let other = world.worker().await?;
+        let since: String = world.until("SELECT now()::text").await?;
+        let begun = Instant::now();
+        world.kill(killed).await?;
+        let connected =
+            format!("SELECT status = 'connected' AND connected_at > '{since}' FROM wa.session WHERE name = 'cafe'");
+        world.holds(&connected).await?;
+        anyhow::Ok((other, begun.elapsed()))
+    };
+    let (second, usual) = failover(killed).await?;
+    world.session_is("shop", "connected").await?;
     run(&mut app, "BEGIN; SELECT wa.cancel(id) FROM wa.outbound; SELECT wa.pause('shop'), wa.set_pacing('shop', per_minute => 60)").await?;
-    world.kill(killed).await?;
-    let other = world.worker().await?;
-    world.session_is("cafe", "connected").await?;
+    let (other, took) = failover(second).await?;
+    ensure!(took < usual + DELAY, "the failover took {took:?}; {usual:?} without an open transaction");
     let id = world.send("cafe", "15559999", "still here").await?;
     world.holds(&format!("SELECT sent_at IS NOT NULL FROM wa.outbound WHERE id = {id}")).await?;
     run(&mut app, "ROLLBACK").await?;

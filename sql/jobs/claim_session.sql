@@ -1,27 +1,22 @@
--- Claims due session jobs that change a connection for worker $1, at most $2: of sessions that it holds, and of free
--- sessions, whose lease it takes in the same statement, after reset_stale has corrected what a dead worker left. They
--- run one at a time for each session, in order, and do not wait for actions (sql/jobs/next_actions.sql). A running job
--- without a live worker had one that died. Jobs of kinds other than $3 wait for a newer worker. Locks the jobs and their
--- leases; skips what somebody else has locked.
+-- Claims the jobs $2 that change a connection, which sql/jobs/next_connections.sql has found, for worker $1: of sessions
+-- that it holds, and of free sessions, whose lease it takes in the same statement, after reset_stale has corrected what
+-- a dead worker left. What has changed since then is left out. Locks the jobs and their leases; skips what somebody else
+-- has locked.
 WITH candidate AS (
     -- Jobs that this worker claims.
     SELECT j.id, j.session_id, l.holder, l.epoch
     FROM wa.session_job j JOIN wa.lease l USING (session_id)
-    WHERE NOT j.action AND j.status IN ('queued', 'running')
+    WHERE j.id = ANY ($2::bigint[]) AND NOT j.action AND j.status IN ('queued', 'running')
       AND ((j.status = 'queued' AND j.run_at <= now()) OR (j.status = 'running' AND NOT EXISTS (SELECT FROM wa.worker w WHERE w.worker_id = j.worker_id AND w.lease_until > now())))
-      AND j.kind = ANY ($3::text[])
       AND (l.holder = $1 OR l.holder IS NULL
           AND NOT EXISTS (SELECT FROM wa.wanted w WHERE w.session_id = j.session_id AND w.worker_id <> $1)
           AND NOT EXISTS (SELECT FROM wa.session s WHERE s.session_id = j.session_id AND wa.needs_holder(s.status)))
       AND NOT EXISTS (
           SELECT FROM wa.session_job other
-          -- Said apart from the alternatives, so that each session's own few jobs are looked at and not all that wait.
           WHERE other.session_id = j.session_id AND NOT other.action AND other.status IN ('queued', 'running') AND other.id <> j.id
             AND ((other.status = 'running' AND EXISTS (SELECT FROM wa.worker w WHERE w.worker_id = other.worker_id AND w.lease_until > now()))
                  OR (other.id < j.id AND (other.status = 'running' OR other.run_at <= now())))
       )
-    ORDER BY j.id
-    LIMIT $2
     FOR UPDATE OF j, l SKIP LOCKED
 ), taken AS (
     -- Free leases that it takes with them.

@@ -18,6 +18,7 @@ use crate::config::Secret;
 use crate::db::Db;
 use crate::db::hold::Hold;
 use serde_json::Value;
+use std::sync::Arc;
 
 const CREDS: &str = SealPlace::CREDS;
 const PROXY: &str = SealPlace::PROXY;
@@ -34,6 +35,8 @@ pub struct SessionCredentials {
     pub proxy: Option<Value>,
     /// `wa.session.keep_past`.
     pub keep_past: bool,
+    /// `wa.session.tenant`.
+    pub tenant: Arc<str>,
 }
 
 /// Reads which credentials a session has.
@@ -45,6 +48,7 @@ pub async fn session_credentials(pool: &Db, session_id: i64) -> std::result::Res
         ratchets_old: row.ratchets_old,
         proxy: row.proxy,
         keep_past: row.keep_past,
+        tenant: row.tenant.into(),
     }))
 }
 

@@ -4,6 +4,7 @@
 //! refused by name and by the place where they stand. To add a setting: a documented field, its default in the
 //! section's [`Default`], and its limits in the section's `check`, the only place that states them.
 
+mod allowed;
 mod device;
 mod encryption;
 mod limits;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use allowed::Allowed;
 pub use device::{DeviceConfig, Platform};
 pub use encryption::{EncryptionConfig, KeySource};
 pub use load::{ConfigError, Overrides, WebOverrides};
@@ -31,7 +33,7 @@ pub use media::MediaConfig;
 pub use origin::OriginPattern;
 pub use secret::Secret;
 pub use web::WebConfig;
-pub use webhook::{Receiver, WebhookConfig};
+pub use webhook::WebhookConfig;
 pub use worker::WorkerConfig;
 
 /// WhatsApp Web's server.

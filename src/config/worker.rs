@@ -1,6 +1,7 @@
 //! The worker's settings (`[worker]`, `WAGRES_WORKER__…`).
 
 use super::ConfigError;
+use super::allowed::{self, Allowed};
 use super::limits::within;
 use serde::{Deserialize, Serialize};
 
@@ -18,10 +19,10 @@ pub struct WorkerConfig {
     pub outbound_concurrency: usize,
     /// Memory of the messages that the worker has claimed and not finished, in bytes. Tenants share it in the same way.
     pub in_hand_bytes: usize,
-    /// Jobs that link, connect and close sessions, at once. As many actions run beside them, which tenants share in the
-    /// same way, and three quarters as many downloads, 16 at most.
+    /// Jobs that link, connect and close sessions, at once; a logout that waits for its login does not count. As many actions
+    /// run beside them, and three quarters as many downloads, 16 at most. Tenants share each in the same way.
     pub session_concurrency: usize,
-    /// Connections that dial or log in at once.
+    /// Connections that dial or log in at once. Tenants share them in the same way.
     pub max_handshakes: usize,
     /// Time to wait for the server's ack of a message before the worker sends it again under the same id, in seconds.
     pub ack_timeout_seconds: u32,
@@ -31,8 +32,9 @@ pub struct WorkerConfig {
     pub connections: u32,
     /// Most sessions that this worker holds.
     pub max_sessions: u32,
-    /// Whether `wa.set_proxy` may name proxies in private networks and on this machine.
-    pub private_proxies: bool,
+    /// Proxies in private networks and on this machine that `wa.set_proxy` may name: hosts such as `proxy.internal`,
+    /// addresses, and networks such as `10.0.0.0/8`.
+    pub proxy_allow: Vec<Allowed>,
     /// Interval of the log line about memory, processor and sessions, in seconds.
     pub report_seconds: u32,
 }
@@ -50,7 +52,7 @@ impl Default for WorkerConfig {
             drain_seconds: 10,
             connections: 16,
             max_sessions: 1000,
-            private_proxies: false,
+            proxy_allow: vec![],
             report_seconds: 60,
         }
     }
@@ -68,6 +70,7 @@ impl WorkerConfig {
         within("worker.drain_seconds", &self.drain_seconds, &(0..=600), "seconds")?;
         within("worker.connections", &self.connections, &(2..=1000), "connections")?;
         within("worker.max_sessions", &self.max_sessions, &(1..=100_000), "sessions")?;
-        within("worker.report_seconds", &self.report_seconds, &(1..=86_400), "seconds")
+        within("worker.report_seconds", &self.report_seconds, &(1..=86_400), "seconds")?;
+        allowed::check("worker.proxy_allow", &self.proxy_allow)
     }
 }

@@ -4,9 +4,9 @@ use super::Db;
 use super::backoff::Backoff;
 use super::fence::Fence;
 use super::outage::{Failure, outlast_and_outwait};
-use super::pieces::code;
+use super::pieces::{PASSING, code};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How often the database may refuse one write.
@@ -77,7 +77,7 @@ impl Hold {
         F: Future<Output = sqlx::Result<bool>>,
     {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
-        let mut refusals = 0;
+        let (mut refusals, mut failing) = (0, None);
         loop {
             let error = match self.ask(&mut write).await {
                 Ok(true) => return Ok(()),
@@ -89,7 +89,8 @@ impl Hold {
             };
             let failure = Failure::of(&error);
             refusals += u32::from(failure == Failure::Refusal);
-            if refusals >= REFUSALS {
+            let passing = failure == Failure::Passing;
+            if passing && failing.get_or_insert_with(Instant::now).elapsed() >= PASSING || refusals >= REFUSALS {
                 return Err(error);
             }
             if self.lost.is_cancelled() || failure == Failure::Closed {

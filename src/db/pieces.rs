@@ -4,8 +4,9 @@
 use super::backoff::Backoff;
 use super::outage::{Failure, is_busy, outlast};
 use sqlx::Error;
+use std::collections::HashMap;
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// The first pause after an error.
@@ -15,6 +16,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often a statement is tried before it is halved, and a single item before it goes into quarantine: what it
 /// referred to may have been deleted in the meantime, and then the next attempt does not refer to it.
 const TRIES: u32 = 3;
+/// How long an error that may pass is retried for a single item: a deadlock is over sooner, and an operator who took a
+/// right away by mistake has this long to give it back.
+pub const PASSING: Duration = Duration::from_mins(2);
 
 /// Items that one statement writes, or several statements in parts.
 pub trait Pieces: Sync {
@@ -27,7 +31,8 @@ pub trait Pieces: Sync {
 
 /// Writes `count` items. Waits out outages until `stopped`; an item that the database refuses goes into quarantine
 /// after three attempts. An error that may pass is retried `most` times for a single item, before the items behind it;
-/// or, without `most`, without limit and after all other items. A lock that somebody else holds is always waited for (R8).
+/// or, without `most`, after all other items and for [`PASSING`], and then the item goes into quarantine. A lock that
+/// somebody else holds is always waited for (R8).
 ///
 /// # Errors
 /// An outage that lasted until `stopped`, or an error that may pass and did not. Some items may be written then.
@@ -37,7 +42,19 @@ pub async fn write_in_pieces(
     stopped: &CancellationToken,
     most: Option<u32>,
 ) -> sqlx::Result<()> {
+    write_within(pieces, count, stopped, most, PASSING).await
+}
+
+/// The same, with this time instead of [`PASSING`].
+async fn write_within(
+    pieces: &impl Pieces,
+    count: usize,
+    stopped: &CancellationToken,
+    most: Option<u32>,
+    passing_for: Duration,
+) -> sqlx::Result<()> {
     let mut parts = Vec::from_iter((count > 0).then_some(0..count));
+    let mut failing: HashMap<usize, Instant> = HashMap::new();
     while let Some(part) = parts.pop() {
         let (mut backoff, mut tries) = (Backoff::new(FIRST_PAUSE, LONGEST_PAUSE), 0);
         while let Err(error) = outlast(stopped, || pieces.write(part.clone())).await {
@@ -56,8 +73,16 @@ pub async fn write_in_pieces(
                 pieces.quarantine(part.start, &error).await;
                 break;
             }
-            if !refused && !is_busy(&error) && most.is_some_and(|most| tries >= most) {
+            let passing = !refused && !is_busy(&error);
+            if passing && most.is_some_and(|most| tries >= most) {
                 return Err(error);
+            }
+            if passing && most.is_none() && part.len() == 1 {
+                let since = *failing.entry(part.start).or_insert_with(Instant::now);
+                if since.elapsed() >= passing_for {
+                    pieces.quarantine(part.start, &error).await;
+                    break;
+                }
             }
             tracing::warn!(code = code(&error), items = part.len(), "statement failed; retrying");
             stopped.run_until_cancelled(backoff.sleep()).await;
@@ -86,6 +111,8 @@ mod tests {
     /// Items of which some are refused, and what became of them.
     struct Items {
         poison: &'static [usize],
+        /// The error of a statement with poison.
+        error: fn() -> Error,
         written: Mutex<Vec<usize>>,
         quarantined: Mutex<Vec<usize>>,
         statements: Mutex<u32>,
@@ -95,7 +122,7 @@ mod tests {
         async fn write(&self, part: Range<usize>) -> sqlx::Result<()> {
             *self.statements.lock().expect("no panic") += 1;
             if part.clone().any(|item| self.poison.contains(&item)) {
-                return Err(Error::Encode("refused".into()));
+                return Err((self.error)());
             }
             self.written.lock().expect("no panic").extend(part);
             Ok(())
@@ -113,6 +140,7 @@ mod tests {
         for poison in POISON {
             let items = Items {
                 poison,
+                error: || Error::Encode("refused".into()),
                 written: Mutex::default(),
                 quarantined: Mutex::default(),
                 statements: Mutex::default(),
@@ -124,5 +152,22 @@ mod tests {
             let statements = *items.statements.lock().expect("no panic");
             assert!(statements <= 1 + 12 + 3 * u32::try_from(poison.len()).expect("few"), "{statements}");
         }
+    }
+
+    /// As when the role of the worker has lost a right (42501), or somebody cancels each of its statements (57014).
+    #[tokio::test]
+    async fn r10_an_error_that_does_not_pass_ends_in_quarantine_and_holds_up_no_other_item() {
+        let items = Items {
+            poison: &[3],
+            error: || Error::Protocol("not refused for its content".into()),
+            written: Mutex::default(),
+            quarantined: Mutex::default(),
+            statements: Mutex::default(),
+        };
+        let (begun, limit) = (Instant::now(), Duration::from_millis(300));
+        write_within(&items, 7, &CancellationToken::new(), None, limit).await.expect("no outage");
+        assert!(begun.elapsed() >= limit, "given up after {:?}", begun.elapsed());
+        assert_eq!(*items.written.lock().expect("no panic"), [0, 1, 2, 4, 5, 6]);
+        assert_eq!(*items.quarantined.lock().expect("no panic"), [3]);
     }
 }

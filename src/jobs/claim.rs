@@ -6,23 +6,22 @@
 //! looked after the end of all of them. From then on it looks at the slow, jittered poll, which also serves databases
 //! behind poolers where LISTEN does not work.
 
+use super::MaintenanceJob;
 use super::actions::Actions;
 use super::bells::Bells;
-use super::claimed::ClaimedSessionJob;
+use super::connecting::Connecting;
 use super::feed::hand_on;
 use super::in_hand::InHand;
 use super::maintenance::{MaintenanceKind, Slot};
 use super::outbound::Outbound;
 use super::retry_loop::RetryLoop;
-use super::session_work;
-use super::{MaintenanceJob, SessionJob};
 use crate::db::Db;
 use crate::db::backoff::{Backoff, spread};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-/// Most rows of one claim of session or maintenance jobs.
+/// Most rows of one claim of maintenance jobs.
 const BATCH: usize = 500;
 /// Most expired messages that one statement ends.
 const EXPIRE: i64 = 1000;
@@ -45,10 +44,8 @@ pub struct Dispatcher {
     pub bells: Bells,
     /// Claims messages.
     pub outbound: Outbound,
-    /// Where claimed session jobs go.
-    pub session: mpsc::Sender<SessionJob>,
-    /// Those that are in hand, and the actions.
-    pub session_in_hand: InHand,
+    /// Claims jobs that change connections.
+    pub connecting: Connecting,
     /// Claims actions.
     pub actions: Actions,
     /// Where claimed maintenance jobs go, in the order of [`Slot::ALL`].
@@ -167,7 +164,7 @@ impl Dispatcher {
     async fn claim(&mut self) -> sqlx::Result<usize> {
         self.outbound.look();
         Ok(self.claim_messages().await?
-            + self.claim_session().await?
+            + self.connecting.claim().await?
             + self.actions.claim().await?
             + self.claim_maintenance().await?)
     }
@@ -181,23 +178,6 @@ impl Dispatcher {
                 return Ok(jobs);
             }
         }
-    }
-
-    async fn claim_session(&self) -> sqlx::Result<usize> {
-        let room = room(&self.session);
-        if room == 0 {
-            return Ok(0);
-        }
-        let turn = self.session_in_hand.turn().await;
-        let kinds = session_work::KINDS.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>();
-        let claim = sqlx::query_file_as!(ClaimedSessionJob, "sql/jobs/claim_session.sql", self.worker_id, room, &kinds);
-        let rows = claim.fetch_all(&self.pool).await?;
-        let claimed = rows.len();
-        for row in rows {
-            hand_on(&self.session, row.into_job(&self.session_in_hand)).await;
-        }
-        drop(turn);
-        Ok(claimed)
     }
 
     async fn claim_maintenance(&self) -> sqlx::Result<usize> {

@@ -23,6 +23,7 @@ pub mod bells;
 pub mod change;
 pub mod claim;
 mod claimed;
+pub mod connecting;
 pub mod cron;
 pub mod failure;
 pub mod feed;

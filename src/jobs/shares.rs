@@ -79,6 +79,11 @@ impl<T> Shares<T> {
 
     /// Takes a place for the item whose turn it is; `None` if none may have one now.
     pub fn take(&mut self) -> Option<T> {
+        self.take_with_owner().map(|(_, _, item)| item)
+    }
+
+    /// The same, with tenant and session, for [`Shares::release`].
+    pub fn take_with_owner(&mut self) -> Option<(Arc<str>, i64, T)> {
         let (turn, tenant) = self.waiting.first()?;
         let (turn_of_session, session) = self.tenants.get(tenant)?.waiting.first()?;
         // Nobody behind it is asked: they have more, and taking now would keep this one behind them.
@@ -86,10 +91,11 @@ impl<T> Shares<T> {
             return None;
         }
         let (tenant, session) = (tenant.clone(), *session);
-        self.change(&tenant, session, |share, held| {
+        let item = self.change(&tenant, session, |share, held| {
             *held += 1;
             share.items.pop_front()
-        })
+        })?;
+        Some((tenant, session, item))
     }
 
     /// Takes a place for what is under way already, whatever the rule says.

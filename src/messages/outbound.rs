@@ -41,7 +41,7 @@ pub struct Sender {
 ///
 /// # Errors
 /// [`JobError::Release`] without a connection, [`JobError::Retry`] when the attempt failed, no ack came or the connection
-/// was lost meanwhile: the next attempt carries the same message id. [`JobError::Permanent`] when the row can never be sent, [`JobError::Expired`]
+/// was lost after the attempt had begun: the next attempt carries the same message id. [`JobError::Permanent`] when the row can never be sent, [`JobError::Expired`]
 /// when it is too late.
 pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     check_deadline(job)?;
@@ -62,9 +62,7 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
         }
         check_deadline(job)?;
     }
-    if job.typing {
-        typing(client, &to, job).await;
-    }
+    let shown_typing = job.typing && typing(client, &to, job).await;
     // A reply turns the ratchet, and the library may send with the new key a moment before the key is stored. If the
     // worker died in that moment, or the database was away just then, the next holder could not decrypt what the
     // recipient answers (Bad MAC). So keys are stored first. Without a database this waits until the session is lost,
@@ -76,7 +74,13 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
         traffic.flushed(asked);
     }
     if !client.is_connected() {
-        return Err(JobError::Release("the connection was lost before the message was sent".into()));
+        let text = "the connection was lost before the message was sent";
+        // "Typing…" is part of the attempt: it may be what the server hangs up at.
+        return Err(if shown_typing {
+            JobError::Retry(text.into()).of_class(FailureClass::Connection)
+        } else {
+            JobError::Release(text.into())
+        });
     }
     let mut waiting = acks.expect(&job.message_id);
     // Their row gives the whole message.
@@ -182,14 +186,15 @@ async fn with_account(client: &Client, people: Vec<Jid>) -> Result<Vec<Jid>, Con
     Ok(known)
 }
 
-/// Shows "typing…" for as long as a fast typist would need, within the limits.
-async fn typing(client: &Client, to: &Jid, job: &OutboundJob) {
+/// Shows "typing…" for as long as a fast typist would need, within the limits. Returns whether it was sent.
+async fn typing(client: &Client, to: &Jid, job: &OutboundJob) -> bool {
     let letters = job.body.as_ref().map_or(0, |body| body.chars().count());
     let time = (TYPING_A_LETTER * u32::try_from(letters).unwrap_or(u32::MAX)).clamp(TYPING.start, TYPING.end);
     // If this fails, the message is sent all the same.
     if let Err(error) = client.chatstate().send_composing(to).await {
         tracing::debug!(%error, "\"typing…\" not shown; the message is sent without");
-        return;
+        return false;
     }
     tokio::time::sleep(time).await;
+    true
 }

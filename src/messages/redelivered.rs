@@ -8,10 +8,11 @@
 
 use super::events;
 use crate::db::hold::Hold;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wacore::messages::parse_message_info;
-use wacore_binary::{NodeRef, OwnedNodeRef};
+use wacore_binary::{Jid, NodeRef, OwnedNodeRef};
 use whatsapp_rust::client::Client;
 use whatsapp_rust::{RetryReason, RetryRequestOptions};
 
@@ -86,8 +87,13 @@ impl Redelivered {
 
 async fn write_event(hold: &Hold, client: &Client, stanza: &NodeRef<'_>) {
     let Some(own) = client.pn() else { return };
-    let Ok(info) = parse_message_info(stanza, &own, client.lid().as_ref()) else { return };
-    if let Some((kind, data)) = events::undecryptable(client, &info, "not_stored", false).await {
+    if let Some((kind, data)) = event_of(client, stanza, &own).await {
         events::write(hold, kind, data).await;
     }
+}
+
+/// Kind and data of the event for a message to this account that was not stored.
+pub(crate) async fn event_of(client: &Client, stanza: &NodeRef<'_>, own: &Jid) -> Option<(&'static str, Value)> {
+    let info = parse_message_info(stanza, own, client.lid().as_ref()).ok()?;
+    events::undecryptable(client, &info, "not_stored", false).await
 }

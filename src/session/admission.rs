@@ -1,15 +1,17 @@
 //! Admits connections to WhatsApp: so many handshakes at once, and one at a time while WhatsApp is away (S4).
 //!
-//! A connection holds its admission from dialling to WhatsApp's answer to the login. While WhatsApp does not answer at
+//! A connection holds its admission from dialling to WhatsApp's answer to the login. The tenants share the handshakes by
+//! the rule of [`crate::jobs::shares`], so that one whose proxies do not answer leaves some to the others (R9). While WhatsApp does not answer at
 //! all, the failures are not those of the sessions: one session after the other probes, with growing pauses, and the
 //! others wait here. The first answer admits them all, as fast as handshakes are admitted. Sessions with a proxy have a
 //! way of their own to WhatsApp; they neither wait for the probe nor are evidence for the others.
 
 use crate::db::backoff::Backoff;
+use crate::jobs::shares::Shares;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{oneshot, watch};
 
 /// WhatsApp is away when so many sessions in a row could not reach it …
 const MANY: usize = 2;
@@ -22,8 +24,20 @@ const LONGEST_PROBE: Duration = Duration::from_secs(15);
 /// Admits the connections of one worker. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Gate {
-    handshakes: Arc<Semaphore>,
+    handshakes: Handshakes,
     inner: Arc<Inner>,
+}
+
+/// The handshakes at once, and the sessions that wait for one.
+#[derive(Debug, Clone)]
+struct Handshakes(Arc<Mutex<Shares<oneshot::Sender<Handshake>>>>);
+
+/// One of the handshakes at once.
+#[derive(Debug)]
+struct Handshake {
+    of: Handshakes,
+    tenant: Arc<str>,
+    session: i64,
 }
 
 #[derive(Debug)]
@@ -46,7 +60,7 @@ struct State {
 /// The right to shake hands; dropping it passes it on.
 #[derive(Debug)]
 pub(super) struct Admission {
-    _handshake: Option<OwnedSemaphorePermit>,
+    _handshake: Option<Handshake>,
     _probe: Option<Probe>,
 }
 
@@ -65,14 +79,14 @@ impl Gate {
             pauses: Backoff::new(FIRST_PROBE, LONGEST_PROBE),
         };
         let inner = Inner { state: Mutex::new(state), changed: watch::Sender::new(()) };
-        Self { handshakes: Arc::new(Semaphore::new(handshakes)), inner: Arc::new(inner) }
+        let handshakes = Handshakes(Arc::new(Mutex::new(Shares::new(handshakes))));
+        Self { handshakes, inner: Arc::new(inner) }
     }
 
-    /// Waits until a session may connect. `direct`: without a proxy.
-    pub(super) async fn admit(&self, direct: bool) -> Admission {
+    /// Waits until a session of a tenant may connect. `direct`: without a proxy.
+    pub(super) async fn admit(&self, tenant: &Arc<str>, session: i64, direct: bool) -> Admission {
         let probe = if direct { self.while_away().await } else { None };
-        // The semaphore is never closed.
-        Admission { _handshake: self.handshakes.clone().acquire_owned().await.ok(), _probe: probe }
+        Admission { _handshake: self.handshakes.begin(tenant, session).await, _probe: probe }
     }
 
     /// Waits while WhatsApp is away, unless it is this session's turn to probe.
@@ -139,6 +153,41 @@ impl Gate {
     }
 }
 
+impl Handshakes {
+    /// Waits for the session's turn. Who stops waiting gives up the turn.
+    async fn begin(&self, tenant: &Arc<str>, session: i64) -> Option<Handshake> {
+        let (turn, granted) = oneshot::channel();
+        self.lock().add(tenant, session, turn);
+        self.fill();
+        // The sender is dropped only in `fill`, which sends first.
+        granted.await.ok()
+    }
+
+    /// Gives what is free to those whose turn it is.
+    fn fill(&self) {
+        loop {
+            let Some((tenant, session, turn)) = self.lock().take_with_owner() else { return };
+            if turn.is_closed() {
+                self.lock().release(&tenant, session);
+            } else {
+                // If it has just closed, the dropped handshake goes to the next one.
+                drop(turn.send(Handshake { of: self.clone(), tenant, session }));
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shares<oneshot::Sender<Handshake>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        self.of.lock().release(&self.tenant, self.session);
+        self.of.fill();
+    }
+}
+
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -160,16 +209,40 @@ mod tests {
     use super::*;
     use futures::FutureExt as _;
 
+    fn acme() -> Arc<str> {
+        "acme".into()
+    }
+
     #[tokio::test]
     async fn s4_so_many_handshakes_at_once_and_no_more() {
         let gate = Gate::new(2);
-        let first = gate.admit(true).await;
-        let _second = gate.admit(false).await;
-        let third = gate.admit(true);
+        let (acme, bolt, core) = (acme(), "bolt".into(), "core".into());
+        let first = gate.admit(&acme, 1, true).await;
+        let _second = gate.admit(&bolt, 2, false).await;
+        let third = gate.admit(&core, 3, true);
         tokio::pin!(third);
         assert!(third.as_mut().now_or_never().is_none());
         drop(first);
         assert!(third.now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn r9_handshakes_that_nobody_answers_leave_some_to_another_tenant() {
+        let gate = Gate::new(8);
+        let acme = acme();
+        let mut silent: Vec<_> = (1..=100).filter_map(|n| gate.admit(&acme, n, false).now_or_never()).collect();
+        assert_eq!(silent.len(), 7, "of 8");
+        // Those who waited and gave up take nothing.
+        let bolt = "bolt".into();
+        let other = gate.admit(&bolt, 101, false).now_or_never();
+        assert!(other.is_some(), "the other tenant waits behind them");
+        let next = gate.admit(&acme, 102, false);
+        tokio::pin!(next);
+        assert!(next.as_mut().now_or_never().is_none());
+        drop(other);
+        assert!(next.as_mut().now_or_never().is_none(), "the last one is left to others");
+        silent.pop();
+        assert!(next.now_or_never().is_some());
     }
 
     #[tokio::test]
@@ -179,13 +252,13 @@ mod tests {
         assert!(!gate.unreachable(1), "one session alone proves nothing");
         assert!(gate.unreachable(2) && gate.is_away());
         // A session with a proxy has a way of its own.
-        assert!(gate.admit(false).now_or_never().is_some());
-        let probe = gate.admit(true).await;
-        let others: Vec<_> = (0..3)
-            .map(|_| {
+        assert!(gate.admit(&acme(), 3, false).now_or_never().is_some());
+        let probe = gate.admit(&acme(), 1, true).await;
+        let others: Vec<_> = (2..5)
+            .map(|session| {
                 tokio::spawn({
                     let gate = gate.clone();
-                    async move { gate.admit(true).await }
+                    async move { gate.admit(&acme(), session, true).await }
                 })
             })
             .collect();
@@ -205,7 +278,7 @@ mod tests {
         gate.unreachable(1);
         assert!(gate.unreachable(2));
         for session in 1..3 {
-            let probe = gate.admit(true).await;
+            let probe = gate.admit(&acme(), session, true).await;
             assert!(gate.unreachable(session), "a probe that fails is no failure of its session");
             drop(probe);
         }

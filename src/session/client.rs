@@ -2,7 +2,7 @@
 
 use super::endpoint::Endpoint;
 use super::error::BuildError;
-use super::forward::EventForwarder;
+use super::forward::{EventForwarder, WAITING};
 use super::http::MediaClient;
 use super::proxy::{ProxiedFactory, Proxy};
 use super::transport::FencedFactory;
@@ -12,11 +12,12 @@ use crate::db::hold::Hold;
 use crate::jobs::numbers::Numbers;
 use crate::messages::inbound::InboxHook;
 use crate::messages::redelivered::Redelivered;
-use crate::net::Reach;
+use crate::net::Guard;
 use crate::telemetry::crypto::{CryptoError, SessionTask};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wacore::types::events::Event;
 use wacore::types::message::MessageInfo;
@@ -54,7 +55,7 @@ pub struct ClientSettings {
     /// How the linked devices appear on the phone.
     pub device: DeviceConfig,
     /// Which proxies may be dialled.
-    pub proxies: Reach,
+    pub proxies: Guard,
     /// Encrypts and decrypts the auth state.
     pub vault: Arc<Vault>,
     /// Tasks that guard sockets, and requests to WhatsApp.
@@ -70,7 +71,9 @@ pub struct Built {
     /// The client.
     pub bot: Bot,
     /// Its events, as `forward` selects them.
-    pub events: mpsc::UnboundedReceiver<Arc<Event>>,
+    pub events: mpsc::Receiver<Arc<Event>>,
+    /// Cancelled when the socket was closed because too many events waited.
+    pub cut: CancellationToken,
     /// Messages that the server delivered again.
     pub redelivered: Arc<Redelivered>,
     /// Ids of messages that were decrypted and not stored, for [`Redelivered::request_resend`].
@@ -80,7 +83,7 @@ pub struct Built {
     /// Decryption failures.
     pub crypto_errors: mpsc::UnboundedReceiver<CryptoError>,
     /// Messages that were decrypted and could not be read.
-    pub unreadable: mpsc::UnboundedReceiver<Arc<MessageInfo>>,
+    pub unreadable: mpsc::Receiver<Arc<MessageInfo>>,
     /// Rung when messages could not be stored, so that the server has to deliver them again, over another connection.
     pub redeliver: Arc<Notify>,
     /// While this lives, the library forwards every stanza.
@@ -100,10 +103,10 @@ pub async fn build(
     found: &SessionCredentials,
 ) -> Result<Built, BuildError> {
     let ClientSettings { endpoint, device, proxies, vault, tasks, numbers, .. } = settings;
-    let (forward, events) = mpsc::unbounded_channel();
+    let ((forward, events), cut) = (mpsc::channel(WAITING), hold.lost.child_token());
     let (missed_sender, missed) = mpsc::unbounded_channel();
     let (error_sender, crypto_errors) = mpsc::unbounded_channel();
-    let (unreadable_sender, unreadable) = mpsc::unbounded_channel();
+    let (unreadable_sender, unreadable) = mpsc::channel(WAITING);
     let (redelivered, redeliver) = (Arc::<Redelivered>::default(), Arc::<Notify>::default());
     let store =
         AuthStore::new(hold.clone(), vault.clone()).with_missed_messages(missed_sender).with_traffic(traffic.clone());
@@ -111,14 +114,14 @@ pub async fn build(
     let (socket, media) = match &found.proxy {
         None => (Socket::Direct(TokioWebSocketTransportFactory::new().with_url(endpoint.as_str())), MediaClient::new()),
         Some(stored) => {
-            let proxy = Proxy::parse(&proxy_url(hold, vault, stored).await?, *proxies)?;
+            let proxy = Proxy::parse(&proxy_url(hold, vault, stored).await?, proxies)?;
             let (addresses, media) = (proxy.resolve().await?, MediaClient::with_agent(proxy.agent()?));
             (Socket::Proxied(ProxiedFactory { proxy, addresses, endpoint: endpoint.clone() }), media)
         }
     };
     let mut builder = Bot::builder()
         .with_backend_arc(Arc::new(store))
-        .with_transport_factory(FencedFactory { inner: socket, lost: hold.lost.clone(), tasks: tasks.clone() })
+        .with_transport_factory(FencedFactory { inner: socket, cut: cut.clone(), tasks: tasks.clone() })
         .with_http_client(media)
         .with_runtime(whatsapp_rust::TokioRuntime)
         .with_push_name(&*hold.session)
@@ -126,6 +129,7 @@ pub async fn build(
         .with_task_instrument(Arc::new(SessionTask::new(error_sender, tracing::Span::current())))
         .with_event_handler(EventForwarder {
             events: forward,
+            cut: cut.clone(),
             redelivered: redelivered.clone(),
             unreadable: unreadable_sender,
             traffic: traffic.clone(),
@@ -139,5 +143,5 @@ pub async fn build(
     let client = bot.client();
     client.enable_auto_reconnect.store(false, Ordering::Relaxed);
     let stanzas = client.acquire_raw_node_forwarding();
-    Ok(Built { bot, events, redelivered, missed, inbox, crypto_errors, unreadable, redeliver, stanzas })
+    Ok(Built { bot, events, cut, redelivered, missed, inbox, crypto_errors, unreadable, redeliver, stanzas })
 }

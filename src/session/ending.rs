@@ -131,7 +131,7 @@ impl Why {
             Self::NotStored => (
                 "not_stored",
                 "messages could not be stored; the server delivers them again",
-                "look for locks on wa.inbox that are held for long, and for errors in the logs of the worker and of Postgres",
+                "look for locks on wa.inbox and wa.session that are held for long, and for errors in the logs of the worker and of Postgres",
             ),
             Self::NotBuilt => (
                 "not_built",

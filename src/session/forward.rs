@@ -5,7 +5,9 @@ use crate::auth::Traffic;
 use crate::messages::redelivered::Redelivered;
 use crate::telemetry::crypto;
 use std::sync::Arc;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio_util::sync::CancellationToken;
 use wacore::types::events::{Event, EventHandler, EventInterest, EventKind};
 use wacore::types::message::MessageInfo;
 use wacore_binary::OwnedNodeRef;
@@ -45,12 +47,18 @@ const FORWARDED: &[EventKind] = &[
     EventKind::UndecryptableMessage,
 ];
 
+/// Most events of a connection that wait for the supervisor: about 10 MB of receipts. The library waits for nobody, so
+/// beyond them the socket is closed; the server keeps what comes then for the next connection.
+pub(super) const WAITING: usize = 8192;
+
 /// Forwards events, and notes the stanzas of messages before the library reads them.
 pub(super) struct EventForwarder {
-    pub(super) events: UnboundedSender<Arc<Event>>,
+    pub(super) events: Sender<Arc<Event>>,
+    /// Closes the socket.
+    pub(super) cut: CancellationToken,
     pub(super) redelivered: Arc<Redelivered>,
     /// Messages that were decrypted and could not be read.
-    pub(super) unreadable: UnboundedSender<Arc<MessageInfo>>,
+    pub(super) unreadable: Sender<Arc<MessageInfo>>,
     pub(super) traffic: Arc<Traffic>,
     /// Whether to forward the history from before the link. The library assembles it only for those who listen for it.
     pub(super) keep_past: bool,
@@ -77,16 +85,25 @@ impl EventHandler for EventForwarder {
         if let Event::UndecryptableMessage(message) = &*event
             && crypto::plaintext_unreadable()
         {
-            drop(self.unreadable.send(message.info.clone()));
+            self.forward(&self.unreadable, message.info.clone());
             return;
         }
-        // After the client's end there is no receiver; nobody needs later events.
-        drop(self.events.send(event));
+        self.forward(&self.events, event);
     }
 
     fn interest(&self) -> EventInterest {
         let forwarded = EventInterest::of(FORWARDED);
         if self.keep_past { forwarded.with(EventKind::HistorySync) } else { forwarded }
+    }
+}
+
+impl EventForwarder {
+    fn forward<T>(&self, to: &Sender<T>, item: T) {
+        // After the client's end there is no receiver; nobody needs later events.
+        if matches!(to.try_send(item), Err(TrySendError::Full(_))) && !self.cut.is_cancelled() {
+            tracing::warn!("{WAITING} events wait for the database; connection closed, so that no more arrive");
+            self.cut.cancel();
+        }
     }
 }
 
@@ -114,5 +131,32 @@ pub(super) fn connection_sign(stanza: &OwnedNodeRef) -> Option<ConnectionSign> {
             code.or_else(conflict).map(ConnectionSign::StreamError)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::mpsc;
+    use wacore::types::events::ServerAck;
+
+    #[test]
+    fn r6_events_that_nobody_takes_close_the_socket_and_do_not_fill_memory() {
+        let (events, mut taken) = mpsc::channel(WAITING);
+        let (unreadable, _unreadable) = mpsc::channel(WAITING);
+        let forwarder = EventForwarder {
+            events,
+            cut: CancellationToken::new(),
+            redelivered: Arc::default(),
+            unreadable,
+            traffic: Arc::default(),
+            keep_past: false,
+        };
+        let ack = || Arc::new(Event::ServerAck(ServerAck::builder().id("A".to_owned()).build()));
+        (0..WAITING).for_each(|_| forwarder.handle_event(ack()));
+        assert!(!forwarder.cut.is_cancelled(), "closed too early");
+        (0..10).for_each(|_| forwarder.handle_event(ack()));
+        assert!(forwarder.cut.is_cancelled());
+        assert_eq!(std::iter::from_fn(|| taken.try_recv().ok()).count(), WAITING);
     }
 }

@@ -40,7 +40,8 @@ pub async fn run(job: &SessionJob, sessions: &Sessions, media: &Media) -> Result
         SessionWork::Passkey => sessions.continue_linking(fence, name).await?,
         SessionWork::Close => sessions.close(fence, name, reason.unwrap_or("closed on request")).await?,
         SessionWork::Logout { force } => {
-            sessions.logout(fence, name, reason.unwrap_or("logged out on request"), *force).await?;
+            let reason = reason.unwrap_or("logged out on request");
+            sessions.logout(fence, name, reason, *force, &job.hand).await?;
         }
         SessionWork::Action(action) => actions::run(action, job, sessions.connections()).await?,
         SessionWork::File(action) => actions::run_with_file(action, job, sessions.connections(), media).await?,
@@ -66,8 +67,8 @@ pub struct Recorder {
     pub pool: Db,
     /// The worker that runs them.
     pub worker_id: Uuid,
-    /// Rung when an action has ended: the next one of its session may be claimed.
-    pub action_ended: Arc<Notify>,
+    /// Rung when a job has ended: the next one of its session, or of its tenant, may be claimed.
+    pub place_freed: Arc<Notify>,
 }
 
 impl Recorder {
@@ -114,9 +115,8 @@ impl Record<SessionJob> for Recorder {
         let error = error.as_deref().map(Storable::error);
         tracing::info!(outcome = status, error = error.as_ref().map(Storable::as_str), "session job ended");
         telemetry::session_job(&job.kind, if status == "release" { "queued" } else { status });
-        let is_action = matches!(job.work, Ok(SessionWork::Action(_) | SessionWork::File(_)) | Err(_));
         let wait = 2_f64.powi(job.attempts.min(8));
-        let end = End { id: job.id, status, error, wait, is_action, _hand: job.hand };
+        let end = End { id: job.id, status, error, wait, _hand: job.hand };
         match end.write(self).await {
             Err(error) if is_busy(&error) => {
                 // Beside the next job: an application has locked the session, perhaps for long.
@@ -136,7 +136,6 @@ struct End {
     error: Option<Storable>,
     /// Seconds until the next attempt.
     wait: f64,
-    is_action: bool,
     _hand: Hand,
 }
 
@@ -164,8 +163,6 @@ impl End {
         if let Err(error) = written {
             tracing::warn!(%error, "outcome not written; the job is given back after a heartbeat");
         }
-        if self.is_action {
-            recorder.action_ended.notify_one();
-        }
+        recorder.place_freed.notify_one();
     }
 }

@@ -1,11 +1,11 @@
 //! Connects a session to WhatsApp through a proxy (S11): its socket and its media.
 //!
 //! HTTP proxies get a CONNECT, and SOCKS5 proxies resolve names themselves, so that nothing of a session bypasses its
-//! proxy. An application names the proxy, so the worker dials only what [`Reach`] allows.
+//! proxy. An application names the proxy, so the worker dials only what its [`Guard`] allows.
 
 use super::endpoint::{CERTIFICATE_CHECK_IS_OFF, Endpoint};
 use crate::config::Secret;
-use crate::net::{PrivateNetwork, Reach};
+use crate::net::{Guard, PrivateNetwork};
 use anyhow::Context;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -43,8 +43,8 @@ pub enum ProxyError {
     NotLoopback,
     /// One of its addresses may not be dialled.
     #[error(
-        "proxy: {0} is in a private network or on this machine; accepted is an address of the internet, unless the \
-         workers run with worker.private_proxies = true"
+        "proxy: {0} is in a private network or on this machine; accepted is an address of the internet, or one that \
+         worker.proxy_allow lists"
     )]
     Private(String),
     /// The name server gave no address.
@@ -63,7 +63,7 @@ pub struct Proxy {
     url: Url,
     host: String,
     port: u16,
-    reach: Reach,
+    guard: Guard,
 }
 
 impl std::fmt::Debug for Proxy {
@@ -77,7 +77,7 @@ impl Proxy {
     ///
     /// # Errors
     /// See [`ProxyError`].
-    pub fn parse(url: &Secret, reach: Reach) -> Result<Self, ProxyError> {
+    pub fn parse(url: &Secret, guard: &Guard) -> Result<Self, ProxyError> {
         let url = Url::parse(url.expose()).map_err(|_| ProxyError::NotAProxy)?;
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
             return Err(ProxyError::NotAProxy);
@@ -90,7 +90,7 @@ impl Proxy {
         if CERTIFICATE_CHECK_IS_OFF && !ip.map_or(host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback()) {
             return Err(ProxyError::NotLoopback);
         }
-        Ok(Self { host: host.to_owned(), port, url, reach })
+        Ok(Self { host: host.to_owned(), port, url, guard: guard.clone() })
     }
 
     /// User and password, if the proxy wants them.
@@ -105,7 +105,7 @@ impl Proxy {
     /// # Errors
     /// [`ProxyError::Private`] and [`ProxyError::Unresolved`].
     pub async fn resolve(&self) -> Result<Vec<SocketAddr>, ProxyError> {
-        self.reach.resolve(&self.host, self.port).await.map_err(|source| {
+        self.guard.resolve(&self.host, self.port).await.map_err(|source| {
             if source.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<PrivateNetwork>) {
                 ProxyError::Private(self.host.clone())
             } else {
@@ -155,7 +155,7 @@ impl Proxy {
         let proxy = ureq::Proxy::new(&url).map_err(|_| ProxyError::NotAProxy)?;
         let config = ureq::Agent::config_builder().proxy(Some(proxy));
         let config = config.input_buffer_size(BUFFER).output_buffer_size(BUFFER).max_idle_connections(IDLE);
-        Ok(ureq::Agent::with_parts(config.build(), DefaultConnector::default(), self.reach.resolver()))
+        Ok(ureq::Agent::with_parts(config.build(), DefaultConnector::default(), self.guard.resolver()))
     }
 }
 
@@ -191,6 +191,14 @@ impl TransportFactory for ProxiedFactory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Allowed;
+    use crate::net::Reach;
+
+    /// The internet, and these networks and hosts.
+    fn guard(allow: &[&str]) -> Guard {
+        let allow = allow.iter().map(|it| it.parse().map_or_else(|_| Allowed::Host((*it).into()), Allowed::Network));
+        Guard::new(Reach::Internet, &allow.collect::<Vec<_>>())
+    }
 
     #[test]
     fn s11_only_addresses_of_proxies_are_accepted_and_the_password_is_hidden() {
@@ -203,23 +211,28 @@ mod tests {
             ("127.0.0.1:3128", false),
             ("", false),
         ] {
-            let proxy = Proxy::parse(&Secret::new(url), Reach::Internet);
+            let proxy = Proxy::parse(&Secret::new(url), &guard(&[]));
             assert_eq!(proxy.is_ok(), ok, "{url}: {proxy:?}");
             assert!(!format!("{proxy:?}").contains("cret"), "{proxy:?}");
         }
         let proxy = Secret::new("socks5://anna:s%40cret@127.0.0.1:1080");
-        let proxy = Proxy::parse(&proxy, Reach::Internet).expect("a proxy");
+        let proxy = Proxy::parse(&proxy, &guard(&[])).expect("a proxy");
         assert_eq!(proxy.login(), Some(("anna".into(), "s@cret".into())));
-        let elsewhere = Proxy::parse(&Secret::new("http://10.0.0.1:3128"), Reach::Everywhere);
+        let elsewhere = Proxy::parse(&Secret::new("http://10.0.0.1:3128"), &guard(&["10.0.0.0/8"]));
         assert_eq!(matches!(elsewhere, Err(ProxyError::NotLoopback)), CERTIFICATE_CHECK_IS_OFF);
     }
 
     #[tokio::test]
     async fn r9_s11_a_proxy_inside_is_refused_by_its_address_unless_allowed() {
         for url in ["http://127.0.0.1:3128", "socks5://[::1]:1080", "http://localhost:3128"] {
-            let inside = Proxy::parse(&Secret::new(url), Reach::Internet).expect("a proxy").resolve().await;
+            let inside = Proxy::parse(&Secret::new(url), &guard(&[])).expect("a proxy").resolve().await;
             assert!(matches!(inside, Err(ProxyError::Private(_))), "{url}: {inside:?}");
-            let allowed = Proxy::parse(&Secret::new(url), Reach::Everywhere).expect("a proxy").resolve().await;
+            let others = guard(&["10.0.0.0/8", "proxy.internal"]);
+            let inside = Proxy::parse(&Secret::new(url), &others).expect("a proxy").resolve().await;
+            assert!(matches!(inside, Err(ProxyError::Private(_))), "{url}: {inside:?}");
+            let listed =
+                if url.contains("localhost") { guard(&["LocalHost"]) } else { guard(&["127.0.0.0/8", "::1/128"]) };
+            let allowed = Proxy::parse(&Secret::new(url), &listed).expect("a proxy").resolve().await;
             assert!(allowed.is_ok_and(|found| found.iter().all(|it| it.ip().is_loopback())), "{url}");
         }
     }
@@ -229,7 +242,7 @@ mod tests {
         // A server that would answer: only the guard keeps the client from it.
         let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://127.0.0.1:{}", server.local_addr().expect("an address").port());
-        let agent = Proxy::parse(&Secret::new(url), Reach::Internet).expect("a proxy").agent().expect("a client");
+        let agent = Proxy::parse(&Secret::new(url), &guard(&[])).expect("a proxy").agent().expect("a client");
         let refused = agent.get("https://mmg.whatsapp.net/").call();
         assert!(matches!(&refused, Err(ureq::Error::Other(why)) if why.is::<PrivateNetwork>()), "{refused:?}");
     }

@@ -75,6 +75,11 @@ impl Sessions {
         &self.reports.connections
     }
 
+    /// A job has given up its place, so another one may be claimed.
+    pub(super) fn place_freed(&self) {
+        self.reports.bells.claim.notify_one();
+    }
+
     /// How many sessions have a client, or had one since they were adopted.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -150,7 +155,7 @@ impl Sessions {
                 return Err(error.into());
             }
         };
-        let (client, direct) = (built.bot.client(), found.proxy.is_none());
+        let (client, direct, tenant) = (built.bot.client(), found.proxy.is_none(), found.tenant.clone());
         let supervisor = span.in_scope(|| {
             let vault = self.settings.vault.clone();
             Supervisor::new(entry.held.clone(), client.clone(), self.reports.clone(), vault, found.linked, direct)
@@ -158,7 +163,7 @@ impl Sessions {
         let (passkey, end) = (supervisor.passkey(), Arc::<End>::default());
         let (sessions, entry, ending) = (self.clone(), entry.clone(), end.clone());
         let supervised = async move {
-            let Some(admission) = sessions.admitted(&entry, direct, &ending).await else {
+            let Some(admission) = sessions.admitted(&entry, &tenant, direct, &ending).await else {
                 ending.mark_over();
                 return supervisor.give_up().await;
             };
@@ -172,12 +177,12 @@ impl Sessions {
     }
 
     /// Waits until the session may connect. `None` when it need not any more.
-    async fn admitted(&self, entry: &Entry, direct: bool, end: &End) -> Option<Admission> {
+    async fn admitted(&self, entry: &Entry, tenant: &Arc<str>, direct: bool, end: &End) -> Option<Admission> {
         tokio::select! {
             biased;
             () = entry.held.hold.lost.cancelled() => None,
             () = end.asked_for() => None,
-            admission = self.reports.gate.admit(direct) => Some(admission),
+            admission = self.reports.gate.admit(tenant, entry.held.hold.fence.session_id, direct) => Some(admission),
         }
     }
 

@@ -42,28 +42,37 @@ impl Reports {
 
     /// A device of a recipient tells how far messages have come.
     pub(super) async fn received(&self, fence: Fence, client: &Client, receipt: &Receipt) {
-        let reached = match receipt.r#type {
-            ReceiptType::Delivered | ReceiptType::Inactive => Reached::Delivered,
-            ReceiptType::Read => Reached::Read,
-            ReceiptType::Played => Reached::Played,
-            _ => return,
-        };
-        // Copies to our own phone and devices say nothing about the recipient.
-        if receipt.source.is_from_me {
-            return;
-        }
-        telemetry::receipts(reached.name(), receipt.message_ids.len());
-        let at = receipt.offline.then(|| storable::time(receipt.timestamp));
-        let (chat, sender) = (&receipt.source.chat, &receipt.source.sender);
-        let participant = if chat.is_group() || chat.is_status_broadcast() {
-            let sender = phone_form(client, sender, receipt.source.sender_alt.as_ref()).await;
-            Some(Storable::id(&sender.to_string()))
-        } else {
-            None
-        };
-        for id in &receipt.message_ids {
-            let reported = Change::reported(fence, Storable::id(id), reached, at);
-            self.progress.push(Change { participant: participant.clone(), ..reported }).await;
+        let Some((reached, changes)) = changes(fence, client, receipt).await else { return };
+        telemetry::receipts(reached.name(), changes.len());
+        for change in changes {
+            self.progress.push(change).await;
         }
     }
+}
+
+/// What a receipt says of the messages that it names; `None` if it says nothing of a recipient.
+pub(super) async fn changes(fence: Fence, client: &Client, receipt: &Receipt) -> Option<(Reached, Vec<Change>)> {
+    let reached = match receipt.r#type {
+        ReceiptType::Delivered | ReceiptType::Inactive => Reached::Delivered,
+        ReceiptType::Read => Reached::Read,
+        ReceiptType::Played => Reached::Played,
+        _ => return None,
+    };
+    // Copies to our own phone and devices say nothing about the recipient.
+    if receipt.source.is_from_me {
+        return None;
+    }
+    let at = receipt.offline.then(|| storable::time(receipt.timestamp));
+    let (chat, sender) = (&receipt.source.chat, &receipt.source.sender);
+    let participant = if chat.is_group() || chat.is_status_broadcast() {
+        let sender = phone_form(client, sender, receipt.source.sender_alt.as_ref()).await;
+        Some(Storable::id(&sender.to_string()))
+    } else {
+        None
+    };
+    let change = |id: &String| Change {
+        participant: participant.clone(),
+        ..Change::reported(fence, Storable::id(id), reached, at)
+    };
+    Some((reached, receipt.message_ids.iter().map(change).collect()))
 }

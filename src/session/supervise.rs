@@ -105,7 +105,7 @@ impl Supervisor {
     /// Runs an admitted client to its end.
     pub(super) async fn run(mut self, built: Built, admission: Admission) -> Ended {
         let Built { bot, mut events, redelivered, mut missed, inbox, mut crypto_errors, .. } = built;
-        let (mut unreadable, redeliver, _stanzas) = (built.unreadable, built.redeliver, built.stanzas);
+        let (mut unreadable, redeliver, _stanzas, cut) = (built.unreadable, built.redeliver, built.stanzas, built.cut);
         let hold = self.held.hold.clone();
         let answer_by = Instant::now() + ANSWER;
         self.admission = Some(admission);
@@ -174,6 +174,10 @@ impl Supervisor {
             && found.linked
         {
             (self.ended.linked, self.ended.why) = (true, Why::Restart);
+        }
+        if self.ended.why == Why::Lost && cut.is_cancelled() {
+            let reason = "more was received than the database took; the server delivers the rest later";
+            (self.ended.why, self.ended.reason) = (Why::NotStored, Some(reason.into()));
         }
         if self.ended.why == Why::Lost
             && let Some(code) = self.stream_code()

@@ -9,6 +9,8 @@ use super::status::Status;
 use crate::auth::AuthStore;
 use crate::db::fence::Fence;
 use crate::db::hold::Hold;
+use crate::jobs::connecting::WAITING;
+use crate::jobs::in_hand::Hand;
 use crate::messages::connection::Connection;
 use crate::messages::events;
 use serde_json::json;
@@ -20,16 +22,24 @@ const LOGIN: Duration = Duration::from_secs(30);
 
 impl Sessions {
     /// Unlinks the device, deletes its auth state and releases the session. A session that is not connected is connected
-    /// once, because WhatsApp has to be told; with `force` it is not told.
+    /// once, because WhatsApp has to be told; with `force` it is not told. While the job waits for the login, it takes no
+    /// place from others.
     ///
     /// # Errors
     /// See [`SessionError`].
-    pub async fn logout(&self, fence: Fence, name: &str, reason: &str, force: bool) -> Result<(), SessionError> {
+    pub async fn logout(
+        &self,
+        fence: Fence,
+        name: &str,
+        reason: &str,
+        force: bool,
+        hand: &Hand,
+    ) -> Result<(), SessionError> {
         let entry = self.enter(fence, name).await;
         let hold = &entry.held.hold;
         let linked = crate::auth::session_credentials(&hold.db, fence.session_id).await?.linked;
         let connection = match self.connections().get(fence) {
-            None if linked && !force => Some(self.connect_once(&entry, name).await?),
+            None if linked && !force => Some(self.connect_once(&entry, name, hand).await?),
             connection => connection,
         };
         if let Some(running) = entry.running.lock().await.as_ref() {
@@ -51,7 +61,7 @@ impl Sessions {
 
     /// Connects a session whose device is to be unlinked. If that fails, the session is released, so that any worker may
     /// try again.
-    async fn connect_once(&self, entry: &Arc<Entry>, name: &str) -> Result<Arc<Connection>, SessionError> {
+    async fn connect_once(&self, entry: &Arc<Entry>, name: &str, hand: &Hand) -> Result<Arc<Connection>, SessionError> {
         let fence = entry.held.hold.fence;
         match self.start(fence, name, false).await {
             Err(error @ SessionError::Build(_)) => {
@@ -61,6 +71,8 @@ impl Sessions {
             started => started?,
         }
         let login = async {
+            let _wait = hand.wait(WAITING);
+            self.place_freed();
             loop {
                 if let Some(connection) = self.connections().get(fence) {
                     return Some(connection);

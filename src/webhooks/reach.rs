@@ -1,37 +1,20 @@
 //! Which receivers may be dialled: the guard against private networks.
 
-use crate::config::{Receiver, WebhookConfig};
-use crate::net::{PrivateNetwork, Reach};
+use crate::config::WebhookConfig;
+use crate::net::{Guard, PrivateNetwork, Reach};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::IpAddr;
 use url::{Host, Url};
 
 /// The receivers that the configuration allows. Clones share the list.
 #[derive(Debug, Clone)]
-pub struct Receivers {
-    reach: Reach,
-    allow: Arc<[Receiver]>,
-}
+pub struct Receivers(Guard);
 
 impl Receivers {
     /// Those of a configuration.
     #[must_use]
     pub fn new(config: &WebhookConfig) -> Self {
-        Self { reach: Reach::with_private(config.private_networks), allow: config.allow.clone().into() }
-    }
-
-    fn allows(&self, ip: IpAddr) -> bool {
-        let listed = self.allow.iter().any(|receiver| match receiver {
-            Receiver::Network(network) => network.contains(&ip),
-            Receiver::Address(address) => *address == ip,
-            Receiver::Host(_) => false,
-        });
-        listed || self.reach.includes(ip)
-    }
-
-    fn names(&self, host: &str) -> bool {
-        self.allow.iter().any(|receiver| matches!(receiver, Receiver::Host(name) if name.eq_ignore_ascii_case(host)))
+        Self(Guard::new(Reach::with_private(config.private_networks), &config.allow))
     }
 
     /// Refuses an address in a private network. A name is refused when it is resolved.
@@ -44,26 +27,16 @@ impl Receivers {
             Some(Host::Ipv6(ip)) => IpAddr::V6(ip),
             _ => return Ok(()),
         };
-        if self.allows(ip) { Ok(()) } else { Err(PrivateNetwork) }
-    }
-
-    /// The addresses of a name, if all of them may be dialled.
-    async fn resolve_name(self, name: String) -> std::io::Result<Vec<SocketAddr>> {
-        let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-        if self.names(&name) || found.iter().all(|address| self.allows(address.ip())) {
-            Ok(found)
-        } else {
-            Err(std::io::Error::other(PrivateNetwork))
-        }
+        if self.0.allows(ip) { Ok(()) } else { Err(PrivateNetwork) }
     }
 }
 
 /// As the resolver of the HTTP client, which then dials the checked addresses and no others.
 impl Resolve for Receivers {
     fn resolve(&self, name: Name) -> Resolving {
-        let found = self.clone().resolve_name(name.as_str().to_owned());
+        let guard = self.0.clone();
         Box::pin(async move {
-            let addresses: Addrs = Box::new(found.await?.into_iter());
+            let addresses: Addrs = Box::new(guard.resolve(name.as_str(), 0).await?.into_iter());
             Ok(addresses)
         })
     }
@@ -72,6 +45,7 @@ impl Resolve for Receivers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Allowed;
 
     fn allows(config: &WebhookConfig, url: &str) -> bool {
         Receivers::new(config).check(&Url::parse(url).expect("a URL")).is_ok()
@@ -91,19 +65,19 @@ mod tests {
             assert!(!allows(&config, inside), "{inside}");
         }
         assert!(allows(&config, "https://1.1.1.1/hook"));
-        let name = Receivers::new(&config).resolve_name("localhost".into()).await;
+        let name = Receivers::new(&config).0.resolve("localhost", 0).await;
         assert!(name.is_err_and(|error| error.to_string().contains("private network")));
         config.allow = vec![
-            Receiver::Network("10.1.0.0/16".parse().expect("a network")),
-            Receiver::Address("127.0.0.1".parse().expect("an address")),
-            Receiver::Host("LocalHost".into()),
+            Allowed::Network("10.1.0.0/16".parse().expect("a network")),
+            Allowed::Address("127.0.0.1".parse().expect("an address")),
+            Allowed::Host("LocalHost".into()),
         ];
         assert!(
             allows(&config, "http://10.1.2.3")
                 && !allows(&config, "http://10.2.2.3")
                 && allows(&config, "http://127.0.0.1")
         );
-        assert!(Receivers::new(&config).resolve_name("localhost".into()).await.is_ok());
+        assert!(Receivers::new(&config).0.resolve("localhost", 0).await.is_ok());
         config.private_networks = true;
         assert!(allows(&config, "http://10.2.2.3"));
     }

@@ -14,6 +14,7 @@ use crate::jobs::OutboundJob;
 use crate::jobs::actions::{Actions, DOWNLOADS};
 use crate::jobs::bells::Bells;
 use crate::jobs::claim::Dispatcher;
+use crate::jobs::connecting::{Connecting, WAITING};
 use crate::jobs::cron::Cron;
 use crate::jobs::feed::{Feed, feed};
 use crate::jobs::in_hand::InHand;
@@ -26,7 +27,7 @@ use crate::jobs::retry_loop::RetryLoop;
 use crate::jobs::stock::MAX_IN_HAND;
 use crate::messages::connection::Connections;
 use crate::messages::outbound::Sender;
-use crate::net::Reach;
+use crate::net::{Guard, Reach};
 use crate::partner::Partner;
 use crate::session::client::ClientSettings;
 use crate::session::comparison::{Comparison, Sightings};
@@ -103,7 +104,7 @@ impl Life {
         let client = ClientSettings {
             endpoint: worker.endpoint.clone(),
             device: worker.config.device.clone(),
-            proxies: Reach::with_private(settings.private_proxies),
+            proxies: Guard::new(Reach::Internet, &settings.proxy_allow),
             vault: vault.clone(),
             tasks: TaskTracker::new(),
             max_handshakes: settings.max_handshakes,
@@ -128,7 +129,8 @@ impl Life {
     ) -> Comparison {
         let Self { pool, bells, lanes, sessions, ends, takers, handlers, .. } = self;
         let (settings, worker_id) = (&worker.config.worker, self.lease.worker_id());
-        let (session, session_feed) = feed(settings.session_concurrency);
+        let connecting_at_once = settings.session_concurrency + WAITING;
+        let (session, session_feed) = feed(connecting_at_once);
         let downloads = (settings.session_concurrency * 3 / 4).clamp(1, DOWNLOADS);
         let actions_at_once = settings.session_concurrency + downloads;
         let (actions, actions_feed) = feed(actions_at_once);
@@ -141,7 +143,7 @@ impl Life {
             let (media, lanes) = (worker.media.clone(), lanes.clone());
             Handler::to_whatsapp(Sender { connections, media, lanes, ack_timeout })
         });
-        let recorder = Recorder { pool: pool.clone(), worker_id, action_ended: bells.claim.clone() };
+        let recorder = Recorder { pool: pool.clone(), worker_id, place_freed: bells.claim.clone() };
         let keeper = Maintenance {
             pool: pool.clone(),
             vault: vault.clone(),
@@ -163,10 +165,7 @@ impl Life {
         let attempts = Attempts { progress, lanes: lanes.clone() };
         Handlers {
             outbound: (outbound_feed, settings.outbound_concurrency + FILES, attempts, handler),
-            session: [
-                ("session", session_feed, settings.session_concurrency),
-                ("action", actions_feed, actions_at_once),
-            ],
+            session: [("session", session_feed, connecting_at_once), ("action", actions_feed, actions_at_once)],
             recorder,
             sessions: sessions.clone(),
             media: worker.media.clone(),
@@ -191,16 +190,21 @@ impl Life {
                 lanes.clone(),
                 worker.numbers.clone(),
             ),
-            session,
+            connecting: Connecting {
+                pool: pool.clone(),
+                worker_id,
+                feed: session,
+                in_hand: session_in_hand.clone(),
+                places: settings.session_concurrency,
+            },
             actions: Actions {
                 pool: pool.clone(),
                 worker_id,
                 feed: actions,
-                in_hand: session_in_hand.clone(),
+                in_hand: session_in_hand,
                 places: settings.session_concurrency,
                 downloads,
             },
-            session_in_hand,
             maintenance: [long, prompt, asked],
             maintenance_in_hand,
             poll: poll_interval,

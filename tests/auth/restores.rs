@@ -5,7 +5,7 @@ use crate::support::db::{self, TestDb};
 use crate::support::server::{Server, client};
 use crate::support::world::{Worker, World};
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
 /// Whether a session has once started new Signal sessions, for that reason.
@@ -270,4 +270,36 @@ async fn r7_what_the_server_hides_is_not_compared() -> Result<()> {
         sqlx::query(again).execute(&db.pool).await?;
     }
     Ok(())
+}
+
+/// While the server does not say which one it is, nobody knows whether it is another one: workers wait.
+#[tokio::test]
+async fn r7_a_database_that_does_not_tell_its_identity_for_a_while_resets_nothing() -> Result<()> {
+    let world = World::new().await?;
+    let worker = world.worker().await?;
+    world.link("shop", "15550001").await?;
+    let state = "SELECT jsonb_build_array(l.holder, l.epoch, s.connected_at, (SELECT home FROM wa.auth_home), (SELECT worker_id FROM wa.worker))
+                 FROM wa.lease l JOIN wa.session s USING (session_id)";
+    let before: Value = world.until(state).await?;
+    let home: String = world.until("SELECT pg_get_functiondef('wa.home()'::regprocedure)").await?;
+    // The number of calls is counted although their transactions are rolled back.
+    sqlx::raw_sql(
+        "CREATE SEQUENCE public.asked; GRANT USAGE ON SEQUENCE public.asked TO PUBLIC;
+         CREATE OR REPLACE FUNCTION wa.home(OUT system_identifier bigint, OUT database_oid oid, OUT timeline integer, OUT auth_oid oid)
+         LANGUAGE plpgsql AS $$ BEGIN
+            PERFORM nextval('public.asked');
+            RAISE EXCEPTION 'could not read the control file' USING ERRCODE = 'XX000';
+         END $$",
+    )
+    .execute(world.pool())
+    .await?;
+    world.holds("SELECT last_value >= 3 FROM public.asked").await?;
+    sqlx::raw_sql(AssertSqlSafe(home)).execute(world.pool()).await?;
+    let lease: String = world.until("SELECT lease_until::text FROM wa.worker").await?;
+    world.holds(&format!("SELECT lease_until > '{lease}' FROM wa.worker")).await?;
+    let after: Value = world.until(state).await?;
+    ensure!(after == before, "{before} became {after}");
+    world.session_is("shop", "connected").await?;
+    ensure!(world.count("SELECT count(*) FROM wa.event WHERE kind = 'ratchets_reset'").await? == 0, "reset");
+    worker.stop().await
 }

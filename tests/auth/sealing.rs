@@ -249,7 +249,7 @@ mod whole {
         let proxy = Proxy::start().await?;
         let mut command = world.worker_on(&world.db.url);
         command.env("WAGRES_ENCRYPTION__KEY", "k1").env("WAGRES_ENCRYPTION__KEYS__K1__ENV", "KEY_K1");
-        command.env("KEY_K1", codec::base64(&[1; 32])).env("WAGRES_WORKER__PRIVATE_PROXIES", "true");
+        command.env("KEY_K1", codec::base64(&[1; 32])).env("WAGRES_WORKER__PROXY_ALLOW", r#"["127.0.0.1"]"#);
         let first = Worker::start(command).await?;
         let set = sqlx::query("SELECT wa.add_session('shop'), wa.set_proxy('shop', $1)").bind(proxy.url("socks5"));
         set.execute(world.pool()).await?;

@@ -5,6 +5,7 @@ use crate::support::relay::Relay;
 use crate::support::world::{Worker, World};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use sqlx::AssertSqlSafe;
 
 const SESSIONS: usize = 4;
 
@@ -54,6 +55,45 @@ async fn kill_workers(kills: usize, between: i64) -> Result<()> {
         worker.stop().await?;
     }
     Ok(())
+}
+
+/// How many receipts a `kill -9` loses: those that were acknowledged to WhatsApp and not written. `docs/messages.md` has the
+/// numbers of a run.
+#[tokio::test]
+#[ignore = "takes minutes: make soak"]
+async fn r2_receipts_lost_by_kills_in_long_runs_are_those_of_a_moment() -> Result<()> {
+    const KILLS: usize = 20;
+    const MESSAGES: usize = 600;
+    let world = World::new().await?;
+    let mut worker = Worker::start(world.brief_worker_on(&world.db.url)).await?;
+    world.link("shop", "15550001").await?;
+    for n in 0..3 {
+        world.phone(&format!("1555100{n}")).await?;
+    }
+    let mut lost = vec![];
+    for kill in 0..KILLS {
+        let insert = format!(
+            "INSERT INTO wa.outbound (session, recipient, body)
+             SELECT 'shop', '1555100' || n % 3, 'of {kill}' FROM generate_series(1, {MESSAGES}) n"
+        );
+        sqlx::query(AssertSqlSafe(insert)).execute(world.pool()).await?;
+        let of_run = format!("FROM wa.outbound WHERE body = 'of {kill}'");
+        // In the middle of them.
+        world.holds(&format!("SELECT count(delivered_at) > {} {of_run}", MESSAGES / 4 + 10 * kill)).await?;
+        world.kill(worker).await?;
+        worker = Worker::start(world.brief_worker_on(&world.db.url)).await?;
+        world.holds(&format!("SELECT count(sent_at) = {MESSAGES} {of_run}")).await?;
+        // The receipt for the last message of each chat comes after those for the others.
+        for n in 0..3 {
+            let last = world.send("shop", &format!("1555100{n}"), "last").await?;
+            world.holds(&format!("SELECT delivered_at IS NOT NULL FROM wa.outbound WHERE id = {last}")).await?;
+        }
+        lost.push(world.count(&format!("SELECT count(*) - count(delivered_at) {of_run}")).await?);
+    }
+    let (all, most) = (lost.iter().sum::<i64>(), lost.iter().max().copied().unwrap_or_default());
+    eprintln!("{KILLS} kills under {MESSAGES} messages each lost {all} receipts, {most} at most in one kill: {lost:?}");
+    ensure!(most <= 100, "a kill lost more than the receipts of a moment: {lost:?}");
+    worker.stop().await
 }
 
 /// Waits until all sessions are connected and this worker holds none of them.

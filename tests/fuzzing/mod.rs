@@ -11,9 +11,9 @@ mod seeds;
 mod words;
 
 use seeds::{folder, seeds};
-use wagres::fuzzing::{auth, content, file, message, passkey, past};
+use wagres::fuzzing::{auth, content, file, message, passkey, past, worker_stanza};
 use wagres_sandbox::fuzzing::{control, frames, media, qr, saved, scenario, stanza};
-use words::{conversations, requests};
+use words::{conversations, requests, stanzas};
 
 type Target = fn(&[u8]);
 
@@ -32,6 +32,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("saved", saved),
     ("scenario", scenario),
     ("stanza", stanza),
+    ("worker_stanza", worker_stanza),
 ];
 
 fn names(folder: &std::path::Path) -> std::io::Result<BTreeSet<String>> {
@@ -79,7 +80,9 @@ fn r5_every_committed_input_does_no_harm() -> std::io::Result<()> {
 
 /// Noise, or a good input with some bytes changed, removed, inserted or repeated.
 fn mutated(target: &'static str) -> impl Strategy<Value = Vec<u8>> {
-    let good: Vec<Vec<u8>> = seeds().into_iter().filter(|((of, _), _)| *of == target).map(|(_, input)| input).collect();
+    let committed = folder().join(target);
+    let files = names(&committed).unwrap_or_default();
+    let good: Vec<Vec<u8>> = files.iter().filter_map(|name| std::fs::read(committed.join(name)).ok()).collect();
     let change = (any::<Index>(), any::<u8>(), 0..4_u8);
     let mutated = (select(good), vec(change, 0..6)).prop_map(|(mut input, changes)| {
         for (at, byte, how) in changes {
@@ -124,6 +127,11 @@ mutated! {
     r5_no_state_file_does_harm: saved, 40;
     r5_no_auth_state_does_harm: auth, 256;
     r5_no_message_does_harm: message, 256;
+    r5_no_content_does_harm: content, 256;
+    r5_no_file_does_harm: file, 64;
+    r5_no_history_does_harm: past, 256;
+    r5_no_passkey_does_harm: passkey, 256;
+    r5_r10_no_stanza_does_harm_to_a_worker: worker_stanza, 256;
 }
 
 proptest! {
@@ -132,6 +140,11 @@ proptest! {
     #[test]
     fn r5_no_stanza_of_known_words_does_harm(input in conversations()) {
         stanza(&input);
+    }
+
+    #[test]
+    fn r5_r10_no_stanza_of_known_words_does_harm_to_a_worker(input in stanzas()) {
+        worker_stanza(&input);
     }
 
     #[test]

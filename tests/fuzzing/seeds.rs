@@ -56,6 +56,7 @@ pub(super) fn seeds() -> Seeds {
             ("forward", r#"{"kind":"forward","content":{"message_id":"3EB0AA","chat":"15550009@s.whatsapp.net"}}"#),
         ]),
     );
+    add("worker_stanza", to_worker().into_iter().map(|(name, node)| (name, unflagged(&node))).collect());
     add("message", messages().into_iter().map(|(name, message)| (name, message.encode_to_vec())).collect());
     all
 }
@@ -188,6 +189,60 @@ fn stanzas() -> Vec<(&'static str, Vec<u8>)> {
         ("groups", from(2, groups)),
         ("stranger", from(0, vec![query("1", "set", "md").children([hello.build()]).build()])),
         ("words", words),
+    ]
+}
+
+/// A stanza as a client reads it, without the byte before it that says that nothing is compressed.
+pub(super) fn unflagged(node: &Node) -> Vec<u8> {
+    stanza(node).split_off(1)
+}
+
+/// Stanzas from the server, among them what only a hostile peer or server would send.
+fn to_worker() -> Vec<(&'static str, Node)> {
+    let from = |kind: &'static str, jid: &'static str| tag(kind).attr("id", "A").attr("from", jid).attr("t", "1");
+    let long: &'static str = "A".repeat(3000).leak();
+    let enc = || [tag("enc").attr("v", "2").attr("type", "msg").bytes(vec![0x33, 8, 1, 18, 1, 5]).build()];
+    let item = |id: &'static str| tag("item").attr("id", id).build();
+    let user = |jid: &'static str| tag("user").attr("jid", jid).attr("t", "-1").attr("type", "played").build();
+    let person = |jid: &'static str| tag("participant").attr("jid", jid).attr("phone_number", BOB).build();
+    let group =
+        |child: Node| from("notification", GROUP).attr("type", "w:gp2").attr("participant", BOB).children([child]);
+    let offer = |id: &'static str| tag("offer").attr("call-id", id).attr("call-creator", BOB).attr("group-jid", GROUP);
+    let error = tag("stream:error").attr("code", "99999999999");
+    vec![
+        (
+            "receipt",
+            from("receipt", BOB).attr("type", "read").children([tag("list").children([item("B")]).build()]).build(),
+        ),
+        ("receipt_with_nul", from("receipt", BOB).attr("type", "read").attr("id", "A\0B").build()),
+        ("receipt_with_a_long_id", from("receipt", GROUP).attr("participant", "1@lid").attr("id", long).build()),
+        (
+            "receipt_of_many",
+            from("receipt", GROUP)
+                .children([tag("participants").attr("message_id", "A\0").children([user(BOB), user("@")]).build()])
+                .build(),
+        ),
+        ("receipt_without_sender", tag("receipt").attr("offline", "1").attr("t", "99999999999999999999").build()),
+        ("redelivered", from("message", BOB).attr("offline", "1").attr("type", "text").children(enc()).build()),
+        (
+            "redelivered_with_nul",
+            from("message", GROUP)
+                .attr("offline", "1")
+                .attr("participant", "1@lid")
+                .attr("id", "\0")
+                .children(enc())
+                .build(),
+        ),
+        ("redelivered_from_nobody", tag("message").attr("offline", "").attr("id", long).children(enc()).build()),
+        ("redelivered_to_own_device", from("message", ALICE).attr("offline", "0").attr("category", "peer").build()),
+        ("call", from("call", BOB).children([offer("C").children([tag("video").build()]).build()]).build()),
+        ("call_with_nul", from("call", BOB).children([offer("\0").build()]).build()),
+        ("group_add", group(tag("add").children([person(ALICE), person("1@lid"), person("@")]).build()).build()),
+        ("group_subject", group(tag("subject").attr("subject", "\0\u{fffe}").attr("s_t", "-1").build()).build()),
+        ("group_timer", group(tag("ephemeral").attr("expiration", "4294967295").build()).build()),
+        ("presence", from("presence", BOB).attr("last", "99999999999999").build()),
+        ("success", tag("success").build()),
+        ("stream_error", error.children([tag("conflict").attr("type", "replaced").build()]).build()),
     ]
 }
 

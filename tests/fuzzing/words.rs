@@ -1,6 +1,6 @@
 //! Stanzas and requests made of the protocol's own words.
 
-use super::seeds::part;
+use super::seeds::{part, unflagged};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -178,6 +178,11 @@ fn nodes() -> impl Strategy<Value = Node> {
         (tag(), attrs(), vec(inner, 0..4))
             .prop_map(move |(tag, attrs, children)| node(tag, attrs, Some(NodeContent::Nodes(children))))
     })
+}
+
+/// One stanza.
+pub(super) fn stanzas() -> impl Strategy<Value = Vec<u8>> {
+    nodes().prop_map(|node| unflagged(&node))
 }
 
 /// A sequence of stanzas from several clients.

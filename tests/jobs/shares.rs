@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 use wagres::jobs::SessionJob;
 use wagres::jobs::actions::Actions;
+use wagres::jobs::connecting::Connecting;
 use wagres::jobs::in_hand::InHand;
 use wagres::jobs::lanes::Limits;
 use wagres::jobs::stock::MAX_IN_HAND;
@@ -243,15 +244,56 @@ async fn m9_an_action_waits_for_an_earlier_change_of_the_connection_and_a_dead_w
     Ok(())
 }
 
+#[tokio::test]
+async fn r9_jobs_that_change_connections_of_a_tenant_leave_places_to_another() -> Result<()> {
+    let db = two_tenants(40).await?;
+    let (Actions { pool, worker_id, feed, in_hand, .. }, mut jobs) = actions(&db, 8).await?;
+    let connecting = Connecting { pool, worker_id, feed, in_hand, places: 8 };
+    run(&db.pool, "SELECT wa.logout('acme' || n) FROM generate_series(1, 40) n").await?;
+    connecting.claim().await?;
+    let mut first: Vec<SessionJob> = std::iter::from_fn(|| jobs.try_recv().ok()).collect();
+    ensure!(first.len() == 7, "{} of 8 places", first.len());
+    ensure!(connecting.claim().await? == 0, "one tenant took all places");
+    run(&db.pool, "SELECT wa.connect('bolt')").await?;
+    connecting.claim().await?;
+    let other: Vec<SessionJob> = std::iter::from_fn(|| jobs.try_recv().ok()).collect();
+    ensure!(other.len() == 1 && other[0].session == "bolt", "{other:?}");
+    // A job that only waits has no place; its session's next job waits for it all the same.
+    let waiting = first.pop().context("a job")?;
+    let wait = waiting.hand.wait(10);
+    connecting.claim().await?;
+    ensure!(claimed(&mut jobs).is_empty(), "the last place went to a tenant that has six");
+    run(&db.pool, "UPDATE wa.session_job SET status = 'done', worker_id = NULL WHERE session = 'bolt'").await?;
+    connecting.claim().await?;
+    let next = claimed(&mut jobs);
+    ensure!(next.len() == 1 && next[0] != waiting.session, "{next:?}");
+    drop(wait);
+    Ok(())
+}
+
+#[tokio::test]
+async fn r8_r9_jobs_whose_sessions_an_application_has_locked_take_no_turn_from_others() -> Result<()> {
+    let db = two_tenants(20).await?;
+    let (Actions { pool, worker_id, feed, in_hand, .. }, mut jobs) = actions(&db, 4).await?;
+    let connecting = Connecting { pool, worker_id, feed, in_hand, places: 4 };
+    run(&db.pool, "SELECT wa.logout('acme' || n) FROM generate_series(1, 20) n").await?;
+    let mut application = db.pool.begin().await?;
+    sqlx::raw_sql("SELECT id FROM wa.session_job ORDER BY id LIMIT 8 FOR UPDATE").execute(&mut *application).await?;
+    connecting.claim().await?;
+    ensure!(claimed(&mut jobs).len() == 3, "those behind the locked ones were not claimed");
+    application.rollback().await?;
+    Ok(())
+}
+
 /// Pages that a statement reads, with these parameters.
-async fn pages(pool: &PgPool, sql: &str, worker: Uuid, room: Option<i64>) -> Result<i64> {
+async fn pages(pool: &PgPool, sql: &str, worker: Uuid, most: Option<i64>) -> Result<i64> {
     let kinds: Vec<String> = ["reconnect", "list_groups", "download"].map(str::to_owned).into();
     let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}");
-    let mut query = sqlx::query_scalar(AssertSqlSafe(explain)).bind(worker);
-    if let Some(room) = room {
-        query = query.bind(room);
+    let mut query = sqlx::query_scalar(AssertSqlSafe(explain)).bind(worker).bind(kinds);
+    if let Some(most) = most {
+        query = query.bind(most).bind(Vec::<i64>::new());
     }
-    let plan: Value = query.bind(kinds).fetch_one(pool).await?;
+    let plan: Value = query.fetch_one(pool).await?;
     let read = |name: &str| plan[0]["Plan"][name].as_i64().with_context(|| plan.to_string());
     Ok(read("Shared Hit Blocks")? + read("Shared Read Blocks")?)
 }
@@ -262,7 +304,7 @@ async fn r9_a_claim_reads_few_pages_whether_a_tenant_has_ten_actions_or_a_hundre
     let (actions, mut jobs) = actions(&db, 4).await?;
     let statements = [
         (include_str!("../../sql/jobs/next_actions.sql"), None),
-        (include_str!("../../sql/jobs/claim_session.sql"), Some(16)),
+        (include_str!("../../sql/jobs/next_connections.sql"), Some(16)),
     ];
     let mut read = vec![];
     for many in [10, 100_000] {
@@ -273,8 +315,8 @@ async fn r9_a_claim_reads_few_pages_whether_a_tenant_has_ten_actions_or_a_hundre
         );
         past_the_triggers(&db.pool, &insert).await?;
         run(&db.pool, "VACUUM ANALYZE wa.session_job").await?;
-        for (sql, room) in statements {
-            read.push(pages(&db.pool, sql, actions.worker_id, room).await?);
+        for (sql, most) in statements {
+            read.push(pages(&db.pool, sql, actions.worker_id, most).await?);
         }
     }
     ensure!(read.iter().all(|pages| *pages < 200), "pages with few and with many: {read:?}");

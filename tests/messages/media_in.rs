@@ -3,6 +3,7 @@
 use super::files::{picture, speech};
 use super::stage::{Peer, SHOP, Stage, contains};
 use crate::support::npm;
+use crate::support::until::until;
 use crate::support::world::Worker;
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
@@ -184,6 +185,62 @@ async fn download_and_resend(stage: &Stage, read: impl Fn(&str) -> Result<Vec<u8
     let sent = stage.send("document", Peer::Phone.number(), &format!("media => {}", row["media"])).await?;
     stage.world.control.settled(Peer::Phone.number(), &sent).await?;
     ensure!(stage.world.control.file(Peer::Phone.number(), &sent).await? == file, "other bytes were sent");
+    Ok(())
+}
+
+/// The files below a folder.
+fn files_below(folder: &Path) -> Result<Vec<String>> {
+    let mut found = vec![];
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.extend(files_below(&entry.path())?);
+        } else {
+            found.push(entry.path().display().to_string());
+        }
+    }
+    Ok(found)
+}
+
+#[tokio::test]
+async fn r6_m6_every_file_in_the_media_store_has_a_row_or_is_noted_for_deletion() -> Result<()> {
+    let stage = Stage::new().await?;
+    let store = tempfile::tempdir()?;
+    let mut command = stage.world.worker_on(&stage.world.db.url);
+    command.env("WAGRES_MEDIA__STORE", format!("file://{}", store.path().display()));
+    let worker = Worker::start(command).await?;
+    stage.world.link("shop", SHOP).await?;
+    stage.world.phone(Peer::Phone.number()).await?;
+    let document = |words: &str, name: &str| json!({ "document": { "data": BASE64_STANDARD.encode(words), "file_name": name, "mime": "a/b" } });
+    // The same file under another name is kept once.
+    for name in ["words.xlsx", "words.txt"] {
+        let id = send_from_phone(&stage, document("words", name)).await?;
+        ensure!(download(&stage, &id).await?["status"] == "done");
+    }
+    let paths: String = stage.world.until("SELECT string_agg(path, ',') FROM wa.media").await?;
+    let files = files_below(store.path())?;
+    ensure!(files.len() == 1 && files[0].ends_with(&paths), "{files:?} {paths}");
+    // The worker dies after it has written the file and before it writes the row.
+    let id = send_from_phone(&stage, document("other words", "other.txt")).await?;
+    let mut application = stage.world.pool().begin().await?;
+    sqlx::query("SELECT id FROM wa.inbox WHERE message_id = $1 FOR UPDATE")
+        .bind(&id)
+        .execute(&mut *application)
+        .await?;
+    stage.world.count(&format!("SELECT wa.download(id) FROM wa.inbox WHERE message_id = '{id}'")).await?;
+    until("the file written", async || {
+        let files = files_below(store.path())?;
+        Ok(if files.len() == 2 { Ok(()) } else { Err(files.join(", ")) })
+    })
+    .await?;
+    stage.world.kill(worker).await?;
+    application.rollback().await?;
+    let noted: Vec<String> = sqlx::query_scalar("SELECT path FROM wa.dropped_file UNION SELECT path FROM wa.media")
+        .fetch_all(stage.world.pool())
+        .await?;
+    let files = files_below(store.path())?;
+    let lost: Vec<_> = files.iter().filter(|file| !noted.iter().any(|path| file.ends_with(path))).collect();
+    ensure!(files.len() == 2 && lost.is_empty(), "nothing names {lost:?}");
     Ok(())
 }
 

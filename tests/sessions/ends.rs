@@ -339,6 +339,39 @@ async fn q8_a_message_at_which_the_server_hangs_up_fails_and_holds_up_nothing() 
     worker.stop().await
 }
 
+/// The server hangs up when "typing…" is shown, and when the address of the media server is asked for: before the message
+/// itself is sent.
+#[tokio::test]
+async fn q8_an_attempt_that_ends_with_its_connection_before_the_message_is_sent_counts() -> Result<()> {
+    let (world, worker) = shop().await?;
+    sqlx::query("SELECT wa.set_pacing('shop', typing => true)").execute(world.pool()).await?;
+    let mut picture = std::io::Cursor::new(vec![]);
+    image::RgbImage::new(8, 8).write_to(&mut picture, image::ImageFormat::Png)?;
+    let file = sqlx::query_scalar::<_, i64>("SELECT wa.add_media('shop', $1)").bind(picture.into_inner());
+    let file = file.fetch_one(world.pool()).await?;
+    let image = format!("jsonb_build_object('media', {file})");
+    for (stanza, kind, content) in [("chatstate", "text", "NULL"), ("iq set w:m", "image", image.as_str())] {
+        if kind == "image" {
+            sqlx::query("UPDATE wa.pacing SET typing = false").execute(world.pool()).await?;
+        }
+        let hang_up =
+            json!({ "fault": { "drop": {} }, "stanza": stanza, "direction": "in", "number": SHOP, "times": "always" });
+        let rule = world.control.post("/faults", hang_up).await?["id"].clone();
+        let insert = format!(
+            "INSERT INTO wa.outbound (session, recipient, kind, body, content, max_attempts)
+             VALUES ('shop', '{ANNA}', '{kind}', 'poison', {content}, 2) RETURNING id"
+        );
+        let poison = world.count(&insert).await?;
+        world.holds(&format!("SELECT status = 'failed' AND attempts = 2 FROM wa.outbound WHERE id = {poison}")).await?;
+        let errors: Value = world.until(&format!("SELECT errors FROM wa.outbound WHERE id = {poison}")).await?;
+        let lost = |error: &Value| error["error"].as_str().is_some_and(|text| text.contains("connection was lost"));
+        ensure!(errors.as_array().is_some_and(|all| all.len() == 2 && all.iter().all(lost)), "{stanza}: {errors}");
+        world.control.request("DELETE", &format!("/faults/{rule}"), None).await?;
+        world.session_is("shop", "connected").await?;
+    }
+    worker.stop().await
+}
+
 #[tokio::test]
 async fn s6_a_session_whose_logins_are_followed_by_drops_rests() -> Result<()> {
     let (world, worker) = shop().await?;

@@ -159,7 +159,7 @@ async fn last_attempt() -> Result<(TestDb, Recorder, SessionJob, InHand)> {
         scheduled: false,
         hand: in_hand.take(id),
     };
-    let recorder = Recorder { pool: db.pool.clone().into(), worker_id, action_ended: Arc::default() };
+    let recorder = Recorder { pool: db.pool.clone().into(), worker_id, place_freed: Arc::default() };
     Ok((db, recorder, job, in_hand))
 }
 

@@ -6,12 +6,12 @@ use wagres::config::Secret;
 
 use crate::support::proxy::Proxy;
 use crate::support::world::{Worker, World, wagres};
-use wagres::net::Reach;
+use wagres::net::{Guard, Reach};
 
 /// A worker that may dial the proxies of the tests, which are on this machine.
 async fn worker(world: &World) -> Result<Worker> {
     let mut command = world.worker_on(&world.db.url);
-    command.env("WAGRES_WORKER__PRIVATE_PROXIES", "true");
+    command.env("WAGRES_WORKER__PROXY_ALLOW", r#"["10.0.0.0/8", "127.0.0.0/8"]"#);
     Worker::start(command).await
 }
 
@@ -61,7 +61,8 @@ async fn s11_media_goes_through_the_proxy_which_resolves_its_host() -> Result<()
         world.sandbox.control_url().rsplit_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap_or_default();
     let target = format!("localhost:{}", port.trim_end_matches('/'));
     for scheme in ["http", "socks5"] {
-        let agent = wagres::session::proxy::Proxy::parse(&Secret::new(proxy.url(scheme)), Reach::Everywhere)?;
+        let agent =
+            wagres::session::proxy::Proxy::parse(&Secret::new(proxy.url(scheme)), &Guard::new(Reach::Everywhere, &[]))?;
         let agent = agent.agent()?;
         let url = format!("http://{target}/stats");
         let answer = tokio::task::spawn_blocking(move || agent.get(&url).call().map(|answer| answer.status().as_u16()));
@@ -104,7 +105,7 @@ async fn r9_s11_a_proxy_inside_is_not_dialled_unless_the_configuration_allows_it
         let set = sqlx::query("SELECT wa.add_session($1), wa.set_proxy($1, $2), wa.link($1)").bind(session).bind(url);
         set.execute(world.pool()).await?;
         let said = format!(
-            "SELECT status = 'disconnected' AND status_reason LIKE 'proxy: %private network%worker.private_proxies%'
+            "SELECT status = 'disconnected' AND status_reason LIKE 'proxy: %private network%worker.proxy_allow%'
                     AND status_reason NOT LIKE '%secret%' AND qr IS NULL
              FROM wa.session WHERE name = '{session}'"
         );
@@ -117,6 +118,43 @@ async fn r9_s11_a_proxy_inside_is_not_dialled_unless_the_configuration_allows_it
     let _qr: String = world.until("SELECT qr FROM wa.session WHERE name = 'a'").await?;
     assert!(!proxy.reached().is_empty());
     allowing.stop().await
+}
+
+/// Logouts of sessions whose proxy is silent, more than the worker has places and handshakes.
+#[tokio::test]
+async fn r9_a_tenant_whose_proxies_are_silent_holds_up_no_other() -> Result<()> {
+    const MANY: usize = 6;
+    let world = World::new().await?;
+    let mut command = world.worker_on(&world.db.url);
+    command.env("WAGRES_WORKER__PROXY_ALLOW", r#"["127.0.0.1"]"#);
+    command.env("WAGRES_WORKER__SESSION_CONCURRENCY", "2").env("WAGRES_WORKER__MAX_HANDSHAKES", "4");
+    let worker = Worker::start(command).await?;
+    sqlx::query("SELECT wa.add_tenant('acme'), wa.add_tenant('bolt')").execute(world.pool()).await?;
+    for n in 0..MANY {
+        let session = format!("acme{n}");
+        sqlx::query("SELECT wa.add_session($1, 'acme')").bind(&session).execute(world.pool()).await?;
+        world.link(&session, &format!("1555100{n}")).await?;
+    }
+    sqlx::query("SELECT wa.add_session('bolt', 'bolt')").execute(world.pool()).await?;
+    world.link("bolt", "15552000").await?;
+    sqlx::query("SELECT wa.close(name) FROM wa.session").execute(world.pool()).await?;
+    world.holds("SELECT bool_and(status = 'stopped') FROM wa.session").await?;
+    let silent = Proxy::silent().await?;
+    sqlx::query("SELECT wa.set_proxy(name, $1), wa.logout(name) FROM wa.session WHERE tenant = 'acme'")
+        .bind(silent.url("http"))
+        .execute(world.pool())
+        .await?;
+    // All of them wait for a login, although there are two places.
+    world
+        .holds(&format!("SELECT count(*) = {MANY} FROM wa.session_job WHERE kind = 'logout' AND status = 'running'"))
+        .await?;
+    sqlx::query("SELECT wa.connect('bolt')").execute(world.pool()).await?;
+    let begun = std::time::Instant::now();
+    world.session_is("bolt", "connected").await?;
+    let took = begun.elapsed();
+    // A silent proxy is given up after 20 s or more.
+    assert!(took < std::time::Duration::from_secs(15), "the other tenant waited {took:?}");
+    worker.kill().await
 }
 
 #[tokio::test]

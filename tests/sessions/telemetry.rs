@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 
 use crate::control::Control;
 use crate::support::until::until;
-use crate::support::world::{Worker, World};
+use crate::support::world::{Worker, World, wagres};
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
+use std::str::FromStr as _;
 
 /// The metrics of a worker, by name and labels.
 async fn metrics(worker: &Worker) -> Result<Vec<(String, f64)>> {
@@ -43,6 +46,46 @@ async fn clients_are(health: &Control, clients: Value) -> Result<Value> {
         Ok(if found["clients"] == clients { Ok(found) } else { Err(found) })
     })
     .await
+}
+
+/// A metric of a worker, once it satisfies a condition.
+async fn metric(worker: &Worker, name: &str, is: impl Fn(f64) -> bool) -> Result<f64> {
+    until(name, async || {
+        let found = metrics(worker).await?;
+        let found = found.iter().find(|(metric, _)| metric == name).map(|(_, value)| *value);
+        Ok(found.filter(|value| is(*value)).ok_or(format!("{found:?}")))
+    })
+    .await
+}
+
+/// On a server of its own, where nobody else has a transaction open or listens.
+#[tokio::test]
+async fn h1_r8_doctor_and_metrics_show_the_oldest_open_transaction_and_the_queue_of_notifications() -> Result<()> {
+    let (db, _server) = crate::support::db::fresh_on_its_own().await;
+    let world = World::on(db).await?;
+    let mut command = world.worker_on(&world.db.url);
+    command.env("WAGRES_WORKER__REPORT_SECONDS", "1");
+    let worker = Worker::start(command).await?;
+    let others = metric(&worker, "wagres_transaction_age_seconds", |_| true).await?;
+    assert!(others < 3.0, "nobody has left a transaction open, and one is {others} s old");
+    assert!(metric(&worker, "wagres_notification_queue_share", |_| true).await? < 0.000_001);
+    // A listener whose transaction is open keeps what it has not read in the queue.
+    let options = PgConnectOptions::from_str(&world.db.url)?.application_name("night report");
+    let mut open = options.connect().await?;
+    sqlx::raw_sql("LISTEN report").execute(&mut open).await?;
+    sqlx::raw_sql("BEGIN; SELECT 1").execute(&mut open).await?;
+    let fill = "SELECT pg_notify('report', n || repeat('x', 7000)) FROM generate_series(1, 2000) n";
+    sqlx::query(fill).execute(world.pool()).await?;
+    metric(&worker, "wagres_transaction_age_seconds", |age| age > 3.0).await?;
+    metric(&worker, "wagres_notification_queue_share", |share| share > 0.000_001 && share < 1.0).await?;
+    let mut doctor = wagres();
+    doctor.args(["--json", "--database-url", &world.db.url, "doctor"]).env("WAGRES_WHATSAPP_URL", "ws://127.0.0.1:9/");
+    let text = String::from_utf8(doctor.output().await?.stdout)?;
+    let found: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let named = found.iter().find(|line| line["what"] == "transactions").context("no line about transactions")?;
+    assert!(named["found"].as_str().is_some_and(|found| found.contains(": night report, role ")), "{named}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut open).await?;
+    worker.stop().await
 }
 
 #[tokio::test]

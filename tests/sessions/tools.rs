@@ -3,7 +3,6 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::process::Stdio;
-use std::str::FromStr as _;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::support::db;
@@ -47,15 +46,6 @@ async fn h1_the_doctor_names_each_fault_and_its_remedy() -> Result<()> {
     assert_eq!(check(&found, "durability")["state"], "warn", "the tests' server has fsync off: {found:?}");
 
     assert_eq!(check(&found, "notifications")["state"], "ok", "{found:?}");
-    // A transaction that an application has left open, by its name.
-    let open = sqlx::postgres::PgConnectOptions::from_str(&world.db.url)?.application_name("night report");
-    let mut open = sqlx::ConnectOptions::connect(&open).await?;
-    sqlx::raw_sql("BEGIN; SELECT 1").execute(&mut open).await?;
-    let (found, ..) = run(&world.db.url, &["doctor"], "").await?;
-    let transactions = check(&found, "transactions");
-    assert!(transactions["found"].as_str().is_some_and(|found| found.contains(" s old: ")), "{transactions}");
-    sqlx::raw_sql("ROLLBACK").execute(&mut open).await?;
-
     let worker = world.worker().await?;
     world.link("shop", "15550001").await?;
     sqlx::query("UPDATE wa.session SET bad_macs = 7").execute(world.pool()).await?;

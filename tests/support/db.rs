@@ -39,7 +39,7 @@ pub(crate) async fn fresh() -> TestDb {
 pub(crate) async fn fresh_with(after_migrations: Option<&'static str>) -> TestDb {
     let run = Run::new();
     let server = run.server().await;
-    let name = format!("wagres_test_{}_{}", run.id(), chance());
+    let name = name_of(&run);
     let mut admin = connect(&server).await;
     let create = format!(r#"CREATE DATABASE "{name}" TEMPLATE "{}""#, run.template());
     admin.execute(AssertSqlSafe(create)).await.expect("create the test's database");
@@ -105,6 +105,25 @@ fn with_database(server: &str, name: &str) -> String {
 /// Part of a name that nothing else has: the number of a process may come again, and what its tests made may be left.
 fn chance() -> String {
     format!("{:016x}", rand::random::<u64>())
+}
+
+/// The name of one test's database.
+fn name_of(run: &Run) -> String {
+    format!("wagres_test_{}_{}", run.id(), chance())
+}
+
+#[test]
+fn names_of_databases_differ_and_hold_no_number_of_a_process() {
+    let run = Run::new();
+    let names: std::collections::BTreeSet<String> = (0..1000).map(|_| name_of(&run)).collect();
+    assert_eq!(names.len(), 1000, "two tests would have one database");
+    let shape = |name: &str| {
+        let (run, of_test) = name.strip_prefix("wagres_test_")?.split_once('_')?;
+        let hexadecimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        Some(hexadecimal(run) && run.len() == 8 && hexadecimal(of_test) && of_test.len() == 16)
+    };
+    // Nothing but random digits, so no number of a process, which comes again.
+    assert!(names.iter().all(|name| shape(name) == Some(true)), "{names:?}");
 }
 
 /// One run of the tests: all processes of nextest, or this process alone.

@@ -45,6 +45,19 @@ impl Proxy {
         Ok(Self { address, reached, task })
     }
 
+    /// A proxy that accepts connections and never answers.
+    pub(crate) async fn silent() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let task = tokio::spawn(async move {
+            let mut held = vec![];
+            while let Ok((stream, _)) = listener.accept().await {
+                held.push(stream);
+            }
+        });
+        Ok(Self { address, reached: Arc::default(), task })
+    }
+
     /// Its URL with user and password.
     pub(crate) fn url(&self, scheme: &str) -> String {
         format!("{scheme}://{USER}:{}@{}", PASSWORD.replace('@', "%40"), self.address)

@@ -202,7 +202,7 @@ async fn h5_r9_no_request_reaches_a_private_network_unless_allowed() -> Result<(
     worker.stop().await?;
     ensure!(receiver.received().is_empty(), "{:?}", receiver.ids());
     let listed = InProcessWorker::with_config(&db, |config| {
-        config.webhook.allow = vec![wagres::config::Receiver::Host("localhost".into())];
+        config.webhook.allow = vec![wagres::config::Allowed::Host("localhost".into())];
     })?;
     due_now(&db).await?;
     received(&receiver, 1).await?;

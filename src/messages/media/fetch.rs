@@ -2,7 +2,7 @@
 
 use crate::config::MediaConfig;
 use crate::jobs::JobError;
-use crate::net::{PrivateNetwork, Reach};
+use crate::net::{Guard, PrivateNetwork, Reach};
 use std::io::{Read as _, Write as _};
 use tempfile::NamedTempFile;
 use ureq::http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
@@ -29,7 +29,7 @@ pub(super) fn agent(settings: &MediaConfig) -> ureq::Agent {
         .proxy(None)
         .user_agent(concat!("wagres/", env!("CARGO_PKG_VERSION")))
         .build();
-    let reach = Reach::with_private(settings.private_networks);
+    let reach = Guard::new(Reach::with_private(settings.private_networks), &[]);
     ureq::Agent::with_parts(config, DefaultConnector::default(), reach.resolver())
 }
 

@@ -153,8 +153,11 @@ impl Media {
         let uploading = client.upload_stream(Sealed::new(sealed).map_err(disk)?, info, kind.media_type());
         let uploaded = match tokio::time::timeout(self.0.settings.timeout(), uploading).await {
             Ok(Ok(uploaded)) => uploaded,
-            Ok(Err(error)) if client.is_connected() => return Err(JobError::Retry(format!("not uploaded: {error:#}"))),
-            Ok(Err(error)) => return Err(JobError::Release(format!("the connection was lost: {error:#}"))),
+            // The attempt counts also when the connection ended with it: the upload may be what the server hangs up at.
+            Ok(Err(error)) => {
+                let what = if client.is_connected() { "not uploaded" } else { "the connection was lost" };
+                return Err(JobError::Retry(format!("{what}: {error:#}")));
+            }
             Err(_) => {
                 let limit = self.0.settings.timeout_seconds;
                 return Err(JobError::Retry(format!("not uploaded within media.timeout_seconds, {limit} s")));
