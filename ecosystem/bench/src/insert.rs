@@ -1,8 +1,8 @@
 //! `wagres-bench insert`: the cost of the wake-up for inserting applications.
 //!
 //! A worker holds the session and claims the messages without sending them. Clients of `pgbench` insert one row in each
-//! transaction, with the trigger `ring` on, off, and replaced by a plain NOTIFY, in turn, because no machine is equally
-//! fast for long. While the trigger is off a connection of the benchmark rings every few milliseconds, so that the
+//! transaction, with the doorbell on, off, and replaced by a plain NOTIFY, in turn, because no machine is equally
+//! fast for long. While it is off a connection of the benchmark rings every few milliseconds, so that the
 //! worker does the same work and only the INSERT differs. The plain NOTIFY is for orientation: it shows the cost that
 //! the trigger saves.
 
@@ -53,6 +53,8 @@ enum Bell {
     Plain,
 }
 
+/// In the insert trigger: whether somebody sleeps.
+const LOOK: &str = "FOUND AND EXISTS (SELECT FROM wa.worker WHERE parked)";
 const BELLS: [Bell; 3] = [Bell::Ring, Bell::Off, Bell::Plain];
 
 pub(super) async fn run(args: Args, config: &Config, given: Option<&str>, json: bool) -> anyhow::Result<()> {
@@ -99,15 +101,18 @@ async fn measure(server: &Server, args: &Args, config: &Config, pgbench: &Path) 
     Ok(figures)
 }
 
-/// Empties the table and enables one of the triggers, or none.
+/// Empties the tables, and lets the insert trigger ring, or not look for whom to ring, or only a plain trigger.
 async fn set(database: &Database, bell: Bell) -> anyhow::Result<()> {
-    let enable = match bell {
-        Bell::Ring => "ALTER TABLE wa.outbound ENABLE TRIGGER ring",
-        Bell::Off => "",
-        Bell::Plain => "ALTER TABLE wa.outbound ENABLE TRIGGER plain",
+    let (from, to) = match bell {
+        Bell::Ring => ("FOUND AND false", LOOK),
+        Bell::Off | Bell::Plain => (LOOK, "FOUND AND false"),
     };
+    let plain = if matches!(bell, Bell::Plain) { "ENABLE" } else { "DISABLE" };
     let sql = format!(
-        "TRUNCATE wa.outbound CASCADE; ALTER TABLE wa.outbound DISABLE TRIGGER ring, DISABLE TRIGGER plain; {enable}"
+        "TRUNCATE wa.outbound, wa.outbound_queue CASCADE; ALTER TABLE wa.outbound {plain} TRIGGER plain; \
+         DO $do$ BEGIN \
+             EXECUTE replace(pg_get_functiondef('wa.outbound_after_insert()'::regprocedure), '{from}', '{to}'); \
+         END $do$"
     );
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&database.pool).await?;
     Ok(())
