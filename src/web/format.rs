@@ -61,9 +61,13 @@ pub(super) fn sentence(zone: Tz, text: &str) -> Markup {
 
 /// The moment that the text begins with, as Postgres writes it, and how many bytes it has: `2026-11-20 10:00:00+00`.
 fn moment_at(text: &str) -> Option<(usize, DateTime<FixedOffset>)> {
-    let length = if text.as_bytes().get(22) == Some(&b':') { 25 } else { 22 };
-    let moment = DateTime::parse_from_str(text.get(..length)?, "%Y-%m-%d %H:%M:%S%#z").ok()?;
-    Some((length, moment))
+    let is_year =
+        text.get(..5)?.bytes().enumerate().all(|(at, byte)| if at < 4 { byte.is_ascii_digit() } else { byte == b'-' });
+    // The offset has minutes in a few zones; a colon behind it may belong to the sentence.
+    let read = |length| {
+        DateTime::parse_from_str(text.get(..length)?, "%Y-%m-%d %H:%M:%S%#z").ok().map(|moment| (length, moment))
+    };
+    is_year.then(|| read(25).or_else(|| read(22)))?
 }
 
 /// A moment to come, with a countdown.
