@@ -199,12 +199,13 @@ async fn r9_q14_a_trigger_with_its_owners_rights_refuses_every_table_but_its_own
     let mut open = vec![];
     for (table, name, definition) in &triggers {
         let mut connection = db.pool.acquire().await?.detach();
-        // With the columns of its table and a row, so that only the guard can refuse.
+        // With the columns of its table and without a condition, so that only the guard can refuse.
+        let (head, call) = definition.split_once(" EXECUTE FUNCTION ").context("a function")?;
+        let head = head.split_once(" WHEN (").map_or(head, |(head, _)| head);
         let bait = format!(
             "CREATE TEMPORARY TABLE bait (LIKE {table} INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING IDENTITY);
-             INSERT INTO bait SELECT (jsonb_populate_record(NULL::bait, '{{}}')).* WHERE false;
-             {}",
-            definition.replacen(&format!(" ON {table} "), " ON bait ", 1)
+             {} EXECUTE FUNCTION {call}",
+            head.replacen(&format!(" ON {table} "), " ON bait ", 1)
         );
         sqlx::raw_sql(AssertSqlSafe(bait.clone())).execute(&mut connection).await.with_context(|| bait.clone())?;
         let columns = "SELECT string_agg(format('ALTER COLUMN %I DROP NOT NULL', attname), ', ') FROM pg_attribute

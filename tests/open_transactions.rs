@@ -417,7 +417,11 @@ async fn r8_sessions_of_a_killed_worker_move_on_while_an_application_holds_one()
     world.session_is("shop", "connected").await?;
     run(&mut app, "BEGIN; SELECT wa.cancel(id) FROM wa.outbound; SELECT wa.pause('shop'), wa.set_pacing('shop', per_minute => 60)").await?;
     let (other, took) = failover(second).await?;
-    ensure!(took < usual + DELAY, "the failover took {took:?}; {usual:?} without an open transaction");
+    // Who takes over notices it with its next heartbeat, which may be two seconds away, or none.
+    ensure!(
+        took < usual + DELAY + Duration::from_secs(2),
+        "the failover took {took:?}; {usual:?} without an open transaction"
+    );
     let id = world.send("cafe", "15559999", "still here").await?;
     world.holds(&format!("SELECT sent_at IS NOT NULL FROM wa.outbound WHERE id = {id}")).await?;
     run(&mut app, "ROLLBACK").await?;

@@ -230,7 +230,9 @@ async fn r6_m6_every_file_in_the_media_store_has_a_row_or_is_noted_for_deletion(
     stage.world.count(&format!("SELECT wa.download(id) FROM wa.inbox WHERE message_id = '{id}'")).await?;
     until("the file written", async || {
         let files = files_below(store.path())?;
-        Ok(if files.len() == 2 { Ok(()) } else { Err(files.join(", ")) })
+        // Until it is complete, its name ends with a number.
+        let complete = files.len() == 2 && !files.iter().any(|file| file.contains('#'));
+        Ok(if complete { Ok(()) } else { Err(files.join(", ")) })
     })
     .await?;
     stage.world.kill(worker).await?;
