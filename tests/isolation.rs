@@ -223,6 +223,11 @@ async fn r9_q14_a_trigger_with_its_owners_rights_refuses_every_table_but_its_own
             let column: String = sqlx::query_scalar(column).fetch_one(&mut connection).await?;
             let row = "ALTER TABLE bait DISABLE TRIGGER USER; INSERT INTO bait DEFAULT VALUES; ALTER TABLE bait ENABLE TRIGGER USER";
             sqlx::raw_sql(row).execute(&mut connection).await?;
+            // A column for which it fires.
+            let column = definition
+                .split_once(" UPDATE OF ")
+                .and_then(|(_, columns)| columns.split([',', ' ']).next())
+                .map_or(column, str::to_owned);
             if definition.contains(" UPDATE ") {
                 format!("UPDATE bait SET {column} = {column}")
             } else {

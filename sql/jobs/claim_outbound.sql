@@ -6,8 +6,8 @@
 -- Returns what was read, in order. took: the message is claimed, unless the worker finds that it may not go yet: "before"
 -- is the message before it in its lane, which must be in hand or go with it (Q6). Of a message that was not taken only the
 -- place is returned. A row without id is about its session: it is paced, and claim_paced.sql claims for it; or busy: an
--- application has locked it, messages of an earlier hold are not settled (wa.settle), or a message was withdrawn or released
--- since this statement began.
+-- application has locked it, messages of an earlier hold are not settled (wa.settle), or a message was withdrawn since this
+-- statement began.
 --
 -- Messages are not written, because only the holder claims them; all that were taken, and what is in hand, is written to
 -- wa.sending.taken. Share-locks the leases, so that a takeover waits for this claim and then knows which messages were
@@ -78,7 +78,9 @@ SELECT p.session_id AS "session_id!", p.id AS "id?", p.rank AS "rank?", p.chat A
        extract(epoch FROM CASE WHEN isfinite(p.expires_at) THEN p.expires_at - now() END)::float8 AS expires_in,
        CASE WHEN o.id IS NOT NULL THEN (SELECT c.seconds FROM wa.chat_timer c WHERE c.session_id = p.session_id AND c.chat = o.chat AND c.seconds > 0) END AS timer,
        false AS "paced!", false AS "busy!"
-FROM placed p LEFT JOIN wa.outbound o ON p.took AND o.id = p.id AND o.status IN ('queued', 'sending')
+FROM placed p
+-- A look-up each, not a join: for a join the planner may read the whole table.
+LEFT JOIN LATERAL (SELECT * FROM wa.outbound o WHERE o.id = p.id AND o.status IN ('queued', 'sending') LIMIT 1) o ON p.took
 UNION ALL
 SELECT h.session_id, NULL, NULL, NULL, NULL, false, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL, h.paced, NOT h.paced
 FROM held h WHERE h.session_id NOT IN (SELECT session_id FROM open)

@@ -187,7 +187,7 @@ SELECT t.session_id AS "session_id!", t.epoch AS "epoch!", t.id, t.chat, o.kind,
        NULL::boolean AS more, NULL::boolean AS passed, NULL::float8 AS wait, false AS "busy!", t.turn,
        (SELECT c.seconds FROM wa.chat_timer c WHERE c.session_id = t.session_id AND c.chat = o.chat AND c.seconds > 0) AS timer,
        NULL::timestamptz AS met_at
-FROM taken t JOIN wa.outbound o ON o.id = t.id AND o.status IN ('queued', 'sending')
+FROM taken t CROSS JOIN LATERAL (SELECT * FROM wa.outbound o WHERE o.id = t.id AND o.status IN ('queued', 'sending') LIMIT 1) o
 UNION ALL
 SELECT session_id, epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, rank, id, more AND NOT tight, passed, NULL, false, NULL, NULL, NULL
 FROM looked

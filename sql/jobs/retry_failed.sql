@@ -1,6 +1,6 @@
 -- Queues failed messages again, as wa.retry does, for the retry $1: of the next $10 failed messages behind session $7, moment
 -- $8 and id $9 those of session $2, of class $3, of campaign $4, that failed from $5 to $6; null is no limit. Messages of a
--- paused campaign are held. Locks the messages and the rows of their sessions in wa.sending; skips those that somebody else has locked, and those of a campaign that is
+-- paused campaign are held. Locks the messages; skips those that somebody else has locked, and those of a campaign that is
 -- being paused or resumed, so that it waits for nobody (R8). Returns how many matched, how many are queued, and the last
 -- message that it looked at; null is the end.
 WITH page AS MATERIALIZED (
@@ -27,9 +27,9 @@ WITH page AS MATERIALIZED (
     FROM (
         SELECT w.session_id, w.id, c.paused FROM wanted w LEFT JOIN campaign c USING (session_id, campaign)
         WHERE w.campaign IS NULL OR c.paused IS NOT NULL
-    ) w JOIN wa.outbound o ON o.session_id = w.session_id AND o.id = w.id JOIN wa.sending b ON b.session_id = w.session_id
+    ) w JOIN wa.outbound o ON o.session_id = w.session_id AND o.id = w.id
     WHERE o.status = 'failed'
-    FOR NO KEY UPDATE OF b SKIP LOCKED FOR NO KEY UPDATE OF o SKIP LOCKED
+    FOR NO KEY UPDATE OF o SKIP LOCKED
 ), changed AS (
     -- The messages, queued.
     UPDATE wa.outbound o
@@ -44,9 +44,6 @@ WITH page AS MATERIALIZED (
     FROM changed c
     -- It is there if somebody has ended the message by hand.
     ON CONFLICT ON CONSTRAINT outbound_queue_pkey DO UPDATE SET expires_at = excluded.expires_at, waits_for = excluded.waits_for, run_at = excluded.run_at
-), counted AS (
-    -- A claim that began before takes nothing of these sessions.
-    UPDATE wa.sending b SET withdrawals = b.withdrawals + 1 FROM (SELECT DISTINCT session_id FROM changed) c WHERE b.session_id = c.session_id
 ), told AS MATERIALIZED (
     -- Their notifications, and a bell for workers that sleep.
     SELECT wa.announce_status(array_agg(session_id), array_agg(id))::text, wa.wake(array_agg(DISTINCT session_id))::text FROM changed HAVING count(*) > 0

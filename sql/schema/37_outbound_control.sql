@@ -1,7 +1,5 @@
 -- What people do with queued messages: cancel, retry, pause, resume.
 
--- As wa.sending.withdrawals says, whoever makes an older message claimable, or takes one away, changes that number, so that
--- a claim that began before takes nothing of the session.
 CREATE OR REPLACE FUNCTION wa.withdraw(ids bigint[], as_status wa.outbound_status) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -76,8 +74,6 @@ BEGIN
         -- As in wa.outbound_campaign: a pause or its end waits for this transaction, or this one for it.
         PERFORM FROM wa.campaign c WHERE c.session_id = own.session_id AND c.campaign = own.campaign FOR KEY SHARE;
     END IF;
-    -- In the lock order of claims. A claim that began before finds withdrawals changed.
-    PERFORM FROM wa.sending b WHERE b.session_id = own.session_id FOR UPDATE;
     IF own.status IN ('queued', 'sending') THEN
         UPDATE wa.outbound_queue q SET waits_for = NULL, run_at = NULL
         WHERE q.session_id = own.session_id AND q.chat = own.chat AND q.id = own.id AND q.waits_for IS NOT NULL;
@@ -98,7 +94,6 @@ BEGIN
         PERFORM wa.queue(own, is_paused);
         PERFORM wa.announce_status(ARRAY[own.session_id], ARRAY[own.id]);
     END IF;
-    UPDATE wa.sending b SET withdrawals = b.withdrawals + 1 WHERE b.session_id = own.session_id;
     PERFORM wa.wake(ARRAY[own.session_id]);
     RETURN true;
 END $$;

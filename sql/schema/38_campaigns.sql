@@ -148,14 +148,11 @@ BEGIN
     IF EXISTS (SELECT FROM wa.campaign c WHERE c.session_id = of_session AND c.campaign = resume_campaign.campaign) THEN
         PERFORM wa.set_paused(of_session, resume_campaign.campaign, false);
     END IF;
-    -- In the lock order of claims: see wa.withdraw.
-    PERFORM FROM wa.sending b WHERE b.session_id = of_session FOR UPDATE;
     UPDATE wa.outbound_queue q
     SET waits_for = CASE WHEN o.send_at > now() THEN 'scheduled'::wa.wait_reason END, run_at = CASE WHEN o.send_at > now() THEN o.send_at END
     FROM wa.outbound o
     WHERE q.session_id = of_session AND q.campaign = resume_campaign.campaign AND q.waits_for = 'paused' AND o.id = q.id;
     GET DIAGNOSTICS resumed = ROW_COUNT;
-    UPDATE wa.sending b SET withdrawals = b.withdrawals + 1 WHERE b.session_id = of_session AND resumed > 0;
     PERFORM wa.wake(ARRAY[of_session]);
     RETURN resumed;
 END $$;

@@ -177,7 +177,7 @@ BEGIN
     IF NOT wa.sees(id) THEN
         RETURN;
     END IF;
-    UPDATE wa.sending b SET gate_until = '-infinity', withdrawals = b.withdrawals + 1 WHERE b.session_id = unpace.id;
+    UPDATE wa.sending b SET gate_until = '-infinity' WHERE b.session_id = unpace.id;
     UPDATE wa.outbound_queue q SET waits_for = NULL, run_at = NULL
     WHERE q.session_id = unpace.id AND q.waits_for IN ('paced', 'quiet_hours', 'first_contact');
     PERFORM wa.wake(ARRAY[unpace.id]);

@@ -63,8 +63,14 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
         "marketplace_http_request_duration_seconds",
         "Time from a request of the marketplace's routes to its answer, by method, route and status.",
     ),
-    ("marketplace_whatsapp_connections", "Companies of the marketplace, by the status of their session."),
-    ("marketplace_qr_generations_total", "QR codes that front ends of the marketplace were given."),
+    (
+        "marketplace_whatsapp_connections",
+        "Companies of the marketplace, by the status of their session. Each web process counts all of them: take the `max` over processes, not the `sum`.",
+    ),
+    (
+        "marketplace_qr_generations_total",
+        "QR codes that front ends of the marketplace were given, over Socket.IO or HTTP; each once in a web process.",
+    ),
     ("process_resident_memory_bytes", "Memory in use."),
     ("process_open_fds", "Open file descriptors."),
     ("process_cpu_seconds_total", "Processor time used, user and system."),
