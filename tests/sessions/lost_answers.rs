@@ -37,7 +37,7 @@ async fn r11_a_session_job_whose_claim_is_not_answered_runs_again() -> Result<()
     let worker = Worker::start(world.worker_on(&relay.url)).await?;
     world.link("shop", "15550001").await?;
     closed(&world, "shop").await?;
-    relay.lose_answer_to("Claims due session jobs");
+    relay.lose_answer_to("Claims the jobs $2 that change a connection");
     run(&world, "SELECT wa.connect('shop')").await?;
     relay.answer_is_lost().await?;
     world.session_is("shop", "connected").await?;

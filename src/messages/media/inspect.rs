@@ -1,5 +1,6 @@
 //! Inspects a file: its type by its bytes, its size and length, and a thumbnail.
 
+use super::steps::Steps;
 use crate::message::attachment::{ANYTHING, MediaKind};
 use buffa::MessageField;
 use image::codecs::jpeg::JpegEncoder;
@@ -156,7 +157,7 @@ fn sticker(open: &impl Fn() -> Result<BufReader<File>, String>) -> Result<Inspec
 /// A video whose headers cannot be read is sent without size and length.
 fn video(reader: BufReader<File>, mime: &str) -> Inspected {
     let mut inspected = Inspected { mime: mime.into(), ..Inspected::default() };
-    let parsed = MediaSource::seekable(reader).and_then(|source| MediaParser::new().parse_track(source));
+    let parsed = MediaSource::seekable(Steps::of(reader)).and_then(|source| MediaParser::new().parse_track(source));
     if let Ok(track) = parsed {
         let number = |tag| track.get(tag).and_then(|value| value.as_u64().or_else(|| value.as_u32().map(u64::from)));
         let narrow = |number: u64| u32::try_from(number).ok().filter(|number| *number > 0);
@@ -169,7 +170,7 @@ fn video(reader: BufReader<File>, mime: &str) -> Inspected {
 
 fn audio_length(reader: BufReader<File>) -> Option<Duration> {
     let options = ParseOptions::new().read_tags(false).read_cover_art(false);
-    let audio = Probe::new(reader).options(options).guess_file_type().ok()?.read().ok()?;
+    let audio = Probe::new(Steps::of(reader)).options(options).guess_file_type().ok()?.read().ok()?;
     Some(audio.properties().duration()).filter(|length| !length.is_zero())
 }
 
@@ -222,6 +223,17 @@ pub(super) fn message(kind: MediaKind, inspected: &mut Inspected, upload: Upload
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn r5_r9_an_audio_file_that_leads_its_parser_in_circles_ends() -> std::io::Result<()> {
+        let seed = include_bytes!("../../../fuzz/seeds/file/endless_audio");
+        let mut file = NamedTempFile::new()?;
+        file.write_all(&seed[1..])?;
+        let inspected = inspect(MediaKind::Voice, &file);
+        assert!(inspected.as_ref().is_ok_and(|it| it.seconds.is_none()), "{inspected:?}");
+        Ok(())
+    }
 
     #[test]
     fn m9_a_profile_picture_is_the_middle_of_one() {

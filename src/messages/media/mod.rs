@@ -14,6 +14,7 @@ mod inspect;
 pub(crate) mod profile;
 pub(crate) mod received;
 mod source;
+mod steps;
 pub mod store;
 
 use crate::config::MediaConfig;
