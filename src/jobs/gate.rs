@@ -76,11 +76,11 @@ pub(super) fn gate(places: &[Place<'_>], in_hand: impl Fn(i64) -> bool, most_of_
             (open, gate.passed) = (false, true);
         }
         // Nobody waits for a message of its own chat that is less urgent.
-        let mut least = i16::MAX;
+        let mut urgency = i16::MAX;
         let first = urgent.len() - went;
         for entry in urgent[first..].iter_mut().rev() {
-            least = least.min(entry.0);
-            entry.0 = least;
+            urgency = urgency.min(entry.0);
+            entry.0 = urgency;
         }
     }
     urgent.sort_unstable();

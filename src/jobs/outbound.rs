@@ -339,7 +339,7 @@ impl Outbound {
                 let page = read.pages.entry(session).or_default();
                 (page.mark, page.read) = (Some((rank, id)), page.read + 1);
             }
-            let body = row.kind.zip(row.message_id).map(|(kind, message_id)| Message {
+            let body = row.kind.zip(row.message_id).map(|(kind, message_id)| Queued {
                 kind,
                 message_id,
                 body: row.body,
@@ -378,7 +378,7 @@ impl Outbound {
     }
 
     /// Measures a message as it arrives: one for which its tenant has no room is not kept.
-    fn admit(&self, row: Row, message: Message, session: i64, stock: &mut Stock, read: &mut Read) -> Row {
+    fn admit(&self, row: Row, message: Queued, session: i64, stock: &mut Stock, read: &mut Read) -> Row {
         let bytes = bytes_of(message.body.as_deref(), message.content.as_ref());
         read.messages += 1;
         read.bytes += bytes;
@@ -479,7 +479,7 @@ impl Outbound {
                 read.ask.insert(key);
                 continue;
             }
-            let message = Message {
+            let message = Queued {
                 kind,
                 message_id,
                 body: row.body,
@@ -543,7 +543,7 @@ struct Row {
     chat: String,
     before: Option<i64>,
     state: State,
-    message: Option<(Message, usize)>,
+    message: Option<(Queued, usize)>,
 }
 
 impl Row {
@@ -561,7 +561,7 @@ impl Row {
 }
 
 /// The message of a row.
-struct Message {
+struct Queued {
     kind: String,
     message_id: String,
     body: Option<String>,
@@ -571,7 +571,7 @@ struct Message {
     timer: Option<u32>,
 }
 
-impl Message {
+impl Queued {
     fn into_job(
         self,
         fence: Fence,

@@ -76,9 +76,9 @@ impl Progress {
             careful_until: None,
             left_out,
         };
-        let writing = writer.run(receiver, waiting, stop);
+        let run = writer.run(receiver, waiting, stop);
         (Self { queue, unwritten }, async move {
-            tokio::join!(writing, announcing);
+            tokio::join!(run, announcing);
         })
     }
 

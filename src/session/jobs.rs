@@ -156,10 +156,10 @@ impl End {
 
     /// The same, as soon as nobody has locked what it needs.
     async fn write_at_last(&self, recorder: &Recorder) {
-        self.report(recorder, outwait(&CancellationToken::new(), || self.write(recorder)).await);
+        Self::report(recorder, outwait(&CancellationToken::new(), || self.write(recorder)).await);
     }
 
-    fn report(&self, recorder: &Recorder, written: sqlx::Result<()>) {
+    fn report(recorder: &Recorder, written: sqlx::Result<()>) {
         if let Err(error) = written {
             tracing::warn!(%error, "outcome not written; the job is given back after a heartbeat");
         }

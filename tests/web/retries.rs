@@ -57,7 +57,7 @@ async fn h2_a_cancelled_retry_stops_and_waits_for_no_lock() -> Result<()> {
     let db = db::fresh().await;
     failed(&db, 300).await?;
     // An application has locked a message, and another one is pausing a campaign.
-    sqlx::raw_sql("UPDATE wa.outbound SET campaign = 'may' WHERE id = 3").execute(&db.pool).await?;
+    sqlx::raw_sql("UPDATE wa.outbound SET campaign = 'may' WHERE id = 3; UPDATE wa.outbound_failed SET campaign = 'may' WHERE id = 3").execute(&db.pool).await?;
     let (mut locking, mut pausing) = (db.pool.begin().await?, db.pool.begin().await?);
     sqlx::raw_sql("SELECT FROM wa.outbound WHERE id = 1 FOR UPDATE").execute(&mut *locking).await?;
     sqlx::raw_sql("SELECT wa.pause_campaign('red.shop', 'may')").execute(&mut *pausing).await?;

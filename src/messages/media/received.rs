@@ -162,8 +162,8 @@ impl Media {
                 let path = format!("{}/received/{}{extension}", row.tenant, hex::encode(&hash));
                 // Before the file is there, so that retention deletes it if no row names it in the end: when this worker
                 // dies first, or when another one keeps the same file under another name.
-                let note = sqlx::query_file_scalar!("sql/media/note_file.sql", row.tenant, hash, path);
-                let path = note.fetch_one(pool).await.map_err(|error| database_error(&error))?;
+                let noted = sqlx::query_file_scalar!("sql/media/note_file.sql", row.tenant, hash, path);
+                let path = noted.fetch_one(pool).await.map_err(|error| database_error(&error))?;
                 let put = store.put(&path, &file).await;
                 put.map_err(|error| JobError::Retry(format!("the media store: {error}")))?;
                 (None, Some(path))
