@@ -124,7 +124,7 @@ impl Record<SessionJob> for Recorder {
                 let write = async move { end.write_at_last(&recorder).await };
                 tokio::spawn(write.in_current_span());
             }
-            written => end.report(self, written),
+            written => End::report(self, written),
         }
     }
 }
