@@ -239,7 +239,7 @@ async fn r9_q14_a_trigger_with_its_owners_rights_refuses_every_table_but_its_own
             .as_ref()
             .err()
             .and_then(sqlx::Error::as_database_error)
-            .and_then(|error| error.code().map(|code| code.into_owned()));
+            .and_then(|error| error.code().map(std::borrow::Cow::into_owned));
         if code.as_deref() != Some("42501") {
             open.push(format!("{name} of {table}: {refused:?}"));
         }

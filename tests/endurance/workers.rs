@@ -86,8 +86,8 @@ async fn r2_receipts_lost_by_kills_in_long_runs_are_those_of_a_moment() -> Resul
         world.holds(&format!("SELECT count(sent_at) = {MESSAGES} {of_run}")).await?;
         // The receipt for the last message of each chat comes after those for the others.
         for n in 0..3 {
-            let last = world.send("shop", &format!("1555100{n}"), "last").await?;
-            world.holds(&format!("SELECT delivered_at IS NOT NULL FROM wa.outbound WHERE id = {last}")).await?;
+            let end = world.send("shop", &format!("1555100{n}"), "last").await?;
+            world.holds(&format!("SELECT delivered_at IS NOT NULL FROM wa.outbound WHERE id = {end}")).await?;
         }
         lost.push(world.count(&format!("SELECT count(*) - count(delivered_at) {of_run}")).await?);
     }

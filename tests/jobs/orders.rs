@@ -415,7 +415,7 @@ async fn q8_a_dead_workers_begun_attempts_count_and_its_messages_are_released() 
     Ok(())
 }
 
-/// Whoever changes a status by hand is told by `doctor`, and wa.mend_queue does the rest.
+/// Whoever changes a status by hand is told by `doctor`, and `wa.mend_queue` does the rest.
 #[tokio::test]
 async fn r11_the_queue_is_mended_after_changes_by_hand() -> Result<()> {
     let (db, mut worker) = shop().await?;

@@ -11,13 +11,13 @@ async fn h2_m6_files_are_shown_to_those_who_see_the_message_and_to_nobody_else()
     two_tenants(&db).await?;
     run(
         &db.pool,
-        r#"SELECT wa.add_media('red.shop', decode(repeat('89504e47', 600000), 'hex'), 'image/png'), wa.add_media('red.shop', '<script>', 'text/html'),
+        "SELECT wa.add_media('red.shop', decode(repeat('89504e47', 600000), 'hex'), 'image/png'), wa.add_media('red.shop', '<script>', 'text/html'),
                   wa.add_media('red.shop', '<svg/>', 'image/svg+xml'), wa.add_media('red.shop', 'ogg', 'audio/ogg; codecs=opus');
            INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, from_me, sent_at, message, media, media_id)
            SELECT 'red.shop', s.session_id, '79001234567@s.whatsapp.net', '79001234567@s.whatsapp.net', coalesce(m.id::text, 'x'), m.kind, false, now(), '{}',
                   jsonb_build_object('mime', m.mime, 'file_name', 'a b.bin'), m.id
            FROM wa.session s, (VALUES (1, 'image', 'image/png'), (2, 'document', 'text/html'), (4, 'voice', 'audio/ogg'), (NULL, 'video', 'video/mp4')) m (id, kind, mime)
-           WHERE s.name = 'red.shop'"#,
+           WHERE s.name = 'red.shop'",
     )
     .await?;
     let pages = Pages::start(&db).await?;

@@ -148,10 +148,10 @@ async fn s2_h2_the_link_page_speaks_plainly() -> Result<()> {
     let world = World::new().await?;
     let pages = Pages::start(&world.db).await?;
     sqlx::raw_sql(
-        r#"SELECT wa.add_session('shop');
+        r"SELECT wa.add_session('shop');
            INSERT INTO wa.session_job (session, kind) VALUES ('shop', 'link');
            UPDATE wa.session_job SET status = 'failed', last_error = 'permission denied for function wa.link';
-           UPDATE wa.session SET status = 'disconnected', status_reason = 'not linked (wa.link)'"#,
+           UPDATE wa.session SET status = 'disconnected', status_reason = 'not linked (wa.link)'",
     )
     .execute(world.pool())
     .await?;
