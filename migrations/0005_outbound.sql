@@ -167,7 +167,7 @@ CREATE INDEX outbound_failed_at ON wa.outbound_failed (failed_at, failure, sessi
 CREATE INDEX outbound_failed_campaign ON wa.outbound_failed (session_id, campaign, failed_at) WHERE campaign IS NOT NULL;
 -- The failed messages of a session by class and time.
 CREATE INDEX outbound_failed_class ON wa.outbound_failed (session_id, failure, failed_at, id);
-COMMENT ON TABLE wa.outbound_failed IS 'The messages of wa.outbound that have failed. wa.failure has what there is to know of each.';
+COMMENT ON TABLE wa.outbound_failed IS 'The messages of wa.outbound that have failed. wa.failure shows them with their errors.';
 COMMENT ON COLUMN wa.outbound_failed.id IS 'Id of the message in wa.outbound.';
 COMMENT ON COLUMN wa.outbound_failed.session_id IS 'The session that was to send it.';
 COMMENT ON COLUMN wa.outbound_failed.failed_at IS 'As in wa.outbound.failed_at.';
