@@ -20,7 +20,7 @@ BEGIN
     END IF;
     UPDATE wa.session s SET proxy = regexp_replace(set_proxy.url, '//[^/]*@', '//') WHERE s.session_id = of_session;
 END $$;
-COMMENT ON FUNCTION wa.set_proxy(text, text) IS 'Sets the proxy between a session and WhatsApp, from its next connection on (SELECT wa.close and wa.connect for now); null removes it. Workers dial addresses of private networks only with worker.private_proxies. SELECT wa.set_proxy(''shop'', ''socks5://user:password@proxy.example.com:1080'');';
+COMMENT ON FUNCTION wa.set_proxy(text, text) IS 'Sets the proxy between a session and WhatsApp, from its next connection on (SELECT wa.close and wa.connect for now); null removes it. Workers dial addresses of private networks only if worker.proxy_allow lists them. SELECT wa.set_proxy(''shop'', ''socks5://user:password@proxy.example.com:1080'');';
 
 CREATE OR REPLACE FUNCTION wa.set_region(session text, region text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
