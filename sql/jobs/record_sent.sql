@@ -56,7 +56,7 @@ WITH input AS MATERIALIZED (
 ), rest AS (
     SELECT c.session_id, c.message_id FROM change c
     WHERE (c.id IS NULL OR c.id NOT IN (SELECT id FROM changed))
-      -- Not what there is no row for, or whose row says so already.
+      -- Without messages that have no row, and those whose row has this state already.
       AND (EXISTS (SELECT FROM wa.outbound o WHERE o.id = c.id AND o.session_id = c.session_id AND o.message_id = c.message_id
                    AND (c.done OR o.status NOT BETWEEN c.reached AND 'played'))
            OR EXISTS (SELECT FROM wa.outbound o WHERE o.session_id = c.session_id AND o.message_id = c.message_id AND o.given_id

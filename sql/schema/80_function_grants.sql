@@ -287,6 +287,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.must_send()',
         'wa.new_secret(text)',
         'wa.new_signing_secret()',
+        'wa.on_campaign(text,text,text,bigint,integer)',
         'wa.open_link(text)',
         'wa.outbound_after_delete()',
         'wa.outbound_after_failure()',

@@ -37,6 +37,8 @@ pub mod outbound;
 mod outcomes;
 mod places;
 pub mod progress;
+mod read_paced;
+mod read_plain;
 mod reading;
 pub mod record;
 pub mod retry_loop;

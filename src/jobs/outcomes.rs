@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -101,9 +102,20 @@ pub(super) struct Lines {
     before: Option<DateTime<Utc>>,
     /// The answer to a try was lost, so nobody knows whether it was written.
     unanswered: AtomicBool,
+    /// What the short statement has left, once it is written.
+    plain: OnceLock<Plain>,
     /// Where the messages that were changed are announced.
     announce: Announcements,
     of_messages: Vec<Entry>,
+}
+
+/// What the short statement has not written.
+#[derive(Debug, Default)]
+struct Plain {
+    /// Messages for the long statement.
+    rest: LeftOut,
+    /// Messages whose lease is locked.
+    left_out: LeftOut,
 }
 
 /// The changes of a message.
@@ -121,6 +133,7 @@ impl Lines {
             numbers: numbers.clone(),
             before: numbers.latest(),
             unanswered: AtomicBool::new(false),
+            plain: OnceLock::new(),
             announce: announce.clone(),
             of_messages: lines.into_iter().collect(),
         }
@@ -130,33 +143,28 @@ impl Lines {
         self.of_messages.len()
     }
 
-    /// Writes all of them: those that go as expected in the short statement, the rest in the long one. A locked row is an
-    /// error, or with `careful` left out.
+    /// Writes all of them: those that go as expected in the short statement, once, and the rest in the long one. A locked
+    /// row is an error, or with `careful` left out.
     pub(super) async fn write_all(&self, careful: bool) -> sqlx::Result<LeftOut> {
-        let all: Vec<&Entry> = self.of_messages.iter().collect();
-        if careful || self.unanswered.load(Ordering::Relaxed) {
-            return self.record(&all, careful).await;
+        if self.plain.get().is_none() && !careful && !self.unanswered.load(Ordering::Relaxed) {
+            let lines: Vec<&Entry> = self.of_messages.iter().filter(|(_, line)| line.is_plain()).collect();
+            let written = if lines.is_empty() { Plain::default() } else { self.record_sent(&lines).await? };
+            // Nobody else sets it: one try follows the other.
+            let _ = self.plain.set(written);
         }
-        let (plain, mut rest): (Vec<&Entry>, Vec<&Entry>) = all.into_iter().partition(|(_, line)| line.is_plain());
-        let mut left_out = LeftOut::new();
-        if !plain.is_empty() {
-            let (left, locked) = self.record_sent(&plain).await?;
-            let among = |entry: &&Entry, keys: &LeftOut| keys.contains(&(entry.0.0.session_id, entry.0.1.to_string()));
-            if !left.is_empty() {
-                rest.extend(plain.iter().filter(|entry| among(entry, &left)));
-            }
-            let of_locked = plain.iter().filter(|entry| locked.contains(&entry.0.0.session_id));
-            left_out.extend(of_locked.map(|((fence, id), _)| (fence.session_id, id.to_string())));
-        }
-        if !rest.is_empty() {
-            left_out.extend(self.record(&rest, careful).await?);
-        }
+        let Some(plain) = self.plain.get() else {
+            return self.record(&self.of_messages.iter().collect::<Vec<_>>(), careful).await;
+        };
+        let rest =
+            |((fence, id), line): &&Entry| !line.is_plain() || plain.rest.contains(&(fence.session_id, id.to_string()));
+        let rest: Vec<&Entry> = self.of_messages.iter().filter(rest).collect();
+        let mut left_out = if rest.is_empty() { LeftOut::new() } else { self.record(&rest, careful).await? };
+        left_out.extend(plain.left_out.iter().cloned());
         Ok(left_out)
     }
 
-    /// Runs the short statement. Returns the messages that it leaves for the long one, and the sessions whose lease is
-    /// locked.
-    async fn record_sent(&self, lines: &[&Entry]) -> sqlx::Result<(LeftOut, HashSet<i64>)> {
+    /// Runs the short statement.
+    async fn record_sent(&self, lines: &[&Entry]) -> sqlx::Result<Plain> {
         let keys = || lines.iter().map(|entry| &entry.0);
         let values = || lines.iter().map(|entry| &entry.1);
         let sessions: Vec<i64> = keys().map(|(fence, _)| fence.session_id).collect();
@@ -183,8 +191,12 @@ impl Lines {
         .await
         .inspect_err(|error| self.is_unanswered(error))?;
         self.happened(written.at, written.new_sessions, written.new_ids, written.new, written.since, written.campaigns);
-        let left = written.rest_sessions.into_iter().zip(written.rest_ids).collect();
-        Ok((left, written.locked.into_iter().collect()))
+        let locked: HashSet<i64> = written.locked.into_iter().collect();
+        let of_locked = keys().filter(|(fence, _)| locked.contains(&fence.session_id));
+        Ok(Plain {
+            rest: written.rest_sessions.into_iter().zip(written.rest_ids).collect(),
+            left_out: of_locked.map(|(fence, id)| (fence.session_id, id.to_string())).collect(),
+        })
     }
 
     /// Runs the long statement. Columns without a value are null as a whole, which is faster than a null for each message.

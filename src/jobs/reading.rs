@@ -1,12 +1,24 @@
 //! What a claim of messages asks for, and what it reads.
 
-use super::OutboundJob;
-use super::lanes::LaneKey;
+use super::lanes::{LaneKey, Lanes};
 use super::look::LookPage;
+use super::{OutboundJob, Ready};
+use crate::db::Db;
 use crate::db::fence::Fence;
 use chrono::{DateTime, Utc};
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// Who claims, and what it has in hand.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) pool: Db,
+    pub(super) worker_id: Uuid,
+    pub(super) ready: Ready,
+    pub(super) lanes: Lanes,
+}
 
 /// What a claim asks for of one session.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +26,8 @@ pub(super) struct Asked {
     pub(super) fence: Fence,
     /// Most messages that it may give.
     pub(super) room: usize,
+    /// Most rows that its look reads now.
+    pub(super) page: usize,
     /// After which row its look goes on (rank, id), if there is one under way.
     pub(super) mark: Option<(i16, i64)>,
 }
@@ -77,4 +91,58 @@ pub(super) struct Read {
     pub(super) gate: Option<Instant>,
     /// Sessions with a first contact, and when.
     pub(super) met: Vec<(i64, DateTime<Utc>)>,
+}
+
+/// The message of a row.
+pub(super) struct Queued {
+    pub(super) kind: String,
+    pub(super) message_id: String,
+    pub(super) body: Option<String>,
+    pub(super) content: Option<serde_json::Value>,
+    pub(super) attempts: i32,
+    pub(super) deadline: Option<Instant>,
+    pub(super) timer: Option<u32>,
+}
+
+impl Queued {
+    /// Makes a job of it, of these bytes.
+    pub(super) fn into_job(
+        self,
+        fence: Fence,
+        id: i64,
+        chat: Arc<str>,
+        session: Arc<str>,
+        tenant: Arc<str>,
+        bytes: usize,
+    ) -> OutboundJob {
+        let Self { kind, message_id, body, content, attempts, deadline, timer } = self;
+        let message_id = message_id.into();
+        OutboundJob {
+            fence,
+            id,
+            session,
+            tenant,
+            bytes,
+            chat,
+            kind,
+            body,
+            content,
+            message_id,
+            attempts,
+            deadline,
+            typing: false,
+            timer,
+        }
+    }
+}
+
+/// A number of rows for SQL.
+pub(super) fn to_bigint(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The moment `seconds` after `now`.
+pub(super) fn after(now: Instant, seconds: f64) -> Instant {
+    // A day stands for never: every look asks again.
+    now + Duration::try_from_secs_f64(seconds.clamp(0.0, 86_400.0)).unwrap_or_default()
 }

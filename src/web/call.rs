@@ -78,7 +78,7 @@ async fn run_once(act: &Act, values: &[Option<&str>], tx: &mut UnnamedTransactio
 }
 
 /// The rest of an act that does a part of its work in each call, see [`Act::arguments`]. Each part is a transaction of its own
-/// and asks anew for the rights.
+/// and asks again for the rights.
 async fn go_on(
     pool: PgPool,
     claim: Claim,

@@ -116,7 +116,7 @@ pub(super) async fn admit(
     let client = known.unwrap_or_else(|| Client::of(peer.ip(), request.headers(), &web.proxies));
     request.extensions_mut().insert(client);
     let is_over = known.is_none() && web.limits.request(client).is_err();
-    // The partner tells of all companies from one address, is limited by company, and is always answered 200.
+    // The partner reports all companies from one address, is limited by company, and always gets 200.
     let is_partner = path.as_str().contains("/webhook/");
     let key = request.headers().get(API_KEY).map(|key| key.as_bytes().to_owned());
     let counted = of(&web).ok().filter(|_| !is_partner).map(|own| own.limits.request(client, key.as_deref()));
