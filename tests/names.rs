@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 #[tokio::test]
 async fn r9_q14_each_tenant_has_names_of_its_own_for_schedules() -> Result<()> {
     let db = two_tenants().await?;
+    run(&db.pool, "UPDATE wa.schedule SET enabled = true WHERE name = 'retention'").await?;
     let (acme, bolt) = (login(&db, "wa_app", Some("acme")).await?, login(&db, "wa_app", Some("bolt")).await?);
     for (app, session) in [(&acme, "a"), (&bolt, "b")] {
         let night = format!("SELECT wa.schedule('night', '0 1 * * *', 'close', session => '{session}')");

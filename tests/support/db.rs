@@ -87,9 +87,9 @@ async fn open(url: String) -> TestDb {
 /// Migrates a database, as the template from which each test's database is copied.
 async fn migrate(pool: &PgPool) {
     wagres::db::migrate::migrate(pool).await.expect("migrate");
-    // Schedules of every few minutes would fire in some tests and not in others; tests that want one run it by hand.
-    let frequent = "UPDATE wa.schedule SET enabled = false WHERE cron LIKE '*%'";
-    pool.execute(frequent).await.expect("disable the frequent schedules");
+    // The default schedules would fire in some tests and not in others, by the time of the day; tests that want one enable
+    // it, or run it by hand.
+    pool.execute("UPDATE wa.schedule SET enabled = false").await.expect("disable the default schedules");
 }
 
 async fn connect(url: &str) -> PgConnection {
