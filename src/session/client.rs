@@ -6,7 +6,7 @@ use super::forward::{EventForwarder, WAITING};
 use super::http::MediaClient;
 use super::proxy::{ProxiedFactory, Proxy};
 use super::transport::FencedFactory;
-use crate::auth::{AuthStore, SessionCredentials, Traffic, Vault, proxy_url};
+use crate::auth::{AuthStore, RatchetWriter, SessionCredentials, Traffic, Vault, proxy_url};
 use crate::config::DeviceConfig;
 use crate::db::hold::Hold;
 use crate::jobs::numbers::Numbers;
@@ -64,6 +64,8 @@ pub struct ClientSettings {
     pub max_handshakes: usize,
     /// Counts what happens in the sessions.
     pub numbers: Numbers,
+    /// Writes the ratchets of all sessions together.
+    pub ratchets: RatchetWriter,
 }
 
 /// A client that has not been started, and the receiving ends of its channels.
@@ -102,14 +104,16 @@ pub async fn build(
     traffic: &Arc<Traffic>,
     found: &SessionCredentials,
 ) -> Result<Built, BuildError> {
-    let ClientSettings { endpoint, device, proxies, vault, tasks, numbers, .. } = settings;
+    let ClientSettings { endpoint, device, proxies, vault, tasks, numbers, ratchets, .. } = settings;
     let ((forward, events), cut) = (mpsc::channel(WAITING), hold.lost.child_token());
     let (missed_sender, missed) = mpsc::unbounded_channel();
     let (error_sender, crypto_errors) = mpsc::unbounded_channel();
     let (unreadable_sender, unreadable) = mpsc::channel(WAITING);
     let (redelivered, redeliver) = (Arc::<Redelivered>::default(), Arc::<Notify>::default());
-    let store =
-        AuthStore::new(hold.clone(), vault.clone()).with_missed_messages(missed_sender).with_traffic(traffic.clone());
+    let store = AuthStore::new(hold.clone(), vault.clone())
+        .with_missed_messages(missed_sender)
+        .with_traffic(traffic.clone())
+        .with_ratchets(ratchets.clone());
     let inbox = InboxHook::new(hold.clone(), redeliver.clone(), redelivered.clone(), traffic.clone(), numbers.clone());
     let (socket, media) = match &found.proxy {
         None => (Socket::Direct(TokioWebSocketTransportFactory::new().with_url(endpoint.as_str())), MediaClient::new()),

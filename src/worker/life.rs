@@ -8,7 +8,7 @@ use super::stop::{close, finish, hand_over_surplus};
 use super::tasks::Tasks;
 use super::window::{Phase, reachable, report};
 use super::{Worker, WorkerError};
-use crate::auth::{Vault, sealing};
+use crate::auth::{RatchetWriter, Vault, sealing};
 use crate::db::{Db, listener};
 use crate::jobs::OutboundJob;
 use crate::jobs::actions::{Actions, DOWNLOADS};
@@ -100,6 +100,8 @@ impl Life {
         let (freed, over) = (bells.freed.clone(), ends.over.clone());
         let (progress, writer) = Progress::start(pool.clone(), lanes.clone(), worker.numbers.clone(), freed, over);
         keepers.spawn("progress writer", writer);
+        let (ratchets, writer) = RatchetWriter::start(pool.clone(), ends.over.clone());
+        keepers.spawn("ratchet writer", writer);
         let connections = Connections::new(worker.ready.clone());
         let client = ClientSettings {
             endpoint: worker.endpoint.clone(),
@@ -109,6 +111,7 @@ impl Life {
             tasks: TaskTracker::new(),
             max_handshakes: settings.max_handshakes,
             numbers: worker.numbers.clone(),
+            ratchets,
         };
         let sessions = Sessions::new(pool.clone(), client, connections.clone(), progress.clone(), bells.clone());
         worker.view.show(sessions.clone(), lanes.clone(), progress.unwritten());

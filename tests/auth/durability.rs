@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio_util::sync::CancellationToken;
 use wacore::libsignal::protocol::consts::SENDER_CHAIN_RESERVATION_BATCH;
 use wacore::libsignal::protocol::{
     ChainKey, IdentityKey, KeyPair, ProtocolAddress, RootKey, SenderKeyRecord, SenderKeyStore, SessionRecord,
@@ -17,7 +18,7 @@ use wacore::libsignal::protocol::{
 };
 use wacore::libsignal::store::sender_key_name::SenderKeyName;
 use wacore::store::signal_cache::SignalStoreCache;
-use wagres::auth::AuthStore;
+use wagres::auth::{AuthStore, RatchetWriter};
 use wagres::db::fence::Fence;
 use wagres::db::hold::Hold;
 
@@ -74,7 +75,9 @@ async fn the_process_that_is_killed() -> Result<()> {
     let Ok(url) = std::env::var(URL) else { return Ok(()) };
     let fence = Fence { session_id: std::env::var(SESSION)?.parse()?, epoch: 1 };
     let pool = sqlx::PgPool::connect(&url).await?;
-    let store = AuthStore::new(Hold::new(pool.into(), fence, "shop"), Arc::default());
+    let (ratchets, run) = RatchetWriter::start(pool.clone().into(), CancellationToken::new());
+    tokio::spawn(run);
+    let store = AuthStore::new(Hold::new(pool.into(), fence, "shop"), Arc::default()).with_ratchets(ratchets);
     let cache = SignalStoreCache::new();
     let address = ProtocolAddress::new("15550008001", 1.into());
     let group = SenderKeyName::from_parts("120363000000080001@g.us", "15550008002@s.whatsapp.net:0");

@@ -156,7 +156,7 @@ async fn s3_a_write_that_waited_for_a_takeover_is_refused() {
 }
 
 /// Waits until `count` statements wait for a lock.
-async fn waiting(db: &TestDb, count: i64) {
+pub(super) async fn waiting(db: &TestDb, count: i64) {
     let start = std::time::Instant::now();
     while start.elapsed().as_secs() < 20 {
         let sql =

@@ -16,6 +16,7 @@ mod restores;
 mod round_trips;
 mod rows;
 mod sealing;
+mod together;
 #[cfg(feature = "sandbox")]
 mod whole;
 

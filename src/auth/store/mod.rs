@@ -12,7 +12,7 @@ mod write;
 pub(super) use read::KeyRow;
 pub(super) use write::{Batch, FencedWrite, Write, moment};
 
-use super::{error::AuthError, traffic::Traffic, vault::Vault};
+use super::{error::AuthError, ratchets::RatchetWriter, traffic::Traffic, vault::Vault};
 use crate::db::{Db, fence::Fence, hold::Hold};
 use cache::Cache;
 use std::fmt;
@@ -40,6 +40,7 @@ pub struct AuthStore {
     inbound_writes: RwLock<()>,
     missed: Option<UnboundedSender<String>>,
     traffic: Option<Arc<Traffic>>,
+    ratchets: Option<RatchetWriter>,
 }
 
 /// How long writes of ratchets wait for a message that is between its decryption and its row. The library does nothing
@@ -70,6 +71,7 @@ impl AuthStore {
             inbound_writes: RwLock::default(),
             missed: None,
             traffic: None,
+            ratchets: None,
         }
     }
 
@@ -84,6 +86,12 @@ impl AuthStore {
     #[must_use]
     pub fn with_traffic(self, traffic: Arc<Traffic>) -> Self {
         Self { traffic: Some(traffic), ..self }
+    }
+
+    /// Writes ratchets together with those of other sessions.
+    #[must_use]
+    pub fn with_ratchets(self, ratchets: RatchetWriter) -> Self {
+        Self { ratchets: Some(ratchets), ..self }
     }
 
     pub(super) fn traffic(&self) -> Option<&Traffic> {

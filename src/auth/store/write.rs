@@ -5,12 +5,15 @@ use crate::auth::codec;
 use crate::auth::error::AuthError;
 use crate::auth::key_id;
 use crate::auth::kind::Kind;
+use crate::auth::ratchets::Keys;
 use crate::auth::vault::SealPlace;
 use crate::db::fence::Fence;
 use crate::db::storable::Storable;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What a write changes: its subject in errors, and what the cache has to forget.
 #[derive(Debug, Clone, Copy)]
@@ -140,13 +143,33 @@ impl AuthStore {
             Ok((key_id, value))
         });
         let (key_ids, values): (Vec<_>, Vec<_>) = sealed.collect::<Result<Vec<_>, AuthError>>()?.into_iter().unzip();
-        let (Fence { session_id, epoch }, name, ttl) = (self.hold.fence, kind.name(), kind.seconds_to_live());
+        let keys = Arc::new(Keys { kind, key_ids, values });
+        let writing = self.cache.writing(Write::Keys(kind, &keys.key_ids));
+        if !self.put_together(&keys).await {
+            self.put_apart(&keys).await?;
+        }
+        writing.end();
+        Ok(())
+    }
+
+    /// Writes ratchets together with those of other sessions. False for other kinds, and when it is not known whether
+    /// they are written.
+    async fn put_together(&self, keys: &Arc<Keys>) -> bool {
+        let (Kind::Session | Kind::SenderKey, Some(ratchets)) = (keys.kind, &self.ratchets) else { return false };
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        let written = self.hold.lost.run_until_cancelled(ratchets.put(self.hold.fence, keys.clone())).await;
+        written.unwrap_or_default()
+    }
+
+    async fn put_apart(&self, keys: &Keys) -> Result<(), AuthError> {
+        let (Fence { session_id, epoch }, Keys { kind, key_ids, values }) = (self.hold.fence, keys);
+        let (name, ttl) = (kind.name(), kind.seconds_to_live());
         let run = || {
             let query =
-                sqlx::query_file_as!(FencedWrite, "sql/auth/put.sql", session_id, epoch, name, &key_ids, &values, ttl);
+                sqlx::query_file_as!(FencedWrite, "sql/auth/put.sql", session_id, epoch, name, key_ids, values, ttl);
             query.fetch_one(&self.hold.db)
         };
-        self.write(Write::Keys(kind, &key_ids), run).await?;
+        self.write(Write::Keys(*kind, key_ids), run).await?;
         Ok(())
     }
 
