@@ -482,3 +482,24 @@ async fn q2_everything_in_the_schema_has_a_comment() -> Result<()> {
     ensure!(loose.is_empty(), "without a search_path of its own: {loose:?}");
     Ok(())
 }
+
+/// Messages go with their session, whoever may delete it.
+#[tokio::test]
+async fn r9_an_administrator_deletes_a_session_with_its_messages() -> Result<()> {
+    let db = fresh().await;
+    run(
+        &db.pool,
+        "SELECT wa.add_session('shop'); INSERT INTO wa.outbound (session, recipient, body) VALUES ('shop', '15550001', 'Hello')",
+    )
+    .await?;
+    let admin = login(&db, "wa_admin", None).await?;
+    expect(&admin, &[("DELETE FROM wa.session WHERE name = 'shop' RETURNING 1", Ok(1))]).await?;
+    let left = "SELECT (SELECT count(*) FROM wa.outbound) + (SELECT count(*) FROM wa.outbound_queue)";
+    ensure!(sqlx::query_scalar::<_, i64>(left).fetch_one(&db.pool).await? == 0);
+    // The trigger works on no other table.
+    let other = "CREATE TEMPORARY TABLE trap (session_id bigint);
+                 CREATE TRIGGER trap AFTER DELETE ON trap FOR EACH ROW EXECUTE FUNCTION wa.session_after_delete();
+                 INSERT INTO trap VALUES (1); DELETE FROM trap";
+    ensure!(sqlx::raw_sql(other).execute(&db.pool).await.is_err_and(|error| error.to_string().contains("alone")));
+    Ok(())
+}

@@ -22,5 +22,7 @@ SELECT has_table_privilege('wa.lease', 'UPDATE') AND has_table_privilege('wa.aut
         WHERE o.status IS NULL OR o.status NOT IN ('queued', 'sending'))
        + (SELECT count(*) FROM (SELECT o.* FROM wa.outbound o ORDER BY o.id DESC LIMIT 10000) o
           WHERE o.status IN ('queued', 'sending')
-            AND NOT EXISTS (SELECT FROM wa.outbound_queue q WHERE q.session_id = o.session_id AND q.chat = o.chat AND q.id = o.id)) AS "apart!",
+            AND NOT EXISTS (SELECT FROM wa.outbound_queue q WHERE q.session_id = o.session_id AND q.chat = o.chat AND q.id = o.id
+                            AND q.rank = -o.priority AND q.expires_at IS NOT DISTINCT FROM o.expires_at
+                            AND EXISTS (SELECT FROM wa.session s WHERE s.session_id = q.session_id))) AS "apart!",
        (SELECT count(*) FROM wa.outbound_failed WHERE failed_at > now() - interval '1 hour') AS "failed!"

@@ -86,10 +86,14 @@ COMMENT ON FUNCTION wa.session_after_insert() IS 'Row trigger of wa.session: add
 CREATE OR REPLACE TRIGGER lease AFTER INSERT ON wa.session
     FOR EACH ROW EXECUTE FUNCTION wa.session_after_insert();
 
--- Messages go with their session, though without a foreign key (see wa.outbound in migrations).
+-- Messages go with their session, though without a foreign key (see wa.outbound in migrations), whoever deletes it. What
+-- a transaction inserts meanwhile, retention deletes (lost_outbound.sql).
 CREATE OR REPLACE FUNCTION wa.session_after_delete() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF TG_RELID <> 'wa.session'::regclass THEN
+        RAISE EXCEPTION 'wa.session_after_delete is the trigger of wa.session alone' USING ERRCODE = 'insufficient_privilege';
+    END IF;
     DELETE FROM wa.outbound WHERE session_id = OLD.session_id;
     DELETE FROM wa.outbound_queue WHERE session_id = OLD.session_id;
     RETURN NULL;

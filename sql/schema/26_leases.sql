@@ -38,6 +38,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.share(uuid) IS 'How many sessions a worker should hold, in proportion to the max_sessions of all workers. A worker takes no more, and gives away sessions beyond its share.';
 
+CREATE OR REPLACE FUNCTION wa.room(worker_id uuid) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT me.max_sessions - (SELECT count(*) FROM wa.lease l WHERE l.holder = me.worker_id) FROM wa.worker me WHERE me.worker_id = room.worker_id
+$$;
+COMMENT ON FUNCTION wa.room(uuid) IS 'How many sessions more a worker may hold, linked or not.';
+
 CREATE OR REPLACE VIEW wa.wanted WITH (security_invoker = on) AS
 SELECT r.session_id, r.worker_id
 FROM wa.move_request r JOIN wa.worker w USING (worker_id)
@@ -91,6 +97,17 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.had_begun(wa.outbound) IS 'Whether an attempt to send a message counts as begun, when its worker has died with the message in hand and first in its chat.';
 
+-- A pause leaves out what is claimed, because it may be on its way. Whoever gives claimed messages back calls this, with
+-- the row of wa.sending locked, which whoever pauses a campaign has locked, too.
+CREATE OR REPLACE FUNCTION wa.hold_back(session_id bigint, ids bigint[]) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE wa.outbound_queue q SET waits_for = 'paused', run_at = now()
+    FROM wa.outbound o JOIN wa.campaign c USING (session_id, campaign)
+    WHERE o.id = ANY (hold_back.ids) AND o.session_id = hold_back.session_id AND c.paused_at IS NOT NULL
+      AND q.session_id = o.session_id AND q.chat = o.chat AND q.id = o.id AND q.waits_for IS NULL
+$$;
+COMMENT ON FUNCTION wa.hold_back(bigint, bigint[]) IS 'Holds back those of a session''s messages that go back to the queue unsent and whose campaign was paused meanwhile.';
+
 -- Messages that a holder had claimed go back to the queue when its hold ends without an outcome for them. Only the first
 -- message of each chat may have been on its way. The next attempt uses the same id, so nothing shows twice (Q7). A hold
 -- ends for many sessions in one statement, so this waits for no row that an application has locked: what is left is
@@ -110,6 +127,7 @@ BEGIN
     IF cardinality(in_hand) = 0 THEN
         RETURN true;
     END IF;
+    PERFORM wa.hold_back(settle.session_id, in_hand);
     firsts := ARRAY(
         SELECT DISTINCT ON (o.chat) o.id FROM wa.outbound o
         WHERE o.session_id = settle.session_id AND o.id = ANY (in_hand) AND o.status IN ('queued', 'sending')

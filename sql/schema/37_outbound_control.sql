@@ -92,6 +92,8 @@ BEGIN
             RETURN false;
         END IF;
         PERFORM wa.queue(own, is_paused);
+        -- The worker's last claim still names it, if it was in hand then: it is in nobody's hands.
+        UPDATE wa.sending b SET taken = array_remove(b.taken, own.id) WHERE b.session_id = own.session_id AND own.id = ANY (b.taken);
         PERFORM wa.announce_status(ARRAY[own.session_id], ARRAY[own.id]);
     END IF;
     PERFORM wa.wake(ARRAY[own.session_id]);
@@ -110,25 +112,32 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.queue(wa.outbound, boolean) IS 'Queues a message again that had ended: held with its paused campaign, or waiting for its send_at, or to be sent at once.';
 
--- Whoever changes wa.outbound.status by hand has to do the rest by hand, too; this does it for them.
-CREATE OR REPLACE FUNCTION wa.mend_queue(OUT queued bigint, OUT removed bigint)
+-- Whoever changes wa.outbound by hand has to do the rest by hand, too; this does it for them.
+DROP FUNCTION IF EXISTS wa.mend_queue();
+CREATE FUNCTION wa.mend_queue(OUT queued bigint, OUT removed bigint, OUT changed bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM wa.must_administer();
-    INSERT INTO wa.outbound_queue (session_id, id, rank, chat, campaign, expires_at, waits_for, run_at)
-    SELECT o.session_id, o.id, -o.priority, o.chat, o.campaign, o.expires_at,
-           CASE WHEN o.send_at > now() THEN 'scheduled'::wa.wait_reason END, CASE WHEN o.send_at > now() THEN o.send_at END
-    FROM wa.outbound o
+    DELETE FROM wa.outbound o WHERE NOT EXISTS (SELECT FROM wa.session s WHERE s.session_id = o.session_id);
+    PERFORM wa.queue(o, c.paused_at IS NOT NULL) FROM wa.outbound o LEFT JOIN wa.campaign c USING (session_id, campaign)
     WHERE o.status IN ('queued', 'sending')
-      AND NOT EXISTS (SELECT FROM wa.outbound_queue q WHERE q.session_id = o.session_id AND q.chat = o.chat AND q.id = o.id)
-    ON CONFLICT ON CONSTRAINT outbound_queue_pkey DO NOTHING;
+      AND NOT EXISTS (SELECT FROM wa.outbound_queue q WHERE q.session_id = o.session_id AND q.chat = o.chat AND q.id = o.id);
     GET DIAGNOSTICS queued = ROW_COUNT;
+    UPDATE wa.outbound_queue q
+    SET rank = -o.priority, expires_at = o.expires_at,
+        waits_for = CASE WHEN q.waits_for <> 'scheduled' THEN q.waits_for WHEN o.send_at > now() THEN 'scheduled' END,
+        run_at = CASE WHEN q.waits_for <> 'scheduled' THEN q.run_at WHEN o.send_at > now() THEN o.send_at END
+    FROM wa.outbound o
+    WHERE o.id = q.id AND o.session_id = q.session_id AND o.chat = q.chat
+      AND (q.rank <> -o.priority OR q.expires_at IS DISTINCT FROM o.expires_at
+           OR CASE WHEN q.waits_for = 'scheduled' THEN q.run_at IS DISTINCT FROM o.send_at ELSE q.waits_for IS NULL AND o.send_at > now() END);
+    GET DIAGNOSTICS changed = ROW_COUNT;
     DELETE FROM wa.outbound_queue q
     WHERE NOT EXISTS (SELECT FROM wa.outbound o WHERE o.id = q.id AND o.session_id = q.session_id AND o.status IN ('queued', 'sending'));
     GET DIAGNOSTICS removed = ROW_COUNT;
     PERFORM wa.wake();
 END $$;
-COMMENT ON FUNCTION wa.mend_queue() IS 'Makes wa.outbound_queue agree with wa.outbound.status, after somebody has changed that by hand; returns how many messages it queued and removed. Reads all messages. SELECT wa.mend_queue();';
+COMMENT ON FUNCTION wa.mend_queue() IS 'Makes wa.outbound_queue agree with the status, priority, send_at and expires_at of wa.outbound, after somebody has changed those by hand, and deletes messages whose session is gone; returns how many messages it queued, removed from the queue, and changed there. Reads all messages. SELECT * FROM wa.mend_queue();';
 
 CREATE OR REPLACE FUNCTION wa.pause(session text, reason text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

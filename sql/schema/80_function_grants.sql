@@ -178,6 +178,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.restored()',
         'wa.retry_maintenance_job(bigint)',
         'wa.revoke_tenant(name,text)',
+        'wa.room(uuid)',
         'wa.share(uuid)',
         'wa.worker_ended()'
     ]) f
@@ -237,6 +238,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.heed_partner(boolean,interval)',
         'wa.is_disabled(wa.webhook)',
         'wa.is_quiet(wa.pacing)',
+        'wa.hold_back(bigint,bigint[])',
         'wa.may_read_large_object(text,oid)',
         'wa.move_home(wa.auth_home,text)',
         'wa.next_epoch(bigint)',

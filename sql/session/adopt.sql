@@ -10,8 +10,10 @@ WITH free AS (
     LEFT JOIN wa.wanted w USING (session_id)
     WHERE l.holder IS NULL AND NOT wa.needs_holder(s.status) AND (w.worker_id IS NULL OR w.worker_id = $1)
     ORDER BY w.worker_id, l.session_id
+    -- Sessions that are being linked do not count as a part of the share, which is of linked ones, but take room.
     LIMIT least($2, greatest(
-        wa.share($1) - (SELECT count(*) FROM wa.lease held WHERE held.holder = $1),
+        (SELECT least(wa.share($1) - count(c.session_id), wa.room($1))
+         FROM wa.lease held LEFT JOIN wa.connectable c USING (session_id) WHERE held.holder = $1),
         (SELECT count(*) FROM wa.lease moved JOIN wa.wanted USING (session_id) WHERE moved.holder IS NULL AND worker_id = $1)))
     FOR NO KEY UPDATE OF l, own SKIP LOCKED
 ), taken AS (

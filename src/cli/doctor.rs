@@ -209,16 +209,25 @@ async fn shared(pool: &Db, report: &mut Report) {
     let seconds = found.seconds.unwrap_or_default();
     let application = found.application.as_deref().unwrap_or("without application_name");
     let role = found.role.as_deref().unwrap_or("unknown");
-    let named = |pid| format!("the oldest is {seconds:.0} s old: {application}, role {role}, pid {pid}{others}");
-    let text = found.pid.map_or_else(|| format!("none is open{others}"), named);
-    let pid = found.pid.unwrap_or_default();
+    let (who, end) = match (found.pid, &found.prepared) {
+        (Some(pid), _) => (
+            Some(format!("{application}, role {role}, pid {pid}")),
+            format!("end it in its program, or SELECT pg_terminate_backend({pid})"),
+        ),
+        (None, Some(name)) => {
+            (Some(format!("prepared as {name:?}, role {role}")), "COMMIT PREPARED or ROLLBACK PREPARED".to_owned())
+        }
+        (None, None) => (None, String::new()),
+    };
+    let text = who.map_or_else(
+        || format!("none is open{others}"),
+        |who| format!("the oldest is {seconds:.0} s old: {who}{others}"),
+    );
     report.should(
         seconds < MAX_TRANSACTION_SECONDS,
         "transactions",
         &text,
-        &format!(
-            "end it in its program, or SELECT pg_terminate_backend({pid}); until then vacuum removes nothing newer"
-        ),
+        &format!("{end}; until then vacuum removes nothing newer"),
     );
 }
 

@@ -16,9 +16,9 @@ use crate::message::stored::with_secret;
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 use wacore_binary::{Jid, JidExt as _};
-use whatsapp_rust::SendOptions;
 use whatsapp_rust::client::Client;
 use whatsapp_rust::features::{ChatStateType, ContactError, StatusSendOptions};
+use whatsapp_rust::{IqError, SendError, SendOptions};
 
 /// How long "typing…" is shown for each letter, and the limits.
 const TYPING_A_LETTER: Duration = Duration::from_millis(40);
@@ -82,6 +82,7 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
             JobError::Release(text.into())
         });
     }
+    let is_group = to.is_group();
     let mut waiting = acks.expect(&job.message_id);
     // Their row gives the whole message.
     let plain = job.kind == "text" && job.content.is_none() && job.timer.is_none();
@@ -132,7 +133,14 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
             let options = SendOptions::default().with_message_id(&*job.message_id);
             client.send_message_with_options(to, message, options).await
         };
-        sent.map_err(|error| failed(&error))?;
+        sent.map_err(|error| match error {
+            // The query for the members of a group.
+            SendError::Iq(IqError::ServerError { code, .. }) if is_group => match nack::refused(&code.to_string()) {
+                (AfterRefusal::Fail, class, text) => JobError::Permanent(text).of_class(class),
+                _ => failed(&error),
+            },
+            _ => failed(&error),
+        })?;
         match waiting.verdict().await {
             Some(Ok(())) => Ok(()),
             Some(Err(code)) => {

@@ -1,6 +1,7 @@
 //! The job engine over real Postgres: the worker's own claims, lanes and progress. The test stands in for WhatsApp.
 
 mod clients;
+mod held_back;
 mod interleavings;
 mod locked;
 mod orders;

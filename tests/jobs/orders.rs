@@ -434,8 +434,26 @@ async fn r11_the_queue_is_mended_after_changes_by_hand() -> Result<()> {
     // What is over leaves the queue when it is claimed, and holds up nothing.
     ensure!(send_all(&mut worker).await? == ["next"]);
     ensure!(apart().await? == 1);
-    let (queued, removed): (i64, i64) = sqlx::query_as("SELECT * FROM wa.mend_queue()").fetch_one(&db.pool).await?;
-    ensure!((queued, removed) == (1, 0) && apart().await? == 0);
+    let mend = async || -> Result<(i64, i64, i64)> {
+        Ok(sqlx::query_as("SELECT * FROM wa.mend_queue()").fetch_one(&db.pool).await?)
+    };
+    ensure!(mend().await? == (1, 0, 0) && apart().await? == 0);
     ensure!(send_all(&mut worker).await? == ["again"]);
+    // Times and priorities, too; and a message of a paused campaign stays held.
+    run(
+        &db.pool,
+        "SELECT wa.pause_campaign('shop', 'may');
+         INSERT INTO wa.outbound (session, recipient, body, campaign, send_at) VALUES
+             ('shop', '15550003', 'held', 'may', NULL), ('shop', '15550004', 'early', NULL, now() + interval '1 day'),
+             ('shop', '15550005', 'late', NULL, NULL);
+         UPDATE wa.outbound SET send_at = NULL, priority = 7 WHERE body = 'early';
+         UPDATE wa.outbound SET send_at = now() + interval '1 day' WHERE body = 'late';
+         DELETE FROM wa.outbound_queue WHERE campaign = 'may'",
+    )
+    .await?;
+    ensure!(mend().await? == (1, 0, 2) && apart().await? == 0 && mend().await? == (0, 0, 0));
+    ensure!(send_all(&mut worker).await? == ["early"]);
+    let left = "SELECT string_agg(o.body || ' ' || q.waits_for, ', ' ORDER BY o.id) FROM wa.outbound_queue q JOIN wa.outbound o USING (id)";
+    ensure!(one::<String>(&db.pool, left).await? == "held paused, late scheduled");
     Ok(())
 }

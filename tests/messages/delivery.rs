@@ -82,6 +82,23 @@ async fn send_to_new_group(world: &World, others: &[String], subject: &str) -> R
     Ok((group, id))
 }
 
+/// The server refuses the query for the members of such a group, not the message.
+#[tokio::test]
+async fn m3_a_message_to_a_group_that_does_not_exist_fails() -> Result<()> {
+    let world = World::new().await?;
+    let worker = world.worker().await?;
+    world.link("shop", "15550001").await?;
+    let id = world.send("shop", "120363000000000000@g.us", "nobody").await?;
+    world
+        .holds(&format!(
+            "SELECT status = 'failed' AND attempts = 1 AND failure = 'not_on_whatsapp'
+                    AND last_error = 'refused by the server with code 404: there is no such recipient'
+             FROM wa.outbound WHERE id = {id}"
+        ))
+        .await?;
+    worker.stop().await
+}
+
 #[tokio::test]
 async fn m3_a_group_message_shows_who_received_and_who_read_it() -> Result<()> {
     let world = World::new().await?;

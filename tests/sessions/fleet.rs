@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
+use crate::support::db::fresh;
 use crate::support::until::until;
 use crate::support::world::{Worker, World, wagres};
 
@@ -91,6 +92,28 @@ async fn s3_a_drained_worker_exits_and_the_other_takes_its_sessions() -> Result<
     old.ended().await?;
     shares_are(&world, &[3]).await?;
     new.stop().await
+}
+
+/// The share of a worker is of linked sessions. Whatever it is linking takes room, and keeps no linked session offline.
+#[tokio::test]
+async fn s3_sessions_that_are_being_linked_delay_no_takeover() -> Result<()> {
+    let db = fresh().await;
+    let held = "INSERT INTO wa.worker (worker_id, host, pid, version, lease_until, max_sessions)
+                VALUES (gen_random_uuid(), 'here', 1, 'test', now() + interval '1 hour', 4) RETURNING worker_id";
+    let worker: uuid::Uuid = sqlx::query_scalar(held).fetch_one(&db.pool).await?;
+    sqlx::raw_sql(
+        "SELECT wa.add_session(name) FROM unnest('{linked,also,new1,new2,new3}'::text[]) name;
+         UPDATE wa.session SET jid = session_id || '@s.whatsapp.net', desired = 'connected' WHERE name IN ('linked', 'also')",
+    )
+    .execute(&db.pool)
+    .await?;
+    let link = "UPDATE wa.lease l SET holder = $1, epoch = 1 FROM wa.session s WHERE s.session_id = l.session_id AND s.name LIKE 'new%'";
+    sqlx::query(link).bind(worker).execute(&db.pool).await?;
+    sqlx::query(include_str!("../../sql/session/adopt.sql")).bind(worker).bind(10_i64).execute(&db.pool).await?;
+    let adopted = "SELECT count(*) FROM wa.lease l JOIN wa.session s USING (session_id) WHERE l.holder = $1 AND s.jid IS NOT NULL";
+    let adopted: i64 = sqlx::query_scalar(adopted).bind(worker).fetch_one(&db.pool).await?;
+    ensure!(adopted == 1, "its share is two, and it has room for one: {adopted}");
+    Ok(())
 }
 
 /// The wish counts, not a connect that somebody has scheduled for later.

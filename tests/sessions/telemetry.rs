@@ -78,13 +78,25 @@ async fn h1_r8_doctor_and_metrics_show_the_oldest_open_transaction_and_the_queue
     sqlx::query(fill).execute(world.pool()).await?;
     metric(&worker, "wagres_transaction_age_seconds", |age| age > 3.0).await?;
     metric(&worker, "wagres_notification_queue_share", |share| share > 0.000_001 && share < 1.0).await?;
-    let mut doctor = wagres();
-    doctor.args(["--json", "--database-url", &world.db.url, "doctor"]).env("WAGRES_WHATSAPP_URL", "ws://127.0.0.1:9/");
-    let text = String::from_utf8(doctor.output().await?.stdout)?;
-    let found: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-    let named = found.iter().find(|line| line["what"] == "transactions").context("no line about transactions")?;
-    assert!(named["found"].as_str().is_some_and(|found| found.contains(": night report, role ")), "{named}");
+    let doctor = async || -> Result<String> {
+        let mut doctor = wagres();
+        let url = ["--json", "--database-url", &world.db.url, "doctor"];
+        doctor.args(url).env("WAGRES_WHATSAPP_URL", "ws://127.0.0.1:9/");
+        let text = String::from_utf8(doctor.output().await?.stdout)?;
+        let found: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        let named = found.iter().find(|line| line["what"] == "transactions").context("no line about transactions")?;
+        Ok(named["found"].as_str().context("text")?.to_owned())
+    };
+    let found = doctor().await?;
+    assert!(found.contains(": night report, role "), "{found}");
+    // One that is prepared has no process, and stays when its client goes.
+    sqlx::raw_sql("ROLLBACK; UNLISTEN report").execute(&mut open).await?;
+    sqlx::raw_sql("BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'night'").execute(&mut open).await?;
     drop(open);
+    metric(&worker, "wagres_transaction_age_seconds", |age| age > 1.0).await?;
+    let found = doctor().await?;
+    assert!(found.contains(": prepared as \"night\", role "), "{found}");
+    sqlx::raw_sql("ROLLBACK PREPARED 'night'").execute(world.pool()).await?;
     worker.stop().await
 }
 

@@ -58,7 +58,10 @@ pub(crate) async fn fresh_with(after_migrations: Option<&'static str>) -> TestDb
 pub(crate) async fn fresh_on_its_own() -> (TestDb, server::Server) {
     let run = Run::new();
     fs::create_dir_all(&run.folder).expect("create the folder of the run");
-    let server = server::Server::start(run.folder.join(format!("server-{}", chance())), &["synchronous_commit=on"]);
+    let server = server::Server::start(
+        run.folder.join(format!("server-{}", chance())),
+        &["synchronous_commit=on", "max_prepared_transactions=2"],
+    );
     let db = open(server.url().to_owned()).await;
     migrate(&db.pool).await;
     (db, server)
