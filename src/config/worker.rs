@@ -28,7 +28,7 @@ pub struct WorkerConfig {
     pub ack_timeout_seconds: u32,
     /// Time that a stop waits for messages in hand, in seconds.
     pub drain_seconds: u32,
-    /// Database connections of the pool. Heartbeat and listener have one more each.
+    /// Database connections of the pool. Claims, outcomes, ratchets, heartbeat and listener have one more each.
     pub connections: u32,
     /// Most sessions that this worker holds.
     pub max_sessions: u32,

@@ -13,11 +13,13 @@ use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
 use sqlx::{ConnectOptions, Connection, Describe, Either, Execute, Executor, Row, SqlStr};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The longest that a statement of a worker waits for a lock: the last net under statements that skip what an
 /// application has locked (R8). Set on each connection; through a pooler, where a connection is not the worker's own, in
 /// each transaction, with its BEGIN.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '1s'";
+const LINE: &str = "SET lock_timeout = '1s'; SET plan_cache_mode = force_generic_plan";
 const BEGIN_WITH_LOCK_TIMEOUT: &str = "BEGIN; SET LOCAL lock_timeout = '1s'";
 
 /// A pool of connections. Statements run on it as on sqlx's own pool, one by one.
@@ -27,12 +29,14 @@ pub struct Db {
     pooler: bool,
     /// The statement that begins a transaction through a pooler.
     begin: &'static str,
+    /// The pools of [`Db::line`].
+    lines: Arc<Mutex<Vec<PgPool>>>,
 }
 
 /// A pool on the server itself.
 impl From<PgPool> for Db {
     fn from(pool: PgPool) -> Self {
-        Self { pool, pooler: false, begin: "BEGIN" }
+        Self { pool, pooler: false, begin: "BEGIN", lines: Arc::default() }
     }
 }
 
@@ -47,7 +51,7 @@ impl Db {
         if !pooler && shares_connections(&pool, url).await? {
             return Err(DbError::Pooler);
         }
-        Ok(Self { pool, pooler, begin: "BEGIN" })
+        Ok(Self { pooler, ..Self::from(pool) })
     }
 
     /// The same for a worker: no statement waits longer than a second for a lock.
@@ -66,6 +70,24 @@ impl Db {
         Ok(limited.connect_with(options(url, name)?).await.map_err(DbError::Connect)?.into())
     }
 
+    /// A connection of its own for statements that run often and one after the other, under this name in
+    /// `pg_stat_activity`. The pool gives each statement the connection that has rested longest, so each of them has to
+    /// read the catalog and plan the statement, several times with the values of the parameters. Here a statement is
+    /// planned once, for any values. It connects when it is first used, and closes with this pool.
+    #[must_use]
+    pub fn line(&self, name: &str) -> Self {
+        let options = self.pool.connect_options().as_ref().clone().application_name(name);
+        let pool = pool_options(1);
+        let pool = if self.pooler {
+            pool
+        } else {
+            pool.after_connect(|connection, _| Box::pin(async move { connection.execute(LINE).await.map(drop) }))
+        };
+        let pool = pool.connect_lazy_with(options);
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(pool.clone());
+        Self { pool, ..self.clone() }
+    }
+
     /// The pool, for several statements on one connection; through a pooler these must be in a transaction.
     #[must_use]
     pub const fn pool(&self) -> &PgPool {
@@ -74,7 +96,9 @@ impl Db {
 
     /// Closes all connections after their current statements.
     pub async fn close(&self) {
-        self.pool.close().await;
+        let lines = std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner));
+        let lines = lines.iter().map(PgPool::close);
+        tokio::join!(self.pool.close(), futures::future::join_all(lines));
     }
 }
 
