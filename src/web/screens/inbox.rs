@@ -7,6 +7,7 @@ use crate::web::format;
 use crate::web::identity::Scope;
 use crate::web::look::{Group, Look, SELDOM, Screen, Shown, Topic};
 use crate::web::media::{Shape, shape_of};
+use crate::web::reason;
 use crate::web::request::Place;
 use crate::web::words::Words;
 use chrono::{DateTime, Datelike as _, Utc};
@@ -290,7 +291,7 @@ async fn conversation(look: &mut Look, session_id: i64, session: &str, chat: &st
                     @if row.kind != "text" { span.kind { (words.of_value("message_kind", &row.kind)) } " " }
                     @if let Some(body) = &row.body { span.words { (body) } }
                     @if row.status == "failed" {
-                        span.gone { (format::icon("failures")) (row.last_error.as_deref().unwrap_or_default()) }
+                        span.gone { (format::icon("failures")) (reason::said(words, look.zone, None, row.last_error.as_deref().unwrap_or_default())) }
                     }
                     span.meta {
                         time datetime=(row.at.to_rfc3339()) { (row.at.with_timezone(&zone).format("%H:%M")) }
