@@ -188,12 +188,20 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
         FROM found f
     ), parted AS MATERIALIZED (
         SELECT t.*,
-               wa.reason_list(CASE WHEN t.by_a_person THEN t.line END, t.tenant_paused, t.paused,
-                   CASE WHEN t.quiet AND t.quiet_until IS NULL THEN jsonb_build_object('code', 'time_zone', 'time_zone', (t.pacing).time_zone) END,
-                   CASE WHEN t.unsettled THEN '{"code": "unsettled"}'::jsonb END) AS blocked,
-               wa.reason_list(CASE WHEN NOT t.by_a_person THEN t.line END,
-                   CASE WHEN t.quiet_until IS NOT NULL THEN jsonb_build_object('code', 'quiet_hours', 'until', t.quiet_until) END) AS delayed
+               -- Most have one reason, and a call costs more than the rest of a session.
+               CASE num_nonnulls(o.first, t.tenant_paused, t.paused, o.zone, o.unsettled)
+                   WHEN 0 THEN NULL WHEN 1 THEN jsonb_build_array(coalesce(o.first, t.tenant_paused, t.paused, o.zone, o.unsettled))
+                   ELSE wa.reason_list(o.first, t.tenant_paused, t.paused, o.zone, o.unsettled) END AS blocked,
+               CASE num_nonnulls(o.by_itself, o.quiet)
+                   WHEN 0 THEN NULL WHEN 1 THEN jsonb_build_array(coalesce(o.by_itself, o.quiet)) ELSE jsonb_build_array(o.by_itself, o.quiet) END AS delayed
         FROM told t
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN t.by_a_person THEN t.line END AS first, CASE WHEN NOT t.by_a_person THEN t.line END AS by_itself,
+                   CASE WHEN t.quiet AND t.quiet_until IS NULL THEN jsonb_build_object('code', 'time_zone', 'time_zone', (t.pacing).time_zone) END AS zone,
+                   CASE WHEN t.unsettled THEN '{"code": "unsettled"}'::jsonb END AS unsettled,
+                   CASE WHEN t.quiet_until IS NOT NULL THEN jsonb_build_object('code', 'quiet_hours', 'until', t.quiet_until) END AS quiet
+            OFFSET 0
+        ) o
     )
     SELECT p.session_id, p.blocked, p.delayed,
            CASE WHEN p.limit_reason IS NOT NULL AND coalesce(p.limited_until > now(), true)
@@ -313,7 +321,7 @@ BEGIN
                  WHEN first.id = ANY (taken) THEN jsonb_build_object('code', 'in_hand', 'worker', worker)
                  ELSE coalesce(wa.message_reason(first, before), of_session.paced) END)) END,
         -- The moment of the session's quiet hours is said once.
-        CASE WHEN entry.waits_for NOT IN ('paused', 'scheduled') AND NOT coalesce(of_session.delayed @> mine, false) THEN mine
+        CASE WHEN entry.waits_for NOT IN ('paused', 'scheduled') AND NOT coalesce(of_session.delayed @> jsonb_build_array(mine), false) THEN mine
              WHEN first.id IS NULL THEN of_session.paced END);
     RETURN coalesce(found, '[{"code": "turn"}]');
 END $$;

@@ -214,7 +214,7 @@ async fn rate(look: &mut Look, session: &Session) -> Result<Markup, WebError> {
         id: "rate",
         title: words.t("session.rate"),
         unit: words.t("session.a_minute"),
-        kind: Kind::Bars,
+        kind: Kind::Stacked,
         times: minutes.iter().map(|minute| minute.at).collect(),
         series: vec![
             Series {

@@ -302,7 +302,7 @@ async fn plots(look: &mut Look, id: i64) -> Result<Markup, WebError> {
         id: "rate",
         title: words.t("webhooks.rate"),
         unit: words.t("webhooks.a_minute"),
-        kind: Kind::Bars,
+        kind: Kind::Stacked,
         times: times.clone(),
         series: counts
             .into_iter()
