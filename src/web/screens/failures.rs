@@ -9,7 +9,6 @@ use crate::web::look::{Group, Look, OFTEN, Screen, Shown, Topic};
 use crate::web::plot::{Kind, Plot, Series, Tone, real};
 use crate::web::reason;
 use crate::web::request::Place;
-use chrono::Utc;
 use maud::{PreEscaped, html};
 
 pub(super) const SCREEN: Screen = Screen {
@@ -51,7 +50,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let numbers = numbers.fetch_all(&mut look.tx).await?;
     let every = look.who.tenant.is_none();
     // Examples and the retry are of the time that the plot shows.
-    let since = numbers.first().map_or_else(Utc::now, |row| row.at);
+    let since = numbers.first().map(|row| row.at);
     let rows = sqlx::query_file!("sql/web/failures.sql", session, class, campaign, every, ROWS, since);
     let rows = rows.fetch_all(&mut look.tx).await?;
     let retries = sqlx::query_file!("sql/web/retries.sql").fetch_all(&mut look.tx).await?;
@@ -97,10 +96,9 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         chosen.query.insert("class".to_owned(), class.to_owned());
         chosen.href()
     };
-    let since = since.format("%Y-%m-%d %H:%M:%S+00").to_string();
+    let since = since.map(|since| since.format("%Y-%m-%d %H:%M:%S+00").to_string());
     let mut fixed = vec![];
-    for (name, value) in
-        [("session", session), ("failure", class), ("since", Some(since.as_str())), ("campaign", campaign)]
+    for (name, value) in [("session", session), ("failure", class), ("since", since.as_deref()), ("campaign", campaign)]
     {
         fixed.extend(value.map(|value| (name, value)));
     }
