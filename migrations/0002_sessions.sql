@@ -34,6 +34,7 @@ CREATE TABLE wa.session (
     -- The state, the wish, and what lies between them.
     status            wa.session_status NOT NULL DEFAULT 'new',
     status_reason     text,
+    status_code       text,
     status_at         timestamptz NOT NULL DEFAULT now(),
     desired           wa.session_wish NOT NULL DEFAULT 'stopped',
     wished_at         timestamptz,
@@ -79,6 +80,7 @@ COMMENT ON COLUMN wa.session.tenant IS 'Tenant of the session (wa.tenant). Decid
 COMMENT ON COLUMN wa.session.created_at IS 'When the session was added.';
 COMMENT ON COLUMN wa.session.status IS 'Current state: new, linking, connecting, connected, disconnected, logged_out, banned, stopped; wa.next_statuses lists the states that may follow each. Written by workers alone.';
 COMMENT ON COLUMN wa.session.status_reason IS 'Reason for the status, in words.';
+COMMENT ON COLUMN wa.session.status_code IS 'The same as a code, for pages in other languages: the end of a connection (docs/sessions.md), or one of wa.status_code(); null for words of a person.';
 COMMENT ON COLUMN wa.session.status_at IS 'Since when the session has this status.';
 COMMENT ON COLUMN wa.session.desired IS 'The state that you want: connected or stopped. Workers bring the status there, also after a crash.';
 COMMENT ON COLUMN wa.session.wished_at IS 'Since when desired is connected; null while it is stopped.';

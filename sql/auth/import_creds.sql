@@ -5,5 +5,5 @@ WITH written AS (
     INSERT INTO wa.auth (session_id, creds, imported_at, home) VALUES ($1, $2, now(), wa.current_home())
 )
 UPDATE wa.session
-SET phone = $3, jid = $4, lid = $5, status = 'disconnected', status_reason = 'imported'
+SET phone = $3, jid = $4, lid = $5, status = 'disconnected', status_reason = 'imported', status_code = 'imported'
 WHERE session_id = $1

@@ -50,6 +50,7 @@ BEGIN
     -- Columns that workers alone write.
     NEW.status := 'new';
     NEW.status_reason := NULL;
+    NEW.status_code := NULL;
     NEW.status_at := now();
     NEW.phone := NULL;
     NEW.jid := NULL;

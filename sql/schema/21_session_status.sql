@@ -22,6 +22,21 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.needs_holder(wa.session_status) IS 'Whether a session has this status only while a worker holds it. A session that a dead worker left in it is corrected first, and then taken by another worker.';
 
+CREATE OR REPLACE FUNCTION wa.status_code(reason text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE
+        WHEN reason LIKE 'no pairing code: %' THEN 'no_code'
+        ELSE (SELECT k.code FROM (VALUES
+            ('scanned', 'scanned'),
+            ('worker_gone', 'the worker that held it is gone'),
+            ('worker_stopped', 'the worker stopped'),
+            ('away', 'waits until WhatsApp can be reached again'),
+            ('nothing_left', 'nothing was left of its last connection'),
+            ('not_linked', 'not linked')) k (code, reason) WHERE k.reason = status_code.reason)
+    END
+$$;
+COMMENT ON FUNCTION wa.status_code(text) IS 'The code of a reason that a worker gives for a status other than the end of a connection; null for all others, such as words of a person.';
+
 CREATE OR REPLACE FUNCTION wa.session_becomes() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

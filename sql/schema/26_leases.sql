@@ -188,7 +188,7 @@ BEGIN
         WHERE s.status IN ('connecting', 'connected') AND s.jid IS NOT NULL
         FOR NO KEY UPDATE OF s SKIP LOCKED
     )
-    UPDATE wa.session s SET status = 'disconnected', status_reason = 'the worker that held it is gone'
+    UPDATE wa.session s SET status = 'disconnected', status_reason = 'the worker that held it is gone', status_code = 'worker_gone'
     FROM stale WHERE s.session_id = stale.session_id;
     IF EXISTS (SELECT FROM wa.lease l WHERE l.holder = end_worker.worker_id) THEN
         -- The row stays until the next run, as that of a dead worker.

@@ -36,7 +36,7 @@ BEGIN
     GET DIAGNOSTICS keys = ROW_COUNT;
     UPDATE wa.session s
     SET jid = kept.value #>> '{me,id}', lid = kept.value #>> '{me,lid}',
-        status = 'disconnected', status_reason = 'auth state taken back from the quarantine'
+        status = 'disconnected', status_reason = 'auth state taken back from the quarantine', status_code = 'restored'
     WHERE s.session_id = of_session;
     INSERT INTO wa.event (session, session_id, kind, data)
     VALUES (restore_auth.session, of_session, 'auth_restored', jsonb_build_object('keys', keys, 'quarantined_at', kept.created_at));

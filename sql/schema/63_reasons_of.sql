@@ -1,13 +1,26 @@
 -- Why some sessions do not send (S12): what pages that list a part of a fleet ask. wa.reasons() has all sessions, and reads
 -- all of them.
 
-CREATE OR REPLACE FUNCTION wa.reasons(sessions text[]) RETURNS TABLE (session text, reason text, stuck boolean)
+CREATE OR REPLACE FUNCTION wa.reasons(sessions text[]) RETURNS TABLE (session text, reason text, stuck boolean, reasons jsonb)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
-    SELECT s.name, nullif(concat_ws('; ', r.blocked, r.delayed, r.limited, r.paced, r.used_up), ''), r.stuck
+    SELECT s.name, wa.reason_text(all_of.reasons), r.stuck, all_of.reasons
     FROM wa.session_reasons(ARRAY(
         SELECT own.session_id FROM wa.session own
         WHERE own.name = ANY (reasons.sessions)
           AND ((SELECT wa.sees_all()) OR own.tenant = ANY ((SELECT wa.my_tenants())::text[])))) r
     JOIN wa.session s USING (session_id)
+    CROSS JOIN LATERAL (SELECT wa.reason_list(r.blocked, r.delayed, r.limited, r.paced, r.used_up) OFFSET 0) all_of (reasons)
 $$;
 COMMENT ON FUNCTION wa.reasons(text[]) IS 'As wa.reasons(), of the sessions with these names; names that you do not see are left out. SELECT * FROM wa.reasons(ARRAY[''shop'', ''office'']);';
+
+CREATE OR REPLACE FUNCTION wa.stuck(sessions text[]) RETURNS SETOF text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+    SELECT s.name
+    FROM wa.session_reasons(ARRAY(
+        SELECT own.session_id FROM wa.session own
+        WHERE own.name = ANY (stuck.sessions)
+          AND ((SELECT wa.sees_all()) OR own.tenant = ANY ((SELECT wa.my_tenants())::text[])))) r
+    JOIN wa.session s USING (session_id)
+    WHERE r.stuck
+$$;
+COMMENT ON FUNCTION wa.stuck(text[]) IS 'Which of the sessions with these names are stuck (see wa.reasons), without the words, so that many cost little; names that you do not see are left out. SELECT wa.stuck(ARRAY[''shop'', ''office'']);';

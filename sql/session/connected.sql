@@ -12,7 +12,7 @@ WITH held AS (
 ), written AS (
     -- The session.
     UPDATE wa.session s
-    SET status = 'connected', status_reason = NULL, connected_at = now(), rest_until = NULL, link_phone = NULL,
+    SET status = 'connected', status_reason = NULL, status_code = NULL, connected_at = now(), rest_until = NULL, link_phone = NULL,
         bad_macs = 0, bad_decrypts = 0
     FROM held JOIN own USING (session_id) WHERE s.session_id = held.session_id
     RETURNING s.session_id, s.failures, s.limit_reason

@@ -28,7 +28,7 @@ WITH input (session_id, epoch, status, reason, job, wait, ended, code, advice) A
 ), written AS (
     -- The session with its new status and backoff, and until when it rests: after failures, a ban, or a limit.
     UPDATE wa.session s
-    SET status = input.status, status_reason = input.reason,
+    SET status = input.status, status_reason = input.reason, status_code = input.ended,
         failures = s.failures + CASE WHEN due.wait IS NULL THEN 1 ELSE 0 END,
         rest_until = CASE
             WHEN due.wait IS NULL AND s.failures >= 4

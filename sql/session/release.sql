@@ -19,7 +19,7 @@ WITH input (session_id, epoch, status, reason, stops, forgets, relinks, ended, c
     RETURNING l.session_id
 ), found AS (
     -- Whether the status may follow, whether a link does, and whether the wish becomes "stopped".
-    SELECT s.session_id, input.status, input.reason, input.forgets,
+    SELECT s.session_id, input.status, input.reason, coalesce(input.ended, wa.status_code(input.reason)) AS status_code, input.forgets,
            input.status = ANY (s.status || wa.next_statuses(s.status)) AS follows,
            input.relinks AND s.desired = 'connected' AS relinks,
            input.stops AND NOT (input.relinks AND s.desired = 'connected') AND NOT EXISTS (
@@ -32,6 +32,7 @@ WITH input (session_id, epoch, status, reason, stops, forgets, relinks, ended, c
     UPDATE wa.session s
     SET status = CASE WHEN follows THEN found.status ELSE s.status END,
         status_reason = CASE WHEN follows THEN found.reason ELSE s.status_reason END,
+        status_code = CASE WHEN follows THEN found.status_code ELSE s.status_code END,
         desired = CASE WHEN stops THEN 'stopped' ELSE s.desired END::wa.session_wish,
         link_phone = CASE WHEN stops THEN NULL ELSE s.link_phone END,
         wished_at = CASE WHEN stops THEN NULL ELSE s.wished_at END,

@@ -15,7 +15,7 @@ WITH free AS (
     -- The same with a state that is true.
     UPDATE wa.session s
     SET status = CASE WHEN s.jid IS NULL AND s.status IN ('linking', 'disconnected') THEN 'new' ELSE 'disconnected' END::wa.session_status,
-        status_reason = 'the worker that held it is gone'
+        status_reason = 'the worker that held it is gone', status_code = 'worker_gone'
     FROM free WHERE s.session_id = free.session_id
 )
 INSERT INTO wa.session_job (session, kind, reason)

@@ -10,7 +10,7 @@ WITH held AS (
 ), written AS (
     -- The session.
     UPDATE wa.session s
-    SET code = $3, code_expires_at = now() + $4::float8 * interval '1 second', status_reason = $5,
+    SET code = $3, code_expires_at = now() + $4::float8 * interval '1 second', status_reason = $5, status_code = wa.status_code($5),
         link_phone = CASE WHEN $3::text IS NULL THEN NULL ELSE s.link_phone END
     FROM held JOIN own USING (session_id) WHERE s.session_id = held.session_id
 )

@@ -15,6 +15,8 @@ WITH input (session_id, epoch, status, reason, qr, qr_seconds) AS NOT MATERIALIZ
     -- The session.
     UPDATE wa.session s
     SET status = input.status, status_reason = input.reason,
+        -- The reason of the last end may be that of the next connection, too.
+        status_code = CASE WHEN input.reason = s.status_reason THEN s.status_code ELSE wa.status_code(input.reason) END,
         qr = input.qr, qr_expires_at = now() + input.qr_seconds * interval '1 second'
     FROM held JOIN own USING (session_id) JOIN input USING (session_id) WHERE s.session_id = held.session_id
 )

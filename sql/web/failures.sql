@@ -1,5 +1,5 @@
--- The last $5 messages that are failed now. $1: session; $2: class; $3: campaign; null is all. $4: whether the reader sees all
--- tenants. Of the parts of latest one reads rows, along an index by time: of a session; of all sessions; each with a class or
+-- The last $5 messages that are failed now, of those that failed since $6. $1: session; $2: class; $3: campaign; null is all. $4: whether
+-- the reader sees all tenants. Of the parts of latest one reads rows, along an index by time: of a session; of all sessions; each with a class or
 -- without; of a campaign; of the reader's sessions. The last two read the sessions that failed last: none of the others has a
 -- message among the last. In a campaign a class is looked for among the last $5 messages of each of these sessions only.
 WITH sessions AS MATERIALIZED (
@@ -16,26 +16,26 @@ WITH sessions AS MATERIALIZED (
             ORDER BY o.failed_at DESC LIMIT 1)
     FROM wa.campaign c JOIN wa.session s USING (session_id) WHERE c.campaign = $3 AND ($1 IS NULL OR s.name = $1)
 ), recent AS MATERIALIZED (
-    SELECT s.session_id, s.last_at FROM sessions s WHERE s.last_at IS NOT NULL ORDER BY s.last_at DESC LIMIT $5
+    SELECT s.session_id, s.last_at FROM sessions s WHERE s.last_at >= $6::timestamptz ORDER BY s.last_at DESC LIMIT $5
 ), since AS MATERIALIZED (
     -- So many messages failed since then, or they all did.
-    SELECT CASE WHEN count(*) = $5 AND ($2 IS NULL OR $3 IS NULL) THEN min(last_at) ELSE '-infinity' END AS at FROM recent
+    SELECT CASE WHEN count(*) = $5 AND ($2 IS NULL OR $3 IS NULL) THEN min(last_at) ELSE $6 END AS at FROM recent
 ), latest AS MATERIALIZED (
     (SELECT o.id, o.failed_at FROM wa.outbound_failed o
      WHERE $1 IS NOT NULL AND $2 IS NULL AND $3 IS NULL AND o.session_id = (SELECT s.session_id FROM wa.session s WHERE s.name = $1)
-      
+       AND o.failed_at >= $6
      ORDER BY o.failed_at DESC LIMIT $5)
     UNION ALL
     (SELECT o.id, o.failed_at FROM wa.outbound_failed o
      WHERE $1 IS NOT NULL AND $2 IS NOT NULL AND $3 IS NULL AND o.session_id = (SELECT s.session_id FROM wa.session s WHERE s.name = $1)
-       AND o.failure = $2
+       AND o.failure = $2 AND o.failed_at >= $6
      ORDER BY o.failed_at DESC LIMIT $5)
     UNION ALL
     (SELECT o.id, o.failed_at FROM wa.outbound_failed o
-     WHERE $1 IS NULL AND $2 IS NULL AND $3 IS NULL AND $4 ORDER BY o.failed_at DESC LIMIT $5)
+     WHERE $1 IS NULL AND $2 IS NULL AND $3 IS NULL AND $4 AND o.failed_at >= $6 ORDER BY o.failed_at DESC LIMIT $5)
     UNION ALL
     (SELECT o.id, o.failed_at FROM wa.outbound_failed o
-     WHERE $1 IS NULL AND $2 IS NOT NULL AND $3 IS NULL AND $4 AND o.failure = $2
+     WHERE $1 IS NULL AND $2 IS NOT NULL AND $3 IS NULL AND $4 AND o.failure = $2 AND o.failed_at >= $6
      ORDER BY o.failed_at DESC LIMIT $5)
     UNION ALL
     (SELECT o.id, o.failed_at FROM recent r CROSS JOIN LATERAL (

@@ -10,5 +10,5 @@ WITH candidate AS MATERIALIZED (
                AND NOT coalesce(l.unsettled, false))
     ORDER BY s.desired <> 'connected' AND s.status <> 'logged_out', s.session_id LIMIT $2::bigint + 1
 )
-SELECT (SELECT count(*) FROM wa.reasons(ARRAY(SELECT c.name FROM candidate c LIMIT $2)) r WHERE r.stuck) AS "stuck!",
+SELECT (SELECT count(*) FROM wa.stuck(ARRAY(SELECT c.name FROM candidate c LIMIT $2))) AS "stuck!",
        (SELECT count(*) FROM candidate) > $2 AS "more!"

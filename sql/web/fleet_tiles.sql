@@ -1,7 +1,7 @@
 -- How many sessions there are of each status and desired state, of tenant $1 or all; and of each tenant, the largest first. Also how
 -- many of them are paused, and whether the tenant is. no_worker: the row says that a worker holds the session, and no live one does.
 WITH counted AS (
-    SELECT CASE WHEN wa.needs_holder(s.status) AND w.worker_id IS NULL THEN 'no_worker' ELSE s.status::text END AS status,
+    SELECT CASE WHEN w.worker_id IS NULL AND wa.needs_holder(s.status) THEN 'no_worker' ELSE s.status::text END AS status,
            s.tenant, s.desired::text AS desired, count(*) AS sessions, count(*) FILTER (WHERE s.paused_at IS NOT NULL) AS paused
     FROM wa.session s
     LEFT JOIN wa.lease l USING (session_id)

@@ -9,7 +9,7 @@ WITH page AS MATERIALIZED (
     ORDER BY s.name LIMIT $2
 )
 SELECT p.name AS "name!", p.tenant AS "tenant!", wa.status_now(p.session_id, p.status) AS "status!", p.paused_at, queued.messages AS "queued!", ready.messages AS "ready!",
-       waiting.messages AS "waiting!", next.run_at AS "next_at?", r.reason, coalesce(r.stuck, false) AS "stuck!"
+       waiting.messages AS "waiting!", next.run_at AS "next_at?", r.reasons, coalesce(r.stuck, false) AS "stuck!"
 FROM page p
 LEFT JOIN wa.reasons(ARRAY(SELECT name FROM page)) r ON r.session = p.name
 CROSS JOIN LATERAL (

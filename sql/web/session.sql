@@ -1,6 +1,6 @@
 -- A session ($1) with everything that its page shows of it; its codes only with $2.
 SELECT s.session_id AS "id!", s.name AS "name!", s.tenant AS "tenant!", s.created_at AS "created_at!", s.status::text AS "status!",
-       s.status_reason, s.status_at AS "status_at!",
+       s.status_reason, s.status_code, s.status_at AS "status_at!",
        s.desired::text AS "desired!", s.connected_at, s.checked_at, s.failures AS "failures!", s.rest_until, s.phone, s.jid,
        s.limit_reason, s.limited_until, s.bad_macs AS "bad_macs!", s.bad_mac_limit AS "bad_mac_limit!",
        s.bad_decrypts AS "bad_decrypts!", s.bad_decrypt_limit AS "bad_decrypt_limit!", s.relink_at_limit AS "relink_at_limit!",

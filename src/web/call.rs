@@ -48,7 +48,7 @@ async fn perform(
     let act = screens::acts().find(|act| act.name == name).ok_or(WebError::NotFound)?;
     let (mut tx, who) = asked.enter(&web.pool).await?;
     if who.scope < act.scope {
-        return Err(WebError::Forbidden("this token may not do that"));
+        return Err(WebError::Forbidden("web_error.scope"));
     }
     // A change may wait for a row that an application has locked, and then keeps a connection from all others.
     let _share = web.changes.take(ChangeOf::Tenant(who.tenant.clone())).ok_or(WebError::Busy)?;

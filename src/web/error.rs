@@ -1,11 +1,13 @@
 //! Why a page cannot be shown, as a status, words and a way on.
 
+use super::words::Words;
 use crate::db::outage;
 use axum::Json;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 use sqlx::Error;
+use sqlx::postgres::PgDatabaseError;
 
 /// Why a request is not answered as it wishes.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +15,7 @@ pub(super) enum WebError {
     /// No secret, or one that is not valid.
     #[error("sign in first")]
     SignedOut,
-    /// The scope of the token is too low, or the change comes from another site.
+    /// The scope of the token is too low, or the change comes from another site: the name of the words that say so.
     #[error("{0}")]
     Forbidden(&'static str),
     /// There is no such page or row, or the token does not see it.
@@ -37,39 +39,23 @@ pub(super) enum WebError {
 const INVALID_TOKEN: &str = "WA050";
 
 impl WebError {
-    /// Status, sentence for the user, and the hint of the database.
-    pub(super) fn parts(&self) -> (StatusCode, String, Option<String>) {
-        let plain = |status| (status, self.to_string(), None);
+    /// What the user is told.
+    pub(super) fn told(&self, words: &Words) -> Told {
+        let plain = |status, name| Told { status, message: words.t(name).to_owned(), hint: None, original: None };
         match self {
-            Self::SignedOut => plain(StatusCode::UNAUTHORIZED),
-            Self::Forbidden(_) => plain(StatusCode::FORBIDDEN),
-            Self::NotFound => plain(StatusCode::NOT_FOUND),
-            Self::Invalid(_) => plain(StatusCode::UNPROCESSABLE_ENTITY),
-            Self::TooMany => plain(StatusCode::TOO_MANY_REQUESTS),
-            Self::Busy => plain(StatusCode::SERVICE_UNAVAILABLE),
+            Self::SignedOut => plain(StatusCode::UNAUTHORIZED, "web_error.signed_out"),
+            Self::Forbidden(name) => plain(StatusCode::FORBIDDEN, name),
+            Self::NotFound => plain(StatusCode::NOT_FOUND, "web_error.not_found"),
+            Self::Invalid(text) => Told { message: text.clone(), ..plain(StatusCode::UNPROCESSABLE_ENTITY, "") },
+            Self::TooMany => plain(StatusCode::TOO_MANY_REQUESTS, "web_error.too_many"),
+            Self::Busy => plain(StatusCode::SERVICE_UNAVAILABLE, "web_error.busy"),
             Self::Sql(error) if outage::is_outage(error) || outage::is_busy(error) => {
-                let text = "the database does not answer; this page tries again by itself".to_owned();
-                (StatusCode::SERVICE_UNAVAILABLE, text, None)
+                plain(StatusCode::SERVICE_UNAVAILABLE, "web_error.away")
             }
-            Self::Sql(Error::Database(error)) => {
-                let error = error.downcast_ref::<sqlx::postgres::PgDatabaseError>();
-                let status = match error.code() {
-                    "42501" => StatusCode::FORBIDDEN,
-                    code if ["WA", "22", "23"].iter().any(|class| code.starts_with(class)) => {
-                        StatusCode::UNPROCESSABLE_ENTITY
-                    }
-                    // Errors of other classes may quote the statement.
-                    code => {
-                        tracing::error!(code, "statement of a page failed");
-                        let text = format!("the database refused this with SQLSTATE {code}");
-                        return (StatusCode::INTERNAL_SERVER_ERROR, text, None);
-                    }
-                };
-                (status, error.message().to_owned(), error.hint().map(str::to_owned))
-            }
+            Self::Sql(Error::Database(error)) => Told::of(error.downcast_ref::<PgDatabaseError>(), words),
             Self::Sql(error) => {
                 tracing::error!(%error, "statement of a page failed");
-                (StatusCode::INTERNAL_SERVER_ERROR, "the page failed; the log has the reason".to_owned(), None)
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "web_error.failed")
             }
         }
     }
@@ -87,13 +73,48 @@ impl WebError {
     }
 
     /// The answer for a program.
-    pub(super) fn json(&self) -> Response {
-        let (status, message, hint) = self.parts();
+    pub(super) fn json(&self, words: &Words) -> Response {
+        let Told { status, message, hint, original } = self.told(words);
+        let hint = hint.or(original);
+        let body = Json(json!({ "ok": false, "message": message, "hint": hint }));
         if self.is_signed_out() {
-            let body = Json(json!({ "ok": false, "message": message, "hint": hint }));
             return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], body).into_response();
         }
-        (status, Json(json!({ "ok": false, "message": message, "hint": hint }))).into_response()
+        (status, body).into_response()
+    }
+}
+
+/// An error in words.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) status: StatusCode,
+    pub(super) message: String,
+    /// What is accepted.
+    pub(super) hint: Option<String>,
+    /// What the database said in English, with its hint, when the message has the reader's words for it.
+    pub(super) original: Option<String>,
+}
+
+impl Told {
+    /// An error that the database raised. Its words are those of its SQLSTATE, or of its class, with the field.
+    fn of(error: &PgDatabaseError, words: &Words) -> Self {
+        let code = error.code();
+        let status = match code {
+            "42501" => StatusCode::FORBIDDEN,
+            code if ["WA", "22", "23"].iter().any(|class| code.starts_with(class)) => StatusCode::UNPROCESSABLE_ENTITY,
+            // Errors of other classes may quote the statement.
+            code => {
+                tracing::error!(code, "statement of a page failed");
+                let message = words.with("web_error.refused", code);
+                return Self { status: StatusCode::INTERNAL_SERVER_ERROR, message, hint: None, original: None };
+            }
+        };
+        let (message, hint) = (error.message().to_owned(), error.hint().map(str::to_owned));
+        let word = [code, &code[..2]].into_iter().find_map(|code| words.find(&format!("sql_error.{code}")));
+        let Some(word) = word else { return Self { status, message, hint, original: None } };
+        let field = error.column().map(|field| words.with("web_error.field", field) + " ").unwrap_or_default();
+        let original = hint.map_or_else(|| message.clone(), |hint| format!("{message}. {hint}"));
+        Self { status, message: format!("{field}{word}"), hint: None, original: Some(original) }
     }
 }
 
@@ -101,4 +122,41 @@ impl WebError {
 pub(super) fn wants_json(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     accept.contains("application/json") || accept.contains("text/event-stream")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h2_every_sqlstate_has_words_in_each_other_language() {
+        let list = include_str!("../../sql/schema/05_errors.sql");
+        let codes = list.lines().filter_map(|line| line.trim().strip_prefix("('")?.split('\'').next());
+        let codes: Vec<&str> = codes.chain(["22", "23", "23505", "42501"]).collect();
+        assert!(codes.len() > 40, "{codes:?}");
+        for words in Words::all().iter().filter(|words| !words.is_english()) {
+            let missing = codes.iter().filter(|code| words.find(&format!("sql_error.{code}")).is_none());
+            assert_eq!(missing.collect::<Vec<_>>(), Vec::<&&str>::new(), "{}", words.code);
+        }
+    }
+
+    #[test]
+    fn h2_errors_of_pages_are_in_the_readers_language() {
+        let told = |language| {
+            let words = Words::of(language).expect("a language");
+            [
+                WebError::SignedOut,
+                WebError::Forbidden("web_error.scope"),
+                WebError::NotFound,
+                WebError::TooMany,
+                WebError::Busy,
+                Error::PoolTimedOut.into(),
+                Error::RowNotFound.into(),
+            ]
+            .map(|error| error.told(words).message)
+        };
+        for (english, other) in told("en").iter().zip(told("ru")) {
+            assert!(!english.contains("web_error") && *english != other, "{english}");
+        }
+    }
 }

@@ -49,7 +49,7 @@ pub(super) async fn guard(
     let refused = if !is_health && web.limits.request(client).is_err() {
         Some(WebError::TooMany)
     } else if !is_read && !is_from_here(&web, request.headers()) {
-        Some(WebError::Forbidden("a change must come from a page of this server"))
+        Some(WebError::Forbidden("web_error.origin"))
     } else {
         None
     };
@@ -104,10 +104,12 @@ pub(super) async fn cross_origin(
         let origin = origin.to_str().unwrap_or_default();
         !origins.iter().any(|pattern| pattern.matches(origin)) && !is_from_here(&web, request.headers())
     });
+    let words = Words::of_request(request.headers());
     let mut response = if web.limits.request(client).is_err() {
-        WebError::TooMany.json()
+        WebError::TooMany.json(words)
     } else if is_refused {
-        WebError::Forbidden("pages of this origin may not connect; marketplace.origins lists those that may").json()
+        WebError::Forbidden("pages of this origin may not connect; marketplace.origins lists those that may")
+            .json(words)
     } else if *request.method() == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()
     } else {

@@ -388,11 +388,11 @@ pub(super) async fn page(
         tx.commit().await?;
         let (language, zone) = (asked.words.code, asked.zone);
         let view = View::Screen { place, tenant: who.tenant, scope: who.scope, language, zone };
-        Ok((share, web.hub.open(view, Some((who.claim, who.name)))?))
+        Ok::<_, WebError>((share, web.hub.open(view, Some((who.claim, who.name)))?))
     };
     match open.await {
         Ok((share, page)) => stream_of(&web.hub, share, page.stream()),
-        Err(error) => WebError::json(&error),
+        Err(error) => error.json(asked.words),
     }
 }
 
@@ -404,5 +404,5 @@ pub(super) async fn link_page(State(web): State<Web>, Path(secret): Path<String>
         let page = web.hub.open(View::Link { secret, language: asked.words.code }, None)?;
         Ok(stream_of(&web.hub, share, page.stream()))
     };
-    open.await.unwrap_or_else(|error: WebError| error.json())
+    open.await.unwrap_or_else(|error: WebError| error.json(asked.words))
 }

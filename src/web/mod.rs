@@ -21,6 +21,7 @@ mod media;
 mod page;
 mod plot;
 mod qr;
+mod reason;
 mod request;
 mod screens;
 mod server;

@@ -2,7 +2,7 @@
 
 use super::Web;
 use super::assets::{ICONS, url};
-use super::error::{WebError, wants_json};
+use super::error::{Told, WebError, wants_json};
 use super::format::icon;
 use super::identity::Identity;
 use super::look::{Group, Look, Screen, Shown};
@@ -154,25 +154,26 @@ pub(super) fn brand() -> Markup {
 pub(super) fn answer(error: &WebError, words: &Words, headers: &HeaderMap, wanted: &str) -> Response {
     // A program that names itself by a token gets no form to sign in.
     if wants_json(headers) || error.is_signed_out() && headers.contains_key(header::AUTHORIZATION) {
-        return error.json();
+        return error.json(words);
     }
     if error.is_signed_out() {
         return Redirect::to(&format!("/login?to={}", encoded(wanted))).into_response();
     }
-    let (status, message, hint) = error.parts();
-    let again = status == StatusCode::SERVICE_UNAVAILABLE;
-    (status, Html(problem(words, &message, hint.as_deref(), again).into_string())).into_response()
+    let told = error.told(words);
+    (told.status, Html(problem(words, &told).into_string())).into_response()
 }
 
-/// What went wrong. With `again` the page is loaded once more after a moment.
-fn problem(words: &Words, message: &str, hint: Option<&str>, again: bool) -> Markup {
+/// What went wrong. While the database is away the page is loaded once more after a moment.
+fn problem(words: &Words, told: &Told) -> Markup {
+    let again = told.status == StatusCode::SERVICE_UNAVAILABLE;
     let content = html! {
         (brand())
         section class="state warn" data-reload=[again.then_some("5")] {
             (icon("warn"))
             h1 { (words.t("problem.title")) }
-            p { (message) }
-            @if let Some(hint) = hint { p.soft { (hint) } }
+            p { (told.message) }
+            @if let Some(hint) = &told.hint { p.soft { (hint) } }
+            @if let Some(original) = &told.original { p class="soft small" lang="en" { (original) } }
         }
         p { a class="button plain" href="/fleet" { (words.t("problem.home")) } }
     };

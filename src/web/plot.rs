@@ -77,8 +77,6 @@ impl Tone {
 pub(super) enum Kind {
     /// For levels and durations. The legend has the last values.
     Lines,
-    /// Bars side by side, for counts. The legend has the sums.
-    Bars,
     /// Bars on each other, for the parts of a count; values below zero are left out. The legend has the sums.
     Stacked,
 }
@@ -141,7 +139,6 @@ impl Plot<'_> {
             drawn.time_axis(&mut out, reader);
             match self.kind {
                 Kind::Lines => drawn.lines(&mut out, reader),
-                Kind::Bars => drawn.bars(&mut out, reader),
                 Kind::Stacked => drawn.stacks(&mut out, reader),
             }
             drawn.limit_line(&mut out);
@@ -316,21 +313,6 @@ impl<'a> Drawn<'a> {
                     series.tone.class(),
                     self.scale.height(value)
                 );
-            }
-            out.push_str("</g>");
-        }
-    }
-
-    fn bars(&self, out: &mut String, reader: &Reader<'_>) {
-        let count = real(self.values.len().max(1));
-        for place in 0..self.times.len() {
-            self.stripe_start(out, reader, place, "hit band");
-            let (left, width) = self.stripe(place);
-            let each = width * 0.8 / count;
-            for (at, (series, values)) in self.plot.series.iter().zip(&self.values).enumerate() {
-                let Some(value) = values[place] else { continue };
-                let ends = (self.scale.height(value.max(0.0)), self.scale.height(value.min(0.0)));
-                rod(out, series.tone, left + width * 0.1 + each * real(at), each, ends);
             }
             out.push_str("</g>");
         }

@@ -63,6 +63,16 @@ impl Words {
         self.texts.get(name).map_or(name, String::as_str)
     }
 
+    /// The text with this name, if there is one.
+    pub(super) fn find(&self, name: &str) -> Option<&str> {
+        self.texts.get(name).map(String::as_str)
+    }
+
+    /// Whether this is the language of the database and of workers.
+    pub(super) fn is_english(&self) -> bool {
+        self.code == Self::all()[0].code
+    }
+
     /// The text with `{}` replaced by `value`.
     pub(super) fn with(&self, name: &str, value: impl std::fmt::Display) -> String {
         self.t(name).replacen("{}", &value.to_string(), 1)
@@ -99,9 +109,11 @@ mod tests {
 
     #[test]
     fn h2_every_language_has_every_text_and_no_other() {
+        // The database says these in English.
+        let is_own = |name: &&String| !["cause.", "sql_error."].iter().any(|section| name.starts_with(section));
         let english: BTreeSet<_> = Words::all()[0].texts.keys().collect();
         for words in Words::all() {
-            assert_eq!(english, words.texts.keys().collect(), "{}", words.code);
+            assert_eq!(english, words.texts.keys().filter(is_own).collect(), "{}", words.code);
         }
     }
 

@@ -6,6 +6,7 @@ mod files;
 mod first_steps;
 mod guard;
 mod linking;
+mod reasons;
 mod retries;
 mod rows;
 mod screens;

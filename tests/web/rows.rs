@@ -86,6 +86,41 @@ async fn h2_failures_count_what_is_chosen_and_say_what_failed_again() -> Result<
     Ok(())
 }
 
+/// The numbers, the examples and the retry of the screen are of one time.
+#[tokio::test]
+async fn h2_examples_of_failures_are_of_the_chosen_time() -> Result<()> {
+    let db = db::fresh().await;
+    run(
+        &db.pool,
+        "SELECT wa.add_session('shop'), wa.add_session('other');
+         INSERT INTO wa.outbound (session, recipient, body, campaign) VALUES ('shop', '+79001234567', 'x', 'may'), ('shop', '+79001234568', 'y', 'may');
+         UPDATE wa.outbound SET status = 'failed', failure = 'media', last_error = 'as of now', failed_at = now() WHERE id = 1;
+         UPDATE wa.outbound SET status = 'failed', failure = 'media', last_error = 'of last week', failed_at = now() - interval '3 days' WHERE id = 2",
+    )
+    .await?;
+    let pages = Pages::start(&db).await?;
+    let all = pages.sign_in(&token(&db, "ops", "operator", None).await?).await?;
+    let one = pages.sign_in(&token(&db, "anna", "operator", Some("default")).await?).await?;
+    for cookie in [all, one] {
+        for choice in [
+            "",
+            "&session=shop",
+            "&class=media",
+            "&session=shop&class=media",
+            "&campaign=may",
+            "&campaign=may&class=media",
+        ] {
+            for (time, older) in [("day", false), ("week", true)] {
+                let page = pages.get(&format!("/failures?time={time}{choice}"), &cookie).await?;
+                let shown = ["as of now", "of last week"].map(|error| main(&page).contains(error));
+                ensure!(shown == [true, older], "{time}{choice}: {shown:?}");
+            }
+        }
+    }
+    pages.stop().await;
+    Ok(())
+}
+
 #[tokio::test]
 async fn h2_s12_the_fleet_says_which_sessions_no_live_worker_holds() -> Result<()> {
     let db = db::fresh().await;

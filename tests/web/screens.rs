@@ -106,11 +106,15 @@ async fn fleet(world: &World) -> Result<()> {
     world.holds("SELECT count(*) = 12 FROM wa.outbound WHERE delivered_at IS NOT NULL").await?;
     world.holds("SELECT failed_at IS NOT NULL FROM wa.outbound WHERE body = 'nobody there'").await?;
     // What the worker writes once a minute.
-    let numbers = "INSERT INTO wa.numbers (session_id, tenant, at, span, queued, sent, delivered, read, received)
+    let numbers = "INSERT INTO wa.numbers (session_id, tenant, at, span, queued, sent, delivered, read, received, failed, failed_connection, failed_not_on_whatsapp)
                    SELECT o.session_id, o.tenant, date_trunc('hour', now()) - h * interval '1 hour', 'hour', 40 + h % 7 * 5, 40 + h % 7 * 5,
-                          38 + h % 5 * 5, 20 + h % 3 * 9, 12 + h % 4 * 4
+                          38 + h % 5 * 5, 20 + h % 3 * 9, 12 + h % 4 * 4, h % 4 + h % 3, h % 4, h % 3
                    FROM (SELECT session_id, NULL::text FROM wa.session WHERE name = 'shop' UNION ALL VALUES (NULL::bigint, 'default'), (NULL, NULL)) o (session_id, tenant),
                         generate_series(1, 30) h
+                   ON CONFLICT DO NOTHING;
+                   INSERT INTO wa.numbers (session_id, tenant, campaign, at, span, queued, sent, delivered, read, failed, failed_connection)
+                   SELECT o.session_id, o.tenant, 'november', date_trunc('hour', now()) - interval '3 hours', 'hour', 200, 190, 171, 96, 10, 10
+                   FROM (SELECT session_id, NULL::text FROM wa.session WHERE name = 'shop' UNION ALL VALUES (NULL::bigint, 'default')) o (session_id, tenant)
                    ON CONFLICT DO NOTHING";
     sqlx::raw_sql(numbers).execute(pool).await?;
     sqlx::raw_sql(DELIVERIES).execute(pool).await?;

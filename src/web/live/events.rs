@@ -309,10 +309,10 @@ pub(in crate::web) async fn events(
         let past = after.map_or(Past::Newest, |id| Past::After(id.saturating_sub(OVERLAP)));
         let (hub, claim) = (web.hub.clone(), who.claim);
         let (page, known) = (vec![].into_iter(), BTreeSet::new());
-        Ok((share, Listener { hub, claim, feed, live, past, page, known, wanted, passed: 0 }))
+        Ok::<_, WebError>((share, Listener { hub, claim, feed, live, past, page, known, wanted, passed: 0 }))
     };
     match open.await {
         Ok((share, listener)) => stream_of(&web.hub, share, listener.stream(asked.words)),
-        Err(error) => WebError::json(&error),
+        Err(error) => error.json(asked.words),
     }
 }

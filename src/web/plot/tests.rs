@@ -114,7 +114,7 @@ fn h2_a_plot_has_title_unit_legend_values_and_a_table() {
 #[test]
 fn h2_texts_of_a_plot_stay_texts() {
     let evil = "</svg><script>\"'&\u{0}";
-    let mut plot = plot(Kind::Bars, hours("2026-11-20T06:00:00Z", 2), &[&some(&[1.0, 2.0])]);
+    let mut plot = plot(Kind::Stacked, hours("2026-11-20T06:00:00Z", 2), &[&some(&[1.0, 2.0])]);
     (plot.title, plot.unit, plot.series[0].label) = (evil, evil, evil);
     plot.limit = Some(Limit { value: 3.0, label: evil });
     let html = plot.figure(&Reader { time: evil, ..READER });
@@ -130,7 +130,7 @@ fn h2_a_plot_without_values_says_so() {
     for empty in [
         plot(Kind::Lines, vec![], &[]),
         plot(Kind::Stacked, vec![], &[&[]]),
-        plot(Kind::Bars, times.clone(), &[]),
+        plot(Kind::Stacked, times.clone(), &[]),
         plot(Kind::Lines, times, &[&[None, Some(f64::NAN)]]),
     ] {
         let html = empty.figure(&READER);
@@ -145,7 +145,7 @@ fn h2_a_single_point_stands_in_the_middle_with_its_time() {
     check(&html);
     assert!(html.contains(r#"<circle class="point lone t1" cx="50%""#), "{html}");
     assert!(html.contains(">20 Nov, 07:00</text>"), "{html}");
-    check(&plot(Kind::Bars, hours("2026-11-20T06:00:00Z", 1), &[&some(&[7.0])]).figure(&READER));
+    check(&plot(Kind::Stacked, hours("2026-11-20T06:00:00Z", 1), &[&some(&[7.0])]).figure(&READER));
 }
 
 #[test]
@@ -162,12 +162,12 @@ fn h2_a_gap_divides_a_line_and_a_value_between_gaps_is_a_point() {
 fn h2_many_points_become_few_and_keep_sums_and_peaks() {
     let values: Vec<f64> = (0..10_000).map(|at| if at == 5_003 { 900.0 } else { 1.0 }).collect();
     let times: Vec<_> = hours("2026-11-20T06:00:00Z", 10_000);
-    for (kind, shown) in [(Kind::Lines, "sent: 900<"), (Kind::Bars, "sent: 983<")] {
+    for (kind, shown) in [(Kind::Lines, "sent: 900<"), (Kind::Stacked, "sent: 983<")] {
         let html = plot(kind, times.clone(), &[&some(&values)]).figure(&READER);
         check(&html);
         assert!(count(&html, r#"<g class="at">"#) <= MOST && html.contains(shown), "{html}");
     }
-    let html = plot(Kind::Bars, times, &[&some(&values)]).figure(&READER);
+    let html = plot(Kind::Stacked, times, &[&some(&values)]).figure(&READER);
     assert!(html.contains("<b>10\u{202f}899</b>"), "the sum of all");
 }
 
@@ -241,7 +241,7 @@ fn value() -> impl Strategy<Value = Option<f64>> {
 proptest! {
     #[test]
     fn h2_every_plot_is_well_formed_finite_and_within_its_picture(
-        kind in prop_oneof![Just(Kind::Lines), Just(Kind::Bars), Just(Kind::Stacked)],
+        kind in prop_oneof![Just(Kind::Lines), Just(Kind::Stacked)],
         steps in prop::collection::vec(0_i64..200_000, 0..150),
         series in prop::collection::vec(prop::collection::vec(value(), 0..160), 0..4),
         limit in prop::option::of(any::<f64>()),

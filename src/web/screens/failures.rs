@@ -7,6 +7,7 @@ use crate::web::format;
 use crate::web::identity::Scope;
 use crate::web::look::{Group, Look, OFTEN, Screen, Shown, Topic};
 use crate::web::plot::{Kind, Plot, Series, Tone, real};
+use crate::web::reason;
 use crate::web::request::Place;
 use maud::{PreEscaped, html};
 
@@ -48,7 +49,9 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let numbers = sqlx::query_file!("sql/web/numbers.sql", session, span.since, span.step, campaign);
     let numbers = numbers.fetch_all(&mut look.tx).await?;
     let every = look.who.tenant.is_none();
-    let rows = sqlx::query_file!("sql/web/failures.sql", session, class, campaign, every, ROWS);
+    // Examples and the retry are of the time that the plot shows.
+    let since = numbers.first().map(|row| row.at);
+    let rows = sqlx::query_file!("sql/web/failures.sql", session, class, campaign, every, ROWS, since);
     let rows = rows.fetch_all(&mut look.tx).await?;
     let retries = sqlx::query_file!("sql/web/retries.sql").fetch_all(&mut look.tx).await?;
     let classes = sqlx::query_scalar!(
@@ -93,7 +96,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         chosen.query.insert("class".to_owned(), class.to_owned());
         chosen.href()
     };
-    let since = numbers.first().map(|row| row.at.format("%Y-%m-%d %H:%M:%S+00").to_string());
+    let since = since.map(|since| since.format("%Y-%m-%d %H:%M:%S+00").to_string());
     let mut fixed = vec![];
     for (name, value) in [("session", session), ("failure", class), ("since", since.as_deref()), ("campaign", campaign)]
     {
@@ -144,7 +147,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                         progress id=(id) {}
                     }
                     b { (format::number(job.retried)) " / " (format::number(job.found)) }
-                    small { (format::ago(words, Some(job.created_at))) @if let Some(error) = &job.last_error { " · " (error) } }
+                    small { (format::ago(words, Some(job.created_at))) @if let Some(error) = &job.last_error { " · " (reason::said(words, look.zone, None, error)) } }
                 }
                 @if !is_over {
                     (acts::quick(look, &CANCEL, words.t("failures.cancel"), &[("job", &job.id.to_string())]))
@@ -213,7 +216,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                                     @if let Some(campaign) = &row.campaign { small { a href=(Place::of("campaigns", campaign).href()) { (campaign) } } }
                                 }
                                 td data-label=(words.t("failures.recipient")) { (row.recipient) }
-                                td.why { (row.last_error) }
+                                td.why { (reason::said(words, look.zone, None, &row.last_error)) }
                                 td data-label=(words.t("failures.when")) { (format::ago(words, row.failed_at)) }
                             }
                         }

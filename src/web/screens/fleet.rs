@@ -7,6 +7,7 @@ use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
 use crate::web::look::{Group, Look, SELDOM, Screen, Shown, Topic};
+use crate::web::reason;
 use crate::web::request::Place;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
@@ -95,7 +96,7 @@ struct Row {
     linked: bool,
     lost: bool,
     host: Option<String>,
-    reason: Option<String>,
+    reasons: Option<serde_json::Value>,
     stuck: bool,
 }
 
@@ -358,9 +359,9 @@ fn table(look: &Look, rows: &[Row]) -> Markup {
                         td.wide-only data-label=(words.t("fleet.worker")) { @if let Some(host) = &row.host { (host) } }
                         td data-label=(words.t("fleet.since")) { (format::ago(words, Some(row.status_at))) }
                         td.why data-label=(words.t("fleet.why")) {
-                            @if let Some(reason) = &row.reason {
+                            @if let Some(reasons) = &row.reasons {
                                 @if row.stuck { (format::pill("bad", words.t("queue.stuck"))) " " }
-                                (format::sentence(look.zone, reason))
+                                (reason::show(look.words, look.zone, reasons))
                             }
                         }
                         td.do { (row_acts(look, row)) }

@@ -7,6 +7,7 @@ use crate::web::format;
 use crate::web::identity::Scope;
 use crate::web::look::{Group, Look, SELDOM, Screen, Shown, Topic};
 use crate::web::media::{Shape, shape_of};
+use crate::web::reason;
 use crate::web::request::Place;
 use crate::web::words::Words;
 use chrono::{DateTime, Datelike as _, Utc};
@@ -38,7 +39,18 @@ const ROWS: i64 = 50;
 /// The same, as `wa.chat_page` takes it.
 const PAGE: i32 = 50;
 /// Most messages that a search shows.
-const HITS: i32 = 50;
+const HITS: i64 = 50;
+/// Messages that a search looks at in each direction of a chat; twice as many of those that a session has received.
+const SEARCHED: i64 = 2_000;
+
+/// Only for showing the call.
+static ALL_WORDS: Act = Act {
+    name: "search",
+    scope: Scope::Viewer,
+    function: "wa.search",
+    sql: "SELECT wa.search($1, $2, $3)",
+    arguments: &["words", "session", "recipient"],
+};
 /// Messages, and chats, among which the newest chats are looked for.
 const AMONG: i64 = 500;
 /// Characters of a text that a conversation shows; a received one may have a million.
@@ -290,7 +302,7 @@ async fn conversation(look: &mut Look, session_id: i64, session: &str, chat: &st
                     @if row.kind != "text" { span.kind { (words.of_value("message_kind", &row.kind)) } " " }
                     @if let Some(body) = &row.body { span.words { (body) } }
                     @if row.status == "failed" {
-                        span.gone { (format::icon("failures")) (row.last_error.as_deref().unwrap_or_default()) }
+                        span.gone { (format::icon("failures")) (reason::said(words, look.zone, None, row.last_error.as_deref().unwrap_or_default())) }
                     }
                     span.meta {
                         time datetime=(row.at.to_rfc3339()) { (row.at.with_timezone(&zone).format("%H:%M")) }
@@ -359,12 +371,11 @@ fn shortened(words: &Words, length: i32, id: &str) -> Markup {
 
 /// What a search finds; a number opens its chat.
 async fn hits(look: &mut Look, session: &str, search: &str, chat: Option<&str>) -> Result<Markup, WebError> {
-    let can = sqlx::query_file!("sql/web/inbox_indexed.sql", search, session).fetch_one(&mut look.tx).await?;
-    let found = if can.indexed {
-        sqlx::query_file!("sql/web/inbox_search.sql", search, session, chat, HITS).fetch_all(&mut look.tx).await?
-    } else {
-        Vec::new()
-    };
+    let jid = sqlx::query_scalar!("SELECT wa.jid($1, wa.region_of($2))", search, session);
+    let jid = jid.fetch_one(&mut look.tx).await?;
+    let found = sqlx::query_file!("sql/web/inbox_search.sql", search, session, chat, HITS, SEARCHED);
+    let found = found.fetch_all(&mut look.tx).await?;
+    let all = ALL_WORDS.call(&[Some(search), Some(session), chat]);
     let look = &*look;
     let (words, place) = (look.words, &look.place);
     Ok(html! {
@@ -373,7 +384,7 @@ async fn hits(look: &mut Look, session: &str, search: &str, chat: Option<&str>) 
             h2 { (words.with("inbox.found", search)) }
         }
         ul.list {
-            @if let Some(jid) = &can.jid {
+            @if let Some(jid) = &jid {
                 li data-key="number" { a.item href=(place_of_chat(place, jid)) {
                     (avatar("+", jid)) span.lines { span { b { (number_of(jid)) } } span { small { (words.t("inbox.open_number")) } } }
                 } }
@@ -388,17 +399,15 @@ async fn hits(look: &mut Look, session: &str, search: &str, chat: Option<&str>) 
                 } }
             }
         }
-        @if !can.indexed {
-            div.empty {
-                h2 { (words.t("inbox.no_index")) }
-                p { (words.t("inbox.no_index_about")) }
-                code.sql {
-                    "CREATE INDEX CONCURRENTLY inbox_words ON wa.inbox USING gin (to_tsvector('simple', body));\n"
-                    "CREATE INDEX CONCURRENTLY outbound_words ON wa.outbound USING gin (to_tsvector('simple', body));"
-                }
-            }
-        } @else if found.is_empty() && can.jid.is_none() {
+        @if found.is_empty() && jid.is_none() {
             div.empty { h2 { (words.t("inbox.nothing")) } p { (words.t("inbox.nothing_about")) } }
+        }
+        p class="soft small" {
+            @match chat {
+                Some(_) => (words.with("inbox.searched_chat", format::number(SEARCHED))),
+                None => (words.with("inbox.searched", format::number(2 * SEARCHED))),
+            }
+            " " (words.t("inbox.search_all")) " " code.sql { (all) }
         }
     })
 }

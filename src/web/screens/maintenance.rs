@@ -8,6 +8,7 @@ use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
 use crate::web::look::{Group, Look, OFTEN, Screen, Shown, Topic};
+use crate::web::reason;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -122,7 +123,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                             }
                             td.num data-label=(words.t("maintenance.attempts")) { (row.attempts) " / " (row.max_attempts) }
                             td.why data-label=(words.t("maintenance.result")) {
-                                @if let Some(error) = row.last_error.as_ref().filter(|_| row.status != "done") { (error) }
+                                @if let Some(error) = row.last_error.as_ref().filter(|_| row.status != "done") { (reason::said(words, look.zone, None, error)) }
                                 @else if let Some(result) = &row.result { (counts(result)) }
                             }
                             td.do {

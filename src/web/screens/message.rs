@@ -6,6 +6,7 @@ use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
 use crate::web::look::{Look, OFTEN, Screen, Shown, Topic};
+use crate::web::reason;
 use crate::web::request::Place;
 use crate::web::words::Words;
 use chrono::{DateTime, Utc};
@@ -65,7 +66,7 @@ struct Message {
     cancelled_at: Option<DateTime<Utc>>,
     expired_at: Option<DateTime<Utc>>,
     errors: Value,
-    why: Option<String>,
+    why: Option<serde_json::Value>,
 }
 
 async fn render(look: &mut Look) -> Result<Shown, WebError> {
@@ -79,14 +80,14 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let body = html! {
         (head(look, &message, &title))
         p class={ "flash " (tone(&message)) } {
-            span { (format::sentence(look.zone, message.why.as_deref().unwrap_or_default())) }
+            span { (reason::show(look.words, look.zone, message.why.as_ref().unwrap_or_default())) }
             " " code.sql { (WHY.call(&[Some(&id.to_string())])) }
         }
         div.columns {
             (content(words, &message))
             (progress(words, &message))
         }
-        (attempts(words, &message))
+        (attempts(look, &message))
         @if !receipts.is_empty() {
             section.panel {
                 header { h2 { (words.t("message.receipts")) } }
@@ -212,7 +213,8 @@ fn progress(words: &Words, message: &Message) -> Markup {
 }
 
 /// The failed attempts, the last first.
-fn attempts(words: &Words, message: &Message) -> Markup {
+fn attempts(look: &Look, message: &Message) -> Markup {
+    let words = look.words;
     let errors = message.errors.as_array().map_or(&[] as &[Value], Vec::as_slice);
     if errors.is_empty() {
         return html! {};
@@ -226,7 +228,7 @@ fn attempts(words: &Words, message: &Message) -> Markup {
                     li.bad data-key=(at) {
                         (format::ago(words, moment))
                         b { (words.with("message.attempt", &error["attempt"])) }
-                        p class="soft small" { (error["error"].as_str().unwrap_or_default()) }
+                        p class="soft small" { (reason::said(words, look.zone, None, error["error"].as_str().unwrap_or_default())) }
                     }
                 }
             }

@@ -6,6 +6,7 @@ use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
 use crate::web::look::{Group, Look, OFTEN, Screen, Shown, Topic};
+use crate::web::reason;
 use crate::web::request::Place;
 use crate::web::words::Words;
 use maud::{Markup, html};
@@ -129,9 +130,9 @@ async fn sessions(look: &mut Look) -> Result<Markup, WebError> {
                         td class="num" data-label=(words.t("queue.waiting")) { (shared::bounded(row.waiting, COUNTED)) }
                         td data-label=(words.t("queue.next")) { @if let Some(at) = row.next_at { (format::until(at)) } }
                         td.why data-label=(words.t("queue.why")) {
-                            @if let Some(reason) = &row.reason {
+                            @if let Some(reasons) = &row.reasons {
                                 @if row.stuck { (format::pill("bad", words.t("queue.stuck"))) " " }
-                                (reason)
+                                (reason::show(words, look.zone, reasons))
                             }
                         }
                         td.do { (shared::pause_or_resume(look, &row.name, row.paused_at.is_some())) }
@@ -177,7 +178,7 @@ fn pages(look: &Look, next: Option<&str>) -> Markup {
 /// One session: what its messages wait for, which go next, and its lanes.
 async fn of_session(look: &mut Look, name: &str) -> Result<Markup, WebError> {
     let found = sqlx::query!(
-        r#"SELECT s.session_id AS "session_id!", s.paused_at, r.reason, coalesce(r.stuck, false) AS "stuck!"
+        r#"SELECT s.session_id AS "session_id!", s.paused_at, r.reasons, coalesce(r.stuck, false) AS "stuck!"
            FROM wa.session s LEFT JOIN wa.reasons(ARRAY[$1::text]) r ON r.session = s.name WHERE s.name = $1"#,
         name
     );
@@ -188,9 +189,9 @@ async fn of_session(look: &mut Look, name: &str) -> Result<Markup, WebError> {
     let look = &*look;
     let words = look.words;
     Ok(html! {
-        @if let Some(reason) = &found.reason {
+        @if let Some(reasons) = &found.reasons {
             p class={ "flash " (if found.stuck { "bad" } else { "warn" }) } {
-                span { (reason) } " " (shared::pause_or_resume(look, name, found.paused_at.is_some()))
+                span { (reason::show(words, look.zone, reasons)) } " " (shared::pause_or_resume(look, name, found.paused_at.is_some()))
             }
         }
         div.columns {
@@ -259,7 +260,7 @@ async fn lanes(look: &mut Look, name: Option<&str>) -> Result<Markup, WebError> 
                                 " " (words.with("queue.by", lane.paused_by.as_deref().unwrap_or("?"))) " " (format::ago(words, Some(paused_at)))
                             }
                             @if lane.attempts > 0 { " " span.soft { (words.with("session.attempts", lane.attempts)) } }
-                            @if let Some(error) = &lane.last_error { p class="soft small" { (error) } }
+                            @if let Some(error) = &lane.last_error { p class="soft small" { (reason::said(words, look.zone, None, error)) } }
                         }
                         td.do { (lane_acts(look, &lane.session, &id, lane.waits_for.as_deref(), lane.campaign.as_deref())) }
                     }

@@ -207,7 +207,7 @@ async fn numbers(look: &mut Look, slowed: &mut HashSet<String>) -> Result<Markup
                         @let pace = slowed.insert(row.session.clone()).then_some(pace);
                         tr data-key={ "numbers-" (row.session) } {
                             th scope="row" { (shared::session_link(&row.session)) " " span.tag { (row.tenant) } }
-                            td class="num" data-label=(words.t("session.sent")) { (format::number(row.sent)) }
+                            td class="num line" data-label=(words.t("session.sent")) { (format::number(row.sent)) }
                             td data-label=(words.t("session.failed")) { (share(row.failed_share, row.failed)) }
                             td data-label=(words.t("risk.undelivered")) { (share(row.undelivered_share, row.undelivered)) }
                             td.do { (row_acts(look, &row.session, row.paused_at.is_some(), pace)) }

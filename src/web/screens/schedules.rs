@@ -6,6 +6,7 @@ use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
 use crate::web::look::{Group, Look, OFTEN, Screen, Shown, Topic};
+use crate::web::reason;
 use crate::web::request::Place;
 use crate::web::words::Words;
 use maud::{Markup, html};
@@ -128,7 +129,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                                 @if let Some(status) = &row.job_status { (job_status(words, status)) }
                                 @if let Some(job) = row.last_job { small { (words.with("schedules.job_id", job)) } }
                             }
-                            td.why data-label=(words.t("schedules.error")) { (row.error.as_ref().or(row.job_error.as_ref()).map_or("", String::as_str)) }
+                            td.why data-label=(words.t("schedules.error")) { (reason::said(words, look.zone, None, row.error.as_ref().or(row.job_error.as_ref()).map_or("", String::as_str))) }
                             td.do {
                                 @if mine {
                                     (acts::act(look, &RUN, &Offer {

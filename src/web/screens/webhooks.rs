@@ -7,6 +7,7 @@ use crate::web::acts::Act;
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::look::{Group, Look, SELDOM, Screen, Shown, Topic};
+use crate::web::reason;
 use crate::web::request::Place;
 use crate::web::words::Words;
 use maud::{Markup, html};
@@ -87,7 +88,7 @@ async fn all(look: &mut Look) -> Result<Shown, WebError> {
                                 @if let Some(reason) = &row.disabled_reason { (reason) }
                                 @else if row.failures > 0 {
                                     @if let Some(code) = row.last_code { (code) " " }
-                                    (row.last_error.as_deref().unwrap_or_default())
+                                    (reason::said(words, look.zone, None, row.last_error.as_deref().unwrap_or_default()))
                                     @if let Some(at) = row.next_probe { small { (words.t("webhooks.next_probe")) " " (format::until(at)) } }
                                 }
                             }

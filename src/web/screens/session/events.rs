@@ -6,6 +6,7 @@ use crate::web::acts;
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::look::Look;
+use crate::web::reason;
 use crate::web::request::Place;
 use maud::{Markup, html};
 use serde_json::Value;
@@ -38,7 +39,7 @@ pub(super) async fn events(look: &mut Look, session: &Session) -> Result<Markup,
                             @if job.status == "queued" { " " (format::until(job.run_at)) }
                             @if job.attempts > 1 { " " span.soft { (words.with("session.attempts", job.attempts)) } }
                             @if let Some(reason) = &job.reason { p class="soft small" { (reason) } }
-                            @if let Some(error) = &job.last_error { p class="soft small" { (error) } }
+                            @if let Some(error) = &job.last_error { p class="soft small" { (reason::said(words, look.zone, None, error)) } }
                             @if matches!(job.status.as_str(), "failed" | "cancelled") {
                                 (acts::quick(look, &RETRY_JOB, words.t("session.retry_job"), &[("id", &id)]))
                             } @else if job.status == "queued" {

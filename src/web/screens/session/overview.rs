@@ -7,6 +7,7 @@ use crate::web::error::WebError;
 use crate::web::identity::Scope;
 use crate::web::look::Look;
 use crate::web::plot::{Kind, Limit, Plot, Series, Tone, real};
+use crate::web::reason;
 use crate::web::request::Place;
 use crate::web::screens::shared;
 use crate::web::words::Words;
@@ -17,15 +18,15 @@ use maud::{Markup, PreEscaped, html};
 const FAILED: i64 = 5;
 
 pub(super) async fn overview(look: &mut Look, session: &Session) -> Result<Markup, WebError> {
-    let why = sqlx::query!(r#"SELECT reason, stuck AS "stuck!" FROM wa.reasons(ARRAY[$1::text])"#, session.name);
+    let why = sqlx::query!(r#"SELECT reasons, stuck AS "stuck!" FROM wa.reasons(ARRAY[$1::text])"#, session.name);
     let why = why.fetch_optional(&mut look.tx).await?;
-    let (reason, stuck) = why.map_or((None, false), |why| (why.reason, why.stuck));
+    let (reasons, stuck) = why.map_or((None, false), |why| (why.reasons, why.stuck));
     let rate = rate(look, session).await?;
     let queued = shared::counts(look, session.id, &session.name).await?;
     let failed = sqlx::query_file!("sql/web/session_errors.sql", session.id, FAILED).fetch_all(&mut look.tx).await?;
     let look = &*look;
     let words = look.words;
-    let tone = if reason.is_none() {
+    let tone = if reasons.is_none() {
         "good"
     } else if stuck {
         "bad"
@@ -34,12 +35,12 @@ pub(super) async fn overview(look: &mut Look, session: &Session) -> Result<Marku
     };
     Ok(html! {
         p class={ "flash " (tone) } {
-            span { (format::sentence(look.zone, reason.as_deref().unwrap_or(words.t("session.nothing")))) }
+            span { @match &reasons { Some(reasons) => (reason::show(words, look.zone, reasons)), None => (words.t("session.nothing")) } }
             " " code.sql { (WHY.call(&[Some(&session.name)])) }
         }
         (linking(look, session))
         div.columns {
-            (health(words, session))
+            (health(look, session))
             (connection(words, session))
         }
         (queued)
@@ -52,7 +53,7 @@ pub(super) async fn overview(look: &mut Look, session: &Session) -> Result<Marku
                         li.bad data-key=(one.id) {
                             (format::ago(words, Some(one.failed_at)))
                             b { a href=(Place::of("message", &one.id.to_string()).href()) { (words.of_value("message_kind", &one.kind)) " → " (one.recipient) } }
-                            @if let Some(error) = &one.last_error { p class="soft small" { (error) } }
+                            @if let Some(error) = &one.last_error { p class="soft small" { (reason::said(words, look.zone, one.failure.as_deref(), error)) } }
                         }
                     }
                 }
@@ -96,7 +97,7 @@ fn linking(look: &Look, session: &Session) -> Markup {
                         @if let (Some(end), true) = (session.passkey_expires_at, stage != "failed") { " " (words.t("link.passkey_until")) " " (format::clock(end)) }
                     }
                     @if stage == "requested" { (answer_passkey(look, session)) }
-                    @if let Some(error) = &session.passkey_error { p.why { (error) } }
+                    @if let Some(error) = &session.passkey_error { p.why { (reason::said(words, look.zone, None, error)) } }
                     @if let (Some(code), "code") = (&session.passkey_code, stage.as_str()) {
                         p { (words.t("session.passkey_compare")) }
                         (format::letters(code))
@@ -138,19 +139,24 @@ fn answer_passkey(look: &Look, session: &Session) -> Markup {
     }
 }
 
-fn health(words: &Words, session: &Session) -> Markup {
+fn health(look: &Look, session: &Session) -> Markup {
+    let words = look.words;
     html! {
         section.panel {
             header { h2 { (words.t("session.health")) } }
             dl.facts {
                 dt { (words.t("session.since")) } dd { (format::ago(words, Some(session.status_at)))
-                    @if let Some(reason) = &session.status_reason { p class="soft small" { (reason) } } }
+                    @if let Some(text) = &session.status_reason { p class="soft small" {
+                        @match &session.status_code { Some(code) => (reason::said(words, look.zone, Some(code), text)), None => (text) }
+                    } } }
                 dt { (words.t("session.wish")) } dd { (words.of_value("session_wish", &session.desired)) }
                 @if let Some(paused_at) = session.paused_at {
                     dt { (words.t("session.paused")) } dd {
                         (format::ago(words, Some(paused_at)))
                         " · " (session.paused_by.as_deref().unwrap_or(words.t("session.its_worker")))
-                        @if let Some(reason) = &session.paused_reason { p class="soft small" { (reason) } }
+                        @if let Some(text) = &session.paused_reason { p class="soft small" {
+                            @if session.paused_by.is_some() { (text) } @else { (reason::said(words, look.zone, None, text)) }
+                        } }
                     }
                 }
                 @if let Some(limit) = &session.limit_reason {
@@ -208,7 +214,7 @@ async fn rate(look: &mut Look, session: &Session) -> Result<Markup, WebError> {
         id: "rate",
         title: words.t("session.rate"),
         unit: words.t("session.a_minute"),
-        kind: Kind::Bars,
+        kind: Kind::Stacked,
         times: minutes.iter().map(|minute| minute.at).collect(),
         series: vec![
             Series {

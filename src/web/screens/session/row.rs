@@ -13,6 +13,7 @@ pub(super) struct Session {
     pub(super) created_at: DateTime<Utc>,
     pub(super) status: String,
     pub(super) status_reason: Option<String>,
+    pub(super) status_code: Option<String>,
     pub(super) status_at: DateTime<Utc>,
     pub(super) desired: String,
     pub(super) connected_at: Option<DateTime<Utc>>,

@@ -7,6 +7,7 @@ use crate::web::format;
 use crate::web::identity::Scope;
 use crate::web::look::{Look, Shown};
 use crate::web::plot::{Kind, Plot, Series, Tone};
+use crate::web::reason;
 use crate::web::request::Place;
 use crate::web::screens::shared;
 use crate::web::words::Words;
@@ -129,7 +130,7 @@ pub(super) async fn render(look: &mut Look, id: i64) -> Result<Shown, WebError> 
             p class="flash bad" {
                 span {
                     @if let Some(code) = webhook.last_code { (code) " " }
-                    (webhook.last_error.as_deref().unwrap_or_default())
+                    (reason::said(words, look.zone, None, webhook.last_error.as_deref().unwrap_or_default()))
                 }
             }
         }
@@ -148,7 +149,7 @@ pub(super) async fn render(look: &mut Look, id: i64) -> Result<Shown, WebError> 
                     }
                 }
             }
-            (table(words, &rows))
+            (table(look, &rows))
             @if list == "dead" && i64::try_from(rows.len()) == Ok(ROWS) {
                 nav.pages aria-label=(words.t("common.pages")) {
                     a rel="next" href=(look.place.with("before", rows.last().map(|row| row.id.to_string()).as_deref())) { (words.t("common.next")) }
@@ -301,7 +302,7 @@ async fn plots(look: &mut Look, id: i64) -> Result<Markup, WebError> {
         id: "rate",
         title: words.t("webhooks.rate"),
         unit: words.t("webhooks.a_minute"),
-        kind: Kind::Bars,
+        kind: Kind::Stacked,
         times: times.clone(),
         series: counts
             .into_iter()
@@ -349,7 +350,8 @@ fn delivery_state(words: &Words, row: &Delivery) -> Markup {
     format::pill(tone, words.of_value("delivery_state", state))
 }
 
-fn table(words: &Words, rows: &[Delivery]) -> Markup {
+fn table(look: &Look, rows: &[Delivery]) -> Markup {
+    let words = look.words;
     if rows.is_empty() {
         return html! { p.soft { (words.t("webhooks.no_deliveries")) } };
     }
@@ -384,7 +386,7 @@ fn table(words: &Words, rows: &[Delivery]) -> Markup {
                         td data-label=(words.t("webhooks.attempted")) { @if row.attempted_at.is_some() { (format::ago(words, row.attempted_at)) } }
                         td.why data-label=(words.t("webhooks.answer")) {
                             @if row.status != "done" {
-                                @if let Some(error) = &row.last_error { (error) }
+                                @if let Some(error) = &row.last_error { (reason::said(words, look.zone, None, error)) }
                                 @if let Some(response) = row.response.as_deref().filter(|it| !it.is_empty()) {
                                     details data-key={ "response-" (row.id) } {
                                         summary { small { (words.t("webhooks.response")) } }

@@ -1,0 +1,153 @@
+//! Reasons of the database (`wa.reason_kinds`) in the reader's language: a code and its arguments become a sentence of `words/`.
+
+use super::format;
+use super::words::Words;
+use chrono_tz::Tz;
+use maud::{Markup, html};
+use serde_json::Value;
+
+/// A reason, or several.
+pub(super) fn show(words: &Words, zone: Tz, reason: &Value) -> Markup {
+    match reason {
+        Value::Array(reasons) => html! {
+            @for (at, reason) in reasons.iter().enumerate() { @if at > 0 { "; " } (show(words, zone, reason)) }
+        },
+        Value::Object(parts) => match (parts.get("code").and_then(Value::as_str), parts.get("text")) {
+            (code, Some(text)) => said(words, zone, code, text.as_str().unwrap_or_default()),
+            (Some(code), None) => html! {
+                @for part in parts_of(words.t(&format!("reason.{code}"))) {
+                    @match part {
+                        Part::Words(text) => (text),
+                        Part::Argument { before, name, after } => @if let Some(value) = parts.get(name) {
+                            (before) (show(words, zone, value)) (after)
+                        }
+                    }
+                }
+            },
+            (None, None) => html! {},
+        },
+        Value::String(text) => format::sentence(zone, text),
+        Value::Null => html! {},
+        other => html! { (other) },
+    }
+}
+
+/// What a worker or WhatsApp said in English, after the reader's words for its code.
+pub(super) fn said(words: &Words, zone: Tz, code: Option<&str>, text: &str) -> Markup {
+    let word = code.and_then(|code| {
+        ["cause", "failure_class"].into_iter().find_map(|section| words.find(&format!("{section}.{code}")))
+    });
+    html! {
+        @match word.filter(|_| !words.is_english()) {
+            Some(word) => { (word) " " (original(words, &html! { "(" (format::sentence(zone, text)) ")" })) }
+            None => (original(words, &format::sentence(zone, text)))
+        }
+    }
+}
+
+/// A text that is English on every page.
+pub(super) fn original(words: &Words, text: &Markup) -> Markup {
+    html! { @if words.is_english() { (text) } @else { span.original lang="en" { (text) } } }
+}
+
+/// A part of a sentence.
+#[derive(Debug, PartialEq, Eq)]
+enum Part<'a> {
+    Words(&'a str),
+    /// An argument, and what is said before and after it if there is one.
+    Argument {
+        before: &'a str,
+        name: &'a str,
+        after: &'a str,
+    },
+}
+
+/// The parts of a sentence such as `paused by {by}[: {reason}]`, as `wa.reason_text` takes them apart.
+fn parts_of(mut text: &str) -> Vec<Part<'_>> {
+    let mut parts = vec![];
+    while let Some(at) = text.find(['[', '{']) {
+        let (words, rest) = text.split_at(at);
+        parts.push(Part::Words(words));
+        let (whole, end) = if let Some(whole) = rest.strip_prefix('[') { (whole, ']') } else { (rest, '}') };
+        let Some((inside, rest)) = whole.split_once(end) else { break };
+        let (before, argument) = inside.split_once('{').unwrap_or(("", inside));
+        let (name, after) = argument.split_once('}').unwrap_or((argument, ""));
+        parts.push(Part::Argument { before, name, after });
+        text = rest;
+    }
+    parts.push(Part::Words(text));
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::collections::BTreeSet;
+
+    fn shown(language: &str, reason: &Value) -> String {
+        let words = Words::of(language).expect("a language");
+        show(words, Tz::UTC, reason).into_string()
+    }
+
+    /// The codes and words of `wa.reason_kinds`.
+    fn kinds() -> Vec<(String, String)> {
+        let list = include_str!("../../sql/schema/62_why.sql").split("$$").nth(1).expect("a list");
+        let rows = list.lines().filter_map(|line| line.trim().strip_prefix("('")?.split_once("', '"));
+        let rows = rows.map(|(code, words)| {
+            (code.to_owned(), words.trim_end_matches([',', ')']).trim_end_matches('\'').to_owned())
+        });
+        rows.collect()
+    }
+
+    fn arguments(text: &str) -> BTreeSet<&str> {
+        let arguments = parts_of(text).into_iter().filter_map(|part| match part {
+            Part::Argument { name, .. } => Some(name),
+            Part::Words(_) => None,
+        });
+        arguments.collect()
+    }
+
+    #[test]
+    fn h2_s12_every_reason_has_words_in_each_language_with_the_same_arguments() {
+        let kinds = kinds();
+        assert!(kinds.len() > 30, "{kinds:?}");
+        for words in Words::all() {
+            for (code, english) in &kinds {
+                let told = words.find(&format!("reason.{code}")).unwrap_or_else(|| panic!("{}: {code}", words.code));
+                if words.is_english() {
+                    assert_eq!(told, english, "{code}");
+                } else {
+                    assert_ne!(told, english, "{}: {code}", words.code);
+                }
+                assert_eq!(arguments(told), arguments(english), "{}: {code}", words.code);
+            }
+        }
+    }
+
+    #[test]
+    fn h2_s12_every_cause_has_words_in_each_other_language() {
+        let codes = include_str!("../../sql/schema/21_session_status.sql").split("wa.status_code(reason text)").nth(1);
+        let codes = codes.and_then(|rest| rest.split("$$").nth(1)).expect("a list");
+        let codes = codes.lines().filter_map(|line| line.trim().strip_prefix("('")?.split('\'').next());
+        let ends = crate::session::ending::ENDS.iter().map(|end| end.shown().name);
+        let codes: BTreeSet<&str> = codes.chain(ends).chain(["no_code", "restored", "imported"]).collect();
+        assert!(codes.len() > 20, "{codes:?}");
+        for words in Words::all().iter().filter(|words| !words.is_english()) {
+            let missing = codes.iter().filter(|code| words.find(&format!("cause.{code}")).is_none());
+            assert_eq!(missing.collect::<Vec<_>>(), Vec::<&&str>::new(), "{}", words.code);
+        }
+    }
+
+    #[test]
+    fn h2_s12_a_reason_is_a_sentence_with_what_there_is_of_its_arguments() {
+        let mut reason = json!({ "code": "paused", "by": "anna", "since": "2026-11-20 10:00:00+00" });
+        let time = "<time datetime=\"2026-11-20T10:00:00+00:00\">2026-11-20 10:00</time>";
+        assert_eq!(shown("en", &reason), format!("paused by anna since {time} (wa.resume)"));
+        reason["reason"] = "[lunch] {x}".into();
+        assert_eq!(shown("en", &reason), format!("paused by anna since {time}: [lunch] {{x}} (wa.resume)"));
+        let ended = json!([{ "code": "stopped", "since": "x", "because": { "code": "no_scan", "text": "no <b>" } }, { "code": "no_worker" }]);
+        assert_eq!(shown("en", &ended), "stopped since x: no &lt;b&gt; (wa.connect); no worker runs (wagres worker)");
+        assert!(shown("ru", &ended).contains("<span class=\"original\" lang=\"en\">(no &lt;b&gt;)</span>"));
+    }
+}
