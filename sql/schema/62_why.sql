@@ -29,6 +29,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('paused_by_worker', 'paused by its worker since {since}[: {because}] (wa.resume)'),
     ('time_zone', 'the server does not know the time zone {time_zone} of its quiet hours (wa.set_pacing)'),
     ('unsettled', 'an open transaction has locked messages that an earlier worker had in hand'),
+    ('transaction', 'an open transaction of role {role}[, {application}][, pid {pid}] has locked its sending[ since {since}]'),
     ('quiet_hours', 'quiet hours until {until}'),
     ('limited', 'limited by WhatsApp, no new chats[ until {until}]: {limit}'),
     ('gate', 'pacing, the next message goes at {at}'),
@@ -106,7 +107,15 @@ COMMENT ON FUNCTION wa.campaign_reason(wa.campaign) IS 'The reason that a paused
 CREATE OR REPLACE FUNCTION wa.session_reasons(session_ids bigint[])
 RETURNS TABLE (session_id bigint, blocked jsonb, delayed jsonb, limited jsonb, paced jsonb, used_up jsonb, stuck boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
-    WITH found AS MATERIALIZED (
+    WITH transaction AS MATERIALIZED (
+        -- Open transactions that may have locked rows, but for those of workers, which are short. A prepared one has no process.
+        SELECT k.transactionid::text AS id, jsonb_strip_nulls(jsonb_build_object('code', 'transaction',
+                   'role', coalesce(a.usename, x.owner), 'application', coalesce(nullif(a.application_name, ''), x.gid), 'pid', a.pid,
+                   'since', coalesce(a.xact_start, x.prepared)::timestamptz(0)::text)) AS reason
+        FROM pg_locks k LEFT JOIN pg_stat_activity a ON a.pid = k.pid LEFT JOIN pg_prepared_xacts x ON x.transaction = k.transactionid
+        WHERE k.locktype = 'transactionid' AND k.mode = 'ExclusiveLock' AND k.granted AND k.pid IS DISTINCT FROM pg_backend_pid()
+          AND a.application_name IS DISTINCT FROM 'wagres worker' AND a.application_name IS DISTINCT FROM 'wagres claims'
+    ), found AS MATERIALIZED (
         SELECT s.session_id, s.status, s.status_at::timestamptz(0)::text AS since, s.desired, s.proxy, s.failures, s.status_reason,
                s.rest_until::timestamptz(0)::text AS rest_until, s.qr IS NOT NULL AS has_qr, s.code IS NOT NULL AS has_code,
                s.paused_at::timestamptz(0)::text AS paused_at, s.paused_by, s.paused_reason,
@@ -114,6 +123,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
                t.paused_by AS tenant_paused_by, t.paused_reason AS tenant_paused_reason, l.unsettled,
                p AS pacing, b AS sending, p.session_id IS NOT NULL AS is_paced, p.first_contacts, b.contacts_today,
                b.gate_until > now() AS gated, b.gate_until,
+               (SELECT x.reason FROM transaction x WHERE x.id = b.xmax::text LIMIT 1) AS transaction,
                coalesce(p.quiet_from IS NOT NULL AND wa.is_quiet(p), false) AS quiet,
                CASE WHEN s.status_code IS NULL THEN to_jsonb(s.status_reason)
                     ELSE jsonb_build_object('code', s.status_code, 'text', s.status_reason) END AS because,
@@ -192,8 +202,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
                CASE num_nonnulls(o.first, t.tenant_paused, t.paused, o.zone, o.unsettled)
                    WHEN 0 THEN NULL WHEN 1 THEN jsonb_build_array(coalesce(o.first, t.tenant_paused, t.paused, o.zone, o.unsettled))
                    ELSE wa.reason_list(o.first, t.tenant_paused, t.paused, o.zone, o.unsettled) END AS blocked,
-               CASE num_nonnulls(o.by_itself, o.quiet)
-                   WHEN 0 THEN NULL WHEN 1 THEN jsonb_build_array(coalesce(o.by_itself, o.quiet)) ELSE jsonb_build_array(o.by_itself, o.quiet) END AS delayed
+               CASE num_nonnulls(o.by_itself, o.quiet, t.transaction)
+                   WHEN 0 THEN NULL WHEN 1 THEN jsonb_build_array(coalesce(o.by_itself, o.quiet, t.transaction))
+                   ELSE wa.reason_list(o.by_itself, o.quiet, t.transaction) END AS delayed
         FROM told t
         CROSS JOIN LATERAL (
             SELECT CASE WHEN t.by_a_person THEN t.line END AS first, CASE WHEN NOT t.by_a_person THEN t.line END AS by_itself,

@@ -13,7 +13,7 @@ const SESSIONS: &str = "
     SELECT wa.add_tenant('acme');
     SELECT wa.add_session(name, CASE name WHEN 'tenant_paused' THEN 'acme' ELSE 'default' END) FROM unnest('{logged_out,not_linked,stopped,stops,banned,proxy,
         resting,free,passkey,passkey_code,pairing_code,qr_code,linking,disconnected,connecting,tenant_paused,paused,paused_by_worker,
-        time_zone,unsettled,quiet_hours,limited,gate,used_up,messages}'::text[]) name;
+        time_zone,unsettled,transaction,quiet_hours,limited,gate,used_up,messages}'::text[]) name;
     INSERT INTO wa.worker (worker_id, host, pid, version, lease_until) VALUES ('00000000-0000-0000-0000-000000000001', 'one', 1, '1', now() + interval '1 hour');
     UPDATE wa.lease SET epoch = 1, holder = '00000000-0000-0000-0000-000000000001';
     SELECT wa.pause_tenant('acme', 'не оплачено');
@@ -99,6 +99,8 @@ async fn h2_s12_russian_pages_say_each_reason_in_russian() -> Result<()> {
     let mut places: Vec<String> = ["/fleet", "/queue", "/failures", "/risk"].map(str::to_owned).into();
     places.extend(sessions.iter().flat_map(|name| [format!("/session/{name}"), format!("/queue/{name}")]));
     places.extend(messages.iter().map(|id| format!("/message/{id}")));
+    let mut open = db.pool.begin().await?;
+    sqlx::query("SELECT wa.pause_campaign('transaction', 'may')").execute(&mut *open).await?;
     let mut found = BTreeSet::new();
     // Without a worker and with a full one as well.
     for worker in

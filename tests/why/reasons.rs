@@ -5,6 +5,8 @@ use crate::support::logins::run;
 use crate::support::world::{Worker, World};
 use anyhow::{Result, ensure};
 use serde_json::json;
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
 
 #[tokio::test]
 async fn s12_a_session_says_what_a_person_must_do_first() -> Result<()> {
@@ -198,4 +200,22 @@ async fn s12_a_message_says_what_became_of_it_or_what_it_waits_for() -> Result<(
     worker.stop().await?;
     let last = world.send("shop", ANNA, "nobody sends it").await?;
     message_says(&world, last, "session shop: no worker runs (wagres worker)").await
+}
+
+/// What an application's open transaction holds up is its own session (R8), and the reason says who it is.
+#[tokio::test]
+async fn s12_r8_an_open_transaction_that_holds_up_a_session_is_named() -> Result<()> {
+    let (world, worker) = shop().await?;
+    let options: PgConnectOptions = world.db.url.parse()?;
+    let mut open = options.application_name("night report").connect().await?;
+    sqlx::raw_sql("BEGIN; SELECT wa.pause_campaign('shop', 'may')").execute(&mut open).await?;
+    let id = world.send("shop", "15550002", "held up").await?;
+    let named = "an open transaction of role %, night report, pid % has locked its sending since %";
+    shop_says(&world, named).await?;
+    message_says(&world, id, &format!("session shop: {named}")).await?;
+    ensure!(!stuck(&world).await?, "it may end at any moment");
+    sqlx::raw_sql("COMMIT").execute(&mut open).await?;
+    world.holds(&format!("SELECT sent_at IS NOT NULL FROM wa.outbound WHERE id = {id}")).await?;
+    shop_says(&world, "campaign may paused%").await?;
+    worker.stop().await
 }

@@ -5,6 +5,7 @@
 
 use super::server::Database;
 use anyhow::{Context, bail};
+use sqlx::{ConnectOptions as _, PgConnection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -37,6 +38,22 @@ pub(super) async fn prepare(database: &Database, lanes: Lanes) -> anyhow::Result
     Ok(())
 }
 
+/// The role with which an application's connection works: a member of `wa_app` that sees the sessions' tenant.
+pub(super) const APPLICATION: &str = "wagres_bench_app";
+
+/// A connection of an application.
+pub(super) async fn application(database: &Database) -> anyhow::Result<PgConnection> {
+    sqlx::raw_sql(
+        "DO $$ BEGIN CREATE ROLE wagres_bench_app IN ROLE wa_app; EXCEPTION WHEN duplicate_object THEN NULL; END $$; \
+         SELECT wa.grant_tenant('wagres_bench_app', 'default')",
+    )
+    .execute(&database.pool)
+    .await
+    .context("making the application's role")?;
+    let options = db::options(&database.url, "wagres-bench application")?;
+    Ok(options.options([("role", APPLICATION)]).connect().await?)
+}
+
 /// The last jobs of the table: their first id and their number.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Jobs {
@@ -48,7 +65,7 @@ pub(super) struct Jobs {
 pub(super) async fn insert(database: &Database, lanes: Lanes, count: u64) -> anyhow::Result<Jobs> {
     let (jobs, sessions, chats) = (i64::try_from(count)?, i64::from(lanes.sessions), i64::from(lanes.chats));
     let first = sqlx::query_file_scalar!("sql/insert.sql", jobs, sessions, chats);
-    Ok(Jobs { first: first.fetch_one(&database.pool).await?, count })
+    Ok(Jobs { first: first.fetch_one(&mut application(database).await?).await?, count })
 }
 
 /// A running worker.

@@ -21,7 +21,7 @@ const WRITERS: u32 = 4;
 /// Rows that are copied.
 const TEMPLATES: u64 = 1000;
 /// Least ratio of the rate with the history to the rate without.
-const BUDGET: f64 = 0.9;
+const BUDGET: f64 = 0.95;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -12,14 +12,14 @@ use super::engine::{self, Engine, Lanes};
 use super::figure::{self, Better, Figure, median};
 use super::server::{self, Database, Server, ServerArgs};
 use anyhow::{Context, bail};
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use wagres::config::Config;
-use wagres::db::cluster;
+use wagres::db::{self, cluster};
 use wagres::worker::Handler;
 
 const CHATS: u32 = 1000;
@@ -42,6 +42,11 @@ pub(crate) struct Args {
     server: ServerArgs,
 }
 
+/// Rounds of P9b, of which the first does not count, and INSERTs of each.
+const BLOCKS: u32 = 11;
+const BLOCK: u32 = 100;
+/// Least ratio of a superuser's processor time to that of a member of `wa_app`.
+const BUDGET_ROLE: f64 = 1.0 / 1.3;
 /// Interval of the benchmark's wake-ups while the trigger is off.
 const RING_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -73,7 +78,7 @@ async fn measure(server: &Server, args: &Args, config: &Config, pgbench: &Path) 
                  CREATE TRIGGER plain AFTER INSERT ON wa.outbound FOR EACH STATEMENT EXECUTE FUNCTION plain_notify()";
     sqlx::raw_sql(setup).execute(&database.pool).await?;
     let engine = Engine::start(&database, config, Handler::new(|_| std::future::ready(Ok(())))).await?;
-    let mut figures = vec![];
+    let mut figures = one_row(&database).await?;
     for &clients in &args.clients {
         let mut rates: [Vec<f64>; 3] = Default::default();
         for round in 1..=args.rounds {
@@ -99,6 +104,44 @@ async fn measure(server: &Server, args: &Args, config: &Config, pgbench: &Path) 
     }
     engine.stop().await?;
     Ok(figures)
+}
+
+/// What the server spends on an INSERT of one row by a member of `wa_app`, beside a superuser, for whom no policy counts.
+async fn one_row(database: &Database) -> anyhow::Result<Vec<Figure>> {
+    let mut superuser = db::options(&database.url, "wagres-bench")?.connect().await?;
+    let mut application = engine::application(database).await?;
+    let (mut theirs, mut ours) = (vec![], vec![]);
+    for _ in 0..BLOCKS {
+        for (connection, times) in [(&mut superuser, &mut theirs), (&mut application, &mut ours)] {
+            times.push(processor(connection).await?);
+        }
+    }
+    let of = |times: Vec<Option<f64>>| {
+        times.into_iter().collect::<Option<Vec<f64>>>().map(|times| median(times[1..].to_vec()))
+    };
+    let figure =
+        |figure| Figure::new("P9b", "INSERT of one row as a member of wa_app", figure, "us of the server's processor");
+    Ok(match (of(ours), of(theirs)) {
+        (Some(ours), Some(theirs)) => {
+            vec![figure(ours).beside("as superuser", theirs, Better::Less).budget(BUDGET_ROLE)]
+        }
+        _ => vec![figure(f64::NAN).without("as superuser", "the server is on another machine".to_owned())],
+    })
+}
+
+/// Microseconds that the connection's backend has the processor for each of some INSERTs; nothing for a server on another
+/// machine.
+async fn processor(connection: &mut PgConnection) -> anyhow::Result<Option<f64>> {
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await?;
+    let so_far = || -> Option<f64> {
+        // Nanoseconds come first.
+        std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?.split(' ').next()?.parse().ok()
+    };
+    let before = so_far();
+    for _ in 0..BLOCK {
+        sqlx::query_file!("sql/insert_to.sql", 1, "15550000000").fetch_one(&mut *connection).await?;
+    }
+    Ok(so_far().zip(before).map(|(after, before)| (after - before) / 1000.0 / f64::from(BLOCK)))
 }
 
 /// Empties the tables, and lets the insert trigger ring, or not look for whom to ring, or only a plain trigger.
@@ -138,6 +181,7 @@ async fn inserts(pgbench: &Path, database: &Database, clients: u32, seconds: u32
     let mut child = Command::new(pgbench)
         .args(["-n", "-M", "prepared", "-f", "/dev/stdin", "-j", &clients.min(2).to_string()])
         .args(["-c", &clients.to_string(), "-T", &seconds.to_string(), database.url.expose()])
+        .env("PGOPTIONS", format!("-c role={}", engine::APPLICATION))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

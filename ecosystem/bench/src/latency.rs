@@ -58,9 +58,10 @@ async fn measure(server: &Server, args: &Args, config: &Config, peers: &Peers) -
     let (ours, floors) = ours_and_floors(server, args, config).await?;
     let own = |place: usize| Figure::new("P2", NAMES[place], ours[place], "ms");
     let mut figures = vec![];
-    for ((name, _), floor) in FLOORS.iter().zip(floors) {
+    for (place, ((name, _), floor)) in FLOORS.iter().zip(floors).enumerate() {
         let p50 = own(0).beside(*name, floor[0], Better::Less);
-        figures.push(if figures.is_empty() { p50.budget(BUDGET_FLOOR) } else { p50 });
+        // A message is a row, so the floor that counts has one, too.
+        figures.push(if place == 1 { p50.budget(BUDGET_FLOOR) } else { p50 });
         figures.push(own(1).beside(*name, floor[1], Better::Less));
     }
     let mut measured = vec![];
@@ -93,8 +94,7 @@ async fn ours_and_floors(server: &Server, args: &Args, config: &Config) -> anyho
     let engine = Engine::start(&database, config, handler).await?;
     let floor_database = server.database().await?;
     let mut floor = Floor::new(&floor_database).await?;
-    // Acquired once, because the pool may check a connection at each acquire.
-    let mut inserts = database.pool.acquire().await?;
+    let mut inserts = engine::application(&database).await?;
     let (mut ours, mut floors) = (vec![], [vec![], vec![]]);
     for sample in 0..WARM_UP + args.jobs {
         for ((_, statement), times) in FLOORS.iter().zip(&mut floors) {

@@ -14,6 +14,8 @@ use wagres::config::Config;
 const NAME: &str = "no-op jobs drained";
 /// Least ratio of our rate to the fastest peer's.
 const BUDGET: f64 = 2.0;
+/// P10: most bytes of WAL a job.
+const WAL: f64 = 250.0;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -97,6 +99,9 @@ fn report(ours: &[(f64, Cost)], others: &[Outcome], peers: &Peers) -> Vec<Figure
     for (place, (name, unit)) in COUNTED.into_iter().enumerate() {
         let Some(own) = cost.0[place] else { continue };
         let own = || Figure::new("P10", name, own, unit);
+        if unit == "bytes" {
+            figures.push(own().beside("the budget", WAL, Better::Less).budget(1.0));
+        }
         let theirs = measured.iter().filter_map(|(peer, (_, cost))| Some((*peer, cost.0[place]?)));
         let beside: Vec<_> = theirs.map(|(peer, theirs)| own().beside(peer, theirs, Better::Less)).collect();
         figures.extend(if beside.is_empty() { vec![own()] } else { beside });
