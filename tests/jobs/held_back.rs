@@ -1,7 +1,7 @@
 //! What is in nobody's hands: messages that are queued again, and messages of a paused campaign that come back (Q13, M1).
 
-use super::{ManualWorker, one, run, session};
-use crate::support::db::{TestDb, fresh};
+use super::{ManualWorker, one, run, session, shop};
+use crate::support::db::fresh;
 use crate::support::until::until;
 use anyhow::{Context as _, Result, ensure};
 use sqlx::{PgPool, Row as _};
@@ -9,14 +9,6 @@ use wagres::jobs::record::Record as _;
 use wagres::jobs::{JobError, OutboundJob};
 
 const RETRY_FAILED: &str = include_str!("../../sql/jobs/retry_failed.sql");
-
-async fn shop() -> Result<(TestDb, ManualWorker)> {
-    let db = fresh().await;
-    session(&db.pool, "shop").await?;
-    let worker = ManualWorker::new(&db.pool).await?;
-    worker.hold("shop").await?;
-    Ok((db, worker))
-}
 
 /// Records that a message has failed. Nothing is claimed afterwards.
 async fn fail(worker: &ManualWorker, job: OutboundJob) -> Result<()> {

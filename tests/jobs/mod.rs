@@ -8,6 +8,7 @@ mod orders;
 mod poison;
 mod shares;
 
+use crate::support::db::{TestDb, fresh};
 use anyhow::{Context as _, Result, ensure};
 use sqlx::PgPool;
 use std::sync::Arc;
@@ -129,6 +130,15 @@ impl ManualWorker {
         ensure!(gone.rows_affected() == 1, "the worker was gone already");
         Ok(())
     }
+}
+
+/// A database with the session "shop", held by a worker.
+pub(crate) async fn shop() -> Result<(TestDb, ManualWorker)> {
+    let db = fresh().await;
+    session(&db.pool, "shop").await?;
+    let worker = ManualWorker::new(&db.pool).await?;
+    worker.hold("shop").await?;
+    Ok((db, worker))
 }
 
 /// Adds a session that nobody holds; returns its id.

@@ -1,6 +1,6 @@
 //! Options of a message besides its content (priority, schedule, expiry, dedupe key), pacing, pauses, cancel and retry.
 
-use super::{ManualWorker, one, run, session};
+use super::{ManualWorker, one, run, session, shop};
 use crate::support::db::fresh;
 use crate::support::until::until;
 use anyhow::{Context as _, Result, ensure};
@@ -21,15 +21,6 @@ async fn send_all(worker: &mut ManualWorker) -> Result<Vec<String>> {
             return Ok(sent);
         }
     }
-}
-
-/// A database with the session "shop", held by a worker.
-async fn shop() -> Result<(crate::support::db::TestDb, ManualWorker)> {
-    let db = fresh().await;
-    session(&db.pool, "shop").await?;
-    let worker = ManualWorker::new(&db.pool).await?;
-    worker.hold("shop").await?;
-    Ok((db, worker))
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Each message is counted once in each state, and a failure has its class.
 
-use super::{begin, counted, levels_agree, next, reported, shop};
-use crate::jobs::{one, run};
+use super::{begin, counted, levels_agree, next, reported};
+use crate::jobs::{one, run, shop};
 use crate::support::db::fresh;
 use crate::support::docs;
 use crate::support::until::until;

@@ -6,8 +6,7 @@ mod series;
 mod with_the_sandbox;
 mod writing;
 
-use crate::jobs::{ManualWorker, one, run, session};
-use crate::support::db::{TestDb, fresh};
+use crate::jobs::{ManualWorker, one, run};
 use crate::support::until::until;
 use anyhow::{Context as _, Result, ensure};
 use chrono::{DateTime, Utc};
@@ -16,15 +15,6 @@ use wagres::db::storable::Storable;
 use wagres::jobs::OutboundJob;
 use wagres::jobs::change::{Change, Reached};
 use wagres::jobs::numbers::News;
-
-/// A database with the session "shop", held by a worker.
-async fn shop() -> Result<(TestDb, ManualWorker)> {
-    let db = fresh().await;
-    session(&db.pool, "shop").await?;
-    let worker = ManualWorker::new(&db.pool).await?;
-    worker.hold("shop").await?;
-    Ok((db, worker))
-}
 
 /// Inserts a text and begins its first attempt.
 async fn begin(worker: &mut ManualWorker, body: &str) -> Result<OutboundJob> {

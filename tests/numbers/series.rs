@@ -1,7 +1,7 @@
 //! What reads the numbers: series, and what they cost.
 
-use super::{begin, news, shop, worker_row};
-use crate::jobs::{one, run, session};
+use super::{begin, news, worker_row};
+use crate::jobs::{one, run, session, shop};
 use crate::support::db::fresh;
 use crate::support::logins::login;
 use anyhow::{Result, ensure};
