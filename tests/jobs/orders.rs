@@ -1,7 +1,6 @@
 //! Options of a message besides its content (priority, schedule, expiry, dedupe key), pacing, pauses, cancel and retry.
 
 use super::{ManualWorker, one, run, session, shop};
-use crate::support::db::fresh;
 use crate::support::until::until;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
