@@ -4,6 +4,7 @@ use super::partner::{Partner, Reply};
 use super::stage::{PARTNER_TOKEN, activate, call, enter, holds, linked, on, pages, register, scan, worker};
 use crate::support::db::fresh;
 use crate::support::in_process::InProcessWorker;
+use crate::support::until::until;
 use crate::support::world::{Worker, World};
 use crate::web::Pages;
 use anyhow::{Result, ensure};
@@ -211,4 +212,32 @@ async fn h6_a_freeze_ends_the_callback_that_is_under_way() -> Result<()> {
         "SELECT status = 'frozen' AND api_key_hash IS NULL AND activated_at IS NULL FROM wa.company WHERE salon_id = 5",
     )
     .await
+}
+
+/// A link page is used while the partner's freeze is not committed yet.
+#[tokio::test]
+async fn h6_s2_no_link_page_begins_beside_a_freeze() -> Result<()> {
+    let db = fresh().await;
+    let pages = pages(&db).await?;
+    let page = enter(&pages, SALON).await?;
+    let mut freeze = db.pool.begin().await?;
+    sqlx::query("SELECT wa.hear_partner($1, 'freeze')").bind(SALON).execute(&mut *freeze).await?;
+    let path = format!("{page}/start");
+    let freezes = async {
+        let waiting =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        until("a link page that waits", async || {
+            let count: i64 = sqlx::query_scalar(waiting).fetch_one(&db.pool).await?;
+            Ok(if count > 0 { Ok(()) } else { Err(count) })
+        })
+        .await?;
+        Ok(freeze.commit().await?)
+    };
+    let (started, frozen): (_, Result<()>) = tokio::join!(pages.post(&path, "", ""), freezes);
+    frozen?;
+    let started = started?;
+    ensure!(started.status == 422, "{started:?}");
+    holds(&db.pool, CLOSED).await?;
+    pages.stop().await;
+    Ok(())
 }

@@ -391,3 +391,26 @@ async fn h3_h6_a_page_of_a_frozen_company_is_refused_until_somebody_comes_for_it
     pages.stop().await;
     Ok(())
 }
+
+#[tokio::test]
+async fn h3_a_page_that_asks_while_its_linking_begins_uses_up_one_link() -> Result<()> {
+    let db = fresh().await;
+    let pages = Pages::with(&db, |config| {
+        settings(config);
+        config.marketplace.pairing_code = true;
+        config.marketplace.phone = Some(format!("+{NUMBER}"));
+    })
+    .await?;
+    let company = company(&db, 1).await?;
+    let mut page = Client::of(&pages.url, company, "websocket").await?;
+    for _ in 0..3 {
+        page.emit("request-qr", None).await?;
+    }
+    // Requests are answered in their order, so those before are done.
+    page.emit("request-pairing-code", Some(json!({}))).await?;
+    ensure!(page.answer().await?["code"] == "PHONE_REQUIRED");
+    let links: i64 = sqlx::query_scalar("SELECT sum(links) FROM wa.company_numbers").fetch_one(&db.pool).await?;
+    ensure!(links == 1, "{links}");
+    pages.stop().await;
+    Ok(())
+}

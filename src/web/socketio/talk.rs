@@ -149,6 +149,8 @@ impl Talk {
             Seen::Nothing | Seen::Missing => return Ok(()),
         };
         let known = match &ask {
+            // The page has asked, and the row does not show it yet.
+            Ask::Qr if told.is_ahead_of(&row) => Some(vec![]),
             Ask::Qr => known_qr(&row, read),
             Ask::Code(phone) => known_code(phone.as_deref(), &row, read, told).map(|say| vec![say]),
         };
@@ -159,8 +161,7 @@ impl Talk {
             return Ok(());
         }
         let phone = match &ask {
-            // Nor does the number of the settings displace the one that the page waits for.
-            Ask::Qr => self.phone.clone().filter(|_| !told.waits_for_code(&row)),
+            Ask::Qr => self.phone.clone(),
             Ask::Code(phone) => phone.clone(),
         };
         let mut linked = self.link(&row, phone.as_deref()).await;
