@@ -29,6 +29,8 @@ CREATE TABLE wa.inbox (
 CREATE INDEX inbox_id ON wa.inbox (id);
 CREATE INDEX inbox_history ON wa.inbox (session_id, chat, sent_at);
 CREATE INDEX inbox_media ON wa.inbox (media_id) WHERE media_id IS NOT NULL;
+-- Where a replay of a webhook begins (wa.first_since), whatever the order in which transactions began and ended.
+CREATE INDEX inbox_age ON wa.inbox USING brin (received_at) WITH (pages_per_range = 32, autosummarize = on);
 CREATE INDEX inbox_transaction ON wa.inbox USING brin (transaction) WITH (pages_per_range = 32, autosummarize = on);
 COMMENT ON TABLE wa.inbox IS 'Received messages, each exactly once. LISTEN wa_inbound announces new rows as {"session_id","id"}.';
 COMMENT ON COLUMN wa.inbox.id IS 'Number of the message, in the order of arrival.';

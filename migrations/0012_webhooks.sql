@@ -148,6 +148,7 @@ CREATE TABLE wa.delivery (
     autovacuum_vacuum_scale_factor = 0.005, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02
 );
+CREATE INDEX delivery_age ON wa.delivery USING brin (happened_at) WITH (pages_per_range = 32, autosummarize = on);
 -- The first four hold the live part alone, each for one question of the holder: what is new, what is due again, what waits
 -- behind another one of its chat, and what belongs to one request. The others are for operators: what ended last.
 CREATE INDEX delivery_fresh ON wa.delivery (webhook_id, id) WHERE status = 'queued' AND attempts = 0;

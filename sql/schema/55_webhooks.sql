@@ -37,6 +37,43 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.webhook_id(text) IS 'The number of the webhook with this name that the caller sees; error WA054 without one.';
 
+-- As the program that posts reads a host: one that ends with a number is an IPv4 address of one to four numbers, the last
+-- of which fills the rest of its 32 bits, in decimal, octal or hexadecimal digits. It finds by itself whatever else is wrong.
+CREATE OR REPLACE FUNCTION wa.is_host(host text) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    labels CONSTANT text[] := string_to_array(regexp_replace(lower(host), '\.$', ''), '.');
+    many   CONSTANT integer := cardinality(labels);
+    digits text;
+    base   integer;
+    value  numeric;
+BEGIN
+    IF host LIKE '[%' THEN
+        RETURN family(btrim(host, '[]')::inet) = 6;
+    ELSIF host ~ '^\.*$' OR 'xn--' = ANY (labels) THEN
+        RETURN false;
+    ELSIF labels[many] !~ '^([0-9]+|0x[0-9a-f]*)$' THEN
+        RETURN true;
+    END IF;
+    FOR n IN 1 .. many LOOP
+        base := CASE WHEN labels[n] LIKE '0x%' THEN 16 WHEN labels[n] ~ '^0.' THEN 8 ELSE 10 END;
+        digits := ltrim(CASE base WHEN 16 THEN substr(labels[n], 3) ELSE labels[n] END, '0');
+        IF labels[n] = '' OR length(digits) > 11
+           OR digits !~ (CASE base WHEN 16 THEN '^[0-9a-f]*$' WHEN 8 THEN '^[0-7]*$' ELSE '^[0-9]*$' END) THEN
+            RETURN false;
+        END IF;
+        SELECT coalesce(sum((strpos('0123456789abcdef', substr(digits, i, 1)) - 1) * base::numeric ^ (length(digits) - i)), 0) INTO value
+        FROM generate_series(1, length(digits)) i;
+        IF value >= 256::numeric ^ (CASE WHEN n = many THEN 5 - many ELSE 1 END) THEN
+            RETURN false;
+        END IF;
+    END LOOP;
+    RETURN many <= 4;
+EXCEPTION WHEN invalid_text_representation THEN
+    RETURN false;
+END $$;
+COMMENT ON FUNCTION wa.is_host(text) IS 'Whether a host of a URL, a name or an address, can be read as one; an IPv6 address has brackets.';
+
 -- The error does not repeat the address or the headers, which may hold a password.
 CREATE OR REPLACE FUNCTION wa.check_webhook(url text, kinds text[], lanes text, format text, batch_size integer, batch_wait interval, headers jsonb) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -48,7 +85,8 @@ DECLARE
 BEGIN
     IF url IS NULL OR length(url) > 2000
        OR url !~ '^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][!-"$-~]*)?$'
-       OR coalesce(substring(url FROM '^https?://[^/?]*:([0-9]+)([/?]|$)')::integer, 1) NOT BETWEEN 1 AND 65535 THEN
+       OR coalesce(substring(url FROM '^https?://[^/?]*:([0-9]+)([/?]|$)')::integer, 1) NOT BETWEEN 1 AND 65535
+       OR NOT wa.is_host(substring(url FROM '^https?://(\[[^]]*\]|[^/?:]*)')) THEN
         RAISE EXCEPTION 'url: not an address that a webhook can have'
             USING ERRCODE = 'WA055', COLUMN = 'url', HINT = 'Accepted: http:// or https://, a host, a port, path and query if needed, 2000 characters; no user and password (put them into headers), and no #.';
     END IF;

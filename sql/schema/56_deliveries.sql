@@ -2,28 +2,30 @@
 -- delivered that was rolled back, and nothing is lost that was committed. Without webhooks each of these costs a look at
 -- an empty table.
 
-CREATE OR REPLACE FUNCTION wa.hears(webhook wa.webhook, session_id bigint, type text) RETURNS boolean
+CREATE OR REPLACE FUNCTION wa.hears(webhook wa.webhook, session_id bigint, type text, tenants text[] DEFAULT NULL) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT (webhook.session_ids IS NULL OR coalesce(hears.session_id = ANY (webhook.session_ids), false))
         AND webhook.kinds && ARRAY['*', hears.type, split_part(hears.type, '.', 1) || '.*']
         AND (webhook.tenants IS NULL
-             OR coalesce((SELECT s.tenant = ANY (webhook.tenants) FROM wa.session s WHERE s.session_id = hears.session_id), false))
+             OR coalesce((SELECT s.tenant = ANY (webhook.tenants) FROM wa.session s WHERE s.session_id = hears.session_id), false)
+             OR hears.session_id IS NULL AND coalesce(hears.tenants <@ webhook.tenants, false))
 $$;
-COMMENT ON FUNCTION wa.hears(wa.webhook, bigint, text) IS 'Whether a webhook gets events of this session and type. Those without a session are for webhooks of all tenants and sessions.';
+COMMENT ON FUNCTION wa.hears(wa.webhook, bigint, text, text[]) IS 'Whether a webhook gets events of this session and type. Those without a session are for webhooks of all sessions: of all tenants, and of at least these tenants unless there are none.';
 
-CREATE OR REPLACE FUNCTION wa.listeners(session_id bigint, type text) RETURNS SETOF bigint
+CREATE OR REPLACE FUNCTION wa.listeners(session_id bigint, type text, tenants text[] DEFAULT NULL) RETURNS SETOF bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     -- Only those of the session's tenant, and of all: as in wa.inbox_consumed.
     SELECT w.webhook_id
     FROM (
         SELECT t.* FROM wa.webhook t
-        WHERE t.tenants @> ARRAY(SELECT s.tenant FROM wa.session s WHERE s.session_id = listeners.session_id) AND listeners.session_id IS NOT NULL
+        WHERE t.tenants @> coalesce(listeners.tenants, ARRAY(SELECT s.tenant FROM wa.session s WHERE s.session_id = listeners.session_id))
+          AND (listeners.session_id IS NOT NULL OR listeners.tenants IS NOT NULL)
         UNION ALL
         SELECT a.* FROM wa.webhook a WHERE a.tenants IS NULL
     ) w
-    WHERE NOT wa.is_disabled(w) AND wa.hears(w, listeners.session_id, listeners.type)
+    WHERE NOT wa.is_disabled(w) AND wa.hears(w, listeners.session_id, listeners.type, listeners.tenants)
 $$;
-COMMENT ON FUNCTION wa.listeners(bigint, text) IS 'The webhooks that get events of this session and type now.';
+COMMENT ON FUNCTION wa.listeners(bigint, text, text[]) IS 'The webhooks that get events of this session and type now; without a session of these tenants, or of none.';
 
 CREATE OR REPLACE FUNCTION wa.event_consumed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -37,7 +39,7 @@ BEGIN
     END IF;
     INSERT INTO wa.delivery (webhook_id, event_id, type, source, source_id, session_id, chat, happened_at)
     SELECT l, 'event_' || n.id, wa.webhook_type(n.kind), 'event', n.id, n.session_id, coalesce(n.data ->> 'chat', n.data ->> 'group', ''), n.created_at
-    FROM stored n CROSS JOIN LATERAL wa.listeners(n.session_id, wa.webhook_type(n.kind)) l
+    FROM stored n CROSS JOIN LATERAL wa.listeners(n.session_id, wa.webhook_type(n.kind), n.tenants) l
     ORDER BY n.id
     ON CONFLICT (webhook_id, event_id) DO NOTHING;
     IF FOUND THEN
@@ -118,32 +120,25 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.fill_webhook(bigint, bigint) IS 'Inserts deliveries of messages that were being stored when a webhook was added or enabled. False while more may come.';
 
--- Ids grow with time, so half of what is left is skipped with each look.
+-- A row has the time at which its transaction began, so among the rows of a long transaction, and those that were
+-- inserted beside it, ids do not grow with time. An index of the times finds those that are late enough. To look for the
+-- smallest id is left to it by OFFSET: Postgres would read all rows in the order of their ids up to the first one.
 CREATE OR REPLACE FUNCTION wa.first_since(source text, since timestamptz) RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    -- A row may be older than rows with smaller ids: its time is that of the beginning of its transaction.
-    early  CONSTANT timestamptz := CASE WHEN since > '-infinity' THEN since - interval '10 minutes' ELSE since END;
-    low    bigint := 0;
-    high   bigint;
-    middle bigint;
-    old    boolean;
+    first bigint;
 BEGIN
-    high := CASE source WHEN 'inbox' THEN (SELECT max(i.id) FROM wa.inbox i) WHEN 'event' THEN (SELECT max(e.id) FROM wa.event e)
-                        WHEN 'outbound' THEN (SELECT max(o.id) FROM wa.outbound o) ELSE (SELECT max(d.id) FROM wa.delivery d) END;
-    WHILE low < high LOOP
-        middle := low + (high - low) / 2;
-        old := CASE source
-            WHEN 'inbox' THEN (SELECT i.received_at < early FROM wa.inbox i WHERE i.id > middle ORDER BY i.id LIMIT 1)
-            WHEN 'event' THEN (SELECT e.created_at < early FROM wa.event e WHERE e.id > middle ORDER BY e.id LIMIT 1)
-            WHEN 'outbound' THEN (SELECT o.created_at < early FROM wa.outbound o WHERE o.id > middle ORDER BY o.id LIMIT 1)
-            ELSE (SELECT d.created_at < early FROM wa.delivery d WHERE d.id > middle ORDER BY d.id LIMIT 1) END;
-        IF old THEN
-            low := middle + 1;
-        ELSE
-            high := middle;
-        END IF;
-    END LOOP;
-    RETURN low;
+    -- Often the first row is late enough.
+    IF (CASE source
+        WHEN 'inbox' THEN (SELECT i.received_at FROM wa.inbox i ORDER BY i.id LIMIT 1)
+        WHEN 'event' THEN (SELECT e.created_at FROM wa.event e ORDER BY e.id LIMIT 1)
+        ELSE (SELECT d.happened_at FROM wa.delivery d ORDER BY d.id LIMIT 1) END) >= since THEN
+        RETURN 0;
+    END IF;
+    first := CASE source
+        WHEN 'inbox' THEN (SELECT min(r.id) FROM (SELECT i.id FROM wa.inbox i WHERE i.received_at >= since OFFSET 0) r)
+        WHEN 'event' THEN (SELECT min(r.id) FROM (SELECT e.id FROM wa.event e WHERE e.created_at >= since OFFSET 0) r)
+        ELSE (SELECT min(r.id) FROM (SELECT d.id FROM wa.delivery d WHERE d.happened_at >= since OFFSET 0) r) END;
+    RETURN coalesce(first - 1, 9223372036854775807);
 END $$;
-COMMENT ON FUNCTION wa.first_since(text, timestamptz) IS 'An id after which the rows of inbox, event, outbound or delivery begin that were made at a moment or later.';
+COMMENT ON FUNCTION wa.first_since(text, timestamptz) IS 'The id after which the rows of inbox, event or delivery begin that are of a moment or later: received, inserted, happened.';

@@ -74,6 +74,7 @@ DECLARE
     c     wa.company;
     own   wa.session;
     heard wa.partner_hook;
+    why   CONSTANT text := 'the partner ' || CASE hear_partner.event WHEN 'uninstall' THEN 'uninstalled' ELSE 'froze' END || ' the company';
 BEGIN
     SELECT k.* INTO c FROM wa.company k
     WHERE k.salon_id = hear_partner.salon_id AND (hear_partner.only_company IS NULL OR k.company_id = hear_partner.only_company)
@@ -85,35 +86,38 @@ BEGIN
     END IF;
     SELECT h.* INTO heard FROM wa.partner_hook h
     WHERE h.company_id = c.company_id AND h.event = hear_partner.event AND h.entered_at = c.entered_at;
-    IF heard.received_at > now() - interval '24 hours' THEN
+    SELECT s.* INTO own FROM wa.session s WHERE s.session_id = c.session_id;
+    -- A session that somebody has connected or linked since is closed or logged out once more.
+    IF heard.received_at > now() - interval '24 hours' AND own.desired = 'stopped'
+       AND (hear_partner.event = 'freeze' OR own.jid IS NULL OR EXISTS (
+           SELECT FROM wa.session_job j WHERE j.session_id = c.session_id AND j.kind = 'logout' AND j.status IN ('queued', 'running'))) THEN
         UPDATE wa.partner_hook h SET seen = h.seen + 1 WHERE h.hook_id = heard.hook_id;
         RETURN 'duplicate';
     END IF;
     INSERT INTO wa.partner_hook AS h (company_id, event, entered_at) VALUES (c.company_id, hear_partner.event, c.entered_at)
     ON CONFLICT (company_id, event, entered_at) DO UPDATE SET received_at = now(), seen = h.seen + 1;
-    SELECT s.* INTO own FROM wa.session s WHERE s.session_id = c.session_id;
+    WITH cancelled AS (
+        UPDATE wa.partner_call p SET status = 'cancelled', claim = NULL, leased_until = NULL, finished_at = now(), last_error = why
+        WHERE p.company_id = c.company_id AND p.status IN ('queued', 'running') RETURNING p.call_id
+    )
+    DELETE FROM wa.partner_key k USING cancelled WHERE k.call_id = cancelled.call_id;
+    -- One that is uninstalled stays so.
+    UPDATE wa.company k SET status = CASE WHEN hear_partner.event = 'uninstall' OR k.status = 'uninstalled' THEN 'uninstalled' ELSE 'frozen' END,
+        status_at = now(), api_key_hash = NULL, api_key_at = NULL
+    WHERE k.company_id = c.company_id;
+    UPDATE wa.token t SET revoked_at = now()
+    WHERE t.session_id = c.session_id AND t.purpose = 'link' AND t.revoked_at IS NULL;
     IF hear_partner.event = 'uninstall' THEN
-        WITH cancelled AS (
-            UPDATE wa.partner_call p SET status = 'cancelled', claim = NULL, leased_until = NULL, finished_at = now(), last_error = 'the partner uninstalled the company'
-            WHERE p.company_id = c.company_id AND p.status IN ('queued', 'running') RETURNING p.call_id
-        )
-        DELETE FROM wa.partner_key k USING cancelled WHERE k.call_id = cancelled.call_id;
-        UPDATE wa.company k SET status = 'uninstalled', status_at = now(), api_key_hash = NULL, api_key_at = NULL WHERE k.company_id = c.company_id;
-        UPDATE wa.token t SET revoked_at = now()
-        WHERE t.session_id = c.session_id AND t.purpose = 'link' AND t.revoked_at IS NULL;
-        PERFORM wa.logout(wa.act_for_company(c.company_id), 'the partner uninstalled the company', force => true);
-        PERFORM wa.end_act_for_company();
-        PERFORM wa.count_company(c.company_id, 'uninstalled');
+        PERFORM wa.logout(wa.act_for_company(c.company_id), why, force => true);
     ELSE
-        UPDATE wa.company k SET status = 'frozen', status_at = now() WHERE k.company_id = c.company_id AND k.status <> 'uninstalled';
-        PERFORM wa.close(wa.act_for_company(c.company_id), 'the partner froze the company');
-        PERFORM wa.end_act_for_company();
-        PERFORM wa.count_company(c.company_id, 'frozen');
+        PERFORM wa.close(wa.act_for_company(c.company_id), why);
     END IF;
+    PERFORM wa.end_act_for_company();
+    PERFORM wa.count_company(c.company_id, CASE hear_partner.event WHEN 'uninstall' THEN 'uninstalled' ELSE 'frozen' END);
     PERFORM wa.announce_company(c.session_id);
     RETURN CASE hear_partner.event WHEN 'uninstall' THEN 'logged_out' ELSE 'closed' END;
 END $$;
-COMMENT ON FUNCTION wa.hear_partner(bigint, text, bigint) IS 'What the partner tells of a company: uninstall logs its session out and deletes its auth state, freeze closes it. Returns logged_out, closed, duplicate (within 24 hours, unless somebody came from the partner meanwhile), unknown_company, ignored (another event). For web processes, which have checked the partner''s token.';
+COMMENT ON FUNCTION wa.hear_partner(bigint, text, bigint) IS 'What the partner tells of a company: uninstall logs its session out and deletes its auth state, freeze closes it. Both cancel its calls to the partner, revoke its link pages and delete its API key. Returns logged_out, closed, duplicate (within 24 hours, unless somebody came from the partner or connected the session meanwhile), unknown_company, ignored (another event). For web processes, which have checked the partner''s token.';
 
 CREATE OR REPLACE FUNCTION wa.claim_partner_calls(worker uuid, most integer, per_minute integer, at_once integer, lease interval)
 RETURNS TABLE (call_id bigint, company_id bigint, salon_id bigint, session_id bigint, kind text, claim uuid, attempts integer, api_key jsonb)
@@ -202,7 +206,9 @@ BEGIN
     SET status = CASE outcome WHEN 'done' THEN 'active' ELSE 'failed' END, status_at = now(),
         activated_at = CASE outcome WHEN 'done' THEN clock_timestamp() ELSE k.activated_at END
     WHERE k.company_id = c.company_id AND k.status = 'activating';
-    PERFORM wa.count_company(c.company_id, CASE outcome WHEN 'done' THEN 'activated' ELSE 'failed' END);
+    IF FOUND THEN
+        PERFORM wa.count_company(c.company_id, CASE outcome WHEN 'done' THEN 'activated' ELSE 'failed' END);
+    END IF;
     PERFORM wa.announce_company(c.session_id);
     RETURN true;
 END $$;

@@ -277,7 +277,7 @@ BEGIN
         RETURN;
     END IF;
     SELECT s.* INTO own FROM wa.session s WHERE s.session_id = token.session_id;
-    state := wa.link_state(token, own.connected_at);
+    state := CASE WHEN wa.is_left(token.session_id) THEN 'revoked' ELSE wa.link_state(token, own.connected_at) END;
     session := own.name;
     session_id := own.session_id;
     expires_at := token.expires_at;
@@ -319,7 +319,13 @@ BEGIN
     END IF;
     RETURN NEXT;
 END $$;
-COMMENT ON FUNCTION wa.link_page(text) IS 'What the link page with this secret shows, in one row. state: open (with the codes to show now), expired, revoked, spent (the session has connected; with its phone for ten minutes), unknown. job_status and job_error are those of the session''s last job of the kind link, ended is the end of its last connection_ended; what ended before the link was made is none of its holder''s.';
+COMMENT ON FUNCTION wa.link_page(text) IS 'What the link page with this secret shows, in one row. state: open (with the codes to show now), expired, revoked (also of a company that the partner froze or uninstalled), spent (the session has connected; with its phone for ten minutes), unknown. job_status and job_error are those of the session''s last job of the kind link, ended is the end of its last connection_ended; what ended before the link was made is none of its holder''s.';
+
+CREATE OR REPLACE FUNCTION wa.is_left(session_id bigint) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM wa.company c WHERE c.session_id = is_left.session_id AND c.status IN ('frozen', 'uninstalled'))
+$$;
+COMMENT ON FUNCTION wa.is_left(bigint) IS 'Whether a session is that of a company that the partner froze or uninstalled: no link page links it until somebody comes from the partner for it.';
 
 CREATE OR REPLACE FUNCTION wa.open_link(secret text) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -327,7 +333,10 @@ DECLARE
     found text;
     state text;
 BEGIN
-    SELECT s.name, wa.link_state(t, s.connected_at) INTO found, state
+    -- What the partner tells at the same moment is heard before or after this step, and not beside it.
+    PERFORM FROM wa.company c WHERE c.session_id = (
+        SELECT t.session_id FROM wa.token t WHERE t.hash = wa.secret_hash(open_link.secret) AND t.purpose = 'link') FOR SHARE;
+    SELECT s.name, CASE WHEN wa.is_left(s.session_id) THEN 'revoked' ELSE wa.link_state(t, s.connected_at) END INTO found, state
     FROM wa.token t JOIN wa.session s ON s.session_id = t.session_id
     WHERE t.hash = wa.secret_hash(open_link.secret) AND t.purpose = 'link';
     IF state IS DISTINCT FROM 'open' THEN

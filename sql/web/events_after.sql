@@ -36,3 +36,6 @@ UNION ALL
       AND ($5 IS NULL OR starts_with(e.kind, $5))
     ORDER BY e.session_id DESC, e.id DESC LIMIT $2 / 10) e
  ORDER BY e.id DESC LIMIT $2 / 10)
+UNION ALL
+(SELECT id, session, kind, data, created_at FROM wa.event
+ WHERE (SELECT sessions FROM few) AND tenants IS NOT NULL AND ($5 IS NULL OR starts_with(kind, $5)) ORDER BY id DESC LIMIT $2 / 10)

@@ -21,8 +21,10 @@ WITH fresh AS (
 )
 SELECT d.id, EXISTS (SELECT FROM fresh f WHERE f.id = d.id) AS "is_fresh!", EXISTS (SELECT FROM due u WHERE u.id = d.id) AS "is_due!",
        d.event_id, d.type AS kind, d.session_id, d.chat, d.happened_at, d.attempts, d.batch, s.name AS "session?",
-       -- A session may have gone to another tenant meanwhile.
-       d.source = 'test' OR w.tenants IS NULL OR coalesce(s.tenant = ANY (w.tenants), false) AS "allowed!",
+       -- A session may have gone to another tenant meanwhile. An event without one may be of tenants; one that is deleted is gone.
+       d.source = 'test' OR w.tenants IS NULL OR coalesce(s.tenant = ANY (w.tenants), false)
+           OR d.source = 'event' AND d.session_id IS NULL
+              AND coalesce((SELECT coalesce(e.tenants <@ w.tenants, false) FROM wa.event e WHERE e.id = d.source_id), true) AS "allowed!",
        -- Null when the row is gone. Long texts are cut here, so that no page takes much memory.
        CASE d.source
            WHEN 'test' THEN d.data

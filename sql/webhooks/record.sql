@@ -55,9 +55,9 @@ WITH held AS (
         latency_seconds = n.latency_seconds + EXCLUDED.latency_seconds,
         latency = ARRAY(SELECT coalesce(a, 0) + coalesce(b, 0) FROM unnest(n.latency, EXCLUDED.latency) AS both_of (a, b))
 ), event AS (
-    -- The events.
-    INSERT INTO wa.event (session, session_id, kind, data)
-    SELECT s.name, s.session_id, e.kind, e.data
+    -- The events: of the session if the webhook is for one alone, and otherwise of its tenants.
+    INSERT INTO wa.event (session, session_id, tenants, kind, data)
+    SELECT s.name, s.session_id, CASE WHEN s.session_id IS NULL THEN w.tenants END, e.kind, e.data
     FROM held JOIN wa.webhook w USING (webhook_id) LEFT JOIN wa.session s ON cardinality(w.session_ids) = 1 AND s.session_id = w.session_ids[1]
     CROSS JOIN LATERAL (
         SELECT 'webhook_failing' AS kind, jsonb_build_object('webhook', w.name, 'failures', $10::integer, 'error', $14::text) AS data WHERE $16::boolean

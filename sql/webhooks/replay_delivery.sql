@@ -6,7 +6,7 @@ WITH held AS (
     SELECT FROM wa.webhook_lease WHERE webhook_id = $1 AND epoch = $2 AND worker_id = $3 FOR SHARE
 ), page AS MATERIALIZED (
     -- The page.
-    SELECT d.id, d.webhook_id, d.status, d.source, d.happened_at FROM wa.delivery d WHERE d.id > coalesce($7, wa.first_since('delivery', $4)) ORDER BY d.id LIMIT $8
+    SELECT d.id, d.webhook_id, d.status, d.source, d.happened_at FROM wa.delivery d WHERE d.id > coalesce($7, (SELECT wa.first_since('delivery', $4))) ORDER BY d.id LIMIT $8
 ), changed AS (
     -- The deliveries.
     UPDATE wa.delivery d SET status = 'queued', attempts = 0, run_at = now(), replayed_at = now(), finished_at = NULL, batch = NULL

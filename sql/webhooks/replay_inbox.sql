@@ -5,7 +5,7 @@ WITH held AS (
     SELECT FROM wa.webhook_lease WHERE webhook_id = $1 AND epoch = $2 AND worker_id = $3 FOR SHARE
 ), page AS MATERIALIZED (
     -- The page.
-    SELECT i.id, i.session_id, i.chat, i.received_at FROM wa.inbox i WHERE i.id > coalesce($6, wa.first_since('inbox', $4)) ORDER BY i.id LIMIT $7
+    SELECT i.id, i.session_id, i.chat, i.received_at FROM wa.inbox i WHERE i.id > coalesce($6, (SELECT wa.first_since('inbox', $4))) ORDER BY i.id LIMIT $7
 ), made AS (
     -- The deliveries.
     INSERT INTO wa.delivery (webhook_id, event_id, type, source, source_id, session_id, chat, happened_at)

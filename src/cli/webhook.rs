@@ -326,10 +326,8 @@ async fn list(pool: &Db, json: bool) -> anyhow::Result<()> {
         let error = row["disabled_reason"].as_str().or(row["last_error"].as_str()).unwrap_or_default();
         let delivered =
             row["delivered_at"].as_str().and_then(|at| at.parse().ok()).map_or_else(|| "never".to_owned(), time);
-        let line = format!(
-            "{name:<20} {status:<9} {:>7} {:>6} {delivered:<20} {code:>4} {url:<40} {error}",
-            row["queued"], row["dead"]
-        );
+        let [queued, dead] = ["queued", "dead"].map(|field| row[field].as_i64().unwrap_or_default());
+        let line = format!("{name:<20} {status:<9} {queued:>7} {dead:>6} {delivered:<20} {code:>4} {url:<40} {error}");
         print(json, &row, line.trim_end());
     }
     Ok(())

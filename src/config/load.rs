@@ -16,7 +16,7 @@ pub enum ConfigError {
     /// A value is outside its limits.
     #[error("configuration: {key}: {found} is not accepted; accepted is {accepted}")]
     Value {
-        /// With its section: `worker.lease_seconds`.
+        /// With its section: `worker.lease_seconds`; or the variable of the environment that has it.
         key: &'static str,
         /// The value given.
         found: String,
@@ -73,15 +73,22 @@ impl Config {
         if let Some(path) = file {
             std::fs::metadata(path).map_err(|source| ConfigError::File { path: path.into(), source })?;
         }
+        let (older, wrong) = older::settings();
         let config: Self = Figment::from(Serialized::defaults(Self::default()))
             .merge(Toml::file(file.unwrap_or(Path::new("wagres.toml"))))
             .merge(Env::raw().only(&["DATABASE_URL"]))
-            .merge(Serialized::defaults(older::settings()))
+            .merge(Serialized::defaults(older))
             .merge(Env::prefixed("WAGRES_").ignore(&["config"]).split("__"))
             .merge(Serialized::defaults(overrides))
             .extract()
             .map_err(|e| ConfigError::Load(Box::new(e)))?;
         config.check()?;
+        // The older names are those of other programs, too.
+        if config.marketplace.secrets().is_some()
+            && let Some(wrong) = wrong.into_iter().find(|it| !it.is_overruled())
+        {
+            return Err(wrong.into());
+        }
         Ok(config)
     }
 }

@@ -1,5 +1,6 @@
 //! Names of the older systems' environment, and the settings that they stand for. The names of wagres win over them.
 
+use super::ConfigError;
 use figment::providers::Env;
 use serde_json::{Map, Value, json};
 
@@ -14,37 +15,62 @@ const MARKETPLACE: &[(&str, &str)] = &[
     ("TEST_PHONE_NUMBER", "test_phone"),
 ];
 
-/// The settings that the environment of this process makes under the older names.
-pub(super) fn settings() -> Value {
+/// A value under an older name that its setting cannot have.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    name: &'static str,
+    key: &'static str,
+    found: String,
+    accepted: &'static str,
+}
+
+impl Wrong {
+    /// Whether the environment has the setting under its name of today, too.
+    pub(super) fn is_overruled(&self) -> bool {
+        std::env::var_os(format!("WAGRES_MARKETPLACE__{}", self.key.to_ascii_uppercase())).is_some()
+    }
+}
+
+impl From<Wrong> for ConfigError {
+    fn from(Wrong { name, found, accepted, .. }: Wrong) -> Self {
+        Self::Value { key: name, found: format!("{found:?}"), accepted: accepted.into() }
+    }
+}
+
+/// The settings that the environment of this process makes under the older names, without values that are wrong.
+pub(super) fn settings() -> (Value, Vec<Wrong>) {
     let names: Vec<&str> = MARKETPLACE.iter().map(|(name, _)| *name).chain(["LOG_LEVEL"]).collect();
     of(Env::raw().only(&names).iter().map(|(name, value)| (name.to_string(), value)))
 }
 
-fn of(variables: impl Iterator<Item = (String, String)>) -> Value {
-    let (mut settings, mut marketplace) = (Map::new(), Map::new());
+fn of(variables: impl Iterator<Item = (String, String)>) -> (Value, Vec<Wrong>) {
+    let (mut settings, mut marketplace, mut wrong) = (Map::new(), Map::new(), vec![]);
     // An empty line of a file of settings says nothing.
     for (name, value) in variables.filter(|(_, value)| !value.trim().is_empty()) {
         let value = value.trim();
         if name.eq_ignore_ascii_case("LOG_LEVEL") {
             settings.insert("log".into(), Value::String(filter(value)));
-        } else if let Some((_, key)) = MARKETPLACE.iter().find(|(it, _)| name.eq_ignore_ascii_case(it)) {
+        } else if let Some(&(name, key)) = MARKETPLACE.iter().find(|(it, _)| name.eq_ignore_ascii_case(it)) {
             // Numbers of phones and secrets of digits are texts.
-            let value = match *key {
-                "application_id" => value.parse::<u64>().map_or_else(|_| json!(value), Value::from),
+            let read = match key {
+                "application_id" => value.parse::<u64>().map(Value::from).map_err(|_| "a number such as 18289"),
                 "pairing_code" => match value.to_ascii_lowercase().as_str() {
-                    "true" | "1" | "yes" | "on" => json!(true),
-                    "false" | "0" | "no" | "off" => json!(false),
-                    _ => json!(value),
+                    "true" | "1" | "yes" | "on" => Ok(json!(true)),
+                    "false" | "0" | "no" | "off" => Ok(json!(false)),
+                    _ => Err("true or false"),
                 },
-                _ => json!(value),
+                _ => Ok(json!(value)),
             };
-            marketplace.insert((*key).into(), value);
+            match read {
+                Ok(value) => drop(marketplace.insert(key.into(), value)),
+                Err(accepted) => wrong.push(Wrong { name, key, found: value.to_owned(), accepted }),
+            }
         }
     }
     if !marketplace.is_empty() {
         settings.insert("marketplace".into(), Value::Object(marketplace));
     }
-    Value::Object(settings)
+    (Value::Object(settings), wrong)
 }
 
 /// The filter of the log for a level of the older systems, whose loggers have more levels.
@@ -73,7 +99,7 @@ mod tests {
             ("WHATSAPP_PHONE_NUMBER", "79001234567"),
             ("LOG_LEVEL", "verbose"),
         ];
-        let found = of(given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let (found, wrong) = of(given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         assert_eq!(
             found,
             json!({
@@ -86,5 +112,10 @@ mod tests {
                 },
             })
         );
+        assert_eq!(wrong, []);
+        let given = [("YCLIENTS_APP_ID", "abc"), ("USE_PAIRING_CODE", "perhaps"), ("BASE_URL", "x")];
+        let (found, wrong) = of(given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        assert_eq!(found, json!({ "marketplace": { "base_url": "x" } }));
+        assert_eq!(wrong.iter().map(|it| it.name).collect::<Vec<_>>(), ["YCLIENTS_APP_ID", "USE_PAIRING_CODE"]);
     }
 }

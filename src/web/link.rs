@@ -108,8 +108,11 @@ pub(super) async fn step(
     let field = |name| fields.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
     let taken = async {
         web.limits.attempt(asked.client)?;
+        if step == "activate" {
+            return marketplace::by_link(&web, &secret).await.map_err(WebError::Invalid);
+        }
         let session = read(&web.pool, &secret).await?.session;
-        let _share = web.changes.take(ChangeOf::Session(session)).ok_or(WebError::Busy)?;
+        let _share = web.changes.wait(ChangeOf::Session(session)).await.ok_or(WebError::Busy)?;
         let mut tx = begin(&web.pool).await?;
         match step.as_str() {
             "start" => {
@@ -121,11 +124,6 @@ pub(super) async fn step(
                 let answer = serde_json::from_str::<Value>(field("answer").unwrap_or_default())
                     .map_err(|_| WebError::Invalid(asked.words.t("link.answer_not_json").to_owned()))?;
                 sqlx::query_scalar!("SELECT wa.link_page_answer($1, $2)", secret, answer).fetch_one(&mut tx).await?;
-            }
-            "activate" => {
-                // Its own transaction.
-                tx.rollback().await?;
-                return marketplace::by_link(&web, &secret).await.map_err(WebError::Invalid);
             }
             "confirm" => {
                 sqlx::query_scalar!("SELECT wa.link_page_confirm($1, $2)", secret, field("code"))

@@ -3,6 +3,12 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// How long somebody waits for a turn.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Counts what is taken. Clones share it.
 #[derive(Debug)]
@@ -10,6 +16,8 @@ pub(super) struct Shares<K> {
     each: usize,
     all: usize,
     taken: Arc<Mutex<Taken<K>>>,
+    /// One has come back.
+    freed: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -23,12 +31,14 @@ struct Taken<K> {
 pub(super) struct Share<K: Eq + Hash> {
     key: K,
     taken: Arc<Mutex<Taken<K>>>,
+    freed: Arc<Notify>,
 }
 
 impl<K: Eq + Hash + Clone> Shares<K> {
     /// At most `each` for a key, and `all` together.
     pub(super) fn new(each: usize, all: usize) -> Self {
-        Self { each, all, taken: Arc::new(Mutex::new(Taken { count: 0, by_key: HashMap::new() })) }
+        let taken = Arc::new(Mutex::new(Taken { count: 0, by_key: HashMap::new() }));
+        Self { each, all, taken, freed: Arc::default() }
     }
 
     /// Takes one, if there is one left.
@@ -36,7 +46,28 @@ impl<K: Eq + Hash + Clone> Shares<K> {
         self.take_of(self.each, key)
     }
 
-    /// The same for a key that may have all.
+    /// Takes one as soon as there is one left, or none after a while. Whoever waits has no connection to the database.
+    pub(super) async fn wait(&self, key: K) -> Option<Share<K>> {
+        self.wait_for(key, PATIENCE).await
+    }
+
+    async fn wait_for(&self, key: K, most: Duration) -> Option<Share<K>> {
+        let turn = async {
+            loop {
+                let freed = self.freed.notified();
+                tokio::pin!(freed);
+                // What comes back from now on is not missed.
+                freed.as_mut().enable();
+                match self.take(key.clone()) {
+                    Some(share) => return share,
+                    None => freed.await,
+                }
+            }
+        };
+        timeout(most, turn).await.ok()
+    }
+
+    /// Takes one for a key that may have all.
     pub(super) fn take_any(&self, key: K) -> Option<Share<K>> {
         self.take_of(self.all, key)
     }
@@ -49,7 +80,7 @@ impl<K: Eq + Hash + Clone> Shares<K> {
         }
         taken.count += 1;
         taken.by_key.insert(key.clone(), mine + 1);
-        Some(Share { key, taken: self.taken.clone() })
+        Some(Share { key, taken: self.taken.clone(), freed: self.freed.clone() })
     }
 }
 
@@ -63,6 +94,8 @@ impl<K: Eq + Hash> Drop for Share<K> {
                 taken.by_key.remove(&self.key);
             }
         }
+        drop(taken);
+        self.freed.notify_waiters();
     }
 }
 
@@ -74,6 +107,24 @@ fn lock<K>(taken: &Mutex<Taken<K>>) -> MutexGuard<'_, Taken<K>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn h2_h6_whoever_waits_for_a_share_gets_one_that_comes_back_or_none_after_a_while() {
+        let shares = Shares::new(1, 2);
+        let first = shares.take("a");
+        assert!(shares.wait("b").await.is_some());
+        assert!(shares.wait_for("a", Duration::from_millis(20)).await.is_none());
+        let second = shares.wait("b").await;
+        assert!(second.is_some() && shares.wait_for("c", Duration::from_millis(20)).await.is_none());
+        let turn = async |key| {
+            let share = shares.wait(key).await;
+            tokio::task::yield_now().await;
+            share.is_some()
+        };
+        let freed = async { drop((first, second)) };
+        let got = tokio::join!(turn("a"), turn("a"), turn("b"), turn("c"), turn("c"), freed);
+        assert_eq!(got, (true, true, true, true, true, ()));
+    }
 
     #[test]
     fn h2_shares_are_bounded_by_key_and_in_all_and_come_back() {

@@ -197,20 +197,21 @@ impl Holder {
         }
         let webhook_id = self.bench.fence.webhook_id;
         let opened = secrets::open(&self.bench.db, &self.vault, webhook_id, &settings.secrets).await;
-        let target = opened.map_err(|error| error.to_string()).and_then(|secrets| {
-            let url = Url::parse(&settings.url).map_err(|error| format!("url: {error}"))?;
-            let format = Format::parse(&settings.format);
-            Ok(Target { url, headers: secrets.headers, keys: secrets.keys, format })
-        });
-        self.target = target
+        self.target = opened
             .inspect_err(|error| {
+                let error = error.to_string();
                 tracing::error!(webhook = webhook_id, error, "webhook cannot be delivered to; its events wait");
                 self.health.failed = Some(true);
-                self.health.last = (None, Some(Storable::error(error)));
+                self.health.last = (None, Some(Storable::error(&error)));
                 self.write_at = Some(Instant::now());
             })
             .ok()
-            .map(Arc::new);
+            .map(|secrets| {
+                // The database has refused what it could; what else is wrong fails each attempt.
+                let url = Url::parse(&settings.url).map_err(|error| format!("url: {error}"));
+                let format = Format::parse(&settings.format);
+                Arc::new(Target { url, headers: secrets.headers, keys: secrets.keys, format })
+            });
         self.settings = settings;
         self.look_again(Instant::now());
     }

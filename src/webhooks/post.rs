@@ -27,8 +27,8 @@ const IDLE: Duration = Duration::from_mins(1);
 /// Where a webhook delivers, and how.
 #[derive(Debug)]
 pub struct Target {
-    /// The receiver's address.
-    pub url: Url,
+    /// The receiver's address, or why it cannot be used.
+    pub url: Result<Url, String>,
     /// The user's own headers.
     pub headers: HeaderMap,
     /// The keys that sign: two while one takes the other's place.
@@ -96,9 +96,11 @@ impl Poster {
 
     /// Posts a parcel.
     pub async fn post(&self, target: &Target, parcel: &Parcel) -> Answer {
-        if self.receivers.check(&target.url).is_err() {
-            return private();
-        }
+        let url = match &target.url {
+            Ok(url) if self.receivers.check(url).is_err() => return private(),
+            Ok(url) => url.clone(),
+            Err(error) => return Answer::none(error.clone(), Sign::Bad),
+        };
         let (id, body) = match (&parcel.batch, parcel.items.as_slice()) {
             (None, [only]) => (only.event.id.as_str(), target.format.one(&only.event)),
             (id, items) => {
@@ -109,7 +111,7 @@ impl Poster {
         let timestamp = telemetry::wall_clock().timestamp();
         let request = self
             .client
-            .post(target.url.clone())
+            .post(url)
             .headers(target.headers.clone())
             .header(CONTENT_TYPE, target.format.content_type(parcel.batch.is_some()))
             .header("webhook-id", id)

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// Rows of one statement.
 const PAGE: i64 = 1000;
+/// Messages of one statement that looks for statuses: most of them are too old.
+const LONG_PAGE: i64 = 10_000;
 /// Pause between two statements.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -66,8 +68,8 @@ async fn page(
     let Fence { webhook_id, epoch, worker_id } = fence;
     let Request { since, until, only_dead } = *request;
     macro_rules! of {
-        ($file:literal) => {
-            sqlx::query_file_scalar!($file, webhook_id, epoch, worker_id, since, until, after, PAGE)
+        ($file:literal, $page:expr) => {
+            sqlx::query_file_scalar!($file, webhook_id, epoch, worker_id, since, until, after, $page)
                 .fetch_optional(db)
                 .await?
                 .flatten()
@@ -88,8 +90,8 @@ async fn page(
         .fetch_optional(db)
         .await?
         .flatten(),
-        Source::Inbox => of!("sql/webhooks/replay_inbox.sql"),
-        Source::Event => of!("sql/webhooks/replay_event.sql"),
-        Source::Status => of!("sql/webhooks/replay_status.sql"),
+        Source::Inbox => of!("sql/webhooks/replay_inbox.sql", PAGE),
+        Source::Event => of!("sql/webhooks/replay_event.sql", PAGE),
+        Source::Status => of!("sql/webhooks/replay_status.sql", LONG_PAGE),
     })
 }

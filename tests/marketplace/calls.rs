@@ -225,3 +225,17 @@ async fn h6_a6_an_api_key_on_its_way_is_sealed_with_the_key_in_force() -> Result
     drop(worker);
     Ok(())
 }
+
+#[tokio::test]
+async fn h6_a_partner_that_does_not_answer_in_time_is_asked_again() -> Result<()> {
+    ensure!(Config::default().marketplace.partner_timeout() == Duration::from_secs(30), "the limit without a setting");
+    let db = fresh().await;
+    let partner = Partner::start(|n| if n == 0 { Reply::Never } else { Reply::Status(200) }).await?;
+    let worker = worker_with(&db, &partner, |config| config.marketplace.partner_timeout_seconds = 1)?;
+    let id = linked(&db, 7).await?;
+    activate(&db, id).await?;
+    holds(&db.pool, "SELECT attempts = 1 AND code IS NULL AND last_error = 'no answer within 1 s' FROM wa.partner_call WHERE kind = 'callback'").await?;
+    holds(&db.pool, "SELECT status = 'active' FROM wa.company").await?;
+    ensure!(partner.callbacks().len() == 2, "{:?}", partner.callbacks());
+    worker.stop().await
+}

@@ -1,13 +1,16 @@
 //! The codes of errors (H4), and what settings add to the answers.
 
 use super::partner::{Partner, Reply};
-use super::stage::{PARTNER_TOKEN, call, entry, holds, json_of, linked, on, pages, register, worker};
+use super::stage::{
+    PARTNER_TOKEN, call, enter, entry, holds, json_of, linked, on, pages, register, while_locked, worker,
+};
 use crate::support::db::{fresh, fresh_on_its_own};
 use crate::support::in_process::InProcessWorker;
 use crate::support::until::until;
 use crate::support::world::{Worker, World};
 use crate::web::Pages;
 use anyhow::{Context as _, Result, ensure};
+use futures::future::join_all;
 use serde_json::{Value, json};
 
 const NUMBER: &str = "15550001";
@@ -67,6 +70,58 @@ async fn h4_h6_a_partner_that_refuses_is_partner_failed() -> Result<()> {
     holds(&db.pool, "SELECT status = 'failed' FROM wa.company").await?;
     pages.stop().await;
     worker.stop().await
+}
+
+#[tokio::test]
+async fn h4_h6_of_activations_at_the_same_time_one_is_begun_and_all_others_are_conflicts() -> Result<()> {
+    let db = fresh().await;
+    let pages = pages(&db).await?;
+    let (_, token) = register(&pages, 7).await?;
+    linked(&db, 7).await?;
+    let body = json!({ "token": token });
+    let calls = join_all((0..8).map(|_| call(&pages, "POST /marketplace/activate", &[], &body)));
+    let mut answers: Vec<_> = while_locked(&db, 7, calls).await?.into_iter().collect::<Result<_>>()?;
+    answers.sort_by_key(|(status, _)| *status);
+    ensure!(answers[0].0 == 202 && answers[0].1["status"] == "activating", "{answers:?}");
+    ensure!(
+        answers[1..].iter().all(|(status, it)| *status == 409 && it["code"] == "ACTIVATION_IN_PROGRESS"),
+        "{answers:?}"
+    );
+    holds(&db.pool, "SELECT activations = 1 FROM wa.company_numbers").await?;
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h6_registrations_at_the_same_time_wait_for_their_turn() -> Result<()> {
+    let db = fresh().await;
+    let (one, other) = (pages(&db).await?, pages(&db).await?);
+    let (id, _) = register(&one, 7).await?;
+    let calls = join_all((0..12).map(|n| register(if n % 2 == 0 { &one } else { &other }, 7)));
+    for registered in while_locked(&db, 7, calls).await? {
+        ensure!(registered?.0 == id);
+    }
+    holds(&db.pool, "SELECT entered = 13 FROM wa.company_numbers").await?;
+    one.stop().await;
+    other.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h6_a_link_page_activates_with_one_connection_for_changes() -> Result<()> {
+    let db = fresh().await;
+    let pages = Pages::with(&db, |config| {
+        on(config, None);
+        config.web.connections = 4;
+    })
+    .await?;
+    let page = enter(&pages, 7).await?;
+    linked(&db, 7).await?;
+    let answer = pages.post(&format!("{page}/activate"), "", "").await?;
+    ensure!(answer.status == 200, "{answer:?}");
+    holds(&db.pool, "SELECT status = 'activating' FROM wa.company").await?;
+    pages.stop().await;
+    Ok(())
 }
 
 #[tokio::test]

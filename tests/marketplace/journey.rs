@@ -164,3 +164,21 @@ async fn h6_h8_the_older_names_of_settings_are_understood_and_masked() -> Result
     ensure!(shown["log"].as_str().is_some_and(|log| log.starts_with("debug,")), "{shown}");
     Ok(())
 }
+
+#[tokio::test]
+async fn h6_h8_a_wrong_value_under_an_older_name_is_refused_by_that_name() -> Result<()> {
+    for (name, value, accepted) in [
+        ("YCLIENTS_APP_ID", "abc", "a number such as 18289"),
+        ("YCLIENTS_APP_ID", "-1", "a number such as 18289"),
+        ("USE_PAIRING_CODE", "perhaps", "true or false"),
+    ] {
+        let mut command = wagres();
+        command.arg("config").envs(OLDER).env(name, value);
+        let done = command.output().await?;
+        let error = String::from_utf8(done.stderr)?;
+        ensure!(!done.status.success(), "{name}={value} is accepted");
+        let wanted = format!("configuration: {name}: {value:?} is not accepted; accepted is {accepted}");
+        ensure!(error.contains(&wanted), "{error}");
+    }
+    Ok(())
+}

@@ -9,4 +9,4 @@ mod killed;
 mod limits;
 mod partner;
 mod routes;
-mod stage;
+pub(crate) mod stage;

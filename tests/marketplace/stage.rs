@@ -146,3 +146,26 @@ pub(crate) async fn holds(pool: &PgPool, query: &str) -> Result<()> {
     })
     .await
 }
+
+/// Does `calls` while a transaction has the company's row, until at least two of them wait for it.
+pub(crate) async fn while_locked<T>(db: &TestDb, salon_id: i64, calls: impl Future<Output = T>) -> Result<T> {
+    let mut holder = db.pool.begin().await?;
+    sqlx::query("SELECT FROM wa.company WHERE salon_id = $1 FOR NO KEY UPDATE")
+        .bind(salon_id)
+        .execute(&mut *holder)
+        .await?;
+    let free = async {
+        let waiting =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        until("two that wait for the row", async || {
+            let count: i64 = sqlx::query_scalar(waiting).fetch_one(&db.pool).await?;
+            Ok(if count >= 2 { Ok(()) } else { Err(count) })
+        })
+        .await?;
+        holder.rollback().await?;
+        anyhow::Ok(())
+    };
+    let (done, freed) = tokio::join!(calls, free);
+    freed?;
+    Ok(done)
+}

@@ -91,6 +91,16 @@ impl Client {
         }
     }
 
+    /// The next answer to a request for a pairing code, whatever it is.
+    pub(super) async fn answer(&mut self) -> Result<Value> {
+        loop {
+            let (heard, argument) = self.next().await?;
+            if ["pairing-code", "pairing-code-error"].contains(&heard.as_str()) {
+                return Ok(argument);
+            }
+        }
+    }
+
     /// An error with this code and status, and then the end.
     pub(super) async fn is_refused(&mut self, code: &str, status: u16) -> Result<()> {
         self.hears("connect").await?;

@@ -1,7 +1,8 @@
 //! Linking a phone from a page: QR codes, pairing codes, and what ends it.
 
 use super::client::Client;
-use super::{NUMBER, company, counts, read_picture, scan, serve, settings};
+use super::{NUMBER, company, counts, read_picture, salon_of, scan, serve, settings};
+use crate::marketplace::stage::while_locked;
 use crate::support::db::{fresh, fresh_on_its_own};
 use crate::support::until::until;
 use crate::support::world::World;
@@ -282,6 +283,134 @@ async fn h3_h4_a_page_outlasts_a_database_that_is_away() -> Result<()> {
     let changed = "UPDATE wa.session SET qr = '2@later', qr_expires_at = now() + interval '60 s'";
     until("the database", async || Ok(sqlx::query(changed).execute(&db.pool).await)).await?;
     page.until("qr-update").await?;
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h3_h4_pages_of_one_company_wait_for_their_turn_and_not_for_the_database() -> Result<()> {
+    let db = fresh().await;
+    let pages = serve(&db).await?;
+    let company = company(&db, 1).await?;
+    sqlx::query("SELECT wa.link('company_1')").execute(&db.pool).await?;
+    sqlx::query(SHOWN).execute(&db.pool).await?;
+    let mut open = vec![];
+    for _ in 0..4 {
+        let mut page = Client::of(&pages.url, company, "websocket").await?;
+        page.until("qr-update").await?;
+        open.push(page);
+    }
+    sqlx::query("UPDATE wa.session SET status = 'new', desired = 'stopped', qr = NULL, qr_expires_at = NULL")
+        .execute(&db.pool)
+        .await?;
+    for page in &mut open {
+        page.until("error").await?;
+    }
+    let asks = async {
+        for page in &mut open {
+            page.emit("request-qr", None).await?;
+        }
+        anyhow::Ok(())
+    };
+    while_locked(&db, salon_of(company), asks).await??;
+    until("a linking", async || {
+        let begun: bool =
+            sqlx::query_scalar("SELECT desired = 'connected' FROM wa.session").fetch_one(&db.pool).await?;
+        Ok(if begun { Ok(()) } else { Err("none") })
+    })
+    .await?;
+    sqlx::query(SHOWN).execute(&db.pool).await?;
+    for page in &mut open {
+        page.hears("qr-update").await?;
+    }
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h3_every_request_for_a_pairing_code_is_answered() -> Result<()> {
+    let world = World::new().await?;
+    let (worker, pages) = (world.worker().await?, serve(&world.db).await?);
+    let company = company(&world.db, 1).await?;
+    world.phone(NUMBER).await?;
+    let mut page = Client::of(&pages.url, company, "websocket").await?;
+    // Before the page is connected, so that all arrive at once, and before anything is known of the company.
+    let asks = [json!({}), json!({ "phoneNumber": "abc" }), json!({ "phoneNumber": NUMBER })];
+    for ask in &asks {
+        page.emit("request-pairing-code", Some(ask.clone())).await?;
+    }
+    page.emit("request-qr", None).await?;
+    for wanted in ["PHONE_REQUIRED", "INVALID_PHONE_FORMAT"] {
+        let error = page.answer().await?;
+        ensure!(error["code"] == wanted, "{error} where {wanted} was expected");
+    }
+    let shown = page.answer().await?;
+    ensure!(shown["phoneNumber"] == NUMBER && shown["code"].as_str().is_some_and(|code| code.len() == 9), "{shown}");
+    // More than the page can have waiting.
+    for _ in 0..40 {
+        page.emit("request-pairing-code", Some(json!({}))).await?;
+    }
+    for _ in 0..40 {
+        let error = page.answer().await?;
+        ensure!(
+            ["PHONE_REQUIRED", "REQUEST_IN_PROGRESS"].contains(&error["code"].as_str().unwrap_or_default()),
+            "{error}"
+        );
+    }
+    pages.stop().await;
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn h3_h6_a_page_of_a_frozen_company_is_refused_until_somebody_comes_for_it_again() -> Result<()> {
+    let db = fresh().await;
+    let pages = serve(&db).await?;
+    let company = company(&db, 1).await?;
+    let mut page = Client::of(&pages.url, company, "websocket").await?;
+    page.hears("connect").await?;
+    let state = async |wanted: &str| {
+        until(wanted, async || {
+            let found: bool = sqlx::query_scalar("SELECT desired::text = $1 FROM wa.session")
+                .bind(wanted)
+                .fetch_one(&db.pool)
+                .await?;
+            Ok(if found { Ok(()) } else { Err("another one") })
+        })
+        .await
+    };
+    state("connected").await?;
+    sqlx::query("SELECT wa.hear_partner($1, 'freeze')").bind(salon_of(company)).execute(&db.pool).await?;
+    let error = page.until("error").await?;
+    ensure!(error["code"] == "COMPANY_NOT_FOUND" && error["status"] == 404, "{error}");
+    Client::of(&pages.url, company, "polling").await?.is_refused("COMPANY_NOT_FOUND", 404).await?;
+    state("stopped").await?;
+    sqlx::query("UPDATE wa.company SET status = 'registered'").execute(&db.pool).await?;
+    let mut page = Client::of(&pages.url, company, "websocket").await?;
+    page.hears("connect").await?;
+    state("connected").await?;
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h3_a_page_that_asks_while_its_linking_begins_uses_up_one_link() -> Result<()> {
+    let db = fresh().await;
+    let pages = Pages::with(&db, |config| {
+        settings(config);
+        config.marketplace.pairing_code = true;
+        config.marketplace.phone = Some(format!("+{NUMBER}"));
+    })
+    .await?;
+    let company = company(&db, 1).await?;
+    let mut page = Client::of(&pages.url, company, "websocket").await?;
+    for _ in 0..3 {
+        page.emit("request-qr", None).await?;
+    }
+    // Requests are answered in their order, so those before are done.
+    page.emit("request-pairing-code", Some(json!({}))).await?;
+    ensure!(page.answer().await?["code"] == "PHONE_REQUIRED");
+    let links: i64 = sqlx::query_scalar("SELECT sum(links) FROM wa.company_numbers").fetch_one(&db.pool).await?;
+    ensure!(links == 1, "{links}");
     pages.stop().await;
     Ok(())
 }

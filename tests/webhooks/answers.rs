@@ -209,3 +209,33 @@ async fn h5_r9_no_request_reaches_a_private_network_unless_allowed() -> Result<(
     holds(&db, "SELECT array_agg(w.name::text) = '{name}' FROM wa.delivery d JOIN wa.webhook w USING (webhook_id) WHERE d.status = 'done'").await?;
     listed.stop().await
 }
+
+/// The database cannot tell all that the program that posts can.
+#[tokio::test]
+async fn h5_an_address_that_cannot_be_used_fails_like_any_other_attempt() -> Result<()> {
+    let (db, receiver) = (shop().await?, Receiver::ok().await?);
+    let worker = super::stage::worker(&db)?;
+    add(&db, "crm", &receiver, ", lanes => 'none'").await?;
+    run(&db.pool, "UPDATE wa.webhook SET url = 'http://xn--/'").await?;
+    store(&db, &["a"]).await?;
+    holds(
+        &db,
+        "SELECT status = 'queued' AND attempts = 1 AND code IS NULL AND last_error LIKE 'url: %' FROM wa.delivery",
+    )
+    .await?;
+    holds(&db, "SELECT failures = 1 AND last_error LIKE 'url: %' FROM wa.webhook_lease").await?;
+    run(&db.pool, "UPDATE wa.delivery SET attempts = 9").await?;
+    due_now(&db).await?;
+    holds(&db, "SELECT status = 'dead' AND attempts = 10 FROM wa.delivery").await?;
+    // One that can be used is used at once.
+    run(
+        &db.pool,
+        &format!(
+            "SELECT wa.alter_webhook('crm', url => '{}'), wa.replay_webhook('crm', '-infinity', only_dead => true)",
+            receiver.url()
+        ),
+    )
+    .await?;
+    received(&receiver, 1).await?;
+    worker.stop().await
+}

@@ -168,3 +168,28 @@ async fn h5_a6_the_command_line_seals_the_secrets_that_it_makes() -> Result<()> 
     ensure!(count(&db, "wa.webhook").await? == 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn h5_h7_the_columns_of_the_list_stand_under_their_names() -> Result<()> {
+    let db = fresh().await;
+    run(
+        &db.pool,
+        "SELECT wa.add_webhook('crm', 'https://example.org/hook'), wa.add_webhook('old', 'https://example.org/old');
+         SELECT wa.test_webhook(CASE WHEN n <= 12 THEN 'crm' ELSE 'old' END) FROM generate_series(1, 20) n;
+         UPDATE wa.delivery SET status = 'dead', finished_at = now() WHERE id % 3 = 0",
+    )
+    .await?;
+    let mut command = wagres();
+    command.args(["webhook", "list", "--database-url", &db.url]);
+    let text = String::from_utf8(command.output().await?.stdout)?;
+    let mut lines = text.lines();
+    let head = lines.next().context("no names")?;
+    let ends = ["QUEUED", "DEAD"].map(|name| head.find(name).unwrap_or_default() + name.len());
+    for (line, numbers) in lines.zip([["8", "4"], ["6", "2"]]) {
+        for (end, number) in ends.iter().zip(numbers) {
+            ensure!(line[..*end].ends_with(&format!(" {number}")), "{number} does not end below its name:\n{text}");
+        }
+        ensure!(line.find("https://") == head.find("URL"), "{text}");
+    }
+    Ok(())
+}

@@ -1,10 +1,12 @@
 //! What happens becomes deliveries, in the transaction in which it happens.
 
+use super::receiver::{Receiver, Reply};
+use super::stage::{holds, worker};
 use crate::support::db::{TestDb, fresh};
 use crate::support::logins::{DENIED, expect, login, run, two_tenants};
 use crate::support::until::until;
-use anyhow::{Result, ensure};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use anyhow::{Context as _, Result, ensure};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 
 /// Stores a message of each session, as a worker does.
 const MESSAGE: &str =
@@ -202,5 +204,142 @@ async fn h5_a_webhook_that_is_added_while_messages_are_stored_misses_none() -> R
     }
     filled(&db).await?;
     ensure!(told(&db, "crm").await?.len() == 3);
+    Ok(())
+}
+
+/// What happens to a webhook of several sessions is of no session, and still of its tenants.
+#[tokio::test]
+async fn h5_q14_a_tenant_hears_what_happens_to_its_webhooks_and_to_no_others() -> Result<()> {
+    let db = two_tenants().await?;
+    let (acme, bolt) = (login(&db, "wa_app", Some("acme")).await?, login(&db, "wa_app", Some("bolt")).await?);
+    let both = login(&db, "wa_app", None).await?;
+    let role: String = scalar_of(&both, "SELECT current_user::text").await?;
+    run(&db.pool, &format!("SELECT wa.grant_tenant('{role}', 'acme'), wa.grant_tenant('{role}', 'bolt')")).await?;
+    let gone = Receiver::start(|_, _| Reply::status(410)).await?;
+    let receiver = Receiver::ok().await?;
+    for (app, log) in [(&acme, "/acme"), (&bolt, "/bolt"), (&both, "/both")] {
+        run(
+            app,
+            &format!(
+                "SELECT wa.add_webhook('log', 'http://{}{log}', '{{webhook.*}}', lanes => 'none')",
+                receiver.address
+            ),
+        )
+        .await?;
+    }
+    run(&db.pool, &format!("SELECT wa.add_webhook('all', 'http://{}/all', '{{webhook.*}}')", receiver.address)).await?;
+    let worker = worker(&db)?;
+    let heard = |path: &str| {
+        let of = receiver.received().into_iter().filter(|it| it.path == path);
+        of.map(|it| it.body["data"]["webhook"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let none: &[&str] = &[];
+    let events = "SELECT FROM wa.event WHERE kind = 'webhook_disabled'";
+    // One after the other, each is disabled by its first delivery.
+    for (app, name, wanted) in [
+        (
+            &acme,
+            "of-acme",
+            [("/acme", &["of-acme"][..]), ("/bolt", none), ("/both", &["of-acme"]), ("/all", &["of-acme"])],
+        ),
+        (
+            &both,
+            "of-both",
+            [
+                ("/acme", &["of-acme"][..]),
+                ("/bolt", none),
+                ("/both", &["of-acme", "of-both"]),
+                ("/all", &["of-acme", "of-both"]),
+            ],
+        ),
+    ] {
+        run(app, &format!("SELECT wa.add_webhook('{name}', '{}'), wa.test_webhook('{name}')", gone.url())).await?;
+        holds(&db, &format!("SELECT EXISTS ({events} AND data ->> 'webhook' = '{name}') AND NOT EXISTS (SELECT FROM wa.delivery WHERE status = 'queued' AND source = 'event')")).await?;
+        for (path, wanted) in wanted {
+            let mut found = heard(path);
+            found.sort();
+            ensure!(found == wanted, "{name}: {path}: {found:?}");
+        }
+    }
+    for (app, rows) in [(&acme, 1), (&bolt, 0), (&both, 2)] {
+        expect(app, &[(events, Ok(rows))]).await?;
+    }
+    // So does a replay.
+    run(&db.pool, "DELETE FROM wa.delivery; SELECT wa.test_webhook(name) FROM (SELECT 'all' AS name) one").await?;
+    for app in [&acme, &bolt, &both] {
+        run(app, "SELECT wa.replay_webhook('log', now() - interval '1 hour')").await?;
+    }
+    holds(&db, "SELECT count(*) = 4 AND bool_and(status = 'done') AND NOT EXISTS (SELECT FROM wa.webhook_replay) FROM wa.delivery").await?;
+    ensure!(
+        heard("/bolt").is_empty() && heard("/acme").len() == 2 && heard("/both").len() == 4,
+        "{:?}",
+        receiver.ids()
+    );
+    // A webhook that has changed hands meanwhile gets nothing of its old tenant.
+    run(&db.pool, "UPDATE wa.webhook SET tenants = '{bolt}', name = 'moved' WHERE name = 'log' AND tenants = '{acme}'; UPDATE wa.delivery SET status = 'queued', attempts = 0 WHERE source = 'event'").await?;
+    holds(&db, "SELECT count(*) = 1 FROM wa.delivery d JOIN wa.webhook w USING (webhook_id) WHERE w.name = 'moved' AND d.status = 'cancelled'").await?;
+    worker.stop().await
+}
+
+async fn scalar_of(pool: &PgPool, sql: &str) -> Result<String> {
+    Ok(sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(pool).await?)
+}
+
+/// What the program that posts can read as an address, and nothing else.
+#[tokio::test]
+async fn h5_every_kind_of_host_is_accepted_that_can_be_dialled() -> Result<()> {
+    let db = fresh().await;
+    for host in [
+        "x",
+        "example.org.",
+        "xn--e1afmkfd.example",
+        "127.0.0.1",
+        "255.255.255.255",
+        "2130706433",
+        "0x7f.1",
+        "0177.0.0.1",
+        "1.2.3",
+        "0x",
+        "4294967295",
+        "[::1]",
+        "[::ffff:1.2.3.4]",
+        "[2001:DB8::1]",
+        "1.example",
+        "256.example",
+    ] {
+        ensure!(url::Url::parse(&format!("http://{host}/")).is_ok(), "{host}");
+        run(&db.pool, &format!("SELECT wa.add_webhook('crm', 'http://{host}/x'), wa.drop_webhook('crm')")).await?;
+        run(&db.pool, &format!("SELECT wa.add_webhook('crm', 'https://{host}:8080?x=1'), wa.drop_webhook('crm')"))
+            .await?;
+    }
+    for host in [
+        "256.256.256.256",
+        "256.0.0.1",
+        "1.2.3.4.5",
+        "1.2.3.256",
+        "1.2.65536",
+        "0x1ffffffff",
+        "4294967296",
+        "1.2.3.08",
+        "example.1",
+        "1..2",
+        "x.0xg1.0x1",
+        "[:::]",
+        "[1]",
+        "[::1::]",
+        "[::1.2.3.256]",
+        "xn--",
+        "a.xn--.b",
+        "XN--",
+        "..",
+    ] {
+        for path in ["/", ":80", "/?x"] {
+            let url = format!("http://{host}{path}");
+            let refused = sqlx::query("SELECT wa.add_webhook('crm', $1)").bind(&url).execute(&db.pool).await;
+            let error = refused.err().with_context(|| url.clone())?;
+            let error = error.as_database_error().with_context(|| url.clone())?;
+            ensure!(error.code().as_deref() == Some("WA055") && error.message().starts_with("url: "), "{url}: {error}");
+        }
+    }
     Ok(())
 }

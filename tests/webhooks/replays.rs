@@ -151,3 +151,81 @@ async fn h5_q12_retention_passes_over_what_was_replayed() -> Result<()> {
         .await?;
     worker.stop().await
 }
+
+/// A row has the time at which its transaction began, so a transaction that is open for an hour puts an old row behind
+/// new ones.
+#[tokio::test]
+async fn h5_a_replay_misses_nothing_beside_a_long_transaction() -> Result<()> {
+    let (db, receiver) = (shop().await?, Receiver::ok().await?);
+    let each = |n: usize, age: &str| {
+        format!(
+            "INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, body, from_me, sent_at, message, received_at)
+             SELECT name, session_id, 'c', 's', gen_random_uuid()::text, 'text', 'x', false, now(), '{{}}', now() - interval '{age}'
+             FROM wa.session, generate_series(1, {n});
+             INSERT INTO wa.event (session, session_id, kind, created_at)
+             SELECT name, session_id, 'call', now() - interval '{age}' FROM wa.session, generate_series(1, {n});
+             INSERT INTO wa.outbound (session, recipient, body) SELECT 'shop', '15550001', 'x' FROM generate_series(1, {n});
+             UPDATE wa.outbound SET status = 'sent', created_at = now() - interval '{age}' - interval '8 days', sent_at = now() - interval '{age}'
+             WHERE status = 'queued'"
+        )
+    };
+    for (n, age) in [(20, "3 hours"), (2, "1 minute"), (40, "2 hours")] {
+        run(&db.pool, &each(n, age)).await?;
+    }
+    let worker = worker(&db)?;
+    add(&db, "crm", &receiver, ", '{message.*,call}', lanes => 'none', since => now() - interval '30 minutes'").await?;
+    let replayed = "NOT EXISTS (SELECT FROM wa.webhook_replay) AND bool_and(status = 'done')";
+    holds(&db, &format!("SELECT count(*) = 6 AND count(DISTINCT type) = 3 AND {replayed} FROM wa.delivery")).await?;
+    // The same of the deliveries that there are.
+    run(&db.pool, "SELECT wa.replay_webhook('crm', now() - interval '1 day')").await?;
+    holds(&db, &format!("SELECT count(*) = 3 * 62 AND {replayed} FROM wa.delivery")).await?;
+    run(&db.pool, "UPDATE wa.delivery SET created_at = happened_at").await?;
+    let before = receiver.received().len();
+    run(&db.pool, "SELECT wa.replay_webhook('crm', now() - interval '30 minutes')").await?;
+    received(&receiver, before + 6).await?;
+    holds(&db, &format!("SELECT {replayed} FROM wa.delivery")).await?;
+    ensure!(receiver.received().len() == before + 6, "{} after {before}", receiver.received().len());
+    worker.stop().await
+}
+
+#[tokio::test]
+async fn h5_the_first_row_since_a_moment_is_found_by_an_index() -> Result<()> {
+    let db = shop().await?;
+    run(
+        &db.pool,
+        "INSERT INTO wa.event (session, session_id, kind, created_at)
+         SELECT name, session_id, 'call', now() - (200000 - n) * interval '1 second' FROM wa.session, generate_series(1, 200000) n;
+         SELECT brin_summarize_new_values('wa.event_age'); ANALYZE wa.event",
+    )
+    .await?;
+    let scans = "SELECT idx_scan > 0 FROM pg_stat_user_indexes WHERE indexrelname = 'event_age'";
+    for (since, row) in [("100 seconds", 199_900), ("2 days", 27_200), ("3 days", 1)] {
+        let found: i64 = sqlx::query_scalar(
+            "SELECT wa.first_since('event', now() - $1::interval) - (SELECT min(id) FROM wa.event) + 2",
+        )
+        .bind(since)
+        .fetch_one(&db.pool)
+        .await?;
+        ensure!((row..=row + 60).contains(&found), "{since}: {found}");
+    }
+    // The statistics of a session are written when it is idle for a moment.
+    holds(&db, scans).await
+}
+
+#[tokio::test]
+async fn h5_a_replay_has_the_statuses_of_messages_that_were_inserted_long_before() -> Result<()> {
+    let (db, receiver) = (shop().await?, Receiver::ok().await?);
+    run(
+        &db.pool,
+        "INSERT INTO wa.outbound (session, recipient, body) SELECT 'shop', '1555000' || n, 'x' FROM generate_series(1, 3) n;
+         UPDATE wa.outbound SET created_at = now() - interval '60 days', status = 'read', sent_at = now() - interval '50 days',
+             delivered_at = now() - interval '50 days',
+             read_at = CASE WHEN id = (SELECT min(id) FROM wa.outbound) THEN now() - interval '1 minute' ELSE now() - interval '2 hours' END",
+    )
+    .await?;
+    let worker = worker(&db)?;
+    add(&db, "crm", &receiver, ", since => now() - interval '1 hour'").await?;
+    holds(&db, "SELECT count(*) = 1 AND bool_and(status = 'done') AND NOT EXISTS (SELECT FROM wa.webhook_replay) FROM wa.delivery").await?;
+    ensure!(receiver.received()[0].body["data"]["status"] == "read", "{:?}", receiver.received());
+    worker.stop().await
+}

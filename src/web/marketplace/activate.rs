@@ -112,7 +112,7 @@ async fn of_token(web: &Web, token: &str) -> Result<Company, ApiError> {
 /// Queues the callback.
 async fn ask(web: &Web, company: Company) -> Result<(), ApiError> {
     of(web)?;
-    let _share = change(web, company.salon_id)?;
+    let _share = change(web, company.salon_id).await?;
     let mut tx = begin(&web.pool).await?;
     let answer =
         sqlx::query_scalar!(r#"SELECT wa.activate_company($1, $2) AS "answer!""#, company.id, company.salon_id);

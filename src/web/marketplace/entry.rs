@@ -27,7 +27,7 @@ struct Entered {
 }
 
 async fn enter(web: &Web, salon_id: i64) -> Result<Entered, ApiError> {
-    let _share = change(web, salon_id)?;
+    let _share = change(web, salon_id).await?;
     let mut tx = begin(&web.pool).await?;
     let entered = sqlx::query_as!(
         Entered,

@@ -47,7 +47,7 @@ pub(super) enum ApiError {
     /// The partner did not accept the activation; says why.
     #[error("the partner did not accept the activation: {0}")]
     PartnerFailed(String),
-    /// Other changes of this company wait.
+    /// Other changes of this company have taken too long: somebody has locked its row.
     #[error("other changes of this company are under way; try again in a moment")]
     Busy,
     /// A statement failed.

@@ -111,7 +111,7 @@ async fn heard(web: &Web, body: Result<Bytes, BytesRejection>, company_id: Optio
     }
     let kind = event.event.or(event.event_type);
     let done = async {
-        let _share = change(web, salon_id)?;
+        let _share = change(web, salon_id).await?;
         let mut tx = begin(&web.pool).await?;
         let query = sqlx::query_scalar!(
             r#"SELECT wa.hear_partner($1, $2, $3) AS "action!""#,

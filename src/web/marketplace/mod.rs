@@ -81,9 +81,9 @@ fn of(web: &Web) -> Result<&Marketplace, ApiError> {
     web.marketplace.as_ref().ok_or(ApiError::NotFound)
 }
 
-/// A change of a company, which may wait for a lock.
-fn change(web: &Web, salon_id: i64) -> Result<super::shares::Share<ChangeOf>, ApiError> {
-    web.changes.take(ChangeOf::Session(Some(format!("company_{salon_id}")))).ok_or(ApiError::Busy)
+/// A change of a company, which may wait for a lock. Others of the company wait for it.
+async fn change(web: &Web, salon_id: i64) -> Result<super::shares::Share<ChangeOf>, ApiError> {
+    web.changes.wait(ChangeOf::Session(Some(format!("company_{salon_id}")))).await.ok_or(ApiError::Busy)
 }
 
 /// The routes; answering 404 while the marketplace is off.

@@ -80,7 +80,7 @@ async fn code(web: &Web, Company { id, salon_id }: Company) -> Result<Json<Code>
 }
 
 async fn begin_linking(web: &Web, id: i64, salon_id: i64, phone: Option<&str>) -> Result<bool, ApiError> {
-    let _share = change(web, salon_id)?;
+    let _share = change(web, salon_id).await?;
     let mut tx = begin(&web.pool).await?;
     let begun = sqlx::query_scalar!(r#"SELECT wa.start_company($1, $2, $3) AS "begun!""#, id, salon_id, phone)
         .fetch_one(&mut tx)

@@ -19,7 +19,7 @@ use axum::Router;
 use axum::http::{HeaderMap, header};
 use axum::middleware;
 use board::Board;
-use events::{Ask, Code, NAMESPACE, REQUEST_PAIRING_CODE, REQUEST_QR, Say};
+use events::{Ask, Code, NAMESPACE, NoCode, REQUEST_PAIRING_CODE, REQUEST_QR, Say};
 use serde_json::Value;
 use socketioxide::extract::{SocketRef, TryData};
 use socketioxide::{ParserConfig, SocketIo};
@@ -35,7 +35,7 @@ const MOST_BYTES: usize = 16 * 1024;
 const JOINING: Duration = Duration::from_secs(10);
 /// How long open connections may take to close at a stop.
 const CLOSING: Duration = Duration::from_secs(2);
-/// Requests of a page that wait; more are dropped.
+/// Requests of a page that wait; more are refused, or those for a QR code dropped.
 const ASKS: usize = 8;
 
 /// What all pages share.
@@ -128,8 +128,11 @@ impl Marketplace {
         let gone = CancellationToken::new();
         let ask = asked.clone();
         socket.on(REQUEST_QR, async move || drop(ask.try_send(Ask::Qr)));
-        socket.on(REQUEST_PAIRING_CODE, async move |TryData(argument): TryData<Value>| {
-            drop(asked.try_send(Ask::code(argument.ok().as_ref())));
+        socket.on(REQUEST_PAIRING_CODE, async move |socket: SocketRef, TryData(argument): TryData<Value>| {
+            if asked.try_send(Ask::code(argument.ok().as_ref())).is_err() {
+                let say = Say::no_code(NoCode::RequestInProgress, "other requests of this page are under way");
+                talk::say_to(&socket, say, drawn);
+            }
         });
         let left = gone.clone();
         socket.on_disconnect(async move || left.cancel());

@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 /// How long a page waits for its first code before it is told that there is none.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// When a request is looked at again that came before the first reading.
-const SOON: Duration = Duration::from_millis(200);
+/// Why a page is served later.
+const AWAY_WORDS: &str = "the database does not answer";
+const BUSY_WORDS: &str = "other changes of this company take long";
 
 /// SQLSTATEs with an answer of their own: no number, too many links or codes, no such company.
 const NO_NUMBER: &str = "WA002";
@@ -91,7 +92,8 @@ impl Talk {
                     }
                     continue;
                 }
-                asked = self.asks.recv() => {
+                // Until the company is known, and until what could not be done is done, requests wait in their order.
+                asked = self.asks.recv(), if waits.retry.is_none() && is_known(&seen) => {
                     self.ask(asked.ok_or(Over)?, &seen, &mut told, &mut waits).await?;
                     continue;
                 }
@@ -100,7 +102,7 @@ impl Talk {
             match now {
                 Seen::Nothing => {}
                 Seen::Missing => return self.refuse(Code::CompanyNotFound, "there is no such company"),
-                Seen::Away => self.away(&mut waits),
+                Seen::Away => self.away(AWAY_WORDS, &mut waits),
                 Seen::Row(row, at) => {
                     waits.is_away = false;
                     for say in told.see(&row, at.elapsed()) {
@@ -141,17 +143,14 @@ impl Talk {
         let (row, read) = match now {
             Seen::Row(row, read) => (row, read),
             Seen::Away => {
-                self.later(ask, waits);
+                self.later(ask, AWAY_WORDS, waits);
                 return Ok(());
             }
-            // The first reading begins the linking by itself.
-            Seen::Nothing => {
-                waits.retry = matches!(ask, Ask::Code(_)).then(|| (Instant::now() + SOON, ask));
-                return Ok(());
-            }
-            Seen::Missing => return Ok(()),
+            Seen::Nothing | Seen::Missing => return Ok(()),
         };
         let known = match &ask {
+            // The page has asked, and the row does not show it yet.
+            Ask::Qr if told.is_ahead_of(&row) => Some(vec![]),
             Ask::Qr => known_qr(&row, read),
             Ask::Code(phone) => known_code(phone.as_deref(), &row, read, told).map(|say| vec![say]),
         };
@@ -181,17 +180,17 @@ impl Talk {
             }
             Err(error) if error.as_ref().is_none_or(|error| Failure::of(error) != Failure::Refusal) => {
                 tracing::warn!(?error, "linking from a page of the marketplace not begun; retrying");
-                self.later(ask, waits);
+                self.later(ask, if error.is_none() { BUSY_WORDS } else { AWAY_WORDS }, waits);
                 Ok(())
             }
             Err(error) => self.failed(&ask, error.as_ref(), waits),
         }
     }
 
-    /// Begins to link. Without an error the database was not asked, because others of the company wait for it.
+    /// Begins to link, after others of the company. Without an error the database was not asked, because they took too long.
     async fn link(&self, row: &Row, phone: Option<&str>) -> Result<u64, Option<sqlx::Error>> {
         let changes: &Shares<ChangeOf> = &self.web.changes;
-        let Some(_share) = changes.take(ChangeOf::Session(Some(row.session.clone()))) else { return Err(None) };
+        let Some(_share) = changes.wait(ChangeOf::Session(Some(row.session.clone()))).await else { return Err(None) };
         self.board.link(self.company, phone).await.map_err(Some)
     }
 
@@ -221,17 +220,17 @@ impl Talk {
         Err(Over)
     }
 
-    /// The database does not answer; said once for each time.
-    fn away(&self, waits: &mut Waits) {
+    /// The database does not answer, or not in time; said once for each time.
+    fn away(&self, words: &str, waits: &mut Waits) {
         if !std::mem::replace(&mut waits.is_away, true) {
-            let again = format!("the database does not answer; this is tried again after {} s", AWAY.as_secs());
+            let again = format!("{words}; this is tried again after {} s", AWAY.as_secs());
             say_to(&self.socket, Say::error(Code::DbError, again), self.drawn);
         }
     }
 
-    fn later(&self, ask: Ask, waits: &mut Waits) {
+    fn later(&self, ask: Ask, words: &str, waits: &mut Waits) {
         waits.retry = Some((Instant::now() + AWAY, ask));
-        self.away(waits);
+        self.away(words, waits);
     }
 
     fn say(&self, say: Say, waits: &mut Waits) {
@@ -276,6 +275,10 @@ pub(super) fn say_to(socket: &SocketRef, say: Say, drawn: bool) {
     if let Err(error) = socket.emit(name, &payload) {
         tracing::debug!(%error, name, "event for a page not sent");
     }
+}
+
+fn is_known(seen: &watch::Receiver<Seen>) -> bool {
+    !matches!(*seen.borrow(), Seen::Nothing)
 }
 
 async fn at(moment: Option<Instant>) {

@@ -48,6 +48,11 @@ impl Told {
         self.asked_for_code |= for_code;
     }
 
+    /// Whether this page has begun something that the row is too old to show.
+    pub(super) fn is_ahead_of(&self, row: &Row) -> bool {
+        self.asked.is_some_and(|reading| row.reading <= reading)
+    }
+
     /// Whether a pairing code is on its way.
     pub(super) fn waits_for_code(&self, row: &Row) -> bool {
         self.asked.is_some() && self.asked_for_code
