@@ -82,7 +82,6 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
             JobError::Release(text.into())
         });
     }
-    let is_group = to.is_group();
     let mut waiting = acks.expect(&job.message_id);
     // Their row gives the whole message.
     let plain = job.kind == "text" && job.content.is_none() && job.timer.is_none();
@@ -133,14 +132,7 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
             let options = SendOptions::default().with_message_id(&*job.message_id);
             client.send_message_with_options(to, message, options).await
         };
-        sent.map_err(|error| match error {
-            // The query for the members of a group.
-            SendError::Iq(IqError::ServerError { code, .. }) if is_group => match nack::refused(&code.to_string()) {
-                (AfterRefusal::Fail, class, text) => JobError::Permanent(text).of_class(class),
-                _ => failed(&error),
-            },
-            _ => failed(&error),
-        })?;
+        sent.map_err(|error| refused_group(job, &error).unwrap_or_else(|| failed(&error)))?;
         match waiting.verdict().await {
             Some(Ok(())) => Ok(()),
             Some(Err(code)) => {
@@ -161,6 +153,18 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
         let text = format!("no ack from the server within {} s", sender.ack_timeout.as_secs());
         Err(JobError::Retry(text).of_class(FailureClass::Connection))
     })
+}
+
+/// What the server's refusal of the query for the members of a group means, if it would refuse it again.
+fn refused_group(job: &OutboundJob, error: &SendError) -> Option<JobError> {
+    let SendError::Iq(IqError::ServerError { code, .. }) = error else { return None };
+    if !job.chat.parse::<Jid>().is_ok_and(|chat| chat.is_group()) {
+        return None;
+    }
+    match nack::refused(&code.to_string()) {
+        (AfterRefusal::Fail, class, text) => Some(JobError::Permanent(text).of_class(class)),
+        _ => None,
+    }
 }
 
 fn check_deadline(job: &OutboundJob) -> Result<(), JobError> {
