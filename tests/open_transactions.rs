@@ -107,6 +107,7 @@ const CALLS: &[(&str, &str)] = &[
         "link_page_confirm",
         "UPDATE wa.passkey SET stage = 'code', code = 'ABCD'; SELECT wa.link_page_confirm('open-{s}', 'ABCD')",
     ),
+    ("link_page_refuse", "UPDATE wa.passkey SET stage = 'code', code = 'ABCD'; SELECT wa.link_page_refuse('open-{s}')"),
     ("link_page_start", "SELECT wa.link_page_start('open-{s}', '+15550096')"),
     ("link_url", "SELECT wa.link_url('{s}')"),
     ("login_link", "SELECT wa.login_link('anna')"),

@@ -97,9 +97,10 @@ BEGIN
     END IF;
     DELETE FROM wa.outbound WHERE session_id = OLD.session_id;
     DELETE FROM wa.outbound_queue WHERE session_id = OLD.session_id;
+    PERFORM pg_notify('wa_session', json_build_object('session_id', OLD.session_id)::text);
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION wa.session_after_delete() IS 'Row trigger of wa.session: deletes its messages.';
+COMMENT ON FUNCTION wa.session_after_delete() IS 'Row trigger of wa.session: deletes its messages, and announces that on wa_session.';
 CREATE OR REPLACE TRIGGER messages AFTER DELETE ON wa.session
     FOR EACH ROW EXECUTE FUNCTION wa.session_after_delete();
 

@@ -210,6 +210,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.link_page(text)',
         'wa.link_page_answer(text,jsonb)',
         'wa.link_page_confirm(text,text)',
+        'wa.link_page_refuse(text)',
         'wa.link_page_start(text,text)',
         'wa.list_companies(bigint,bigint)',
         'wa.start_company(bigint,bigint,text)',

@@ -1,4 +1,4 @@
--- The last $3 campaigns of which something happened within $2 or something waits, over all their sessions; of them the
+-- The last $3 campaigns of which something happened within $2, something waits, or the first message was inserted just now, over all their sessions; of them the
 -- campaign $1, if it is not null. $4: whether to count its sessions. Reads the sums of tenants, a row for each hour, and no messages.
 WITH done AS (
     SELECT n.tenant, n.campaign, sum(n.queued) AS begun, sum(n.sent) AS sent, sum(n.delivered) AS delivered, sum(n.read) AS read,
@@ -11,13 +11,19 @@ WITH done AS (
     FROM wa.campaign_waiting w JOIN wa.session s USING (session_id)
     WHERE $1 IS NULL OR w.campaign = $1
     GROUP BY s.tenant, w.campaign
+), fresh AS (
+    -- Counted within a minute.
+    SELECT s.tenant, c.campaign, max(c.created_at) AS created_at
+    FROM wa.campaign c JOIN wa.session s USING (session_id)
+    WHERE c.created_at > now() - interval '5 minutes' AND ($1 IS NULL OR c.campaign = $1)
+    GROUP BY s.tenant, c.campaign
 ), page AS MATERIALIZED (
     SELECT tenant, campaign, coalesce(d.begun, 0) AS begun, coalesce(d.sent, 0) AS sent, coalesce(d.delivered, 0) AS delivered,
            coalesce(d.read, 0) AS read, coalesce(d.failed, 0) AS failed, coalesce(d.expired, 0) AS expired,
-           coalesce(w.waiting, 0) AS waiting, coalesce(d.last_at, w.counted_at) AS last_at, w.counted_at
-    FROM done d FULL JOIN waits w USING (tenant, campaign)
+           coalesce(w.waiting, 0) AS waiting, coalesce(d.last_at, w.counted_at, f.created_at) AS last_at, w.counted_at
+    FROM done d FULL JOIN waits w USING (tenant, campaign) FULL JOIN fresh f USING (tenant, campaign)
     -- What waits may go at any moment.
-    ORDER BY greatest(d.last_at, w.counted_at) DESC, campaign, tenant
+    ORDER BY greatest(d.last_at, w.counted_at, f.created_at) DESC, campaign, tenant
     LIMIT $3
 ), counted AS (
     -- Not read from the rows: the indexes have it.

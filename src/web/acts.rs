@@ -90,7 +90,7 @@ pub(super) struct Field<'a> {
     /// The argument.
     pub(super) name: &'static str,
     pub(super) label: &'a str,
-    /// `text`, `number`, `tel`, `time`, `datetime-local`, `textarea`; or `checkbox`, which sends `true`.
+    /// `text`, `number`, `tel`, `time`, `datetime-local`, `textarea`; or `checkbox`, which sends `true` or `false`.
     pub(super) kind: &'static str,
     pub(super) value: Option<&'a str>,
     pub(super) required: bool,
@@ -177,6 +177,8 @@ fn field_of(key: &str, field: &Field<'_>) -> Markup {
     html! {
         div.field {
             @if field.kind == "checkbox" {
+                // What is sent last counts.
+                input type="hidden" name=(field.name) value="false";
                 label.check for=(id) {
                     input id=(id) type="checkbox" name=(field.name) value="true" checked[field.value == Some("true")];
                     (field.label)
@@ -195,13 +197,16 @@ fn field_of(key: &str, field: &Field<'_>) -> Markup {
 
 /// The call, with a place for each value that the user fills in.
 fn shown(act: &Act, offer: &Offer<'_>) -> Markup {
-    let is_field = |name: &str| offer.fields.iter().any(|field| field.name == name);
+    let filled = |field: &Field<'_>, kind: Kind| {
+        let value = if field.kind == "checkbox" { field.value.or(Some("false")) } else { field.value };
+        kind.literal(value.filter(|value| !value.is_empty()))
+    };
     html! {
         "SELECT " (act.function) "("
         @for (at, name) in act.arguments.iter().enumerate() {
             @if at > 0 { ", " }
-            @if is_field(name) {
-                var data-of=(name) data-kind=(act.kind(at).name()) { "NULL" }
+            @if let Some(field) = offer.fields.iter().find(|field| field.name == *name) {
+                var data-of=(name) data-kind=(act.kind(at).name()) { (filled(field, act.kind(at))) }
             } @else {
                 (act.kind(at).literal(offer.fixed.iter().find(|(key, _)| key == name).map(|it| it.1)))
             }
@@ -213,6 +218,25 @@ fn shown(act: &Act, offer: &Offer<'_>) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn h2_the_sql_of_a_form_has_the_values_that_the_form_has() {
+        let act = Act {
+            name: "x",
+            scope: Scope::Operator,
+            function: "wa.x",
+            sql: "SELECT wa.x($1, $2::interval, $3::integer, $4::boolean)",
+            arguments: &["session", "valid", "most", "force"],
+        };
+        let field = |name, kind, value| Field { name, label: "", kind, value, required: false };
+        let fields =
+            [field("valid", "text", Some("30 min")), field("most", "number", None), field("force", "checkbox", None)];
+        let offer = Offer { fixed: &[("session", "shop")], fields: &fields, ..Offer::default() };
+        let plain = shown(&act, &offer).into_string().replace("&#39;", "'");
+        let plain: String =
+            plain.split('<').filter_map(|part| part.split_once('>').map_or(Some(part), |it| Some(it.1))).collect();
+        assert_eq!(plain, "SELECT wa.x('shop', '30 min', NULL, false);");
+    }
 
     #[test]
     fn h2_a_call_is_shown_as_sql_with_quoted_values() {

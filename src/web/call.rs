@@ -4,9 +4,11 @@ use super::acts::Act;
 use super::error::{WebError, wants_json};
 use super::identity::{Claim, enter};
 use super::request::{Asked, Place};
-use super::{ChangeOf, Web, page, screens};
+use super::words::Words;
+use super::{ChangeOf, Web, format, page, screens};
 use crate::db::transaction::UnnamedTransaction;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::{Form, Json};
 use serde_json::json;
@@ -23,19 +25,41 @@ pub(super) async fn run(
     let words = asked.words;
     match perform(&web, &name, &asked, &fields).await {
         Ok((call, answer)) => {
+            let Outcome { is_done, message } = outcome(words, &name, answer);
             let leads = fields.get("leads").and_then(|leads| leads.split_once('/'));
             let leads = leads.and_then(|(screen, argument)| Some(Place::of(screen, fields.get(argument)?).href()));
+            let status = if is_done { StatusCode::OK } else { StatusCode::CONFLICT };
             if wants_json(&asked.headers) {
-                let message = answer.unwrap_or_else(|| words.t("act.done").into());
-                return Json(json!({ "ok": true, "sql": call, "message": message, "goto": leads })).into_response();
+                let body = json!({ "ok": is_done, "sql": call, "message": message, "goto": leads });
+                return (status, Json(body)).into_response();
             }
             // Only places of this server.
             let back = fields.get("back").and_then(|back| Place::read(back)).map(|it| it.href());
             let back = leads.or(back).unwrap_or_else(|| "/".into());
-            Html(page::done(asked.words, &call, answer.as_deref(), &back).into_string()).into_response()
+            (status, Html(page::done(words, &call, is_done, &message, &back).into_string())).into_response()
         }
         Err(error) => page::answer(&error, asked.words, &asked.headers, "/"),
     }
+}
+
+/// What is said of a call.
+struct Outcome {
+    /// Whether the function did something: one that returns false found nothing to do.
+    is_done: bool,
+    message: String,
+}
+
+/// What a function returned, in words: those of the act with the value in them. A value that is shown to be copied, such as an
+/// address, has no words.
+fn outcome(words: &Words, act: &str, answer: Option<String>) -> Outcome {
+    let Some(answer) = answer else { return Outcome { is_done: true, message: words.t("act.done").to_owned() } };
+    let is_done = answer != "false";
+    let section = if is_done { "result" } else { "no_result" };
+    let message = match words.find(&format!("{section}.{act}")) {
+        Some(word) => word.replacen("{}", &answer.parse().map_or(answer.clone(), format::number), 1),
+        None => answer,
+    };
+    Outcome { is_done, message }
 }
 
 /// The call that was made, and what the function returned.
@@ -101,6 +125,34 @@ async fn go_on(
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    /// Of those that return a value and do not show it to be copied.
+    #[test]
+    fn h2_each_act_says_its_result_in_words() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/schema");
+        let files = std::fs::read_dir(folder).expect("a folder").map(|file| file.expect("a file").path());
+        let schema: String = files.map(|file| std::fs::read_to_string(file).expect("a text")).collect();
+        let returned = |function: &str| {
+            let (_, rest) = schema.split_once(&format!("CREATE OR REPLACE FUNCTION {function}("))?;
+            rest.split_once(" RETURNS ")?.1.split_whitespace().next()
+        };
+        let copied = ["link_url", "rotate_webhook"];
+        let mut said = 0;
+        for act in screens::acts().filter(|act| !act.arguments.contains(&"after") && !copied.contains(&act.name)) {
+            let kind = returned(act.function);
+            for words in Words::all() {
+                let has = |section| words.find(&format!("{section}.{}", act.name)).is_some();
+                assert_eq!(has("result"), kind != Some("void"), "{}: {}", words.code, act.name);
+                assert_eq!(has("no_result"), kind == Some("boolean"), "{}: {}", words.code, act.name);
+            }
+            said += usize::from(kind != Some("void"));
+        }
+        assert!(said > 15, "{said}");
+        let words = Words::of("en").expect("a language");
+        let outcome = |act, answer: &str| outcome(words, act, Some(answer.to_owned()));
+        assert_eq!(outcome("send_text", "60061").message, "Message 60\u{202f}061 is queued.");
+        assert!(!outcome("cancel_message", "false").is_done && outcome("cancel_message", "true").is_done);
+    }
 
     #[test]
     fn h2_each_act_has_a_name_of_its_own_and_a_place_for_each_argument() {

@@ -21,6 +21,9 @@ pub(super) enum WebError {
     /// There is no such page or row, or the token does not see it.
     #[error("there is no such page")]
     NotFound,
+    /// There is no such row of a kind that has words of its own: their name.
+    #[error("{0}")]
+    Missing(&'static str),
     /// A field of the request is not accepted; names it.
     #[error("{0}")]
     Invalid(String),
@@ -46,6 +49,7 @@ impl WebError {
             Self::SignedOut => plain(StatusCode::UNAUTHORIZED, "web_error.signed_out"),
             Self::Forbidden(name) => plain(StatusCode::FORBIDDEN, name),
             Self::NotFound => plain(StatusCode::NOT_FOUND, "web_error.not_found"),
+            Self::Missing(name) => plain(StatusCode::NOT_FOUND, name),
             Self::Invalid(text) => Told { message: text.clone(), ..plain(StatusCode::UNPROCESSABLE_ENTITY, "") },
             Self::TooMany => plain(StatusCode::TOO_MANY_REQUESTS, "web_error.too_many"),
             Self::Busy => plain(StatusCode::SERVICE_UNAVAILABLE, "web_error.busy"),
@@ -148,6 +152,7 @@ mod tests {
                 WebError::SignedOut,
                 WebError::Forbidden("web_error.scope"),
                 WebError::NotFound,
+                WebError::Missing("web_error.no_campaign"),
                 WebError::TooMany,
                 WebError::Busy,
                 Error::PoolTimedOut.into(),

@@ -70,6 +70,31 @@ fn moment_at(text: &str) -> Option<(usize, DateTime<FixedOffset>)> {
     is_year.then(|| read(25).or_else(|| read(22)))?
 }
 
+/// A length of time as Postgres writes it, in words of `time.span`: `01:30:00` as `1 h 30 min`. One with days stays as it is.
+pub(super) fn interval(words: &Words, text: &str) -> String {
+    let parts: Vec<&str> = text.split(':').collect();
+    let [hours, minutes, seconds] = parts[..] else { return text.to_owned() };
+    let trimmed = |part: &str| {
+        let (whole, rest) = part.split_once('.').unwrap_or((part, ""));
+        let (whole, rest) = (whole.trim_start_matches('0'), rest.trim_end_matches('0'));
+        let whole = if whole.is_empty() { "0" } else { whole };
+        if rest.is_empty() { whole.to_owned() } else { format!("{whole}.{rest}") }
+    };
+    let spans = words.t("time.span").split('|');
+    let counted = [seconds, minutes, hours].into_iter().map(trimmed).zip(spans);
+    let said: Vec<_> =
+        counted.filter(|(count, _)| count != "0").map(|(count, span)| span.replacen("{}", &count, 1)).collect();
+    match said.is_empty() {
+        true => words.t("time.span").split('|').next().unwrap_or_default().replacen("{}", "0", 1),
+        false => said.into_iter().rev().collect::<Vec<_>>().join(" "),
+    }
+}
+
+/// A time of the day without seconds that are none: `22:00:00` as `22:00`.
+pub(super) fn time_of_day(text: &str) -> &str {
+    text.strip_suffix(":00").filter(|rest| rest.contains(':')).unwrap_or(text)
+}
+
 /// A moment to come, with a countdown.
 pub(super) fn until(moment: DateTime<Utc>) -> Markup {
     let exact = moment.format("%Y-%m-%d %H:%M:%S UTC").to_string();
@@ -134,6 +159,21 @@ mod tests {
              <time datetime=\"2026-11-20T15:31:00+05:30\">2026-11-20 11:01</time>"
         );
         assert_eq!(shown("2026-11-20 and 42"), "2026-11-20 and 42");
+    }
+
+    #[test]
+    fn h2_lengths_of_time_are_in_words() {
+        for (text, english, russian) in [
+            ("00:00:03", "3 s", "3 с"),
+            ("00:00:00", "0 s", "0 с"),
+            ("00:00:01.5", "1.5 s", "1.5 с"),
+            ("01:30:00", "1 h 30 min", "1 ч 30 мин"),
+            ("2 days", "2 days", "2 days"),
+        ] {
+            let said = |language| interval(Words::of(language).expect("a language"), text);
+            assert_eq!((said("en").as_str(), said("ru").as_str()), (english, russian));
+        }
+        assert_eq!(["22:00:00", "07:30", "07:30:15"].map(time_of_day), ["22:00", "07:30", "07:30:15"]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) enum Scope {
 }
 
 impl Scope {
-    fn of(name: &str) -> Option<Self> {
+    pub(super) fn of(name: &str) -> Option<Self> {
         Some(match name {
             "viewer" => Self::Viewer,
             "operator" => Self::Operator,

@@ -98,7 +98,7 @@ pub(super) async fn qr_png(State(web): State<Web>, Path(secret): Path<String>, a
     }
 }
 
-/// A step of the user: `start` (QR codes; with a number also a pairing code), `answer` or `confirm` of a passkey.
+/// A step of the user: `start` (QR codes; with a number also a pairing code), `answer`, `confirm` or `refuse` of a passkey.
 pub(super) async fn step(
     State(web): State<Web>,
     Path((secret, step)): Path<(String, String)>,
@@ -130,6 +130,9 @@ pub(super) async fn step(
                     .fetch_one(&mut tx)
                     .await?;
             }
+            "refuse" => {
+                sqlx::query_scalar!("SELECT wa.link_page_refuse($1)", secret).fetch_one(&mut tx).await?;
+            }
             _ => return Err(WebError::NotFound),
         }
         tx.commit().await?;
@@ -141,6 +144,7 @@ pub(super) async fn step(
             let done = match step.as_str() {
                 "answer" => "link.answer_sent",
                 "confirm" => "link.confirmed",
+                "refuse" => "link.refused",
                 _ if field("phone").is_some() => "link.code_requested",
                 _ => "link.qr_requested",
             };
@@ -177,7 +181,7 @@ fn content(words: &Words, secret: &str, link: &Link) -> Markup {
             "open" => {
                 h1 { (words.with("link.title", session)) }
                 (open(words, secret, link))
-                @if let Some(end) = link.expires_at {
+                @if let Some(end) = link.expires_at && link.status.as_deref() != Some("connected") {
                     p class="soft small" { (words.t("link.valid")) " " (format::until(end)) }
                 }
             }
@@ -245,7 +249,8 @@ fn open(words: &Words, secret: &str, link: &Link) -> Markup {
     let stage = link.passkey_stage.as_deref().filter(|_| status != "connected");
     html! {
         @if status == "connected" {
-            (connected(words, link.phone.as_deref().unwrap_or_default()))
+            @let phone = format!("+{}", link.phone.as_deref().unwrap_or_default());
+            (state("good", "check", &words.with("link.connected", phone), words.t("link.already")))
             (activation(words, secret, link))
         } @else if let Some(stage) = stage {
             (passkey(words, secret, link, stage))
@@ -377,6 +382,9 @@ pub(super) fn passkey_line(request: Option<&Value>) -> String {
     )
 }
 
+/// What `wa.link_page_refuse` writes to `wa.passkey.error`.
+const REFUSED: &str = "the phone shows another code";
+
 /// The steps of an account that demands its passkey.
 fn passkey(words: &Words, secret: &str, link: &Link, stage: &str) -> Markup {
     html! {
@@ -412,11 +420,16 @@ fn passkey(words: &Words, secret: &str, link: &Link, stage: &str) -> Markup {
                         input type="hidden" name="code" value=(code);
                         div.row { button.button { (words.t("link.same_code")) } }
                     }
+                    form method="post" action={ "/link/" (secret) "/refuse" } data-act data-key="refuse" {
+                        div.row { button class="button danger" { (words.t("link.other_code")) } }
+                    }
                 }
                 "failed" => {
                     p class="flash bad" {
-                        span { (words.t("link.passkey_failed")) }
-                        @if let Some(error) = &link.passkey_error { small { (error) } }
+                        @match link.passkey_error.as_deref() {
+                            Some(REFUSED) => span { (words.t("link.refused")) },
+                            error => { span { (words.t("link.passkey_failed")) } @if let Some(error) = error { small lang="en" { (error) } } }
+                        }
                     }
                     form method="post" action={ "/link/" (secret) "/start" } data-act {
                         div.row { button.button { (words.t("link.show_qr")) } }

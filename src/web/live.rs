@@ -9,6 +9,7 @@
 
 mod claims;
 mod events;
+mod pulse;
 
 use super::client::Client;
 use super::error::WebError;
@@ -25,7 +26,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use chrono_tz::Tz;
 use futures::FutureExt as _;
-use futures::future::BoxFuture;
+use futures::future::{self, BoxFuture};
 use futures::stream::{self, Stream, StreamExt as _};
 use sqlx::postgres::PgPool;
 use std::collections::HashMap;
@@ -130,6 +131,8 @@ pub(super) struct Hub {
     by_address: Arc<Shares<Client>>,
     renderings: Arc<Semaphore>,
     tick: Arc<Mutex<Duration>>,
+    /// Whether the database answers. Each stream has a receiver.
+    answers: watch::Sender<bool>,
     over: CancellationToken,
 }
 
@@ -147,6 +150,7 @@ impl Hub {
             // The other half of the connections is for requests.
             renderings: Arc::new(Semaphore::new(count(settings.connections / 2).max(1))),
             tick: Arc::new(Mutex::new(TICK_POLLING)),
+            answers: watch::Sender::new(true),
             over,
         }
     }
@@ -159,9 +163,11 @@ impl Hub {
         self.by_address.take(client).ok_or(WebError::TooMany)
     }
 
-    /// Listens until `over`, if there is a server to listen on.
+    /// Listens until `over`, if there is a server to listen on, and [watches](Hub::watch) over the streams.
     pub(super) fn listen(&self, server: Option<Secret>, over: CancellationToken) -> BoxFuture<'static, ()> {
-        let Some(server) = server else { return futures::future::ready(()).boxed() };
+        let (hub, end) = (self.clone(), over.clone());
+        tokio::spawn(async move { end.run_until_cancelled(hub.watch()).await });
+        let Some(server) = server else { return future::ready(()).boxed() };
         *self.tick.lock().unwrap_or_else(PoisonError::into_inner) = TICK;
         let bell = self.bell.clone();
         let task = tokio::spawn(async move {
@@ -210,7 +216,13 @@ impl Hub {
             if let Some(claim) = &claim {
                 open.claims.add(claim.clone());
             }
-            return Ok(Page { sent: open.sent.subscribe(), claims: open.claims.clone(), claim, is_first: true });
+            return Ok(Page {
+                sent: open.sent.subscribe(),
+                claims: open.claims.clone(),
+                claim,
+                is_first: true,
+                is_over: false,
+            });
         }
         let share = match reader {
             Some((_, name)) => Some(self.by_token.take(name).ok_or(WebError::TooMany)?),
@@ -225,7 +237,7 @@ impl Hub {
         drop(views);
         let (hub, over, kept) = (self.clone(), self.over.clone(), claims.clone());
         tokio::spawn(async move { over.run_until_cancelled(hub.keep(view, sent, kept)).await });
-        Ok(Page { sent: receiver, claims, claim, is_first: true })
+        Ok(Page { sent: receiver, claims, claim, is_first: true, is_over: false })
     }
 
     /// Keeps a view current until no page is open on it.
@@ -337,19 +349,40 @@ struct Page {
     claims: Claims,
     claim: Option<Claim>,
     is_first: bool,
+    is_over: bool,
 }
 
 impl Page {
     /// What it gets next; `None` when there is nothing more.
     async fn next(&mut self) -> Option<Event> {
-        if self.is_first {
-            self.sent.wait_for(|sent| *sent != Sent::Nothing).await.ok()?;
-        } else {
-            self.sent.changed().await.ok()?;
+        if self.is_over {
+            return None;
         }
-        self.is_first = false;
-        let sent = self.sent.borrow_and_update().clone();
-        let is_lost = self.claim.as_ref().is_some_and(|claim| !self.claims.has(claim));
+        let Self { sent, claims, claim, is_first, is_over } = self;
+        let changed = async {
+            if *is_first {
+                sent.wait_for(|sent| *sent != Sent::Nothing).await.is_ok()
+            } else {
+                sent.changed().await.is_ok()
+            }
+        };
+        let lost = async {
+            match claim {
+                Some(claim) => claims.lost(claim).await,
+                None => std::future::pending().await,
+            }
+        };
+        let goes_on = tokio::select! {
+            goes_on = changed => goes_on,
+            () = lost => true,
+        };
+        if !goes_on {
+            return None;
+        }
+        *is_first = false;
+        let sent = sent.borrow_and_update().clone();
+        let is_lost = claim.as_ref().is_some_and(|claim| !claims.has(claim));
+        *is_over = is_lost;
         Some(match sent {
             Sent::Html(html) if !is_lost => Event::default().data(html),
             Sent::Away => Event::default().event("away").data("database"),
@@ -363,9 +396,25 @@ impl Page {
     }
 }
 
-/// A stream of events that ends after [`LIFE`] and at a stop, with the headers that keep proxies from holding it back.
+/// A stream of events that ends after [`LIFE`] and at a stop, which it says, with the headers that keep proxies from holding it
+/// back. Between its events it says when the database does not answer (`away`), and when it does again (`back`).
 fn stream_of(hub: &Hub, share: Share<Client>, events: impl Stream<Item = Event> + Send + 'static) -> Response {
-    let limited = events.take_until(tokio::time::sleep(LIFE)).take_until(hub.over.clone().cancelled_owned());
+    let answers = stream::unfold(hub.answers.subscribe(), |mut answers| async move {
+        answers.changed().await.ok()?;
+        let name = if *answers.borrow_and_update() { "back" } else { "away" };
+        Some((Event::default().event(name).data("database"), answers))
+    });
+    let stops = || Event::default().event("stops").data("server");
+    // The stop may end the events first.
+    let over = hub.over.clone();
+    let ended = stream::once(async move { over.is_cancelled().then(stops) }).filter_map(future::ready);
+    let stopped =
+        stream::once(hub.over.clone().cancelled_owned()).flat_map(move |()| stream::iter([Some(stops()), None]));
+    // The end of the events ends the rest.
+    let events = events.chain(ended).map(Some).chain(stream::iter([None]));
+    let all = stream::select(stream::select(events, answers.map(Some)), stopped);
+    let all = all.take_while(|event| future::ready(event.is_some())).filter_map(future::ready);
+    let limited = all.take_until(tokio::time::sleep(LIFE));
     let counted = limited.map(move |event| {
         let _ = &share;
         Ok::<_, Infallible>(event)

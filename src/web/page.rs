@@ -181,11 +181,10 @@ fn problem(words: &Words, told: &Told) -> Markup {
 }
 
 /// What an act did, for a browser without scripts.
-pub(super) fn done(words: &Words, call: &str, answer: Option<&str>, back: &str) -> Markup {
+pub(super) fn done(words: &Words, call: &str, is_done: bool, message: &str, back: &str) -> Markup {
     let content = html! {
         (brand())
-        p class="flash good" role="status" { (words.t("act.done")) " " code.sql { (call) } }
-        @if let Some(answer) = answer { p { (words.with("act.returned", answer)) } }
+        p class={ "flash " (if is_done { "good" } else { "warn" }) } role="status" { (message) " " code.sql { (call) } }
         p { a.button href=(back) { (words.t("act.back")) } }
     };
     plain(words, words.t("act.done"), None, &content)

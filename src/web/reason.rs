@@ -6,6 +6,37 @@ use chrono_tz::Tz;
 use maud::{Markup, html};
 use serde_json::Value;
 
+/// Those that hold back some messages of a session, or let them go one after another; all others hold back every message.
+const PARTIAL: [&str; 3] = ["limited", "gate", "used_up"];
+/// Those of a session that is being linked, until somebody acts.
+const LINKING: [&str; 5] = ["passkey", "passkey_code", "pairing_code", "qr_code", "linking"];
+
+/// Whether these reasons of a session hold back every message.
+pub(super) fn holds(reasons: Option<&Value>) -> bool {
+    codes(reasons).any(|code| !PARTIAL.contains(&code))
+}
+
+/// Whether these reasons of a session are those of a linking alone, which goes its way.
+pub(super) fn is_linking(reasons: Option<&Value>) -> bool {
+    let mut codes = codes(reasons).peekable();
+    codes.peek().is_some() && codes.all(|code| LINKING.contains(&code))
+}
+
+/// Whether a message waits for its session alone.
+pub(super) fn is_of_session(reasons: Option<&Value>) -> bool {
+    codes(reasons).any(|code| code == "of_session")
+}
+
+/// Of one reason, or of several.
+fn codes(reasons: Option<&Value>) -> impl Iterator<Item = &str> {
+    let reasons = match reasons {
+        Some(Value::Array(reasons)) => reasons.as_slice(),
+        Some(reason) => std::slice::from_ref(reason),
+        None => &[],
+    };
+    reasons.iter().filter_map(|reason| reason.get("code")?.as_str())
+}
+
 /// A reason, or several.
 pub(super) fn show(words: &Words, zone: Tz, reason: &Value) -> Markup {
     match reason {

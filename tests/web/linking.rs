@@ -207,6 +207,61 @@ async fn s2_h2_a_link_that_is_over_says_why_and_what_to_do() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn s2_h2_the_link_page_of_a_linked_session_says_so_and_ends_with_the_session() -> Result<()> {
+    let db = crate::support::db::fresh().await;
+    let pages = Pages::start(&db).await?;
+    sqlx::raw_sql("SELECT wa.add_session('shop'); UPDATE wa.session SET status = 'linking', qr = repeat('2@abc,', 40), qr_expires_at = now() + interval '1 hour'")
+        .execute(&db.pool)
+        .await?;
+    let url: String = sqlx::query_scalar("SELECT wa.link_url('shop')").fetch_one(&db.pool).await?;
+    let path = url.trim_start_matches(&pages.url).to_owned();
+    ensure!(pages.get(&path, "").await?.body.contains("valid until a phone is linked"));
+    let mut stream = pages.stream(&format!("{path}/live"), "", "").await?;
+    stream.until("QR code to scan").await?;
+    let begun = std::time::Instant::now();
+    sqlx::raw_sql("DELETE FROM wa.session").execute(&db.pool).await?;
+    let last = stream.until("data:").await?;
+    ensure!(last.contains("There is no such link") && !last.contains("QR code to scan"), "{last}");
+    ensure!(begun.elapsed() < std::time::Duration::from_secs(4), "{:?}", begun.elapsed());
+    sqlx::raw_sql("SELECT wa.add_session('shop'); UPDATE wa.session SET status = 'linking'; UPDATE wa.session SET phone = '15550001', jid = '15550001@s.whatsapp.net', status = 'connected'")
+        .execute(&db.pool)
+        .await?;
+    let url: String = sqlx::query_scalar("SELECT wa.link_url('shop')").fetch_one(&db.pool).await?;
+    let page = pages.get(url.trim_start_matches(&pages.url), "").await?.body;
+    ensure!(page.contains("Connected as +15550001") && page.contains("linked already"), "{page}");
+    ensure!(!page.contains("valid until a phone is linked"), "{page}");
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn s2_h2_a_passkey_code_that_differs_is_refused_on_the_page() -> Result<()> {
+    let db = crate::support::db::fresh().await;
+    let pages = Pages::start(&db).await?;
+    sqlx::raw_sql("SELECT wa.add_session('shop'); UPDATE wa.session SET status = 'linking'").execute(&db.pool).await?;
+    let url: String = sqlx::query_scalar("SELECT wa.link_url('shop')").fetch_one(&db.pool).await?;
+    let path = url.trim_start_matches(&pages.url).to_owned();
+    sqlx::raw_sql("INSERT INTO wa.passkey (session_id, session, stage, code, request, expires_at) SELECT session_id, name, 'code', 'ABCD-EFGH', '{}', now() + interval '5 min' FROM wa.session")
+        .execute(&db.pool)
+        .await?;
+    ensure!(pages.get(&path, "").await?.body.contains("/refuse"));
+    let answer = pages.post(&format!("{path}/refuse"), "", "").await?;
+    ensure!(answer.status == 200 && answer.body.contains("another code"), "{answer:?}");
+    let closed =
+        "SELECT desired = 'stopped' AND EXISTS (SELECT FROM wa.session_job WHERE kind = 'close') FROM wa.session";
+    ensure!(sqlx::query_scalar::<_, bool>(closed).fetch_one(&db.pool).await?, "not closed");
+    let page = pages.get(&path, "").await?.body;
+    ensure!(
+        page.contains("the phone shows another code") && page.contains("/start") && !page.contains("/confirm"),
+        "{page}"
+    );
+    // Its code is not accepted any more.
+    ensure!(pages.post(&format!("{path}/confirm"), "", "code=ABCD-EFGH").await?.status == 422);
+    pages.stop().await;
+    Ok(())
+}
+
 /// Each way to fail in words, and a way on.
 #[tokio::test]
 async fn s2_h2_the_link_page_says_why_no_phone_was_linked() -> Result<()> {

@@ -1,5 +1,6 @@
 //! The link page and the dashboard (H2, S2): over HTTP here, in a real browser in the modules.
 
+mod acts;
 mod balancers;
 mod changes;
 mod files;
@@ -10,6 +11,7 @@ mod reasons;
 mod retries;
 mod rows;
 mod screens;
+mod states;
 mod streams;
 mod webhooks;
 

@@ -2,8 +2,11 @@
 
 use super::{Pages, token, two_tenants};
 use crate::support::db;
+use crate::support::relay::Relay;
 use crate::support::until::until;
 use anyhow::{Context as _, Result, ensure};
+use std::time::Duration;
+use tokio::time::Instant;
 use wagres::config::Config;
 
 #[tokio::test]
@@ -262,4 +265,75 @@ async fn h2_events_of_one_session_come_from_its_own_past() -> Result<()> {
     stream.until(&format!("data-key=\"{next}\"")).await?;
     pages.stop().await;
     Ok(())
+}
+
+/// Nothing happens that would wake the stream.
+#[tokio::test]
+async fn h2_a_quiet_stream_ends_with_its_token() -> Result<()> {
+    let db = db::fresh().await;
+    sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;
+    let pages = Pages::start(&db).await?;
+    let (gone, stays) = (token(&db, "gone", "viewer", None).await?, token(&db, "stays", "viewer", None).await?);
+    let (gone, stays) = (pages.sign_in(&gone).await?, pages.sign_in(&stays).await?);
+    let first = add_event(&db, "shop", "call").await?;
+    let mut streams = vec![];
+    for cookie in [&stays, &gone] {
+        let mut events = pages.stream("/stream/events", cookie, "").await?;
+        events.until(&format!("data-key=\"{first}\"")).await?;
+        streams.push(events);
+    }
+    let mut page = pages.stream("/stream?view=%2Fconsumers", &gone, "").await?;
+    page.until("data:").await?;
+    let revoked = Instant::now();
+    sqlx::query("SELECT wa.revoke_token('gone')").execute(&db.pool).await?;
+    page.until("event: reload").await?;
+    // The connection stays, for other requests.
+    loop {
+        let line = streams[1].line().await?;
+        ensure!(!line.contains("data-key"), "an event after the token: {line}");
+        if line == "0" {
+            break;
+        }
+    }
+    ensure!(revoked.elapsed() < Duration::from_secs(10), "{:?}", revoked.elapsed());
+    let second = add_event(&db, "shop", "call").await?;
+    streams[0].until(&format!("data-key=\"{second}\"")).await?;
+    pages.stop().await;
+    Ok(())
+}
+
+/// The server holds its connections and answers nothing, as one that is stopped (SIGSTOP) or whose disk hangs.
+#[tokio::test]
+async fn h2_streams_say_that_a_database_that_keeps_its_connections_does_not_answer() -> Result<()> {
+    let mut db = db::fresh().await;
+    let relay = Relay::to(&db.url).await?;
+    db.url.clone_from(&relay.url);
+    let pages = Pages::start(&db).await?;
+    let cookie = pages.sign_in(&token(&db, "ops", "viewer", None).await?).await?;
+    let mut page = pages.stream("/stream?view=%2Fconsumers", &cookie, "").await?;
+    page.until("data:").await?;
+    let mut events = pages.stream("/stream/events", &cookie, "").await?;
+    let stalled = Instant::now();
+    relay.stall();
+    page.until("event: away").await?;
+    events.until("event: away").await?;
+    ensure!(stalled.elapsed() < Duration::from_secs(8), "{:?}", stalled.elapsed());
+    relay.resume();
+    page.until("event: back").await?;
+    events.until("event: back").await?;
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_streams_say_that_their_server_ends() -> Result<()> {
+    let db = db::fresh().await;
+    let pages = Pages::start(&db).await?;
+    let cookie = pages.sign_in(&token(&db, "ops", "viewer", None).await?).await?;
+    let mut page = pages.stream("/stream?view=%2Fworkers", &cookie, "").await?;
+    page.until("data:").await?;
+    let mut events = pages.stream("/stream/events", &cookie, "").await?;
+    let told = async { (page.until("event: stops").await, events.until("event: stops").await) };
+    let (told, ()) = tokio::join!(told, pages.stop());
+    told.0.and(told.1).map(drop)
 }

@@ -69,11 +69,12 @@ impl Listed {
         })
     }
 
-    fn text(&self) -> String {
+    /// A row of a table whose names have this width.
+    fn text(&self, width: usize) -> String {
         let stuck = if self.stuck { "yes" } else { "" };
         let (phone, reason) = (self.phone.as_deref().unwrap_or_default(), self.reason.as_deref().unwrap_or_default());
         let (session, status, since, desired) = (&self.session, &self.status, ago(self.age), &self.desired);
-        let row = format!("{session:<24} {status:<13} {since:<12} {desired:<10} {phone:<16} {stuck:<6} {reason}");
+        let row = format!("{session:<width$} {status:<13} {since:<12} {desired:<10} {phone:<16} {stuck:<6} {reason}");
         row.trim_end().to_owned()
     }
 }
@@ -109,11 +110,12 @@ fn show(sessions: &[Listed], json: bool) {
 }
 
 fn table(sessions: &[Listed]) -> String {
+    let width = sessions.iter().map(|it| it.session.chars().count()).max().unwrap_or(0).max(24);
     let head = format!(
-        "{:<24} {:<13} {:<12} {:<10} {:<16} {:<6} WHY IT DOES NOT SEND",
+        "{:<width$} {:<13} {:<12} {:<10} {:<16} {:<6} WHY IT DOES NOT SEND",
         "SESSION", "STATUS", "SINCE", "DESIRED", "PHONE", "STUCK"
     );
-    std::iter::once(head).chain(sessions.iter().map(Listed::text)).collect::<Vec<_>>().join("\n")
+    std::iter::once(head).chain(sessions.iter().map(|session| session.text(width))).collect::<Vec<_>>().join("\n")
 }
 
 /// Shows the list at each change until a signal ends it: on a terminal in place of the last one, elsewhere below it. JSON
@@ -167,6 +169,25 @@ fn ago(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn h7_the_columns_of_a_list_with_a_long_name_stand_below_each_other() {
+        let session = |name: &str| Listed {
+            session: name.to_owned(),
+            tenant: "default".to_owned(),
+            status: "connected".to_owned(),
+            status_reason: None,
+            since: DateTime::UNIX_EPOCH,
+            age: 1.0,
+            desired: "connected".to_owned(),
+            phone: None,
+            reason: None,
+            stuck: false,
+        };
+        let table = table(&[session("shop"), session(&"x".repeat(63))]);
+        let places: Vec<_> = table.lines().map(|line| line.find("connected").or(line.find("STATUS"))).collect();
+        assert_eq!(places, [Some(64); 3], "{table}");
+    }
 
     #[test]
     fn h7_s12_a_time_is_shown_in_its_largest_unit() {

@@ -8,7 +8,8 @@ export function toast(text, sql = '', tone = '') {
   note.className = tone;
   note.append(text);
   if (sql) note.append(Object.assign(document.createElement('code'), { textContent: sql }));
-  document.getElementById('toasts')?.append(note);
+  // What was said before is over.
+  document.getElementById('toasts')?.replaceChildren(note);
   setTimeout(() => note.remove(), tone === 'bad' ? 12e3 : 6e3);
 }
 
@@ -83,7 +84,8 @@ function typed({ target }) {
   if (!form?.matches('.act form, form.stacked')) return;
   for (const slot of form.querySelectorAll('var[data-of]')) {
     const field = form.elements[slot.dataset.of];
-    const one = field instanceof RadioNodeList ? [...field].find((radio) => radio.checked) : field;
+    // A checkbox has a hidden field of its name beside it.
+    const one = field instanceof RadioNodeList ? [...field].find((part) => part.checked || part.type === 'checkbox') : field;
     if (one) slot.textContent = literal(one, slot.dataset.kind);
   }
 }

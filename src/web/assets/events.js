@@ -4,7 +4,7 @@ import { stream } from './stream.js';
 import { tick } from './times.js';
 
 /** Follows the events of `section`. */
-export function begin(section, lost) {
+export function begin(section, lost, away) {
   const list = section.querySelector('.events');
   const filter = section.querySelector('[data-events-filter]');
   const button = section.querySelector('[data-events-pause]');
@@ -63,5 +63,5 @@ export function begin(section, lost) {
     held = [];
     count();
   });
-  stream(() => section.dataset.events, { message, lost });
+  stream(() => section.dataset.events, { message, lost, away });
 }

@@ -7,7 +7,7 @@ const QUIET = 6e3;
 
 /**
  * Opens the stream at `address()`. `message(data, id)` gets each message; `lost(true)` and `lost(false)` say when the stream is
- * lost and found again, `away()` that the server has lost its database. After the first message with an id, `after` in the
+ * lost and found again, `away()` that the database does not answer the server. After the first message with an id, `after` in the
  * address says where to go on.
  */
 export function stream(address, { message, lost, away }) {
@@ -47,6 +47,13 @@ export function stream(address, { message, lost, away }) {
     source.addEventListener('away', () => {
       clearTimeout(quiet);
       away?.();
+    });
+    source.addEventListener('back', found);
+    // The server ends in order; another may take its place.
+    source.addEventListener('stops', () => {
+      clearTimeout(quiet);
+      quiet = 0;
+      lost(true);
     });
     // A page that is told to load itself again and again does so every three seconds.
     source.addEventListener('reload', () => setTimeout(() => location.reload(), Math.max(0, 3000 - performance.now())));

@@ -17,6 +17,7 @@ function status(text) {
   if (place && place.textContent !== text) place.textContent = text;
 }
 const lost = (is) => status(is ? words.lost ?? '' : '');
+const away = () => status(words.away ?? words.lost ?? '');
 
 /** The newest state of the main part that is not shown yet. */
 let next = null;
@@ -47,7 +48,7 @@ function live() {
     if (next === null) requestAnimationFrame(show);
     next = data;
   };
-  stream(() => main.dataset.live, { message, lost, away: () => status(words.away ?? words.lost ?? '') });
+  stream(() => main.dataset.live, { message, lost, away });
 }
 
 /** The reader's time zone, so that the server writes times in it. */
@@ -86,7 +87,7 @@ plots.begin();
 keys();
 zone();
 for (const end of document.querySelectorAll('[data-bottom]')) end.scrollTop = end.scrollHeight;
-for (const section of document.querySelectorAll('[data-events]')) events.begin(section, lost);
+for (const section of document.querySelectorAll('[data-events]')) events.begin(section, lost, away);
 if (main) acts.sendByThemselves(main);
 if (main?.dataset.live) live();
 const again = document.querySelector('[data-reload]');

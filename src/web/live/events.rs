@@ -49,6 +49,12 @@ pub(super) struct Feed {
     begun: watch::Receiver<bool>,
 }
 
+impl Feed {
+    pub(super) fn claims(&self) -> Claims {
+        self.claims.clone()
+    }
+}
+
 /// A row of `wa.event`.
 #[derive(Debug)]
 pub(super) struct Row {
@@ -99,11 +105,11 @@ fn line(words: &Words, row: &Row) -> Markup {
     html! {
         li data-key=(row.id) data-kind=(row.kind) class=(tone) {
             (format::ago(words, Some(row.at)))
-            span class={ "pill " (tone) } { i.dot {} (row.kind) }
+            span class={ "pill " (tone) } lang="en" { i.dot {} (row.kind) }
             @if let Some(session) = &row.session {
                 a href=(Place::of("session", session).href()) { (session) }
             }
-            code { (row.data.to_string()) }
+            code lang="en" { (row.data.to_string()) }
         }
     }
 }
@@ -258,8 +264,11 @@ impl Listener {
             self.page = rows.into_iter();
         }
         loop {
-            // A listener that is too slow has lost some.
-            let row = self.live.recv().await.ok()?;
+            let row = tokio::select! {
+                // A listener that is too slow has lost some.
+                row = self.live.recv() => row.ok()?,
+                () = self.feed.claims.lost(&self.claim) => return None,
+            };
             if !self.feed.claims.has(&self.claim) {
                 return None;
             }

@@ -76,12 +76,12 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
 fn progress(words: &Words, id: &str, begun: i64, waiting: i64) -> Markup {
     let total = begun + waiting;
     html! {
-        div class=(if waiting == 0 { "progress good" } else { "progress" }) {
+        @if total == 0 { span.soft { (words.t("campaigns.uncounted")) } } @else { div class=(if waiting == 0 { "progress good" } else { "progress" }) {
             label.hidden for=(id) { (words.t("campaigns.progress")) }
             progress id=(id) max=(total.max(1)) value=(begun) {}
             // What waits is counted at another moment than what has begun.
             b { (format::number(begun)) " / " @if waiting > 0 { "≈ " } (format::number(total)) }
-        }
+        } }
     }
 }
 
@@ -176,6 +176,9 @@ async fn one(look: &mut Look, campaign: &str) -> Result<Shown, WebError> {
     let sums = sqlx::query_file!("sql/web/campaigns.sql", campaign, SINCE, ROWS, false).fetch_all(&mut look.tx).await?;
     let rows = sqlx::query_file!("sql/web/campaign_sessions.sql", campaign, tenant, SINCE, after, SESSIONS);
     let rows = rows.fetch_all(&mut look.tx).await?;
+    if rows.is_empty() && after.is_none() {
+        return Err(WebError::Missing("web_error.no_campaign"));
+    }
     let (look, words) = (&*look, look.words);
     let sums = sums.iter().filter(|row| tenant.is_none_or(|tenant| tenant == row.tenant));
     let (begun, waiting) = sums.fold((0, 0), |sum, row| (sum.0 + row.begun, sum.1 + row.waiting));
@@ -195,12 +198,7 @@ async fn one(look: &mut Look, campaign: &str) -> Result<Shown, WebError> {
                 a class="button plain" href=(with("failures")) { (words.t("screens.failures")) }
             }
         }
-        @if rows.is_empty() {
-            div.empty {
-                h2 { (words.t("campaigns.nothing")) }
-                p { a href="/campaigns" { (words.t("campaigns.all")) } }
-            }
-        } @else {
+        @if !rows.is_empty() {
             section.panel { (progress(words, "progress", begun, waiting)) }
             div.table { table {
                 caption.hidden { (words.t("campaigns.sessions")) }

@@ -30,8 +30,14 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let (session, campaign) = (place.get("session"), place.get("campaign"));
     let numbers = sqlx::query_file!("sql/web/numbers.sql", session, span.since, span.step, campaign);
     let numbers = numbers.fetch_all(&mut look.tx).await?;
-    let sessions =
-        sqlx::query_file!("sql/web/delivery_sessions.sql", span.since, place.get("after"), SESSIONS, session);
+    let sessions = sqlx::query_file!(
+        "sql/web/delivery_sessions.sql",
+        span.since,
+        place.get("after"),
+        SESSIONS,
+        session,
+        place.get("name")
+    );
     let sessions = sessions.fetch_all(&mut look.tx).await?;
     let campaigns = sqlx::query_file!("sql/web/campaigns.sql", campaign, span.since, CAMPAIGNS, false);
     let campaigns = campaigns.fetch_all(&mut look.tx).await?;
@@ -132,9 +138,17 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
             }
             section.panel { (PreEscaped(messages.figure(&look.reader()))) }
         }
-        @if campaign.is_none() && !sessions.is_empty() {
+        @if campaign.is_none() && (!sessions.is_empty() || place.get("name").is_some()) {
             section.panel {
                 header { h2 { (words.t("delivery.by_session")) } }
+                @if session.is_none() {
+                    form.bar method="get" action="/delivery" {
+                        @if let Some(time) = place.get("time") { input type="hidden" name="time" value=(time); }
+                        label.hidden for="delivery-name" { (words.t("delivery.search")) }
+                        input id="delivery-name" type="search" name="name" value=[place.get("name")] placeholder=(words.t("delivery.search"));
+                    }
+                }
+                @if sessions.is_empty() { p.soft { (words.t("delivery.none_match")) } } @else {
                 div.table { table {
                     caption.hidden { (words.t("delivery.by_session")) }
                     thead { tr {
@@ -155,6 +169,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                     }
                 } }
                 (shared::next_page(look, "after", &sessions, SESSIONS, |row| row.name.clone()))
+                }
             }
         }
         @if session.is_none() && !campaigns.is_empty() {

@@ -1,5 +1,6 @@
 //! What failed and why, by class, and one job that tries all of it again.
 
+use super::shared;
 use super::span::{Span, limits};
 use crate::web::acts::{self, Act, Offer};
 use crate::web::error::WebError;
@@ -40,6 +41,8 @@ pub(super) const ACTS: &[&Act] = &[&RETRY, &CANCEL];
 
 /// Examples shown. In a campaign, examples of one class are looked for among as many messages of each session.
 const ROWS: i64 = 50;
+/// Failed messages that are counted.
+const COUNTED: i64 = 10_000;
 
 #[expect(clippy::too_many_lines, reason = "the statements, and then the page from its top to its end")]
 async fn render(look: &mut Look) -> Result<Shown, WebError> {
@@ -53,6 +56,9 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let since = numbers.first().map(|row| row.at);
     let rows = sqlx::query_file!("sql/web/failures.sql", session, class, campaign, every, ROWS, since);
     let rows = rows.fetch_all(&mut look.tx).await?;
+    let still =
+        sqlx::query_file_scalar!("sql/web/failures_count.sql", session, class, campaign, every, since, COUNTED + 1);
+    let still = shared::bounded(still.fetch_one(&mut look.tx).await?, COUNTED);
     let retries = sqlx::query_file!("sql/web/retries.sql").fetch_all(&mut look.tx).await?;
     let classes = sqlx::query_scalar!(
         r#"SELECT class AS "class!" FROM wa.failure_classes() WITH ORDINALITY ORDER BY ordinality"#
@@ -102,9 +108,10 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     {
         fixed.extend(value.map(|value| (name, value)));
     }
+    let retry_about = format!("{} {}", words.t("failures.retry_about"), words.with("failures.retry_count", &still));
     let retry = Offer {
         label: words.t("failures.retry"),
-        about: words.t("failures.retry_about"),
+        about: &retry_about,
         icon: Some("retry"),
         fixed: &fixed,
         ..Offer::default()
@@ -114,7 +121,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
             div {
                 h1 { (words.t("screens.failures")) }
                 p.soft {
-                    (words.with("failures.count", format::number(total)))
+                    (words.with("failures.count", format::number(total))) " · " (words.with("failures.still", &still))
                     @if let Some(class) = class {
                         " " a.tag href=(place.with("class", None)) { (words.t("failures.class")) ": " (words.of_value("failure_class", class)) " ×" }
                     }

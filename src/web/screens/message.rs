@@ -204,7 +204,8 @@ fn progress(words: &Words, message: &Message) -> Markup {
                     }
                 }
                 @if message.status == "queued" {
-                    dt { (words.t("queue.waits_for")) } dd { (shared::waits(words, message.waits_for.as_deref(), message.run_at)) }
+                    @let is_held = reason::is_of_session(message.why.as_ref());
+                    dt { (words.t("queue.waits_for")) } dd { (shared::waits(words, message.waits_for.as_deref(), message.run_at, is_held)) }
                 }
                 dt { (words.t("message.attempts")) } dd { (message.attempts) " / " (message.max_attempts) }
             }

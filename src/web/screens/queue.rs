@@ -10,6 +10,7 @@ use crate::web::reason;
 use crate::web::request::Place;
 use crate::web::words::Words;
 use maud::{Markup, html};
+use std::collections::BTreeSet;
 
 pub(super) const SCREEN: Screen = Screen {
     name: "queue",
@@ -126,7 +127,7 @@ async fn sessions(look: &mut Look) -> Result<Markup, WebError> {
                         th scope="row" { a.cover href=(Place::of("queue", &row.name).href()) { (row.name) } " " span.tag { (row.tenant) } }
                         td data-label=(words.t("queue.status")) { (format::session_status(words, &row.status)) }
                         td class="num" data-label=(words.t("queue.queued")) { (shared::bounded(row.queued, COUNTED)) }
-                        td class="num" data-label=(words.t("queue.ready")) { (shared::bounded(row.ready, COUNTED)) }
+                        td class="num" data-label=(words.t("queue.ready")) { (shared::bounded(if reason::holds(row.reasons.as_ref()) { 0 } else { row.ready }, COUNTED)) }
                         td class="num" data-label=(words.t("queue.waiting")) { (shared::bounded(row.waiting, COUNTED)) }
                         td data-label=(words.t("queue.next")) { @if let Some(at) = row.next_at { (format::until(at)) } }
                         td.why data-label=(words.t("queue.why")) {
@@ -183,7 +184,8 @@ async fn of_session(look: &mut Look, name: &str) -> Result<Markup, WebError> {
         name
     );
     let found = found.fetch_optional(&mut look.tx).await?.ok_or(WebError::NotFound)?;
-    let counted = shared::counts(look, found.session_id, name).await?;
+    let is_held = reason::holds(found.reasons.as_ref());
+    let counted = shared::counts(look, found.session_id, name, is_held).await?;
     let next = sqlx::query_file!("sql/web/queue_next.sql", found.session_id, NEXT).fetch_all(&mut look.tx).await?;
     let lanes = lanes(look, Some(name)).await?;
     let look = &*look;
@@ -201,10 +203,10 @@ async fn of_session(look: &mut Look, name: &str) -> Result<Markup, WebError> {
                 @if next.is_empty() { p.soft { (words.t("queue.nothing_next")) } } @else {
                     ol.timeline {
                         @for message in &next {
-                            li class=(if message.waits_for.is_some() { "warn" } else { "busy" }) data-key=(message.id) {
+                            li class=(if is_held || message.waits_for.is_some() { "warn" } else { "busy" }) data-key=(message.id) {
                                 (format::ago(words, Some(message.created_at)))
-                                b { a href=(Place::of("message", &message.id.to_string()).href()) { (words.of_value("message_kind", &message.kind)) " → " (message.recipient) } }
-                                " " (shared::waits(words, message.waits_for.as_deref(), message.run_at))
+                                div { b { a href=(Place::of("message", &message.id.to_string()).href()) { (words.of_value("message_kind", &message.kind)) " → " (message.recipient) } }
+                                " " (shared::waits(words, message.waits_for.as_deref(), message.run_at, is_held)) }
                             }
                         }
                     }
@@ -224,6 +226,12 @@ async fn lanes(look: &mut Look, name: Option<&str>) -> Result<Markup, WebError> 
     let rows = sqlx::query_file!("sql/web/queue_lanes.sql", name, after_session, after_chat, LANES)
         .fetch_all(&mut look.tx)
         .await?;
+    let names: BTreeSet<String> = rows.iter().map(|lane| lane.session.clone()).collect();
+    let names: Vec<String> = names.into_iter().collect();
+    let reasons = sqlx::query!(r#"SELECT session AS "session!", reasons FROM wa.reasons($1::text[])"#, &names);
+    let reasons = reasons.fetch_all(&mut look.tx).await?;
+    let held: BTreeSet<&str> =
+        reasons.iter().filter(|it| reason::holds(it.reasons.as_ref())).map(|it| it.session.as_str()).collect();
     let look = &*look;
     let words = look.words;
     if rows.is_empty() {
@@ -254,7 +262,7 @@ async fn lanes(look: &mut Look, name: Option<&str>) -> Result<Markup, WebError> 
                         }
                         td.why data-label=(words.t("queue.waits_for")) {
                             @if lane.taken || lane.status == "sending" { (format::pill("busy", words.t("queue.in_hand"))) }
-                            @else { (shared::waits(words, lane.waits_for.as_deref(), lane.run_at)) }
+                            @else { (shared::waits(words, lane.waits_for.as_deref(), lane.run_at, held.contains(lane.session.as_str()))) }
                             @if let Some(campaign) = &lane.campaign { " " span.tag { (campaign) } }
                             @if let Some(paused_at) = lane.paused_at {
                                 " " (words.with("queue.by", lane.paused_by.as_deref().unwrap_or("?"))) " " (format::ago(words, Some(paused_at)))

@@ -116,10 +116,11 @@ pub(super) fn of_limit(errors: i32, limit: i32) -> Markup {
     format::pill(tone, &format!("{errors} / {limit}"))
 }
 
-/// What a message waits for by itself, and until when.
-pub(super) fn waits(words: &Words, waits_for: Option<&str>, run_at: Option<DateTime<Utc>>) -> Markup {
+/// What a message waits for by itself, and until when; in a session that [is held](crate::web::reason::holds) for that.
+pub(super) fn waits(words: &Words, waits_for: Option<&str>, run_at: Option<DateTime<Utc>>, is_held: bool) -> Markup {
     html! {
         @match waits_for {
+            None if is_held => (format::pill("warn", words.of_value("queue_wait", "session"))),
             None => (format::pill("busy", words.of_value("queue_wait", "ready"))),
             Some("paused") => (format::pill("warn", words.of_value("queue_wait", "paused"))),
             Some(reason) => {
@@ -130,8 +131,8 @@ pub(super) fn waits(words: &Words, waits_for: Option<&str>, run_at: Option<DateT
     }
 }
 
-/// How many messages of a session wait for what.
-pub(super) async fn counts(look: &mut Look, session_id: i64, name: &str) -> Result<Markup, WebError> {
+/// How many messages of a session wait for what. When the session [is held](crate::web::reason::holds), those that could go wait for it.
+pub(super) async fn counts(look: &mut Look, session_id: i64, name: &str, is_held: bool) -> Result<Markup, WebError> {
     let counts =
         sqlx::query_file!("sql/web/queue_counts.sql", session_id, COUNTED_OF_ONE + 1).fetch_all(&mut look.tx).await?;
     let words = look.words;
@@ -141,7 +142,7 @@ pub(super) async fn counts(look: &mut Look, session_id: i64, name: &str) -> Resu
                 @if look.place.screen != "queue" { a href=(Place::of("queue", name).href()) { (words.t("queue.show")) } } }
             dl.facts {
                 @for count in &counts {
-                    dt { (words.of_value("queue_wait", &count.reason)) } dd { (bounded(count.messages, COUNTED_OF_ONE)) }
+                    dt { (words.of_value("queue_wait", if is_held && count.reason == "ready" { "session" } else { &count.reason })) } dd { (bounded(count.messages, COUNTED_OF_ONE)) }
                 }
             }
         }

@@ -78,6 +78,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                 } }
                 tbody {
                     @for row in &rows {
+                        @let others = rows.iter().any(|other| other.alive && !other.draining && other.worker_id != row.worker_id);
                         @let worker = row.worker_id.to_string();
                         @let fleet = Place { query: [("worker".into(), worker.clone())].into(), ..Place::screen("fleet") }.href();
                         tr data-key=(worker) {
@@ -103,7 +104,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                                 @if !row.draining {
                                     (acts::act(look, &DRAIN, &Offer {
                                         label: words.t("workers.drain"),
-                                        about: words.t("workers.drain_about"),
+                                        about: words.t(if others { "workers.drain_about" } else { "workers.drain_last" }),
                                         icon: Some("stop"),
                                         fixed: &[("worker", &worker)],
                                         danger: true,

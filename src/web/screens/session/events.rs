@@ -35,10 +35,12 @@ pub(super) async fn events(look: &mut Look, session: &Session) -> Result<Markup,
                         @let tone = match job.status.as_str() { "done" => "good", "running" | "queued" => "busy", "failed" => "bad", _ => "off" };
                         li class=(tone) data-key={ "job-" (id) } {
                             (format::ago(words, Some(job.created_at)))
-                            b { (job.kind) } " " (format::pill(tone, words.of_value("session_job_status", &job.status)))
-                            @if job.status == "queued" { " " (format::until(job.run_at)) }
-                            @if job.attempts > 1 { " " span.soft { (words.with("session.attempts", job.attempts)) } }
-                            @if let Some(reason) = &job.reason { p class="soft small" { (reason) } }
+                            div {
+                                b { code { (job.kind) } } " " (format::pill(tone, words.of_value("session_job_status", &job.status)))
+                                @if job.status == "queued" { " " (format::until(job.run_at)) }
+                                @if job.attempts > 1 { " " span.soft { (words.with("session.attempts", job.attempts)) } }
+                            }
+                            @if let Some(reason) = &job.reason { p class="soft small" { (reason::said(words, look.zone, None, reason)) } }
                             @if let Some(error) = &job.last_error { p class="soft small" { (reason::said(words, look.zone, None, error)) } }
                             @if matches!(job.status.as_str(), "failed" | "cancelled") {
                                 (acts::quick(look, &RETRY_JOB, words.t("session.retry_job"), &[("id", &id)]))
@@ -57,8 +59,8 @@ pub(super) async fn events(look: &mut Look, session: &Session) -> Result<Markup,
                     @for event in &found {
                         li class=(tone_of_event(&event.kind)) data-key=(event.id) {
                             (format::ago(words, Some(event.created_at)))
-                            b { (event.kind) }
-                            @if event.data.as_object().is_some_and(|data| !data.is_empty()) { p class="soft small" { (details(&event.data)) } }
+                            b { code { (event.kind) } }
+                            @if event.data.as_object().is_some_and(|data| !data.is_empty()) { p class="soft small" { (reason::said(words, look.zone, None, &details(&event.data))) } }
                         }
                     }
                 }

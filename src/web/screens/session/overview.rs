@@ -22,12 +22,14 @@ pub(super) async fn overview(look: &mut Look, session: &Session) -> Result<Marku
     let why = why.fetch_optional(&mut look.tx).await?;
     let (reasons, stuck) = why.map_or((None, false), |why| (why.reasons, why.stuck));
     let rate = rate(look, session).await?;
-    let queued = shared::counts(look, session.id, &session.name).await?;
+    let queued = shared::counts(look, session.id, &session.name, reason::holds(reasons.as_ref())).await?;
     let failed = sqlx::query_file!("sql/web/session_errors.sql", session.id, FAILED).fetch_all(&mut look.tx).await?;
     let look = &*look;
     let words = look.words;
     let tone = if reasons.is_none() {
         "good"
+    } else if reason::is_linking(reasons.as_ref()) {
+        "info"
     } else if stuck {
         "bad"
     } else {

@@ -70,9 +70,12 @@ fn pacing(look: &Look, session: &Session) -> Markup {
     let per_minute = session.per_minute.map(|value| value.to_string());
     let burst = session.burst.map(|value| value.to_string());
     let first_contacts = session.first_contacts.map(|value| value.to_string());
-    let quiet =
-        session.quiet_from.as_ref().zip(session.quiet_until.as_ref()).map(|(from, until)| format!("{from} – {until}"));
-    let typing = session.typing.map(|typing| typing.to_string());
+    let jitter = session.jitter.as_deref().map(|jitter| format::interval(words, jitter));
+    let (from, until) = (session.quiet_from.as_deref(), session.quiet_until.as_deref());
+    let (from, until) = (from.map(format::time_of_day), until.map(format::time_of_day));
+    let quiet = from.zip(until).map(|(from, until)| format!("{from} – {until}"));
+    let typing = session.typing.unwrap_or(false);
+    let typing_value = typing.to_string();
     let clear = |what: &str, label: &str| {
         acts::quick(look, &CLEAR_PACING, label, &[("session", &session.name), ("what", what)])
     };
@@ -83,13 +86,13 @@ fn pacing(look: &Look, session: &Session) -> Markup {
                 dt { (words.t("session.per_minute")) } dd { (shown(per_minute.clone()))
                     @if per_minute.is_some() { " " (clear("per_minute", words.t("session.clear"))) } }
                 dt { (words.t("session.burst")) } dd { (burst.as_deref().unwrap_or("1")) }
-                dt { (words.t("session.jitter")) } dd { (session.jitter.as_deref().unwrap_or("00:00:00")) }
+                dt { (words.t("session.jitter")) } dd { (jitter.as_deref().unwrap_or(words.t("common.none"))) }
                 dt { (words.t("session.first_contacts")) } dd { (shown(first_contacts.clone()))
                     @if first_contacts.is_some() { " " (clear("first_contacts", words.t("session.clear"))) } }
                 dt { (words.t("session.quiet_hours")) } dd { (quiet.as_deref().unwrap_or(words.t("common.none")))
                     @if quiet.is_some() { " " (clear("quiet_hours", words.t("session.clear"))) } }
                 dt { (words.t("session.time_zone")) } dd { (session.time_zone.as_deref().unwrap_or("UTC")) }
-                dt { (words.t("session.typing")) } dd { (typing.as_deref().unwrap_or("false")) }
+                dt { (words.t("session.typing")) } dd { (words.t(if typing { "session.yes" } else { "session.no" })) }
             }
             div.acts {
                 (acts::act(look, &SET_PACING, &Offer {
@@ -100,10 +103,10 @@ fn pacing(look: &Look, session: &Session) -> Markup {
                         text("burst", words.t("session.burst"), burst.as_deref()),
                         text("jitter", words.t("session.jitter"), session.jitter.as_deref()),
                         text("first_contacts", words.t("session.first_contacts"), first_contacts.as_deref()),
-                        Field { kind: "time", ..text("quiet_from", words.t("session.quiet_from"), session.quiet_from.as_deref()) },
-                        Field { kind: "time", ..text("quiet_until", words.t("session.quiet_until"), session.quiet_until.as_deref()) },
+                        Field { kind: "time", ..text("quiet_from", words.t("session.quiet_from"), from) },
+                        Field { kind: "time", ..text("quiet_until", words.t("session.quiet_until"), until) },
                         text("time_zone", words.t("session.time_zone"), session.time_zone.as_deref()),
-                        text("typing", words.t("session.typing_choice"), typing.as_deref()),
+                        Field { kind: "checkbox", ..text("typing", words.t("session.typing"), Some(&typing_value)) },
                     ],
                     ..Offer::default()
                 }))

@@ -1,0 +1,168 @@
+//! What the pages say of states in which a plain number or word would mislead (H2).
+
+use super::{Pages, token};
+use crate::support::db::{self, TestDb};
+use crate::support::logins::run;
+use anyhow::{Result, ensure};
+
+/// A session that is linked and connected.
+const LINKED: &str = "SELECT wa.add_session('shop'); UPDATE wa.session SET status = 'linking';
+    UPDATE wa.session SET phone = '15550001', jid = '15550001@s.whatsapp.net', status = 'connected', desired = 'connected'";
+/// A worker that holds it.
+const WORKER: &str = "INSERT INTO wa.worker (worker_id, host, pid, version, lease_until) VALUES ('00000000-0000-0000-0000-000000000001', 'h1', 1, '1', now() + interval '1 hour');
+    UPDATE wa.lease SET holder = '00000000-0000-0000-0000-000000000001', epoch = 1, taken_at = now()";
+
+async fn pages(db: &TestDb) -> Result<(Pages, String)> {
+    let pages = Pages::start(db).await?;
+    let cookie = pages.sign_in(&token(db, "ops", "admin", None).await?).await?;
+    Ok((pages, cookie))
+}
+
+/// The texts of the main part, without tags.
+async fn text(pages: &Pages, path: &str, cookie: &str) -> Result<String> {
+    let answer = pages.get(path, cookie).await?;
+    ensure!(answer.status == 200, "{path}: {answer:?}");
+    let main = answer.body.split("<main").nth(1).unwrap_or_default();
+    Ok(main.split('<').filter_map(|part| Some(part.split_once('>')?.1)).collect::<Vec<_>>().join(" "))
+}
+
+#[tokio::test]
+async fn h2_the_last_worker_is_drained_with_a_warning() -> Result<()> {
+    let db = db::fresh().await;
+    run(&db.pool, WORKER).await?;
+    let (pages, cookie) = pages(&db).await?;
+    let shown = text(&pages, "/workers", &cookie).await?;
+    ensure!(shown.contains("No other worker runs") && !shown.contains("gives its sessions to the others"), "{shown}");
+    run(&db.pool, "INSERT INTO wa.worker (worker_id, host, pid, version, lease_until) VALUES (gen_random_uuid(), 'h2', 1, '1', now() + interval '1 hour')").await?;
+    let shown = text(&pages, "/workers", &cookie).await?;
+    ensure!(!shown.contains("No other worker runs") && shown.contains("gives its sessions to the others"), "{shown}");
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_messages_of_a_session_that_does_not_send_are_not_ready_to_go() -> Result<()> {
+    let db = db::fresh().await;
+    run(&db.pool, LINKED).await?;
+    run(&db.pool, WORKER).await?;
+    run(&db.pool, "SELECT wa.send_text('shop', '15550002', 'x')").await?;
+    let (pages, cookie) = pages(&db).await?;
+    let places = ["/queue/shop", "/queue?by=lanes", "/session/shop", "/message/1"];
+    for place in places {
+        let shown = text(&pages, place, &cookie).await?;
+        ensure!(shown.contains("ready to go") && !shown.contains("held back by the session"), "{place}: {shown}");
+    }
+    run(&db.pool, "SELECT wa.set_pacing('shop', quiet_from => (now() - interval '1 hour')::time, quiet_until => (now() + interval '1 hour')::time)").await?;
+    for place in places {
+        let shown = text(&pages, place, &cookie).await?;
+        ensure!(!shown.contains("ready to go") && shown.contains("held back by the session"), "{place}: {shown}");
+    }
+    let page = pages.get("/queue", &cookie).await?.body;
+    ensure!(page.contains("data-label=\"Ready\">0<") && page.contains("data-label=\"Queued\">1<"), "{page}");
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_a_session_that_is_being_linked_is_no_alarm() -> Result<()> {
+    let db = db::fresh().await;
+    run(&db.pool, "SELECT wa.add_session('shop'); UPDATE wa.session SET desired = 'connected', status = 'linking', qr = '2@a', qr_expires_at = now() + interval '1 hour'").await?;
+    run(&db.pool, WORKER).await?;
+    let (pages, cookie) = pages(&db).await?;
+    let page = pages.get("/session/shop", &cookie).await?.body;
+    ensure!(page.contains("waits until somebody scans its QR code"), "{page}");
+    ensure!(page.contains("class=\"flash info\"") && !page.contains("class=\"flash bad\""), "{page}");
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_a_campaign_is_listed_from_its_first_message_on() -> Result<()> {
+    let db = db::fresh().await;
+    run(&db.pool, "SELECT wa.add_session('shop')").await?;
+    let (pages, cookie) = pages(&db).await?;
+    ensure!(text(&pages, "/campaigns", &cookie).await?.contains("No campaigns yet"));
+    let missing = pages.get("/campaigns/november", &cookie).await?;
+    ensure!(missing.status == 404 && missing.body.contains("there is no such campaign"), "{missing:?}");
+    ensure!(!missing.body.contains("/act/pause_campaigns"), "{missing:?}");
+    run(
+        &db.pool,
+        "INSERT INTO wa.outbound (session, recipient, body, campaign) VALUES ('shop', '15550002', 'x', 'november')",
+    )
+    .await?;
+    for path in ["/campaigns", "/campaigns/november"] {
+        let shown = text(&pages, path, &cookie).await?;
+        ensure!(shown.contains("november") && shown.contains("counted within a minute"), "{path}: {shown}");
+    }
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_the_page_of_failures_says_how_many_a_retry_takes() -> Result<()> {
+    let db = db::fresh().await;
+    run(
+        &db.pool,
+        "SELECT wa.add_tenant('red'), wa.add_tenant('blue'), wa.add_session('red.a', 'red'), wa.add_session('red.b', 'red'), wa.add_session('blue.a', 'blue');
+         INSERT INTO wa.outbound (session, recipient, body, campaign) SELECT s, '+7900123' || 1000 + n, 'x', CASE WHEN n % 3 = 0 THEN 'may' END
+         FROM unnest('{red.a,red.b,blue.a}'::text[]) s, generate_series(1, 30) n;
+         UPDATE wa.outbound SET status = 'failed', failed_at = now() - CASE WHEN id % 10 = 0 THEN interval '2 days' ELSE '0' END, last_error = 'no file',
+             failure = CASE WHEN id % 2 = 0 THEN 'media' ELSE 'connection' END",
+    )
+    .await?;
+    let (pages, boss) = pages(&db).await?;
+    let red = pages.sign_in(&token(&db, "red", "operator", Some("red")).await?).await?;
+    for (cookie, of_reader) in [(&boss, "true"), (&red, "s.tenant = 'red'")] {
+        for (choice, of_choice) in [
+            ("", "true"),
+            ("session=red.a", "o.session = 'red.a'"),
+            ("class=media", "o.failure = 'media'"),
+            ("session=red.a&class=media", "o.session = 'red.a' AND o.failure = 'media'"),
+            ("campaign=may", "o.campaign = 'may'"),
+            (
+                "campaign=may&session=red.b&class=media",
+                "o.campaign = 'may' AND o.session = 'red.b' AND o.failure = 'media'",
+            ),
+            ("time=week", "true"),
+        ] {
+            let since = if choice == "time=week" { "3 days" } else { "1 day" };
+            let count = format!(
+                "SELECT count(*) FROM wa.outbound o JOIN wa.session s USING (session_id) WHERE failed_at > now() - interval '{since}' AND {of_reader} AND {of_choice}"
+            );
+            let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(&db.pool).await?;
+            let shown = text(&pages, &format!("/failures?{choice}"), cookie).await?;
+            ensure!(shown.contains(&format!("failed now: {count} ")), "{choice}: not {count}: {shown}");
+            ensure!(shown.contains(&format!("Messages now: {count}.")), "{choice}: {shown}");
+        }
+    }
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_delivery_lists_the_sessions_that_did_something_and_finds_one_by_its_name() -> Result<()> {
+    let db = db::fresh().await;
+    run(
+        &db.pool,
+        "SELECT wa.add_session('s' || n) FROM generate_series(1, 40) n;
+         INSERT INTO wa.numbers (session_id, at, span, queued, sent) SELECT session_id, date_trunc('hour', now()), 'hour', 5, 5 FROM wa.session WHERE name IN ('s31', 's32', 's7');
+         INSERT INTO wa.numbers (at, span, queued, sent) VALUES (date_trunc('hour', now()), 'hour', 15, 15)",
+    )
+    .await?;
+    let (pages, cookie) = pages(&db).await?;
+    let listed = async |path: &str| -> Result<Vec<String>> {
+        let page = pages.get(path, &cookie).await?.body;
+        Ok(page
+            .split("data-key=\"session-")
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()))
+            .collect())
+    };
+    let all = listed("/delivery").await?;
+    ensure!(all == ["s31", "s32", "s7"], "{all:?}");
+    let found = listed("/delivery?name=S3").await?;
+    ensure!(found == ["s31", "s32"], "{found:?}");
+    ensure!(text(&pages, "/delivery?name=zzz", &cookie).await?.contains("No session with this in its name"));
+    pages.stop().await;
+    Ok(())
+}
