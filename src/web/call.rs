@@ -56,7 +56,7 @@ fn outcome(words: &Words, act: &str, answer: Option<String>) -> Outcome {
     let is_done = answer != "false";
     let section = if is_done { "result" } else { "no_result" };
     let message = match words.find(&format!("{section}.{act}")) {
-        Some(word) => word.replacen("{}", &answer.parse().map_or(answer.clone(), format::number), 1),
+        Some(word) => word.replacen("{}", &answer.parse().map_or_else(|_| answer.clone(), format::number), 1),
         None => answer,
     };
     Outcome { is_done, message }

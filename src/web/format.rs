@@ -84,10 +84,10 @@ pub(super) fn interval(words: &Words, text: &str) -> String {
     let counted = [seconds, minutes, hours].into_iter().map(trimmed).zip(spans);
     let said: Vec<_> =
         counted.filter(|(count, _)| count != "0").map(|(count, span)| span.replacen("{}", &count, 1)).collect();
-    match said.is_empty() {
-        true => words.t("time.span").split('|').next().unwrap_or_default().replacen("{}", "0", 1),
-        false => said.into_iter().rev().collect::<Vec<_>>().join(" "),
+    if said.is_empty() {
+        return words.t("time.span").split('|').next().unwrap_or_default().replacen("{}", "0", 1);
     }
+    said.into_iter().rev().collect::<Vec<_>>().join(" ")
 }
 
 /// A time of the day without seconds that are none: `22:00:00` as `22:00`.

@@ -170,6 +170,40 @@ mod tests {
         }
     }
 
+    /// `wa.status_code` knows the reasons of workers by their words, which stand in statements and in the source.
+    #[test]
+    fn s12_h2_the_reasons_with_a_code_are_those_that_workers_write() {
+        fn texts(folder: &std::path::Path, all: &mut String) {
+            for entry in std::fs::read_dir(folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    texts(&path, all);
+                } else if !path.ends_with("21_session_status.sql") {
+                    all.push_str(&std::fs::read_to_string(&path).unwrap_or_default());
+                }
+            }
+        }
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut sources = String::new();
+        for folder in ["src/session", "src/worker", "src/db", "sql"] {
+            texts(&root.join(folder), &mut sources);
+        }
+        let schema = include_str!("../../sql/schema/21_session_status.sql");
+        let known = schema.split("FROM (VALUES").nth(1).and_then(|rest| rest.split(") k (code, reason)").next());
+        let known = known.expect("a list").split("('").skip(1).filter_map(|one| one.split('\'').nth(2));
+        let known: Vec<&str> = known.collect();
+        assert!(known.len() > 4, "{known:?}");
+        for text in known {
+            assert!(
+                sources.contains(&format!("\"{text}\"")) || sources.contains(&format!("'{text}'")),
+                "nobody writes: {text}"
+            );
+        }
+        let prefix =
+            schema.split("WHEN reason LIKE '").nth(1).and_then(|rest| rest.split("%'").next()).expect("a prefix");
+        assert!(sources.contains(&format!("\"{prefix}{{")), "nobody writes: {prefix}");
+    }
+
     #[test]
     fn h2_s12_a_reason_is_a_sentence_with_what_there_is_of_its_arguments() {
         let mut reason = json!({ "code": "paused", "by": "anna", "since": "2026-11-20 10:00:00+00" });

@@ -48,6 +48,24 @@ async fn h2_m7_the_pages_of_a_chat_have_each_message_of_a_second_once_in_order()
 }
 
 #[tokio::test]
+async fn h2_a_search_says_how_far_back_it_looked() -> Result<()> {
+    let db = db::fresh().await;
+    inbox(&db, "CASE n WHEN 1 THEN 'oldest' WHEN 5000 THEN 'newest' ELSE 'between' END", 5000).await?;
+    let pages = Pages::start(&db).await?;
+    let cookie = pages.sign_in(&token(&db, "ops", "viewer", None).await?).await?;
+    for place in ["/inbox/shop?", "/inbox/shop?chat=79001234567@s.whatsapp.net&"] {
+        for (word, is_found) in [("newest", true), ("oldest", false)] {
+            let page = pages.get(&format!("{place}q={word}"), &cookie).await?;
+            let shown = main(&page);
+            ensure!(shown.contains("Nothing found") != is_found, "{place} {word}: {shown}");
+            ensure!(shown.contains("Searched: the last"), "{place} {word}: {shown}");
+        }
+    }
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn h2_a_chat_shows_the_beginning_of_long_texts() -> Result<()> {
     let db = db::fresh().await;
     inbox(&db, "repeat('я', 1000000)", 50).await?;

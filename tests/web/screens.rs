@@ -258,6 +258,45 @@ async fn h2_a_received_message_is_answered_in_the_inbox() -> Result<()> {
 }
 
 #[tokio::test]
+async fn h2_the_screen_of_events_filters_and_pauses_and_keys_lead_to_screens() -> Result<()> {
+    let db = crate::support::db::fresh().await;
+    sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;
+    let pages = Pages::start(&db).await?;
+    let secret = token(&db, "ops", "viewer", None).await?;
+    let browser = Browser::start(1280, 800).await?;
+    sign_in(&browser, &pages, &secret).await?;
+    let happens = async |kind: &str| -> Result<()> {
+        let event = "INSERT INTO wa.event (session, session_id, kind) SELECT name, session_id, $1 FROM wa.session";
+        sqlx::query(event).bind(kind).execute(&db.pool).await?;
+        Ok(())
+    };
+    browser.open(&format!("{}/live", pages.url)).await?;
+    happens("call").await?;
+    browser.shows(".events", "call").await?;
+    browser.write("[data-events-filter]", "picture").await?;
+    browser.until("[...document.querySelectorAll('.events li')].every((row) => row.hidden)").await?;
+    happens("picture_changed").await?;
+    browser.until("document.querySelectorAll('.events li:not([hidden])').length === 1").await?;
+    browser.click("[data-events-pause]").await?;
+    happens("picture_changed").await?;
+    browser.until("document.querySelector('[data-events-waiting]').textContent === '1 new'").await?;
+    browser.until("document.querySelectorAll('.events li:not([hidden])').length === 1").await?;
+    browser.click("[data-events-pause]").await?;
+    browser.until("document.querySelectorAll('.events li:not([hidden])').length === 2").await?;
+    browser.write("body", "?").await?;
+    browser.until("document.querySelector('#shortcuts').open").await?;
+    browser.click("#shortcuts button").await?;
+    for (keys, path) in [("gq", "/queue"), ("gw", "/workers"), ("gf", "/fleet")] {
+        browser.write("body", keys).await?;
+        browser.until(&format!("location.pathname === '{path}' && document.readyState === 'complete'")).await?;
+    }
+    browser.write("body", "/").await?;
+    browser.until("document.activeElement.matches('[data-search]')").await?;
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn h2_pages_survive_a_database_that_goes_and_comes_back() -> Result<()> {
     let (db, server) = crate::support::db::fresh_on_its_own().await;
     sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;

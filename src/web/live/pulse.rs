@@ -25,12 +25,11 @@ impl Hub {
                 continue;
             }
             let mut look = Box::pin(self.look());
-            let looked = match tokio::time::timeout(PATIENCE, &mut look).await {
-                Ok(looked) => looked,
-                Err(_) => {
-                    self.tell(false);
-                    look.await
-                }
+            let looked = if let Ok(looked) = tokio::time::timeout(PATIENCE, &mut look).await {
+                looked
+            } else {
+                self.tell(false);
+                look.await
             };
             if let Err(error) = &looked {
                 tracing::debug!(%error, "database does not answer; open pages say so");
