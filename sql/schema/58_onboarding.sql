@@ -117,7 +117,7 @@ BEGIN
     PERFORM wa.announce_company(c.session_id);
     RETURN CASE hear_partner.event WHEN 'uninstall' THEN 'logged_out' ELSE 'closed' END;
 END $$;
-COMMENT ON FUNCTION wa.hear_partner(bigint, text, bigint) IS 'What the partner tells of a company: uninstall logs its session out and deletes its auth state, freeze closes it. Both cancel its calls to the partner, revoke its link pages and delete its API key. Returns logged_out, closed, duplicate (within 24 hours, unless somebody came from the partner or connected the session meanwhile), unknown_company, ignored (another event). For web processes, which have checked the partner''s token.';
+COMMENT ON FUNCTION wa.hear_partner(bigint, text, bigint) IS 'Carries out an event that the partner sent for a company: uninstall logs the session out and deletes its auth state, freeze closes the session. Both cancel the calls to the partner, revoke the link pages and delete the API key. Returns logged_out, closed, unknown_company, ignored (another event), or duplicate: the same event came within 24 hours, and since then nobody came from the partner or connected the session. For web processes, which have checked the partner''s token.';
 
 CREATE OR REPLACE FUNCTION wa.claim_partner_calls(worker uuid, most integer, per_minute integer, at_once integer, lease interval)
 RETURNS TABLE (call_id bigint, company_id bigint, salon_id bigint, session_id bigint, kind text, claim uuid, attempts integer, api_key jsonb)

@@ -19,8 +19,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// application has locked (R8). Set on each connection; through a pooler, where a connection is not the worker's own, in
 /// each transaction, with its BEGIN.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '1s'";
-const LINE: &str = "SET lock_timeout = '1s'; SET plan_cache_mode = force_generic_plan";
 const BEGIN_WITH_LOCK_TIMEOUT: &str = "BEGIN; SET LOCAL lock_timeout = '1s'";
+/// Plans a statement once, for any values of its parameters.
+const GENERIC_PLANS: &str = "SET plan_cache_mode = force_generic_plan";
 
 /// A pool of connections. Statements run on it as on sqlx's own pool, one by one.
 #[derive(Debug, Clone)]
@@ -29,14 +30,14 @@ pub struct Db {
     pooler: bool,
     /// The statement that begins a transaction through a pooler.
     begin: &'static str,
-    /// The pools of [`Db::line`].
-    lines: Arc<Mutex<Vec<PgPool>>>,
+    /// The pools of [`Db::own_connection`], of one connection each.
+    own: Arc<Mutex<Vec<PgPool>>>,
 }
 
 /// A pool on the server itself.
 impl From<PgPool> for Db {
     fn from(pool: PgPool) -> Self {
-        Self { pool, pooler: false, begin: "BEGIN", lines: Arc::default() }
+        Self { pool, pooler: false, begin: "BEGIN", own: Arc::default() }
     }
 }
 
@@ -75,16 +76,21 @@ impl Db {
     /// read the catalog and plan the statement, several times with the values of the parameters. Here a statement is
     /// planned once, for any values. It connects when it is first used, and closes with this pool.
     #[must_use]
-    pub fn line(&self, name: &str) -> Self {
+    pub fn own_connection(&self, name: &str) -> Self {
         let options = self.pool.connect_options().as_ref().clone().application_name(name);
         let pool = pool_options(1);
         let pool = if self.pooler {
             pool
         } else {
-            pool.after_connect(|connection, _| Box::pin(async move { connection.execute(LINE).await.map(drop) }))
+            pool.after_connect(|connection, _| {
+                Box::pin(async move {
+                    connection.execute(LOCK_TIMEOUT).await?;
+                    connection.execute(GENERIC_PLANS).await.map(drop)
+                })
+            })
         };
         let pool = pool.connect_lazy_with(options);
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(pool.clone());
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).push(pool.clone());
         Self { pool, ..self.clone() }
     }
 
@@ -96,9 +102,9 @@ impl Db {
 
     /// Closes all connections after their current statements.
     pub async fn close(&self) {
-        let lines = std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner));
-        let lines = lines.iter().map(PgPool::close);
-        tokio::join!(self.pool.close(), futures::future::join_all(lines));
+        let own = std::mem::take(&mut *self.own.lock().unwrap_or_else(PoisonError::into_inner));
+        let own = own.iter().map(PgPool::close);
+        tokio::join!(self.pool.close(), futures::future::join_all(own));
     }
 }
 

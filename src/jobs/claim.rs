@@ -36,10 +36,10 @@ const BUSY: Duration = Duration::from_millis(50);
 /// Claims for one worker, see the module.
 #[derive(Debug)]
 pub struct Dispatcher {
-    /// Where the tables are. A statement beside one of `line` runs here.
+    /// Where the tables are. A statement beside one of `own` runs here.
     pub pool: Db,
     /// The connection of the claims, which are made one after the other.
-    pub line: Db,
+    pub own: Db,
     /// The worker that claims.
     pub worker_id: Uuid,
     /// [`Bells::claim`] and [`Bells::freed`] wake the dispatcher.
@@ -83,7 +83,7 @@ impl RetryLoop for Dispatcher {
         if self.wait_for_ring(Instant::now() + AWAKE).await? != Ring::No || self.claim().await? > 0 {
             return Ok(());
         }
-        sqlx::query_file!("sql/jobs/park.sql", self.worker_id).execute(&self.line).await?;
+        sqlx::query_file!("sql/jobs/park.sql", self.worker_id).execute(&self.own).await?;
         self.sleep().await?;
         // Both at once: the claim need not wait, and the sooner others know, the fewer of a burst ring.
         let pool = self.pool.clone();
@@ -100,7 +100,7 @@ impl Dispatcher {
         let (mut backoff, mut horizon) = (Backoff::new(Duration::from_millis(2), self.poll), None);
         loop {
             // Read before the look: a transaction that ends between the two is seen by the look, or still runs.
-            let running = sqlx::query_file!("sql/jobs/transaction_ids.sql").fetch_one(&self.line).await?;
+            let running = sqlx::query_file!("sql/jobs/transaction_ids.sql").fetch_one(&self.own).await?;
             // Transactions from here on see that this worker is parked.
             let horizon = *horizon.get_or_insert(running.next);
             if self.claim().await? > 0 {
@@ -191,7 +191,7 @@ impl Dispatcher {
         let places: Vec<i64> = MaintenanceKind::ALL.iter().map(|kind| kind.slot() as i64 + 1).collect();
         let kinds = MaintenanceKind::names();
         let claim = sqlx::query_file!("sql/jobs/claim_maintenance.sql", self.worker_id, &kinds, &places, &rooms);
-        let rows = claim.fetch_all(&self.line).await?;
+        let rows = claim.fetch_all(&self.own).await?;
         let claimed = rows.len();
         for row in rows {
             // The claim names only known kinds.

@@ -67,7 +67,7 @@ impl Progress {
         let (left_out, waiting) = mpsc::unbounded_channel();
         let (announce, announcing) = Announcements::start(pool.clone());
         let writer = Writer {
-            line: pool.line("wagres outcomes"),
+            own: pool.own_connection("wagres outcomes"),
             pool,
             lanes,
             numbers,
@@ -149,7 +149,7 @@ const fn is_requeued(update: Update) -> bool {
 #[derive(Clone)]
 struct Writer {
     /// For batches as a whole, one after the other; pieces of several are written at once.
-    line: Db,
+    own: Db,
     pool: Db,
     lanes: Lanes,
     numbers: Numbers,
@@ -294,7 +294,7 @@ impl Writer {
     async fn write(&mut self, batch: &[Change]) -> Written {
         let never = CancellationToken::new();
         let (lines, receipts) =
-            (Lines::of(&self.line, &self.numbers, &self.announce, batch), Receipts::of(&self.line, batch));
+            (Lines::of(&self.own, &self.numbers, &self.announce, batch), Receipts::of(&self.own, batch));
         let mut careful = self.careful_until.is_some_and(|until| Instant::now() < until);
         let mut written = outlast(&never, || lines.write_all(careful)).await;
         if !careful && written.as_ref().is_err_and(is_busy) {

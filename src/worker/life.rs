@@ -100,7 +100,7 @@ impl Life {
         let (freed, over) = (bells.freed.clone(), ends.over.clone());
         let (progress, writer) = Progress::start(pool.clone(), lanes.clone(), worker.numbers.clone(), freed, over);
         keepers.spawn("progress writer", writer);
-        let (ratchets, writer) = RatchetWriter::start(pool.line("wagres ratchets"), ends.over.clone());
+        let (ratchets, writer) = RatchetWriter::start(pool.own_connection("wagres ratchets"), ends.over.clone());
         keepers.spawn("ratchet writer", writer);
         let connections = Connections::new(worker.ready.clone());
         let client = ClientSettings {
@@ -183,28 +183,28 @@ impl Life {
 
         let poll_interval = Duration::from_millis(settings.poll_ms.into());
         // What the dispatcher asks, it asks one after the other.
-        let line = pool.line("wagres claims");
+        let own = pool.own_connection("wagres claims");
         let dispatcher = Dispatcher {
             pool: pool.clone(),
-            line: line.clone(),
+            own: own.clone(),
             worker_id,
             bells: bells.clone(),
             outbound: Outbound::new(
-                line.clone(),
+                own.clone(),
                 worker_id,
                 worker.ready.clone(),
                 lanes.clone(),
                 worker.numbers.clone(),
             ),
             connecting: Connecting {
-                pool: line.clone(),
+                pool: own.clone(),
                 worker_id,
                 feed: session,
                 in_hand: session_in_hand.clone(),
                 places: settings.session_concurrency,
             },
             actions: Actions {
-                pool: line.clone(),
+                pool: own.clone(),
                 worker_id,
                 feed: actions,
                 in_hand: session_in_hand,

@@ -159,7 +159,7 @@ async fn h6_s2_a_frozen_company_stays_closed_until_somebody_comes_for_it_again()
     ensure!(tell(&pages, &event(SALON, "uninstall")).await? == "logged_out", "the phone is still linked");
     sqlx::query("UPDATE wa.session SET jid = NULL").execute(&db.pool).await?;
     ensure!(tell(&pages, &event(SALON, "uninstall")).await? == "duplicate");
-    // Whoever comes again begins anew, with a page of their own.
+    // An owner who comes from the partner again gets a new link page.
     let new = enter(&pages, SALON).await?;
     ensure!(pages.post(&format!("{page}/start"), "", "").await?.status == 422, "the old page");
     ensure!(pages.post(&format!("{new}/start"), "", "").await?.status == 200);

@@ -176,7 +176,7 @@ async fn h5_a_replay_misses_nothing_beside_a_long_transaction() -> Result<()> {
     add(&db, "crm", &receiver, ", '{message.*,call}', lanes => 'none', since => now() - interval '30 minutes'").await?;
     let replayed = "NOT EXISTS (SELECT FROM wa.webhook_replay) AND bool_and(status = 'done')";
     holds(&db, &format!("SELECT count(*) = 6 AND count(DISTINCT type) = 3 AND {replayed} FROM wa.delivery")).await?;
-    // The same of the deliveries that there are.
+    // A replay sends deliveries that exist again.
     run(&db.pool, "SELECT wa.replay_webhook('crm', now() - interval '1 day')").await?;
     holds(&db, &format!("SELECT count(*) = 3 * 62 AND {replayed} FROM wa.delivery")).await?;
     run(&db.pool, "UPDATE wa.delivery SET created_at = happened_at").await?;
