@@ -26,7 +26,10 @@ WITH mine AS (
     -- The released messages. One that was in hand when its campaign was paused is held back now.
     UPDATE wa.outbound_queue q SET waits_for = CASE WHEN c.paused THEN 'paused'::wa.wait_reason END, run_at = CASE WHEN c.paused THEN now() END
     FROM free LEFT JOIN campaign c USING (session_id, campaign)
-    WHERE q.session_id = free.session_id AND q.chat = free.chat AND q.id = free.id AND (free.campaign IS NULL OR c.paused IS NOT NULL)
+    WHERE q.session_id = free.session_id AND q.chat = free.chat AND q.id = free.id
+      AND (free.campaign IS NULL OR c.paused IS NOT NULL
+           -- Nobody has paused a campaign without a row.
+           OR NOT EXISTS (SELECT FROM wa.campaign k WHERE k.session_id = free.session_id AND k.campaign = free.campaign))
     RETURNING q.session_id
 ), next AS (
     -- The next run_at that has not come yet.

@@ -1,8 +1,8 @@
 -- Queues failed messages again, as wa.retry does, for the retry $1: of the next $10 failed messages behind session $7, moment
 -- $8 and id $9 those of session $2, of class $3, of campaign $4, that failed from $5 to $6; null is no limit. Messages of a
 -- paused campaign are held. Locks the messages, and the rows of wa.sending that name some of them; skips those that somebody
--- else has locked, and those of a campaign that is being paused or resumed, so that it waits for nobody (R8). Returns how many matched, how many are queued, and the last
--- message that it looked at; null is the end.
+-- else has locked, and those of a campaign that is being paused or resumed, so that it waits for nobody (R8). Returns how
+-- many matched, how many are queued, and the last message that it looked at; null is the end.
 WITH page AS MATERIALIZED (
     -- The messages that this statement looks at.
     SELECT f.session_id, f.failed_at, f.id, f.failure, f.campaign FROM wa.outbound_failed f

@@ -11,16 +11,16 @@ WITH mine AS (
     FROM wa.lease l JOIN mine USING (session_id, epoch) JOIN wa.sending b USING (session_id)
     WHERE l.holder = $1 AND NOT l.unsettled
     FOR SHARE OF l SKIP LOCKED FOR NO KEY UPDATE OF b SKIP LOCKED
+), given_back AS MATERIALIZED (
+    -- What is not in hand any more; of a campaign that was paused meanwhile it is held.
+    SELECT b.session_id, wa.hold_back(b.session_id, ARRAY(SELECT unnest(b.taken) EXCEPT SELECT unnest($5::bigint[])))::text
+    FROM free JOIN wa.sending b USING (session_id)
 ), written AS (
     -- What is in hand of them.
     UPDATE wa.sending b
     SET taken = ARRAY(SELECT h.id FROM unnest($4::bigint[], $5::bigint[]) AS h (session_id, id) WHERE h.session_id = b.session_id)
-    FROM free WHERE b.session_id = free.session_id
-), held AS MATERIALIZED (
-    -- Of a campaign that was paused meanwhile.
-    SELECT wa.hold_back(b.session_id, ARRAY(SELECT unnest(b.taken) EXCEPT SELECT unnest($5::bigint[])))::text
-    FROM free JOIN wa.sending b USING (session_id) WHERE EXISTS (SELECT FROM wa.campaign c WHERE c.session_id = b.session_id AND c.paused_at IS NOT NULL)
+    FROM given_back WHERE b.session_id = given_back.session_id
 )
 SELECT mine.session_id AS "session_id!", mine.epoch AS "epoch!"
 FROM mine JOIN wa.lease l USING (session_id, epoch)
-WHERE l.holder = $1 AND NOT l.unsettled AND session_id NOT IN (SELECT session_id FROM free) AND (SELECT count(*) FROM held) >= 0
+WHERE l.holder = $1 AND NOT l.unsettled AND session_id NOT IN (SELECT session_id FROM free)

@@ -113,8 +113,7 @@ $$;
 COMMENT ON FUNCTION wa.queue(wa.outbound, boolean) IS 'Queues a message again that had ended: held with its paused campaign, or waiting for its send_at, or to be sent at once.';
 
 -- Whoever changes wa.outbound by hand has to do the rest by hand, too; this does it for them.
-DROP FUNCTION IF EXISTS wa.mend_queue();
-CREATE FUNCTION wa.mend_queue(OUT queued bigint, OUT removed bigint, OUT changed bigint)
+CREATE OR REPLACE FUNCTION wa.mend_queue(OUT queued bigint, OUT removed bigint, OUT changed bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM wa.must_administer();

@@ -175,40 +175,40 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.sessions_of_campaign(text, text, bigint, integer) IS 'The sessions that you see and that have messages of a campaign: of one tenant or of all, behind a session''s id, at most so many.';
 
-CREATE OR REPLACE FUNCTION wa.on_campaign(act text, campaign text, tenant text, after bigint, most integer) RETURNS bigint
+CREATE OR REPLACE FUNCTION wa.act_on_campaign(act text, campaign text, tenant text, after bigint, most integer) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     own  record;
     last bigint;
     done bigint := 0;
 BEGIN
-    FOR own IN SELECT * FROM wa.sessions_of_campaign(on_campaign.campaign, on_campaign.tenant, on_campaign.after, on_campaign.most) LOOP
-        CASE on_campaign.act
-            WHEN 'pause' THEN PERFORM wa.pause_campaign(own.session, on_campaign.campaign);
-            WHEN 'resume' THEN PERFORM wa.resume_campaign(own.session, on_campaign.campaign);
-            WHEN 'cancel' THEN PERFORM wa.cancel_campaign(own.session, on_campaign.campaign);
+    FOR own IN SELECT * FROM wa.sessions_of_campaign(act_on_campaign.campaign, act_on_campaign.tenant, act_on_campaign.after, act_on_campaign.most) LOOP
+        CASE act_on_campaign.act
+            WHEN 'pause' THEN PERFORM wa.pause_campaign(own.session, act_on_campaign.campaign);
+            WHEN 'resume' THEN PERFORM wa.resume_campaign(own.session, act_on_campaign.campaign);
+            WHEN 'cancel' THEN PERFORM wa.cancel_campaign(own.session, act_on_campaign.campaign);
         END CASE;
         last := own.session_id;
         done := done + 1;
     END LOOP;
-    RETURN CASE WHEN done = on_campaign.most THEN last END;
+    RETURN CASE WHEN done = act_on_campaign.most THEN last END;
 END $$;
-COMMENT ON FUNCTION wa.on_campaign(text, text, text, bigint, integer) IS 'Pauses, resumes or cancels (act) a campaign on at most so many of its sessions, behind a session''s id; returns the id of the last one, or null when none is left.';
+COMMENT ON FUNCTION wa.act_on_campaign(text, text, text, bigint, integer) IS 'Pauses, resumes or cancels (act) a campaign on at most so many of its sessions, behind a session''s id; returns the id of the last one, or null when none is left.';
 
 CREATE OR REPLACE FUNCTION wa.pause_campaigns(campaign text, tenant text DEFAULT NULL, after bigint DEFAULT NULL, most integer DEFAULT 50) RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT wa.on_campaign('pause', pause_campaigns.campaign, pause_campaigns.tenant, pause_campaigns.after, pause_campaigns.most)
+    SELECT wa.act_on_campaign('pause', pause_campaigns.campaign, pause_campaigns.tenant, pause_campaigns.after, pause_campaigns.most)
 $$;
 COMMENT ON FUNCTION wa.pause_campaigns(text, text, bigint, integer) IS 'Pauses a campaign on all sessions that you see, or on those of one tenant, as wa.pause_campaign does on each: on at most so many in a call (null is all). Returns the id of the last session, to be passed as after, or null when none is left. SELECT wa.pause_campaigns(''may'');';
 
 CREATE OR REPLACE FUNCTION wa.resume_campaigns(campaign text, tenant text DEFAULT NULL, after bigint DEFAULT NULL, most integer DEFAULT 50) RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT wa.on_campaign('resume', resume_campaigns.campaign, resume_campaigns.tenant, resume_campaigns.after, resume_campaigns.most)
+    SELECT wa.act_on_campaign('resume', resume_campaigns.campaign, resume_campaigns.tenant, resume_campaigns.after, resume_campaigns.most)
 $$;
 COMMENT ON FUNCTION wa.resume_campaigns(text, text, bigint, integer) IS 'Resumes a campaign on all sessions that you see, or on those of one tenant, as wa.resume_campaign does on each: on at most so many in a call (null is all). Returns the id of the last session, to be passed as after, or null when none is left. SELECT wa.resume_campaigns(''may'');';
 
 CREATE OR REPLACE FUNCTION wa.cancel_campaigns(campaign text, tenant text DEFAULT NULL, after bigint DEFAULT NULL, most integer DEFAULT 50) RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT wa.on_campaign('cancel', cancel_campaigns.campaign, cancel_campaigns.tenant, cancel_campaigns.after, cancel_campaigns.most)
+    SELECT wa.act_on_campaign('cancel', cancel_campaigns.campaign, cancel_campaigns.tenant, cancel_campaigns.after, cancel_campaigns.most)
 $$;
 COMMENT ON FUNCTION wa.cancel_campaigns(text, text, bigint, integer) IS 'Cancels a campaign on all sessions that you see, or on those of one tenant, as wa.cancel_campaign does on each: on at most so many in a call (null is all). Returns the id of the last session, to be passed as after, or null when none is left. SELECT wa.cancel_campaigns(''may'');';

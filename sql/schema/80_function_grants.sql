@@ -264,6 +264,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     UNION ALL
     -- Called by triggers, or by functions with their owner's rights: by no role.
     SELECT f, '{}'::name[] FROM unnest(ARRAY[
+        'wa.act_on_campaign(text,text,text,bigint,integer)',
         'wa.act_for_company(bigint)',
         'wa.check_salon(bigint)',
         'wa.check_valid(interval,interval)',
@@ -299,7 +300,6 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.must_send()',
         'wa.new_secret(text)',
         'wa.new_signing_secret()',
-        'wa.on_campaign(text,text,text,bigint,integer)',
         'wa.open_link(text)',
         'wa.outbound_after_delete()',
         'wa.outbound_after_failure()',

@@ -114,7 +114,8 @@ impl Told {
             }
         };
         let (message, hint) = (error.message().to_owned(), error.hint().map(str::to_owned));
-        let word = [code, &code[..2]].into_iter().find_map(|code| words.find(&format!("sql_error.{code}")));
+        let word =
+            [Some(code), code.get(..2)].into_iter().flatten().find_map(|code| words.find(&format!("sql_error.{code}")));
         let Some(word) = word else { return Self { status, message, hint, original: None } };
         let field = error.column().map(|field| words.with("web_error.field", field) + " ").unwrap_or_default();
         let original = hint.map_or_else(|| message.clone(), |hint| format!("{message}. {hint}"));

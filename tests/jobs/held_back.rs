@@ -133,6 +133,24 @@ async fn m1_r8_a_retry_is_not_released_while_its_campaign_is_being_paused() -> R
     Ok(())
 }
 
+/// A row of wa.campaign that somebody has deleted by hand keeps no message waiting for ever.
+#[tokio::test]
+async fn m1_a_retry_of_a_campaign_without_a_row_is_released() -> Result<()> {
+    let (db, mut worker) = shop().await?;
+    run(
+        &db.pool,
+        "INSERT INTO wa.outbound (session, recipient, body, campaign) VALUES ('shop', '15550001', 'm1', 'may');
+         DELETE FROM wa.campaign",
+    )
+    .await?;
+    ensure!(worker.claim().await? == 1);
+    let job = worker.next().context("a message")?;
+    worker.end(job, Err(JobError::Retry("not sent".into()))).await?;
+    run(&db.pool, "UPDATE wa.outbound_queue SET run_at = now()").await?;
+    ensure!(worker.claim().await? == 1);
+    Ok(())
+}
+
 /// A transaction that inserted before its session was deleted, and commits after: the message goes, too (R6).
 #[tokio::test]
 async fn r6_a_message_without_a_session_is_found_and_deleted() -> Result<()> {

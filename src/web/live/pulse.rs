@@ -13,6 +13,9 @@ const REST: Duration = Duration::from_secs(2);
 /// The longest time in which a database that lives answers.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// After so long the answer is not waited for any more: the network may have lost the connection.
+const LOST: Duration = Duration::from_secs(30);
+
 /// The rights that a claim has now; none when it is not valid.
 type Rights = Option<(Scope, Option<String>)>;
 
@@ -25,16 +28,19 @@ impl Hub {
                 continue;
             }
             let mut look = Box::pin(self.look());
-            let looked = if let Ok(looked) = tokio::time::timeout(PATIENCE, &mut look).await {
-                looked
-            } else {
-                self.tell(false);
-                look.await
+            let looked = match tokio::time::timeout(PATIENCE, &mut look).await {
+                Ok(looked) => Ok(looked),
+                Err(_) => {
+                    self.tell(false);
+                    tokio::time::timeout(LOST, look).await
+                }
             };
-            if let Err(error) = &looked {
-                tracing::debug!(%error, "database does not answer; open pages say so");
+            match &looked {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "database does not answer; open pages say so"),
+                Err(_) => tracing::debug!("connection to the database given up; open pages say so"),
             }
-            self.tell(looked.is_ok());
+            self.tell(matches!(looked, Ok(Ok(()))));
         }
     }
 
