@@ -26,8 +26,8 @@ pub(super) struct Act {
 impl Act {
     /// The call as a user would write it, without the last arguments that are missing.
     pub(super) fn call(&self, values: &[Option<&str>]) -> String {
-        let is_given = |(value, name): (&Option<&str>, &&str)| value.is_some() || *name == "NULL";
-        let given = values.iter().zip(self.arguments).map(is_given).rposition(|given| given).map_or(0, |last| last + 1);
+        let last = values.iter().zip(self.arguments).rposition(|(value, name)| value.is_some() || *name == "NULL");
+        let given = last.map_or(0, |last| last + 1);
         let values: Vec<_> =
             values.iter().take(given).enumerate().map(|(at, value)| self.kind(at).literal(*value)).collect();
         format!("SELECT {}({});", self.function, values.join(", "))

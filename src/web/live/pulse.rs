@@ -28,13 +28,11 @@ impl Hub {
                 continue;
             }
             let mut look = Box::pin(self.look());
-            let looked = match tokio::time::timeout(PATIENCE, &mut look).await {
-                Ok(looked) => Ok(looked),
-                Err(_) => {
-                    self.tell(false);
-                    tokio::time::timeout(LOST, look).await
-                }
-            };
+            let mut looked = tokio::time::timeout(PATIENCE, &mut look).await;
+            if looked.is_err() {
+                self.tell(false);
+                looked = tokio::time::timeout(LOST, look).await;
+            }
             match &looked {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "database does not answer; open pages say so"),
