@@ -111,7 +111,7 @@ BEGIN
             USING ERRCODE = 'WA051', COLUMN = 'name', HINT = 'Accepted: the name of a row of wa.token that is not revoked.';
     END IF;
 END $$;
-COMMENT ON FUNCTION wa.revoke_token(text) IS 'Revokes a token, its login links, and the browsers that are signed in with it, at once. SELECT wa.revoke_token(''anna'');';
+COMMENT ON FUNCTION wa.revoke_token(text) IS 'Revokes a token, its login links, and the browsers that are signed in with it, at once; pages that are open end within some seconds. SELECT wa.revoke_token(''anna'');';
 
 CREATE OR REPLACE FUNCTION wa.login_link(name text, valid interval DEFAULT '10 min') RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
