@@ -11,16 +11,20 @@ use crate::config::Secret;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
-use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::postgres::{
+    PgArguments, PgConnection, PgPool, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres,
+};
 use sqlx::{ConnectOptions, Connection, Describe, Either, Execute, Executor, Row, SqlStr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The longest that a statement of a worker waits for a lock: the last net under statements that skip what an
-/// application has locked (R8). Set on each connection; through a pooler, where a connection is not the worker's own, in
-/// each transaction, with its BEGIN.
-const LOCK_TIMEOUT: &str = "SET lock_timeout = '1s'";
-const BEGIN_WITH_LOCK_TIMEOUT: &str = "BEGIN; SET LOCAL lock_timeout = '1s'";
-/// Plans a statement once, for any values of its parameters.
+/// The settings of each connection of a worker. No statement waits longer for a lock: the last net under statements that
+/// skip what an application has locked (R8). A plan reads no whole table if an index serves: the server keeps plans, and one
+/// that it made while a table was empty would read everything that has come since. Where only the whole table will do, the
+/// estimate is so high that the server would compile the plan, which takes longer than any statement of a worker.
+const SETTINGS: &str = "SET lock_timeout = '1s'; SET enable_seqscan = off; SET jit = off";
+/// The same through a pooler, where a connection is not the worker's own. There no plan is kept.
+const BEGIN_WITH_SETTINGS: &str = "BEGIN; SET LOCAL lock_timeout = '1s'; SET LOCAL jit = off";
+/// Plans each statement once, for any values of its parameters.
 const GENERIC_PLANS: &str = "SET plan_cache_mode = force_generic_plan";
 
 /// A pool of connections. Statements run on it as on sqlx's own pool, one by one.
@@ -62,13 +66,11 @@ impl Db {
     pub async fn connect_worker(url: &Secret, pooler: bool, connections: u32, name: &str) -> Result<Self, DbError> {
         let plain = Self::connect(url, pooler, connections, name).await?;
         if pooler {
-            return Ok(Self { begin: BEGIN_WITH_LOCK_TIMEOUT, ..plain });
+            return Ok(Self { begin: BEGIN_WITH_SETTINGS, ..plain });
         }
         // Only now, because a setting would stay on the connections of a pooler that nobody has declared.
         plain.close().await;
-        let limited = pool_options(connections)
-            .after_connect(|connection, _| Box::pin(async move { connection.execute(LOCK_TIMEOUT).await.map(drop) }));
-        Ok(limited.connect_with(options(url, name)?).await.map_err(DbError::Connect)?.into())
+        Ok(set_up(connections, &[SETTINGS]).connect_with(options(url, name)?).await.map_err(DbError::Connect)?.into())
     }
 
     /// A connection of its own for statements that run often and one after the other, under this name in
@@ -78,17 +80,7 @@ impl Db {
     #[must_use]
     pub fn own_connection(&self, name: &str) -> Self {
         let options = self.pool.connect_options().as_ref().clone().application_name(name);
-        let pool = pool_options(1);
-        let pool = if self.pooler {
-            pool
-        } else {
-            pool.after_connect(|connection, _| {
-                Box::pin(async move {
-                    connection.execute(LOCK_TIMEOUT).await?;
-                    connection.execute(GENERIC_PLANS).await.map(drop)
-                })
-            })
-        };
+        let pool = if self.pooler { pool_options(1) } else { set_up(1, &[SETTINGS, GENERIC_PLANS]) };
         let pool = pool.connect_lazy_with(options);
         self.own.lock().unwrap_or_else(PoisonError::into_inner).push(pool.clone());
         Self { pool, ..self.clone() }
@@ -106,6 +98,18 @@ impl Db {
         let own = own.iter().map(PgPool::close);
         tokio::join!(self.pool.close(), futures::future::join_all(own));
     }
+}
+
+/// Options of a pool on the server itself, each of whose connections begins with these statements.
+fn set_up(connections: u32, statements: &'static [&'static str]) -> PgPoolOptions {
+    pool_options(connections).after_connect(move |connection, _| {
+        Box::pin(async move {
+            for statement in statements {
+                connection.execute(*statement).await?;
+            }
+            Ok(())
+        })
+    })
 }
 
 /// Whether clients share connections of the server. Two connections ask for their backend several times, once while the

@@ -6,6 +6,7 @@ use crate::db::fence::Fence;
 use crate::db::hold::Hold;
 use crate::jobs::{JobError, Ready};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use whatsapp_rust::client::Client;
@@ -22,6 +23,8 @@ pub struct Connection {
     pub traffic: Arc<Traffic>,
     /// Rung when WhatsApp refuses a message because it limits the account.
     pub limit: Arc<Notify>,
+    /// Set when this worker is about to end the connection.
+    pub ending: AtomicBool,
 }
 
 /// The connections of a worker. Clones share them.
@@ -65,6 +68,13 @@ impl Connections {
             && let Some(connection) = open.remove(&fence.session_id)
         {
             connection.acks.connection_lost();
+        }
+    }
+
+    /// Announces that this worker is about to end the connection. Attempts that it cuts off do not count.
+    pub fn ending(&self, fence: Fence) {
+        if let Some(connection) = self.get(fence) {
+            connection.ending.store(true, Ordering::Relaxed);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::jobs::{JobError, OutboundJob};
 use crate::message::content::{ChatState, Content};
 use crate::message::stored::with_secret;
 use std::fmt::Display;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use wacore_binary::{Jid, JidExt as _};
 use whatsapp_rust::client::Client;
@@ -40,9 +41,9 @@ pub struct Sender {
 /// Sends the message and returns when the server has acknowledged it (M3).
 ///
 /// # Errors
-/// [`JobError::Release`] without a connection, [`JobError::Retry`] when the attempt failed, no ack came or the connection
-/// was lost after the attempt had begun: the next attempt carries the same message id. [`JobError::Permanent`] when the row can never be sent, [`JobError::Expired`]
-/// when it is too late.
+/// [`JobError::Release`] without a connection, or when this worker ended it; [`JobError::Retry`] when the attempt failed, no
+/// ack came or the connection was lost after the attempt had begun: the next attempt carries the same message id.
+/// [`JobError::Permanent`] when the row can never be sent, [`JobError::Expired`] when it is too late.
 pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     check_deadline(job)?;
     let to: Jid = job
@@ -52,7 +53,7 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     let mut content = Content::read(&job.kind, job.body.as_deref(), job.content.as_ref())
         .map_err(|error| JobError::from(error).of_class(FailureClass::Content))?;
     let connection = sender.connections.of_job(job.fence)?;
-    let Connection { hold, client, acks, traffic, limit } = &*connection;
+    let Connection { hold, client, acks, traffic, limit, ending } = &*connection;
 
     if let Content::Media(media) = &mut content {
         let uploading = sender.media.uploaded(job, media.kind, &media.attachment, client, &hold.db);
@@ -86,11 +87,18 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
     // Their row gives the whole message.
     let plain = job.kind == "text" && job.content.is_none() && job.timer.is_none();
     let _row = plain.then(|| traffic.sending_row(&job.message_id));
-    // From here on the attempt counts, also when the connection ends with it: the message may be what the server hangs up
-    // at.
+    // From here on the attempt counts, also when the connection ends with it, unless this worker ended it: the message may
+    // be what the server hangs up at.
+    let cut_off = |text: String| {
+        if ending.load(Ordering::Relaxed) {
+            JobError::Release(text)
+        } else {
+            JobError::Retry(text).of_class(FailureClass::Connection)
+        }
+    };
     let failed = |error: &dyn Display| {
         let what = if client.is_connected() { "not sent" } else { "the connection was lost" };
-        JobError::Retry(format!("{what}: {error}")).of_class(FailureClass::Connection)
+        cut_off(format!("{what}: {error}"))
     };
     let attempt = async {
         match &content {
@@ -143,10 +151,7 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
                 }
                 Err(then.job_error(text).of_class(class))
             }
-            None => {
-                let text = "the connection was lost before the server's ack";
-                Err(JobError::Retry(text.into()).of_class(FailureClass::Connection))
-            }
+            None => Err(cut_off("the connection was lost before the server's ack".into())),
         }
     };
     tokio::time::timeout(sender.ack_timeout, attempt).await.unwrap_or_else(|_| {

@@ -382,6 +382,7 @@ impl Sessions {
         self.withdraw(entry.held.hold.fence);
         if let Some(mut running) = entry.running.lock().await.take() {
             running.expect_end();
+            self.connections().ending(entry.held.hold.fence);
             if tokio::time::timeout(CLOSING, running.disconnect()).await.is_err() {
                 tracing::warn!("client did not end in time; connection cut");
                 entry.held.hold.lost.cancel();

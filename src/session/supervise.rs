@@ -25,6 +25,7 @@ use crate::messages::{events, past};
 use crate::telemetry;
 use crate::telemetry::crypto::CryptoError;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::DropGuard;
@@ -314,6 +315,7 @@ impl Supervisor {
             acks: self.acks.clone(),
             traffic: self.held.traffic.clone(),
             limit: self.held.limit.clone(),
+            ending: AtomicBool::new(false),
         });
         self.follow_limit(before.limited);
         self.reports.bells.connected.notify_one();

@@ -5,6 +5,7 @@ mod held_back;
 mod interleavings;
 mod locked;
 mod orders;
+mod plans;
 mod poison;
 mod shares;
 
@@ -60,7 +61,8 @@ impl ManualWorker {
         let (progress, writer) =
             Progress::start(db.clone(), lanes.clone(), numbers.clone(), freed.clone(), stop.clone());
         tokio::spawn(writer);
-        let outbound = Outbound::new(db, id, ready.clone(), lanes.clone(), numbers.clone());
+        let outbound =
+            Outbound::new(db.own_connection("wagres claims"), id, ready.clone(), lanes.clone(), numbers.clone());
         let attempts = Attempts { progress, lanes: lanes.clone() };
         Ok(Self { pool: pool.clone(), id, ready, lanes, outbound, jobs, attempts, numbers, freed, stop })
     }

@@ -4,6 +4,9 @@
 //! first test of a run starts a private server, under a file lock; every process of the run finds its address in a
 //! folder named after the run. A small shell process outside of the test's process group waits for the end of the run,
 //! then stops the servers and deletes the folder, however the run ended.
+//!
+//! A test's process keeps a file of that folder locked for each of its databases. The databases of processes that have
+//! ended are dropped by the next test, so that a run needs little disk.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test without a database can only stop")]
 
@@ -41,6 +44,8 @@ pub(crate) async fn fresh_with(after_migrations: Option<&'static str>) -> TestDb
     let server = run.server().await;
     let name = name_of(&run);
     let mut admin = connect(&server).await;
+    run.drop_those_of_ended_tests(&mut admin).await;
+    run.claim(&name);
     let create = format!(r#"CREATE DATABASE "{name}" TEMPLATE "{}""#, run.template());
     admin.execute(AssertSqlSafe(create)).await.expect("create the test's database");
     admin.close().await.expect("close");
@@ -173,6 +178,36 @@ impl Run {
         self.make_template(&url).await;
         fs::write(&marker, &url).expect("write the marker");
         url
+    }
+
+    fn in_use(&self) -> PathBuf {
+        self.folder.join("in-use")
+    }
+
+    /// Shows, for as long as this process lives, that a database is in use.
+    fn claim(&self, name: &str) {
+        fs::create_dir_all(self.in_use()).expect("create the folder of the databases in use");
+        // Locked before it has the name by which others find it.
+        let unnamed = self.in_use().join(format!(".{name}"));
+        let file = File::create(&unnamed).expect("create the file of a database");
+        file.lock().expect("lock");
+        fs::rename(unnamed, self.in_use().join(name)).expect("rename the file of a database");
+        std::mem::forget(file);
+    }
+
+    /// Drops databases of tests whose processes have ended.
+    async fn drop_those_of_ended_tests(&self, admin: &mut PgConnection) {
+        for entry in fs::read_dir(self.in_use()).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(Ok(file)) = (!name.starts_with('.')).then(|| File::open(entry.path())) else { continue };
+            if file.try_lock().is_err() {
+                continue;
+            }
+            let drop = format!(r#"DROP DATABASE IF EXISTS "{name}" WITH (FORCE)"#);
+            admin.execute(AssertSqlSafe(drop)).await.expect("drop the database of an ended test");
+            // Another test may have dropped it between the listing and the lock.
+            let _ = fs::remove_file(entry.path());
+        }
     }
 
     async fn make_template(&self, server: &str) {

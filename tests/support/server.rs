@@ -105,7 +105,8 @@ pub(super) fn start(data: &Path, settings: &[&str]) -> String {
         let port = free_port();
         let mut options = format!(
             "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off -c full_page_writes=off \
-             -c synchronous_commit=off -c max_connections=300 -c shared_buffers=64MB -c autovacuum=off"
+             -c synchronous_commit=off -c max_connections=300 -c shared_buffers=64MB -c autovacuum=off \
+             -c max_wal_size=256MB"
         );
         options.extend(settings.iter().map(|setting| format!(" -c {setting}")));
         let mut pg_ctl = server_command("pg_ctl");
