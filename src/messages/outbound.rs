@@ -17,6 +17,7 @@ use std::fmt::Display;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use wacore_binary::{Jid, JidExt as _};
+use waproto::whatsapp as wa;
 use whatsapp_rust::client::Client;
 use whatsapp_rust::features::{ChatStateType, ContactError, StatusSendOptions};
 use whatsapp_rust::{IqError, SendError, SendOptions};
@@ -123,24 +124,7 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
         let Some(mut message) = composed.map_err(|error| error.of_class(FailureClass::Content))? else { return Ok(()) };
         let device = client.persistence_manager().get_device_snapshot();
         with_secret(&mut message, || secret_of_row(&device.identity_key.private_key, &job.message_id).map(Vec::from));
-        let sent = if to.is_status_broadcast() {
-            let audience = with_account(client, audience).await.map_err(|error| failed(&error))?;
-            if audience.is_empty() {
-                let text = "content.audience: none of these people is on WhatsApp";
-                return Err(JobError::Permanent(text.into()).of_class(FailureClass::NotOnWhatsapp));
-            }
-            let options = StatusSendOptions { message_id: Some(job.message_id.to_string()), ..Default::default() };
-            client.status().send_raw(message, &audience, options).await
-        } else {
-            // A number without an account is found before the server refuses it, by a query that is made once.
-            if to.is_pn() && with_account(client, vec![to.clone()]).await.map_err(|error| failed(&error))?.is_empty() {
-                let text = format!("{} is not on WhatsApp", to.user);
-                return Err(JobError::Permanent(text).of_class(FailureClass::NotOnWhatsapp));
-            }
-            let options = SendOptions::default().with_message_id(&*job.message_id);
-            client.send_message_with_options(to, message, options).await
-        };
-        sent.map_err(|error| refused_group(job, &error).unwrap_or_else(|| failed(&error)))?;
+        transmit(message, job, &to, audience, client, &failed).await?;
         match waiting.verdict().await {
             Some(Ok(())) => Ok(()),
             Some(Err(code)) => {
@@ -158,6 +142,35 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
         let text = format!("no ack from the server within {} s", sender.ack_timeout.as_secs());
         Err(JobError::Retry(text).of_class(FailureClass::Connection))
     })
+}
+
+/// Gives the message to the library, which encrypts it and sends it. `failed` tells what an error of the library means.
+async fn transmit(
+    message: wa::Message,
+    job: &OutboundJob,
+    to: &Jid,
+    audience: Vec<Jid>,
+    client: &Client,
+    failed: &impl Fn(&dyn Display) -> JobError,
+) -> Result<(), JobError> {
+    let sent = if to.is_status_broadcast() {
+        let audience = with_account(client, audience).await.map_err(|error| failed(&error))?;
+        if audience.is_empty() {
+            let text = "content.audience: none of these people is on WhatsApp";
+            return Err(JobError::Permanent(text.into()).of_class(FailureClass::NotOnWhatsapp));
+        }
+        let options = StatusSendOptions { message_id: Some(job.message_id.to_string()), ..Default::default() };
+        client.status().send_raw(message, &audience, options).await
+    } else {
+        // A number without an account is found before the server refuses it, by a query that is made once.
+        if to.is_pn() && with_account(client, vec![to.clone()]).await.map_err(|error| failed(&error))?.is_empty() {
+            let text = format!("{} is not on WhatsApp", to.user);
+            return Err(JobError::Permanent(text).of_class(FailureClass::NotOnWhatsapp));
+        }
+        let options = SendOptions::default().with_message_id(&*job.message_id);
+        client.send_message_with_options(to.clone(), message, options).await
+    };
+    sent.map(drop).map_err(|error| refused_group(job, &error).unwrap_or_else(|| failed(&error)))
 }
 
 /// What the server's refusal of the query for the members of a group means, if it would refuse it again.
