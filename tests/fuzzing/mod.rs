@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 mod seeds;
+mod stanzas;
 mod words;
 
 use seeds::{folder, seeds};

@@ -1,6 +1,7 @@
 //! Stanzas and requests made of the protocol's own words.
 
-use super::seeds::{part, unflagged};
+use super::seeds::part;
+use super::stanzas::unflagged;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

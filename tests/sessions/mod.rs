@@ -1,6 +1,7 @@
 //! S1–S11: sessions, as operators and applications see them.
 
 mod actions;
+mod closes;
 mod crypto;
 mod ends;
 mod fleet;

@@ -1,0 +1,165 @@
+//! The calls of the public functions.
+
+/// How each public function is called in a transaction that stays open. `{s}` is the name of the session, once `shop`
+/// and once `left`. A function that is not in this list, and is not made from the lists of kinds and actions, fails the
+/// test: add a call that locks as much as it can.
+pub(super) const CALLS: &[(&str, &str)] = &[
+    // No function, and it locks the row of the campaign.
+    (
+        "outbound, with a campaign,",
+        "INSERT INTO wa.outbound (session, recipient, body, campaign, send_at)
+         SELECT '{s}', '15550097', 'x', campaign, now() + interval '1 day' FROM unnest('{may,new}'::text[]) campaign",
+    ),
+    ("acknowledge_messages", "SELECT wa.acknowledge_messages('old', ARRAY(SELECT id FROM wa.inbox))"),
+    (
+        "activate_company",
+        "SELECT wa.activate_company(company_id, NULL) FROM wa.company JOIN wa.session s USING (session_id) WHERE s.name = '{s}'",
+    ),
+    ("act", "SELECT wa.act('{s}', 'list_groups', NULL)"),
+    ("add_consumer", "SELECT wa.add_consumer('new-{s}', '{s}', since => '-infinity')"),
+    ("add_download_rule", "SELECT wa.add_download_rule('{s}')"),
+    ("add_media", "SELECT wa.add_media('{s}', 'a file')"),
+    ("add_session", "SELECT wa.add_session('new-{s}')"),
+    ("add_session_job", "SELECT wa.add_session_job('{s}', 'reconnect')"),
+    ("add_tenant", "SELECT wa.add_tenant('new-{s}')"),
+    ("add_token", "SELECT wa.add_token('new-{s}'), wa.add_token('ended-{s}')"),
+    ("add_webhook", "SELECT wa.add_webhook('new-{s}', 'http://127.0.0.1:9', '{*}', '{s}', since => '-infinity')"),
+    ("alter_webhook", "SELECT wa.alter_webhook('hook-{s}', 'http://127.0.0.1:7', headers => '{\"X-Key\": \"1\"}')"),
+    (
+        "answer_passkey",
+        r#"SELECT wa.answer_passkey('{s}', '{"id":"YQ","response":{"clientDataJSON":"YQ","authenticatorData":"YQ","signature":"YQ"}}')"#,
+    ),
+    ("cancel", "SELECT wa.cancel(id) FROM wa.outbound_queue WHERE session_id = wa.session_id('{s}')"),
+    ("cancel_all", "SELECT wa.cancel_all('{s}')"),
+    ("cancel_campaign", "SELECT wa.cancel_campaign('{s}', 'may')"),
+    (
+        "cancel_maintenance_job",
+        "SELECT wa.cancel_maintenance_job(id) FROM wa.maintenance_job WHERE status IN ('queued', 'running')",
+    ),
+    ("cancel_retry", "SELECT wa.retry_failed('{s}'); SELECT wa.cancel_retry(max(id)) FROM wa.retries"),
+    (
+        "cancel_session_job",
+        "SELECT wa.cancel_session_job(id) FROM wa.session_job WHERE session = '{s}' AND status = 'queued'",
+    ),
+    (
+        "change_maintenance_job",
+        "SELECT wa.change_maintenance_job(min(id), 'queued') FROM wa.maintenance_job WHERE status = 'failed'",
+    ),
+    ("claim_messages", "SELECT wa.claim_messages('old')"),
+    ("clear_pacing", "SELECT wa.clear_pacing('{s}', 'per_minute'); SELECT wa.clear_pacing('{s}')"),
+    ("close", "SELECT wa.close('{s}')"),
+    (
+        "confirm_passkey",
+        "UPDATE wa.passkey SET stage = 'code', code = 'ABCD'; SELECT wa.confirm_passkey('{s}', 'ABCD')",
+    ),
+    ("close_unwatched", "SELECT wa.close_unwatched()"),
+    (
+        "company_page_link",
+        "SELECT wa.company_page_link(company_id, salon_id) FROM wa.company JOIN wa.session s USING (session_id) WHERE s.name = '{s}'",
+    ),
+    ("company_pages", "SELECT wa.company_pages(array_agg(company_id), array_agg(salon_id), 60) FROM wa.company"),
+    // Only a linked session can be connected.
+    (
+        "connect",
+        "UPDATE wa.session SET jid = coalesce(jid, '1@s.whatsapp.net') WHERE name = '{s}'; SELECT wa.connect('{s}')",
+    ),
+    ("disable_schedule", "SELECT wa.disable_schedule('of-{s}')"),
+    ("disable_webhook", "SELECT wa.disable_webhook('hook-{s}')"),
+    ("download", "SELECT wa.download(min(id)) FROM wa.inbox WHERE media IS NOT NULL"),
+    ("drain_worker", "SELECT wa.drain_worker(worker_id) FROM wa.worker"),
+    ("drop_consumer", "SELECT wa.drop_consumer('old-{s}')"),
+    ("drop_webhook", "SELECT wa.drop_webhook('hook-{s}')"),
+    ("enable_schedule", "SELECT wa.enable_schedule('of-{s}')"),
+    ("enable_webhook", "SELECT wa.disable_webhook('hook-{s}'); SELECT wa.enable_webhook('hook-{s}', '-infinity')"),
+    (
+        "enter_company",
+        "SELECT wa.enter_company(salon_id) FROM wa.company JOIN wa.session s USING (session_id) WHERE s.name = '{s}'",
+    ),
+    ("grant_tenant", "SELECT wa.grant_tenant('wa_app', 'bolt')"),
+    ("keep_past", "SELECT wa.keep_past('{s}')"),
+    (
+        "hear_partner",
+        "SELECT wa.hear_partner(salon_id, 'freeze'), wa.hear_partner(salon_id, 'uninstall') FROM wa.company JOIN wa.session s USING (session_id) WHERE s.name = '{s}'",
+    ),
+    ("link", "SELECT wa.link('{s}')"),
+    ("is_paused_now", "SELECT wa.is_paused_now(session_id, 'may') FROM wa.session WHERE name = '{s}'"),
+    ("link_page", "SELECT wa.link_page('linked-{s}')"),
+    (
+        "link_page_answer",
+        r#"SELECT wa.link_page_answer('open-{s}', '{"id":"YQ","response":{"clientDataJSON":"YQ","authenticatorData":"YQ","signature":"YQ"}}')"#,
+    ),
+    (
+        "link_page_confirm",
+        "UPDATE wa.passkey SET stage = 'code', code = 'ABCD'; SELECT wa.link_page_confirm('open-{s}', 'ABCD')",
+    ),
+    ("link_page_refuse", "UPDATE wa.passkey SET stage = 'code', code = 'ABCD'; SELECT wa.link_page_refuse('open-{s}')"),
+    ("link_page_start", "SELECT wa.link_page_start('open-{s}', '+15550096')"),
+    ("link_url", "SELECT wa.link_url('{s}')"),
+    ("login_link", "SELECT wa.login_link('anna')"),
+    ("logout", "SELECT wa.logout('{s}'); SELECT wa.logout('{s}', force => true)"),
+    ("mend_queue", "SELECT wa.mend_queue()"),
+    ("move_session", "SELECT wa.move_session('{s}', worker_id) FROM wa.worker WHERE lease_until > now()"),
+    ("pause", "SELECT wa.pause('{s}')"),
+    ("pause_campaigns", "SELECT wa.pause_campaigns('may')"),
+    ("resume_campaigns", "SELECT wa.resume_campaigns('june')"),
+    ("cancel_campaigns", "SELECT wa.cancel_campaigns('may')"),
+    ("pause_campaign", "SELECT wa.pause_campaign('{s}', 'may')"),
+    ("pause_tenant", "SELECT wa.pause_tenant('default')"),
+    ("register_web", "SELECT wa.register_web('https://{s}.example.com')"),
+    ("remove_download_rule", "SELECT wa.remove_download_rule(rule_id) FROM wa.download_rule"),
+    ("replay_webhook", "SELECT wa.replay_webhook('hook-{s}', '-infinity')"),
+    ("restore_auth", "SELECT wa.restore_auth('unlinked-{s}')"),
+    ("restored", "SELECT wa.restored()"),
+    ("resume", "SELECT wa.resume('{s}')"),
+    ("resume_campaign", "SELECT wa.resume_campaign('{s}', 'june')"),
+    ("resume_tenant", "SELECT wa.resume_tenant('default')"),
+    ("retry", "SELECT wa.retry(id) FROM wa.outbound WHERE session = '{s}'"),
+    ("retry_failed", "SELECT wa.retry_failed('{s}')"),
+    (
+        "retry_maintenance_job",
+        "SELECT wa.retry_maintenance_job(min(id)) FROM wa.maintenance_job WHERE status = 'failed'",
+    ),
+    (
+        "retry_session_job",
+        "UPDATE wa.session SET jid = coalesce(jid, '1@s.whatsapp.net') WHERE name = '{s}';
+         SELECT wa.retry_session_job(min(id)) FROM wa.session_job WHERE session = '{s}' AND status = 'cancelled'",
+    ),
+    ("revoke_link", "SELECT wa.revoke_link('{s}')"),
+    ("revoke_tenant", "SELECT wa.revoke_tenant('wa_app', 'acme')"),
+    ("revoke_token", "SELECT wa.revoke_token('anna-{s}')"),
+    ("rewind_consumer", "SELECT wa.rewind_consumer('old', '-infinity')"),
+    ("rotate_webhook", "SELECT wa.rotate_webhook('hook-{s}')"),
+    ("run_now", "SELECT wa.run_now('of-{s}')"),
+    ("schedule", "SELECT wa.schedule('of-{s}', '0 9 29 2 *')"),
+    ("send", "SELECT wa.send('{s}', '15550099', 'text', 'x', dedupe_key => 'once')"),
+    ("set_crypto_limits", "SELECT wa.set_crypto_limits('{s}')"),
+    ("set_pacing", "SELECT wa.set_pacing('{s}', per_minute => 60, first_contacts => 1000)"),
+    ("set_proxy", "SELECT wa.set_proxy('{s}', NULL)"),
+    ("set_region", "SELECT wa.set_region('{s}', 'DE')"),
+    (
+        "start_company",
+        "SELECT wa.start_company(company_id, NULL, '15550093') FROM wa.company JOIN wa.session s USING (session_id) WHERE s.name = '{s}'",
+    ),
+    ("test_webhook", "SELECT wa.test_webhook('hook-{s}')"),
+    ("unschedule", "SELECT wa.unschedule('of-{s}')"),
+    ("wake", "SELECT wa.wake()"),
+    ("web_enter", "SELECT wa.web_enter('anna')"),
+    ("web_login", "SELECT wa.web_login('login-{s}')"),
+    ("web_logout", "SELECT wa.web_logout('cookie-{s}')"),
+    ("web_user", "SELECT wa.web_user('anna')"),
+];
+
+/// Functions of this schema's own that applications and administrators may call: they either lack the rights to the
+/// tables below them, or get a value and no lock.
+pub(super) const INTERNAL: &[&str] = &[
+    "add_scheduled_job",
+    "announce_status",
+    "notify_status",
+    "check_media",
+    "check_message",
+    "current_home",
+    "deliver_status",
+    "home",
+    "home_change",
+    "new_message_id",
+];
