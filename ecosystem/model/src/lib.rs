@@ -1,0 +1,4 @@
+//! A model of the protocol.
+
+pub mod guards;
+pub mod protocol;
