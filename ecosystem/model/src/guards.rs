@@ -44,8 +44,9 @@ pub enum Guard {
     Adopt,
     /// Only a worker that is registered can be the holder (`wa.lease.holder` refers to `wa.worker`).
     HolderIsRegistered,
-    /// **Not in the product.** A session is not connected while the database has failed over and nobody has noticed.
-    ConnectNoticesFailover,
+    /// **Not in the product.** While the database has failed over and no heartbeat has noticed it, no lease is taken and no
+    /// session connected.
+    NothingNewAfterFailover,
     /// **Not in the product.** After a failover the workers of the earlier home have a whole lease to stop.
     WaitAfterFailover,
     /// **Not in the product.** The socket compares its clock with the lease before it sends.
@@ -80,7 +81,7 @@ impl Guard {
 
     /// Those that the product lacks: the model shows what each would change.
     pub const PROPOSED: [Self; 4] =
-        [Self::ConnectNoticesFailover, Self::WaitAfterFailover, Self::SocketKnowsLease, Self::CountOnce];
+        [Self::NothingNewAfterFailover, Self::WaitAfterFailover, Self::SocketKnowsLease, Self::CountOnce];
 }
 
 /// The guards of one run.

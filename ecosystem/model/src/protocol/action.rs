@@ -47,6 +47,8 @@ pub enum Action {
     Reserve(Who),
     /// `transmit` in `src/messages/outbound.rs`.
     Send(Who, usize),
+    /// The same, and the connection ends before the server has the message.
+    SendInVain(Who, usize),
     /// The server's ack arrives.
     Acknowledged(Who, usize),
     /// `sql/jobs/record_sent.sql` and `sql/jobs/record_progress.sql`: all outcomes in hand.
@@ -114,6 +116,9 @@ impl fmt::Display for Action {
             Self::Claim(who, most, answer) => write!(f, "worker {} claims up to {most} messages{answer}", name(who)),
             Self::Reserve(who) => write!(f, "worker {} reserves a key", name(who)),
             Self::Send(who, at) => write!(f, "worker {} sends message {}", name(who), message(at)),
+            Self::SendInVain(who, at) => {
+                write!(f, "worker {} sends message {}, and the connection ends before it arrives", name(who), message(at))
+            }
             Self::Acknowledged(who, at) => write!(f, "the ack of message {} reaches worker {}", message(at), name(who)),
             Self::Record(who, answer) => write!(f, "worker {} writes its outcomes{answer}", name(who)),
             Self::Deliver(who) => write!(f, "the server hands a message over to worker {}", name(who)),

@@ -3,6 +3,7 @@
 pub mod action;
 pub mod state;
 mod step;
+mod told;
 
 use crate::guards::Guards;
 use action::{Action, Answer};
@@ -159,7 +160,7 @@ impl Protocol {
         let queued = Row::Queued { attempts: 0, retry: None, died: false };
         let life = |process| Life { process, number: 0 };
         let worker = |process| Some(WorkerRow { life: life(process), lease: LEASE, home: 0 });
-        let work = |process, hold| Work { beat: false, hold, ..Work::new(life(process)) };
+        let work = |process, hold| Work { hold, ..Work::new(life(process)) };
         let process = |life| Process { runs: true, frozen: false, waking: false, cut_off: false, lives: 1, life: Some(life) };
         let mut workers = [worker(0), worker(1), None, None];
         workers.sort_unstable();
@@ -207,6 +208,7 @@ impl Protocol {
         ]);
         if self.messages > 0 {
             actions.extend([1, 3].map(|most| Action::Claim(who, most, Answer::Lost)));
+            actions.extend((0..LANES.len()).map(|at| Action::SendInVain(who, at)));
         }
     }
 }
@@ -229,6 +231,11 @@ impl Model for Protocol {
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
         self.step(state, action)
+    }
+
+    /// Without some guards workers begin lives without end.
+    fn within_boundary(&self, state: &State) -> bool {
+        state.processes.iter().all(|process| process.lives < 8)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

@@ -51,17 +51,6 @@ impl Work {
         self.inbound = Inbound::None;
     }
 
-    /// A message that was not acknowledged takes those behind it back to the queue (`Lanes::finished`).
-    fn return_those_behind(&mut self, at: usize) {
-        for behind in at + 1..LANES.len() {
-            if let Some((_, stage @ Stage::Waiting)) = &mut self.hand[behind]
-                && LANES[behind] == LANES[at]
-            {
-                *stage = Stage::Release;
-            }
-        }
-    }
-
     /// The hold is lost: its socket is cut, and nothing of it is in hand.
     fn lose_hold(&mut self) {
         self.hold = None;
@@ -97,7 +86,15 @@ impl Protocol {
             Action::ReleaseDue(who) => release_due(&mut state, who)?,
             Action::Claim(who, most, answer) => self.claim(&mut state, who, most, answer)?,
             Action::Reserve(who) => self.reserve(&mut state, who)?,
-            Action::Send(who, at) => self.send(&mut state, who, at)?,
+            Action::Send(who, at) => self.send(&mut state, who, at, true)?,
+            Action::SendInVain(who, at) => {
+                spend(&mut state, |left| &mut left.connections)?;
+                self.send(&mut state, who, at, false)?;
+                let mut work = state.processes[who].life?;
+                work.end_connection();
+                state.processes[who].life = Some(work);
+                drop_socket(&mut state.server, who);
+            }
             Action::Acknowledged(who, at) => {
                 let work = state.processes[who].life.as_mut().filter(|_| before.processes[who].awake())?;
                 let (_, stage) = work.hand[at].as_mut()?;
@@ -238,7 +235,7 @@ impl Protocol {
         let mut work = state.processes[who].at_database().filter(|work| work.reconcile == 2)?;
         work.reconcile = 1;
         let db = &mut state.db;
-        if db.holder.is_none() && !db.online && self.guards.has(Guard::Adopt) && db.worker(work.id).is_some() {
+        if db.holder.is_none() && !db.online && !self.waits_for_notice(db) && self.guards.has(Guard::Adopt) && db.worker(work.id).is_some() {
             db.take(work.id, self.guards.has(Guard::EpochGrows));
             if !matches!(db.job, Job::Running(by) if db.lives(by)) {
                 db.job = Job::Queued;
@@ -287,7 +284,8 @@ impl Protocol {
             Job::Queued => true,
             Job::Running(by) => !db.lives(by),
         };
-        (free && (db.holder == Some(work.id) || db.holder.is_none() && !db.online)).then_some(())?;
+        (free && !self.waits_for_notice(db)).then_some(())?;
+        (db.holder == Some(work.id) || db.holder.is_none() && !db.online).then_some(())?;
         if answer == Answer::Lost {
             spend(state, |left| &mut left.answers)?;
         }
@@ -304,11 +302,16 @@ impl Protocol {
         Some(())
     }
 
+    /// Whether nothing new may begin, because the database has failed over and no heartbeat has noticed it.
+    fn waits_for_notice(&self, db: &Db) -> bool {
+        self.guards.has(Guard::NothingNewAfterFailover) && db.timeline != db.known_timeline
+    }
+
     fn connect(&self, state: &mut State, who: Who) -> Option<()> {
         let mut work = state.processes[who].at_database()?;
         let mut job = work.job.filter(|job| job.done.is_none())?;
         let db = &mut state.db;
-        if self.guards.has(Guard::ConnectNoticesFailover) && db.timeline != db.known_timeline {
+        if self.waits_for_notice(db) {
             return None;
         }
         if work.hold.is_some_and(|hold| hold.epoch != job.epoch) {
@@ -392,7 +395,7 @@ impl Protocol {
         Some(())
     }
 
-    fn send(&self, state: &mut State, who: Who, at: usize) -> Option<()> {
+    fn send(&self, state: &mut State, who: Who, at: usize, arrives: bool) -> Option<()> {
         let mut work = state.processes[who].at_work()?;
         work.open()?;
         let (epoch, stage) = work.hand[at]?;
@@ -419,7 +422,7 @@ impl Protocol {
             state.seen.second_sender |= !waking;
         }
         state.seen.attempts[at] += u8::from(self.attempts > 0);
-        if state.server.connection == Some(index(who)) {
+        if arrives && state.server.connection == Some(index(who)) {
             let shown = &mut state.server.shown;
             let first = (0..at).filter(|other| LANES[*other] == LANES[at]);
             let waits = |other: usize| shown[other] == 0 && matches!(state.db.messages[other], Row::Queued { .. });
