@@ -30,7 +30,17 @@ const NONE: Faults = Faults {
 
 /// Any faults but a failover, so many in all.
 const fn any(all: u8) -> Faults {
-    Faults { all, crashes: all, restarts: all, freezes: all, cuts: all, answers: all, connections: all, hand_overs: all, failovers: 0 }
+    Faults {
+        all,
+        crashes: all,
+        restarts: all,
+        freezes: all,
+        cuts: all,
+        answers: all,
+        connections: all,
+        hand_overs: all,
+        failovers: 0,
+    }
 }
 
 /// Three messages to send, with as many faults.
@@ -45,6 +55,18 @@ pub fn sending(faults: u8) -> Protocol {
         attempts: 0,
         promises: ALWAYS.to_vec(),
     }
+}
+
+/// One message to send.
+fn message() -> Protocol {
+    Protocol { messages: 1, ..sending(0) }
+}
+
+/// Two faults at once, of those that change who holds the session.
+#[must_use]
+pub fn two_workers_fail() -> Protocol {
+    let faults = Faults { all: 2, crashes: 1, restarts: 1, freezes: 1, cuts: 1, connections: 1, ..NONE };
+    Protocol { faults, messages: 2, ..sending(0) }
 }
 
 /// A message to receive, with as many faults.
@@ -63,7 +85,8 @@ pub fn receiving(faults: u8) -> Protocol {
 /// Keys of a ratchet for two messages, with as many faults.
 #[must_use]
 pub fn keys(faults: u8) -> Protocol {
-    let promises = vec![Promise::KeysOnce, Promise::ShownOnce, Promise::InOrder, Promise::NoneForgotten, Promise::NotIdle];
+    let promises =
+        vec![Promise::KeysOnce, Promise::ShownOnce, Promise::InOrder, Promise::NoneForgotten, Promise::NotIdle];
     Protocol { messages: 2, ratchets: true, promises, ..sending(faults) }
 }
 
@@ -99,6 +122,13 @@ pub fn failover_and_crash() -> Protocol {
     failover(Faults { all: 1, crashes: 1, ..NONE })
 }
 
+/// A failover with another fault, if the product had all guards.
+#[must_use]
+pub fn failover_with_all_guards() -> Protocol {
+    let others = Faults { all: 1, crashes: 1, cuts: 1, freezes: 1, connections: 1, ..NONE };
+    Protocol { guards: Guards::all(), ..failover(others) }
+}
+
 /// A model that breaks a promise, because a guard is missing.
 #[must_use]
 pub fn without(guard: Guard) -> Protocol {
@@ -118,7 +148,7 @@ pub fn without(guard: Guard) -> Protocol {
             (sending(0), Faults { all: 1, connections: 1, ..NONE }, Promise::InOrder)
         }
         Guard::ClaimKeepsHand => (sending(0), NONE, Promise::HandIsKnown),
-        Guard::Comparison => (sending(0), Faults { all: 2, answers: 1, connections: 1, ..NONE }, Promise::NotIdle),
+        Guard::Comparison => (message(), Faults { all: 2, answers: 1, connections: 1, ..NONE }, Promise::NotIdle),
         Guard::AcknowledgeAfterCommit => (receiving(0), Faults { all: 1, crashes: 1, ..NONE }, Promise::InboxComplete),
         Guard::StoreOnce => (receiving(0), Faults { all: 1, answers: 1, ..NONE }, Promise::InboxOnce),
         Guard::ReserveKeys => (keys(0), Faults { all: 1, crashes: 1, ..NONE }, Promise::KeysOnce),
@@ -127,10 +157,11 @@ pub fn without(guard: Guard) -> Protocol {
         }
         Guard::Adopt => (sending(0), Faults { all: 1, crashes: 1, ..NONE }, Promise::NotIdle),
         Guard::HolderIsRegistered => {
-            (sending(0), Faults { all: 2, freezes: 1, connections: 1, ..NONE }, Promise::NotIdle)
-        },
+            (message(), Faults { all: 2, freezes: 1, connections: 1, ..NONE }, Promise::NotIdle)
+        }
         Guard::NothingNewAfterFailover => {
-            (failover_alone(), Faults { all: 2, connections: 1, failovers: 1, ..NONE }, Promise::KeysOnce)
+            let model = Protocol { messages: 1, ..failover_alone() };
+            (model, Faults { all: 2, connections: 1, failovers: 1, ..NONE }, Promise::KeysOnce)
         }
         Guard::WaitAfterFailover => {
             (failover_of_a_message(), Faults { all: 2, cuts: 1, failovers: 1, ..NONE }, Promise::OneSender)

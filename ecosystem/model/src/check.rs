@@ -55,11 +55,8 @@ where
     M::State: Hash + Told + Clone + PartialEq + Debug,
     M::Action: Display + Clone + PartialEq + Debug,
 {
-    let mut broken: Vec<Broken> = checker
-        .discoveries()
-        .into_iter()
-        .map(|(promise, path)| Broken { promise, trace: told(path) })
-        .collect();
+    let mut broken: Vec<Broken> =
+        checker.discoveries().into_iter().map(|(promise, path)| Broken { promise, trace: told(path) }).collect();
     broken.sort_unstable_by_key(|broken| broken.promise);
     Found { states: checker.unique_state_count(), broken }
 }

@@ -248,7 +248,11 @@ impl Doorbell {
             At::Pauses(waits_for, true) if self.has(Bell::AskBeforeLook) => At::Asks(Some(waits_for)),
             At::Pauses(waits_for, true) => At::Looks(waits_for, false),
             At::Sleeps(0) => {
-                if Self::claim(state, who) { At::Wakes } else { asleep }
+                if Self::claim(state, who) {
+                    At::Wakes
+                } else {
+                    asleep
+                }
             }
             At::Wakes => {
                 state.parked[who] = false;
@@ -401,22 +405,27 @@ impl Representative for State {
     }
 }
 
-/// The doorbell as it is: a listener that loses its connection, a session that moves.
+/// The doorbell as it is, with as many lost listeners and moves of the session.
 #[must_use]
-pub const fn built() -> Doorbell {
-    Doorbell { without: None, lost_listeners: 1, moves: 1, old_snapshots: false, promptly: true }
+pub const fn built(lost_listeners: u8, moves: u8) -> Doorbell {
+    Doorbell { without: None, lost_listeners, moves, old_snapshots: false, promptly: true }
 }
 
 /// The same with transactions whose snapshot is older than their INSERT: their wake-up may be lost, and the poll finds
 /// the message.
 #[must_use]
-pub const fn with_old_snapshots() -> Doorbell {
-    Doorbell { old_snapshots: true, promptly: false, lost_listeners: 0, ..built() }
+pub const fn with_old_snapshots(lost_listeners: u8, moves: u8) -> Doorbell {
+    Doorbell { old_snapshots: true, promptly: false, ..built(lost_listeners, moves) }
 }
 
 /// The doorbell without a rule, which breaks the promise.
 #[must_use]
 pub fn without(bell: Bell) -> Doorbell {
-    let model = if bell == Bell::Poll { with_old_snapshots() } else { built() };
+    let model = match bell {
+        Bell::Poll => with_old_snapshots(0, 0),
+        Bell::LookAfterReconnect => built(1, 0),
+        Bell::LookWhenConnected => built(0, 1),
+        Bell::Ring | Bell::LookUntilEnded | Bell::AskBeforeLook => built(0, 0),
+    };
     Doorbell { without: Some(bell), ..model }
 }

@@ -1,22 +1,30 @@
-//! Prints how the protocol breaks without a guard: `cargo run -p wagres-model -- StopBeforeExpiry`.
+//! Prints how the protocol breaks without one of its rules: `cargo run -p wagres-model -- StopBeforeExpiry`.
 
 use std::process::ExitCode;
 use wagres_model::cases;
-use wagres_model::check::shortest;
+use wagres_model::check::{Found, shortest};
+use wagres_model::doorbell::{self, Bell};
 use wagres_model::guards::Guard;
 
 fn main() -> ExitCode {
-    let all = || Guard::BUILT.into_iter().chain(Guard::PROPOSED);
     let wanted = std::env::args().nth(1).unwrap_or_default();
-    let Some(guard) = all().find(|guard| format!("{guard:?}").eq_ignore_ascii_case(&wanted)) else {
-        println!("Give one of these, to see what happens without it:");
-        all().for_each(|guard| println!("  {guard:?}"));
+    let is_wanted = |name: String| name.eq_ignore_ascii_case(&wanted);
+    let guards = || Guard::BUILT.into_iter().chain(Guard::PROPOSED);
+    if let Some(guard) = guards().find(|guard| is_wanted(format!("{guard:?}"))) {
+        print(&wanted, &shortest(cases::without(guard)));
+    } else if let Some(bell) = Bell::ALL.into_iter().find(|bell| is_wanted(format!("{bell:?}"))) {
+        print(&wanted, &shortest(doorbell::without(bell)));
+    } else {
+        println!("Give one of these rules, to see what breaks without it:");
+        guards().for_each(|guard| println!("  {guard:?}"));
+        Bell::ALL.iter().for_each(|bell| println!("  {bell:?}"));
         return ExitCode::from(2);
-    };
-    let found = shortest(cases::without(guard));
-    println!("{} states", found.states);
-    for broken in &found.broken {
-        println!("Without {guard:?} this does not hold: {}\n{}", broken.promise, broken.trace);
     }
     ExitCode::SUCCESS
+}
+
+fn print(rule: &str, found: &Found) {
+    for broken in &found.broken {
+        println!("Without {rule} this does not hold: {}. The shortest way there:\n\n{}", broken.promise, broken.trace);
+    }
 }

@@ -11,13 +11,22 @@ fn holds(model: Doorbell) {
 
 #[test]
 fn r12_q9_a_message_is_claimed_promptly_without_the_poll() {
-    holds(built());
-    holds(Doorbell { without: Some(Bell::Poll), ..built() });
+    for model in [built(1, 0), built(0, 1)] {
+        holds(Doorbell { without: Some(Bell::Poll), ..model });
+    }
 }
 
 #[test]
 fn r12_q9_no_message_waits_longer_than_the_poll() {
-    holds(with_old_snapshots());
+    holds(with_old_snapshots(0, 0));
+}
+
+#[test]
+#[ignore = "make soak runs it"]
+fn r12_q9_no_wake_up_is_lost_in_long_runs() {
+    holds(built(1, 2));
+    holds(built(2, 1));
+    holds(with_old_snapshots(1, 2));
 }
 
 #[test]

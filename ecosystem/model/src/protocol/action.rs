@@ -117,7 +117,12 @@ impl fmt::Display for Action {
             Self::Reserve(who) => write!(f, "worker {} reserves a key", name(who)),
             Self::Send(who, at) => write!(f, "worker {} sends message {}", name(who), message(at)),
             Self::SendInVain(who, at) => {
-                write!(f, "worker {} sends message {}, and the connection ends before it arrives", name(who), message(at))
+                write!(
+                    f,
+                    "worker {} sends message {}, and the connection ends before it arrives",
+                    name(who),
+                    message(at)
+                )
             }
             Self::Acknowledged(who, at) => write!(f, "the ack of message {} reaches worker {}", message(at), name(who)),
             Self::Record(who, answer) => write!(f, "worker {} writes its outcomes{answer}", name(who)),

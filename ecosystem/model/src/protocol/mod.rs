@@ -7,7 +7,9 @@ mod told;
 
 use crate::guards::Guards;
 use action::{Action, Answer};
-use state::{CALM, Db, Faults, Hold, Job, LANES, LEASE, Life, Link, Process, Ratchet, Row, Seen, Server, State, Work, WorkerRow};
+use state::{
+    CALM, Db, Faults, Hold, Job, LANES, LEASE, Life, Link, Process, Ratchet, Row, Seen, Server, State, Work, WorkerRow,
+};
 use stateright::{Model, Property, Representative};
 
 /// What may happen, and which guards there are.
@@ -88,7 +90,8 @@ impl Promise {
             Self::ShownOnce => server.shown.iter().all(|times| *times < 2),
             Self::InOrder => !seen.overtaken,
             Self::HandIsKnown => state.processes.iter().filter_map(|it| it.life).all(|life| {
-                let known = |(at, of): (usize, &Option<(u8, _)>)| of.is_none_or(|(epoch, _)| epoch != db.epoch) || db.taken[at];
+                let known =
+                    |(at, of): (usize, &Option<(u8, _)>)| of.is_none_or(|(epoch, _)| epoch != db.epoch) || db.taken[at];
                 db.holder != Some(life.id) || life.hand.iter().enumerate().all(known)
             }),
             Self::NoneForgotten => state.calm < CALM || db.all_over() && !server.pending,
@@ -109,8 +112,18 @@ impl Promise {
             };
         }
         property!(
-            OneSender, OneSenderAtOnce, NoStaleWrite, ShownOnce, InOrder, HandIsKnown, NoneForgotten, NotIdle, KeysOnce,
-            CountedOnce, InboxComplete, InboxOnce
+            OneSender,
+            OneSenderAtOnce,
+            NoStaleWrite,
+            ShownOnce,
+            InOrder,
+            HandIsKnown,
+            NoneForgotten,
+            NotIdle,
+            KeysOnce,
+            CountedOnce,
+            InboxComplete,
+            InboxOnce
         )
     }
 }
@@ -151,7 +164,11 @@ impl Protocol {
             actions.push(Action::Reserve(who));
         }
         if self.inbound {
-            actions.extend([Action::Deliver(who), Action::Store(who, Answer::Arrives), Action::AcknowledgeInbound(who)]);
+            actions.extend([
+                Action::Deliver(who),
+                Action::Store(who, Answer::Arrives),
+                Action::AcknowledgeInbound(who),
+            ]);
         }
     }
 
@@ -161,7 +178,8 @@ impl Protocol {
         let life = |process| Life { process, number: 0 };
         let worker = |process| Some(WorkerRow { life: life(process), lease: LEASE, home: 0 });
         let work = |process, hold| Work { hold, ..Work::new(life(process)) };
-        let process = |life| Process { runs: true, frozen: false, waking: false, cut_off: false, lives: 1, life: Some(life) };
+        let process =
+            |life| Process { runs: true, frozen: false, waking: false, cut_off: false, lives: 1, life: Some(life) };
         let mut workers = [worker(0), worker(1), None, None];
         workers.sort_unstable();
         State {

@@ -127,6 +127,7 @@ pub struct Ratchet {
 }
 
 /// A process.
+#[expect(clippy::struct_excessive_bools, reason = "each is independent of the others")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Process {
     /// It runs; else it was killed.
@@ -262,6 +263,7 @@ pub struct Faults {
 }
 
 /// What happened that must not happen, and what is counted.
+#[expect(clippy::struct_excessive_bools, reason = "each is independent of the others")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Seen {
     /// Something was sent under a lease that the sender does not hold, by a process that had time to know.

@@ -1,9 +1,11 @@
 //! What each action does. It returns the next state, or nothing where the action is not possible.
 
+#![expect(clippy::similar_names, reason = "state and stage, hold and held are the words of the protocol")]
+
 use super::action::{Action, Answer, Who};
 use super::state::{
-    Db, Faults, GIVE_UP, HandJob, Hold, Inbound, Job, LANES, LEASE, Life, Link, Process, RETRY, Ratchet, Row, Stage, State,
-    Work, WorkerRow,
+    Db, Faults, GIVE_UP, HandJob, Hold, Inbound, Job, LANES, LEASE, Life, Link, Process, RETRY, Ratchet, Row, Stage,
+    State, Work, WorkerRow,
 };
 use super::{Promise, Protocol, state};
 use crate::guards::Guard;
@@ -235,7 +237,12 @@ impl Protocol {
         let mut work = state.processes[who].at_database().filter(|work| work.reconcile == 2)?;
         work.reconcile = 1;
         let db = &mut state.db;
-        if db.holder.is_none() && !db.online && !self.waits_for_notice(db) && self.guards.has(Guard::Adopt) && db.worker(work.id).is_some() {
+        if db.holder.is_none()
+            && !db.online
+            && !self.waits_for_notice(db)
+            && self.guards.has(Guard::Adopt)
+            && db.worker(work.id).is_some()
+        {
             db.take(work.id, self.guards.has(Guard::EpochGrows));
             if !matches!(db.job, Job::Running(by) if db.lives(by)) {
                 db.job = Job::Queued;
@@ -369,9 +376,9 @@ impl Protocol {
         let Row::Queued { retry, .. } = db.messages[at] else { return false };
         let lane = || (0..LANES.len()).filter(|other| LANES[*other] == LANES[at]);
         // Nothing goes after what goes back to the queue, or after messages of an earlier hold.
-        let full = lane().filter_map(|other| work.hand[other]).any(|(epoch, stage)| {
-            epoch != hold.epoch || matches!(stage, Stage::Retry | Stage::Release)
-        });
+        let full = lane()
+            .filter_map(|other| work.hand[other])
+            .any(|(epoch, stage)| epoch != hold.epoch || matches!(stage, Stage::Retry | Stage::Release));
         let waits = |other: usize| matches!(db.messages[other], Row::Queued { retry: Some(_), .. });
         let behind = lane().any(|other| other < at && waits(other)) && self.guards.has(Guard::RetryHoldsLane);
         retry.is_none() && work.hand[at].is_none() && !full && !behind
@@ -401,8 +408,7 @@ impl Protocol {
         let (epoch, stage) = work.hand[at]?;
         let under_way = (0..LANES.len()).any(|other| {
             let stage = work.hand[other].map(|(_, stage)| stage);
-            LANES[other] == LANES[at]
-                && (stage == Some(Stage::OnWire) || other < at && stage == Some(Stage::Waiting))
+            LANES[other] == LANES[at] && (stage == Some(Stage::OnWire) || other < at && stage == Some(Stage::Waiting))
         });
         (stage == Stage::Waiting && !(under_way && self.guards.has(Guard::OneUnderWay))).then_some(())?;
         let waking = state.processes[who].waking;

@@ -8,7 +8,7 @@ impl Told for State {
     fn told(&self) -> String {
         let db = &self.db;
         let life = |life: Life| format!("{}{}", name(usize::from(life.process)), life.number + 1);
-        let rows: Vec<String> = db.messages.iter().enumerate().map(|(at, row)| row_told(at, row)).collect();
+        let rows: Vec<String> = db.messages.iter().enumerate().map(|(at, row)| row_told(at, *row)).collect();
         let job = match db.job {
             Job::None => "none".to_owned(),
             Job::Queued => "queued".to_owned(),
@@ -68,7 +68,7 @@ impl Told for State {
     }
 }
 
-fn row_told(at: usize, row: &Row) -> String {
+fn row_told(at: usize, row: Row) -> String {
     let status = match row {
         Row::Queued { retry: Some(_), .. } => "waits for its retry",
         Row::Queued { .. } => "queued",
