@@ -16,8 +16,9 @@ fn main() -> ExitCode {
         print(&wanted, &shortest(doorbell::without(bell)));
     } else {
         println!("Give one of these rules, to see what breaks without it:");
-        guards().for_each(|guard| println!("  {guard:?}"));
-        Bell::ALL.iter().for_each(|bell| println!("  {bell:?}"));
+        for name in guards().map(|guard| format!("{guard:?}")).chain(Bell::ALL.map(|bell| format!("{bell:?}"))) {
+            println!("  {name}");
+        }
         return ExitCode::from(2);
     }
     ExitCode::SUCCESS

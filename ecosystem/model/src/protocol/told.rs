@@ -76,7 +76,7 @@ fn row_told(at: usize, row: Row) -> String {
         Row::Failed => "failed",
     };
     let attempts = match row {
-        Row::Queued { attempts, .. } if *attempts > 0 => format!(" after {attempts} attempts"),
+        Row::Queued { attempts, .. } if attempts > 0 => format!(" after {attempts} attempts"),
         _ => String::new(),
     };
     format!("{} {status}{attempts}", at + 1)
