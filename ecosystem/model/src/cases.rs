@@ -97,7 +97,7 @@ pub fn counting() -> Protocol {
     Protocol { faults, messages: 1, attempts: 3, promises: vec![Promise::CountedOnce], ..sending(0) }
 }
 
-/// A failover that loses the newest commits. What of [`ALWAYS`] it leaves out is lost with those commits: a claim, or the right
+/// A failover that loses the newest commits. What of the other promises it leaves out is lost with those commits: a claim, or the right
 /// of a worker that was the holder.
 #[must_use]
 pub fn failover(others: Faults) -> Protocol {

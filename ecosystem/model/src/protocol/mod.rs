@@ -1,6 +1,8 @@
 //! Leases, epochs, claims, outcomes, received messages and failover: one session, two workers, two lanes, three messages.
 
 pub mod action;
+mod faults;
+mod messages;
 pub mod state;
 mod step;
 mod told;
@@ -209,7 +211,7 @@ impl Protocol {
     }
 
     /// What others do to it.
-    fn faults(&self, who: usize, actions: &mut Vec<Action>) {
+    fn others(&self, who: usize, actions: &mut Vec<Action>) {
         actions.extend([
             Action::Crash(who),
             Action::Restart(who),
@@ -242,7 +244,7 @@ impl Model for Protocol {
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         for who in 0..2 {
             self.duties(state, who, actions);
-            self.faults(who, actions);
+            self.others(who, actions);
         }
         actions.extend([Action::FallBehind, Action::FailOver, Action::Tick]);
     }

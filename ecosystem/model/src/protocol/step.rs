@@ -4,14 +4,14 @@
 
 use super::action::{Action, Answer, Who};
 use super::state::{
-    Db, Faults, GIVE_UP, HandJob, Hold, Inbound, Job, LANES, LEASE, Life, Link, Process, RETRY, Ratchet, Row, Stage,
-    State, Work, WorkerRow,
+    Db, Faults, GIVE_UP, HandJob, Hold, Inbound, Job, LEASE, Life, Link, Process, Ratchet, Row, Stage, State, Work,
+    WorkerRow,
 };
-use super::{Promise, Protocol, state};
+use super::{Protocol, state};
 use crate::guards::Guard;
 
 /// Takes one from the faults that may still happen.
-fn spend(state: &mut State, kind: fn(&mut Faults) -> &mut u8) -> Option<()> {
+pub(super) fn spend(state: &mut State, kind: fn(&mut Faults) -> &mut u8) -> Option<()> {
     let left = &mut state.left;
     let (all, of_kind) = (left.all.checked_sub(1)?, kind(left).checked_sub(1)?);
     left.all = all;
@@ -22,24 +22,24 @@ fn spend(state: &mut State, kind: fn(&mut Faults) -> &mut u8) -> Option<()> {
 
 impl Process {
     /// The life of a process that does something now.
-    fn at_work(&self) -> Option<Work> {
+    pub(super) fn at_work(&self) -> Option<Work> {
         self.life.filter(|_| self.awake())
     }
 
     /// The same for a statement.
-    fn at_database(&self) -> Option<Work> {
+    pub(super) fn at_database(&self) -> Option<Work> {
         self.at_work().filter(|_| !self.cut_off)
     }
 }
 
 impl Work {
     /// The hold, if its connection is open.
-    fn open(&self) -> Option<Hold> {
+    pub(super) fn open(&self) -> Option<Hold> {
         self.hold.filter(|hold| hold.link == Link::Open)
     }
 
     /// The connection is over: attempts on it failed, and those that had not begun go back.
-    fn end_connection(&mut self) {
+    pub(super) fn end_connection(&mut self) {
         if let Some(hold) = &mut self.hold {
             hold.link = Link::Over;
         }
@@ -54,7 +54,7 @@ impl Work {
     }
 
     /// The hold is lost: its socket is cut, and nothing of it is in hand.
-    fn lose_hold(&mut self) {
+    pub(super) fn lose_hold(&mut self) {
         self.hold = None;
         self.hand = [None; 3];
         self.inbound = Inbound::None;
@@ -344,167 +344,6 @@ impl Protocol {
         Some(())
     }
 
-    fn claim(&self, state: &mut State, who: Who, most: u8, answer: Answer) -> Option<()> {
-        let mut work = state.processes[who].at_database()?;
-        let hold = work.open()?;
-        let db = &mut state.db;
-        let held = db.holder == Some(work.id) && db.epoch == hold.epoch;
-        (held || !self.guards.has(Guard::EpochOnClaim)).then_some(())?;
-        let mut taken: Vec<usize> = (0..LANES.len()).filter(|at| self.may_claim(&work, hold, db, *at)).collect();
-        // If there is but one, both claims are the same.
-        (!taken.is_empty() && (most > 1 || taken.len() > 1)).then_some(())?;
-        taken.truncate(usize::from(most));
-        if answer == Answer::Lost {
-            spend(state, |left| &mut left.answers)?;
-        }
-        for (at, taken) in state.db.taken.iter_mut().enumerate() {
-            *taken = self.guards.has(Guard::ClaimKeepsHand) && work.hand[at].is_some();
-        }
-        for at in taken {
-            state.db.taken[at] = true;
-            if answer == Answer::Arrives {
-                work.hand[at] = Some((hold.epoch, Stage::Waiting));
-            }
-        }
-        state.seen.stale_write |= !held;
-        state.processes[who].life = Some(work);
-        Some(())
-    }
-
-    /// Whether a claim takes a message: `claim_outbound.sql`, and `src/jobs/gate.rs` and `src/jobs/lanes.rs` for its lane.
-    fn may_claim(&self, work: &Work, hold: Hold, db: &Db, at: usize) -> bool {
-        let Row::Queued { retry, .. } = db.messages[at] else { return false };
-        let lane = || (0..LANES.len()).filter(|other| LANES[*other] == LANES[at]);
-        // Nothing goes after what goes back to the queue, or after messages of an earlier hold.
-        let full = lane()
-            .filter_map(|other| work.hand[other])
-            .any(|(epoch, stage)| epoch != hold.epoch || matches!(stage, Stage::Retry | Stage::Release));
-        let waits = |other: usize| matches!(db.messages[other], Row::Queued { retry: Some(_), .. });
-        let behind = lane().any(|other| other < at && waits(other)) && self.guards.has(Guard::RetryHoldsLane);
-        retry.is_none() && work.hand[at].is_none() && !full && !behind
-    }
-
-    fn reserve(&self, state: &mut State, who: Who) -> Option<()> {
-        let mut work = state.processes[who].at_database()?;
-        let hold = work.open()?;
-        let wanted = work.hand.iter().flatten().any(|(_, stage)| *stage == Stage::Waiting);
-        (self.ratchets && wanted && work.ratchet.0.next == work.ratchet.1).then_some(())?;
-        if state.db.holder.is_some() && state.db.epoch == hold.epoch {
-            work.ratchet.1 += 1;
-            if self.guards.has(Guard::ReserveKeys) {
-                state.db.auth.1 = Ratchet { next: work.ratchet.1, ..work.ratchet.0 };
-            }
-        } else {
-            work.lose_hold();
-            drop_socket(&mut state.server, who);
-        }
-        state.processes[who].life = Some(work);
-        Some(())
-    }
-
-    fn send(&self, state: &mut State, who: Who, at: usize, arrives: bool) -> Option<()> {
-        let mut work = state.processes[who].at_work()?;
-        work.open()?;
-        let (epoch, stage) = work.hand[at]?;
-        let under_way = (0..LANES.len()).any(|other| {
-            let stage = work.hand[other].map(|(_, stage)| stage);
-            LANES[other] == LANES[at] && (stage == Some(Stage::OnWire) || other < at && stage == Some(Stage::Waiting))
-        });
-        (stage == Stage::Waiting && !(under_way && self.guards.has(Guard::OneUnderWay))).then_some(())?;
-        let waking = state.processes[who].waking;
-        if self.guards.has(Guard::SocketKnowsLease) && work.give_up == 0 {
-            return None;
-        }
-        if self.ratchets {
-            let Ratchet { chain, next } = work.ratchet.0;
-            (next < work.ratchet.1).then_some(())?;
-            let used = &mut state.seen.keys[usize::from(chain)];
-            state.seen.key_twice |= *used & (1 << next) != 0;
-            *used |= 1 << next;
-            work.ratchet.0.next += 1;
-        }
-        if state.db.holder != Some(work.id) && !state.failed_over {
-            state.seen.sent_while_waking |= waking && self.promises.contains(&Promise::OneSenderAtOnce);
-            state.seen.second_sender |= !waking;
-        }
-        state.seen.attempts[at] += u8::from(self.attempts > 0);
-        if arrives && state.server.connection == Some(index(who)) {
-            let shown = &mut state.server.shown;
-            let first = (0..at).filter(|other| LANES[*other] == LANES[at]);
-            let waits = |other: usize| shown[other] == 0 && matches!(state.db.messages[other], Row::Queued { .. });
-            state.seen.overtaken |= shown[at] == 0 && first.clone().any(waits);
-            shown[at] = if self.guards.has(Guard::SameId) { 1 } else { (shown[at] + 1).min(2) };
-        }
-        work.hand[at] = Some((epoch, Stage::OnWire));
-        state.processes[who].life = Some(work);
-        Some(())
-    }
-
-    fn record(&self, state: &mut State, who: Who, answer: Answer) -> Option<()> {
-        let mut work = state.processes[who].at_database()?;
-        work.hand.iter().flatten().any(|(_, stage)| is_outcome(*stage)).then_some(())?;
-        if answer == Answer::Lost {
-            spend(state, |left| &mut left.answers)?;
-        }
-        let db = &mut state.db;
-        for at in 0..LANES.len() {
-            let Some((epoch, stage)) = work.hand[at].filter(|(_, stage)| is_outcome(*stage)) else { continue };
-            let accepted = !self.guards.has(Guard::EpochOnOutcome) || db.holder.is_some() && db.epoch == epoch;
-            if accepted {
-                state.seen.stale_write |= db.holder != Some(work.id);
-                self.write_outcome(&mut db.messages[at], stage);
-            }
-            if answer == Answer::Arrives {
-                work.hand[at] = None;
-            } else if accepted && self.guards.has(Guard::CountOnce) && stage == Stage::Retry {
-                // Written; all that is left is to hear so.
-                work.hand[at] = Some((epoch, Stage::Release));
-            }
-            let made = state.seen.attempts[at];
-            state.seen.counted_twice |= match db.messages[at] {
-                Row::Queued { attempts, .. } => attempts > made,
-                Row::Failed => made < self.attempts,
-                Row::Sent => false,
-            };
-        }
-        state.processes[who].life = Some(work);
-        Some(())
-    }
-
-    /// What an outcome makes of a row. An ack stands whatever the row says.
-    fn write_outcome(&self, row: &mut Row, stage: Stage) {
-        *row = match (*row, stage) {
-            (_, Stage::Acknowledged) => Row::Sent,
-            (Row::Queued { attempts, .. }, Stage::Retry) if attempts + 1 == self.attempts => Row::Failed,
-            (Row::Queued { attempts, died, .. }, Stage::Retry) => {
-                Row::Queued { attempts: attempts + u8::from(self.attempts > 0), retry: Some(RETRY), died }
-            }
-            (row, _) => row,
-        };
-    }
-
-    fn store(&self, state: &mut State, who: Who, answer: Answer) -> Option<()> {
-        let mut work = state.processes[who].at_database()?;
-        let hold = work.hold?;
-        matches!(work.inbound, Inbound::Received | Inbound::Hasty).then_some(())?;
-        if answer == Answer::Lost {
-            spend(state, |left| &mut left.answers)?;
-        }
-        let db = &mut state.db;
-        if !self.guards.has(Guard::EpochOnInbox) || db.holder.is_some() && db.epoch == hold.epoch {
-            state.seen.stale_write |= db.holder != Some(work.id);
-            db.inbox = if self.guards.has(Guard::StoreOnce) { 1 } else { (db.inbox + 1).min(2) };
-            if answer == Answer::Arrives {
-                work.inbound = if work.inbound == Inbound::Hasty { Inbound::None } else { Inbound::Stored };
-            }
-        } else {
-            work.lose_hold();
-            drop_socket(&mut state.server, who);
-        }
-        state.processes[who].life = Some(work);
-        Some(())
-    }
-
     /// Time passes for all once everybody who can do something has done it: a process that does not is frozen.
     fn tick(&self, state: &mut State) -> Option<()> {
         (0..2).all(|who| !self.has_duty(state, who)).then_some(())?;
@@ -523,88 +362,6 @@ impl Protocol {
         state.failed_over = false;
         let able = state.processes.iter().any(|process| process.awake() && !process.cut_off);
         state.calm = if well || !able { 0 } else { (state.calm + 1).min(state::CALM) };
-        Some(())
-    }
-
-    fn fault(&self, state: &mut State, action: Action) -> Option<()> {
-        match action {
-            Action::Crash(who) => {
-                state.processes[who].runs.then_some(())?;
-                spend(state, |left| &mut left.crashes)?;
-                end_life(state, who);
-                let process = &mut state.processes[who];
-                (process.runs, process.frozen, process.waking) = (false, false, false);
-            }
-            Action::Restart(who) => {
-                (!state.processes[who].runs).then_some(())?;
-                spend(state, |left| &mut left.restarts)?;
-                state.processes[who].runs = true;
-            }
-            Action::Freeze(who) => {
-                state.processes[who].awake().then_some(())?;
-                spend(state, |left| &mut left.freezes)?;
-                state.processes[who].frozen = true;
-            }
-            Action::Thaw(who) => {
-                let process = &mut state.processes[who];
-                std::mem::take(&mut process.frozen).then(|| process.waking = true)?;
-                state.calm = 0;
-            }
-            Action::CutOff(who) => {
-                let process = &mut state.processes[who];
-                (process.runs && !process.cut_off).then_some(())?;
-                process.cut_off = true;
-                spend(state, |left| &mut left.cuts)?;
-            }
-            Action::Mend(who) => {
-                std::mem::take(&mut state.processes[who].cut_off).then_some(())?;
-                state.calm = 0;
-            }
-            Action::LoseConnection(who) => {
-                let mut work = state.processes[who].at_work()?;
-                work.open()?;
-                spend(state, |left| &mut left.connections)?;
-                work.end_connection();
-                state.processes[who].life = Some(work);
-                drop_socket(&mut state.server, who);
-            }
-            Action::HandOver(who) => self.hand_over(state, who)?,
-            Action::FallBehind => {
-                (state.replica.is_none() && state.left.failovers > 0 && state.left.all > 0).then_some(())?;
-                state.replica = Some(state.db);
-            }
-            Action::FailOver => {
-                let replica = state.replica.take()?;
-                spend(state, |left| &mut left.failovers)?;
-                state.db = replica;
-                state.db.timeline += 1;
-                state.failed_over = true;
-            }
-            _ => return None,
-        }
-        Some(())
-    }
-
-    /// A message with which a worker has died may count an attempt more than was seen.
-    fn died_with(&self, attempts: &mut [u8; 3], died: [bool; 3]) {
-        for (attempts, died) in attempts.iter_mut().zip(died) {
-            *attempts += u8::from(died && self.attempts > 0);
-        }
-    }
-
-    fn hand_over(&self, state: &mut State, who: Who) -> Option<()> {
-        let mut work = state.processes[who].at_database()?;
-        let hold = work.open()?;
-        work.hand.iter().flatten().all(|(_, stage)| *stage == Stage::Waiting).then_some(())?;
-        spend(state, |left| &mut left.hand_overs)?;
-        work.lose_hold();
-        state.processes[who].life = Some(work);
-        drop_socket(&mut state.server, who);
-        if state.db.holder.is_some() && state.db.epoch == hold.epoch {
-            let died = state.db.free(self.attempts);
-            self.died_with(&mut state.seen.attempts, died);
-            state.db.online = false;
-        }
         Some(())
     }
 }
@@ -628,21 +385,17 @@ impl Work {
 }
 
 /// A place in an array as the state keeps it.
-fn index(who: Who) -> u8 {
+pub(super) fn index(who: Who) -> u8 {
     u8::from(who == 1)
 }
 
-const fn is_outcome(stage: Stage) -> bool {
-    matches!(stage, Stage::Acknowledged | Stage::Retry | Stage::Release)
-}
-
 /// The server notices that a process has closed its socket.
-fn drop_socket(server: &mut state::Server, who: Who) {
+pub(super) fn drop_socket(server: &mut state::Server, who: Who) {
     server.connection = server.connection.filter(|of| *of != index(who));
 }
 
 /// The life of a process ends: its sockets are closed and its memory is gone. The rows stay.
-fn end_life(state: &mut State, who: Who) {
+pub(super) fn end_life(state: &mut State, who: Who) {
     state.processes[who].life = None;
     drop_socket(&mut state.server, who);
 }
