@@ -24,6 +24,7 @@ mod control;
 mod endurance;
 #[cfg(feature = "sandbox")]
 mod fuzzing;
+mod help;
 #[cfg(feature = "sandbox")]
 mod hostile;
 mod isolation;
