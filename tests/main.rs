@@ -23,6 +23,8 @@ mod control;
 #[cfg(feature = "sandbox")]
 mod endurance;
 #[cfg(feature = "sandbox")]
+mod examples;
+#[cfg(feature = "sandbox")]
 mod fuzzing;
 mod help;
 #[cfg(feature = "sandbox")]
