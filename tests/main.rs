@@ -12,6 +12,8 @@ mod auth;
 #[cfg(feature = "sandbox")]
 mod baileys;
 #[cfg(feature = "sandbox")]
+mod book;
+#[cfg(feature = "sandbox")]
 mod cli;
 #[cfg(feature = "sandbox")]
 mod commands;
