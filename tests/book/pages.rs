@@ -182,6 +182,31 @@ async fn h10_the_pages_for_operators_run_as_written() -> Result<()> {
     follow("docs/trouble.md", false).await
 }
 
+/// The other pages describe by subject; their SQL runs, too, on a database with a linked session and no worker.
+#[tokio::test]
+async fn h10_the_sql_of_every_other_page_runs_as_written() -> Result<()> {
+    let pages = ["messages", "actions", "events", "linking", "sessions", "schedules", "auth", "security", "monitoring"];
+    let pages = pages.iter().chain(&["dashboard", "marketplace", "webhooks", "migrating-from-baileys"]);
+    let mut ran = 0;
+    for page in pages.map(|name| format!("docs/{name}.md")) {
+        let world = World::new().await?;
+        crate::support::logins::run(
+            world.pool(),
+            "SELECT wa.add_tenant('acme'), wa.add_session('shop'), wa.register_web('https://wa.example.org');
+             UPDATE wa.session SET jid = '15550001:1@s.whatsapp.net', status = 'connecting', desired = 'connected';
+             CREATE TABLE customer (name text, phone text, guests integer)",
+        )
+        .await?;
+        let reader = Reader { world, phones: BTreeMap::new() };
+        for block in blocks(&page)?.iter().filter(|block| matches!(block, Block::Sql(_))) {
+            reader.run(block).await.with_context(|| page.clone())?;
+            ran += 1;
+        }
+    }
+    ensure!(ran > 40, "only {ran} blocks");
+    Ok(())
+}
+
 /// The programs of the first steps, each of which sends a message.
 #[test]
 fn h10_every_program_in_a_guide_is_a_file_that_tests_run() -> Result<()> {
