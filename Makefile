@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # The compiler checks SQL against the committed .sqlx, so that building needs no database; `make sqlx` renews .sqlx.
 export SQLX_OFFLINE := true
 
-.PHONY: help demo test soak fuzz lint bench sqlx
+.PHONY: help demo test soak fuzz lint docs bench sqlx
 
 # Seconds that `make fuzz` spends on each target.
 SECONDS := 60
@@ -38,6 +38,10 @@ lint: ## Check format, lints, documentation, dependencies and the SQL data
 	cargo clippy --locked --workspace --all-targets --features sandbox -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --workspace --no-deps --features sandbox
 	ecosystem/dev/sqlx.sh --check
+
+docs: ## Build the book into target/book/html and check its links
+	@ecosystem/dev/setup.sh docs
+	@ecosystem/book/build.sh
 
 bench: ## Measure job engine, auth state and end-to-end messages beside their references, which are installed first (docs/benchmarks.md)
 	@ecosystem/dev/setup.sh demo

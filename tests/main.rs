@@ -12,6 +12,8 @@ mod auth;
 #[cfg(feature = "sandbox")]
 mod baileys;
 #[cfg(feature = "sandbox")]
+mod book;
+#[cfg(feature = "sandbox")]
 mod cli;
 #[cfg(feature = "sandbox")]
 mod commands;
@@ -23,7 +25,10 @@ mod control;
 #[cfg(feature = "sandbox")]
 mod endurance;
 #[cfg(feature = "sandbox")]
+mod examples;
+#[cfg(feature = "sandbox")]
 mod fuzzing;
+mod help;
 #[cfg(feature = "sandbox")]
 mod hostile;
 mod isolation;

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs the programs that a make target needs and this machine lacks:
-# ecosystem/dev/setup.sh demo|test|fuzz|lint|sqlx
+# ecosystem/dev/setup.sh demo|test|fuzz|lint|docs|sqlx
 # Prints what it installs, and nothing if no program is missing. Needs Debian or Ubuntu with Rust; apt-get runs as root
 # or by sudo.
 set -euo pipefail
 
-target=${1:?usage: ecosystem/dev/setup.sh demo|test|fuzz|lint|sqlx}
+target=${1:?usage: ecosystem/dev/setup.sh demo|test|fuzz|lint|docs|sqlx}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -58,8 +58,9 @@ install_pgbouncer() {
 
 have_node() { have node && have npm; }
 have_python() { have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; }
-have_php() { have php; }
-have_go() { have go; }
+have_php() { have php && php -r 'exit((int) !(extension_loaded("pdo_pgsql") && is_file("/usr/share/php/Illuminate/Database/autoload.php")));'; }
+have_go() { have go && [ -d /usr/share/gocode/src/github.com/jackc/pgx ]; }
+have_mdbook() { have mdbook; }
 have_browser() { have chromium && have chromedriver; }
 
 # for_tests WHAT CHECK INSTALL…: installs a program that only some tests need. A build server must have it; elsewhere
@@ -88,7 +89,7 @@ have psql || packages+=(postgresql-client)
 have curl || packages+=(curl ca-certificates)
 have setpriv || packages+=(util-linux)
 [ ${#packages[@]} = 0 ] || apt_install "${packages[@]}"
-[ "$target" = fuzz ] || have_postgres || install_postgres
+[ "$target" = fuzz ] || [ "$target" = docs ] || have_postgres || install_postgres
 
 case $target in
     demo | sqlx) ;;
@@ -96,14 +97,21 @@ case $target in
         # Without nextest the tests run under cargo test, which is slower and does not stop a hanging test.
         cargo nextest --version >/dev/null 2>&1 || install_cargo_tool cargo-nextest ||
             say "cargo-nextest could not be installed; the tests will run under cargo test"
-        # Node.js runs Baileys, an S3 server and receivers of webhooks, Python receivers, the browser the pages; PHP and Go
-        # run examples of the documentation.
+        # Node.js runs Baileys, an S3 server and receivers of webhooks, Python receivers, the browser the pages; each language
+        # runs its examples.
         for_tests Node.js have_node apt_install nodejs npm
         for_tests Python have_python apt_install python3 python3-venv
-        for_tests PHP have_php apt_install php-cli
-        for_tests Go have_go apt_install golang-go
+        for_tests PHP have_php apt_install php-cli php-pgsql php-illuminate-database
+        for_tests Go have_go apt_install golang-go golang-github-jackc-pgx-v4-dev
+        for_tests mdbook have_mdbook install_cargo_tool mdbook@0.4.52
         for_tests Chromium have_browser apt_install chromium chromium-driver
         for_tests PgBouncer have_pgbouncer install_pgbouncer
+        ;;
+    docs)
+        # npm gets the program that draws diagrams, Python checks the links.
+        have_node || apt_install nodejs npm
+        have python3 || apt_install python3
+        have_mdbook || install_cargo_tool mdbook@0.4.52 || die "mdbook could not be installed"
         ;;
     fuzz)
         # The fuzzer is written in C++.
@@ -119,5 +127,5 @@ case $target in
             rustup component add rustfmt clippy
         fi
         ;;
-    *) die "unknown target $target; known are demo, test, fuzz, lint, sqlx" ;;
+    *) die "unknown target $target; known are demo, test, fuzz, lint, docs, sqlx" ;;
 esac

@@ -236,7 +236,7 @@ BEGIN
     WHERE c.consumer_id = reader.consumer_id AND (cardinality(there) > 0 OR cardinality(c.claimed) > 0);
     RETURN QUERY SELECT i.* FROM wa.inbox i WHERE i.id = ANY (there) ORDER BY i.id;
 END $$;
-COMMENT ON FUNCTION wa.claim_messages(text, integer, integer) IS 'Returns the next messages of a consumer, oldest first. Returns none while its last claim is neither acknowledged nor overdue: after so many seconds those messages are returned again. SELECT * FROM wa.claim_messages(''crm''); Other claims for the same consumer wait until this transaction ends. LISTEN wa_inbound announces new messages.';
+COMMENT ON FUNCTION wa.claim_messages(text, integer, integer) IS 'Returns the next messages of a consumer, oldest first. Returns none while its last claim is neither acknowledged nor overdue: after so many seconds those messages are returned again. Other claims for the same consumer wait until this transaction ends. LISTEN wa_inbound announces new messages. SELECT * FROM wa.claim_messages(''crm'');';
 
 CREATE OR REPLACE FUNCTION wa.acknowledge_messages(consumer text, ids bigint[]) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

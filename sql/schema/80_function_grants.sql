@@ -34,6 +34,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.fields(text,text)',
         'wa.find_schedule(text)',
         'wa.function_grants()',
+        'wa.help(text)',
+        'wa.help_function(text)',
+        'wa.help_names()',
+        'wa.help_nearest(text)',
+        'wa.help_overview(text)',
+        'wa.help_rest(text)',
+        'wa.help_subjects()',
         'wa.jid(text,text)',
         'wa.known_zone(wa.pacing)',
         'wa.latency_bounds()',
@@ -70,7 +77,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.why(text)',
         'wa.webhook_type(text)',
         'wa.webhook_types()',
-        'wa.without_national_prefix(wa.region,text)'
+        'wa.without_national_prefix(wa.region,text)',
+        'wa.wrapped(text,text,text)'
     ]) f
     UNION ALL
     -- Sending, for the caller's own tenants: each of these finds its rows by session and tenant.

@@ -1,7 +1,6 @@
 //! Messages of every kind, outbound and inbound, and consumers of the inbox.
 
 mod authors;
-mod bots;
 mod campaigns;
 mod cards;
 mod consumers;
