@@ -2,6 +2,9 @@
 SELECT jsonb_build_object(
     'sessions', (SELECT coalesce(jsonb_object_agg(s.status, s.count), '{}')
                  FROM (SELECT status, count(*) FROM wa.session GROUP BY status) AS s),
+    -- That should be connected and are not, also those whose worker does not live.
+    'down', (SELECT count(*) FROM wa.session s WHERE s.desired = 'connected' AND (s.status <> 'connected' OR NOT EXISTS (
+        SELECT FROM wa.lease l JOIN wa.worker w ON w.worker_id = l.holder WHERE l.session_id = s.session_id AND w.lease_until > now()))),
     'resting', (SELECT count(*) FROM wa.session WHERE rest_until > now()),
     'workers', (SELECT count(*) FROM wa.worker WHERE lease_until > now()),
     'messages', (SELECT jsonb_strip_nulls(jsonb_build_object('queued', nullif(q.live - s.sending, 0), 'sending', nullif(s.sending, 0)))

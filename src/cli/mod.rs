@@ -7,6 +7,7 @@ mod backup;
 mod campaign;
 mod console;
 mod doctor;
+mod health;
 mod import;
 mod inbox;
 mod jobs;
@@ -14,6 +15,7 @@ mod out;
 mod qr;
 mod schedule;
 mod send;
+mod service;
 mod session;
 mod token;
 mod up;
@@ -39,7 +41,7 @@ use out::{line, print};
 
 /// A WhatsApp gateway on Postgres: an INSERT into wa.outbound sends a message; received messages are rows of wa.inbox.
 #[derive(Debug, Parser)]
-#[command(name = "wagres", version, propagate_version = true)]
+#[command(name = "wagres", version = env!("WAGRES_VERSION"), propagate_version = true)]
 pub struct Cli {
     /// Configuration file [default: wagres.toml in the working folder, if there is one]
     #[arg(long, global = true, value_name = "FILE", env = "WAGRES_CONFIG")]
@@ -149,6 +151,8 @@ enum Command {
     /// Add, show, test, rotate, replay, disable and drop webhooks
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
+    /// Ask the worker of this machine whether it takes work, for health checks; exits with an error if it does not
+    Health(health::HealthArgs),
     /// Check everything that a worker needs, and print a remedy for each problem
     Doctor,
     /// Open a prompt for operators: status, send, inbox, errors, metrics
@@ -239,6 +243,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Schedule(command) => schedule::run(&config, command, json).await,
             Command::Token(command) => token::run(&config, command, json).await,
             Command::Webhook(command) => webhook::run(&config, command, json).await,
+            Command::Health(args) => health::run(&config, &args, json).await,
             Command::Doctor => doctor::run(&config, json).await,
             Command::Console => console::run(&config, json).await,
             Command::Config => show(&config, json),

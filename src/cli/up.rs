@@ -1,6 +1,6 @@
 //! `wagres up`, `worker`, `web` and `sandbox`: the commands that run until they are stopped.
 
-use super::{FaultFlags, connect, database_url, migrate_schema, out, stop_signal};
+use super::{FaultFlags, connect, database_url, migrate_schema, out, service, stop_signal};
 use crate::config::{Config, Secret};
 use crate::db::cluster::Cluster;
 use crate::db::folder::{DataFolder, RunningUp};
@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -122,7 +123,10 @@ pub(super) async fn pages(mut config: Config, json: bool) -> anyhow::Result<()> 
     let line = json!({ "ready": true, "web": pages.url, "http": http });
     let shown = http.map_or_else(String::new, |http| format!("\nhttp      {http}"));
     out::announce(json, &line, &format!("ready\nweb       {}{shown}", pages.url));
-    stop.cancelled().await;
+    service::ready();
+    // The pages wait for the database by themselves, so whoever runs is well.
+    stop.run_until_cancelled(service::watch(|| true)).await;
+    service::stopping();
     pages.ended().await;
     if let Some((_, serving)) = figures {
         serving.await.context("the HTTP server")?;
@@ -220,7 +224,7 @@ async fn work(mut config: Config, beside: Beside<'_>, json: bool, stop: Cancella
         None => None,
     };
     let login = if is_up { login_link(&config).await? } else { None };
-    let address = config.http;
+    let (address, drain) = (config.http, Duration::from_secs(config.worker.drain_seconds.into()));
     let worker = Worker::new(config)?;
     let window = worker.window();
     let http_stop = CancellationToken::new();
@@ -228,7 +232,7 @@ async fn work(mut config: Config, beside: Beside<'_>, json: bool, stop: Cancella
         http::serve(address, window.clone(), http_stop.clone()).await.map_err(|error| not_served(address, &error))?;
     let http = format!("http://{http}");
 
-    let mut phase = window.phase;
+    let mut phase = window.phase.clone();
     let mut running = tokio::spawn(worker.run(stop));
     let early = tokio::select! {
         ended = &mut running => Some(ended),
@@ -259,7 +263,11 @@ async fn work(mut config: Config, beside: Beside<'_>, json: bool, stop: Cancella
         let fields = ready.into_iter().map(|(_, key, value)| (key.to_owned(), Value::from(value)));
         let line: Map<_, _> = fields.chain([("ready".to_owned(), Value::from(true))]).collect();
         out::announce(json, &Value::Object(line), &format!("ready{text}"));
-        running.await
+        service::ready();
+        tokio::select! {
+            ended = running => ended,
+            never = service::tell(window, drain) => match never {},
+        }
     };
     http_stop.cancel();
     pages_stop.cancel();

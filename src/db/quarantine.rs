@@ -31,6 +31,9 @@ pub enum Source {
 }
 
 impl Source {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Progress, Self::Receipt, Self::Message, Self::Past, Self::Event, Self::Notice];
+
     /// Its name in SQL and in the labels of metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -11,6 +11,7 @@ use super::retry_loop::RetryLoop;
 use crate::db::Db;
 use crate::db::backoff::spread;
 use crate::db::outage::Failure;
+use crate::telemetry;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
@@ -122,6 +123,14 @@ pub struct News {
     pub since: Option<DateTime<Utc>>,
 }
 
+impl News {
+    /// The place of its class in [`FailureClass::ALL`], if it failed.
+    fn failure(&self) -> Option<usize> {
+        let place = usize::try_from(self.new / FAILED).ok()?.checked_sub(1)?;
+        (place < FailureClass::ALL.len()).then_some(place)
+    }
+}
+
 /// The counts of one worker process that are not written yet. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Numbers {
@@ -173,6 +182,9 @@ impl Numbers {
     pub fn changed(&self, at: DateTime<Utc>, news: impl IntoIterator<Item = News>) {
         let mut kept = self.kept(at);
         for it in news.into_iter().filter(|it| it.new != 0) {
+            if let Some(class) = it.failure() {
+                telemetry::message_failed(FailureClass::ALL[class].name());
+            }
             kept.add(at, &it, None);
             if let Some(campaign) = it.campaign.as_deref() {
                 let campaign = kept.campaign(it.session_id, minute(at) / 60, campaign);
@@ -236,9 +248,8 @@ impl Kept {
         for (flag, count) in NEW {
             sums.counts[count as usize] += u32::from(it.new & flag != 0);
         }
-        let class = usize::try_from(it.new / FAILED).ok().and_then(|place| place.checked_sub(1));
-        if let Some(failures) = class.and_then(|class| sums.failures.get_mut(class)) {
-            *failures += 1;
+        if let Some(class) = it.failure() {
+            sums.failures[class] += 1;
             sums.counts[Count::Failed as usize] += 1;
         }
         let is_sent = it.new & SENT != 0;

@@ -2,24 +2,27 @@
 //!
 //! Counters belong to the process and start at 0 with it; what must outlive a process is in rows. Labels have few
 //! values: never a session, a number or an id. The client library's metrics (`wa_…`, about connections, retries and
-//! decryption) go through the same recorder. The next metric: a function here with its name, and its line in
-//! [`DESCRIPTIONS`].
+//! decryption) go through the same recorder. The next metric: a function here with its name, its line in
+//! [`DESCRIPTIONS`], and its first value, which is 0: in [`install`], or with [`exists`] where its labels are known.
 
 pub mod crypto;
+mod fleet;
 pub mod log;
 mod usage;
 
 use chrono::{DateTime, Utc};
 use crypto::{BadMacRecorder, CryptoError};
-use metrics::{counter, gauge, histogram};
+use metrics::{Label, counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+pub use fleet::Fleet;
+pub(crate) use fleet::show as fleet;
 pub use usage::Usage;
 
 /// Name and description. A name that ends in `_total` is a counter, one in `_seconds` a histogram unless it is an age;
-/// the others are gauges.
+/// the others are gauges. What has a unit says it at the end of its name, before `_total`: seconds, bytes or ratio.
 pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ("wagres_sessions_held", "Sessions that this worker holds."),
     ("wagres_sessions_connected", "Sessions that are logged in."),
@@ -33,6 +36,7 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ("wagres_messages_in_hand_bytes", "Memory of the messages in hand; worker.in_hand_bytes is its limit."),
     ("wagres_messages_total", "Attempts to send a message, by outcome."),
     ("wagres_message_seconds", "Time from the start of an attempt to WhatsApp's ack."),
+    ("wagres_messages_failed_total", "Messages that failed, by class of the failure, see wa.failure_classes()."),
     ("wagres_messages_received_total", "Messages stored in wa.inbox."),
     ("wagres_receipts_total", "Receipts for sent messages, by kind."),
     (
@@ -40,11 +44,6 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
         "How long the oldest outcome or receipt that is not written yet has waited; 0 when none waits.",
     ),
     ("wagres_quarantined_total", "Items that the database refused and that went to wa.quarantine, by source."),
-    ("wagres_notification_queue_share", "Share of the server's queue of notifications in use, 0 to 1."),
-    (
-        "wagres_transaction_age_seconds",
-        "Age of the oldest open transaction on the server, of those that the worker's role may see.",
-    ),
     ("wagres_session_jobs_total", "Session jobs that ended, by kind and status."),
     ("wagres_maintenance_jobs_total", "Runs of maintenance jobs that ended, by kind and outcome."),
     ("wagres_keys_swept_total", "Expired keys that this worker deleted, by kind."),
@@ -71,6 +70,21 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
         "marketplace_qr_generations_total",
         "QR codes that front ends of the marketplace were given, over Socket.IO or HTTP; each once in a web process.",
     ),
+    ("wagres_fleet_workers", "Live workers."),
+    ("wagres_fleet_sessions", "Sessions, by status."),
+    ("wagres_fleet_sessions_down", "Sessions that should be connected and are not."),
+    ("wagres_fleet_queue_messages", "Messages that wait (queued) or are under way for long (sending), by status."),
+    (
+        "wagres_fleet_queue_age_seconds",
+        "Age of the oldest message in the queue that is neither scheduled nor held; 0 when there is none.",
+    ),
+    ("wagres_fleet_jobs", "Jobs that wait or run, by table."),
+    ("wagres_fleet_notification_queue_ratio", "Share of the server's queue of notifications in use, 0 to 1."),
+    (
+        "wagres_fleet_transaction_age_seconds",
+        "Age of the oldest open transaction on the server, of those that the worker's role may see; 0 when there is none.",
+    ),
+    ("wagres_fleet_database_bytes", "Size of the database."),
     ("process_resident_memory_bytes", "Memory in use."),
     ("process_open_fds", "Open file descriptors."),
     ("process_cpu_seconds_total", "Processor time used, user and system."),
@@ -105,9 +119,50 @@ pub fn install() -> Option<&'static PrometheusHandle> {
             }
         }
         wacore::telemetry::describe();
+        begin();
         Some(handle)
     });
     installed.as_ref()
+}
+
+/// Begins at 0 what has no labels, or labels that this module knows.
+fn begin() {
+    for name in [
+        "wagres_connections_total",
+        "wagres_reconnects_failed_total",
+        "wagres_qr_codes_total",
+        "wagres_pairing_codes_total",
+        "wagres_links_total",
+        "wagres_messages_received_total",
+        "wagres_leases_lost_total",
+        "marketplace_qr_generations_total",
+    ] {
+        exists(name, &[]);
+    }
+    exists("wagres_crypto_errors_total", &[("error", &[CryptoError::BadMac.name(), CryptoError::BadDecrypt.name()])]);
+    exists("wagres_log_lines_total", &[("level", &["error", "warn"])]);
+    gauge!("wagres_webhooks_held").set(0);
+    drop(histogram!("wagres_message_seconds"));
+    drop(histogram!("wagres_webhook_request_seconds"));
+    for outcome in ["answered", "failed"] {
+        drop(histogram!("wagres_partner_request_seconds", "outcome" => outcome));
+    }
+}
+
+/// Begins a counter at 0 for all values of its labels, so that its first event is an increase and not a new series.
+pub(crate) fn exists(name: &'static str, labels: &[(&'static str, &[&'static str])]) {
+    let mut series: Vec<Vec<Label>> = vec![vec![]];
+    for (label, values) in labels {
+        let with = |labels: &Vec<Label>, value| {
+            let mut labels = labels.clone();
+            labels.push(Label::from_static_parts(label, value));
+            labels
+        };
+        series = series.iter().flat_map(|labels| values.iter().map(|value| with(labels, value))).collect();
+    }
+    for labels in series {
+        counter!(name, labels).increment(0);
+    }
 }
 
 /// An attempt to send a message ended.
@@ -116,6 +171,11 @@ pub(crate) fn message(outcome: &'static str, duration: Option<Duration>) {
     if let (Some(duration), "sent") = (duration, outcome) {
         histogram!("wagres_message_seconds").record(duration);
     }
+}
+
+/// A message failed.
+pub(crate) fn message_failed(class: &'static str) {
+    counter!("wagres_messages_failed_total", "class" => class).increment(1);
 }
 
 /// New messages are stored in the inbox.
@@ -200,12 +260,6 @@ pub(crate) fn quarantined(source: &'static str) {
     counter!("wagres_quarantined_total", "source" => source).increment(1);
 }
 
-/// The share of the queue of notifications in use, and the age of the oldest open transaction in seconds.
-pub(crate) fn database(queue: f64, oldest: f64) {
-    gauge!("wagres_notification_queue_share").set(queue);
-    gauge!("wagres_transaction_age_seconds").set(oldest);
-}
-
 /// A session job ended.
 pub(crate) fn session_job(kind: &str, status: &'static str) {
     counter!("wagres_session_jobs_total", "kind" => kind.to_owned(), "status" => status).increment(1);
@@ -270,7 +324,9 @@ pub fn render(load: Load) -> String {
     }
     counter!("process_cpu_seconds_total").absolute(usage.processor.as_secs());
     handle.run_upkeep();
-    handle.render()
+    let mut text = handle.render();
+    fleet::render(&mut text);
+    text
 }
 
 #[cfg(test)]
@@ -308,7 +364,8 @@ mod tests {
         keys_swept("tctoken", 3);
         key_quarantined("session");
         quarantined("receipt");
-        database(0.5, 3.0);
+        message_failed("content");
+        fleet(Fleet::default());
         webhooks_held(2);
         webhook_delivery("done");
         webhook_request(Duration::from_millis(3));

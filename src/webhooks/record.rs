@@ -39,6 +39,9 @@ pub enum End {
     Wait,
 }
 
+/// Every label of an end in the metrics.
+pub const LABELS: [&str; 4] = ["done", "retry", "dead", "cancelled"];
+
 impl End {
     /// As the statement names it, and the pause that says that there was an attempt.
     fn columns(self) -> (&'static str, Option<f64>) {

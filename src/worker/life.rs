@@ -280,8 +280,9 @@ impl Life {
             bells: bells.clone(),
             surplus: surplus_sender,
         };
-        let (lease, answers) = (lease.clone(), reachable(worker.phase.clone()));
+        let (lease, answers) = (lease.clone(), reachable(worker.phase.clone(), worker.beat.clone()));
         keepers.spawn("heartbeat", async move { lease.run(signals, comparison, answers).await });
+        worker.beat.now();
         worker.phase.send_replace(Phase::Working);
         self
     }

@@ -4,12 +4,14 @@
 //!   life under a fresh id.
 //! * `handlers`: the apalis workers over the three job tables.
 //! * `bells`: rings the bells that wake the loops. `tasks`: names and joins every task of a life.
+//! * `series`: which counters exist from the start.
 //! * `stop`: how messages and sessions leave a worker in order.
 //! * [`window`](Window): what a running worker shows to the outside.
 
 mod bells;
 mod handlers;
 mod life;
+mod series;
 mod stop;
 mod tasks;
 mod window;
@@ -30,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use window::View;
+use window::{Beat, View};
 
 pub use handlers::Handler;
 pub use window::{Phase, Window};
@@ -67,6 +69,7 @@ pub struct Worker {
     ready: Ready,
     phase: watch::Sender<Phase>,
     view: View,
+    beat: Beat,
     handler_override: Option<Handler>,
     witness: Arc<Witness>,
     /// Counts that are not written yet; they outlive a lost lease.
@@ -91,6 +94,7 @@ impl Worker {
             ready: Ready::default(),
             phase,
             view: View::default(),
+            beat: Beat::default(),
             handler_override: None,
             witness: Arc::default(),
             numbers: Numbers::default(),
@@ -107,7 +111,9 @@ impl Worker {
     /// A window into the worker, for `/health` and the like.
     #[must_use]
     pub fn window(&self) -> Window {
-        Window { ready: self.ready.clone(), phase: self.phase.subscribe(), view: self.view.clone() }
+        let lease = Duration::from_secs(self.config.worker.lease_seconds.into());
+        let (ready, phase) = (self.ready.clone(), self.phase.subscribe());
+        Window { ready, phase, view: self.view.clone(), beat: self.beat.clone(), lease }
     }
 
     /// Works until `stop`, then drains. After the start, the worker retries through outages of the database.
@@ -122,6 +128,7 @@ impl Worker {
                 "sandbox build; certificates are not checked, and only loopback servers are allowed"
             );
         }
+        series::begin();
         let vault = Arc::new(Vault::open(&self.config.encryption).await?);
         let mut first = true;
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));

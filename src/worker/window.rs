@@ -5,9 +5,9 @@ use crate::jobs::lanes::Lanes;
 use crate::jobs::unwritten::Unwritten;
 use crate::jobs::{Ready, maintenance, session_work};
 use crate::session::registry::{HeldSession, Sessions};
-use crate::telemetry::{self, Load, Usage};
+use crate::telemetry::{Load, Usage};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +35,30 @@ pub struct Window {
     /// The current phase.
     pub phase: watch::Receiver<Phase>,
     pub(super) view: View,
+    pub(super) beat: Beat,
+    /// The length of the worker's lease.
+    pub(super) lease: Duration,
+}
+
+/// The last successful heartbeat.
+#[derive(Debug, Clone)]
+pub(super) struct Beat(Arc<Mutex<Instant>>);
+
+impl Default for Beat {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+}
+
+impl Beat {
+    /// A heartbeat succeeded.
+    pub(super) fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn age(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
 }
 
 /// What the current life of a worker shows; nothing between two lives.
@@ -91,6 +115,13 @@ impl Window {
         })
     }
 
+    /// Whether the worker does what its phase says: a heartbeat succeeded within the last lease, or the worker knows that
+    /// the database does not answer, or drains. A worker whose heartbeat has silently ended is not well.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        *self.phase.borrow() != Phase::Working || self.beat.age() < self.lease
+    }
+
     /// Whether outcomes and receipts of all sessions wait behind a batch that cannot be written.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
@@ -98,9 +129,12 @@ impl Window {
     }
 }
 
-/// Sets the phase by whether the database answers, while the worker works.
-pub(super) fn reachable(phase: watch::Sender<Phase>) -> impl Fn(bool) {
+/// Sets the phase by whether the database answers, while the worker works; a heartbeat that it answers is a `beat`.
+pub(super) fn reachable(phase: watch::Sender<Phase>, beat: Beat) -> impl Fn(bool) {
     move |answers| {
+        if answers {
+            beat.now();
+        }
         let (from, to) = if answers { (Phase::Waiting, Phase::Working) } else { (Phase::Working, Phase::Waiting) };
         phase.send_if_modified(|phase| *phase == from && std::mem::replace(phase, to) == from);
     }
@@ -109,9 +143,7 @@ pub(super) fn reachable(phase: watch::Sender<Phase>) -> impl Fn(bool) {
 /// Logs at an interval what the process uses and has to do, and which jobs wait for a newer version.
 pub(super) async fn report(window: Window, pool: Db, seconds: u32, over: CancellationToken) {
     let every = Duration::from_secs(seconds.into());
-    over.run_until_cancelled(watch_database(&pool)).await;
     while over.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
-        over.run_until_cancelled(watch_database(&pool)).await;
         let (Load { held, connected, in_hand, in_hand_bytes, .. }, usage) = (window.load(), Usage::now());
         tracing::info!(
             held,
@@ -139,11 +171,30 @@ pub(super) async fn report(window: Window, pool: Db, seconds: u32, over: Cancell
     }
 }
 
-/// Reads what an application can do to the server as a whole: fill the queue of notifications, and keep a transaction
-/// open.
-async fn watch_database(pool: &Db) {
-    match sqlx::query_file!("sql/worker/watch_database.sql").fetch_one(pool).await {
-        Ok(found) => telemetry::database(found.queue, found.seconds.unwrap_or_default()),
-        Err(error) => tracing::warn!(%error, "queue of notifications and open transactions not read"),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h10_a_worker_whose_heartbeat_has_ended_is_well_only_while_it_knows_why() {
+        let (phase, lease, beat) = (watch::Sender::new(Phase::Working), Duration::from_secs(15), Beat::default());
+        let window = Window {
+            ready: Ready::default(),
+            phase: phase.subscribe(),
+            view: View::default(),
+            beat: beat.clone(),
+            lease,
+        };
+        assert!(window.is_well());
+        let long_ago = Instant::now().checked_sub(lease);
+        *beat.0.lock().unwrap_or_else(PoisonError::into_inner) = long_ago.unwrap_or_else(Instant::now);
+        assert!(!window.is_well());
+        let answers = reachable(phase.clone(), beat);
+        answers(false);
+        assert!(window.is_well(), "it waits for the database");
+        phase.send_replace(Phase::Working);
+        assert!(!window.is_well());
+        answers(true);
+        assert!(window.is_well());
     }
 }

@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnectOptions;
 use std::str::FromStr as _;
 
 /// The metrics of a worker, by name and labels.
-async fn metrics(worker: &Worker) -> Result<Vec<(String, f64)>> {
+pub(crate) async fn metrics(worker: &Worker) -> Result<Vec<(String, f64)>> {
     let address = worker.ready["http"].as_str().context("http")?;
     let control = Control::new(address);
     let answer =
@@ -48,9 +48,11 @@ async fn clients_are(health: &Control, clients: Value) -> Result<Value> {
     .await
 }
 
-/// A metric of a worker, once it satisfies a condition.
-async fn metric(worker: &Worker, name: &str, is: impl Fn(f64) -> bool) -> Result<f64> {
+/// A metric of the whole database, counted again and again until it satisfies a condition.
+async fn counted(world: &World, worker: &Worker, name: &str, is: impl Fn(f64) -> bool) -> Result<f64> {
     until(name, async || {
+        sqlx::query("SELECT wa.run_now('resource-report')").execute(world.pool()).await?;
+        world.holds("SELECT NOT EXISTS (SELECT FROM wa.maintenance_job WHERE kind = 'resource_report' AND status <> 'done')").await?;
         let found = metrics(worker).await?;
         let found = found.iter().find(|(metric, _)| metric == name).map(|(_, value)| *value);
         Ok(found.filter(|value| is(*value)).ok_or(format!("{found:?}")))
@@ -63,12 +65,10 @@ async fn metric(worker: &Worker, name: &str, is: impl Fn(f64) -> bool) -> Result
 async fn h1_r8_doctor_and_metrics_show_the_oldest_open_transaction_and_the_queue_of_notifications() -> Result<()> {
     let (db, _server) = crate::support::db::fresh_on_its_own().await;
     let world = World::on(db).await?;
-    let mut command = world.worker_on(&world.db.url);
-    command.env("WAGRES_WORKER__REPORT_SECONDS", "1");
-    let worker = Worker::start(command).await?;
-    let others = metric(&worker, "wagres_transaction_age_seconds", |_| true).await?;
+    let worker = world.worker().await?;
+    let others = counted(&world, &worker, "wagres_fleet_transaction_age_seconds", |_| true).await?;
     assert!(others < 3.0, "nobody has left a transaction open, and one is {others} s old");
-    assert!(metric(&worker, "wagres_notification_queue_share", |_| true).await? < 0.000_001);
+    assert!(counted(&world, &worker, "wagres_fleet_notification_queue_ratio", |_| true).await? < 0.000_001);
     // A listener whose transaction is open keeps what it has not read in the queue.
     let options = PgConnectOptions::from_str(&world.db.url)?.application_name("night report");
     let mut open = options.connect().await?;
@@ -76,8 +76,8 @@ async fn h1_r8_doctor_and_metrics_show_the_oldest_open_transaction_and_the_queue
     sqlx::raw_sql("BEGIN; SELECT 1").execute(&mut open).await?;
     let fill = "SELECT pg_notify('report', n || repeat('x', 7000)) FROM generate_series(1, 2000) n";
     sqlx::query(fill).execute(world.pool()).await?;
-    metric(&worker, "wagres_transaction_age_seconds", |age| age > 3.0).await?;
-    metric(&worker, "wagres_notification_queue_share", |share| share > 0.000_001 && share < 1.0).await?;
+    counted(&world, &worker, "wagres_fleet_transaction_age_seconds", |age| age > 3.0).await?;
+    counted(&world, &worker, "wagres_fleet_notification_queue_ratio", |share| share > 0.000_001 && share < 1.0).await?;
     let doctor = async || -> Result<String> {
         let mut doctor = wagres();
         let url = ["--json", "--database-url", &world.db.url, "doctor"];
@@ -93,7 +93,7 @@ async fn h1_r8_doctor_and_metrics_show_the_oldest_open_transaction_and_the_queue
     sqlx::raw_sql("ROLLBACK; UNLISTEN report").execute(&mut open).await?;
     sqlx::raw_sql("BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'night'").execute(&mut open).await?;
     drop(open);
-    metric(&worker, "wagres_transaction_age_seconds", |age| age > 1.0).await?;
+    counted(&world, &worker, "wagres_fleet_transaction_age_seconds", |age| age > 1.0).await?;
     let found = doctor().await?;
     assert!(found.contains(": prepared as \"night\", role "), "{found}");
     sqlx::raw_sql("ROLLBACK PREPARED 'night'").execute(world.pool()).await?;

@@ -2,8 +2,13 @@
 
 use super::{Batches, sql};
 use crate::jobs::JobError;
+use crate::telemetry::{self, Fleet};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+/// The statuses of a session; a test compares them with the type in the database.
+const STATUSES: &[&str] =
+    &["new", "linking", "connecting", "connected", "disconnected", "logged_out", "banned", "stopped"];
 
 /// Asks the workers. Each checks the sessions that it holds, because nobody else has their sockets (S9).
 pub(super) async fn check_sessions(batches: &Batches<'_>) -> Result<Value, JobError> {
@@ -30,11 +35,49 @@ pub(super) async fn close_idle(batches: &Batches<'_>, idle: &Idle) -> Result<Val
     Ok(json!({ "closed": closed.map_err(sql)? }))
 }
 
-/// Counts sessions, messages, jobs and workers, for the row and the log; and what waits of each campaign, for the dashboard.
+/// Counts sessions, messages, jobs and workers, for the row, the log and the metrics; and what waits of each campaign, for the
+/// dashboard.
 pub(super) async fn resource_report(batches: &Batches<'_>) -> Result<Value, JobError> {
     sqlx::query_file!("sql/jobs/campaign_waiting.sql").execute(batches.pool()).await.map_err(sql)?;
     let report = sqlx::query_file_scalar!("sql/jobs/resource_report.sql").fetch_one(batches.pool()).await;
     let report = report.map_err(sql)?;
+    // What an application can do to the server as a whole.
+    let shared = sqlx::query_file!("sql/worker/watch_database.sql").fetch_one(batches.pool()).await.map_err(sql)?;
+    telemetry::fleet(fleet(&report, shared.queue, shared.seconds.unwrap_or_default()));
     tracing::info!(%report, "resource report");
     Ok(report)
+}
+
+/// The report as metrics. What is left out of it is 0.
+fn fleet(report: &Value, notifications: f64, transaction_age: f64) -> Fleet {
+    let number = |path: &str| report.pointer(path).and_then(Value::as_f64).unwrap_or_default();
+    Fleet {
+        workers: number("/workers"),
+        sessions: STATUSES.iter().map(|status| (*status, number(&format!("/sessions/{status}")))).collect(),
+        down: number("/down"),
+        messages: ["queued", "sending"].map(|status| (status, number(&format!("/messages/{status}")))).to_vec(),
+        message_age: number("/oldest_message_seconds"),
+        jobs: vec![("session_job", number("/session_jobs")), ("maintenance_job", number("/maintenance_jobs"))],
+        notifications,
+        transaction_age: transaction_age.max(0.0),
+        database_bytes: number("/database_bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h10_a_report_becomes_metrics_with_zeros() {
+        let report = json!({ "workers": 2, "sessions": { "connected": 3 }, "down": 1, "messages": {}, "session_jobs": 4,
+                             "maintenance_jobs": 5, "database_bytes": 6, "oldest_message_seconds": null });
+        let found = fleet(&report, 0.5, -0.1);
+        assert_eq!(found.sessions.len(), STATUSES.len());
+        assert!(found.sessions.contains(&("connected", 3.0)) && found.sessions.contains(&("banned", 0.0)), "{found:?}");
+        assert_eq!(found.messages, [("queued", 0.0), ("sending", 0.0)]);
+        assert_eq!(found.jobs, [("session_job", 4.0), ("maintenance_job", 5.0)]);
+        let others = [found.workers, found.down, found.message_age, found.notifications, found.transaction_age];
+        assert_eq!(others, [2.0, 1.0, 0.0, 0.5, 0.0]);
+    }
 }

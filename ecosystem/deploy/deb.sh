@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Builds the Debian package: ecosystem/deploy/deb.sh [BINARY]. Without BINARY it compiles a release without the sandbox. Prints
+# the path of the package, in the folder debian/ of the target folder.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export SQLX_OFFLINE=true CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+
+options=(--no-build)
+if [ $# = 0 ]; then
+    cargo build --locked --release >&2
+    options+=(--no-strip) # the profile strips it
+else
+    # In a target folder of its own, as if it had been compiled there.
+    CARGO_TARGET_DIR=$CARGO_TARGET_DIR/deb
+    install -D "$1" "$CARGO_TARGET_DIR/release/wagres"
+fi
+cargo deb --quiet --locked "${options[@]}" >&2
+ls -t "$CARGO_TARGET_DIR"/debian/wagres_*.deb | head -n 1
