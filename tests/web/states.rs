@@ -179,7 +179,7 @@ async fn h2_delivery_lists_the_sessions_that_sent_most_first_and_finds_one_by_it
         let expected: Vec<String> = sqlx::query_scalar(expected).fetch_one(&db.pool).await?;
         ensure!(all == expected && all.len() > 10, "{all:?}, not {expected:?}");
         let (found, _) = listed("/delivery?time=week&name=S32").await?;
-        ensure!(found.first().map(String::as_str) == Some("s32"), "{found:?}");
+        ensure!(!found.is_empty() && found.iter().all(|name| name.starts_with("s32")), "{found:?}");
         let (one, _) = listed("/delivery?time=week&session=s33").await?;
         ensure!(one == ["s33"], "{one:?}");
         ensure!(text(&pages, "/delivery?name=zzz", &cookie).await?.contains("No session with this in its name"));
