@@ -100,6 +100,54 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.campaign_reason(wa.campaign) IS 'The reason that a paused campaign is.';
 
+-- What lies between each session and WhatsApp, without words. A view, because the planner leaves out what is not asked for:
+-- wa.stuck costs a third of wa.session_reasons.
+CREATE OR REPLACE VIEW wa.session_line WITH (security_invoker = on) AS
+SELECT f.*,
+       CASE f.connection
+           WHEN 'linking' THEN f.has_qr OR f.has_code OR coalesce(f.passkey IN ('requested', 'code'), false)
+           WHEN 'resting' THEN f.failures >= 5
+           WHEN 'proxy' THEN f.failures >= 5 OR coalesce(f.status_reason LIKE 'proxy: %', false)
+           ELSE f.connection IN ('logged_out', 'not_linked', 'stopped', 'no_worker', 'full')
+       END AS by_a_person
+FROM (
+    SELECT s.session_id, s.name, s.tenant, s.status, s.status_at, s.status_reason, s.status_code, s.desired, s.proxy, s.failures, s.rest_until,
+           s.qr IS NOT NULL AS has_qr, s.code IS NOT NULL AS has_code, s.paused_at, s.paused_by, s.paused_reason, s.limit_reason, s.limited_until,
+           t.paused_at AS tenant_paused_at, t.paused_by AS tenant_paused_by, t.paused_reason AS tenant_paused_reason, l.unsettled,
+           p AS pacing, b AS sending, p.session_id IS NOT NULL AS is_paced, b.xmax::text AS sending_locked_by,
+           coalesce(p.quiet_from IS NOT NULL AND wa.is_quiet(p), false) AS quiet,
+           CASE WHEN s.jid IS NULL THEN (
+               SELECT k.stage FROM wa.passkey k
+               WHERE k.session_id = s.session_id AND k.stage NOT IN ('done', 'failed') AND k.expires_at > now()) END AS passkey,
+           CASE
+               WHEN s.status = 'logged_out' THEN 'logged_out'
+               WHEN s.jid IS NULL AND s.desired = 'stopped' THEN 'not_linked'
+               WHEN s.desired = 'stopped' THEN 'stopped'
+               WHEN w.worker_id IS NULL AND NOT (
+                   SELECT EXISTS (SELECT FROM wa.worker o WHERE o.lease_until > now() AND NOT o.draining)) THEN 'no_worker'
+               WHEN s.status = 'banned' THEN 'banned'
+               WHEN s.proxy IS NOT NULL AND s.failures > 0 AND s.status IN ('disconnected', 'connecting') THEN 'proxy'
+               WHEN s.rest_until > now() AND s.status = 'disconnected' THEN 'resting'
+               WHEN w.worker_id IS NULL AND NOT (
+                   SELECT EXISTS (
+                       SELECT FROM wa.worker o
+                       WHERE o.lease_until > now() AND NOT o.draining
+                         AND (SELECT count(*) FROM (SELECT FROM wa.lease h WHERE h.holder = o.worker_id LIMIT o.max_sessions) held)
+                             < o.max_sessions)) THEN 'full'
+               WHEN w.worker_id IS NULL THEN 'free'
+               WHEN s.status = 'linking' THEN 'linking'
+               WHEN s.status = 'disconnected' THEN 'disconnected'
+               WHEN s.status <> 'connected' THEN 'connecting'
+           END AS connection
+    FROM wa.session s
+    JOIN wa.tenant t USING (tenant)
+    LEFT JOIN wa.lease l USING (session_id)
+    LEFT JOIN wa.worker w ON w.worker_id = l.holder AND w.lease_until > now()
+    LEFT JOIN wa.sending b USING (session_id)
+    LEFT JOIN wa.pacing p USING (session_id)
+) f;
+COMMENT ON VIEW wa.session_line IS 'What lies between each session and WhatsApp (connection; null for nothing), whether a person has to look after it (by_a_person), and what else wa.session_reasons makes its words from.';
+
 -- Set-based, and with one look-up in each index for each session, so that a list of 10,000 sessions takes a fraction of a
 -- second and a queue of ten million messages costs nothing. Subselects with an order and a limit instead of joins with
 -- wa.outbound: for a join the planner would read all messages that wait.
@@ -116,48 +164,18 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
         WHERE k.locktype = 'transactionid' AND k.mode = 'ExclusiveLock' AND k.granted AND k.pid IS DISTINCT FROM pg_backend_pid()
           AND a.application_name IS DISTINCT FROM 'wagres worker' AND a.application_name IS DISTINCT FROM 'wagres claims'
     ), found AS MATERIALIZED (
-        SELECT s.session_id, s.status, s.status_at::timestamptz(0)::text AS since, s.desired, s.proxy, s.failures, s.status_reason,
-               s.rest_until::timestamptz(0)::text AS rest_until, s.qr IS NOT NULL AS has_qr, s.code IS NOT NULL AS has_code,
-               s.paused_at::timestamptz(0)::text AS paused_at, s.paused_by, s.paused_reason,
-               s.limit_reason, s.limited_until, t.tenant, t.paused_at::timestamptz(0)::text AS tenant_paused_at,
-               t.paused_by AS tenant_paused_by, t.paused_reason AS tenant_paused_reason, l.unsettled,
-               p AS pacing, b AS sending, p.session_id IS NOT NULL AS is_paced, p.first_contacts, b.contacts_today,
-               b.gate_until > now() AS gated, b.gate_until,
-               (SELECT x.reason FROM transaction x WHERE x.id = b.xmax::text LIMIT 1) AS transaction,
-               coalesce(p.quiet_from IS NOT NULL AND wa.is_quiet(p), false) AS quiet,
-               CASE WHEN s.status_code IS NULL THEN to_jsonb(s.status_reason)
-                    ELSE jsonb_build_object('code', s.status_code, 'text', s.status_reason) END AS because,
-               CASE WHEN s.jid IS NULL THEN (
-                   SELECT k.stage FROM wa.passkey k
-                   WHERE k.session_id = s.session_id AND k.stage NOT IN ('done', 'failed') AND k.expires_at > now()) END AS passkey,
-               -- What lies between the session and WhatsApp.
-               CASE
-                   WHEN s.status = 'logged_out' THEN 'logged_out'
-                   WHEN s.jid IS NULL AND s.desired = 'stopped' THEN 'not_linked'
-                   WHEN s.desired = 'stopped' THEN 'stopped'
-                   WHEN w.worker_id IS NULL AND NOT (
-                       SELECT EXISTS (SELECT FROM wa.worker o WHERE o.lease_until > now() AND NOT o.draining)) THEN 'no_worker'
-                   WHEN s.status = 'banned' THEN 'banned'
-                   WHEN s.proxy IS NOT NULL AND s.failures > 0 AND s.status IN ('disconnected', 'connecting') THEN 'proxy'
-                   WHEN s.rest_until > now() AND s.status = 'disconnected' THEN 'resting'
-                   WHEN w.worker_id IS NULL AND NOT (
-                       SELECT EXISTS (
-                           SELECT FROM wa.worker o
-                           WHERE o.lease_until > now() AND NOT o.draining
-                             AND (SELECT count(*) FROM (SELECT FROM wa.lease h WHERE h.holder = o.worker_id LIMIT o.max_sessions) held)
-                                 < o.max_sessions)) THEN 'full'
-                   WHEN w.worker_id IS NULL THEN 'free'
-                   WHEN s.status = 'linking' THEN 'linking'
-                   WHEN s.status = 'disconnected' THEN 'disconnected'
-                   WHEN s.status <> 'connected' THEN 'connecting'
-               END AS connection
-        FROM wa.session s
-        JOIN wa.tenant t USING (tenant)
-        LEFT JOIN wa.lease l USING (session_id)
-        LEFT JOIN wa.worker w ON w.worker_id = l.holder AND w.lease_until > now()
-        LEFT JOIN wa.sending b USING (session_id)
-        LEFT JOIN wa.pacing p USING (session_id)
-        WHERE s.session_id = ANY (session_reasons.session_ids)
+        SELECT f.session_id, f.tenant, f.status, f.status_at::timestamptz(0)::text AS since, f.desired, f.proxy, f.failures,
+               f.rest_until::timestamptz(0)::text AS rest_until, f.has_qr, f.has_code,
+               f.paused_at::timestamptz(0)::text AS paused_at, f.paused_by, f.paused_reason,
+               f.limit_reason, f.limited_until, f.tenant_paused_at::timestamptz(0)::text AS tenant_paused_at,
+               f.tenant_paused_by, f.tenant_paused_reason, f.unsettled, f.pacing, f.sending, f.is_paced,
+               (f.pacing).first_contacts, (f.sending).contacts_today, (f.sending).gate_until > now() AS gated, (f.sending).gate_until,
+               (SELECT x.reason FROM transaction x WHERE x.id = f.sending_locked_by LIMIT 1) AS transaction,
+               f.quiet, f.passkey, f.connection, f.by_a_person,
+               CASE WHEN f.status_code IS NULL THEN to_jsonb(f.status_reason)
+                    ELSE jsonb_build_object('code', f.status_code, 'text', f.status_reason) END AS because
+        FROM wa.session_line f
+        WHERE f.session_id = ANY (session_reasons.session_ids)
     ), told AS MATERIALIZED (
         SELECT f.*,
                CASE WHEN f.connection IS NOT NULL THEN jsonb_strip_nulls(jsonb_build_object('code', CASE
@@ -180,13 +198,6 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
                            WHERE j.session_id = f.session_id AND j.status = 'queued' AND NOT j.action
                              AND j.kind IN ('link', 'connect', 'reconnect') AND j.run_at > now()))
                    ELSE '{}' END) END AS line,
-               -- Whether a person has to look after it.
-               CASE f.connection
-                   WHEN 'linking' THEN f.has_qr OR f.has_code OR coalesce(f.passkey IN ('requested', 'code'), false)
-                   WHEN 'resting' THEN f.failures >= 5
-                   WHEN 'proxy' THEN f.failures >= 5 OR coalesce(f.status_reason LIKE 'proxy: %', false)
-                   ELSE f.connection IN ('logged_out', 'not_linked', 'stopped', 'no_worker', 'full')
-               END AS by_a_person,
                CASE WHEN f.tenant_paused_at IS NOT NULL THEN jsonb_strip_nulls(jsonb_build_object('code', 'tenant_paused', 'tenant', f.tenant,
                    'by', f.tenant_paused_by, 'since', f.tenant_paused_at, 'reason', f.tenant_paused_reason)) END AS tenant_paused,
                -- A worker pauses for what WhatsApp has said.

@@ -60,9 +60,9 @@ DECLARE
         'wa_app', 'GRANT INSERT (name, cron, time_zone, kind, session, args, missed, enabled) ON wa.schedule TO %I',
         'wa_app', 'GRANT UPDATE (cron, time_zone, kind, session, args, missed, enabled) ON wa.schedule TO %I',
         'wa_readonly', 'GRANT SELECT ON ALL TABLES IN SCHEMA wa TO %I',
-        'wa_readonly', 'REVOKE SELECT ON wa.auth, wa.auth_key, wa.auth_quarantine, wa.proxy, wa.webhook_secret, wa.partner_key FROM %I',
+        'wa_readonly', 'REVOKE SELECT ON wa.auth, wa.auth_key, wa.auth_quarantine, wa.proxy, wa.webhook_secret, wa.partner_key, wa.session_line FROM %I',
         'wa_admin', 'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA wa TO %I',
-        'wa_admin', 'REVOKE SELECT, INSERT, UPDATE, DELETE ON wa.auth, wa.auth_key, wa.auth_quarantine, wa.proxy, wa.webhook_secret, wa.partner_key FROM %I',
+        'wa_admin', 'REVOKE SELECT, INSERT, UPDATE, DELETE ON wa.auth, wa.auth_key, wa.auth_quarantine, wa.proxy, wa.webhook_secret, wa.partner_key, wa.session_line FROM %I',
         -- Rows that workers lock for each other, or whose keys they insert: an open transaction that has locked one would hold up
         -- all sessions (R8).
         'wa_admin', 'REVOKE UPDATE, DELETE ON wa.worker, wa.lease, wa.sending, wa.webhook_lease, wa.delivery, wa.partner, wa.partner_call FROM %I',

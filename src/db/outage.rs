@@ -40,6 +40,12 @@ pub fn is_busy(error: &Error) -> bool {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "55P03")
 }
 
+/// Whether the statement took longer than `statement_timeout`, or somebody cancelled it. It had no effect.
+#[must_use]
+pub fn was_too_slow(error: &Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "57014")
+}
+
 /// What an error of a statement says about the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {

@@ -19,18 +19,29 @@ pub(super) struct Act {
     pub(super) sql: &'static str,
     /// Names of the arguments in their order, as the form has them. An act with the argument `after` does a part of the work in
     /// each call and returns where to go on: it is called with that until it returns nothing. `NULL` is no argument of a form: the
-    /// call always says it.
+    /// call always says it. `sessions`, the first, is an array: the statement calls the function for each session of it.
     pub(super) arguments: &'static [&'static str],
 }
+
+/// The argument that is an array of names.
+pub(super) const SESSIONS: &str = "sessions";
 
 impl Act {
     /// The call as a user would write it, without the last arguments that are missing.
     pub(super) fn call(&self, values: &[Option<&str>]) -> String {
         let last = values.iter().zip(self.arguments).rposition(|(value, name)| value.is_some() || *name == "NULL");
         let given = last.map_or(0, |last| last + 1);
-        let values: Vec<_> =
+        let mut values: Vec<_> =
             values.iter().take(given).enumerate().map(|(at, value)| self.kind(at).literal(*value)).collect();
-        format!("SELECT {}({});", self.function, values.join(", "))
+        let each = self.is_of_many().then(|| values.first_mut()).flatten();
+        let each =
+            each.map(|all| format!(" FROM unnest({}::text[]) AS session", std::mem::replace(all, "session".into())));
+        format!("SELECT {}({}){};", self.function, values.join(", "), each.unwrap_or_default())
+    }
+
+    /// Whether it calls its function for each of several sessions.
+    pub(super) fn is_of_many(&self) -> bool {
+        self.arguments.first() == Some(&SESSIONS)
     }
 
     /// How the argument at this place is written in SQL.
@@ -242,6 +253,15 @@ mod tests {
         let plain = act("SELECT wa.x($1::bigint, coalesce($2::boolean, false))");
         assert_eq!(plain.call(&[Some("42"), Some("true")]), "SELECT wa.x(42, true);");
         assert_eq!(plain.call(&[Some("4'2"), None]), "SELECT wa.x('4''2');");
+        let many = Act {
+            sql: "SELECT wa.x(session, $2) FROM unnest($1::text[]) AS session",
+            arguments: &["sessions", "two"],
+            ..texts
+        };
+        assert_eq!(
+            many.call(&[Some("{office,shop}"), Some("it's")]),
+            "SELECT wa.x(session, 'it''s') FROM unnest('{office,shop}'::text[]) AS session;"
+        );
         let moments = act("SELECT wa.x($1, $2::timestamp AT TIME ZONE 'UTC')");
         assert_eq!(
             moments.call(&[Some("crm"), Some("2026-11-01T10:00")]),

@@ -1,6 +1,6 @@
 //! Runs what the pages' buttons ask for.
 
-use super::acts::Act;
+use super::acts::{Act, SESSIONS};
 use super::error::{WebError, wants_json};
 use super::identity::{Claim, enter};
 use super::request::{Asked, Place};
@@ -13,16 +13,17 @@ use axum::response::{Html, IntoResponse as _, Response};
 use axum::{Form, Json};
 use serde_json::json;
 use sqlx::postgres::PgPool;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Runs an act.
 pub(super) async fn run(
     State(web): State<Web>,
     Path(name): Path<String>,
     asked: Asked,
-    Form(fields): Form<HashMap<String, String>>,
+    Form(sent): Form<Vec<(String, String)>>,
 ) -> Response {
     let words = asked.words;
+    let fields = fields(sent);
     match perform(&web, &name, &asked, &fields).await {
         Ok((call, answer)) => {
             let Outcome { is_done, message } = outcome(words, &name, answer);
@@ -40,6 +41,28 @@ pub(super) async fn run(
         }
         Err(error) => page::answer(&error, asked.words, &asked.headers, "/"),
     }
+}
+
+/// What a form sent. Of a field that comes more than once the last value counts; those of [`SESSIONS`] are one array, in the
+/// order of the names, so that two changes of the same sessions lock them in the same order.
+fn fields(sent: Vec<(String, String)>) -> HashMap<String, String> {
+    let (names, others): (Vec<_>, Vec<_>) = sent.into_iter().partition(|(field, _)| field == SESSIONS);
+    let mut fields: HashMap<_, _> = others.into_iter().collect();
+    if !names.is_empty() {
+        let names: BTreeSet<_> = names.iter().map(|(_, name)| element(name)).collect();
+        fields.insert(SESSIONS.to_owned(), format!("{{{}}}", names.into_iter().collect::<Vec<_>>().join(",")));
+    }
+    fields
+}
+
+/// An element of an array as Postgres reads it.
+fn element(name: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&letter);
+    // An unquoted null is none.
+    if !name.is_empty() && !name.eq_ignore_ascii_case("null") && name.chars().all(is_plain) {
+        return name.to_owned();
+    }
+    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// What is said of a call.
@@ -142,8 +165,10 @@ mod tests {
             let kind = returned(act.function);
             for words in Words::all() {
                 let has = |section| words.find(&format!("{section}.{}", act.name)).is_some();
-                assert_eq!(has("result"), kind != Some("void"), "{}: {}", words.code, act.name);
-                assert_eq!(has("no_result"), kind == Some("boolean"), "{}: {}", words.code, act.name);
+                // Of many sessions: how many, or that none was picked.
+                let (is_said, may_be_none) =
+                    (kind != Some("void") || act.is_of_many(), kind == Some("boolean") || act.is_of_many());
+                assert_eq!((has("result"), has("no_result")), (is_said, may_be_none), "{}: {}", words.code, act.name);
             }
             said += usize::from(kind != Some("void"));
         }
@@ -152,6 +177,19 @@ mod tests {
         let outcome = |act, answer: &str| outcome(words, act, Some(answer.to_owned()));
         assert_eq!(outcome("send_text", "60061").message, "Message 60\u{202f}061 is queued.");
         assert!(!outcome("cancel_message", "false").is_done && outcome("cancel_message", "true").is_done);
+    }
+
+    #[test]
+    fn h2_the_sessions_of_a_form_are_one_array() {
+        let sent =
+            [("sessions", "shop"), ("reason", "a"), ("sessions", "a.b-c_1"), ("reason", "b"), ("sessions", "shop")];
+        let fields_of =
+            |sent: &[(&str, &str)]| fields(sent.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect());
+        let read = fields_of(&sent);
+        assert_eq!((read["sessions"].as_str(), read["reason"].as_str()), ("{a.b-c_1,shop}", "b"));
+        let odd = fields_of(&[("sessions", "x\"},{\\"), ("sessions", "NULL"), ("sessions", "")]);
+        assert_eq!(odd["sessions"], r#"{"","NULL","x\"},{\\"}"#);
+        assert!(!fields_of(&[("reason", "a")]).contains_key("sessions"));
     }
 
     #[test]

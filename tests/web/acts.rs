@@ -43,6 +43,18 @@ const CASES: &[Case] = &[
         "(SELECT paused_reason = 'stock' FROM wa.session WHERE name = 'shop')",
     ),
     case("resume", "", "'session=shop'", "(SELECT paused_at IS NULL FROM wa.session WHERE name = 'shop')"),
+    case(
+        "pause_sessions",
+        "",
+        "'sessions=fresh&sessions=shop'",
+        "(SELECT bool_and(paused_at IS NOT NULL) FROM wa.session)",
+    ),
+    case(
+        "resume_sessions",
+        "",
+        "'sessions=fresh&sessions=shop'",
+        "(SELECT bool_and(paused_at IS NULL) FROM wa.session)",
+    ),
     case("pause_tenant", "", "'tenant=default'", "(SELECT paused_at IS NOT NULL FROM wa.tenant)"),
     case("resume_tenant", "", "'tenant=default'", "(SELECT paused_at IS NULL FROM wa.tenant)"),
     case("add_session", "", "'name=second'", "EXISTS (SELECT FROM wa.session WHERE name = 'second')"),
@@ -52,7 +64,24 @@ const CASES: &[Case] = &[
         "'session=shop'",
         "(SELECT desired = 'connected' FROM wa.session WHERE name = 'shop')",
     ),
-    case("close", "", "'session=shop'", "(SELECT desired = 'stopped' FROM wa.session WHERE name = 'shop')"),
+    case(
+        "connect_sessions",
+        "DELETE FROM wa.session_job; UPDATE wa.session SET desired = 'stopped' WHERE name = 'shop'",
+        "'sessions=shop'",
+        "(SELECT desired = 'connected' FROM wa.session WHERE name = 'shop') AND EXISTS (SELECT FROM wa.session_job WHERE kind = 'connect')",
+    ),
+    case(
+        "close_sessions",
+        "",
+        "'sessions=shop'",
+        "EXISTS (SELECT FROM wa.session_job WHERE session = 'shop' AND kind = 'close')",
+    ),
+    case(
+        "close",
+        "UPDATE wa.session SET desired = 'connected' WHERE name = 'shop'",
+        "'session=shop'",
+        "(SELECT desired = 'stopped' FROM wa.session WHERE name = 'shop')",
+    ),
     case(
         "logout",
         "",
@@ -193,6 +222,12 @@ const CASES: &[Case] = &[
         "'session=shop&worker_id=' || (SELECT worker_id FROM wa.worker)",
         "EXISTS (SELECT FROM wa.move_request)",
     ),
+    case(
+        "move_sessions",
+        "DELETE FROM wa.move_request",
+        "'sessions=fresh&sessions=shop&worker_id=' || (SELECT worker_id FROM wa.worker)",
+        "(SELECT count(*) = 2 FROM wa.move_request)",
+    ),
     case("drain_worker", "", "'worker=' || (SELECT worker_id FROM wa.worker)", "EXISTS (SELECT FROM wa.drain_request)"),
     case(
         "rewind_consumer",
@@ -282,6 +317,8 @@ async fn h2_every_act_has_its_effect_and_is_refused_to_lower_scopes() -> Result<
         ensure!(answer.status == 200 && answer.body.contains("\"ok\":true"), "{name}: {answer:?}");
         ensure!(holds(&db, case.done).await.context(name)?, "{name}: no effect");
     }
+    let answer = pages.post("/act/pause_sessions", &cookies[1], "").await?;
+    ensure!(answer.status == 409 && answer.body.contains("Pick sessions first."), "{answer:?}");
     // A call that finds nothing to do is no success.
     let answer = pages.post("/act/cancel_message", &cookies[1], "id=1").await?;
     ensure!(

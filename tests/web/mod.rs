@@ -7,6 +7,7 @@ mod files;
 mod first_steps;
 mod guard;
 mod linking;
+mod picks;
 mod reasons;
 mod retries;
 mod rows;

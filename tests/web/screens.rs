@@ -186,6 +186,11 @@ async fn h2_every_screen_is_well_in_russian_on_a_phone() -> Result<()> {
 }
 
 #[tokio::test]
+async fn h2_every_screen_is_well_in_russian_on_a_tablet() -> Result<()> {
+    every_screen(&[(820, 1180, &["light"])], "ru").await
+}
+
+#[tokio::test]
 async fn h2_every_screen_is_well_in_russian_on_a_desktop() -> Result<()> {
     every_screen(&[(1280, 800, &["light", "dark"]), (1100, 800, &["light"])], "ru").await
 }

@@ -140,29 +140,50 @@ async fn h2_the_page_of_failures_says_how_many_a_retry_takes() -> Result<()> {
 }
 
 #[tokio::test]
-async fn h2_delivery_lists_the_sessions_that_did_something_and_finds_one_by_its_name() -> Result<()> {
+async fn h2_delivery_lists_the_sessions_that_sent_most_first_and_finds_one_by_its_name() -> Result<()> {
     let db = db::fresh().await;
-    run(
-        &db.pool,
-        "SELECT wa.add_session('s' || n) FROM generate_series(1, 40) n;
-         INSERT INTO wa.numbers (session_id, at, span, queued, sent) SELECT session_id, date_trunc('hour', now()), 'hour', 5, 5 FROM wa.session WHERE name IN ('s31', 's32', 's7');
-         INSERT INTO wa.numbers (at, span, queued, sent) VALUES (date_trunc('hour', now()), 'hour', 15, 15)",
-    )
-    .await?;
     let (pages, cookie) = pages(&db).await?;
-    let listed = async |path: &str| -> Result<Vec<String>> {
-        let page = pages.get(path, &cookie).await?.body;
-        Ok(page
-            .split("data-key=\"session-")
-            .skip(1)
-            .filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()))
-            .collect())
-    };
-    let all = listed("/delivery").await?;
-    ensure!(all == ["s31", "s32", "s7"], "{all:?}");
-    let found = listed("/delivery?name=S3").await?;
-    ensure!(found == ["s31", "s32"], "{found:?}");
-    ensure!(text(&pages, "/delivery?name=zzz", &cookie).await?.contains("No session with this in its name"));
+    // Of a few sessions all of the time counts for the order, of many the last hours.
+    for (sessions, hours) in [(40, "3 days"), (1_100, "3 hours")] {
+        run(
+            &db.pool,
+            &format!(
+                "DELETE FROM wa.numbers; DELETE FROM wa.session;
+                 SELECT wa.add_session('s' || n) FROM generate_series(1, {sessions}) n;
+                 INSERT INTO wa.numbers (session_id, at, span, queued, sent)
+                 SELECT s.session_id, date_trunc('hour', now() - h.ago), 'hour', 5, ltrim(s.name, 's')::integer % 8
+                 FROM wa.session s, (VALUES (interval '0'), ('{hours}')) h (ago) WHERE s.name LIKE 's3%' OR s.name IN ('s7', 's21');
+                 INSERT INTO wa.numbers (session_id, at, span, queued, sent)
+                 SELECT session_id, date_trunc('hour', now()) - interval '2 days', 'hour', 5, 0 FROM wa.session WHERE name = 's1';
+                 INSERT INTO wa.numbers (at, span, queued, sent) VALUES (date_trunc('hour', now()), 'hour', 15, 15)"
+            ),
+        )
+        .await?;
+        let listed = async |path: &str| -> Result<(Vec<String>, Option<String>)> {
+            let page = pages.get(path, &cookie).await?.body;
+            let names = page.split("data-key=\"session-").skip(1);
+            let names = names.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect();
+            let next = page.split("rel=\"next\" href=\"").nth(1).and_then(|rest| rest.split('"').next());
+            Ok((names, next.map(|next| next.replace("&amp;", "&"))))
+        };
+        let mut all = vec![];
+        let mut path = Some("/delivery?time=week".to_owned());
+        while let Some(next) = path {
+            let (names, behind) = listed(&next).await?;
+            ensure!(names.len() <= 10, "{next}: {names:?}");
+            all.extend(names);
+            path = behind;
+        }
+        let expected = "SELECT array_agg(name ORDER BY CASE name WHEN 's1' THEN 0 ELSE ltrim(name, 's')::integer % 8 END DESC, name)
+                        FROM wa.session WHERE name LIKE 's3%' OR name IN ('s7', 's21', 's1')";
+        let expected: Vec<String> = sqlx::query_scalar(expected).fetch_one(&db.pool).await?;
+        ensure!(all == expected && all.len() > 10, "{all:?}, not {expected:?}");
+        let (found, _) = listed("/delivery?time=week&name=S32").await?;
+        ensure!(!found.is_empty() && found.iter().all(|name| name.starts_with("s32")), "{found:?}");
+        let (one, _) = listed("/delivery?time=week&session=s33").await?;
+        ensure!(one == ["s33"], "{one:?}");
+        ensure!(text(&pages, "/delivery?name=zzz", &cookie).await?.contains("No session with this in its name"));
+    }
     pages.stop().await;
     Ok(())
 }

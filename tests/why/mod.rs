@@ -7,7 +7,7 @@ mod reasons;
 
 use crate::support::until::until;
 use crate::support::world::{Worker, World};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use sqlx::{AssertSqlSafe, PgPool};
 
 const SHOP: &str = "15550001";
@@ -36,10 +36,13 @@ async fn message_says(world: &World, id: i64, pattern: &str) -> Result<()> {
     says(world.pool(), &format!("wa.why({id})"), pattern).await
 }
 
-/// Whether `shop` is stuck.
+/// Whether `shop` is stuck; the function that says no reasons says the same.
 async fn stuck(world: &World) -> Result<bool> {
-    let stuck = sqlx::query_scalar("SELECT stuck FROM wa.reasons() WHERE session = 'shop'");
-    Ok(stuck.fetch_one(world.pool()).await?)
+    let stuck =
+        sqlx::query_as("SELECT stuck, EXISTS (SELECT wa.stuck('{shop}')) FROM wa.reasons() WHERE session = 'shop'");
+    let (stuck, without_words): (bool, bool) = stuck.fetch_one(world.pool()).await?;
+    ensure!(stuck == without_words, "wa.reasons() says {stuck}, wa.stuck {without_words}");
+    Ok(stuck)
 }
 
 /// A world with a worker, the session `shop`, and the phones of two others.

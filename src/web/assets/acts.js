@@ -131,10 +131,21 @@ function entered(event) {
   event.target.form.requestSubmit();
 }
 
+/** Says how many sessions are picked, and picks all of the page. */
+export function picks(all = false) {
+  const boxes = [...document.querySelectorAll('input[form=picked]')];
+  if (all) for (const box of boxes) box.checked = true;
+  const place = document.querySelector('[data-picked]');
+  if (place) place.textContent = boxes.filter((box) => box.checked).length;
+}
+
 export function begin() {
   document.addEventListener('submit', submitted);
   document.addEventListener('keydown', entered);
   document.addEventListener('input', typed);
+  document.addEventListener('change', ({ target }) => target.matches('input[form=picked]') && picks());
+  // A browser may check boxes that were checked before.
+  picks();
   // An element's own toggle does not bubble.
   document.addEventListener('toggle', ({ target }) => {
     const place = !target.open && target.querySelector?.('[data-answer]');
@@ -143,6 +154,7 @@ export function begin() {
   document.addEventListener('click', ({ target }) => {
     const button = target.closest('[data-copy], [data-copy-of]');
     if (button) copy(button).catch(() => {});
+    if (target.closest('[data-pick]')) picks(true);
     dismiss(target);
   });
   document.addEventListener('keydown', (event) => {

@@ -37,6 +37,7 @@ function show() {
   plots.around(() => morph(main, outer?.id === 'main' ? outer : whole));
   times.tick(main);
   acts.sendByThemselves(main);
+  acts.picks();
   for (const end of ends) end.scrollTop = end.scrollHeight;
 }
 

@@ -30,13 +30,16 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let (session, campaign) = (place.get("session"), place.get("campaign"));
     let numbers = sqlx::query_file!("sql/web/numbers.sql", session, span.since, span.step, campaign);
     let numbers = numbers.fetch_all(&mut look.tx).await?;
+    let after = place.get("after").and_then(|after| after.split_once(' '));
+    let (after, behind) = (after.and_then(|(sent, _)| sent.parse::<i64>().ok()), after.map(|(_, name)| name));
     let sessions = sqlx::query_file!(
         "sql/web/delivery_sessions.sql",
         span.since,
-        place.get("after"),
+        after,
         SESSIONS,
         session,
-        place.get("name")
+        place.get("name"),
+        behind
     );
     let sessions = sessions.fetch_all(&mut look.tx).await?;
     let campaigns = sqlx::query_file!("sql/web/campaigns.sql", campaign, span.since, CAMPAIGNS, false);
@@ -140,7 +143,17 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         }
         @if campaign.is_none() && (!sessions.is_empty() || place.get("name").is_some()) {
             section.panel {
-                header { h2 { (words.t("delivery.by_session")) } }
+                header {
+                    h2 { (words.t("delivery.by_session")) }
+                    @if session.is_none() {
+                        p class="soft small" {
+                            @match sessions.first().and_then(|row| row.hours) {
+                                Some(hours) => (words.with("delivery.most_of_hours", hours)),
+                                None => (words.t("delivery.most_first")),
+                            }
+                        }
+                    }
+                }
                 @if session.is_none() {
                     form.bar method="get" action="/delivery" {
                         @if let Some(time) = place.get("time") { input type="hidden" name="time" value=(time); }
@@ -168,7 +181,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                         }
                     }
                 } }
-                (shared::next_page(look, "after", &sessions, SESSIONS, |row| row.name.clone()))
+                (shared::next_page(look, "after", &sessions, SESSIONS, |row| format!("{} {}", row.rank, row.name)))
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! All sessions: how many have which status, and a table to search and filter.
 
+mod picks;
+
 use super::shared;
 use super::span::limits;
 use crate::web::acts::{self, Act, Field, Offer};
@@ -47,9 +49,10 @@ static ADD_SESSION: Act = Act {
 };
 
 pub(super) const ACTS: &[&Act] = &[&PAUSE_TENANT, &RESUME_TENANT, &ADD_SESSION];
+pub(super) use picks::ACTS as PICKS;
 
 /// Sessions that are looked at for the tile of those that are stuck; beyond, the tile says so.
-const LOOKED_AT: i64 = 1000;
+const LOOKED_AT: i64 = 3000;
 
 /// Sessions on a page.
 const ROWS: i64 = 100;
@@ -109,6 +112,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         .await?;
     let stuck = Stuck { sessions: stuck.stuck, more: stuck.more };
     let workers = sqlx::query_file!("sql/web/fleet_workers.sql").fetch_all(&mut look.tx).await?;
+    let targets = picks::targets(look).await?;
     let place = &look.place;
     let worker = place.get("worker").and_then(|worker| Uuid::parse_str(worker).ok());
     let (search, status, of_tenant) = (place.get("q"), place.get("status"), place.get("tenant"));
@@ -147,6 +151,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
             }
         }
         @if rows.is_empty() { (empty(look, total == 0 && place.get("tenant").is_none())) } @else { (table(look, &rows)) }
+        @if picks::may(look) && !rows.is_empty() { (picks::bar(look, &targets)) }
         nav.pages aria-label=(words.t("common.pages")) {
             @if after.is_some() { a rel="prev" href=(place.with("after", None)) { (words.t("queue.first")) } }
             @if let Some(last) = rows.last().filter(|_| i64::try_from(rows.len()) == Ok(ROWS)) {
@@ -337,6 +342,7 @@ fn table(look: &Look, rows: &[Row]) -> Markup {
         div.table { table {
             caption.hidden { (words.t("screens.fleet")) }
             thead { tr {
+                @if picks::may(look) { th.pick scope="col" { span.hidden { (words.t("fleet.picked")) } } }
                 th scope="col" { (words.t("fleet.session")) }
                 th scope="col" { (words.t("fleet.status")) }
                 th scope="col" { (words.t("fleet.phone")) }
@@ -349,6 +355,7 @@ fn table(look: &Look, rows: &[Row]) -> Markup {
             tbody {
                 @for row in rows {
                     tr data-key=(row.name) {
+                        @if picks::may(look) { td.pick { (picks::pick(look, row)) } }
                         th scope="row" { a.cover href=(Place::of("session", &row.name).href()) { (row.name) } }
                         td data-label=(words.t("fleet.status")) {
                             (format::session_status(words, if row.lost { "no_worker" } else { &row.status }))

@@ -1,5 +1,7 @@
 //! The chats of a session: the last message of each, one conversation, a search, and an answer.
 
+mod search;
+
 use super::shared;
 use crate::web::acts::{self, Act};
 use crate::web::error::WebError;
@@ -38,19 +40,6 @@ pub(super) const ACTS: &[&Act] = &[&DOWNLOAD];
 const ROWS: i64 = 50;
 /// The same, as `wa.chat_page` takes it.
 const PAGE: i32 = 50;
-/// Most messages that a search shows.
-const HITS: i64 = 50;
-/// Messages that a search looks at in each direction of a chat; twice as many of those that a session has received.
-const SEARCHED: i64 = 2_000;
-
-/// Only for showing the call.
-static ALL_WORDS: Act = Act {
-    name: "search",
-    scope: Scope::Viewer,
-    function: "wa.search",
-    sql: "SELECT wa.search($1, $2, $3)",
-    arguments: &["words", "session", "recipient"],
-};
 /// Messages, and chats, among which the newest chats are looked for.
 const AMONG: i64 = 500;
 /// Characters of a text that a conversation shows; a received one may have a million.
@@ -83,7 +72,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let chat = look.place.get("chat").map(str::to_owned);
     let search = look.place.get("q").map(str::to_owned);
     let pane = match (&search, &chat) {
-        (Some(search), _) => Some(hits(look, &session, search, chat.as_deref()).await?),
+        (Some(search), _) => Some(search::hits(look, &session, search, chat.as_deref()).await?),
         (None, Some(chat)) => Some(conversation(look, session_id, &session, chat).await?),
         (None, None) => None,
     };
@@ -367,49 +356,6 @@ fn shortened(words: &Words, length: i32, id: &str) -> Markup {
             code.sql { "SELECT body FROM wa." (table) " WHERE id = " (number) ";" }
         }
     }
-}
-
-/// What a search finds; a number opens its chat.
-async fn hits(look: &mut Look, session: &str, search: &str, chat: Option<&str>) -> Result<Markup, WebError> {
-    let jid = sqlx::query_scalar!("SELECT wa.jid($1, wa.region_of($2))", search, session);
-    let jid = jid.fetch_one(&mut look.tx).await?;
-    let found = sqlx::query_file!("sql/web/inbox_search.sql", search, session, chat, HITS, SEARCHED);
-    let found = found.fetch_all(&mut look.tx).await?;
-    let all = ALL_WORDS.call(&[Some(search), Some(session), chat]);
-    let look = &*look;
-    let (words, place) = (look.words, &look.place);
-    Ok(html! {
-        header {
-            a class="square quiet back" href=(Place::of("inbox", session).href()) aria-label=(words.t("common.previous")) { (format::icon("back")) }
-            h2 { (words.with("inbox.found", search)) }
-        }
-        ul.list {
-            @if let Some(jid) = &jid {
-                li data-key="number" { a.item href=(place_of_chat(place, jid)) {
-                    (avatar("+", jid)) span.lines { span { b { (number_of(jid)) } } span { small { (words.t("inbox.open_number")) } } }
-                } }
-            }
-            @for row in &found {
-                li data-key=(row.message_id) { a.item href=(place_of_chat(place, &row.chat)) {
-                    (avatar(&number_of(&row.chat), &row.chat))
-                    span.lines {
-                        span { b { (number_of(&row.chat)) } (format::ago(words, Some(row.sent_at))) }
-                        span { small { @if row.from_me { (words.t("inbox.you")) " " } (row.body.as_deref().unwrap_or_default()) } }
-                    }
-                } }
-            }
-        }
-        @if found.is_empty() && jid.is_none() {
-            div.empty { h2 { (words.t("inbox.nothing")) } p { (words.t("inbox.nothing_about")) } }
-        }
-        p class="soft small" {
-            @match chat {
-                Some(_) => (words.with("inbox.searched_chat", format::number(SEARCHED))),
-                None => (words.with("inbox.searched", format::number(2 * SEARCHED))),
-            }
-            " " (words.t("inbox.search_all")) " " code.sql { (all) }
-        }
-    })
 }
 
 /// The number of a contact's JID; any other JID as it is.

@@ -48,6 +48,7 @@ pub(super) fn acts() -> impl Iterator<Item = &'static Act> {
     [
         shared::ACTS,
         fleet::ACTS,
+        fleet::PICKS,
         session::ACTS,
         risk::ACTS,
         queue::ACTS,
