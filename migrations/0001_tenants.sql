@@ -40,11 +40,13 @@ COMMENT ON TABLE wa.tenant_member IS 'Which database roles see which tenants. A 
 COMMENT ON COLUMN wa.tenant_member.role IS 'Name of a database role.';
 COMMENT ON COLUMN wa.tenant_member.tenant IS 'A tenant that the role sees.';
 
--- Policies call these two. They show nothing until sql/schema/90_roles.sql replaces them, in the same run of migrate.
+-- Policies ask these three. They show nothing until sql/schema/90_roles.sql replaces them, in the same run of migrate.
 CREATE FUNCTION wa.sees_all(role name) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT false';
 CREATE FUNCTION wa.my_tenants(role name) RETURNS text[] LANGUAGE sql STABLE AS 'SELECT ''{}''::text[]';
+CREATE VIEW wa.my_tenant AS SELECT m.tenant FROM wa.tenant_member m WHERE false;
 
--- In every policy the functions stand in subselects, which run once for a statement and not for each row.
+-- In every policy the functions stand in subselects, which run once for a statement and not for each row. Members of
+-- wa_worker and wa_admin have a policy of their own on each table, which shows them everything (sql/schema/90_roles.sql).
 ALTER TABLE wa.tenant ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.tenant USING ((SELECT wa.sees_all(current_user)) OR tenant = ANY ((SELECT wa.my_tenants(current_user))::text[]));
 ALTER TABLE wa.tenant_member ENABLE ROW LEVEL SECURITY;

@@ -155,6 +155,18 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION wa.sees_all(name) IS 'Whether a role, by default the caller, sees every tenant: members of wa_worker and wa_admin, the owner of the schema, and a web role whose token is for all tenants.';
 
+-- Inlined, hence without a search_path.
+CREATE OR REPLACE FUNCTION wa.roles_of(role name) RETURNS SETOF name LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH RECURSIVE mine AS (
+        SELECT to_regrole(quote_ident(roles_of.role))::oid AS role
+        UNION
+        SELECT a.roleid FROM mine m JOIN pg_auth_members a ON a.member = m.role
+    )
+    SELECT pg_get_userbyid(mine.role) FROM mine;
+END;
+COMMENT ON FUNCTION wa.roles_of(name) IS 'The role with this name, and those that it is a member of.';
+
 CREATE OR REPLACE FUNCTION wa.my_tenants(role name DEFAULT wa.caller()) RETURNS text[]
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE known CONSTANT name := CASE WHEN pg_has_role(wa.session_role(), my_tenants.role, 'member') THEN my_tenants.role ELSE wa.caller() END;
@@ -165,17 +177,16 @@ BEGIN
     -- From the role to its memberships: to ask of each entry whether the role is a member would read those of all tenants.
     RETURN (
         SELECT coalesce(array_agg(m.tenant), '{}') FROM wa.tenant_member m
-        WHERE m.role = ANY (ARRAY(
-            WITH RECURSIVE mine AS (
-                SELECT to_regrole(quote_ident(known))::oid AS role
-                UNION
-                SELECT a.roleid FROM pg_auth_members a JOIN mine m ON a.member = m.role
-            )
-            SELECT pg_get_userbyid(mine.role) FROM mine
-        ))
+        WHERE m.role = ANY (ARRAY(SELECT wa.roles_of(known)))
     );
 END $$;
 COMMENT ON FUNCTION wa.my_tenants(name) IS 'The tenants that a role, by default the caller, sees, unless it sees all: those that wa.grant_tenant gave to it or to a role that it is a member of, or that of its web token. None for a role without any.';
+
+-- For the policy of wa.session, which every INSERT of a message asks: no function runs for it (P9b). Of no rows but the
+-- caller's own does a condition of the caller learn anything (security_barrier).
+CREATE OR REPLACE VIEW wa.my_tenant WITH (security_barrier = true) AS
+    SELECT m.tenant FROM wa.tenant_member m WHERE m.role = ANY (ARRAY(SELECT r FROM wa.roles_of(current_user) r));
+COMMENT ON VIEW wa.my_tenant IS 'The tenants that wa.grant_tenant gave to the current role, or to a role that it is a member of.';
 
 CREATE OR REPLACE FUNCTION wa.sees(session_id bigint) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

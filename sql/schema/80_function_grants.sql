@@ -65,6 +65,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.render(text,jsonb)',
         'wa.schedule_id(text)',
         'wa.search(text,text,text,integer)',
+        'wa.roles_of(name)',
         'wa.seen_tenants(text)',
         'wa.sees(bigint)',
         'wa.sees_all(name)',
