@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs all tests. Arguments go to the test runner: ecosystem/dev/test.sh auth runs the tests with "auth" in their names.
 #
-# A test whose program (Node.js, Python, Chromium, PgBouncer) is missing fails. Outside a build server this script leaves such
+# A test whose program (Node.js, Python, Chromium, PgBouncer, promtool, systemd-analyze) is missing fails. Outside a build server this script leaves such
 # tests out, and the runner counts them as skipped. With CI set, every test must run.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -31,8 +31,12 @@ have() { command -v "$1" >/dev/null 2>&1; }
 have node && have npm ||
     skip Node.js baileys_6 baileys_7 x1_baileys x2_baileys a_real_baileys \
         messages::{events,history,hostile,inward,media_in,media_out,media_sources,outward}:: receivers:: \
-        socketio::{limits,linking,pages,processes}:: web::screens::h2_every_screen web::screens::h2_s2_pages_without
-have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || skip Python receivers::
+        deploy::{pm2,kubernetes}:: deploy::container::h10_the_compose socketio::{limits,linking,pages,processes}:: web::screens::h2_every_screen web::screens::h2_s2_pages_without
+have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null ||
+    skip Python receivers:: deploy::{alerts,kubernetes,metrics}:: deploy::container::h10_{hadolint,the_compose}
+have promtool || skip promtool deploy::{alerts,metrics}::
+have systemd-analyze || skip systemd-analyze deploy::systemd::h10_systemd_accepts
+[ "$(id -u)" = 0 ] || skip 'root (for chroot)' deploy::container::h10_the_image deploy::package::
 have chromium && have chromedriver ||
     skip Chromium sandbox::page socketio::pages web::{first_steps,linking,screens}:: the_page_goes_on_by_itself \
         a_page_whose_token_was_revoked_leads_to_the_login a_webhook_is_tested_replayed_rotated_and_disabled_from_its_page
