@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # The compiler checks SQL against the committed .sqlx, so that building needs no database; `make sqlx` renews .sqlx.
 export SQLX_OFFLINE := true
 
-.PHONY: help demo test soak fuzz lint docs bench sqlx
+.PHONY: help demo test soak fuzz lint docs bench deb sqlx
 
 # Seconds that `make fuzz` spends on each target.
 SECONDS := 60
@@ -22,7 +22,7 @@ test: ## Run all tests, with the sandbox
 	@ecosystem/dev/test.sh
 
 soak: ## Run the long variants of tests, with new random inputs
-	@ecosystem/dev/setup.sh test
+	@ecosystem/dev/setup.sh soak
 	@PROPTEST_RNG_SEED=$$RANDOM ecosystem/dev/test.sh --run-ignored only -E 'test(in_long_)'
 
 fuzz: ## Fuzz each decoder for SECONDS=60 (docs/testing.md)
@@ -51,3 +51,7 @@ bench: ## Measure job engine, auth state and end-to-end messages beside their re
 sqlx: ## Renew .sqlx after a change to a statement, a table or a function
 	@ecosystem/dev/setup.sh sqlx
 	ecosystem/dev/sqlx.sh
+
+deb: ## Build the Debian package in target/debian (docs/installing.md)
+	@ecosystem/dev/setup.sh soak
+	ecosystem/deploy/deb.sh

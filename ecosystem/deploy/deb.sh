@@ -13,6 +13,7 @@ else
     # In a target folder of its own, as if it had been compiled there.
     CARGO_TARGET_DIR=$CARGO_TARGET_DIR/deb
     install -D "$1" "$CARGO_TARGET_DIR/release/wagres"
+    options+=(--fast) # a development build is large
 fi
 cargo deb --quiet --locked "${options[@]}" >&2
 ls -t "$CARGO_TARGET_DIR"/debian/wagres_*.deb | head -n 1

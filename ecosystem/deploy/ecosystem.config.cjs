@@ -1,16 +1,17 @@
-// Workers under PM2: pm2 start ecosystem.config.cjs, then pm2 save. For a new version: pm2 reload all --parallel 1.
+// Workers under PM2: pm2 start ecosystem.config.cjs, then pm2 save. For a new version: pm2 reload
+// ecosystem.config.cjs. PM2 then restarts all of them side by side; messages wait in their rows for the second that this takes.
 //
 // DATABASE_URL and the settings of docs/configuration.md come from the environment in which pm2 is called.
 //
-//   WAGRES_BIN       the program [default: /usr/bin/wagres]
-//   WAGRES_WORKERS   how many workers [default: 2, so that a reload always leaves one that sends]
+//   PM2_WAGRES_BIN       the program [default: /usr/bin/wagres]
+//   PM2_WAGRES_WORKERS   how many workers [default: 2, so that one goes on when the other crashes]
 
-const workers = Number(process.env.WAGRES_WORKERS ?? 2);
+const workers = Number(process.env.PM2_WAGRES_WORKERS ?? 2);
 
 module.exports = {
   apps: Array.from({ length: workers }, (_, n) => ({
     name: `wagres-${n + 1}`,
-    script: process.env.WAGRES_BIN ?? '/usr/bin/wagres',
+    script: process.env.PM2_WAGRES_BIN ?? '/usr/bin/wagres',
     args: 'worker',
     interpreter: 'none',
     exec_mode: 'fork',

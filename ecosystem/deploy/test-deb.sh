@@ -28,28 +28,30 @@ mount --rbind /dev "$root/dev"
 mount --rbind /tmp "$root/tmp"
 install "$package" "$root/root/wagres.deb"
 inside() { chroot "$root" "$@"; }
-as_service() { inside setpriv --reuid=wagres --regid=wagres --clear-groups "$@"; }
+# As the services' user. Not a function, so that what it starts in the background is the program itself.
+as_service=(chroot "$root" setpriv --reuid=wagres --regid=wagres --clear-groups)
 
 step "dpkg --install"
 inside dpkg --install /root/wagres.deb >&2
 inside getent passwd wagres >/dev/null || fail "no user wagres"
 [ "$(inside stat -c '%U %G %a' /etc/wagres/wagres.env)" = 'root wagres 640' ] || fail "everybody may read wagres.env"
-inside systemd-analyze verify --man=no /usr/lib/systemd/system/wagres.service /usr/lib/systemd/system/wagres-web.service ||
-    inside systemd-analyze verify --man=no /lib/systemd/system/wagres.service /lib/systemd/system/wagres-web.service
+mapfile -t units < <(inside dpkg --listfiles wagres | grep '\.service$')
+[ ${#units[@]} = 2 ] || fail "the units are ${units[*]}"
+inside systemd-analyze verify --man=no "${units[@]}"
 
 step "wagres --version, config and migrate"
 inside wagres --version >&2
 printf 'DATABASE_URL=%s\nWAGRES_HTTP=127.0.0.1:0\n' "$DATABASE_URL" >>"$root/etc/wagres/wagres.env"
 settings=(env --ignore-environment PATH=/usr/bin HOME=/var/lib/wagres)
 while IFS= read -r line; do settings+=("$line"); done < <(grep -v '^#' "$root/etc/wagres/wagres.env")
-as_service "${settings[@]}" wagres --config /etc/wagres/wagres.toml config | grep -q 'http = "127.0.0.1:0"' ||
+"${as_service[@]}" "${settings[@]}" wagres --config /etc/wagres/wagres.toml config | grep -q 'http = "127.0.0.1:0"' ||
     fail "the settings are not those of /etc/wagres"
-as_service "${settings[@]}" wagres --config /etc/wagres/wagres.toml migrate >&2
+"${as_service[@]}" "${settings[@]}" wagres --config /etc/wagres/wagres.toml migrate >&2
 
 step "the unit's command: a worker"
-unit=$(inside dpkg --listfiles wagres | grep '/wagres\.service$')
-read -ra command < <(sed -n 's/^ExecStart=//p' "$root$unit")
-as_service "${settings[@]}" "${command[@]}" --json >"$work/ready" 2>"$work/log" &
+read -ra command < <(sed -n 's/^ExecStart=\(.* worker.*\)/\1/p' "${units[@]/#/$root}")
+: >"$work/ready"
+"${as_service[@]}" "${settings[@]}" "${command[@]}" --json >"$work/ready" 2>"$work/log" &
 worker=$!
 trap 'kill "$worker" 2>/dev/null || true' EXIT
 for _ in {1..600}; do
@@ -63,7 +65,6 @@ inside wagres health --at "$http" >&2
 psql -XAtq -v ON_ERROR_STOP=1 -d "$DATABASE_URL" -c "SELECT wa.add_session('shop')" \
     -c "INSERT INTO wa.outbound (session, recipient, body) VALUES ('shop', '+15550002', 'Hello')" >/dev/null
 [ "$(psql -XAtq -d "$DATABASE_URL" -c "SELECT status FROM wa.outbound")" = queued ] || fail "the message is not queued"
-# The process of the worker itself: chroot and setpriv have become it.
 kill -TERM "$worker"
 wait "$worker" || fail "the worker ended with exit code $?"
 trap - EXIT

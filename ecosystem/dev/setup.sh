@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs the programs that a make target needs and this machine lacks:
-# ecosystem/dev/setup.sh demo|test|fuzz|lint|docs|sqlx
+# ecosystem/dev/setup.sh demo|test|soak|fuzz|lint|docs|sqlx
 # Prints what it installs, and nothing if no program is missing. Needs Debian or Ubuntu with Rust; apt-get runs as root
 # or by sudo.
 set -euo pipefail
 
-target=${1:?usage: ecosystem/dev/setup.sh demo|test|fuzz|lint|docs|sqlx}
+target=${1:?usage: ecosystem/dev/setup.sh demo|test|soak|fuzz|lint|docs|sqlx}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -49,12 +49,16 @@ have_pgbouncer() {
     have pgbouncer || [ -x /usr/sbin/pgbouncer ]
 }
 
-# The package starts a service, which is stopped again, because the tests start their own. Where services cannot be
-# managed (a container has systemctl and no systemd) none was started, so a failure there is no error.
-install_pgbouncer() {
-    apt_install pgbouncer || return
-    ! have systemctl || as_root systemctl disable --now --quiet pgbouncer >/dev/null 2>&1 || true
+# install_without_service PACKAGE: the package starts a service of its name, which is stopped again, because the tests need the
+# programs alone. Where services cannot be managed (a container has systemctl and no systemd) none was started, so a failure
+# there is no error.
+install_without_service() {
+    apt_install "$1" || return
+    ! have systemctl || as_root systemctl disable --now --quiet "$1" >/dev/null 2>&1 || true
 }
+
+have_promtool() { have promtool; }
+have_systemd() { have systemd-analyze; }
 
 have_node() { have node && have npm; }
 have_python() { have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; }
@@ -93,19 +97,25 @@ have setpriv || packages+=(util-linux)
 
 case $target in
     demo | sqlx) ;;
-    test)
+    test | soak)
         # Without nextest the tests run under cargo test, which is slower and does not stop a hanging test.
         cargo nextest --version >/dev/null 2>&1 || install_cargo_tool cargo-nextest ||
             say "cargo-nextest could not be installed; the tests will run under cargo test"
-        # Node.js runs Baileys, an S3 server and receivers of webhooks, Python receivers, the browser the pages; each language
-        # runs its examples.
+        # Node.js runs Baileys, an S3 server, receivers of webhooks, PM2 and what checks compose files; Python receivers and what
+        # checks the Dockerfile and Kubernetes' manifests; the browser the pages; each language runs its examples.
         for_tests Node.js have_node apt_install nodejs npm
         for_tests Python have_python apt_install python3 python3-venv
         for_tests PHP have_php apt_install php-cli php-pgsql php-illuminate-database
         for_tests Go have_go apt_install golang-go golang-github-jackc-pgx-v4-dev
         for_tests mdbook have_mdbook install_cargo_tool mdbook@0.4.52
         for_tests Chromium have_browser apt_install chromium chromium-driver
-        for_tests PgBouncer have_pgbouncer install_pgbouncer
+        for_tests PgBouncer have_pgbouncer install_without_service pgbouncer
+        # Both check files of ecosystem/: promtool alerts and metrics, systemd-analyze the units.
+        for_tests promtool have_promtool install_without_service prometheus
+        for_tests systemd-analyze have_systemd apt_install systemd
+        # Builds the Debian package.
+        [ "$target" = test ] || cargo deb --version >/dev/null 2>&1 || install_cargo_tool cargo-deb ||
+            die "cargo-deb could not be installed"
         ;;
     docs)
         # npm gets the program that draws diagrams, Python checks the links.
@@ -127,5 +137,5 @@ case $target in
             rustup component add rustfmt clippy
         fi
         ;;
-    *) die "unknown target $target; known are demo, test, fuzz, lint, docs, sqlx" ;;
+    *) die "unknown target $target; known are demo, test, soak, fuzz, lint, docs, sqlx" ;;
 esac
