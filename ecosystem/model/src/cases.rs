@@ -122,11 +122,11 @@ pub fn failover_and_crash() -> Protocol {
     failover(Faults { all: 1, crashes: 1, ..NONE })
 }
 
-/// A failover with another fault, if the product had all guards.
+/// A failover with another fault and one message, if the product had all guards.
 #[must_use]
 pub fn failover_with_all_guards() -> Protocol {
     let others = Faults { all: 1, crashes: 1, cuts: 1, freezes: 1, connections: 1, ..NONE };
-    Protocol { guards: Guards::all(), ..failover(others) }
+    Protocol { guards: Guards::all(), messages: 1, ..failover(others) }
 }
 
 /// A model that breaks a promise, because a guard is missing.
