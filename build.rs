@@ -18,7 +18,8 @@ fn main() {
         None if is_release => "commit unknown".to_owned(),
         None => "development build".to_owned(),
     };
-    println!("cargo::rustc-env=WAGRES_VERSION={version} ({built}, features: {})", features());
+    // Cargo sets this for the tests, too, which would take a name with WAGRES_ for a setting.
+    println!("cargo::rustc-env=VERSION_AND_BUILD={version} ({built}, features: {})", features());
 }
 
 /// The commit of the repository in `folder`; none in a folder without one, also if that folder is inside of another

@@ -41,7 +41,7 @@ use out::{line, print};
 
 /// A WhatsApp gateway on Postgres: an INSERT into wa.outbound sends a message; received messages are rows of wa.inbox.
 #[derive(Debug, Parser)]
-#[command(name = "wagres", version = env!("WAGRES_VERSION"), propagate_version = true)]
+#[command(name = "wagres", version = env!("VERSION_AND_BUILD"), propagate_version = true)]
 pub struct Cli {
     /// Configuration file [default: wagres.toml in the working folder, if there is one]
     #[arg(long, global = true, value_name = "FILE", env = "WAGRES_CONFIG")]
