@@ -3,7 +3,7 @@
 //! Counters belong to the process and start at 0 with it; what must outlive a process is in rows. Labels have few
 //! values: never a session, a number or an id. The client library's metrics (`wa_…`, about connections, retries and
 //! decryption) go through the same recorder. The next metric: a function here with its name, its line in
-//! [`DESCRIPTIONS`], and its first value, which is 0: in [`install`], or with [`exists`] where its labels are known.
+//! [`DESCRIPTIONS`], and its first value, which is 0: in [`install`], or with `exists` where its labels are known.
 
 pub mod crypto;
 mod fleet;
