@@ -114,6 +114,8 @@ pub(super) struct Offer<'a> {
     pub(super) fixed: &'a [(&'static str, &'a str)],
     /// Arguments that the user fills in.
     pub(super) fields: &'a [Field<'a>],
+    /// Whether it is what comes next.
+    pub(super) is_next: bool,
     /// Whether it loses something.
     pub(super) danger: bool,
     /// The screen that it leads to, and the argument that names what the screen shows.
@@ -128,8 +130,11 @@ pub(super) fn act(look: &Look, act: &'static Act, offer: &Offer<'_>) -> Markup {
         return html! {};
     }
     let key = offer.fixed.iter().fold(format!("act-{}", act.name), |key, (_, value)| format!("{key}-{value}"));
-    let (opener, button) =
-        if offer.danger { ("button danger", "button danger solid") } else { ("button plain", "button") };
+    let (opener, button) = match offer {
+        Offer { danger: true, .. } => ("button danger", "button danger solid"),
+        Offer { is_next: true, .. } => ("button", "button"),
+        _ => ("button plain", "button"),
+    };
     html! {
         details.act name="acts" data-key=(key) {
             summary class=(opener) {

@@ -26,12 +26,12 @@ pub(super) async fn run(
     let fields = fields(sent);
     match perform(&web, &name, &asked, &fields).await {
         Ok((call, answer)) => {
-            let Outcome { is_done, message } = outcome(words, &name, answer);
+            let Outcome { is_done, message, see } = outcome(words, &name, answer);
             let leads = fields.get("leads").and_then(|leads| leads.split_once('/'));
             let leads = leads.and_then(|(screen, argument)| Some(Place::of(screen, fields.get(argument)?).href()));
             let status = if is_done { StatusCode::OK } else { StatusCode::CONFLICT };
             if wants_json(&asked.headers) {
-                let body = json!({ "ok": is_done, "sql": call, "message": message, "goto": leads });
+                let body = json!({ "ok": is_done, "sql": call, "message": message, "goto": leads, "see": see });
                 return (status, Json(body)).into_response();
             }
             // Only places of this server.
@@ -70,19 +70,24 @@ struct Outcome {
     /// Whether the function did something: one that returns false found nothing to do.
     is_done: bool,
     message: String,
+    /// The page of what it made.
+    see: Option<String>,
 }
 
 /// What a function returned, in words: those of the act with the value in them. A value that is shown to be copied, such as an
 /// address, has no words.
 fn outcome(words: &Words, act: &str, answer: Option<String>) -> Outcome {
-    let Some(answer) = answer else { return Outcome { is_done: true, message: words.t("act.done").to_owned() } };
+    let Some(answer) = answer else {
+        return Outcome { is_done: true, message: words.t("act.done").to_owned(), see: None };
+    };
     let is_done = answer != "false";
     let section = if is_done { "result" } else { "no_result" };
     let message = match words.find(&format!("{section}.{act}")) {
         Some(word) => word.replacen("{}", &answer.parse().map_or_else(|_| answer.clone(), format::number), 1),
-        None => answer,
+        None => answer.clone(),
     };
-    Outcome { is_done, message }
+    let see = (act == screens::SENDS && is_done).then(|| Place::of("message", &answer).href());
+    Outcome { is_done, message, see }
 }
 
 /// The call that was made, and what the function returned.
@@ -176,6 +181,8 @@ mod tests {
         let words = Words::of("en").expect("a language");
         let outcome = |act, answer: &str| outcome(words, act, Some(answer.to_owned()));
         assert_eq!(outcome("send_text", "60061").message, "Message 60\u{202f}061 is queued.");
+        assert_eq!(outcome("send_text", "60061").see.as_deref(), Some("/message/60061"));
+        assert!(outcome("cancel_message", "true").see.is_none());
         assert!(!outcome("cancel_message", "false").is_done && outcome("cancel_message", "true").is_done);
     }
 

@@ -39,6 +39,11 @@ async fn h2_s2_a_new_user_links_a_phone_and_sends_a_message_without_psql() -> Re
     browser.write("#act-send_text-shop-recipient", "+15550002").await?;
     browser.write("#act-send_text-shop-body", "Good morning").await?;
     browser.click("details[data-key='act-send_text-shop'] form button").await?;
+    // What became of it.
+    browser.until("document.querySelector('#toasts a')").await?;
+    browser.click("#toasts a").await?;
+    browser.until("location.pathname === '/message/1'").await?;
+    browser.shows("main h1", "delivered").await?;
     control.shown("15550002", "Good morning").await?;
     drop(browser);
     up.stop().await?;

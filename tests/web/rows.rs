@@ -48,6 +48,28 @@ async fn h2_m7_the_pages_of_a_chat_have_each_message_of_a_second_once_in_order()
     Ok(())
 }
 
+/// A page of one chat among ten million messages is read along the indexes.
+#[tokio::test]
+async fn h2_m7_a_page_of_a_chat_reads_no_table_as_a_whole() -> Result<()> {
+    let db = db::fresh().await;
+    inbox(&db, "format('[%s]', n)", 5_000).await?;
+    run(
+        &db.pool,
+        "UPDATE wa.inbox SET chat = id || '@s.whatsapp.net' WHERE id > 30;
+         INSERT INTO wa.outbound (session, recipient, body) SELECT 'shop', '+7900123' || 4567 + n % 1000, 'x' FROM generate_series(0, 4999) n;
+         UPDATE wa.outbound SET status = 'sent', sent_at = now();
+         ANALYZE wa.inbox; ANALYZE wa.outbound",
+    )
+    .await?;
+    let mut tx = db.pool.begin().await?;
+    let page = "SELECT count(*) FROM wa.chat_page((SELECT session_id FROM wa.session), '79001234567@s.whatsapp.net', NULL, NULL, 50)";
+    ensure!(sqlx::query_scalar::<_, i64>(page).fetch_one(&mut *tx).await? == 35);
+    let whole = "SELECT coalesce(string_agg(relname, ' '), '') FROM pg_stat_xact_user_tables WHERE relname IN ('inbox', 'outbound') AND seq_scan > 0";
+    let whole: String = sqlx::query_scalar(whole).fetch_one(&mut *tx).await?;
+    ensure!(whole.is_empty(), "read as a whole: {whole}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn h2_a_search_says_how_far_back_it_looked() -> Result<()> {
     let db = db::fresh().await;

@@ -2,11 +2,11 @@
 
 const words = document.documentElement.dataset;
 
-/** Shows a notice for some seconds, with the statement that was run. */
-export function toast(text, sql = '', tone = '') {
+/** Shows a notice for some seconds, with the statement that was run; it leads to the page `see`. */
+export function toast(text, sql = '', tone = '', see = null) {
   const note = document.createElement('p');
   note.className = tone;
-  note.append(text);
+  note.append(see ? Object.assign(document.createElement('a'), { textContent: text, href: see }) : text);
   if (sql) note.append(Object.assign(document.createElement('code'), { textContent: sql }));
   // What was said before is over.
   document.getElementById('toasts')?.replaceChildren(note);
@@ -25,10 +25,10 @@ async function send(form, button) {
   const body = form.enctype === 'multipart/form-data' ? data : new URLSearchParams(data);
   const answer = await fetch(button?.getAttribute('formaction') ?? form.getAttribute('action'), { method: 'POST', body, headers: { accept: 'application/json' } });
   if (answer.redirected) return location.assign(answer.url);
-  const { ok = answer.ok, message, hint, sql, goto } = await answer.json();
+  const { ok = answer.ok, message, hint, sql, goto, see } = await answer.json();
   const place = ok && form.querySelector('[data-answer]');
   const said = place ? words.done : [message, hint].filter(Boolean).join(' ');
-  toast(said || (ok ? words.done : words.silent) || '', sql, ok ? '' : 'bad');
+  toast(said || (ok ? words.done : words.silent) || '', sql, ok ? '' : 'bad', see);
   if (!ok) return answer.status === 401 ? setTimeout(() => location.reload(), 2000) : undefined;
   if (goto) return location.assign(goto);
   if (place) return keep(place, message);

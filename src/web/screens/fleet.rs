@@ -52,7 +52,7 @@ pub(super) const ACTS: &[&Act] = &[&PAUSE_TENANT, &RESUME_TENANT, &ADD_SESSION];
 pub(super) use picks::ACTS as PICKS;
 
 /// Sessions that are looked at for the tile of those that are stuck; beyond, the tile says so.
-const LOOKED_AT: i64 = 3000;
+const LOOKED_AT: i64 = 1000;
 
 /// Sessions on a page.
 const ROWS: i64 = 100;
@@ -132,13 +132,13 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                 }
             }
             div.acts {
-                @if total > 0 { (add_session(look)) }
+                @if total > 0 { (add_session(look, false)) }
                 @if let Some(tenant) = &tenant { (tenant_acts(look, tenant)) }
             }
         }
         @if let Some(tenant) = &tenant { (tenant_paused(look, tenant)) }
         (tiles(look, &counts, stuck))
-        (wishes(look, &counts, total))
+        @if total > 0 { (wishes(look, &counts, total)) }
         @if workers.len() > 1 || worker.is_some() {
             nav.chips aria-label=(words.t("fleet.worker")) {
                 a href=(filtered(place, "worker", None)) aria-current=[worker.is_none().then_some("true")] { (words.t("fleet.all_workers")) }
@@ -307,7 +307,7 @@ fn empty(look: &Look, is_new: bool) -> Markup {
             @if is_new {
                 @if look.who.scope >= ADD_SESSION.scope {
                     p { (words.t("fleet.add")) }
-                    div.acts { (add_session(look)) }
+                    div.acts { (add_session(look, true)) }
                 } @else {
                     p { (words.t("fleet.add_by_admin")) }
                     code.sql { "SELECT wa.add_session('shop');" }
@@ -319,7 +319,7 @@ fn empty(look: &Look, is_new: bool) -> Markup {
     }
 }
 
-fn add_session(look: &Look) -> Markup {
+fn add_session(look: &Look, is_next: bool) -> Markup {
     let words = look.words;
     let field = |name, label, value, required| Field { name, label, kind: "text", value, required };
     let offer = Offer {
@@ -331,6 +331,7 @@ fn add_session(look: &Look) -> Markup {
             field("tenant", words.t("fleet.tenant_or_default"), look.place.get("tenant"), false),
         ],
         leads: Some(("session", "name")),
+        is_next,
         ..Offer::default()
     };
     acts::act(look, &ADD_SESSION, &offer)

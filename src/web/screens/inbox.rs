@@ -96,7 +96,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                 form.bar method="get" role="search" action=(Place::of("inbox", &session).href()) {
                     input type="search" name="q" value=[search.as_deref()] aria-label=(words.t("inbox.search")) placeholder=(words.t("inbox.search"));
                 }
-                ul.list {
+                @if !chats.rows.is_empty() { ul.list {
                     @for row in &chats.rows {
                         @let current = chat.as_ref() == Some(&row.jid);
                         li data-key=(row.jid) { a.item href=(place_of_chat(place, &row.jid)) aria-current=[current.then_some("true")] {
@@ -110,7 +110,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                             }
                         } }
                     }
-                }
+                } }
                 @if chats.rows.is_empty() {
                     div.empty {
                         h2 { (words.t("inbox.no_chats")) }

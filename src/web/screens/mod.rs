@@ -66,6 +66,9 @@ pub(super) fn acts() -> impl Iterator<Item = &'static Act> {
     .copied()
 }
 
+/// The act that returns the number of a message.
+pub(super) const SENDS: &str = shared::SEND.name;
+
 /// The screen of a place.
 ///
 /// # Errors

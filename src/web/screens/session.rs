@@ -107,8 +107,15 @@ fn head_acts(look: &Look, session: &Session) -> Markup {
             (plain(&shared::CLOSE, "stop", words.t("session.close"), words.t("session.close_about"), &reason))
         }
         @if !is_linked {
-            (plain(&LINK, "qr", words.t("session.link"), words.t("session.link_about"),
-                &[Field { kind: "tel", ..text("phone", words.t("session.phone_for_code"), None) }]))
+            (web_acts::act(look, &LINK, &Offer {
+                label: words.t("session.link"),
+                about: words.t("session.link_about"),
+                icon: Some("qr"),
+                fixed,
+                fields: &[Field { kind: "tel", ..text("phone", words.t("session.phone_for_code"), None) }],
+                is_next: session.status != "linking",
+                ..Offer::default()
+            }))
             (web_acts::act(look, &LINK_URL, &Offer {
                 label: words.t("session.link_url"),
                 about: words.t("session.link_url_about"),
