@@ -93,7 +93,7 @@ async fn h10_the_image_runs_a_worker_without_rights_and_its_health_check_succeed
     let (world, root) = (World::new().await?, tempfile::tempdir()?);
     fill(root.path()).await?;
     let stage = last_stage()?;
-    let all = |name: &str| stage.iter().filter(move |(of, _)| of == name).map(|(_, rest)| rest.as_str());
+    let all = |name: &'static str| stage.iter().filter(move |(of, _)| of == name).map(|(_, rest)| rest.as_str());
     let only = |name: &'static str| all(name).last().context(name);
     let environment = all("ENV").flat_map(str::split_whitespace).filter_map(|pair| pair.split_once('='));
     let list = |json: &str| -> Result<Vec<String>> { Ok(serde_json::from_str(json)?) };

@@ -51,7 +51,8 @@ async fn h10_kubernetes_schemas_accept_the_manifests() -> Result<()> {
         new ServiceMonitor(JSON.parse(process.argv[1])).validate()";
     let home = npm().await?;
     let checked = async |monitor: &Value| {
-        run(Command::new("node").current_dir(&home).args(["--input-type=module", "-e", check]).arg(monitor.to_string())).await
+        run(Command::new("node").current_dir(&home).args(["--input-type=module", "-e", check]).arg(monitor.to_string()))
+            .await
     };
     checked(monitor).await?;
     let mut wrong = monitor.clone();

@@ -84,7 +84,8 @@ async fn h9_pm2_starts_workers_reloads_them_without_a_lost_message_and_stops_the
         }
         anyhow::Ok(())
     };
-    let (sent, reloaded) = tokio::join!(sending, pm2.call(&["reload", config]));
+    let reload = ["reload", config];
+    let (sent, reloaded) = tokio::join!(sending, pm2.call(&reload));
     sent?;
     reloaded?;
     workers(2).await?;
