@@ -23,7 +23,7 @@ async fn version_in(script: &Path, folder: &Path, commit: Option<&str>) -> Resul
         command.env("WAGRES_COMMIT", commit);
     }
     let text = String::from_utf8(run(&mut command).await?.stdout)?;
-    let line = text.lines().find_map(|line| line.strip_prefix("cargo::rustc-env=WAGRES_VERSION="));
+    let line = text.lines().find_map(|line| line.strip_prefix("cargo::rustc-env=VERSION_AND_BUILD="));
     Ok(line.context("no version")?.to_owned())
 }
 
