@@ -23,6 +23,8 @@ mod conformance;
 #[cfg(feature = "sandbox")]
 mod control;
 #[cfg(feature = "sandbox")]
+mod deploy;
+#[cfg(feature = "sandbox")]
 mod endurance;
 #[cfg(feature = "sandbox")]
 mod examples;

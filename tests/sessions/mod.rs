@@ -12,6 +12,6 @@ mod pairing_code;
 mod passkey;
 mod proxy;
 mod states;
-mod telemetry;
+pub(crate) mod telemetry;
 mod tools;
 mod unknown_kinds;

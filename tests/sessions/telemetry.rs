@@ -10,14 +10,20 @@ use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
 use std::str::FromStr as _;
 
-/// The metrics of a worker, by name and labels.
-pub(crate) async fn metrics(worker: &Worker) -> Result<Vec<(String, f64)>> {
+/// What a worker shows Prometheus.
+pub(crate) async fn exposition(worker: &Worker) -> Result<String> {
     let address = worker.ready["http"].as_str().context("http")?;
     let control = Control::new(address);
     let answer =
         control.exchange(&format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close"), "").await?;
     let (head, text) = answer.split_once("\r\n\r\n").context("no answer")?;
     anyhow::ensure!(head.starts_with("HTTP/1.1 200") && head.contains("text/plain; version=0.0.4"), "{head}");
+    Ok(text.to_owned())
+}
+
+/// The metrics of a worker, by name and labels.
+async fn metrics(worker: &Worker) -> Result<Vec<(String, f64)>> {
+    let text = exposition(worker).await?;
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     lines
         .map(|line| line.rsplit_once(' ').context("no value").and_then(|(k, v)| Ok((k.to_owned(), v.parse()?))))
@@ -25,7 +31,7 @@ pub(crate) async fn metrics(worker: &Worker) -> Result<Vec<(String, f64)>> {
 }
 
 /// Waits until a metric has this value.
-pub(super) async fn metric_is(worker: &Worker, name: &str, value: f64) -> Result<()> {
+pub(crate) async fn metric_is(worker: &Worker, name: &str, value: f64) -> Result<()> {
     until(&format!("{name} {value}"), async || {
         let found = metrics(worker).await?;
         let found = found.iter().find(|(metric, _)| metric == name).map(|(_, value)| *value);
