@@ -2,7 +2,6 @@
 
 use super::files::{path, run, yaml};
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 use std::collections::BTreeSet;
 use tokio::process::Command;
 
@@ -15,8 +14,8 @@ async fn h10_each_alert_fires_when_it_should_and_is_quiet_otherwise() -> Result<
     let alerts = alerts[0]["groups"][0]["rules"].as_array().context("rules")?;
     let names: BTreeSet<&str> = alerts.iter().filter_map(|rule| rule["alert"].as_str()).collect();
     for rule in alerts {
-        let texts = [&rule["labels"]["severity"], &rule["annotations"]["summary"], &rule["annotations"]["remedy"]];
-        ensure!(texts.iter().all(|text| text.is_string()), "{rule}");
+        let described = [&rule["labels"]["severity"], &rule["annotations"]["summary"], &rule["annotations"]["remedy"]];
+        ensure!(described.iter().all(|text| text.is_string()), "{rule}");
     }
     let tested = yaml(&tests).await?;
     let tested = tested[0]["tests"].as_array().context("tests")?;
@@ -40,6 +39,6 @@ async fn h10_prometheus_accepts_its_configuration() -> Result<()> {
     run(Command::new("promtool").args(["check", "config"]).arg(path("monitoring/prometheus.yml"))).await?;
     let scraped = yaml(&path("monitoring/prometheus.yml")).await?;
     let configs = scraped[0]["scrape_configs"].as_array().context("scrape_configs")?;
-    ensure!(configs.iter().all(|it| it["job_name"] == Value::from("wagres")), "the alerts ask for the job wagres");
+    ensure!(configs.iter().all(|it| it["job_name"] == "wagres"), "the alerts ask for the job wagres");
     Ok(())
 }

@@ -94,7 +94,7 @@ async fn h10_the_image_runs_a_worker_without_rights_and_its_health_check_succeed
     fill(root.path()).await?;
     let stage = last_stage()?;
     let all = |name: &'static str| stage.iter().filter(move |(of, _)| of == name).map(|(_, rest)| rest.as_str());
-    let only = |name: &'static str| all(name).last().context(name);
+    let only = |name: &'static str| all(name).next_back().context(name);
     let environment = all("ENV").flat_map(str::split_whitespace).filter_map(|pair| pair.split_once('='));
     let list = |json: &str| -> Result<Vec<String>> { Ok(serde_json::from_str(json)?) };
     let (_, check) = only("HEALTHCHECK")?.split_once("CMD ").context("a command")?;

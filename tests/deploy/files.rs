@@ -40,7 +40,7 @@ pub(super) async fn yaml(file: &Path) -> Result<Vec<Value>> {
 
 /// Runs a program that must succeed.
 pub(super) async fn run(command: &mut Command) -> Result<Output> {
-    let output = command.output().await.with_context(|| format!("{:?}", command.as_std().get_program()))?;
+    let output = command.output().await.with_context(|| command.as_std().get_program().display().to_string())?;
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
     Ok(output)

@@ -1,5 +1,5 @@
 //! The manifests of Kubernetes: by the schemas that Kubernetes and the operator of Prometheus publish, and by what a worker needs.
-//! For CloudNativePG no package carries the schema; of its Cluster a test checks what the others rely on.
+//! For `CloudNativePG` no package carries the schema; of its Cluster a test checks what the others rely on.
 
 use super::files::{longest_drain, npm, path, run, yaml};
 use anyhow::{Context, Result, ensure};

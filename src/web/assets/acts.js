@@ -2,7 +2,7 @@
 
 const words = document.documentElement.dataset;
 
-/** Shows a notice for some seconds, with the statement that was run; it leads to the page `see`. */
+/** Shows a notice for some seconds, with the statement that was run; it leads to the page `see`, and then there is time to follow it. */
 export function toast(text, sql = '', tone = '', see = null) {
   const note = document.createElement('p');
   note.className = tone;
@@ -10,7 +10,7 @@ export function toast(text, sql = '', tone = '', see = null) {
   if (sql) note.append(Object.assign(document.createElement('code'), { textContent: sql }));
   // What was said before is over.
   document.getElementById('toasts')?.replaceChildren(note);
-  setTimeout(() => note.remove(), tone === 'bad' ? 12e3 : 6e3);
+  setTimeout(() => note.remove(), see || tone === 'bad' ? 12e3 : 6e3);
 }
 
 /** Shows an answer in its panel until that is closed; null takes it away. */
