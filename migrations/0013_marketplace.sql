@@ -100,7 +100,7 @@ CREATE INDEX partner_call_company ON wa.partner_call (company_id, call_id);
 CREATE INDEX partner_call_age ON wa.partner_call (finished_at) WHERE finished_at IS NOT NULL;
 COMMENT ON TABLE wa.partner_call IS 'Requests to the partner''s API as jobs: any worker makes them. SELECT kind, status, attempts, code, last_error FROM wa.partner_call ORDER BY call_id DESC LIMIT 20;';
 COMMENT ON COLUMN wa.partner_call.call_id IS 'Number of the call.';
-COMMENT ON COLUMN wa.partner_call.company_id IS 'The company that it is about.';
+COMMENT ON COLUMN wa.partner_call.company_id IS 'The company that the call concerns.';
 COMMENT ON COLUMN wa.partner_call.claim IS 'Which claim the call runs under; only that one may write its outcome. Null unless running.';
 COMMENT ON COLUMN wa.partner_call.worker_id IS 'The worker that makes the call, or made its last attempt.';
 COMMENT ON COLUMN wa.partner_call.created_at IS 'When it was queued.';
@@ -160,7 +160,7 @@ CREATE TABLE wa.partner_hook (
     UNIQUE (company_id, event, entered_at)
 ) WITH (fillfactor = 70);
 CREATE INDEX partner_hook_age ON wa.partner_hook (received_at);
-COMMENT ON TABLE wa.partner_hook IS 'What the partner has told of companies, each once within 24 hours.';
+COMMENT ON TABLE wa.partner_hook IS 'Notices of the partner about companies, each once within 24 hours.';
 COMMENT ON COLUMN wa.partner_hook.hook_id IS 'Number of the row.';
 COMMENT ON COLUMN wa.partner_hook.company_id IS 'The company.';
 COMMENT ON COLUMN wa.partner_hook.entered_at IS 'wa.company.entered_at of that moment: what is told again after somebody came back is new.';

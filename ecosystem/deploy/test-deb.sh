@@ -53,6 +53,7 @@ read -ra command < <(sed -n 's/^ExecStart=\(.* worker.*\)/\1/p' "${units[@]/#/$r
 : >"$work/ready"
 "${as_service[@]}" "${settings[@]}" "${command[@]}" --json >"$work/ready" 2>"$work/log" &
 worker=$!
+# The worker may have ended by itself.
 trap 'kill "$worker" 2>/dev/null || true' EXIT
 for _ in {1..600}; do
     grep -q '"ready":true' "$work/ready" && break

@@ -1,7 +1,8 @@
 -- Counts sessions, messages, jobs and workers. Reads the sessions, the workers and the backlog; locks nothing.
 SELECT jsonb_build_object(
-    'sessions', (SELECT coalesce(jsonb_object_agg(s.status, s.count), '{}')
-                 FROM (SELECT status, count(*) FROM wa.session GROUP BY status) AS s),
+    'sessions', (SELECT jsonb_object_agg(e.status, coalesce(s.count, 0))
+                 FROM unnest(enum_range(NULL::wa.session_status)) AS e (status)
+                 LEFT JOIN (SELECT status, count(*) FROM wa.session GROUP BY status) AS s USING (status)),
     -- That should be connected and are not, also those whose worker does not live.
     'down', (SELECT count(*) FROM wa.session s WHERE s.desired = 'connected' AND (s.status <> 'connected' OR NOT EXISTS (
         SELECT FROM wa.lease l JOIN wa.worker w ON w.worker_id = l.holder WHERE l.session_id = s.session_id AND w.lease_until > now()))),

@@ -17,7 +17,7 @@ pub struct Fleet {
     /// `wagres_fleet_workers`
     pub workers: f64,
     /// `wagres_fleet_sessions`, by status.
-    pub sessions: Vec<(&'static str, f64)>,
+    pub sessions: Vec<(String, f64)>,
     /// `wagres_fleet_sessions_down`
     pub down: f64,
     /// `wagres_fleet_queue_messages`, by status.
@@ -61,9 +61,7 @@ impl Fleet {
     /// Name, labels and value of each series.
     fn values(&self) -> Vec<(&'static str, String, f64)> {
         let plain = |name, value: f64| (name, String::new(), value);
-        let by = |name, label: &'static str, values: &[(&'static str, f64)]| -> Vec<_> {
-            values.iter().map(|(of, value)| (name, format!("{{{label}=\"{of}\"}}"), *value)).collect()
-        };
+        let by = |name, label: &str, of: &str, value: f64| (name, format!("{{{label}=\"{of}\"}}"), value);
         let mut values = vec![
             plain("wagres_fleet_workers", self.workers),
             plain("wagres_fleet_sessions_down", self.down),
@@ -72,9 +70,9 @@ impl Fleet {
             plain("wagres_fleet_transaction_age_seconds", self.transaction_age),
             plain("wagres_fleet_database_bytes", self.database_bytes),
         ];
-        values.extend(by("wagres_fleet_sessions", "status", &self.sessions));
-        values.extend(by("wagres_fleet_queue_messages", "status", &self.messages));
-        values.extend(by("wagres_fleet_jobs", "table", &self.jobs));
+        values.extend(self.sessions.iter().map(|(of, count)| by("wagres_fleet_sessions", "status", of, *count)));
+        values.extend(self.messages.iter().map(|(of, count)| by("wagres_fleet_queue_messages", "status", of, *count)));
+        values.extend(self.jobs.iter().map(|(of, count)| by("wagres_fleet_jobs", "table", of, *count)));
         values
     }
 }

@@ -5,6 +5,7 @@ use crate::support::until::until;
 use crate::support::world::{WAGRES, World, clean};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -61,7 +62,6 @@ impl Drop for Pm2 {
 
 #[tokio::test]
 async fn h9_pm2_starts_workers_reloads_them_without_a_lost_message_and_stops_them() -> Result<()> {
-    const MESSAGES: usize = 40;
     let world = World::new().await?;
     let pm2 = Pm2::new(&world).await?;
     let config = path("deploy/ecosystem.config.cjs");
@@ -76,20 +76,26 @@ async fn h9_pm2_starts_workers_reloads_them_without_a_lost_message_and_stops_the
     world.link("shop", "15550001").await?;
     world.phone("15550002").await?;
 
-    // While messages go on.
+    // Messages go on from before the reload until after it, some of them under way at each moment.
+    let is_over = Cell::new(false);
     let sending = async {
-        for n in 0..MESSAGES {
-            world.send("shop", "15550002", &format!("message {n}")).await?;
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let mut expected = vec![];
+        while !is_over.get() {
+            let text = format!("message {}", expected.len());
+            world.send("shop", "15550002", &text).await?;
+            expected.push(text);
+            world.holds("SELECT count(*) < 5 FROM wa.outbound_queue").await?;
         }
+        anyhow::Ok(expected)
+    };
+    let reloading = async {
+        world.holds("SELECT count(*) > 5 FROM wa.outbound").await?;
+        pm2.call(&["reload", config]).await?;
+        is_over.set(true);
         anyhow::Ok(())
     };
-    let reload = ["reload", config];
-    let (sent, reloaded) = tokio::join!(sending, pm2.call(&reload));
-    sent?;
-    reloaded?;
+    let (expected, ()) = tokio::try_join!(sending, reloading)?;
     workers(2).await?;
-    let expected: Vec<String> = (0..MESSAGES).map(|n| format!("message {n}")).collect();
     until("every message once and in order", async || {
         let seen = world.seen_by("15550002").await?;
         Ok(if seen == expected { Ok(()) } else { Err(format!("{seen:?}")) })

@@ -17,6 +17,25 @@ use crate::support::until::until;
 /// The JSON key of an element's id in `WebDriver` answers.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
+/// Starts chromedriver, and returns it with its port, or what it said before it ended.
+async fn driver() -> Result<Result<(Child, String)>> {
+    let mut command = Command::new("chromedriver");
+    command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    let mut driver = command.spawn().map_err(|error| match error.kind() {
+        ErrorKind::NotFound => missing("Chromium (chromium and chromedriver)"),
+        _ => error.into(),
+    })?;
+    let mut lines = BufReader::new(driver.stdout.take().context("no stdout")?).lines();
+    let mut said = String::new();
+    while let Some(line) = lines.next_line().await? {
+        if let Some((_, port)) = line.rsplit_once("successfully on port ") {
+            return Ok(Ok((driver, port.trim_end_matches('.').to_owned())));
+        }
+        said += &line;
+    }
+    Ok(Err(anyhow::anyhow!("chromedriver ended: {said}")))
+}
+
 /// A browser with one window. Dropping it ends the browser.
 #[derive(Debug)]
 pub(crate) struct Browser {
@@ -32,19 +51,15 @@ impl Browser {
     /// # Errors
     /// Chromium or chromedriver is missing or does not start.
     pub(crate) async fn start(width: u32, height: u32) -> Result<Self> {
-        let mut command = Command::new("chromedriver");
-        command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-        let mut driver = command.spawn().map_err(|error| match error.kind() {
-            ErrorKind::NotFound => missing("Chromium (chromium and chromedriver)"),
-            _ => error.into(),
-        })?;
-        let mut lines = BufReader::new(driver.stdout.take().context("no stdout")?).lines();
-        let port = loop {
-            let line = lines.next_line().await?.context("chromedriver ended")?;
-            if let Some((_, port)) = line.rsplit_once("successfully on port ") {
-                break port.trim_end_matches('.').to_owned();
+        // It takes a free port of one kind of address, needs the same one of the other kind, and ends if that is not free.
+        let mut said = Err(anyhow::anyhow!("chromedriver was not started"));
+        for _ in 0..5 {
+            said = driver().await?;
+            if said.is_ok() {
+                break;
             }
-        };
+        }
+        let (driver, port) = said?;
         let profile = std::env::temp_dir().join(format!("wagres-chromium-{}", uuid::Uuid::new_v4()));
         let arguments = [
             "--headless",

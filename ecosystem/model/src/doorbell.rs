@@ -143,7 +143,7 @@ impl fmt::Display for Step {
             Self::Check(at) => write!(f, "the trigger of transaction {} looks who is parked", at + 1),
             Self::Commit(at) => write!(f, "transaction {} commits", at + 1),
             Self::Go(who) => write!(f, "worker {} continues", name(who)),
-            Self::Answer(who) => write!(f, "worker {} hears that there are messages, and looks", name(who)),
+            Self::Answer(who) => write!(f, "worker {} receives the notification and claims", name(who)),
             Self::Wake(who) => write!(f, "worker {} is woken", name(who)),
             Self::Lose(who) => write!(f, "worker {} does not listen any more", name(who)),
             Self::Listen(who) => write!(f, "worker {} listens again", name(who)),

@@ -47,7 +47,7 @@ fn r12_a_guard_keeps_what_breaks_without_it() {
     }
 }
 
-/// The model without a guard breaks for want of it, and for no other reason.
+/// Without a guard, only what that guard protects breaks.
 #[test]
 fn r12_nothing_else_breaks_where_a_guard_is_taken_out() {
     for guard in Guard::BUILT.into_iter().filter(|guard| *guard != Guard::EpochsAfterFailover) {
