@@ -27,7 +27,9 @@ mount --rbind /dev "$root/dev"
 # The database's socket may be there.
 mount --rbind /tmp "$root/tmp"
 install "$package" "$root/root/wagres.deb"
-inside() { chroot "$root" "$@"; }
+# Without the variables of the caller, some of which wagres would take for settings.
+clean=(env --ignore-environment "PATH=$PATH" DEBIAN_FRONTEND=noninteractive)
+inside() { "${clean[@]}" chroot "$root" "$@"; }
 # As the services' user. Not a function, so that what it starts in the background is the program itself.
 as_service=(chroot "$root" setpriv --reuid=wagres --regid=wagres --clear-groups)
 

@@ -18,8 +18,7 @@ function turn(PDO $db): int
         $count->execute([$message['chat']]);
         $answer->execute([$message['session'], $message['chat'], "Message {$count->fetchColumn()}: {$message['body']}"]);
     }
-    $done = '{' . implode(',', array_column($messages, 'id')) . '}';
-    $db->prepare("SELECT wa.acknowledge_messages('bot', ?)")->execute([$done]);
+    $db->prepare("SELECT wa.acknowledge_messages('bot', ?)")->execute(['{' . implode(',', array_column($messages, 'id')) . '}']);
     $db->commit();
     return count($messages);
 }
@@ -29,8 +28,9 @@ while (!$stopping) {
         $db = new PDO('pgsql:' . getenv('DATABASE_DSN'), options: [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION]);
         $db->exec('LISTEN wa_inbound');
         while (!$stopping) {
-            if (turn($db) === 0) {
-                $db->pgsqlGetNotify(PDO::FETCH_ASSOC, 30_000); // and look now and then
+            // Looks every 30 seconds; waits for one at a time, since SIGTERM may come just before a wait.
+            for ($waits = turn($db) === 0 ? 30 : 0; $waits > 0 && !$stopping; $waits--) {
+                $waits = $db->pgsqlGetNotify(PDO::FETCH_ASSOC, 1000) ? 0 : $waits;
             }
         }
     } catch (PDOException $error) {
