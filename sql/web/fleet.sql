@@ -1,11 +1,14 @@
 -- A page of sessions, with the reason why each does not send. $1: part of the name, the number or the tenant; $2: status;
 -- $3: tenant; $4: worker; $5: "paused", "stuck" or the state that is wanted; $6: after this name; $7: most rows. lost: the row says that a
 -- worker holds the session, and no live worker does.
-WITH candidate AS MATERIALIZED (
+WITH held AS MATERIALIZED (
+    -- See fleet_tiles.sql.
+    SELECT l.session_id, l.holder, l.unsettled FROM wa.lease l WHERE l.holder IS NOT NULL
+), candidate AS MATERIALIZED (
     -- Of the stuck ones: see fleet_stuck.sql.
     SELECT s.name FROM wa.session s
     JOIN wa.tenant t USING (tenant)
-    LEFT JOIN wa.lease l USING (session_id)
+    LEFT JOIN held l USING (session_id)
     LEFT JOIN wa.worker w ON w.worker_id = l.holder AND w.lease_until > now()
     WHERE $5::text = 'stuck' AND ($3::text IS NULL OR s.tenant = $3)
       AND NOT (s.status = 'connected' AND s.desired = 'connected' AND w.worker_id IS NOT NULL AND s.paused_at IS NULL AND t.paused_at IS NULL
@@ -15,7 +18,7 @@ WITH candidate AS MATERIALIZED (
     SELECT s.session_id, s.name, s.tenant, s.status, s.status_at, s.phone, s.jid, s.paused_at, s.desired,
            w.worker_id IS NULL AND wa.needs_holder(s.status) AS lost
     FROM wa.session s
-    LEFT JOIN wa.lease l ON l.session_id = s.session_id
+    LEFT JOIN held l ON l.session_id = s.session_id
     LEFT JOIN wa.worker w ON w.worker_id = l.holder AND w.lease_until > now()
     WHERE ($1::text IS NULL OR strpos(lower(s.name), lower($1)) > 0 OR strpos(lower(s.tenant), lower($1)) > 0
            OR strpos(s.phone, (SELECT nullif(regexp_replace($1, '[^0-9]', '', 'g'), ''))) > 0)

@@ -1,10 +1,13 @@
 -- How many sessions there are of each status and desired state, of tenant $1 or all; and of each tenant, the largest first. Also how
 -- many of them are paused, and whether the tenant is. no_worker: the row says that a worker holds the session, and no live one does.
-WITH counted AS (
+-- Leases are read as a whole: the planner takes what their policy costs for more than it does, and would look up each.
+WITH held AS MATERIALIZED (
+    SELECT l.session_id, l.holder FROM wa.lease l WHERE l.holder IS NOT NULL
+), counted AS (
     SELECT CASE WHEN w.worker_id IS NULL AND wa.needs_holder(s.status) THEN 'no_worker' ELSE s.status::text END AS status,
            s.tenant, s.desired::text AS desired, count(*) AS sessions, count(*) FILTER (WHERE s.paused_at IS NOT NULL) AS paused
     FROM wa.session s
-    LEFT JOIN wa.lease l USING (session_id)
+    LEFT JOIN held l USING (session_id)
     LEFT JOIN wa.worker w ON w.worker_id = l.holder AND w.lease_until > now()
     GROUP BY 1, 2, 3
 ), chosen AS (

@@ -1,16 +1,13 @@
--- The last message of each of these chats, and the name that its contact has given itself. $1: session; $2: chats.
+-- The last message of each of these chats, of what was sent among the last twenty rows; and the name that its contact has given itself. $1: session; $2: chats.
 SELECT c.chat AS "chat!", last.sent_at AS "sent_at?", last.from_me AS "from_me?", last.kind AS "kind?",
        left(last.body, 200) AS "body?", named.push_name AS "push_name?"
 FROM unnest($2::text[]) WITH ORDINALITY AS c (chat, place)
 LEFT JOIN LATERAL (
     SELECT * FROM (
-        (SELECT o.sent_at, true AS from_me, o.kind, o.body, o.sent_at AS at FROM wa.outbound o
-         WHERE o.session_id = $1 AND o.chat = c.chat AND NOT o.apart AND o.sent_at IS NOT NULL AND o.kind NOT IN ('read', 'chat_state')
-         ORDER BY o.id DESC LIMIT 1)
-        UNION ALL
-        (SELECT o.sent_at, true, o.kind, o.body, o.sent_at FROM wa.outbound o
-         WHERE o.session_id = $1 AND o.chat = c.chat AND o.apart AND o.sent_at IS NOT NULL AND o.kind NOT IN ('read', 'chat_state')
-         ORDER BY o.sent_at DESC, o.id DESC LIMIT 1)
+        (SELECT n.sent_at, true AS from_me, n.kind, n.body, n.sent_at AS at FROM (
+             SELECT o.* FROM wa.outbound o WHERE o.session_id = $1 AND o.chat = c.chat ORDER BY o.id DESC LIMIT 20) n
+         WHERE n.sent_at IS NOT NULL AND n.kind NOT IN ('read', 'chat_state')
+         ORDER BY n.sent_at DESC, n.id DESC LIMIT 1)
         UNION ALL
         -- With the moment of wa.history.
         (SELECT i.sent_at, i.from_me, i.kind, i.body, greatest(i.sent_at, least(i.received_at, i.sent_at + interval '999999 microseconds'))

@@ -41,7 +41,7 @@ const ROWS: i64 = 50;
 /// The same, as `wa.chat_page` takes it.
 const PAGE: i32 = 50;
 /// Messages, and chats, among which the newest chats are looked for.
-const AMONG: i64 = 500;
+const AMONG: i64 = 250;
 /// Characters of a text that a conversation shows; a received one may have a million.
 const TEXT: i32 = 4096;
 

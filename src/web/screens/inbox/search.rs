@@ -16,7 +16,7 @@ use sqlx::Executor as _;
 /// Most messages that a search shows.
 const HITS: i32 = 50;
 /// Messages that a search looks at in each direction of a chat; twice as many of those that a session has received.
-const SEARCHED: i64 = 2_000;
+const SEARCHED: i64 = 1_200;
 
 static ALL_WORDS: Act = Act {
     name: "search",
