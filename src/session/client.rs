@@ -9,6 +9,7 @@ use super::transport::FencedFactory;
 use crate::auth::{AuthStore, RatchetWriter, SessionCredentials, Traffic, Vault, proxy_url};
 use crate::config::DeviceConfig;
 use crate::db::hold::Hold;
+use crate::db::proof::Proof;
 use crate::jobs::numbers::Numbers;
 use crate::messages::inbound::InboxHook;
 use crate::messages::redelivered::Redelivered;
@@ -66,6 +67,8 @@ pub struct ClientSettings {
     pub numbers: Numbers,
     /// Writes the ratchets of all sessions together.
     pub ratchets: RatchetWriter,
+    /// No session logs in before the worker has proven that it lives.
+    pub proof: Proof,
 }
 
 /// A client that has not been started, and the receiving ends of its channels.

@@ -182,7 +182,12 @@ impl Sessions {
             biased;
             () = entry.held.hold.lost.cancelled() => None,
             () = end.asked_for() => None,
-            admission = self.reports.gate.admit(tenant, entry.held.hold.fence.session_id, direct) => Some(admission),
+            admission = async {
+                let admission = self.reports.gate.admit(tenant, entry.held.hold.fence.session_id, direct).await;
+                // Another worker may have the session by now, and a second login would end its connection (P6).
+                self.settings.proof.fresh().await;
+                admission
+            } => Some(admission),
         }
     }
 
