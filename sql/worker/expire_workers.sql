@@ -25,4 +25,4 @@ SELECT (SELECT count(wa.end_worker(worker_id)) FROM dead) AS "workers!",
        (SELECT string_agg(w.worker_id || ' ' || w.max_sessions || ' ' || w.draining, ',' ORDER BY w.worker_id)
         FROM wa.worker w WHERE w.lease_until > now()) AS crew,
        (SELECT count(*) FROM wa.lease l WHERE l.holder = $1) AS "held!",
-       (SELECT count(*) FROM wa.move_request) AS "moves!"
+       (SELECT count(*) || ' ' || max(r.requested_at) FROM wa.move_request r) AS moves

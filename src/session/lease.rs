@@ -104,8 +104,8 @@ impl Gone {
 /// What a run of the reconciler knows of its worker's share: when it was last compared with what the worker holds.
 #[derive(Debug, Default)]
 struct ShareSeen {
-    /// The workers, and the sessions that this one held.
-    state: Option<(Option<String>, i64, i64)>,
+    /// The workers, how many sessions this one held, and what was asked for by `wa.move_session`.
+    state: Option<(Option<String>, i64, Option<String>)>,
     /// Runs since then.
     runs: u32,
 }

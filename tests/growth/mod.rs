@@ -26,7 +26,8 @@ async fn many_stopped() -> Result<TestDb> {
     Ok(db)
 }
 
-/// The rows that this transaction has read so far of sessions, leases, session jobs and the queue.
+/// The rows that the connection has read so far of sessions, leases, session jobs and the queue. Within a transaction the count
+/// only grows; it begins with what the connection has not reported yet.
 async fn rows_read(transaction: &mut PgConnection) -> Result<i64> {
     let read = "SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::bigint FROM pg_stat_xact_all_tables
                 WHERE relid IN ('wa.session'::regclass, 'wa.lease'::regclass, 'wa.session_job'::regclass, 'wa.outbound_queue'::regclass)";
@@ -39,6 +40,7 @@ async fn p12_a_run_of_the_reconciler_reads_no_session_that_is_stopped() -> Resul
     let mut transaction = db.pool.begin().await?;
     // As on every connection of a worker.
     sqlx::raw_sql("SET LOCAL enable_seqscan = off").execute(&mut *transaction).await?;
+    let before = rows_read(&mut transaction).await?;
     let (worker, most) = (Uuid::new_v4(), 200_i64);
     let look = include_str!("../../sql/worker/expire_workers.sql");
     let (_, _, free): (i64, bool, bool) = sqlx::query_as(look).bind(worker).fetch_one(&mut *transaction).await?;
@@ -47,7 +49,7 @@ async fn p12_a_run_of_the_reconciler_reads_no_session_that_is_stopped() -> Resul
     for statement in [include_str!("../../sql/session/adopt.sql"), include_str!("../../sql/session/surplus.sql")] {
         sqlx::query(statement).bind(worker).bind(most).execute(&mut *transaction).await?;
     }
-    let read = rows_read(&mut transaction).await?;
+    let read = rows_read(&mut transaction).await? - before;
     ensure!(read < 50, "{read} rows read with {STOPPED} stopped sessions");
 
     // One that waits is found.
@@ -63,8 +65,9 @@ async fn p12_a_run_of_the_reconciler_reads_no_session_that_is_stopped() -> Resul
 async fn p12_a_link_reads_none_of_the_links_that_were_done_before() -> Result<()> {
     let db = many_stopped().await?;
     let mut transaction = db.pool.begin().await?;
+    let before = rows_read(&mut transaction).await?;
     sqlx::raw_sql("SELECT wa.link('stopped7', '15550001')").execute(&mut *transaction).await?;
-    let read = rows_read(&mut transaction).await?;
+    let read = rows_read(&mut transaction).await? - before;
     ensure!(read < 50, "{read} rows read with {STOPPED} links done");
     Ok(())
 }
@@ -79,10 +82,11 @@ async fn p12_the_backlog_of_one_session_reads_the_queue_of_no_other() -> Result<
     let mut transaction = db.pool.begin().await?;
     // Of so few rows the planner would read all at once.
     sqlx::raw_sql("SET LOCAL enable_seqscan = off").execute(&mut *transaction).await?;
+    let before = rows_read(&mut transaction).await?;
     let backlog = "SELECT ready, chats FROM wa.queue WHERE session = 'stopped7'";
     let found: (i64, i64) = sqlx::query_as(backlog).fetch_one(&mut *transaction).await?;
     ensure!(found == (30, 30), "{found:?}");
-    let read = rows_read(&mut transaction).await?;
+    let read = rows_read(&mut transaction).await? - before;
     ensure!(read < 100, "{read} rows read for a backlog of 30");
     let idle = "SELECT ready, chats, oldest IS NULL FROM wa.queue WHERE session = 'stopped700'";
     let found: (i64, i64, bool) = sqlx::query_as(idle).fetch_one(&mut *transaction).await?;

@@ -93,7 +93,7 @@ async fn idle(database: &Database, args: &Args) -> anyhow::Result<Vec<Law>> {
         let after = (so_far(&database.pool).await?, used(&workers)?);
         let (size, seconds) = (f64::from(*number), f64::from(args.seconds));
         statements.push((size, (after.0 - before.0) / size / seconds));
-        processor.push((size, (after.1 - before.1).as_secs_f64() / size / seconds * 60.0));
+        processor.push((size, after.1.saturating_sub(before.1).as_secs_f64() / size / seconds * 60.0));
     }
     for mut worker in workers {
         worker.kill().await?;
@@ -226,8 +226,11 @@ async fn in_transaction(
 ) -> anyhow::Result<f64> {
     let mut transaction = pool.begin().await?;
     sqlx::raw_sql("SET LOCAL enable_seqscan = off; SET LOCAL jit = off").execute(&mut *transaction).await?;
+    let count = || sqlx::query_scalar::<_, f64>(include_str!("../../sql/growth/rows_read.sql"));
+    // What the connection has not reported yet counts, too.
+    let before = count().fetch_one(&mut *transaction).await?;
     run(&mut transaction).await?;
-    let read = sqlx::query_scalar(include_str!("../../sql/growth/rows_read.sql")).fetch_one(&mut *transaction).await?;
+    let read = count().fetch_one(&mut *transaction).await? - before;
     transaction.rollback().await?;
     Ok(read)
 }
