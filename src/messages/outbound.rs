@@ -78,7 +78,7 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
         }
         traffic.flushed(asked);
     }
-    // Another worker may have the session by now (P6).
+    // The socket would wait for it, too, but then the attempt would have begun (P6).
     sender.proof.fresh().await;
     if !client.is_connected() {
         let text = "the connection was lost before the message was sent";

@@ -67,7 +67,7 @@ pub struct ClientSettings {
     pub numbers: Numbers,
     /// Writes the ratchets of all sessions together.
     pub ratchets: RatchetWriter,
-    /// No session logs in before the worker has proven that it lives.
+    /// No session sends anything before the worker has proven that it lives.
     pub proof: Proof,
 }
 
@@ -107,7 +107,7 @@ pub async fn build(
     traffic: &Arc<Traffic>,
     found: &SessionCredentials,
 ) -> Result<Built, BuildError> {
-    let ClientSettings { endpoint, device, proxies, vault, tasks, numbers, ratchets, .. } = settings;
+    let ClientSettings { endpoint, device, proxies, vault, tasks, numbers, ratchets, proof, .. } = settings;
     let ((forward, events), cut) = (mpsc::channel(WAITING), hold.lost.child_token());
     let (missed_sender, missed) = mpsc::unbounded_channel();
     let (error_sender, crypto_errors) = mpsc::unbounded_channel();
@@ -128,7 +128,12 @@ pub async fn build(
     };
     let mut builder = Bot::builder()
         .with_backend_arc(Arc::new(store))
-        .with_transport_factory(FencedFactory { inner: socket, cut: cut.clone(), tasks: tasks.clone() })
+        .with_transport_factory(FencedFactory {
+            inner: socket,
+            cut: cut.clone(),
+            proof: proof.clone(),
+            tasks: tasks.clone(),
+        })
         .with_http_client(media)
         .with_runtime(whatsapp_rust::TokioRuntime)
         .with_push_name(&*hold.session)

@@ -16,7 +16,7 @@ use crate::config::Secret;
 use crate::db::Db;
 use crate::db::DbError;
 use crate::db::fence::Fence;
-use crate::db::proof::{Proof, TAKEN};
+use crate::db::proof::{FRESH, Moment, Proof, TAKEN};
 use crate::jobs::bells::Bells;
 use crate::telemetry::Usage;
 use chrono::{DateTime, Utc};
@@ -144,13 +144,14 @@ impl Lease {
         }
         witness.enter(found.home);
         let (host, seconds) = (host.trim(), ttl.as_secs_f64());
-        let (most, began) = (i32::try_from(max_sessions).unwrap_or(i32::MAX), Instant::now());
+        let (most, began) = (i32::try_from(max_sessions).unwrap_or(i32::MAX), Moment::now());
         sqlx::query_file!("sql/worker/register.sql", worker_id, host, pid, version, seconds, most, found.home)
             .execute(&pool)
             .await?;
         // Behind a pooler a connection is not the worker's own.
         let (seen_by_connection, dead) = (!pooler, Mutex::default());
-        let proof = if pooler { Proof::default() } else { Proof::since(began) };
+        let lasts = ttl.mul_f64(GIVE_UP);
+        let proof = Proof::since(began, if pooler { lasts } else { FRESH.min(lasts) });
         Ok(Self { pool, worker_id, ttl, witness, seen_by_connection, proof, dead })
     }
 
@@ -178,12 +179,12 @@ impl Lease {
 
     async fn heartbeat_loop(&self, signals: &LeaseSignals, after_beat: &Notify, answers: impl Fn(bool)) {
         let LeaseSignals { lost, drain_requested, stop, .. } = signals;
-        let (mut proven, mut checked) = (Instant::now(), None);
+        let (mut proven, mut checked) = (Moment::now(), None);
         let every = (self.ttl / 5).min(if self.seen_by_connection { BEAT } else { RECONCILE });
         let mut gone = Gone { since: HashMap::new(), looked: Instant::now() };
         let (mut rung, mut reconciled) = (true, Instant::now());
         loop {
-            let began = Instant::now();
+            let began = Moment::now();
             let give_up = self.ttl.mul_f64(GIVE_UP).saturating_sub(proven.elapsed());
             let beat = tokio::select! {
                 () = stop.cancelled() => return,
