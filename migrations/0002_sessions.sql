@@ -150,7 +150,7 @@ COMMENT ON COLUMN wa.worker.draining IS 'Whether the worker gives its sessions t
 COMMENT ON COLUMN wa.worker.check_at IS 'When the job check_sessions last asked the worker to check its sessions.';
 COMMENT ON COLUMN wa.worker.home IS 'wa.auth_home.home when the worker registered. A worker of an earlier home is dead.';
 COMMENT ON COLUMN wa.worker.beat_at IS 'When the worker last sent a heartbeat.';
-COMMENT ON COLUMN wa.worker.backend_pid IS 'Server process of the connection over which it did, pg_stat_activity.pid. When that process has ended and no heartbeat comes within seconds, the worker is dead before lease_until. Null through a pooler.';
+COMMENT ON COLUMN wa.worker.backend_pid IS 'Server process of the connection over which it did so or registered, pg_stat_activity.pid. When that process has ended and no heartbeat comes within seconds, the worker is dead before lease_until. Null through a pooler.';
 COMMENT ON COLUMN wa.worker.backend_started IS 'When that server process began, because numbers of processes come again; null through a pooler.';
 COMMENT ON COLUMN wa.worker.memory_mb IS 'Memory of the process at its last heartbeat, in MB of 1,000,000 bytes; null before the first one.';
 

@@ -24,6 +24,7 @@ const CREDS: &str = SealPlace::CREDS;
 const PROXY: &str = SealPlace::PROXY;
 
 /// Which credentials a session has, and how it connects.
+#[expect(clippy::struct_excessive_bools, reason = "each is independent of the others")]
 #[derive(Debug, Clone, Default)]
 pub struct SessionCredentials {
     /// The credentials are those of a linked device, which logs in without a scan.

@@ -145,11 +145,20 @@ impl Lease {
         witness.enter(found.home);
         let (host, seconds) = (host.trim(), ttl.as_secs_f64());
         let (most, began) = (i32::try_from(max_sessions).unwrap_or(i32::MAX), Moment::now());
-        sqlx::query_file!("sql/worker/register.sql", worker_id, host, pid, version, seconds, most, found.home)
-            .execute(&pool)
-            .await?;
         // Behind a pooler a connection is not the worker's own.
         let (seen_by_connection, dead) = (!pooler, Mutex::default());
+        let register = sqlx::query_file!(
+            "sql/worker/register.sql",
+            worker_id,
+            host,
+            pid,
+            version,
+            seconds,
+            most,
+            found.home,
+            seen_by_connection
+        );
+        register.execute(&pool).await?;
         let lasts = ttl.mul_f64(GIVE_UP);
         let proof = Proof::since(began, if pooler { lasts } else { FRESH.min(lasts) });
         Ok(Self { pool, worker_id, ttl, witness, seen_by_connection, proof, dead })
