@@ -73,6 +73,8 @@ CREATE TABLE wa.session (
     UNIQUE (session_id, tenant)
 ) WITH (fillfactor = 70);
 CREATE INDEX session_tenant ON wa.session (tenant);
+-- What the reconcilers look at (P12). Sessions that are stopped are not in it.
+CREATE INDEX session_wanted ON wa.session (session_id) WHERE desired = 'connected' OR status IN ('linking', 'connecting', 'connected');
 COMMENT ON TABLE wa.session IS 'Linked WhatsApp devices, one row each. Add with wa.add_session(name), link with wa.link(name), close with wa.close(name, reason).';
 COMMENT ON COLUMN wa.session.session_id IS 'Number that other tables refer to.';
 COMMENT ON COLUMN wa.session.name IS 'Chosen by you, unique in the database; 1 to 63 of letters, digits, dot, underscore, hyphen. Other tables have it in the column "session".';
@@ -130,7 +132,10 @@ CREATE TABLE wa.worker (
     draining     boolean NOT NULL DEFAULT false,
     check_at     timestamptz,
     home         bigint,
-    memory_mb    integer
+    memory_mb    integer,
+    beat_at      timestamptz NOT NULL DEFAULT now(),
+    backend_pid  integer,
+    backend_started timestamptz
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 COMMENT ON TABLE wa.worker IS 'Worker processes that are alive now.';
 COMMENT ON COLUMN wa.worker.worker_id IS 'New at each start of a process, so that nothing can mistake a restarted worker for its predecessor.';
@@ -144,6 +149,9 @@ COMMENT ON COLUMN wa.worker.max_sessions IS 'Most sessions that the worker holds
 COMMENT ON COLUMN wa.worker.draining IS 'Whether the worker gives its sessions to the others and then ends. Set by wa.drain_worker, or by the worker itself when it is stopped.';
 COMMENT ON COLUMN wa.worker.check_at IS 'When the job check_sessions last asked the worker to check its sessions.';
 COMMENT ON COLUMN wa.worker.home IS 'wa.auth_home.home when the worker registered. A worker of an earlier home is dead.';
+COMMENT ON COLUMN wa.worker.beat_at IS 'When the worker last sent a heartbeat.';
+COMMENT ON COLUMN wa.worker.backend_pid IS 'Server process of the connection over which it did so or registered, pg_stat_activity.pid. When that process has ended and no heartbeat comes within seconds, the worker is dead before lease_until. Null through a pooler.';
+COMMENT ON COLUMN wa.worker.backend_started IS 'When that server process began, because numbers of processes come again; null through a pooler.';
 COMMENT ON COLUMN wa.worker.memory_mb IS 'Memory of the process at its last heartbeat, in MB of 1,000,000 bytes; null before the first one.';
 
 -- The fencing token. Every fenced write share-locks this row; a change of status must not wait for those writes, so the

@@ -73,7 +73,8 @@ CREATE TABLE wa.auth_home (
     auth_oid          oid,
     first_epoch       bigint NOT NULL DEFAULT 0,
     reason            text,
-    seen_at           timestamptz NOT NULL DEFAULT now()
+    seen_at           timestamptz NOT NULL DEFAULT now(),
+    free_at           timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE wa.auth_home IS 'The database in which the auth state is used. When workers find that this is another one, or that it went back in time, they give it a new number; ratchets that were used under an earlier number are reset when their session connects.';
 COMMENT ON COLUMN wa.auth_home.one IS 'Always true: the table has one row.';
@@ -85,6 +86,7 @@ COMMENT ON COLUMN wa.auth_home.auth_oid IS 'Id of the table wa.auth_key (pg_clas
 COMMENT ON COLUMN wa.auth_home.first_epoch IS 'The lowest epoch of leases that are taken from now on: higher than any that a former holder may have had in the history that the restore undid.';
 COMMENT ON COLUMN wa.auth_home.reason IS 'Why the home before this one ended; null for the first.';
 COMMENT ON COLUMN wa.auth_home.seen_at IS 'Since when the database has this home.';
+COMMENT ON COLUMN wa.auth_home.free_at IS 'From when on leases are taken in this home: by then, workers of the one before have stopped by their own clocks, also those that do not know of the change.';
 
 -- Workers alone write wa.auth_home. What operators ask for is in a table of its own, so that no open transaction of theirs
 -- can hold up a worker (R8).

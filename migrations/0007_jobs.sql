@@ -31,6 +31,9 @@ CREATE INDEX session_job_live ON wa.session_job (session_id, id) WHERE status IN
 CREATE INDEX session_job_action ON wa.session_job (session_id, (kind = 'download'), run_at, id) WHERE status = 'queued' AND action;
 CREATE INDEX session_job_running ON wa.session_job (session_id) WHERE status = 'running' AND action;
 CREATE INDEX session_job_worker ON wa.session_job (worker_id) WHERE worker_id IS NOT NULL;
+-- How often a phone was asked for (wa.link), however many jobs are done (P12).
+CREATE INDEX session_job_phone ON wa.session_job (phone, created_at) WHERE phone IS NOT NULL;
+CREATE INDEX session_job_asked ON wa.session_job (session_id, created_at) WHERE kind = 'link' AND reason IS NULL;
 COMMENT ON TABLE wa.session_job IS 'Jobs of a session: link, connect, reconnect, passkey, close, logout, and actions. Consumed by its holder, else by any worker with room. Use wa.link, wa.connect, wa.close, wa.logout, wa.act.';
 COMMENT ON COLUMN wa.session_job.id IS 'Number of the job.';
 COMMENT ON COLUMN wa.session_job.session IS 'Name of the session (wa.session.name).';

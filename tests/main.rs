@@ -30,6 +30,7 @@ mod endurance;
 mod examples;
 #[cfg(feature = "sandbox")]
 mod fuzzing;
+mod growth;
 mod help;
 #[cfg(feature = "sandbox")]
 mod hostile;

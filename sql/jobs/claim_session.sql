@@ -1,14 +1,17 @@
 -- Claims the jobs $2 that change a connection, which sql/jobs/next_connections.sql has found, for worker $1: of sessions
 -- that it holds, and of free sessions, whose lease it takes in the same statement, after reset_stale has corrected what
--- a dead worker left. What has changed since then is left out. Locks the jobs and their leases; skips what somebody else
+-- a dead worker left. What has changed since then is left out. After a failover it claims nothing before a heartbeat has
+-- noticed that, and takes no lease before the workers of the time before have stopped. Locks the jobs and their leases; skips what somebody else
 -- has locked.
 WITH candidate AS (
     -- Jobs that this worker claims.
     SELECT j.id, j.session_id, l.holder, l.epoch
     FROM wa.session_job j JOIN wa.lease l USING (session_id)
-    WHERE j.id = ANY ($2::bigint[]) AND NOT j.action AND j.status IN ('queued', 'running')
+    WHERE NOT EXISTS (SELECT FROM wa.auth_home k WHERE wa.home_change(k) IS NOT NULL)
+      AND j.id = ANY ($2::bigint[]) AND NOT j.action AND j.status IN ('queued', 'running')
       AND ((j.status = 'queued' AND j.run_at <= now()) OR (j.status = 'running' AND NOT EXISTS (SELECT FROM wa.worker w WHERE w.worker_id = j.worker_id AND w.lease_until > now())))
       AND (l.holder = $1 OR l.holder IS NULL
+          AND NOT EXISTS (SELECT FROM wa.auth_home k WHERE k.free_at > now())
           AND NOT EXISTS (SELECT FROM wa.wanted w WHERE w.session_id = j.session_id AND w.worker_id <> $1)
           AND NOT EXISTS (SELECT FROM wa.session s WHERE s.session_id = j.session_id AND wa.needs_holder(s.status)))
       AND NOT EXISTS (

@@ -13,14 +13,15 @@
 -- A message is changed by how far it came (reached), or else by what became of the attempt (outcome). reached is a
 -- fact: it stands whatever the row says, and never takes the row back. An outcome touches only a live row: sending
 -- (the attempt takes its time), failed (for good), retry (after a backoff with jitter; failed after the last attempt),
--- release (nothing was tried), expired. A time is never later than now and never earlier than the attempt, whatever
+-- release (nothing was tried), expired. The end of an attempt that the row counts already is an outcome whose answer was
+-- lost: it changes nothing. A time is never later than now and never earlier than the attempt, whatever
 -- the other clock says.
-WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_at, played_at, outcome, error, began, id, failure) AS (
+WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_at, played_at, outcome, error, began, id, failure, attempt) AS (
     -- reached: sent, delivered, read, played. sent_at to played_at: when; null is unknown, then now. began: how many
     -- seconds ago the attempt began. id: null is unknown, then message_id finds the row. failure: the
-    -- class, if the message fails with this outcome.
+    -- class, if the message fails with this outcome. attempt: its number, from 1; null is unknown.
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
-                         $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::float8[], $12::bigint[], $14::text[])
+                         $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::float8[], $12::bigint[], $14::text[], $16::integer[])
 ), held AS (
     -- The leases that are held, with their epochs.
     SELECT session_id, epoch FROM wa.lease WHERE session_id = ANY ($1::bigint[]) AND holder IS NOT NULL
@@ -40,7 +41,7 @@ WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_
            -- Constants, because a cast would look each of them up in the catalog.
            CASE c.reached WHEN 'sent' THEN 'sent'::wa.outbound_status WHEN 'delivered' THEN 'delivered' WHEN 'read' THEN 'read'
                           WHEN 'played' THEN 'played' END AS reached,
-           c.outcome, c.error, c.failure,
+           c.outcome, c.error, c.failure, c.attempt,
            CASE WHEN coalesce(c.sent_at, c.delivered_at, c.read_at, c.played_at) IS NOT NULL THEN
                (SELECT CASE WHEN o.attempts = 0 AND o.status <= 'sending' OR o.attempts = 1 AND o.sent_at > $15 THEN 1 ELSE 0 END
                        + CASE WHEN o.sent_at IS NULL OR o.sent_at > $15 THEN 2 ELSE 0 END
@@ -94,7 +95,8 @@ WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_
         cancelled_at = CASE WHEN c.reached IS NULL THEN o.cancelled_at END
     FROM change c
     WHERE o.id = c.id AND o.session_id = c.session_id
-      AND (c.reached IS NOT NULL OR (o.status <= 'sending' AND (c.outcome <> 'release' OR o.status = 'sending')))
+      AND (c.reached IS NOT NULL OR o.status <= 'sending' AND (c.outcome <> 'release' OR o.status = 'sending')
+                                    AND coalesce(c.outcome NOT IN ('retry', 'failed') OR o.attempts < c.attempt, true))
       AND (NOT $13::boolean OR o.id IN (SELECT id FROM free))
     RETURNING o.session_id, o.id, o.chat, o.status, o.attempts, o.campaign, o.sent_at, o.delivered_at, greatest(o.created_at, o.send_at) AS due_at,
               CASE WHEN c.reached IS NOT NULL THEN coalesce(
@@ -128,13 +130,15 @@ WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_
                 WHEN new & 4 > 0 THEN sent_at END AS since
     FROM changed
     UNION ALL
-    -- Messages that ended in the run whose answer was lost, and are not changed again.
+    -- Messages whose attempt ended in the run whose answer was lost, and are not changed again.
     SELECT o.session_id, o.id, o.campaign,
            CASE o.status WHEN 'failed' THEN 128 * array_position(ARRAY(SELECT f.class FROM wa.failure_classes() f), o.failure) + (o.attempts = 1)::integer
+                         WHEN 'queued' THEN (o.attempts = 1)::integer
                          ELSE 64 + (o.attempts = 0)::integer END, NULL
     FROM change c JOIN wa.outbound o ON o.id = c.id AND o.session_id = c.session_id
     WHERE $15::timestamptz IS NOT NULL AND c.reached IS NULL
-      AND (o.status = 'failed' AND o.failed_at > $15 OR o.status = 'expired' AND o.expired_at > $15)
+      AND (o.status = 'failed' AND o.failed_at > $15 OR o.status = 'expired' AND o.expired_at > $15
+           OR o.status = 'queued' AND c.outcome = 'retry' AND o.attempts >= c.attempt)
 ), left_out AS (
     -- Messages whose lease is held, but locked; and with $13, messages whose row is locked.
     SELECT i.session_id, i.message_id FROM input i

@@ -19,10 +19,10 @@ BEGIN
     END IF;
     -- Links that workers queue have a reason, and do not count. Codes count by tenant, so that none can use up the codes
     -- of another one's phone, or learn of them.
-    SELECT count(*) FILTER (WHERE j.session_id = own_id AND j.reason IS NULL), count(*) FILTER (WHERE j.phone = digits)
-    INTO links, codes
-    FROM wa.session own JOIN wa.session s USING (tenant) JOIN wa.session_job j ON j.session_id = s.session_id
-    WHERE own.session_id = own_id AND j.kind = 'link' AND j.created_at > now() - interval '1 hour';
+    links := (SELECT count(*) FROM wa.session_job j
+              WHERE j.session_id = own_id AND j.kind = 'link' AND j.reason IS NULL AND j.created_at > now() - interval '1 hour');
+    codes := (SELECT count(*) FROM wa.session_job j JOIN wa.session s USING (session_id) JOIN wa.session own USING (tenant)
+              WHERE j.phone = digits AND j.created_at > now() - interval '1 hour' AND own.session_id = own_id);
     IF links >= 20 OR codes >= 5 THEN
         RAISE EXCEPTION '%', CASE WHEN codes >= 5 THEN format('phone: 5 pairing codes were asked for %s within an hour', digits)
                                   ELSE format('session: 20 links were asked for %s within an hour', link.session) END

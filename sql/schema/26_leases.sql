@@ -29,6 +29,16 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.will_connect(wa.session_job, boolean) IS 'Whether a waiting job makes the next connection of a session, perhaps after a rest or a backoff. A connect that somebody has scheduled for later, and that was never tried, does not: the session is connected until then, too.';
 
+-- The server knows at once when a process has ended, because its connections end. Whoever may not see when a server process
+-- began takes it for the same one.
+CREATE OR REPLACE FUNCTION wa.has_hung_up(worker wa.worker) RETURNS boolean
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT worker.backend_pid IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_stat_get_activity(worker.backend_pid) a
+        WHERE a.backend_start IS NULL OR a.backend_start = worker.backend_started)
+$$;
+COMMENT ON FUNCTION wa.has_hung_up(wa.worker) IS 'Whether the connection over which a worker sent its last heartbeat is gone. The worker may live all the same, and connect again.';
+
 CREATE OR REPLACE FUNCTION wa.share(worker_id uuid) RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE WHEN me.draining THEN 0 ELSE least(me.max_sessions, ceil(

@@ -89,9 +89,12 @@ DECLARE
     moved bigint;
 BEGIN
     SELECT * INTO here FROM wa.home();
+    -- free_at: a worker whose connection others see stops within this time (src/db/proof.rs), any other within its lease. It
+    -- need not have a row here.
     -- A number in milliseconds is higher than any epoch, because no session has a thousand holders in a second.
     UPDATE wa.auth_home k
     SET home = n.home, first_epoch = n.home, reason = move_home.reason, seen_at = now(),
+        free_at = now() + greatest(interval '3 seconds', (SELECT max(w.lease_until - w.beat_at) FROM wa.worker w WHERE w.backend_pid IS NULL)),
         system_identifier = here.system_identifier, database_oid = here.database_oid, timeline = here.timeline, auth_oid = here.auth_oid
     FROM wa.next_home(known.home) n (home)
     WHERE k.home = known.home

@@ -8,9 +8,9 @@ SELECT s.name AS session, s.tenant, s.status, s.paused_at IS NOT NULL OR t.pause
        coalesce(q.held, 0) AS held
 FROM wa.session s
 JOIN wa.tenant t USING (tenant)
-LEFT JOIN (
-    SELECT q.session_id,
-           count(*) FILTER (WHERE q.waits_for IS NULL) - max(b.sending) AS ready, max(b.sending) AS sending,
+-- Of each session by itself, so that a question for one reads the queue of no other (P12).
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE q.waits_for IS NULL) - coalesce(max(b.sending), 0) AS ready, max(b.sending) AS sending,
            count(*) FILTER (WHERE q.waits_for = 'scheduled') AS scheduled,
            count(*) FILTER (WHERE q.waits_for = 'retry') AS retrying,
            count(*) FILTER (WHERE q.waits_for IN ('paced', 'quiet_hours', 'first_contact')) AS paced,
@@ -20,13 +20,13 @@ LEFT JOIN (
            min(q.run_at) FILTER (WHERE q.waits_for <> 'paused') AS next_run_at,
            count(*) FILTER (WHERE q.waits_for = 'paused') AS held
     FROM wa.outbound_queue q
-    LEFT JOIN (
+    LEFT JOIN LATERAL (
         -- Only messages in hand can be on their way.
-        SELECT b.session_id, (SELECT count(*) FROM wa.outbound o WHERE o.id = ANY (b.taken) AND o.status = 'sending') AS sending
-        FROM wa.sending b
-    ) b USING (session_id)
-    GROUP BY q.session_id
-) q USING (session_id);
+        SELECT (SELECT count(*) FROM wa.outbound o WHERE o.id = ANY (b.taken) AND o.status = 'sending') AS sending
+        FROM wa.sending b WHERE b.session_id = s.session_id
+    ) b ON true
+    WHERE q.session_id = s.session_id
+) q;
 COMMENT ON VIEW wa.queue IS 'Backlog of each session: how many messages, why they wait, and the age of the oldest. SELECT * FROM wa.queue ORDER BY age DESC NULLS LAST;';
 COMMENT ON COLUMN wa.queue.paused IS 'Whether wa.pause or wa.pause_tenant holds the session back.';
 COMMENT ON COLUMN wa.queue.ready IS 'Messages that go as soon as the session can send.';

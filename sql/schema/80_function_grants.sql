@@ -193,6 +193,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.retry_maintenance_job(bigint)',
         'wa.revoke_tenant(name,text)',
         'wa.room(uuid)',
+        'wa.has_hung_up(wa.worker)',
         'wa.share(uuid)',
         'wa.worker_ended()'
     ]) f

@@ -6,8 +6,10 @@ WITH free AS (
     SELECT l.session_id, s.name, s.jid IS NULL AND s.desired = 'connected'
         AND NOT EXISTS (SELECT FROM wa.connectable c WHERE c.session_id = s.session_id) AS to_link
     FROM wa.lease l JOIN wa.session s USING (session_id)
-    WHERE l.holder IS NULL
-      AND (wa.needs_holder(s.status)
+    -- The first condition is that of the index session_wanted.
+    WHERE (s.desired = 'connected' OR s.status IN ('linking', 'connecting', 'connected'))
+      AND l.holder IS NULL
+      AND (s.status IN ('linking', 'connecting', 'connected')
            OR s.status = 'disconnected' AND s.jid IS NULL AND s.desired = 'connected')
     FOR UPDATE OF l SKIP LOCKED
     FOR NO KEY UPDATE OF s SKIP LOCKED

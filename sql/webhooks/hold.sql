@@ -1,5 +1,5 @@
--- Gives worker $1 its share of the webhooks that are enabled: takes free ones up to the share, and returns what it
--- should release beyond it. A webhook is free when nobody holds it, or its holder is no live worker.
+-- Gives worker $1 its share of the webhooks that are enabled: takes free ones up to the share. Returns whether it now holds
+-- any, disabled ones too, and those that it should release beyond the share. A webhook is free when nobody holds it, or its holder is no live worker.
 -- Locks the leases that it takes; skips those that another worker is taking.
 WITH enabled AS MATERIALIZED (
     -- The webhooks that are enabled.
@@ -31,5 +31,7 @@ WITH enabled AS MATERIALIZED (
     UPDATE wa.webhook_lease l SET worker_id = $1, epoch = l.epoch + 1, taken_at = now() FROM free WHERE l.webhook_id = free.webhook_id
     RETURNING l.webhook_id
 )
-SELECT m.webhook_id AS "surplus!" FROM mine m
-ORDER BY m.webhook_id DESC LIMIT greatest((SELECT count(*) FROM mine) - (SELECT most FROM share), 0)
+SELECT EXISTS (SELECT FROM wa.webhook_lease l WHERE l.worker_id = $1)
+           OR EXISTS (SELECT FROM missing) OR EXISTS (SELECT FROM taken) AS "holds!",
+       ARRAY(SELECT m.webhook_id FROM mine m
+             ORDER BY m.webhook_id DESC LIMIT greatest((SELECT count(*) FROM mine) - (SELECT most FROM share), 0)) AS "surplus!"

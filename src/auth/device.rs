@@ -24,6 +24,7 @@ const CREDS: &str = SealPlace::CREDS;
 const PROXY: &str = SealPlace::PROXY;
 
 /// Which credentials a session has, and how it connects.
+#[expect(clippy::struct_excessive_bools, reason = "each is independent of the others")]
 #[derive(Debug, Clone, Default)]
 pub struct SessionCredentials {
     /// The credentials are those of a linked device, which logs in without a scan.
@@ -31,6 +32,8 @@ pub struct SessionCredentials {
     /// The ratchets may have been used elsewhere: by another program since an export, or before the database was
     /// restored.
     pub ratchets_old: bool,
+    /// The database was restored or failed over, and no heartbeat has noticed it yet.
+    pub moved: bool,
     /// `wa.proxy.url`, for [`proxy_url`].
     pub proxy: Option<Value>,
     /// `wa.session.keep_past`.
@@ -46,6 +49,7 @@ pub async fn session_credentials(pool: &Db, session_id: i64) -> std::result::Res
     Ok(row.map_or_else(SessionCredentials::default, |row| SessionCredentials {
         linked: row.creds.is_some_and(creds::is_linked),
         ratchets_old: row.ratchets_old,
+        moved: row.moved,
         proxy: row.proxy,
         keep_past: row.keep_past,
         tenant: row.tenant.into(),

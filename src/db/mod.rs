@@ -11,6 +11,7 @@ pub mod migrate;
 pub mod outage;
 pub mod pieces;
 pub mod pool;
+pub mod proof;
 pub mod quarantine;
 pub mod storable;
 pub mod transaction;

@@ -106,6 +106,8 @@ pub struct Change {
     pub error: Option<Storable>,
     /// The class of the failure, if the message fails with this attempt.
     pub failure: Option<FailureClass>,
+    /// The number of the attempt, from 1, if this is its end.
+    pub attempt: Option<i32>,
     /// `wa.outbound.id`, if the message is no longer in hand once this change is written.
     pub done: Option<i64>,
     /// How long the attempt has taken.
@@ -130,6 +132,7 @@ impl Change {
             update,
             error: None,
             failure: None,
+            attempt: None,
             done: None,
             duration: None,
             participant: None,

@@ -117,7 +117,6 @@ impl Dispatcher {
             if self.wait_parked(Instant::now() + spread(self.poll)).await? {
                 return Ok(());
             }
-            self.outbound.expire(EXPIRE).await?;
             if self.claim().await? > 0 {
                 return Ok(());
             }
@@ -162,13 +161,25 @@ impl Dispatcher {
         }
     }
 
-    /// Claims from each table, as far as there is room. Returns the number of rows.
+    /// Claims from each table in which something waits, as far as there is room. Returns the number of rows. Messages come
+    /// first; one query says whether there is anything else, because that is rare (P11).
     async fn claim(&mut self) -> sqlx::Result<usize> {
         self.outbound.look();
-        Ok(self.claim_messages().await?
-            + self.connecting.claim().await?
-            + self.actions.claim().await?
-            + self.claim_maintenance().await?)
+        let mut claimed = self.claim_messages().await?;
+        let waits = sqlx::query_file!("sql/jobs/waits.sql").fetch_one(&self.own).await?;
+        if waits.expired {
+            self.outbound.expire(EXPIRE).await?;
+        }
+        if waits.connections {
+            claimed += self.connecting.claim().await?;
+        }
+        if waits.actions {
+            claimed += self.actions.claim().await?;
+        }
+        if waits.maintenance {
+            claimed += self.claim_maintenance().await?;
+        }
+        Ok(claimed)
     }
 
     async fn claim_messages(&mut self) -> sqlx::Result<usize> {

@@ -97,7 +97,8 @@ impl Outbound {
         let now = Instant::now();
         let wanted = self.wanted.iter().filter(|session| !self.looks.contains_key(session));
         let look = wanted.map(|session| self.rests.get(session).copied().unwrap_or(now)).min();
-        let look = if self.look_at_all { Some(now) } else { look };
+        // Without a connected session there is nothing to look at; the next one that connects rings.
+        let look = if self.look_at_all && self.reader.ready.count() > 0 { Some(now) } else { look };
         look.into_iter().chain(self.small_room_at).chain(self.next_due).chain(self.due_unknown.then_some(now)).min()
     }
 

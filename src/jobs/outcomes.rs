@@ -31,6 +31,8 @@ struct Line {
     attempt: Option<Attempt>,
     error: Option<Storable>,
     failure: Option<FailureClass>,
+    /// The number of the attempt.
+    number: Option<i32>,
     duration: Option<Duration>,
     /// `wa.outbound.id`, if it is known.
     id: Option<i64>,
@@ -41,6 +43,7 @@ impl Line {
     fn fold(&mut self, change: &Change) {
         self.error = self.error.take().or_else(|| change.error.clone());
         self.failure = self.failure.or(change.failure);
+        self.number = self.number.or(change.attempt);
         self.duration = self.duration.max(change.duration);
         self.id = self.id.or(change.done);
         match change.update {
@@ -63,7 +66,8 @@ impl Line {
 
     /// The state and the outcome alone, without anything that came from outside.
     fn bare(&self) -> Self {
-        Self { reached: self.reached, attempt: self.attempt, failure: self.failure, id: self.id, ..Self::default() }
+        let Self { reached, attempt, failure, number, id, .. } = *self;
+        Self { reached, attempt, failure, number, id, ..Self::default() }
     }
 
     fn json(&self, message_id: &Storable) -> Value {
@@ -214,6 +218,7 @@ impl Lines {
         let failures = some(values().map(|line| Some(line.failure?.name())));
         let duration = some(values().map(|line| line.duration.map(|time| time.as_secs_f64())));
         let row_ids = some(values().map(|line| line.id));
+        let numbers = some(values().map(|line| line.number));
         let written = sqlx::query_file!(
             "sql/jobs/record_progress.sql",
             &sessions,
@@ -230,7 +235,8 @@ impl Lines {
             row_ids.as_deref() as Option<&[Option<i64>]>,
             careful,
             failures.as_deref() as Option<&[Option<&str>]>,
-            self.before.filter(|_| self.unanswered.load(Ordering::Relaxed)) as Option<DateTime<Utc>>
+            self.before.filter(|_| self.unanswered.load(Ordering::Relaxed)) as Option<DateTime<Utc>>,
+            numbers.as_deref() as Option<&[Option<i32>]>
         )
         .fetch_one(&self.db)
         .await

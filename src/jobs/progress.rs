@@ -133,7 +133,8 @@ impl Record<OutboundJob> for Attempts {
             done: Some(job.id),
             ..Change::new(job.fence, Storable::stored(job.message_id.clone()), update)
         };
-        self.progress.push(Change { error, failure, duration, ..done(&job, update) }).await;
+        let attempt = Some(job.attempts);
+        self.progress.push(Change { error, failure, attempt, duration, ..done(&job, update) }).await;
         for job in behind {
             self.progress.push(done(&job, Update::Attempt(Attempt::Release))).await;
         }

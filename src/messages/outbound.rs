@@ -7,6 +7,7 @@ use super::nack::{self, AfterRefusal};
 use crate::auth::secret_of_row;
 use crate::db::fence::Fence;
 use crate::db::hold::Hold;
+use crate::db::proof::Proof;
 use crate::db::storable::Storable;
 use crate::jobs::failure::FailureClass;
 use crate::jobs::lanes::Lanes;
@@ -35,6 +36,8 @@ pub struct Sender {
     pub media: Media,
     /// Give a message its place to send once its file is uploaded.
     pub lanes: Lanes,
+    /// Nothing is sent before the worker has proven that it lives.
+    pub proof: Proof,
     /// How long to wait for the server's ack.
     pub ack_timeout: Duration,
 }
@@ -75,6 +78,8 @@ pub async fn send(job: &OutboundJob, sender: &Sender) -> Result<(), JobError> {
         }
         traffic.flushed(asked);
     }
+    // The socket would wait for it, too, but then the attempt would have begun (P6).
+    sender.proof.fresh().await;
     if !client.is_connected() {
         let text = "the connection was lost before the message was sent";
         // "Typing…" is part of the attempt: it may be what the server hangs up at.

@@ -9,6 +9,7 @@ use super::transport::FencedFactory;
 use crate::auth::{AuthStore, RatchetWriter, SessionCredentials, Traffic, Vault, proxy_url};
 use crate::config::DeviceConfig;
 use crate::db::hold::Hold;
+use crate::db::proof::Proof;
 use crate::jobs::numbers::Numbers;
 use crate::messages::inbound::InboxHook;
 use crate::messages::redelivered::Redelivered;
@@ -66,6 +67,8 @@ pub struct ClientSettings {
     pub numbers: Numbers,
     /// Writes the ratchets of all sessions together.
     pub ratchets: RatchetWriter,
+    /// No session sends anything before the worker has proven that it lives.
+    pub proof: Proof,
 }
 
 /// A client that has not been started, and the receiving ends of its channels.
@@ -104,7 +107,7 @@ pub async fn build(
     traffic: &Arc<Traffic>,
     found: &SessionCredentials,
 ) -> Result<Built, BuildError> {
-    let ClientSettings { endpoint, device, proxies, vault, tasks, numbers, ratchets, .. } = settings;
+    let ClientSettings { endpoint, device, proxies, vault, tasks, numbers, ratchets, proof, .. } = settings;
     let ((forward, events), cut) = (mpsc::channel(WAITING), hold.lost.child_token());
     let (missed_sender, missed) = mpsc::unbounded_channel();
     let (error_sender, crypto_errors) = mpsc::unbounded_channel();
@@ -125,7 +128,12 @@ pub async fn build(
     };
     let mut builder = Bot::builder()
         .with_backend_arc(Arc::new(store))
-        .with_transport_factory(FencedFactory { inner: socket, cut: cut.clone(), tasks: tasks.clone() })
+        .with_transport_factory(FencedFactory {
+            inner: socket,
+            cut: cut.clone(),
+            proof: proof.clone(),
+            tasks: tasks.clone(),
+        })
         .with_http_client(media)
         .with_runtime(whatsapp_rust::TokioRuntime)
         .with_push_name(&*hold.session)

@@ -14,6 +14,10 @@ pub enum SessionError {
     /// The session was never linked, or was logged out.
     #[error("the session is not linked; SELECT wa.link(…) shows a QR code")]
     NotLinked,
+    /// The database was restored or failed over, and no heartbeat has noticed it yet. What is stored may be older than what
+    /// was used.
+    #[error("the database has changed; the session connects once the worker has registered again")]
+    Moved,
     /// The session could not be connected, and only a connection can unlink its device.
     #[error(
         "WhatsApp could not be told to unlink the device; the logout is tried again, and wa.logout(…, force => true) \
@@ -38,7 +42,7 @@ impl From<SessionError> for JobError {
             // An application has locked the session: nothing was tried.
             SessionError::Sql(error) if is_busy(&error) => Self::Release(text),
             SessionError::Sql(_) | SessionError::Auth(_) | SessionError::NotUnlinked => Self::Retry(text),
-            SessionError::Lost(_) => Self::Release(text),
+            SessionError::Lost(_) | SessionError::Moved => Self::Release(text),
             // Where building the client fails, the row of the next attempt is written.
             SessionError::NotLinked | SessionError::Build(_) => Self::Permanent(text),
         }

@@ -16,10 +16,12 @@ use crate::config::Secret;
 use crate::db::Db;
 use crate::db::DbError;
 use crate::db::fence::Fence;
+use crate::db::proof::{FRESH, Moment, Proof, TAKEN};
 use crate::jobs::bells::Bells;
 use crate::telemetry::Usage;
 use chrono::{DateTime, Utc};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +34,11 @@ pub struct Lease {
     worker_id: Uuid,
     ttl: Duration,
     witness: Arc<Witness>,
+    /// Whether others see by its connection that the worker has died.
+    seen_by_connection: bool,
+    proof: Proof,
+    /// Workers whose connections have been gone for [`GRACE`].
+    dead: Mutex<Vec<Uuid>>,
 }
 
 /// The signals between the lease and the rest of the worker.
@@ -56,6 +63,51 @@ struct WorkerRequests {
     draining: bool,
     check_at: Option<DateTime<Utc>>,
     beats: i64,
+    gone: Vec<Uuid>,
+}
+
+/// How often a heartbeat is sent: a worker is dead soon after one is missing. Less often through a pooler, and more often with
+/// a short lease.
+const BEAT: Duration = Duration::from_secs(1);
+/// How often the reconciler runs, when nothing rings.
+const RECONCILE: Duration = Duration::from_secs(2);
+/// How long the connection of another worker must have been seen to be gone, so that one that lives can connect again.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often to look while some connection is gone.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The workers whose connections are gone, and since when this worker has seen that without a break.
+#[derive(Debug)]
+struct Gone {
+    since: HashMap<Uuid, Instant>,
+    looked: Instant,
+}
+
+impl Gone {
+    /// Notes what a heartbeat has seen. Returns those that have been gone for [`GRACE`].
+    fn note(&mut self, hung_up: &[Uuid]) -> Vec<Uuid> {
+        let now = Instant::now();
+        // Somebody may have been back meanwhile.
+        if now.duration_since(self.looked) >= GRACE {
+            self.since.clear();
+        }
+        self.looked = now;
+        self.since.retain(|worker, _| hung_up.contains(worker));
+        for worker in hung_up {
+            self.since.entry(*worker).or_insert(now);
+        }
+        let long = self.since.iter().filter(|(_, since)| now.duration_since(**since) >= GRACE);
+        long.map(|(worker, _)| *worker).collect()
+    }
+}
+
+/// What a run of the reconciler knows of its worker's share: when it was last compared with what the worker holds.
+#[derive(Debug, Default)]
+struct ShareSeen {
+    /// The workers, how many sessions this one held, and what was asked for by `wa.move_session`.
+    state: Option<(Option<String>, i64, Option<String>)>,
+    /// Runs since then.
+    runs: u32,
 }
 
 /// Payload on the channel `wa_work` when leases become free; rings [`Bells::reconcile`].
@@ -65,6 +117,8 @@ const STEP: i64 = 200;
 
 /// The share of the lease after which a worker without a heartbeat gives up by itself.
 const GIVE_UP: f64 = 0.8;
+/// A worker looks whether it holds more than its share at least once in so many runs of the reconciler.
+const SHARE_AFTER: u32 = 5;
 /// A database that is not away answers in this time.
 const SLOW: Duration = Duration::from_secs(2);
 
@@ -90,17 +144,36 @@ impl Lease {
         }
         witness.enter(found.home);
         let (host, seconds) = (host.trim(), ttl.as_secs_f64());
-        let most = i32::try_from(max_sessions).unwrap_or(i32::MAX);
-        sqlx::query_file!("sql/worker/register.sql", worker_id, host, pid, version, seconds, most, found.home)
-            .execute(&pool)
-            .await?;
-        Ok(Self { pool, worker_id, ttl, witness })
+        let (most, began) = (i32::try_from(max_sessions).unwrap_or(i32::MAX), Moment::now());
+        // Behind a pooler a connection is not the worker's own.
+        let (seen_by_connection, dead) = (!pooler, Mutex::default());
+        let register = sqlx::query_file!(
+            "sql/worker/register.sql",
+            worker_id,
+            host,
+            pid,
+            version,
+            seconds,
+            most,
+            found.home,
+            seen_by_connection
+        );
+        register.execute(&pool).await?;
+        let lasts = ttl.mul_f64(GIVE_UP);
+        let proof = Proof::since(began, if pooler { lasts } else { FRESH.min(lasts) });
+        Ok(Self { pool, worker_id, ttl, witness, seen_by_connection, proof, dead })
     }
 
     /// The worker id of this life.
     #[must_use]
     pub const fn worker_id(&self) -> Uuid {
         self.worker_id
+    }
+
+    /// Proven by each heartbeat.
+    #[must_use]
+    pub fn proof(&self) -> Proof {
+        self.proof.clone()
     }
 
     /// Sends heartbeats and reconciles until the tokens end it. Calls `answers` with whether the database answers.
@@ -115,9 +188,12 @@ impl Lease {
 
     async fn heartbeat_loop(&self, signals: &LeaseSignals, after_beat: &Notify, answers: impl Fn(bool)) {
         let LeaseSignals { lost, drain_requested, stop, .. } = signals;
-        let (mut proven, mut checked) = (Instant::now(), None);
+        let (mut proven, mut checked) = (Moment::now(), None);
+        let every = (self.ttl / 5).min(if self.seen_by_connection { BEAT } else { RECONCILE });
+        let mut gone = Gone { since: HashMap::new(), looked: Instant::now() };
+        let (mut rung, mut reconciled) = (true, Instant::now());
         loop {
-            let began = Instant::now();
+            let began = Moment::now();
             let give_up = self.ttl.mul_f64(GIVE_UP).saturating_sub(proven.elapsed());
             let beat = tokio::select! {
                 () = stop.cancelled() => return,
@@ -125,12 +201,16 @@ impl Lease {
             };
             answers(matches!(beat, Ok(Ok(_))));
             match beat {
-                Ok(Ok(Some(WorkerRequests { draining, check_at, beats }))) => {
+                Ok(Ok(Some(WorkerRequests { draining, check_at, beats, gone: hung_up }))) => {
                     if !self.witness.count(beats) {
                         tracing::error!("the database went back in time; stopping every session");
                         return lost.cancel();
                     }
                     proven = began;
+                    self.proof.renew(began);
+                    let dead = gone.note(&hung_up);
+                    rung |= !dead.is_empty();
+                    *self.dead.lock().unwrap_or_else(PoisonError::into_inner) = dead;
                     if draining {
                         drain_requested.cancel();
                     }
@@ -148,23 +228,27 @@ impl Lease {
                     return lost.cancel();
                 }
             }
-            after_beat.notify_one();
+            if rung || reconciled.elapsed() + every / 2 >= RECONCILE.min(self.ttl / 5) {
+                (rung, reconciled) = (false, Instant::now());
+                after_beat.notify_one();
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = signals.bells.reconcile.notified() => {}
-                () = tokio::time::sleep((self.ttl / 5).min(Duration::from_secs(2))) => {}
+                () = signals.bells.reconcile.notified() => rung = true,
+                () = tokio::time::sleep(if gone.since.is_empty() { every } else { LOOK.min(every) }) => {}
             }
         }
     }
 
     async fn reconcile_loop(&self, signals: &LeaseSignals, after_beat: &Notify, mut comparison: Comparison) {
         let pool = comparison.pool.clone();
+        let mut seen = ShareSeen::default();
         loop {
             after_beat.notified().await;
             if signals.draining.is_cancelled() {
                 continue;
             }
-            if let Err(error) = self.reconcile(&pool, signals).await {
+            if let Err(error) = self.reconcile(&pool, signals, &mut seen).await {
                 tracing::warn!(%error, "reconciler failed; retrying after the next heartbeat");
             }
             if let Err(error) = comparison.run().await {
@@ -188,30 +272,55 @@ impl Lease {
     async fn beat(&self) -> sqlx::Result<Option<WorkerRequests>> {
         let (seconds, process) = (self.ttl.as_secs_f64(), self.witness.id());
         let memory = i32::try_from(Usage::now().memory / 1_000_000).unwrap_or(i32::MAX);
-        sqlx::query_file_as!(WorkerRequests, "sql/worker/heartbeat.sql", self.worker_id, seconds, process, memory)
-            .fetch_optional(&self.pool)
-            .await
+        sqlx::query_file_as!(
+            WorkerRequests,
+            "sql/worker/heartbeat.sql",
+            self.worker_id,
+            seconds,
+            process,
+            memory,
+            self.seen_by_connection
+        )
+        .fetch_optional(&self.pool)
+        .await
     }
 
-    async fn reconcile(&self, pool: &Db, signals: &LeaseSignals) -> sqlx::Result<()> {
-        let expired = sqlx::query_file!("sql/worker/expire_workers.sql").fetch_one(pool).await?;
-        if expired.workers > 0 {
-            tracing::info!(workers = expired.workers, "dead workers expired; their sessions are free");
+    /// Does what is to be done, by one query that says what that is (P11).
+    async fn reconcile(&self, pool: &Db, signals: &LeaseSignals, seen: &mut ShareSeen) -> sqlx::Result<()> {
+        let dead = std::mem::take(&mut *self.dead.lock().unwrap_or_else(PoisonError::into_inner));
+        if !dead.is_empty() {
+            let ended = sqlx::query_file_scalar!("sql/worker/end_gone.sql", &dead, TAKEN.as_secs_f64());
+            let workers = ended.fetch_one(pool).await?;
+            if workers > 0 {
+                tracing::warn!(workers, "workers gone with their connections; their sessions are free");
+            }
         }
-        if expired.unsettled {
+        let found = sqlx::query_file!("sql/worker/expire_workers.sql", self.worker_id).fetch_one(pool).await?;
+        if found.workers > 0 {
+            tracing::info!(workers = found.workers, "dead workers expired; their sessions are free");
+        }
+        if found.unsettled {
             sqlx::query_file!("sql/worker/settle.sql", STEP).execute(pool).await?;
         }
-        sqlx::query_file!("sql/session/reset_stale.sql").execute(pool).await?;
-        let adopted = sqlx::query_file!("sql/session/adopt.sql", self.worker_id, STEP).execute(pool).await?;
-        let adopted = adopted.rows_affected();
-        if adopted > 0 {
-            tracing::info!(sessions = adopted, "sessions adopted");
-            // There may be more, and they need not wait for the next heartbeat. The session jobs limit how many connect
-            // at once.
-            signals.bells.reconcile.notify_one();
+        if found.workers > 0 || found.free {
+            sqlx::query_file!("sql/session/reset_stale.sql").execute(pool).await?;
+            let adopted = sqlx::query_file!("sql/session/adopt.sql", self.worker_id, STEP).execute(pool).await?;
+            let adopted = adopted.rows_affected();
+            if adopted > 0 {
+                tracing::info!(sessions = adopted, "sessions adopted");
+                // There may be more, and they need not wait for the next heartbeat. The session jobs limit how many connect
+                // at once.
+                signals.bells.reconcile.notify_one();
+                return Ok(());
+            }
+        }
+        let state = Some((found.crew, found.held, found.moves));
+        seen.runs += 1;
+        if seen.state == state && seen.runs < SHARE_AFTER {
             return Ok(());
         }
         let surplus = sqlx::query_file!("sql/session/surplus.sql", self.worker_id, STEP).fetch_all(pool).await?;
+        *seen = ShareSeen { state: state.filter(|_| surplus.is_empty()), runs: 0 };
         for row in surplus {
             if signals.surplus.send(Fence { session_id: row.session_id, epoch: row.epoch }).is_err() {
                 break;

@@ -117,6 +117,11 @@ impl Sessions {
             ended.join().await;
         }
         let found = crate::auth::session_credentials(&hold.db, fence.session_id).await?;
+        if found.moved {
+            // The next heartbeat notices it, too.
+            self.reports.bells.reconcile.notify_one();
+            return Err(SessionError::Moved);
+        }
         if !found.linked && !may_link {
             drop(running);
             self.leave(&entry, Leave::stopped(Status::New, "not linked")).await?;
@@ -182,7 +187,12 @@ impl Sessions {
             biased;
             () = entry.held.hold.lost.cancelled() => None,
             () = end.asked_for() => None,
-            admission = self.reports.gate.admit(tenant, entry.held.hold.fence.session_id, direct) => Some(admission),
+            admission = async {
+                let admission = self.reports.gate.admit(tenant, entry.held.hold.fence.session_id, direct).await;
+                // The socket would wait for it, too, but then the time for the login would have begun (P6).
+                self.settings.proof.fresh().await;
+                admission
+            } => Some(admission),
         }
     }
 

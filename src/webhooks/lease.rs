@@ -113,8 +113,8 @@ impl Supervisor {
             self.forget_at = Instant::now() + spread(FORGET);
             sqlx::query_file!("sql/webhooks/forget.sql").execute(db).await?;
         }
-        let surplus = sqlx::query_file_scalar!("sql/webhooks/hold.sql", worker_id).fetch_all(db).await?;
-        let held = settings::held(db, worker_id).await?;
+        let share = sqlx::query_file!("sql/webhooks/hold.sql", worker_id).fetch_one(db).await?;
+        let held = if share.holds { settings::held(db, worker_id).await? } else { vec![] };
         self.running.retain(|id, running| {
             let stays = held.iter().any(|held| held.fence.webhook_id == *id && held.fence == running.fence);
             if !stays {
@@ -124,7 +124,7 @@ impl Supervisor {
         });
         telemetry::webhooks_held(held.len());
         for held in held {
-            self.follow(held, &surplus);
+            self.follow(held, &share.surplus);
         }
         self.wake(true).await
     }

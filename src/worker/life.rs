@@ -112,6 +112,7 @@ impl Life {
             max_handshakes: settings.max_handshakes,
             numbers: worker.numbers.clone(),
             ratchets,
+            proof: lease.proof(),
         };
         let sessions = Sessions::new(pool.clone(), client, connections.clone(), progress.clone(), bells.clone());
         worker.view.show(sessions.clone(), lanes.clone(), progress.unwritten());
@@ -143,8 +144,8 @@ impl Life {
         let (session_in_hand, maintenance_in_hand) = (InHand::default(), InHand::default());
         let ack_timeout = Duration::from_secs(settings.ack_timeout_seconds.into());
         let handler = worker.handler_override.clone().unwrap_or_else(|| {
-            let (media, lanes) = (worker.media.clone(), lanes.clone());
-            Handler::to_whatsapp(Sender { connections, media, lanes, ack_timeout })
+            let (media, lanes, proof) = (worker.media.clone(), lanes.clone(), self.lease.proof());
+            Handler::to_whatsapp(Sender { connections, media, lanes, proof, ack_timeout })
         });
         let recorder = Recorder { pool: pool.clone(), worker_id, place_freed: bells.claim.clone() };
         let keeper = Maintenance {

@@ -6,6 +6,8 @@ mod conformance;
 #[cfg(feature = "sandbox")]
 mod copies;
 mod durability;
+#[cfg(feature = "sandbox")]
+mod failovers;
 mod fencing;
 #[cfg(feature = "sandbox")]
 mod import;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-const SESSIONS: usize = 4;
+pub(super) const SESSIONS: usize = 4;
 
 /// A worker that cannot hold all sessions, so that two are needed.
 async fn small_worker(world: &World) -> Result<Worker> {
@@ -98,9 +98,8 @@ async fn r2_receipts_lost_by_kills_in_long_runs_are_those_of_a_moment() -> Resul
     worker.stop().await
 }
 
-/// Waits until all sessions are connected and this worker holds none of them.
-async fn all_connected_without(world: &World, worker: &Worker) -> Result<()> {
-    let pid = worker.pid()?;
+/// Waits until all sessions are connected and the worker with this process id holds none of them.
+pub(super) async fn all_connected_without(world: &World, pid: u32) -> Result<()> {
     let elsewhere = format!(
         "SELECT count(*) = {SESSIONS} FROM wa.session s JOIN wa.lease l USING (session_id) JOIN wa.worker w ON w.worker_id = l.holder
          WHERE s.status = 'connected' AND w.pid <> {pid}"
@@ -115,12 +114,12 @@ async fn registers_again(world: &World, worker: &Worker, before: &str) -> Result
     world.holds(&registered).await
 }
 
-async fn id_of(world: &World, worker: &Worker) -> Result<String> {
+pub(super) async fn id_of(world: &World, worker: &Worker) -> Result<String> {
     world.until(&format!("SELECT worker_id::text FROM wa.worker WHERE pid = {}", worker.pid()?)).await
 }
 
 /// Under load, the only worker goes `away`, another takes over everything, the first comes `back`, and the other stops.
-async fn replace_and_return(
+pub(super) async fn replace_and_return(
     world: &World,
     worker: Worker,
     away: impl AsyncFnOnce(&Worker) -> Result<()>,
@@ -131,7 +130,7 @@ async fn replace_and_return(
         let before = id_of(world, &worker).await?;
         away(&worker).await?;
         let other = world.worker().await?;
-        all_connected_without(world, &worker).await?;
+        all_connected_without(world, worker.pid()?).await?;
         load.moves(30).await?;
         back(&worker).await?;
         registers_again(world, &worker, &before).await?;

@@ -183,7 +183,7 @@ async fn r8_messages_in_hand_are_returned_later_when_their_session_is_locked() -
     run(&db.pool, &format!("UPDATE wa.worker SET lease_until = now() - interval '1 second' WHERE worker_id = '{id}'"))
         .await?;
     let bury = include_str!("../../sql/worker/expire_workers.sql");
-    let (buried, unsettled): (i64, bool) = sqlx::query_as(bury).fetch_one(&db.pool).await?;
+    let (buried, unsettled): (i64, bool) = sqlx::query_as(bury).bind(id).fetch_one(&db.pool).await?;
     ensure!((buried, unsettled) == (1, false), "what is left was there before");
     ensure!(one::<i64>(&db.pool, "SELECT count(*) FROM wa.worker").await? == 0);
     ensure!(one::<i64>(&db.pool, "SELECT count(*) FROM wa.lease WHERE holder IS NULL").await? == 2);

@@ -10,6 +10,7 @@ mod files;
 mod history;
 mod hostile;
 mod inward;
+mod lost_answers;
 mod media_in;
 mod media_out;
 mod media_sources;

@@ -67,7 +67,16 @@ async fn h2_an_outage_loses_no_count() -> Result<()> {
     let job = begin(&mut far, "kept").await?;
     far.end(job, Ok(())).await?;
     ensure!(far.numbers.write(&pool.into(), far.id).await.is_err(), "written to nowhere");
-    counted(&far, [6, 4, 1, 1, 1, 0, 1, 1]).await
+    counted(&far, [6, 4, 1, 1, 1, 0, 1, 1]).await?;
+    // A first attempt that failed counts the message as queued, once.
+    let job = begin(&mut far, "retried").await?;
+    relay.lose_answer_to("Writes the progress of messages");
+    far.end(job, Err(JobError::Retry("not now".into()))).await?;
+    relay.answer_is_lost().await?;
+    counted(&far, [7, 4, 1, 1, 1, 0, 1, 1]).await?;
+    let counted_once = "SELECT attempts = 1 AND status = 'queued' AND jsonb_array_length(errors) = 1 FROM wa.outbound WHERE body = 'retried'";
+    ensure!(one::<bool>(&db.pool, counted_once).await?, "the attempt counts twice");
+    levels_agree(&db.pool, true).await
 }
 
 /// Whether the counts of the sessions by minute are those of the rows.

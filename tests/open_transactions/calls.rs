@@ -159,6 +159,7 @@ pub(super) const INTERNAL: &[&str] = &[
     "check_message",
     "current_home",
     "deliver_status",
+    "has_hung_up",
     "home",
     "home_change",
     "new_message_id",

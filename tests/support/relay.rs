@@ -1,8 +1,9 @@
 //! A TCP relay between a worker and its database. A test can stall it without either end noticing, or cut a connection
-//! between a commit and its answer.
+//! between a commit and its answer. It counts statements.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::until::until;
@@ -19,6 +20,7 @@ pub(crate) struct Relay {
     open: Arc<watch::Sender<bool>>,
     /// The text of the statement whose next answer with a row is to be lost.
     cut: Arc<Mutex<Option<&'static str>>>,
+    statements: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -38,16 +40,23 @@ impl Relay {
         url.set_port(Some(address.port())).ok().context("the port cannot be set")?;
         let (open, cut) = (Arc::new(watch::Sender::new(true)), Arc::<Mutex<Option<&'static str>>>::default());
         let (state, marked) = (open.clone(), cut.clone());
+        let statements = Arc::<AtomicU64>::default();
+        let count = statements.clone();
         let task = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let Ok(far) = TcpStream::connect(&target).await else { continue };
                 let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
                 let asked = Arc::<Mutex<Asked>>::default();
-                tokio::spawn(carry(near_in, far_out, state.subscribe(), ask(asked.clone())));
+                tokio::spawn(carry(near_in, far_out, state.subscribe(), ask(asked.clone(), count.clone())));
                 tokio::spawn(carry(far_in, near_out, state.subscribe(), answer(asked, marked.clone())));
             }
         });
-        Ok(Self { url: url.into(), open, cut, task })
+        Ok(Self { url: url.into(), open, cut, statements, task })
+    }
+
+    /// How many statements have passed.
+    pub(crate) fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
     }
 
     /// Holds all bytes from now on.
@@ -107,8 +116,8 @@ struct Asked {
     answer: Vec<u8>,
 }
 
-/// Reads the messages of the near end: Parse (P) prepares a statement, and Bind (B) runs it.
-fn ask(asked: Arc<Mutex<Asked>>) -> impl FnMut(&[u8]) -> bool {
+/// Reads the messages of the near end: Parse (P) prepares a statement, and Bind (B) runs it, or Query (Q) does both.
+fn ask(asked: Arc<Mutex<Asked>>, statements: Arc<AtomicU64>) -> impl FnMut(&[u8]) -> bool {
     move |bytes| {
         let mut asked = lock(&asked);
         asked.rest.extend_from_slice(bytes);
@@ -124,6 +133,9 @@ fn ask(asked: Arc<Mutex<Asked>>) -> impl FnMut(&[u8]) -> bool {
                 // A request for TLS, which has eight bytes, comes before the login.
                 asked.started = message.len() > 8;
                 continue;
+            }
+            if matches!(message[0], b'B' | b'Q') {
+                statements.fetch_add(1, Ordering::Relaxed);
             }
             let mut words =
                 message[5..].split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());

@@ -8,6 +8,7 @@ mod e2e;
 mod engine;
 mod figure;
 mod fleet;
+mod growth;
 mod history;
 mod insert;
 mod latency;
@@ -71,6 +72,8 @@ enum BenchCommand {
     Insert(insert::Args),
     /// P8: jobs a second with a long history and with none
     History(history::Args),
+    /// P11, P12: how cost grows with sessions, workers and rows
+    Growth(growth::Args),
     /// H2: database time of each page of the dashboard with ten million messages and 10,000 sessions
     Pages(pages::Args),
     /// H5: deliveries a second to a local receiver, and with a million that wait for a dead one
@@ -120,6 +123,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             BenchCommand::Latency(args) => latency::run(args, &config, given, json).await,
             BenchCommand::Insert(args) => insert::run(args, &config, given, json).await,
             BenchCommand::History(args) => history::run(args, &config, given, json).await,
+            BenchCommand::Growth(args) => growth::run(args, given, json).await,
             BenchCommand::Pages(args) => pages::run(args, given, json).await,
             BenchCommand::Webhook(args) => webhook::run(args, &config, given, json).await,
             BenchCommand::Wagres { .. } => Ok(()),

@@ -135,3 +135,15 @@ async fn h5_bench_webhook_stands_beside_the_receivers_bare_rate() -> Result<()> 
     ensure!(lines.iter().filter(|line| line["reference"] == "none waiting" && positive(line, "ratio")).count() == 2);
     Ok(())
 }
+
+#[tokio::test]
+async fn p12_bench_growth_prints_each_law_beside_what_is_wanted() -> Result<()> {
+    let sizes =
+        ["growth", "--seconds", "1", "--workers", "1", "--stopped", "10,100", "--links", "10,100", "--busy", "2,8"];
+    let lines = bench(&sizes).await?;
+    ensure!(lines.len() == 6, "{lines:#?}");
+    for line in &lines {
+        ensure!(line["figure"].is_number() && positive(line, "reference_figure") && line["met"].is_boolean(), "{line}");
+    }
+    Ok(())
+}

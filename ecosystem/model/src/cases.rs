@@ -7,7 +7,7 @@ use crate::protocol::{Promise, Protocol};
 
 /// What holds whatever happens to workers, as long as Postgres keeps what it has committed.
 const ALWAYS: [Promise; 7] = [
-    Promise::OneSender,
+    Promise::OneSenderAtOnce,
     Promise::NoStaleWrite,
     Promise::ShownOnce,
     Promise::InOrder,
@@ -25,6 +25,7 @@ const NONE: Faults = Faults {
     answers: 0,
     connections: 0,
     hand_overs: 0,
+    hang_ups: 0,
     failovers: 0,
 };
 
@@ -39,6 +40,7 @@ const fn any(all: u8) -> Faults {
         answers: all,
         connections: all,
         hand_overs: all,
+        hang_ups: all,
         failovers: 0,
     }
 }
@@ -47,7 +49,7 @@ const fn any(all: u8) -> Faults {
 #[must_use]
 pub fn sending(faults: u8) -> Protocol {
     Protocol {
-        guards: Guards::built(),
+        guards: Guards::all(),
         faults: any(faults),
         messages: 3,
         inbound: false,
@@ -65,7 +67,7 @@ fn message() -> Protocol {
 /// Two faults at once, of those that change who holds the session.
 #[must_use]
 pub fn two_workers_fail() -> Protocol {
-    let faults = Faults { all: 2, crashes: 1, restarts: 1, freezes: 1, cuts: 1, connections: 1, ..NONE };
+    let faults = Faults { all: 2, crashes: 1, restarts: 1, freezes: 1, cuts: 1, hang_ups: 1, connections: 1, ..NONE };
     Protocol { faults, messages: 2, ..sending(0) }
 }
 
@@ -122,11 +124,11 @@ pub fn failover_and_crash() -> Protocol {
     failover(Faults { all: 1, crashes: 1, ..NONE })
 }
 
-/// A failover with another fault and one message, if the product had all guards.
+/// A failover with another fault and one message.
 #[must_use]
-pub fn failover_with_all_guards() -> Protocol {
-    let others = Faults { all: 1, crashes: 1, cuts: 1, freezes: 1, connections: 1, ..NONE };
-    Protocol { guards: Guards::all(), messages: 1, ..failover(others) }
+pub fn failover_and_fault() -> Protocol {
+    let others = Faults { all: 1, crashes: 1, cuts: 1, freezes: 1, hang_ups: 1, connections: 1, ..NONE };
+    Protocol { messages: 1, ..failover(others) }
 }
 
 /// A model that breaks a promise, because a guard is missing.
@@ -141,7 +143,8 @@ pub fn without(guard: Guard) -> Protocol {
         Guard::EpochOnClaim => (sending(0), Faults { all: 1, freezes: 1, ..NONE }, Promise::HandIsKnown),
         Guard::EpochOnInbox => (receiving(0), Faults { all: 1, freezes: 1, ..NONE }, Promise::NoStaleWrite),
         Guard::EpochsAfterFailover => {
-            (failover_of_a_message(), Faults { all: 2, cuts: 1, failovers: 1, ..NONE }, Promise::NoStaleWrite)
+            let faults = Faults { all: 3, hand_overs: 1, cuts: 1, failovers: 1, ..NONE };
+            (failover_of_a_message(), faults, Promise::NoStaleWrite)
         }
         Guard::SameId => (sending(0), Faults { all: 1, crashes: 1, ..NONE }, Promise::ShownOnce),
         Guard::OneUnderWay | Guard::RetryHoldsLane => {
@@ -152,7 +155,11 @@ pub fn without(guard: Guard) -> Protocol {
         Guard::AcknowledgeAfterCommit => (receiving(0), Faults { all: 1, crashes: 1, ..NONE }, Promise::InboxComplete),
         Guard::StoreOnce => (receiving(0), Faults { all: 1, answers: 1, ..NONE }, Promise::InboxOnce),
         Guard::ReserveKeys => (keys(0), Faults { all: 1, crashes: 1, ..NONE }, Promise::KeysOnce),
-        Guard::HeartbeatNoticesFailover | Guard::RenewRatchets => {
+        // Then nothing new begins ever.
+        Guard::HeartbeatNoticesFailover => {
+            (failover_alone(), Faults { all: 2, crashes: 1, failovers: 1, ..NONE }, Promise::NotIdle)
+        }
+        Guard::RenewRatchets => {
             (failover_alone(), Faults { all: 2, crashes: 1, failovers: 1, ..NONE }, Promise::KeysOnce)
         }
         Guard::Adopt => (sending(0), Faults { all: 1, crashes: 1, ..NONE }, Promise::NotIdle),
@@ -172,17 +179,16 @@ pub fn without(guard: Guard) -> Protocol {
     Protocol { guards: base(guard).without(guard), faults, promises: vec![promise], ..model }
 }
 
-/// The guards beside this one. What the product does after a failover breaks a promise by itself, so that gap is closed first.
+/// The guards beside this one. What keeps a worker that is cut off from sending is there twice: it closes its sockets, and each socket looks at the clock.
 fn base(guard: Guard) -> Guards {
     match guard {
-        Guard::EpochsAfterFailover => Guards::built().with(Guard::NothingNewAfterFailover),
-        _ => Guards::built(),
+        Guard::StopBeforeExpiry => Guards::all().without(Guard::SocketKnowsLease),
+        _ => Guards::all(),
     }
 }
 
 /// The same model with the guard.
 #[must_use]
 pub fn with(guard: Guard) -> Protocol {
-    let model = without(guard);
-    Protocol { guards: base(guard).with(guard), ..model }
+    Protocol { guards: base(guard), ..without(guard) }
 }

@@ -7,7 +7,8 @@
 pub enum Guard {
     /// A worker without a heartbeat for 0.8 of its lease closes its sockets (`GIVE_UP` in `src/session/lease.rs`).
     StopBeforeExpiry,
-    /// A worker is ended only when its lease has expired (`lease_until < now()` in `sql/worker/expire_workers.sql`).
+    /// A worker is ended only when its lease has expired (`lease_until < now()` in `sql/worker/expire_workers.sql`), or its
+    /// connection is gone and no heartbeat has come since (`sql/worker/end_gone.sql`).
     ExpireBeforeTakeover,
     /// The epoch grows with each holder (`wa.next_epoch` in `sql/session/adopt.sql` and `sql/jobs/claim_session.sql`).
     EpochGrows,
@@ -44,20 +45,22 @@ pub enum Guard {
     Adopt,
     /// Only a worker that is registered can be the holder (`wa.lease.holder` refers to `wa.worker`).
     HolderIsRegistered,
-    /// **Not in the product.** While the database has failed over and no heartbeat has noticed it, no lease is taken and no
-    /// session connected.
+    /// While the database has failed over and no heartbeat has noticed it, no lease is taken and no session connected
+    /// (`wa.home_change` in `sql/session/adopt.sql`, `sql/jobs/claim_session.sql` and `sql/auth/creds_state.sql`).
     NothingNewAfterFailover,
-    /// **Not in the product.** After a failover the workers of the earlier home have a whole lease to stop.
+    /// After a failover no lease is taken before the workers of the earlier home have stopped (`wa.auth_home.free_at`).
     WaitAfterFailover,
-    /// **Not in the product.** The socket compares its clock with the lease before it sends.
+    /// The socket sends nothing when the worker's last heartbeat is too old, by the worker's own clock (`src/db/proof.rs`,
+    /// `src/session/transport.rs`).
     SocketKnowsLease,
-    /// **Not in the product.** The outcome of an attempt that is written again, because its answer was lost, counts once.
+    /// The outcome of an attempt that is written again, because its answer was lost, counts once (`attempt` in
+    /// `sql/jobs/record_progress.sql`).
     CountOnce,
 }
 
 impl Guard {
-    /// Those that the product has, see each.
-    pub const BUILT: [Self; 19] = [
+    /// All of them.
+    pub const ALL: [Self; 23] = [
         Self::StopBeforeExpiry,
         Self::ExpireBeforeTakeover,
         Self::EpochGrows,
@@ -77,11 +80,11 @@ impl Guard {
         Self::RenewRatchets,
         Self::Adopt,
         Self::HolderIsRegistered,
+        Self::NothingNewAfterFailover,
+        Self::WaitAfterFailover,
+        Self::SocketKnowsLease,
+        Self::CountOnce,
     ];
-
-    /// Those that the product lacks: the model shows what each would change.
-    pub const PROPOSED: [Self; 4] =
-        [Self::NothingNewAfterFailover, Self::WaitAfterFailover, Self::SocketKnowsLease, Self::CountOnce];
 }
 
 /// The guards of one run.
@@ -91,20 +94,8 @@ pub struct Guards(u32);
 impl Guards {
     /// What the product does.
     #[must_use]
-    pub fn built() -> Self {
-        Guard::BUILT.into_iter().fold(Self(0), Self::with)
-    }
-
-    /// All, including those that the product lacks.
-    #[must_use]
     pub fn all() -> Self {
-        Guard::PROPOSED.into_iter().fold(Self::built(), Self::with)
-    }
-
-    /// The same with this guard.
-    #[must_use]
-    pub const fn with(self, guard: Guard) -> Self {
-        Self(self.0 | 1 << guard as u32)
+        Self(Guard::ALL.into_iter().fold(0, |bits, guard| bits | 1 << guard as u32))
     }
 
     /// The same without this guard.

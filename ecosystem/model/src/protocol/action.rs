@@ -21,7 +21,7 @@ pub enum Action {
     Register(Who),
     /// `sql/worker/heartbeat.sql`.
     Beat(Who, Answer),
-    /// `sql/worker/expire_workers.sql`, and `sql/session/reset_stale.sql` after it.
+    /// `sql/worker/end_gone.sql`, `sql/worker/expire_workers.sql`, and `sql/session/reset_stale.sql` after them.
     Expire(Who),
     /// `sql/session/adopt.sql`.
     Adopt(Who),
@@ -77,6 +77,8 @@ pub enum Action {
     LoseConnection(Who),
     /// A planned hand-over (`Sessions::hand_over`, `sql/session/release.sql`).
     HandOver(Who),
+    /// The server ends the connection of a worker's heartbeat, and the worker does not notice it.
+    HangUp(Who),
     /// The replica follows no more.
     FallBehind,
     /// The replica is promoted: what was committed since then is lost.
@@ -138,6 +140,7 @@ impl fmt::Display for Action {
             Self::Mend(who) => write!(f, "worker {} reaches Postgres again", name(who)),
             Self::LoseConnection(who) => write!(f, "the server closes the connection of worker {}", name(who)),
             Self::HandOver(who) => write!(f, "worker {} hands the session over", name(who)),
+            Self::HangUp(who) => write!(f, "the connection of worker {} to Postgres ends, unnoticed", name(who)),
             Self::FallBehind => write!(f, "the replica falls behind"),
             Self::FailOver => write!(f, "Postgres fails over to the replica"),
         }

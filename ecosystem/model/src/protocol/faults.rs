@@ -3,7 +3,7 @@
 use super::Protocol;
 use super::action::{Action, Who};
 use super::state::{Stage, State};
-use super::step::{drop_socket, end_life, spend};
+use super::step::{drop_socket, end_life, index, spend};
 
 impl Protocol {
     pub(super) fn fault(&self, state: &mut State, action: Action) -> Option<()> {
@@ -12,6 +12,7 @@ impl Protocol {
                 state.processes[who].runs.then_some(())?;
                 spend(state, |left| &mut left.crashes)?;
                 end_life(state, who);
+                state.db.hang_up(Some(index(who)));
                 let process = &mut state.processes[who];
                 (process.runs, process.frozen, process.waking) = (false, false, false);
             }
@@ -49,6 +50,12 @@ impl Protocol {
                 drop_socket(&mut state.server, who);
             }
             Action::HandOver(who) => self.hand_over(state, who)?,
+            Action::HangUp(who) => {
+                spend(state, |left| &mut left.hang_ups)?;
+                let process = index(who);
+                state.db.workers.iter().flatten().find(|row| row.life.process == process && !row.hung_up)?;
+                state.db.hang_up(Some(process));
+            }
             Action::FallBehind => {
                 (state.replica.is_none() && state.left.failovers > 0 && state.left.all > 0).then_some(())?;
                 state.replica = Some(state.db);
@@ -58,6 +65,7 @@ impl Protocol {
                 spend(state, |left| &mut left.failovers)?;
                 state.db = replica;
                 state.db.timeline += 1;
+                state.db.hang_up(None);
                 state.failed_over = true;
             }
             _ => return None,

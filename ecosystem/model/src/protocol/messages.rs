@@ -77,7 +77,7 @@ impl Protocol {
         });
         (stage == Stage::Waiting && !(under_way && self.guards.has(Guard::OneUnderWay))).then_some(())?;
         let waking = state.processes[who].waking;
-        if self.guards.has(Guard::SocketKnowsLease) && work.give_up == 0 {
+        if self.guards.has(Guard::SocketKnowsLease) && !work.is_fresh() {
             return None;
         }
         if self.ratchets {

@@ -178,7 +178,7 @@ impl Protocol {
     fn at_work(&self) -> State {
         let queued = Row::Queued { attempts: 0, retry: None, died: false };
         let life = |process| Life { process, number: 0 };
-        let worker = |process| Some(WorkerRow { life: life(process), lease: LEASE, home: 0 });
+        let worker = |process| Some(WorkerRow { life: life(process), lease: LEASE, home: 0, hung_up: false });
         let work = |process, hold| Work { hold, ..Work::new(life(process)) };
         let process =
             |life| Process { runs: true, frozen: false, waking: false, cut_off: false, lives: 1, life: Some(life) };
@@ -198,6 +198,7 @@ impl Protocol {
                 known_timeline: 0,
                 first_epoch: 0,
                 timeline: 0,
+                free_in: 0,
                 inbox: 0,
             },
             replica: None,
@@ -221,6 +222,7 @@ impl Protocol {
             Action::Mend(who),
             Action::LoseConnection(who),
             Action::HandOver(who),
+            Action::HangUp(who),
             Action::Beat(who, Answer::Lost),
             Action::ClaimJob(who, Answer::Lost),
             Action::Record(who, Answer::Lost),

@@ -8,6 +8,8 @@ pub const LANES: [u8; 3] = [0, 0, 1];
 pub const LEASE: u8 = 3;
 /// After how many ticks without a heartbeat a worker gives up.
 pub const GIVE_UP: u8 = 2;
+/// After how many ticks without a heartbeat a worker whose connection is gone is dead. Until then it sends nothing more.
+pub const TAKEN: u8 = 1;
 /// After how many ticks a message that failed is tried again.
 pub const RETRY: u8 = 1;
 /// In how many ticks without a new fault everything has to be well again: the lease, then a comparison that has to see
@@ -38,7 +40,7 @@ pub struct State {
     pub server: Server,
     /// What may still happen.
     pub left: Faults,
-    /// The database has failed over in this tick.
+    /// The database has failed over in this tick, and nobody has taken the lease since.
     pub failed_over: bool,
     /// Ticks since the last fault in which something was not as it should be.
     pub calm: u8,
@@ -73,6 +75,8 @@ pub struct Db {
     pub first_epoch: u8,
     /// The server's timeline.
     pub timeline: u8,
+    /// Ticks until `wa.auth_home.free_at`.
+    pub free_in: u8,
     /// How often the received message is in `wa.inbox`.
     pub inbox: u8,
 }
@@ -97,6 +101,8 @@ pub struct WorkerRow {
     pub lease: u8,
     /// `home`.
     pub home: u8,
+    /// `wa.has_hung_up`: the connection of its last heartbeat is gone.
+    pub hung_up: bool,
 }
 
 /// A message in the database.
@@ -258,6 +264,8 @@ pub struct Faults {
     pub connections: u8,
     /// A worker gives its session away.
     pub hand_overs: u8,
+    /// The connection of a heartbeat ends, and the worker does not notice it.
+    pub hang_ups: u8,
     /// The database fails over.
     pub failovers: u8,
 }
@@ -327,9 +335,17 @@ impl Db {
         died_with
     }
 
+    /// The connections of a process end; of all processes with none.
+    pub(super) fn hang_up(&mut self, of: Option<u8>) {
+        for row in self.workers.iter_mut().flatten().filter(|row| of.is_none_or(|of| row.life.process == of)) {
+            row.hung_up = true;
+        }
+    }
+
     /// `wa.move_home`.
-    pub(super) fn move_home(&mut self, above: bool) {
+    pub(super) fn move_home(&mut self, above: bool, waits: bool) {
         self.home += 1;
+        self.free_in = if waits { TAKEN } else { 0 };
         if above {
             self.first_epoch = self.home * EPOCHS;
         }
@@ -341,6 +357,7 @@ impl Db {
         for worker in self.workers.iter_mut().flatten() {
             worker.lease = worker.lease.saturating_sub(1);
         }
+        self.free_in = self.free_in.saturating_sub(1);
         for row in &mut self.messages {
             if let Row::Queued { retry: Some(left), .. } = row {
                 *left = left.saturating_sub(1);

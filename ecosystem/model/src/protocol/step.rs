@@ -4,8 +4,8 @@
 
 use super::action::{Action, Answer, Who};
 use super::state::{
-    Db, Faults, GIVE_UP, HandJob, Hold, Inbound, Job, LEASE, Life, Link, Process, Ratchet, Row, Stage, State, Work,
-    WorkerRow,
+    Db, Faults, GIVE_UP, HandJob, Hold, Inbound, Job, LEASE, Life, Link, Process, Ratchet, Row, Stage, State, TAKEN,
+    Work, WorkerRow,
 };
 use super::{Protocol, state};
 use crate::guards::Guard;
@@ -36,6 +36,11 @@ impl Work {
     /// The hold, if its connection is open.
     pub(super) fn open(&self) -> Option<Hold> {
         self.hold.filter(|hold| hold.link == Link::Open)
+    }
+
+    /// Whether the last heartbeat is so young that nobody else can have the session.
+    pub(super) const fn is_fresh(&self) -> bool {
+        self.give_up > GIVE_UP - TAKEN
     }
 
     /// The connection is over: attempts on it failed, and those that had not begun go back.
@@ -135,14 +140,10 @@ impl Protocol {
         process.lives += 1;
         let db = &mut state.db;
         if self.guards.has(Guard::HeartbeatNoticesFailover) && db.timeline != db.known_timeline {
-            db.move_home(self.guards.has(Guard::EpochsAfterFailover));
-            if self.guards.has(Guard::WaitAfterFailover) {
-                for worker in db.workers.iter_mut().flatten() {
-                    worker.lease = LEASE;
-                }
-            }
+            db.move_home(self.guards.has(Guard::EpochsAfterFailover), self.guards.has(Guard::WaitAfterFailover));
         }
-        *db.workers.iter_mut().find(|row| row.is_none())? = Some(WorkerRow { life: id, lease: LEASE, home: db.home });
+        *db.workers.iter_mut().find(|row| row.is_none())? =
+            Some(WorkerRow { life: id, lease: LEASE, home: db.home, hung_up: false });
         db.workers.sort_unstable();
         process.life = Some(Work::new(id));
         Some(())
@@ -159,7 +160,7 @@ impl Protocol {
                 || state.db.worker(work.id).is_some_and(|row| row.home != home));
         (work.beat, work.reconcile) = (false, 3);
         match state.db.worker(work.id).filter(|row| row.lease > 0 && !moved) {
-            Some(row) => row.lease = LEASE,
+            Some(row) => (row.lease, row.hung_up) = (LEASE, false),
             // Nobody hears that the lease is lost: the next heartbeat does.
             None if answer == Answer::Lost => {}
             None => {
@@ -207,7 +208,8 @@ impl Protocol {
         let db = &mut state.db;
         let is_dead = |row: &WorkerRow, db: &Db| {
             row.lease == 0
-                || row.home != db.home && !self.guards.has(Guard::WaitAfterFailover)
+                || row.home != db.home
+                || row.hung_up && row.lease <= LEASE - TAKEN
                 || row.life != work.id && !self.guards.has(Guard::ExpireBeforeTakeover)
         };
         for at in 0..db.workers.len() {
@@ -239,11 +241,12 @@ impl Protocol {
         let db = &mut state.db;
         if db.holder.is_none()
             && !db.online
-            && !self.waits_for_notice(db)
+            && self.may_take(db)
             && self.guards.has(Guard::Adopt)
             && db.worker(work.id).is_some()
         {
             db.take(work.id, self.guards.has(Guard::EpochGrows));
+            state.failed_over = false;
             if !matches!(db.job, Job::Running(by) if db.lives(by)) {
                 db.job = Job::Queued;
             }
@@ -292,7 +295,7 @@ impl Protocol {
             Job::Running(by) => !db.lives(by),
         };
         (free && !self.waits_for_notice(db)).then_some(())?;
-        (db.holder == Some(work.id) || db.holder.is_none() && !db.online).then_some(())?;
+        (db.holder == Some(work.id) || db.holder.is_none() && !db.online && self.may_take(db)).then_some(())?;
         if answer == Answer::Lost {
             spend(state, |left| &mut left.answers)?;
         }
@@ -300,6 +303,7 @@ impl Protocol {
         if db.holder.is_none() {
             let registered = db.worker(work.id).is_some() || !self.guards.has(Guard::HolderIsRegistered);
             registered.then(|| db.take(work.id, self.guards.has(Guard::EpochGrows)))?;
+            state.failed_over = false;
         }
         db.job = Job::Running(work.id);
         if answer == Answer::Arrives {
@@ -307,6 +311,11 @@ impl Protocol {
         }
         state.processes[who].life = Some(work);
         Some(())
+    }
+
+    /// Whether a free lease may be taken: not before those who may still send for the session have stopped.
+    fn may_take(&self, db: &Db) -> bool {
+        !self.waits_for_notice(db) && db.free_in == 0
     }
 
     /// Whether nothing new may begin, because the database has failed over and no heartbeat has noticed it.
