@@ -11,24 +11,24 @@ WITH own AS MATERIALIZED (
     CROSS JOIN LATERAL (SELECT e.id FROM wa.event e WHERE e.session_id = s.session_id ORDER BY e.session_id DESC, e.id DESC LIMIT 1) e
     WHERE (SELECT sessions FROM few) ORDER BY e.id DESC LIMIT $2::bigint / 10
 )
-(SELECT id AS "id!", session, kind AS "kind!", data AS "data!", created_at AS "at!" FROM wa.event
+(SELECT id AS "id!", session, kind AS "kind!", data::text AS "data!", created_at AS "at!" FROM wa.event
  WHERE $1 IS NOT NULL AND $4 IS NULL AND id > $1 AND ($5::text IS NULL OR starts_with(kind, $5)) ORDER BY id LIMIT $2)
 UNION ALL
-(SELECT e.id, e.session, e.kind, e.data, e.created_at FROM own CROSS JOIN LATERAL (
+(SELECT e.id, e.session, e.kind, e.data::text, e.created_at FROM own CROSS JOIN LATERAL (
     SELECT * FROM wa.event e
     WHERE $1 IS NOT NULL AND e.session_id = own.session_id AND e.id > $1 AND ($5 IS NULL OR starts_with(e.kind, $5))
     ORDER BY e.session_id, e.id LIMIT $2) e)
 UNION ALL
-(SELECT id, session, kind, data, created_at FROM wa.event
+(SELECT id, session, kind, data::text, created_at FROM wa.event
  WHERE $1 IS NULL AND $4 IS NULL AND NOT (SELECT sessions FROM few)
    AND ($5 IS NULL OR starts_with(kind, $5) AND id > (SELECT max(id) - 100000 FROM wa.event)) ORDER BY id DESC LIMIT $2 / 10)
 UNION ALL
-(SELECT e.id, e.session, e.kind, e.data, e.created_at FROM own CROSS JOIN LATERAL (
+(SELECT e.id, e.session, e.kind, e.data::text, e.created_at FROM own CROSS JOIN LATERAL (
     SELECT * FROM wa.event e
     WHERE $1 IS NULL AND e.session_id = own.session_id AND ($5 IS NULL OR starts_with(e.kind, $5))
     ORDER BY e.session_id DESC, e.id DESC LIMIT $2 / 10) e)
 UNION ALL
-(SELECT e.id, e.session, e.kind, e.data, e.created_at
+(SELECT e.id, e.session, e.kind, e.data::text, e.created_at
  FROM recent r
  CROSS JOIN LATERAL (
     SELECT * FROM wa.event e
@@ -37,5 +37,5 @@ UNION ALL
     ORDER BY e.session_id DESC, e.id DESC LIMIT $2 / 10) e
  ORDER BY e.id DESC LIMIT $2 / 10)
 UNION ALL
-(SELECT id, session, kind, data, created_at FROM wa.event
+(SELECT id, session, kind, data::text, created_at FROM wa.event
  WHERE (SELECT sessions FROM few) AND tenants IS NOT NULL AND ($5 IS NULL OR starts_with(kind, $5)) ORDER BY id DESC LIMIT $2 / 10)

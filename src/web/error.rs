@@ -33,6 +33,9 @@ pub(super) enum WebError {
     /// Other changes of the same tenant or session are under way.
     #[error("other changes of yours wait for somebody who is changing the same; try again in a moment")]
     Busy,
+    /// The program failed.
+    #[error("the page failed")]
+    Failed,
     /// A statement failed.
     #[error(transparent)]
     Sql(#[from] Error),
@@ -53,6 +56,7 @@ impl WebError {
             Self::Invalid(text) => Told { message: text.clone(), ..plain(StatusCode::UNPROCESSABLE_ENTITY, "") },
             Self::TooMany => plain(StatusCode::TOO_MANY_REQUESTS, "web_error.too_many"),
             Self::Busy => plain(StatusCode::SERVICE_UNAVAILABLE, "web_error.busy"),
+            Self::Failed => plain(StatusCode::INTERNAL_SERVER_ERROR, "web_error.failed"),
             Self::Sql(error) if outage::is_outage(error) || outage::is_busy(error) => {
                 plain(StatusCode::SERVICE_UNAVAILABLE, "web_error.away")
             }
@@ -156,6 +160,7 @@ mod tests {
                 WebError::Missing("web_error.no_campaign"),
                 WebError::TooMany,
                 WebError::Busy,
+                WebError::Failed,
                 Error::PoolTimedOut.into(),
                 Error::RowNotFound.into(),
             ]

@@ -12,6 +12,7 @@ use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use axum::{Form, Json};
 use chrono::{DateTime, Utc};
 use maud::{Markup, PreEscaped, html};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use sqlx::postgres::PgPool;
 use std::collections::HashMap;
@@ -45,6 +46,13 @@ async fn read(pool: &PgPool, secret: &str) -> Result<Link, WebError> {
     Ok(link)
 }
 
+/// Where the page is. A secret that nobody has made leads to no other page either.
+fn address(secret: &str) -> String {
+    /// Of those that `wa.new_secret` makes none is encoded.
+    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_');
+    format!("/link/{}", utf8_percent_encode(secret, ENCODED))
+}
+
 /// A link that exists. A wrong secret counts as an attempt to guess one.
 async fn known(web: &Web, secret: &str, asked: &Asked) -> Result<Link, WebError> {
     let link = read(&web.pool, secret).await?;
@@ -59,7 +67,7 @@ pub(super) async fn page(State(web): State<Web>, Path(secret): Path<String>, ask
     match known(&web, &secret, &asked).await {
         Ok(link) => {
             let words = asked.words;
-            let live = format!("/link/{secret}/live");
+            let live = format!("{}/live", address(&secret));
             let live = matches!(link.state.as_str(), "open" | "spent").then_some(live.as_str());
             let title = link
                 .session
@@ -150,7 +158,7 @@ pub(super) async fn step(
             };
             Json(json!({ "ok": true, "message": asked.words.t(done) })).into_response()
         }
-        Ok(()) => Redirect::to(&format!("/link/{secret}")).into_response(),
+        Ok(()) => Redirect::to(&address(&secret)).into_response(),
         Err(error) => page::answer(&plainly(error, asked.words), asked.words, &asked.headers, "/"),
     }
 }
@@ -196,7 +204,7 @@ fn content(words: &Words, secret: &str, link: &Link) -> Markup {
             "revoked" => (state("warn", "stop", words.t("link.revoked"), words.t("link.ask_again"))),
             _ => (state("bad", "warn", words.t("link.unknown"), words.t("link.ask_again"))),
         }
-        (page::languages(words, &format!("/link/{secret}")))
+        (page::languages(words, &address(secret)))
     }
 }
 
@@ -218,7 +226,7 @@ fn connected(words: &Words, phone: &str) -> Markup {
 fn activation(words: &Words, secret: &str, link: &Link) -> Markup {
     let form = |auto: bool, label| {
         html! {
-            form method="post" action={ "/link/" (secret) "/activate" } data-act data-auto[auto] {
+            form method="post" action={ (address(secret)) "/activate" } data-act data-auto[auto] {
                 div.row { button.button { (words.t(label)) } }
             }
         }
@@ -303,7 +311,7 @@ fn code(words: &Words, secret: &str, link: &Link) -> Markup {
                     p class="flash warn" role="alert" { (words.t("link_end.code_expired")) " " (words.t("link.code_again")) }
                 }
                 p.or { (words.t("link.by_number")) }
-                form.stacked method="post" action={ "/link/" (secret) "/start" } data-act {
+                form.stacked method="post" action={ (address(secret)) "/start" } data-act {
                     div.field {
                         label for="phone" { (words.t("link.number")) }
                         div.row {
@@ -343,7 +351,7 @@ fn waiting(words: &Words, secret: &str, link: &Link, status: &str) -> Markup {
                     li { (words.t("link.step_ready")) }
                     li { (words.t("link.step_begin")) }
                 }
-                form method="post" action={ "/link/" (secret) "/start" } data-act {
+                form method="post" action={ (address(secret)) "/start" } data-act {
                     div.row { button.button { (words.t("link.show_qr")) } }
                 }
                 (code(words, secret, link))
@@ -404,7 +412,7 @@ fn passkey(words: &Words, secret: &str, link: &Link, stage: &str) -> Markup {
                         }
                         li { (words.t("link.passkey_paste")) }
                     }
-                    form method="post" action={ "/link/" (secret) "/answer" } data-act data-key="answer" {
+                    form method="post" action={ (address(secret)) "/answer" } data-act data-key="answer" {
                         div.field {
                             label for="answer" { (words.t("link.answer")) }
                             textarea id="answer" name="answer" rows="4" required spellcheck="false" {}
@@ -416,11 +424,11 @@ fn passkey(words: &Words, secret: &str, link: &Link, stage: &str) -> Markup {
                     p { (words.t("link.passkey_compare")) }
                     @let code = link.passkey_code.as_deref().unwrap_or_default();
                     (format::letters(code))
-                    form method="post" action={ "/link/" (secret) "/confirm" } data-act data-key="confirm" {
+                    form method="post" action={ (address(secret)) "/confirm" } data-act data-key="confirm" {
                         input type="hidden" name="code" value=(code);
                         div.row { button.button { (words.t("link.same_code")) } }
                     }
-                    form method="post" action={ "/link/" (secret) "/refuse" } data-act data-key="refuse" {
+                    form method="post" action={ (address(secret)) "/refuse" } data-act data-key="refuse" {
                         div.row { button class="button danger" { (words.t("link.other_code")) } }
                     }
                 }
@@ -431,7 +439,7 @@ fn passkey(words: &Words, secret: &str, link: &Link, stage: &str) -> Markup {
                             error => { span { (words.t("link.passkey_failed")) } @if let Some(error) = error { small lang="en" { (error) } } }
                         }
                     }
-                    form method="post" action={ "/link/" (secret) "/start" } data-act {
+                    form method="post" action={ (address(secret)) "/start" } data-act {
                         div.row { button.button { (words.t("link.show_qr")) } }
                     }
                 }

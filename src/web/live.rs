@@ -15,6 +15,7 @@ use super::client::Client;
 use super::error::WebError;
 use super::identity::{Claim, Scope, enter};
 use super::look::{Look, Topic};
+use super::panics::caught;
 use super::request::{Asked, Place};
 use super::shares::{Share, Shares};
 use super::words::Words;
@@ -104,7 +105,7 @@ enum Sent {
     /// Not rendered yet.
     Nothing,
     Html(Arc<str>),
-    /// The database does not answer.
+    /// The database does not answer, or the rendering failed.
     Away,
     /// No page of this view has a valid token any more, or what it shows is gone.
     Over,
@@ -236,7 +237,13 @@ impl Hub {
         views.insert(view.clone(), Open { sent: sent.clone(), claims: claims.clone(), _share: share });
         drop(views);
         let (hub, over, kept) = (self.clone(), self.over.clone(), claims.clone());
-        tokio::spawn(async move { over.run_until_cancelled(hub.keep(view, sent, kept)).await });
+        tokio::spawn(async move {
+            let kept = caught(over.run_until_cancelled(hub.clone().keep(view.clone(), sent, kept))).await;
+            if kept.is_err() {
+                // Its streams end, and the browsers open others.
+                hub.views().remove(&view);
+            }
+        });
         Ok(Page { sent: receiver, claims, claim, is_first: true, is_over: false })
     }
 
@@ -288,10 +295,12 @@ impl Hub {
         let _turn = self.renderings.acquire().await;
         loop {
             let rendered = match view {
-                View::Link { secret, language } => link::render(&self.pool, words_of(language), secret).await,
+                View::Link { secret, language } => {
+                    caught(link::render(&self.pool, words_of(language), secret)).await.flatten()
+                }
                 View::Screen { .. } => {
                     let Some(claim) = claims.any() else { return Sent::Over };
-                    match self.render_as(view, claim.clone()).await {
+                    match caught(self.render_as(view, claim.clone())).await.flatten() {
                         Err(error) if error.is_signed_out() => {
                             claims.remove(&claim);
                             continue;
@@ -304,6 +313,8 @@ impl Hub {
                 // A stream of events cannot carry a carriage return.
                 Ok(html) => Sent::Html(html.replace('\r', " ").into()),
                 Err(WebError::Sql(error)) if !matches!(error, sqlx::Error::RowNotFound) => Sent::Away,
+                // It is tried again.
+                Err(WebError::Failed) => Sent::Away,
                 Err(_) => Sent::Over,
             };
         }

@@ -77,9 +77,19 @@ pub(super) async fn sign_in(
     }
 }
 
+/// Whether it may be the secret of a one-time link, as `wa.new_secret` makes them.
+fn is_link(secret: &str) -> bool {
+    let is_digit = |letter: u8| matches!(letter, b'0'..=b'9' | b'a'..=b'f');
+    secret.strip_prefix("wal_").is_some_and(|digits| digits.len() == 64 && digits.bytes().all(is_digit))
+}
+
 /// The page of a one-time link. It asks for a click, because programs that preview links would spend it.
-pub(super) async fn link_page(Path(secret): Path<String>, asked: Asked) -> Html<String> {
+pub(super) async fn link_page(Path(secret): Path<String>, asked: Asked) -> Response {
     let words = asked.words;
+    // In the address of a form another secret might lead elsewhere.
+    if !is_link(&secret) {
+        return page::answer(&WebError::NotFound, words, &asked.headers, &asked.wanted);
+    }
     let content = html! {
         (page::brand())
         h1 { (words.t("login.title")) }
@@ -88,7 +98,7 @@ pub(super) async fn link_page(Path(secret): Path<String>, asked: Asked) -> Html<
             div.row { button.button autofocus { (words.t("login.sign_in")) } }
         }
     };
-    Html(page::plain(words, words.t("login.title"), None, &content).into_string())
+    Html(page::plain(words, words.t("login.title"), None, &content).into_string()).into_response()
 }
 
 /// A cookie for a one-time link, which is spent.
@@ -98,7 +108,8 @@ pub(super) async fn sign_in_by_link(
     asked: Asked,
     jar: CookieJar,
 ) -> Response {
-    match exchange(&web, &asked, &secret).await {
+    let exchanged = if is_link(&secret) { exchange(&web, &asked, &secret).await } else { Err(WebError::SignedOut) };
+    match exchanged {
         Ok(cookie) => (jar.add(cookie), Redirect::to("/fleet")).into_response(),
         Err(error) if error.is_signed_out() => {
             let text = form(asked.words, "/fleet", Some(asked.words.t("login.link_spent")));

@@ -19,6 +19,7 @@ mod look;
 mod marketplace;
 mod media;
 mod page;
+mod panics;
 mod plot;
 mod qr;
 mod reason;
@@ -250,7 +251,8 @@ fn router(web: Web) -> Router {
         .route("/{screen}", get(page::screen))
         .route("/{screen}/{item}", get(page::screen_of))
         .fallback(page::not_found)
+        .layer(middleware::from_fn_with_state(web.clone(), panics::survive))
         .layer(middleware::from_fn_with_state(web.clone(), guard::guard))
-        .merge(marketplace::router(&web))
+        .merge(marketplace::router(&web).layer(middleware::from_fn_with_state(web.clone(), panics::survive)))
         .with_state(web)
 }

@@ -221,6 +221,30 @@ async fn h2_a_login_link_asks_for_a_click_and_works_once() -> Result<()> {
     Ok(())
 }
 
+/// Whoever follows the link is signed in already, and presses the button.
+#[tokio::test]
+async fn h2_no_secret_in_the_address_of_a_page_makes_its_buttons_do_something_else() -> Result<()> {
+    let db = db::fresh().await;
+    let pages = Pages::start(&db).await?;
+    let cookie = pages.sign_in(&token(&db, "ops", "admin", None).await?).await?;
+    let digits = "0".repeat(64);
+    for secret in
+        ["x%2F..%2F..%2Fact%2Fretry_failed", "..%2Fact%2Fretry_failed", &format!("wat_{digits}"), "wal_0", "%22"]
+    {
+        let page = pages.get(&format!("/login/{secret}"), &cookie).await?;
+        ensure!(page.status == 404 && !page.body.contains("<form"), "{secret}: {page:?}");
+        ensure!(pages.post(&format!("/login/{secret}"), &cookie, "").await?.status == 401, "{secret}");
+        let page = pages.get(&format!("/link/{secret}"), &cookie).await?;
+        ensure!(
+            page.status == 404 && !page.body.contains("/act/") && !page.body.contains("<form"),
+            "{secret}: {page:?}"
+        );
+    }
+    ensure!(pages.get(&format!("/login/wal_{digits}"), &cookie).await?.body.contains("<form"));
+    pages.stop().await;
+    Ok(())
+}
+
 /// `wa.link_url` gives addresses to people.
 #[tokio::test]
 async fn h2_a_guessed_address_replaces_no_address_that_somebody_has_set() -> Result<()> {

@@ -3,6 +3,7 @@
 mod acts;
 mod balancers;
 mod changes;
+mod faults;
 mod files;
 mod first_steps;
 mod guard;

@@ -43,6 +43,12 @@ impl Claims {
         }
     }
 
+    /// Takes all of them for lost.
+    pub(super) fn end(&self) {
+        self.lock().clear();
+        self.0.removed.send_replace(());
+    }
+
     /// Waits until this one is not valid any more.
     pub(super) async fn lost(&self, claim: &Claim) {
         let mut removed = self.0.removed.subscribe();

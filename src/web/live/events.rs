@@ -7,6 +7,7 @@ use crate::web::Web;
 use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::{Claim, Identity, enter};
+use crate::web::panics::caught;
 use crate::web::request::{Asked, Place};
 use crate::web::words::Words;
 use axum::extract::{Query, State};
@@ -16,7 +17,6 @@ use axum::response::sse::Event;
 use chrono::{DateTime, Utc};
 use futures::stream::{self, Stream};
 use maud::{Markup, html};
-use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -61,7 +61,8 @@ pub(super) struct Row {
     id: i64,
     session: Option<String>,
     kind: String,
-    data: Value,
+    /// JSON as Postgres writes it: its numbers and its depth have no bounds.
+    data: String,
     at: DateTime<Utc>,
 }
 
@@ -109,13 +110,17 @@ fn line(words: &Words, row: &Row) -> Markup {
             @if let Some(session) = &row.session {
                 a href=(Place::of("session", session).href()) { (session) }
             }
-            code lang="en" { (row.data.to_string()) }
+            code lang="en" { (row.data) }
         }
     }
 }
 
 /// The wanted events behind this id, oldest first; the last ones without an id.
 async fn read(hub: &Hub, claim: Claim, after: Option<i64>, wanted: &Wanted) -> Result<Vec<Row>, WebError> {
+    caught(read_rows(hub, claim, after, wanted)).await.flatten()
+}
+
+async fn read_rows(hub: &Hub, claim: Claim, after: Option<i64>, wanted: &Wanted) -> Result<Vec<Row>, WebError> {
     let (mut tx, who) = enter(&hub.pool, claim).await?;
     let (every, session, kind) = (who.tenant.is_none(), wanted.session.as_deref(), wanted.kind.as_deref());
     let mut rows = sqlx::query_file_as!(Row, "sql/web/events_after.sql", after, MOST, every, session, kind)
@@ -148,9 +153,10 @@ impl Hub {
         drop(feeds);
         let (hub, kept, over) = (self.clone(), feed.clone(), self.over.clone());
         tokio::spawn(async move {
-            over.run_until_cancelled(hub.keep_reading(&rights, &kept, begun)).await;
-            // Listeners that are left open their streams again.
+            let _ = caught(over.run_until_cancelled(hub.keep_reading(&rights, &kept, begun))).await;
             hub.feeds.lock().unwrap_or_else(PoisonError::into_inner).remove(&rights);
+            // Listeners that are left open their streams again.
+            kept.claims.end();
         });
         (feed, receiver)
     }

@@ -60,7 +60,8 @@ pub(super) async fn events(look: &mut Look, session: &Session) -> Result<Markup,
                         li class=(tone_of_event(&event.kind)) data-key=(event.id) {
                             (format::ago(words, Some(event.created_at)))
                             b { code { (event.kind) } }
-                            @if event.data.as_object().is_some_and(|data| !data.is_empty()) { p class="soft small" { (reason::said(words, look.zone, None, &details(&event.data))) } }
+                            @let details = details(&event.data);
+                            @if !details.is_empty() { p class="soft small" { (reason::said(words, look.zone, None, &details)) } }
                         }
                     }
                 }
@@ -89,8 +90,9 @@ fn tone_of_event(kind: &str) -> &'static str {
     }
 }
 
-/// The details of an event: `from: connecting · reason: stream error`.
-fn details(data: &Value) -> String {
+/// The details of an event: `from: connecting · reason: stream error`; JSON with numbers or a depth beyond all bounds as it is.
+fn details(data: &str) -> String {
+    let Ok(data) = serde_json::from_str::<Value>(data) else { return data.to_owned() };
     let one = |(key, value): (&String, &Value)| match value {
         Value::Null => None,
         Value::String(text) => Some(format!("{key}: {text}")),
