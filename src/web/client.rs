@@ -5,7 +5,7 @@ use super::error::WebError;
 use axum::http::HeaderMap;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use ipnet::IpNet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 
 /// Counts requests by address.
@@ -53,6 +53,14 @@ pub(super) fn is_trusted(proxies: &[IpNet], address: IpAddr) -> bool {
     proxies.iter().any(|net| net.contains(&address.to_canonical()))
 }
 
+/// The address of an entry of `X-Forwarded-For`, which some proxies write with its port.
+fn address_of(entry: &str) -> Option<IpAddr> {
+    let entry = entry.trim();
+    let bare = entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']')).unwrap_or(entry);
+    let address = bare.parse().or_else(|_| entry.parse().map(|it: SocketAddr| it.ip()));
+    address.ok().map(|address| address.to_canonical())
+}
+
 impl Client {
     /// Of a request without a connection.
     pub(super) fn unknown() -> Self {
@@ -61,16 +69,18 @@ impl Client {
 
     pub(super) fn of(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> Self {
         let peer = peer.to_canonical();
-        let named = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-        let named: Vec<IpAddr> =
-            named.flat_map(|value| value.split(',')).filter_map(|it| it.trim().parse().ok()).collect();
-        // Each proxy appends whom it heard; what stands before the last trusted one is the client's own claim.
-        let address = if is_trusted(proxies, peer) {
-            named.iter().rev().copied().find(|it| !is_trusted(proxies, *it)).unwrap_or(peer)
-        } else {
-            peer
-        };
-        Self(match address.to_canonical() {
+        let named = headers.get_all("x-forwarded-for").iter().map(|value| value.to_str().unwrap_or_default());
+        let named: Vec<&str> = named.flat_map(|value| value.split(',')).collect();
+        let mut named = named.into_iter().rev().map_while(address_of);
+        // Each proxy appends whom it heard; what stands before the last trusted one is the client's own claim, and so is what stands
+        // before an entry that names nobody.
+        let mut address = peer;
+        while is_trusted(proxies, address)
+            && let Some(heard) = named.next()
+        {
+            address = heard;
+        }
+        Self(match address {
             IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits((address.to_bits() >> 64) << 64)),
             address @ IpAddr::V4(_) => address,
         })
@@ -107,5 +117,22 @@ mod tests {
         assert_eq!(client("10.1.1.1", "192.0.2.9, 198.51.100.1, 10.2.2.2"), "198.51.100.1");
         assert_eq!(client("10.1.1.1", "nonsense"), "10.1.1.1");
         assert_eq!(client("10.1.1.1", "2001:db8:1:2:3::4"), "2001:db8:1:2::");
+        // With ports.
+        for (entry, address) in [
+            ("203.0.113.8:5000", "203.0.113.8"),
+            ("[2001:db8:1:2::4]:443", "2001:db8:1:2::"),
+            ("[2001:db8:1:2::4]", "2001:db8:1:2::"),
+            ("[::ffff:203.0.113.8]:443", "203.0.113.8"),
+        ] {
+            for claim in ["192.0.2.9", "unknown", "192.0.2.9:1"] {
+                assert_eq!(client("10.1.1.1", &format!("{claim}, {entry}")), address, "{entry}");
+                assert_eq!(client("10.1.1.1", &format!("{claim}, {entry}, 10.2.2.2:80")), address, "{entry}");
+            }
+        }
+        // Behind an entry that names nobody there is no more than what the client says.
+        for nobody in ["unknown", "_hidden", "", "203.0.113.8:99999"] {
+            assert_eq!(client("10.1.1.1", &format!("192.0.2.9, {nobody}, 10.2.2.2")), "10.2.2.2", "{nobody}");
+            assert_eq!(client("10.1.1.1", &format!("192.0.2.9, {nobody}")), "10.1.1.1", "{nobody}");
+        }
     }
 }
