@@ -123,6 +123,43 @@ async fn h2_the_last_events_of_a_quiet_tenant_are_shown_among_many_of_others() -
     Ok(())
 }
 
+/// Of the events of others nothing is read, however often they happen.
+#[tokio::test]
+async fn h2_r9_the_events_of_a_quiet_tenant_cost_nothing_of_those_of_others() -> Result<()> {
+    let db = db::fresh().await;
+    two_tenants(&db).await?;
+    let others = "INSERT INTO wa.event (session, session_id, kind) SELECT name, session_id, 'call' FROM wa.session, generate_series(1, 20000) WHERE name = 'blue.shop'";
+    sqlx::raw_sql(others).execute(&db.pool).await?;
+    sqlx::raw_sql("DELETE FROM wa.event WHERE session = 'red.shop'; ANALYZE wa.event").execute(&db.pool).await?;
+    let read =
+        "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relid = 'wa.event'::regclass";
+    let pages = Pages::start(&db).await?;
+    let red = pages.sign_in(&token(&db, "red", "viewer", Some("red")).await?).await?;
+    sqlx::raw_sql("SELECT pg_stat_force_next_flush()").execute(&db.pool).await?;
+    let before: i64 = sqlx::query_scalar(read).fetch_one(&db.pool).await?;
+    let mut streams = vec![];
+    for path in ["/stream/events", "/stream/events?after=0"] {
+        streams.push(pages.stream(path, &red, "").await?);
+    }
+    for _ in 0..4 {
+        // Its page shows that it has rung.
+        let mut page = pages.stream("/stream?view=%2Ffleet", &red, "").await?;
+        page.until("red.shop").await?;
+        add_event(&db, "blue.shop", "call").await?;
+    }
+    let own = add_event(&db, "red.shop", "call").await?;
+    for stream in &mut streams {
+        let line = stream.until("data-kind=\"call\"").await?;
+        ensure!(line.contains(&format!("data-key=\"{own}\"")), "{line}");
+    }
+    drop(streams);
+    // A connection reports its counts when it ends.
+    pages.stop().await;
+    let after: i64 = sqlx::query_scalar(read).fetch_one(&db.pool).await?;
+    ensure!(after - before < 10_000, "{} rows read", after - before);
+    Ok(())
+}
+
 #[tokio::test]
 async fn h2_a_stream_ends_with_its_token() -> Result<()> {
     let db = db::fresh().await;

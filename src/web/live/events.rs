@@ -128,6 +128,8 @@ async fn read_rows(hub: &Hub, claim: Claim, after: Option<i64>, wanted: &Wanted)
         .await?;
     tx.commit().await?;
     rows.sort_by_key(|row| row.id);
+    // Those of sessions and those of tenants are each as many.
+    rows.truncate(usize::try_from(MOST).unwrap_or(usize::MAX));
     Ok(rows)
 }
 
