@@ -9,6 +9,7 @@ use super::request::{Asked, COOKIE};
 use super::words::Words;
 use axum::Form;
 use axum::extract::{Path, Query, State};
+use axum::http::HeaderName;
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use maud::html;
@@ -129,7 +130,7 @@ async fn exchange(web: &Web, asked: &Asked, secret: &str) -> Result<Cookie<'stat
     Ok(cookie.secure(web.is_https()).build())
 }
 
-/// Ends the cookie, here and in the database.
+/// Ends the cookie, here and in the database, and what the browser has kept of files.
 pub(super) async fn sign_out(State(web): State<Web>, asked: Asked, jar: CookieJar) -> Response {
     let ended = async {
         if let Some(cookie) = jar.get(COOKIE) {
@@ -144,5 +145,6 @@ pub(super) async fn sign_out(State(web): State<Web>, asked: Asked, jar: CookieJa
     {
         return page::answer(&error, asked.words, &asked.headers, "/login");
     }
-    (jar.remove(Cookie::build(COOKIE).path("/")), Redirect::to("/login")).into_response()
+    let clear = [(HeaderName::from_static("clear-site-data"), "\"cache\"")];
+    (jar.remove(Cookie::build(COOKIE).path("/")), clear, Redirect::to("/login")).into_response()
 }

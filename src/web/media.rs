@@ -81,6 +81,7 @@ pub(super) async fn serve(
             }
             // A file never changes; whoever signs out leaves none of it to others.
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=3600"));
+            headers.insert(header::VARY, HeaderValue::from_static("cookie, authorization"));
             response
         }
         Err(error) => page::answer(&error, asked.words, &asked.headers, &asked.wanted),

@@ -4,8 +4,10 @@ use super::client::{Client, is_trusted};
 use super::shares::{Share, Shares};
 use crate::config::WebConfig;
 use axum::Router;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{ConnectInfo, Request};
 use axum::http::HeaderMap;
+use futures::stream::{self, StreamExt as _};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,6 +20,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -25,6 +28,8 @@ use tower::ServiceExt as _;
 
 /// How long a client may take for the head of a request, and how long a connection may be idle.
 const HEAD: Duration = Duration::from_secs(30);
+/// How long it may take for the body of a request.
+const BODY: Duration = Duration::from_secs(30);
 /// How long open streams may take to end at a stop.
 const ENDING: Duration = Duration::from_secs(2);
 /// The pause after the system refused a connection, which it does when it is out of files.
@@ -79,7 +84,7 @@ impl Server {
         let Some(share) = share else { return };
         let router = self.router.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
-            request
+            request.map(in_time)
         });
         let stream = Counted { stream, _share: share, _open: open.token() };
         let connection = self.builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
@@ -92,6 +97,20 @@ impl Server {
             }
         });
     }
+}
+
+/// A body that fails when it takes too long as a whole, however often a part of it comes.
+fn in_time(body: Incoming) -> Body {
+    if body.is_end_stream() {
+        return Body::empty();
+    }
+    let end = Instant::now() + BODY;
+    Body::from_stream(stream::try_unfold(Body::new(body).into_data_stream(), move |mut rest| async move {
+        match timeout_at(end, rest.next()).await {
+            Ok(part) => Ok(part.transpose()?.map(|part| (part, rest))),
+            Err(late) => Err(axum::Error::new(late)),
+        }
+    }))
 }
 
 /// A connection that counts until it is closed, also as a WebSocket, which outlives the HTTP connection that it was.

@@ -45,6 +45,8 @@ async fn h2_m6_files_are_shown_to_those_who_see_the_message_and_to_nobody_else()
         ensure!(file.header("x-content-type-options") == Some("nosniff"), "{}", file.head);
         let policy = file.header("content-security-policy").unwrap_or_default();
         ensure!(policy.contains("default-src 'none'") && policy.contains("media-src 'self'"), "{policy}");
+        // A browser in which somebody else signs in asks again.
+        ensure!(file.header("vary").is_some_and(|vary| vary.contains("cookie")), "{}", file.head);
         // Those of another tenant, and those that are not there, are the same.
         ensure!(pages.get(&format!("/media/{id}"), &blue).await?.status == 404, "{id}");
         ensure!(pages.get(&format!("/media/{id}"), "").await?.status == 303, "{id}");
@@ -52,6 +54,8 @@ async fn h2_m6_files_are_shown_to_those_who_see_the_message_and_to_nobody_else()
     let whole = pages.exchange("GET /media/1", &[&format!("cookie: {red}")], "").await?;
     let head = whole.windows(4).position(|end| end == b"\r\n\r\n").context("no HTTP answer")?;
     ensure!(whole.len() - head - 4 == 2_400_000, "{} bytes", whole.len() - head - 4);
+    let out = pages.post("/logout", &blue, "").await?;
+    ensure!(out.header("clear-site-data") == Some("\"cache\""), "{}", out.head);
     for absent in ["99", "x", "-1"] {
         ensure!(pages.get(&format!("/media/{absent}"), &red).await?.status == 404, "{absent}");
     }
