@@ -2,17 +2,17 @@
 
 use super::acts::{Act, SESSIONS};
 use super::error::{WebError, wants_json};
-use super::identity::{Claim, enter};
+use super::identity::{Identity, enter};
 use super::request::{Asked, Place};
+use super::turns::{QUICK, in_turn};
 use super::words::Words;
-use super::{ChangeOf, Web, format, page, screens};
-use crate::db::transaction::UnnamedTransaction;
+use super::{Web, format, page, screens};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::{Form, Json};
 use serde_json::json;
-use sqlx::postgres::PgPool;
+use sqlx::Executor as _;
 use std::collections::{BTreeSet, HashMap};
 
 /// Runs an act.
@@ -98,42 +98,45 @@ async fn perform(
     fields: &HashMap<String, String>,
 ) -> Result<(String, Option<String>), WebError> {
     let act = screens::acts().find(|act| act.name == name).ok_or(WebError::NotFound)?;
-    let (mut tx, who) = asked.enter(&web.pool).await?;
+    let (tx, who) = asked.enter(&web.pool).await?;
+    tx.commit().await?;
     if who.scope < act.scope {
         return Err(WebError::Forbidden("web_error.scope"));
     }
-    // A change may wait for a row that an application has locked, and then keeps a connection from all others.
-    let _share = web.changes.take(ChangeOf::Tenant(who.tenant.clone())).ok_or(WebError::Busy)?;
     let value = |name: &&str| fields.get(*name).map(String::as_str).filter(|value| !value.is_empty());
-    let values: Vec<Option<&str>> = act.arguments.iter().map(value).collect();
-    let call = act.call(&values);
+    let values: Vec<Option<String>> = act.arguments.iter().map(value).map(|value| value.map(str::to_owned)).collect();
+    let call = act.call(&values.iter().map(Option::as_deref).collect::<Vec<_>>());
     tracing::info!(token = who.name, function = act.function, "function called from a page");
-    let mut answer = run_once(act, &values, &mut tx).await?;
-    tx.commit().await?;
+    let mut answer = change(web, &who, act, &values).await?;
     if let Some(place) = act.arguments.iter().position(|argument| *argument == "after") {
         // Also for a browser that does not wait for the end.
-        let values: Vec<_> = values.iter().map(|value| value.map(str::to_owned)).collect();
-        let pool = web.pool.clone();
         answer =
-            tokio::spawn(go_on(pool, who.claim, act, place, values, answer)).await.map_err(|_| WebError::Busy)??;
+            tokio::spawn(go_on(web.clone(), who, act, place, values, answer)).await.map_err(|_| WebError::Failed)??;
     }
     web.hub.acted();
     Ok((call, answer.filter(|answer| !answer.is_empty())))
 }
 
-async fn run_once(act: &Act, values: &[Option<&str>], tx: &mut UnnamedTransaction) -> sqlx::Result<Option<String>> {
-    let mut query = sqlx::query_scalar::<_, Option<String>>(act.sql);
-    for value in values {
-        query = query.bind(*value);
-    }
-    query.fetch_one(tx).await
+/// A call, in a transaction of its own under the rights that the claim has now.
+async fn change(web: &Web, who: &Identity, act: &Act, values: &[Option<String>]) -> Result<Option<String>, WebError> {
+    in_turn(&web.changes, who.tenant.clone(), || async {
+        let (mut tx, _) = enter(&web.pool, who.claim.clone()).await?;
+        let mut query = sqlx::query_scalar::<_, Option<String>>(act.sql);
+        for value in values {
+            query = query.bind(value.as_deref());
+        }
+        tx.execute(QUICK).await?;
+        let answer = query.fetch_one(&mut tx).await?;
+        tx.commit().await?;
+        Ok(answer)
+    })
+    .await
 }
 
-/// The rest of an act that does a part of its work in each call, see [`Act::arguments`]. Each part is a transaction of its own
-/// and asks again for the rights.
+/// The rest of an act that does a part of its work in each call, see [`Act::arguments`].
 async fn go_on(
-    pool: PgPool,
-    claim: Claim,
+    web: Web,
+    who: Identity,
     act: &'static Act,
     place: usize,
     mut values: Vec<Option<String>>,
@@ -141,10 +144,7 @@ async fn go_on(
 ) -> Result<Option<String>, WebError> {
     while let Some(after) = answer.take() {
         values[place] = Some(after);
-        let (mut tx, _) = enter(&pool, claim.clone()).await?;
-        let values: Vec<_> = values.iter().map(Option::as_deref).collect();
-        answer = run_once(act, &values, &mut tx).await?;
-        tx.commit().await?;
+        answer = change(&web, &who, act, &values).await?;
     }
     Ok(None)
 }

@@ -30,9 +30,12 @@ pub(super) enum WebError {
     /// Too many requests or streams from one address, or too many views of one token.
     #[error("too many requests from this address, or too many open pages; try again in a minute")]
     TooMany,
-    /// Other changes of the same tenant or session are under way.
-    #[error("other changes of yours wait for somebody who is changing the same; try again in a moment")]
+    /// Somebody is changing the same, or other changes of the same tenant are under way.
+    #[error("somebody is changing the same at the moment; try again in a moment")]
     Busy,
+    /// Other pages of the same tenant or token take long.
+    #[error("other pages of yours take long; this page tries again by itself")]
+    Crowded,
     /// The program failed.
     #[error("the page failed")]
     Failed,
@@ -56,10 +59,10 @@ impl WebError {
             Self::Invalid(text) => Told { message: text.clone(), ..plain(StatusCode::UNPROCESSABLE_ENTITY, "") },
             Self::TooMany => plain(StatusCode::TOO_MANY_REQUESTS, "web_error.too_many"),
             Self::Busy => plain(StatusCode::SERVICE_UNAVAILABLE, "web_error.busy"),
+            Self::Crowded => plain(StatusCode::SERVICE_UNAVAILABLE, "web_error.crowded"),
             Self::Failed => plain(StatusCode::INTERNAL_SERVER_ERROR, "web_error.failed"),
-            Self::Sql(error) if outage::is_outage(error) || outage::is_busy(error) => {
-                plain(StatusCode::SERVICE_UNAVAILABLE, "web_error.away")
-            }
+            Self::Sql(error) if outage::is_busy(error) => plain(StatusCode::SERVICE_UNAVAILABLE, "web_error.busy"),
+            Self::Sql(error) if outage::is_outage(error) => plain(StatusCode::SERVICE_UNAVAILABLE, "web_error.away"),
             Self::Sql(Error::Database(error)) => Told::of(error.downcast_ref::<PgDatabaseError>(), words),
             Self::Sql(error) => {
                 tracing::error!(%error, "statement of a page failed");
@@ -160,6 +163,7 @@ mod tests {
                 WebError::Missing("web_error.no_campaign"),
                 WebError::TooMany,
                 WebError::Busy,
+                WebError::Crowded,
                 WebError::Failed,
                 Error::PoolTimedOut.into(),
                 Error::RowNotFound.into(),

@@ -4,8 +4,9 @@
 use super::error::{WebError, wants_json};
 use super::identity::begin;
 use super::request::Asked;
+use super::turns::{QUICK, in_turn};
 use super::words::Words;
-use super::{ChangeOf, Web, format, marketplace, page, qr};
+use super::{Web, format, marketplace, page, qr};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
@@ -14,6 +15,7 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, PreEscaped, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 use sqlx::postgres::PgPool;
 use std::collections::HashMap;
 
@@ -119,31 +121,9 @@ pub(super) async fn step(
         if step == "activate" {
             return marketplace::by_link(&web, &secret).await.map_err(WebError::Invalid);
         }
-        let session = read(&web.pool, &secret).await?.session;
-        let _share = web.changes.wait(ChangeOf::Session(session)).await.ok_or(WebError::Busy)?;
-        let mut tx = begin(&web.pool).await?;
-        match step.as_str() {
-            "start" => {
-                sqlx::query_scalar!("SELECT wa.link_page_start($1, $2)", secret, field("phone"))
-                    .fetch_one(&mut tx)
-                    .await?;
-            }
-            "answer" => {
-                let answer = serde_json::from_str::<Value>(field("answer").unwrap_or_default())
-                    .map_err(|_| WebError::Invalid(asked.words.t("link.answer_not_json").to_owned()))?;
-                sqlx::query_scalar!("SELECT wa.link_page_answer($1, $2)", secret, answer).fetch_one(&mut tx).await?;
-            }
-            "confirm" => {
-                sqlx::query_scalar!("SELECT wa.link_page_confirm($1, $2)", secret, field("code"))
-                    .fetch_one(&mut tx)
-                    .await?;
-            }
-            "refuse" => {
-                sqlx::query_scalar!("SELECT wa.link_page_refuse($1)", secret).fetch_one(&mut tx).await?;
-            }
-            _ => return Err(WebError::NotFound),
-        }
-        tx.commit().await?;
+        // Of a link that nobody has made there is none.
+        let session = read(&web.pool, &secret).await?.session.unwrap_or_default();
+        in_turn(&web.linkings, session, || once(&web.pool, &secret, &step, &field, asked.words)).await?;
         web.hub.acted();
         Ok::<_, WebError>(())
     };
@@ -161,6 +141,39 @@ pub(super) async fn step(
         Ok(()) => Redirect::to(&address(&secret)).into_response(),
         Err(error) => page::answer(&plainly(error, asked.words), asked.words, &asked.headers, "/"),
     }
+}
+
+/// An attempt to take a step.
+async fn once<'a>(
+    pool: &PgPool,
+    secret: &str,
+    step: &str,
+    field: &(impl Fn(&'static str) -> Option<&'a str> + Sync),
+    words: &Words,
+) -> Result<(), WebError> {
+    let mut tx = begin(pool).await?;
+    tx.execute(QUICK).await?;
+    match step {
+        "start" => {
+            sqlx::query_scalar!("SELECT wa.link_page_start($1, $2)", secret, field("phone")).fetch_one(&mut tx).await?;
+        }
+        "answer" => {
+            let answer = serde_json::from_str::<Value>(field("answer").unwrap_or_default())
+                .map_err(|_| WebError::Invalid(words.t("link.answer_not_json").to_owned()))?;
+            sqlx::query_scalar!("SELECT wa.link_page_answer($1, $2)", secret, answer).fetch_one(&mut tx).await?;
+        }
+        "confirm" => {
+            sqlx::query_scalar!("SELECT wa.link_page_confirm($1, $2)", secret, field("code"))
+                .fetch_one(&mut tx)
+                .await?;
+        }
+        "refuse" => {
+            sqlx::query_scalar!("SELECT wa.link_page_refuse($1)", secret).fetch_one(&mut tx).await?;
+        }
+        _ => return Err(WebError::NotFound),
+    }
+    tx.commit().await?;
+    Ok(())
 }
 
 /// The same in the words of somebody who knows nothing of SQL: whoever holds the link is a customer.

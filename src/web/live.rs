@@ -17,7 +17,7 @@ use super::identity::{Claim, Scope, enter};
 use super::look::{Look, Topic};
 use super::panics::caught;
 use super::request::{Asked, Place};
-use super::shares::{Share, Shares};
+use super::shares::{Reader, Share, Shares};
 use super::words::Words;
 use super::{Web, link, screens};
 use crate::config::{Secret, WebConfig};
@@ -131,6 +131,8 @@ pub(super) struct Hub {
     by_token: Arc<Shares<String>>,
     by_address: Arc<Shares<Client>>,
     renderings: Arc<Semaphore>,
+    /// Pages and views that are rendered at a time. One that is under way has a connection to the database.
+    pub(super) reads: Arc<Shares<Reader>>,
     tick: Arc<Mutex<Duration>>,
     /// Whether the database answers. Each stream has a receiver.
     answers: watch::Sender<bool>,
@@ -150,6 +152,7 @@ impl Hub {
             by_address: Arc::new(Shares::new(count(settings.streams_per_address), usize::MAX)),
             // The other half of the connections is for requests.
             renderings: Arc::new(Semaphore::new(count(settings.connections / 2).max(1))),
+            reads: Arc::new(Shares::new(count(settings.connections / 4).max(1), usize::MAX)),
             tick: Arc::new(Mutex::new(TICK_POLLING)),
             answers: watch::Sender::new(true),
             over,
@@ -291,6 +294,18 @@ impl Hub {
 
     /// The view under a claim that is still valid.
     async fn render(&self, view: &View, claims: &Claims) -> Sent {
+        let reader = match view {
+            View::Screen { tenant, .. } => Some(tenant.clone().map_or(Reader::Views, Reader::Tenant)),
+            View::Link { .. } => None,
+        };
+        // Whoever waits for its share keeps no turn from others.
+        let _share = match reader {
+            Some(reader) => match self.reads.wait(reader).await {
+                Some(share) => Some(share),
+                None => return Sent::Away,
+            },
+            None => None,
+        };
         // Closed by nobody.
         let _turn = self.renderings.acquire().await;
         loop {
@@ -442,7 +457,9 @@ pub(super) async fn page(
 ) -> Response {
     let open = async {
         let place = query.get("view").and_then(|view| Place::read(view)).ok_or(WebError::NotFound)?;
-        screens::of(&place)?;
+        if !(screens::of(&place)?.is_live)(&place) {
+            return Err(WebError::NotFound);
+        }
         let share = web.hub.stream_for(asked.client)?;
         let (tx, who) = asked.enter(&web.pool).await?;
         tx.commit().await?;

@@ -35,10 +35,8 @@ impl Look {
 /// A screen as it is now.
 pub(super) struct Shown {
     pub(super) title: String,
-    /// The main part. It is rendered again when something that the screen shows has changed, and sent to the open pages.
+    /// The main part.
     pub(super) body: Markup,
-    /// Whether that happens.
-    pub(super) live: bool,
 }
 
 /// The tick of a screen whose rows change without a notification, such as those of a queue, and that costs little.
@@ -60,6 +58,8 @@ pub(super) struct Screen {
     pub(super) topics: &'static [Topic],
     /// The longest time until it is rendered again, for what no notification announces: [`OFTEN`] or [`SELDOM`].
     pub(super) tick: Duration,
+    /// Whether it is rendered again when something that the place shows has changed, and sent to the open pages.
+    pub(super) is_live: fn(&Place) -> bool,
     pub(super) render: for<'a> fn(&'a mut Look) -> BoxFuture<'a, Result<Shown, WebError>>,
 }
 

@@ -28,6 +28,7 @@ mod screens;
 mod server;
 mod shares;
 mod socketio;
+mod turns;
 mod windows;
 mod words;
 
@@ -94,19 +95,12 @@ struct Shared {
     answers: health::Answers,
     /// Files that Postgres does not hold, if this process reaches them.
     store: Option<MediaStore>,
-    /// Changes that are under way; each has a connection to the database, and may wait for a lock.
-    changes: Shares<ChangeOf>,
+    /// Changes that are under way, by tenant (`None` is tokens of all tenants); each has a connection to the database.
+    changes: Shares<Option<String>>,
+    /// The same of link pages and of the marketplace, by session.
+    linkings: Shares<String>,
     /// `None` while it is off.
     marketplace: Option<Marketplace>,
-}
-
-/// Who makes a change.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum ChangeOf {
-    /// Tokens of a tenant; `None` is those of all tenants.
-    Tenant(Option<String>),
-    /// The link page of a session.
-    Session(Option<String>),
 }
 
 impl Deref for Web {
@@ -179,6 +173,7 @@ pub async fn serve(config: &Config, database: &Secret, stop: CancellationToken) 
         answers: health::Answers::default(),
         store,
         changes: Shares::new(share_of(settings.connections, 4), share_of(settings.connections, 2)),
+        linkings: Shares::new(share_of(settings.connections, 8), share_of(settings.connections, 4)),
         pool,
         limits: Limits::new(settings.requests_per_minute, settings.logins_per_minute),
         proxies: settings.trusted_proxies.clone(),

@@ -8,6 +8,7 @@ use super::identity::Identity;
 use super::look::{Group, Look, Screen, Shown};
 use super::request::{Asked, Place};
 use super::screens;
+use super::shares::Reader;
 use super::words::{self, Words};
 use crate::telemetry::wall_clock;
 use axum::extract::{Path, Query, State};
@@ -43,7 +44,7 @@ fn document(words: &Words, title: &str, body: &Markup) -> Markup {
 }
 
 /// A page of the dashboard.
-fn frame(look: &Look, shown: &Shown) -> Markup {
+fn frame(look: &Look, is_live: bool, shown: &Shown) -> Markup {
     let words = look.words;
     let live = form_urlencoded::Serializer::new("/stream?".to_owned()).append_pair("view", &look.place.href()).finish();
     let body = html! {
@@ -61,7 +62,7 @@ fn frame(look: &Look, shown: &Shown) -> Markup {
                 }
                 p id="live" class="soft small" role="status" {}
             }
-            main id="main" tabindex="-1" data-live=[shown.live.then_some(&live)] { (shown.body) }
+            main id="main" tabindex="-1" data-live=[is_live.then_some(&live)] { (shown.body) }
             div id="toasts" role="status" aria-live="polite" {}
             (shortcuts(words))
         }
@@ -238,10 +239,11 @@ async fn show(web: &Web, asked: &Asked) -> Response {
 async fn look(web: &Web, asked: &Asked) -> Result<(Markup, Identity), WebError> {
     let place = Place::read(&asked.wanted).ok_or(WebError::NotFound)?;
     let screen = screens::of(&place)?;
-    let (tx, who) = asked.enter(&web.pool).await?;
+    let (_share, tx, who) = asked.enter_in_turn(&web.pool, &web.hub.reads, Reader::of).await?;
+    let is_live = (screen.is_live)(&place);
     let mut look = Look { tx, words: asked.words, zone: asked.zone, who, place };
     let shown = (screen.render)(&mut look).await?;
-    let page = frame(&look, &shown);
+    let page = frame(&look, is_live, &shown);
     // The token's last use is written.
     look.tx.commit().await?;
     Ok((page, look.who))

@@ -4,6 +4,7 @@ use super::Web;
 use super::client::{Client, user_of};
 use super::error::WebError;
 use super::identity::{self, Claim, Identity};
+use super::shares::{Share, Shares};
 use super::words::Words;
 use crate::db::transaction::UnnamedTransaction;
 use axum::extract::{ConnectInfo, FromRequestParts};
@@ -15,6 +16,7 @@ use chrono_tz::Tz;
 use sqlx::postgres::PgPool;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::hash::Hash;
 use std::net::SocketAddr;
 
 /// The cookie with the secret of a login.
@@ -57,6 +59,26 @@ impl Asked {
             (Err(error), Some(user)) if error.is_signed_out() => identity::enter(pool, user.clone()).await,
             (entered, _) => entered,
         }
+    }
+
+    /// The same as soon as whoever asks has a share left. Whoever waits for it has no connection to the database.
+    ///
+    /// # Errors
+    /// [`WebError::Crowded`] after a while, and those of [`Asked::enter`].
+    pub(super) async fn enter_in_turn<K: Eq + Hash + Clone>(
+        &self,
+        pool: &PgPool,
+        shares: &Shares<K>,
+        key: impl Fn(&Identity) -> K,
+    ) -> Result<(Share<K>, UnnamedTransaction, Identity), WebError> {
+        let (tx, who) = self.enter(pool).await?;
+        if let Some(share) = shares.take(key(&who)) {
+            return Ok((share, tx, who));
+        }
+        tx.rollback().await?;
+        let share = shares.wait(key(&who)).await.ok_or(WebError::Crowded)?;
+        let (tx, who) = self.enter(pool).await?;
+        Ok((share, tx, who))
     }
 
     /// The answer, which ends the cookie if `who` has not come by it.

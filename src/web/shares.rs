@@ -1,5 +1,6 @@
 //! What one may have at a time of what all share: so many for each key, and so many in all.
 
+use super::identity::Identity;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,20 @@ pub(super) struct Shares<K> {
 struct Taken<K> {
     count: usize,
     by_key: HashMap<K, usize>,
+}
+
+/// Who reads: a tenant, with all its tokens; a token that sees all tenants; or all live views of such tokens, which they share.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Reader {
+    Tenant(String),
+    Token(String),
+    Views,
+}
+
+impl Reader {
+    pub(super) fn of(who: &Identity) -> Self {
+        who.tenant.clone().map_or_else(|| Self::Token(who.name.clone()), Self::Tenant)
+    }
 }
 
 /// One that is taken, until it is dropped.

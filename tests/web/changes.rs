@@ -90,6 +90,31 @@ async fn h2_a_campaign_is_paused_resumed_and_cancelled_on_all_its_sessions_at_on
     Ok(())
 }
 
+/// The tenant whose turn in it is the longest ago.
+#[tokio::test]
+async fn h2_the_progress_of_a_campaign_of_many_tenants_is_that_of_the_chosen_one() -> Result<()> {
+    let db = db::fresh().await;
+    run(
+        &db.pool,
+        "INSERT INTO wa.tenant (tenant) SELECT 't' || n FROM generate_series(1, 70) n;
+         INSERT INTO wa.session (name, tenant) SELECT tenant || '.shop', tenant FROM wa.tenant WHERE tenant LIKE 't%';
+         INSERT INTO wa.outbound (session, recipient, body, campaign) SELECT name, '+79001234567', 'x', 'may' FROM wa.session;
+         INSERT INTO wa.numbers (tenant, campaign, at, span, queued, sent, last_at)
+         SELECT 't' || n, 'may', date_trunc('hour', now()) - interval '1 hour', 'hour', 7, 7, now() - interval '2 hours' + n * interval '1 minute' FROM generate_series(1, 70) n;
+         UPDATE wa.campaign SET created_at = now() - interval '1 day'",
+    )
+    .await?;
+    let pages = Pages::start(&db).await?;
+    let cookie = pages.sign_in(&token(&db, "ops", "viewer", None).await?).await?;
+    for (path, begun) in [("?tenant=t1", "<b>7 / 7</b>"), ("", "<b>490 / 490</b>")] {
+        let page = pages.get(&format!("/campaigns/may{path}"), &cookie).await?;
+        let panel = page.body.split("section class=\"panel\"").nth(1).and_then(|rest| rest.split("</section>").next());
+        ensure!(panel.is_some_and(|panel| panel.contains(begun)), "{path}: {panel:?}");
+    }
+    pages.stop().await;
+    Ok(())
+}
+
 /// Without a notification a view waits for its tick, which is five seconds for the fleet.
 #[tokio::test]
 async fn h2_the_fleet_shows_a_new_session_and_a_changed_wish_before_its_tick() -> Result<()> {

@@ -71,3 +71,27 @@ async fn h1_h2_an_event_that_cannot_be_read_ends_no_stream_for_good() -> Result<
     pages.stop().await;
     Ok(())
 }
+
+/// What a sender says of a file is the sender's.
+#[tokio::test]
+async fn h2_r9_a_chat_shows_files_with_any_size_and_name() -> Result<()> {
+    let db = db::fresh().await;
+    run(&db.pool, "SELECT wa.add_session('shop')").await?;
+    let insert = "INSERT INTO wa.inbox (session, session_id, chat, sender, message_id, kind, from_me, sent_at, push_name, message, media)
+                  SELECT name, session_id, '79001234567@s.whatsapp.net', '79001234567@s.whatsapp.net', $1, 'document', false, now(), repeat('p', 9000), '{}',
+                         jsonb_build_object('size', $1::numeric, 'file_name', repeat('f', 9000), 'mime', repeat('m', 9000))
+                  FROM wa.session";
+    for size in ["9223372036854775807", "9223372036854775808", "-1", "1e300", "2097152"] {
+        sqlx::query(insert).bind(size).execute(&db.pool).await?;
+    }
+    let pages = Pages::start(&db).await?;
+    let cookie = pages.sign_in(&token(&db, "ops", "viewer", None).await?).await?;
+    let page = pages.get("/inbox/shop?chat=79001234567@s.whatsapp.net", &cookie).await?;
+    ensure!(page.status == 200 && page.body.contains(">2 MB<"), "{page:?}");
+    for letter in ["f", "m"] {
+        let (most, more) = (letter.repeat(255), letter.repeat(256));
+        ensure!(page.body.contains(&most) == (letter == "f") && !page.body.contains(&more), "{letter}: {}", page.body);
+    }
+    pages.stop().await;
+    Ok(())
+}

@@ -15,6 +15,7 @@ mod rows;
 mod screens;
 mod states;
 mod streams;
+mod turns;
 mod webhooks;
 
 use crate::support::browser::Browser;

@@ -18,7 +18,7 @@ mod signature;
 pub(super) mod token;
 
 use super::identity::begin;
-use super::{ChangeOf, Web, guard, page};
+use super::{Web, guard, page};
 use crate::config::{Config, OriginPattern, Secret};
 use crate::telemetry;
 use axum::Router;
@@ -82,8 +82,8 @@ fn of(web: &Web) -> Result<&Marketplace, ApiError> {
 }
 
 /// A change of a company, which may wait for a lock. Others of the company wait for it.
-async fn change(web: &Web, salon_id: i64) -> Result<super::shares::Share<ChangeOf>, ApiError> {
-    web.changes.wait(ChangeOf::Session(Some(format!("company_{salon_id}")))).await.ok_or(ApiError::Busy)
+async fn change(web: &Web, salon_id: i64) -> Result<super::shares::Share<String>, ApiError> {
+    web.linkings.wait(format!("company_{salon_id}")).await.ok_or(ApiError::Busy)
 }
 
 /// The routes; answering 404 while the marketplace is off.

@@ -17,6 +17,7 @@ pub(super) const SCREEN: Screen = Screen {
     group: Some(Group::Messages),
     topics: &[Topic::Status],
     tick: SELDOM,
+    is_live: |_| true,
     render: |look| Box::pin(render(look)),
 };
 
@@ -86,8 +87,9 @@ fn progress(words: &Words, id: &str, begun: i64, waiting: i64) -> Markup {
 }
 
 async fn all(look: &mut Look) -> Result<Shown, WebError> {
-    let rows =
-        sqlx::query_file!("sql/web/campaigns.sql", None::<&str>, SINCE, ROWS, true).fetch_all(&mut look.tx).await?;
+    let rows = sqlx::query_file!("sql/web/campaigns.sql", None::<&str>, SINCE, Some(ROWS), true, None::<&str>)
+        .fetch_all(&mut look.tx)
+        .await?;
     let words = look.words;
     let body = html! {
         header.head { div { h1 { (words.t("screens.campaigns")) } p.soft { (words.t("campaigns.about")) } } }
@@ -131,7 +133,7 @@ async fn all(look: &mut Look) -> Result<Shown, WebError> {
             } }
         }
     };
-    Ok(Shown { title: words.t("screens.campaigns").to_owned(), body, live: true })
+    Ok(Shown { title: words.t("screens.campaigns").to_owned(), body })
 }
 
 fn heads(words: &Words) -> Markup {
@@ -173,15 +175,16 @@ fn acts_on_all(look: &Look, campaign: &str, tenant: Option<&str>) -> Markup {
 async fn one(look: &mut Look, campaign: &str) -> Result<Shown, WebError> {
     let place = look.place.clone();
     let (tenant, after) = (place.get("tenant"), place.get("after"));
-    let sums = sqlx::query_file!("sql/web/campaigns.sql", campaign, SINCE, ROWS, false).fetch_all(&mut look.tx).await?;
+    // Of every tenant that has it.
+    let sums = sqlx::query_file!("sql/web/campaigns.sql", campaign, SINCE, None::<i64>, false, tenant);
+    let sums = sums.fetch_all(&mut look.tx).await?;
     let rows = sqlx::query_file!("sql/web/campaign_sessions.sql", campaign, tenant, SINCE, after, SESSIONS);
     let rows = rows.fetch_all(&mut look.tx).await?;
     if rows.is_empty() && after.is_none() {
         return Err(WebError::Missing("web_error.no_campaign"));
     }
     let (look, words) = (&*look, look.words);
-    let sums = sums.iter().filter(|row| tenant.is_none_or(|tenant| tenant == row.tenant));
-    let (begun, waiting) = sums.fold((0, 0), |sum, row| (sum.0 + row.begun, sum.1 + row.waiting));
+    let (begun, waiting) = sums.iter().fold((0, 0), |sum, row| (sum.0 + row.begun, sum.1 + row.waiting));
     let with = |screen: &str| {
         Place { query: [("campaign".to_owned(), campaign.to_owned())].into(), ..Place::screen(screen) }.href()
     };
@@ -236,5 +239,5 @@ async fn one(look: &mut Look, campaign: &str) -> Result<Shown, WebError> {
             (shared::next_page(look, "after", &rows, SESSIONS, |row| row.name.clone()))
         }
     };
-    Ok(Shown { title: campaign.to_owned(), body, live: true })
+    Ok(Shown { title: campaign.to_owned(), body })
 }

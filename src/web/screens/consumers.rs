@@ -16,6 +16,7 @@ pub(super) const SCREEN: Screen = Screen {
     group: Some(Group::Operation),
     topics: &[Topic::Inbound],
     tick: SELDOM,
+    is_live: |_| true,
     render: |look| Box::pin(render(look)),
 };
 
@@ -116,7 +117,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
             (shared::next_page(look, "after", &rows, ROWS, |row| row.consumer_id.to_string()))
         }
     };
-    Ok(Shown { title: words.t("screens.consumers").to_owned(), body, live: true })
+    Ok(Shown { title: words.t("screens.consumers").to_owned(), body })
 }
 
 /// What can be done to a consumer.

@@ -16,6 +16,7 @@ pub(super) const SCREEN: Screen = Screen {
     group: Some(Group::Messages),
     topics: &[Topic::Status],
     tick: SELDOM,
+    is_live: |_| true,
     render: |look| Box::pin(render(look)),
 };
 
@@ -42,7 +43,8 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         behind
     );
     let sessions = sessions.fetch_all(&mut look.tx).await?;
-    let campaigns = sqlx::query_file!("sql/web/campaigns.sql", campaign, span.since, CAMPAIGNS, false);
+    let campaigns =
+        sqlx::query_file!("sql/web/campaigns.sql", campaign, span.since, Some(CAMPAIGNS), false, None::<&str>);
     let campaigns = campaigns.fetch_all(&mut look.tx).await?;
     let (look, words) = (&*look, look.words);
 
@@ -211,5 +213,5 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
             }
         }
     };
-    Ok(Shown { title: words.t("screens.delivery").to_owned(), body, live: true })
+    Ok(Shown { title: words.t("screens.delivery").to_owned(), body })
 }

@@ -19,6 +19,7 @@ pub(super) const SCREEN: Screen = Screen {
     group: Some(Group::Messages),
     topics: &[Topic::Status],
     tick: OFTEN,
+    is_live: |_| true,
     render: |look| Box::pin(render(look)),
 };
 
@@ -232,5 +233,5 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
             }
         }
     };
-    Ok(Shown { title: words.t("screens.failures").to_owned(), body, live: true })
+    Ok(Shown { title: words.t("screens.failures").to_owned(), body })
 }

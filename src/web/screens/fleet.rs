@@ -22,6 +22,7 @@ pub(super) const SCREEN: Screen = Screen {
     group: Some(Group::Sessions),
     topics: &[Topic::Session],
     tick: SELDOM,
+    is_live: |_| true,
     render: |look| Box::pin(render(look)),
 };
 
@@ -159,7 +160,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
             }
         }
     };
-    Ok(Shown { title: words.t("screens.fleet").to_owned(), body, live: true })
+    Ok(Shown { title: words.t("screens.fleet").to_owned(), body })
 }
 
 /// The tenant that the page is about: the one that is chosen, that of the token, or the only one.

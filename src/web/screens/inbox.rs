@@ -23,6 +23,7 @@ pub(super) const SCREEN: Screen = Screen {
     group: Some(Group::Messages),
     topics: &[Topic::Inbound, Topic::Status],
     tick: SELDOM,
+    is_live: is_live,
     render: |look| Box::pin(render(look)),
 };
 
@@ -62,6 +63,11 @@ struct Chats {
     next: Option<String>,
 }
 
+/// The choice of a session, a search, and a page of the past stay as they are.
+fn is_live(place: &Place) -> bool {
+    place.item.is_some() && place.get("q").is_none() && place.get("before").is_none()
+}
+
 async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let Some(session) = look.place.item.clone() else {
         return choose(look).await;
@@ -70,7 +76,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let session_id = found.fetch_optional(&mut look.tx).await?.ok_or(WebError::NotFound)?;
     let chats = chats(look, session_id).await?;
     let chat = look.place.get("chat").map(str::to_owned);
-    let search = look.place.get("q").map(str::to_owned);
+    let search = look.place.get("q").map(search::bounded);
     let pane = match (&search, &chat) {
         (Some(search), _) => Some(search::hits(look, &session, search, chat.as_deref()).await?),
         (None, Some(chat)) => Some(conversation(look, session_id, &session, chat).await?),
@@ -94,7 +100,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         div.inbox data-pane=[pane.is_some().then_some("chat")] {
             section.chats aria-label=(words.t("inbox.chats")) {
                 form.bar method="get" role="search" action=(Place::of("inbox", &session).href()) {
-                    input type="search" name="q" value=[search.as_deref()] aria-label=(words.t("inbox.search")) placeholder=(words.t("inbox.search"));
+                    input type="search" name="q" value=[search.as_deref()] maxlength=(search::LONGEST) aria-label=(words.t("inbox.search")) placeholder=(words.t("inbox.search"));
                 }
                 @if !chats.rows.is_empty() { ul.list {
                     @for row in &chats.rows {
@@ -131,9 +137,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
             }
         }
     };
-    // A search, and a page of the past, stay as they are.
-    let live = search.is_none() && place.get("before").is_none();
-    Ok(Shown { title: format!("{session} · {}", words.t("screens.inbox")), body, live })
+    Ok(Shown { title: format!("{session} · {}", words.t("screens.inbox")), body })
 }
 
 fn own((key, value): (&String, &String)) -> (String, String) {
@@ -184,7 +188,7 @@ async fn choose(look: &mut Look) -> Result<Shown, WebError> {
             (shared::next_page(look, "after", &rows, ROWS, |row| row.name.clone()))
         }
     };
-    Ok(Shown { title: words.t("screens.inbox").to_owned(), body, live: false })
+    Ok(Shown { title: words.t("screens.inbox").to_owned(), body })
 }
 
 /// Where a page begins, such as `2026-11-20T10:00:00+00:00 3EB0…`.
@@ -391,8 +395,8 @@ fn ticks(words: &Words, status: &str) -> Markup {
 /// The size of a file: 512 bytes as `1 KB`.
 fn size_of(words: &Words, bytes: i64) -> String {
     if bytes < 1024 * 1024 {
-        words.with("inbox.kilobytes", format::number((bytes + 1023) / 1024))
+        words.with("inbox.kilobytes", format::number(bytes.saturating_add(1023) / 1024))
     } else {
-        words.with("inbox.megabytes", format::number((bytes + 524_288) / 1_048_576))
+        words.with("inbox.megabytes", format::number(bytes.saturating_add(524_288) / 1_048_576))
     }
 }

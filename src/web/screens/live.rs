@@ -10,6 +10,7 @@ pub(super) const SCREEN: Screen = Screen {
     group: Some(Group::Operation),
     topics: &[],
     tick: SELDOM,
+    is_live: |_| false,
     render: |look| Box::pin(std::future::ready(Ok(render(look)))),
 };
 
@@ -53,5 +54,5 @@ fn render(look: &mut Look) -> Shown {
             p.soft.small { (words.t("live.none")) " " code { "SELECT * FROM wa.event ORDER BY id DESC LIMIT 50;" } }
         }
     };
-    Shown { title: words.t("screens.live").to_owned(), body, live: false }
+    Shown { title: words.t("screens.live").to_owned(), body }
 }

@@ -19,6 +19,7 @@ pub(super) const SCREEN: Screen = Screen {
     group: Some(Group::Operation),
     topics: &[Topic::Job],
     tick: OFTEN,
+    is_live: |_| true,
     render: |look| Box::pin(render(look)),
 };
 
@@ -140,7 +141,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
             (shared::next_page(look, "before", &rows, ROWS, |row| row.id.to_string()))
         }
     };
-    Ok(Shown { title: words.t("screens.maintenance").to_owned(), body, live: true })
+    Ok(Shown { title: words.t("screens.maintenance").to_owned(), body })
 }
 
 fn head(look: &Look) -> Markup {
@@ -176,7 +177,7 @@ fn of_one_tenant(look: &Look) -> Shown {
             p { a href="/schedules" { (words.t("screens.schedules")) } }
         }
     };
-    Shown { title: words.t("screens.maintenance").to_owned(), body, live: false }
+    Shown { title: words.t("screens.maintenance").to_owned(), body }
 }
 
 /// The counts of a job, as `deleted 12 · tokens 3`; those that are 0 are left out, unless all are.

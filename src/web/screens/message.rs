@@ -20,6 +20,7 @@ pub(super) const SCREEN: Screen = Screen {
     group: None,
     topics: &[Topic::Session, Topic::Status],
     tick: OFTEN,
+    is_live: |_| true,
     render: |look| Box::pin(render(look)),
 };
 
@@ -113,7 +114,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
             }
         }
     };
-    Ok(Shown { title, body, live: true })
+    Ok(Shown { title, body })
 }
 
 fn head(look: &Look, message: &Message, title: &str) -> Markup {

@@ -19,6 +19,7 @@ pub(super) const SCREEN: Screen = Screen {
     group: Some(Group::Messages),
     topics: &[Topic::Session, Topic::Status],
     tick: OFTEN,
+    is_live: |_| true,
     render: |look| Box::pin(render(look)),
 };
 
@@ -70,7 +71,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     };
     let title = name
         .map_or_else(|| words.t("screens.queue").to_owned(), |name| format!("{name} · {}", words.t("screens.queue")));
-    Ok(Shown { title, body, live: true })
+    Ok(Shown { title, body })
 }
 
 fn cancel_all(look: &Look, name: &str) -> Markup {

@@ -16,6 +16,7 @@ pub(super) const SCREEN: Screen = Screen {
     group: Some(Group::Sessions),
     topics: &[Topic::Session],
     tick: SELDOM,
+    is_live: |_| true,
     render: |look| Box::pin(render(look)),
 };
 
@@ -58,7 +59,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         (numbers)
         (crypto)
     };
-    Ok(Shown { title: words.t("screens.risk").to_owned(), body, live: true })
+    Ok(Shown { title: words.t("screens.risk").to_owned(), body })
 }
 
 /// Pause, and slow down where a pacing is given.

@@ -18,6 +18,7 @@ pub(super) const SCREEN: Screen = Screen {
     group: Some(Group::Operation),
     topics: &[Topic::Job],
     tick: OFTEN,
+    is_live: |_| true,
     render: |look| Box::pin(render(look)),
 };
 
@@ -153,5 +154,5 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
             (shared::next_page(look, "after", &rows, ROWS, |row| row.schedule_id.to_string()))
         }
     };
-    Ok(Shown { title: words.t("screens.schedules").to_owned(), body, live: true })
+    Ok(Shown { title: words.t("screens.schedules").to_owned(), body })
 }

@@ -29,6 +29,7 @@ pub(super) const SCREEN: Screen = Screen {
     group: None,
     topics: &[Topic::Session, Topic::Event, Topic::Job],
     tick: OFTEN,
+    is_live: |_| true,
     render: |look| Box::pin(render(look)),
 };
 
@@ -57,7 +58,7 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
         }
         (content)
     };
-    Ok(Shown { title: name, body, live: true })
+    Ok(Shown { title: name, body })
 }
 
 fn head(look: &Look, session: &Session) -> Markup {

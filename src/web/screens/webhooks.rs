@@ -19,6 +19,7 @@ pub(super) const SCREEN: Screen = Screen {
     group: Some(Group::Operation),
     topics: &[Topic::Inbound, Topic::Status, Topic::Event],
     tick: SELDOM,
+    is_live: |_| true,
     render: |look| Box::pin(render(look)),
 };
 
@@ -103,7 +104,7 @@ async fn all(look: &mut Look) -> Result<Shown, WebError> {
             }
         }
     };
-    Ok(Shown { title: words.t("screens.webhooks").to_owned(), body, live: true })
+    Ok(Shown { title: words.t("screens.webhooks").to_owned(), body })
 }
 
 /// The state of a webhook; one that has just failed is not yet `failing`.

@@ -15,6 +15,7 @@ pub(super) const SCREEN: Screen = Screen {
     group: Some(Group::Operation),
     topics: &[Topic::Session],
     tick: OFTEN,
+    is_live: |_| true,
     render: |look| Box::pin(render(look)),
 };
 
@@ -118,5 +119,5 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
             } }
         }
     };
-    Ok(Shown { title: words.t("screens.workers").to_owned(), body, live: true })
+    Ok(Shown { title: words.t("screens.workers").to_owned(), body })
 }

@@ -4,9 +4,9 @@ use super::board::{AWAY, Board, Row, Seen};
 use super::events::{Ask, Code, NoCode, SHOWN, Say};
 use super::told::{self, Phase, Told};
 use crate::db::outage::Failure;
+use crate::web::Web;
 use crate::web::marketplace::Company;
 use crate::web::shares::Shares;
-use crate::web::{ChangeOf, Web};
 use socketioxide::extract::SocketRef;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -189,8 +189,8 @@ impl Talk {
 
     /// Begins to link, after others of the company. Without an error the database was not asked, because they took too long.
     async fn link(&self, row: &Row, phone: Option<&str>) -> Result<u64, Option<sqlx::Error>> {
-        let changes: &Shares<ChangeOf> = &self.web.changes;
-        let Some(_share) = changes.wait(ChangeOf::Session(Some(row.session.clone()))).await else { return Err(None) };
+        let linkings: &Shares<String> = &self.web.linkings;
+        let Some(_share) = linkings.wait(row.session.clone()).await else { return Err(None) };
         self.board.link(self.company, phone).await.map_err(Some)
     }
 

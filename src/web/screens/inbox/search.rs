@@ -15,6 +15,9 @@ use sqlx::Executor as _;
 
 /// Most messages that a search shows.
 const HITS: i32 = 50;
+/// Characters and words of what is searched for.
+pub(super) const LONGEST: usize = 200;
+const WORDS: usize = 20;
 /// Messages that a search looks at in each direction of a chat; twice as many of those that a session has received.
 const SEARCHED: i64 = 1_200;
 
@@ -32,6 +35,12 @@ struct Hit {
     from_me: bool,
     message_id: String,
     body: Option<String>,
+}
+
+/// The beginning of what somebody searches for, which costs so much for each message that is looked at.
+pub(super) fn bounded(search: &str) -> String {
+    let words: Vec<_> = search.split_whitespace().take(WORDS).collect();
+    words.join(" ").chars().take(LONGEST).collect()
 }
 
 /// What is found among all messages; nothing without indexes, or when it takes longer than a page may.

@@ -157,7 +157,7 @@ pub(super) async fn render(look: &mut Look, id: i64) -> Result<Shown, WebError> 
             }
         }
     };
-    Ok(Shown { title: format!("{} · {}", webhook.name, words.t("screens.webhooks")), body, live: true })
+    Ok(Shown { title: format!("{} · {}", webhook.name, words.t("screens.webhooks")), body })
 }
 
 fn moment<'a>(name: &'static str, label: &'a str, required: bool) -> Field<'a> {
