@@ -173,7 +173,7 @@ pub async fn serve(config: &Config, database: &Secret, stop: CancellationToken) 
         answers: health::Answers::default(),
         store,
         changes: Shares::new(share_of(settings.connections, 4), share_of(settings.connections, 2)),
-        linkings: Shares::new(share_of(settings.connections, 8), share_of(settings.connections, 4)),
+        linkings: Shares::new(share_of(settings.connections, 4), share_of(settings.connections, 2)),
         pool,
         limits: Limits::new(settings.requests_per_minute, settings.logins_per_minute),
         proxies: settings.trusted_proxies.clone(),
