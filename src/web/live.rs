@@ -241,7 +241,8 @@ impl Hub {
         drop(views);
         let (hub, over, kept) = (self.clone(), self.over.clone(), claims.clone());
         tokio::spawn(async move {
-            let kept = caught(over.run_until_cancelled(hub.clone().keep(view.clone(), sent, kept))).await;
+            let keeping = Box::pin(over.run_until_cancelled(hub.clone().keep(view.clone(), sent, kept)));
+            let kept = caught(keeping).await;
             if kept.is_err() {
                 // Its streams end, and the browsers open others.
                 hub.views().remove(&view);

@@ -131,12 +131,12 @@ async fn h2_r9_the_events_of_a_quiet_tenant_cost_nothing_of_those_of_others() ->
     let others = "INSERT INTO wa.event (session, session_id, kind) SELECT name, session_id, 'call' FROM wa.session, generate_series(1, 20000) WHERE name = 'blue.shop'";
     sqlx::raw_sql(others).execute(&db.pool).await?;
     sqlx::raw_sql("DELETE FROM wa.event WHERE session = 'red.shop'; ANALYZE wa.event").execute(&db.pool).await?;
-    let read =
+    let rows_read =
         "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relid = 'wa.event'::regclass";
     let pages = Pages::start(&db).await?;
     let red = pages.sign_in(&token(&db, "red", "viewer", Some("red")).await?).await?;
     sqlx::raw_sql("SELECT pg_stat_force_next_flush()").execute(&db.pool).await?;
-    let before: i64 = sqlx::query_scalar(read).fetch_one(&db.pool).await?;
+    let before: i64 = sqlx::query_scalar(rows_read).fetch_one(&db.pool).await?;
     let mut streams = vec![];
     for path in ["/stream/events", "/stream/events?after=0"] {
         streams.push(pages.stream(path, &red, "").await?);
@@ -155,7 +155,7 @@ async fn h2_r9_the_events_of_a_quiet_tenant_cost_nothing_of_those_of_others() ->
     drop(streams);
     // A connection reports its counts when it ends.
     pages.stop().await;
-    let after: i64 = sqlx::query_scalar(read).fetch_one(&db.pool).await?;
+    let after: i64 = sqlx::query_scalar(rows_read).fetch_one(&db.pool).await?;
     ensure!(after - before < 10_000, "{} rows read", after - before);
     Ok(())
 }

@@ -155,7 +155,7 @@ impl Hub {
         drop(feeds);
         let (hub, kept, over) = (self.clone(), feed.clone(), self.over.clone());
         tokio::spawn(async move {
-            let _ = caught(over.run_until_cancelled(hub.keep_reading(&rights, &kept, begun))).await;
+            let _ = caught(Box::pin(over.run_until_cancelled(hub.keep_reading(&rights, &kept, begun)))).await;
             hub.feeds.lock().unwrap_or_else(PoisonError::into_inner).remove(&rights);
             // Listeners that are left open their streams again.
             kept.claims.end();

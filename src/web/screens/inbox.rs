@@ -23,7 +23,7 @@ pub(super) const SCREEN: Screen = Screen {
     group: Some(Group::Messages),
     topics: &[Topic::Inbound, Topic::Status],
     tick: SELDOM,
-    is_live: is_live,
+    is_live,
     render: |look| Box::pin(render(look)),
 };
 
