@@ -3,9 +3,9 @@
 #   node/node_modules       graphile-worker and pg-boss, by npm
 #   baileys/node_modules    Baileys and its store of files, by npm
 #   .installed/venv         procrastinate, by pip
-#   .installed/target       apalis-postgres, compiled by cargo (some minutes the first time)
+#   .installed/target       apalis-postgres and awa, compiled by cargo (some minutes the first time)
 #   .installed/bin          one program for each peer; a peer without one is reported as missing
-# Usage: ecosystem/bench/peers/install.sh [node|baileys|python|apalis …]; without arguments all of them. A peer that
+# Usage: ecosystem/bench/peers/install.sh [node|baileys|python|apalis|awa …]; without arguments all of them. A peer that
 # cannot be installed does not stop the others; an installed one is not installed again.
 set -uo pipefail
 cd "$(dirname "$0")" || exit 1
@@ -53,20 +53,23 @@ install_python() {
     program procrastinate "'$here/.installed/venv/bin/python'" "'$here/python/procrastinate_peer.py'"
 }
 
-install_apalis() {
-    have cargo apalis-postgres || return
-    say "cargo build --release: apalis-postgres into .installed/target (some minutes the first time)"
-    cargo build --quiet --release --locked --manifest-path apalis/Cargo.toml --target-dir .installed/target >&2 || return
-    program apalis-postgres "'$here/.installed/target/release/apalis-peer'"
+install_rust() { # name, folder
+    have cargo "$1" || return
+    say "cargo build --release: $1 into .installed/target (some minutes the first time)"
+    cargo build --quiet --release --locked --manifest-path "$2/Cargo.toml" --target-dir .installed/target >&2 || return
+    program "$1" "'$here/.installed/target/release/$2-peer'"
 }
 
-[ $# -gt 0 ] || set -- node baileys python apalis
+install_apalis() { install_rust apalis-postgres apalis; }
+install_awa() { install_rust awa awa; }
+
+[ $# -gt 0 ] || set -- node baileys python apalis awa
 mkdir -p "$bin"
 failed=0
 for which in "$@"; do
     case $which in
-        node | baileys | python | apalis) "install_$which" || { say "$which: not installed"; failed=1; } ;;
-        *) say "$which: unknown; accepted is node, baileys, python or apalis"; exit 2 ;;
+        node | baileys | python | apalis | awa) "install_$which" || { say "$which: not installed"; failed=1; } ;;
+        *) say "$which: unknown; accepted is node, baileys, python, apalis or awa"; exit 2 ;;
     esac
 done
 exit $failed

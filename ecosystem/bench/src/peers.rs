@@ -35,6 +35,7 @@ pub(super) struct Peer {
 const PEERS: &[Peer] = &[
     Peer { name: "graphile-worker-local-queue", divisor: 1 },
     Peer { name: "apalis-postgres", divisor: 1 },
+    Peer { name: "awa", divisor: 1 },
     Peer { name: "pg-boss", divisor: 1 },
     Peer { name: "graphile-worker", divisor: 5 },
     Peer { name: "procrastinate", divisor: 20 },

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::process::{Command, Output};
 
-const PEERS: [&str; 5] =
-    ["graphile-worker-local-queue", "apalis-postgres", "pg-boss", "graphile-worker", "procrastinate"];
+const PEERS: [&str; 6] =
+    ["graphile-worker-local-queue", "apalis-postgres", "awa", "pg-boss", "graphile-worker", "procrastinate"];
 
 /// Runs a benchmark on a Postgres of its own and returns its lines.
 async fn bench(arguments: &[&str]) -> Result<Vec<Value>> {
