@@ -56,7 +56,7 @@ pub(super) use picks::ACTS as PICKS;
 const LOOKED_AT: i64 = 300;
 
 /// Sessions on a page.
-const ROWS: i64 = 100;
+const ROWS: i64 = 50;
 /// `no_worker` stands for those whose status says that a worker holds them, which no live one does.
 const STATUSES: [&str; 9] =
     ["connected", "no_worker", "connecting", "linking", "disconnected", "new", "stopped", "logged_out", "banned"];
