@@ -83,14 +83,22 @@ impl Gate {
         Self { handshakes, inner: Arc::new(inner) }
     }
 
-    /// Waits until a session of a tenant may connect. `direct`: without a proxy.
-    pub(super) async fn admit(&self, tenant: &Arc<str>, session: i64, direct: bool) -> Admission {
-        let probe = if direct { self.while_away().await } else { None };
+    /// Waits until a session of a tenant may connect. `direct`: without a proxy. `waits`: what to do first when it has to
+    /// wait because WhatsApp is away.
+    pub(super) async fn admit(
+        &self,
+        tenant: &Arc<str>,
+        session: i64,
+        direct: bool,
+        waits: impl AsyncFnOnce(),
+    ) -> Admission {
+        let probe = if direct { self.while_away(waits).await } else { None };
         Admission { _handshake: self.handshakes.begin(tenant, session).await, _probe: probe }
     }
 
     /// Waits while WhatsApp is away, unless it is this session's turn to probe.
-    async fn while_away(&self) -> Option<Probe> {
+    async fn while_away(&self, waits: impl AsyncFnOnce()) -> Option<Probe> {
+        let mut waits = Some(waits);
         let mut changed = self.inner.changed.subscribe();
         loop {
             changed.borrow_and_update();
@@ -106,6 +114,10 @@ impl Gate {
                 }
                 (!state.probing).then_some(state.next_probe)
             };
+            if let Some(waits) = waits.take() {
+                waits().await;
+                continue;
+            }
             let due = async {
                 match next_probe {
                     Some(moment) => tokio::time::sleep_until(moment.into()).await,
@@ -148,7 +160,8 @@ impl Gate {
     }
 
     /// Whether WhatsApp is away for all sessions.
-    pub(super) fn is_away(&self) -> bool {
+    #[cfg(test)]
+    fn is_away(&self) -> bool {
         self.inner.lock().away
     }
 }
@@ -217,9 +230,9 @@ mod tests {
     async fn s4_so_many_handshakes_at_once_and_no_more() {
         let gate = Gate::new(2);
         let (acme, bolt, core) = (acme(), "bolt".into(), "core".into());
-        let first = gate.admit(&acme, 1, true).await;
-        let _second = gate.admit(&bolt, 2, false).await;
-        let third = gate.admit(&core, 3, true);
+        let first = gate.admit(&acme, 1, true, async || {}).await;
+        let _second = gate.admit(&bolt, 2, false, async || {}).await;
+        let third = gate.admit(&core, 3, true, async || {});
         tokio::pin!(third);
         assert!(third.as_mut().now_or_never().is_none());
         drop(first);
@@ -230,13 +243,14 @@ mod tests {
     async fn r9_handshakes_that_nobody_answers_leave_some_to_another_tenant() {
         let gate = Gate::new(8);
         let acme = acme();
-        let mut silent: Vec<_> = (1..=100).filter_map(|n| gate.admit(&acme, n, false).now_or_never()).collect();
+        let mut silent: Vec<_> =
+            (1..=100).filter_map(|n| gate.admit(&acme, n, false, async || {}).now_or_never()).collect();
         assert_eq!(silent.len(), 7, "of 8");
         // Those who waited and gave up take nothing.
         let bolt = "bolt".into();
-        let other = gate.admit(&bolt, 101, false).now_or_never();
+        let other = gate.admit(&bolt, 101, false, async || {}).now_or_never();
         assert!(other.is_some(), "the other tenant waits behind them");
-        let next = gate.admit(&acme, 102, false);
+        let next = gate.admit(&acme, 102, false, async || {});
         tokio::pin!(next);
         assert!(next.as_mut().now_or_never().is_none());
         drop(other);
@@ -252,13 +266,13 @@ mod tests {
         assert!(!gate.unreachable(1), "one session alone proves nothing");
         assert!(gate.unreachable(2) && gate.is_away());
         // A session with a proxy has a way of its own.
-        assert!(gate.admit(&acme(), 3, false).now_or_never().is_some());
-        let probe = gate.admit(&acme(), 1, true).await;
+        assert!(gate.admit(&acme(), 3, false, async || {}).now_or_never().is_some());
+        let probe = gate.admit(&acme(), 1, true, async || {}).await;
         let others: Vec<_> = (2..5)
             .map(|session| {
                 tokio::spawn({
                     let gate = gate.clone();
-                    async move { gate.admit(&acme(), session, true).await }
+                    async move { gate.admit(&acme(), session, true, async || {}).await }
                 })
             })
             .collect();
@@ -278,7 +292,7 @@ mod tests {
         gate.unreachable(1);
         assert!(gate.unreachable(2));
         for session in 1..3 {
-            let probe = gate.admit(&acme(), session, true).await;
+            let probe = gate.admit(&acme(), session, true, async || {}).await;
             assert!(gate.unreachable(session), "a probe that fails is no failure of its session");
             drop(probe);
         }

@@ -32,6 +32,13 @@ use tracing::Instrument as _;
 const CLOSING: Duration = Duration::from_secs(15);
 /// How soon a session asks again for its turn while WhatsApp is away.
 const AWAY: Duration = Duration::from_secs(5);
+/// What the row of a session says while it waits for its turn.
+const AWAY_REASON: &str = "waits until WhatsApp can be reached again";
+
+/// The status of a session that connects.
+fn connects_as(linked: bool) -> Status {
+    if linked { Status::Connecting } else { Status::Linking }
+}
 
 /// A held session and its client.
 pub(super) struct Entry {
@@ -133,9 +140,8 @@ impl Sessions {
                 tracing::warn!(keys, "ratchets may have been used elsewhere; chats start new Signal sessions");
             }
         }
-        let reason = self.reports.gate.is_away().then_some("waits until WhatsApp can be reached again");
         entry.held.set_phone_known(found.linked);
-        row::set_status(&entry.held, if found.linked { Status::Connecting } else { Status::Linking }, reason).await?;
+        row::set_status(&entry.held, connects_as(found.linked), None).await?;
         *running = Some(self.connect(&entry, &found, may_link).await?);
         Ok(())
     }
@@ -161,6 +167,7 @@ impl Sessions {
             }
         };
         let (client, direct, tenant) = (built.bot.client(), found.proxy.is_none(), found.tenant.clone());
+        let status = connects_as(found.linked);
         let supervisor = span.in_scope(|| {
             let vault = self.settings.vault.clone();
             Supervisor::new(entry.held.clone(), client.clone(), self.reports.clone(), vault, found.linked, direct)
@@ -168,7 +175,7 @@ impl Sessions {
         let (passkey, end) = (supervisor.passkey(), Arc::<End>::default());
         let (sessions, entry, ending) = (self.clone(), entry.clone(), end.clone());
         let supervised = async move {
-            let Some(admission) = sessions.admitted(&entry, &tenant, direct, &ending).await else {
+            let Some(admission) = sessions.admitted(&entry, &tenant, direct, status, &ending).await else {
                 ending.mark_over();
                 return supervisor.give_up().await;
             };
@@ -181,14 +188,23 @@ impl Sessions {
         Ok(Running { client, task: tokio::spawn(supervised.instrument(span)), end, passkey })
     }
 
-    /// Waits until the session may connect. `None` when it need not any more.
-    async fn admitted(&self, entry: &Entry, tenant: &Arc<str>, direct: bool, end: &End) -> Option<Admission> {
+    /// Waits until the session may connect; its row shows `status`, and whether it waits for WhatsApp. `None` when it need
+    /// not connect any more.
+    async fn admitted(
+        &self,
+        entry: &Entry,
+        tenant: &Arc<str>,
+        direct: bool,
+        status: Status,
+        end: &End,
+    ) -> Option<Admission> {
+        let waits = async || row::change_status(&entry.held, status, Some(AWAY_REASON), None).await;
         tokio::select! {
             biased;
             () = entry.held.hold.lost.cancelled() => None,
             () = end.asked_for() => None,
             admission = async {
-                let admission = self.reports.gate.admit(tenant, entry.held.hold.fence.session_id, direct).await;
+                let admission = self.reports.gate.admit(tenant, entry.held.hold.fence.session_id, direct, waits).await;
                 // The socket would wait for it, too, but then the time for the login would have begun (P6).
                 self.settings.proof.fresh().await;
                 admission
