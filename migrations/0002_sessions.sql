@@ -69,6 +69,9 @@ CREATE TABLE wa.session (
     keep_past         boolean NOT NULL DEFAULT false,
     message_key       text NOT NULL DEFAULT md5(gen_random_uuid()::text),
     CONSTRAINT session_name_check CHECK (name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'),
+    -- Readers compute with these moments, and their calendars have no infinity.
+    CONSTRAINT session_times_check CHECK (least(created_at, status_at, wished_at, connected_at, checked_at, rest_until, limited_until, qr_expires_at, code_expires_at, paused_at) > '-infinity'
+        AND greatest(created_at, status_at, wished_at, connected_at, checked_at, rest_until, limited_until, qr_expires_at, code_expires_at, paused_at) < '10000-01-01Z'),
     -- Rows that have the session and the tenant refer to both together.
     UNIQUE (session_id, tenant)
 ) WITH (fillfactor = 70);

@@ -54,6 +54,9 @@ CREATE TABLE wa.outbound (
     CONSTRAINT outbound_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 1000),
     CONSTRAINT outbound_priority_check CHECK (priority BETWEEN -100 AND 100),
     CONSTRAINT outbound_dedupe_key_check CHECK (octet_length(dedupe_key) BETWEEN 1 AND 255),
+    -- Readers compute with these moments, and their calendars have no infinity.
+    CONSTRAINT outbound_times_check CHECK (least(created_at, sending_at, sent_at, delivered_at, read_at, played_at, failed_at, cancelled_at, expired_at) > '-infinity'
+        AND greatest(created_at, sending_at, sent_at, delivered_at, read_at, played_at, failed_at, cancelled_at, expired_at) < '10000-01-01Z'),
     -- Text and no enum, because under row-level security a comparison of enums is no condition of an index: it is not
     -- leakproof. wa.failure_classes() says what each class means; src/jobs/failure.rs has the same list.
     CONSTRAINT outbound_failure_check CHECK (failure IN ('not_on_whatsapp', 'refused', 'limited', 'content', 'media', 'connection', 'server', 'worker'))

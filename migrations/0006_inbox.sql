@@ -23,6 +23,8 @@ CREATE TABLE wa.inbox (
     media_id       bigint REFERENCES wa.media ON DELETE SET NULL,
     transaction    bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint,
     PRIMARY KEY (session_id, id),
+    -- Readers compute with these moments, and their calendars have no infinity.
+    CONSTRAINT inbox_times_check CHECK (least(sent_at, received_at) > '-infinity' AND greatest(sent_at, received_at) < '10000-01-01Z'),
     -- In this order because messages refer to others of their chat by the id alone.
     UNIQUE (session_id, chat, message_id, sender)
 );

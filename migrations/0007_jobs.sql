@@ -21,7 +21,9 @@ CREATE TABLE wa.session_job (
     last_error  text,
     created_at  timestamptz NOT NULL DEFAULT now(),
     started_at  timestamptz,
-    finished_at timestamptz
+    finished_at timestamptz,
+    -- Readers compute with these moments, and their calendars have no infinity.
+    CONSTRAINT session_job_times_check CHECK (least(run_at, created_at, started_at, finished_at) > '-infinity' AND greatest(run_at, created_at, started_at, finished_at) < '10000-01-01Z')
 ) WITH (fillfactor = 70);
 -- One of each kind waits, so a session never has two reconnects (S5); of actions, as many as were asked for.
 CREATE UNIQUE INDEX session_job_queued ON wa.session_job (session_id, kind) WHERE status = 'queued' AND NOT action;
@@ -74,7 +76,9 @@ CREATE TABLE wa.maintenance_job (
     created_at   timestamptz NOT NULL DEFAULT now(),
     started_at   timestamptz,
     finished_at  timestamptz,
-    CONSTRAINT maintenance_job_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 100)
+    CONSTRAINT maintenance_job_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 100),
+    -- Readers compute with these moments, and their calendars have no infinity.
+    CONSTRAINT maintenance_job_times_check CHECK (least(run_at, created_at, started_at, finished_at) > '-infinity' AND greatest(run_at, created_at, started_at, finished_at) < '10000-01-01Z')
 ) WITH (fillfactor = 70);
 CREATE INDEX maintenance_job_live ON wa.maintenance_job (id) WHERE status IN ('queued', 'running');
 CREATE INDEX maintenance_job_worker ON wa.maintenance_job (worker_id) WHERE worker_id IS NOT NULL;

@@ -8,7 +8,9 @@ CREATE TABLE wa.event (
     kind       text NOT NULL,
     data       jsonb NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT event_tenants_check CHECK (session_id IS NULL AND cardinality(tenants) > 0 OR tenants IS NULL)
+    CONSTRAINT event_tenants_check CHECK (session_id IS NULL AND cardinality(tenants) > 0 OR tenants IS NULL),
+    -- Readers compute with this moment, and their calendars have no infinity.
+    CONSTRAINT event_created_at_check CHECK (created_at > '-infinity' AND created_at < '10000-01-01Z')
 );
 CREATE INDEX event_session ON wa.event (session_id, id);
 CREATE INDEX event_tenants ON wa.event (id) WHERE tenants IS NOT NULL;

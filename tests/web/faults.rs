@@ -3,7 +3,7 @@
 use super::{Pages, token};
 use crate::support::db;
 use crate::support::logins::run;
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 /// Nobody but an administrator writes such a moment; the driver panics when it reads it.
 const BROKEN: &str = "UPDATE wa.worker SET started_at = 'infinity'";
@@ -50,7 +50,10 @@ async fn h1_h2_an_event_that_cannot_be_read_ends_no_stream_for_good() -> Result<
     let first = add("{}").await?;
     let mut stream = pages.stream("/stream/events", &cookie, "").await?;
     stream.until(&format!("data-key=\"{first}\"")).await?;
-    run(&db.pool, "INSERT INTO wa.event (session, session_id, kind, created_at) SELECT name, session_id, 'broken', 'infinity' FROM wa.session").await?;
+    let broken = "INSERT INTO wa.event (session, session_id, kind, created_at) SELECT name, session_id, 'broken', 'infinity' FROM wa.session";
+    let refused = run(&db.pool, broken).await.err().context("an event without end was accepted")?;
+    ensure!(format!("{refused:#}").contains("event_created_at_check"), "{refused:#}");
+    run(&db.pool, &format!("ALTER TABLE wa.event DROP CONSTRAINT event_created_at_check; {broken}")).await?;
     // The feed has met it.
     let mut other = pages.stream("/stream/events", &cookie, "").await?;
     loop {
