@@ -29,13 +29,15 @@ pub(super) async fn run(
             let Outcome { is_done, message, see } = outcome(words, &name, answer);
             let leads = fields.get("leads").and_then(|leads| leads.split_once('/'));
             let leads = leads.and_then(|(screen, argument)| Some(Place::of(screen, fields.get(argument)?).href()));
+            // Only places of this server.
+            let here = |place: &str| Place::read(place).map(|it| it.href());
+            let leads = leads.as_deref().and_then(here);
             let status = if is_done { StatusCode::OK } else { StatusCode::CONFLICT };
             if wants_json(&asked.headers) {
                 let body = json!({ "ok": is_done, "sql": call, "message": message, "goto": leads, "see": see });
                 return (status, Json(body)).into_response();
             }
-            // Only places of this server.
-            let back = fields.get("back").and_then(|back| Place::read(back)).map(|it| it.href());
+            let back = fields.get("back").and_then(|back| here(back));
             let back = leads.or(back).unwrap_or_else(|| "/".into());
             (status, Html(page::done(words, &call, is_done, &message, &back).into_string())).into_response()
         }

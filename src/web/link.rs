@@ -4,6 +4,7 @@
 use super::error::{WebError, wants_json};
 use super::identity::begin;
 use super::request::Asked;
+use super::shares::Reader;
 use super::turns::{QUICK, in_turn};
 use super::words::Words;
 use super::{Web, format, marketplace, page, qr};
@@ -48,6 +49,12 @@ async fn read(pool: &PgPool, secret: &str) -> Result<Link, WebError> {
     Ok(link)
 }
 
+/// The same for a request, with the share of the connections that all pages of links have.
+async fn read_in_turn(web: &Web, secret: &str) -> Result<Link, WebError> {
+    let _share = web.hub.reads.wait(Reader::Links).await.ok_or(WebError::Crowded)?;
+    read(&web.pool, secret).await
+}
+
 /// Where the page is. A secret that nobody has made leads to no other page either.
 fn address(secret: &str) -> String {
     /// Of those that `wa.new_secret` makes none is encoded.
@@ -57,7 +64,7 @@ fn address(secret: &str) -> String {
 
 /// A link that exists. A wrong secret counts as an attempt to guess one.
 async fn known(web: &Web, secret: &str, asked: &Asked) -> Result<Link, WebError> {
-    let link = read(&web.pool, secret).await?;
+    let link = read_in_turn(web, secret).await?;
     if link.state == "unknown" {
         web.limits.attempt(asked.client)?;
     }
@@ -122,7 +129,7 @@ pub(super) async fn step(
             return marketplace::by_link(&web, &secret).await.map_err(WebError::Invalid);
         }
         // Of a link that nobody has made there is none.
-        let session = read(&web.pool, &secret).await?.session.unwrap_or_default();
+        let session = read_in_turn(&web, &secret).await?.session.unwrap_or_default();
         in_turn(&web.linkings, session, || once(&web.pool, &secret, &step, &field, asked.words)).await?;
         web.hub.acted();
         Ok::<_, WebError>(())

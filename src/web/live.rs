@@ -296,17 +296,11 @@ impl Hub {
     /// The view under a claim that is still valid.
     async fn render(&self, view: &View, claims: &Claims) -> Sent {
         let reader = match view {
-            View::Screen { tenant, .. } => Some(tenant.clone().map_or(Reader::Views, Reader::Tenant)),
-            View::Link { .. } => None,
+            View::Screen { tenant, .. } => tenant.clone().map_or(Reader::Views, Reader::Tenant),
+            View::Link { .. } => Reader::Links,
         };
         // Whoever waits for its share keeps no turn from others.
-        let _share = match reader {
-            Some(reader) => match self.reads.wait(reader).await {
-                Some(share) => Some(share),
-                None => return Sent::Away,
-            },
-            None => None,
-        };
+        let Some(_share) = self.reads.wait(reader).await else { return Sent::Away };
         // Closed by nobody.
         let _turn = self.renderings.acquire().await;
         loop {

@@ -27,12 +27,14 @@ struct Taken<K> {
     by_key: HashMap<K, usize>,
 }
 
-/// Who reads: a tenant, with all its tokens; a token that sees all tenants; or all live views of such tokens, which they share.
+/// Who reads: a tenant, with all its tokens; a token that sees all tenants; all live views of such tokens, which they share; or
+/// the pages of links, whoever looks at them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Reader {
     Tenant(String),
     Token(String),
     Views,
+    Links,
 }
 
 impl Reader {

@@ -281,6 +281,10 @@ async fn h2_a_page_leads_to_no_other_server() -> Result<()> {
         let location = answer.header("location").unwrap_or_default();
         ensure!(location.starts_with('/') && !location.starts_with("//"), "{to}: {location}");
     }
+    sqlx::query("SELECT wa.add_session('shop')").execute(&db.pool).await?;
+    let cookie = pages.sign_in(&token(&db, "ops", "operator", None).await?).await?;
+    let answer = pages.post("/act/pause", &cookie, "session=shop&leads=%2F%2Fx&%2Fx=evil").await?;
+    ensure!(answer.status == 200 && !answer.body.contains("//evil"), "{answer:?}");
     pages.stop().await;
     Ok(())
 }

@@ -374,3 +374,79 @@ async fn h2_streams_say_that_their_server_ends() -> Result<()> {
     let (told, ()) = tokio::join!(told, pages.stop());
     told.0.and(told.1).map(drop)
 }
+
+/// Of a kind that never happens, too, only so many events are read at a time; the stream says how far it is.
+#[tokio::test]
+async fn h2_r9_a_reading_of_events_is_bounded_whatever_kind_is_wanted() -> Result<()> {
+    let db = db::fresh().await;
+    two_tenants(&db).await?;
+    let many = "INSERT INTO wa.event (session, session_id, kind) SELECT name, session_id, 'call' FROM wa.session, generate_series(1, 30000) WHERE name = 'red.shop'";
+    sqlx::raw_sql(many).execute(&db.pool).await?;
+    sqlx::raw_sql("ANALYZE wa.event").execute(&db.pool).await?;
+    let last = add_event(&db, "red.shop", "session_paused").await?;
+    let rows_read =
+        "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relid = 'wa.event'::regclass";
+    for (path, read) in [
+        ("/stream/events?session=red.shop&after=0&kind=nothing", None),
+        ("/stream/events?after=0&kind=nothing", None),
+        ("/stream/events?session=red.shop&kind=nothing", Some(12_000)),
+        ("/stream/events?kind=nothing", Some(12_000)),
+    ] {
+        let pages = Pages::start(&db).await?;
+        let red = pages.sign_in(&token(&db, &format!("red{}", path.len()), "viewer", Some("red")).await?).await?;
+        let before: i64 = sqlx::query_scalar(rows_read).fetch_one(&db.pool).await?;
+        let mut stream = pages.stream(path, &red, "").await?;
+        match read {
+            // Far from the end it says where to go on.
+            None => {
+                let passed = stream.until("id: ").await?;
+                let passed: i64 = passed.trim_start_matches("id: ").parse()?;
+                ensure!(passed < last - 20_000, "{path}: {passed} of {last}");
+            }
+            Some(_) => {
+                let mut page = pages.stream("/stream?view=%2Ffleet", &red, "").await?;
+                page.until("red.shop").await?;
+            }
+        }
+        drop(stream);
+        // A connection reports its counts when it ends.
+        pages.stop().await;
+        let after: i64 = sqlx::query_scalar(rows_read).fetch_one(&db.pool).await?;
+        ensure!(read.is_none_or(|most| after - before < most), "{path}: {} rows read", after - before);
+    }
+    let pages = Pages::start(&db).await?;
+    let red = pages.sign_in(&token(&db, "red", "viewer", Some("red")).await?).await?;
+    for path in ["/stream/events?session=red.shop&after=0&kind=session_", "/stream/events?after=0&kind=session_"] {
+        let line = pages.stream(path, &red, "").await?.until("data-kind=\"session_paused\"").await?;
+        ensure!(line.contains(&format!("data-key=\"{last}\"")), "{path}: {line}");
+    }
+    pages.stop().await;
+    Ok(())
+}
+
+/// One session has many events, others few, and each reading has only some of each.
+#[tokio::test]
+async fn h2_a_tenant_that_was_away_misses_no_event_of_any_session() -> Result<()> {
+    let db = db::fresh().await;
+    two_tenants(&db).await?;
+    sqlx::raw_sql(
+        "SELECT wa.add_session('red.s' || n, 'red') FROM generate_series(1, 300) n;
+         INSERT INTO wa.event (session, session_id, kind) SELECT name, session_id, 'call' FROM wa.session, generate_series(1, 700) WHERE name = 'red.shop';
+         INSERT INTO wa.event (session, session_id, kind) SELECT name, session_id, 'call' FROM wa.session WHERE name LIKE 'red.s%';
+         INSERT INTO wa.event (session, session_id, kind) SELECT name, session_id, 'call' FROM wa.session, generate_series(1, 700) WHERE name IN ('red.shop', 'red.s7');
+         INSERT INTO wa.event (session, session_id, kind) SELECT name, session_id, 'call' FROM wa.session WHERE name LIKE 'red.s%'",
+    )
+    .execute(&db.pool)
+    .await?;
+    let ids: Vec<i64> =
+        sqlx::query_scalar("SELECT id FROM wa.event WHERE kind = 'call' ORDER BY id").fetch_all(&db.pool).await?;
+    let pages = Pages::start(&db).await?;
+    let red = pages.sign_in(&token(&db, "red", "viewer", Some("red")).await?).await?;
+    let mut stream = pages.stream("/stream/events?after=0&kind=call", &red, "").await?;
+    for id in ids {
+        let line = stream.until("data-key=").await.with_context(|| format!("event {id}"))?;
+        ensure!(line.contains(&format!("data-key=\"{id}\"")), "event {id}: {line}");
+    }
+    pages.stop().await;
+    Ok(())
+}

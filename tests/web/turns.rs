@@ -128,3 +128,47 @@ async fn h2_r9_a_search_is_bounded_and_no_live_view() -> Result<()> {
     pages.stop().await;
     Ok(())
 }
+
+/// Reads past events and pages of links, both of which wait here, because somebody holds a table of theirs.
+#[tokio::test]
+async fn h2_r9_past_events_and_pages_of_links_leave_connections_to_others() -> Result<()> {
+    let db = db::fresh().await;
+    two_tenants(&db).await?;
+    let pages = Pages::with(&db, |config| config.web.connections = 4).await?;
+    let red = pages.sign_in(&token(&db, "red", "viewer", Some("red")).await?).await?;
+    let blue = pages.sign_in(&token(&db, "blue", "viewer", Some("blue")).await?).await?;
+    run(&db.pool, "INSERT INTO wa.event (session, session_id, kind) SELECT name, session_id, 'call' FROM wa.session WHERE name = 'red.shop'").await?;
+    // The feed has begun.
+    let mut first = pages.stream("/stream/events", &red, "").await?;
+    first.until("data-kind=\"call\"").await?;
+    let mut links = vec![];
+    for _ in 0..10 {
+        let url: String = sqlx::query_scalar("SELECT wa.link_url('red.shop')").fetch_one(&db.pool).await?;
+        links.push(format!("/link/{}", url.rsplit('/').next().unwrap_or_default()));
+    }
+    let is_served_soon = async || -> Result<()> {
+        for _ in 0..3 {
+            let begun = Instant::now();
+            let answer = pages.get("/consumers", &blue).await?;
+            ensure!(answer.status == 200 && begun.elapsed() < SOON, "{:?}: {answer:?}", begun.elapsed());
+        }
+        Ok(())
+    };
+
+    let mut holds = db.pool.begin().await?;
+    sqlx::raw_sql("LOCK TABLE wa.event IN ACCESS EXCLUSIVE MODE").execute(&mut *holds).await?;
+    let streams = try_join_all((0..10).map(|_| pages.stream("/stream/events?after=0&kind=nothing", &red, ""))).await?;
+    is_served_soon().await?;
+    drop(streams);
+    holds.rollback().await?;
+
+    let mut holds = db.pool.begin().await?;
+    sqlx::raw_sql("LOCK TABLE wa.company IN ACCESS EXCLUSIVE MODE").execute(&mut *holds).await?;
+    let of_links = join_all(links.iter().map(|link| pages.get(link, "")));
+    let (_, of_blue) = join(of_links, is_served_soon()).await;
+    of_blue?;
+    holds.rollback().await?;
+    ensure!(pages.get(&links[0], "").await?.status == 200);
+    pages.stop().await;
+    Ok(())
+}

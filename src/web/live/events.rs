@@ -9,6 +9,7 @@ use crate::web::format;
 use crate::web::identity::{Claim, Identity, enter};
 use crate::web::panics::caught;
 use crate::web::request::{Asked, Place};
+use crate::web::shares::Reader;
 use crate::web::words::Words;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
@@ -26,6 +27,8 @@ use tokio::sync::{broadcast, watch};
 const OVERLAP: i64 = 500;
 /// Most events in one reading.
 const MOST: i64 = 1000;
+/// Of each session a listener that reads the past reads so many at a time, or more if it has few sessions.
+const EACH: i64 = 10;
 /// Of so many events that a listener does not want, it gets the id of the last.
 const PASSED: u32 = 100;
 /// The shortest time between two readings.
@@ -115,27 +118,47 @@ fn line(words: &Words, row: &Row) -> Markup {
     }
 }
 
-/// The wanted events behind this id, oldest first; the last ones without an id.
-async fn read(hub: &Hub, claim: Claim, after: Option<i64>, wanted: &Wanted) -> Result<Vec<Row>, WebError> {
-    caught(read_rows(hub, claim, after, wanted)).await.flatten()
+/// Events of one reading, oldest first.
+struct Batch {
+    rows: Vec<Row>,
+    /// Whether there may be more behind them.
+    has_more: bool,
 }
 
-async fn read_rows(hub: &Hub, claim: Claim, after: Option<i64>, wanted: &Wanted) -> Result<Vec<Row>, WebError> {
+/// Who reads events, and with which rights.
+struct Reading<'a> {
+    reader: Reader,
+    claim: Claim,
+    wanted: &'a Wanted,
+    /// Of each session at least so many are read, if there are so many.
+    each: i64,
+}
+
+/// The events behind this id, of whatever kind; the last wanted ones without an id. It has a share of the connections, like a
+/// page.
+async fn read(hub: &Hub, reading: Reading<'_>, after: Option<i64>) -> Result<Batch, WebError> {
+    let _share = hub.reads.wait(reading.reader.clone()).await.ok_or(WebError::Crowded)?;
+    caught(read_rows(hub, reading, after)).await.flatten()
+}
+
+async fn read_rows(hub: &Hub, reading: Reading<'_>, after: Option<i64>) -> Result<Batch, WebError> {
+    let Reading { claim, wanted, each, .. } = reading;
     let (mut tx, who) = enter(&hub.pool, claim).await?;
     let (every, session, kind) = (who.tenant.is_none(), wanted.session.as_deref(), wanted.kind.as_deref());
-    let mut rows = sqlx::query_file_as!(Row, "sql/web/events_after.sql", after, MOST, every, session, kind)
+    let found = sqlx::query_file!("sql/web/events_after.sql", after, MOST, every, session, kind, each)
         .fetch_all(&mut tx)
         .await?;
     tx.commit().await?;
+    let until = found.iter().filter_map(|row| row.until).min();
+    let found = found.into_iter().filter(|row| until.is_none_or(|until| row.id <= until));
+    let mut rows: Vec<_> =
+        found.map(|row| Row { id: row.id, session: row.session, kind: row.kind, data: row.data, at: row.at }).collect();
     rows.sort_by_key(|row| row.id);
     // Those of sessions and those of tenants are each as many.
-    rows.truncate(usize::try_from(MOST).unwrap_or(usize::MAX));
-    Ok(rows)
-}
-
-/// Whether there may be more events behind those of a reading.
-fn is_full(rows: &[Row]) -> bool {
-    i64::try_from(rows.len()).is_ok_and(|count| count >= MOST)
+    let most = usize::try_from(MOST).unwrap_or(usize::MAX);
+    let has_more = until.is_some() || rows.len() >= most;
+    rows.truncate(most);
+    Ok(Batch { rows, has_more })
 }
 
 impl Hub {
@@ -170,9 +193,11 @@ impl Hub {
         let mut last: Option<i64> = None;
         let mut seen = BTreeSet::new();
         while let Some(claim) = feed.claims.any() {
-            match read(self, claim.clone(), last.map(|id| id - OVERLAP), &Wanted::default()).await {
-                Ok(rows) => {
-                    let more = is_full(&rows);
+            let reader = rights.0.clone().map_or(Reader::Views, Reader::Tenant);
+            // Each reading has more than those of the overlap, which are known.
+            let reading = Reading { reader, claim: claim.clone(), wanted: &Wanted::default(), each: MOST };
+            match read(self, reading, last.map(|id| id - OVERLAP)).await {
+                Ok(Batch { rows, has_more }) => {
                     let fresh: Vec<Row> = rows.into_iter().filter(|row| seen.insert(row.id)).collect();
                     if last.is_some() && !fresh.is_empty() {
                         let (tenant, scope) = rights;
@@ -194,7 +219,7 @@ impl Hub {
                         seen = seen.split_off(&(last - 2 * OVERLAP));
                     }
                     begun.send_replace(true);
-                    if more && !is_first {
+                    if has_more && !is_first {
                         continue;
                     }
                 }
@@ -228,6 +253,7 @@ enum Past {
 /// What a listener has missed, page by page, and then what the feed sends.
 struct Listener {
     hub: Hub,
+    reader: Reader,
     claim: Claim,
     feed: Feed,
     live: broadcast::Receiver<Arc<Row>>,
@@ -259,17 +285,25 @@ impl Listener {
                 Past::After(id) => Some(id),
                 Past::Read => break,
             };
-            let rows = read(&self.hub, self.claim.clone(), after, &self.wanted).await.ok()?;
+            let (reader, claim) = (self.reader.clone(), self.claim.clone());
+            let reading = Reading { reader, claim, wanted: &self.wanted, each: EACH };
+            let Batch { mut rows, has_more } = read(&self.hub, reading, after).await.ok()?;
             let newest = rows.last().map(|row| row.id);
             self.past = match newest {
-                Some(newest) if after.is_some() && is_full(&rows) => Past::After(newest),
+                Some(newest) if after.is_some() && has_more => Past::After(newest),
                 _ => Past::Read,
             };
+            rows.retain(|row| self.wanted.has(row));
             self.known.extend(rows.iter().map(|row| row.id));
             if let Some(newest) = newest {
                 self.known = self.known.split_off(&(newest - 2 * OVERLAP));
             }
             self.page = rows.into_iter();
+            if let Past::After(newest) = self.past
+                && self.page.len() == 0
+            {
+                return Some(Next::Passed(newest));
+            }
         }
         loop {
             let row = tokio::select! {
@@ -324,9 +358,9 @@ pub(in crate::web) async fn events(
         let (mut feed, live) = web.hub.feed(&who);
         let _ = feed.begun.wait_for(|begun| *begun).await;
         let past = after.map_or(Past::Newest, |id| Past::After(id.saturating_sub(OVERLAP)));
-        let (hub, claim) = (web.hub.clone(), who.claim);
+        let (hub, reader, claim) = (web.hub.clone(), Reader::of(&who), who.claim);
         let (page, known) = (vec![].into_iter(), BTreeSet::new());
-        Ok::<_, WebError>((share, Listener { hub, claim, feed, live, past, page, known, wanted, passed: 0 }))
+        Ok::<_, WebError>((share, Listener { hub, reader, claim, feed, live, past, page, known, wanted, passed: 0 }))
     };
     match open.await {
         Ok((share, listener)) => stream_of(&web.hub, share, listener.stream(asked.words)),
