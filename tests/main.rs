@@ -17,6 +17,8 @@ mod book;
 mod cli;
 #[cfg(feature = "sandbox")]
 mod commands;
+#[cfg(feature = "sandbox")]
+mod completions;
 mod configuration;
 #[cfg(feature = "sandbox")]
 mod conformance;
@@ -28,6 +30,8 @@ mod deploy;
 mod endurance;
 #[cfg(feature = "sandbox")]
 mod examples;
+#[cfg(feature = "sandbox")]
+mod exits;
 #[cfg(feature = "sandbox")]
 mod fuzzing;
 mod growth;
@@ -49,6 +53,8 @@ mod numbers;
 mod one_statement;
 #[cfg(feature = "sandbox")]
 mod open_transactions;
+#[cfg(feature = "sandbox")]
+mod operators;
 mod phones;
 #[cfg(feature = "sandbox")]
 mod pooler;
@@ -67,6 +73,8 @@ mod socketio;
 mod story;
 mod structure;
 mod support;
+#[cfg(feature = "sandbox")]
+mod terminal;
 #[cfg(feature = "sandbox")]
 mod web;
 #[cfg(feature = "sandbox")]

@@ -15,5 +15,14 @@ else
     install -D "$1" "$CARGO_TARGET_DIR/release/wagres"
     options+=(--fast) # a development build is large
 fi
+# The shells' folders have names of their own for the same script.
+binary=$CARGO_TARGET_DIR/release/wagres share=$CARGO_TARGET_DIR/release/share
+rm -rf "$share"
+mkdir -p "$share"
+"$binary" man "$share/man" >&2
+gzip -9n "$share"/man/*.1
+"$binary" completions bash >"$share/wagres"
+"$binary" completions zsh >"$share/_wagres"
+"$binary" completions fish >"$share/wagres.fish"
 cargo deb --quiet --locked "${options[@]}" >&2
 ls -t "$CARGO_TARGET_DIR"/debian/wagres_*.deb | head -n 1

@@ -40,6 +40,11 @@ inside getent passwd wagres >/dev/null || fail "no user wagres"
 mapfile -t units < <(inside dpkg --listfiles wagres | grep '\.service$')
 [ ${#units[@]} = 2 ] || fail "the units are ${units[*]}"
 inside systemd-analyze verify --man=no "${units[@]}"
+files=$(inside dpkg --listfiles wagres)
+for file in man/man1/wagres.1.gz man/man1/wagres-session-link.1.gz bash-completion/completions/wagres zsh/vendor-completions/_wagres \
+    fish/vendor_completions.d/wagres.fish; do
+    grep -qx "/usr/share/$file" <<<"$files" || fail "no /usr/share/$file"
+done
 
 step "wagres --version, config and migrate"
 inside wagres --version >&2

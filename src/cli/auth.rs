@@ -1,11 +1,14 @@
 //! `wagres auth stats | quarantine | restore | restored | reseal | plain | new-key`.
 
-use super::{connect, line, print};
+use super::listing::{Cell, Listing};
+use super::names::known_session;
+use super::progress::Progress;
+use super::{Exit, Fault, RowWatch, connect, print, stop_signal};
 use crate::auth::{KEY_LENGTH, codec, random};
 use crate::config::Config;
-use anyhow::ensure;
+use crate::db::Db;
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Subcommand)]
@@ -25,7 +28,11 @@ pub(super) enum AuthCommand {
     /// Start new Signal sessions everywhere, after a restore of the database that workers cannot notice
     Restored,
     /// Queue the job that encrypts the auth state of all sessions with the key in force
-    Reseal,
+    Reseal {
+        /// Wait until a worker has done it
+        #[arg(long)]
+        wait: bool,
+    },
     /// Let workers without a key write again, after every value was opened
     Plain,
     /// Print a new key for the encryption of the auth state
@@ -59,21 +66,38 @@ pub(super) async fn run(config: &Config, command: AuthCommand, json: bool) -> an
             print(json, &json!({ "sessions": sessions }), &text);
             Ok(())
         }
-        AuthCommand::Reseal => {
+        AuthCommand::Reseal { wait } => {
             let pool = connect(config).await?;
             let id = sqlx::query_scalar!("INSERT INTO wa.maintenance_job (kind) VALUES ('reseal_keys') RETURNING id")
                 .fetch_one(&pool)
                 .await?;
-            print(json, &json!({ "job": id }), &format!("queued as maintenance job {id}"));
+            if wait {
+                let result = resealed(config, &pool, id).await?;
+                let count = |field: &str| result[field].as_u64().unwrap_or_default();
+                let mut text = format!(
+                    "maintenance job {id} is done: {} values rewritten, {} in order already, {} unreadable",
+                    count("resealed"),
+                    count("in_order"),
+                    count("closed")
+                );
+                if let Some(reason) = result["reason"].as_str() {
+                    text = format!("{text}: {reason}");
+                }
+                print(json, &json!({ "job": id, "result": result }), &text);
+            } else {
+                print(json, &json!({ "job": id }), &format!("queued as maintenance job {id}"));
+            }
             Ok(())
         }
         AuthCommand::Plain => {
             let sealed = sqlx::query_file_scalar!("sql/cli/auth_plain.sql").fetch_one(&connect(config).await?).await?;
-            ensure!(
-                sealed == 0,
-                "not done: {sealed} values are sealed; run the workers without encryption.key but with encryption.keys, \
-                 then wagres auth reseal (docs/auth.md)"
-            );
+            if sealed > 0 {
+                let text = format!(
+                    "not done: {sealed} values are sealed; run the workers without encryption.key but with \
+                     encryption.keys, then wagres auth reseal (docs/auth.md)"
+                );
+                return Err(Fault::error(Exit::Refused, text));
+            }
             print(json, &json!({ "sealing": false }), "workers without a key may write the auth state");
             Ok(())
         }
@@ -87,54 +111,95 @@ pub(super) async fn run(config: &Config, command: AuthCommand, json: bool) -> an
     }
 }
 
-async fn stats(config: &Config, session: Option<String>, json: bool) -> anyhow::Result<()> {
-    let rows = sqlx::query_file!("sql/cli/auth_size.sql", session).fetch_all(&connect(config).await?).await?;
-    if !json {
-        line(&format!("{:<24} {:<24} {:>9} {:>12}  NEXT DEADLINE", "SESSION", "KIND", "KEYS", "BYTES"));
+/// Waits for the end of the job, and returns its result.
+async fn resealed(config: &Config, pool: &Db, id: i64) -> anyhow::Result<Value> {
+    let (stop, mut watch) = (stop_signal()?, RowWatch::on("wa_job", config).await?);
+    let bar = Progress::of(1, "keys, credentials and secrets; waiting for a worker");
+    loop {
+        let job = sqlx::query_file!("sql/cli/reseal_progress.sql", id).fetch_one(pool).await?;
+        let result = job.result.unwrap_or_default();
+        let count = |field: &str| result[field].as_u64().unwrap_or_default();
+        bar.total(job.keys.unsigned_abs());
+        bar.at(count("resealed") + count("in_order") + count("closed"));
+        match job.status.as_str() {
+            "done" => return Ok(result),
+            "failed" | "cancelled" => {
+                let why = job.last_error.unwrap_or(job.status);
+                return Err(Fault::error(Exit::Failed, format!("maintenance job {id}: {why}")));
+            }
+            "running" => bar.says("keys, credentials and secrets"),
+            _ => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => {
+                let text = format!("not waited for; wagres jobs show --table maintenance {id} shows the job");
+                return Err(Fault::error(Exit::Failed, text));
+            }
+            changed = watch.wait() => changed?,
+        }
     }
+}
+
+async fn stats(config: &Config, session: Option<String>, json: bool) -> anyhow::Result<()> {
+    let pool = connect(config).await?;
+    known_session(&pool, session.as_deref()).await?;
+    let mut listing = Listing::new(
+        &["SESSION", "KIND", "KEYS", "SIZE", "NEXT DEADLINE"],
+        "no auth state; wagres session link SESSION links a phone",
+    );
     let (mut keys, mut bytes) = (0, 0);
-    for row in rows {
+    for row in sqlx::query_file!("sql/cli/auth_size.sql", session).fetch_all(&pool).await? {
         (keys, bytes) = (keys + row.keys, bytes + row.bytes);
-        let line = json!({
+        let value = json!({
             "session": row.session, "kind": row.kind, "keys": row.keys, "bytes": row.bytes,
             "with_deadline": row.with_deadline, "next_deadline": row.next_deadline, "updated_at": row.updated_at,
         });
-        let deadline = row.next_deadline.map_or_else(|| "never".into(), |at| at.format("%Y-%m-%d %H:%M").to_string());
-        print(
-            json,
-            &line,
-            &format!("{:<24} {:<24} {:>9} {:>12}  {deadline}", row.session, row.kind, row.keys, row.bytes),
-        );
+        let cells = [
+            Cell::text(row.session),
+            Cell::text(row.kind),
+            Cell::number(row.keys),
+            Cell::bytes(row.bytes),
+            Cell::when_or(row.next_deadline, "never"),
+        ];
+        listing.add(&["session", "kind"], value, cells);
     }
-    if !json {
-        line(&format!("{:<24} {:<24} {keys:>9} {bytes:>12}", "all", ""));
+    if !json && keys > 0 {
+        listing.add(&[], json!({}), [Cell::text("all"), Cell::text(""), Cell::number(keys), Cell::bytes(bytes)]);
     }
+    listing.show(json);
     Ok(())
 }
 
 async fn quarantine(config: &Config, session: Option<String>, json: bool) -> anyhow::Result<()> {
-    let rows = sqlx::query_file!("sql/cli/auth_quarantine.sql", session).fetch_all(&connect(config).await?).await?;
+    let pool = connect(config).await?;
+    known_session(&pool, session.as_deref()).await?;
+    let rows = sqlx::query_file!("sql/cli/auth_quarantine.sql", session).fetch_all(&pool).await?;
+    let nothing = session.map_or("the quarantine is empty".into(), |name| format!("nothing of {name} is quarantined"));
+    let mut listing = Listing::new(&["ID", "SESSION", "KIND", "KEY", "KEPT UNTIL", "REASON"], nothing);
     // Of each reason, how many values of each kind.
     let mut counts: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
     for row in rows {
         *counts.entry(row.reason.clone()).or_default().entry(row.kind.clone()).or_default() += 1;
-        let line = json!({
+        let value = json!({
             "id": row.id, "session": row.session, "kind": row.kind, "key_id": row.key_id, "reason": row.reason,
             "created_at": row.created_at, "expires_at": row.expires_at,
         });
-        let until = row.expires_at.format("%Y-%m-%d");
-        let text =
-            format!("{}  {}  {} {:?}: {} (kept until {until})", row.id, row.session, row.kind, row.key_id, row.reason);
-        print(json, &line, &text);
+        let cells = [
+            Cell::number(row.id),
+            Cell::text(row.session),
+            Cell::text(row.kind),
+            Cell::text(row.key_id),
+            Cell::when(Some(row.expires_at)),
+            Cell::text(row.reason),
+        ];
+        listing.add(&["id"], value, cells);
     }
+    listing.show(json);
     for (reason, kinds) in &counts {
         let total: u64 = kinds.values().sum();
         let each: Vec<String> = kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         let line = json!({ "total": total, "reason": reason, "kinds": kinds });
         print(json, &line, &format!("total {total} ({}): {reason}", each.join(", ")));
-    }
-    if counts.is_empty() && !json {
-        line(&session.map_or("the quarantine is empty".into(), |name| format!("nothing of {name} is quarantined")));
     }
     Ok(())
 }

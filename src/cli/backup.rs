@@ -1,13 +1,14 @@
 //! `wagres backup`, `wagres restore`, `wagres export baileys`.
 
-use super::import::{progress, report_text};
-use super::{connect, print};
+use super::import::report_text;
+use super::progress::Progress;
+use super::{Exit, Fault, connect, print};
 use crate::auth::backup::{self, Backup};
 use crate::auth::baileys::{self, folder};
 use crate::auth::{Vault, snapshot};
 use crate::config::Config;
 use crate::telemetry::wall_clock;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use sqlx::Acquire as _;
@@ -73,7 +74,7 @@ impl PassphraseArgs {
         let text = std::fs::read_to_string(file).with_context(|| format!("--passphrase-file: {}", file.display()))?;
         let text = text.trim_end_matches(['\r', '\n']);
         if text.is_empty() {
-            bail!("--passphrase-file: {} is empty", file.display());
+            return Err(Fault::error(Exit::Usage, format!("--passphrase-file: {} is empty", file.display())));
         }
         Ok(Some(text.to_owned()))
     }
@@ -89,12 +90,14 @@ pub(super) async fn backup(config: &Config, args: BackupArgs, json: bool) -> any
     let keys = snapshot.state.keys.len();
     let backup = Backup::new(&args.session, snapshot, wall_clock());
     let (encrypted, held) = (passphrase.is_some(), backup.header.held);
+    let bar = Progress::working("writing the backup");
     let content = tokio::task::spawn_blocking(move || backup.write(passphrase.as_deref())).await??;
     let file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&args.file);
     let mut file = file.with_context(|| args.file.display().to_string())?;
     file.write_all(content.as_bytes())
         .and_then(|()| file.sync_all())
         .with_context(|| args.file.display().to_string())?;
+    drop(bar);
     let mut text = format!("{}: {keys} keys and the credentials of {}", args.file.display(), args.session);
     if held {
         text.push_str("\nthe session is connected, so a restore will start a new Signal session in each chat");
@@ -108,6 +111,7 @@ pub(super) async fn backup(config: &Config, args: BackupArgs, json: bool) -> any
 pub(super) async fn restore(config: &Config, args: RestoreArgs, json: bool) -> anyhow::Result<()> {
     let passphrase = args.passphrase.read()?;
     let content = std::fs::read_to_string(&args.file).with_context(|| args.file.display().to_string())?;
+    let bar = Progress::working("restoring");
     let read = tokio::task::spawn_blocking(move || Backup::read(&content, passphrase.as_deref())).await?;
     let backup = read.with_context(|| args.file.display().to_string())?;
     let session = args.session.unwrap_or_else(|| backup.header.session.clone());
@@ -115,6 +119,7 @@ pub(super) async fn restore(config: &Config, args: RestoreArgs, json: bool) -> a
     let mut connection = db.pool().acquire().await?;
     let (tenant, replace) = (args.tenant.as_deref(), args.replace);
     let done = backup::restore(&mut connection, &vault, &session, tenant, backup, replace, args.dry_run).await?;
+    drop(bar);
     let mut text = String::new();
     for (kind, count) in &done.keys {
         let _ = writeln!(text, "{kind:<24} {count:>9}");
@@ -141,19 +146,19 @@ pub(super) async fn export(config: &Config, command: ExportCommand, json: bool) 
     let mut transaction = connection.begin().await?;
     let snapshot = snapshot::read(&mut transaction, &vault, &session).await?;
     if snapshot.held {
-        bail!(
+        let text = format!(
             "nothing was exported: session {session:?} is held by a worker; close the session first: SELECT wa.close('{session}')"
         );
+        return Err(Fault::error(Exit::Refused, text));
     }
-    let bar = progress("keys converted");
-    bar.set_length(snapshot.state.keys.len() as u64);
-    let exported = baileys::export(snapshot.state, || bar.inc(1))?;
-    bar.finish_and_clear();
+    let bar = Progress::of(snapshot.state.keys.len() as u64, "keys converted");
+    let exported = baileys::export(snapshot.state, || bar.inc())?;
+    drop(bar);
     sqlx::query_file!("sql/auth/mark_exported.sql", snapshot.session_id).execute(&mut *transaction).await?;
-    let bar = progress("files written");
-    let written = folder::write(&folder, &exported.creds, &exported.entries, || bar.inc(1));
+    let bar = Progress::counted("files written");
+    let written = folder::write(&folder, &exported.creds, &exported.entries, || bar.inc());
     written.with_context(|| folder.display().to_string())?;
-    bar.finish_and_clear();
+    drop(bar);
     transaction.commit().await?;
     let mut text = report_text(&exported.report);
     let _ = write!(

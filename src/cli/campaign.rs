@@ -1,13 +1,14 @@
 //! `wagres campaign list | follow | pause | resume | cancel`: the view `wa.campaigns`, and the functions for a
 //! campaign.
 
-use super::{RowWatch, connect, line, print, stop_signal};
+use super::listing::{Cell, Listing, WatchArgs, watch};
+use super::names::known_session;
+use super::progress::Progress;
+use super::{Exit, Fault, RowWatch, connect, line, print, stop_signal};
 use crate::config::Config;
 use crate::db::Db;
-use anyhow::bail;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 #[derive(Debug, Subcommand)]
@@ -17,6 +18,8 @@ pub(super) enum CampaignCommand {
         /// Only of this session
         #[arg(long, value_name = "NAME")]
         session: Option<String>,
+        #[command(flatten)]
+        watch: WatchArgs,
     },
     /// Show the progress of a campaign until none of its messages waits any more
     Follow(CampaignName),
@@ -39,7 +42,10 @@ pub(super) struct CampaignName {
 pub(super) async fn run(config: &Config, command: CampaignCommand, json: bool) -> anyhow::Result<()> {
     let pool = connect(config).await?;
     match command {
-        CampaignCommand::List { session } => list(&pool, session, json).await?,
+        CampaignCommand::List { session, watch: WatchArgs { watch: true } } => {
+            watch(config, "wa_status", json, async || list(&pool, session.as_deref()).await).await?;
+        }
+        CampaignCommand::List { session, .. } => list(&pool, session.as_deref()).await?.show(json),
         CampaignCommand::Follow(named) => {
             let watch = RowWatch::on("wa_status", config).await?;
             follow(&pool, &named, watch, json).await?;
@@ -98,57 +104,70 @@ impl CampaignRow {
     }
 }
 
-async fn list(pool: &Db, session: Option<String>, json: bool) -> anyhow::Result<()> {
-    let rows = sqlx::query_file_as!(CampaignRow, "sql/cli/campaigns.sql", session, None::<&str>).fetch_all(pool).await;
-    if !json {
-        line(&format!(
-            "{:<20} {:<24} {:>8} {:>8} {:>8} {:>8} {:>9} {:>8} {:>7} {:>9} PAUSED",
-            "SESSION", "CAMPAIGN", "MESSAGES", "WAITING", "HELD", "SENT", "DELIVERED", "READ", "FAILED", "WITHDRAWN"
-        ));
+async fn list(pool: &Db, session: Option<&str>) -> anyhow::Result<Listing> {
+    known_session(pool, session).await?;
+    let mut listing = Listing::new(
+        &[
+            "SESSION",
+            "CAMPAIGN",
+            "MESSAGES",
+            "WAITING",
+            "HELD",
+            "SENT",
+            "DELIVERED",
+            "READ",
+            "FAILED",
+            "WITHDRAWN",
+            "STARTED",
+            "PAUSED",
+        ],
+        "no campaigns; a campaign is messages with a name in wa.outbound.campaign (docs/messages.md)",
+    );
+    let rows = sqlx::query_file_as!(CampaignRow, "sql/cli/campaigns.sql", session, None::<&str>);
+    for row in rows.fetch_all(pool).await? {
+        let cells = [
+            Cell::text(&row.session),
+            Cell::text(&row.campaign),
+            Cell::number(row.messages),
+            Cell::number(row.waiting),
+            Cell::number(row.held),
+            Cell::number(row.sent),
+            Cell::number(row.delivered),
+            Cell::number(row.read),
+            Cell::faults(row.failed),
+            Cell::number(row.withdrawn),
+            Cell::when(Some(row.created_at)),
+            Cell::when(row.paused_at),
+        ];
+        listing.add(&["session", "campaign"], row.json(), cells);
     }
-    for row in rows? {
-        let paused = row.paused_at.map(|at| at.format("%Y-%m-%d %H:%M:%S").to_string()).unwrap_or_default();
-        let text = format!(
-            "{:<20} {:<24} {:>8} {:>8} {:>8} {:>8} {:>9} {:>8} {:>7} {:>9} {paused}",
-            row.session,
-            row.campaign,
-            row.messages,
-            row.waiting,
-            row.held,
-            row.sent,
-            row.delivered,
-            row.read,
-            row.failed,
-            row.withdrawn
-        );
-        print(json, &row.json(), text.trim_end());
-    }
-    Ok(())
+    Ok(listing)
 }
 
 /// Shows a bar on standard error, if that is a terminal, and the result at the end; with `json` a line for each change.
 async fn follow(pool: &Db, named: &CampaignName, mut watch: RowWatch, json: bool) -> anyhow::Result<()> {
+    known_session(pool, Some(&named.session)).await?;
     let stop = stop_signal()?;
-    let bar = ProgressBar::no_length();
-    bar.set_style(ProgressStyle::with_template("{bar:40} {percent:>3} %  {pos}/{len}  {msg}  {elapsed}")?);
+    let bar = Progress::of(1, "");
     let mut before: Option<CampaignRow> = None;
     loop {
         let row = sqlx::query_file_as!(CampaignRow, "sql/cli/campaigns.sql", named.session, named.campaign);
         let Some(row) = row.fetch_optional(pool).await? else {
-            bail!("session {} has no message of campaign \"{}\"", named.session, named.campaign);
+            let text = format!("session {} has no message of campaign \"{}\"", named.session, named.campaign);
+            return Err(Fault::error(Exit::NotFound, text));
         };
         let changed = before.as_ref() != Some(&row);
         if changed && json {
             line(&row.json().to_string());
         }
-        bar.set_length(row.messages.unsigned_abs());
-        bar.set_position((row.messages - row.waiting).unsigned_abs());
+        bar.total(row.messages.unsigned_abs());
+        bar.at((row.messages - row.waiting).unsigned_abs());
         let paused = if row.paused_at.is_some() { "paused; " } else { "" };
         let counts =
             format!("{paused}{} sent, {} delivered, {} read, {} failed", row.sent, row.delivered, row.read, row.failed);
-        bar.set_message(counts.clone());
+        bar.says(counts.clone());
         if row.waiting == 0 {
-            bar.finish_and_clear();
+            drop(bar);
             if !json {
                 line(&format!(
                     "{} of {}: {} messages; {counts}, {} withdrawn",

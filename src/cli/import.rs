@@ -1,5 +1,6 @@
 //! `wagres import baileys | baileys-postgres`.
 
+use super::progress::Progress;
 use super::{connect, print};
 use crate::auth::Vault;
 use crate::auth::baileys::tables::Tables;
@@ -9,7 +10,6 @@ use crate::db;
 use crate::telemetry::wall_clock;
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use sqlx::ConnectOptions as _;
 use std::fmt::Write as _;
@@ -80,30 +80,31 @@ struct TargetArgs {
 }
 
 pub(super) async fn run(config: &Config, command: ImportCommand, json: bool) -> anyhow::Result<()> {
-    let bar = progress("read");
+    let bar = Progress::counted("keys read");
     // The origin of the credentials stands before what is wrong with them.
     let (found, origin, target) = match command {
         ImportCommand::Baileys(FolderArgs { folder, target }) => {
-            let found = folder::read(&folder, || bar.inc(1))?;
+            let found = folder::read(&folder, || bar.inc())?;
             (found, folder.join("creds.json").display().to_string(), target)
         }
         ImportCommand::BaileysPostgres(TablesArgs { from, auth_table, keys_table, owner, columns, target }) => {
             let mut connection = db::options(&Secret::new(from), "wagres import")?.connect().await.context("--from")?;
             let tables = Tables { auth: auth_table, keys: keys_table, owner, columns: columns.into_iter().collect() };
-            (tables::read(&mut connection, &tables, || bar.inc(1)).await?, tables.auth, target)
+            (tables::read(&mut connection, &tables, || bar.inc()).await?, tables.auth, target)
         }
     };
-    bar.finish_and_clear();
+    drop(bar);
     let TargetArgs { session, tenant, dry_run } = target;
-    let bar = progress("keys converted");
-    bar.set_length(found.entries.len() as u64);
-    let converted = baileys::convert(found, || bar.inc(1)).map_err(import::ImportError::from).context(origin)?;
-    bar.finish_and_clear();
+    let bar = Progress::of(found.entries.len() as u64, "keys converted");
+    let converted = baileys::convert(found, || bar.inc()).map_err(import::ImportError::from).context(origin)?;
+    drop(bar);
     let (vault, db) = (Vault::open(&config.encryption).await?, connect(config).await?);
     let mut connection = db.pool().acquire().await?;
     let (tenant, now) = (tenant.as_deref(), wall_clock());
     let warnings = converted.warnings.clone();
+    let bar = Progress::working("writing the keys");
     let report = import::import(&mut connection, &vault, &session, tenant, converted, now, dry_run).await?;
+    drop(bar);
     let outcome = json!({ "session": session, "imported": !dry_run, "report": report, "warnings": warnings });
     let mut text = report_text(&report);
     for warning in &warnings {
@@ -116,13 +117,6 @@ pub(super) async fn run(config: &Config, command: ImportCommand, json: bool) -> 
     }
     print(json, &outcome, &text);
     Ok(())
-}
-
-/// A counter on standard error, if that is a terminal.
-pub(super) fn progress(what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new_spinner().with_message(what);
-    bar.set_style(ProgressStyle::with_template("{pos} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
 }
 
 /// Counts by kind of key, and a line for each key that was not converted.

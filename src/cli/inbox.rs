@@ -1,12 +1,13 @@
 //! `wagres inbox [--follow]`.
 
-use super::{RowWatch, connect, print, stop_signal};
+use super::names::known_session;
+use super::words;
+use super::{RowWatch, Stop, connect, line, print, stop_signal};
 use crate::config::Config;
 use crate::db::Db;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, Args)]
 pub(super) struct InboxArgs {
@@ -16,7 +17,7 @@ pub(super) struct InboxArgs {
     /// Latest messages to show first
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(super) last: u32,
-    /// Read the unread messages of this consumer, made in SQL, and acknowledge them
+    /// Read the unread messages of this consumer, and acknowledge them
     #[arg(long, value_name = "NAME", conflicts_with_all = ["session", "last"])]
     pub(super) consumer: Option<String>,
     /// Show new messages as they arrive, until interrupted
@@ -32,14 +33,17 @@ pub(super) async fn run(config: &Config, args: InboxArgs, json: bool) -> anyhow:
     if let Some(consumer) = &args.consumer {
         return consume(&pool, consumer, following, json).await;
     }
+    known_session(&pool, args.session.as_deref()).await?;
     let mut after = sqlx::query_file_scalar!("sql/cli/inbox_start.sql", args.session, i64::from(args.last))
         .fetch_one(&pool)
         .await?;
     loop {
-        for row in sqlx::query_file_as!(ReceivedMessage, "sql/cli/inbox_after.sql", args.session, after)
-            .fetch_all(&pool)
-            .await?
-        {
+        let found = sqlx::query_file_as!(ReceivedMessage, "sql/cli/inbox_after.sql", args.session, after);
+        let found = found.fetch_all(&pool).await?;
+        if found.is_empty() && following.is_none() && !json {
+            line("no messages; wagres inbox --follow shows those that arrive");
+        }
+        for row in found {
             after = row.id;
             row.print(json);
         }
@@ -52,12 +56,8 @@ pub(super) async fn run(config: &Config, args: InboxArgs, json: bool) -> anyhow:
 }
 
 /// Acknowledges each batch after printing it, so an interrupted consumer repeats at most one batch.
-async fn consume(
-    pool: &Db,
-    consumer: &str,
-    mut following: Option<(RowWatch, CancellationToken)>,
-    json: bool,
-) -> anyhow::Result<()> {
+async fn consume(pool: &Db, consumer: &str, mut following: Option<(RowWatch, Stop)>, json: bool) -> anyhow::Result<()> {
+    let mut read_any = false;
     loop {
         let claimed =
             sqlx::query_file_as!(ReceivedMessage, "sql/cli/claim_messages.sql", consumer).fetch_all(pool).await;
@@ -70,9 +70,17 @@ async fn consume(
             let acknowledge =
                 sqlx::query_scalar!(r#"SELECT wa.acknowledge_messages($1, $2) AS "acknowledged!""#, consumer, &ids);
             acknowledge.fetch_one(pool).await?;
+            read_any = true;
             continue;
         }
-        let Some((watch, stop)) = &mut following else { return Ok(()) };
+        let Some((watch, stop)) = &mut following else {
+            if !read_any && !json {
+                line(&format!(
+                    "{consumer} has nothing to read; wagres inbox --consumer {consumer} --follow waits for it"
+                ));
+            }
+            return Ok(());
+        };
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             changed = watch.wait() => changed?,
@@ -103,6 +111,6 @@ impl ReceivedMessage {
         });
         let body = self.body.unwrap_or_else(|| format!("[{}]", self.kind));
         let time = self.received_at.format("%Y-%m-%d %H:%M:%S");
-        print(json, &line, &format!("{time}  {}  {}  {body}", self.session, self.sender));
+        print(json, &line, &format!("{time}  {}  {}  {}", self.session, self.sender, words::plain(&body)));
     }
 }

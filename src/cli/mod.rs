@@ -5,25 +5,34 @@
 mod auth;
 mod backup;
 mod campaign;
+mod completions;
 mod console;
+mod consumer;
 mod doctor;
+mod exit;
+mod failure;
 mod health;
 mod import;
 mod inbox;
 mod jobs;
+mod listing;
+mod names;
 mod out;
+mod pacing;
+mod progress;
 mod qr;
 mod schedule;
 mod send;
 mod service;
 mod session;
+mod stop;
+mod tenant;
 mod token;
 mod up;
 mod webhook;
 mod why;
+mod words;
 mod worker;
-
-pub use out::error_text;
 
 use crate::config::{Config, Overrides, Secret, WHATSAPP_URL, WebOverrides};
 use crate::db::folder::RunningUp;
@@ -32,17 +41,21 @@ use crate::telemetry::log;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use sqlx::postgres::PgListener;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
+use exit::{Exit, Fault};
+use failure::{Failure, error_text};
 use out::{line, print};
+use stop::{Stop, stop_signal};
 
 /// A WhatsApp gateway on Postgres: an INSERT into wa.outbound sends a message; received messages are rows of wa.inbox.
 #[derive(Debug, Parser)]
-#[command(name = "wagres", version = env!("VERSION_AND_BUILD"), propagate_version = true)]
-pub struct Cli {
+#[command(name = "wagres", version = env!("VERSION_AND_BUILD"), propagate_version = true, after_help = exit::help())]
+struct Cli {
     /// Configuration file [default: wagres.toml in the working folder, if there is one]
     #[arg(long, global = true, value_name = "FILE", env = "WAGRES_CONFIG")]
     config: Option<PathBuf>,
@@ -112,8 +125,8 @@ enum Command {
     Session(session::SessionCommand),
     /// Say in one line why a session does not send, or what a message waits for
     Why(why::WhyArgs),
-    /// Queue a text message
-    Send(send::SendArgs),
+    /// Queue a message of any kind
+    Send(Box<send::SendArgs>),
     /// Show the queue; list, retry, cancel and purge jobs
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
@@ -122,6 +135,15 @@ enum Command {
     Campaign(campaign::CampaignCommand),
     /// Show received messages
     Inbox(inbox::InboxArgs),
+    /// List, add, rewind and drop consumers, which read received messages by a name
+    #[command(subcommand)]
+    Consumer(consumer::ConsumerCommand),
+    /// Show, set and clear the pacing of sessions: how fast they send
+    #[command(subcommand)]
+    Pacing(pacing::PacingCommand),
+    /// List, add, pause and resume tenants, and say which database role sees which
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
     /// Import a device that another program linked, without a new scan
     #[command(subcommand)]
     Import(import::ImportCommand),
@@ -155,10 +177,14 @@ enum Command {
     Health(health::HealthArgs),
     /// Check everything that a worker needs, and print a remedy for each problem
     Doctor,
-    /// Open a prompt for operators: status, send, inbox, errors, metrics
+    /// Open a prompt that takes every command, with short words for operators: status, inbox, errors, metrics
     Console,
     /// Show the configuration in force, with secrets masked
     Config,
+    /// Print completions for a shell
+    Completions(completions::CompletionsArgs),
+    /// Write pages for man
+    Man(completions::ManArgs),
 }
 
 /// Faults of the sandbox.
@@ -193,15 +219,51 @@ impl WorkerFlags {
     }
 }
 
-/// Runs a command to its end.
-///
-/// # Errors
-/// A text for the user.
-pub fn run(cli: Cli) -> anyhow::Result<()> {
+/// Runs the command of these arguments, the first of which names the program, to its end. What it failed on is on
+/// standard error, and in the exit code.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        // Help and version are answers.
+        Err(error) if !error.use_stderr() || !arguments.iter().any(|word| word == "--json") => error.exit(),
+        Err(error) => return Failure::of_usage(&error).report(true),
+    };
+    let json = cli.json;
+    match run(cli) {
+        Ok(()) => Exit::Ok.into(),
+        Err(Failed { error, meant }) => Failure::of(&error, meant.as_deref()).report(json),
+    }
+}
+
+/// An error, and the name that is nearest to an unknown one.
+struct Failed {
+    error: anyhow::Error,
+    meant: Option<String>,
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), meant: None }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failed> {
+    // These two need no configuration: packages are built with them.
+    match &cli.command {
+        Command::Completions(args) => {
+            completions::completions(args);
+            return Ok(());
+        }
+        Command::Man(args) => return Ok(completions::man(args, cli.json)?),
+        _ => {}
+    }
     let mut overrides = Overrides { database_url: cli.database_url, log: cli.log, ..Overrides::default() };
     match &cli.command {
         Command::Up { sandbox: false, faults: FaultFlags { scenario: Some(_), .. }, .. } => {
-            anyhow::bail!("--scenario: only with --sandbox, which runs the sandbox that the scenario is for");
+            let text = "--scenario: only with --sandbox, which runs the sandbox that the scenario is for";
+            return Err(Fault::error(Exit::Usage, text).into());
         }
         Command::Up { data, worker, .. } => {
             overrides.data_dir.clone_from(data);
@@ -219,36 +281,55 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let json = cli.json;
     runtime.block_on(async {
-        match cli.command {
-            Command::Up { sandbox, faults, state, .. } => {
-                let sandbox = sandbox.then_some(up::SandboxFlags { faults: &faults, state });
-                Box::pin(up::up(config, sandbox, json)).await
-            }
-            Command::Worker { command: Some(command), .. } => worker::run(&config, command, json).await,
-            Command::Worker { .. } => up::worker(config, json).await,
-            Command::Web { .. } => up::pages(config, json).await,
-            Command::Migrate => migrate(&config, json).await,
-            Command::Sandbox { ws, control, faults, state } => up::sandbox(ws, control, &faults, state, json).await,
-            Command::Session(command) => session::run(&config, command, json).await,
-            Command::Why(args) => why::run(&config, args, json).await,
-            Command::Send(args) => send::run(&config, args, json).await,
-            Command::Jobs(command) => jobs::run(&config, command, json).await,
-            Command::Campaign(command) => campaign::run(&config, command, json).await,
-            Command::Import(command) => import::run(&config, command, json).await,
-            Command::Export(command) => backup::export(&config, command, json).await,
-            Command::Backup(args) => backup::backup(&config, args, json).await,
-            Command::Restore(args) => backup::restore(&config, args, json).await,
-            Command::Auth(command) => auth::run(&config, command, json).await,
-            Command::Inbox(args) => inbox::run(&config, args, json).await,
-            Command::Schedule(command) => schedule::run(&config, command, json).await,
-            Command::Token(command) => token::run(&config, command, json).await,
-            Command::Webhook(command) => webhook::run(&config, command, json).await,
-            Command::Health(args) => health::run(&config, &args, json).await,
-            Command::Doctor => doctor::run(&config, json).await,
-            Command::Console => console::run(&config, json).await,
-            Command::Config => show(&config, json),
+        match execute(&config, cli.command, json).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Failed { meant: meant(&config, &error).await, error }),
         }
     })
+}
+
+/// The name that was meant by an unknown one.
+async fn meant(config: &Config, error: &anyhow::Error) -> Option<String> {
+    if Exit::of(error) != Exit::NotFound {
+        return None;
+    }
+    names::nearest(&connect(config).await.ok()?, error).await
+}
+
+async fn execute(config: &Config, command: Command, json: bool) -> anyhow::Result<()> {
+    match command {
+        Command::Up { sandbox, faults, state, .. } => {
+            let sandbox = sandbox.then_some(up::SandboxFlags { faults: &faults, state });
+            Box::pin(up::up(config.clone(), sandbox, json)).await
+        }
+        Command::Worker { command: Some(command), .. } => worker::run(config, command, json).await,
+        Command::Worker { .. } => up::worker(config.clone(), json).await,
+        Command::Web { .. } => up::pages(config.clone(), json).await,
+        Command::Migrate => migrate(config, json).await,
+        Command::Sandbox { ws, control, faults, state } => up::sandbox(ws, control, &faults, state, json).await,
+        Command::Session(command) => session::run(config, command, json).await,
+        Command::Why(args) => why::run(config, args, json).await,
+        Command::Send(args) => send::run(config, *args, json).await,
+        Command::Jobs(command) => jobs::run(config, command, json).await,
+        Command::Campaign(command) => campaign::run(config, command, json).await,
+        Command::Import(command) => import::run(config, command, json).await,
+        Command::Export(command) => backup::export(config, command, json).await,
+        Command::Backup(args) => backup::backup(config, args, json).await,
+        Command::Restore(args) => backup::restore(config, args, json).await,
+        Command::Auth(command) => auth::run(config, command, json).await,
+        Command::Inbox(args) => inbox::run(config, args, json).await,
+        Command::Consumer(command) => consumer::run(config, command, json).await,
+        Command::Pacing(command) => pacing::run(config, command, json).await,
+        Command::Tenant(command) => tenant::run(config, command, json).await,
+        Command::Schedule(command) => schedule::run(config, command, json).await,
+        Command::Token(command) => token::run(config, command, json).await,
+        Command::Webhook(command) => webhook::run(config, command, json).await,
+        Command::Health(args) => health::run(config, &args, json).await,
+        Command::Doctor => doctor::run(config, json).await,
+        Command::Console => console::run(config, json).await,
+        Command::Config => show(config, json),
+        Command::Completions(_) | Command::Man(_) => Ok(()),
+    }
 }
 
 async fn migrate(config: &Config, json: bool) -> anyhow::Result<()> {
@@ -263,7 +344,12 @@ async fn migrate_schema(config: &Config) -> anyhow::Result<()> {
         return Err(DbError::NotThroughPooler("migrating").into());
     }
     let db = connect(config).await?;
-    db::migrate::migrate(db.pool()).await?;
+    let progress = progress::Progress::of(1, "schema wa");
+    db::migrate::migrate_showing(db.pool(), &|done, total| {
+        progress.total(total);
+        progress.at(done);
+    })
+    .await?;
     db.close().await;
     Ok(())
 }
@@ -301,7 +387,8 @@ fn join_running_up(config: &mut Config) {
 }
 
 fn database_url(config: &Config) -> anyhow::Result<&Secret> {
-    config.database_url.as_ref().with_context(|| format!("database_url: missing; {}", no_database(config)))
+    let missing = || Fault::error(Exit::NoDatabase, format!("database_url: missing; {}", no_database(config)));
+    config.database_url.as_ref().ok_or_else(missing)
 }
 
 /// What helps a command that has no `database_url` and found none.
@@ -347,25 +434,4 @@ impl RowWatch {
         };
         tokio::time::timeout(Duration::from_secs(2), notified).await.unwrap_or(Ok(()))
     }
-}
-
-/// Cancelled by SIGTERM or SIGINT; the second signal ends the process at once.
-fn stop_signal() -> anyhow::Result<CancellationToken> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let stop = CancellationToken::new();
-    let token = stop.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = int.recv() => {}
-            }
-            if token.is_cancelled() {
-                std::process::exit(130);
-            }
-            token.cancel();
-        }
-    });
-    Ok(stop)
 }

@@ -1,17 +1,17 @@
 //! `wagres schedule list | show | set | enable | disable | run | delete`.
 
-use super::{connect, line, print};
+use super::listing::{Cell, Listing, WatchArgs, watch};
+use super::{connect, line, print, words};
 use crate::config::Config;
 use crate::db::Db;
 use anyhow::Context;
-use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ScheduleCommand {
     /// Show all schedules
-    List,
+    List(WatchArgs),
     /// Show a schedule and its last ticks
     Show {
         /// Name of the schedule
@@ -78,7 +78,10 @@ pub(super) async fn run(config: &Config, command: ScheduleCommand, json: bool) -
         print(json, &json!({ "schedule": name, state: true }), &format!("schedule {name} is {state}"));
     };
     match command {
-        ScheduleCommand::List => list(&pool, json).await?,
+        ScheduleCommand::List(WatchArgs { watch: true }) => {
+            watch(config, "wa_work", json, async || list(&pool).await).await?;
+        }
+        ScheduleCommand::List(_) => list(&pool).await?.show(json),
         ScheduleCommand::Show { name, ticks } => show(&pool, &name, ticks, json).await?,
         ScheduleCommand::Set(args) => set(&pool, args, json).await?,
         ScheduleCommand::Enable { name } => {
@@ -101,55 +104,64 @@ pub(super) async fn run(config: &Config, command: ScheduleCommand, json: bool) -
     Ok(())
 }
 
-async fn list(pool: &Db, json: bool) -> anyhow::Result<()> {
+async fn list(pool: &Db) -> anyhow::Result<Listing> {
+    let mut listing = Listing::new(
+        &["SCHEDULE", "STATE", "CRON", "TIME ZONE", "KIND", "SESSION", "LAST", "NEXT"],
+        "no schedules; wagres schedule set NAME --cron '0 3 * * *' --kind retention adds one",
+    );
     let rows = sqlx::query!(
         "SELECT name, tenant, enabled, cron, time_zone, kind, session, last_tick, next_tick, error
          FROM wa.schedule ORDER BY name, tenant"
-    )
-    .fetch_all(pool)
-    .await?;
-    if !json {
-        line(&format!(
-            "{:<20} {:<9} {:<20} {:<16} {:<12} {:<20} NEXT",
-            "SCHEDULE", "STATE", "CRON", "TIME ZONE", "KIND", "LAST"
-        ));
-    }
-    for row in rows {
+    );
+    for row in rows.fetch_all(pool).await? {
         let state = match (row.enabled, &row.error) {
             (true, _) => "enabled",
             (false, Some(_)) => "failed",
             (false, None) => "disabled",
         };
-        let line = json!({
+        let value = json!({
             "schedule": row.name, "tenant": row.tenant, "enabled": row.enabled, "cron": row.cron, "time_zone": row.time_zone,
             "kind": row.kind, "session": row.session, "last_tick": row.last_tick, "next_tick": row.next_tick,
             "error": row.error,
         });
-        let kind = row.session.map_or_else(|| row.kind.clone(), |session| format!("{} {session}", row.kind));
-        let next = row.error.unwrap_or_else(|| time(row.next_tick));
-        let (cron, zone, last) = (row.cron, row.time_zone, time(row.last_tick));
-        print(json, &line, &format!("{:<20} {state:<9} {cron:<20} {zone:<16} {kind:<12} {last:<20} {next}", row.name));
+        let next = match row.error {
+            Some(error) => Cell::fault(Some(error)),
+            None => Cell::when(row.next_tick),
+        };
+        let cells = [
+            Cell::text(row.name),
+            Cell::status(state),
+            Cell::text(row.cron),
+            Cell::text(row.time_zone),
+            Cell::text(row.kind),
+            Cell::maybe(row.session),
+            Cell::when_or(row.last_tick, "never"),
+            next,
+        ];
+        listing.add(&["schedule", "tenant"], value, cells);
     }
-    Ok(())
-}
-
-fn time(at: Option<DateTime<Utc>>) -> String {
-    at.map_or_else(|| "-".into(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string())
+    Ok(listing)
 }
 
 async fn show(pool: &Db, name: &str, ticks: u32, json: bool) -> anyhow::Result<()> {
-    let shown = sqlx::query_file_scalar!("sql/cli/show_schedule.sql", name, i64::from(ticks)).fetch_one(pool).await?;
+    let mut shown =
+        sqlx::query_file_scalar!("sql/cli/show_schedule.sql", name, i64::from(ticks)).fetch_one(pool).await?;
     if json {
         line(&shown.to_string());
         return Ok(());
     }
-    for (field, value) in shown.as_object().context("the row")?.iter().filter(|(field, _)| *field != "ticks") {
-        line(&format!("{field:<11} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
+    let ticks = shown.as_object_mut().context("the row")?.remove("ticks").unwrap_or_default();
+    line(&words::fields(shown.as_object().context("the row")?));
+    let empty = format!("not due yet; wagres schedule run {name} runs it now");
+    let mut listing = Listing::new(&["TICK", "OUTCOME", "JOB"], empty);
+    for tick in ticks.as_array().into_iter().flatten() {
+        let at = tick["tick"].as_str().and_then(|at| at.parse().ok());
+        let outcome = Cell::maybe(tick["outcome"].as_str());
+        let job = Cell::right(tick["job_id"].as_i64().map(|id| id.to_string()).unwrap_or_default());
+        listing.add(&["tick"], tick.clone(), [Cell::when(at), outcome, job]);
     }
-    for tick in shown["ticks"].as_array().into_iter().flatten() {
-        let text = |field: &str| tick[field].as_str().unwrap_or_default().to_owned();
-        line(&format!("tick        {} {} as job {}", text("tick"), text("outcome"), tick["job_id"]));
-    }
+    line("");
+    listing.show(false);
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! `wagres token add | list | revoke | login`.
 
-use super::{connect, line, print};
+use super::listing::{Cell, Listing};
+use super::{connect, print};
 use crate::config::Config;
 use crate::db::Db;
-use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -55,7 +55,7 @@ pub(super) async fn run(config: &Config, command: TokenCommand, json: bool) -> a
     let pool = connect(config).await?;
     match command {
         TokenCommand::Add(args) => add(&pool, args, json).await?,
-        TokenCommand::List => list(&pool, json).await?,
+        TokenCommand::List => list(&pool).await?.show(json),
         TokenCommand::Revoke { name } => {
             sqlx::query!("SELECT wa.revoke_token($1)::text", name).fetch_one(&pool).await?;
             print(json, &json!({ "token": name, "revoked": true }), &format!("token {name} is revoked"));
@@ -84,31 +84,26 @@ async fn add(pool: &Db, args: AddArgs, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn list(pool: &Db, json: bool) -> anyhow::Result<()> {
-    let rows = sqlx::query_file!("sql/cli/list_tokens.sql").fetch_all(pool).await?;
-    if !json {
-        line(&format!(
-            "{:<24} {:<9} {:<16} {:<8} {:<20} {:<20} PROXY USER",
-            "TOKEN", "SCOPE", "TENANT", "STATE", "EXPIRES", "LAST USED"
-        ));
-    }
-    for row in rows {
-        let line = json!({
+async fn list(pool: &Db) -> anyhow::Result<Listing> {
+    let mut listing = Listing::new(
+        &["TOKEN", "STATE", "SCOPE", "TENANT", "EXPIRES", "LAST USED", "PROXY USER"],
+        "no tokens; wagres token add NAME adds one",
+    );
+    for row in sqlx::query_file!("sql/cli/list_tokens.sql").fetch_all(pool).await? {
+        let value = json!({
             "token": row.name, "scope": row.scope, "tenant": row.tenant, "state": row.state, "expires_at": row.expires_at,
             "last_used_at": row.last_used_at, "created_at": row.created_at, "proxy_user": row.proxy_user,
         });
-        let tenant = row.tenant.as_deref().unwrap_or("all");
-        let (expires, used) = (time(row.expires_at), time(row.last_used_at));
-        let proxy_user = if row.proxy_user { "yes" } else { "no" };
-        let text = format!(
-            "{:<24} {:<9} {tenant:<16} {:<8} {expires:<20} {used:<20} {proxy_user}",
-            row.name, row.scope, row.state
-        );
-        print(json, &line, &text);
+        let cells = [
+            Cell::text(row.name),
+            Cell::status(row.state),
+            Cell::text(row.scope),
+            Cell::text(row.tenant.unwrap_or_else(|| "all".to_owned())),
+            Cell::when_or(row.expires_at, "never"),
+            Cell::when_or(row.last_used_at, "never"),
+            Cell::text(if row.proxy_user { "yes" } else { "no" }),
+        ];
+        listing.add(&["token"], value, cells);
     }
-    Ok(())
-}
-
-fn time(at: Option<DateTime<Utc>>) -> String {
-    at.map_or_else(|| "never".into(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string())
+    Ok(listing)
 }

@@ -73,7 +73,7 @@ pub(super) async fn up(mut config: Config, sandbox: Option<SandboxFlags<'_>>, js
             })?;
         }
         let beside = Beside { sandbox: sandbox.as_ref(), cluster: cluster.as_ref(), is_up: true, any_port };
-        let working = work(config, beside, json, stop);
+        let working = work(config, beside, json, stop.clone());
         match &sandbox {
             Some(sandbox) => tokio::select! {
                 ended = working => ended,
@@ -137,7 +137,7 @@ pub(super) async fn pages(mut config: Config, json: bool) -> anyhow::Result<()> 
 /// Runs a worker alone.
 pub(super) async fn worker(config: Config, json: bool) -> anyhow::Result<()> {
     let stop = stop_signal()?;
-    work(config, Beside::default(), json, stop).await
+    work(config, Beside::default(), json, stop.clone()).await
 }
 
 /// Runs the sandbox alone.

@@ -1,11 +1,12 @@
 //! `wagres webhook add | list | show | set | test | rotate | replay | disable | enable | drop`.
 
-use super::{connect, line, print};
+use super::listing::{Cell, Listing, WatchArgs, watch};
+use super::words::{Moment, moment, seconds};
+use super::{Exit, Fault, connect, line, print, words};
 use crate::auth::{Vault, seal_webhook_secrets};
 use crate::config::Config;
 use crate::db::Db;
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
@@ -14,7 +15,7 @@ pub(super) enum WebhookCommand {
     /// Add a webhook, and print its secret, which nothing can show again
     Add(AddArgs),
     /// Show all webhooks, with the backlog of each and how its receiver answers
-    List,
+    List(WatchArgs),
     /// Show a webhook and its last deliveries
     Show {
         /// Name of the webhook
@@ -43,11 +44,11 @@ pub(super) enum WebhookCommand {
         /// Name of the webhook
         name: String,
         /// Since when: a time back such as 30min, 2h or 3d, or a moment such as 2026-11-23T10:00:00Z
-        #[arg(long, value_name = "WHEN", value_parser = since)]
-        since: Since,
+        #[arg(long, value_name = "WHEN", value_parser = moment)]
+        since: Moment,
         /// Until when, in the same form [default: until now]
-        #[arg(long, value_name = "WHEN", value_parser = since)]
-        until: Option<Since>,
+        #[arg(long, value_name = "WHEN", value_parser = moment)]
+        until: Option<Moment>,
         /// Only what is dead: out of attempts
         #[arg(long)]
         dead: bool,
@@ -65,8 +66,8 @@ pub(super) enum WebhookCommand {
         /// Name of the webhook
         name: String,
         /// Deliver also what has happened since this moment, as in replay
-        #[arg(long, value_name = "WHEN", value_parser = since)]
-        since: Option<Since>,
+        #[arg(long, value_name = "WHEN", value_parser = moment)]
+        since: Option<Moment>,
     },
     /// Delete a webhook, its secrets and what it has yet to be told
     Drop {
@@ -82,8 +83,8 @@ pub(super) struct AddArgs {
     #[arg(help = "Address that events are posted to: https://example.org/hook")]
     url: String,
     /// Deliver also what has happened since this moment: 2h, 3d, 2026-11-23T10:00:00Z [default: from now on]
-    #[arg(long, value_name = "WHEN", value_parser = since)]
-    since: Option<Since>,
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    since: Option<Moment>,
     #[command(flatten)]
     settings: Settings,
 }
@@ -163,58 +164,12 @@ impl Settings {
         let mut found = Map::new();
         for header in headers.iter().filter(|header| !header.is_empty()) {
             // The value may be a secret, so the error does not repeat it.
-            let (name, value) =
-                header.split_once(':').context("--header: no colon; accepted is a name, a colon and a value")?;
+            let wrong = || Fault::error(Exit::Usage, "--header: no colon; accepted is a name, a colon and a value");
+            let (name, value) = header.split_once(':').ok_or_else(wrong)?;
             found.insert(name.trim().to_owned(), value.trim().into());
         }
         Ok(Some(Value::Object(found)))
     }
-}
-
-/// A moment in the past.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Since {
-    /// So many seconds ago, by the clock of the database.
-    Ago(f64),
-    At(DateTime<Utc>),
-}
-
-impl Since {
-    /// For SQL: the moment, or else the seconds.
-    fn parts(self) -> (Option<DateTime<Utc>>, Option<f64>) {
-        match self {
-            Self::Ago(seconds) => (None, Some(seconds)),
-            Self::At(moment) => (Some(moment), None),
-        }
-    }
-}
-
-fn since(text: &str) -> Result<Since, String> {
-    if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
-        return Ok(Since::At(moment.into()));
-    }
-    seconds(text).map(Since::Ago).map_err(|_| {
-        "accepted is a time back with its unit, such as 30min, 2h or 3d, or a moment such as 2026-11-23T10:00:00Z"
-            .to_owned()
-    })
-}
-
-/// A time in seconds.
-fn seconds(text: &str) -> Result<f64, String> {
-    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let unit = match unit {
-        "s" => Some(1.0),
-        "min" => Some(60.0),
-        "h" => Some(3600.0),
-        "d" => Some(86400.0),
-        "w" => Some(604_800.0),
-        _ => None,
-    };
-    let number = number.parse::<u32>().ok().filter(|number| *number <= 100_000);
-    unit.zip(number).map(|(unit, number)| unit * f64::from(number)).ok_or_else(|| {
-        "accepted is a whole number from 0 to 100000 with its unit: 20s, 30min, 12h, 3d or 4w".to_owned()
-    })
 }
 
 pub(super) async fn run(config: &Config, command: WebhookCommand, json: bool) -> anyhow::Result<()> {
@@ -224,7 +179,10 @@ pub(super) async fn run(config: &Config, command: WebhookCommand, json: bool) ->
     };
     match command {
         WebhookCommand::Add(args) => add(&pool, config, args, json).await?,
-        WebhookCommand::List => list(&pool, json).await?,
+        WebhookCommand::List(WatchArgs { watch: true }) => {
+            watch(config, "wa_event", json, async || list(&pool).await).await?;
+        }
+        WebhookCommand::List(_) => list(&pool).await?.show(json),
         WebhookCommand::Show { name, deliveries } => show(&pool, &name, deliveries, json).await?,
         WebhookCommand::Set(args) => {
             set(&pool, &args).await?;
@@ -243,7 +201,7 @@ pub(super) async fn run(config: &Config, command: WebhookCommand, json: bool) ->
         }
         WebhookCommand::Replay { name, since, until, dead } => {
             let (at, ago) = since.parts();
-            let (until, until_ago) = until.map_or((None, None), Since::parts);
+            let (until, until_ago) = until.map_or((None, None), Moment::parts);
             let replay = sqlx::query_file!("sql/cli/replay_webhook.sql", name, at, ago, until, until_ago, dead);
             replay.execute(&pool).await?;
             print(json, &json!({ "webhook": name, "replay": true }), &format!("webhook {name}: replay queued"));
@@ -253,7 +211,7 @@ pub(super) async fn run(config: &Config, command: WebhookCommand, json: bool) ->
             print_done(&name, "disabled");
         }
         WebhookCommand::Enable { name, since } => {
-            let (at, ago) = since.map_or((None, None), Since::parts);
+            let (at, ago) = since.map_or((None, None), Moment::parts);
             sqlx::query_file!("sql/cli/enable_webhook.sql", name, at, ago).execute(&pool).await?;
             print_done(&name, "enabled");
         }
@@ -267,7 +225,7 @@ pub(super) async fn run(config: &Config, command: WebhookCommand, json: bool) ->
 
 async fn add(pool: &Db, config: &Config, args: AddArgs, json: bool) -> anyhow::Result<()> {
     let AddArgs { name, url, since, settings } = args;
-    let (at, ago) = since.map_or((None, None), Since::parts);
+    let (at, ago) = since.map_or((None, None), Moment::parts);
     let (vault, sessions) = (Vault::open(&config.encryption).await?, settings.sessions());
     let secret = sqlx::query_file_scalar!(
         "sql/cli/add_webhook.sql",
@@ -311,30 +269,29 @@ async fn set(pool: &Db, args: &SetArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn list(pool: &Db, json: bool) -> anyhow::Result<()> {
-    let rows = sqlx::query_file_scalar!("sql/cli/webhooks.sql", None::<&str>).fetch_all(pool).await?;
-    if !json {
-        line(&format!(
-            "{:<20} {:<9} {:>7} {:>6} {:<20} {:>4} {:<40} LAST ERROR",
-            "WEBHOOK", "STATUS", "QUEUED", "DEAD", "DELIVERED", "CODE", "URL"
-        ));
-    }
-    for row in rows {
+async fn list(pool: &Db) -> anyhow::Result<Listing> {
+    let mut listing = Listing::new(
+        &["WEBHOOK", "STATUS", "QUEUED", "DEAD", "DELIVERED", "CODE", "URL", "LAST ERROR"],
+        "no webhooks; wagres webhook add NAME URL adds one",
+    );
+    for row in sqlx::query_file_scalar!("sql/cli/webhooks.sql", None::<&str>).fetch_all(pool).await? {
         let text = |field: &str| row[field].as_str().unwrap_or_default().to_owned();
-        let (name, status, url) = (text("webhook"), text("status"), text("url"));
-        let code = row["last_code"].as_i64().map(|code| code.to_string()).unwrap_or_default();
+        let number = |field: &str| row[field].as_i64();
         let error = row["disabled_reason"].as_str().or(row["last_error"].as_str()).unwrap_or_default();
-        let delivered =
-            row["delivered_at"].as_str().and_then(|at| at.parse().ok()).map_or_else(|| "never".to_owned(), time);
-        let [queued, dead] = ["queued", "dead"].map(|field| row[field].as_i64().unwrap_or_default());
-        let line = format!("{name:<20} {status:<9} {queued:>7} {dead:>6} {delivered:<20} {code:>4} {url:<40} {error}");
-        print(json, &row, line.trim_end());
+        let delivered = row["delivered_at"].as_str().and_then(|at| at.parse().ok());
+        let cells = [
+            Cell::text(text("webhook")),
+            Cell::status(text("status")),
+            Cell::number(number("queued").unwrap_or_default()),
+            Cell::faults(number("dead").unwrap_or_default()),
+            Cell::when_or(delivered, "never"),
+            Cell::right(number("last_code").map(|code| code.to_string()).unwrap_or_default()),
+            Cell::text(text("url")),
+            Cell::text(error),
+        ];
+        listing.add(&["webhook_id"], row, cells);
     }
-    Ok(())
-}
-
-fn time(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%d %H:%M UTC").to_string()
+    Ok(listing)
 }
 
 async fn show(pool: &Db, name: &str, deliveries: u32, json: bool) -> anyhow::Result<()> {
@@ -353,37 +310,23 @@ async fn show(pool: &Db, name: &str, deliveries: u32, json: bool) -> anyhow::Res
         line(&shown.to_string());
         return Ok(());
     }
-    for (field, value) in shown.as_object().context("the row")? {
-        line(&format!("{field:<15} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
-    }
+    line(&words::fields(shown.as_object().context("the row")?));
+    let mut listing = Listing::new(
+        &["HAPPENED", "EVENT", "STATUS", "TRIES", "CODE", "ERROR"],
+        format!("no deliveries yet; wagres webhook test {name} makes one"),
+    );
     for row in latest {
-        let code = row.code.map_or_else(|| "-".to_owned(), |code| code.to_string());
-        let error = row.last_error.filter(|_| row.status != "done").unwrap_or_default();
-        let text = format!(
-            "delivery        {} {} {} after {}: {code} {error}",
-            time(row.happened_at),
-            row.event_id,
-            row.status,
-            row.attempts
-        );
-        line(text.trim_end());
+        let cells = [
+            Cell::when(Some(row.happened_at)),
+            Cell::text(&row.event_id),
+            Cell::status(&row.status),
+            Cell::number(row.attempts),
+            Cell::right(row.code.map(|code| code.to_string()).unwrap_or_default()),
+            Cell::fault(row.last_error.filter(|_| row.status != "done")),
+        ];
+        listing.add(&["id"], json!({ "id": row.event_id }), cells);
     }
+    line("");
+    listing.show(false);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn h5_a_moment_is_a_time_back_with_its_unit_or_a_timestamp() {
-        for (text, seconds) in [("0s", 0.0), ("30min", 1800.0), ("2h", 7200.0), ("3d", 259_200.0), ("1w", 604_800.0)] {
-            assert_eq!(since(text), Ok(Since::Ago(seconds)), "{text}");
-        }
-        let at = since("2026-11-23T10:00:00+01:00");
-        assert!(matches!(at, Ok(Since::At(at)) if at.timestamp() == 1_795_424_400), "{at:?}");
-        for text in ["", "2", "h", "2 h", "-2h", "2m", "2026-11-23", "soon", "100001s"] {
-            assert!(since(text).is_err(), "{text}");
-        }
-    }
 }

@@ -12,13 +12,6 @@ pub(super) struct WhyArgs {
     target: String,
 }
 
-impl WhyArgs {
-    /// For a session or message that the console names.
-    pub(super) const fn of(target: String) -> Self {
-        Self { target }
-    }
-}
-
 pub(super) async fn run(config: &Config, WhyArgs { target }: WhyArgs, json: bool) -> anyhow::Result<()> {
     let pool = connect(config).await?;
     // The name of a session may be a number.

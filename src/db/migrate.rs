@@ -24,6 +24,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// lock, as sqlx takes one, everybody may take who can log in (R8).
 const LOCK: &str = "LOCK TABLE wa.schema_state IN SHARE ROW EXCLUSIVE MODE";
 
+/// Told how many parts of how many are done.
+pub type Show<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
 /// The table in which sqlx notes the migrations of a database.
 const APPLIED: &str = "_sqlx_migrations";
 
@@ -61,25 +64,42 @@ pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
     migrate_within(pool, GIVE_UP).await
 }
 
+/// The same, and tells `show` how many parts of how many are done.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn migrate_showing(pool: &PgPool, show: Show<'_>) -> Result<(), DbError> {
+    migrate_and_show(pool, GIVE_UP, show).await
+}
+
 /// The same, but tries for as long as `limit`.
 ///
 /// # Errors
 /// As [`migrate`].
 pub async fn migrate_within(pool: &PgPool, limit: Duration) -> Result<(), DbError> {
+    migrate_and_show(pool, limit, &|_, _| {}).await
+}
+
+async fn migrate_and_show(pool: &PgPool, limit: Duration, show: Show<'_>) -> Result<(), DbError> {
     let options = pool.connect_options().as_ref().clone().application_name("wagres migrate");
     // A connection of its own, because its settings end with it.
     let mut connection = options.connect().await.map_err(DbError::Connect)?;
-    let migrated = repeat(&mut connection, &options, limit).await;
+    let migrated = repeat(&mut connection, &options, limit, show).await;
     let closed = connection.close().await;
     migrated?;
     Ok(closed?)
 }
 
-async fn repeat(connection: &mut PgConnection, options: &PgConnectOptions, limit: Duration) -> Result<(), DbError> {
+async fn repeat(
+    connection: &mut PgConnection,
+    options: &PgConnectOptions,
+    limit: Duration,
+    show: Show<'_>,
+) -> Result<(), DbError> {
     connection.execute(LOCK_TIMEOUT).await?;
     let (began, mut backoff) = (Instant::now(), Backoff::new(Duration::from_millis(500), Duration::from_secs(3)));
     loop {
-        let (applied, holders) = apply_and_look(connection, options).await?;
+        let (applied, holders) = apply_and_look(connection, options, show).await?;
         match applied {
             Err(error) if is_blocked(&error, is_busy) => {
                 let holders = holders.unwrap_or_else(|| "it was gone before it could be named".into());
@@ -118,6 +138,7 @@ fn is_made_already(error: &sqlx::Error) -> bool {
 async fn apply_and_look(
     connection: &mut PgConnection,
     options: &PgConnectOptions,
+    show: Show<'_>,
 ) -> Result<(Result<(), DbError>, Option<String>), DbError> {
     if is_current(connection).await? {
         return Ok((Ok(()), None));
@@ -126,7 +147,7 @@ async fn apply_and_look(
     let mut observer = options.connect().await.map_err(DbError::Connect)?;
     let mut seen = None;
     let applied = {
-        let mut applied = std::pin::pin!(apply(connection));
+        let mut applied = std::pin::pin!(apply(connection, show));
         loop {
             tokio::select! {
                 biased;
@@ -173,9 +194,9 @@ fn schema_hash() -> Vec<u8> {
     SCHEMA.iter().flat_map(|file| file.checksum.iter().copied()).collect()
 }
 
-async fn apply(connection: &mut PgConnection) -> Result<(), DbError> {
+async fn apply(connection: &mut PgConnection, show: Show<'_>) -> Result<(), DbError> {
     let mut tx = connection.begin().await?;
-    match apply_within(&mut tx).await {
+    match apply_within(&mut tx, show).await {
         Ok(()) => Ok(tx.commit().await?),
         Err(error) => {
             // Now and not before the next statement, because others may wait for what it has locked.
@@ -185,7 +206,7 @@ async fn apply(connection: &mut PgConnection) -> Result<(), DbError> {
     }
 }
 
-async fn apply_within(tx: &mut PgConnection) -> Result<(), DbError> {
+async fn apply_within(tx: &mut PgConnection, show: Show<'_>) -> Result<(), DbError> {
     if has_state(tx).await? {
         tx.execute(LOCK).await?;
     } else {
@@ -211,11 +232,13 @@ async fn apply_within(tx: &mut PgConnection) -> Result<(), DbError> {
     }
     // "IF EXISTS" causes a notice for each object; only warnings are worth reading.
     tx.execute("SET LOCAL client_min_messages = warning").await?;
-    for file in SCHEMA.iter() {
+    let total = SCHEMA.iter().count() as u64;
+    for (done, file) in (1..).zip(SCHEMA.iter()) {
         tx.execute(sqlx::raw_sql(file.sql.clone())).await.map_err(|source| DbError::Schema {
             file: format!("{:02}_{}.sql", file.version, file.description.replace(' ', "_")),
             source,
         })?;
+        show(done, total);
     }
     sqlx::query_file!("sql/migrate/keep_state.sql", schema_hash()).execute(tx).await?;
     Ok(())

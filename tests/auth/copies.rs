@@ -161,7 +161,7 @@ async fn r5_a_damaged_backup_is_refused_and_changes_nothing() -> Result<()> {
         std::fs::write(&bad, text)?;
         refused(url, &["restore", path(&bad)?, "--session", "new"], said).await?;
     }
-    refused(url, &["backup", "nobody", path(&bad)?], "there is no session \"nobody\"").await?;
+    refused(url, &["backup", "nobody", path(&bad)?], r#"there is no session \"nobody\""#).await?;
     ensure!(world.count("SELECT count(*) FROM wa.session").await? == 1, "a session was made");
     worker.stop().await
 }

@@ -71,7 +71,7 @@ async fn a6_without_the_key_nothing_is_read_moved_or_overwritten() {
 mod whole {
     use crate::support::proxy::Proxy;
     use crate::support::world::{Worker, World, wagres};
-    use anyhow::{Result, ensure};
+    use anyhow::{Context as _, Result, ensure};
     use serde_json::Value;
     use tokio::process::Command;
     use wagres::auth::codec;
@@ -90,11 +90,14 @@ mod whole {
         Worker::start(command).await
     }
 
-    /// The error output of a command that must fail.
+    /// What a command with --json that must fail says at its end.
     async fn refused(mut command: Command) -> Result<String> {
         let ended = command.stderr(std::process::Stdio::piped()).output().await?;
         ensure!(!ended.status.success(), "accepted");
-        Ok(String::from_utf8(ended.stderr)?)
+        let text = String::from_utf8(ended.stderr)?;
+        let error: Value =
+            serde_json::from_str(text.lines().last().unwrap_or_default()).with_context(|| text.clone())?;
+        Ok(error["message"].as_str().with_context(|| text.clone())?.to_owned())
     }
 
     async fn end_sealing(world: &World) -> Result<()> {
@@ -174,19 +177,21 @@ mod whole {
 
         let back = worker(&world, None, &[("k2", 2)]).await?;
         talks(&world, "the way back").await?;
-        reseal(&world).await?;
+        let mut command = wagres();
+        let ended =
+            command.args(["--json", "--database-url", &world.db.url, "auth", "reseal", "--wait"]).output().await?;
+        ensure!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        let done: Value = serde_json::from_slice(&ended.stdout)?;
+        ensure!(done["result"]["resealed"].as_i64() > Some(5) && done["result"]["closed"] == 0, "{done}");
         ensure!(sealed_with(&world).await? == ["clear"]);
         back.stop().await?;
         end_sealing(&world).await?;
         let plain = worker(&world, None, &[]).await?;
         talks(&world, "in the clear again").await?;
         // Without keys the job does not say that it is done.
-        let insert = "INSERT INTO wa.maintenance_job (kind) VALUES ('reseal_keys') RETURNING id";
-        let id = world.count(insert).await?;
-        let failed = format!(
-            "SELECT status = 'failed' AND last_error LIKE '%no encryption.keys%' FROM wa.maintenance_job WHERE id = {id}"
-        );
-        world.holds(&failed).await?;
+        let mut command = wagres();
+        command.args(["--json", "--database-url", &world.db.url, "auth", "reseal", "--wait"]);
+        ensure!(refused(command).await?.contains("no encryption.keys"));
         let seen = world.seen_by("15550002").await?;
         ensure!(seen.len() == 6, "each once: {seen:?}");
         ensure!(world.count("SELECT count(*) FROM wa.event WHERE kind = 'keys_resealed'").await? == 5);
@@ -228,12 +233,12 @@ mod whole {
         };
         ensure!(with_key(&["backup", "shop"]).status().await?.success());
         let mut restore = wagres();
-        restore.args(["--database-url", &world.db.url, "restore", "--session", "copy"]).arg(&file);
+        restore.args(["--json", "--database-url", &world.db.url, "restore", "--session", "copy"]).arg(&file);
         let said = refused(restore).await?;
         ensure!(said.contains("nothing was written") && said.contains("\"k1\""), "{said}");
         // The demand ends when nothing is sealed any more, and not before.
         let mut early = wagres();
-        early.args(["--database-url", &world.db.url, "auth", "plain"]);
+        early.args(["--json", "--database-url", &world.db.url, "auth", "plain"]);
         let said = refused(early).await?;
         ensure!(said.contains("values are sealed"), "{said}");
         let opening = worker(&world, None, &[("k1", 1)]).await?;

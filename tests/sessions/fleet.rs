@@ -199,7 +199,7 @@ async fn s7_the_command_line_shows_closes_connects_and_unlinks_a_session() -> Re
     assert_eq!(shown["worker"]["pid"], json!(worker.pid()?), "{shown}");
     assert_eq!(shown["jobs"][0]["kind"], "reconnect", "{shown}");
     let (known, error) = run(&["show", "nobody"]).await?;
-    assert!(!known && error.contains("no session is named \"nobody\""), "{error}");
+    assert!(!known && error.contains(r#"no session is named \"nobody\""#), "{error}");
 
     run(&["close", "shop"]).await?;
     world.session_is("shop", "stopped").await?;

@@ -142,8 +142,8 @@ async fn h1_the_console_runs_line_by_line_and_survives_errors() -> Result<()> {
     assert_eq!(lines.len(), 7, "{lines:?}");
     assert_eq!((&lines[0]["session"], &lines[0]["ready"]), (&json!("shop"), &json!(0)));
     assert_eq!(lines[1]["status"], "queued");
-    for (line, says) in [(2, "SESSION RECIPIENT TEXT"), (3, "no session is named"), (4, "type help")] {
-        assert!(lines[line]["error"].as_str().is_some_and(|it| it.contains(says)), "{lines:?}");
+    for (line, says) in [(2, "<RECIPIENT>"), (3, "no session is named"), (4, "type help")] {
+        assert!(lines[line]["message"].as_str().is_some_and(|it| it.contains(says)), "{lines:?}");
     }
     assert_eq!((&lines[5]["session"], &lines[5]["last_minute"]), (&json!("shop"), &json!(0)));
     assert_eq!(lines[6]["ready"], 1);
@@ -179,6 +179,14 @@ async fn s3_a_session_is_moved_to_a_worker_and_stays_there() -> Result<()> {
     // Without a target the session goes to the worker with room, which is the other one.
     run(&world.db.url, &["session", "move", "shop-1"], "").await?;
     world.holds(&held(one, 1)).await?;
+    // And a person may wait for it.
+    for (worker, count) in [(two, 3), (one, 1)] {
+        let (moved, well, error) = run(&world.db.url, &["session", "move", "shop-1", worker, "--wait"], "").await?;
+        assert!(well && moved[0]["moved"] == true, "{error}");
+        let holds = format!("SELECT count(*) FROM wa.lease WHERE holder = '{worker}'");
+        assert_eq!(world.count(&holds).await?, i64::from(count));
+        world.holds(&held(worker, count)).await?;
+    }
     world.holds(&held(two, 2)).await?;
     let unknown = "00000000-0000-0000-0000-000000000000";
     let (_, well, error) = run(&world.db.url, &["session", "move", "shop-1", unknown], "").await?;

@@ -90,8 +90,7 @@ enum BenchCommand {
 fn main() -> ExitCode {
     let done = match Cli::parse() {
         Cli { command: BenchCommand::Wagres { arguments }, .. } => {
-            let arguments = std::iter::once("wagres".to_owned()).chain(arguments);
-            wagres::cli::run(wagres::cli::Cli::parse_from(arguments))
+            return wagres::cli::main(std::iter::once("wagres".to_owned()).chain(arguments).map(Into::into));
         }
         cli => run(cli),
     };

@@ -4,11 +4,12 @@
 mod others;
 mod purge;
 
-use super::{connect, line, print};
+use super::listing::{Cell, Listing, WatchArgs, watch};
+use super::names::known_session;
+use super::words::{self, when};
+use super::{Exit, Fault, connect, line, print};
 use crate::config::Config;
 use crate::db::Db;
-use anyhow::{Context as _, bail};
-use chrono::{DateTime, Utc};
 use clap::{Subcommand, ValueEnum};
 use others::Other;
 use purge::PurgeArgs;
@@ -17,7 +18,7 @@ use serde_json::json;
 #[derive(Debug, Subcommand)]
 pub(super) enum JobsCommand {
     /// Show each session's queue: messages ready, in hand and waiting, and the reason
-    Queue,
+    Queue(WatchArgs),
     /// List jobs, the newest first
     List {
         /// Job table: messages, jobs of sessions, or housekeeping
@@ -32,6 +33,8 @@ pub(super) enum JobsCommand {
         /// Most jobs to list
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u32,
+        #[command(flatten)]
+        watch: WatchArgs,
     },
     /// Show all columns of a job
     Show {
@@ -110,15 +113,38 @@ impl Status {
     }
 }
 
+/// Which jobs a list shows: of this session, with this status, at most so many.
+struct Only {
+    session: Option<String>,
+    status: Option<String>,
+    limit: i64,
+}
+
 pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> anyhow::Result<()> {
     let pool = connect(config).await?;
     match command {
-        JobsCommand::Queue => queue(&pool, json).await,
+        JobsCommand::Queue(WatchArgs { watch: true }) => {
+            watch(config, "wa_status", json, async || queue(&pool).await).await
+        }
+        JobsCommand::Queue(_) => {
+            queue(&pool).await?.show(json);
+            Ok(())
+        }
         JobsCommand::Purge(args) => purge::run(&pool, args, json).await,
-        JobsCommand::List { table, session, status, limit } => match table.other() {
-            None => list(&pool, session, status, limit, json).await,
-            Some(other) => other.list(&pool, session, status.map(Status::name), limit, json).await,
-        },
+        JobsCommand::List { table, session, status, limit, watch: WatchArgs { watch: watched } } => {
+            known_session(&pool, session.as_deref()).await?;
+            let only = Only { session, status: status.map(Status::name), limit: i64::from(limit) };
+            let fetch = async || match table.other() {
+                None => list(&pool, &only).await,
+                Some(other) => other.list(&pool, &only).await,
+            };
+            if watched {
+                let channel = if table.other().is_some() { "wa_job" } else { "wa_status" };
+                return watch(config, channel, json, fetch).await;
+            }
+            fetch().await?.show(json);
+            Ok(())
+        }
         JobsCommand::Show { table, id } => {
             let row = match table.other() {
                 None => sqlx::query_scalar!("SELECT to_jsonb(o) - 'live' AS row FROM wa.outbound o WHERE id = $1", id)
@@ -127,18 +153,16 @@ pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> an
                     .flatten(),
                 Some(other) => other.row(&pool, id).await?,
             };
-            let row = row.with_context(|| format!("no job with id {id} in that table"))?;
+            let row = row.ok_or_else(|| Fault::error(Exit::NotFound, format!("no job with id {id} in that table")))?;
             if json {
                 line(&row.to_string());
                 return Ok(());
             }
-            for (name, value) in row.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
-                line(&format!("{name:<14} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
-            }
+            line(&row.as_object().map(words::fields).unwrap_or_default());
             Ok(())
         }
         JobsCommand::Retry { table, ids } => {
-            let mut refused = Vec::new();
+            let (mut refused, named) = (Vec::new(), ids.len());
             for id in ids {
                 if let Some(other) = table.other() {
                     other.retry(&pool, id, json, &mut refused).await?;
@@ -150,15 +174,16 @@ pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> an
                     id,
                     done,
                     "queued again",
-                    "not retried: already queued, in hand or sent",
+                    "not retried: unknown, already queued, in hand or sent",
                     &mut refused,
                 );
             }
-            all_done(&refused)
+            all_done(&refused, named)
         }
         JobsCommand::Cancel { table, session: Some(session), to, .. } => {
             if table.other().is_some() {
-                bail!("--session: only for messages; other jobs are cancelled by their ids");
+                let text = "--session: only for messages; other jobs are cancelled by their ids";
+                return Err(Fault::error(Exit::Usage, text));
             }
             let count = sqlx::query_scalar!(r#"SELECT wa.cancel_all($1, $2) AS "count!""#, session, to)
                 .fetch_one(&pool)
@@ -167,16 +192,23 @@ pub(super) async fn run(config: &Config, command: JobsCommand, json: bool) -> an
             Ok(())
         }
         JobsCommand::Cancel { table, ids, .. } => {
-            let mut refused = Vec::new();
+            let (mut refused, named) = (Vec::new(), ids.len());
             for id in ids {
                 if let Some(other) = table.other() {
                     other.cancel(&pool, id, json, &mut refused).await?;
                     continue;
                 }
                 let done = sqlx::query_scalar!(r#"SELECT wa.cancel($1) AS "done!""#, id).fetch_one(&pool).await?;
-                print_outcome(json, id, done, "cancelled", "not cancelled: in hand or already ended", &mut refused);
+                print_outcome(
+                    json,
+                    id,
+                    done,
+                    "cancelled",
+                    "not cancelled: unknown, in hand or already ended",
+                    &mut refused,
+                );
             }
-            all_done(&refused)
+            all_done(&refused, named)
         }
     }
 }
@@ -189,84 +221,72 @@ fn print_outcome(json: bool, id: i64, done: bool, yes: &str, no: &str, refused: 
     }
 }
 
-/// Fails if a job was refused, so that a script sees it in the exit code.
-fn all_done(refused: &[i64]) -> anyhow::Result<()> {
-    if refused.is_empty() { Ok(()) } else { bail!("not done: {refused:?}") }
+/// Fails if one of the `named` jobs was refused, so that a script sees it in the exit code.
+fn all_done(refused: &[i64], named: usize) -> anyhow::Result<()> {
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let exit = if refused.len() == named { Exit::Refused } else { Exit::PartlyDone };
+    Err(Fault::error(exit, format!("not done: {refused:?}")))
 }
 
-async fn queue(pool: &Db, json: bool) -> anyhow::Result<()> {
-    let rows = sqlx::query_file!("sql/cli/queue.sql").fetch_all(pool).await?;
-    if !json {
-        line(&format!(
-            "{:<24} {:<13} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8} {:>7} OLDEST",
-            "SESSION", "STATUS", "READY", "SENDING", "SCHEDULED", "RETRYING", "PACED", "HELD", "CHATS"
-        ));
-    }
-    for row in rows {
-        let line = json!({
+async fn queue(pool: &Db) -> anyhow::Result<Listing> {
+    let mut listing = Listing::new(
+        &["SESSION", "STATUS", "READY", "SENDING", "SCHEDULED", "RETRYING", "PACED", "HELD", "CHATS", "OLDEST", "NEXT"],
+        "no sessions; wagres session add NAME adds one",
+    );
+    for row in sqlx::query_file!("sql/cli/queue.sql").fetch_all(pool).await? {
+        let value = json!({
             "session": row.session, "status": row.status, "paused": row.paused, "ready": row.ready,
             "sending": row.sending, "scheduled": row.scheduled, "retrying": row.retrying, "paced": row.paced,
             "held": row.held, "chats": row.chats, "oldest": row.oldest, "next_run_at": row.next_run_at,
         });
-        let text = format!(
-            "{:<24} {:<13} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8} {:>7} {}",
-            row.session,
-            if row.paused { "paused" } else { &row.status },
-            row.ready,
-            row.sending,
-            row.scheduled,
-            row.retrying,
-            row.paced,
-            row.held,
-            row.chats,
-            at(row.oldest)
-        );
-        print(json, &line, text.trim_end());
+        let cells = [
+            Cell::text(row.session),
+            Cell::status(if row.paused { "paused".to_owned() } else { row.status }),
+            Cell::number(row.ready),
+            Cell::number(row.sending),
+            Cell::number(row.scheduled),
+            Cell::number(row.retrying),
+            Cell::number(row.paced),
+            Cell::number(row.held),
+            Cell::number(row.chats),
+            Cell::when(row.oldest),
+            Cell::when(row.next_run_at),
+        ];
+        listing.add(&["session"], value, cells);
     }
-    Ok(())
+    Ok(listing)
 }
 
-async fn list(
-    pool: &Db,
-    session: Option<String>,
-    status: Option<Status>,
-    limit: u32,
-    json: bool,
-) -> anyhow::Result<()> {
-    let status = status.map(Status::name);
-    let rows =
-        sqlx::query_file!("sql/cli/list_messages.sql", session, status, i64::from(limit)).fetch_all(pool).await?;
-    if !json {
-        line(&format!(
-            "{:<10} {:<20} {:<26} {:<10} {:>5} {:<20} WAITING FOR, OR ERROR",
-            "ID", "SESSION", "RECIPIENT", "STATUS", "TRIES", "INSERTED"
-        ));
-    }
-    for row in rows {
-        let line = json!({
+async fn list(pool: &Db, only: &Only) -> anyhow::Result<Listing> {
+    let mut listing = Listing::new(
+        &["ID", "SESSION", "RECIPIENT", "KIND", "STATUS", "TRIES", "INSERTED", "WAITING FOR, OR ERROR"],
+        "no such messages; wagres send SESSION RECIPIENT TEXT queues one",
+    );
+    let rows = sqlx::query_file!("sql/cli/list_messages.sql", only.session, only.status, only.limit);
+    for row in rows.fetch_all(pool).await? {
+        let value = json!({
             "id": row.id, "session": row.session, "recipient": row.recipient, "kind": row.kind, "status": row.status,
             "attempts": row.attempts, "created_at": row.created_at, "waits_for": row.waits_for, "run_at": row.run_at,
             "last_error": row.last_error,
         });
         let why = match (row.waits_for, row.last_error) {
-            (Some(reason), _) if reason == "paused" => "paused with its campaign".to_owned(),
-            (Some(reason), _) => format!("{reason} until {}", at(row.run_at)),
-            (None, error) => error.unwrap_or_default(),
+            (Some(reason), _) if reason == "paused" => Cell::text("paused with its campaign"),
+            (Some(reason), _) => Cell::text(format!("{reason} {}", row.run_at.map(when).unwrap_or_default())),
+            (None, error) => Cell::fault(error),
         };
-        let text = format!(
-            "{:<10} {:<20} {:<26} {:<10} {:>5} {:<20} {why}",
-            row.id,
-            row.session,
-            row.recipient,
-            row.status,
-            row.attempts,
-            at(Some(row.created_at))
-        );
-        print(json, &line, text.trim_end());
+        let cells = [
+            Cell::number(row.id),
+            Cell::text(row.session),
+            Cell::text(row.recipient),
+            Cell::text(row.kind),
+            Cell::status(row.status),
+            Cell::number(row.attempts),
+            Cell::when(Some(row.created_at)),
+            why,
+        ];
+        listing.add(&["id"], value, cells);
     }
-    Ok(())
-}
-
-fn at(time: Option<DateTime<Utc>>) -> String {
-    time.map(|time| time.format("%Y-%m-%d %H:%M:%S").to_string()).unwrap_or_default()
+    Ok(listing)
 }

@@ -1,7 +1,8 @@
 //! The job tables besides `wa.outbound`: jobs of sessions and housekeeping.
 
-use super::{at, line, print, print_outcome};
+use super::{Only, print_outcome};
 use crate::cli::error_text;
+use crate::cli::listing::{Cell, Listing};
 use crate::db::Db;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -25,54 +26,42 @@ struct Job {
 }
 
 impl Other {
-    pub(super) async fn list(
-        self,
-        pool: &Db,
-        session: Option<String>,
-        status: Option<String>,
-        limit: u32,
-        json: bool,
-    ) -> anyhow::Result<()> {
-        let limit = i64::from(limit);
-        let (owner, jobs) = match self {
+    pub(super) async fn list(self, pool: &Db, only: &Only) -> anyhow::Result<Listing> {
+        let (owner, mut listing, jobs) = match self {
             Self::Session => {
-                let jobs = sqlx::query_file_as!(Job, "sql/cli/list_session_jobs.sql", session, status, limit);
-                ("session", jobs.fetch_all(pool).await)
+                let heads = &["ID", "SESSION", "KIND", "STATUS", "TRIES", "INSERTED", "RESULT OR REASON"];
+                let query =
+                    sqlx::query_file_as!(Job, "sql/cli/list_session_jobs.sql", only.session, only.status, only.limit);
+                (
+                    "session",
+                    Listing::new(heads, "no such jobs; wagres session connect NAME queues one"),
+                    query.fetch_all(pool).await?,
+                )
             }
             Self::Maintenance => {
-                let jobs = sqlx::query_file_as!(Job, "sql/cli/list_maintenance_jobs.sql", status, limit);
-                ("schedule", jobs.fetch_all(pool).await)
+                let heads = &["ID", "SCHEDULE", "KIND", "STATUS", "TRIES", "INSERTED", "RESULT OR REASON"];
+                let query = sqlx::query_file_as!(Job, "sql/cli/list_maintenance_jobs.sql", only.status, only.limit);
+                let empty = "no such jobs; wagres schedule run NAME queues one";
+                ("schedule", Listing::new(heads, empty), query.fetch_all(pool).await?)
             }
         };
-        if !json {
-            line(&format!(
-                "{:<10} {:<20} {:<12} {:<10} {:>5} {:<20} RESULT OR REASON",
-                "ID",
-                owner.to_uppercase(),
-                "KIND",
-                "STATUS",
-                "TRIES",
-                "INSERTED"
-            ));
-        }
-        for job in jobs? {
-            let line = json!({
+        for job in jobs {
+            let value = json!({
                 "id": job.id, owner: job.belongs_to, "kind": job.kind, "status": job.status, "attempts": job.attempts,
                 "created_at": job.created_at, "run_at": job.run_at, "note": job.note,
             });
-            let text = format!(
-                "{:<10} {:<20} {:<12} {:<10} {:>5} {:<20} {}",
-                job.id,
-                job.belongs_to.unwrap_or_default(),
-                job.kind,
-                job.status,
-                job.attempts,
-                at(Some(job.created_at)),
-                job.note.unwrap_or_default()
-            );
-            print(json, &line, text.trim_end());
+            let cells = [
+                Cell::number(job.id),
+                Cell::maybe(job.belongs_to),
+                Cell::text(job.kind),
+                Cell::status(job.status),
+                Cell::number(job.attempts),
+                Cell::when(Some(job.created_at)),
+                Cell::maybe(job.note),
+            ];
+            listing.add(&["id"], value, cells);
         }
-        Ok(())
+        Ok(listing)
     }
 
     /// All columns of a job.

@@ -1,11 +1,11 @@
 //! `wagres jobs purge`: retention on demand, for messages.
 
-use super::{Status, print};
+use super::{Exit, Fault, Status, print};
+use crate::cli::names::known_session;
+use crate::cli::progress::Progress;
 use crate::db::Db;
 use crate::jobs::maintenance::retention::EndedMessages;
-use anyhow::bail;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 /// Messages that one statement looks at.
@@ -44,24 +44,24 @@ fn days(text: &str) -> Result<f64, String> {
 
 pub(super) async fn run(pool: &Db, args: PurgeArgs, json: bool) -> anyhow::Result<()> {
     if let Some(status @ (Status::Queued | Status::Sending | Status::Running | Status::Done)) = args.status {
-        bail!("--status: {} is not a status of a message that has ended", status.name());
+        let text = format!("--status: {} is not a status of a message that has ended", status.name());
+        return Err(Fault::error(Exit::Usage, text));
     }
     let PurgeArgs { older_than, session, status, dry_run } = args;
+    known_session(pool, session.as_deref()).await?;
     let messages = EndedMessages { days: older_than, dry_run, session, status: status.map(Status::name) };
     let newest = sqlx::query_scalar!("SELECT max(id) FROM wa.outbound").fetch_one(pool).await?.unwrap_or(0);
-    // Shown on standard error, if that is a terminal.
-    let bar = ProgressBar::new(newest.unsigned_abs());
-    bar.set_style(ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}  {elapsed}")?);
+    let bar = Progress::of(newest.unsigned_abs(), "");
     let (mut count, mut after) = (0, 0);
     loop {
         let page = messages.page(pool, after, PAGE).await?;
         count += page.count;
-        bar.set_message(format!("{count} messages"));
+        bar.says(format!("{count} messages"));
         let Some(next) = page.next else { break };
         after = next;
-        bar.set_position(next.unsigned_abs());
+        bar.at(next.unsigned_abs());
     }
-    bar.finish_and_clear();
+    drop(bar);
     let (key, text) = if dry_run { ("would_delete", "would be deleted") } else { ("deleted", "deleted") };
     print(json, &json!({ key: count }), &format!("{count} messages {text}"));
     Ok(())

@@ -3,9 +3,13 @@
 
 mod link;
 mod list;
+mod page;
 
-use super::{connect, print};
+use super::listing::{Cell, Listing};
+use super::progress::Progress;
+use super::{Exit, Fault, RowWatch, connect, line, print, stop_signal};
 use crate::config::Config;
+use crate::db::Db;
 use anyhow::Context;
 use clap::Subcommand;
 use serde_json::json;
@@ -18,6 +22,9 @@ pub(super) enum SessionCommand {
     Add {
         /// Name of the session: 1 to 63 letters, digits, dots, underscores, hyphens
         name: String,
+        /// Tenant of the session [default: the only one that you see, else default]
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<String>,
     },
     /// Link a phone: show QR codes until one is scanned
     Link {
@@ -83,6 +90,9 @@ pub(super) enum SessionCommand {
         name: String,
         /// Id of the worker, see wagres worker list [default: any worker with room]
         worker_id: Option<Uuid>,
+        /// Wait until the worker holds the session
+        #[arg(long, requires = "worker_id")]
+        wait: bool,
     },
     /// Show the last errors of a session, the latest at the end
     Errors {
@@ -121,9 +131,9 @@ pub(super) enum SessionCommand {
 pub(super) async fn run(config: &Config, command: SessionCommand, json: bool) -> anyhow::Result<()> {
     let pool = connect(config).await?;
     match command {
-        SessionCommand::Add { name } => {
-            let id = sqlx::query_scalar!(r#"SELECT wa.add_session($1) AS "session_id!""#, name).fetch_one(&pool).await;
-            let id = id?;
+        SessionCommand::Add { name, tenant } => {
+            let id = sqlx::query_scalar!(r#"SELECT wa.add_session($1, $2) AS "session_id!""#, name, tenant);
+            let id = id.fetch_one(&pool).await?;
             print(json, &json!({ "session": name, "session_id": id }), &format!("session {name} exists"));
         }
         SessionCommand::Link { name, url: true, valid, .. } => link::url(&pool, &name, valid.as_deref(), json).await?,
@@ -134,7 +144,11 @@ pub(super) async fn run(config: &Config, command: SessionCommand, json: bool) ->
         SessionCommand::Show { name } => {
             let shown = sqlx::query_file_scalar!("sql/cli/show_session.sql", name).fetch_one(&pool).await;
             let shown = shown?;
-            print(json, &shown, &serde_json::to_string_pretty(&shown)?);
+            if json {
+                line(&shown.to_string());
+            } else {
+                page::show(&shown);
+            }
         }
         SessionCommand::Pause { name, reason } => {
             let paused = sqlx::query_scalar!("SELECT wa.pause($1, $2)::text", name, reason).fetch_one(&pool).await;
@@ -154,20 +168,29 @@ pub(super) async fn run(config: &Config, command: SessionCommand, json: bool) ->
             set?;
             print(json, &json!({ "session": name }), "set; takes effect with the next connection");
         }
-        SessionCommand::Move { name, worker_id } => {
+        SessionCommand::Move { name, worker_id, wait } => {
             let moved =
                 sqlx::query_scalar!("SELECT wa.move_session($1, $2)::text", name, worker_id).fetch_one(&pool).await;
             moved?;
+            if let Some(id) = worker_id.filter(|_| wait) {
+                moved_to(config, &pool, &name, id).await?;
+                let line = json!({ "session": name, "worker_id": id, "moved": true });
+                print(json, &line, &format!("worker {id} holds session {name}"));
+                return Ok(());
+            }
             let target = worker_id.map_or("any worker with room".to_owned(), |id| format!("worker {id}"));
             let text = format!("session {name} moves to {target}");
             print(json, &json!({ "session": name, "worker_id": worker_id }), &text);
         }
         SessionCommand::Errors { name, limit } => {
             let found = sqlx::query_file!("sql/cli/session_errors.sql", name, i64::from(limit)).fetch_all(&pool).await;
+            let empty = format!("session {name} has no errors; wagres session show {name} shows its state");
+            let mut listing = Listing::new(&["WHEN", "WHAT", "ERROR"], empty);
             for row in found?.into_iter().rev() {
-                let line = json!({ "at": row.at, "what": row.what, "error": row.error });
-                print(json, &line, &format!("{}  {:<22} {}", row.at.format("%F %T"), row.what, row.error));
+                let value = json!({ "at": row.at, "what": row.what, "error": row.error });
+                listing.add(&["at"], value, [Cell::when(Some(row.at)), Cell::text(row.what), Cell::text(row.error)]);
             }
+            listing.show(json);
         }
         SessionCommand::Connect { name } => {
             let job = sqlx::query_scalar!(r#"SELECT wa.connect($1) AS "job!""#, name).fetch_one(&pool).await;
@@ -184,6 +207,32 @@ pub(super) async fn run(config: &Config, command: SessionCommand, json: bool) ->
         }
     }
     Ok(())
+}
+
+/// Waits until this worker holds the session.
+async fn moved_to(config: &Config, pool: &Db, name: &str, worker_id: Uuid) -> anyhow::Result<()> {
+    let (stop, mut watch) = (stop_signal()?, RowWatch::on("wa_session", config).await?);
+    let _progress = Progress::working(format!("session {name} moves"));
+    loop {
+        let held = sqlx::query_file!("sql/cli/move_progress.sql", name, worker_id).fetch_one(pool).await?;
+        if held.there {
+            return Ok(());
+        }
+        let ended = match (held.lives, held.requested) {
+            (true, true) => None,
+            (false, _) => Some(format!("worker {worker_id} has ended; another one takes session {name}")),
+            (true, false) => Some(format!("another move of session {name} has replaced this one")),
+        };
+        if let Some(text) = ended {
+            return Err(Fault::error(Exit::Failed, text));
+        }
+        tokio::select! {
+            () = stop.cancelled() => {
+                return Err(Fault::error(Exit::Failed, format!("session {name} is still moving; wagres session show {name}")));
+            }
+            changed = watch.wait() => changed?,
+        }
+    }
 }
 
 fn print_job(json: bool, session: &str, job: i64, text: &str) {
