@@ -56,9 +56,12 @@ async fn h7_each_kind_of_failure_has_its_exit_code_and_one_object() -> Result<()
     }
     let (_, error) = failed(empty.as_str(), &["jobs", "queue"]).await?;
     ensure!(error["hint"] == "wagres migrate", "{error}");
-    let mut command = wagres();
-    let done = command.args(["--json", "--log", "error", "jobs", "queue"]).env("WAGRES_COLOUR", "red").output().await?;
-    ensure!(done.status.code() == Some(2), "a wrong configuration: {done:?}");
+    for (setting, value) in [("WAGRES_COLOUR", "red"), ("WAGRES_LOG", "a=b=c"), ("WAGRES_ENCRYPTION__KEY", "none")] {
+        let mut command = wagres();
+        command.args(["--json", "--database-url", url, "webhook", "rotate", "crm"]).env(setting, value);
+        let done = command.output().await?;
+        ensure!(done.status.code() == Some(2), "a wrong configuration: {done:?}");
+    }
     let done = wagres().args(["--json", "--log", "error", "--database-url", url, "jobs", "queue"]).output().await?;
     ensure!(done.status.code() == Some(0) && done.stderr.is_empty(), "{done:?}");
     Ok(())

@@ -2,7 +2,7 @@
 
 use crate::support::db;
 use crate::support::until::{LIMIT, until};
-use crate::support::world::{WAGRES, wagres};
+use crate::support::world::{WAGRES, clean, wagres};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,8 +14,9 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 /// Runs a command on a terminal of this many columns, and returns what the terminal gets.
 async fn on_terminal(url: &str, columns: u16, arguments: &str, no_color: bool) -> Result<String> {
     let mut command = Command::new("script");
+    clean(&mut command);
     let run = format!("stty cols {columns} rows 50; {WAGRES} --log error --database-url '{url}' {arguments}");
-    command.args(["-qec", &run, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR").stdin(Stdio::null());
+    command.args(["-qec", &run, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
     if no_color {
         command.env("NO_COLOR", "1");
     }
@@ -78,8 +79,9 @@ struct Console {
 impl Console {
     async fn open(url: &str, state: &Path) -> Result<Self> {
         let mut command = Command::new("script");
+        clean(&mut command);
         let run = format!("stty cols 100 rows 50; exec {WAGRES} --log error --database-url '{url}' console");
-        command.args(["-qec", &run, "/dev/null"]).env("TERM", "xterm").env("XDG_STATE_HOME", state).kill_on_drop(true);
+        command.args(["-qec", &run, "/dev/null"]).env("TERM", "xterm").env("XDG_STATE_HOME", state);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let keys = child.stdin.take().context("no stdin")?;
         let output = child.stdout.take().context("no stdout")?;
@@ -119,6 +121,9 @@ async fn h7_the_console_on_a_terminal_completes_remembers_and_survives_ctrl_c() 
     console.shows("> ").await?;
     console.types("tenant list --json\n").await?;
     console.shows("\"tenant\":\"default\"").await?;
+    console.shows("> ").await?;
+    console.types("session show nobody --json\n").await?;
+    console.shows("\"error\":\"not_found\"").await?;
     console.shows("> ").await?;
     console.types("session show ware\t\n").await?;
     console.shows("not linked").await?;

@@ -83,6 +83,7 @@ impl PassphraseArgs {
 pub(super) async fn backup(config: &Config, args: BackupArgs, json: bool) -> anyhow::Result<()> {
     let passphrase = args.passphrase.read()?;
     let (vault, db) = (Vault::open(&config.encryption).await?, connect(config).await?);
+    let bar = Progress::working("writing the backup");
     let mut connection = db.pool().acquire().await?;
     let mut transaction = connection.begin().await?;
     let snapshot = snapshot::read(&mut transaction, &vault, &args.session).await?;
@@ -90,7 +91,6 @@ pub(super) async fn backup(config: &Config, args: BackupArgs, json: bool) -> any
     let keys = snapshot.state.keys.len();
     let backup = Backup::new(&args.session, snapshot, wall_clock());
     let (encrypted, held) = (passphrase.is_some(), backup.header.held);
-    let bar = Progress::working("writing the backup");
     let content = tokio::task::spawn_blocking(move || backup.write(passphrase.as_deref())).await??;
     let file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&args.file);
     let mut file = file.with_context(|| args.file.display().to_string())?;
@@ -133,7 +133,7 @@ pub(super) async fn restore(config: &Config, args: RestoreArgs, json: bool) -> a
     if args.dry_run {
         text.push_str("nothing was written (--dry-run)");
     } else {
-        let _ = write!(text, "restored; connect the session with: SELECT wa.connect('{session}')");
+        let _ = write!(text, "restored; connect the session with: wagres session connect {session}");
     }
     print(json, &json!({ "session": session, "restored": !args.dry_run, "report": done }), &text);
     Ok(())
@@ -147,7 +147,7 @@ pub(super) async fn export(config: &Config, command: ExportCommand, json: bool) 
     let snapshot = snapshot::read(&mut transaction, &vault, &session).await?;
     if snapshot.held {
         let text = format!(
-            "nothing was exported: session {session:?} is held by a worker; close the session first: SELECT wa.close('{session}')"
+            "nothing was exported: session {session:?} is held by a worker; wagres session close {session} closes it"
         );
         return Err(Fault::error(Exit::Refused, text));
     }

@@ -108,6 +108,7 @@ async fn names(pool: &Db) -> Vec<String> {
 
 /// Runs a line. A failed command does not end the console.
 async fn turn(config: &Config, pool: &Db, text: &str, json: bool) -> anyhow::Result<()> {
+    let json = json || asks_for_json(text);
     let stop = stop_signal()?;
     let mut running = std::pin::pin!(run_line(config, pool, text, json));
     let done = tokio::select! {
@@ -128,15 +129,25 @@ async fn run_line(config: &Config, pool: &Db, text: &str, json: bool) -> anyhow:
         "help" => print(json, &json!({ "help": HELP }), HELP),
         "metrics" => metrics(pool, json).await?,
         _ => {
-            let Some((command, as_json)) = read(first, rest.trim(), text)? else { return Ok(()) };
-            Box::pin(execute(config, command, json || as_json)).await?;
+            let Some(command) = read(first, rest.trim(), text)? else { return Ok(()) };
+            Box::pin(execute(config, command, json)).await?;
         }
     }
     Ok(())
 }
 
-/// Reads a line as a command, and whether it asks for JSON. None for a comment, and if it asked for help, which is then shown.
-fn read(first: &str, rest: &str, text: &str) -> anyhow::Result<Option<(Command, bool)>> {
+/// Where the flag --json stands among the words of a line.
+fn json_flag(words: &[String]) -> Option<usize> {
+    words.iter().take_while(|word| *word != "--").position(|word| word == "--json")
+}
+
+/// Whether a line wants its answer, or its error, as JSON.
+fn asks_for_json(text: &str) -> bool {
+    shlex::split(text).is_some_and(|words| json_flag(&words).is_some())
+}
+
+/// Reads a line as a command. None for a comment, and if it asked for help, which is then shown.
+fn read(first: &str, rest: &str, text: &str) -> anyhow::Result<Option<Command>> {
     let usage = |text: String| Fault::error(Exit::Usage, text);
     let mut words = match message(first, rest) {
         Some(words) => words,
@@ -153,8 +164,9 @@ fn read(first: &str, rest: &str, text: &str) -> anyhow::Result<Option<(Command, 
         words.splice(1..1, ["--last", "10", "--session"].map(str::to_owned));
     }
     // Not a flag of Line, because a line names its command first.
-    let flags = words.iter().position(|word| word == "--").unwrap_or(words.len());
-    let as_json = words[..flags].iter().position(|word| word == "--json").map(|at| words.remove(at)).is_some();
+    if let Some(at) = json_flag(&words) {
+        words.remove(at);
+    }
     match Line::try_parse_from(&words) {
         Ok(Line {
             command:
@@ -164,7 +176,7 @@ fn read(first: &str, rest: &str, text: &str) -> anyhow::Result<Option<(Command, 
                 | Command::Console
                 | Command::Worker { command: None, .. },
         }) => Err(usage(format!("{first} runs until it is stopped; start it outside of the console"))),
-        Ok(Line { command }) => Ok(Some((command, as_json))),
+        Ok(Line { command }) => Ok(Some(command)),
         Err(error) if !error.use_stderr() => {
             line(error.to_string().trim_end());
             Ok(None)

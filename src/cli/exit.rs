@@ -1,12 +1,13 @@
 //! The exit codes: what a script learns from a command without reading its words.
 
-use crate::auth::ImportTargetError;
 use crate::auth::backup::BackupError;
 use crate::auth::baileys::import::ImportError;
 use crate::auth::snapshot::SnapshotError;
+use crate::auth::{ImportTargetError, VaultError};
 use crate::config::ConfigError;
 use crate::db::DbError;
 use crate::db::folder::FolderError;
+use crate::telemetry::log::LogError;
 use sqlx::error::DatabaseError;
 use std::error::Error;
 use std::process::ExitCode;
@@ -90,8 +91,11 @@ fn of_cause(cause: &(dyn Error + 'static)) -> Option<Exit> {
     if let Some(fault) = cause.downcast_ref::<Fault>() {
         return Some(fault.exit);
     }
-    if cause.is::<ConfigError>() {
+    if cause.is::<ConfigError>() || cause.is::<LogError>() {
         return Some(Exit::Usage);
+    }
+    if let Some(error) = cause.downcast_ref::<VaultError>() {
+        return (!matches!(error, VaultError::Unavailable { .. })).then_some(Exit::Usage);
     }
     if let Some(error) = cause.downcast_ref::<DbError>() {
         return match error {

@@ -113,7 +113,7 @@ pub(super) async fn run(config: &Config, command: ImportCommand, json: bool) -> 
     if dry_run {
         text.push_str("nothing was written (--dry-run)");
     } else {
-        let _ = write!(text, "imported; connect the session with: SELECT wa.connect('{session}')");
+        let _ = write!(text, "imported; connect the session with: wagres session connect {session}");
     }
     print(json, &outcome, &text);
     Ok(())

@@ -3,6 +3,7 @@
 use super::{Exit, Fault, Status, print};
 use crate::cli::names::known_session;
 use crate::cli::progress::Progress;
+use crate::cli::words::seconds;
 use crate::db::Db;
 use crate::jobs::maintenance::retention::EndedMessages;
 use clap::Args;
@@ -27,19 +28,10 @@ pub(in crate::cli) struct PurgeArgs {
     dry_run: bool,
 }
 
-/// An age in days.
+/// An age in days. 0 would be every message that has ended, which is more often a slip than meant.
 fn days(text: &str) -> Result<f64, String> {
-    let (number, unit) = text.split_at(text.len() - text.chars().next_back().map_or(0, char::len_utf8));
-    let days = match unit {
-        "h" => Some(1.0 / 24.0),
-        "d" => Some(1.0),
-        "w" => Some(7.0),
-        _ => None,
-    };
-    let number = number.parse::<u32>().ok().filter(|number| (1..=100_000).contains(number));
-    days.zip(number).map(|(days, number)| days * f64::from(number)).ok_or_else(|| {
-        "accepted is a whole number from 1 to 100000 of hours, days or weeks, such as 12h, 30d or 4w".to_owned()
-    })
+    let age = seconds(text).ok().filter(|age| *age > 0.0).map(|age| age / 86_400.0);
+    age.ok_or_else(|| "accepted is a whole number from 1 to 100000 with its unit, such as 12h, 30d or 4w".to_owned())
 }
 
 pub(super) async fn run(pool: &Db, args: PurgeArgs, json: bool) -> anyhow::Result<()> {
