@@ -288,6 +288,8 @@ CREATE INDEX campaign_sessions ON wa.campaign (campaign, session_id);
 -- Those that are not counted yet.
 CREATE INDEX campaign_created ON wa.campaign (created_at);
 CREATE INDEX campaign_paused ON wa.campaign (campaign, session_id) WHERE paused_at IS NOT NULL;
+-- For wa.reasons.
+CREATE INDEX campaign_paused_session ON wa.campaign (session_id) WHERE paused_at IS NOT NULL;
 COMMENT ON TABLE wa.campaign IS 'Campaigns for which messages were inserted, and whether each is paused. Its rows keep inserts and pauses of a campaign apart; wa.campaigns has the progress.';
 COMMENT ON COLUMN wa.campaign.session_id IS 'The session that sends the campaign.';
 COMMENT ON COLUMN wa.campaign.campaign IS 'As in wa.outbound.campaign.';

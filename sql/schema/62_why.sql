@@ -100,6 +100,22 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION wa.campaign_reason(wa.campaign) IS 'The reason that a paused campaign is.';
 
+-- Set-based, as wa.session_reasons is.
+CREATE OR REPLACE FUNCTION wa.campaign_reasons(session_ids bigint[]) RETURNS TABLE (session_id bigint, reasons jsonb)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+    SELECT p.session_id, jsonb_agg(wa.campaign_reason(p.campaign) ORDER BY p.place)
+    FROM (
+        SELECT c.session_id, c AS campaign, row_number() OVER (PARTITION BY c.session_id ORDER BY c.paused_at DESC, c.campaign) AS place
+        FROM wa.campaign c
+        WHERE c.paused_at IS NOT NULL AND c.session_id = ANY (campaign_reasons.session_ids)
+          AND (SELECT true FROM wa.outbound_queue q
+               WHERE q.session_id = c.session_id AND q.campaign = c.campaign AND q.waits_for = 'paused' ORDER BY q.id LIMIT 1)
+    ) p
+    WHERE p.place <= 5
+    GROUP BY p.session_id
+$$;
+COMMENT ON FUNCTION wa.campaign_reasons(bigint[]) IS 'The paused campaigns that hold messages back in sessions, by their ids: of each session the five that were paused last. Sessions without one are left out.';
+
 -- What lies between each session and WhatsApp, without words. A view, because the planner leaves out what is not asked for:
 -- wa.stuck costs a third of wa.session_reasons.
 CREATE OR REPLACE VIEW wa.session_line WITH (security_invoker = on) AS
@@ -249,22 +265,23 @@ COMMENT ON FUNCTION wa.session_reasons(bigint[]) IS 'Why sessions, by their ids,
 
 CREATE OR REPLACE FUNCTION wa.reasons() RETURNS TABLE (session text, reason text, stuck boolean, reasons jsonb)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
-    SELECT s.name, wa.reason_text(all_of.reasons), r.stuck, all_of.reasons
-    FROM wa.session_reasons(ARRAY(
+    WITH seen AS MATERIALIZED (
         SELECT own.session_id FROM wa.session own
-        WHERE (SELECT wa.sees_all()) OR own.tenant = ANY ((SELECT wa.my_tenants())::text[]))) r
+        WHERE (SELECT wa.sees_all()) OR own.tenant = ANY ((SELECT wa.my_tenants())::text[])
+    )
+    SELECT s.name, wa.reason_text(all_of.reasons), r.stuck, all_of.reasons
+    FROM wa.session_reasons(ARRAY(SELECT session_id FROM seen)) r
     JOIN wa.session s USING (session_id)
-    CROSS JOIN LATERAL (SELECT wa.reason_list(r.blocked, r.delayed, r.limited, r.paced, r.used_up) OFFSET 0) all_of (reasons)
+    LEFT JOIN wa.campaign_reasons(ARRAY(SELECT session_id FROM seen)) c USING (session_id)
+    CROSS JOIN LATERAL (SELECT wa.reason_list(r.blocked, r.delayed, r.limited, r.paced, r.used_up, c.reasons) OFFSET 0) all_of (reasons)
 $$;
 COMMENT ON FUNCTION wa.reasons() IS 'Why each session that you see does not send; null if nothing is in its way; reasons has the same as codes with their arguments (wa.reason_kinds). stuck: a person must act, and messages wait, or the session should be connected and is not, or was logged out. SELECT * FROM wa.reasons() WHERE stuck;';
 
 CREATE OR REPLACE FUNCTION wa.why(session text) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
-    SELECT wa.reason_text(coalesce(wa.reason_list(r.blocked, r.delayed, r.limited, r.paced, r.used_up, (
-               SELECT jsonb_agg(wa.campaign_reason(c) ORDER BY c.paused_at DESC)
-               FROM (SELECT p.* FROM wa.campaign p WHERE p.session_id = r.session_id AND p.paused_at IS NOT NULL ORDER BY p.paused_at DESC LIMIT 5) c
-           )), '{"code": "nothing"}'))
+    SELECT wa.reason_text(coalesce(wa.reason_list(r.blocked, r.delayed, r.limited, r.paced, r.used_up, c.reasons), '{"code": "nothing"}'))
     FROM wa.session_reasons(ARRAY[wa.session_id(why.session)]) r
+    LEFT JOIN wa.campaign_reasons(ARRAY[r.session_id]) c USING (session_id)
 $$;
 COMMENT ON FUNCTION wa.why(text) IS 'Why a session does not send, in one line; what a person must do first comes first. wa.reasons() has all sessions. SELECT wa.why(''shop'');';
 

@@ -3,13 +3,16 @@
 
 CREATE OR REPLACE FUNCTION wa.reasons(sessions text[]) RETURNS TABLE (session text, reason text, stuck boolean, reasons jsonb)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
-    SELECT s.name, wa.reason_text(all_of.reasons), r.stuck, all_of.reasons
-    FROM wa.session_reasons(ARRAY(
+    WITH seen AS MATERIALIZED (
         SELECT own.session_id FROM wa.session own
         WHERE own.name = ANY (reasons.sessions)
-          AND ((SELECT wa.sees_all()) OR own.tenant = ANY ((SELECT wa.my_tenants())::text[])))) r
+          AND ((SELECT wa.sees_all()) OR own.tenant = ANY ((SELECT wa.my_tenants())::text[]))
+    )
+    SELECT s.name, wa.reason_text(all_of.reasons), r.stuck, all_of.reasons
+    FROM wa.session_reasons(ARRAY(SELECT session_id FROM seen)) r
     JOIN wa.session s USING (session_id)
-    CROSS JOIN LATERAL (SELECT wa.reason_list(r.blocked, r.delayed, r.limited, r.paced, r.used_up) OFFSET 0) all_of (reasons)
+    LEFT JOIN wa.campaign_reasons(ARRAY(SELECT session_id FROM seen)) c USING (session_id)
+    CROSS JOIN LATERAL (SELECT wa.reason_list(r.blocked, r.delayed, r.limited, r.paced, r.used_up, c.reasons) OFFSET 0) all_of (reasons)
 $$;
 COMMENT ON FUNCTION wa.reasons(text[]) IS 'As wa.reasons(), of the sessions with these names; names that you do not see are left out. SELECT * FROM wa.reasons(ARRAY[''shop'', ''office'']);';
 

@@ -304,6 +304,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.must_administer()',
         'wa.message_reason(wa.outbound,wa.outbound_queue)',
         'wa.campaign_reason(wa.campaign)',
+        'wa.campaign_reasons(bigint[])',
         'wa.reason_list(jsonb[])',
         'wa.must_not_be_lowered()',
         'wa.must_not_be_paused(wa.consumer)',

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 /// Those that hold back some messages of a session, or let them go one after another; all others hold back every message.
-const PARTIAL: [&str; 3] = ["limited", "gate", "used_up"];
+const PARTIAL: [&str; 4] = ["limited", "gate", "used_up", "campaign_paused"];
 /// Those of a session that is being linked, until somebody acts.
 const LINKING: [&str; 5] = ["passkey", "passkey_code", "pairing_code", "qr_code", "linking"];
 
@@ -27,14 +27,25 @@ pub(super) fn is_of_session(reasons: Option<&Value>) -> bool {
     codes(reasons).any(|code| code == "of_session")
 }
 
+/// The paused campaigns among these reasons.
+pub(super) fn paused_campaigns(reasons: Option<&Value>) -> impl Iterator<Item = &str> {
+    each(reasons)
+        .filter(|reason| reason["code"] == "campaign_paused")
+        .filter_map(|reason| reason.get("campaign")?.as_str())
+}
+
 /// Of one reason, or of several.
 fn codes(reasons: Option<&Value>) -> impl Iterator<Item = &str> {
+    each(reasons).filter_map(|reason| reason.get("code")?.as_str())
+}
+
+fn each(reasons: Option<&Value>) -> impl Iterator<Item = &Value> {
     let reasons = match reasons {
         Some(Value::Array(reasons)) => reasons.as_slice(),
         Some(reason) => std::slice::from_ref(reason),
         None => &[],
     };
-    reasons.iter().filter_map(|reason| reason.get("code")?.as_str())
+    reasons.iter()
 }
 
 /// A reason, or several.

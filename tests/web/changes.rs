@@ -34,6 +34,11 @@ async fn h2_s12_a_pause_from_a_page_is_by_the_name_of_its_token() -> Result<()> 
         let answer = pages.post(&format!("/act/{act}"), cookie, form).await?;
         ensure!(answer.status == 200, "{act}: {answer:?}");
     }
+    run(
+        &db.pool,
+        "INSERT INTO wa.outbound (session, recipient, body, campaign) VALUES ('red.shop', '15550002', 'x', 'may')",
+    )
+    .await?;
     let why = text(&db, "SELECT wa.why('red.shop')").await?.unwrap_or_default();
     ensure!(why.contains(&format!("paused by {name} since")) && why.contains(": stock"), "{why}");
     ensure!(why.contains(&format!("campaign may paused by {name} since")), "{why}");

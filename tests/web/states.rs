@@ -3,6 +3,7 @@
 use super::{Pages, token};
 use crate::support::db::{self, TestDb};
 use crate::support::logins::run;
+use crate::support::world::wagres;
 use anyhow::{Result, ensure};
 
 /// A session that is linked and connected.
@@ -184,6 +185,56 @@ async fn h2_delivery_lists_the_sessions_that_sent_most_first_and_finds_one_by_it
         ensure!(one == ["s33"], "{one:?}");
         ensure!(text(&pages, "/delivery?name=zzz", &cookie).await?.contains("No session with this in its name"));
     }
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_s12_a_paused_campaign_is_named_where_its_messages_wait() -> Result<()> {
+    let db = db::fresh().await;
+    run(&db.pool, LINKED).await?;
+    run(&db.pool, WORKER).await?;
+    let (pages, cookie) = pages(&db).await?;
+    let list = async || -> Result<String> {
+        let mut list = wagres();
+        list.args(["--database-url", &db.url, "session", "list"]);
+        Ok(String::from_utf8(list.output().await?.stdout)?)
+    };
+    let places = ["/fleet", "/session/shop", "/queue", "/queue/shop"];
+    // Nothing waits for it.
+    run(&db.pool, "SELECT wa.pause_campaign('shop', 'may')").await?;
+    for place in places {
+        let shown = text(&pages, place, &cookie).await?;
+        ensure!(!shown.contains("campaign may paused"), "{place}: {shown}");
+    }
+    ensure!(!list().await?.contains("campaign may paused"), "{}", list().await?);
+    // Two others wait, of which one is held; the session itself sends.
+    let message = |campaign| {
+        format!(
+            "INSERT INTO wa.outbound (session, recipient, body, campaign) VALUES ('shop', '1555000{campaign}', 'x', nullif('{campaign}', '2'))"
+        )
+    };
+    run(
+        &db.pool,
+        &[message("2"), message("3"), "SELECT wa.pause_campaign('shop', '4')".into(), message("4")].join(";"),
+    )
+    .await?;
+    for place in places {
+        let shown = text(&pages, place, &cookie).await?;
+        ensure!(shown.contains("campaign 4 paused by"), "{place}: {shown}");
+        ensure!(!shown.contains("campaign may paused") && !shown.contains("campaign 3 paused"), "{place}: {shown}");
+        ensure!(!shown.contains("stuck"), "{place}: {shown}");
+    }
+    for place in ["/session/shop", "/queue/shop"] {
+        let shown = text(&pages, place, &cookie).await?;
+        ensure!(shown.contains("ready to go") && !shown.contains("held back by the session"), "{place}: {shown}");
+        ensure!(shown.contains("Lift the pause: 4"), "{place}: {shown}");
+    }
+    ensure!(list().await?.contains("campaign 4 paused by"), "{}", list().await?);
+    let answer = pages.post("/act/resume_campaign", &cookie, "session=shop&campaign=4").await?;
+    ensure!(answer.status == 200, "{answer:?}");
+    let shown = text(&pages, "/session/shop", &cookie).await?;
+    ensure!(shown.contains("Nothing is in its way") && !list().await?.contains("campaign 4"), "{shown}");
     pages.stop().await;
     Ok(())
 }

@@ -216,6 +216,12 @@ async fn s12_r8_an_open_transaction_that_holds_up_a_session_is_named() -> Result
     ensure!(!stuck(&world).await?, "it may end at any moment");
     sqlx::raw_sql("COMMIT").execute(&mut open).await?;
     world.holds(&format!("SELECT sent_at IS NOT NULL FROM wa.outbound WHERE id = {id}")).await?;
+    shop_says(&world, NOTHING).await?;
+    run(
+        world.pool(),
+        "INSERT INTO wa.outbound (session, recipient, body, campaign) VALUES ('shop', '15550002', 'held', 'may')",
+    )
+    .await?;
     shop_says(&world, "campaign may paused%").await?;
     worker.stop().await
 }

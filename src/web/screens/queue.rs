@@ -195,6 +195,7 @@ async fn of_session(look: &mut Look, name: &str) -> Result<Markup, WebError> {
         @if let Some(reasons) = &found.reasons {
             p class={ "flash " (if found.stuck { "bad" } else { "warn" }) } {
                 span { (reason::show(words, look.zone, reasons)) } " " (shared::pause_or_resume(look, name, found.paused_at.is_some()))
+                (shared::lift_pauses(look, name, found.reasons.as_ref()))
             }
         }
         div.columns {

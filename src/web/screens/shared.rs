@@ -5,6 +5,7 @@ use crate::web::error::WebError;
 use crate::web::format;
 use crate::web::identity::Scope;
 use crate::web::look::Look;
+use crate::web::reason;
 use crate::web::request::Place;
 use crate::web::words::Words;
 use chrono::{DateTime, Utc};
@@ -88,6 +89,16 @@ pub(super) fn pause_or_resume(look: &Look, name: &str, is_paused: bool) -> Marku
         acts::quick(look, &RESUME, look.words.t("session.resume"), &[("session", name)])
     } else {
         acts::quick(look, &PAUSE, look.words.t("session.pause"), &[("session", name)])
+    }
+}
+
+/// A button for each paused campaign among the reasons of a session.
+pub(super) fn lift_pauses(look: &Look, name: &str, reasons: Option<&serde_json::Value>) -> Markup {
+    html! {
+        @for campaign in reason::paused_campaigns(reasons) {
+            @let label = format!("{}: {campaign}", look.words.t("queue.lift"));
+            " " (acts::quick(look, &RESUME_CAMPAIGN, &label, &[("session", name), ("campaign", campaign)]))
+        }
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) async fn overview(look: &mut Look, session: &Session) -> Result<Marku
     Ok(html! {
         p class={ "flash " (tone) } {
             span { @match &reasons { Some(reasons) => (reason::show(words, look.zone, reasons)), None => (words.t("session.nothing")) } }
+            (shared::lift_pauses(look, &session.name, reasons.as_ref()))
             " " code.sql { (WHY.call(&[Some(&session.name)])) }
         }
         (linking(look, session))
