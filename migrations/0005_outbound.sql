@@ -306,14 +306,16 @@ CREATE TABLE wa.campaign_waiting (
     campaign   text,
     waiting    bigint NOT NULL,
     held       bigint NOT NULL,
+    failed     bigint NOT NULL,
     counted_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (session_id, campaign)
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE wa.campaign_waiting IS 'How many messages of each campaign wait, counted by resource_report each minute, so that nobody who looks at the progress reads the messages. Campaigns without waiting messages are left out.';
+COMMENT ON TABLE wa.campaign_waiting IS 'How many messages of each campaign wait, and how many are failed now, counted by resource_report each minute, so that nobody who looks at the progress reads the messages. Campaigns without such messages are left out.';
 COMMENT ON COLUMN wa.campaign_waiting.session_id IS 'The session that sends the campaign.';
 COMMENT ON COLUMN wa.campaign_waiting.campaign IS 'As in wa.outbound.campaign.';
 COMMENT ON COLUMN wa.campaign_waiting.waiting IS 'Messages that are queued or on their way.';
 COMMENT ON COLUMN wa.campaign_waiting.held IS 'Those of them that wa.pause_campaign holds back.';
+COMMENT ON COLUMN wa.campaign_waiting.failed IS 'Messages that are failed now; one that was retried is among those that wait.';
 COMMENT ON COLUMN wa.campaign_waiting.counted_at IS 'When they were counted.';
 ALTER TABLE wa.campaign_waiting ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON wa.campaign_waiting

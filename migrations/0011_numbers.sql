@@ -57,7 +57,7 @@ COMMENT ON COLUMN wa.numbers.at IS 'Start of the minute or hour. A worker counts
 COMMENT ON COLUMN wa.numbers.last_at IS 'Of a campaign: the last minute of the hour in which something was counted. Null for all other rows.';
 COMMENT ON COLUMN wa.numbers.latency_seconds IS 'Sum over the messages in sent: seconds from INSERT, or send_at, to the ack of WhatsApp''s server. Null is none.';
 COMMENT ON COLUMN wa.numbers.span IS 'minute (kept for 2 days) or hour (400 days); see retention in docs/schedules.md.';
-COMMENT ON COLUMN wa.numbers.queued IS 'Messages that left the queue for the first time: their first attempt ended, or they expired before one. Messages that were cancelled before are not counted.';
+COMMENT ON COLUMN wa.numbers.queued IS 'Messages that left the queue for the first time: their first attempt ended, or they expired before one. Messages that were cancelled before are not counted, and one that failed and is retried is not counted again.';
 COMMENT ON COLUMN wa.numbers.sent IS 'Messages that WhatsApp''s server accepted.';
 COMMENT ON COLUMN wa.numbers.delivered IS 'Messages that a device of a recipient received for the first time.';
 COMMENT ON COLUMN wa.numbers.delivered_soon IS 'Of the messages in sent of this row, those that were delivered within an hour. After an hour, sent - delivered_soon is what was not.';

@@ -13,7 +13,7 @@ WITH due AS MATERIALIZED (
     -- The expired messages.
     UPDATE wa.outbound o SET status = 'expired', expired_at = now()
     FROM due WHERE o.session_id = due.session_id AND o.id = due.id
-    RETURNING o.session_id, o.chat, o.id, o.campaign, 64 + (o.attempts = 0)::integer AS new
+    RETURNING o.session_id, o.chat, o.id, o.campaign, 64 + (o.attempts = 0 AND o.errors = '[]')::integer AS new
 ), gone AS (
     DELETE FROM wa.outbound_queue q USING ended e WHERE q.session_id = e.session_id AND q.chat = e.chat AND q.id = e.id
 ), counted AS (

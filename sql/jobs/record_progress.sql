@@ -4,7 +4,7 @@
 -- messages that it left out, because their row or their lease is locked: session ids and message ids, as parallel
 -- arrays; and, for wa.numbers, the moment and what is new, as parallel arrays with an element for each message.
 --
--- new is a sum of 1 (the first attempt ended, or the message expired before one), 2 (sent), 4 (delivered), 8 (read), 16
+-- new is a sum of 1 (the first attempt of all ended, also before a wa.retry, or the message expired before one), 2 (sent), 4 (delivered), 8 (read), 16
 -- (played), 32 (delivered within an hour), 64 (expired), and 128 times the place of the class in wa.failure_classes()
 -- (failed). seconds: from INSERT or send_at to sent, if that is new; else since it was sent, if it is delivered within an
 -- hour. $15 is null, unless the answer to an earlier run with the same changes was lost: then it is a moment before that
@@ -43,7 +43,7 @@ WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_
                           WHEN 'played' THEN 'played' END AS reached,
            c.outcome, c.error, c.failure, c.attempt,
            CASE WHEN coalesce(c.sent_at, c.delivered_at, c.read_at, c.played_at) IS NOT NULL THEN
-               (SELECT CASE WHEN o.attempts = 0 AND o.status <= 'sending' OR o.attempts = 1 AND o.sent_at > $15 THEN 1 ELSE 0 END
+               (SELECT CASE WHEN (o.attempts = 0 AND o.status <= 'sending' OR o.attempts = 1 AND o.sent_at > $15) AND o.errors = '[]' THEN 1 ELSE 0 END
                        + CASE WHEN o.sent_at IS NULL OR o.sent_at > $15 THEN 2 ELSE 0 END
                        + CASE WHEN o.delivered_at IS NULL OR o.delivered_at > $15 THEN 4 ELSE 0 END
                        + CASE WHEN o.read_at IS NULL OR o.read_at > $15 THEN 8 ELSE 0 END
@@ -109,9 +109,10 @@ WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_
                              CASE WHEN o.delivered_at >= (SELECT after FROM hasty) THEN 4 ELSE 0 END
                              + CASE WHEN o.read_at >= (SELECT after FROM hasty) THEN 8 ELSE 0 END
                              + CASE WHEN o.played_at >= (SELECT after FROM hasty) THEN 16 ELSE 0 END END)
-                   WHEN o.status = 'failed' THEN 128 * array_position(ARRAY(SELECT f.class FROM wa.failure_classes() f), o.failure) + (o.attempts = 1)::integer
-                   WHEN c.outcome = 'retry' THEN (o.attempts = 1)::integer
-                   WHEN c.outcome = 'expired' THEN 64 + (o.attempts = 0)::integer
+                   WHEN o.status = 'failed' THEN 128 * array_position(ARRAY(SELECT f.class FROM wa.failure_classes() f), o.failure)
+                                                 + (o.attempts = 1 AND jsonb_array_length(o.errors) = 1)::integer
+                   WHEN c.outcome = 'retry' THEN (o.attempts = 1 AND jsonb_array_length(o.errors) = 1)::integer
+                   WHEN c.outcome = 'expired' THEN 64 + (o.attempts = 0 AND o.errors = '[]')::integer
                    ELSE 0 END AS new
 ), requeued AS (
     -- Messages that wait for their retry.
@@ -132,9 +133,10 @@ WITH input (session_id, epoch, message_id, reached, sent_at, delivered_at, read_
     UNION ALL
     -- Messages whose attempt ended in the run whose answer was lost, and are not changed again.
     SELECT o.session_id, o.id, o.campaign,
-           CASE o.status WHEN 'failed' THEN 128 * array_position(ARRAY(SELECT f.class FROM wa.failure_classes() f), o.failure) + (o.attempts = 1)::integer
-                         WHEN 'queued' THEN (o.attempts = 1)::integer
-                         ELSE 64 + (o.attempts = 0)::integer END, NULL
+           CASE o.status WHEN 'failed' THEN 128 * array_position(ARRAY(SELECT f.class FROM wa.failure_classes() f), o.failure)
+                                            + (o.attempts = 1 AND jsonb_array_length(o.errors) = 1)::integer
+                         WHEN 'queued' THEN (o.attempts = 1 AND jsonb_array_length(o.errors) = 1)::integer
+                         ELSE 64 + (o.attempts = 0 AND o.errors = '[]')::integer END, NULL
     FROM change c JOIN wa.outbound o ON o.id = c.id AND o.session_id = c.session_id
     WHERE $15::timestamptz IS NOT NULL AND c.reached IS NULL
       AND (o.status = 'failed' AND o.failed_at > $15 OR o.status = 'expired' AND o.expired_at > $15

@@ -196,7 +196,10 @@ RETURNS TABLE (
     first_at timestamptz, last_at timestamptz
 )
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT s.name, n.campaign, n.queued, n.sent, n.delivered, n.read, n.played, n.failed, n.expired, n.first_at, n.last_at
+    SELECT s.name, n.campaign, n.queued, n.sent, n.delivered, n.read, n.played,
+           CASE WHEN n.campaign = '' THEN n.failed ELSE (
+               SELECT count(*) FROM wa.outbound_failed f WHERE f.session_id = n.session_id AND f.campaign = n.campaign) END,
+           n.expired, n.first_at, n.last_at
     FROM (
         SELECT h.session_id, h.campaign, sum(h.queued) AS queued, sum(h.sent) AS sent, sum(h.delivered) AS delivered, sum(h.read) AS read,
                sum(h.played) AS played, sum(h.failed) AS failed, sum(h.expired) AS expired, min(h.at) AS first_at, max(coalesce(h.last_at, h.at)) AS last_at
@@ -209,7 +212,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       AND (campaign_numbers.tenant IS NULL OR s.tenant = wa.existing_tenant(campaign_numbers.tenant))
     ORDER BY n.last_at DESC, s.name, n.campaign
 $$;
-COMMENT ON FUNCTION wa.campaign_numbers(text, interval, text) IS 'The funnel of each campaign of each session, from the hours since the beginning of the hour so long ago; first_at is the first hour in which something happened, last_at the last minute. Messages that wait are not counted: wa.campaigns counts them, and reads the messages. SELECT * FROM wa.campaign_numbers(''shop'');';
+COMMENT ON FUNCTION wa.campaign_numbers(text, interval, text) IS 'The funnel of each campaign of each session, from the hours since the beginning of the hour so long ago; first_at is the first hour in which something happened, last_at the last minute. failed is how many messages of the campaign are failed now; one that was retried is not among them. Messages that wait are not counted: wa.campaigns counts them, and reads the messages. SELECT * FROM wa.campaign_numbers(''shop'');';
 
 CREATE OR REPLACE VIEW wa.rate WITH (security_invoker = on) AS
 SELECT s.name AS session, s.tenant,

@@ -44,7 +44,7 @@ const ROWS: &str = "
     INSERT INTO wa.numbers (tenant, at, span, sent) SELECT tenant, now(), 'hour', 1 FROM wa.session;
     INSERT INTO wa.numbers (session_id, campaign, at, span, sent) SELECT session_id, 'of ' || name, now(), 'hour', 1 FROM wa.session;
     INSERT INTO wa.numbers (at, span, sent) VALUES (now(), 'hour', 2);
-    INSERT INTO wa.campaign_waiting (session_id, campaign, waiting, held) SELECT session_id, 'of ' || name, 1, 1 FROM wa.session;
+    INSERT INTO wa.campaign_waiting (session_id, campaign, waiting, held, failed) SELECT session_id, 'of ' || name, 1, 1, 1 FROM wa.session;
     SELECT wa.schedule(name, '0 1 * * *', 'close', session => name) FROM wa.session;
     INSERT INTO wa.schedule_tick (schedule_id, tick, outcome) SELECT schedule_id, now(), 'fired' FROM wa.schedule WHERE session IS NOT NULL;
     INSERT INTO wa.maintenance_job (kind) VALUES ('retention');

@@ -73,15 +73,15 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     }
 }
 
-/// How many messages have left the queue, of those that have and those that wait.
-fn progress(words: &Words, id: &str, begun: i64, waiting: i64) -> Markup {
-    let total = begun + waiting;
+/// How many messages are over, sent or not, of those that are and those that wait. One that failed and is retried waits.
+fn progress(words: &Words, id: &str, over: i64, waiting: i64) -> Markup {
+    let total = over + waiting;
     html! {
         @if total == 0 { span.soft { (words.t("campaigns.uncounted")) } } @else { div class=(if waiting == 0 { "progress good" } else { "progress" }) {
             label.hidden for=(id) { (words.t("campaigns.progress")) }
-            progress id=(id) max=(total.max(1)) value=(begun) {}
-            // What waits is counted at another moment than what has begun.
-            b { (format::number(begun)) " / " @if waiting > 0 { "≈ " } (format::number(total)) }
+            progress id=(id) max=(total.max(1)) value=(over) {}
+            // What waits is counted at another moment than what is over.
+            b { (format::number(over)) " / " @if waiting > 0 { "≈ " } (format::number(total)) }
         } }
     }
 }
@@ -118,7 +118,7 @@ async fn all(look: &mut Look) -> Result<Shown, WebError> {
                                 " " span.tag { (row.tenant) }
                                 @if row.paused > 0 { " " (format::pill("warn", words.t("campaigns.paused"))) }
                             }
-                            td.why { (progress(words, &format!("progress-{at}"), row.begun, row.waiting)) }
+                            td.why { (progress(words, &format!("progress-{at}"), row.sent + row.failed + row.expired, row.waiting)) }
                             td.num data-label=(words.t("campaigns.sessions")) { (format::number(row.sessions)) }
                             (cells(words, [row.waiting, row.sent, row.delivered, row.read, row.failed]))
                             td data-label=(words.t("campaigns.last")) {
@@ -184,7 +184,8 @@ async fn one(look: &mut Look, campaign: &str) -> Result<Shown, WebError> {
         return Err(WebError::Missing("web_error.no_campaign"));
     }
     let (look, words) = (&*look, look.words);
-    let (begun, waiting) = sums.iter().fold((0, 0), |sum, row| (sum.0 + row.begun, sum.1 + row.waiting));
+    let (over, waiting) =
+        sums.iter().fold((0, 0), |sum, row| (sum.0 + row.sent + row.failed + row.expired, sum.1 + row.waiting));
     let with = |screen: &str| {
         Place { query: [("campaign".to_owned(), campaign.to_owned())].into(), ..Place::screen(screen) }.href()
     };
@@ -202,7 +203,7 @@ async fn one(look: &mut Look, campaign: &str) -> Result<Shown, WebError> {
             }
         }
         @if !rows.is_empty() {
-            section.panel { (progress(words, "progress", begun, waiting)) }
+            section.panel { (progress(words, "progress", over, waiting)) }
             div.table { table {
                 caption.hidden { (words.t("campaigns.sessions")) }
                 thead { tr {
@@ -219,7 +220,7 @@ async fn one(look: &mut Look, campaign: &str) -> Result<Shown, WebError> {
                                 a href=(Place::of("session", &row.name).href()) { (row.name) } " " span.tag { (row.tenant) }
                                 @if row.paused_at.is_some() { " " (format::pill("warn", words.t("campaigns.paused"))) }
                             }
-                            td.why { (progress(words, &format!("progress-{at}"), row.begun, row.waiting)) }
+                            td.why { (progress(words, &format!("progress-{at}"), row.sent + row.failed + row.expired, row.waiting)) }
                             (cells(words, [row.waiting, row.sent, row.delivered, row.read, row.failed]))
                             td.do {
                                 @if row.paused_at.is_some() {

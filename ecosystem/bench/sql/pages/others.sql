@@ -3,8 +3,8 @@ INSERT INTO wa.campaign (session_id, campaign, created_at, paused_at, paused_by)
 SELECT session_id, campaign, min(created_at), CASE WHEN session_id % 25 = 0 AND campaign = 'spring' THEN now() - interval '1 hour' END,
        CASE WHEN session_id % 25 = 0 AND campaign = 'spring' THEN current_user END
 FROM wa.outbound WHERE campaign IS NOT NULL GROUP BY session_id, campaign;
-INSERT INTO wa.campaign_waiting (session_id, campaign, waiting, held)
-SELECT session_id, campaign, count(*), count(*) FILTER (WHERE waits_for = 'paused') FROM wa.outbound_queue WHERE campaign IS NOT NULL GROUP BY 1, 2;
+INSERT INTO wa.campaign_waiting (session_id, campaign, waiting, held, failed)
+SELECT session_id, campaign, count(*), count(*) FILTER (WHERE waits_for = 'paused'), 0 FROM wa.outbound_queue WHERE campaign IS NOT NULL GROUP BY 1, 2;
 
 INSERT INTO wa.receipt (session_id, outbound_id, participant, delivered_at, read_at)
 SELECT o.session_id, o.id, '7920' || lpad(p::text, 7, '0') || '@s.whatsapp.net', o.delivered_at, o.read_at
