@@ -28,7 +28,7 @@ BEGIN
                 WHEN found.expires_at <= now() THEN 'its time is over'
                 ELSE 'its stage is ' || found.stage END
             USING ERRCODE = 'WA026', COLUMN = 'session',
-                  HINT = 'wa.passkey shows the stage: "requested" takes wa.answer_passkey, "code" takes wa.confirm_passkey; after a failure scan the QR again.';
+                  HINT = 'wa.passkey shows the stage: "requested" takes wa.answer_passkey, "code" takes wa.confirm_passkey or wa.refuse_passkey; after a failure scan the QR again.';
     END IF;
     RETURN id;
 END $$;
@@ -66,9 +66,20 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'code: % is not the code of this linking', coalesce('"' || left(confirm_passkey.code, 20) || '"', 'null')
             USING ERRCODE = 'WA026', COLUMN = 'code',
-                  HINT = 'Accepted: the eight characters that the phone shows. If they differ from wa.passkey.code, somebody intercepts the linking: link again.';
+                  HINT = 'Accepted: the eight characters that the phone shows. If they differ from wa.passkey.code, somebody intercepts the linking: wa.refuse_passkey ends it.';
     END IF;
     UPDATE wa.passkey p SET stage = 'confirmed', updated_at = now() WHERE p.session_id = id;
     RETURN wa.add_session_job(confirm_passkey.session, 'passkey', 'the code was confirmed');
 END $$;
 COMMENT ON FUNCTION wa.confirm_passkey(text, text) IS 'Confirms the code that the phone shows; when it is wa.passkey.code, the linking continues. Returns the id of the job. SELECT wa.confirm_passkey(''shop'', ''ABCD-EFGH'');';
+
+CREATE OR REPLACE FUNCTION wa.refuse_passkey(session text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE id bigint;
+BEGIN
+    PERFORM wa.must_send();
+    id := wa.passkey_waits(refuse_passkey.session, 'code');
+    UPDATE wa.passkey p SET stage = 'failed', error = 'the phone shows another code', updated_at = now() WHERE p.session_id = id;
+    RETURN wa.add_session_job(refuse_passkey.session, 'close', 'the phone shows another code');
+END $$;
+COMMENT ON FUNCTION wa.refuse_passkey(text) IS 'Ends a linking whose phone shows another code than wa.passkey.code, and disconnects the session: somebody may intercept it. wa.link begins another. Returns the id of the job. SELECT wa.refuse_passkey(''shop'');';

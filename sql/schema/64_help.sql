@@ -31,7 +31,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ VALUES
     ('reading', 'Received messages, their files, the history.',
      '{add_consumer,claim_messages,acknowledge_messages,rewind_consumer,drop_consumer,download,add_download_rule,remove_download_rule,chat_history,search}'),
     ('sessions', 'Devices: one session is one linked device.',
-     '{add_session,link,link_url,revoke_link,connect,close,logout,answer_passkey,confirm_passkey,set_proxy,set_region,set_crypto_limits,keep_past,restore_auth,reasons,stuck,next_statuses,retry_session_job,cancel_session_job}'),
+     '{add_session,link,link_url,revoke_link,connect,close,logout,answer_passkey,confirm_passkey,refuse_passkey,set_proxy,set_region,set_crypto_limits,keep_past,restore_auth,reasons,stuck,next_statuses,retry_session_job,cancel_session_job}'),
     ('actions', 'Groups, contacts and the profile, as jobs of a session.',
      ARRAY(SELECT a.kind FROM wa.actions() a WHERE a.kind <> 'download') || '{act}'::text[]),
     ('schedules', 'Jobs by cron expression.', '{schedule,enable_schedule,disable_schedule,run_now,unschedule,cron_error}'),

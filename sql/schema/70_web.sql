@@ -371,11 +371,7 @@ COMMENT ON FUNCTION wa.link_page_confirm(text, text) IS 'wa.confirm_passkey for 
 
 CREATE OR REPLACE FUNCTION wa.link_page_refuse(secret text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    session CONSTANT text := wa.open_link(link_page_refuse.secret);
-    id      CONSTANT bigint := wa.passkey_waits(session, 'code');
 BEGIN
-    UPDATE wa.passkey p SET stage = 'failed', error = 'the phone shows another code', updated_at = now() WHERE p.session_id = id;
-    RETURN wa.add_session_job(session, 'close', 'the phone shows another code');
+    RETURN wa.refuse_passkey(wa.open_link(link_page_refuse.secret));
 END $$;
-COMMENT ON FUNCTION wa.link_page_refuse(text) IS 'Ends the linking of the session of an open link whose phone does not show the code of wa.passkey, and disconnects it: somebody may intercept it. wa.link_page_start begins another. Returns the id of the job.';
+COMMENT ON FUNCTION wa.link_page_refuse(text) IS 'wa.refuse_passkey for the session of an open link; wa.link_page_start begins another linking. Returns the job''s id.';

@@ -138,6 +138,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'wa.retry_session_job(bigint)',
         'wa.revoke_link(text)',
         'wa.refuse_shared_schedule(text)',
+        'wa.refuse_passkey(text)',
         'wa.rewind_consumer(text,timestamp with time zone)',
         'wa.rotate_webhook(text,interval)',
         'wa.schedule(text,text,text,jsonb,text,text,wa.missed_rule,boolean)',

@@ -5,7 +5,7 @@
 //! | requested | WhatsApp sent a challenge for the owner's passkey | `wa.answer_passkey` |
 //! | answered | a browser's answer is stored | we send it, with a commitment to a nonce |
 //! | proven | WhatsApp accepted it | the phone identifies itself; then we open the commitment |
-//! | code | we and the phone show a code | `wa.confirm_passkey` |
+//! | code | we and the phone show a code | `wa.confirm_passkey`, or `wa.refuse_passkey` ends it |
 //! | confirmed | the owner has compared the codes | we send our keys and a new secret, encrypted for the phone |
 //! | done | the phone linked us under that secret | |
 //!

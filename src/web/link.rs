@@ -410,8 +410,8 @@ pub(super) fn passkey_line(request: Option<&Value>) -> String {
     )
 }
 
-/// What `wa.link_page_refuse` writes to `wa.passkey.error`.
-const REFUSED: &str = "the phone shows another code";
+/// What `wa.refuse_passkey` writes to `wa.passkey.error`.
+pub(super) const REFUSED: &str = "the phone shows another code";
 
 /// The steps of an account that demands its passkey.
 fn passkey(words: &Words, secret: &str, link: &Link, stage: &str) -> Markup {

@@ -131,6 +131,12 @@ const CASES: &[Case] = &[
         "(SELECT stage = 'confirmed' FROM wa.passkey)",
     ),
     case(
+        "refuse_passkey",
+        "UPDATE wa.passkey SET stage = 'code', code = 'ABCD-EFGH'",
+        "'session=fresh'",
+        "(SELECT stage = 'failed' FROM wa.passkey)",
+    ),
+    case(
         "restore_auth",
         "SELECT wa.add_session('unlinked'); UPDATE wa.session SET status = 'linking' WHERE name = 'unlinked'; UPDATE wa.session SET status = 'logged_out' WHERE name = 'unlinked'; INSERT INTO wa.auth_quarantine (session_id, kind, key_id, value, reason) SELECT session_id, kind, '', '{}', 'unlinked' FROM wa.session, unnest('{creds,pre-key}'::text[]) kind WHERE name = 'unlinked'",
         "'session=unlinked'",

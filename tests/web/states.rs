@@ -238,3 +238,40 @@ async fn h2_s12_a_paused_campaign_is_named_where_its_messages_wait() -> Result<(
     pages.stop().await;
     Ok(())
 }
+
+#[tokio::test]
+async fn h2_s2_an_operator_refuses_a_passkey_code_on_the_page_of_the_session() -> Result<()> {
+    let db = db::fresh().await;
+    run(&db.pool, "SELECT wa.add_session('shop'); UPDATE wa.session SET desired = 'connected', status = 'linking';
+         INSERT INTO wa.passkey (session_id, session, stage, code, request, expires_at) SELECT session_id, name, 'code', 'ABCD-EFGH', '{}', now() + interval '5 min' FROM wa.session").await?;
+    run(&db.pool, WORKER).await?;
+    let (pages, cookie) = pages(&db).await?;
+    let viewer = pages.sign_in(&token(&db, "eve", "viewer", None).await?).await?;
+    ensure!(pages.post("/act/refuse_passkey", &viewer, "session=shop").await?.status == 403);
+    let page = pages.get("/session/shop", &cookie).await?.body;
+    ensure!(
+        page.contains("/act/refuse_passkey") && page.contains("SELECT wa.refuse_passkey(&#39;shop&#39;);")
+            || page.contains("SELECT wa.refuse_passkey('shop');"),
+        "{page}"
+    );
+    let answer = pages.post("/act/refuse_passkey", &cookie, "session=shop").await?;
+    ensure!(answer.status == 200 && answer.body.contains("Refused"), "{answer:?}");
+    let closed =
+        "SELECT desired = 'stopped' AND EXISTS (SELECT FROM wa.session_job WHERE kind = 'close') FROM wa.session";
+    ensure!(sqlx::query_scalar::<_, bool>(closed).fetch_one(&db.pool).await?, "not closed");
+    for (cookie, says) in [
+        (cookie.clone(), "Stopped: the phone shows another code."),
+        (format!("{cookie}; wagres_language=ru"), "Остановлено: на телефоне другой код."),
+    ] {
+        let page = pages.get("/session/shop", &cookie).await?.body;
+        ensure!(
+            page.contains(says) && !page.contains("/act/refuse_passkey") && !page.contains("/act/confirm_passkey"),
+            "{page}"
+        );
+    }
+    // Nothing is left to refuse.
+    let answer = pages.post("/act/refuse_passkey", &cookie, "session=shop").await?;
+    ensure!(answer.status == 422 && answer.body.contains("its stage is failed"), "{answer:?}");
+    pages.stop().await;
+    Ok(())
+}

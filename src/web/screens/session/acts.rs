@@ -38,6 +38,13 @@ pub(super) static CONFIRM_PASSKEY: Act = Act {
     sql: "SELECT wa.confirm_passkey($1, $2)::text",
     arguments: &["session", "code"],
 };
+pub(super) static REFUSE_PASSKEY: Act = Act {
+    name: "refuse_passkey",
+    scope: Scope::Operator,
+    function: "wa.refuse_passkey",
+    sql: "SELECT wa.refuse_passkey($1)::text",
+    arguments: &["session"],
+};
 pub(super) static LOGOUT: Act = Act {
     name: "logout",
     scope: Scope::Operator,
@@ -139,6 +146,7 @@ pub(in crate::web::screens) const ACTS: &[&Act] = &[
     &REVOKE_LINK,
     &ANSWER_PASSKEY,
     &CONFIRM_PASSKEY,
+    &REFUSE_PASSKEY,
     &LOGOUT,
     &RESTORE_AUTH,
     &MOVE,

@@ -1,6 +1,6 @@
 //! How a session is, and what is in its way.
 
-use super::acts::{ANSWER_PASSKEY, CONFIRM_PASSKEY};
+use super::acts::{ANSWER_PASSKEY, CONFIRM_PASSKEY, REFUSE_PASSKEY};
 use super::row::Session;
 use crate::web::acts::{self, Act, Field, Offer};
 use crate::web::error::WebError;
@@ -100,7 +100,11 @@ fn linking(look: &Look, session: &Session) -> Markup {
                         @if let (Some(end), true) = (session.passkey_expires_at, stage != "failed") { " " (words.t("link.passkey_until")) " " (format::clock(end)) }
                     }
                     @if stage == "requested" { (answer_passkey(look, session)) }
-                    @if let Some(error) = &session.passkey_error { p.why { (reason::said(words, look.zone, None, error)) } }
+                    @match session.passkey_error.as_deref() {
+                        Some(link::REFUSED) => p.why { (words.t("link.refused")) },
+                        Some(error) => p.why { (reason::said(words, look.zone, None, error)) },
+                        None => {}
+                    }
                     @if let (Some(code), "code") = (&session.passkey_code, stage.as_str()) {
                         p { (words.t("session.passkey_compare")) }
                         (format::letters(code))
@@ -108,6 +112,10 @@ fn linking(look: &Look, session: &Session) -> Markup {
                             (acts::act(look, &CONFIRM_PASSKEY, &Offer {
                                 label: words.t("session.confirm_passkey"), about: words.t("session.confirm_passkey_about"), icon: Some("check"),
                                 fixed: &[("session", &session.name), ("code", code)], ..Offer::default()
+                            }))
+                            (acts::act(look, &REFUSE_PASSKEY, &Offer {
+                                label: words.t("session.refuse_passkey"), about: words.t("session.refuse_passkey_about"), icon: Some("stop"),
+                                fixed: &[("session", &session.name)], danger: true, ..Offer::default()
                             }))
                         }
                     }
