@@ -1,11 +1,13 @@
--- A session ($1) with everything that its page shows of it; its codes only with $2.
+-- A session ($1) with everything that its page shows of it; its codes only with $2, and while a phone may still use them: their worker
+-- lives, their time is not over, and no phone has used one, after which WhatsApp may demand a passkey.
 SELECT s.session_id AS "id!", s.name AS "name!", s.tenant AS "tenant!", s.created_at AS "created_at!", s.status::text AS "status!",
        s.status_reason, s.status_code, s.status_at AS "status_at!",
        s.desired::text AS "desired!", s.connected_at, s.checked_at, s.failures AS "failures!", s.rest_until, s.phone, s.jid,
        s.limit_reason, s.limited_until, s.bad_macs AS "bad_macs!", s.bad_mac_limit AS "bad_mac_limit!",
        s.bad_decrypts AS "bad_decrypts!", s.bad_decrypt_limit AS "bad_decrypt_limit!", s.relink_at_limit AS "relink_at_limit!",
        s.paused_at, s.paused_by::text AS paused_by, s.paused_reason, s.proxy, s.region, s.keep_past AS "keep_past!",
-       CASE WHEN $2 THEN s.qr END AS qr, s.qr_expires_at, CASE WHEN $2 THEN s.code END AS code, s.code_expires_at,
+       CASE WHEN c.shows AND s.qr_expires_at > now() THEN s.qr END AS qr, s.qr_expires_at,
+       CASE WHEN c.shows AND s.code_expires_at > now() THEN s.code END AS code, s.code_expires_at,
        l.epoch AS "epoch?", l.taken_at AS "taken_at?", coalesce(l.unsettled, false) AS "unsettled!",
        wa.needs_holder(s.status) AND NOT coalesce(w.lease_until > now(), false) AS "lost!",
        coalesce(w.lease_until > now(), false) AS "alive!",
@@ -24,4 +26,5 @@ LEFT JOIN wa.move_request m ON m.session_id = s.session_id
 LEFT JOIN wa.pacing p ON p.session_id = s.session_id
 LEFT JOIN wa.sending b ON b.session_id = s.session_id
 LEFT JOIN wa.passkey k ON k.session_id = s.session_id AND k.stage <> 'done' AND (k.expires_at > now() AND k.stage <> 'failed' OR k.stage = 'failed' AND k.updated_at > now() - interval '1 hour')
+CROSS JOIN LATERAL (SELECT $2::boolean AND w.lease_until > now() AND coalesce(k.stage = 'failed', true) AS shows) c
 WHERE s.name = $1

@@ -239,6 +239,67 @@ async fn h2_s12_a_paused_campaign_is_named_where_its_messages_wait() -> Result<(
     Ok(())
 }
 
+/// A code that no phone can use is not shown, whatever the row still has.
+#[tokio::test]
+async fn h2_s2_a_code_that_is_over_or_used_is_not_shown_on_the_page_of_the_session() -> Result<()> {
+    let db = db::fresh().await;
+    let linking =
+        "SELECT wa.add_session('shop'); UPDATE wa.session SET desired = 'connected', status = 'linking', qr = '2@a',
+        qr_expires_at = now() + interval '1 hour', code = 'ABCD-EFGH', code_expires_at = now() + interval '1 hour'";
+    run(&db.pool, linking).await?;
+    run(&db.pool, WORKER).await?;
+    let (pages, cookie) = pages(&db).await?;
+    let codes = async || -> Result<(bool, bool)> {
+        let page = pages.get("/session/shop", &cookie).await?.body;
+        Ok((page.contains("QR code to scan with the phone"), page.contains("ABCD-EFGH")))
+    };
+    ensure!(codes().await? == (true, true));
+    for (change, expected) in [
+        ("UPDATE wa.session SET qr_expires_at = now()", (false, true)),
+        ("UPDATE wa.session SET code_expires_at = now()", (false, false)),
+        (
+            "UPDATE wa.session SET qr_expires_at = now() + interval '1 hour', code_expires_at = now() + interval '1 hour'",
+            (true, true),
+        ),
+        // A phone has used the code, and WhatsApp demands the passkey.
+        (
+            "INSERT INTO wa.passkey (session_id, session, stage, request, expires_at) SELECT session_id, name, 'requested', '{}', now() + interval '5 min' FROM wa.session",
+            (false, false),
+        ),
+        ("UPDATE wa.passkey SET stage = 'failed', error = 'x'", (true, true)),
+        // The connection that the codes belong to ended with its worker.
+        ("UPDATE wa.worker SET lease_until = now() - interval '1 s'", (false, false)),
+    ] {
+        run(&db.pool, change).await?;
+        let shown = codes().await?;
+        ensure!(shown == expected, "{change}: {shown:?}");
+    }
+    pages.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2_s2_the_page_of_a_session_says_that_whatsapp_gave_no_pairing_code() -> Result<()> {
+    let db = db::fresh().await;
+    run(&db.pool, "SELECT wa.add_session('shop'); UPDATE wa.session SET desired = 'connected', status = 'linking', qr = '2@a', qr_expires_at = now() + interval '1 hour'").await?;
+    run(&db.pool, WORKER).await?;
+    let (pages, cookie) = pages(&db).await?;
+    let shown = text(&pages, "/session/shop", &cookie).await?;
+    ensure!(!shown.contains("gave no pairing code"), "{shown}");
+    // As sql/session/set_code.sql writes it.
+    run(&db.pool, "UPDATE wa.session SET status_reason = r, status_code = wa.status_code(r) FROM (VALUES ('no pairing code: 429 rate-overlimit; scan the QR code')) v (r)").await?;
+    let panel = |page: &str| page.split("<h2>Linking").nth(1).unwrap_or_default().to_owned();
+    let page = panel(&pages.get("/session/shop", &cookie).await?.body);
+    ensure!(
+        page.contains("WhatsApp gave no pairing code for this number.") && page.contains("429 rate-overlimit"),
+        "{page}"
+    );
+    let russian = pages.get("/session/shop", &format!("{cookie}; wagres_language=ru")).await?.body;
+    ensure!(russian.contains("WhatsApp не дал кода для этого номера."), "{russian}");
+    pages.stop().await;
+    Ok(())
+}
+
 #[tokio::test]
 async fn h2_s2_an_operator_refuses_a_passkey_code_on_the_page_of_the_session() -> Result<()> {
     let db = db::fresh().await;

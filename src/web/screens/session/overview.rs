@@ -87,6 +87,15 @@ fn linking(look: &Look, session: &Session) -> Markup {
                         p.count-down { (words.t("session.qr_until")) " " (format::clock(end)) }
                     }
                 }
+                @if session.qr.is_none() && session.code.is_none() && session.passkey_stage.is_none() && !session.lost {
+                    p.soft { (words.t("link.preparing")) }
+                }
+                @if session.status_code.as_deref() == Some("no_code") {
+                    p class="flash warn" role="alert" {
+                        (words.t("link.no_code"))
+                        @if let Some(text) = &session.status_reason { small { (reason::original(words, &html! { (text) })) } }
+                    }
+                }
                 @if let Some(code) = &session.code {
                     p { (words.t("session.code")) }
                     (format::letters(code))
