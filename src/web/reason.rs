@@ -11,6 +11,22 @@ const PARTIAL: [&str; 4] = ["limited", "gate", "used_up", "campaign_paused"];
 /// Those of a session that is being linked, until somebody acts.
 const LINKING: [&str; 5] = ["passkey", "passkey_code", "pairing_code", "qr_code", "linking"];
 
+/// The functions that reasons name, and the buttons that call them.
+const BUTTONS: [(&str, &str); 12] = [
+    ("wa.link", "session.link"),
+    ("wa.connect", "session.connect"),
+    ("wa.logout", "session.logout"),
+    ("wa.restore_auth", "session.restore_auth"),
+    ("wa.resume", "session.resume"),
+    ("wa.resume_tenant", "fleet.resume_tenant"),
+    ("wa.resume_campaign", "queue.lift"),
+    ("wa.answer_passkey", "session.answer_passkey"),
+    ("wa.confirm_passkey", "session.confirm_passkey"),
+    ("wa.set_proxy", "session.set_proxy"),
+    ("wa.set_pacing", "session.set_pacing"),
+    ("wa.retry", "queue.retry"),
+];
+
 /// Whether these reasons of a session hold back every message.
 pub(super) fn holds(reasons: Option<&Value>) -> bool {
     codes(reasons).any(|code| !PARTIAL.contains(&code))
@@ -59,7 +75,7 @@ pub(super) fn show(words: &Words, zone: Tz, reason: &Value) -> Markup {
             (Some(code), None) => html! {
                 @for part in parts_of(words.t(&format!("reason.{code}"))) {
                     @match part {
-                        Part::Words(text) => (text),
+                        Part::Words(text) => (with_buttons(words, text)),
                         Part::Argument { before, name, after } => @if let Some(value) = parts.get(name) {
                             (before) (show(words, zone, value)) (after)
                         }
@@ -76,6 +92,7 @@ pub(super) fn show(words: &Words, zone: Tz, reason: &Value) -> Markup {
 
 /// What a worker or WhatsApp said in English, after the reader's words for its code.
 pub(super) fn said(words: &Words, zone: Tz, code: Option<&str>, text: &str) -> Markup {
+    let text = &with_buttons(words, text);
     let word = code.and_then(|code| {
         ["cause", "failure_class"].into_iter().find_map(|section| words.find(&format!("{section}.{code}")))
     });
@@ -85,6 +102,44 @@ pub(super) fn said(words: &Words, zone: Tz, code: Option<&str>, text: &str) -> M
             None => (original(words, &format::sentence(zone, text)))
         }
     }
+}
+
+/// A text with the buttons in place of the calls that do the same: `call wa.link` becomes `press “Link here”`, and `(wa.resume)` at the end
+/// of a reason `(button “Resume”)`.
+fn with_buttons(words: &Words, text: &str) -> String {
+    let mut told = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("wa.") {
+        let (before, from) = rest.split_at(at);
+        let end = from[3..]
+            .find(|letter: char| !letter.is_ascii_lowercase() && letter != '_')
+            .map_or(from.len(), |end| end + 3);
+        let (name, mut after) = from.split_at(end);
+        if let Some((_, label)) = BUTTONS.iter().find(|(function, _)| *function == name) {
+            let label = words.with("common.quoted", words.t(label));
+            if let Some((_, behind)) = after.strip_prefix('(').and_then(|call| call.split_once(')')) {
+                after = behind;
+            }
+            if let (Some(before), true) = (before.strip_suffix('('), after.starts_with(')')) {
+                told.push_str(before);
+                told.push('(');
+                told.push_str(&words.with("common.button", &label));
+            } else if let Some(before) = before.strip_suffix("call ") {
+                told.push_str(before);
+                told.push_str("press ");
+                told.push_str(&label);
+            } else {
+                told.push_str(before.strip_suffix("SELECT ").unwrap_or(before));
+                told.push_str(&label);
+            }
+        } else {
+            told.push_str(before);
+            told.push_str(name);
+        }
+        rest = after;
+    }
+    told.push_str(rest);
+    told
 }
 
 /// A text that is English on every page.
@@ -219,11 +274,45 @@ mod tests {
     fn h2_s12_a_reason_is_a_sentence_with_what_there_is_of_its_arguments() {
         let mut reason = json!({ "code": "paused", "by": "anna", "since": "2026-11-20 10:00:00+00" });
         let time = "<time datetime=\"2026-11-20T10:00:00+00:00\">2026-11-20 10:00</time>";
-        assert_eq!(shown("en", &reason), format!("paused by anna since {time} (wa.resume)"));
+        assert_eq!(shown("en", &reason), format!("paused by anna since {time} (button “Resume”)"));
         reason["reason"] = "[lunch] {x}".into();
-        assert_eq!(shown("en", &reason), format!("paused by anna since {time}: [lunch] {{x}} (wa.resume)"));
+        assert_eq!(shown("en", &reason), format!("paused by anna since {time}: [lunch] {{x}} (button “Resume”)"));
         let ended = json!([{ "code": "stopped", "since": "x", "because": { "code": "no_scan", "text": "no <b>" } }, { "code": "no_worker" }]);
-        assert_eq!(shown("en", &ended), "stopped since x: no &lt;b&gt; (wa.connect); no worker runs (wagres worker)");
+        assert_eq!(
+            shown("en", &ended),
+            "stopped since x: no &lt;b&gt; (button “Connect”); no worker runs (wagres worker)"
+        );
         assert!(shown("ru", &ended).contains("<span class=\"original\" lang=\"en\">(no &lt;b&gt;)</span>"));
+    }
+
+    #[test]
+    fn h2_s12_a_reason_on_a_page_names_the_button_and_no_function() {
+        for words in Words::all() {
+            for (_, english) in kinds() {
+                let told = with_buttons(words, &english);
+                assert!(!told.contains("wa."), "{}: {told}", words.code);
+                assert_eq!(
+                    told.contains(words.t("common.button").split('{').next().unwrap_or_default()),
+                    english.contains("wa."),
+                    "{told}"
+                );
+            }
+            for (_, label) in BUTTONS {
+                assert!(words.find(label).is_some(), "{}: {label}", words.code);
+            }
+        }
+        let words = Words::of("en").expect("a language");
+        for (text, told) in [
+            ("call wa.link when somebody is there to scan", "press “Link here” when somebody is there to scan"),
+            ("call wa.resume('shop')", "press “Resume”"),
+            ("SELECT wa.link(…) shows a QR code", "“Link here” shows a QR code"),
+            ("wa.restore_auth and wa.connect, or link", "“Restore link” and “Connect”, or link"),
+            ("wa.session_errors, wa.", "wa.session_errors, wa."),
+        ] {
+            assert_eq!(with_buttons(words, text), told);
+        }
+        // A person's words stay as they are.
+        let paused = json!({ "code": "paused", "by": "anna", "since": "x", "reason": "call wa.resume" });
+        assert_eq!(shown("en", &paused), "paused by anna since x: call wa.resume (button “Resume”)");
     }
 }

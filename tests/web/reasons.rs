@@ -128,8 +128,8 @@ async fn h2_s12_russian_pages_say_each_reason_in_russian() -> Result<()> {
             "/session/logged_out",
             "телефон или WhatsApp отвязали устройство <span class=\"original\" lang=\"en\">(the phone or WhatsApp unlinked the device)</span>",
         ),
-        ("/session/stopped", ": на сегодня хватит (wa.connect)"),
-        ("/session/paused", ", остановил anna: обед (wa.resume)"),
+        ("/session/stopped", ": на сегодня хватит (кнопка «Подключить»)"),
+        ("/session/paused", ", остановил anna: обед (кнопка «Возобновить»)"),
     ] {
         let page = pages.get(place, &cookie).await?;
         ensure!(page.body.contains(part), "{place}: {}", page.body.split("<main").nth(1).unwrap_or_default());

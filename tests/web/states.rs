@@ -336,3 +336,41 @@ async fn h2_s2_an_operator_refuses_a_passkey_code_on_the_page_of_the_session() -
     pages.stop().await;
     Ok(())
 }
+
+#[tokio::test]
+async fn h2_reasons_on_pages_name_buttons_and_no_functions() -> Result<()> {
+    let db = db::fresh().await;
+    run(&db.pool, LINKED).await?;
+    run(&db.pool, WORKER).await?;
+    run(&db.pool, "SELECT wa.add_session('new'), wa.pause('shop'), wa.send_text('shop', '15550002', 'x'), wa.send_text('shop', '15550003', 'x'); SELECT wa.cancel(2);
+         INSERT INTO wa.event (session, session_id, kind, data) SELECT name, session_id, 'connection_ended', '{\"end\": \"no_scan\", \"advice\": \"call wa.link when somebody is there to scan\"}' FROM wa.session").await?;
+    let (pages, cookie) = pages(&db).await?;
+    for (place, button) in [
+        ("/fleet", "(button “Resume”)"),
+        ("/fleet", "not linked (button “Link here”)"),
+        ("/session/shop", "(button “Resume”)"),
+        ("/queue", "(button “Resume”)"),
+        ("/queue/shop", "(button “Resume”)"),
+        ("/message/1", "(button “Resume”)"),
+        ("/message/2", "(button “Retry now”)"),
+        ("/session/new?tab=events", "press “Link here” when somebody is there to scan"),
+    ] {
+        let page = pages.get(place, &cookie).await?.body;
+        let main = page.split("<main").nth(1).unwrap_or_default();
+        ensure!(main.contains(button), "{place}: {main}");
+        // Statements are shown as such.
+        let said: String = main
+            .split("<code")
+            .enumerate()
+            .map(|(at, part)| if at == 0 { part } else { part.split_once("</code>").map_or("", |it| it.1) })
+            .collect();
+        let said: Vec<_> = said
+            .split('<')
+            .filter_map(|part| Some(part.split_once('>')?.1))
+            .filter(|text| text.contains("wa."))
+            .collect();
+        ensure!(said.is_empty(), "{place}: {said:?}");
+    }
+    pages.stop().await;
+    Ok(())
+}
