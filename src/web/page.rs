@@ -62,8 +62,8 @@ fn frame(look: &Look, is_live: bool, shown: &Shown) -> Markup {
                 }
                 p id="live" class="soft small" role="status" {}
             }
-            main id="main" tabindex="-1" data-live=[is_live.then_some(&live)] { (shown.body) }
             div id="toasts" role="status" aria-live="polite" {}
+            main id="main" tabindex="-1" data-live=[is_live.then_some(&live)] { (shown.body) }
             (shortcuts(words))
         }
     };
@@ -139,8 +139,8 @@ pub(super) fn plain(words: &Words, title: &str, live: Option<&str>, content: &Ma
         body.linkpage {
             (PreEscaped(ICONS))
             p id="live" class="soft small" role="status" {}
-            main.sheet id="main" tabindex="-1" data-live=[live] { (content) }
             div id="toasts" role="status" aria-live="polite" {}
+            main.sheet id="main" tabindex="-1" data-live=[live] { (content) }
         }
     };
     document(words, title, &body)

@@ -8,6 +8,7 @@ mod files;
 mod first_steps;
 mod guard;
 mod linking;
+mod notices;
 mod picks;
 mod reasons;
 mod retries;
