@@ -374,3 +374,15 @@ async fn h2_reasons_on_pages_name_buttons_and_no_functions() -> Result<()> {
     pages.stop().await;
     Ok(())
 }
+
+#[tokio::test]
+async fn h2_the_page_of_failures_says_when_it_counts() -> Result<()> {
+    let db = db::fresh().await;
+    let (pages, cookie) = pages(&db).await?;
+    let shown = text(&pages, "/failures", &cookie).await?;
+    ensure!(shown.contains("Counted once a minute"), "{shown}");
+    let shown = text(&pages, "/failures", &format!("{cookie}; wagres_language=ru")).await?;
+    ensure!(shown.contains("Подсчёт раз в минуту"), "{shown}");
+    pages.stop().await;
+    Ok(())
+}

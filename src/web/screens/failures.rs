@@ -162,7 +162,10 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                 }
             }
         }
-        section.panel { (PreEscaped(plot.figure(&look.reader()))) }
+        section.panel {
+            (PreEscaped(plot.figure(&look.reader())))
+            p.soft.small { (words.t("failures.counted")) }
+        }
         section.panel {
             header { h2 { (words.t("failures.by_class")) } }
             div.table { table {
