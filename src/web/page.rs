@@ -57,7 +57,7 @@ fn frame(look: &Look, is_live: bool, shown: &Shown) -> Markup {
                 form.search role="search" action="/fleet" {
                     (icon("search"))
                     input type="search" name="q" data-search placeholder=(words.t("common.search"))
-                        aria-label=(words.t("common.search")) value=[look.place.get("q")];
+                        aria-label=(words.t("common.search")) value=[look.place.get("q").filter(|_| look.place.screen == "fleet")];
                     kbd { "/" }
                 }
                 p id="live" class="soft small" role="status" {}

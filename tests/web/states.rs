@@ -386,3 +386,41 @@ async fn h2_the_page_of_failures_says_when_it_counts() -> Result<()> {
     pages.stop().await;
     Ok(())
 }
+
+#[tokio::test]
+async fn h2_the_inbox_has_a_search_of_its_own_and_says_what_to_do_while_it_is_empty() -> Result<()> {
+    let db = db::fresh().await;
+    let (pages, cookie) = pages(&db).await?;
+    let shown = text(&pages, "/inbox", &cookie).await?;
+    ensure!(shown.contains("No sessions yet") && shown.contains("link a phone to it"), "{shown}");
+    ensure!(!shown.contains("No session matches"), "{shown}");
+    run(&db.pool, LINKED).await?;
+    run(&db.pool, "SELECT wa.add_session('new')").await?;
+    let page = pages.get("/inbox?q=sho", &cookie).await?.body;
+    let (top, main) = page.split_once("<main").unwrap_or_default();
+    ensure!(
+        main.contains("Find a session") && main.contains("value=\"sho\"") && main.contains("href=\"/inbox/shop\""),
+        "{main}"
+    );
+    ensure!(!main.contains("href=\"/inbox/new\""), "{main}");
+    // The search of the fleet stands above it, and is another one.
+    ensure!(top.contains("action=\"/fleet\"") && !top.contains("value=\"sho\""), "{top}");
+    ensure!(
+        pages
+            .get("/fleet?q=sho", &cookie)
+            .await?
+            .body
+            .split("<main")
+            .next()
+            .unwrap_or_default()
+            .contains("value=\"sho\"")
+    );
+    let shown = text(&pages, "/inbox?q=zzz", &cookie).await?;
+    ensure!(shown.contains("No session matches") && shown.contains("Show all sessions"), "{shown}");
+    let shown = text(&pages, "/inbox/new", &cookie).await?;
+    ensure!(shown.contains("No phone is linked to this session") && shown.contains("To the session"), "{shown}");
+    let shown = text(&pages, "/inbox/shop", &cookie).await?;
+    ensure!(shown.contains("search for a number above"), "{shown}");
+    pages.stop().await;
+    Ok(())
+}

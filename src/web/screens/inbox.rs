@@ -72,8 +72,10 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
     let Some(session) = look.place.item.clone() else {
         return choose(look).await;
     };
-    let found = sqlx::query_scalar!("SELECT session_id FROM wa.session WHERE name = $1", session);
-    let session_id = found.fetch_optional(&mut look.tx).await?.ok_or(WebError::NotFound)?;
+    let found =
+        sqlx::query!(r#"SELECT session_id, jid IS NOT NULL AS "is_linked!" FROM wa.session WHERE name = $1"#, session);
+    let found = found.fetch_optional(&mut look.tx).await?.ok_or(WebError::NotFound)?;
+    let (session_id, is_linked) = (found.session_id, found.is_linked);
     let chats = chats(look, session_id).await?;
     let chat = look.place.get("chat").map(str::to_owned);
     let search = look.place.get("q").map(search::bounded);
@@ -117,7 +119,13 @@ async fn render(look: &mut Look) -> Result<Shown, WebError> {
                         } }
                     }
                 } }
-                @if chats.rows.is_empty() {
+                @if chats.rows.is_empty() && !is_linked {
+                    div.empty {
+                        h2 { (words.t("inbox.not_linked")) }
+                        p { (words.t("inbox.not_linked_about")) }
+                        p { a.button href=(Place::of("session", &session).href()) { (words.t("queue.to_session")) } }
+                    }
+                } @else if chats.rows.is_empty() {
                     div.empty {
                         h2 { (words.t("inbox.no_chats")) }
                         p { (words.t(if by_number { "inbox.no_chats_about" } else { "inbox.none_received" })) }
@@ -160,12 +168,21 @@ async fn choose(look: &mut Look) -> Result<Shown, WebError> {
     let body = html! {
         header.head { div { h1 { (words.t("screens.inbox")) } p.soft { (words.t("inbox.choose")) } } }
         form.bar method="get" action="/inbox" role="search" {
-            input type="search" name="q" value=[place.get("q")] aria-label=(words.t("common.search")) placeholder=(words.t("common.search"));
+            label for="inbox-session" { (words.t("inbox.find")) }
+            input id="inbox-session" type="search" name="q" value=[place.get("q")] placeholder=(words.t("inbox.find_by"));
+            button class="button plain" { (words.t("inbox.find_do")) }
         }
-        @if rows.is_empty() {
+        @if rows.is_empty() && (place.get("q").is_some() || place.get("after").is_some()) {
             div.empty {
                 h2 { (words.t("inbox.no_session")) }
-                p { a href="/fleet" { (words.t("screens.fleet")) } }
+                p { (words.t("inbox.no_session_about")) }
+                p { a.button href="/inbox" { (words.t("fleet.all")) } }
+            }
+        } @else if rows.is_empty() {
+            div.empty {
+                h2 { (words.t("fleet.none")) }
+                p { (words.t("inbox.none_about")) }
+                p { a.button href="/fleet" { (words.t("screens.fleet")) } }
             }
         } @else {
             div.table { table {
