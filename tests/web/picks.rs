@@ -45,6 +45,11 @@ async fn h2_r9_an_act_on_several_sessions_changes_all_or_none_and_none_of_anothe
     // A name is a value and no part of the statement.
     let answer = pages.post("/act/resume_sessions", &red, "sessions=x%22%7D&sessions=NULL&sessions=%5C").await?;
     ensure!(answer.status == 422 && paused(&db.pool).await? == "red.office red.shop", "{answer:?}");
+    // What was paused one by one is resumed together.
+    run(&db.pool, "SELECT wa.resume('red.shop'), wa.pause('red.shop', 'stock')").await?;
+    let answer = pages.post("/act/resume_sessions", &red, "sessions=red.shop&sessions=red.office").await?;
+    ensure!(answer.status == 200 && answer.body.contains("Sessions resumed: 2"), "{answer:?}");
+    ensure!(paused(&db.pool).await?.is_empty());
     pages.stop().await;
     Ok(())
 }
