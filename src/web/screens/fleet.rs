@@ -53,7 +53,7 @@ pub(super) const ACTS: &[&Act] = &[&PAUSE_TENANT, &RESUME_TENANT, &ADD_SESSION];
 pub(super) use picks::ACTS as PICKS;
 
 /// Sessions that are looked at for the tile of those that are stuck; beyond, the tile says so.
-const LOOKED_AT: i64 = 300;
+const LOOKED_AT: i64 = 200;
 
 /// Sessions on a page.
 const ROWS: i64 = 50;
