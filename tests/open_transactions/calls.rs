@@ -52,6 +52,7 @@ pub(super) const CALLS: &[(&str, &str)] = &[
         "confirm_passkey",
         "UPDATE wa.passkey SET stage = 'code', code = 'ABCD'; SELECT wa.confirm_passkey('{s}', 'ABCD')",
     ),
+    ("refuse_passkey", "UPDATE wa.passkey SET stage = 'code', code = 'ABCD'; SELECT wa.refuse_passkey('{s}')"),
     ("close_unwatched", "SELECT wa.close_unwatched()"),
     (
         "company_page_link",
