@@ -1,11 +1,12 @@
-//! Counts of real workers: through outages, restarts and lost leases.
+//! Counts of real workers, through outages, restarts and lost leases; and what pages show of them.
 
-use super::{begin, counted, levels_agree, reported};
-use crate::jobs::{ManualWorker, one, session};
+use super::{begin, counted, levels_agree, next, reported};
+use crate::jobs::{ManualWorker, one, run, session, shop};
 use crate::support::db::fresh;
 use crate::support::relay::Relay;
 use crate::support::until::until;
 use crate::support::world::{Worker, World};
+use crate::web::{Pages, token};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use wagres::jobs::JobError;
@@ -204,5 +205,70 @@ async fn h2_r4_counts_outlive_a_lost_lease() -> Result<()> {
     worker.stop().await?;
     let found: String = world.until(COMPARED).await?;
     ensure!(found == "0 sent, 0 delivered, 0 read, 0 received, 0 failed", "{found}");
+    Ok(())
+}
+
+/// Each message has one place in the numbers of its campaign, however often it is tried again (H2).
+#[tokio::test]
+async fn h2_a_failed_message_that_is_retried_is_one_message_of_its_campaign() -> Result<()> {
+    let (db, mut worker) = shop().await?;
+    let permanent = || Err(JobError::Permanent("never".into()));
+    let pages = Pages::start(&db).await?;
+    let cookie = pages.sign_in(&token(&db, "ops", "operator", None).await?).await?;
+    // Waiting, sent and failed; how many are over, of how many.
+    let shows = async |counts: [i64; 3], over: &str| -> Result<()> {
+        sqlx::raw_sql(include_str!("../../sql/jobs/campaign_waiting.sql")).execute(&db.pool).await?;
+        for path in ["/campaigns", "/campaigns/may"] {
+            let page = pages.get(path, &cookie).await?.body;
+            for (name, count) in ["waiting", "sent", "failed"].into_iter().zip(counts) {
+                ensure!(
+                    page.contains(&format!("data-label=\"{name}\">{count}<")),
+                    "{path}: {name} is not {count}: {page}"
+                );
+            }
+            ensure!(page.contains(&format!("<b>{over}</b>")), "{path}: not {over}: {page}");
+        }
+        let failed = "SELECT failed FROM wa.campaign_numbers('shop') WHERE campaign = 'may'";
+        ensure!(one::<i64>(&db.pool, failed).await? == counts[2], "wa.campaign_numbers");
+        Ok(())
+    };
+    let job = begin(&mut worker, "one").await?;
+    worker.end(job, permanent()).await?;
+    counted(&worker, [1, 0, 0, 0, 0, 0, 1, 0]).await?;
+    shows([0, 0, 1], "1 / 1").await?;
+    // It waits again, and is not failed.
+    run(&db.pool, "SELECT wa.retry(id) FROM wa.outbound").await?;
+    shows([1, 0, 0], "0 / ≈ 1").await?;
+    // It fails once more, now after an attempt that did not end it: each failure is one, and the message stays one.
+    let job = next(&mut worker).await?;
+    worker.end(job, Err(JobError::Retry("not now".into()))).await?;
+    run(&db.pool, "SELECT wa.retry(id) FROM wa.outbound").await?;
+    let job = next(&mut worker).await?;
+    worker.end(job, permanent()).await?;
+    counted(&worker, [1, 0, 0, 0, 0, 0, 2, 0]).await?;
+    shows([0, 0, 1], "1 / 1").await?;
+    // It is sent; another one is, too, as its phone reports before the ack.
+    run(&db.pool, "SELECT wa.retry(id) FROM wa.outbound").await?;
+    let job = next(&mut worker).await?;
+    worker.end(job, Ok(())).await?;
+    let job = begin(&mut worker, "two").await?;
+    worker.end(job, permanent()).await?;
+    run(&db.pool, "SELECT wa.retry(id) FROM wa.outbound WHERE status = 'failed'").await?;
+    let job = next(&mut worker).await?;
+    reported(&worker, &job, Reached::Delivered, None).await;
+    worker.end(job, Ok(())).await?;
+    counted(&worker, [2, 2, 1, 1, 0, 0, 3, 0]).await?;
+    let job = begin(&mut worker, "three").await?;
+    worker.end(job, permanent()).await?;
+    run(
+        &db.pool,
+        "SELECT wa.retry(id) FROM wa.outbound WHERE status = 'failed'; UPDATE wa.outbound_queue SET expires_at = now()",
+    )
+    .await?;
+    worker.expire().await?;
+    counted(&worker, [3, 2, 1, 1, 0, 0, 4, 1]).await?;
+    shows([0, 2, 0], "3 / 3").await?;
+    levels_agree(&db.pool, true).await?;
+    pages.stop().await;
     Ok(())
 }
